@@ -1,0 +1,6 @@
+"""Run the command line as ``python -m medsyn2``, which is also what ``torchrun -m medsyn2`` starts."""
+
+from medsyn2.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,291 @@
+"""What a sharded stage leaves on disk, and how it survives being killed.
+
+A stage works on the cases of one shard and writes, below ``results/<stage>/``:
+
+    <shard>/<case>/...      the artefacts of one case
+    <shard>/<case>.json     the case's record: status, fingerprint, sha256 of each file, facts
+    <shard>.json            the manifest: all records of the shard, written last; the file Snakemake tracks
+
+A case's artefacts are written into a hidden folder beside their place and renamed into it, then the record is
+written; so a record that exists speaks the truth, and what is half done is done again. The *fingerprint* is a
+hash of the stage's settings and code version and of everything the case is made from: a re-run skips every
+case whose record carries the fingerprint it would get. Nothing in a record or a manifest depends on when or
+where the run took place.
+
+Case errors become records with the status ``quarantined``; any other error ends the shard, and the finished
+cases stay.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError, SystematicError
+
+log = logging.getLogger(__name__)
+
+SYSTEMATIC_SHARE = 0.05
+SYSTEMATIC_CASES = 50
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a case was refused."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a stage did with one case.
+
+    Attributes:
+        case: The case's id.
+        status: ``ok``, or ``quarantined`` with `problem` saying why.
+        fingerprint: Hash of the settings and of everything the artefacts were made from.
+        files: sha256 of each artefact, by its path relative to the shard's folder.
+        facts: What later stages and the report need to know; JSON values.
+        problem: Why the case was refused.
+    """
+
+    case: str
+    status: Literal["ok", "quarantined"]
+    fingerprint: str
+    files: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The records of one shard of one stage, and where its artefacts are."""
+
+    stage: str
+    folder: Path
+    records: dict[str, Record]
+
+    def usable(self) -> dict[str, Record]:
+        """Return the records of the cases that are not quarantined."""
+        return {case: record for case, record in self.records.items() if record.status == "ok"}
+
+    def path(self, case: str, name: str) -> Path:
+        """Return the path of the artefact called `name` of `case`."""
+        return self.folder / case / name
+
+
+def canonical_json(value: Any) -> str:
+    """Return `value` as JSON with sorted keys and no spaces, the same text for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return a hash of JSON values."""
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file under a temporary name beside `path`, then put it in place.
+
+    A reader sees the old file, or none, or the whole new one, also after a crash.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = "".join(path.suffixes[-2:])
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial{suffix}")
+    try:
+        write(partial)
+        _sync(partial)
+        partial.replace(path)
+        _sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys, whole or not at all."""
+    write_text_atomically(path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of `path` against every other process; waits for a process that is still writing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def read_record(path: Path) -> Record | None:
+    """Return the record at `path`, or None if there is none that can be read."""
+    try:
+        return _record(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _record(values: Mapping[str, Any]) -> Record:
+    problem = values.get("problem")
+    return Record(**{**values, "problem": Problem(**problem) if problem else None})
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read a shard's manifest.
+
+    Raises:
+        IntegrityError: If the file is missing or is no manifest.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        records = [_record(record) for record in values["cases"]]
+        stage = values["stage"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise IntegrityError(
+            f"{path} is not a manifest: {error!r}.",
+            code="manifest-unreadable",
+            remedy="delete the file and run the workflow again; finished cases are not done again.",
+        ) from error
+    return Manifest(stage, path.with_suffix(""), {record.case: record for record in records})
+
+
+def load_manifests(paths: Sequence[Path]) -> list[Manifest]:
+    """Read several shards' manifests, in the given order."""
+    return [load_manifest(path) for path in paths]
+
+
+@dataclass(frozen=True)
+class CaseWork:
+    """One case to do.
+
+    Attributes:
+        case: The case's id.
+        made_from: JSON values that, with the settings, decide the artefacts; for example the ``files`` and
+            ``facts`` of the records they are made from.
+        inputs: Whatever the stage's own function wants to be handed.
+    """
+
+    case: str
+    made_from: Any
+    inputs: Any = None
+
+
+Work = Callable[[CaseWork, Path], Mapping[str, Any]]
+"""Makes one case's artefacts inside the given empty folder and returns the record's facts."""
+
+
+def process_shard(stage: str, manifest: Path, cases: Sequence[CaseWork], work: Work, *, settings: str) -> None:
+    """Do every case of a shard that is not done, then write the shard's manifest.
+
+    Args:
+        stage: Name of the stage.
+        manifest: Where the manifest goes; the artefacts go into the folder of the same name.
+        cases: The cases, in the shard's order.
+        work: Makes one case's artefacts.
+        settings: Canonical JSON of the settings and the code version, part of every fingerprint.
+
+    Raises:
+        SystematicError: If too many cases fail with one code.
+    """
+    folder = manifest.with_suffix("")
+    with locked(manifest):
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_partial(folder)
+        records: list[Record] = []
+        for case in tqdm(cases, desc=f"{stage} {manifest.stem}", unit="case", mininterval=5, file=sys.stderr):
+            records.append(_process_case(stage, folder, case, work, settings))
+            _stop_if_systematic(stage, records)
+        write_json(manifest, {"stage": stage, "cases": [asdict(record) for record in records]})
+
+
+def _process_case(stage: str, folder: Path, case: CaseWork, work: Work, settings: str) -> Record:
+    expected = fingerprint(stage, settings, case.made_from)
+    record_path = folder / f"{case.case}.json"
+    record = read_record(record_path)
+    if record is not None and record.fingerprint == expected and _present(folder, record):
+        return record
+    record_path.unlink(missing_ok=True)
+    partial = folder / f".{case.case}.partial"
+    partial.mkdir()
+    try:
+        facts = dict(work(case, partial))
+        record = Record(case.case, "ok", expected, _commit(partial, folder / case.case, folder), facts)
+    except CaseError as error:
+        shutil.rmtree(folder / case.case, ignore_errors=True)
+        problem = Problem(error.code, error.message, error.remedy)
+        record = Record(case.case, "quarantined", expected, problem=problem)
+        log.warning("%s: case %s goes to quarantine: %s", stage, case.case, error)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{stage} could not write the artefacts of case {case.case}: {error}.",
+            code="environment-io",
+            remedy="check that the disk has room and can be written, then run again; finished cases are kept.",
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    write_json(record_path, asdict(record))
+    return record
+
+
+def _commit(partial: Path, place: Path, folder: Path) -> dict[str, str]:
+    files = sorted(path for path in partial.rglob("*") if path.is_file())
+    hashes = {f"{place.relative_to(folder)}/{path.relative_to(partial)}": sha256_of(path) for path in files}
+    for path in files:
+        _sync(path)
+    shutil.rmtree(place, ignore_errors=True)
+    partial.rename(place)
+    _sync(folder)
+    return hashes
+
+
+def _present(folder: Path, record: Record) -> bool:
+    return all((folder / name).is_file() for name in record.files)
+
+
+def _remove_partial(folder: Path) -> None:
+    for leftover in folder.glob(".*.partial*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def _stop_if_systematic(stage: str, records: Sequence[Record]) -> None:
+    if len(records) < SYSTEMATIC_CASES:
+        return
+    codes = Counter(record.problem.code for record in records if record.problem)
+    for code, count in codes.items():
+        if count > SYSTEMATIC_SHARE * len(records):
+            raise SystematicError(
+                f"{stage}: {count} of {len(records)} cases fail with {code}.",
+                code="systematic-failure",
+                remedy=f"the set-up is probably wrong, not the cases; look at one of them. Its own remedy: "
+                f"{next(record.problem.remedy for record in records if record.problem and record.problem.code == code)}",
+            )

@@ -1,0 +1,147 @@
+"""The configuration: one typed, frozen object, a section for each stage and for each shared fact.
+
+``config.yaml`` and ``config.schema.json`` are generated from these classes (``medsyn2 config``), field by
+field with the docstrings as comments. A stage reads its own section and the shared sections that the stage
+table lists, and nothing else; ``medsyn2.stages.stage_params`` cuts them out.
+
+This module imports neither torch nor numpy: Snakemake parses it in every job.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from medsyn2.config.base import Section
+from medsyn2.config.evaluation import (
+    EvaluateFidConfig,
+    EvaluateMasksConfig,
+    EvaluateTokenizerConfig,
+    ReportConfig,
+    SampleConfig,
+)
+from medsyn2.config.networks import (
+    DiTConfig,
+    EncodeLatentsConfig,
+    EncodeTextConfig,
+    FlowConfig,
+    TokenizerConfig,
+    TrainDiTConfig,
+    TrainTextEncoderConfig,
+    TrainTokenizerConfig,
+)
+from medsyn2.config.preparation import (
+    CohortConfig,
+    GridConfig,
+    InventoryConfig,
+    MasksConfig,
+    PhantomsConfig,
+    RegisterConfig,
+    SegmentConfig,
+    TemplateConfig,
+)
+from medsyn2.errors import ConfigError
+
+__all__ = [
+    "CohortConfig",
+    "Config",
+    "DiTConfig",
+    "EncodeLatentsConfig",
+    "EncodeTextConfig",
+    "EvaluateFidConfig",
+    "EvaluateMasksConfig",
+    "EvaluateTokenizerConfig",
+    "FlowConfig",
+    "GridConfig",
+    "InventoryConfig",
+    "MasksConfig",
+    "PhantomsConfig",
+    "RegisterConfig",
+    "ReportConfig",
+    "SampleConfig",
+    "Section",
+    "SegmentConfig",
+    "TemplateConfig",
+    "TokenizerConfig",
+    "TrainDiTConfig",
+    "TrainTextEncoderConfig",
+    "TrainTokenizerConfig",
+    "load_config",
+    "validate_config",
+]
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    grid: GridConfig = Field(default_factory=GridConfig)
+    cohort: CohortConfig = Field(default_factory=CohortConfig)
+    phantoms: PhantomsConfig = Field(default_factory=PhantomsConfig)
+    inventory: InventoryConfig = Field(default_factory=InventoryConfig)
+    template: TemplateConfig = Field(default_factory=TemplateConfig)
+    register_: RegisterConfig = Field(default_factory=RegisterConfig, alias="register")
+    segment: SegmentConfig = Field(default_factory=SegmentConfig)
+    masks: MasksConfig = Field(default_factory=MasksConfig)
+    tokenizer: TokenizerConfig = Field(default_factory=TokenizerConfig)
+    train_tokenizer: TrainTokenizerConfig = Field(default_factory=TrainTokenizerConfig)
+    encode_latents: EncodeLatentsConfig = Field(default_factory=EncodeLatentsConfig)
+    train_text_encoder: TrainTextEncoderConfig = Field(default_factory=TrainTextEncoderConfig)
+    encode_text: EncodeTextConfig = Field(default_factory=EncodeTextConfig)
+    dit: DiTConfig = Field(default_factory=DiTConfig)
+    flow: FlowConfig = Field(default_factory=FlowConfig)
+    train_dit: TrainDiTConfig = Field(default_factory=TrainDiTConfig)
+    sample: SampleConfig = Field(default_factory=SampleConfig)
+    evaluate_fid: EvaluateFidConfig = Field(default_factory=EvaluateFidConfig)
+    evaluate_masks: EvaluateMasksConfig = Field(default_factory=EvaluateMasksConfig)
+    evaluate_tokenizer: EvaluateTokenizerConfig = Field(default_factory=EvaluateTokenizerConfig)
+    report: ReportConfig = Field(default_factory=ReportConfig)
+
+
+def validate_config(values: Mapping[str, Any], *, source: str) -> Config:
+    """Check `values` and return the configuration they describe.
+
+    Args:
+        values: Nested mappings, as YAML gives them; what is left out takes its default.
+        source: Where they come from, for the message.
+
+    Raises:
+        ConfigError: If a key is unknown or a value impossible; the message names each.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {problem['input']!r})"
+            for problem in error.errors()
+        )
+        raise ConfigError(
+            f"{source} is not a valid configuration: {problems}.",
+            code="config-invalid",
+            remedy="correct the keys named above; config.schema.json lists every key with its meaning.",
+        ) from error
+
+
+def load_config(path: Path | str) -> Config:
+    """Read a YAML file and return the configuration it describes.
+
+    Raises:
+        ConfigError: If the file cannot be read, is no YAML mapping or does not validate.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{path} cannot be read as YAML: {error}.",
+            code="config-unreadable",
+            remedy="give an existing YAML file, such as config.yaml.",
+        ) from error
+    if not isinstance(values, Mapping | None):
+        raise ConfigError(
+            f"{path} holds a {type(values).__name__}, expected sections with keys.",
+            code="config-unreadable",
+            remedy="start from config.yaml.",
+        )
+    return validate_config(values or {}, source=str(path))

@@ -1,0 +1,71 @@
+"""Sections of sampling, of the evaluation and of the report."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from medsyn2.config.base import Section
+from medsyn2.vocabulary import Structure
+
+
+class SampleConfig(Section):
+    """Sampling of the held-out cases."""
+
+    solver: Literal["euler", "heun", "dopri5"] = "dopri5"
+    """``dopri5`` with 50 steps is the paper's (301 network evaluations)."""
+    num_steps: PositiveInt = 6
+    """Steps of the solver."""
+    t_end: PositiveFloat = 1e-3
+    """Where the solver stops; the last step goes to the predicted clean latents."""
+    guidance_report: NonNegativeFloat = 1.0
+    """Classifier-free guidance of the report; 1 is none, as in the paper."""
+    guidance_mask: NonNegativeFloat = 1.0
+    """Classifier-free guidance of the mask."""
+    structures: tuple[Structure, ...] = ("lobes",)
+    """Structures whose mask is sampled, one volume each, without the report."""
+    with_report: bool = True
+    """Also sample from the report alone; a case without a report is then sampled from nothing."""
+    max_cases: PositiveInt | None = None
+    """Test cases sampled; null takes all."""
+    seed: NonNegativeInt = 0
+    """Seed; each sample's own seed derives from it, the case and the condition."""
+
+
+class EvaluateFidConfig(Section):
+    """FID in the paper's four windows on three planes."""
+
+    extractor: Literal["weight_free", "radimagenet"] = "weight_free"
+    """``weight_free``: a fixed random convolutional bank; its values compare with nothing else. ``radimagenet``: ResNet50."""
+    weights: str | None = None
+    """RadImageNet ResNet50 weights (safetensors); only for ``radimagenet``."""
+    slices_per_volume: PositiveInt = 16
+    """Slices a plane, evenly spaced over the middle 80 % of the volume."""
+    seed: NonNegativeInt = 0
+    """Seed of the weight-free bank."""
+
+
+class EvaluateMasksConfig(Section):
+    """Agreement of generated volumes with the masks they were asked for."""
+
+    structures: tuple[Structure, ...] = ("lobes", "heart", "airways", "vessels")
+    """Structures that are segmented again and compared."""
+
+
+class EvaluateTokenizerConfig(Section):
+    """Reconstruction by the tokenizer."""
+
+    max_cases: PositiveInt | None = 12
+    """Test cases reconstructed; null takes all."""
+    mask_threshold: float = Field(default=0.0, ge=-0.5, le=0.5)
+    """Decoded value from which a voxel belongs to the mask; the masks lie at -0.5 and 0.5."""
+
+
+class ReportConfig(Section):
+    """The page results/report.html."""
+
+    max_panels: PositiveInt = 6
+    """Synthetic volumes shown beside their real case."""
+    title: str = Field(default="MedSyn2 run", max_length=120)
+    """Title of the page."""
+    panel_mm: PositiveFloat = 60.0
+    """Width of one slice in the panels, in mm on a printed page."""

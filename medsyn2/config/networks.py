@@ -1,0 +1,167 @@
+"""Sections of the networks and of the stages that train them and cache what they encode."""
+
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from medsyn2.config.base import Section
+
+
+class TokenizerConfig(Section):
+    """The CT video tokenizer (Open-Sora Plan's CausalVideoVAE)."""
+
+    hidden_channels: PositiveInt = 16
+    """Channels of the first level; 128 in the public weights."""
+    channel_multipliers: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 4)
+    """Channels of the four levels, in multiples of ``hidden_channels``."""
+    num_res_blocks: PositiveInt = 1
+    """Residual blocks a level; 2 in the public weights."""
+    latent_channels: PositiveInt = 4
+    """Channels of the latents."""
+    norm_groups: PositiveInt = 8
+    """Groups of the group normalisation; 32 in the public weights."""
+    depth_mode: Literal["uniform_aligned", "uniform_paper", "first_frame"] = "uniform_aligned"
+    """How depth is compressed by 4: see docs/explanation/conventions.md."""
+
+
+class TrainTokenizerConfig(Section):
+    """Training of the tokenizer: L1, KL and, from ``gan_start``, an adversarial loss."""
+
+    num_steps: PositiveInt = 600
+    """Optimizer steps."""
+    crop_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (32, 48, 48)
+    """Random crops (depth, height, width); 96 x 96 x 96 in the paper."""
+    batch_size: PositiveInt = 1
+    """Crops a step."""
+    learning_rate: PositiveFloat = 1e-3
+    """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
+    kl_weight: NonNegativeFloat = 1e-6
+    """Weight of the KL divergence, with both terms averaged over elements."""
+    gan_weight: NonNegativeFloat = 0.5
+    """Scale of the adaptive adversarial weight."""
+    gan_start: NonNegativeInt | None = None
+    """Step from which the discriminator takes part; null leaves it out."""
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    """Decay of the exponential moving average that is exported."""
+    checkpoint_every: PositiveInt = 100
+    """Steps between checkpoints to resume from."""
+    seed: NonNegativeInt = 0
+    """Seed of initialisation, crops and noise."""
+
+
+class EncodeLatentsConfig(Section):
+    """Encoding of volumes and masks into the latent store."""
+
+    window: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    """Sliding window (depth, height, width); null encodes the whole volume at once."""
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    """Overlap of neighbouring windows."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """How latents are stored."""
+
+
+class TrainTextEncoderConfig(Section):
+    """The default text encoder: a small BERT and its vocabulary, trained on the cohort's training reports."""
+
+    vocabulary_size: PositiveInt = 1024
+    """WordPiece vocabulary, special tokens included."""
+    hidden_size: PositiveInt = 64
+    """Width of the embeddings; 768 in CXR-BERT."""
+    num_layers: PositiveInt = 2
+    """Transformer layers."""
+    num_heads: PositiveInt = 2
+    """Attention heads."""
+    num_steps: NonNegativeInt = 200
+    """Steps of masked-language-model training."""
+    batch_size: PositiveInt = 16
+    """Texts a step."""
+    learning_rate: PositiveFloat = 1e-3
+    """AdamW's learning rate."""
+    seed: NonNegativeInt = 0
+    """Seed of initialisation, order and masking."""
+
+
+class EncodeTextConfig(Section):
+    """Encoding of reports and pre-prompts into the text store."""
+
+    encoder_dir: str | None = None
+    """Folder of a BERT in Hugging Face format (CXR-BERT). Empty: the encoder trained on the cohort."""
+    max_report_tokens: PositiveInt = 512
+    """Report tokens kept; the paper's 512. What is cut is counted and shown."""
+    max_prompt_tokens: PositiveInt = 32
+    """Pre-prompt tokens kept; the paper's 32."""
+
+
+class DiTConfig(Section):
+    """The diffusion transformer."""
+
+    width: PositiveInt = 192
+    """Feature dimension; 1152 in the paper. Divides by 6 and by ``num_heads``."""
+    depth: PositiveInt = 6
+    """Blocks; 16 in the paper."""
+    num_heads: PositiveInt = 4
+    """Attention heads; the paper does not say, 16 by convention."""
+    patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2)
+    """Latent voxels a token takes (depth, height, width)."""
+    mlp_ratio: PositiveFloat = 4.0
+    """Width of the feed-forward layers in multiples of ``width``."""
+    qk_norm: bool = False
+    """Normalise queries and keys; off in the paper."""
+    gate: bool = True
+    """Gated attention; off for the ablation of section 7.5."""
+    conv: bool = True
+    """Depthwise separable convolution after each block; off for the ablation of section 7.5."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.width % 6 or self.width % self.num_heads:
+            raise ValueError(
+                f"dit.width must divide by 6 (3-D positions) and by num_heads, got {self.width} and {self.num_heads}"
+            )
+        return self
+
+
+class FlowConfig(Section):
+    """The rectified flow: how t is drawn in training, and where the loss weight is clamped."""
+
+    t_distribution: Literal["logit_normal", "uniform", "mixture"] = "mixture"
+    """``mixture`` is 0.9 logit-normal and 0.1 uniform."""
+    t_logit_mean: float = 0.8
+    """Mean of logit(t)."""
+    t_logit_std: PositiveFloat = 0.8
+    """Standard deviation of logit(t)."""
+    t_clamp: PositiveFloat = 0.05
+    """Smallest t in the loss weight 1/t^2."""
+
+
+class TrainDiTConfig(Section):
+    """Training of the diffusion transformer."""
+
+    num_steps: PositiveInt = 1200
+    """Optimizer steps."""
+    batch_size: PositiveInt = 4
+    """Cases a micro-step; 1 in the paper."""
+    accumulate: PositiveInt = 1
+    """Micro-steps an optimizer step; 4 in the paper."""
+    learning_rate: PositiveFloat = 1e-3
+    """AdamW's learning rate; 1e-4 in the paper."""
+    warmup_steps: NonNegativeInt = 50
+    """Steps of linear warm-up."""
+    clip_grad_norm: PositiveFloat = 1.0
+    """Largest gradient norm."""
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)
+    """Decay of the exponential moving average that is exported."""
+    mode_probabilities: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (0.25, 0.25, 0.4, 0.1)
+    """Probabilities of report only, mask only, both, neither."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Fabric's precision; bf16-mixed on a GPU."""
+    checkpoint_every: PositiveInt = 200
+    """Steps between checkpoints to resume from."""
+    seed: NonNegativeInt = 0
+    """Seed of initialisation, order, noise, times and modes."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if abs(sum(self.mode_probabilities) - 1.0) > 1e-6:
+            raise ValueError(f"train_dit.mode_probabilities must sum to 1, got {self.mode_probabilities}")
+        return self

@@ -1,0 +1,138 @@
+"""Sections of the stages that turn CT files and reports into volumes and masks on one grid."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from medsyn2.config.base import Section
+from medsyn2.vocabulary import Structure
+
+Fraction = float
+Segmenter = Literal["classical"]
+
+
+class GridConfig(Section):
+    """The grid every volume is brought to: the template's and the model's. The paper's is 448 x 448 x 448 at 0.7 mm."""
+
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 96, 96)
+    """Voxels (depth, height, width). Depth must divide by 4, height and width by 8: the tokenizer's compression."""
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (4.9, 3.2667, 3.2667)
+    """Voxel spacing (depth, height, width) in mm."""
+    clip_hu: tuple[float, float] = (-1024.0, 1024.0)
+    """HU values that become -1 and +1 in the networks; what lies outside is clipped."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        depth, height, width = self.shape
+        if depth % 4 or height % 8 or width % 8:
+            raise ValueError(
+                f"grid.shape must be divisible by (4, 8, 8), got {self.shape}; "
+                f"the nearest is {(-(-depth // 4) * 4, -(-height // 8) * 8, -(-width // 8) * 8)}"
+            )
+        if self.clip_hu[0] >= self.clip_hu[1]:
+            raise ValueError(f"grid.clip_hu must be (low, high) with low < high, got {self.clip_hu}")
+        return self
+
+
+class CohortConfig(Section):
+    """Which files are the cohort. Read when the workflow is planned; no stage depends on it as a whole."""
+
+    data_dir: Path | None = None
+    """Folder searched for .nii and .nii.gz files, subfolders included. Empty: the embedded phantoms."""
+    num_phantoms: PositiveInt = 48
+    """How many phantoms the embedded cohort has. Raising it adds cases and leaves the existing ones as they are."""
+    reports_csv: Path | None = None
+    """Reports: columns VolumeName, Findings_EN, Impressions_EN (CT-RATE's names). Empty: no case has a report."""
+    labels_csv: Path | None = None
+    """Abnormality labels: VolumeName and CT-RATE's 18 columns. Empty: none."""
+    metadata_csv: Path | None = None
+    """Acquisition metadata with CT-RATE's columns (RescaleSlope, XYSpacing, ...), needed for its unrepaired volumes."""
+    exclude_txt: Path | None = None
+    """File names to leave out, one a line (CT-RATE's no_chest lists work)."""
+    reconstruction: Literal["first", "all"] = "first"
+    """Which reconstructions of a CT-RATE scan are used: ``first`` takes the lowest number of each."""
+    test_every: PositiveInt = 4
+    """Without CT-RATE's train_/valid_ names, every n-th subject is held out for testing."""
+    shard_size: PositiveInt = 16
+    """Cases a job works on. 64 suits a cluster. Changing it re-runs everything."""
+
+
+class PhantomsConfig(Section):
+    """The embedded cohort of procedural thoraces, used while ``cohort.data_dir`` is empty."""
+
+    spacing_mm: PositiveFloat = 3.0
+    """In-plane spacing of the simulated scanner, varied by +-15 % from case to case."""
+    seed: NonNegativeInt = 0
+    """Seed of the whole cohort; case i depends on the seed and on i alone."""
+
+
+class InventoryConfig(Section):
+    """Strict reading of every file."""
+
+    hu_convention: Literal["detect", "hu", "stored"] = "detect"
+    """What the voxel values are: ``hu``, ``stored`` (rescale by metadata), or ``detect``: tell from the air peak, refuse if unclear."""
+
+
+class TemplateConfig(Section):
+    """The common template."""
+
+    path: Path | None = None
+    """A given template CT (NIfTI). Empty: it is built from the cohort's training cases."""
+    num_cases: PositiveInt = 8
+    """Training cases averaged; the first ones of the cohort, so that adding cases leaves the template alone."""
+    num_rounds: PositiveInt = 2
+    """Rounds of registering and averaging."""
+
+
+class RegisterConfig(Section):
+    """Affine registration to the template, and its quality gates."""
+
+    working_spacing_mm: PositiveFloat = 4.0
+    """Isotropic spacing of the registration's working images."""
+    min_lung_dice: float = Field(default=0.75, ge=0, le=1)
+    """Gate: Dice of the case's lungs with the template's after registration."""
+    max_rotation_deg: PositiveFloat = 30.0
+    """Gate: rotation of the affine."""
+    scale_range: tuple[PositiveFloat, PositiveFloat] = (0.6, 1.6)
+    """Gate: smallest and largest singular value of the affine."""
+    min_lung_inside: float = Field(default=0.95, ge=0, le=1)
+    """Gate: share of the case's lungs that lies inside the grid."""
+    min_lung_ml: PositiveFloat = 800.0
+    """Gate: volume of the lungs found; a head or an abdomen has less."""
+    seed: NonNegativeInt = 0
+    """Seed of the metric's random samples."""
+
+
+class SegmentConfig(Section):
+    """Which tool makes which structure, and where."""
+
+    space: Literal["native", "registered"] = "native"
+    """Segment the CT as it was acquired, or the registered volume."""
+    tools: dict[Structure, Segmenter | None] = Field(
+        default_factory=lambda: {
+            "lobes": "classical",
+            "airways": "classical",
+            "vessels": "classical",
+            "heart": "classical",
+            "nodules": "classical",
+            "ground_glass": "classical",
+            "consolidation": "classical",
+            "pleural_effusion": "classical",
+            "pericardial_effusion": "classical",
+        }
+    )
+    """Tool of each structure; null leaves the structure out. ``classical`` needs no weights."""
+    working_spacing_mm: PositiveFloat = 2.0
+    """Isotropic spacing at which the classical segmenter works."""
+
+
+class MasksConfig(Section):
+    """From label maps to the nine binary masks on the grid."""
+
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Share of a structure in a voxel from which the voxel belongs to it, after linear resampling."""
+    boundary_dilation_voxels: NonNegativeInt = 1
+    """Radius of the cube that widens lobe boundaries; 1 is the paper's 3 x 3 x 3."""
+    min_volume_ml: float = Field(default=0.05, ge=0)
+    """A mask smaller than this on the grid counts as empty."""

@@ -1,0 +1,74 @@
+"""The stages, and what each reads of the configuration.
+
+A stage has one name: it is the rule, the CLI verb, the module here and its function, the folder under
+``results/`` and, where it has settings, the section of the configuration. A stage's function takes the
+sections of this table as positional arguments, by name, and paths as keyword-only arguments, and is the only
+kind of code that reads and writes. ``version`` is raised when the meaning of a stage's code changes, which
+re-runs the stage and what follows it, as a changed setting does.
+
+This module is light: Snakemake imports it to parse the workflow.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from medsyn2.config import Config
+from medsyn2.cohort.artefacts import canonical_json
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the workflow.
+
+    Attributes:
+        name: The one word.
+        sections: Sections of the configuration that its function takes.
+        version: Raised when the code's meaning changes.
+        sharded: Whether it works shard by shard.
+    """
+
+    name: str
+    sections: tuple[str, ...]
+    version: int = 1
+    sharded: bool = False
+
+    def load(self) -> Callable[..., None]:
+        """Import the stage's module and return its function."""
+        return getattr(import_module(f"medsyn2.stages.{self.name}"), self.name)
+
+
+_ALL = (
+    Stage("phantoms", ("phantoms",), sharded=True),
+    Stage("inventory", ("inventory",), sharded=True),
+    Stage("template", ("grid", "template", "register")),
+    Stage("register", ("grid", "register"), sharded=True),
+    Stage("segment", ("segment",), sharded=True),
+    Stage("masks", ("masks",), sharded=True),
+    Stage("train_tokenizer", ("grid", "tokenizer", "train_tokenizer")),
+    Stage("encode_latents", ("grid", "encode_latents"), sharded=True),
+    Stage("train_text_encoder", ("train_text_encoder",)),
+    Stage("encode_prompts", ("encode_text",)),
+    Stage("encode_text", ("encode_text",), sharded=True),
+    Stage("train_dit", ("grid", "dit", "flow", "train_dit")),
+    Stage("sample", ("sample",), sharded=True),
+    Stage("evaluate_fid", ("evaluate_fid",)),
+    Stage("evaluate_masks", ("evaluate_masks",)),
+    Stage("evaluate_tokenizer", ("evaluate_tokenizer",)),
+    Stage("report", ("report",)),
+)
+
+STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
+
+
+def sections_of(config: Config, stage: Stage) -> dict[str, Any]:
+    """Return the sections that `stage` reads, by the names of the configuration file."""
+    whole = config.model_dump(mode="json", by_alias=True)
+    return {name: whole[name] for name in stage.sections}
+
+
+def stage_params(config: Config, name: str) -> str:
+    """Return, as canonical JSON, exactly what decides the output of a stage beside its inputs."""
+    stage = STAGES[name]
+    return canonical_json({**sections_of(config, stage), "stage": name, "version": stage.version})

@@ -1,0 +1,83 @@
+"""The fixed words of the project: structures, lobes, abnormality labels, windows, planes, conditioning modes.
+
+They are the paper's (sections 4.1 and 7.1) and CT-RATE's; every table, file name and prompt takes them from
+here, so that no part has its own spelling.
+"""
+
+from typing import Literal, get_args
+
+Structure = Literal[
+    "lobes",
+    "airways",
+    "vessels",
+    "heart",
+    "nodules",
+    "ground_glass",
+    "consolidation",
+    "pleural_effusion",
+    "pericardial_effusion",
+]
+STRUCTURES: tuple[Structure, ...] = get_args(Structure)
+"""The four anatomies and five abnormalities a mask can be of. ``lobes`` as a mask is the lobes' boundaries."""
+
+STRUCTURE_WORDS: dict[Structure, str] = {
+    "lobes": "lung lobes",
+    "airways": "airways",
+    "vessels": "lung vessels",
+    "heart": "heart",
+    "nodules": "lung nodules",
+    "ground_glass": "ground glass opacity",
+    "consolidation": "consolidation",
+    "pleural_effusion": "pleural effusion",
+    "pericardial_effusion": "pericardial effusion",
+}
+"""How a structure is called in a pre-prompt."""
+
+LOBES: dict[int, str] = {
+    1: "left_upper",
+    2: "left_lower",
+    3: "right_upper",
+    4: "right_middle",
+    5: "right_lower",
+}
+"""Labels of a lobe map on the grid."""
+
+ABNORMALITY_LABELS: tuple[str, ...] = (
+    "Medical material",
+    "Arterial wall calcification",
+    "Cardiomegaly",
+    "Pericardial effusion",
+    "Coronary artery wall calcification",
+    "Hiatal hernia",
+    "Lymphadenopathy",
+    "Emphysema",
+    "Atelectasis",
+    "Lung nodule",
+    "Lung opacity",
+    "Pulmonary fibrotic sequela",
+    "Pleural effusion",
+    "Mosaic attenuation pattern",
+    "Peribronchial thickening",
+    "Consolidation",
+    "Bronchiectasis",
+    "Interlobular septal thickening",
+)
+"""CT-RATE's 18 columns, in its order."""
+
+Window = Literal["lung", "vessel", "soft_tissue", "bone"]
+WINDOWS_HU: dict[Window, tuple[float, float]] = {
+    "lung": (-1350.0, 150.0),
+    "vessel": (-250.0, 450.0),
+    "soft_tissue": (-125.0, 225.0),
+    "bone": (-700.0, 1300.0),
+}
+"""Lower and upper HU of the paper's [level, width] windows: [-600, 1500], [100, 700], [50, 350], [300, 2000]."""
+
+Plane = Literal["axial", "sagittal", "coronal"]
+PLANE_AXIS: dict[Plane, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
+"""The array axis that a plane's slices are stacked along (depth, height, width)."""
+
+Split = Literal["train", "test"]
+Mode = Literal["report", "mask", "both", "neither"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+"""Which conditions are given: section 3.3, conditioning randomization."""
