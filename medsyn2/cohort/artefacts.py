@@ -16,16 +16,13 @@ Case errors become records with the status ``quarantined``; any other error ends
 cases stay.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +30,9 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError, SystematicError
+from medsyn2.files import locked, sha256_of, sync, write_json
+from medsyn2.files import write_atomically as write_atomically
+from medsyn2.files import write_text_atomically as write_text_atomically
 
 log = logging.getLogger(__name__)
 
@@ -97,56 +97,6 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name beside `path`, then put it in place.
-
-    A reader sees the old file, or none, or the whole new one, also after a crash.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = "".join(path.suffixes[-2:])
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial{suffix}")
-    try:
-        write(partial)
-        _sync(partial)
-        partial.replace(path)
-        _sync(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, whole or not at all."""
-    write_text_atomically(path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of `path` against every other process; waits for a process that is still writing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def read_record(path: Path) -> Record | None:
     """Return the record at `path`, or None if there is none that can be read."""
     try:
@@ -204,7 +154,19 @@ Work = Callable[[CaseWork, Path], Mapping[str, Any]]
 """Makes one case's artefacts inside the given empty folder and returns the record's facts."""
 
 
-def process_shard(stage: str, manifest: Path, cases: Sequence[CaseWork], work: Work, *, settings: str) -> None:
+Intact = Callable[[Record], bool]
+"""Says whether what a case has outside its folder, such as its row of a store, is still there."""
+
+
+def process_shard(
+    stage: str,
+    manifest: Path,
+    cases: Sequence[CaseWork],
+    work: Work,
+    *,
+    settings: str,
+    intact: Intact = lambda record: True,
+) -> None:
     """Do every case of a shard that is not done, then write the shard's manifest.
 
     Args:
@@ -213,6 +175,7 @@ def process_shard(stage: str, manifest: Path, cases: Sequence[CaseWork], work: W
         cases: The cases, in the shard's order.
         work: Makes one case's artefacts.
         settings: Canonical JSON of the settings and the code version, part of every fingerprint.
+        intact: Asked for each finished case; one that is not intact is done again.
 
     Raises:
         SystematicError: If too many cases fail with one code.
@@ -223,16 +186,18 @@ def process_shard(stage: str, manifest: Path, cases: Sequence[CaseWork], work: W
         _remove_partial(folder)
         records: list[Record] = []
         for case in tqdm(cases, desc=f"{stage} {manifest.stem}", unit="case", mininterval=5, file=sys.stderr):
-            records.append(_process_case(stage, folder, case, work, settings))
+            records.append(_process_case(stage, folder, case, work, settings, intact))
             _stop_if_systematic(stage, records)
         write_json(manifest, {"stage": stage, "cases": [asdict(record) for record in records]})
 
 
-def _process_case(stage: str, folder: Path, case: CaseWork, work: Work, settings: str) -> Record:
+def _process_case(
+    stage: str, folder: Path, case: CaseWork, work: Work, settings: str, intact: Intact
+) -> Record:
     expected = fingerprint(stage, settings, case.made_from)
     record_path = folder / f"{case.case}.json"
     record = read_record(record_path)
-    if record is not None and record.fingerprint == expected and _present(folder, record):
+    if record is not None and record.fingerprint == expected and _present(folder, record, intact):
         return record
     record_path.unlink(missing_ok=True)
     partial = folder / f".{case.case}.partial"
@@ -249,7 +214,8 @@ def _process_case(stage: str, folder: Path, case: CaseWork, work: Work, settings
         raise EnvironmentFault(
             f"{stage} could not write the artefacts of case {case.case}: {error}.",
             code="environment-io",
-            remedy="check that the disk has room and can be written, then run again; finished cases are kept.",
+            remedy="check that the disk has room and can be written, then run again; "
+            "finished cases are kept.",
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -261,15 +227,17 @@ def _commit(partial: Path, place: Path, folder: Path) -> dict[str, str]:
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     hashes = {f"{place.relative_to(folder)}/{path.relative_to(partial)}": sha256_of(path) for path in files}
     for path in files:
-        _sync(path)
+        sync(path)
     shutil.rmtree(place, ignore_errors=True)
     partial.rename(place)
-    _sync(folder)
+    sync(folder)
     return hashes
 
 
-def _present(folder: Path, record: Record) -> bool:
-    return all((folder / name).is_file() for name in record.files)
+def _present(folder: Path, record: Record, intact: Intact) -> bool:
+    if record.status == "quarantined":
+        return True
+    return all((folder / name).is_file() for name in record.files) and intact(record)
 
 
 def _remove_partial(folder: Path) -> None:
@@ -281,11 +249,12 @@ def _stop_if_systematic(stage: str, records: Sequence[Record]) -> None:
     if len(records) < SYSTEMATIC_CASES:
         return
     codes = Counter(record.problem.code for record in records if record.problem)
+    remedies = {record.problem.code: record.problem.remedy for record in records if record.problem}
     for code, count in codes.items():
         if count > SYSTEMATIC_SHARE * len(records):
             raise SystematicError(
                 f"{stage}: {count} of {len(records)} cases fail with {code}.",
                 code="systematic-failure",
-                remedy=f"the set-up is probably wrong, not the cases; look at one of them. Its own remedy: "
-                f"{next(record.problem.remedy for record in records if record.problem and record.problem.code == code)}",
+                remedy="the set-up is probably wrong, not the cases; look at one of them. "
+                f"Its own remedy: {remedies[code]}",
             )
