@@ -11,10 +11,11 @@ is held out.
 """
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from medsyn2.config import CohortConfig
@@ -194,3 +195,8 @@ def plan_cohort(files: dict[str, Path], order: Sequence[str], cohort: CohortConf
 def read_order(path: Path) -> list[str]:
     """Return the ids placed by earlier runs, or none if there was no run."""
     return path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+
+
+def case_json(cases: Iterable[Case]) -> str:
+    """Return cases as the JSON that the workflow passes to the first stages."""
+    return json.dumps([asdict(case) for case in cases], separators=(",", ":"), sort_keys=True)

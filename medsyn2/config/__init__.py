@@ -98,6 +98,11 @@ class Config(Section):
     evaluate_tokenizer: EvaluateTokenizerConfig = Field(default_factory=EvaluateTokenizerConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
 
+    def section(self, name: str) -> Section:
+        """Return the section that the configuration file calls `name`."""
+        found: Section = getattr(self, "register_" if name == "register" else name)
+        return found
+
 
 def validate_config(values: Mapping[str, Any], *, source: str) -> Config:
     """Check `values` and return the configuration they describe.

@@ -1,0 +1,36 @@
+# make demo    the whole workflow on the embedded cohort, ends in results/report.html
+# make test    the tests
+# make check   format, lint and types
+# make config  config.yaml and its schema, after a change in medsyn2/config
+VENV ?= .venv
+PYTHON ?= python3
+CORES ?= all
+BIN := $(abspath $(VENV))/bin
+STAMP := $(VENV)/.installed
+export PATH := $(BIN):$(PATH)
+
+.PHONY: demo test test-slow check config
+demo: $(STAMP)
+	snakemake --cores $(CORES) all
+	@echo "Open results/report.html"
+
+test: $(STAMP)
+	python -m pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+test-slow: $(STAMP)
+	python -m pytest -q -m slow
+
+check: $(STAMP)
+	python -m pip install -q -c constraints.txt -e '.[dev]'
+	ruff format --check . && ruff check . && mypy medsyn2 && snakefmt --check . && snakemake --lint
+
+config: $(STAMP)
+	medsyn2 config
+
+# pip, not uv: a lock of uv's names the CUDA build of torch whatever the machine.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "medsyn2 needs Python >= 3.11, $(PYTHON) is $$($(PYTHON) --version). Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@

@@ -1,0 +1,155 @@
+"""The command line: a verb for each stage, and what people use around them.
+
+A stage's verb takes ``--config`` and paths, nothing else: knobs are in the configuration. The options follow
+from the signature of the stage's function, so that there is one place where a stage says what it needs. The
+workflow calls exactly these commands; any of them can be copied from its log and run by hand, under
+``torchrun`` or under a profiler.
+
+Exit status: 0 done, 1 a case error outside a shard, 2 a wrong command or configuration, 10 the environment,
+14 weights, 15 a damaged artefact.
+"""
+
+import argparse
+import inspect
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medsyn2 import __version__
+from medsyn2.config import Config, load_config, validate_config
+from medsyn2.errors import ConfigError, MedSyn2Error
+from medsyn2.stages import STAGES, Stage, stage_params
+
+COMMANDS = ("config", "generate")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.captureWarnings(True)
+    try:
+        return _run(arguments)
+    except MedSyn2Error as error:
+        sys.stderr.write(f"medsyn2: {error}\n")
+        return error.exit_code
+    except MemoryError:
+        sys.stderr.write(
+            "medsyn2: [environment-memory] the machine ran out of memory. What to do: give the job more, "
+            "lower cohort.shard_size or grid.shape, or encode in windows (encode_latents.window).\n"
+        )
+        return 12
+
+
+def _run(arguments: list[str]) -> int:
+    verb = arguments[0].replace("-", "_") if arguments else "--help"
+    if verb in STAGES:
+        _run_stage(STAGES[verb], arguments[1:])
+    elif verb in COMMANDS:
+        from importlib import import_module
+
+        command = import_module(f"medsyn2.commands.{verb}")
+        parser = _parser(verb, command.__doc__ or "")
+        command.add_arguments(parser)
+        command.run(parser.parse_args(arguments[1:]))
+    else:
+        _overview().parse_args(arguments or ["--help"])
+    return 0
+
+
+def _parser(verb: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"medsyn2 {verb}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _overview() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="medsyn2",
+        description="Controllable 3D chest-CT synthesis from reports and masks.\n\n"
+        "The whole workflow:  snakemake --cores 8 all\n"
+        "One volume:          medsyn2 generate --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"medsyn2 {__version__}")
+    parser.add_argument(
+        "verb",
+        choices=[*COMMANDS, *STAGES],
+        help="generate: make one volume; config: write config.yaml and its schema; all others are stages of "
+        "the workflow, in its order. `medsyn2 VERB --help` explains each.",
+    )
+    return parser
+
+
+def stage_parser(stage: Stage) -> argparse.ArgumentParser:
+    """Return the parser of a stage's verb: ``--config`` and an option for each keyword of its function."""
+    function = stage.load()
+    parser = _parser(stage.name, inspect.getdoc(function) or "")
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE|JSON",
+        help="a configuration file, or the JSON that the workflow passes: "
+        f"the sections {', '.join(stage.sections)} and the stage's code version",
+    )
+    for name, parameter in _keywords(function).items():
+        option = f"--{name.replace('_', '-')}"
+        if parameter.annotation == list[Path]:
+            parser.add_argument(option, dest=name, type=Path, nargs="*", default=[], metavar="PATH")
+        else:
+            optional = parameter.default is not inspect.Parameter.empty
+            parser.add_argument(
+                option,
+                dest=name,
+                type=str if parameter.annotation is str else Path,
+                required=not optional,
+                default=parameter.default if optional else None,
+                metavar="TEXT" if parameter.annotation is str else "PATH",
+            )
+    return parser
+
+
+def _keywords(function: Any) -> dict[str, inspect.Parameter]:
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "settings"
+    }
+
+
+def _run_stage(stage: Stage, arguments: list[str]) -> None:
+    parser = stage_parser(stage)
+    options = vars(parser.parse_args(arguments))
+    config = _stage_config(stage, options.pop("config"))
+    function = stage.load()
+    if "settings" in inspect.signature(function).parameters:
+        options["settings"] = stage_params(config, stage.name)
+    function(*(config.section(name) for name in stage.sections), **options)
+
+
+def _stage_config(stage: Stage, given: str) -> Config:
+    if not given.lstrip().startswith("{"):
+        return load_config(given)
+    try:
+        values = json.loads(given)
+        name, version = values.pop("stage"), values.pop("version")
+    except (ValueError, KeyError) as error:
+        raise ConfigError(
+            f"--config of {stage.name} is not the JSON that the workflow passes: {error!r}.",
+            code="config-invalid",
+            remedy="give a configuration file instead, such as config.yaml.",
+        ) from error
+    if (name, version) != (stage.name, stage.version):
+        raise ConfigError(
+            f"--config is for {name} version {version}, but this is {stage.name} version {stage.version}.",
+            code="config-version",
+            remedy="start the workflow again, so that it reads the installed version of medsyn2.",
+        )
+    return validate_config(values, source=f"--config of {stage.name}")

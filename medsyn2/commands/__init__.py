@@ -1,0 +1,1 @@
+"""What people run beside the stages: one module a verb, with ``add_arguments`` and ``run``."""

@@ -1,0 +1,69 @@
+# What the rules share: the validated configuration, the cohort's shards, and the parameters of each stage.
+# Python only; the files named after the parts of the journey hold the rules.
+from pathlib import Path
+
+from medsyn2.cohort.artefacts import write_text_atomically
+from medsyn2.cohort.shards import (
+    append_to_order,
+    case_json,
+    cohort_files,
+    plan_cohort,
+    read_order,
+)
+from medsyn2.config import validate_config
+from medsyn2.stages import stage_params
+from medsyn2.vocabulary import WINDOWS_HU
+
+SETTINGS = validate_config(config, source="the configuration")
+ORDER = Path("results/inventory/order.txt")
+FILES = cohort_files(SETTINGS.cohort, Path("results/phantoms"))
+COHORT = plan_cohort(FILES, read_order(ORDER), SETTINGS.cohort)
+PHANTOMS = SETTINGS.cohort.data_dir is None
+
+SHARDS = list(COHORT.shards)
+TRAIN_SHARDS = COHORT.shards_with("train")
+TEST_SHARDS = COHORT.shards_with("test")
+TEMPLATE_SHARDS = COHORT.first_training_shards(SETTINGS.template.num_cases)
+
+FID_TABLES = [f"results/fid_{window}.csv" for window in WINDOWS_HU]
+AGREEMENT_TABLES = ["results/mask_agreement.csv", "results/mask_agreement_cases.csv"]
+RECONSTRUCTION_TABLES = [
+    "results/reconstruction.csv",
+    "results/mask_reconstruction.csv",
+]
+ENCODER = SETTINGS.encode_text.encoder_dir or "results/train_text_encoder/encoder"
+ENCODER_FILE = f"{ENCODER}/config.json"
+
+
+wildcard_constraints:
+    shard=r"\d+",
+
+
+onstart:
+    ORDER.parent.mkdir(parents=True, exist_ok=True)
+    order = append_to_order(read_order(ORDER), FILES)
+    if order != read_order(ORDER):
+        write_text_atomically(ORDER, "".join(f"{case}\n" for case in order))
+
+
+def params_of(stage):
+    """The canonical JSON of what decides the stage's output: its sections and its code version."""
+    return stage_params(SETTINGS, stage)
+
+
+def cases_of(wildcards):
+    """The shard's cases as JSON: a case that joins or leaves re-runs this shard and no other."""
+    return case_json(COHORT.shards[wildcards.shard])
+
+
+def of(stage, shards):
+    """The manifests of a stage for the given shards."""
+    return [f"results/{stage}/{shard}.json" for shard in shards]
+
+
+def table(kind):
+    """The cohort's tables of one kind: one a shard from the phantoms, or the file the user gave."""
+    if PHANTOMS:
+        return f"results/phantoms/{{shard}}_{kind}.csv" if kind != "metadata" else []
+    given = getattr(SETTINGS.cohort, f"{kind}_csv")
+    return str(given) if given else []

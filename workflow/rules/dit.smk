@@ -1,0 +1,58 @@
+# The diffusion transformer: training, and the samples of the held-out cases.
+
+
+rule train_dit:
+    input:
+        latents=of("encode_latents", TRAIN_SHARDS),
+        text=of("encode_text", TRAIN_SHARDS),
+        prompts=rules.encode_prompts.output.prompts,
+        tokenizer=rules.train_tokenizer.output.tokenizer,
+        encoder=ENCODER_FILE,
+        template=rules.template.output.template,
+    output:
+        model="results/train_dit/model/model.json",
+        loss="results/train_dit/loss.csv",
+    log:
+        "logs/train_dit.log",
+    benchmark:
+        "logs/benchmarks/train_dit.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=2880,
+    params:
+        cfg=params_of("train_dit"),
+        encoder=subpath(input.encoder, parent=True),
+    shell:
+        "python -m medsyn2 train_dit --config {params.cfg:q} --latents {input.latents} --text {input.text}"
+        " --prompts {input.prompts} --tokenizer {input.tokenizer} --encoder {params.encoder:q}"
+        " --template {input.template} --model {output.model} --loss {output.loss} > {log} 2>&1"
+
+
+rule sample:
+    input:
+        model=rules.train_dit.output.model,
+        inventory="results/inventory/{shard}.json",
+        register="results/register/{shard}.json",
+        masks="results/masks/{shard}.json",
+    output:
+        manifest="results/sample/{shard}.json",
+    log:
+        "logs/sample/{shard}.log",
+    benchmark:
+        "logs/benchmarks/sample/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=480,
+    params:
+        cfg=params_of("sample"),
+    shell:
+        "python -m medsyn2 sample --config {params.cfg:q} --model {input.model} --inventory {input.inventory}"
+        " --register {input.register} --masks {input.masks} --manifest {output.manifest} > {log} 2>&1"

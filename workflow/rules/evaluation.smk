@@ -1,0 +1,91 @@
+# The evaluation: one table for each question.
+
+
+rule evaluate_fid:
+    input:
+        register=of("register", TEST_SHARDS),
+        samples=of("sample", TEST_SHARDS),
+    output:
+        tables=report(
+            FID_TABLES,
+            category="Tables",
+            caption="../report/fid.rst",
+        ),
+    log:
+        "logs/evaluate_fid.log",
+    benchmark:
+        "logs/benchmarks/evaluate_fid.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=480,
+    params:
+        cfg=params_of("evaluate_fid"),
+    shell:
+        "python -m medsyn2 evaluate_fid --config {params.cfg:q} --register {input.register}"
+        " --samples {input.samples} --tables {output.tables} > {log} 2>&1"
+
+
+rule evaluate_masks:
+    input:
+        masks=of("masks", TEST_SHARDS),
+        samples=of("sample", TEST_SHARDS),
+    output:
+        table=report(
+            "results/mask_agreement.csv",
+            category="Tables",
+            caption="../report/mask_agreement.rst",
+        ),
+        cases="results/mask_agreement_cases.csv",
+    log:
+        "logs/evaluate_masks.log",
+    benchmark:
+        "logs/benchmarks/evaluate_masks.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=480,
+    params:
+        cfg=params_of("evaluate_masks"),
+    shell:
+        "python -m medsyn2 evaluate_masks --config {params.cfg:q} --masks {input.masks}"
+        " --samples {input.samples} --table {output.table} --cases {output.cases} > {log} 2>&1"
+
+
+rule evaluate_tokenizer:
+    input:
+        register=of("register", TEST_SHARDS),
+        masks=of("masks", TEST_SHARDS),
+        tokenizer=rules.train_tokenizer.output.tokenizer,
+    output:
+        images=report(
+            "results/reconstruction.csv",
+            category="Tables",
+            caption="../report/reconstruction.rst",
+        ),
+        masks_table=report(
+            "results/mask_reconstruction.csv",
+            category="Tables",
+            caption="../report/mask_reconstruction.rst",
+        ),
+    log:
+        "logs/evaluate_tokenizer.log",
+    benchmark:
+        "logs/benchmarks/evaluate_tokenizer.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=480,
+    params:
+        cfg=params_of("evaluate_tokenizer"),
+    shell:
+        "python -m medsyn2 evaluate_tokenizer --config {params.cfg:q} --register {input.register}"
+        " --masks {input.masks} --tokenizer {input.tokenizer} --images {output.images}"
+        " --masks-table {output.masks_table} > {log} 2>&1"

@@ -1,0 +1,45 @@
+# The nine masks: external or classical segmenters on the CT, then binary masks on the grid.
+
+
+rule segment:
+    input:
+        inventory="results/inventory/{shard}.json",
+        register="results/register/{shard}.json",
+    output:
+        manifest="results/segment/{shard}.json",
+    log:
+        "logs/segment/{shard}.log",
+    benchmark:
+        "logs/benchmarks/segment/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=600,
+    params:
+        cfg=params_of("segment"),
+    shell:
+        "python -m medsyn2 segment --config {params.cfg:q} --inventory {input.inventory}"
+        " --register {input.register} --manifest {output.manifest} > {log} 2>&1"
+
+
+rule masks:
+    input:
+        register="results/register/{shard}.json",
+        segment="results/segment/{shard}.json",
+    output:
+        manifest="results/masks/{shard}.json",
+    log:
+        "logs/masks/{shard}.log",
+    benchmark:
+        "logs/benchmarks/masks/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        cfg=params_of("masks"),
+    shell:
+        "python -m medsyn2 masks --config {params.cfg:q} --register {input.register}"
+        " --segment {input.segment} --manifest {output.manifest} > {log} 2>&1"

@@ -1,0 +1,45 @@
+# The common template, and every case brought to its grid.
+
+
+rule template:
+    input:
+        inventory=of("inventory", TEMPLATE_SHARDS),
+        given=str(SETTINGS.template.path) if SETTINGS.template.path else [],
+    output:
+        template="results/template/template.json",
+    log:
+        "logs/template.log",
+    benchmark:
+        "logs/benchmarks/template.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        cfg=params_of("template"),
+    shell:
+        "python -m medsyn2 template --config {params.cfg:q} --inventory {input.inventory}"
+        " --given {input.given:q} --template {output.template} > {log} 2>&1"
+
+
+rule register:
+    input:
+        inventory="results/inventory/{shard}.json",
+        template=rules.template.output.template,
+    output:
+        manifest="results/register/{shard}.json",
+    log:
+        "logs/register/{shard}.log",
+    benchmark:
+        "logs/benchmarks/register/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=240,
+    params:
+        cfg=params_of("register"),
+    shell:
+        "python -m medsyn2 register --config {params.cfg:q} --inventory {input.inventory}"
+        " --template {input.template} --manifest {output.manifest} > {log} 2>&1"

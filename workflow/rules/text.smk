@@ -1,0 +1,70 @@
+# The text encoder, and the embeddings of reports and pre-prompts.
+
+
+rule train_text_encoder:
+    input:
+        inventory=of("inventory", TRAIN_SHARDS),
+    output:
+        encoder="results/train_text_encoder/encoder.json",
+        config="results/train_text_encoder/encoder/config.json",
+    log:
+        "logs/train_text_encoder.log",
+    benchmark:
+        "logs/benchmarks/train_text_encoder.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=120,
+    params:
+        cfg=params_of("train_text_encoder"),
+    shell:
+        "python -m medsyn2 train_text_encoder --config {params.cfg:q} --inventory {input.inventory}"
+        " --encoder {output.encoder} > {log} 2>&1"
+
+
+rule encode_prompts:
+    input:
+        encoder=ENCODER_FILE,
+    output:
+        prompts="results/encode_prompts/prompts.json",
+    log:
+        "logs/encode_prompts.log",
+    benchmark:
+        "logs/benchmarks/encode_prompts.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        cfg=params_of("encode_prompts"),
+        encoder=subpath(input.encoder, parent=True),
+    shell:
+        "python -m medsyn2 encode_prompts --config {params.cfg:q} --encoder {params.encoder:q}"
+        " --prompts {output.prompts} > {log} 2>&1"
+
+
+rule encode_text:
+    input:
+        inventory="results/inventory/{shard}.json",
+        encoder=ENCODER_FILE,
+    output:
+        manifest="results/encode_text/{shard}.json",
+    log:
+        "logs/encode_text/{shard}.log",
+    benchmark:
+        "logs/benchmarks/encode_text/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        cfg=params_of("encode_text"),
+        encoder=subpath(input.encoder, parent=True),
+    shell:
+        "python -m medsyn2 encode_text --config {params.cfg:q} --inventory {input.inventory}"
+        " --encoder {params.encoder:q} --manifest {output.manifest} > {log} 2>&1"

@@ -1,0 +1,50 @@
+# The CT video tokenizer, and the latents of volumes and masks.
+
+
+rule train_tokenizer:
+    input:
+        register=of("register", TRAIN_SHARDS),
+    output:
+        tokenizer="results/train_tokenizer/tokenizer.json",
+        loss="results/train_tokenizer/loss.csv",
+    log:
+        "logs/train_tokenizer.log",
+    benchmark:
+        "logs/benchmarks/train_tokenizer.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        cfg=params_of("train_tokenizer"),
+    shell:
+        "python -m medsyn2 train_tokenizer --config {params.cfg:q} --register {input.register}"
+        " --tokenizer {output.tokenizer} --loss {output.loss} > {log} 2>&1"
+
+
+rule encode_latents:
+    input:
+        register="results/register/{shard}.json",
+        masks="results/masks/{shard}.json",
+        tokenizer=rules.train_tokenizer.output.tokenizer,
+    output:
+        manifest="results/encode_latents/{shard}.json",
+    log:
+        "logs/encode_latents/{shard}.log",
+    benchmark:
+        "logs/benchmarks/encode_latents/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=240,
+    params:
+        cfg=params_of("encode_latents"),
+    shell:
+        "python -m medsyn2 encode_latents --config {params.cfg:q} --register {input.register}"
+        " --masks {input.masks} --tokenizer {input.tokenizer} --manifest {output.manifest} > {log} 2>&1"
