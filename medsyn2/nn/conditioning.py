@@ -1,0 +1,74 @@
+"""What a sample is conditioned on, and how it reaches the network.
+
+A condition is mask latents and text. Both are always there: without a mask the latents are zeros and the text
+begins with "no image segmentation is provided"; without a report the text is that pre-prompt alone. The text
+is the pre-prompt's tokens followed by the report's, each padded on its own, so padding may stand in the
+middle; the text mask says which tokens are real. Tokens carry no position here (the text encoder has put
+word order into them), so their order does not matter to the network.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medsyn2.types import Bool, Float
+
+Latents = Float[Tensor, "b z ld lh lw"]
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """The conditions of a batch.
+
+    Attributes:
+        mask_latents: Normalised latents of the mask; zeros where no mask is given.
+        text: Token embeddings, pre-prompt then report.
+        text_mask: True where a token is real; None if all are.
+    """
+
+    mask_latents: Float[Tensor, "b z ld lh lw"]
+    text: Float[Tensor, "b m c"]
+    text_mask: Bool[Tensor, "b m"] | None = None
+
+    def bind(self, network: nn.Module) -> Callable[[Latents, Float[Tensor, " b"]], Latents]:
+        """Return `network` as a function of noisy latents and time alone, as solvers want it."""
+
+        def predict_clean(latents: Latents, t: Float[Tensor, " b"]) -> Latents:
+            return network(latents, t, self.mask_latents, self.text, self.text_mask)
+
+        return predict_clean
+
+
+def real_tokens(
+    text: Float[Tensor, "b m c"], text_mask: Bool[Tensor, "b m"]
+) -> tuple[Float[Tensor, "b k c"], Bool[Tensor, "b k"] | None]:
+    """Gather the real tokens of each text, so that attention spends nothing on padding that all share.
+
+    A text of its own, or texts of one length, need no mask then, and run in the fastest kernels. Otherwise
+    the texts are padded to the longest of them. A masked length of 64 modulo 128 is avoided, for which
+    cuDNN's attention has returned NaN gradients (pytorch issue 196678).
+
+    Args:
+        text: Token embeddings.
+        text_mask: True where a token is real.
+
+    Returns:
+        The tokens, and a mask over them, or None if all are real.
+
+    Raises:
+        ValueError: If a text has no real token: attention over nothing is undefined.
+    """
+    lengths = text_mask.sum(dim=1)
+    shortest, longest = lengths.min().item(), lengths.max().item()
+    if shortest == 0:
+        raise ValueError("a text has no real token; without a report it is the pre-prompt alone, never empty")
+    order = text_mask.int().argsort(dim=1, descending=True, stable=True)[:, :longest]
+    packed = text.gather(1, order[:, :, None].expand(-1, -1, text.shape[2]))
+    if shortest == longest:
+        return packed, None
+    if longest % 128 == 64:
+        packed, longest = F.pad(packed, (0, 0, 0, 1)), longest + 1
+    return packed, torch.arange(longest, device=text.device) < lengths[:, None]

@@ -1,0 +1,204 @@
+"""Layers of the diffusion transformer.
+
+Tokens are patches of the latent grid in depth-major order (depth, height, width; width fastest), so that the
+token tensor (b, n, e), viewed as (b, ld, lh, lw, e), is the grid in channels-last memory: the convolution
+over tokens needs no copy, and a contiguous run of tokens is a slab of depth. Inside a token the values are
+ordered (depth, height, width, channel), channel fastest.
+
+``dit.py`` puts these layers together; the ideas are from DiT (Peebles & Xie 2023: adaptive normalisation with
+zero-initialised modulation, fixed sine-cosine positions) and from gated attention (Qiu et al. 2025).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medsyn2.types import Bool, Float
+
+Patch = tuple[int, int, int]
+TokenGrid = tuple[int, int, int]
+
+TIME_FREQUENCIES = 256
+MAX_PERIOD = 10_000.0
+NORM_EPS = 1e-6
+
+
+def patchify(latents: Float[Tensor, "b z ld lh lw"], patch: Patch) -> Float[Tensor, "b n p"]:
+    """Cut `latents` into non-overlapping patches, one token each.
+
+    Args:
+        latents: Its grid divides by `patch`.
+        patch: Latent voxels of a token (depth, height, width).
+    """
+    b, z, *grid = latents.shape
+    (ld, pd), (lh, ph), (lw, pw) = ((size // p, p) for size, p in zip(grid, patch, strict=True))
+    split = latents.reshape(b, z, ld, pd, lh, ph, lw, pw)
+    return split.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, ld * lh * lw, pd * ph * pw * z)
+
+
+def unpatchify(
+    tokens: Float[Tensor, "b n p"], grid: TokenGrid, patch: Patch
+) -> Float[Tensor, "b z ld lh lw"]:
+    """Put tokens back into a latent grid: the inverse of `patchify`.
+
+    Args:
+        tokens: One for each cell of `grid`.
+        grid: Tokens along (depth, height, width).
+        patch: Latent voxels of a token.
+    """
+    split = tokens.unflatten(2, (*patch, -1)).unflatten(1, grid)  # (b, ld, lh, lw, pd, ph, pw, z)
+    b, z = split.shape[0], split.shape[-1]
+    merged = split.permute(0, 7, 1, 4, 2, 5, 3, 6)  # (b, z, ld, pd, lh, ph, lw, pw)
+    return merged.reshape(b, z, *(cells * p for cells, p in zip(grid, patch, strict=True)))
+
+
+def positions(grid: TokenGrid, width: int, device: torch.device) -> Float[Tensor, "n e"]:
+    """Return the fixed 3-D sine-cosine position of each token of `grid`.
+
+    A third of the channels belongs to each of depth, height and width, in this order; a third is the sines,
+    then the cosines, of the integer coordinate at frequencies from 1 down to 1/10000. Computed for whichever
+    grid comes, so that one network takes volumes of any size.
+
+    Args:
+        grid: Tokens along (depth, height, width).
+        width: Feature dimension; divides by 6.
+        device: Where the result is.
+
+    Source:
+        DiT's 2-D positions (facebookresearch/DiT), extended to three axes.
+    """
+    frequencies = width // 6
+    steps = torch.arange(frequencies, dtype=torch.float64, device=device) / frequencies
+    omega = MAX_PERIOD**-steps
+    axes = []
+    for axis, cells in enumerate(grid):
+        angle = torch.arange(cells, dtype=torch.float64, device=device)[:, None] * omega
+        view = [1, 1, 1, 2 * frequencies]
+        view[axis] = cells
+        table = torch.cat((angle.sin(), angle.cos()), dim=1).float()
+        axes.append(table.view(view).expand(*grid, -1))
+    return torch.cat(axes, dim=-1).flatten(0, 2)
+
+
+def time_frequencies(t: Float[Tensor, " b"]) -> Float[Tensor, "b f"]:
+    """Return cosines and sines of 1000 t, in float32.
+
+    The factor 1000 sets neighbouring times apart: unscaled, two times 0.002 apart differ by less than
+    bfloat16 resolves, just near t = 0 where the loss depends on t the most.
+
+    Source:
+        DiT's timestep embedding (facebookresearch/DiT); the factor as in FLUX.
+    """
+    half = TIME_FREQUENCIES // 2
+    omega = MAX_PERIOD ** (-torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    angle = 1000.0 * t.float()[:, None] * omega
+    return torch.cat((angle.cos(), angle.sin()), dim=1)
+
+
+class TimeEmbedding(nn.Module):
+    """From times to features: sinusoid, linear, SiLU, linear."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(TIME_FREQUENCIES, width)
+        self.project = nn.Linear(width, width)
+
+    def forward(self, t: Float[Tensor, " b"]) -> Float[Tensor, "b e"]:
+        features = time_frequencies(t).to(self.expand.weight.dtype)
+        return self.project(F.silu(self.expand(features)))
+
+
+def modulate(
+    x: Float[Tensor, "b n e"], scale: Float[Tensor, "b 1 e"], shift: Float[Tensor, "b 1 e"]
+) -> Float[Tensor, "b n e"]:
+    """Normalise `x` and apply the time's scale and shift: the adaptive part of adaLN.
+
+    The factor is 1 + scale: with scale alone, as the paper's text reads, and zero initialisation, every
+    gradient of the network is exactly zero and it never learns.
+    """
+    return F.layer_norm(x, x.shape[-1:], eps=NORM_EPS) * (1 + scale) + shift
+
+
+class GatedAttention(nn.Module):
+    """Multi-head attention whose output is gated by its queries' input (equation 2).
+
+    Each head computes sigmoid(x W_gate) * softmax(q k^T / sqrt(d)) v; then all heads are projected. Keys and
+    values come from `context`: the tokens themselves in self-attention, the text in cross-attention.
+
+    Args:
+        width: Feature dimension of queries and output; divides by `num_heads`.
+        num_heads: Heads.
+        context_width: Feature dimension of what is attended to.
+        qk_norm: Normalise queries and keys of each head (RMS), which bounds the logits in low precision.
+        gate: Whether the output is gated.
+
+    Source:
+        Qiu et al. 2025 (qiuzh20/gated_attention): elementwise gate after attention, no bias.
+    """
+
+    def __init__(self, width: int, num_heads: int, context_width: int, *, qk_norm: bool, gate: bool) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(context_width, 2 * width)
+        self.query_norm = nn.RMSNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.key_norm = nn.RMSNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.gate = nn.Linear(width, width, bias=False) if gate else None
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n e"],
+        context: Float[Tensor, "b m c"],
+        context_mask: Bool[Tensor, "b m"] | None = None,
+    ) -> Float[Tensor, "b n e"]:
+        """Attend from `x` to those tokens of `context` where `context_mask` is true, or to all."""
+        keys, values = self.key_value(context).chunk(2, dim=-1)
+        q = self.query_norm(self._heads(self.query(x)))  # (b, heads, n, d)
+        k = self.key_norm(self._heads(keys))  # (b, heads, m, d)
+        mask = None if context_mask is None else context_mask[:, None, None, :]  # (b, 1, 1, m)
+        attended = F.scaled_dot_product_attention(q, k, self._heads(values), attn_mask=mask)
+        y = attended.transpose(1, 2).flatten(2)  # (b, n, e)
+        if self.gate is not None:
+            y = y * torch.sigmoid(self.gate(x))
+        return self.out(y)
+
+    def _heads(self, features: Float[Tensor, "b n e"]) -> Float[Tensor, "b heads n d"]:
+        return features.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with GELU (tanh form) between them."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, hidden)
+        self.project = nn.Linear(hidden, width)
+
+    def forward(self, x: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
+        return self.project(F.gelu(self.expand(x), approximate="tanh"))
+
+
+class TokenConvolution(nn.Module):
+    """Depthwise 3 x 3 x 3, then pointwise convolution over the grid of tokens, with nothing between.
+
+    It has no residual (last line of equation 2), so it starts as the identity: PyTorch's own initialisation
+    would leave a correlation of 0.002 with the input after one block.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv3d(width, width, kernel_size=3, padding=1, groups=width)
+        self.pointwise = nn.Linear(width, width)
+
+    def forward(self, x: Float[Tensor, "b n e"], grid: TokenGrid) -> Float[Tensor, "b n e"]:
+        volume = x.unflatten(1, grid).movedim(-1, 1)  # (b, e, ld, lh, lw), channels-last memory
+        return self.pointwise(self.depthwise(volume).movedim(1, -1).flatten(1, 3))
+
+    def reset_to_identity(self) -> None:
+        """Make the layer the identity."""
+        nn.init.zeros_(self.depthwise.weight)
+        nn.init.ones_(self.depthwise.weight[:, :, 1, 1, 1])
+        nn.init.eye_(self.pointwise.weight)
+        nn.init.zeros_(self.depthwise.bias)
+        nn.init.zeros_(self.pointwise.bias)
