@@ -1,0 +1,235 @@
+"""The text encoder: a plain BERT that turns a report or a pre-prompt into one vector for each token.
+
+A folder in Hugging Face format is read, and nothing else: ``config.json``, ``vocab.txt`` and
+``model.safetensors``; ``tokenizer_config.json`` says whether letters are lowered. No code of the folder is
+run and no network is used. What comes out is BERT's last hidden state.
+
+CXR-BERT is such a BERT with a masked-language-model head and a projection head that this use does not need:
+its encoder stands under the prefix ``bert.``, which is removed, and only the heads may be left over. Its
+position embeddings may have been enlarged without the configuration saying so; the weights decide.
+
+A text is ``[CLS] ... [SEP]``, cut to a number of tokens that counts those two. Each text is encoded on its
+own and at its own length, so its vectors depend neither on the others nor on any padding, and equal those
+that a padded batch with an attention mask would give. There are as many vectors as tokens; the rest is zeros.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from medsyn2.errors import ConfigError, WeightsError
+from medsyn2.types import Float, Int
+
+CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE = "config.json", "vocab.txt", "model.safetensors"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+ENCODER_FILES = (CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE)
+"""The files a folder must have; ``tokenizer_config.json`` may be missing."""
+
+_ARCHITECTURE = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "layer_norm_eps",
+    "pad_token_id",
+)
+_PREFIX = "bert."
+_HEADS = ("cls.", "cls_projection_head.", "pooler.", "embeddings.position_ids")
+_POSITIONS = "embeddings.position_embeddings.weight"
+_NUM_SPECIAL = 2
+_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """Token embeddings of some texts.
+
+    Attributes:
+        embeddings: One vector a token, zeros from each text's length on.
+        lengths: Tokens of each text, ``[CLS]`` and ``[SEP]`` included.
+        cut: The end of each text that did not fit; empty where everything did.
+        unknown: How many of each text's tokens are not in the vocabulary.
+    """
+
+    embeddings: Float[Tensor, "n m e"]
+    lengths: Int[Tensor, " n"]
+    cut: tuple[str, ...]
+    unknown: tuple[int, ...]
+
+
+class TextEncoder(nn.Module):
+    """A BERT with its tokenizer; see the module docstring.
+
+    Args:
+        bert: A ``transformers.BertModel``.
+        tokenizer: A ``transformers.BertTokenizer``.
+    """
+
+    def __init__(self, bert: nn.Module, tokenizer: Any) -> None:
+        super().__init__()
+        self.bert = bert.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def from_folder(cls, folder: Path | str) -> Self:
+        """Load the encoder that a folder in Hugging Face format holds.
+
+        Raises:
+            WeightsError: If a file is missing or unreadable, or the weights are not the configuration's BERT.
+        """
+        folder = Path(folder)
+        missing = [name for name in ENCODER_FILES if not (folder / name).is_file()]
+        if missing:
+            raise WeightsError(
+                f"The text encoder's folder {folder} lacks {', '.join(missing)}.",
+                code="text-encoder-incomplete",
+                remedy=f"give a folder with {', '.join(ENCODER_FILES)}; convert a pytorch_model.bin first.",
+            )
+        tokenizer, bert = load_tokenizer(folder), _load_bert(folder)
+        if len(tokenizer) > bert.config.vocab_size:
+            raise WeightsError(
+                f"{folder / VOCABULARY_FILE} has {len(tokenizer)} tokens, "
+                f"but the weights have embeddings for {bert.config.vocab_size}.",
+                code="text-encoder-vocabulary",
+                remedy="give the vocab.txt that belongs to the weights.",
+            )
+        return cls(bert, tokenizer)
+
+    @property
+    def separator(self) -> str:
+        """The token that stands between findings and impression."""
+        return str(self.tokenizer.sep_token)
+
+    @property
+    def width(self) -> int:
+        """Length of each vector."""
+        return int(self.bert.config.hidden_size)
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text there are position embeddings for."""
+        return int(self.bert.config.max_position_embeddings)
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str], max_tokens: int) -> EncodedText:
+        """Encode each text into at most `max_tokens` vectors.
+
+        Raises:
+            ConfigError: If `max_tokens` exceeds the encoder's positions or leaves no room for a word.
+        """
+        if not _NUM_SPECIAL < max_tokens <= self.max_tokens:
+            raise ConfigError(
+                f"Expected 3 to {self.max_tokens} tokens a text, which is what this encoder has positions "
+                f"for, got {max_tokens}.",
+                code="text-tokens",
+                remedy="lower encode_text.max_report_tokens and max_prompt_tokens, or use another encoder.",
+            )
+        device = next(self.bert.parameters()).device
+        embeddings = torch.zeros(len(texts), max_tokens, self.width, device=device)
+        lengths = torch.zeros(len(texts), dtype=torch.long, device=device)
+        cut: list[str] = []
+        unknown: list[int] = []
+        for row, text in enumerate(texts):
+            token_ids, left_over = self._tokens(text, max_tokens)
+            hidden = self.bert(input_ids=torch.tensor([token_ids], device=device)).last_hidden_state[0]
+            embeddings[row, : len(token_ids)] = hidden  # m e
+            lengths[row] = len(token_ids)
+            cut.append(left_over)
+            unknown.append(token_ids.count(self.tokenizer.unk_token_id))
+        return EncodedText(embeddings, lengths, tuple(cut), tuple(unknown))
+
+    def _tokens(self, text: str, max_tokens: int) -> tuple[list[int], str]:
+        whole = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        token_ids, offsets = whole["input_ids"], whole["offset_mapping"]
+        room = max_tokens - _NUM_SPECIAL
+        left_over = text[offsets[room][0] :] if len(token_ids) > room else ""
+        return [self.tokenizer.cls_token_id, *token_ids[:room], self.tokenizer.sep_token_id], left_over
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the ``transformers.BertTokenizer`` of a folder's ``vocab.txt``.
+
+    Raises:
+        WeightsError: If the vocabulary lacks a special token or has a token twice.
+    """
+    from transformers import BertTokenizer
+
+    text = (folder / VOCABULARY_FILE).read_text(encoding="utf-8", errors="replace")
+    tokens = text.removesuffix("\n").split("\n")
+    lacking = [token for token in _SPECIAL_TOKENS if token not in tokens]
+    if lacking or len(set(tokens)) < len(tokens):
+        raise WeightsError(
+            f"{folder / VOCABULARY_FILE} is not a BERT vocabulary: it has {len(tokens)} lines, "
+            f"{len(set(tokens))} of them distinct, and lacks {lacking or 'nothing'}.",
+            code="text-encoder-vocabulary",
+            remedy="give the vocab.txt that belongs to the weights, one token a line.",
+        )
+    settings_file = folder / TOKENIZER_CONFIG_FILE
+    settings = _read_json(settings_file) if settings_file.is_file() else {}
+    return BertTokenizer(
+        vocab={token: index for index, token in enumerate(tokens)},
+        do_lower_case=settings.get("do_lower_case", True),
+        tokenize_chinese_chars=settings.get("tokenize_chinese_chars", True),
+        strip_accents=settings.get("strip_accents"),
+    )
+
+
+def _load_bert(folder: Path) -> nn.Module:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
+
+    values = _read_json(folder / CONFIG_FILE)
+    try:
+        state = _encoder_state(load_file(folder / WEIGHTS_FILE), folder / WEIGHTS_FILE)
+        architecture = {name: values[name] for name in _ARCHITECTURE if name in values}
+        architecture["max_position_embeddings"] = len(state[_POSITIONS])
+        with torch.random.fork_rng(devices=[]):
+            bert = BertModel(BertConfig(**architecture), add_pooling_layer=False)
+        bert.load_state_dict(state, strict=True)
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{folder / WEIGHTS_FILE} does not hold the BERT that {CONFIG_FILE} describes: {error}",
+            code="text-encoder-layout",
+            remedy="give the configuration and the weights of one BERT, unchanged.",
+        ) from error
+    return bert
+
+
+def _encoder_state(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Keep the encoder's own weights, in float32, and refuse any other than the known heads."""
+    prefixed = any(name.startswith(_PREFIX) for name in weights)
+    named = {name.removeprefix(_PREFIX) if prefixed else name: tensor for name, tensor in weights.items()}
+    state = {name: tensor.float() for name, tensor in named.items() if not name.startswith(_HEADS)}
+    strangers = sorted(name for name in state if not name.startswith(("embeddings.", "encoder.")))
+    if strangers or _POSITIONS not in state:
+        raise WeightsError(
+            f"{path} is not a BERT: unexpected {strangers[:5] or 'nothing'}, "
+            f"{_POSITIONS} {'present' if _POSITIONS in state else 'missing'}.",
+            code="text-encoder-layout",
+            remedy="give the model.safetensors of a BertModel or of a BertForMaskedLM.",
+        )
+    return state
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("not a JSON object")
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} cannot be read: {error}.",
+            code="text-encoder-config",
+            remedy="give the file that belongs to the weights.",
+        ) from error
+    return values
