@@ -22,6 +22,9 @@ class TokenizerConfig(Section):
     """Groups of the group normalisation; 32 in the public weights."""
     depth_mode: Literal["uniform_aligned", "uniform_paper", "first_frame"] = "uniform_aligned"
     """How depth is compressed by 4: see docs/explanation/conventions.md."""
+    layout: Literal["v1.2", "v1.1", "official"] = "v1.2"
+    """Which published layout: Open-Sora Plan's v1.2 or v1.1, or that of the authors' own release, which goes
+    with the depth mode ``uniform_paper``."""
 
 
 class TrainTokenizerConfig(Section):

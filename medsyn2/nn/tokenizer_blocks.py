@@ -1,0 +1,151 @@
+"""The blocks of the tokenizer that keep the size: convolutions, residual blocks, attention.
+
+All of them take and return (b, c, d, h, w). A *planar* block treats each slice as an image of its own, down
+to the statistics of its group normalisation; a *causal* block sees the slices before it and never those
+after, by repeating the first slice in front. In the plane every kernel is zero-padded.
+
+``tokenizer_resampling.py`` has the blocks that halve and double; ``tokenizer_layouts.py`` says which blocks
+a layout uses where.
+
+Source:
+    PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medsyn2.types import Float
+
+NORM_EPS = 1e-6
+
+
+def repeat_first_slice(x: Float[Tensor, "b c d h w"], copies: int) -> Float[Tensor, "b c padded h w"]:
+    """Put `copies` of the first slice in front."""
+    return torch.cat([x[:, :, :1]] * copies + [x], dim=2) if copies else x
+
+
+class CausalConv3d(nn.Module):
+    """3-D convolution that sees no later slice; its parameters are one level down, at ``conv``.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Kernel (depth, height, width).
+        stride: Stride (depth, height, width).
+        plane_padding: Zero padding of height and width.
+        front_pad: Copies of the first slice put in front; by default one less than the kernel is deep.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: tuple[int, int, int] = (3, 3, 3),
+        *,
+        stride: tuple[int, int, int] = (1, 1, 1),
+        plane_padding: int | None = None,
+        front_pad: int | None = None,
+    ) -> None:
+        super().__init__()
+        plane = kernel[1] // 2 if plane_padding is None else plane_padding
+        self.front_pad = kernel[0] - 1 if front_pad is None else front_pad
+        self.conv = nn.Conv3d(in_channels, out_channels, kernel, stride, padding=(0, plane, plane))
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b out out_d out_h out_w"]:
+        return self.conv(repeat_first_slice(x, self.front_pad))
+
+
+class PlanarConv(nn.Conv2d):
+    """2-D convolution of each slice: a 3-D one whose kernel is one slice deep."""
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b out d out_h out_w"]:
+        kernel = self.weight.unsqueeze(2)  # (out, c, 1, k, k)
+        return F.conv3d(x, kernel, self.bias, stride=(1, *self.stride), padding=(0, *self.padding))
+
+
+class PlanarGroupNorm(nn.GroupNorm):
+    """Group normalisation with statistics of each slice on its own."""
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
+        slices = x.transpose(1, 2).flatten(0, 1)  # (b d) c h w
+        return super().forward(slices).unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+
+ConvFactory = Callable[[int, int, int], nn.Module]
+"""Makes a size-preserving convolution of (in_channels, out_channels, kernel size)."""
+
+
+def causal_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Module:
+    """Return a causal convolution with a cubic kernel."""
+    return CausalConv3d(in_channels, out_channels, (kernel, kernel, kernel))
+
+
+def symmetric_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Module:
+    """Return a convolution with a cubic kernel, zero-padded on all sides."""
+    return nn.Conv3d(in_channels, out_channels, kernel, padding=kernel // 2)
+
+
+def planar_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Module:
+    """Return a convolution of each slice."""
+    return PlanarConv(in_channels, out_channels, kernel, padding=kernel // 2)
+
+
+class ResBlock(nn.Module):
+    """Two rounds of normalisation, SiLU and convolution, added to the input."""
+
+    def __init__(self, in_channels: int, out_channels: int, groups: int, conv: ConvFactory) -> None:
+        super().__init__()
+        norm = PlanarGroupNorm if conv is planar_conv else nn.GroupNorm
+        self.norm1 = norm(groups, in_channels, NORM_EPS)
+        self.conv1 = conv(in_channels, out_channels, 3)
+        self.norm2 = norm(groups, out_channels, NORM_EPS)
+        self.conv2 = conv(out_channels, out_channels, 3)
+        self.nin_shortcut = conv(in_channels, out_channels, 1) if in_channels != out_channels else None
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b out d h w"]:
+        branch = self.conv1(F.silu(self.norm1(x)))
+        branch = self.conv2(F.silu(self.norm2(branch)))
+        shortcut = x if self.nin_shortcut is None else self.nin_shortcut(x)
+        return shortcut + branch
+
+
+class Attention(nn.Module):
+    """Single-head attention among the voxels of a slice, added to the input.
+
+    Args:
+        channels: Channels, which are also the width of the head.
+        groups: Groups of the normalisation.
+        conv: Makes the 1 x 1 x 1 convolutions.
+        sliced: Attend within slices. Otherwise the volume is cut into as many pieces of `channels` planes in
+            memory order, as the authors' network was trained: channels and slices mix, and the result depends
+            on how deep the window is.
+    """
+
+    def __init__(self, channels: int, groups: int, conv: ConvFactory, *, sliced: bool) -> None:
+        super().__init__()
+        self.sliced = sliced
+        self.norm = nn.GroupNorm(groups, channels, NORM_EPS)
+        self.q = conv(channels, channels, 1)
+        self.k = conv(channels, channels, 1)
+        self.v = conv(channels, channels, 1)
+        self.proj_out = conv(channels, channels, 1)
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        b, c, d, h, w = x.shape
+        slices = x.transpose(1, 2) if self.sliced else x
+        return slices.reshape(b * d, 1, c, h * w).transpose(2, 3)  # (b d) 1 (h w) c
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
+        b, c, d, h, w = x.shape
+        normed = self.norm(x)
+        query, key, value = (self._tokens(project(normed)) for project in (self.q, self.k, self.v))
+        attended = F.scaled_dot_product_attention(query, key, value)  # (b d) 1 (h w) c
+        planes = attended.transpose(2, 3)
+        if self.sliced:
+            volume = planes.reshape(b, d, c, h, w).transpose(1, 2)
+        else:
+            volume = planes.reshape(b, c, d, h, w)
+        return x + self.proj_out(volume)

@@ -1,0 +1,76 @@
+"""The published layouts of the tokenizer, as a table.
+
+A layout says which convolutions are planar, how depth and plane are halved and doubled at each level, and
+whether the convolutions are causal; together with the sizes it fixes the name and the shape of every
+parameter, so that public weights load strictly and without a map of names.
+
+* ``v1.2`` and ``v1.1`` are Open-Sora Plan's public releases of those numbers. Their first two encoder levels
+  work on single slices; v1.2 halves depth and plane in one convolution, v1.1 one after the other.
+* ``official`` is what the authors of MedSyn2 released: Open-Sora Plan's v1.0 topology with symmetric zero
+  padding in place of causal padding, without convolutions after upsampling, and with the v1.0 attention,
+  which mixes channels and slices. It has no choice of depth mode.
+
+The blocks the words stand for are in ``tokenizer_blocks.py``.
+
+Source:
+    PKU-YuanGroup/Open-Sora-Plan, tags v1.1.0 and v1.2.0; batmanlab/MedSynV2 (layout read, no code taken).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+DepthMode = Literal["uniform_aligned", "uniform_paper", "first_frame"]
+LayoutName = Literal["v1.2", "v1.1", "official"]
+
+PlaneDown = Literal["planar", "plane", "volume"]
+"""``planar``: 2-D convolution; ``plane``: 3-D with a flat kernel; ``volume``: depth is halved as well."""
+DepthDown = Literal["none", "pool", "mixed"]
+"""``pool``: average; ``mixed``: learned mixture of average and convolution."""
+PlaneUp = Literal["nearest", "plane", "volume"]
+"""``nearest``: no convolution; ``plane``: nearest and a flat kernel; ``volume``: depth is doubled as well."""
+DepthUp = Literal["none", "linear", "mixed"]
+"""``linear``: interpolation; ``mixed``: learned mixture of interpolation and convolution."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One row of the table.
+
+    Attributes:
+        causal: Convolutions look back in depth only, and their parameters carry an extra ``.conv``.
+        planar_levels: Encoder levels, from the first, whose residual blocks are 2-D.
+        down: How plane and depth are halved after encoder levels 0, 1, 2.
+        up: How plane and depth are doubled after decoder levels 3, 2, 1, the order in which they run.
+        sliced_attention: Attention stays within a slice; otherwise it is v1.0's, which mixes channels and slices.
+    """
+
+    causal: bool
+    planar_levels: int
+    down: tuple[tuple[PlaneDown, DepthDown], ...]
+    up: tuple[tuple[PlaneUp, DepthUp], ...]
+    sliced_attention: bool
+
+
+LAYOUTS: dict[LayoutName, Layout] = {
+    "v1.2": Layout(
+        causal=True,
+        planar_levels=2,
+        down=(("planar", "none"), ("volume", "none"), ("volume", "none")),
+        up=(("volume", "none"), ("volume", "none"), ("plane", "none")),
+        sliced_attention=True,
+    ),
+    "v1.1": Layout(
+        causal=True,
+        planar_levels=2,
+        down=(("planar", "none"), ("planar", "mixed"), ("planar", "mixed")),
+        up=(("plane", "mixed"), ("plane", "mixed"), ("plane", "none")),
+        sliced_attention=True,
+    ),
+    "official": Layout(
+        causal=False,
+        planar_levels=0,
+        down=(("plane", "none"), ("plane", "pool"), ("plane", "pool")),
+        up=(("nearest", "linear"), ("nearest", "linear"), ("nearest", "none")),
+        sliced_attention=False,
+    ),
+}
