@@ -1,0 +1,1 @@
+"""The cohort: which cases there are, what was made of them, and where it is stored."""

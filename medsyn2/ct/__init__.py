@@ -1,0 +1,1 @@
+"""CT volumes: files, geometry, intensity, registration, lungs. Knows nothing of torch."""

@@ -1,0 +1,1 @@
+"""The networks. Torch alone, so that they run from a bare checkout."""

@@ -1,0 +1,1 @@
+"""Radiology reports and the sentences that say what a mask means."""

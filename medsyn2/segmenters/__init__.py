@@ -1,0 +1,1 @@
+"""Tools that find structures in a CT, behind one Protocol."""
