@@ -161,8 +161,7 @@ def test_a_killed_writer_leaves_each_row_whole_or_unwritten(tmp_path: Path, tria
     for case in cases:
         try:
             image = store.read(case, "image")
-        except IntegrityError as error:
-            assert "was not written" in error.message
+        except IntegrityError:
             continue
         assert np.isfinite(image).all()
         assert (image == image[0, 0, 0]).all()
