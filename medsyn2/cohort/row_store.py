@@ -56,11 +56,13 @@ class RowStore:
         path: The store's folder.
         group: The Zarr group.
         rows: Row of each case.
+        arrays: The arrays by name.
     """
 
     path: Path
     group: zarr.Group
     rows: dict[str, int]
+    arrays: dict[str, zarr.Array[Any]]
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -86,10 +88,10 @@ class RowStore:
             raise KeyError(f"expected the arrays {self._names()}, got {sorted(values)}")
         self._clear(row)
         for name, value in values.items():
-            array = self._array(name)
+            array = self.arrays[name]
             assert value.shape == array.shape[1:], f"{name}: expected {array.shape[1:]}, got {value.shape}"
             array[row] = value
-        self._array(_WRITTEN)[row] = 1
+        self.arrays[_WRITTEN][row] = 1
         files = self._files(row)
         for file in files:
             sync(file)
@@ -113,9 +115,9 @@ class RowStore:
         if row is None:
             raise self._damaged(case, "it is not in the store")
         try:
-            if not int(np.asarray(self._array(_WRITTEN)[row])):
+            if not int(np.asarray(self.arrays[_WRITTEN][row])):
                 raise self._damaged(case, "its row was not written, or not to its end")
-            array = self._array(name)
+            array = self.arrays[name]
             return np.asarray(array[row] if index is None else array[row, index])
         except (ValueError, OSError, RuntimeError) as error:
             if isinstance(error, IntegrityError):
@@ -123,12 +125,7 @@ class RowStore:
             raise self._damaged(case, f"{name} cannot be read: {error}") from error
 
     def _names(self) -> list[str]:
-        return sorted(name for name in self.group.array_keys() if name != _WRITTEN)
-
-    def _array(self, name: str) -> zarr.Array[Any]:
-        array = self.group[name]
-        assert isinstance(array, zarr.Array)
-        return array
+        return sorted(name for name in self.arrays if name != _WRITTEN)
 
     def _files(self, row: int) -> list[Path]:
         folders = [self.path / name / "c" / str(row) for name in [*self._names(), _WRITTEN]]
@@ -190,10 +187,10 @@ def open_row_store_for_writing(
         return store
     rows = store.rows | {case: len(store.rows) + index for index, case in enumerate(new)}
     for name in [*arrays, _WRITTEN]:
-        array = store._array(name)
+        array = store.arrays[name]
         array.resize((len(rows), *array.shape[1:]))
     store.group.attrs["rows"] = rows
-    return RowStore(path, store.group, rows)
+    return RowStore(path, store.group, rows, store.arrays)
 
 
 def _open(path: Path, mode: str) -> RowStore | None:
@@ -202,7 +199,7 @@ def _open(path: Path, mode: str) -> RowStore | None:
         if group.attrs.get("format") != FORMAT or not {"arrays", "about", "rows"} <= set(group.attrs):
             return None
         rows = {str(case): int(row) for case, row in group.attrs["rows"].items()}  # type: ignore[union-attr, arg-type]
-        return RowStore(path, group, rows)
+        return RowStore(path, group, rows, dict(group.arrays()))
     except (ValueError, OSError, KeyError):
         return None
 

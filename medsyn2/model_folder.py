@@ -1,0 +1,207 @@
+"""The folder a trained model lives in, and ``model.json``, which says what is in it.
+
+    model.json           this description; written last, so that a folder that has one is whole
+    dit.json             configuration of the diffusion transformer, its weights in dit.safetensors
+    tokenizer.json       configuration of the tokenizer, its weights in tokenizer.safetensors
+    text_encoder/        the text encoder in Hugging Face format
+
+The folder is all that sampling needs: it can be copied and sent. ``model.json`` carries the sha256 of every
+other file, and reading it compares them, so that a copy that lost or changed one is not used.
+
+Latents are normalised channel by channel as (latents - mean) / std, images and masks each with their own
+statistics over the training split; what the network predicts is brought back with the image's.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from medsyn2.errors import WeightsError
+from medsyn2.files import sha256_of, write_json
+from medsyn2.vocabulary import Structure
+
+FORMAT = 1
+DESCRIPTION = "model.json"
+DIT = "dit.json"
+TOKENIZER = "tokenizer.json"
+TEXT_ENCODER = "text_encoder"
+
+Triple = tuple[int, int, int]
+Row = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class GridDescription:
+    """The grid the model makes volumes on, and the HU values that are -1 and 1 in the networks."""
+
+    shape: Triple
+    affine_mm: tuple[Row, Row, Row, Row]
+    clip_hu: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Mean and standard deviation of each latent channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LatentDescription:
+    """The latents: their shape (z, ld, lh, lw), their statistics, and how volumes are encoded.
+
+    Attributes:
+        shape: Channels, depth, height, width.
+        image: Statistics of image latents.
+        mask: Statistics of the latents of non-empty masks.
+        window: Sliding window of the encoder in voxels (depth, height, width); None if whole volumes are.
+        overlap: Overlap of neighbouring windows, as a share of the window.
+    """
+
+    shape: tuple[int, int, int, int]
+    image: ChannelStatistics
+    mask: ChannelStatistics
+    window: Triple | None
+    overlap: float
+
+
+@dataclass(frozen=True)
+class TextDescription:
+    """Width of the embeddings and how many tokens the model was trained with."""
+
+    width: int
+    max_report_tokens: int
+    max_prompt_tokens: int
+
+
+@dataclass(frozen=True)
+class TrainingDescription:
+    """What the model has seen.
+
+    Attributes:
+        num_steps: Optimizer steps.
+        num_cases: Training cases.
+        num_reports: Training cases with a report.
+        structures: Structures the model was trained with a mask of, with the number of cases of each.
+        cases_sha256: Hash of the training cases' ids, to tell cohorts apart.
+        note: What whoever receives the model should know.
+    """
+
+    num_steps: int
+    num_cases: int
+    num_reports: int
+    structures: Mapping[Structure, int]
+    cases_sha256: str
+    note: str
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """The content of ``model.json``.
+
+    Attributes:
+        grid: Where volumes are made.
+        latents: What the transformer works on.
+        text: What the text must look like.
+        training: What the model has seen.
+        fingerprint: Hash of the settings and inputs of the training.
+        files: sha256 of every other file of the folder, by its path in it.
+        format: Of this description.
+    """
+
+    grid: GridDescription
+    latents: LatentDescription
+    text: TextDescription
+    training: TrainingDescription
+    fingerprint: str
+    files: Mapping[str, str]
+    format: int = FORMAT
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file of a model folder except ``model.json`` and hidden ones."""
+    files = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    return {
+        path.as_posix(): sha256_of(folder / path)
+        for path in files
+        if path.as_posix() != DESCRIPTION and not any(part.startswith(".") for part in path.parts)
+    }
+
+
+def write_description(folder: Path, description: ModelDescription) -> None:
+    """Write ``model.json``, whole or not at all; every other file must be in place."""
+    write_json(folder / DESCRIPTION, asdict(description))
+
+
+def read_description(folder: Path) -> ModelDescription:
+    """Read ``model.json`` and compare every file of the folder with it.
+
+    Raises:
+        WeightsError: If the description or a file is missing, or a file is not the one that was written.
+    """
+    path = folder / DESCRIPTION
+    try:
+        description = _description(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{folder} holds no {DESCRIPTION}.",
+            code="model-missing",
+            remedy="give the folder that train_dit wrote, such as results/train_dit/model.",
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(
+            f"{path} is no description of a model in format {FORMAT}: {error!r}.",
+            code="model-unreadable",
+            remedy="copy the whole folder again, or train the model with this version.",
+        ) from error
+    for name, expected in description.files.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != expected:
+            raise WeightsError(
+                f"{folder / name} is missing or is not the file that was written with {DESCRIPTION}.",
+                code="model-damaged",
+                remedy="copy the whole folder again, or run train_dit again.",
+            )
+    return description
+
+
+def _description(values: dict[str, Any]) -> ModelDescription:
+    if values["format"] != FORMAT:
+        raise ValueError(f"format {values['format']}")
+    grid, latents = values["grid"], values["latents"]
+    low_hu, high_hu = grid["clip_hu"]
+    return ModelDescription(
+        grid=GridDescription(
+            shape=_triple(grid["shape"]),
+            affine_mm=_affine(grid["affine_mm"]),
+            clip_hu=(float(low_hu), float(high_hu)),
+        ),
+        latents=LatentDescription(
+            shape=tuple(latents["shape"]),
+            image=_statistics(latents["image"]),
+            mask=_statistics(latents["mask"]),
+            window=None if latents["window"] is None else _triple(latents["window"]),
+            overlap=latents["overlap"],
+        ),
+        text=TextDescription(**values["text"]),
+        training=TrainingDescription(**values["training"]),
+        fingerprint=values["fingerprint"],
+        files=values["files"],
+    )
+
+
+def _affine(values: list[list[float]]) -> tuple[Row, Row, Row, Row]:
+    rows: list[Row] = [(float(a), float(b), float(c), float(d)) for a, b, c, d in values]
+    first, second, third, fourth = rows
+    return first, second, third, fourth
+
+
+def _triple(values: list[int]) -> Triple:
+    depth, height, width = values
+    return depth, height, width
+
+
+def _statistics(values: Mapping[str, list[float]]) -> ChannelStatistics:
+    return ChannelStatistics(tuple(values["mean"]), tuple(values["std"]))
