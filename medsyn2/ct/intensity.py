@@ -1,0 +1,273 @@
+"""Intensity: which values are Hounsfield units, and the ranges that networks and windows use.
+
+A file does not say what its numbers mean. CT-RATE alone exists as stored values whose slope and intercept are
+in a table, and as HU beside the same table; applying the table to the second kind gives air of -2024 HU and
+raises no error. So the meaning is told from the values and never assumed: in HU a chest has air and lung
+between -1100 and -700, soft tissue between -200 and 300, next to nothing below -1100, and the most frequent
+value of air is within 60 of -1000. Padding outside the scanner's field of view (-2000, -3024, ...) is one
+isolated value and is left out of the account.
+
+`detect_hu` tries the readings that make sense (the values as they are; slope and intercept applied) and accepts
+the one that looks like a chest. If none does, the known accidents (rescaled twice, inverted, wrapped to 65,5xx,
+normalised) are tried for the message alone: a guess never becomes data.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+
+from medsyn2.errors import IntensityError
+
+HU_RANGE = (-1024, 3071)
+"""The twelve bits of a CT; what lies outside is clipped."""
+
+Convention = Literal["detect", "hu", "stored"]
+
+_SAMPLED_VOXELS = 4_000_000
+_AIR_AND_LUNG_HU = (-1100.0, -700.0)
+_AIR_HU = (-1060.0, -900.0)
+_TISSUE_HU = (-200.0, 300.0)
+_POSSIBLE_HU = (-1100.0, 32000.0)
+_MIN_SHARE = 0.03
+_MAX_IMPOSSIBLE = 0.01
+_PADDING_GAP = 200.0
+_USUAL_INTERCEPTS = (-1024.0, -1000.0, -8192.0, -32768.0)
+
+
+@dataclass(frozen=True)
+class HuConvention:
+    """What the values of one file mean: HU = slope * value + intercept.
+
+    Attributes:
+        convention: ``hu`` (slope 1, intercept 0) or ``stored``.
+        slope: HU a unit.
+        intercept: HU of the value 0.
+        air_hu: The most frequent value of air, in HU, to 10 HU; None if the file shows no air.
+        padding_share: Share of the voxels that lie at one value below -1100 HU, outside the field of view.
+    """
+
+    convention: Literal["hu", "stored"]
+    slope: float
+    intercept: float
+    air_hu: float | None
+    padding_share: float
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How values look when read as HU."""
+
+    air_hu: float | None
+    air_share: float
+    tissue_share: float
+    impossible_share: float
+    padding_share: float
+
+    @property
+    def is_possible(self) -> bool:
+        return self.tissue_share >= _MIN_SHARE and self.impossible_share <= _MAX_IMPOSSIBLE
+
+    @property
+    def is_chest(self) -> bool:
+        return (
+            self.air_hu is not None
+            and _AIR_HU[0] <= self.air_hu <= _AIR_HU[1]
+            and self.air_share >= _MIN_SHARE
+            and self.is_possible
+        )
+
+
+def detect_hu(
+    values: Num[np.ndarray, "d h w"],
+    *,
+    name: str,
+    convention: Convention = "detect",
+    slope: float | None = None,
+    intercept: float | None = None,
+) -> HuConvention:
+    """Tell what the values of a chest CT mean, or refuse.
+
+    Args:
+        values: The file's values, its own header's scaling applied.
+        name: The file, for messages.
+        convention: ``detect``; or ``hu`` or ``stored`` where the values alone do not settle it. What is stated
+            is still refused if the values contradict it.
+        slope: RescaleSlope of the metadata table, if there is a row.
+        intercept: RescaleIntercept of the metadata table, if there is a row.
+
+    Raises:
+        IntensityError: If the values are constant, damaged in a known way, unclear, contradict `convention`, or
+            are stored values without slope and intercept.
+    """
+    sample = _sample(values)
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        raise IntensityError(
+            f"{name}: expected a CT, got the single value {low:g} in every voxel.",
+            code="volume-constant",
+            remedy="the file holds no image; get it again from its source.",
+        )
+    as_is = _look(sample)
+    rescale = None if slope is None or intercept is None else (slope, intercept)
+    rescaled = None if rescale is None else _look(sample * rescale[0] + rescale[1])
+    if convention != "stored" and as_is.is_chest:
+        return HuConvention("hu", 1.0, 0.0, as_is.air_hu, as_is.padding_share)
+    if convention != "hu" and rescale is not None and rescaled is not None and rescaled.is_chest:
+        return HuConvention("stored", *rescale, rescaled.air_hu, rescaled.padding_share)
+    _refuse_known_accidents(name, sample, (low, high), convention, rescale, as_is, rescaled)
+    if convention == "hu" and as_is.is_possible:
+        return HuConvention("hu", 1.0, 0.0, as_is.air_hu, as_is.padding_share)
+    if convention == "stored" and rescale is not None and rescaled is not None and rescaled.is_possible:
+        return HuConvention("stored", *rescale, rescaled.air_hu, rescaled.padding_share)
+    raise IntensityError(
+        f"{name}: expected HU (air near -1000, soft tissue near 40), got {_seen(sample, (low, high), as_is)}.",
+        code="hu-unclear",
+        remedy="look at the file; if its values are HU, set inventory.hu_convention: hu; if they need a slope and "
+        "an intercept, set inventory.hu_convention: stored and give cohort.metadata_csv.",
+    )
+
+
+def _sample(values: Num[np.ndarray, "d h w"]) -> Float[np.ndarray, " n"]:
+    """Take every n-th voxel on all axes, at most some four million."""
+    step = max(1, int(np.ceil((values.size / _SAMPLED_VOXELS) ** (1 / 3))))
+    return values[::step, ::step, ::step].ravel().astype(np.float32)
+
+
+def _look(hu: Float[np.ndarray, " n"]) -> _Look:
+    lowest = hu.min()
+    above = hu[hu > lowest]
+    is_padding = lowest < _POSSIBLE_HU[0] and above.size > 0 and above.min() - lowest >= _PADDING_GAP
+    body = above if is_padding else hu
+    air = body[(body >= _AIR_AND_LUNG_HU[0]) & (body < -850)]
+    counts, edges = np.histogram(air, bins=25, range=(-1100, -850))
+    return _Look(
+        air_hu=float(edges[counts.argmax()] + 5) if air.size else None,
+        air_share=_share(body, _AIR_AND_LUNG_HU),
+        tissue_share=_share(body, _TISSUE_HU),
+        impossible_share=1.0 - _share(body, _POSSIBLE_HU),
+        padding_share=1.0 - body.size / hu.size,
+    )
+
+
+def _share(hu: Float[np.ndarray, " n"], bounds: tuple[float, float]) -> float:
+    return float(np.count_nonzero((hu >= bounds[0]) & (hu <= bounds[1])) / hu.size)
+
+
+def _refuse_known_accidents(
+    name: str,
+    sample: Float[np.ndarray, " n"],
+    extremes: tuple[float, float],
+    convention: Convention,
+    rescale: tuple[float, float] | None,
+    as_is: _Look,
+    rescaled: _Look | None,
+) -> None:
+    """Raise the error of a reading that would make the values a chest, though it cannot be applied safely."""
+    low, high = extremes
+    seen = _seen(sample, extremes, as_is)
+
+    def refuse(code: str, is_what: str, remedy: str) -> None:
+        raise IntensityError(f"{name}: expected HU, got {is_what}: {seen}.", code=code, remedy=remedy)
+
+    if convention == "stored" and rescale is None:
+        refuse(
+            "hu-no-metadata",
+            "values that inventory.hu_convention: stored says are stored, without slope and intercept",
+            "give cohort.metadata_csv with RescaleSlope and RescaleIntercept for this file.",
+        )
+    if convention == "stored" and as_is.is_chest:
+        refuse(
+            "hu-not-stored",
+            "values that are HU already, though inventory.hu_convention is stored",
+            "set inventory.hu_convention: detect or hu; rescaling these values would ruin them.",
+        )
+    if convention == "hu" and rescaled is not None and rescaled.is_chest:
+        refuse(
+            "hu-stored",
+            "stored values, though inventory.hu_convention is hu",
+            "set inventory.hu_convention: detect, so that slope and intercept of the metadata table are applied.",
+        )
+    if high - low <= 256 and low >= -1:
+        refuse(
+            "hu-normalised",
+            "values that were windowed or normalised",
+            "the HU are lost; take the original CT.",
+        )
+    if high > 32767 and _look(np.where(sample > 32767, sample - 65536, sample)).is_chest:
+        refuse(
+            "hu-wrapped",
+            "negative HU stored as unsigned numbers, so that air is near 64,500",
+            "convert the file with a signed data type.",
+        )
+    if (
+        any(_look(high - sample + offset).is_chest for offset in (low, -1024.0, -1000.0))
+        or _look(-sample).is_chest
+    ):
+        refuse(
+            "hu-inverted", "inverted values, air bright and bone dark", "take the file that was not inverted."
+        )
+    shifts = {*_USUAL_INTERCEPTS, *((rescale[1],) if rescale else ())}
+    if any(_look(sample - shift).is_chest for shift in shifts):
+        refuse(
+            "hu-rescaled-twice",
+            "values to which the intercept was applied twice",
+            "take the file before the second rescaling; the repaired volumes of CT-RATE must not be rescaled again.",
+        )
+    if any(_look(sample + shift).is_chest for shift in shifts):
+        refuse(
+            "hu-stored",
+            "stored values that still need a slope and an intercept",
+            "give cohort.metadata_csv with RescaleSlope and RescaleIntercept for this file, or take a repaired file.",
+        )
+
+
+def _seen(sample: Float[np.ndarray, " n"], extremes: tuple[float, float], as_is: _Look) -> str:
+    middle = np.percentile(sample, (10, 50, 90))
+    return (
+        f"values from {extremes[0]:g} to {extremes[1]:g} with 10, 50, 90 % below {middle[0]:g}, {middle[1]:g}, "
+        f"{middle[2]:g}; read as HU, {as_is.air_share:.0%} would be air or lung, {as_is.tissue_share:.0%} soft "
+        f"tissue and {as_is.impossible_share:.0%} impossible"
+    )
+
+
+def to_hu(values: Num[np.ndarray, "d h w"], meaning: HuConvention) -> Int[np.ndarray, "d h w"]:
+    """Apply a convention and clip to -1024 .. 3071; int16, slice by slice, so that no float volume is made."""
+    hu = np.empty(values.shape, np.int16)
+    exact = meaning.convention == "hu" and np.issubdtype(values.dtype, np.integer)
+    for source, target in zip(values, hu, strict=True):
+        slab = source if exact else np.rint(source.astype(np.float64) * meaning.slope + meaning.intercept)
+        target[...] = np.clip(slab, *HU_RANGE)
+    return hu
+
+
+def hu_to_unit(hu: Num[np.ndarray, "..."], clip_hu: tuple[float, float]) -> Float[np.ndarray, "..."]:
+    """Map HU to [-1, 1], float32; what lies outside `clip_hu` is clipped."""
+    low, high = clip_hu
+    unit = np.clip(hu, low, high).astype(np.float32)
+    unit -= (low + high) / 2
+    unit /= (high - low) / 2
+    return unit
+
+
+def unit_to_hu(unit: Float[np.ndarray, "..."], clip_hu: tuple[float, float]) -> Int[np.ndarray, "..."]:
+    """Map [-1, 1] back to whole HU, int16; what lies outside is clipped.
+
+    Raises:
+        IntensityError: If a value is not finite.
+    """
+    if not np.isfinite(unit).all():
+        raise IntensityError(
+            f"Expected finite values in [-1, 1], got {np.count_nonzero(~np.isfinite(unit))} that are not finite.",
+            code="unit-not-finite",
+            remedy="the network that made them is broken; look at its training loss.",
+        )
+    low, high = clip_hu
+    return np.rint(np.clip(unit, -1, 1) * ((high - low) / 2) + (low + high) / 2).astype(np.int16)
+
+
+def apply_window(hu: Num[np.ndarray, "..."], window_hu: tuple[float, float]) -> Float[np.ndarray, "..."]:
+    """Map the HU of a window, (lower, upper), to [0, 1], float32; what lies outside is clipped."""
+    low, high = window_hu
+    return (np.clip(hu, low, high).astype(np.float32) - low) / (high - low)
