@@ -72,7 +72,8 @@ def _lines(section: Section) -> list[str]:
 def _value(value: Any) -> str:
     if isinstance(value, dict):
         return "".join(f"\n    {key}: {_value(entry)}" for key, entry in value.items())
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...")
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _comment(text: str, indent: str) -> str:

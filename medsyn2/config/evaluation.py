@@ -32,16 +32,12 @@ class SampleConfig(Section):
 
 
 class EvaluateFidConfig(Section):
-    """FID in the paper's four windows on three planes."""
+    """FID in the paper's four windows on three planes, with features of a fixed bank of random filters."""
 
-    extractor: Literal["weight_free", "radimagenet"] = "weight_free"
-    """``weight_free``: a fixed random convolutional bank; its values compare with nothing else. ``radimagenet``: ResNet50."""
-    weights: str | None = None
-    """RadImageNet ResNet50 weights (safetensors); only for ``radimagenet``."""
     slices_per_volume: PositiveInt = 16
     """Slices a plane, evenly spaced over the middle 80 % of the volume."""
     seed: NonNegativeInt = 0
-    """Seed of the weight-free bank."""
+    """Seed of the bank of filters."""
 
 
 class EvaluateMasksConfig(Section):

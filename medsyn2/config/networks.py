@@ -73,7 +73,9 @@ class TrainTextEncoderConfig(Section):
     num_layers: PositiveInt = 2
     """Transformer layers."""
     num_heads: PositiveInt = 2
-    """Attention heads."""
+    """Attention heads; ``hidden_size`` divides by it."""
+    max_tokens: int = Field(default=512, ge=3)
+    """Longest text there are positions for; not below ``encode_text.max_report_tokens``."""
     num_steps: NonNegativeInt = 200
     """Steps of masked-language-model training."""
     batch_size: PositiveInt = 16
@@ -82,6 +84,15 @@ class TrainTextEncoderConfig(Section):
     """AdamW's learning rate."""
     seed: NonNegativeInt = 0
     """Seed of initialisation, order and masking."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"train_text_encoder.hidden_size must divide by num_heads, "
+                f"got {self.hidden_size} and {self.num_heads}"
+            )
+        return self
 
 
 class EncodeTextConfig(Section):
@@ -154,7 +165,12 @@ class TrainDiTConfig(Section):
     """Largest gradient norm."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """Decay of the exponential moving average that is exported."""
-    mode_probabilities: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (0.25, 0.25, 0.4, 0.1)
+    mode_probabilities: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (
+        0.25,
+        0.25,
+        0.4,
+        0.1,
+    )
     """Probabilities of report only, mask only, both, neither."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's precision; bf16-mixed on a GPU."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from medsyn2.config import Config
 from medsyn2.cohort.artefacts import canonical_json
+from medsyn2.config import Config
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ _ALL = (
     Stage("encode_text", ("encode_text",), sharded=True),
     Stage("train_dit", ("grid", "dit", "flow", "train_dit")),
     Stage("sample", ("sample",), sharded=True),
-    Stage("evaluate_fid", ("evaluate_fid",)),
-    Stage("evaluate_masks", ("evaluate_masks",)),
-    Stage("evaluate_tokenizer", ("evaluate_tokenizer",)),
+    Stage("evaluate_fid", ("grid", "evaluate_fid")),
+    Stage("evaluate_masks", ("segment", "evaluate_masks")),
+    Stage("evaluate_tokenizer", ("grid", "encode_latents", "evaluate_tokenizer")),
     Stage("report", ("report",)),
 )
 

@@ -31,6 +31,7 @@ rule evaluate_fid:
 rule evaluate_masks:
     input:
         masks=of("masks", TEST_SHARDS),
+        register=of("register", TEST_SHARDS),
         samples=of("sample", TEST_SHARDS),
     output:
         table=report(
@@ -53,7 +54,7 @@ rule evaluate_masks:
         cfg=params_of("evaluate_masks"),
     shell:
         "python -m medsyn2 evaluate_masks --config {params.cfg:q} --masks {input.masks}"
-        " --samples {input.samples} --table {output.table} --cases {output.cases} > {log} 2>&1"
+        " --register {input.register} --samples {input.samples} --table {output.table} --cases {output.cases} > {log} 2>&1"
 
 
 rule evaluate_tokenizer:

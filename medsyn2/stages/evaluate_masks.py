@@ -1,0 +1,136 @@
+"""The stage ``evaluate_masks``: do generated volumes show what their mask asked for?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+from tqdm import tqdm
+
+from medsyn2.cohort.artefacts import Manifest, load_manifests
+from medsyn2.config import EvaluateMasksConfig, SegmentConfig
+from medsyn2.ct.geometry import resample_mask
+from medsyn2.ct.nifti import read_ct, read_labels
+from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.errors import CaseError
+from medsyn2.files import write_text_atomically
+from medsyn2.metrics.overlap import overlap
+from medsyn2.segmenters import get_segmenter
+from medsyn2.vocabulary import Structure
+
+NUM_SHUFFLES = 4
+VALUES = ["dice", "jaccard", "hd95_mm", "asd_mm"]
+COLUMNS = ["structure", "comparison", "case", "other", "segmenter", *VALUES, "missed"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One generated volume, the structure its mask was of, and where the case's masks are."""
+
+    case: str
+    structure: Structure
+    volume: Path
+    masks: Manifest
+
+    def requested(self) -> LabelMap:
+        """Return the mask that was asked for; of the lobes, the lungs that they make up."""
+        name = "lobe_labels" if self.structure == "lobes" else self.structure
+        return read_labels(self.masks.path(self.case, f"{name}.nii.gz"))
+
+
+def evaluate_masks(
+    segment: SegmentConfig,
+    evaluate_masks: EvaluateMasksConfig,
+    *,
+    masks: list[Path],
+    register: list[Path],
+    samples: list[Path],
+    table: Path,
+    cases: Path,
+) -> None:
+    """Segment each generated volume again and compare what is found with the mask that was asked for.
+
+    Three comparisons make the number readable. ``requested`` is the generated volume against its own mask.
+    ``shuffled`` is the same against the masks of up to four other cases: what agreement comes from anatomy
+    being alike. ``ceiling`` is the real volume segmented again against the same mask: what the segmenter
+    itself loses on the grid. Lobes are compared as the lungs they make up.
+
+    Args:
+        segment: Which tool finds which structure; the same as for the masks.
+        evaluate_masks: Structures that are compared.
+        masks: Manifests of the stage masks.
+        register: Manifests of the stage register, for the ceiling.
+        samples: Manifests of the stage sample.
+        table: CSV of means a structure and comparison.
+        cases: CSV with a row for each comparison made.
+    """
+    rows: list[dict[str, object]] = []
+    real = {case: manifest for manifest in load_manifests(register) for case in manifest.usable()}
+    found = list(_samples(load_manifests(masks), load_manifests(samples)))
+    for structure in evaluate_masks.structures:
+        tool = segment.tools.get(structure)
+        group = [sample for sample in found if sample.structure == structure]
+        if tool is None or not group:
+            continue
+        for index, sample in enumerate(tqdm(group, desc=f"agreement {structure}", unit="volume")):
+            others = [
+                group[(index + shift) % len(group)] for shift in range(1, min(NUM_SHUFFLES + 1, len(group)))
+            ]
+            generated = _segmented(read_ct(sample.volume), structure, tool, segment)
+            reference = read_ct(real[sample.case].path(sample.case, "ct.nii.gz"))
+            rows += _rows(sample, [sample], "requested", generated, tool)
+            rows += _rows(sample, others, "shuffled", generated, tool)
+            rows += _rows(sample, [sample], "ceiling", _segmented(reference, structure, tool, segment), tool)
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
+    write_text_atomically(table, _summary(frame).to_csv(index=False, float_format="%.5g"))
+
+
+def _samples(masks: Iterable[Manifest], samples: Iterable[Manifest]) -> Iterable[Sample]:
+    masks_of = {case: manifest for manifest in masks for case in manifest.usable()}
+    for manifest in samples:
+        for case, record in manifest.usable().items():
+            for sample in record.facts["samples"]:
+                if sample["structure"]:
+                    yield Sample(
+                        case, sample["structure"], manifest.path(case, sample["file"]), masks_of[case]
+                    )
+
+
+def _segmented(
+    volume: CTVolume, structure: Structure, tool: str, segment: SegmentConfig
+) -> Bool[np.ndarray, "d h w"]:
+    """Return where the tool finds the structure, on the volume's grid; nowhere if it finds no lungs."""
+    try:
+        found = get_segmenter(tool, segment).segment(volume, [structure])[structure]
+    except CaseError:
+        return np.zeros(volume.shape, dtype=bool)
+    return resample_mask(found, volume.grid, None, 0.5)
+
+
+def _rows(
+    sample: Sample, masks_of: Sequence[Sample], comparison: str, found: Bool[np.ndarray, "d h w"], tool: str
+) -> list[dict[str, object]]:
+    rows = []
+    for other in masks_of:
+        mask = other.requested()
+        facts = {
+            "structure": "lungs" if sample.structure == "lobes" else sample.structure,
+            "comparison": comparison,
+        }
+        names = {"case": sample.case, "other": other.case, "segmenter": tool}
+        rows.append({**facts, **names, **asdict(overlap(found, mask.binary(), mask.spacing_mm))})
+    return rows
+
+
+def _summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return means a structure and comparison; undefined values are left out of a mean and counted."""
+    if frame.empty:
+        return pd.DataFrame(columns=["structure", "comparison", "segmenter", "num", *VALUES, "num_missed"])
+    groups = frame.groupby(["structure", "comparison", "segmenter"], sort=False)
+    means = groups[VALUES].mean()
+    means.insert(0, "num", groups.size())
+    means["num_missed"] = groups["missed"].sum().astype(int)
+    return means.reset_index()

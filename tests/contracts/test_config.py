@@ -1,0 +1,66 @@
+"""The generated files are those of the classes, every override file is valid, and mistakes are named."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medsyn2.commands.config import default_yaml, json_schema
+from medsyn2.config import Config, load_config, validate_config
+from medsyn2.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_generated_files_are_in_step() -> None:
+    advice = "run `make config`"
+    assert (ROOT / "config.yaml").read_text() == default_yaml(), advice
+    assert (ROOT / "config.schema.json").read_text() == json_schema(), advice
+
+
+def test_default_file_is_the_default() -> None:
+    assert load_config(ROOT / "config.yaml") == Config()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_override_file_is_valid_and_opens_with_its_command(path: Path) -> None:
+    load_config(path)
+    assert path.read_text().startswith("# snakemake ")
+    assert f"configs/{path.name}" in path.read_text().splitlines()[0]
+
+
+def test_every_field_is_explained() -> None:
+    for section in Config.model_fields.values():
+        for name, field in section.annotation.model_fields.items():
+            assert field.description, f"{section.annotation.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("grid: {shpae: [8, 8, 8]}", "grid.shpae"),
+        ("grid: {shape: [64, 90, 96]}", "nearest is (64, 96, 96)"),
+        ("train_dit: {learning_rate: fast}", "train_dit.learning_rate"),
+        ("train_dit: {mode_probabilities: [1, 1, 0, 0]}", "must sum to 1"),
+        ("dit: {width: 100}", "num_heads"),
+        ("nonsense: {}", "nonsense"),
+        ("- a list", "expected sections"),
+        ("grid: [", "cannot be read as YAML"),
+    ],
+)
+def test_mistake_is_named(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=named.replace("(", r"\(").replace(")", r"\)")) as caught:
+        load_config(path)
+    assert str(path) in caught.value.message
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_scientific_notation_of_yaml_1_1_is_a_number() -> None:
+    values = yaml.safe_load("train_dit: {learning_rate: 1e-4}")
+    assert validate_config(values, source="test").train_dit.learning_rate == 1e-4

@@ -1,0 +1,50 @@
+"""Imports point down, and the light modules stay light."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_import_linter_keeps_every_contract() -> None:
+    script = Path(sys.executable).with_name("lint-imports")
+    result = subprocess.run([script, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    "module", ["medsyn2", "medsyn2.config", "medsyn2.stages", "medsyn2.cohort.shards", "medsyn2.cli"]
+)
+def test_importing_it_brings_in_nothing_heavy(module: str) -> None:
+    heavy = {"torch", "numpy", "monai", "transformers", "pandas", "zarr", "nibabel", "SimpleITK"}
+    code = f"import sys, {module}; print(*sorted({heavy!r} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+
+
+@pytest.mark.parametrize("folder", ["nn", "flow"])
+def test_networks_and_flow_run_from_a_checkout_with_torch_alone(folder: str) -> None:
+    modules = sorted(
+        path.stem for path in (ROOT / "medsyn2" / folder).glob("*.py") if path.stem != "__init__"
+    )
+    blocked = [
+        "jaxtyping",
+        "numpy.typing",
+        "pydantic",
+        "yaml",
+        "safetensors",
+        "transformers",
+        "monai",
+        "scipy",
+        "tqdm",
+    ]
+    code = "import sys; sys.modules.update(dict.fromkeys({!r})); {}".format(
+        blocked, "; ".join(f"import medsyn2.{folder}.{module}" for module in modules)
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
