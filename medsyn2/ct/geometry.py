@@ -1,13 +1,13 @@
 """Geometry: canonical axes, exchange with SimpleITK, and the resamplings.
 
 An array of any axis order becomes canonical, (depth, height, width) from inferior to superior, anterior to
-posterior and right to left, by one permutation and flips; the voxels keep their world positions, so an oblique
-acquisition stays oblique and only its axes are named. Everything else here goes through ITK, whose images have
-the same frame (LPS mm) and whose index order (x, y, z) is the array's reversed.
+posterior and right to left, by one permutation and flips; the voxels keep their world positions, so an
+oblique acquisition stays oblique and only its axes are named. Everything else here goes through ITK, whose
+images have the same frame (LPS mm) and whose index order (x, y, z) is the array's reversed.
 
-A transform ``grid_to_source_lps_mm`` is a 4 x 4 matrix that takes a world point of the target grid to the world
-point of the source it shows (ITK's fixed to moving). With it, a volume comes to the grid in ONE interpolation,
-whatever the number of steps the transform is made of.
+A transform ``grid_to_source_lps_mm`` is a 4 x 4 matrix that takes a world point of the target grid to the
+world point of the source it shows (ITK's fixed to moving). With it, a volume comes to the grid in ONE
+interpolation, whatever the number of steps the transform is made of.
 
 Linear interpolation reads the eight nearest voxels, so it aliases when the grid is coarser than the source.
 `band_limited` is the remedy: it averages and smooths the source to the resolution that the grid can carry.
@@ -93,8 +93,8 @@ def orthonormalised(affine_mm: Affine, name: str) -> tuple[Affine, float]:
         raise GeometryError(
             f"{name}: expected perpendicular axes, got a shear of {shear:.4f} (allowed: {MAX_SHEAR}).",
             code="affine-sheared",
-            remedy="a tilted gantry or a wrong header; resample the series to perpendicular axes, for example with "
-            "dcm2niix, which corrects the tilt.",
+            remedy="a tilted gantry or a wrong header; convert the series anew, for example with dcm2niix, which "
+            "corrects the tilt.",
         )
     if shear < 1e-12:
         return affine_mm, shear
@@ -195,8 +195,8 @@ def nearest_labels(label_map: LabelMap, grid: Grid, grid_to_source_lps_mm: Affin
 def band_limited(volume: CTVolume, spacing_mm: Spacing) -> CTVolume:
     """Remove the detail that a grid of `spacing_mm` cannot carry, so that sampling the result does not alias.
 
-    Blocks of as many voxels as fit into the coarser spacing are averaged; what remains of the ratio k (below 2)
-    is smoothed with a Gaussian of variance (k^2 - 1) / (8 ln 2) voxels. A finer spacing changes nothing.
+    Blocks of as many voxels as fit into the coarser spacing are averaged; what remains of the ratio k (below
+    2) is smoothed with a Gaussian of variance (k^2 - 1) / (8 ln 2) voxels. A finer spacing changes nothing.
 
     Args:
         volume: CT in HU.
@@ -234,7 +234,7 @@ def isotropic(volume: CTVolume, spacing_mm: float) -> CTVolume:
         spacing_mm: Spacing of the result on all axes.
 
     Returns:
-        An int16 volume whose box has the same centre; it differs in size by at most half a voxel on each side.
+        An int16 volume; its box has the same centre and differs by at most half a voxel on each side.
     """
     size_mm = np.array(volume.shape) * volume.spacing_mm
     shape = np.maximum(1, np.rint(size_mm / spacing_mm)).astype(int)

@@ -7,9 +7,9 @@ between -1100 and -700, soft tissue between -200 and 300, next to nothing below 
 value of air is within 60 of -1000. Padding outside the scanner's field of view (-2000, -3024, ...) is one
 isolated value and is left out of the account.
 
-`detect_hu` tries the readings that make sense (the values as they are; slope and intercept applied) and accepts
-the one that looks like a chest. If none does, the known accidents (rescaled twice, inverted, wrapped to 65,5xx,
-normalised) are tried for the message alone: a guess never becomes data.
+`detect_hu` tries the readings that make sense (the values as they are; slope and intercept applied) and
+accepts the one that looks like a chest. If none does, the known accidents (rescaled twice, inverted, wrapped
+to 65,5xx, normalised) are tried for the message alone: a guess never becomes data.
 """
 
 from dataclasses import dataclass
@@ -92,14 +92,14 @@ def detect_hu(
     Args:
         values: The file's values, its own header's scaling applied.
         name: The file, for messages.
-        convention: ``detect``; or ``hu`` or ``stored`` where the values alone do not settle it. What is stated
-            is still refused if the values contradict it.
+        convention: ``detect``; or ``hu`` or ``stored`` where the values alone do not settle it. What is
+            stated is still refused if the values contradict it.
         slope: RescaleSlope of the metadata table, if there is a row.
         intercept: RescaleIntercept of the metadata table, if there is a row.
 
     Raises:
-        IntensityError: If the values are constant, damaged in a known way, unclear, contradict `convention`, or
-            are stored values without slope and intercept.
+        IntensityError: If the values are constant, damaged in a known way, unclear, contradict
+            `convention`, or are stored values without slope and intercept.
     """
     sample = _sample(values)
     low, high = float(values.min()), float(values.max())
@@ -122,10 +122,10 @@ def detect_hu(
     if convention == "stored" and rescale is not None and rescaled is not None and rescaled.is_possible:
         return HuConvention("stored", *rescale, rescaled.air_hu, rescaled.padding_share)
     raise IntensityError(
-        f"{name}: expected HU (air near -1000, soft tissue near 40), got {_seen(sample, (low, high), as_is)}.",
+        f"{name}: expected HU (air near -1000, tissue near 40), got {_seen(sample, (low, high), as_is)}.",
         code="hu-unclear",
-        remedy="look at the file; if its values are HU, set inventory.hu_convention: hu; if they need a slope and "
-        "an intercept, set inventory.hu_convention: stored and give cohort.metadata_csv.",
+        remedy="look at the file; if its values are HU, set inventory.hu_convention: hu; if they need a slope "
+        "and an intercept, set inventory.hu_convention: stored and give cohort.metadata_csv.",
     )
 
 
@@ -187,7 +187,7 @@ def _refuse_known_accidents(
         refuse(
             "hu-stored",
             "stored values, though inventory.hu_convention is hu",
-            "set inventory.hu_convention: detect, so that slope and intercept of the metadata table are applied.",
+            "set inventory.hu_convention: detect, so that the metadata table's slope and intercept are applied.",
         )
     if high - low <= 256 and low >= -1:
         refuse(
@@ -213,27 +213,27 @@ def _refuse_known_accidents(
         refuse(
             "hu-rescaled-twice",
             "values to which the intercept was applied twice",
-            "take the file before the second rescaling; the repaired volumes of CT-RATE must not be rescaled again.",
+            "take the file before the second rescaling; CT-RATE's repaired volumes must not be rescaled.",
         )
     if any(_look(sample + shift).is_chest for shift in shifts):
         refuse(
             "hu-stored",
             "stored values that still need a slope and an intercept",
-            "give cohort.metadata_csv with RescaleSlope and RescaleIntercept for this file, or take a repaired file.",
+            "give cohort.metadata_csv with RescaleSlope and RescaleIntercept, or take a repaired file.",
         )
 
 
 def _seen(sample: Float[np.ndarray, " n"], extremes: tuple[float, float], as_is: _Look) -> str:
     middle = np.percentile(sample, (10, 50, 90))
     return (
-        f"values from {extremes[0]:g} to {extremes[1]:g} with 10, 50, 90 % below {middle[0]:g}, {middle[1]:g}, "
-        f"{middle[2]:g}; read as HU, {as_is.air_share:.0%} would be air or lung, {as_is.tissue_share:.0%} soft "
-        f"tissue and {as_is.impossible_share:.0%} impossible"
+        f"values from {extremes[0]:g} to {extremes[1]:g} with 10, 50, 90 % below {middle[0]:g}, "
+        f"{middle[1]:g}, {middle[2]:g}; read as HU, {as_is.air_share:.0%} would be air or lung, "
+        f"{as_is.tissue_share:.0%} soft tissue and {as_is.impossible_share:.0%} impossible"
     )
 
 
 def to_hu(values: Num[np.ndarray, "d h w"], meaning: HuConvention) -> Int[np.ndarray, "d h w"]:
-    """Apply a convention and clip to -1024 .. 3071; int16, slice by slice, so that no float volume is made."""
+    """Apply a convention and clip to -1024 .. 3071, int16; slice by slice, to make no float volume."""
     hu = np.empty(values.shape, np.int16)
     exact = meaning.convention == "hu" and np.issubdtype(values.dtype, np.integer)
     for source, target in zip(values, hu, strict=True):
@@ -259,7 +259,7 @@ def unit_to_hu(unit: Float[np.ndarray, "..."], clip_hu: tuple[float, float]) -> 
     """
     if not np.isfinite(unit).all():
         raise IntensityError(
-            f"Expected finite values in [-1, 1], got {np.count_nonzero(~np.isfinite(unit))} that are not finite.",
+            f"Expected finite values, got {np.count_nonzero(~np.isfinite(unit))} that are NaN or infinite.",
             code="unit-not-finite",
             remedy="the network that made them is broken; look at its training loss.",
         )

@@ -4,9 +4,9 @@ Reading is strict (`nifti_stream` for the bytes, `nifti_header` for the claims):
 and in a known place, or it is refused with a code. World coordinates are turned from NIfTI's RAS into LPS and
 the axes become canonical, whatever the 48 ways a file may store them and however oblique the scan was.
 
-Writing gives the same bytes for the same volume: no time, no name and no level of the moment goes into the gzip
-stream. The file's axes are (width, height, depth), so that the array goes to disk as it lies in memory; sform
-and qform say the same, in scanner coordinates and mm.
+Writing gives the same bytes for the same volume: no time, no name and no level of the moment goes into the
+gzip stream. The file's axes are (width, height, depth), so that the array goes to disk as it lies in memory;
+sform and qform say the same, in scanner coordinates and mm.
 """
 
 import gzip
@@ -39,7 +39,8 @@ class NiftiFile:
 
     Attributes:
         name: The file's name, for messages.
-        values: Voxels along the file's axes, scaled as the header says; int16 where they fit, else int32 or float32.
+        values: Voxels along the file's axes, scaled as the header says; int16 where they fit, else int32 or
+            float32.
         header: The checked header.
         notes: What is unusual and was accepted.
     """
@@ -82,7 +83,7 @@ def orientation_of(affine_mm: Affine) -> str:
 def read_ct(path: Path | str, *, affine_mm: Affine | None = None) -> CTVolume:
     """Read a CT.
 
-    The values are the file's own, scaled as its header says; whether they are HU is for `ct.intensity` to tell.
+    The values are the file's own, scaled as its header says; `ct.intensity` tells whether they are HU.
 
     Args:
         path: A .nii or .nii.gz file.
@@ -192,7 +193,7 @@ def _scaled(stored: Num[np.ndarray, "i j k"], header: NiftiHeader, name: str) ->
 
 
 def _compact(values: Num[np.ndarray, "..."], name: str) -> Num[np.ndarray, "..."]:
-    """Return the values as int16 if they are whole and fit, else as int32 or float32; refuse NaN and infinity."""
+    """Return whole values as int16 if they fit, else int32; others as float32; refuse NaN and infinity."""
     if values.dtype.kind == "b":
         return values.astype(np.int16)
     low, high = values.min(), values.max()

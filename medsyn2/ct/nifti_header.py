@@ -1,9 +1,10 @@
 """What a NIfTI header claims, checked before a byte of image is read.
 
-A header is 348 bytes (NIfTI-1) or 540 (NIfTI-2) in either byte order. This module answers three questions from
-it: how many voxels of what type follow and where, how stored numbers become values (scl_slope, scl_inter), and
-where the voxels lie. The last has up to three answers in one file, the sform, the qform and the spacing in
-pixdim. They are used only if they agree: two programs that believe different ones would disagree in silence.
+A header is 348 bytes (NIfTI-1) or 540 (NIfTI-2) in either byte order. This module answers three questions
+from it: how many voxels of what type follow and where, how stored numbers become values (scl_slope,
+scl_inter), and where the voxels lie. The last has up to three answers in one file, the sform, the qform and
+the spacing in pixdim. They are used only if they agree: two programs that believe different ones would
+disagree in silence.
 
 Slope: 0 and NaN mean that no scaling was set (the standard and nibabel); infinity is damage.
 
@@ -223,7 +224,7 @@ def header_affine(header: NiftiHeader, name: str) -> tuple[Affine, tuple[str, ..
         raise GeometryError(
             f"{name}: expected a position in space, got a header without sform and qform.",
             code="affine-missing",
-            remedy="write the affine into the file, or give cohort.metadata_csv with the spacing of this file.",
+            remedy="write the affine into the file, or give cohort.metadata_csv for this file.",
         )
     notes: list[str] = []
     checked = {kind: _checked(affine, f"{name} ({kind})", notes) for kind, affine in affines.items()}
@@ -234,9 +235,9 @@ def header_affine(header: NiftiHeader, name: str) -> tuple[Affine, tuple[str, ..
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.allclose(zooms, spacing, rtol=0.01, atol=0):
         raise GeometryError(
-            f"{name}: expected one voxel spacing, got {_mm(spacing)} from the affine and {_mm(zooms)} in pixdim.",
+            f"{name}: expected one voxel spacing, got {_mm(spacing)} (affine) and {_mm(zooms)} (pixdim).",
             code="affine-pixdim-differ",
-            remedy="programs will disagree about this file; write pixdim and affine anew from the original series.",
+            remedy="programs will disagree about this file; write the header anew from the series.",
         )
     return _RAS_TO_LPS @ affine, tuple(notes)
 
@@ -281,7 +282,7 @@ def _refuse_disagreement(sform: Affine, qform: Affine, shape: tuple[int, int, in
     apart_mm = float(np.linalg.norm(corners @ (sform - qform).T, axis=1).max())
     if apart_mm > 0.5 * np.linalg.norm(sform[:3, :3], axis=0).min():
         raise GeometryError(
-            f"{name}: expected one position in space, got a sform and a qform that put a corner {apart_mm:.2f} mm apart.",
+            f"{name}: expected one position, got a sform and a qform that are {apart_mm:.2f} mm apart.",
             code="affine-sform-qform-differ",
             remedy="programs will disagree about this file; write the right one into both.",
         )

@@ -1,10 +1,10 @@
 """The bytes of a NIfTI file, all of them, and nothing else.
 
-The usual readers stop after the last voxel, so that they never see the checksum at the end of the gzip stream:
-of 400 random bit flips in a compressed CT, 333 come back as wrong voxels without an error. This one reads to
-the end of the file, checks the stream's CRC and length, and refuses bytes that are missing or left over. What
-the header promises is checked against hard limits and against the size of the file before memory is taken, so
-a false header cannot ask for more than the file can hold.
+The usual readers stop after the last voxel, so that they never see the checksum at the end of the gzip
+stream: of 400 random bit flips in a compressed CT, 333 come back as wrong voxels without an error. This one
+reads to the end of the file, checks the stream's CRC and length, and refuses bytes that are missing or left
+over. What the header promises is checked against hard limits and against the size of the file before memory
+is taken, so a false header cannot ask for more than the file can hold.
 
 A file that is something else under a NIfTI name is told by its first bytes, and the error says what it is.
 """
@@ -34,17 +34,15 @@ _SLAB = 1 << 24
 _GZIP = b"\x1f\x8b"
 
 _KINDS: tuple[tuple[str, str, tuple[tuple[int, bytes], ...]], ...] = (
-    ("file-is-lfs-pointer", "a Git-LFS pointer; the data were never downloaded", ((0, b"version https://git-lfs"),)),
-    ("file-is-dicom", "a DICOM file", ((128, b"DICM"), (0, b"\x08\x00\x05\x00"), (0, b"\x02\x00\x00\x00"))),
-    ("file-is-zip", "a zip archive", ((0, b"PK\x03\x04"), (0, b"PK\x05\x06"))),
-    ("file-is-tar", "a tar archive", ((257, b"ustar"),)),
-    ("file-is-nrrd", "a NRRD file", ((0, b"NRRD"),)),
-    ("file-is-hdf5", "an HDF5 file", ((0, b"\x89HDF\r\n"),)),
-    ("file-is-numpy", "a NumPy array", ((0, b"\x93NUMPY"),)),
-    ("file-is-picture", "a picture", ((0, b"\x89PNG"), (0, b"\xff\xd8\xff"), (0, b"GIF8"), (0, b"BM"))),
-    ("file-is-pdf", "a PDF document", ((0, b"%PDF"),)),
-    ("file-is-compressed", "compressed with another program than gzip", ((0, b"BZh"), (0, b"\xfd7zXZ"), (0, b"7z\xbc\xaf"), (0, b"\x28\xb5\x2f\xfd"))),
-    ("file-is-gzip-twice", "compressed twice", ((0, _GZIP),)),
+    ("file-is-lfs-pointer", "a Git-LFS pointer; the data were never downloaded", ((0, b"version
+    https://git-lfs"),)), ("file-is-dicom", "a DICOM file", ((128, b"DICM"), (0, b"\x08\x00\x05\x00"), (0,
+    b"\x02\x00\x00\x00"))), ("file-is-zip", "a zip archive", ((0, b"PK\x03\x04"), (0, b"PK\x05\x06"))),
+    ("file-is-tar", "a tar archive", ((257, b"ustar"),)), ("file-is-nrrd", "a NRRD file", ((0, b"NRRD"),)),
+    ("file-is-hdf5", "an HDF5 file", ((0, b"\x89HDF\r\n"),)), ("file-is-numpy", "a NumPy array", ((0,
+    b"\x93NUMPY"),)), ("file-is-picture", "a picture", ((0, b"\x89PNG"), (0, b"\xff\xd8\xff"), (0, b"GIF8"),
+    (0, b"BM"))), ("file-is-pdf", "a PDF document", ((0, b"%PDF"),)), ("file-is-compressed", "compressed with
+    another program than gzip", ((0, b"BZh"), (0, b"\xfd7zXZ"), (0, b"7z\xbc\xaf"), (0,
+    b"\x28\xb5\x2f\xfd"))), ("file-is-gzip-twice", "compressed twice", ((0, _GZIP),)),
 )  # fmt: skip
 _REMEDIES = {
     "file-is-lfs-pointer": "fetch the data with `git lfs pull`, or download the file again.",
@@ -65,13 +63,15 @@ def read_nifti_bytes(
 
     Args:
         path: The file.
-        max_ratio: Largest plausible ratio of the voxels' bytes to the file's, for volumes of 256 MiB and more.
+        max_ratio: Largest plausible ratio of the voxels' bytes to the file's, for volumes of 256 MiB and
+        more.
 
     Returns:
         The checked header, the bytes of the voxels, and what is unusual and was accepted.
 
     Raises:
-        InvalidVolumeError: If the file cannot be opened, is no NIfTI, is damaged, or changes while it is read.
+        InvalidVolumeError: If the file cannot be opened, is no NIfTI, is damaged, or changes while it is
+        read.
     """
     name = path.name
     size = _regular_size(path)
@@ -233,7 +233,7 @@ def _voxels(stream: BinaryIO, start: bytes, header: NiftiHeader, name: str) -> U
         filled += len(part)
     if len(known) > voxels.size or stream.read(1):
         raise InvalidVolumeError(
-            f"{name}: expected the file to end with the last voxel, got more bytes than its shape and type explain.",
+            f"{name}: expected the file to end with the last voxel, got more bytes than its shape explains.",
             code="nifti-trailing-bytes",
             remedy="the header or the file is damaged; get it again.",
         )
