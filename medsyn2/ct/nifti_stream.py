@@ -1,12 +1,12 @@
 """The bytes of a NIfTI file, all of them, and nothing else.
 
 The usual readers stop after the last voxel, so that they never see the checksum at the end of the gzip
-stream: of 400 random bit flips in a compressed CT, 333 come back as wrong voxels without an error. This one
+stream: of 400 random bit flips in a compressed CT, 333 came back as wrong voxels without an error. This one
 reads to the end of the file, checks the stream's CRC and length, and refuses bytes that are missing or left
 over. What the header promises is checked against hard limits and against the size of the file before memory
 is taken, so a false header cannot ask for more than the file can hold.
 
-A file that is something else under a NIfTI name is told by its first bytes, and the error says what it is.
+An uncompressed .nii carries no checksum; there, only its length can be checked.
 """
 
 import errno
@@ -22,6 +22,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from jaxtyping import UInt8
 
+from medsyn2.ct.file_kind import GZIP_MARK, not_nifti
 from medsyn2.ct.nifti_header import HEADER_BYTES, NiftiHeader, looks_like_nifti, parse_header
 from medsyn2.errors import InvalidVolumeError
 
@@ -31,29 +32,6 @@ MAX_MASK_RATIO = 1100.0
 """What deflate can reach at most, rounded up."""
 _RATIO_APPLIES_FROM = 1 << 28
 _SLAB = 1 << 24
-_GZIP = b"\x1f\x8b"
-
-_KINDS: tuple[tuple[str, str, tuple[tuple[int, bytes], ...]], ...] = (
-    ("file-is-lfs-pointer", "a Git-LFS pointer; the data were never downloaded", ((0, b"version
-    https://git-lfs"),)), ("file-is-dicom", "a DICOM file", ((128, b"DICM"), (0, b"\x08\x00\x05\x00"), (0,
-    b"\x02\x00\x00\x00"))), ("file-is-zip", "a zip archive", ((0, b"PK\x03\x04"), (0, b"PK\x05\x06"))),
-    ("file-is-tar", "a tar archive", ((257, b"ustar"),)), ("file-is-nrrd", "a NRRD file", ((0, b"NRRD"),)),
-    ("file-is-hdf5", "an HDF5 file", ((0, b"\x89HDF\r\n"),)), ("file-is-numpy", "a NumPy array", ((0,
-    b"\x93NUMPY"),)), ("file-is-picture", "a picture", ((0, b"\x89PNG"), (0, b"\xff\xd8\xff"), (0, b"GIF8"),
-    (0, b"BM"))), ("file-is-pdf", "a PDF document", ((0, b"%PDF"),)), ("file-is-compressed", "compressed with
-    another program than gzip", ((0, b"BZh"), (0, b"\xfd7zXZ"), (0, b"7z\xbc\xaf"), (0,
-    b"\x28\xb5\x2f\xfd"))), ("file-is-gzip-twice", "compressed twice", ((0, _GZIP),)),
-)  # fmt: skip
-_REMEDIES = {
-    "file-is-lfs-pointer": "fetch the data with `git lfs pull`, or download the file again.",
-    "file-is-html": "the download gave an error page; log in, accept the terms and download the file again.",
-    "file-is-dicom": "convert the series to NIfTI, for example with dcm2niix.",
-    "file-is-zip": "unpack the archive and give the files in it.",
-    "file-is-tar": "unpack the archive and give the files in it.",
-    "file-is-nrrd": "convert the file to NIfTI, for example with SimpleITK.",
-    "file-is-metaimage": "convert the file to NIfTI, for example with SimpleITK.",
-    "file-is-gzip-twice": "decompress the file once.",
-}
 
 
 def read_nifti_bytes(
@@ -63,26 +41,24 @@ def read_nifti_bytes(
 
     Args:
         path: The file.
-        max_ratio: Largest plausible ratio of the voxels' bytes to the file's, for volumes of 256 MiB and
-        more.
+        max_ratio: Largest plausible ratio of the voxels' bytes to the file's, from 256 MiB of voxels on.
 
     Returns:
         The checked header, the bytes of the voxels, and what is unusual and was accepted.
 
     Raises:
-        InvalidVolumeError: If the file cannot be opened, is no NIfTI, is damaged, or changes while it is
-        read.
+        InvalidVolumeError: If the file cannot be opened, is no NIfTI, is damaged or changes meanwhile.
     """
     name = path.name
     size = _regular_size(path)
     with _opened(path) as file, _readable(name):
         before = os.fstat(file.fileno())
-        is_gzip = file.read(2) == _GZIP
+        is_gzip = file.read(2) == GZIP_MARK
         file.seek(0)
         stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzip else file
         start = _fill(stream, bytearray(HEADER_BYTES))
         if not looks_like_nifti(start):
-            raise _identified(start, name)
+            raise not_nifti(start, name)
         header = parse_header(start, name)
         _refuse_impossible_size(header, size, is_gzip, max_ratio, name)
         voxels = _voxels(stream, start, header, name)
@@ -238,22 +214,3 @@ def _voxels(stream: BinaryIO, start: bytes, header: NiftiHeader, name: str) -> U
             remedy="the header or the file is damaged; get it again.",
         )
     return voxels
-
-
-def _identified(start: bytes, name: str) -> InvalidVolumeError:
-    """Say what a file is that is no NIfTI."""
-    code, what = "file-not-nifti", "none of the formats known here"
-    for candidate, description, marks in _KINDS:
-        if any(start[offset : offset + len(mark)] == mark for offset, mark in marks):
-            code, what = candidate, description
-            break
-    else:
-        text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-        if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-            code, what = "file-is-html", "a web page"
-        elif b"ndims" in text or b"objecttype" in text:
-            code, what = "file-is-metaimage", "a MetaImage header"
-        elif text and all(byte >= 32 or byte in b"\t\r\n\f" for byte in start):
-            code, what = "file-is-text", f"text that starts with {start[:40].decode('utf-8', 'replace')!r}"
-    remedy = _REMEDIES.get(code, "give the NIfTI file of the CT.")
-    return InvalidVolumeError(f"{name}: expected a NIfTI file, got {what}.", code=code, remedy=remedy)
