@@ -113,16 +113,16 @@ class RowStore:
         """
         row = self.rows.get(case)
         if row is None:
-            raise self._damaged(case, "it is not in the store")
+            raise self.damaged(case, "it is not in the store")
         try:
             if not int(np.asarray(self.arrays[_WRITTEN][row])):
-                raise self._damaged(case, "its row was not written, or not to its end")
+                raise self.damaged(case, "its row was not written, or not to its end")
             array = self.arrays[name]
             return np.asarray(array[row] if index is None else array[row, index])
         except (ValueError, OSError, RuntimeError) as error:
             if isinstance(error, IntegrityError):
                 raise
-            raise self._damaged(case, f"{name} cannot be read: {error}") from error
+            raise self.damaged(case, f"{name} cannot be read: {error}") from error
 
     def _names(self) -> list[str]:
         return sorted(name for name in self.arrays if name != _WRITTEN)
@@ -137,7 +137,8 @@ class RowStore:
         for file in sorted(self._files(row), key=lambda path: path.parts[len(self.path.parts)] != _WRITTEN):
             file.unlink()
 
-    def _damaged(self, case: str, problem: str) -> IntegrityError:
+    def damaged(self, case: str, problem: str) -> IntegrityError:
+        """Return the error that says what is wrong with the row of `case`."""
         return IntegrityError(
             f"{self.path}: case {case}: {problem}.",
             code="store-damaged",
