@@ -71,7 +71,7 @@ class InventoryConfig(Section):
     """Strict reading of every file."""
 
     hu_convention: Literal["detect", "hu", "stored"] = "detect"
-    """What the voxel values are: ``hu``, ``stored`` (rescaled by the metadata), or ``detect``: told by the air's peak."""
+    """What the voxel values are: ``hu``, ``stored`` (rescaled by the metadata), or ``detect``: told by the air peak."""
 
 
 class TemplateConfig(Section):
