@@ -120,7 +120,7 @@ class DiT(nn.Module):
         return unpatchify(x, grid, self.patch).to(latents.dtype)
 
     def reset_parameters(self) -> None:
-        """Initialise as DiT does: Xavier everywhere, zero where a block or the output must start at nothing."""
+        """Initialise as DiT does: Xavier, and zero where a block or the output starts at nothing."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

@@ -1,0 +1,47 @@
+"""The path between clean latents and noise: a straight line.
+
+    z_t = (1 - t) z_0 + t eps,    t = 0 clean, t = 1 noise                    (equation 3)
+    velocity = dz_t/dt = eps - z_0 = (z_t - z_0) / t
+
+The network predicts z_0; everything else follows from it by the second line. Other code bases run time the
+other way (t' = 1 - t, velocity' = -velocity): a logit-normal distribution of times with mean -0.8 there is
+one with mean +0.8 here. Only this module and ``solvers.py`` know the signs.
+"""
+
+from torch import Tensor
+
+from medsyn2.types import Float
+
+
+def interpolate(
+    clean: Float[Tensor, "b *latent"], noise: Float[Tensor, "b *latent"], t: Float[Tensor, " b"]
+) -> Float[Tensor, "b *latent"]:
+    """Return z_t on the line from `clean` (t = 0) to `noise` (t = 1), exact at both ends."""
+    t = along(t, clean)
+    return (1 - t) * clean + t * noise
+
+
+def velocity(
+    clean: Float[Tensor, "b *latent"], noise: Float[Tensor, "b *latent"]
+) -> Float[Tensor, "b *latent"]:
+    """Return the velocity of the path, the same at every t."""
+    return noise - clean
+
+
+def velocity_from_clean(
+    latents: Float[Tensor, "b *latent"], clean: Float[Tensor, "b *latent"], t: Float[Tensor, " b"]
+) -> Float[Tensor, "b *latent"]:
+    """Return the velocity at z_t = `latents` that leads to `clean`; t > 0."""
+    return (latents - clean) / along(t, latents)
+
+
+def clean_from_velocity(
+    latents: Float[Tensor, "b *latent"], velocity: Float[Tensor, "b *latent"], t: Float[Tensor, " b"]
+) -> Float[Tensor, "b *latent"]:
+    """Return where `velocity` leads from z_t = `latents` at t = 0."""
+    return latents - along(t, latents) * velocity
+
+
+def along(t: Float[Tensor, " b"], like: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *ones"]:
+    """Return `t` with axes of length one after the first, to multiply with `like`."""
+    return t.view(-1, *([1] * (like.ndim - 1)))
