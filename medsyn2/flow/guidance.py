@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from medsyn2.flow.path import Latents
 from medsyn2.types import Float
 
-Latents = Float[Tensor, "b *latent"]
 PredictClean = Callable[[Latents, Float[Tensor, " b"]], Latents]
 
 

@@ -11,12 +11,13 @@ is a mean over elements, so that the loss does not depend on the size of the vol
 
 from torch import Tensor
 
+from medsyn2.flow.path import Latents
 from medsyn2.types import Float
 
 
 def velocity_loss(
-    predicted: Float[Tensor, "b *latent"],
-    clean: Float[Tensor, "b *latent"],
+    predicted: Latents,
+    clean: Latents,
     t: Float[Tensor, " b"],
     t_clamp: float,
 ) -> Float[Tensor, " b"]:

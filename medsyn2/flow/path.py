@@ -12,36 +12,30 @@ from torch import Tensor
 
 from medsyn2.types import Float
 
+Latents = Float[Tensor, "b *latent"]
 
-def interpolate(
-    clean: Float[Tensor, "b *latent"], noise: Float[Tensor, "b *latent"], t: Float[Tensor, " b"]
-) -> Float[Tensor, "b *latent"]:
+
+def interpolate(clean: Latents, noise: Latents, t: Float[Tensor, " b"]) -> Latents:
     """Return z_t on the line from `clean` (t = 0) to `noise` (t = 1), exact at both ends."""
     t = along(t, clean)
     return (1 - t) * clean + t * noise
 
 
-def velocity(
-    clean: Float[Tensor, "b *latent"], noise: Float[Tensor, "b *latent"]
-) -> Float[Tensor, "b *latent"]:
+def velocity(clean: Latents, noise: Latents) -> Latents:
     """Return the velocity of the path, the same at every t."""
     return noise - clean
 
 
-def velocity_from_clean(
-    latents: Float[Tensor, "b *latent"], clean: Float[Tensor, "b *latent"], t: Float[Tensor, " b"]
-) -> Float[Tensor, "b *latent"]:
+def velocity_from_clean(latents: Latents, clean: Latents, t: Float[Tensor, " b"]) -> Latents:
     """Return the velocity at z_t = `latents` that leads to `clean`; t > 0."""
     return (latents - clean) / along(t, latents)
 
 
-def clean_from_velocity(
-    latents: Float[Tensor, "b *latent"], velocity: Float[Tensor, "b *latent"], t: Float[Tensor, " b"]
-) -> Float[Tensor, "b *latent"]:
+def clean_from_velocity(latents: Latents, velocity: Latents, t: Float[Tensor, " b"]) -> Latents:
     """Return where `velocity` leads from z_t = `latents` at t = 0."""
     return latents - along(t, latents) * velocity
 
 
-def along(t: Float[Tensor, " b"], like: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *ones"]:
+def along(t: Float[Tensor, " b"], like: Latents) -> Latents:
     """Return `t` with axes of length one after the first, to multiply with `like`."""
     return t.view(-1, *([1] * (like.ndim - 1)))

@@ -23,17 +23,14 @@ from math import ceil, expm1, inf, log
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from medsyn2.errors import ConfigError
 from medsyn2.flow.guidance import PredictClean
-from medsyn2.flow.path import interpolate
+from medsyn2.flow.path import Latents, interpolate
 from medsyn2.flow.timesteps import time_grid
-from medsyn2.types import Float
 
 Solver = Literal["euler", "heun", "unipc", "dopri5"]
 Progress = Callable[[int, int], None]
-Latents = Float[Tensor, "b *latent"]
 _PredictAt = Callable[[Latents, float], Latents]
 
 
