@@ -1,0 +1,204 @@
+"""The cohort's own volumes: looked at once, read by every stage that needs them.
+
+`inspect_case` decides what a file means (where its voxels are, whether its values are HU) and writes the
+decision down as facts; `read_case` only carries it out. So every stage sees the same volume, and the decision
+is on record in the inventory.
+
+CT-RATE's first version has no geometry in its headers and stored values in its voxels; the metadata table
+supplies both. Its second version is repaired, and beside it the same table must change nothing. The values
+decide which it is (`ct.intensity`), and a header that has a geometry of its own must agree with the table.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medsyn2.ct.geometry import canonical_axes, orthonormalised
+from medsyn2.ct.intensity import Convention, HuConvention, detect_hu, to_hu
+from medsyn2.ct.nifti import NiftiFile, open_nifti, orientation_of
+from medsyn2.ct.volume import Affine, CTVolume, spacing_of
+from medsyn2.errors import GeometryError, InvalidVolumeError
+from medsyn2.reports.table import Acquisition
+
+MIN_DEPTH_MM = 100.0
+MIN_SLICES = 20
+_SPACING_TOLERANCE = 0.01
+_REPAIRABLE = frozenset({"affine-missing", "affine-not-finite", "affine-degenerate", "affine-identity"})
+
+
+def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: Convention) -> dict[str, Any]:
+    """Decide what a CT file means.
+
+    Args:
+        path: The NIfTI file; kept in the facts as it is given.
+        acquisition: Its row of the metadata table, if there is one.
+        convention: The configured ``inventory.hu_convention``.
+
+    Returns:
+        JSON facts that `read_case` needs (path, shape, hu, affine_repair), and spacing_mm (depth, height,
+        width), orientation (of the file's axes, such as LPS) and warnings.
+
+    Raises:
+        InvalidVolumeError: If the file is damaged, or too short for a chest.
+        GeometryError: If its position in space is missing, impossible, ambiguous or contradicts the table.
+        IntensityError: If its values are not HU and cannot safely be brought to them.
+    """
+    file = open_nifti(path)
+    affine, repair, notes = _place(file, acquisition)
+    volume = file.ct(affine)
+    _check_extent(volume, file.name)
+    meaning = detect_hu(
+        volume.hu,
+        name=file.name,
+        convention=convention,
+        slope=acquisition.slope if acquisition else None,
+        intercept=acquisition.intercept if acquisition else None,
+    )
+    if meaning.padding_share > 0:
+        notes.append(f"{meaning.padding_share:.1%} of the voxels are padding below -1024 HU and were clipped")
+    return {
+        "path": str(path),
+        "shape": list(volume.shape),
+        "spacing_mm": [round(value, 6) for value in volume.spacing_mm],
+        "orientation": orientation_of(affine),
+        "hu": {
+            "convention": meaning.convention,
+            "slope": meaning.slope,
+            "intercept": meaning.intercept,
+            "air_hu": meaning.air_hu,
+        },
+        "affine_repair": repair,
+        "warnings": [*file.notes, *notes],
+    }
+
+
+def read_case(facts: Mapping[str, Any]) -> CTVolume:
+    """Read a case's CT as its inventory facts say.
+
+    Args:
+        facts: What `inspect_case` returned.
+
+    Returns:
+        The canonical volume in HU, int16, clipped to -1024 .. 3071.
+
+    Raises:
+        InvalidVolumeError: If the file is damaged or is not the one that was inspected.
+        GeometryError: If its position in space is not usable any more.
+    """
+    file = open_nifti(facts["path"])
+    repair = facts["affine_repair"]
+    affine = np.array(repair["affine_mm"]) if repair else file.affine()[0]
+    volume = file.ct(affine)
+    if list(volume.shape) != list(facts["shape"]):
+        raise InvalidVolumeError(
+            f"{file.name}: expected the shape {tuple(facts['shape'])} of the inventory, got {volume.shape}.",
+            code="file-changed",
+            remedy="the file was replaced since the inventory; delete its record in results/inventory and "
+            "run again.",
+        )
+    hu = facts["hu"]
+    meaning = HuConvention(hu["convention"], hu["slope"], hu["intercept"], hu["air_hu"], 0.0)
+    return CTVolume(to_hu(volume.hu, meaning), volume.affine_mm)
+
+
+def _check_extent(volume: CTVolume, name: str) -> None:
+    slices, depth_mm = volume.shape[0], volume.shape[0] * volume.spacing_mm[0]
+    if slices < MIN_SLICES or depth_mm < MIN_DEPTH_MM:
+        raise InvalidVolumeError(
+            f"{name}: expected at least {MIN_SLICES} slices and {MIN_DEPTH_MM:g} mm from top to bottom, got "
+            f"{slices} slices and {depth_mm:.0f} mm.",
+            code="volume-too-short",
+            remedy="a part of a chest cannot be registered; give the whole series.",
+        )
+
+
+def _place(
+    file: NiftiFile, acquisition: Acquisition | None
+) -> tuple[Affine, dict[str, Any] | None, list[str]]:
+    """Return the affine from the file's axes to LPS, the repair if the header's was not used, and notes."""
+    try:
+        affine, repairs = file.affine()
+        notes = list(repairs)
+        _refuse_no_geometry(affine, acquisition, file.name)
+        if acquisition is not None and acquisition.spacing_mm is not None:
+            _compare_spacing(affine, acquisition.spacing_mm, file.name)
+        return affine, None, notes
+    except GeometryError as error:
+        if error.code not in _REPAIRABLE or acquisition is None or acquisition.spacing_mm is None:
+            raise
+        affine = _acquired_affine(acquisition, file)
+        repair = {"reason": error.code, "affine_mm": affine.tolist()}
+        return affine, repair, [f"the position in space comes from the metadata table ({error.code})"]
+
+
+def _refuse_no_geometry(affine: Affine, acquisition: Acquisition | None, name: str) -> None:
+    """Refuse the affine that programs write when they know none: spacing 1 mm, origin 0, no rotation.
+
+    A metadata table that says another spacing makes every spacing of exactly 1 mm such an affine.
+    """
+    spacing = np.array(spacing_of(affine))
+    if np.abs(spacing - 1).max() > 1e-6:
+        return
+    other = acquisition is not None and not np.allclose(acquisition.spacing_mm or spacing, 1, rtol=1e-2)
+    if other or (np.abs(affine[:3, 3]).max() < 1e-6 and np.allclose(np.abs(affine[:3, :3]), np.eye(3))):
+        raise GeometryError(
+            f"{name}: expected a spacing, got the identity, which programs write when they know none.",
+            code="affine-identity",
+            remedy="give cohort.metadata_csv with XYSpacing, ZSpacing and ImageOrientationPatient; if the "
+            "voxels truly are 1 mm apart, write the scan's origin into the file.",
+        )
+
+
+def _compare_spacing(affine: Affine, acquired_mm: tuple[float, float, float], name: str) -> None:
+    order, _ = canonical_axes(affine)
+    found = np.array(spacing_of(affine))[list(order)]
+    expected = np.array(acquired_mm[::-1])
+    if np.abs(found / expected - 1).max() > _SPACING_TOLERANCE:
+        raise GeometryError(
+            f"{name}: expected the table's spacing {_mm(expected)} (depth, height, width), got {_mm(found)}.",
+            code="spacing-contradicts-metadata",
+            remedy="find out which is right; correct the row, or leave the volume out (cohort.exclude_txt).",
+        )
+
+
+def _acquired_affine(acquisition: Acquisition, file: NiftiFile) -> Affine:
+    """Return the affine of a DICOM series whose columns, rows and slices are the file's axes.
+
+    Source:
+        DICOM PS3.3 C.7.6.2.1.1, equation for pixel positions; CT-RATE's ``fix_metadata.py`` for the axes.
+    """
+    if acquisition.size is not None and acquisition.size != file.values.shape:
+        raise GeometryError(
+            f"{file.name}: expected the table's {acquisition.size} columns, rows and slices, got "
+            f"{file.values.shape}.",
+            code="shape-contradicts-metadata",
+            remedy="the row belongs to another volume, or the file was cropped; its geometry cannot be "
+            "restored.",
+        )
+    if acquisition.orientation is None or acquisition.spacing_mm is None:
+        raise GeometryError(
+            f"{file.name}: expected ImageOrientationPatient to place a volume whose header has no geometry, "
+            "got an empty cell.",
+            code="affine-missing",
+            remedy="complete the row of the metadata table.",
+        )
+    along_row, along_column = np.array(acquisition.orientation).reshape(2, 3)
+    directions = np.stack([along_row, along_column, np.cross(along_row, along_column)], axis=1)
+    affine = np.eye(4)
+    affine[:3, :3] = directions * acquisition.spacing_mm
+    affine[:3, 3] = acquisition.position_lps_mm or (0.0, 0.0, 0.0)
+    spacing = spacing_of(affine)
+    if not np.allclose(spacing, acquisition.spacing_mm, rtol=1e-3) or not 0.1 <= min(spacing) <= 10:
+        raise GeometryError(
+            f"{file.name}: expected unit directions and a spacing in mm, got "
+            f"{acquisition.orientation} and {acquisition.spacing_mm}.",
+            code="metadata-geometry",
+            remedy="correct the row of the metadata table.",
+        )
+    return orthonormalised(affine, file.name)[0]
+
+
+def _mm(spacing: np.ndarray) -> str:
+    return " x ".join(f"{float(value):.4g}" for value in spacing) + " mm"

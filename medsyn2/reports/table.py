@@ -1,0 +1,312 @@
+"""The tables that come with a cohort: reports, abnormality labels, acquisition metadata.
+
+CT-RATE's column names are the format. Each table has a row for each volume, named in ``VolumeName`` with or
+without ``.nii.gz``; rows of volumes that are not in the cohort do no harm.
+
+A table is a fact about the whole run, so a table without its columns stops it. A row is a fact about one case:
+two rows of one volume that differ, or a cell that cannot be read, put that case into quarantine and no other.
+Two equal rows are one row.
+"""
+
+import io
+import json
+import logging
+import unicodedata
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Generic, TypeVar
+
+import pandas as pd
+
+from medsyn2.errors import ReportError, TableError
+from medsyn2.reports.text import given_text
+from medsyn2.vocabulary import ABNORMALITY_LABELS
+
+log = logging.getLogger(__name__)
+
+NAME = "VolumeName"
+REPORT_COLUMNS = ("Findings_EN", "Impressions_EN")
+METADATA_COLUMNS = ("RescaleSlope", "RescaleIntercept", "XYSpacing", "ZSpacing")
+MAX_TABLE_BYTES = 1 << 30
+MAX_REPORT_CHARACTERS = 1 << 16
+
+Row = Mapping[str, str]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The two parts of a report that the method uses; None where nothing is given."""
+
+    findings: str | None
+    impression: str | None
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """What a metadata table says about a volume; None where a cell is empty.
+
+    Attributes:
+        slope: HU a stored unit.
+        intercept: HU of the stored value 0.
+        spacing_mm: Along the file's axes: column index, row index, slice (x, y, z of an axial scan).
+        position_lps_mm: World position of the first voxel.
+        orientation: World directions of the first and the second axis, six cosines.
+        size: Voxels along the file's axes.
+    """
+
+    slope: float | None = None
+    intercept: float | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+    position_lps_mm: tuple[float, float, float] | None = None
+    orientation: tuple[float, float, float, float, float, float] | None = None
+    size: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Rows(Generic[T]):
+    """The rows of the wanted volumes.
+
+    Attributes:
+        values: What the row of each volume says, by `volume_key`.
+        faults: Why the row of a volume cannot be used.
+        total: Rows of the table, the unwanted ones included.
+    """
+
+    values: dict[str, T] = field(default_factory=dict)
+    faults: dict[str, ReportError] = field(default_factory=dict)
+    total: int = 0
+
+    def get(self, key: str) -> T | None:
+        """Return what the row of a volume says, or None if it has no row.
+
+        Raises:
+            ReportError: If its row cannot be used.
+        """
+        if key in self.faults:
+            raise self.faults[key]
+        return self.values.get(key)
+
+
+def volume_key(name: str) -> str:
+    """Return the name that volumes and rows are matched by: no folder, no NIfTI suffix, composed characters."""
+    stem = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/").strip()).name
+    lowered = stem.lower()
+    for suffix in (".nii.gz", ".nii"):
+        if lowered.endswith(suffix):
+            return stem[: -len(suffix)]
+    return stem
+
+
+def read_reports(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Report]:
+    """Read the reports of the wanted volumes.
+
+    Args:
+        paths: CSV files with VolumeName, Findings_EN and Impressions_EN.
+        wanted: Keys of the volumes, see `volume_key`.
+
+    Raises:
+        TableError: If a file cannot be read or lacks a column.
+    """
+    return _read(paths, wanted, "report", REPORT_COLUMNS, (), _report)
+
+
+def read_labels(paths: Sequence[Path], wanted: Collection[str]) -> Rows[dict[str, int]]:
+    """Read the abnormality labels of the wanted volumes, each 0 or 1.
+
+    Args:
+        paths: CSV files with VolumeName and CT-RATE's 18 columns.
+        wanted: Keys of the volumes, see `volume_key`.
+
+    Raises:
+        TableError: If a file cannot be read or lacks a column.
+    """
+    return _read(paths, wanted, "labels", ABNORMALITY_LABELS, (), _labels)
+
+
+def read_metadata(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Acquisition]:
+    """Read the acquisition metadata of the wanted volumes.
+
+    Args:
+        paths: CSV files with VolumeName, RescaleSlope, RescaleIntercept, XYSpacing and ZSpacing, and perhaps
+            ImagePositionPatient, ImageOrientationPatient, Rows, Columns and NumberofSlices.
+        wanted: Keys of the volumes, see `volume_key`.
+
+    Raises:
+        TableError: If a file cannot be read or lacks a column.
+    """
+    optional = ("ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "NumberofSlices")
+    return _read(paths, wanted, "metadata", METADATA_COLUMNS, optional, _acquisition)
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a CSV file as text, whatever wrote it: UTF-8 or UTF-16, any line ends, NUL bytes dropped.
+
+    Args:
+        path: The file.
+        columns: Columns it must have.
+
+    Raises:
+        TableError: If the file cannot be read or lacks a column.
+    """
+    text = _text_of(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False)
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
+        raise TableError(
+            f"{path} is not a comma-separated table: {error}.",
+            code="table-malformed",
+            remedy="write it as CSV with a header line and quotes around cells that hold commas or line breaks.",
+        ) from error
+    table.columns = [unicodedata.normalize("NFKC", str(name)).strip() for name in table.columns]
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise TableError(
+            f"{path} lacks the columns {missing}; found {list(table.columns)}, expected {list(columns)}.",
+            code="table-columns",
+            remedy="rename the columns to CT-RATE's names, or give the right table.",
+        )
+    return table
+
+
+def _text_of(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= MAX_TABLE_BYTES else b""
+    except OSError as error:
+        raise TableError(
+            f"{path} cannot be read: {error.strerror}.",
+            code="table-unreadable",
+            remedy="correct the path in the section cohort.",
+        ) from error
+    if size > MAX_TABLE_BYTES:
+        raise TableError(
+            f"{path} has {size:,} bytes, expected a table of at most {MAX_TABLE_BYTES:,}.",
+            code="table-too-large",
+            remedy="give the table itself, or cut it to the cohort's volumes.",
+        )
+    try:
+        text = content.decode(_encoding_of(content))
+    except UnicodeDecodeError as error:
+        raise TableError(
+            f"{path} is neither UTF-8 nor UTF-16: byte {content[error.start]:#04x} at {error.start}.",
+            code="table-encoding",
+            remedy="save the table as UTF-8.",
+        ) from error
+    return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _encoding_of(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    start = content[:200]
+    if len(start) > 8 and start[1::2].count(0) > len(start) // 3:
+        return "utf-16-le"
+    return "utf-8-sig"
+
+
+def _read(
+    paths: Sequence[Path],
+    wanted: Collection[str],
+    kind: str,
+    columns: Sequence[str],
+    optional: Sequence[str],
+    parse: Callable[[Row], T],
+) -> Rows[T]:
+    """Collect the wanted rows of all tables, then turn each into what it says."""
+    found: dict[str, dict[str, str]] = {}
+    faults: dict[str, ReportError] = {}
+    total = repeated = 0
+    wanted = set(wanted)
+    for path in paths:
+        table = read_table(path, (NAME, *columns))
+        total += len(table)
+        keys = table[NAME].map(volume_key)
+        used = [name for name in (*columns, *optional) if name in table.columns]
+        chosen = keys.isin(wanted)
+        for key, row in zip(keys[chosen], table.loc[chosen, used].to_dict("records"), strict=True):
+            known = found.setdefault(key, row)
+            if known is not row and known == row:
+                repeated += 1
+            elif known != row:
+                faults[key] = _conflict(key, kind, known, row)
+    if repeated:
+        log.warning("%s: %d rows repeat another row of the same volume and were dropped", kind, repeated)
+    values: dict[str, T] = {}
+    for key, row in found.items():
+        try:
+            if key not in faults:
+                values[key] = parse(row)
+        except ReportError as error:
+            faults[key] = error
+        except ValueError as error:
+            faults[key] = ReportError(
+                f"the {kind} row of {key} cannot be read: {error}.",
+                code=f"{kind}-value",
+                remedy="correct the row in the table.",
+            )
+    return Rows(values, faults, total)
+
+
+def _conflict(key: str, kind: str, known: Row, row: Row) -> ReportError:
+    differing = sorted(name for name in row if row[name] != known.get(name))
+    return ReportError(
+        f"the {kind} table has two rows of {key} that differ in {', '.join(differing) or 'their columns'}.",
+        code=f"{kind}-conflict",
+        remedy="keep the right row of this volume and delete the other.",
+    )
+
+
+def _report(row: Row) -> Report:
+    longest = max(len(row[name]) for name in REPORT_COLUMNS)
+    if longest > MAX_REPORT_CHARACTERS:
+        raise ReportError(
+            f"expected a report of at most {MAX_REPORT_CHARACTERS:,} characters, got {longest:,}.",
+            code="report-too-long",
+            remedy="a quote is probably missing in the table, so that several rows became one cell.",
+        )
+    return Report(given_text(row["Findings_EN"]), given_text(row["Impressions_EN"]))
+
+
+def _labels(row: Row) -> dict[str, int]:
+    values = {name: float(row[name]) for name in ABNORMALITY_LABELS}
+    wrong = {name: value for name, value in values.items() if value not in (0.0, 1.0)}
+    if wrong:
+        raise ValueError(f"expected labels 0 or 1, got {wrong}")
+    return {name: int(value) for name, value in values.items()}
+
+
+def _acquisition(row: Row) -> Acquisition:
+    in_plane = _numbers(row, "XYSpacing", 2)
+    slices_mm = _numbers(row, "ZSpacing", 1)
+    position = _numbers(row, "ImagePositionPatient", 3)
+    cosines = _numbers(row, "ImageOrientationPatient", 6)
+    size = [_numbers(row, name, 1) for name in ("Columns", "Rows", "NumberofSlices")]
+    slope, intercept = (_numbers(row, name, 1) for name in ("RescaleSlope", "RescaleIntercept"))
+    return Acquisition(
+        slope=slope[0] if slope else None,
+        intercept=intercept[0] if intercept else None,
+        spacing_mm=(in_plane[0], in_plane[1], slices_mm[0]) if in_plane and slices_mm else None,
+        position_lps_mm=(position[0], position[1], position[2]) if position else None,
+        orientation=tuple(cosines) if cosines else None,  # type: ignore[arg-type]
+        size=(int(size[0][0]), int(size[1][0]), int(size[2][0])) if all(size) else None,  # type: ignore[index]
+    )
+
+
+def _numbers(row: Row, name: str, count: int) -> list[float] | None:
+    """Read a cell such as ``0.74`` or ``[0.74, 0.74]``; an empty one or ``nan`` is None."""
+    cell = row.get(name, "").strip()
+    if cell.lower() in ("", "nan", "none"):
+        return None
+    try:
+        values = json.loads(cell)
+        numbers = [float(value) for value in (values if isinstance(values, list) else [values])]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} is {cell!r}") from error
+    if len(numbers) != count or not all(abs(value) < 1e9 for value in numbers):
+        raise ValueError(f"{name} is {cell!r}, expected {count} finite numbers")
+    return numbers
