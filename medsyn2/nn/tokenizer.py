@@ -25,6 +25,7 @@ Source:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +54,8 @@ from medsyn2.nn.tokenizer_resampling import (
 )
 from medsyn2.types import Float
 
-DEPTH_SCALE = 4
-PLANE_SCALE = 8
+SCALE = (4, 8, 8)
+"""Voxels a latent stands for, along (depth, height, width)."""
 IMAGE_CHANNELS = 3
 LOGVAR_RANGE = (-30.0, 20.0)
 
@@ -84,7 +85,7 @@ class Posterior:
         return self.mean
 
     def sample(self, generator: torch.Generator) -> Float[Tensor, "b z ld lh lw"]:
-        """Draw latents; the noise is drawn on the generator's device, so that a seed means one draw everywhere."""
+        """Draw latents, with noise from the generator's own device: a seed means one draw wherever it runs."""
         noise = torch.randn(
             self.mean.shape, generator=generator, device=generator.device, dtype=self.mean.dtype
         )
@@ -204,7 +205,7 @@ def _encoder_level(plan: _Plan, level: int) -> EncoderLevel:
     layout, out_channels = plan.layout, plan.widths[level]
     conv = planar_conv if level < layout.planar_levels else plan.conv
     channels = [plan.widths[max(level - 1, 0)]] + [out_channels] * plan.num_res_blocks
-    blocks = [ResBlock(a, b, plan.groups, conv) for a, b in zip(channels, channels[1:], strict=False)]
+    blocks = [ResBlock(a, b, plan.groups, conv) for a, b in pairwise(channels)]
     if level == len(plan.widths) - 1:
         return EncoderLevel(blocks, None, None)
     plane, depth = layout.down[level]
@@ -214,18 +215,17 @@ def _encoder_level(plan: _Plan, level: int) -> EncoderLevel:
         if plane == "volume"
         else PlaneDown(out_channels, planar=plane == "planar", causal=layout.causal)
     )
-    depth_down = {
-        "none": lambda: None,
-        "pool": lambda: DepthPool(front_pad),
-        "mixed": lambda: DepthMixDown(out_channels, front_pad),
-    }[depth]()
-    return EncoderLevel(blocks, down, depth_down)
+    if depth == "none":
+        return EncoderLevel(blocks, down, None)
+    return EncoderLevel(
+        blocks, down, DepthPool(front_pad) if depth == "pool" else DepthMixDown(out_channels, front_pad)
+    )
 
 
 def _decoder_level(plan: _Plan, level: int) -> DecoderLevel:
     out_channels, last = plan.widths[level], len(plan.widths) - 1
     channels = [plan.widths[min(level + 1, last)]] + [out_channels] * (plan.num_res_blocks + 1)
-    blocks = [ResBlock(a, b, plan.groups, plan.conv) for a, b in zip(channels, channels[1:], strict=False)]
+    blocks = [ResBlock(a, b, plan.groups, plan.conv) for a, b in pairwise(channels)]
     if level == 0:
         return DecoderLevel(blocks, None, None)
     plane, depth = plan.layout.up[last - level]
@@ -235,12 +235,13 @@ def _decoder_level(plan: _Plan, level: int) -> DecoderLevel:
         if plane == "volume"
         else PlaneUp(out_channels, convolve=plane == "plane")
     )
-    depth_up = {
-        "none": lambda: None,
-        "linear": DepthLinearUp,
-        "mixed": lambda: DepthMixUp(out_channels, first_frame=first_frame),
-    }[depth]()
-    return DecoderLevel(blocks, up, depth_up)
+    if depth == "none":
+        return DecoderLevel(blocks, up, None)
+    return DecoderLevel(
+        blocks,
+        up,
+        DepthLinearUp() if depth == "linear" else DepthMixUp(out_channels, first_frame=first_frame),
+    )
 
 
 class CausalVideoVAE(nn.Module):
@@ -290,22 +291,22 @@ class CausalVideoVAE(nn.Module):
             ConfigError: If the volume would not come back in the same shape.
         """
         depth, height, width = shape
-        first = int(self.depth_mode == "first_frame")
-        if min(shape) < 1 or (depth - first) % DEPTH_SCALE or height % PLANE_SCALE or width % PLANE_SCALE:
-            wanted = f"{DEPTH_SCALE}k + 1" if first else f"a multiple of {DEPTH_SCALE}"
+        lead = int(self.depth_mode == "first_frame")
+        if min(shape) < 1 or (depth - lead) % SCALE[0] or height % SCALE[1] or width % SCALE[2]:
+            wanted = f"{SCALE[0]}k + 1" if lead else f"a multiple of {SCALE[0]}"
             raise ConfigError(
-                f"The tokenizer in depth mode {self.depth_mode} takes volumes whose depth is {wanted} and whose "
-                f"height and width are multiples of {PLANE_SCALE}, got {tuple(shape)}.",
+                f"The tokenizer in depth mode {self.depth_mode} takes volumes whose depth is {wanted} and "
+                f"whose height and width are multiples of {SCALE[1]}, got {tuple(shape)}.",
                 code="tokenizer-shape",
                 remedy="choose grid.shape, train_tokenizer.crop_shape and encode_latents.window accordingly.",
             )
-        return (depth - first) // DEPTH_SCALE + first, height // PLANE_SCALE, width // PLANE_SCALE
+        return (depth - lead) // SCALE[0] + lead, height // SCALE[1], width // SCALE[2]
 
     def volume_shape(self, latent_shape: Sequence[int]) -> Size:
         """Return the shape (depth, height, width) that latents of `latent_shape` decode to."""
         depth, height, width = latent_shape
-        first = int(self.depth_mode == "first_frame")
-        return DEPTH_SCALE * (depth - first) + first, PLANE_SCALE * height, PLANE_SCALE * width
+        lead = int(self.depth_mode == "first_frame")
+        return SCALE[0] * (depth - lead) + lead, SCALE[1] * height, SCALE[2] * width
 
     def moments(self, ct: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b two_z ld lh lw"]:
         """Return means and log-variances, one after the other along the channels, not yet clamped."""
@@ -329,21 +330,23 @@ class CausalVideoVAE(nn.Module):
     def forward(
         self, ct: Float[Tensor, "b 1 d h w"], generator: torch.Generator
     ) -> tuple[Float[Tensor, "b 1 d h w"], Posterior]:
-        """Encode, draw latents, decode: what training runs, as one call so that wrappers see all parameters."""
+        """Encode, draw latents, decode: the call of training, one so that wrappers see all parameters."""
         posterior = self.encode(ct)
         return self.decode(posterior.sample(generator)), posterior
 
 
-def _check_configuration(widths: Sequence[int], groups: int, depth_mode: str, layout: str) -> None:
+def _check_configuration(
+    widths: Sequence[int], groups: int, depth_mode: DepthMode, layout: LayoutName
+) -> None:
     if any(width % groups for width in widths):
         raise ConfigError(
-            f"tokenizer.norm_groups must divide the channels of every level, got {groups} for {tuple(widths)}.",
+            f"tokenizer.norm_groups must divide the channels of all levels, got {groups} for {tuple(widths)}.",
             code="tokenizer-groups",
             remedy="choose tokenizer.hidden_channels as a multiple of tokenizer.norm_groups.",
         )
     if not LAYOUTS[layout].causal and depth_mode != "uniform_paper":
         raise ConfigError(
-            f"The tokenizer layout {layout} compresses depth in one way only, uniform_paper, got {depth_mode}.",
+            f"The tokenizer layout {layout} has one depth mode only, uniform_paper, got {depth_mode}.",
             code="tokenizer-depth-mode",
             remedy="set tokenizer.depth_mode to uniform_paper, or choose another layout.",
         )

@@ -70,8 +70,9 @@ class PlanarGroupNorm(nn.GroupNorm):
     """Group normalisation with statistics of each slice on its own."""
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
-        slices = x.transpose(1, 2).flatten(0, 1)  # (b d) c h w
-        return super().forward(slices).unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+        b, c, d, h, w = x.shape
+        slices = x.transpose(1, 2).reshape(b * d, c, h, w)
+        return super().forward(slices).reshape(b, d, c, h, w).transpose(1, 2)
 
 
 ConvFactory = Callable[[int, int, int], nn.Module]
@@ -143,9 +144,5 @@ class Attention(nn.Module):
         normed = self.norm(x)
         query, key, value = (self._tokens(project(normed)) for project in (self.q, self.k, self.v))
         attended = F.scaled_dot_product_attention(query, key, value)  # (b d) 1 (h w) c
-        planes = attended.transpose(2, 3)
-        if self.sliced:
-            volume = planes.reshape(b, d, c, h, w).transpose(1, 2)
-        else:
-            volume = planes.reshape(b, c, d, h, w)
-        return x + self.proj_out(volume)
+        volume = attended.transpose(2, 3).reshape((b, d, c, h, w) if self.sliced else (b, c, d, h, w))
+        return x + self.proj_out(volume.transpose(1, 2) if self.sliced else volume)

@@ -41,7 +41,7 @@ class Layout:
         planar_levels: Encoder levels, from the first, whose residual blocks are 2-D.
         down: How plane and depth are halved after encoder levels 0, 1, 2.
         up: How plane and depth are doubled after decoder levels 3, 2, 1, the order in which they run.
-        sliced_attention: Attention stays within a slice; otherwise it is v1.0's, which mixes channels and slices.
+        sliced_attention: Attention stays within a slice; otherwise it is v1.0's, see `Attention`.
     """
 
     causal: bool
