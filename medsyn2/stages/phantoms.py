@@ -1,0 +1,114 @@
+"""Make the embedded cohort: scans, truth, reports and labels of one shard of phantoms."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medsyn2.cohort.artefacts import CaseWork, load_manifest, process_shard, write_text_atomically
+from medsyn2.cohort.phantoms import (
+    Subject,
+    describe,
+    draw_acquisition,
+    draw_subject,
+    labels_of,
+    scan,
+    stream,
+    write_scan,
+    write_truth,
+)
+from medsyn2.config import PhantomsConfig
+from medsyn2.errors import ConfigError
+from medsyn2.vocabulary import ABNORMALITY_LABELS
+
+PREFIX = "phantom_"
+REPORT_COLUMNS = ("VolumeName", "ClinicalInformation_EN", "Technique_EN", "Findings_EN", "Impressions_EN")
+CLINICAL, TECHNIQUE = "Not given.", "Non-contrast chest CT; procedural phantom."
+
+
+def phantoms(
+    phantoms: PhantomsConfig, *, cases: str, manifest: Path, reports: Path, labels: Path, settings: str
+) -> None:
+    """Make the phantoms of one shard: a scan and ground-truth masks for each, a report and a label table.
+
+    Args:
+        phantoms: Seed and spacing.
+        cases: JSON list of the shard's cases; each has an ``id`` such as ``phantom_00007``.
+        manifest: Where the shard's manifest goes.
+        reports: Where the shard's report table goes (CT-RATE's columns).
+        labels: Where the shard's label table goes (CT-RATE's 18 columns).
+        settings: Canonical JSON of the settings and the code version.
+    """
+    indices = {case["id"]: phantom_index(case["id"]) for case in json.loads(cases)}
+
+    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        return _make(draw_subject(phantoms.seed, case.inputs), phantoms.spacing_mm, case.case, folder)
+
+    todo = [CaseWork(case_id, made_from=index, inputs=index) for case_id, index in indices.items()]
+    process_shard("phantoms", manifest, todo, work, settings=settings)
+    facts = {case_id: record.facts for case_id, record in load_manifest(manifest).usable().items()}
+    write_text_atomically(reports, _report_table(facts))
+    write_text_atomically(labels, _label_table(facts))
+
+
+def phantom_index(case_id: str) -> int:
+    """Return the number of a phantom from its id.
+
+    Raises:
+        ConfigError: If the id is no phantom's.
+    """
+    digits = case_id.removeprefix(PREFIX)
+    if not case_id.startswith(PREFIX) or not digits.isdecimal():
+        raise ConfigError(
+            f"expected a case id such as {PREFIX}00007, got {case_id!r}.",
+            code="phantom-id",
+            remedy="let the workflow name the cases, or use the same form.",
+        )
+    return int(digits)
+
+
+def _make(subject: Subject, spacing_mm: float, case_id: str, folder: Path) -> Mapping[str, Any]:
+    acquisition = draw_acquisition(subject, spacing_mm)
+    phantom = scan(subject, acquisition)
+    write_scan(folder / f"{case_id}.nii.gz", phantom.volume, acquisition)
+    (folder / "truth").mkdir()
+    volumes_ml: dict[str, float] = {}
+    for name, mask in phantom.truth.items():
+        write_truth(folder / "truth" / f"{name}.nii.gz", mask.labels, phantom.volume, acquisition)
+        voxel_ml = (
+            float(abs(acquisition.spacing_mm[0] * acquisition.spacing_mm[1] * acquisition.spacing_mm[2]))
+            / 1000
+        )
+        volumes_ml[name] = round(float((mask.labels != 0).sum()) * voxel_ml, 3)
+    report = describe(subject, stream(subject.seed, subject.index, "report"))
+    return {
+        "findings": report.findings,
+        "impression": report.impression,
+        "labels": labels_of(subject),
+        "truth_ml": volumes_ml,
+        "order": acquisition.order,
+    }
+
+
+def _report_table(facts: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        [f"{case_id}.nii.gz", CLINICAL, TECHNIQUE, own["findings"], own["impression"]]
+        for case_id, own in facts.items()
+    ]
+    return _csv([list(REPORT_COLUMNS), *rows])
+
+
+def _label_table(facts: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        [f"{case_id}.nii.gz", *(str(own["labels"][label]) for label in ABNORMALITY_LABELS)]
+        for case_id, own in facts.items()
+    ]
+    return _csv([["VolumeName", *ABNORMALITY_LABELS], *rows])
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
