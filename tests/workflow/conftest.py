@@ -1,0 +1,67 @@
+"""Runs of the real workflow at its smallest size."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The workflow in a folder of its own.
+
+    Attributes:
+        folder: Where ``results`` and ``logs`` are.
+        configs: Configuration files, later ones over earlier ones.
+    """
+
+    folder: Path
+    configs: tuple[Path, ...] = (TINY,)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of a run."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+        command += ["--workflow-profile", str(ROOT / "profiles/default"), "--directory", str(self.folder)]
+        return [*command, "--configfile", *map(str, self.configs), *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a run: this interpreter first on the path, as an activated environment has it."""
+        return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def run(self, *arguments: str) -> str:
+        """Run to the end and return what Snakemake said; a failed run fails the test with its logs."""
+        result = subprocess.run(
+            self.command(*arguments), env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+        return result.stdout + result.stderr
+
+    def planned(self, *targets: str, config: Sequence[str] = ()) -> dict[str, set[str]]:
+        """Dry-run, and return the shards that each rule would run for (an empty set where it has none)."""
+        extra = ["--config", *config] if config else []
+        text = self.run("-n", *extra, "--", *(targets or ["all"]))
+        planned: dict[str, set[str]] = {}
+        for rule, block in re.findall(
+            r"^(?:local)?rule (\w+):\n(.*?)(?=\n\[|\nJob stats|\Z)", text, re.M | re.S
+        ):
+            shards = re.findall(r"wildcards: shard=(\d+)", block)
+            planned.setdefault(rule, set()).update(shards)
+        planned.pop("all", None)
+        return planned
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A finished run of every stage."""
+    workflow = Workflow(tmp_path_factory.mktemp("finished"))
+    workflow.run("all")
+    return workflow

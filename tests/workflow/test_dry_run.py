@@ -1,0 +1,60 @@
+"""The workflow can be planned for every configuration, quickly, and is well formed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, Workflow
+
+
+def test_lint_and_format_are_clean() -> None:
+    lint = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+    snakefmt = Path(sys.executable).with_name("snakefmt")
+    result = subprocess.run([snakefmt, "--check", "."], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_default_configuration_plans_every_stage(tmp_path: Path) -> None:
+    planned = Workflow(tmp_path, (ROOT / "config.yaml",)).planned()
+    assert planned["register"] == {"0000", "0001", "0002"}
+    assert set(planned) >= {"phantoms", "train_tokenizer", "train_dit", "sample", "report"}
+
+
+def test_folder_of_files_plans_without_phantoms(tmp_path: Path) -> None:
+    (tmp_path / "cts").mkdir()
+    for name in ("a", "b", "c", "d; touch pwned", "../e".replace("/", "_")):
+        (tmp_path / "cts" / f"{name}.nii.gz").touch()
+    override = tmp_path / "mine.yaml"
+    override.write_text(f"cohort: {{data_dir: {tmp_path}/cts}}\n")
+    planned = Workflow(tmp_path, (ROOT / "configs/real.yaml", override)).planned()
+    assert "phantoms" not in planned
+    assert planned["inventory"] == {"0000"}
+
+
+def test_wrong_key_stops_before_anything_is_planned(tmp_path: Path) -> None:
+    override = tmp_path / "mine.yaml"
+    override.write_text("train_dit: {learnig_rate: 1}\n")
+    workflow = Workflow(tmp_path, (override,))
+    result = subprocess.run(workflow.command("-n", "all"), capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "train_dit.learnig_rate" in result.stdout + result.stderr
+
+
+def test_ct_rate_is_planned_within_20_cpu_seconds_and_400_mb(tmp_path: Path) -> None:
+    script = ROOT / "benchmarks/dry_run.py"
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    seconds, megabytes = (float(part.split()[0]) for part in result.stdout.split(": ")[1].split(", "))
+    assert seconds < 20
+    assert megabytes < 400
+
+
+@pytest.mark.parametrize("target", ["results/fid_lung.csv", "results/reconstruction.csv"])
+def test_one_table_plans_only_what_it_needs(tmp_path: Path, target: str) -> None:
+    planned = Workflow(tmp_path, (ROOT / "config.yaml",)).planned(target)
+    assert "report" not in planned
+    assert ("train_dit" in planned) == (target == "results/fid_lung.csv")

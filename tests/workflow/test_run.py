@@ -1,0 +1,113 @@
+"""The whole workflow on phantoms: it ends, a second run has nothing to do, and a change re-runs what it must."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from medsyn2 import read_ct
+from medsyn2.stages import STAGES
+from medsyn2.vocabulary import WINDOWS_HU
+
+from .conftest import TINY, Workflow
+
+AFTER_SAMPLE = {"sample", "evaluate_fid", "evaluate_masks", "report"}
+
+
+@pytest.fixture
+def rerun(finished: Workflow, tmp_path: Path) -> Workflow:
+    """The finished run with a configuration of its own that a test may change."""
+    config = tmp_path / "changed.yaml"
+    shutil.copy(TINY, config)
+    return Workflow(finished.folder, (config,))
+
+
+def change(workflow: Workflow, section: str, **values: object) -> None:
+    """Change values of one section."""
+    path = workflow.configs[0]
+    whole = yaml.safe_load(path.read_text())
+    whole.setdefault(section, {}).update(values)
+    path.write_text(yaml.safe_dump(whole))
+
+
+def test_every_stage_leaves_its_result(finished: Workflow) -> None:
+    results = finished.folder / "results"
+    page = (results / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert all((results / name).is_dir() for name in STAGES if STAGES[name].sharded)
+    for window in WINDOWS_HU:
+        table = pd.read_csv(results / f"fid_{window}.csv")
+        assert set(table["plane"]) == {"axial", "sagittal", "coronal", "mean"}
+        assert (table["fid"] > 0).all()
+        assert table["extractor"].notna().all()
+    agreement = pd.read_csv(results / "mask_agreement.csv")
+    assert set(agreement["comparison"]) == {"requested", "shuffled", "ceiling"}
+    assert len(pd.read_csv(results / "cases.csv")) == 6
+
+
+def test_synthetic_volume_lies_on_the_grid_of_its_real_case_and_says_what_it_is(finished: Workflow) -> None:
+    manifest = json.loads((finished.folder / "results/sample/0000.json").read_text())
+    record = next(record for record in manifest["cases"] if record["status"] == "ok")
+    folder = finished.folder / "results/sample/0000" / record["case"]
+    real = read_ct(finished.folder / "results/register/0000" / record["case"] / "ct.nii.gz")
+    for sample in record["facts"]["samples"]:
+        volume = read_ct(folder / sample["file"])
+        assert volume.shape == real.shape
+        assert (volume.affine_mm == real.affine_mm).all()
+        sidecar = json.loads((folder / sample["file"].replace(".nii.gz", ".json")).read_text())
+        assert sidecar["synthetic"] is True
+
+
+def test_second_run_has_nothing_to_do(finished: Workflow) -> None:
+    assert finished.planned() == {}
+
+
+def test_comment_and_order_of_keys_rerun_nothing(rerun: Workflow) -> None:
+    path = rerun.configs[0]
+    whole = yaml.safe_load(path.read_text())
+    path.write_text("# a comment\n" + yaml.safe_dump(dict(reversed(whole.items())), sort_keys=False))
+    assert rerun.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "expected"),
+    [
+        ("sample", {"num_steps": 3}, AFTER_SAMPLE),
+        ("evaluate_fid", {"slices_per_volume": 5}, {"evaluate_fid", "report"}),
+        ("report", {"max_panels": 2}, {"report"}),
+        ("train_dit", {"learning_rate": 1e-4}, {"train_dit", *AFTER_SAMPLE}),
+        (
+            "train_tokenizer",
+            {"learning_rate": 1e-4},
+            {"train_tokenizer", "encode_latents", "train_dit", "evaluate_tokenizer", *AFTER_SAMPLE},
+        ),
+    ],
+)
+def test_changed_value_reruns_its_stage_and_what_follows(
+    rerun: Workflow, section: str, values: dict[str, object], expected: set[str]
+) -> None:
+    change(rerun, section, **values)
+    assert set(rerun.planned()) == expected
+
+
+def test_added_case_reruns_its_shard_only(rerun: Workflow) -> None:
+    change(rerun, "cohort", num_phantoms=7)
+    planned = rerun.planned()
+    sharded = {name: shards for name, shards in planned.items() if STAGES[name].sharded and name != "sample"}
+    assert {"phantoms", "inventory", "register", "segment", "masks", "encode_text"} <= set(sharded)
+    assert "template" not in planned
+    shards = {
+        name: shards for name, shards in sharded.items() if name not in {"encode_latents", "encode_text"}
+    }
+    assert set().union(*shards.values()) == {"0002"}
+
+
+def test_one_table_can_be_asked_for(finished: Workflow) -> None:
+    (finished.folder / "results/fid_lung.csv").rename(finished.folder / "kept.csv")
+    try:
+        assert set(finished.planned("results/fid_lung.csv")) == {"evaluate_fid"}
+    finally:
+        (finished.folder / "kept.csv").rename(finished.folder / "results/fid_lung.csv")
