@@ -1,0 +1,68 @@
+"""From values and pictures to one HTML file that needs nothing beside it.
+
+Every text is escaped, and the page's own policy allows neither scripts nor anything from elsewhere: names and
+reports come from users' files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+MAX_ROWS = 60
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table."""
+
+    text: str
+    number: bool
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """A table as the page shows it.
+
+    Attributes:
+        file: Where the whole table is.
+        about: What it says.
+        columns: Names of the columns.
+        rows: The first rows.
+        num: Rows of the whole table.
+    """
+
+    file: str
+    about: str
+    columns: list[str]
+    rows: list[list[Cell]]
+    num: int
+
+    @property
+    def left_out(self) -> int:
+        """How many rows the page does not show."""
+        return self.num - len(self.rows)
+
+
+def shown(frame: pd.DataFrame, *, file: str, about: str = "") -> ShownTable:
+    """Prepare the first rows of a table for the page."""
+    rows = [[_cell(value) for value in row] for row in frame.head(MAX_ROWS).itertuples(index=False)]
+    return ShownTable(file, about, [str(column) for column in frame.columns], rows, len(frame))
+
+
+def _cell(value: Any) -> Cell:
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return Cell("", number=False)
+    if isinstance(value, float):
+        return Cell(f"{value:.4g}", number=True)
+    return Cell(str(value), number=isinstance(value, int))
+
+
+def render(values: Mapping[str, Any]) -> str:
+    """Return the page."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = files("medsyn2.page").joinpath("template.html").read_text(encoding="utf-8")
+    return environment.from_string(template).render(values)

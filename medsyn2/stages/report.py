@@ -1,0 +1,175 @@
+"""The stage ``report``: the run on one page, and the cohort as two tables."""
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medsyn2.cohort.artefacts import Manifest, load_manifests
+from medsyn2.config import ReportConfig
+from medsyn2.ct.nifti import read_ct, read_labels
+from medsyn2.files import write_text_atomically
+from medsyn2.page.agreement import followings
+from medsyn2.page.figures import Panel, bars_png, curves_png, embedded, panel_png
+from medsyn2.page.render import ShownTable, render, shown
+from medsyn2.page.tables import case_table, timing_table
+from medsyn2.stages import STAGES
+
+NUM_OVERLAYS = 3
+ABOUT = {
+    "fid": "Frechet distance of real and synthetic slices in this HU window; lower is closer. Values compare only "
+    "within one extractor, and few volumes make them large.",
+    "mask_agreement": "Generated volumes segmented again: against the requested mask, against other cases' masks "
+    "(shuffled), and the real volumes segmented again (ceiling).",
+    "mask_agreement_cases": "The same, a row a comparison.",
+    "reconstruction": "Held-out volumes through the tokenizer and back.",
+    "mask_reconstruction": "Masks of held-out cases through the tokenizer and back.",
+}
+
+
+def report(
+    report: ReportConfig,
+    *,
+    inventory: list[Path],
+    register: list[Path],
+    segment: list[Path],
+    masks: list[Path],
+    text: list[Path],
+    samples: list[Path],
+    losses: list[Path],
+    model: Path,
+    tables: list[Path],
+    timings: Path,
+    page: Path,
+    cases: Path,
+    quarantine: Path,
+) -> None:
+    """Write results/report.html, one page that opens anywhere, and the tables of cases and of refused cases.
+
+    Args:
+        report: Title and size of the page.
+        inventory: Manifests of the stage inventory.
+        register: Manifests of the stage register.
+        segment: Manifests of the stage segment.
+        masks: Manifests of the stage masks.
+        text: Manifests of the stage encode_text.
+        samples: Manifests of the stage sample.
+        losses: Loss tables of the trainings.
+        model: The trained model's model.json.
+        tables: The evaluation's CSV files.
+        timings: Folder of Snakemake's benchmark files.
+        page: The HTML file.
+        cases: CSV with a row for each case.
+        quarantine: CSV with a row for each refused case, with its remedy.
+    """
+    stages = {
+        "register": load_manifests(register),
+        "segment": load_manifests(segment),
+        "masks": load_manifests(masks),
+        "encode_text": load_manifests(text),
+        "sample": load_manifests(samples),
+    }
+    all_cases, refused = case_table(load_manifests(inventory), stages)
+    write_text_atomically(cases, all_cases.to_csv(index=False))
+    write_text_atomically(quarantine, refused.to_csv(index=False))
+    frames = {path.name: pd.read_csv(path) for path in tables}
+    follow = followings(frames["mask_agreement.csv"]) if "mask_agreement.csv" in frames else []
+    values: dict[str, Any] = {
+        "title": report.title,
+        "version": version("medsyn2"),
+        "cards": _cards(all_cases, stages["sample"], model),
+        "cohort": _cohort(all_cases),
+        "followings": follow,
+        "following_png": _following_png(follow),
+        "panels": _panels(stages, report.max_panels),
+        "tables": [_shown(name, frame) for name, frame in frames.items() if not name.endswith("_cases.csv")],
+        "curves_png": curves_png({path.parent.name: pd.read_csv(path) for path in losses}),
+        "overlays": _overlays(stages),
+        "cases": shown(all_cases, file=cases.name),
+        "quarantine": shown(refused, file=quarantine.name),
+        "timings": shown(timing_table(_benchmarks(timings)), file=str(timings)),
+    }
+    write_text_atomically(page, render(values))
+
+
+def _cards(cases: pd.DataFrame, samples: Sequence[Manifest], model: Path) -> list[dict[str, str]]:
+    usable = cases[cases["status"] == "ok"]
+    made = sum(len(record.facts["samples"]) for manifest in samples for record in manifest.usable().values())
+    shape = json.loads(model.read_text(encoding="utf-8"))["grid"]["shape"]
+    cards = {
+        "cases": len(cases),
+        "refused": len(cases) - len(usable),
+        "for training": int((usable["split"] == "train").sum()),
+        "held out": int((usable["split"] == "test").sum()),
+        "synthetic volumes": made,
+        "grid": " x ".join(map(str, shape)),
+    }
+    return [{"name": name, "value": str(value)} for name, value in cards.items()]
+
+
+def _cohort(cases: pd.DataFrame) -> str:
+    with_report = int((cases["report"] == "yes").sum())
+    phantoms = cases["path"].str.startswith("results/phantoms/").all()
+    kind = (
+        "The embedded phantoms, made by procedure; no patient's data."
+        if phantoms
+        else "CT files of your own."
+    )
+    return f"{kind} {with_report} of {len(cases)} cases have a report."
+
+
+def _following_png(found: Sequence[Any]) -> str:
+    if not found:
+        return ""
+    names = [following.structure.replace("_", " ") for following in found]
+    groups = {name: [getattr(f, name) for f in found] for name in ("requested", "shuffled", "ceiling")}
+    return bars_png(names, groups, "Dice")
+
+
+def _panels(stages: dict[str, list[Manifest]], max_panels: int) -> list[dict[str, str]]:
+    """Draw the first samples, taking turns between the conditions, so that each is shown."""
+    real = {case: manifest for manifest in stages["register"] for case in manifest.usable()}
+    masks = {case: manifest for manifest in stages["masks"] for case in manifest.usable()}
+    turns: dict[int, list[tuple[Manifest, str, dict[str, Any]]]] = {}
+    for manifest in stages["sample"]:
+        for case, record in manifest.usable().items():
+            for turn, sample in enumerate(record.facts["samples"]):
+                turns.setdefault(turn, []).append((manifest, case, sample))
+    queue = [entry for group in zip(*turns.values(), strict=False) for entry in group]
+    panels = []
+    for manifest, case, sample in queue[:max_panels]:
+        structure = sample["structure"]
+        name = "lobe_labels" if structure == "lobes" else structure
+        mask = read_labels(masks[case].path(case, f"{name}.nii.gz")).binary() if structure else None
+        volumes = (read_ct(real[case].path(case, "ct.nii.gz")), read_ct(manifest.path(case, sample["file"])))
+        asked = f"mask of {structure}" if structure else f"given: {sample['mode']}"
+        caption = f"{case}, {asked}, seed {sample['seed']}"
+        panels.append({"png": panel_png(Panel(*volumes, mask)), "caption": caption})
+    return panels
+
+
+def _overlays(stages: dict[str, list[Manifest]]) -> list[dict[str, str]]:
+    found = []
+    for stage in ("register", "masks"):
+        entries = [(manifest, case) for manifest in stages[stage] for case in manifest.usable()]
+        for manifest, case in entries[:NUM_OVERLAYS]:
+            path = manifest.path(case, "overlay.png")
+            if path.is_file():
+                found.append({"png": embedded(path.read_bytes()), "caption": f"{stage}: {case}"})
+    return found
+
+
+def _benchmarks(folder: Path) -> dict[str, list[pd.DataFrame]]:
+    return {
+        stage: [pd.read_csv(path, sep="\t") for path in paths]
+        for stage in STAGES
+        if (paths := sorted([*folder.glob(f"{stage}.tsv"), *folder.glob(f"{stage}/*.tsv")]))
+    }
+
+
+def _shown(name: str, frame: pd.DataFrame) -> ShownTable:
+    stem = name.removesuffix(".csv")
+    return shown(frame, file=name, about=ABOUT["fid" if stem.startswith("fid_") else stem])
