@@ -69,7 +69,7 @@ class DiT(nn.Module):
     ) -> None:
         super().__init__()
         self.width = width
-        self.patch: Patch = tuple(patch)
+        self.patch = patch
         voxels = patch[0] * patch[1] * patch[2]
         self.patch_embedding = nn.Linear(2 * latent_channels * voxels, width)
         self.time_embedding = TimeEmbedding(width)
@@ -128,8 +128,9 @@ class DiT(nn.Module):
                     nn.init.zeros_(module.bias)
         for linear in (self.time_embedding.expand, self.time_embedding.project):
             nn.init.normal_(linear.weight, std=0.02)
-        for block in self.blocks:
-            block.reset_to_identity()
+        for module in self.modules():
+            if isinstance(module, DiTBlock):
+                module.reset_to_identity()
         for linear in (self.final_modulation, self.final):
             nn.init.zeros_(linear.weight)
 

@@ -46,7 +46,7 @@ def unpatchify(
         grid: Tokens along (depth, height, width).
         patch: Latent voxels of a token.
     """
-    split = tokens.unflatten(2, (*patch, -1)).unflatten(1, grid)  # (b, ld, lh, lw, pd, ph, pw, z)
+    split = tokens.reshape(len(tokens), *grid, *patch, -1)  # (b, ld, lh, lw, pd, ph, pw, z)
     b, z = split.shape[0], split.shape[-1]
     merged = split.permute(0, 7, 1, 4, 2, 5, 3, 6)  # (b, z, ld, pd, lh, ph, lw, pw)
     return merged.reshape(b, z, *(cells * p for cells, p in zip(grid, patch, strict=True)))
@@ -164,7 +164,7 @@ class GatedAttention(nn.Module):
         return self.out(y)
 
     def _heads(self, features: Float[Tensor, "b n e"]) -> Float[Tensor, "b heads n d"]:
-        return features.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return features.view(*features.shape[:2], self.num_heads, -1).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -192,13 +192,14 @@ class TokenConvolution(nn.Module):
         self.pointwise = nn.Linear(width, width)
 
     def forward(self, x: Float[Tensor, "b n e"], grid: TokenGrid) -> Float[Tensor, "b n e"]:
-        volume = x.unflatten(1, grid).movedim(-1, 1)  # (b, e, ld, lh, lw), channels-last memory
+        volume = x.view(len(x), *grid, -1).movedim(-1, 1)  # (b, e, ld, lh, lw), channels-last memory
         return self.pointwise(self.depthwise(volume).movedim(1, -1).flatten(1, 3))
 
     def reset_to_identity(self) -> None:
         """Make the layer the identity."""
+        for layer in (self.depthwise, self.pointwise):
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.depthwise.weight)
         nn.init.ones_(self.depthwise.weight[:, :, 1, 1, 1])
         nn.init.eye_(self.pointwise.weight)
-        nn.init.zeros_(self.depthwise.bias)
-        nn.init.zeros_(self.pointwise.bias)
