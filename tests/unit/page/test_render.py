@@ -1,0 +1,43 @@
+"""What comes from users is escaped, and long tables are cut with a note."""
+
+import pandas as pd
+import pytest
+from jinja2 import UndefinedError
+
+from medsyn2.page.render import MAX_ROWS, render, shown
+
+EMPTY = shown(pd.DataFrame({"a": []}), file="x.csv")
+PAGE = {
+    "title": "<script>alert(1)</script>",
+    "version": "1",
+    "cards": [],
+    "cohort": "",
+    "followings": [],
+    "following_png": "",
+    "panels": [],
+    "tables": [],
+    "curves_png": "",
+    "overlays": [],
+    "cases": EMPTY,
+    "quarantine": EMPTY,
+    "timings": EMPTY,
+}
+
+
+def test_hostile_names_are_escaped() -> None:
+    bad = shown(pd.DataFrame({"case": ["<img src=x onerror=alert(1)>"]}), file="cases.csv")
+    page = render({**PAGE, "cases": bad, "quarantine": bad})
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "default-src 'none'" in page
+    assert "1 cases were refused" in page
+
+
+def test_long_table_says_what_it_leaves_out() -> None:
+    page = render({**PAGE, "cases": shown(pd.DataFrame({"a": range(MAX_ROWS + 5)}), file="cases.csv")})
+    assert "5 more rows are in cases.csv" in page
+
+
+def test_missing_value_is_an_error() -> None:
+    with pytest.raises(UndefinedError):
+        render({})
