@@ -1,0 +1,66 @@
+"""AdamW, its linear warm-up, and its state as plain tensors.
+
+Without weight decay AdamW is Adam. The learning rate is a function of the step, so that nothing but the
+moments has to be saved; they are saved by number of the parameter, in the network's own order.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """How a network is updated.
+
+    Attributes:
+        learning_rate: After the warm-up.
+        warmup_steps: Steps over which the learning rate rises from zero.
+        betas: Decay of the two moments.
+        weight_decay: Decoupled weight decay.
+        clip_grad_norm: Largest norm of the gradient; None leaves it as it is.
+    """
+
+    learning_rate: float
+    warmup_steps: int = 0
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    clip_grad_norm: float | None = None
+
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, which counts from 0."""
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], settings: AdamSettings) -> torch.optim.AdamW:
+    """Return the optimizer of `parameters`."""
+    return torch.optim.AdamW(
+        parameters, lr=settings.rate_at(0), betas=settings.betas, weight_decay=settings.weight_decay
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next update."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state as tensors named ``<number of the parameter>/<moment>``."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}/{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restore what `optimizer_tensors` returned; the parameters must be the same."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split("/", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
