@@ -5,8 +5,8 @@ in the trachea, in stomach and bowel. What tells them apart here does not need t
 so that it also works on volumes cropped to the lungs, cut by the field of view or padded with air:
 
 * *outside air* is empty (-1000 HU, where aerated lung is about -850) and reaches a side of the volume;
-* air is *enclosed* if solid tissue stands in at least three of the four directions of its axial slice; plates
-  too thin for a chest wall, as the table's, do not count as tissue;
+* lung is *enclosed*: solid tissue stands in at least three of the four directions of the axial slice, and in
+  all four somewhere; plates too thin for a chest wall, as the table's, do not count as tissue;
 * the *trachea* is the round air-filled spot that persists from slice to slice near the midline, above the
   place where it meets the lungs;
 * *gas* in stomach and bowel is as empty as outside air.
@@ -49,6 +49,7 @@ TRACHEA_MM2 = (50.0, 700.0)
 TRACHEA_MM = 30.0
 COMPONENT_ML = 20.0
 HALF_THICKNESS_MM = 8.0
+ENCLOSED_SHARE = 0.25
 MIXED_SHARE = 0.2
 MAX_NECK_MM = 20.0
 CLOSING_MM = 8.0
@@ -79,9 +80,10 @@ def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:
     smooth = ndimage.gaussian_filter(hu, min(1.5 / spacing_mm, 0.8))
     air = smooth < AIR_HU
     outside = _outside_air(smooth, air, spacing_mm)
-    inside = air & ~outside & _enclosed(smooth, spacing_mm)
+    walls = _walls(smooth, spacing_mm)
+    inside = air & ~outside & (walls >= 3)
     trachea = _trachea(inside, spacing_mm)
-    lung = _lung_air(inside & ~trachea, smooth, spacing_mm)
+    lung = _lung_air(inside & ~trachea, smooth, walls, spacing_mm)
     sides = _sides(lung, _middle(lung, trachea, smooth), spacing_mm)
     labels = _completed(sides, outside | trachea, spacing_mm)
     lung_ml = float(np.count_nonzero(labels)) * spacing_mm**3 / 1000
@@ -104,18 +106,18 @@ def _outside_air(smooth: _Hu, air: Mask, spacing_mm: float) -> Mask:
     return rim & air
 
 
-def _enclosed(smooth: _Hu, spacing_mm: float) -> Mask:
-    """Return where tissue stands in at least three of the four directions of the axial slice."""
+def _walls(smooth: _Hu, spacing_mm: float) -> _Labels:
+    """Return in how many of the four directions of its axial slice a voxel has tissue."""
     tissue = opened(smooth > TISSUE_HU, WALL_MM / 2, spacing_mm)
     seen = np.zeros(tissue.shape, dtype=np.uint8)
     for axis in (1, 2):
         seen += np.logical_or.accumulate(tissue, axis=axis)
         seen += np.flip(np.logical_or.accumulate(np.flip(tissue, axis), axis=axis), axis)
-    return seen >= 3
+    return seen
 
 
 def _trachea(inside: Mask, spacing_mm: float) -> Mask:
-    """Return the tallest stack of small, compact spots of air: the trachea, and main bronchi where they show."""
+    """Return the tallest stack of small, compact spots of air: the trachea, and main bronchi if they show."""
     in_plane = ndimage.generate_binary_structure(3, 1)
     in_plane[[0, 2]] = False
     labels, count = ndimage.label(inside, structure=in_plane)
@@ -137,15 +139,16 @@ def _trachea(inside: Mask, spacing_mm: float) -> Mask:
     return stacks == 1 + int(np.argmax(heights_mm))
 
 
-def _lung_air(inside: Mask, smooth: _Hu, spacing_mm: float) -> Mask:
-    """Return the components that are lung: big, thick, and not as empty as the gas in stomach and bowel."""
+def _lung_air(inside: Mask, smooth: _Hu, walls: _Labels, spacing_mm: float) -> Mask:
+    """Return the components that are lung: big, thick, well enclosed, and not as empty as gas in the bowel."""
     labels, sizes = components(without_small(inside, COMPONENT_ML, spacing_mm))
     if not len(sizes):
         return np.zeros_like(inside)
     numbers = np.arange(1, len(sizes) + 1)
     typical_hu = np.array(ndimage.median(smooth, labels, numbers))
     thickness_mm = np.array(ndimage.maximum(distance_mm(~inside, spacing_mm), labels, numbers))
-    is_lung = (typical_hu > GAS_HU) & (thickness_mm >= HALF_THICKNESS_MM)
+    enclosed = np.array(ndimage.mean(walls == 4, labels, numbers))
+    is_lung = (typical_hu > GAS_HU) & (thickness_mm >= HALF_THICKNESS_MM) & (enclosed >= ENCLOSED_SHARE)
     return np.concatenate([[False], is_lung])[labels]
 
 

@@ -19,7 +19,7 @@ Box = tuple[slice, slice, slice]
 
 
 def distance_mm(mask: Mask, spacing_mm: float) -> Float[np.ndarray, "d h w"]:
-    """Return the distance of each voxel to the nearest one of `mask`, 0 inside it; infinite if it is empty."""
+    """Return the distance of each voxel to the nearest one of `mask`, 0 inside; infinite if it is empty."""
     if not mask.any():
         return np.full(mask.shape, np.inf, dtype=np.float32)
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
