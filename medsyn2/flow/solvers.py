@@ -9,7 +9,7 @@ solvers are no help there, as they step beyond the end and interpolate back, or 
     solver   order  evaluations in n steps
     euler    1      n          the last step is the jump
     heun     2      2n - 1     the last step is the jump
-    unipc    2      n          multistep; the last step is the jump
+    unipc    3      n          multistep; the last step is the jump; of order 2 from t = 1
     dopri5   5      6n + 1     the paper's; the jump follows the last step
 
 On an 8-D Gaussian mixture with a known flow, ``unipc`` with 50 evaluations and ``dopri5`` with 49 reach errors
@@ -77,7 +77,7 @@ def solve(
         return predict_clean(z, torch.full((len(z),), t, dtype=z.dtype, device=z.device)).to(z.dtype)
 
     def report(done: int) -> None:
-        if progress is not None:
+        if progress is not None and done <= num_steps:  # the jump counts where it is a step of its own
             progress(done, num_steps)
 
     if solver == "dopri5":

@@ -1,0 +1,243 @@
+"""Solvers against flows that are known in closed form, and against torchdiffeq."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+import torchdiffeq
+
+from medsyn2.errors import ConfigError
+from medsyn2.flow.solvers import edit, solve
+
+SOLVERS = ["euler", "heun", "unipc", "dopri5"]
+ORDERS = {"euler": 1, "heun": 2, "unipc": 3, "dopri5": 5}
+
+
+def evaluations(solver: str, num_steps: int) -> int:
+    return {"euler": num_steps, "heun": 2 * num_steps - 1, "unipc": num_steps, "dopri5": 6 * num_steps + 1}[
+        solver
+    ]
+
+
+class Gaussian:
+    """Clean latents are Gaussian: mean m, variance s^2 in each dimension. The flow map is linear.
+
+    Counts evaluations and the range of their times, and gives NaN at t <= 0.
+    """
+
+    def __init__(self, mean, std) -> None:
+        self.mean, self.std = mean, std
+        self.times: list[float] = []
+
+    def __call__(self, z, t):
+        assert (t == t[0]).all()
+        self.times.append(t[0].item())
+        if self.times[-1] <= 0:
+            return torch.full_like(z, torch.nan)
+        t = t[:, None]
+        variance = ((1 - t) * self.std) ** 2 + t**2
+        return self.mean + (1 - t) * self.std**2 / variance * (z - (1 - t) * self.mean)
+
+    def at(self, noise, t):
+        """The exact z at `t` of the path that starts at `noise`."""
+        return (1 - t) * self.mean + (((1 - t) * self.std) ** 2 + t**2) ** 0.5 * noise
+
+
+class Mixture:
+    """Clean latents are a mixture of narrow Gaussians, far from linear."""
+
+    def __init__(self, num: int = 5, dimensions: int = 8, std: float = 0.3) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.means = 1.5 * torch.randn(num, dimensions, dtype=torch.float64, generator=generator)
+        self.std = std
+
+    def __call__(self, z, t):
+        t = t[:, None]
+        variance = ((1 - t) * self.std) ** 2 + t**2
+        offsets = z[:, None] - (1 - t)[:, None] * self.means
+        shares = torch.softmax(-offsets.square().sum(-1) / (2 * variance), dim=-1)
+        posterior = self.means + ((1 - t) * self.std**2 / variance)[:, None] * offsets
+        return (shares[..., None] * posterior).sum(1)
+
+
+@pytest.fixture
+def gaussian():
+    generator = torch.Generator().manual_seed(0)
+    return Gaussian(
+        torch.randn(6, dtype=torch.float64, generator=generator),
+        0.2 + torch.rand(6, dtype=torch.float64, generator=generator),
+    )
+
+
+def noise_of(n: int, dimensions: int, seed: int = 1):
+    return torch.randn(n, dimensions, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("num_steps", [*range(1, 129, 9), 50, 128])
+def test_evaluations_are_as_many_as_stated_and_within_the_times(solver, num_steps, gaussian):
+    result = solve(gaussian, noise_of(2, 6), solver=solver, num_steps=num_steps, t_end=1e-3)
+    assert len(gaussian.times) == evaluations(solver, num_steps)
+    assert max(gaussian.times) == 1.0
+    assert min(gaussian.times) >= 1e-3
+    assert result.isfinite().all()
+
+
+def test_the_papers_solver_takes_301_evaluations_and_ends_exactly(gaussian):
+    solve(gaussian, noise_of(2, 6), solver="dopri5", num_steps=50, t_end=1e-3)
+    assert len(gaussian.times) == 301
+    assert min(gaussian.times) == 1e-3
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_large_t_end_is_respected_by_few_and_by_many_steps(solver, gaussian):
+    for num_steps in (1, 3, 40):
+        solve(gaussian, noise_of(2, 6), solver=solver, num_steps=num_steps, t_end=0.1)
+    assert min(gaussian.times) >= 0.1
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_error_falls_with_the_order_of_the_solver(solver):
+    """On the mixture between t = 0.95 and 0.6, where its flow is smooth."""
+    flow = Mixture()
+    start = solve_to(flow, noise_of(64, 8), "dopri5", 200, t_start=1.0, t_end=0.95)
+    exact = solve_to(flow, start, "dopri5", 200, t_start=0.95, t_end=0.6)
+    coarse, fine = (
+        (solve_to(flow, start, solver, n, t_start=0.95, t_end=0.6) - exact).square().mean().sqrt().item()
+        for n in (32, 64)
+    )
+    assert math.log2(coarse / fine) == pytest.approx(ORDERS[solver], abs=0.45)
+
+
+def solve_to(flow, start, solver: str, num_steps: int, *, t_start: float, t_end: float):
+    """The state at `t_end` instead of the jump from it: a prediction that remembers its last argument."""
+    last = []
+
+    def remembering(z, t):
+        last[:] = [z]
+        return flow(z, t)
+
+    points = num_steps if solver == "dopri5" else num_steps + 1
+    solve(remembering, start, solver=solver, num_steps=points, t_end=t_end, t_start=t_start)
+    return last[0]
+
+
+@pytest.mark.parametrize(("solver", "method"), [("euler", "euler"), ("heun", "heun2"), ("dopri5", "dopri5")])
+def test_equals_torchdiffeq(solver, method, gaussian):
+    noise, n, t_end = noise_of(4, 6), 20, 0.1
+    grid = torch.linspace(1.0, t_end, n + 1, dtype=torch.float64)
+
+    def velocity(t, z):
+        return (z - gaussian(z, t.expand(len(z)))) / t
+
+    if method == "dopri5":
+        step = (1.0 - t_end) / n
+        options = {"first_step": step, "min_step": step, "max_step": step}
+        end = torchdiffeq.odeint(velocity, noise, grid, method=method, options=options, atol=1e9)[-1]
+        ours = solve(gaussian, noise, solver=solver, num_steps=n, t_end=t_end)
+    else:
+        end = torchdiffeq.odeint(velocity, noise, grid, method=method)[-1]
+        ours = solve(gaussian, noise, solver=solver, num_steps=n + 1, t_end=t_end)
+    torch.testing.assert_close(
+        ours, gaussian(end, torch.full((4,), t_end, dtype=torch.float64)), atol=1e-12, rtol=1e-10
+    )
+
+
+@pytest.mark.parametrize(
+    ("solver", "num_steps"), [("dopri5", 8), ("dopri5", 50), ("unipc", 50), ("heun", 50)]
+)
+def test_the_flow_of_a_gaussian_is_reached_sample_by_sample(solver, num_steps, gaussian):
+    noise = noise_of(256, 6)
+    samples = solve(gaussian, noise, solver=solver, num_steps=num_steps, t_end=1e-3)
+    torch.testing.assert_close(samples, gaussian.mean + gaussian.std * noise, atol=1e-2, rtol=0.0)
+
+
+def test_the_papers_solver_transports_a_gaussian_to_its_mean_and_spread(gaussian):
+    noise = noise_of(4096, 6)
+    noise = (noise - noise.mean(0)) / noise.std(0)
+    samples = solve(gaussian, noise, solver="dopri5", num_steps=50, t_end=1e-3)
+    torch.testing.assert_close(samples.mean(0), gaussian.mean, atol=1e-3, rtol=0.0)
+    torch.testing.assert_close(samples.std(0), gaussian.std, atol=1e-3, rtol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("solver", "num_steps", "ceiling"),
+    [("unipc", 50, 5e-3), ("dopri5", 8, 2e-3), ("dopri5", 50, 1e-5)],
+)
+def test_errors_on_a_mixture_stay_below_their_ceilings(solver, num_steps, ceiling):
+    flow, noise = Mixture(), noise_of(64, 8)
+    exact = solve(flow, noise, solver="dopri5", num_steps=200, t_end=1e-6)
+    samples = solve(flow, noise, solver=solver, num_steps=num_steps, t_end=1e-3)
+    assert (samples - exact).square().mean().sqrt() < ceiling
+
+
+def test_stopping_at_the_clamp_of_the_loss_is_worse_by_orders(gaussian):
+    noise = noise_of(256, 6)
+    exact = gaussian.mean + gaussian.std * noise
+    early, late = (
+        (solve(gaussian, noise, solver="dopri5", num_steps=50, t_end=t_end) - exact).abs().max()
+        for t_end in (0.05, 1e-3)
+    )
+    assert early > 30 * late
+
+
+def test_state_is_float32_and_repeatable_under_low_precision_predictions(gaussian):
+    def low(z, t):
+        assert z.dtype == t.dtype == torch.float32
+        return gaussian(z.double(), t.double()).bfloat16()
+
+    sample = partial(solve, low, noise_of(2, 6).bfloat16(), solver="dopri5", num_steps=50, t_end=1e-3)
+    assert sample().dtype == torch.float32
+    assert torch.equal(sample(), sample())
+
+
+def test_progress_counts_the_steps(gaussian):
+    for solver in SOLVERS:
+        seen: list[tuple[int, int]] = []
+        solve(
+            gaussian,
+            noise_of(1, 6),
+            solver=solver,
+            num_steps=4,
+            t_end=1e-3,
+            progress=lambda done, total, seen=seen: seen.append((done, total)),
+        )
+        assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_impossible_times_are_refused(gaussian):
+    for wrong in ({"t_end": 0.0}, {"t_end": 0.5, "t_start": 0.4}, {"t_start": 1.5}, {"num_steps": 0}):
+        with pytest.raises(ConfigError, match="t_end"):
+            solve(gaussian, noise_of(1, 6), **{"solver": "euler", "num_steps": 2, "t_end": 1e-3, **wrong})
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_editing_at_strength_one_is_plain_sampling(solver, gaussian):
+    clean, noise = noise_of(2, 6, seed=5), noise_of(2, 6)
+    settings = {"solver": solver, "num_steps": 7, "t_end": 1e-3}
+    edited = edit(gaussian, clean, noise, strength=1.0, **settings)
+    assert torch.equal(edited, solve(gaussian, noise, **settings))
+
+
+def test_editing_at_strength_zero_changes_nothing(gaussian):
+    clean = noise_of(2, 6, seed=5)
+    settings = {"solver": "dopri5", "num_steps": 7, "t_end": 1e-3}
+    assert torch.equal(edit(gaussian, clean, noise_of(2, 6), strength=0.0, **settings), clean)
+    assert gaussian.times == []
+
+
+def test_editing_starts_exactly_at_the_strength_with_the_step_size_kept(gaussian):
+    edit(gaussian, noise_of(1, 6), noise_of(1, 6), strength=0.5, solver="euler", num_steps=50, t_end=1e-3)
+    assert gaussian.times[0] == 0.5
+    assert len(gaussian.times) == 25
+
+
+def test_editing_with_the_same_noise_returns_what_that_noise_had_become():
+    """z at t = 0.6 of the straight line is not on the curved path, but its own flow leads back nearby."""
+    flow, noise = Mixture(), noise_of(64, 8)
+    settings = {"solver": "dopri5", "num_steps": 20, "t_end": 1e-3}
+    clean = solve(flow, noise, **settings)
+    same = edit(flow, clean, noise, strength=0.6, **settings)
+    other = edit(flow, clean, noise_of(64, 8, seed=9), strength=0.6, **settings)
+    assert (same - clean).square().mean() < 0.5 * (other - clean).square().mean()
