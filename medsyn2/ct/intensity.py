@@ -32,6 +32,7 @@ _TISSUE_HU = (-200.0, 300.0)
 _POSSIBLE_HU = (-1100.0, 32000.0)
 _MIN_SHARE = 0.03
 _MAX_IMPOSSIBLE = 0.01
+_MAX_DARK = 0.002
 _PADDING_GAP = 200.0
 _USUAL_INTERCEPTS = (-1024.0, -1000.0, -8192.0, -32768.0)
 
@@ -64,6 +65,8 @@ class _Look:
     tissue_share: float
     impossible_share: float
     padding_share: float
+    dark_share: float
+    bright_share: float
 
     @property
     def is_possible(self) -> bool:
@@ -77,6 +80,11 @@ class _Look:
             and self.air_share >= _MIN_SHARE
             and self.is_possible
         )
+
+    @property
+    def is_upright_chest(self) -> bool:
+        """Whether bone is brighter than tissue and nothing is darker than air, unlike in inverted values."""
+        return self.is_chest and self.dark_share <= max(self.bright_share, _MAX_DARK)
 
 
 def detect_hu(
@@ -114,9 +122,14 @@ def detect_hu(
     rescaled = None if rescale is None else _look(sample * rescale[0] + rescale[1])
     if convention != "stored" and as_is.is_chest:
         return HuConvention("hu", 1.0, 0.0, as_is.air_hu, as_is.padding_share)
-    if convention != "hu" and rescale is not None and rescaled is not None and rescaled.is_chest:
+    if convention != "hu" and rescale is not None and rescaled is not None and rescaled.is_upright_chest:
         return HuConvention("stored", *rescale, rescaled.air_hu, rescaled.padding_share)
-    _refuse_known_accidents(name, sample, (low, high), convention, rescale, as_is, rescaled)
+    found = _contradiction(convention, rescale, as_is, rescaled) or _accident(sample, (low, high), rescale)
+    if found is not None:
+        seen = _seen(sample, (low, high), as_is)
+        raise IntensityError(
+            f"{name}: expected HU, got {found.what}: {seen}.", code=found.code, remedy=found.remedy
+        )
     if convention == "hu" and as_is.is_possible:
         return HuConvention("hu", 1.0, 0.0, as_is.air_hu, as_is.padding_share)
     if convention == "stored" and rescale is not None and rescaled is not None and rescaled.is_possible:
@@ -148,6 +161,8 @@ def _look(hu: Float[np.ndarray, " n"]) -> _Look:
         tissue_share=_share(body, _TISSUE_HU),
         impossible_share=1.0 - _share(body, _POSSIBLE_HU),
         padding_share=1.0 - body.size / hu.size,
+        dark_share=float(np.count_nonzero(body < _AIR_HU[0]) / body.size),
+        bright_share=float(np.count_nonzero(body > _TISSUE_HU[1]) / body.size),
     )
 
 
@@ -155,72 +170,83 @@ def _share(hu: Float[np.ndarray, " n"], bounds: tuple[float, float]) -> float:
     return float(np.count_nonzero((hu >= bounds[0]) & (hu <= bounds[1])) / hu.size)
 
 
-def _refuse_known_accidents(
-    name: str,
-    sample: Float[np.ndarray, " n"],
-    extremes: tuple[float, float],
-    convention: Convention,
-    rescale: tuple[float, float] | None,
-    as_is: _Look,
-    rescaled: _Look | None,
-) -> None:
-    """Raise the error of a reading that would make the values a chest, though it cannot be applied safely."""
-    low, high = extremes
-    seen = _seen(sample, extremes, as_is)
+@dataclass(frozen=True)
+class _Accident:
+    """Something that went wrong with the values before, and what helps."""
 
-    def refuse(code: str, is_what: str, remedy: str) -> None:
-        raise IntensityError(f"{name}: expected HU, got {is_what}: {seen}.", code=code, remedy=remedy)
+    code: str
+    what: str
+    remedy: str
 
+
+_NO_METADATA = _Accident(
+    "hu-no-metadata",
+    "values that inventory.hu_convention says are stored, without slope and intercept",
+    "give cohort.metadata_csv with RescaleSlope and RescaleIntercept for this file.",
+)
+_NOT_STORED = _Accident(
+    "hu-not-stored",
+    "values that are HU already, though inventory.hu_convention is stored",
+    "set inventory.hu_convention: detect or hu; rescaling these values would ruin them.",
+)
+_NOT_HU = _Accident(
+    "hu-stored",
+    "stored values, though inventory.hu_convention is hu",
+    "set inventory.hu_convention: detect, so that the metadata table's slope and intercept are applied.",
+)
+_NORMALISED = _Accident(
+    "hu-normalised", "values that were windowed or normalised", "the HU are lost; take the original CT."
+)
+_WRAPPED = _Accident(
+    "hu-wrapped",
+    "negative HU stored as unsigned numbers, so that air is near 64,500",
+    "convert the file with a signed data type.",
+)
+_TWICE = _Accident(
+    "hu-rescaled-twice",
+    "values to which the intercept was applied twice",
+    "take the file before the second rescaling; CT-RATE's repaired volumes must not be rescaled.",
+)
+_STORED = _Accident(
+    "hu-stored",
+    "stored values that still need a slope and an intercept",
+    "give cohort.metadata_csv with RescaleSlope and RescaleIntercept, or take a repaired file.",
+)
+_INVERTED = _Accident(
+    "hu-inverted", "inverted values, air bright and bone dark", "take the file that was not inverted."
+)
+
+
+def _contradiction(
+    convention: Convention, rescale: tuple[float, float] | None, as_is: _Look, rescaled: _Look | None
+) -> _Accident | None:
+    """Tell how the values contradict what the configuration states."""
     if convention == "stored" and rescale is None:
-        refuse(
-            "hu-no-metadata",
-            "values that inventory.hu_convention: stored says are stored, without slope and intercept",
-            "give cohort.metadata_csv with RescaleSlope and RescaleIntercept for this file.",
-        )
+        return _NO_METADATA
     if convention == "stored" and as_is.is_chest:
-        refuse(
-            "hu-not-stored",
-            "values that are HU already, though inventory.hu_convention is stored",
-            "set inventory.hu_convention: detect or hu; rescaling these values would ruin them.",
-        )
-    if convention == "hu" and rescaled is not None and rescaled.is_chest:
-        refuse(
-            "hu-stored",
-            "stored values, though inventory.hu_convention is hu",
-            "set inventory.hu_convention: detect, so that the metadata table's slope and intercept are applied.",
-        )
-    if high - low <= 256 and low >= -1:
-        refuse(
-            "hu-normalised",
-            "values that were windowed or normalised",
-            "the HU are lost; take the original CT.",
-        )
-    if high > 32767 and _look(np.where(sample > 32767, sample - 65536, sample)).is_chest:
-        refuse(
-            "hu-wrapped",
-            "negative HU stored as unsigned numbers, so that air is near 64,500",
-            "convert the file with a signed data type.",
-        )
-    if (
-        any(_look(high - sample + offset).is_chest for offset in (low, -1024.0, -1000.0))
-        or _look(-sample).is_chest
-    ):
-        refuse(
-            "hu-inverted", "inverted values, air bright and bone dark", "take the file that was not inverted."
-        )
+        return _NOT_STORED
+    if convention == "hu" and rescaled is not None and rescaled.is_upright_chest:
+        return _NOT_HU
+    return None
+
+
+def _accident(
+    sample: Float[np.ndarray, " n"], extremes: tuple[float, float], rescale: tuple[float, float] | None
+) -> _Accident | None:
+    """Find a reading that would make the values a chest, though it cannot be applied safely."""
+    low, high = extremes
     shifts = {*_USUAL_INTERCEPTS, *((rescale[1],) if rescale else ())}
-    if any(_look(sample - shift).is_chest for shift in shifts):
-        refuse(
-            "hu-rescaled-twice",
-            "values to which the intercept was applied twice",
-            "take the file before the second rescaling; CT-RATE's repaired volumes must not be rescaled.",
-        )
-    if any(_look(sample + shift).is_chest for shift in shifts):
-        refuse(
-            "hu-stored",
-            "stored values that still need a slope and an intercept",
-            "give cohort.metadata_csv with RescaleSlope and RescaleIntercept, or take a repaired file.",
-        )
+    if high - low <= 256 and low >= -1:
+        return _NORMALISED
+    if high > 32767 and _look(np.where(sample > 32767, sample - 65536, sample)).is_upright_chest:
+        return _WRAPPED
+    if any(_look(sample - shift).is_upright_chest for shift in shifts):
+        return _TWICE
+    if any(_look(sample + shift).is_upright_chest for shift in shifts):
+        return _STORED
+    if any(_look(top - sample).is_upright_chest for top in (0.0, low + high, high - 1024, high - 1000)):
+        return _INVERTED
+    return None
 
 
 def _seen(sample: Float[np.ndarray, " n"], extremes: tuple[float, float], as_is: _Look) -> str:

@@ -30,6 +30,18 @@ MAX_VOXELS = 4_000_000_000
 SPACING_RANGE_MM = (0.1, 10.0)
 _MAX_OFFSET = 1 << 24
 _RGB_CODES = (128, 2304)
+_DTYPES = {
+    2: np.uint8,
+    4: np.int16,
+    8: np.int32,
+    16: np.float32,
+    64: np.float64,
+    256: np.int8,
+    512: np.uint16,
+    768: np.uint32,
+    1024: np.int64,
+    1280: np.uint64,
+}
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -171,17 +183,14 @@ def _checked_dtype(raw: Nifti1Header, name: str) -> np.dtype:
         raise _invalid(
             name, "volume-rgb", "one number a voxel, got colours", "take the CT, not a rendering of it."
         )
-    try:
-        dtype = raw.get_data_dtype()
-    except HeaderDataError:
-        dtype = None
-    if dtype is None or dtype.kind not in "iuf" or dtype.itemsize > 8:
+    if code not in _DTYPES:
         raise _invalid(
             name,
             "volume-dtype",
             f"integers or floats of at most 64 bits, got the NIfTI type {code}",
             "convert the file to int16.",
         )
+    dtype = np.dtype(_DTYPES[code]).newbyteorder(raw.endianness)
     if int(raw["bitpix"]) not in (0, dtype.itemsize * 8):
         raise _invalid(
             name,
@@ -270,6 +279,12 @@ def _checked(affine: Affine, name: str, notes: list[str]) -> Affine:
             f"{name}: expected a voxel spacing between {low:g} and {high:g} mm, got {_mm(spacing)}.",
             code="spacing-impossible",
             remedy="the header is damaged or in other units; write it anew from the original series.",
+        )
+    if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-6:
+        raise GeometryError(
+            f"{name}: expected three different axes, got {affine[:3, :3].tolist()}.",
+            code="affine-degenerate",
+            remedy="the header is damaged; write the affine anew, or give cohort.metadata_csv for this file.",
         )
     affine, shear = orthonormalised(checked_affine(affine), name)
     if shear:

@@ -1,0 +1,157 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medsyn2.cohort import volumes
+from medsyn2.cohort.artefacts import load_manifest
+from medsyn2.cohort.volumes import read_case
+from medsyn2.config import InventoryConfig
+from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.volume import CTVolume, axis_aligned_affine
+from medsyn2.errors import TableError
+from medsyn2.stages.inventory import inventory
+from medsyn2.vocabulary import ABNORMALITY_LABELS
+
+
+def chest(seed):
+    hu = np.full((36, 32, 34), -1000.0)
+    hu[:, 6:28, 4:31] = 40
+    hu[2:-2, 10:22, 7:14] = -850
+    return np.rint(hu + np.random.default_rng(seed).normal(0, 15, hu.shape)).astype(np.int16)
+
+
+def write_table(path, columns, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    return path
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Three sound files, a damaged one, a missing one and one whose report rows contradict each other."""
+    cases = []
+    for position, name in enumerate(("a", "b", "c", "damaged", "missing", "conflict")):
+        path = tmp_path / "data" / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        if name != "missing":
+            affine = axis_aligned_affine((3.0, 4.0, 4.0), (-60.0, -50.0, 10.0))
+            write_ct(path, CTVolume(chest(position), affine))
+        if name == "damaged":
+            path.write_bytes(path.read_bytes()[:-30])
+        split = "test" if name == "b" else "train"
+        cases.append(
+            {"id": name, "path": str(path), "subject": f"s_{name}", "split": split, "position": position}
+        )
+    rows = [
+        ("a.nii.gz", "Nodule.", "Follow up."),
+        ("b", "Not given.", "Not given."),
+        ("conflict", "x", ""),
+        ("conflict", "y", ""),
+        ("elsewhere", "x", ""),
+    ]
+    reports = write_table(tmp_path / "reports.csv", ("VolumeName", "Findings_EN", "Impressions_EN"), rows)
+    labels = write_table(
+        tmp_path / "labels.csv", ("VolumeName", *ABNORMALITY_LABELS), [("a.nii.gz", *[1] * 9, *[0] * 9)]
+    )
+    return cases, reports, labels
+
+
+def run(cohort, manifest, convention="detect", reports=None):
+    cases, table, labels = cohort
+    inventory(
+        InventoryConfig(hu_convention=convention),
+        cases=json.dumps(cases),
+        reports=[table] if reports is None else reports,
+        labels=[labels],
+        metadata=[],
+        manifest=manifest,
+        settings=json.dumps({"hu_convention": convention}),
+    )
+    return load_manifest(manifest)
+
+
+def test_sound_cases_are_described_and_bad_ones_quarantined_with_their_codes(cohort, tmp_path, caplog):
+    caplog.set_level("INFO")
+    found = run(cohort, tmp_path / "results/inventory/0000.json")
+    assert list(found.records) == ["a", "b", "c", "damaged", "missing", "conflict"]
+    assert list(found.usable()) == ["a", "b", "c"]
+    codes = {case: record.problem.code for case, record in found.records.items() if record.problem}
+    assert codes == {"damaged": "gzip-truncated", "missing": "file-missing", "conflict": "report-conflict"}
+    facts = found.records["a"].facts
+    assert (facts["subject"], facts["split"], facts["position"]) == ("s_a", "train", 0)
+    assert facts["path"] == cohort[0][0]["path"]
+    assert facts["report"] == {"findings": "Nodule.", "impression": "Follow up."}
+    assert sum(facts["labels"].values()) == 9
+    assert found.records["b"].facts["report"] is None
+    assert found.records["c"].facts["labels"] is None
+    assert "report: 5 rows; 3 of 6 cases have one" in caplog.text
+    assert np.array_equal(read_case(facts).hu, chest(0).clip(-1024))
+
+
+def test_the_manifest_is_the_same_whenever_it_is_made(cohort, tmp_path):
+    first = tmp_path / "one/0000.json"
+    second = tmp_path / "two/0000.json"
+    run(cohort, first)
+    run(cohort, second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_second_run_reads_no_file_and_a_changed_one_is_read_again(cohort, tmp_path, monkeypatch):
+    manifest = tmp_path / "results/0000.json"
+    run(cohort, manifest)
+    before = manifest.read_bytes()
+    opened = []
+    reader = volumes.open_nifti
+    monkeypatch.setattr(volumes, "open_nifti", lambda path: opened.append(Path(path).name) or reader(path))
+    run(cohort, manifest)
+    assert opened == []
+    assert manifest.read_bytes() == before
+    affine = axis_aligned_affine((3.0, 4.0, 4.0), (-60.0, -50.0, 10.0))
+    write_ct(cohort[0][2]["path"], CTVolume(chest(99), affine))
+    write_ct(cohort[0][4]["path"], CTVolume(chest(98), affine))
+    assert "missing" in run(cohort, manifest).usable()
+    assert opened == ["c.nii.gz", "missing.nii.gz"]
+
+
+def test_a_changed_report_or_setting_makes_its_records_new(cohort, tmp_path):
+    manifest = tmp_path / "results/0000.json"
+    before = run(cohort, manifest).records
+    write_table(cohort[1], ("VolumeName", "Findings_EN", "Impressions_EN"), [("c", "New.", "")])
+    after = run(cohort, manifest).records
+    assert after["c"].facts["report"] == {"findings": "New.", "impression": None}
+    assert after["a"].facts["report"] is None
+    assert after["b"].fingerprint == before["b"].fingerprint
+    assert run(cohort, manifest, "hu").records["b"].fingerprint != before["b"].fingerprint
+
+
+def test_stored_values_are_quarantined_until_a_metadata_table_is_given(cohort, tmp_path):
+    cases, reports, labels = cohort
+    affine = axis_aligned_affine((3.0, 4.0, 4.0), (-60.0, -50.0, 10.0))
+    write_ct(cases[0]["path"], CTVolume(chest(0) + np.int16(1024), affine))
+    manifest = tmp_path / "results/0000.json"
+    record = run(([cases[0]], reports, labels), manifest).records["a"]
+    assert record.problem.code == "hu-stored"
+    columns = ("VolumeName", "RescaleSlope", "RescaleIntercept", "XYSpacing", "ZSpacing")
+    metadata = write_table(tmp_path / "metadata.csv", columns, [("a.nii.gz", 1, -1024, "[4.0, 4.0]", 3.0)])
+    inventory(
+        InventoryConfig(),
+        cases=json.dumps([cases[0]]),
+        reports=[],
+        labels=[],
+        metadata=[metadata],
+        manifest=manifest,
+        settings="{}",
+    )
+    facts = load_manifest(manifest).usable()["a"].facts
+    assert facts["hu"]["intercept"] == -1024.0
+    assert np.array_equal(read_case(facts).hu, chest(0).clip(-1024))
+
+
+def test_a_table_without_its_columns_stops_the_run_and_quarantines_nothing(cohort, tmp_path):
+    wrong = write_table(tmp_path / "wrong.csv", ("Volume", "Text"), [("a", "x")])
+    with pytest.raises(TableError, match="table-columns"):
+        run(cohort, tmp_path / "results/0000.json", reports=[wrong])
+    assert not (tmp_path / "results/0000.json").exists()
