@@ -10,7 +10,7 @@ of its record, and reading it is an error.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -25,7 +25,7 @@ class TextStore:
     store: RowStore
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path) -> "TextStore":
         """Open a store for reading.
 
         Raises:
@@ -36,7 +36,7 @@ class TextStore:
     @classmethod
     def open_for_writing(
         cls, path: Path, cases: Sequence[str], *, max_tokens: int, width: int, encoder: dict[str, Any]
-    ) -> Self:
+    ) -> "TextStore":
         """Open the store at `path` with a row for each of `cases`, or make it anew.
 
         Args:
@@ -60,7 +60,10 @@ class TextStore:
             embeddings: All the store has room for, zeros from `length` on.
             length: Number of tokens.
         """
-        row = {"embeddings": embeddings.astype(np.float16), "length": np.asarray(length, np.int32)}
+        row: dict[str, np.ndarray] = {
+            "embeddings": embeddings.astype(np.float16),
+            "length": np.asarray(length, np.int32),
+        }
         return self.store.write(case, row)
 
     def get(self, case: str) -> Float[np.ndarray, "m e"]:

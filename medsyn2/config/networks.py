@@ -80,6 +80,8 @@ class TrainTextEncoderConfig(Section):
     """Steps of masked-language-model training."""
     batch_size: PositiveInt = 16
     """Texts a step."""
+    window_tokens: int = Field(default=64, ge=3)
+    """Tokens of each text that a step looks at, from a random place on; all positions are trained that way."""
     learning_rate: PositiveFloat = 1e-3
     """AdamW's learning rate."""
     seed: NonNegativeInt = 0

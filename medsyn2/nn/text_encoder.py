@@ -17,7 +17,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +25,15 @@ from torch import Tensor, nn
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.types import Float, Int
 
+if TYPE_CHECKING:
+    from transformers import BertModel, BertTokenizer
+
 CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE = "config.json", "vocab.txt", "model.safetensors"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 ENCODER_FILES = (CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE)
 """The files a folder must have; ``tokenizer_config.json`` may be missing."""
 
-_ARCHITECTURE = (
+ARCHITECTURE = (
     "vocab_size",
     "hidden_size",
     "num_hidden_layers",
@@ -42,6 +45,8 @@ _ARCHITECTURE = (
     "layer_norm_eps",
     "pad_token_id",
 )
+"""The keys of the configuration that decide the network."""
+
 _PREFIX = "bert."
 _HEADS = ("cls.", "cls_projection_head.", "pooler.", "embeddings.position_ids")
 _POSITIONS = "embeddings.position_embeddings.weight"
@@ -74,13 +79,13 @@ class TextEncoder(nn.Module):
         tokenizer: A ``transformers.BertTokenizer``.
     """
 
-    def __init__(self, bert: nn.Module, tokenizer: Any) -> None:
+    def __init__(self, bert: "BertModel", tokenizer: "BertTokenizer") -> None:
         super().__init__()
         self.bert = bert.eval().requires_grad_(False)
         self.tokenizer = tokenizer
 
     @classmethod
-    def from_folder(cls, folder: Path | str) -> Self:
+    def from_folder(cls, folder: Path | str) -> "TextEncoder":
         """Load the encoder that a folder in Hugging Face format holds.
 
         Raises:
@@ -155,7 +160,7 @@ class TextEncoder(nn.Module):
         return [self.tokenizer.cls_token_id, *token_ids[:room], self.tokenizer.sep_token_id], left_over
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> "BertTokenizer":
     """Return the ``transformers.BertTokenizer`` of a folder's ``vocab.txt``.
 
     Raises:
@@ -183,7 +188,7 @@ def load_tokenizer(folder: Path) -> Any:
     )
 
 
-def _load_bert(folder: Path) -> nn.Module:
+def _load_bert(folder: Path) -> "BertModel":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     from transformers import BertConfig, BertModel
@@ -191,7 +196,7 @@ def _load_bert(folder: Path) -> nn.Module:
     values = _read_json(folder / CONFIG_FILE)
     try:
         state = _encoder_state(load_file(folder / WEIGHTS_FILE), folder / WEIGHTS_FILE)
-        architecture = {name: values[name] for name in _ARCHITECTURE if name in values}
+        architecture = {name: values[name] for name in ARCHITECTURE if name in values}
         architecture["max_position_embeddings"] = len(state[_POSITIONS])
         with torch.random.fork_rng(devices=[]):
             bert = BertModel(BertConfig(**architecture), add_pooling_layer=False)

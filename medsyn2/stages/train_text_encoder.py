@@ -1,0 +1,92 @@
+"""The stage ``train_text_encoder``: the default text encoder, from the reports of the training split."""
+
+import json
+import logging
+import shutil
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from medsyn2.cohort.artefacts import fingerprint, load_manifests
+from medsyn2.config import TrainTextEncoderConfig
+from medsyn2.files import locked, sha256_of, write_atomically, write_json
+from medsyn2.nn.text_encoder import CONFIG_FILE
+from medsyn2.reports.prompts import all_prompts
+from medsyn2.reports.text import compose_report
+from medsyn2.training.text_encoder import save_encoder, train_encoder
+
+log = logging.getLogger(__name__)
+
+SEPARATOR = "[SEP]"
+_DESCRIPTION = "encoder.json"
+_AVERAGED = 20
+
+
+def train_text_encoder(
+    train_text_encoder: TrainTextEncoderConfig, *, inventory: list[Path], encoder: Path, settings: str
+) -> None:
+    """Train vocabulary and text encoder on the reports of the training split.
+
+    The pre-prompts are always among the texts, so a cohort without reports gets an encoder too. The encoder is
+    written in Hugging Face format into the folder of `encoder`'s name, without its suffix. If the texts and
+    the settings are those of the last run, its encoder is put in place again and nothing is trained.
+
+    Args:
+        train_text_encoder: Size and training of the encoder.
+        inventory: Manifests of the inventory.
+        encoder: Where the description goes: fingerprint, sha256 of each file, facts.
+        settings: Canonical JSON of the settings and the code version.
+    """
+    texts = _training_texts(inventory)
+    made_from = fingerprint("train_text_encoder", settings, texts)
+    folder = encoder.with_suffix("")
+    # The workflow removes what it declared before a job starts, so the encoder is kept where it does not look.
+    kept = folder.with_name(f".{folder.name}.kept")
+    with locked(encoder):
+        description = _finished(kept, made_from)
+        if description is None:
+            description = _train(train_text_encoder, texts, kept, made_from)
+        else:
+            log.info("texts and settings are those of the last run; its encoder is kept")
+        for name in [name for name in description["files"] if name != CONFIG_FILE] + [CONFIG_FILE]:
+            write_atomically(folder / name, partial(shutil.copyfile, kept / name))
+        write_json(encoder, description)
+
+
+def _training_texts(inventory: list[Path]) -> list[str]:
+    facts = [record.facts for manifest in load_manifests(inventory) for record in manifest.usable().values()]
+    reports = [
+        compose_report(case["report"]["findings"], case["report"]["impression"], SEPARATOR)
+        for case in facts
+        if case["split"] == "train" and case["report"]
+    ]
+    return [*(report for report in reports if report is not None), *all_prompts().values()]
+
+
+def _finished(kept: Path, made_from: str) -> dict[str, Any] | None:
+    """Return the description of the kept encoder if it is whole and made from the same."""
+    try:
+        description = json.loads((kept / _DESCRIPTION).read_text(encoding="utf-8"))
+        whole = all(sha256_of(kept / name) == digest for name, digest in description["files"].items())
+    except (OSError, ValueError, KeyError):
+        return None
+    return description if whole and description["fingerprint"] == made_from else None
+
+
+def _train(config: TrainTextEncoderConfig, texts: list[str], kept: Path, made_from: str) -> dict[str, Any]:
+    trained = train_encoder(texts, config)
+    shutil.rmtree(kept, ignore_errors=True)
+    save_encoder(kept, trained)
+    facts = {
+        "num_reports": len(texts) - len(all_prompts()),
+        "num_prompts": len(all_prompts()),
+        "vocabulary_size": len(trained.vocabulary),
+        "first_loss": round(fmean(trained.losses[:_AVERAGED]), 4) if trained.losses else None,
+        "last_loss": round(fmean(trained.losses[-_AVERAGED:]), 4) if trained.losses else None,
+    }
+    files = {path.name: sha256_of(path) for path in sorted(kept.iterdir())}
+    description = {"fingerprint": made_from, "files": files, "facts": facts}
+    write_json(kept / _DESCRIPTION, description)
+    log.info("text encoder: %s", facts)
+    return description

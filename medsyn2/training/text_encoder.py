@@ -1,0 +1,227 @@
+"""The default text encoder, trained on the cohort's own reports, so that a run needs no downloaded weights.
+
+Two steps, both on the reports of the training split and on every wording of the pre-prompts, so that a cohort
+without a single report still gets an encoder for its pre-prompts:
+
+1. a WordPiece vocabulary in lower case, as CXR-BERT has;
+2. a small BERT, trained to fill in masked words: of 15 % of the tokens, 80 % are masked, 10 % replaced by any
+   other and 10 % left (Devlin et al., 2019, section 3.1), with AdamW, a linear warm-up over the first tenth
+   and a linear decay to zero.
+
+Texts, vocabulary size, seed and number of threads decide every byte. What it learns is which words of these
+reports belong together, nothing more; it is no CXR-BERT. Training is on the CPU, where it takes seconds.
+"""
+
+import json
+import string
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from medsyn2.config import TrainTextEncoderConfig
+from medsyn2.errors import ConfigError, NonFiniteLossError
+from medsyn2.nn.text_encoder import (
+    ARCHITECTURE,
+    CONFIG_FILE,
+    TOKENIZER_CONFIG_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+)
+from medsyn2.types import Int
+
+if TYPE_CHECKING:
+    from transformers import BertModel
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_PAD, _UNK, _CLS, _SEP, _MASK = range(len(SPECIAL_TOKENS))
+_MASKED_SHARE, _REPLACED_BY_MASK, _REPLACED_BY_ANY = 0.15, 0.8, 0.1
+_IGNORED = -100
+_MAX_GRAD_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class TrainedEncoder:
+    """What the training gives.
+
+    Attributes:
+        bert: A ``transformers.BertModel`` without pooler.
+        vocabulary: Token of each index.
+        losses: Cross-entropy of each step in nats a masked token.
+    """
+
+    bert: "BertModel"
+    vocabulary: tuple[str, ...]
+    losses: tuple[float, ...]
+
+
+def train_encoder(texts: Sequence[str], config: TrainTextEncoderConfig) -> TrainedEncoder:
+    """Train vocabulary and BERT on `texts`.
+
+    Raises:
+        ConfigError: If ``vocabulary_size`` leaves no room beside the special tokens.
+        NonFiniteLossError: If the training diverges.
+    """
+    vocabulary = train_vocabulary(texts, config.vocabulary_size)
+    tokens = _tokenize(texts, vocabulary, config.max_tokens)
+    bert, losses = _train_masked_language_model(tokens, len(vocabulary), config)
+    return TrainedEncoder(bert, vocabulary, losses)
+
+
+def train_vocabulary(texts: Sequence[str], size: int) -> tuple[str, ...]:
+    """Return a WordPiece vocabulary of at most `size` tokens, the special ones first.
+
+    The trainer breaks ties by the order in which it meets letters, which is random from run to run. So the
+    letters, the most frequent ones and of equals the lower code point, are handed to it with their places,
+    both as the start of a word and with the ## of its middle. ASCII's are always among the candidates, so that
+    few reports still give a vocabulary that can spell any English word.
+
+    Raises:
+        ConfigError: If `size` leaves no room for words.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    num_letters = (size - len(SPECIAL_TOKENS)) // 2
+    if num_letters < 1:
+        raise ConfigError(
+            f"train_text_encoder.vocabulary_size is {size}, which leaves no room beside the special tokens.",
+            code="vocabulary-too-small",
+            remedy="give some hundreds; 1024 suits a small cohort.",
+        )
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    counts = Counter(string.ascii_lowercase + string.digits + string.punctuation)
+    counts.update(letter for text in texts for letter in normalizer.normalize_str(text))
+    letters = sorted(set(counts) - {" "}, key=lambda letter: (-counts[letter], letter))[:num_letters]
+    tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS[_UNK]))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        special_tokens=[*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters)],
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        show_progress=False,
+    )
+    # The separator is a special token wherever it stands; its letters are no text.
+    parts = [part for text in texts for part in text.split(SPECIAL_TOKENS[_SEP])]
+    tokenizer.train_from_iterator(parts, trainer=trainer)
+    indices = tokenizer.get_vocab()
+    return tuple(sorted(indices, key=indices.__getitem__))
+
+
+def save_encoder(folder: Path, trained: TrainedEncoder) -> None:
+    """Write the encoder into `folder` in Hugging Face format; the same encoder gives the same bytes."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {name: getattr(trained.bert.config, name) for name in ARCHITECTURE}
+    config |= {"architectures": ["BertModel"], "model_type": "bert"}
+    state = {name: tensor.detach().clone().contiguous() for name, tensor in trained.bert.state_dict().items()}
+    save_file(state, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    (folder / VOCABULARY_FILE).write_text("\n".join(trained.vocabulary) + "\n", encoding="utf-8")
+    _write_json(folder / TOKENIZER_CONFIG_FILE, {"do_lower_case": True, "tokenizer_class": "BertTokenizer"})
+    _write_json(folder / CONFIG_FILE, config)
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+
+
+def _tokenize(texts: Sequence[str], vocabulary: Sequence[str], max_tokens: int) -> list[list[int]]:
+    from transformers import BertTokenizer
+
+    tokenizer = BertTokenizer(vocab={token: index for index, token in enumerate(vocabulary)})
+    return tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
+
+
+def _train_masked_language_model(
+    tokens: list[list[int]], vocabulary_size: int, config: TrainTextEncoderConfig
+) -> tuple["BertModel", tuple[float, ...]]:
+    from transformers import BertConfig, BertForMaskedLM
+
+    generator = torch.Generator().manual_seed(config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = BertForMaskedLM(
+            BertConfig(
+                vocab_size=vocabulary_size,
+                hidden_size=config.hidden_size,
+                num_hidden_layers=config.num_layers,
+                num_attention_heads=config.num_heads,
+                intermediate_size=4 * config.hidden_size,
+                max_position_embeddings=config.max_tokens,
+            )
+        ).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _ramp(config.num_steps))
+        losses: list[float] = []
+        for step in tqdm(range(config.num_steps), desc="text encoder", mininterval=5, file=sys.stderr):
+            batch, places = _batch(tokens, config, generator)
+            masked, targets = mask_tokens(batch, vocabulary_size, generator)
+            attended = batch != _PAD
+            loss = model(masked, attention_mask=attended, position_ids=places, labels=targets).loss
+            if not torch.isfinite(loss):
+                raise NonFiniteLossError(
+                    f"the loss of the text encoder's step {step} is {loss.item()}.",
+                    code="text-encoder-diverged",
+                    remedy="lower train_text_encoder.learning_rate.",
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRAD_NORM)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+    return model.bert.eval(), tuple(losses)
+
+
+def mask_tokens(
+    tokens: Int[Tensor, "b m"], vocabulary_size: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "b m"], Int[Tensor, "b m"]]:
+    """Hide some tokens and return the hidden version and the targets, -100 where nothing is asked.
+
+    At least one token of the batch is asked for, so that the loss is a number.
+
+    Source:
+        Devlin et al., BERT (2019), section 3.1 and appendix A.1.
+    """
+    words = (tokens != _PAD) & (tokens != _CLS) & (tokens != _SEP)
+    draw = torch.rand(tokens.shape, generator=generator)
+    draw = torch.where(words, draw, 1.0)
+    asked = draw < max(_MASKED_SHARE, draw.min().item() + 1e-6)
+    fate = torch.rand(tokens.shape, generator=generator)
+    others = torch.randint(len(SPECIAL_TOKENS), vocabulary_size, tokens.shape, generator=generator)
+    hidden = torch.where(asked & (fate < _REPLACED_BY_MASK), _MASK, tokens)
+    replaced = asked & (fate >= _REPLACED_BY_MASK) & (fate < _REPLACED_BY_MASK + _REPLACED_BY_ANY)
+    return torch.where(replaced, others, hidden), torch.where(asked, tokens, _IGNORED)
+
+
+def _batch(
+    tokens: list[list[int]], config: TrainTextEncoderConfig, generator: torch.Generator
+) -> tuple[Int[Tensor, "b m"], Int[Tensor, "b m"]]:
+    """Draw texts, and a window of each; return the tokens and their positions in the whole texts."""
+    size = (config.batch_size,)
+    chosen = [tokens[index] for index in torch.randint(len(tokens), size, generator=generator).tolist()]
+    shares = torch.rand(size, generator=generator).tolist()
+    starts = [
+        int(share * (max(0, len(text) - config.window_tokens) + 1))
+        for share, text in zip(shares, chosen, strict=True)
+    ]
+    windows = [
+        torch.tensor(text[start : start + config.window_tokens])
+        for start, text in zip(starts, chosen, strict=True)
+    ]
+    batch = nn.utils.rnn.pad_sequence(windows, batch_first=True, padding_value=_PAD)
+    places = torch.tensor(starts)[:, None] + torch.arange(batch.shape[1])
+    return batch, places.clamp(max=config.max_tokens - 1)
+
+
+def _ramp(num_steps: int) -> Any:
+    warmup = max(1, num_steps // 10)
+    return lambda step: min((step + 1) / warmup, (num_steps - step) / max(1, num_steps - warmup), 1.0)
