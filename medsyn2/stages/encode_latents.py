@@ -1,0 +1,195 @@
+"""The stage ``encode_latents``: volumes and masks of the training split through the tokenizer, into a store."""
+
+import json
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from medsyn2.cohort.artefacts import CaseWork, Record, load_manifest, process_shard
+from medsyn2.cohort.latents import EMPTY_MASK, Latents, LatentStore, MaskState, mask_to_unit
+from medsyn2.config import EncodeLatentsConfig, GridConfig
+from medsyn2.ct.intensity import hu_to_unit
+from medsyn2.ct.nifti import read_ct, read_labels
+from medsyn2.errors import CaseError, IntegrityError
+from medsyn2.files import sha256_of, write_json
+from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.windows import encode_windowed
+from medsyn2.vocabulary import STRUCTURES, Structure
+from medsyn2.weights import load_component, load_strictly
+
+log = logging.getLogger(__name__)
+
+ROW = "row.json"
+
+
+def encode_latents(
+    grid: GridConfig,
+    encode_latents: EncodeLatentsConfig,
+    *,
+    register: Path,
+    masks: Path,
+    tokenizer: Path,
+    manifest: Path,
+    settings: str,
+) -> None:
+    """Encode the volume and every mask of each training case; held-out cases are not needed by the training.
+
+    The latents are the means of the posterior, in one Zarr store a shard, beside the manifest. A case's folder
+    holds the sha256 of each file of its row; a row that is not there, or not those bytes, is made again.
+
+    Args:
+        grid: Shape and HU range of the volumes.
+        encode_latents: Windows and precision.
+        register: Manifest of the registered volumes of this shard.
+        masks: Manifest of the masks of this shard.
+        tokenizer: The trained tokenizer.
+        manifest: Manifest of this stage.
+        settings: Canonical JSON of the settings and the code version.
+    """
+    volumes, drawn = load_manifest(register), load_manifest(masks)
+    identity = sha256_of(tokenizer)
+    cases = [
+        CaseWork(
+            case,
+            {
+                "volume": [record.files, record.facts["subject"], record.facts["split"]],
+                "masks": [drawn.usable()[case].files, drawn.usable()[case].facts["masks"]],
+                "tokenizer": identity,
+            },
+            inputs=volumes.path(case, "ct.nii.gz"),
+        )
+        for case, record in volumes.usable().items()
+        if case in drawn.usable() and record.facts["split"] == "train"
+    ]
+    encoder = _Encoder(grid, encode_latents, tokenizer)
+    rows = _Rows(encoder, manifest.with_suffix(".zarr"), [case.case for case in cases])
+
+    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        states = _states(drawn.usable()[case.case])
+        image = encoder.volume(case.inputs)
+        found = {
+            name: encoder.mask(drawn.path(case.case, f"{name}.nii.gz"))
+            for name, state in states.items()
+            if state == "present"
+        }
+        files = rows.store.write(case.case, image, found, states)
+        write_json(folder / ROW, {"files": files})
+        return {
+            "subject": volumes.records[case.case].facts["subject"],
+            "split": volumes.records[case.case].facts["split"],
+            "masks": states,
+            "sums": {"image": _sums([image], rows.dtype), "mask": _sums(list(found.values()), rows.dtype)},
+        }
+
+    def intact(record: Record) -> bool:
+        try:
+            row = json.loads((manifest.with_suffix("") / record.case / ROW).read_text(encoding="utf-8"))
+            return rows.store.store.holds(record.case, row["files"])
+        except (OSError, ValueError, KeyError):
+            return False
+
+    process_shard("encode_latents", manifest, cases, work, settings=settings, intact=intact)
+
+
+class _Encoder:
+    """The tokenizer, loaded when the first case needs it."""
+
+    def __init__(self, grid: GridConfig, config: EncodeLatentsConfig, path: Path) -> None:
+        self.grid, self.config, self.path = grid, config, path
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.constants: dict[Any, Tensor] = {}
+
+    @cached_property
+    def network(self) -> CausalVideoVAE:
+        config, state = load_component(self.path, "tokenizer")
+        network = CausalVideoVAE(**config)
+        load_strictly(network, state, source=self.path)
+        return network.eval().to(self.device)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self.network.latent_channels, *self.network.latent_shape(self.grid.shape)
+
+    def volume(self, path: Path) -> Latents:
+        return self.latents(hu_to_unit(_own(path, lambda: read_ct(path)).hu, self.grid.clip_hu))
+
+    def mask(self, path: Path) -> Latents:
+        return self.latents(mask_to_unit(_own(path, lambda: read_labels(path)).binary()))
+
+    def empty_mask(self) -> Latents:
+        return self.latents(mask_to_unit(np.zeros(self.grid.shape, bool)))
+
+    @torch.inference_mode()
+    def latents(self, values: Float[np.ndarray, "d h w"]) -> Latents:
+        ct = torch.from_numpy(values)[None, None].to(self.device)
+        posterior = encode_windowed(
+            self.network, ct, self.config.window, self.config.overlap, constants=self.constants
+        )
+        return posterior.mode()[0].float().cpu().numpy()
+
+
+class _Rows:
+    """The shard's store, opened when it is first needed: by then the shard's lock is held."""
+
+    def __init__(self, encoder: _Encoder, path: Path, cases: list[str]) -> None:
+        self.encoder, self.path, self.cases = encoder, path, cases
+
+    @property
+    def dtype(self) -> str:
+        return self.encoder.config.dtype
+
+    @cached_property
+    def store(self) -> LatentStore:
+        encoder = self.encoder
+        about = {
+            "tokenizer": sha256_of(encoder.path),
+            "clip_hu": list(encoder.grid.clip_hu),
+            "window": None if encoder.config.window is None else list(encoder.config.window),
+            "overlap": encoder.config.overlap,
+        }
+        store = LatentStore.open_for_writing(
+            self.path, self.cases, shape=encoder.shape, dtype=self.dtype, about=about
+        )
+        try:
+            store.image(EMPTY_MASK)
+        except IntegrityError:
+            store.write_empty_mask(encoder.empty_mask())
+        return store
+
+
+def _states(record: Record) -> dict[Structure, MaskState]:
+    facts = record.facts["masks"]
+    return {name: facts[name]["state"] if name in facts else "absent" for name in STRUCTURES}
+
+
+def _sums(latents: list[Latents], dtype: str) -> dict[str, Any]:
+    """Return what the statistics of the cohort are added up from, of the latents as they are stored."""
+    channels = [
+        np.concatenate([volume[z].astype(dtype).astype(np.float64).ravel() for volume in latents])
+        for z in range(len(latents[0]) if latents else 0)
+    ]
+    return {
+        "count": len(channels[0]) if channels else 0,
+        "sum": [float(values.sum()) for values in channels],
+        "sum_of_squares": [float(np.square(values).sum()) for values in channels],
+    }
+
+
+def _own(path: Path, read: Any) -> Any:
+    """Read a file that an earlier stage wrote; if it cannot be read, that is damage and not a bad case."""
+    try:
+        return read()
+    except (CaseError, FileNotFoundError) as error:
+        raise IntegrityError(
+            f"{path}, which an earlier stage wrote, cannot be read: {error}.",
+            code="artefact-damaged",
+            remedy=f"delete {path.parent}, its record {path.parent}.json and its manifest "
+            f"{path.parent.parent}.json, and run the workflow again.",
+        ) from error
