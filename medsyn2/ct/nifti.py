@@ -124,8 +124,7 @@ def read_labels(path: Path | str, names: Mapping[int, str] | None = None) -> Lab
             code="labels-not-labels",
             remedy="give a label map, not an image or a probability; a soft mask is thresholded first.",
         )
-    found = np.flatnonzero(np.bincount(values.ravel(order="K")))
-    found = [int(label) for label in found if label]
+    found = [int(label) for label in np.flatnonzero(np.bincount(values.ravel(order="K"))) if label]
     if names is None:
         names = {1: "mask"} if found in ([], [1]) else {label: str(label) for label in found}
     unknown = sorted(set(found) - set(names))

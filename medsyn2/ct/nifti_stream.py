@@ -16,8 +16,8 @@ import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -32,6 +32,8 @@ MAX_MASK_RATIO = 1100.0
 """What deflate can reach at most, rounded up."""
 _RATIO_APPLIES_FROM = 1 << 28
 _SLAB = 1 << 24
+
+Stream = BufferedReader | gzip.GzipFile
 
 
 def read_nifti_bytes(
@@ -55,7 +57,7 @@ def read_nifti_bytes(
         before = os.fstat(file.fileno())
         is_gzip = file.read(2) == GZIP_MARK
         file.seek(0)
-        stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzip else file
+        stream: Stream = gzip.GzipFile(fileobj=file) if is_gzip else file
         start = _fill(stream, bytearray(HEADER_BYTES))
         if not looks_like_nifti(start):
             raise not_nifti(start, name)
@@ -119,7 +121,7 @@ def _unreadable(name: str, error: OSError) -> Exception:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[BufferedReader]:
     try:
         file = path.open("rb")
     except OSError as error:
@@ -154,7 +156,7 @@ def _readable(name: str) -> Iterator[None]:
         ) from error
 
 
-def _fill(stream: BinaryIO, buffer: bytearray) -> bytes:
+def _fill(stream: Stream, buffer: bytearray) -> bytes:
     """Read as many bytes as `buffer` has, or what there is."""
     filled = 0
     while filled < len(buffer):
@@ -189,7 +191,7 @@ def _short(name: str, promised: int, got: int) -> InvalidVolumeError:
     )
 
 
-def _voxels(stream: BinaryIO, start: bytes, header: NiftiHeader, name: str) -> UInt8[np.ndarray, " n"]:
+def _voxels(stream: Stream, start: bytes, header: NiftiHeader, name: str) -> UInt8[np.ndarray, " n"]:
     """Read the voxels and make sure that the stream ends with them, which also checks its CRC."""
     voxels = np.empty(header.voxel_bytes, np.uint8)
     known = start[header.offset :]
