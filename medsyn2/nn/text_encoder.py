@@ -50,7 +50,7 @@ ARCHITECTURE = (
 _PREFIX = "bert."
 _HEADS = ("cls.", "cls_projection_head.", "pooler.", "embeddings.position_ids")
 _POSITIONS = "embeddings.position_embeddings.weight"
-_NUM_SPECIAL = 2
+NUM_SPECIAL_TOKENS = 2
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -131,7 +131,7 @@ class TextEncoder(nn.Module):
         Raises:
             ConfigError: If `max_tokens` exceeds the encoder's positions or leaves no room for a word.
         """
-        if not _NUM_SPECIAL < max_tokens <= self.max_tokens:
+        if not NUM_SPECIAL_TOKENS < max_tokens <= self.max_tokens:
             raise ConfigError(
                 f"Expected 3 to {self.max_tokens} tokens a text, which is what this encoder has positions "
                 f"for, got {max_tokens}.",
@@ -155,7 +155,7 @@ class TextEncoder(nn.Module):
     def _tokens(self, text: str, max_tokens: int) -> tuple[list[int], str]:
         whole = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         token_ids, offsets = whole["input_ids"], whole["offset_mapping"]
-        room = max_tokens - _NUM_SPECIAL
+        room = max_tokens - NUM_SPECIAL_TOKENS
         left_over = text[offsets[room][0] :] if len(token_ids) > room else ""
         return [self.tokenizer.cls_token_id, *token_ids[:room], self.tokenizer.sep_token_id], left_over
 

@@ -1,0 +1,67 @@
+"""The stage ``encode_prompts``: the pre-prompts as token embeddings, in a store."""
+
+import logging
+from pathlib import Path
+
+from medsyn2.cohort.artefacts import fingerprint
+from medsyn2.cohort.text_store import TextStore
+from medsyn2.config import EncodeTextConfig
+from medsyn2.errors import ConfigError
+from medsyn2.files import locked, write_json
+from medsyn2.nn.text_encoder import TextEncoder
+from medsyn2.reports.prompts import all_prompts
+from medsyn2.stages.encode_text import encoder_identity
+
+log = logging.getLogger(__name__)
+
+
+def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Path, settings: str) -> None:
+    """Encode every wording of every pre-prompt: five for each structure, three without a mask.
+
+    The embeddings go beside `prompts`, into the Zarr store of the same name, under the ids of
+    ``medsyn2.reports.prompts.prompt_id``.
+
+    Args:
+        encode_text: How many tokens are kept.
+        encoder: Folder of the text encoder in Hugging Face format.
+        prompts: Where the description goes: fingerprint, encoder, and each prompt's text and length.
+        settings: Canonical JSON of the settings and the code version.
+    """
+    texts = all_prompts()
+    network, identity = TextEncoder.from_folder(encoder), encoder_identity(encoder)
+    encoded = network.encode(list(texts.values()), encode_text.max_prompt_tokens)
+    cut = [text for text, left_over in zip(texts.values(), encoded.cut, strict=True) if left_over]
+    if cut:
+        raise ConfigError(
+            f"{len(cut)} pre-prompts have more than encode_text.max_prompt_tokens = "
+            f"{encode_text.max_prompt_tokens} tokens with the vocabulary of {encoder}, such as {cut[0]!r}.",
+            code="prompt-too-long",
+            remedy="raise it; 32 is the paper's and enough for an English vocabulary.",
+        )
+    with locked(prompts):
+        store = TextStore.open_for_writing(
+            prompts.with_suffix(".zarr"),
+            list(texts),
+            max_tokens=encode_text.max_prompt_tokens,
+            width=network.width,
+            encoder=identity,
+        )
+        lengths = dict(zip(texts, encoded.lengths.tolist(), strict=True))
+        files = {
+            name: store.write(name, embeddings.numpy(), lengths[name])
+            for name, embeddings in zip(texts, encoded.embeddings, strict=True)
+        }
+        described = {
+            name: {"text": text, "num_tokens": lengths[name], "files": files[name]}
+            for name, text in texts.items()
+        }
+        write_json(
+            prompts,
+            {
+                "fingerprint": fingerprint("encode_prompts", settings, identity, texts),
+                "encoder": identity,
+                "max_tokens": encode_text.max_prompt_tokens,
+                "width": network.width,
+                "prompts": described,
+            },
+        )

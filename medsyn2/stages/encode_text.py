@@ -1,0 +1,122 @@
+"""The stage ``encode_text``: the reports as token embeddings, in a store."""
+
+import json
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from medsyn2.cohort.artefacts import CaseWork, Record, load_manifest, process_shard
+from medsyn2.cohort.text_store import TextStore
+from medsyn2.config import EncodeTextConfig
+from medsyn2.errors import ReportError
+from medsyn2.files import sha256_of, write_json
+from medsyn2.nn.text_encoder import (
+    ENCODER_FILES,
+    NUM_SPECIAL_TOKENS,
+    TOKENIZER_CONFIG_FILE,
+    TextEncoder,
+)
+from medsyn2.reports.text import compose_report
+
+log = logging.getLogger(__name__)
+
+ROW = "row.json"
+_MANY_UNKNOWN = 0.05
+_NO_REPORT: dict[str, Any] = {"has_report": False, "num_tokens": 0, "num_unknown": 0, "cut_text": ""}
+
+
+def encode_text(
+    encode_text: EncodeTextConfig, *, inventory: Path, encoder: Path, manifest: Path, settings: str
+) -> None:
+    """Encode the reports of a shard into token embeddings, in one Zarr store a shard, beside the manifest.
+
+    Findings and impression are joined by the encoder's separator. A case without a report has a record that
+    says so and nothing in the store. What of a report does not fit is in its record. A case's folder holds the
+    sha256 of each file of its row; a row that is not there, or not those bytes, is made again.
+
+    Args:
+        encode_text: How many tokens are kept.
+        inventory: Manifest of the inventory of this shard.
+        encoder: Folder of the text encoder in Hugging Face format.
+        manifest: Manifest of this stage.
+        settings: Canonical JSON of the settings and the code version.
+    """
+    records = load_manifest(inventory).usable()
+    rows = _Rows(encode_text, encoder, manifest.with_suffix(".zarr"), list(records))
+    cases = [
+        CaseWork(
+            case,
+            {
+                "report": record.facts["report"],
+                "subject": record.facts["subject"],
+                "split": record.facts["split"],
+                "encoder": rows.identity,
+            },
+        )
+        for case, record in records.items()
+    ]
+
+    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        report = rows.composed(case.made_from["report"])
+        files, facts = ({}, _NO_REPORT) if report is None else rows.write(case.case, report)
+        write_json(folder / ROW, {"files": files})
+        return {"subject": case.made_from["subject"], "split": case.made_from["split"], **facts}
+
+    def intact(record: Record) -> bool:
+        row = json.loads((manifest.with_suffix("") / record.case / ROW).read_text(encoding="utf-8"))
+        return not record.facts["has_report"] or rows.store.store.holds(record.case, row["files"])
+
+    process_shard("encode_text", manifest, cases, work, settings=settings, intact=intact)
+
+
+def encoder_identity(folder: Path) -> dict[str, str]:
+    """Return the sha256 of each file of a text encoder's folder that decides the embeddings."""
+    names = (*ENCODER_FILES, TOKENIZER_CONFIG_FILE)
+    return {name: sha256_of(folder / name) for name in names if (folder / name).is_file()}
+
+
+class _Rows:
+    """The shard's store, opened when it is first needed: by then the shard's lock is held."""
+
+    def __init__(self, config: EncodeTextConfig, encoder: Path, path: Path, cases: list[str]) -> None:
+        self.config, self.encoder, self.path, self.cases = config, encoder, path, cases
+        self.identity = encoder_identity(encoder)
+
+    @cached_property
+    def network(self) -> TextEncoder:
+        return TextEncoder.from_folder(self.encoder)
+
+    @cached_property
+    def store(self) -> TextStore:
+        return TextStore.open_for_writing(
+            self.path,
+            self.cases,
+            max_tokens=self.config.max_report_tokens,
+            width=self.network.width,
+            encoder=self.identity,
+        )
+
+    def composed(self, report: Mapping[str, str | None] | None) -> str | None:
+        if report is None:
+            return None
+        return compose_report(report["findings"], report["impression"], self.network.separator)
+
+    def write(self, case: str, report: str) -> tuple[dict[str, str], dict[str, Any]]:
+        """Encode and store one report; return the files of its row and the facts of its record."""
+        encoded = self.network.encode([report], self.config.max_report_tokens)
+        length, unknown, cut = int(encoded.lengths[0]), encoded.unknown[0], encoded.cut[0]
+        if unknown == length - NUM_SPECIAL_TOKENS:
+            raise ReportError(
+                f"expected a report in the text encoder's language, got one of whose {unknown} tokens none is "
+                f"in its vocabulary: {report[:80]!r}.",
+                code="report-unknown-words",
+                remedy="translate the reports to the language of the text encoder, or use another encoder.",
+            )
+        if unknown > _MANY_UNKNOWN * length:
+            log.warning("%s: %d of %d tokens are not in the vocabulary", case, unknown, length)
+        if cut:
+            log.warning("%s: the report is longer than %d tokens; left out: %r", case, length, cut)
+        files = self.store.write(case, encoded.embeddings[0].numpy(), length)
+        return files, {"has_report": True, "num_tokens": length, "num_unknown": unknown, "cut_text": cut}

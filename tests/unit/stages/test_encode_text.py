@@ -1,0 +1,121 @@
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from medsyn2.cohort.artefacts import Record, load_manifest
+from medsyn2.cohort.text_store import TextStore
+from medsyn2.config import EncodeTextConfig, TrainTextEncoderConfig
+from medsyn2.errors import WeightsError
+from medsyn2.files import write_json
+from medsyn2.nn.text_encoder import TextEncoder
+from medsyn2.reports.prompts import all_prompts
+from medsyn2.stages.encode_text import encode_text
+from medsyn2.training.text_encoder import save_encoder, train_encoder
+
+SIZES = {"vocabulary_size": 300, "hidden_size": 16, "num_layers": 1, "num_steps": 0, "max_tokens": 64}
+REPORTS = {
+    "a": {"findings": "A nodule in the heart.", "impression": "Nodule."},
+    "b": None,
+    "c": {"findings": "Not given.", "impression": None},
+    "d": {"findings": "many " * 80, "impression": "End of it."},
+    "e": {"findings": "结节 肺", "impression": None},
+}
+
+
+def save_tiny_encoder(folder, seed=0):
+    texts = [*all_prompts().values(), "A nodule in the heart. many end of it."]
+    save_encoder(folder, train_encoder(texts, TrainTextEncoderConfig(**SIZES, seed=seed)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return save_tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def run(tmp_path, encoder):
+    def run(encoder=encoder, reports=REPORTS, max_report_tokens=32):
+        facts = {"subject": "s", "split": "train"}
+        records = [Record(name, "ok", "0", facts={**facts, "report": text}) for name, text in reports.items()]
+        inventory = tmp_path / "inventory" / "0000.json"
+        write_json(inventory, {"stage": "inventory", "cases": [asdict(record) for record in records]})
+        manifest = tmp_path / "encode_text" / "0000.json"
+        config = EncodeTextConfig(max_report_tokens=max_report_tokens)
+        encode_text(
+            config, inventory=inventory, encoder=encoder, manifest=manifest, settings=str(max_report_tokens)
+        )
+        return manifest
+
+    return run
+
+
+def test_the_store_holds_what_the_encoder_gives_in_half_precision(run, encoder):
+    store = TextStore.open(run().with_suffix(".zarr"))
+    network = TextEncoder.from_folder(encoder)
+    encoded = network.encode(["A nodule in the heart. [SEP] Nodule."], 32)
+    length = int(encoded.lengths[0])
+    assert store.get("a").shape == (length, 16)
+    np.testing.assert_array_equal(store.get("a"), encoded.embeddings[0, :length].half().float().numpy())
+
+
+def test_records_say_who_has_a_report_and_what_was_cut(run):
+    records = load_manifest(run()).usable()
+    assert {case: record.facts["has_report"] for case, record in records.items()} == {
+        "a": True,
+        "b": False,
+        "c": False,
+        "d": True,
+    }
+    assert records["a"].facts["cut_text"] == ""
+    assert records["a"].facts["num_unknown"] == 0
+    assert records["d"].facts["num_tokens"] == 32
+    assert records["d"].facts["cut_text"].endswith("many [SEP] End of it.")
+    assert records["b"].facts["subject"] == "s"
+
+
+def test_a_report_without_one_known_word_is_quarantined(run):
+    record = load_manifest(run()).records["e"]
+    assert record.status == "quarantined"
+    assert record.problem.code == "report-unknown-words"
+
+
+def contents(manifest):
+    paths = [manifest, *sorted(path for path in manifest.with_suffix(".zarr").rglob("*") if path.is_file())]
+    return {path.name + str(index): path.read_bytes() for index, path in enumerate(paths)}
+
+
+def test_a_rerun_changes_nothing_and_repairs_a_damaged_row(run):
+    manifest = run()
+    before = contents(manifest)
+    assert contents(run()) == before
+    row = json.loads((manifest.with_suffix("") / "a" / "row.json").read_text())["files"]
+    damaged = manifest.with_suffix(".zarr") / next(name for name in row if name.startswith("embeddings"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert contents(run()) == before
+
+
+def test_new_cases_and_changed_reports_are_encoded_and_the_others_stay(run):
+    manifest = run()
+    before = TextStore.open(manifest.with_suffix(".zarr")).get("d")
+    run(reports=REPORTS | {"a": {"findings": "Heart.", "impression": None}, "f": REPORTS["a"]})
+    store = TextStore.open(manifest.with_suffix(".zarr"))
+    assert len(store.get("a")) < len(store.get("f"))
+    np.testing.assert_array_equal(store.get("d"), before)
+
+
+def test_another_encoder_or_length_makes_every_row_again(run, tmp_path):
+    manifest = run()
+    before = TextStore.open(manifest.with_suffix(".zarr")).get("a")
+    run(encoder=save_tiny_encoder(tmp_path / "other", seed=1))
+    assert not np.array_equal(TextStore.open(manifest.with_suffix(".zarr")).get("a"), before)
+    run(max_report_tokens=6)
+    assert len(TextStore.open(manifest.with_suffix(".zarr")).get("d")) == 6
+
+
+def test_a_shard_without_reports_needs_no_weights(run, tmp_path):
+    assert not load_manifest(run(encoder=tmp_path, reports={"b": None})).usable()["b"].facts["has_report"]
+    with pytest.raises(WeightsError, match=r"model\.safetensors"):
+        run(encoder=tmp_path)
