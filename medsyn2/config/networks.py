@@ -46,6 +46,16 @@ class TrainTokenizerConfig(Section):
     """Step from which the discriminator takes part; null leaves it out."""
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the exponential moving average that is exported."""
+    warmup_steps: NonNegativeInt = 0
+    """Steps of linear warm-up."""
+    clip_grad_norm: PositiveFloat | None = 1.0
+    """Largest gradient norm; null leaves gradients as they are, as the paper seems to."""
+    initial_weights: str | None = None
+    """Tokenizer to start from: the JSON beside converted public weights. Empty: from scratch."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Fabric's precision; bf16-mixed on a GPU."""
+    num_workers: NonNegativeInt = 0
+    """Threads that read volumes ahead; 0 suits a cohort that fits into memory."""
     checkpoint_every: PositiveInt = 100
     """Steps between checkpoints to resume from."""
     seed: NonNegativeInt = 0
@@ -176,6 +186,8 @@ class TrainDiTConfig(Section):
     """Probabilities of report only, mask only, both, neither."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's precision; bf16-mixed on a GPU."""
+    num_workers: NonNegativeInt = 0
+    """Threads that read latents ahead; 0 suits a cohort that fits into memory."""
     checkpoint_every: PositiveInt = 200
     """Steps between checkpoints to resume from."""
     seed: NonNegativeInt = 0
