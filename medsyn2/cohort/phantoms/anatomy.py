@@ -33,7 +33,7 @@ class Anatomy:
         shoulder_z_mm: Level at which the rib cage narrows to the neck.
         shoulder_soft_mm: Over what height.
         flare: How much wider the rib cage is 100 mm lower.
-        kyphosis_mm: How far the spine bends back 100 mm away from the carina.
+        kyphosis_mm: How much further in front the chest lies 100 mm above or below its rearmost level.
         apex_z_mm: Height of each lung's apex.
         dome_z_mm: Height of each half of the diaphragm.
         sulcus_mm: How far the diaphragm falls from the dome to the chest wall.
@@ -103,38 +103,38 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     """Draw one thorax."""
     female = bool(rng.random() < 0.5)
     size = rng.normal(0.95 if female else 1.03, 0.045)
-    half_width = float(np.clip(rng.normal(128, 7) * size, 108, 150))
+    half_width = float(np.clip(rng.normal(133, 6) * size, 114, 152))
     asymmetry = float(rng.uniform(-0.05, 0.05))
-    dome_right = float(rng.uniform(-125, -70))
-    dome_left = float(np.clip(dome_right - rng.uniform(-8, 28) + 38 * (rng.random() < 0.12), -140, -62))
+    dome_right = float(rng.uniform(-120, -80))
+    dome_left = float(np.clip(dome_right - rng.uniform(-8, 22) + 34 * (rng.random() < 0.1), -132, -68))
     enlarged = rng.random() < 0.2
     apex = float(rng.uniform(84, 102))
     return Anatomy(
         female=female,
         half_width_mm=half_width,
-        half_depth_mm=float(np.clip(rng.normal(90, 8) * size, 72, 112)),
+        half_depth_mm=float(np.clip(rng.normal(95, 7) * size, 80, 114)),
         side_factor=(1 + asymmetry, 1 - asymmetry),
         squareness=float(rng.uniform(0.03, 0.09)),
-        shoulder_z_mm=float(rng.uniform(62, 78)),
-        shoulder_soft_mm=float(rng.uniform(34, 46)),
+        shoulder_z_mm=float(rng.uniform(46, 62)),
+        shoulder_soft_mm=float(rng.uniform(46, 62)),
         flare=float(rng.uniform(-0.03, 0.07)),
-        kyphosis_mm=float(rng.uniform(0, 12)),
+        kyphosis_mm=float(rng.uniform(0, 5)),
         apex_z_mm=(apex, apex + float(rng.uniform(-7, 7))),
         dome_z_mm=(dome_right, dome_left),
-        sulcus_mm=_pair(rng, 42, 80),
+        sulcus_mm=_pair(rng, 48, 78),
         dome_tilt=float(rng.uniform(0.05, 0.3)),
         dome_y_mm=float(rng.uniform(-22, 8)),
-        oblique_z_mm=_pair(rng, -42, 2),
+        oblique_z_mm=_pair(rng, -48, -6),
         oblique_slope=_pair(rng, 0.7, 1.15),
         oblique_curve_mm=_pair(rng, -14, 14),
-        horizontal_z_mm=float(rng.uniform(-42, -4)),
-        cardiothoracic_ratio=float(rng.uniform(0.54, 0.62) if enlarged else rng.uniform(0.38, 0.47)),
+        horizontal_z_mm=float(rng.uniform(-32, 6)),
+        cardiothoracic_ratio=float(rng.uniform(0.54, 0.62) if enlarged else rng.uniform(0.41, 0.48)),
         heart_turn_deg=float(rng.uniform(22, 48)),
         heart_shift_mm=float(rng.uniform(-6, 6)),
         aorta_radius_mm=float(rng.uniform(13.5, 17.5)),
         trachea_radius_mm=float(rng.uniform(7.5, 9) if female else rng.uniform(8.5, 10.5)),
         vertebra_mm=float(rng.uniform(21.5, 24.5) * np.clip(size, 0.93, 1.07)),
-        rib_drop_mm=float(rng.uniform(66, 96)),
+        rib_drop_mm=float(rng.uniform(84, 116)),
         fat_mm=float(np.clip(rng.lognormal(2.65, 0.4), 6, 34)),
         muscle_factor=float(rng.uniform(0.75, 0.95) if female else rng.uniform(0.9, 1.25)),
         breast_mm=float(rng.uniform(14, 42)) if female else 0.0,
@@ -155,7 +155,7 @@ def _draw_wave(rng: np.random.Generator) -> Wave:
     direction = rng.normal(size=3)
     vector = direction / np.linalg.norm(direction) * 2 * np.pi / length
     amplitude = rng.normal(size=3) * np.array([1.0, 0.8, 1.0])
-    amplitude *= rng.uniform(2.5, 6.0) / np.linalg.norm(amplitude)
+    amplitude *= rng.uniform(2.0, 5.0) / np.linalg.norm(amplitude)
     ax, ay, az = (float(value) for value in amplitude)
     kx, ky, kz = (float(value) for value in vector)
     return Wave((ax, ay, az), (kx, ky, kz), float(rng.uniform(0, 2 * np.pi)))

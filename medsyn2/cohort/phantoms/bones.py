@@ -14,7 +14,7 @@ from medsyn2.cohort.phantoms.thorax import RibCage, axis_y, half_depth, narrowin
 
 CORTEX_HU, MARROW_HU, CARTILAGE_HU, DISC_HU = 850.0, 190.0, 105.0, 80.0
 CORTEX_MM = 1.6
-RIB_OFFSET_MM, RIB_THICK_MM, RIB_HIGH_MM = 5.5, 4.0, 6.8
+RIB_OFFSET_MM, RIB_THICK_MM, RIB_HIGH_MM = 5.2, 3.7, 5.9
 FIRST_VERTEBRA_ABOVE_CARINA = 3.6
 """The first thoracic vertebra and rib, in vertebrae above the carina."""
 
@@ -40,7 +40,8 @@ def first_rib_z(anatomy: Anatomy) -> float:
 def paint_ribs(anatomy: Anatomy, hu: Field, points: Points, cage: RibCage, edge_mm: float) -> None:
     """Paint the ribs and their cartilages into flat arrays of voxels near the rib cage."""
     facing = cage.facing
-    sunk = np.minimum(0.5 - 0.5 * facing, 0.8 + 0.55 * (facing + 0.6))
+    turned = np.arccos(np.clip(facing, -1.0, 1.0)) * np.float32(1 / np.pi)
+    sunk = np.minimum(turned, 0.72 - 0.9 * (turned - 0.72)) * (1.0 - 0.4 * narrowing(anatomy, points.z))
     ordinal = (
         np.float32(first_rib_z(anatomy)) - points.z - np.float32(anatomy.rib_drop_mm) * sunk
     ) * np.float32(1 / anatomy.vertebra_mm)
@@ -76,10 +77,10 @@ def paint_spine(anatomy: Anatomy, hu: Field, points: Points, edge_mm: float) -> 
         arch, np.abs(z - np.float32(first_rib_z(anatomy)) - np.rint(place) * period + 2.0) - 8.5
     )
     low = np.abs(
-        ((z + 9.0 - np.float32(first_rib_z(anatomy))) / period + 0.18 * (y - 40.0) / 10.0 + 0.5) % 1.0 - 0.5
+        ((z + 9.0 - np.float32(first_rib_z(anatomy))) / period + 0.18 * (y - 36.0) / 10.0 + 0.5) % 1.0 - 0.5
     )
-    spinous = np.maximum(np.maximum(np.abs(x) - 3.2, np.abs(y - 46.0) - 15.0), low * period - 7.0)
-    transverse = np.maximum(np.abs(y - 27.0 - 0.3 * np.abs(x)) - 4.2, np.abs(x) - 33.0)
+    spinous = np.maximum(np.maximum(np.abs(x) - 3.2, np.abs(y - 42.0) - 12.0), low * period - 7.0)
+    transverse = np.maximum(np.abs(y - 27.0 - 0.3 * np.abs(x)) - 4.2, np.abs(x) - 30.0)
     transverse = np.maximum(np.maximum(transverse, 11.0 - np.abs(x)), off_mm - 6.0)
     paint(hu, coverage(body, edge_mm), DISC_HU)
     paint_bone(hu, np.maximum(body, end_plate), edge_mm, 620.0, 170.0)

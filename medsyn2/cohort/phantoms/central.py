@@ -205,10 +205,10 @@ class Chamber:
 
 _PIVOT: Point = (4, -12, -62)
 _CHAMBERS = (
-    Chamber((26, -14, -14), (60, 41, 40), turned=True),
-    Chamber((-28, -4, 0), (24, 30, 34), turned=False),
-    Chamber((8, -24, 8), (27, 22, 28), turned=False),
-    Chamber((-3, 20, 12), (33, 19, 25), turned=False),
+    Chamber((29, -10, -12), (58, 46, 46), turned=True),
+    Chamber((-24, -4, 0), (23, 33, 40), turned=False),
+    Chamber((8, -22, 8), (27, 25, 32), turned=False),
+    Chamber((-2, 18, 12), (33, 21, 28), turned=False),
 )
 
 

@@ -12,11 +12,12 @@ from medsyn2.cohort.phantoms.fields import Field, Points, coverage, ellipsoid, s
 from medsyn2.cohort.phantoms.incidental import paint_emphysema
 from medsyn2.cohort.phantoms.lesions import Lesions, Opacity, all_fluid, nodule_distance, opacity_distance
 from medsyn2.cohort.phantoms.subject import Subject
-from medsyn2.cohort.phantoms.thorax import DIAPHRAGM_MM, Fissures, spine_y
+from medsyn2.cohort.phantoms.thorax import DIAPHRAGM_MM, Fissures, narrowing, spine_y
 from medsyn2.types import Bool, Shaped
 
 FAT_HU, MUSCLE_HU, HEART_HU, PERICARDIUM_HU = -98.0, 52.0, 42.0, 25.0
 LIVER_HU, SPLEEN_HU, STOMACH_WALL_HU, STOMACH_HU, GAS_HU = 58.0, 50.0, 42.0, 22.0, -960.0
+KIDNEY_HU, THYROID_HU = 34.0, 95.0
 NODULE_HU, CALCIFIED_NODULE_HU, ATELECTASIS_HU, FISSURE_HU = 30.0, 320.0, 28.0, -480.0
 FISSURE_MM = 1.2
 OPACITY_EDGE_MM = 4.0
@@ -37,6 +38,7 @@ def paint_inside(subject: Subject, chest: Chest, body: Points, edge_mm: float) -
     anatomy, lesions = subject.anatomy, subject.lesions
     hu = np.full(chest.space.shape, FAT_HU, dtype=np.float32)
     paint(hu, coverage(-2.0 - chest.cage.depth, edge_mm), MUSCLE_HU)
+    _paint_neck(anatomy, hu, chest, edge_mm)
     _paint_abdomen(anatomy, hu, chest, edge_mm)
     paint(
         hu,
@@ -133,6 +135,18 @@ def _truth(lesions: Lesions, chest: Chest, body: Points, fluid: Field) -> Masks:
     return masks
 
 
+def _paint_neck(anatomy: Anatomy, hu: Field, chest: Chest, edge_mm: float) -> None:
+    """Paint the muscles around the neck's root and the thyroid, above the lungs."""
+    points = chest.points
+    neck = narrowing(anatomy, points.z - np.float32(22.0))
+    ring = 19.0 * neck * (1.0 + 0.4 * chest.cage.facing) + chest.cage.depth
+    before_spine = 21.0 - np.hypot(points.x * 0.8, points.y - spine_y(anatomy, points.z) + 2.0)
+    muscle = np.maximum(ring, np.minimum(before_spine, 40.0 * (neck - 0.45)))
+    paint(hu, coverage(-muscle, edge_mm), MUSCLE_HU)
+    mirrored = Points(np.abs(points.x + 3.0), points.y, points.z)
+    paint(hu, coverage(ellipsoid(mirrored, (17.0, 4.0, 104.0), (8.0, 10.0, 22.0)), edge_mm), THYROID_HU)
+
+
 def _paint_abdomen(anatomy: Anatomy, hu: Field, chest: Chest, edge_mm: float) -> None:
     """Paint diaphragm, liver, spleen and stomach below the domes."""
     below = chest.points.z < chest.diaphragm_z + np.float32(DIAPHRAGM_MM + edge_mm)
@@ -154,12 +168,17 @@ def _abdominal_organs(anatomy: Anatomy, points: Points, shell: Field) -> list[tu
     x, y, z = points
     before_spine = np.hypot(x, np.minimum(y - spine_y(anatomy, z), 0.0))
     left_lobe = x - 0.22 * width + 0.5 * np.maximum(y + 10.0, 0.0) + 0.25 * (dome - z)
-    liver = np.maximum(np.maximum(shell, left_lobe * 0.85), 34.0 - before_spine)
+    liver = -smooth_min(smooth_min(-shell, -0.85 * left_lobe, 26.0), before_spine - 34.0, 14.0)
     spleen = ellipsoid(points, (0.70 * width, 0.36 * anatomy.half_depth_mm, dome - 46.0), (27.0, 44.0, 42.0))
     stomach = ellipsoid(points, (0.44 * width, -14.0, dome - 40.0), (40.0, 46.0, 36.0))
     stomach = -smooth_min(-np.maximum(stomach, 3.0 - liver), -shell, 6.0)
     contents = stomach + 4.0
+    mirrored = Points(np.abs(x), y, z)
+    kidney = ellipsoid(
+        mirrored, (0.44 * width, 0.42 * anatomy.half_depth_mm, dome - 112.0), (27.0, 24.0, 50.0)
+    )
     organs: list[tuple[Field, float]] = [
+        (np.maximum(kidney, shell), KIDNEY_HU),
         (liver, LIVER_HU),
         (np.maximum(spleen, shell), SPLEEN_HU),
         (stomach, STOMACH_WALL_HU),

@@ -30,11 +30,13 @@ from medsyn2.vocabulary import LOBES
 STEP_MM = 7.0
 COMPRESSING_ML = 550.0
 """An effusion of at least this volume compresses some lung."""
+HEMITHORAX_SHARE = 0.9
+"""Volume of a pleural space over half width times half depth times height of the chest."""
 MIN_LOBE_ML = 60.0
 """A lobe smaller than this (drowned by fluid) gets no opacity."""
 
 
-def draw_demands(rng: np.random.Generator) -> tuple[Demand, ...]:
+def draw_demands(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Demand, ...]:
     """Draw what a subject suffers from: nothing in four of ten, else one to several kinds."""
     if rng.random() < 0.4:
         return ()
@@ -42,7 +44,7 @@ def draw_demands(rng: np.random.Generator) -> tuple[Demand, ...]:
     while not demands:
         effusion, glass, solid, nodules, pericardial = rng.random(5) < (0.4, 0.32, 0.3, 0.42, 0.2)
         if effusion:
-            demands += _draw_effusions(rng)
+            demands += _draw_effusions(anatomy, rng)
         if glass:
             count = int(rng.integers(1, 5))
             demands += [Demand("ground_glass", None, None, float(rng.uniform(28, 80))) for _ in range(count)]
@@ -58,15 +60,23 @@ def draw_demands(rng: np.random.Generator) -> tuple[Demand, ...]:
     return tuple(demands)
 
 
-def _draw_effusions(rng: np.random.Generator) -> list[Demand]:
+def _draw_effusions(anatomy: Anatomy, rng: np.random.Generator) -> list[Demand]:
     which = rng.random()
     sides: tuple[Side, ...] = SIDES if which < 0.36 else (SIDES[0],) if which < 0.7 else (SIDES[1],)
-    ranges = ((120.0, 350.0), (400.0, 850.0), (1000.0, 1700.0))
-    volumes = [rng.uniform(*ranges[rng.choice(3, p=(0.35, 0.35, 0.3))]) for _ in sides]
+    ranges = ((0.06, 0.16), (0.2, 0.36), (0.42, 0.6))
+    shares = [rng.uniform(*ranges[rng.choice(3, p=(0.35, 0.35, 0.3))]) for _ in sides]
+    volumes = [share * _side_ml(anatomy, side) for share, side in zip(shares, sides, strict=True)]
     return [
         Demand("pleural_effusion", side, None, float(np.round(volume, -1)))
         for side, volume in zip(sides, volumes, strict=True)
     ]
+
+
+def _side_ml(anatomy: Anatomy, side: Side) -> float:
+    """Return roughly the volume of one pleural space."""
+    index = SIDES.index(side)
+    height = anatomy.apex_z_mm[index] - anatomy.dome_z_mm[index]
+    return HEMITHORAX_SHARE * anatomy.half_width_mm * anatomy.half_depth_mm * height / 1000.0
 
 
 def place_lesions(
@@ -92,14 +102,16 @@ def place_lesions(
         _pleural(anatomy, cloud, demand, rng) for demand in demands if demand.kind == "pleural_effusion"
     )
     room = _Room(cloud, np.maximum(cloud.chest.space, -all_fluid(anatomy, pleural, cloud.chest)))
-    opacities = tuple(
-        _opacity(room, demand, rng) for demand in demands if demand.kind in ("ground_glass", "consolidation")
-    )
+    opacities: list[Opacity] = []
+    for kind in ("consolidation", "ground_glass"):
+        for demand in demands:
+            if demand.kind == kind:
+                opacities.append(_opacity(room, demand, opacities, rng))
     nodules: list[Nodule] = []
     for demand in demands:
         if demand.kind == "nodules":
             nodules.append(_nodule(room, demand, opacities, nodules, rng))
-    return Lesions(tuple(nodules), opacities, pleural, pericardial)
+    return Lesions(tuple(nodules), tuple(opacities), pleural, pericardial)
 
 
 class _Room:
@@ -147,7 +159,7 @@ def _does_not_fit(demand: Demand) -> MaskError:
 
 def _pleural(anatomy: Anatomy, cloud: Cloud, demand: Demand, rng: np.random.Generator) -> PleuralEffusion:
     side = demand.side or SIDES[int(rng.integers(2))]
-    slope, meniscus = float(rng.uniform(0.12, 0.4)), float(rng.uniform(14, 26))
+    slope, meniscus = float(rng.uniform(0.12, 0.4)), float(rng.uniform(22, 38))
     own = cloud.chest.points.x * np.float32(SIGN[side]) > 0
     heights = fluid_height(anatomy, side, slope, meniscus, cloud.chest.points.at(own))
     share = demand.size / (len(heights) * cloud.point_ml)
@@ -155,17 +167,25 @@ def _pleural(anatomy: Anatomy, cloud: Cloud, demand: Demand, rng: np.random.Gene
         raise _does_not_fit(demand)
     thickness = float(rng.uniform(5, 12)) if demand.size >= COMPRESSING_ML else 0.0
     level = float(np.quantile(heights.astype(np.float64), 1.0 - share))
+    lower = np.isin(cloud.chest.lobes[own], (2, 5))
+    if not (lower & (heights < level) & (heights > level - thickness)).any():
+        thickness = 0.0
     return PleuralEffusion(side, demand.size, level, slope, meniscus, thickness, float(rng.uniform(4, 16)))
 
 
-def _opacity(room: _Room, demand: Demand, rng: np.random.Generator) -> Opacity:
+def _opacity(room: _Room, demand: Demand, others: list[Opacity], rng: np.random.Generator) -> Opacity:
     lobes = room.allowed(demand)
     if not lobes:
         raise _does_not_fit(demand)
     lobe = int(rng.choice(lobes))
     inside = (room.cloud.chest.lobes == lobe) & (room.lung < 0)
     wanted = min(0.3 * demand.size, float(np.quantile(room.lobe_depth[inside], 0.7)))
-    number = int(rng.choice(np.flatnonzero(inside & (room.lobe_depth >= wanted))))
+    apart = np.full(len(inside), 1000.0)
+    for other in others:
+        apart = np.minimum(apart, opacity_distance(other, room.cloud.body))
+    deep = inside & (room.lobe_depth >= wanted)
+    wide = min(0.6 * demand.size, float(np.quantile(apart[deep], 0.8)))
+    number = int(rng.choice(np.flatnonzero(deep & (apart >= wide))))
     stretch = np.exp(rng.normal(0, 0.16, size=3))
     rx, ry, rz = (float(v) for v in demand.size / 2 * stretch / np.prod(stretch) ** (1 / 3))
     glass = demand.kind == "ground_glass"
@@ -181,7 +201,7 @@ def _opacity(room: _Room, demand: Demand, rng: np.random.Generator) -> Opacity:
 
 def _ripple(rng: np.random.Generator, extent_mm: float) -> Wave:
     direction = rng.normal(size=3)
-    length = rng.uniform(0.22, 0.8) * extent_mm
+    length = rng.uniform(0.35, 1.0) * extent_mm
     kx, ky, kz = (float(k) for k in direction / np.linalg.norm(direction) * 2 * np.pi / length)
     return Wave((float(rng.uniform(0.03, 0.13)), 0.0, 0.0), (kx, ky, kz), float(rng.uniform(0, 2 * np.pi)))
 
@@ -205,7 +225,7 @@ def _nodule(
 
 
 def _free_of_others(
-    room: _Room, diameter_mm: float, opacities: tuple[Opacity, ...], others: list[Nodule]
+    room: _Room, diameter_mm: float, opacities: list[Opacity], others: list[Nodule]
 ) -> Bool[np.ndarray, " n"]:
     free = np.ones(len(room.lung), dtype=bool)
     for opacity in opacities:

@@ -18,7 +18,6 @@ from medsyn2.cohort.phantoms.subject import Subject
 from medsyn2.vocabulary import ABNORMALITY_LABELS, LOBES
 
 LOBE_WORDS = {label: f"{name.replace('_', ' ')} lobe" for label, name in LOBES.items()}
-NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ def _mediastinal_sentences(subject: Subject, rng: np.random.Generator) -> list[s
         sentences.append(
             _one(
                 rng,
-                "A central venous catheter enters from the right subclavian vein with its tip in the superior vena cava.",
+                "A right subclavian central venous catheter is seen with its tip in the superior vena cava.",
                 "Right subclavian central venous catheter ends in the superior vena cava.",
             )
         )
@@ -268,7 +267,7 @@ def _opacity_sentences(
             sentences.append(
                 _one(
                     rng,
-                    f"{_capital(NUMBER_WORDS[len(own)])} areas of {singular} in the {name}, the largest about {extent}.",
+                    f"Areas of {singular} in the {name}, the largest about {extent}.",
                     f"Multiple {plural} are seen in the {name}, up to about {extent} across.",
                 )
             )

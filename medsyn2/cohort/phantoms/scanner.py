@@ -80,7 +80,7 @@ def draw_acquisition(subject: Subject, spacing_mm: float) -> Acquisition:
     body = 2 * body_half_width_mm(anatomy)
     fov = float(np.clip(body * rng.uniform(0.98, 1.2), 300.0, 500.0))
     matrix = int(np.ceil(fov / in_plane / 2) * 2)
-    low = min(anatomy.dome_z_mm) - max(anatomy.sulcus_mm) * 0.75 - rng.uniform(12, 40)
+    low = min(anatomy.dome_z_mm) - max(anatomy.sulcus_mm) - 70 * anatomy.dome_tilt - rng.uniform(6, 30)
     high = max(anatomy.apex_z_mm) + rng.uniform(14, 34)
     x, y, z = subject.pose.carina_mm
     half = in_plane * (matrix - 1) / 2

@@ -86,7 +86,7 @@ def draw_subject(seed: int, index: int, demands: tuple[Demand, ...] | None = Non
     """
     anatomy = draw_anatomy(stream(seed, index, "anatomy"))
     if demands is None:
-        demands = draw_demands(stream(seed, index, "demands"))
+        demands = draw_demands(anatomy, stream(seed, index, "demands"))
     lesions = place_lesions(anatomy, great_vessels(anatomy), demands, stream(seed, index, "lesions"))
     rng = stream(seed, index, "incidental")
     emphysema, aortic, coronary, catheter = (bool(v) for v in rng.random(4) < (0.12, 0.25, 0.18, 0.1))
@@ -102,6 +102,6 @@ def draw_subject(seed: int, index: int, demands: tuple[Demand, ...] | None = Non
 
 def _draw_pose(seed: int, index: int) -> Pose:
     rng = stream(seed, index, "pose")
-    rx, ry, rz = (float(v) for v in rng.normal(0, (2.5, 1.5, 2.5)))
+    rx, ry, rz = (float(v) for v in rng.normal(0, (1.6, 1.5, 2.5)))
     x, y, z = float(rng.normal(0, 8)), float(rng.uniform(-190, -110)), float(rng.uniform(-900, 300))
     return Pose((rx, ry, rz), (x, y, z))

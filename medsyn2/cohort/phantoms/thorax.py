@@ -45,7 +45,8 @@ def narrowing(anatomy: Anatomy, z: Field) -> Field:
 
 def axis_y(anatomy: Anatomy, z: Field, neck: Field) -> Field:
     """Return y of the axis of the chest at height z."""
-    return 12.0 * neck + np.float32(anatomy.kyphosis_mm * 1e-4) * z * np.minimum(z + 40.0, 60.0)
+    away = np.maximum(z + 30.0, -110.0)
+    return 14.0 * neck - np.float32(anatomy.kyphosis_mm * 1e-4) * away * away
 
 
 def half_depth(anatomy: Anatomy, neck: Field) -> Field:
@@ -58,7 +59,7 @@ def rib_cage(anatomy: Anatomy, points: Points) -> RibCage:
     x, y, z = points
     neck = narrowing(anatomy, z)
     right, left = anatomy.side_factor
-    width = np.float32(anatomy.half_width_mm) * (1.0 - np.float32(0.66) * neck)
+    width = np.float32(anatomy.half_width_mm) * (1.0 - np.float32(0.7) * neck)
     width *= 1.0 - np.float32(anatomy.flare / 100.0) * np.minimum(z, 40.0)
     width *= np.where(x < 0, np.float32(right), np.float32(left))
     y = y - axis_y(anatomy, z, neck)
@@ -80,6 +81,7 @@ def diaphragm_z(anatomy: Anatomy, points: Points) -> Field:
     smoothly under the heart.
     """
     x, y, z = points
+    middle_y = y - axis_y(anatomy, z, narrowing(anatomy, z))
     levels = []
     for index, _ in enumerate(SIDES):
         outwards = x if index else -x
@@ -87,17 +89,17 @@ def diaphragm_z(anatomy: Anatomy, points: Points) -> Field:
         middle = np.float32(0.48) * width
         offset = outwards - middle
         across = np.where(offset > 0, offset / (np.float32(0.56) * width), offset / (np.float32(1.9) * width))
-        behind = y - np.float32(anatomy.dome_y_mm)
+        behind = middle_y - np.float32(anatomy.dome_y_mm)
         reach = np.float32(anatomy.half_depth_mm)
-        along = np.where(
-            behind > 0,
-            behind / (reach - np.float32(anatomy.dome_y_mm)),
-            behind / (reach + np.float32(anatomy.dome_y_mm)),
+        to_back, to_front = (
+            reach - np.float32(anatomy.dome_y_mm),
+            1.3 * (reach + np.float32(anatomy.dome_y_mm)),
         )
+        along = np.where(behind > 0, behind / to_back, behind / to_front)
         fall = np.minimum(across * across + along * along, 1.6)
         levels.append(
             np.float32(anatomy.dome_z_mm[index])
-            - np.float32(anatomy.sulcus_mm[index]) * fall * fall
+            - np.float32(anatomy.sulcus_mm[index]) * fall * (0.35 + 0.65 * fall)
             - np.float32(anatomy.dome_tilt) * behind
         )
     weight = 0.5 + 0.5 * np.tanh(x * np.float32(1 / 16.0))

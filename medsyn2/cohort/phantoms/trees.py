@@ -21,12 +21,14 @@ from medsyn2.cohort.phantoms.lesions import Lesions, all_fluid
 from medsyn2.types import Float
 from medsyn2.vocabulary import LOBES
 
-CANDIDATES = 5000
+CANDIDATES = 16000
 """Points tried over a box around the chest to find targets."""
-MURRAY_EXPONENT = 2.35
-TWIG_MM = 0.62
+MURRAY_EXPONENT = 2.6
+TWIG_MM = 0.8
 """Radius of the last vessels."""
-WALL_FACTOR, WALL_MM = 1.12, 0.7
+BRONCHIAL_LEVELS = 4
+"""Divisions of the bronchi beyond the lobar ones."""
+WALL_FACTOR, WALL_MM = 1.18, 0.35
 """A bronchus's outer radius: the inner times a factor, and a little more."""
 
 Targets = Float[np.ndarray, "n 3"]
@@ -54,8 +56,8 @@ def grow_trees(anatomy: Anatomy, vessels: GreatVessels, lesions: Lesions) -> Lun
     blood: list[Tubes] = []
     bronchi: list[Tubes] = []
     for lobe, targets in lobes.items():
-        side, levels = lobar_side(lobe), 6 if len(targets) >= 128 else 5
-        if len(targets) < 2 ** (levels + 1):
+        side, levels = lobar_side(lobe), min(7, len(targets).bit_length() - 2)
+        if levels < 2:
             continue
         bronchus = vessels.bronchus_end_mm[lobe]
         beside = (bronchus[0], bronchus[1] - 6.0, bronchus[2] + 5.0)
@@ -140,9 +142,9 @@ def _bronchi(root: Point, arteries: list[Tubes], rng: np.random.Generator) -> li
     """Return airways beside the first levels of an artery's tree."""
     offset = np.array([1.0, 4.5, -2.0], dtype=np.float32)
     grown: list[Tubes] = []
-    for level, tubes in enumerate(arteries[:5]):
+    for level, tubes in enumerate(arteries[:BRONCHIAL_LEVELS]):
         shrunk = offset * np.float32(0.72**level)
-        beside = tubes.moved(shrunk, float(rng.uniform(0.8, 0.95)))
+        beside = tubes.moved(shrunk, float(rng.uniform(0.72, 0.82) * 0.86**level))
         if level == 0:
             beside = Tubes(
                 np.broadcast_to(np.float32(root), beside.start_mm.shape), beside.end_mm, beside.radius_mm

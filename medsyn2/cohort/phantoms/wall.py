@@ -27,11 +27,18 @@ def muscle_mm(anatomy: Anatomy, points: Points, cage: RibCage) -> Field:
     high = 0.5 + 0.5 * np.tanh((z + 48.0) * np.float32(1 / 26.0))
     pectoral = 15.0 * high * _bump(cage.facing, -0.72, 0.34) * np.minimum(out * np.float32(1 / 26.0), 1.0)
     latissimus = (7.0 + 13.0 * high) * _bump(cage.facing, 0.32, 0.46)
-    beside_spine = 27.0 * _bump(out, 27.0, 24.0) * np.maximum(cage.facing, 0.0)
-    shoulder = 66.0 * neck * neck * _bump(cage.facing, 0.12, 0.62)
+    beside_spine = 17.0 * _bump(np.maximum(out - 22.0, 0.0), 0.0, 26.0) * np.maximum(cage.facing, 0.0)
+    shoulder = shoulder_mm(anatomy, points, cage)
+    back = 8.0 * _bump(cage.facing, 0.85, 0.3)
     trapezius = 15.0 * neck * np.maximum(cage.facing, 0.0)
-    thickness = pectoral + latissimus + beside_spine + trapezius
+    thickness = pectoral + latissimus + beside_spine + trapezius + back
     return RIB_LAYER_MM + np.float32(anatomy.muscle_factor) * thickness + shoulder
+
+
+def shoulder_mm(anatomy: Anatomy, points: Points, cage: RibCage) -> Field:
+    """Return how much the shoulder girdle and the raised arms widen the wall."""
+    high = 0.5 + 0.5 * np.tanh((points.z - 64.0) * np.float32(1 / 30.0))
+    return np.float32(0.85 * anatomy.half_width_mm) * high * _bump(cage.facing, 0.1, 0.55)
 
 
 def fat_mm(anatomy: Anatomy, points: Points, cage: RibCage) -> Field:
@@ -39,6 +46,8 @@ def fat_mm(anatomy: Anatomy, points: Points, cage: RibCage) -> Field:
     low = 0.5 - 0.5 * np.tanh((points.z + 70.0) * np.float32(1 / 60.0))
     share = 0.55 + 0.35 * cage.facing * cage.facing + 0.45 * low
     thickness = np.float32(anatomy.fat_mm) * share
+    armpit = _bump(points.z, 48.0, 40.0) * _bump(cage.facing, -0.05, 0.5)
+    thickness = thickness + np.float32(10.0 + 0.5 * anatomy.fat_mm) * armpit
     if anatomy.breast_mm:
         thickness = thickness + np.float32(anatomy.breast_mm) * _breast(anatomy, points, cage)
     return thickness
@@ -65,7 +74,7 @@ def paint_wall(anatomy: Anatomy, points: Points, cage: RibCage, edge_mm: float) 
         _paint_gland(anatomy, hu, points, body, edge_mm)
     inner = cage.depth - muscle
     paint(hu, coverage(inner, edge_mm), MUSCLE_HU)
-    _paint_fat_planes(hu, points, cage, muscle, edge_mm)
+    _paint_fat_planes(anatomy, hu, points, muscle, cage.depth, edge_mm)
     near = cage.depth < 46.0
     some = hu[near]
     bones = RibCage(*(part[near] for part in cage))
@@ -99,18 +108,24 @@ def _paint_gland(anatomy: Anatomy, hu: Field, points: Points, body: Field, edge_
     paint(hu, 0.85 * coverage(np.maximum(gland + strands, body + 9.0), edge_mm), GLAND_HU)
 
 
-def _paint_fat_planes(hu: Field, points: Points, cage: RibCage, muscle: Field, edge_mm: float) -> None:
-    """Paint the thin layers of fat between muscles where the wall is thick."""
-    thick = np.clip((muscle - 19.0) * np.float32(1 / 8.0), 0.0, 1.0)
-    for share in (0.34, 0.68):
-        level = RIB_LAYER_MM + np.float32(share) * (muscle - RIB_LAYER_MM)
-        level = level + 1.6 * np.sin(points.z * 0.06 + points.x * 0.05)
-        plane = np.abs(cage.depth - level) - 0.9
-        paint(
-            hu,
-            0.8 * thick * np.clip(1.8 / edge_mm, 0.3, 1.0) * coverage(plane - 0.3 * edge_mm, edge_mm),
-            FAT_HU,
-        )
+def _paint_fat_planes(
+    anatomy: Anatomy, hu: Field, points: Points, muscle: Field, depth: Field, edge_mm: float
+) -> None:
+    """Paint the fat of the armpits and the thin layers of fat between muscles, where the wall is thick."""
+    x, y, z = points
+    armpit = ellipsoid(Points(np.abs(x), y, z), (0.98 * anatomy.half_width_mm, 4.0, 52.0), (30.0, 32.0, 34.0))
+    ripple = 6.0 * np.sin(0.16 * x + 0.11 * z) * np.sin(0.15 * y - 0.12 * z)
+    within = np.maximum(np.maximum(armpit + ripple, depth - muscle + 7.0), 13.0 - depth)
+    paint(hu, 0.9 * coverage(within, edge_mm), FAT_HU)
+    sheets = (
+        np.sin(0.047 * x + 0.05 * y + 0.01 * z)
+        + np.sin(0.06 * y - 0.035 * x + 0.02 * z)
+        + np.sin(0.04 * z + 0.05 * x)
+    )
+    thick = np.clip((muscle - 18.0) * np.float32(1 / 8.0), 0.0, 1.0) * (
+        (depth > 13.0) & (depth < muscle - 3.0)
+    )
+    paint(hu, 0.75 * thick * np.clip(1.0 - np.abs(sheets) * np.float32(8.0), 0.0, 1.0), FAT_HU)
 
 
 def body_half_width_mm(anatomy: Anatomy) -> float:
