@@ -1,0 +1,150 @@
+"""What an affine to the template says, and the gates that decide whether to believe it.
+
+The matrix is split as A = R S, a rotation R and a symmetric stretch S (polar decomposition): the angle of R and
+the eigenvalues of S, which are A's singular values, are what a person can judge. The scales are millimetres of
+the native CT for a millimetre of the template: 1.1 means lungs 10 % larger than the template's.
+
+``registration.py`` makes the alignments.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from medsyn2.config import RegisterConfig
+from medsyn2.ct.volume import Affine
+from medsyn2.errors import RegistrationError
+
+AS_GIVEN = "as given"
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """An affine from the template to a native CT, and how well it fits.
+
+    Attributes:
+        template_to_native_lps_mm: Point of the template to the point of the native CT that it shows.
+        lung_dice: Dice of the template's lungs with the CT's, on the template.
+        lung_inside: Share of the CT's lungs that lies inside the template's grid.
+        lung_ml: Volume of the CT's lungs, in the CT.
+        similarity: Correlation of the HU with the template's, in and around the lungs.
+        orientation: The same after a coarse fit to the template ``as given`` and to its mirror images.
+        start: What the search started from.
+    """
+
+    template_to_native_lps_mm: Affine
+    lung_dice: float
+    lung_inside: float
+    lung_ml: float
+    similarity: float
+    orientation: Mapping[str, float] = field(default_factory=dict)
+    start: str = "lungs"
+
+    @property
+    def rotation_deg(self) -> float:
+        """Angle of the rotation nearest to the matrix, in degrees; 180 less for a reflection's proper part."""
+        left, _, right = np.linalg.svd(self.template_to_native_lps_mm[:3, :3])
+        rotation = left @ right
+        rotation = rotation * np.sign(np.linalg.det(rotation))
+        return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1.0, 1.0))))
+
+    @property
+    def scales(self) -> tuple[float, float, float]:
+        """Singular values of the matrix, largest first."""
+        largest, middle, smallest = np.linalg.svd(self.template_to_native_lps_mm[:3, :3], compute_uv=False)
+        return float(largest), float(middle), float(smallest)
+
+    @property
+    def best_orientation(self) -> str:
+        """The mirror image of the template that the CT resembles most; ``as given`` if it was not tested."""
+        return max(self.orientation, key=lambda name: self.orientation[name], default=AS_GIVEN)
+
+    def facts(self) -> dict[str, object]:
+        """Return all of it as JSON values."""
+        return {
+            "template_to_native_lps_mm": self.template_to_native_lps_mm.tolist(),
+            "lung_dice": self.lung_dice,
+            "lung_inside": self.lung_inside,
+            "lung_ml": self.lung_ml,
+            "similarity": self.similarity,
+            "rotation_deg": self.rotation_deg,
+            "scales": list(self.scales),
+            "orientation": dict(self.orientation),
+            "start": self.start,
+        }
+
+
+def check_alignment(alignment: Alignment, gates: RegisterConfig) -> None:
+    """Refuse an alignment that does not pass the gates; the first that fails is named.
+
+    Lungs that fit a left-right mirrored template better are let through, because situs inversus exists and
+    the difference is small in some healthy people; the numbers are in the record.
+
+    Raises:
+        RegistrationError: With the code ``lungs-too-small``, ``upside-down``, ``back-to-front``,
+            ``scale-implausible``, ``rotation-large``, ``lung-dice-low`` or ``lungs-outside-grid``.
+    """
+    _check_lung_volume(alignment, gates)
+    _check_orientation(alignment)
+    _check_scales(alignment, gates)
+    if alignment.rotation_deg > gates.max_rotation_deg:
+        raise RegistrationError(
+            f"Expected a rotation of at most {gates.max_rotation_deg:g} degrees to the template, got "
+            f"{alignment.rotation_deg:.1f}.",
+            code="rotation-large",
+            remedy="look whether the patient really lies so; if yes, raise register.max_rotation_deg.",
+        )
+    if alignment.lung_dice < gates.min_lung_dice:
+        raise RegistrationError(
+            f"Expected the lungs to overlap the template's with a Dice of at least {gates.min_lung_dice:g}, got "
+            f"{alignment.lung_dice:.3f}.",
+            code="lung-dice-low",
+            remedy="look whether this is a whole chest; diseased lungs that should be used need a lower "
+            "register.min_lung_dice.",
+        )
+    if alignment.lung_inside < gates.min_lung_inside:
+        raise RegistrationError(
+            f"Expected at least {gates.min_lung_inside:.0%} of the lungs inside the grid, got "
+            f"{alignment.lung_inside:.1%}.",
+            code="lungs-outside-grid",
+            remedy="enlarge the grid (grid.shape, grid.spacing_mm), or lower register.min_lung_inside.",
+        )
+
+
+def _check_lung_volume(alignment: Alignment, gates: RegisterConfig) -> None:
+    if alignment.lung_ml < gates.min_lung_ml:
+        raise RegistrationError(
+            f"Expected lungs of at least {gates.min_lung_ml:g} ml, found {alignment.lung_ml:.0f} ml.",
+            code="lungs-too-small",
+            remedy="leave the file out if it is no whole chest (cohort.exclude_txt); for children lower "
+            "register.min_lung_ml.",
+        )
+
+
+def _check_orientation(alignment: Alignment) -> None:
+    codes = {"up-down": "upside-down", "front-back": "back-to-front"}
+    best = alignment.best_orientation
+    if best in codes:
+        raise RegistrationError(
+            f"Expected the CT to resemble the template as it is given (correlation "
+            f"{alignment.orientation[AS_GIVEN]:.2f}), but it resembles it more with {best} mirrored "
+            f"({alignment.orientation[best]:.2f}).",
+            code=codes[best],
+            remedy="correct the orientation in the file's header, or leave it out (cohort.exclude_txt).",
+        )
+
+
+def _check_scales(alignment: Alignment, gates: RegisterConfig) -> None:
+    low, high = gates.scale_range
+    largest, _, smallest = alignment.scales
+    mirrored = np.linalg.det(alignment.template_to_native_lps_mm[:3, :3]) <= 0
+    if mirrored or smallest < low or largest > high:
+        found = " and a reflection" if mirrored else ""
+        raise RegistrationError(
+            f"Expected scales from {low:g} to {high:g} against the template, got {smallest:.2f} to "
+            f"{largest:.2f}{found}.",
+            code="scale-implausible",
+            remedy="check the spacing in the file's header and that the CT shows a whole chest; a cohort of "
+            "unusual sizes needs a wider register.scale_range.",
+        )
