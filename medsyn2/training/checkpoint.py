@@ -11,14 +11,17 @@ The *identity* is a hash of everything that decides the course of a training. A 
 is of no use and is removed.
 """
 
+import json
 import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from medsyn2.cohort.artefacts import fingerprint
 from medsyn2.errors import WeightsError
 from medsyn2.weights import load_component, save_component, tensors_path
 
@@ -27,6 +30,7 @@ log = logging.getLogger(__name__)
 _KIND = "checkpoint"
 _NAME = re.compile(r"^step_(\d{8,})\.json$")
 _KEPT = 2
+_LENGTH_ONLY = ("num_steps", "checkpoint_every", "num_workers")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,19 @@ class Checkpoint:
         """Return the tensors whose name begins with `prefix` and a slash, without that."""
         start = f"{prefix}/"
         return {name[len(start) :]: tensor for name, tensor in self.tensors.items() if name.startswith(start)}
+
+
+def identity_of(settings: str, section: str, *inputs: Any) -> str:
+    """Return the identity of a training.
+
+    Args:
+        settings: Canonical JSON of the stage's settings and code version.
+        section: Section of the training; what in it changes the training's length alone is left out.
+        inputs: JSON values that identify everything the training is made from.
+    """
+    values = json.loads(settings)
+    values[section] = {name: value for name, value in values[section].items() if name not in _LENGTH_ONLY}
+    return fingerprint(values, inputs)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: str) -> None:

@@ -1,9 +1,16 @@
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from medsyn2.training.checkpoint import Checkpoint, keep_only, latest_checkpoint, save_checkpoint
+from medsyn2.training.checkpoint import (
+    Checkpoint,
+    identity_of,
+    keep_only,
+    latest_checkpoint,
+    save_checkpoint,
+)
 
 
 def saved(folder: Path, *steps: int, identity: str = "a") -> None:
@@ -69,3 +76,12 @@ def test_only_the_wanted_one_stays(tmp_path: Path) -> None:
     saved(tmp_path, 10, 20)
     keep_only(tmp_path, 20)
     assert names(tmp_path) == ["step_00000020.json", "step_00000020.safetensors"]
+
+
+def test_the_identity_depends_on_all_but_the_length() -> None:
+    def identity(files: str = "x", version: int = 1, **training: int) -> str:
+        section = {"seed": 0, "num_steps": 10, "checkpoint_every": 5, "num_workers": 0, **training}
+        return identity_of(json.dumps({"train_dit": section, "version": version}), "train_dit", [files])
+
+    assert identity(num_steps=20, checkpoint_every=1, num_workers=3) == identity()
+    assert len({identity(), identity(seed=1), identity(version=2), identity("y")}) == 4

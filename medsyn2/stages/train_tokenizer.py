@@ -1,0 +1,97 @@
+"""The stage ``train_tokenizer``: the tokenizer, from crops of the training split's volumes."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import torch
+
+from medsyn2.cohort.artefacts import load_manifests
+from medsyn2.config import GridConfig, TokenizerConfig, TrainTokenizerConfig
+from medsyn2.files import sha256_of, write_atomically
+from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.training.checkpoint import identity_of
+from medsyn2.training.crops import Crops, CropSettings
+from medsyn2.training.fabric import is_first_process
+from medsyn2.training.learner import LoopSettings
+from medsyn2.training.loop import LOSSES, train
+from medsyn2.training.tokenizer_objective import TOKENIZER, tokenizer_learners
+from medsyn2.weights import load_component, load_strictly, save_component
+
+log = logging.getLogger(__name__)
+
+KIND = "tokenizer"
+
+
+def train_tokenizer(
+    grid: GridConfig,
+    tokenizer: TokenizerConfig,
+    train_tokenizer: TrainTokenizerConfig,
+    *,
+    register: list[Path],
+    weights: Path,
+    loss: Path,
+    settings: str,
+) -> None:
+    """Train the tokenizer on random crops of the registered volumes of the training split.
+
+    Checkpoints go into the folder ``checkpoints`` beside the weights. A training that was interrupted goes on
+    from the last one and ends with the same bits; one whose settings and volumes are those of the last run is
+    not made again; a longer one goes on from where the shorter one ended. Several processes, started by
+    torchrun, share the crops of a step.
+
+    Args:
+        grid: Shape and HU range of the volumes.
+        tokenizer: The network.
+        train_tokenizer: The training.
+        register: Manifests of the registered volumes.
+        weights: Where the description of the weights goes (JSON; the tensors go beside it): the moving
+            average of the training.
+        loss: Where the table of losses goes (CSV, a row a step).
+        settings: Canonical JSON of the settings and the code version.
+    """
+    volumes = [
+        (case, manifest.path(case, "ct.nii.gz"), record.files)
+        for manifest in load_manifests(register)
+        for case, record in manifest.usable().items()
+        if record.facts["split"] == "train"
+    ]
+    crops = CropSettings(grid.shape, train_tokenizer.crop_shape, grid.clip_hu, train_tokenizer.seed)
+    data = Crops([(case, path) for case, path, _ in volumes], crops)
+    initial = train_tokenizer.initial_weights and Path(train_tokenizer.initial_weights)
+    identity = identity_of(
+        settings,
+        "train_tokenizer",
+        [[case, files] for case, _, files in volumes],
+        sha256_of(initial) if initial else None,
+    )
+    torch.manual_seed(train_tokenizer.seed)
+    network = _network(tokenizer, initial or None)
+    network.latent_shape(train_tokenizer.crop_shape)
+    log.info("tokenizer: %d volumes, %d steps", len(volumes), train_tokenizer.num_steps)
+    averages = train(
+        tokenizer_learners(network, train_tokenizer),
+        data,
+        LoopSettings(
+            num_steps=train_tokenizer.num_steps,
+            batch_size=train_tokenizer.batch_size,
+            checkpoint_every=train_tokenizer.checkpoint_every,
+            seed=train_tokenizer.seed,
+            precision=train_tokenizer.precision,
+            num_workers=train_tokenizer.num_workers,
+        ),
+        folder=weights.parent / "checkpoints",
+        identity=identity,
+    )
+    if is_first_process():
+        table = weights.parent / "checkpoints" / LOSSES
+        write_atomically(loss, lambda partial: shutil.copyfile(table, partial))
+        save_component(weights, averages[TOKENIZER], kind=KIND, config=tokenizer.model_dump(mode="json"))
+
+
+def _network(config: TokenizerConfig, initial: Path | None) -> CausalVideoVAE:
+    network = CausalVideoVAE(**config.model_dump())
+    if initial is not None:
+        _, state = load_component(initial, KIND)
+        load_strictly(network, state, source=initial)
+    return network
