@@ -1,0 +1,158 @@
+"""Masks as people have them, made binary and brought to the model's grid.
+
+A mask is given to the model as where a structure is and where it is not. Files say that in several ways: 0 and
+1, 0 and 255, a probability from 0 to 1, a probability in 256 steps. Each is told from the values, and any
+that is not plain 0 and 1 is noted. A map of several labels does not say which of them is meant, and is
+refused.
+
+A mask on another grid is brought to the model's, one linear interpolation of its indicator and a threshold at
+one half, as the training's masks were. What falls outside the grid is noted; a mask of which nothing is left
+is refused. An all-background mask is allowed: it says that the structure is nowhere.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from medsyn2.ct.geometry import canonical, resample_mask
+from medsyn2.ct.nifti import open_nifti
+from medsyn2.ct.nifti_stream import MAX_MASK_RATIO
+from medsyn2.ct.volume import Grid, LabelMap
+from medsyn2.errors import MaskError
+
+_HALF = 0.5
+_FEW = 12
+_ALIGNED_VOXELS = 1e-3
+_LOST_SHARE = 0.01
+
+
+def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
+    """Read one binary mask from a file that may hold 0 and 1, 0 and 255, or probabilities.
+
+    Returns:
+        The mask, canonical, and what is unusual about the file.
+
+    Raises:
+        InvalidVolumeError: If the file is damaged or is no volume.
+        GeometryError: If its position in space is missing, impossible or ambiguous.
+        MaskError: If its values are those of an image or of several labels.
+    """
+    file = open_nifti(path, max_ratio=MAX_MASK_RATIO)
+    affine, repairs = file.affine()
+    inside, notes = binarised(file.values, file.name)
+    labels, affine = canonical(inside, affine)
+    return LabelMap(labels, affine), (*file.notes, *repairs, *notes)
+
+
+def binarised(
+    values: Shaped[np.ndarray, "d h w"], name: str
+) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
+    """Return where the mask is, and how the values were read if they are not 0 and 1.
+
+    Args:
+        values: Of any type.
+        name: What they belong to, for messages.
+
+    Raises:
+        MaskError: If they are not finite, negative, or those of several labels.
+    """
+    if values.dtype == bool:
+        return values, ()
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all() or low < 0:
+        raise _not_a_mask(name, f"values from {low:g} to {high:g}")
+    found = np.unique(values)
+    if set(found.tolist()) <= {0, 1}:
+        return values != 0, ()
+    if len(found) == 1 or (len(found) == 2 and low == 0):
+        return values != 0, (f"{name}: the value {high:g} was read as the mask",)
+    if high <= 1:
+        return values > _HALF, (f"{name}: values between 0 and 1 were cut at 0.5",)
+    if high == 255 and len(found) > _FEW:
+        return values > _HALF * 255, (f"{name}: values from 0 to 255 were cut at one half",)
+    shown = ", ".join(f"{value:g}" for value in found[:_FEW]) + (", ..." if len(found) > _FEW else "")
+    raise _not_a_mask(name, f"the values {shown}")
+
+
+def _not_a_mask(name: str, found: str) -> MaskError:
+    return MaskError(
+        f"{name}: expected one binary mask, got {found}.",
+        code="mask-not-binary",
+        remedy="give a file that is 1 where the structure is and 0 elsewhere; of a map of several labels choose "
+        "one, and of lung lobes give their boundaries.",
+    )
+
+
+def on_grid(mask: LabelMap, grid: Grid) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
+    """Bring a mask to a grid.
+
+    Args:
+        mask: Every label except 0 is the mask.
+        grid: The model's grid.
+
+    Returns:
+        The mask on the grid, and what happened to it on the way.
+
+    Raises:
+        MaskError: If it has no foreground on the grid although it has some, or is all foreground.
+    """
+    inside = mask.labels != 0
+    if mask.shape == grid.shape and _aligned(mask.affine_mm, grid):
+        return _with_background(inside), ()
+    moved = resample_mask(LabelMap(_with_background(inside), mask.affine_mm), grid)
+    where = f"its grid, {_described(mask.grid)}, to the model's, {_described(grid)}"
+    if not inside.any():
+        return moved, (f"the mask, which is empty, was brought from {where}",)
+    before_ml, after_ml = _volume_ml(inside, mask.grid), _volume_ml(moved, grid)
+    if not moved.any():
+        raise MaskError(
+            f"nothing is left of the mask's {before_ml:.3g} ml on the way from {where}.",
+            code="mask-outside-grid",
+            remedy="it lies elsewhere in space or is thinner than a voxel of the model; register it to the "
+            "model's template, or draw it on a volume that the model made.",
+        )
+    notes = [f"the mask was brought from {where}; it was {before_ml:.3g} ml and is {after_ml:.3g} ml"]
+    lost = _outside_share(inside, mask, grid)
+    if lost > _LOST_SHARE:
+        notes.append(f"{lost:.0%} of the mask lie outside the model's grid")
+    return _with_background(moved), tuple(notes)
+
+
+def _with_background(inside: Bool[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h w"]:
+    if inside.all():
+        raise MaskError(
+            f"expected a mask with a background, got one that is foreground in all {inside.size:,} voxels.",
+            code="mask-full",
+            remedy="a full mask says nothing; give a mask of one structure, or none.",
+        )
+    return inside
+
+
+def _aligned(affine_mm: Shaped[np.ndarray, "4 4"], grid: Grid) -> bool:
+    """Return whether the corners of two grids of one shape lie within a thousandth of a voxel."""
+    corners = np.array([[d, h, w, 1] for d in (0, 1) for h in (0, 1) for w in (0, 1)]) * [*grid.shape, 1]
+    apart_mm = corners @ (affine_mm - grid.affine_mm).T
+    return bool(np.linalg.norm(apart_mm[:, :3], axis=1).max() < _ALIGNED_VOXELS * min(grid.spacing_mm))
+
+
+def _outside_share(inside: Bool[np.ndarray, "d h w"], mask: LabelMap, grid: Grid) -> float:
+    """Return the share of a mask's voxels whose centres lie outside a grid."""
+    voxels = np.argwhere(inside)
+    to_grid = np.linalg.inv(grid.affine_mm) @ mask.affine_mm
+    index = voxels @ to_grid[:3, :3].T + to_grid[:3, 3]
+    out = ((index < -_HALF) | (index > np.array(grid.shape) - _HALF)).any(axis=1)
+    return float(out.mean())
+
+
+def _volume_ml(inside: Bool[np.ndarray, "d h w"], grid: Grid) -> float:
+    return float(inside.sum()) * abs(float(np.linalg.det(grid.affine_mm[:3, :3]))) / 1000.0
+
+
+def _described(grid: Grid) -> str:
+    return f"{_times(grid.shape)} at {_times(round(size, 3) for size in grid.spacing_mm)} mm"
+
+
+def _times(values: Iterable[float]) -> str:
+    return " x ".join(f"{value:g}" for value in values)
