@@ -1,0 +1,68 @@
+"""Preparation at the paper's grid: time and peak memory of each stage on a folder of native CTs.
+
+    python benchmarks/paper_grid.py FOLDER
+
+Runs inventory, template, register, segment and masks at 448 x 448 x 448 and 0.7 mm on one core a job, and
+prints what Snakemake measured of each job.
+"""
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("inventory", "template", "register", "segment", "masks")
+
+
+def prepare(cts: Path, folder: Path) -> None:
+    """Run the workflow as far as the masks."""
+    override = folder / "override.yaml"
+    override.write_text(
+        "grid: {shape: [448, 448, 448], spacing_mm: [0.7, 0.7, 0.7]}\n"
+        f"cohort: {{data_dir: {cts.resolve()}, shard_size: 64}}\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        ROOT / "Snakefile",
+        "--cores",
+        "1",
+        "--quiet",
+    ]
+    command += ["--workflow-profile", ROOT / "profiles/default", "--directory", folder]
+    command += ["--configfile", ROOT / "config.yaml", override, "--", "results/masks/0000.json"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(command, check=True, env=environment)
+
+
+def main() -> None:
+    """Print a line a stage."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cts", type=Path, metavar="FOLDER", help="folder of NIfTI files")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(arguments.cts, folder)
+        print(f"{'stage':<12} {'seconds':>8} {'peak MB':>8}")
+        for stage in STAGES:
+            for path in sorted(
+                [
+                    *folder.glob(f"logs/benchmarks/{stage}*.tsv"),
+                    *folder.glob(f"logs/benchmarks/{stage}/*.tsv"),
+                ]
+            ):
+                with path.open() as file:
+                    row = next(csv.DictReader(file, delimiter="\t"))
+                print(f"{stage:<12} {float(row['s']):>8.1f} {float(row['max_rss']):>8.0f}")
+
+
+if __name__ == "__main__":
+    main()
