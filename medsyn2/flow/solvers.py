@@ -12,6 +12,11 @@ solvers are no help there, as they step beyond the end and interpolate back, or 
     unipc    3      n          multistep; the last step is the jump; of order 2 from t = 1
     dopri5   5      6n + 1     the paper's; the jump follows the last step
 
+A network's error e in x is an error e/t in the velocity, which a step of size dt turns into one of about
+0.13 e dt/t_last (``dopri5``). So the last time before the jump is not t_end itself if the steps are large: it
+is 1/n of the way, 1/(6n) for ``dopri5``, and t_end only where that is more. With 6 steps down to 0.001 a
+trained network gave noise, with this rule images.
+
 On an 8-D Gaussian mixture with a known flow, ``unipc`` with 50 evaluations and ``dopri5`` with 49 reach errors
 that no image could show; ``dopri5`` with 301 evaluations, the paper's choice, is six times their cost.
 """
@@ -81,7 +86,7 @@ def solve(
             progress(done, num_steps)
 
     if solver == "dopri5":
-        times = time_grid(num_steps + 1, t_start, t_end)
+        times = time_grid(num_steps + 1, t_start, max(t_start / (6 * num_steps), t_end))
     else:
         times = time_grid(num_steps, t_start, max(t_start / num_steps, t_end))
     if solver == "unipc":
