@@ -6,7 +6,6 @@ that a small cohort is read once; of a large one the others are read when their 
 as the settings allow.
 """
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,8 @@ from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.ct.nifti import read_ct
 from medsyn2.errors import ConfigError
 from medsyn2.training.draws import generator_of, item_of
+from medsyn2.training.memory import Memory
 from medsyn2.training.tokenizer_objective import TokenizerBatch
-
-MEMORY_BYTES = 4 << 30
-"""Room for volumes that stay in memory."""
 
 Shape = tuple[int, int, int]
 Volume = Int[np.ndarray, "d h w"]
@@ -71,8 +68,7 @@ class Crops:
                 remedy="lower train_tokenizer.crop_shape.",
             )
         self.volumes, self.settings = list(volumes), settings
-        self._kept: dict[int, Volume] = {}
-        self._room, self._lock = MEMORY_BYTES, threading.Lock()
+        self._memory = Memory()
 
     def batch(self, positions: Sequence[int]) -> TokenizerBatch:
         """Return the crops at `positions`."""
@@ -96,11 +92,4 @@ class Crops:
         return hu_to_unit(hu[tuple(place)], self.settings.clip_hu)
 
     def _volume(self, item: int) -> Volume:
-        if item in self._kept:
-            return self._kept[item]
-        hu = read_ct(self.volumes[item][1]).hu
-        with self._lock:
-            if item not in self._kept and hu.nbytes <= self._room:
-                self._kept[item] = hu
-                self._room -= hu.nbytes
-        return hu
+        return self._memory.get(item, lambda: read_ct(self.volumes[item][1]).hu)

@@ -8,7 +8,6 @@ from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.ct.nifti import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import ConfigError
-from medsyn2.training import crops as crops_module
 from medsyn2.training.crops import Crops, CropSettings
 
 SETTINGS = CropSettings((6, 8, 9), (4, 4, 3), (-1024.0, 1024.0), seed=1)
@@ -57,17 +56,6 @@ def test_every_volume_is_seen_once_an_epoch_and_every_place_is_reached(
 def test_a_crop_as_large_as_the_volume_is_the_volume(volumes: list[tuple[str, Path]]) -> None:
     data = Crops(volumes[:1], CropSettings((6, 8, 9), (6, 8, 9), (-1024.0, 1024.0), seed=0))
     np.testing.assert_array_equal(data.batch([4]).ct[0, 0].numpy(), hu_to_unit(hu_of(0), (-1024.0, 1024.0)))
-
-
-@pytest.mark.parametrize("room", [0, 6 * 8 * 9 * 2, 1 << 20])
-def test_what_does_not_fit_into_memory_is_read_again(
-    volumes: list[tuple[str, Path]], room: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = Crops(volumes, SETTINGS).batch(range(30)).ct
-    monkeypatch.setattr(crops_module, "MEMORY_BYTES", room)
-    data = Crops(volumes, SETTINGS)
-    assert torch.equal(data.batch(range(30)).ct, expected)
-    assert torch.equal(data.batch(range(30)).ct, expected)
 
 
 def test_impossible_requests_are_refused(volumes: list[tuple[str, Path]]) -> None:
