@@ -22,9 +22,9 @@ from scipy import ndimage
 from medsyn2.ct.geometry import isotropic
 from medsyn2.ct.morphology import (
     Mask,
+    bounding_box,
     closed,
     components,
-    dilate,
     distance_mm,
     filled,
     opened,
@@ -40,7 +40,7 @@ LUNG_NAMES = {1: "left_lung", 2: "right_lung"}
 AIR_HU = -400.0
 EMPTY_HU = -940.0
 TISSUE_HU = -300.0
-GAS_HU = -955.0
+GAS_HU = -950.0
 BONE_HU = 200.0
 
 RIM_MM = 6.0
@@ -49,6 +49,7 @@ TRACHEA_MM2 = (50.0, 700.0)
 TRACHEA_MM = 30.0
 COMPONENT_ML = 20.0
 HALF_THICKNESS_MM = 8.0
+CORE_MM = 5.0
 ENCLOSED_SHARE = 0.25
 MIXED_SHARE = 0.2
 MAX_NECK_MM = 20.0
@@ -84,8 +85,10 @@ def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:
     inside = air & ~outside & (walls >= 3)
     trachea = _trachea(inside, spacing_mm)
     lung = _lung_air(inside & ~trachea, smooth, walls, spacing_mm)
-    sides = _sides(lung, _middle(lung, trachea, smooth), spacing_mm)
-    labels = _completed(sides, outside | trachea, spacing_mm)
+    labels = np.zeros(lung.shape, dtype=np.uint8)
+    box = bounding_box(lung, margin_voxels=2)
+    sides = _sides(lung[box], _middle(lung, trachea, smooth) - (box[2].start or 0), spacing_mm)
+    labels[box] = _completed(sides, (outside | trachea)[box], spacing_mm)
     lung_ml = float(np.count_nonzero(labels)) * spacing_mm**3 / 1000
     if lung_ml < MIN_LUNGS_ML:
         raise InvalidVolumeError(
@@ -102,8 +105,8 @@ def _outside_air(smooth: _Hu, air: Mask, spacing_mm: float) -> Mask:
     sides = np.zeros_like(empty)
     sides[:, [0, -1], :] = True
     sides[:, :, [0, -1]] = True
-    rim = dilate(touching(empty, sides), RIM_MM, spacing_mm)
-    return rim & air
+    rim_voxels = max(1, round(RIM_MM / spacing_mm))
+    return ndimage.binary_dilation(touching(empty, sides), iterations=rim_voxels, mask=air)
 
 
 def _walls(smooth: _Hu, spacing_mm: float) -> _Labels:
@@ -142,14 +145,15 @@ def _trachea(inside: Mask, spacing_mm: float) -> Mask:
 def _lung_air(inside: Mask, smooth: _Hu, walls: _Labels, spacing_mm: float) -> Mask:
     """Return the components that are lung: big, thick, well enclosed, and not as empty as gas in the bowel."""
     labels, sizes = components(without_small(inside, COMPONENT_ML, spacing_mm))
-    if not len(sizes):
-        return np.zeros_like(inside)
-    numbers = np.arange(1, len(sizes) + 1)
-    typical_hu = np.array(ndimage.median(smooth, labels, numbers))
-    thickness_mm = np.array(ndimage.maximum(distance_mm(~inside, spacing_mm), labels, numbers))
-    enclosed = np.array(ndimage.mean(walls == 4, labels, numbers))
-    is_lung = (typical_hu > GAS_HU) & (thickness_mm >= HALF_THICKNESS_MM) & (enclosed >= ENCLOSED_SHARE)
-    return np.concatenate([[False], is_lung])[labels]
+    depth_mm = distance_mm(labels == 0, spacing_mm)
+    is_lung = [False]
+    for number in range(1, len(sizes) + 1):
+        own = labels == number
+        core = own & (depth_mm >= min(CORE_MM, float(depth_mm[own].max())))
+        thick = float(depth_mm[own].max()) >= HALF_THICKNESS_MM
+        empty = float(np.median(smooth[core])) < GAS_HU
+        is_lung.append(thick and not empty and float((walls[own] == 4).mean()) >= ENCLOSED_SHARE)
+    return np.array(is_lung)[labels]
 
 
 def _middle(lung: Mask, trachea: Mask, smooth: _Hu) -> float:
