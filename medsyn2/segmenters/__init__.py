@@ -1,1 +1,52 @@
-"""Tools that find structures in a CT, behind one Protocol."""
+"""Tools that find structures in a CT, behind one Protocol.
+
+A tool gets a CT and the structures that are wanted of it, and gives a label map of each, on whatever grid it
+works: the stage ``masks`` brings them to the model's grid. A structure that the tool looked for and did not
+find is an empty label map; a structure it cannot give is not in the result's keys.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol
+
+from medsyn2.config import SegmentConfig
+from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.errors import ConfigError
+from medsyn2.vocabulary import Structure
+
+_TOOLS = {"classical": ("medsyn2.segmenters.classical", "ClassicalSegmenter")}
+
+
+class Segmenter(Protocol):
+    """A tool that finds structures in a CT.
+
+    Attributes:
+        name: What the tables and records call it.
+    """
+
+    name: str
+
+    def segment(self, volume: CTVolume, structures: Sequence[Structure]) -> dict[Structure, LabelMap]:
+        """Return a label map of each of `structures` that the tool can find.
+
+        Raises:
+            CaseError: If this CT cannot be segmented; the tool itself works.
+        """
+        ...
+
+
+def get_segmenter(name: str, config: SegmentConfig) -> Segmenter:
+    """Return the tool called `name`, made ready with its settings.
+
+    Raises:
+        ConfigError: If there is no such tool.
+    """
+    if name not in _TOOLS:
+        raise ConfigError(
+            f"segment.tools names {name!r}, known are {sorted(_TOOLS)}.",
+            code="segmenter-unknown",
+            remedy="use a known tool, or null to leave the structure out.",
+        )
+    module, cls = _TOOLS[name]
+    tool: Segmenter = getattr(import_module(module), cls)(config)
+    return tool
