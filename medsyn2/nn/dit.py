@@ -69,7 +69,7 @@ class DiT(nn.Module):
     ) -> None:
         super().__init__()
         self.width = width
-        self.patch = patch
+        self.patch = (patch[0], patch[1], patch[2])
         voxels = patch[0] * patch[1] * patch[2]
         self.patch_embedding = nn.Linear(2 * latent_channels * voxels, width)
         self.time_embedding = TimeEmbedding(width)
