@@ -11,14 +11,13 @@ to t = 0, long before the mean moves.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medsyn2.config import FlowConfig
 from medsyn2.flow.loss import velocity_loss
 from medsyn2.flow.path import interpolate
 from medsyn2.flow.timesteps import draw_times
 from medsyn2.nn.conditioning import Conditioning
-from medsyn2.nn.dit import DiT
 from medsyn2.types import Float
 
 TIME_BINS = 10
@@ -62,7 +61,7 @@ class DiTObjective:
     def __init__(self, flow: FlowConfig) -> None:
         self.flow = flow
 
-    def __call__(self, dit: DiT, batch: DiTBatch, generator: torch.Generator) -> Losses:
+    def __call__(self, dit: nn.Module, batch: DiTBatch, generator: torch.Generator) -> Losses:
         """Return the losses of one micro-step.
 
         Args:
