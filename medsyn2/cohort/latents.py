@@ -13,7 +13,7 @@ in the row `EMPTY_MASK`. A mask that is *present* but whose chunk is not there i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -47,7 +47,7 @@ class LatentStore:
     store: RowStore
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path) -> "LatentStore":
         """Open a store for reading.
 
         Raises:
@@ -64,7 +64,7 @@ class LatentStore:
         shape: tuple[int, int, int, int],
         dtype: str,
         about: Mapping[str, Any],
-    ) -> Self:
+    ) -> "LatentStore":
         """Open the store at `path` with a row for each of `cases`, or make it anew.
 
         Args:
