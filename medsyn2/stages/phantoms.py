@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,10 @@ def _make(subject: Subject, spacing_mm: float, case_id: str, folder: Path) -> Ma
         "impression": report.impression,
         "labels": labels_of(subject),
         "truth_ml": volumes_ml,
-        "order": acquisition.order,
+        "lesions": asdict(subject.lesions),
+        "incidental": asdict(subject.incidental),
+        "cardiothoracic_ratio": subject.anatomy.cardiothoracic_ratio,
+        "acquisition": asdict(acquisition),
     }
 
 

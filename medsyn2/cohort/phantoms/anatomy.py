@@ -128,7 +128,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         oblique_slope=_pair(rng, 0.7, 1.15),
         oblique_curve_mm=_pair(rng, -14, 14),
         horizontal_z_mm=float(rng.uniform(-32, 6)),
-        cardiothoracic_ratio=float(rng.uniform(0.54, 0.62) if enlarged else rng.uniform(0.41, 0.48)),
+        cardiothoracic_ratio=float(rng.uniform(0.53, 0.59) if enlarged else rng.uniform(0.41, 0.48)),
         heart_turn_deg=float(rng.uniform(22, 48)),
         heart_shift_mm=float(rng.uniform(-6, 6)),
         aorta_radius_mm=float(rng.uniform(13.5, 17.5)),

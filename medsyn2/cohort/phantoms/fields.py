@@ -65,6 +65,35 @@ def unbend(waves: tuple[Wave, ...], points: Points) -> Points:
     return guess
 
 
+_RIPPLES = (
+    (0.41, 0.13, -0.22, 0.3),
+    (-0.19, 0.44, 0.17, 1.9),
+    (0.12, -0.27, 0.46, 4.0),
+    (0.36, -0.31, 0.14, 2.2),
+    (-0.25, -0.16, -0.39, 5.1),
+    (0.07, 0.35, -0.33, 0.9),
+)
+"""Wave vectors (1/mm) and phases of `texture`."""
+
+
+def texture(points: Points) -> Field:
+    """Return an irregular pattern of about 15 mm, the same for everybody, with standard deviation 1.7."""
+    pattern = np.zeros(points.x.shape, dtype=np.float32)
+    for kx, ky, kz, phase in _RIPPLES:
+        pattern += np.sin(
+            np.float32(kx) * points.x
+            + np.float32(ky) * points.y
+            + np.float32(kz) * points.z
+            + np.float32(phase)
+        )
+    return pattern
+
+
+def smooth_max(first: Field, second: Field, radius_mm: float) -> Field:
+    """Intersect two shapes with a rounded edge of about `radius_mm`."""
+    return -smooth_min(-first, -second, radius_mm)
+
+
 def coverage(distance_mm: Field, edge_mm: float) -> Field:
     """Return how much of a voxel a shape covers, from the signed distance of its centre."""
     return np.clip(0.5 - distance_mm * np.float32(1.0 / edge_mm), 0.0, 1.0)
@@ -97,7 +126,10 @@ def ellipsoid(
     """
     shifted = [coordinate - np.float32(centre) for coordinate, centre in zip(points, centre_mm, strict=True)]
     if rotation is not None:
-        shifted = [sum(np.float32(row[i]) * shifted[i] for i in range(3)) for row in rotation]
+        x, y, z = shifted
+        shifted = [
+            np.float32(row[0]) * x + np.float32(row[1]) * y + np.float32(row[2]) * z for row in rotation
+        ]
     scaled = [np.float32(1.0 / radius) * part for part, radius in zip(shifted, radii_mm, strict=True)]
     first = np.sqrt(sum(part * part for part in scaled))
     slopes = (part * np.float32(1.0 / radius) for part, radius in zip(scaled, radii_mm, strict=True))
@@ -232,7 +264,7 @@ def tube_distances(
     touches = (high >= 0).all(axis=1) & (low <= np.asarray(slab.shape) - 1).all(axis=1)
     for number in np.flatnonzero(touches):
         region = _slices(low[number], high[number], slab.shape)
-        yield region, *_axis_distance(slab.points.at(region), tubes, number), float(widest[number])
+        yield region, *_axis_distance(slab.points.at(region), tubes, int(number)), float(widest[number])
 
 
 def _axis_distance(points: Points, tubes: Tubes, number: int) -> tuple[Field, Field]:

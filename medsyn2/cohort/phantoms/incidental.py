@@ -5,19 +5,10 @@ import numpy as np
 from medsyn2.cohort.phantoms.anatomy import Anatomy
 from medsyn2.cohort.phantoms.bones import paint
 from medsyn2.cohort.phantoms.central import Point, heart_distance, scale_of
-from medsyn2.cohort.phantoms.fields import Field, Points, Tubes
+from medsyn2.cohort.phantoms.fields import Field, Points, Tubes, texture
 from medsyn2.types import Shaped
 
 HOLE_HU = -985.0
-_RIPPLES = (
-    (0.41, 0.13, -0.22, 0.3),
-    (-0.19, 0.44, 0.17, 1.9),
-    (0.12, -0.27, 0.46, 4.0),
-    (0.36, -0.31, 0.14, 2.2),
-    (-0.25, -0.16, -0.39, 5.1),
-    (0.07, 0.35, -0.33, 0.9),
-)
-"""Wave vectors (1/mm) and phases whose sum makes emphysema's irregular holes."""
 CORONARY_STARTS: tuple[Point, ...] = ((6.0, -72.0, -38.0), (22.0, -76.0, -54.0), (36.0, -76.0, -70.0))
 """Directions, in the standard thorax, in which the left anterior descending artery is looked for."""
 
@@ -26,11 +17,7 @@ def paint_emphysema(anatomy: Anatomy, hu: Field, body: Points, lobes: Shaped[np.
     """Paint small holes without lung tissue into the upper lobes."""
     upper = (lobes == 1) | (lobes == 3)
     some = body.at(upper)
-    pattern = np.zeros(some.x.shape, dtype=np.float32)
-    for kx, ky, kz, phase in _RIPPLES:
-        pattern += np.sin(
-            np.float32(kx) * some.x + np.float32(ky) * some.y + np.float32(kz) * some.z + np.float32(phase)
-        )
+    pattern = texture(some)
     fading = np.clip((some.z + 30.0) * np.float32(1 / 50.0), 0.0, 1.0)
     flat = hu[upper]
     paint(flat, np.clip((pattern - 1.7) * 1.6, 0.0, 1.0) * fading, HOLE_HU)

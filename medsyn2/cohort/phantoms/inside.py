@@ -8,7 +8,7 @@ import numpy as np
 from medsyn2.cohort.phantoms.anatomy import Anatomy
 from medsyn2.cohort.phantoms.bones import paint
 from medsyn2.cohort.phantoms.chest import Chest
-from medsyn2.cohort.phantoms.fields import Field, Points, coverage, ellipsoid, smooth_min
+from medsyn2.cohort.phantoms.fields import Field, Points, coverage, ellipsoid, smooth_max, texture
 from medsyn2.cohort.phantoms.incidental import paint_emphysema
 from medsyn2.cohort.phantoms.lesions import Lesions, Opacity, all_fluid, nodule_distance, opacity_distance
 from medsyn2.cohort.phantoms.subject import Subject
@@ -67,7 +67,7 @@ def _lung_hu(
     anatomy, lesions = subject.anatomy, subject.lesions
     points, near, lobes = chest.points.at(where), body.at(where), chest.lobes[where]
     hu = np.float32(anatomy.lung_hu) + np.float32(anatomy.lung_gradient_hu / 100.0) * points.y
-    hu += 9.0 * np.sin(near.x * 0.19 + near.z * 0.11) * np.sin(near.y * 0.17 - near.z * 0.15)
+    hu += 4.0 * texture(Points(*(0.6 * part for part in near)))
     if subject.incidental.emphysema:
         paint_emphysema(anatomy, hu, near, lobes)
     surfaces = Fissures(*(part[where] for part in chest.fissures))
@@ -90,12 +90,7 @@ def _lung_hu(
 
 
 def _mottle(points: Points, opacity: Opacity) -> Field:
-    strength = 60.0 if opacity.kind == "ground_glass" else 8.0
-    return (
-        np.float32(strength)
-        * np.sin(points.x * 0.5 + points.y * 0.3)
-        * np.sin(points.z * 0.45 - points.y * 0.35)
-    )
+    return np.float32(22.0 if opacity.kind == "ground_glass" else 3.0) * texture(points)
 
 
 def _paint_fissures(hu: Field, surfaces: Fissures, lobes: Shaped[np.ndarray, " n"], edge_mm: float) -> None:
@@ -168,10 +163,10 @@ def _abdominal_organs(anatomy: Anatomy, points: Points, shell: Field) -> list[tu
     x, y, z = points
     before_spine = np.hypot(x, np.minimum(y - spine_y(anatomy, z), 0.0))
     left_lobe = x - 0.22 * width + 0.5 * np.maximum(y + 10.0, 0.0) + 0.25 * (dome - z)
-    liver = -smooth_min(smooth_min(-shell, -0.85 * left_lobe, 26.0), before_spine - 34.0, 14.0)
+    liver = smooth_max(smooth_max(shell, 0.85 * left_lobe, 26.0), 34.0 - before_spine, 14.0)
     spleen = ellipsoid(points, (0.70 * width, 0.36 * anatomy.half_depth_mm, dome - 46.0), (27.0, 44.0, 42.0))
     stomach = ellipsoid(points, (0.44 * width, -14.0, dome - 40.0), (40.0, 46.0, 36.0))
-    stomach = -smooth_min(-np.maximum(stomach, 3.0 - liver), -shell, 6.0)
+    stomach = smooth_max(np.maximum(stomach, 3.0 - liver), shell, 6.0)
     contents = stomach + 4.0
     mirrored = Points(np.abs(x), y, z)
     kidney = ellipsoid(

@@ -63,7 +63,7 @@ def draw_demands(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Demand, ..
 def _draw_effusions(anatomy: Anatomy, rng: np.random.Generator) -> list[Demand]:
     which = rng.random()
     sides: tuple[Side, ...] = SIDES if which < 0.36 else (SIDES[0],) if which < 0.7 else (SIDES[1],)
-    ranges = ((0.06, 0.16), (0.2, 0.36), (0.42, 0.6))
+    ranges = ((0.06, 0.16), (0.2, 0.36), (0.4, 0.52))
     shares = [rng.uniform(*ranges[rng.choice(3, p=(0.35, 0.35, 0.3))]) for _ in sides]
     volumes = [share * _side_ml(anatomy, side) for share, side in zip(shares, sides, strict=True)]
     return [
@@ -209,7 +209,7 @@ def _ripple(rng: np.random.Generator, extent_mm: float) -> Wave:
 def _nodule(
     room: _Room,
     demand: Demand,
-    opacities: tuple[Opacity, ...],
+    opacities: list[Opacity],
     others: list[Nodule],
     rng: np.random.Generator,
 ) -> Nodule:

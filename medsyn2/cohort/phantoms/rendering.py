@@ -25,7 +25,7 @@ from medsyn2.ct.volume import CTVolume, Grid, LabelMap
 from medsyn2.types import Bool, Shaped
 from medsyn2.vocabulary import LOBES
 
-MAX_SLAB_VOXELS = 4_000_000
+MAX_SLAB_VOXELS = 2_500_000
 BLOOD_HU, VESSEL_HU, WALL_HU, OESOPHAGUS_HU, CATHETER_HU = 45.0, 40.0, 25.0, 32.0, 1800.0
 CALCIUM_HU, AIRWAY_HU = 700.0, -1000.0
 TRACHEA_WALL_MM = 1.6
@@ -152,7 +152,8 @@ def _paint_midline_bones(scene: Scene, slab: Slab, hu: Field) -> None:
 def _paint_lung_trees(scene: Scene, slab: Slab, hu: Field, masks: dict[str, Mask]) -> None:
     """Paint vessels, then nodules, then bronchi and the trachea; add the masks of vessels and airways."""
     trees, lungs = scene.trees, masks["lungs"] != 0
-    blood = tube_coverage(slab, trees.vessels)
+    outside_heart = (masks["heart"] == 0) & (masks["pericardial_effusion"] == 0)
+    blood = tube_coverage(slab, trees.vessels) * outside_heart
     paint(hu, blood, np.maximum(hu, np.float32(VESSEL_HU)))
     if scene.subject.lesions.nodules:
         flat = hu[lungs]
@@ -161,8 +162,8 @@ def _paint_lung_trees(scene: Scene, slab: Slab, hu: Field, masks: dict[str, Mask
     central = scene.vessels.lumen
     wall = Tubes(central.start_mm, central.end_mm, central.radius_mm + np.float32(TRACHEA_WALL_MM))
     for walls in (wall, trees.wall):
-        paint(hu, tube_coverage(slab, walls), WALL_HU)
-    air = np.maximum(tube_coverage(slab, central), tube_coverage(slab, trees.lumen))
+        paint(hu, tube_coverage(slab, walls) * outside_heart, WALL_HU)
+    air = np.maximum(tube_coverage(slab, central), tube_coverage(slab, trees.lumen)) * outside_heart
     paint(hu, air, AIRWAY_HU)
     masks["airways"] = (air >= 0.5).astype(np.uint8)
     masks["vessels"] = ((blood >= 0.5) & lungs & (air < 0.5)).astype(np.uint8)

@@ -11,7 +11,7 @@ import numpy as np
 
 from medsyn2.cohort.phantoms.anatomy import SIDES, Anatomy
 from medsyn2.cohort.phantoms.central import heart_distance
-from medsyn2.cohort.phantoms.fields import Field, Points, smooth_min
+from medsyn2.cohort.phantoms.fields import Field, Points, smooth_max, smooth_min
 from medsyn2.types import Shaped
 
 PLEURA_MM = 2.5
@@ -129,7 +129,7 @@ def cut_heart(anatomy: Anatomy, points: Points, heart: Field, cage: RibCage, dia
     """Return the distance to the heart as the diaphragm and the chest wall let it be."""
     wall = cage.depth + 9.0
     floor = diaphragm + 1.0 - points.z
-    return -smooth_min(-heart, -np.maximum(wall, floor), 8.0)
+    return smooth_max(heart, np.maximum(wall, floor), 8.0)
 
 
 def mediastinum(anatomy: Anatomy, points: Points, heart: Field, tubes: Field, cage: RibCage) -> Field:
@@ -149,7 +149,7 @@ def mediastinum(anatomy: Anatomy, points: Points, heart: Field, tubes: Field, ca
     broad = np.float32(19.0) + 15.0 * narrowing(anatomy, z + 22.0)
     back = y - y_spine
     front = np.float32(8.0) - 4.0 * narrowing(anatomy, z) - y
-    column = np.maximum(np.abs(x) - broad, np.maximum(back, front))
+    column = smooth_max(np.abs(x) - broad, np.maximum(back, front), 22.0)
     septum = np.maximum(
         np.abs(x - 2.0) - (3.0 + 15.0 * np.exp(-np.abs(cage.depth) * np.float32(1 / 16.0))), y - 5.0
     )

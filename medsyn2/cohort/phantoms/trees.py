@@ -145,13 +145,9 @@ def _bronchi(root: Point, arteries: list[Tubes], rng: np.random.Generator) -> li
     for level, tubes in enumerate(arteries[:BRONCHIAL_LEVELS]):
         shrunk = offset * np.float32(0.72**level)
         beside = tubes.moved(shrunk, float(rng.uniform(0.72, 0.82) * 0.86**level))
+        start = tubes.start_mm + offset * np.float32(0.72 ** (level - 1))
         if level == 0:
-            beside = Tubes(
-                np.broadcast_to(np.float32(root), beside.start_mm.shape), beside.end_mm, beside.radius_mm
-            )
-        else:
-            beside = Tubes(
-                tubes.start_mm + offset * np.float32(0.72 ** (level - 1)), beside.end_mm, beside.radius_mm
-            )
+            start = np.broadcast_to(np.asarray(root, dtype=np.float32), start.shape)
+        beside = Tubes(start, beside.end_mm, beside.radius_mm)
         grown.append(beside)
     return grown
