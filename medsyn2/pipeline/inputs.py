@@ -1,0 +1,170 @@
+"""What a user asks for, checked before any computation, so that a mistake costs a second and not an hour.
+
+Two things are never mixed up. *No mask* means that the model may put anything anywhere; it is told so by zeros
+and by the sentence "no image segmentation is provided". An *empty mask* is a mask, of nothing: the model is
+told that the structure is nowhere, by the latents of an all-background mask.
+
+Words for a mask may be any, since what a mask means is text to the model; those that it was not trained with
+are noted, with the nearest that it was.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from medsyn2.ct.binary_mask import binarised, on_grid
+from medsyn2.ct.volume import Grid, LabelMap
+from medsyn2.errors import MaskError, ReportError
+from medsyn2.nn.text_encoder import NUM_SPECIAL_TOKENS, TextEncoder
+from medsyn2.reports.text import clean_text, compose_report, given_text
+from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES, Structure
+
+_MANY_UNKNOWN = 0.05
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model is asked for.
+
+    Attributes:
+        report: Findings and impression as one text; None without a report.
+        mask: Where the structure is, on the model's grid; None without a mask.
+        words: What the mask is of.
+        notes: What the user should know about how this was understood.
+    """
+
+    report: str | None
+    mask: Bool[np.ndarray, "d h w"] | None
+    words: str | None
+    notes: tuple[str, ...] = ()
+
+
+def check_inputs(
+    *,
+    report: str | None,
+    findings: str | None,
+    impression: str | None,
+    mask: LabelMap | None,
+    mask_text: str | None,
+    grid: Grid,
+    trained: Collection[Structure],
+    separator: str,
+) -> Prompt:
+    """Check what was asked for and bring it to the model's terms.
+
+    Args:
+        report: A whole report; or else
+        findings: its first and
+        impression: its second part.
+        mask: A binary mask, on any grid.
+        mask_text: What the mask is of: a structure's name, its words, or any other words.
+        grid: The model's grid.
+        trained: Structures that the model was trained with masks of.
+        separator: The text encoder's separator token.
+
+    Raises:
+        ReportError: If a whole report and its parts are given.
+        MaskError: If a mask comes without words or words without a mask, or the mask is unusable.
+    """
+    if report is not None and (findings is not None or impression is not None):
+        raise ReportError(
+            "expected a whole report or its parts, got both.",
+            code="report-twice",
+            remedy="give either report, or findings and impression.",
+        )
+    text = compose_report(report if findings is None else findings, impression, separator)
+    words = given_text(mask_text)
+    if mask is None and words is None:
+        return Prompt(text, None, None)
+    known = ", ".join(repr(STRUCTURE_WORDS[name]) for name in STRUCTURES)
+    if mask is None:
+        raise MaskError(
+            f"expected a mask for the words {words!r}, got none.",
+            code="words-without-mask",
+            remedy="give the mask too, or put the words into the report.",
+        )
+    if words is None:
+        raise MaskError(
+            "expected words that say what the mask is of, got none.",
+            code="mask-without-words",
+            remedy=f"give them as mask text. The model knows {known}; others are allowed.",
+        )
+    inside, reading = binarised(mask.labels, "the mask")
+    placed, moving = on_grid(LabelMap(inside, mask.affine_mm), grid)
+    empty = () if placed.any() else (_EMPTY,)
+    words, meaning = _known_words(words, trained)
+    return Prompt(text, placed, words, (*reading, *moving, *empty, *meaning))
+
+
+_EMPTY = "the mask is empty: the model is told that the structure is nowhere, which is not the same as giving no mask"
+
+
+def _known_words(words: str, trained: Collection[Structure]) -> tuple[str, tuple[str, ...]]:
+    """Return the words as the model was trained with them, and a note if it was not."""
+    spoken = clean_text(words.replace("_", " ")).lower()
+    by_words = {
+        spelling: name
+        for name, known in STRUCTURE_WORDS.items()
+        for spelling in (known, name.replace("_", " "))
+    }
+    name = by_words.get(spoken)
+    if name is None:
+        nearest = get_close_matches(spoken, list(STRUCTURE_WORDS.values()), n=2, cutoff=0.0)
+        note = f"the model was not trained with masks of {words!r}; the nearest it knows are {nearest}"
+        return words, (note,)
+    if name not in trained:
+        return STRUCTURE_WORDS[name], (f"no training case of this model had a mask of {words!r}",)
+    return STRUCTURE_WORDS[name], ()
+
+
+def encode_given(
+    encoder: TextEncoder, text: str, max_tokens: int, what: str
+) -> tuple[Float[Tensor, "1 m e"], tuple[str, ...]]:
+    """Encode one text and note what the encoder does not know or has no room for.
+
+    Args:
+        encoder: The model's text encoder.
+        text: A report or a pre-prompt.
+        max_tokens: Tokens the model was trained with.
+        what: What it is, for the notes.
+
+    Raises:
+        ReportError: If no word of the text is known.
+    """
+    encoded = encoder.encode([text], max_tokens)
+    length, unknown, cut = int(encoded.lengths[0]), encoded.unknown[0], encoded.cut[0]
+    if unknown and unknown == length - NUM_SPECIAL_TOKENS:
+        raise ReportError(
+            f"expected {what} in the text encoder's language, got one of which it knows no word: {text[:80]!r}.",
+            code="report-unknown-words",
+            remedy="write it in the language of the reports that the model was trained with.",
+        )
+    notes = []
+    if unknown > _MANY_UNKNOWN * length:
+        notes.append(f"{unknown} of the {length} tokens of {what} are unknown to the text encoder")
+    if cut:
+        notes.append(f"{what} has more than the {max_tokens} tokens the model reads; left out: {cut!r}")
+    return encoded.embeddings[:, :length], tuple(notes)
+
+
+def normal(
+    latents: Float[Tensor, "b z ld lh lw"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Tensor, "b z ld lh lw"]:
+    """Bring raw latents to mean 0 and standard deviation 1, channel by channel."""
+    return (latents - _channels(mean, latents)) / _channels(std, latents)
+
+
+def raw(
+    latents: Float[Tensor, "b z ld lh lw"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Tensor, "b z ld lh lw"]:
+    """Undo `normal`."""
+    return latents * _channels(std, latents) + _channels(mean, latents)
+
+
+def _channels(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "1 z 1 1 1"]:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[None, :, None, None, None]

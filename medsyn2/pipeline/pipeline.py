@@ -1,0 +1,331 @@
+"""The trained model in use: from a report and a mask, each optional, to a CT.
+
+    report, words  -> text encoder -> token embeddings --+
+    mask           -> tokenizer    -> normalised latents -+-> transformer, solved from noise -> latents
+    latents        -> tokenizer    -> values in [-1, 1]   -> HU on the model's grid
+
+Without a mask its latents are zeros; without a report the text is the pre-prompt alone. The noise comes from
+the CPU's generator, so that a seed means the same noise on every device.
+
+An *edit* (section 5.3, after SDEdit) takes a volume back towards its own noise and solves again under new
+conditions: what they do not speak of stays in place.
+"""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from medsyn2.ct.intensity import unit_to_hu
+from medsyn2.ct.volume import CTVolume, Grid, LabelMap
+from medsyn2.errors import ConfigError, WeightsError
+from medsyn2.flow.guidance import PredictClean, guide
+from medsyn2.flow.solvers import Progress, Solver, edit, solve
+from medsyn2.model_folder import DIT, TEXT_ENCODER, TOKENIZER, ModelDescription, read_description
+from medsyn2.nn.conditioning import Conditioning
+from medsyn2.nn.dit import DiT
+from medsyn2.nn.text_encoder import TextEncoder
+from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.windows import decode_windowed, encode_windowed
+from medsyn2.pipeline.inputs import Prompt, check_inputs, encode_given, normal, raw
+from medsyn2.pipeline.synthetic import Recipe, Sampling, Synthetic, read_sidecar
+from medsyn2.reports.prompts import absent_prompt, mask_prompt
+from medsyn2.weights import load_component, load_strictly
+
+log = logging.getLogger(__name__)
+
+BACKGROUND, FOREGROUND = -0.5, 0.5
+"""What masks look like to the tokenizer."""
+
+
+class MedSyn2Pipeline:
+    """Generates chest CTs from a report, or a mask with words, or both, or neither.
+
+    The components are attributes and can be exchanged for others that fit.
+
+    Args:
+        dit: The diffusion transformer.
+        tokenizer: The tokenizer of volumes and masks.
+        text_encoder: The text encoder of reports and pre-prompts.
+        description: Grid, statistics of the latents, lengths of texts.
+        device: Where the networks run.
+
+    Raises:
+        WeightsError: If the components do not fit together.
+    """
+
+    def __init__(
+        self,
+        *,
+        dit: DiT,
+        tokenizer: CausalVideoVAE,
+        text_encoder: TextEncoder,
+        description: ModelDescription,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.dit = dit.eval().requires_grad_(False).to(self.device)
+        self.tokenizer = tokenizer.eval().requires_grad_(False).to(self.device)
+        self.text_encoder = text_encoder.to(self.device)
+        self.description = description
+        self._check_fit()
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, *, device: torch.device | str = "cpu") -> "MedSyn2Pipeline":
+        """Load the model that a folder holds (``medsyn2.model_folder``), every file checked by its sha256.
+
+        Raises:
+            WeightsError: If a file is missing, damaged or of another layout.
+        """
+        folder = Path(folder)
+        description = read_description(folder)
+        dit_config, dit_state = load_component(folder / DIT, "dit")
+        tokenizer_config, tokenizer_state = load_component(folder / TOKENIZER, "tokenizer")
+        dit = DiT(**{**dit_config, "patch": tuple(dit_config["patch"])})
+        tokenizer = CausalVideoVAE(**tokenizer_config)
+        load_strictly(dit, dit_state, source=folder / DIT)
+        load_strictly(tokenizer, tokenizer_state, source=folder / TOKENIZER)
+        return cls(
+            dit=dit,
+            tokenizer=tokenizer,
+            text_encoder=TextEncoder.from_folder(folder / TEXT_ENCODER),
+            description=description,
+            device=device,
+        )
+
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels of every generated volume are."""
+        return Grid(self.description.grid.shape, np.array(self.description.grid.affine_mm))
+
+    def __call__(
+        self,
+        report: str | None = None,
+        *,
+        findings: str | None = None,
+        impression: str | None = None,
+        mask: LabelMap | None = None,
+        mask_text: str | None = None,
+        seed: int,
+        solver: Solver = Sampling.solver,
+        num_steps: int = Sampling.num_steps,
+        t_end: float = Sampling.t_end,
+        guidance_report: float = Sampling.guidance_report,
+        guidance_mask: float = Sampling.guidance_mask,
+        progress: Progress | None = None,
+    ) -> Synthetic:
+        """Generate a volume; the same inputs, seed, model and number of threads give the same voxels.
+
+        Args:
+            report: A whole report; None for none.
+            findings: The report's first part, if it is given in parts.
+            impression: The report's second part, if it is given in parts.
+            mask: Where a structure is, on any grid; None for no mask.
+            mask_text: What the mask is of, such as "lung nodules"; needed with a mask.
+            seed: Of the noise.
+            solver: Solver of the flow; the paper's is ``dopri5``, which takes six times as long a step.
+            num_steps: Steps of the solver; 50 in the paper.
+            t_end: Where the solver stops and takes the prediction.
+            guidance_report: 1 follows the report as trained, more exaggerates it, 0 ignores it.
+            guidance_mask: The same for the mask.
+            progress: Called after each step with the steps done and their number.
+
+        Raises:
+            ReportError: If the report cannot be used.
+            MaskError: If the mask cannot be used, or comes without words.
+            ConfigError: If the sampling makes no sense.
+        """
+        prompt = self._prompt(report, findings, impression, mask, mask_text)
+        sampling = Sampling(solver, num_steps, t_end, guidance_report, guidance_mask)
+        recipe = Recipe(prompt.report, prompt.mask, prompt.words, seed, sampling, notes=prompt.notes)
+        return self._make(recipe, None, progress)
+
+    def edit(
+        self,
+        before: Synthetic,
+        report: str | None = None,
+        *,
+        findings: str | None = None,
+        impression: str | None = None,
+        mask: LabelMap | None = None,
+        mask_text: str | None = None,
+        strength: float = 0.75,
+        solver: Solver = Sampling.solver,
+        num_steps: int = Sampling.num_steps,
+        t_end: float = Sampling.t_end,
+        guidance_report: float = Sampling.guidance_report,
+        guidance_mask: float = Sampling.guidance_mask,
+        progress: Progress | None = None,
+    ) -> Synthetic:
+        """Change a generated volume under new conditions, with the noise it was made from.
+
+        Args:
+            before: The volume to change, made by this model.
+            report: As for generating; the conditions of `before` count no more.
+            findings: As for generating.
+            impression: As for generating.
+            mask: As for generating.
+            mask_text: As for generating.
+            strength: 1 makes a new volume from the same noise, 0 changes nothing.
+            solver: As for generating.
+            num_steps: Steps of a whole solution; an edit takes the share `strength` of them.
+            t_end: As for generating.
+            guidance_report: As for generating.
+            guidance_mask: As for generating.
+            progress: As for generating.
+
+        Raises:
+            ReportError: As for generating.
+            MaskError: As for generating.
+            ConfigError: If `strength` is not between 0 and 1, or the sampling makes no sense.
+            WeightsError: If `before` was made by another model.
+        """
+        if not 0.0 <= strength <= 1.0:
+            raise ConfigError(
+                f"Expected a strength between 0 and 1, got {strength}.",
+                code="edit-strength",
+                remedy="0.75 keeps what the new conditions do not speak of; 1 keeps nothing.",
+            )
+        self._check_model(before.model, "the volume to edit")
+        prompt = self._prompt(report, findings, impression, mask, mask_text)
+        recipe = Recipe(
+            prompt.report,
+            prompt.mask,
+            prompt.words,
+            before.recipe.seed,
+            Sampling(solver, num_steps, t_end, guidance_report, guidance_mask),
+            strength,
+            before.recipe,
+            prompt.notes,
+        )
+        return self._make(recipe, before.latents, progress)
+
+    def remake(self, sidecar: Path | str, *, progress: Progress | None = None) -> Synthetic:
+        """Make a volume again from the JSON that was written beside it.
+
+        Raises:
+            IntegrityError: If the sidecar or a mask beside it is missing or damaged.
+            WeightsError: If the volume was made by another model.
+        """
+        recipe, model = read_sidecar(Path(sidecar))
+        self._check_model(model, str(sidecar))
+        return self._follow(recipe, progress)
+
+    def _follow(self, recipe: Recipe, progress: Progress | None) -> Synthetic:
+        before = None if recipe.before is None else self._follow(recipe.before, progress).latents
+        return self._make(recipe, before, progress)
+
+    def _prompt(
+        self,
+        report: str | None,
+        findings: str | None,
+        impression: str | None,
+        mask: LabelMap | None,
+        mask_text: str | None,
+    ) -> Prompt:
+        return check_inputs(
+            report=report,
+            findings=findings,
+            impression=impression,
+            mask=mask,
+            mask_text=mask_text,
+            grid=self.grid,
+            trained={name for name, count in self.description.training.structures.items() if count},
+            separator=self.text_encoder.separator,
+        )
+
+    @torch.inference_mode()
+    def _make(
+        self,
+        recipe: Recipe,
+        before: Float[Tensor, "1 z ld lh lw"] | None,
+        progress: Progress | None,
+    ) -> Synthetic:
+        predict_clean, text_notes = self._predict_clean(recipe)
+        recipe = replace(recipe, notes=tuple(dict.fromkeys((*recipe.notes, *text_notes))))
+        for note in recipe.notes:
+            log.warning("%s", note)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        noise = torch.randn(1, *self.description.latents.shape, generator=generator).to(self.device)
+        how = recipe.sampling
+        solver, num_steps, t_end = how.solver, how.num_steps, how.t_end
+        if before is None or recipe.strength is None:
+            latents = solve(
+                predict_clean, noise, solver=solver, num_steps=num_steps, t_end=t_end, progress=progress
+            )
+        else:
+            latents = edit(
+                predict_clean,
+                before.to(self.device),
+                noise,
+                strength=recipe.strength,
+                solver=solver,
+                num_steps=num_steps,
+                t_end=t_end,
+                progress=progress,
+            )
+        return Synthetic(self._decoded(latents), recipe, self.description.fingerprint, latents.cpu())
+
+    def _predict_clean(self, recipe: Recipe) -> tuple[PredictClean, tuple[str, ...]]:
+        """Bind the network to its conditions, guided; return what is to be noted about the texts."""
+        text, latents = self.description.text, self.description.latents
+        prompt = absent_prompt() if recipe.words is None else mask_prompt(recipe.words)
+        encoder, room = self.text_encoder, text.max_prompt_tokens
+        absent, _ = encode_given(encoder, absent_prompt(), room, "the pre-prompt")
+        words, notes = encode_given(encoder, prompt, room, f"the pre-prompt {prompt!r}")
+        no_mask = torch.zeros(1, *latents.shape, device=self.device)
+        neither = mask_only = Conditioning(no_mask, absent).bind(self.dit)
+        mask_latents = no_mask
+        if recipe.mask is not None:
+            mask_latents = self._encoded(recipe.mask)
+            mask_only = Conditioning(mask_latents, words).bind(self.dit)
+        conditional = mask_only
+        if recipe.report is not None:
+            report, more = encode_given(encoder, recipe.report, text.max_report_tokens, "the report")
+            conditional = Conditioning(mask_latents, torch.cat((words, report), dim=1)).bind(self.dit)
+            notes = (*notes, *more)
+        guided = guide(
+            conditional,
+            mask_only,
+            neither,
+            report_scale=recipe.sampling.guidance_report,
+            mask_scale=recipe.sampling.guidance_mask,
+        )
+        return guided, notes
+
+    def _encoded(self, mask: np.ndarray) -> Float[Tensor, "1 z ld lh lw"]:
+        latents = self.description.latents
+        values = np.where(mask, np.float32(FOREGROUND), np.float32(BACKGROUND))
+        seen = torch.from_numpy(values)[None, None].to(self.device)
+        posterior = encode_windowed(self.tokenizer, seen, latents.window, latents.overlap)
+        return normal(posterior.mode(), latents.mask.mean, latents.mask.std)
+
+    def _decoded(self, latents: Float[Tensor, "1 z ld lh lw"]) -> CTVolume:
+        described = self.description.latents
+        stored = raw(latents, described.image.mean, described.image.std)
+        unit = decode_windowed(self.tokenizer, stored, described.window, described.overlap)[0, 0]
+        hu = unit_to_hu(unit.float().cpu().numpy(), self.description.grid.clip_hu)
+        return CTVolume(hu, self.grid.affine_mm)
+
+    def _check_model(self, fingerprint: str, what: str) -> None:
+        if fingerprint != self.description.fingerprint:
+            raise WeightsError(
+                f"{what} was made by the model {fingerprint[:12]}, and this is {self.description.fingerprint[:12]}.",
+                code="model-another",
+                remedy="load the model that made it.",
+            )
+
+    def _check_fit(self) -> None:
+        latents, text = self.description.latents, self.description.text
+        encoded = (self.tokenizer.latent_channels, *self.tokenizer.latent_shape(self.grid.shape))
+        if encoded != tuple(latents.shape) or self.text_encoder.width != text.width:
+            raise WeightsError(
+                f"the model is described with latents of {latents.shape} and text of width {text.width}, but its "
+                f"tokenizer makes {encoded} and its text encoder {self.text_encoder.width}.",
+                code="model-inconsistent",
+                remedy="copy the whole model folder again; its parts belong together.",
+            )
