@@ -36,6 +36,6 @@ def clean_from_velocity(latents: Latents, velocity: Latents, t: Float[Tensor, " 
     return latents - along(t, latents) * velocity
 
 
-def along(t: Float[Tensor, " b"], like: Latents) -> Latents:
+def along(t: Float[Tensor, " b"], like: Latents) -> Float[Tensor, "b ..."]:
     """Return `t` with axes of length one after the first, to multiply with `like`."""
     return t.view(-1, *([1] * (like.ndim - 1)))

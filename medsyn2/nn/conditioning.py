@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from medsyn2.types import Bool, Float
@@ -33,7 +33,7 @@ class Conditioning:
     text: Float[Tensor, "b m c"]
     text_mask: Bool[Tensor, "b m"] | None = None
 
-    def bind(self, network: nn.Module) -> Callable[[Latents, Float[Tensor, " b"]], Latents]:
+    def bind(self, network: Callable[..., Latents]) -> Callable[[Latents, Float[Tensor, " b"]], Latents]:
         """Return `network` as a function of noisy latents and time alone, as solvers want it."""
 
         def predict_clean(latents: Latents, t: Float[Tensor, " b"]) -> Latents:

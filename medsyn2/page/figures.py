@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Num, Shaped
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -145,7 +145,7 @@ def _as_held(
     spacing_mm: Spacing,
     plane: Plane,
     index: int,
-) -> tuple[Float[np.ndarray, "a b"], float]:
+) -> tuple[Shaped[np.ndarray, "a b"], float]:
     """Return a slice as it is looked at, and the ratio of its pixels' height to their width."""
     depth, height, width = spacing_mm
     image = values.take(index, axis=PLANE_AXIS[plane])
