@@ -11,8 +11,8 @@ from medsyn2.vocabulary import Structure
 class SampleConfig(Section):
     """Sampling of the held-out cases."""
 
-    solver: Literal["euler", "heun", "dopri5"] = "dopri5"
-    """``dopri5`` with 50 steps is the paper's (301 network evaluations)."""
+    solver: Literal["euler", "heun", "unipc", "dopri5"] = "dopri5"
+    """``dopri5`` with 50 steps is the paper's (301 network evaluations); ``unipc`` with 50 takes 50."""
     num_steps: PositiveInt = 6
     """Steps of the solver."""
     t_end: PositiveFloat = 1e-3
@@ -26,7 +26,7 @@ class SampleConfig(Section):
     with_report: bool = True
     """Also sample from the report alone; a case without a report is then sampled from nothing."""
     max_cases: PositiveInt | None = None
-    """Test cases sampled; null takes all."""
+    """At most this many test cases of each shard are sampled; null takes all."""
     seed: NonNegativeInt = 0
     """Seed; each sample's own seed derives from it, the case and the condition."""
 

@@ -56,6 +56,7 @@ class MedSyn2Pipeline:
 
     Raises:
         WeightsError: If the components do not fit together.
+        ConfigError: If the device is not there.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class MedSyn2Pipeline:
         description: ModelDescription,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.device = torch.device(device)
+        self.device = _available(torch.device(device))
         self.dit = dit.eval().requires_grad_(False).to(self.device)
         self.tokenizer = tokenizer.eval().requires_grad_(False).to(self.device)
         self.text_encoder = text_encoder.to(self.device)
@@ -329,3 +330,13 @@ class MedSyn2Pipeline:
                 code="model-inconsistent",
                 remedy="copy the whole model folder again; its parts belong together.",
             )
+
+
+def _available(device: torch.device) -> torch.device:
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"expected the device {device}, but {torch.cuda.device_count()} CUDA devices are visible.",
+            code="device-missing",
+            remedy="use the device cpu, or run where there is a GPU.",
+        )
+    return device

@@ -138,12 +138,7 @@ class Synthetic:
             ConfigError: If `path` ends otherwise.
         """
         path = Path(path)
-        if not path.name.lower().endswith((".nii", ".nii.gz")):
-            raise ConfigError(
-                f"Expected a file name ending in .nii or .nii.gz, got {path.name!r}.",
-                code="output-suffix",
-                remedy="name the output like synthetic.nii.gz.",
-            )
+        check_file_name(path)
         stem = stem_of(path)
         mark = f"SYNTHETIC medsyn2 {__version__} seed={self.recipe.seed}"
         write_atomically(path, lambda partial: write_ct(partial, self.volume, description=mark))
@@ -165,6 +160,20 @@ class Synthetic:
             "model": self.model,
             **_recipe_json(self.recipe, describe_mask),
         }
+
+
+def check_file_name(path: Path) -> None:
+    """Refuse a name that no volume can be saved under.
+
+    Raises:
+        ConfigError: If it does not end in .nii or .nii.gz.
+    """
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        raise ConfigError(
+            f"Expected a file name ending in .nii or .nii.gz, got {path.name!r}.",
+            code="output-suffix",
+            remedy="name the output like synthetic.nii.gz.",
+        )
 
 
 def _recipe_json(recipe: Recipe, describe_mask: DescribeMask, depth: int = 0) -> dict[str, Any]:

@@ -1,0 +1,168 @@
+"""The stage ``sample``: a synthetic volume for each held-out case and condition."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medsyn2.cohort.artefacts import CaseWork, Manifest, Record, canonical_json, load_manifest, process_shard
+from medsyn2.config import SampleConfig
+from medsyn2.ct.nifti import read_labels
+from medsyn2.ct.volume import LabelMap
+from medsyn2.errors import CaseError, IntegrityError
+from medsyn2.files import sha256_of
+from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
+from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
+
+log = logging.getLogger(__name__)
+
+REPORT = "report"
+_SEEDS = 2**32
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one sample of a case is made from.
+
+    Attributes:
+        name: ``report``, or the structure whose mask is given.
+        structure: The structure whose mask is given; None without a mask.
+        report: Findings and impression; None without a report.
+    """
+
+    name: str
+    structure: Structure | None
+    report: Mapping[str, str | None] | None
+
+
+def sample(
+    sample: SampleConfig,
+    *,
+    model: Path,
+    inventory: Path,
+    register: Path,
+    masks: Path,
+    manifest: Path,
+    settings: str,
+) -> None:
+    """Sample the held-out cases of a shard: from their report alone, and from each of their masks alone.
+
+    Each condition gives ``<condition>.nii.gz`` on the grid of the registered volumes, marked as synthetic, and
+    ``<condition>.json``, from which it can be made again. A case without a report is sampled from nothing; a
+    structure is sampled where the case's mask of it is present. A sample's seed follows from the configured
+    one, the case and the condition, so that it is the same whatever else is sampled.
+
+    Args:
+        sample: Solver, guidance and conditions. ``max_cases`` counts the cases of each shard.
+        model: The trained model's ``model.json``.
+        inventory: Manifest of the inventory of this shard, for the reports.
+        register: Manifest of the registered volumes of this shard; the cases that have one are sampled.
+        masks: Manifest of the masks of this shard.
+        manifest: Manifest of this stage.
+        settings: Canonical JSON of the settings and the code version.
+    """
+    volumes, reports = load_manifest(register).usable(), load_manifest(inventory).usable()
+    drawn = load_manifest(masks)
+    held_out = [case for case, record in volumes.items() if record.facts["split"] == "test"]
+    identity = sha256_of(model)
+    conditions = {
+        case: list(_conditions(sample, reports[case], drawn.usable().get(case)))
+        for case in held_out[: sample.max_cases]
+    }
+    cases = [
+        CaseWork(
+            case,
+            {
+                "model": identity,
+                "subject": volumes[case].facts["subject"],
+                "conditions": [_made_from(condition, drawn.records.get(case)) for condition in asked],
+            },
+        )
+        for case, asked in conditions.items()
+    ]
+    sampler = _Sampler(sample, model.parent, drawn)
+
+    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        samples = []
+        for condition in conditions[case.case]:
+            made = sampler.make(case.case, condition)
+            file = f"{condition.name}.nii.gz"
+            made.save(folder / file)
+            samples.append(
+                {
+                    "condition": condition.name,
+                    "mode": made.recipe.mode,
+                    "structure": condition.structure,
+                    "seed": made.recipe.seed,
+                    "file": file,
+                }
+            )
+        return {"subject": case.made_from["subject"], "split": "test", "samples": samples}
+
+    process_shard("sample", manifest, cases, work, settings=settings)
+
+
+def derived_seed(seed: int, case: str, condition: str) -> int:
+    """Return the seed of one sample, a number below 2^32."""
+    digest = hashlib.sha256(canonical_json([seed, case, condition]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") % _SEEDS
+
+
+def _conditions(config: SampleConfig, inventory: Record, masks: Record | None) -> Iterator[Condition]:
+    if config.with_report:
+        yield Condition(REPORT, None, inventory.facts["report"])
+    states = {} if masks is None else masks.facts["masks"]
+    for structure in config.structures:
+        if structure in states and states[structure]["state"] == "present":
+            yield Condition(structure, structure, None)
+
+
+def _made_from(condition: Condition, masks: Record | None) -> list[Any]:
+    """Return what, with the model and the settings, decides a sample."""
+    mask = None
+    if condition.structure is not None and masks is not None:
+        mask = masks.files[f"{masks.case}/{condition.structure}.nii.gz"]
+    return [condition.name, condition.report, mask]
+
+
+class _Sampler:
+    """The model, loaded when the first sample needs it."""
+
+    def __init__(self, config: SampleConfig, folder: Path, masks: Manifest) -> None:
+        self.config, self.folder, self.masks = config, folder, masks
+
+    @cached_property
+    def pipeline(self) -> MedSyn2Pipeline:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return MedSyn2Pipeline.from_pretrained(self.folder, device=device)
+
+    def make(self, case: str, condition: Condition) -> Synthetic:
+        report, structure, config = condition.report or {}, condition.structure, self.config
+        return self.pipeline(
+            findings=report.get("findings"),
+            impression=report.get("impression"),
+            mask=None if structure is None else self._mask(case, structure),
+            mask_text=None if structure is None else STRUCTURE_WORDS[structure],
+            seed=derived_seed(config.seed, case, condition.name),
+            solver=config.solver,
+            num_steps=config.num_steps,
+            t_end=config.t_end,
+            guidance_report=config.guidance_report,
+            guidance_mask=config.guidance_mask,
+        )
+
+    def _mask(self, case: str, structure: Structure) -> LabelMap:
+        path = self.masks.path(case, f"{structure}.nii.gz")
+        try:
+            return read_labels(path)
+        except (CaseError, FileNotFoundError) as error:
+            raise IntegrityError(
+                f"{path}, which the stage masks wrote, cannot be read: {error}.",
+                code="artefact-damaged",
+                remedy=f"delete {path.parent}.json and {path.parent.parent}.json and run the workflow again.",
+            ) from error

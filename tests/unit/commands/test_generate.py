@@ -1,0 +1,85 @@
+import json
+
+import numpy as np
+import pytest
+
+from medsyn2.cli import main
+from medsyn2.ct.nifti import read_ct, write_labels
+from medsyn2.ct.volume import LabelMap
+from medsyn2.pipeline import MedSyn2Pipeline
+
+FAST = ["--solver", "euler", "--steps", "2"]
+
+
+@pytest.fixture
+def generate(tiny_model, tmp_path):
+    def generate(*options, output="out.nii.gz"):
+        arguments = ["generate", "--model", str(tiny_model), "--output", str(tmp_path / output)]
+        return main([*arguments, *map(str, options)])
+
+    return generate
+
+
+def test_report_and_mask_reach_the_pipeline(generate, tiny_model, tiny_mask, tmp_path):
+    pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
+    mask = LabelMap(tiny_mask, pipeline.grid.affine_mm)
+    write_labels(tmp_path / "mask.nii.gz", mask)
+    (tmp_path / "report.txt").write_text("\ufeffLarge pleural effusion.\n", encoding="utf-8")
+    options = ["--mask", tmp_path / "mask.nii.gz", "--mask-text", "heart", "--seed", 5, "--guidance-mask", 2]
+    assert generate("--report-file", tmp_path / "report.txt", *options, *FAST) == 0
+    expected = pipeline(
+        "Large pleural effusion.",
+        mask=mask,
+        mask_text="heart",
+        seed=5,
+        solver="euler",
+        num_steps=2,
+        guidance_mask=2.0,
+    )
+    np.testing.assert_array_equal(read_ct(tmp_path / "out.nii.gz").hu, expected.volume.hu)
+
+
+def test_a_sidecar_makes_the_same_file_again(generate, tmp_path):
+    assert generate("--report", "A nodule.", *FAST) == 0
+    assert generate("--from-sidecar", tmp_path / "out.json", output="again.nii.gz") == 0
+    assert (tmp_path / "out.nii.gz").read_bytes() == (tmp_path / "again.nii.gz").read_bytes()
+
+
+def test_an_edit_keeps_the_seed_and_names_its_strength(generate, tmp_path):
+    assert generate("--seed", 9, *FAST) == 0
+    edit = ["--edit", tmp_path / "out.json", "--strength", 0.5, "--report", "A nodule."]
+    assert generate(*edit, *FAST, output="edited.nii.gz") == 0
+    sidecar = json.loads((tmp_path / "edited.json").read_text())
+    assert (sidecar["seed"], sidecar["strength"], sidecar["before"]["report"]) == (9, 0.5, None)
+    assert generate("--from-sidecar", tmp_path / "edited.json", output="again.nii.gz") == 0
+    assert (tmp_path / "edited.nii.gz").read_bytes() == (tmp_path / "again.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--strength", "0.5"], 2, "--strength would have no effect"),
+        (["--from-sidecar", "a.json", "--seed", "1"], 2, "--seed would have no effect"),
+        (["--report-file", "missing.txt"], 1, "missing.txt"),
+        (["--mask", "missing.nii.gz", "--mask-text", "heart"], 1, "missing.nii.gz"),
+        (["--mask-text", "heart"], 1, "words-without-mask"),
+        (["--seed", "-1"], 2, "seed-invalid"),
+        (["--device", "cuda:99"], 2, "device-missing"),
+    ],
+)
+def test_mistakes_are_one_line_with_a_remedy(generate, capsys, options, status, message):
+    assert generate(*options, *(FAST if "--from-sidecar" not in options else [])) == status
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in error
+    assert "What to do" in error
+
+
+def test_a_wrong_output_name_is_refused_before_the_model_is_loaded(generate, capsys):
+    assert generate(output="out.png") == 2
+    assert "out.png" in capsys.readouterr().err
+
+
+def test_help_shows_examples(capsys):
+    with pytest.raises(SystemExit):
+        main(["generate", "--help"])
+    assert "--mask-text" in capsys.readouterr().out

@@ -1,0 +1,125 @@
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from medsyn2.cohort.artefacts import CaseWork, Record, load_manifest, process_shard
+from medsyn2.config import SampleConfig
+from medsyn2.ct.nifti import read_ct, write_labels
+from medsyn2.ct.volume import LabelMap
+from medsyn2.files import write_json
+from medsyn2.model_folder import DESCRIPTION
+from medsyn2.pipeline import MedSyn2Pipeline
+from medsyn2.stages.sample import derived_seed, sample
+
+FAST = {"solver": "euler", "num_steps": 2, "structures": ("heart", "nodules", "airways")}
+REPORT = {"findings": "A nodule of 5 mm.", "impression": "Nodule."}
+CASES = {
+    "a": ("test", REPORT, {"heart": "present", "nodules": "empty", "airways": "absent"}),
+    "b": ("test", None, {"heart": "present"}),
+    "c": ("train", REPORT, {"heart": "present"}),
+    "d": ("test", REPORT, {}),
+}
+
+
+@pytest.fixture
+def shard(tmp_path, tiny_model, tiny_mask):
+    """Manifests of the earlier stages for one shard, and a function that samples it."""
+    pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
+    facts = {case: {"subject": f"s_{case}", "split": split} for case, (split, _, _) in CASES.items()}
+
+    def write(stage, more):
+        records = [Record(case, "ok", "0", facts={**facts[case], **more(case)}) for case in CASES]
+        path = tmp_path / stage / "0000.json"
+        write_json(path, {"stage": stage, "cases": [asdict(record) for record in records]})
+        return path
+
+    def draw(case, folder):
+        states = CASES[case.case][2]
+        for structure, state in states.items():
+            if state == "present":
+                shifted = np.roll(tiny_mask, ord(case.case) % 5, axis=1)
+                write_labels(folder / f"{structure}.nii.gz", LabelMap(shifted, pipeline.grid.affine_mm))
+        return {**facts[case.case], "masks": {name: {"state": state} for name, state in states.items()}}
+
+    masks = tmp_path / "masks" / "0000.json"
+    process_shard("masks", masks, [CaseWork(case, None) for case in CASES], draw, settings="")
+    inputs = {
+        "inventory": write("inventory", lambda case: {"report": CASES[case][1]}),
+        "register": write("register", lambda case: {}),
+        "masks": masks,
+    }
+
+    def run(model=tiny_model, **changes):
+        manifest = tmp_path / "sample" / "0000.json"
+        config = SampleConfig(**FAST | changes)
+        sample(
+            config,
+            model=model / DESCRIPTION,
+            **inputs,
+            manifest=manifest,
+            settings=config.model_dump_json(),
+        )
+        return load_manifest(manifest)
+
+    return run
+
+
+def conditions_of(manifest):
+    return {
+        case: [(made["condition"], made["mode"]) for made in record.facts["samples"]]
+        for case, record in manifest.usable().items()
+    }
+
+
+def test_held_out_cases_get_a_sample_for_each_condition_they_have(shard):
+    manifest = shard()
+    assert conditions_of(manifest) == {
+        "a": [("report", "report"), ("heart", "mask")],
+        "b": [("report", "neither"), ("heart", "mask")],
+        "d": [("report", "report")],
+    }
+    assert manifest.records["a"].facts["subject"] == "s_a"
+    assert {name.split("/")[1] for name in manifest.records["a"].files} == {
+        "report.nii.gz",
+        "report.json",
+        "heart.nii.gz",
+        "heart.json",
+        "heart_mask.nii.gz",
+    }
+
+
+def test_a_sample_is_what_the_pipeline_gives_and_its_sidecar_makes_it_again(shard, tiny_model):
+    manifest = shard()
+    pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
+    seed = derived_seed(0, "a", "report")
+    expected = pipeline(**REPORT, seed=seed, solver="euler", num_steps=2)
+    found = read_ct(manifest.path("a", "report.nii.gz"))
+    np.testing.assert_array_equal(found.hu, expected.volume.hu)
+    again = pipeline.remake(manifest.path("b", "heart.json"))
+    np.testing.assert_array_equal(read_ct(manifest.path("b", "heart.nii.gz")).hu, again.volume.hu)
+
+
+def test_seeds_differ_between_cases_and_conditions_and_follow_the_configured_one():
+    seeds = {derived_seed(s, case, name) for s in (0, 1) for case in "ab" for name in ("report", "heart")}
+    assert len(seeds) == 8
+    assert derived_seed(0, "a", "report") == derived_seed(0, "a", "report")
+    assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_a_rerun_does_nothing_and_another_model_samples_again(shard, other_tiny_model):
+    first = shard()
+    stamp = first.path("a", "report.nii.gz").stat().st_mtime_ns
+    again = shard()
+    assert again.records == first.records
+    assert again.path("a", "report.nii.gz").stat().st_mtime_ns == stamp
+    other = shard(model=other_tiny_model)
+    assert other.records["a"].files["a/report.nii.gz"] != first.records["a"].files["a/report.nii.gz"]
+
+
+def test_fewer_cases_and_conditions_on_request_leave_the_others_as_they_are(shard):
+    whole = shard()
+    few = shard(max_cases=1, with_report=False)
+    assert conditions_of(few) == {"a": [("heart", "mask")]}
+    name = "a/heart.nii.gz"
+    assert few.records["a"].files[name] == whole.records["a"].files[name]
