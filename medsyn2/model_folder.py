@@ -107,7 +107,7 @@ class ModelDescription:
         latents: What the transformer works on.
         text: What the text must look like.
         training: What the model has seen.
-        fingerprint: Hash of the settings and inputs of the training.
+        fingerprint: Hash of the settings, of the inputs and of every file; no two models share one.
         files: sha256 of every other file of the folder, by its path in it.
         format: Of this description.
     """
@@ -119,6 +119,13 @@ class ModelDescription:
     fingerprint: str
     files: Mapping[str, str]
     format: int = FORMAT
+
+
+def affine_rows(values: list[list[float]]) -> tuple[Row, Row, Row, Row]:
+    """Return a 4 x 4 affine as tuples."""
+    rows: list[Row] = [(float(a), float(b), float(c), float(d)) for a, b, c, d in values]
+    first, second, third, fourth = rows
+    return first, second, third, fourth
 
 
 def hash_files(folder: Path) -> dict[str, str]:
@@ -175,7 +182,7 @@ def _description(values: dict[str, Any]) -> ModelDescription:
     return ModelDescription(
         grid=GridDescription(
             shape=_triple(grid["shape"]),
-            affine_mm=_affine(grid["affine_mm"]),
+            affine_mm=affine_rows(grid["affine_mm"]),
             clip_hu=(float(low_hu), float(high_hu)),
         ),
         latents=LatentDescription(
@@ -190,12 +197,6 @@ def _description(values: dict[str, Any]) -> ModelDescription:
         fingerprint=values["fingerprint"],
         files=values["files"],
     )
-
-
-def _affine(values: list[list[float]]) -> tuple[Row, Row, Row, Row]:
-    rows: list[Row] = [(float(a), float(b), float(c), float(d)) for a, b, c, d in values]
-    first, second, third, fourth = rows
-    return first, second, third, fourth
 
 
 def _triple(values: list[int]) -> Triple:

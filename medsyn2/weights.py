@@ -50,7 +50,7 @@ def load_component(json_path: Path, kind: str) -> tuple[dict[str, Any], dict[str
         kind: What the network must be.
 
     Returns:
-        The configuration and the state dict.
+        The configuration, its lists as tuples, and the state dict.
 
     Raises:
         WeightsError: If a file is missing or damaged, if the tensors are not those that were written, or if
@@ -74,7 +74,7 @@ def load_component(json_path: Path, kind: str) -> tuple[dict[str, Any], dict[str
             remedy="delete both files and run the stage that makes them again, or copy both again.",
         )
     try:
-        return description["config"], load_file(weights)
+        return _tuples(description["config"]), load_file(weights)
     except safetensors.SafetensorError as error:
         raise WeightsError(
             f"{weights} is no safetensors file: {error}.",
@@ -136,6 +136,12 @@ def _read_description(json_path: Path) -> dict[str, Any]:
         code="weights-unreadable",
         remedy="delete it and run the stage that makes it again.",
     )
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _tuples(inner) for name, inner in value.items()}
+    return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value
 
 
 def _missing(path: Path) -> WeightsError:

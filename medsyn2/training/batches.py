@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Data(Protocol):
     """Makes micro-batches. What a sample is depends on its position alone, not on earlier calls."""
 

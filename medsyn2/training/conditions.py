@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medsyn2.cohort.latents import Latents, LatentStore
@@ -28,7 +28,7 @@ from medsyn2.training.draws import generator_of, item_of
 from medsyn2.training.memory import Memory
 from medsyn2.vocabulary import MODES, Mode, Structure
 
-Embeddings = Float[np.ndarray, "m e"]
+Embeddings = Float[np.ndarray, "_tokens e"]
 WITH_REPORT: frozenset[Mode] = frozenset({"report", "both"})
 WITH_MASK: frozenset[Mode] = frozenset({"mask", "both"})
 
@@ -174,7 +174,7 @@ def normalised(latents: Latents, statistics: ChannelStatistics) -> Float[np.ndar
     return (latents.astype(np.float32) - mean) / std
 
 
-def padded(texts: Sequence[Embeddings]) -> tuple[Float[Tensor, "b m e"], Tensor]:
+def padded(texts: Sequence[Embeddings]) -> tuple[Float[Tensor, "b m e"], Bool[Tensor, "b m"]]:
     """Return the texts as one tensor, zeros after each one's end, and where the real tokens are."""
     longest, width = max(len(text) for text in texts), texts[0].shape[1]
     tokens = np.zeros((len(texts), longest, width), np.float32)

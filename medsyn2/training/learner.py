@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ class MicroLoss:
     counts: Float[Tensor, " parts"]
 
 
+@runtime_checkable
 class LossFunction(Protocol):
     """Computes the loss of a micro-batch."""
 

@@ -17,14 +17,14 @@ def network(seed: int = 0) -> nn.Module:
 
 def saved(folder: Path, seed: int = 0) -> Path:
     path = folder / "net.json"
-    save_component(path, network(seed), kind="net", config={"width": 4})
+    save_component(path, network(seed), kind="net", config={"width": 4, "patch": [2, 2]})
     return path
 
 
 def test_a_round_trip_gives_the_same_bits(tmp_path: Path) -> None:
     config, state = load_component(saved(tmp_path), "net")
     expected = network().state_dict()
-    assert config == {"width": 4}
+    assert config == {"width": 4, "patch": (2, 2)}
     assert sorted(state) == sorted(expected)
     for name, tensor in expected.items():
         assert state[name].dtype == tensor.dtype

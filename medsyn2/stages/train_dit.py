@@ -1,0 +1,207 @@
+"""The stage ``train_dit``: the diffusion transformer, and the folder that holds the whole model."""
+
+import json
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from medsyn2.cohort.artefacts import fingerprint
+from medsyn2.cohort.text_store import TextStore
+from medsyn2.config import DiTConfig, FlowConfig, GridConfig, TrainDiTConfig
+from medsyn2.ct.nifti import read_ct
+from medsyn2.errors import ConfigError
+from medsyn2.files import sha256_of, write_atomically
+from medsyn2.model_folder import (
+    DIT,
+    GridDescription,
+    LatentDescription,
+    ModelDescription,
+    TextDescription,
+    TrainingDescription,
+    affine_rows,
+)
+from medsyn2.nn.dit import DiT
+from medsyn2.training.checkpoint import identity_of
+from medsyn2.training.conditions import ConditionedLatents, realised_probabilities
+from medsyn2.training.dit_objective import TIME_BINS, DiTBatch, DiTObjective
+from medsyn2.training.fabric import is_first_process
+from medsyn2.training.learner import Learner, LoopSettings, MicroLoss
+from medsyn2.training.loop import LOSSES, train
+from medsyn2.training.model_export import Parts, export_model
+from medsyn2.training.optimizer import AdamSettings
+from medsyn2.training.split import Split, load_split
+from medsyn2.weights import save_component
+
+log = logging.getLogger(__name__)
+
+KIND = "dit"
+TEMPLATE_VOLUME = "template.nii.gz"
+NOTE = (
+    "Volumes made with this model are synthetic and not for clinical use. Its weights come from the training "
+    "cases; the terms under which those were given hold for the weights and for what they make."
+)
+
+
+def train_dit(
+    grid: GridConfig,
+    dit: DiTConfig,
+    flow: FlowConfig,
+    train_dit: TrainDiTConfig,
+    *,
+    latents: list[Path],
+    text: list[Path],
+    prompts: Path,
+    tokenizer: Path,
+    encoder: Path,
+    template: Path,
+    model: Path,
+    loss: Path,
+    settings: str,
+) -> None:
+    """Train the diffusion transformer on the training split, and put the whole model into one folder.
+
+    Checkpoints go into the folder ``checkpoints`` beside the model's. A training that was interrupted goes on
+    from the last one and ends with the same bits; one whose settings and inputs are those of the last run is
+    not made again; a longer one goes on from where the shorter one ended. Several processes, started by
+    torchrun, share the micro-batches of a step.
+
+    Args:
+        grid: Shape and HU range of the volumes.
+        dit: The network.
+        flow: The objective's times and weight.
+        train_dit: The training.
+        latents: Manifests of the latents.
+        text: Manifests of the reports' embeddings, of the same shards.
+        prompts: Description of the pre-prompts' embeddings.
+        tokenizer: The tokenizer the latents were made with.
+        encoder: Folder of the text encoder the embeddings were made with.
+        template: Description of the template, whose volume lies beside it: the grid's place in space.
+        model: Where ``model.json`` goes; the model's other files go beside it.
+        loss: Where the table of losses goes (CSV, a row a step).
+        settings: Canonical JSON of the settings and the code version.
+    """
+    split, wording = load_split(latents, text), json.loads(prompts.read_text(encoding="utf-8"))
+    _check_origins(split, wording, tokenizer)
+    _check_patch(split.latents["shape"], dit)
+    store = TextStore.open(prompts.with_suffix(".zarr"))
+    data = ConditionedLatents(
+        split.cases,
+        {name: store.get(name) for name in wording["prompts"]},
+        image=split.image,
+        mask=split.mask,
+        probabilities=train_dit.mode_probabilities,
+        seed=train_dit.seed,
+    )
+    realised = realised_probabilities(split.cases, train_dit.mode_probabilities)
+    log.info("dit: %d cases; modes, after what cases lack: %s", len(split.cases), realised)
+    identity = identity_of(settings, "train_dit", split.made_from, wording)
+    config = {
+        "latent_channels": split.latents["shape"][0],
+        "text_width": wording["width"],
+        **dit.model_dump(),
+    }
+    folder = model.parent.with_name("checkpoints")
+    torch.manual_seed(train_dit.seed)
+    averages = train(
+        {KIND: _learner(DiT(**config), flow, train_dit)},
+        data,
+        LoopSettings(
+            num_steps=train_dit.num_steps,
+            batch_size=train_dit.batch_size,
+            checkpoint_every=train_dit.checkpoint_every,
+            seed=train_dit.seed,
+            accumulate=train_dit.accumulate,
+            precision=train_dit.precision,
+            num_workers=train_dit.num_workers,
+        ),
+        folder=folder,
+        identity=identity,
+    )
+    if is_first_process():
+        write_atomically(loss, lambda partial: shutil.copyfile(folder / LOSSES, partial))
+        save_component(model.parent / DIT, averages[KIND], kind=KIND, config=config)
+        description = ModelDescription(
+            grid=_grid(grid, template),
+            latents=_latents(split),
+            text=TextDescription(
+                wording["width"], split.max_report_tokens or wording["max_tokens"], wording["max_tokens"]
+            ),
+            training=_training(split, train_dit.num_steps),
+            fingerprint=fingerprint(settings, identity),
+            files={},
+        )
+        export_model(model.parent, Parts(tokenizer, encoder), description)
+
+
+def _learner(network: DiT, flow: FlowConfig, config: TrainDiTConfig) -> Learner:
+    objective = DiTObjective(flow)
+
+    def loss(
+        networks: Mapping[str, nn.Module], batch: DiTBatch, generator: torch.Generator, step: int
+    ) -> MicroLoss:
+        losses = objective(networks[KIND], batch, generator)
+        return MicroLoss(losses.loss, losses.bin_sums, losses.bin_counts)
+
+    optimizer = AdamSettings(
+        config.learning_rate, warmup_steps=config.warmup_steps, clip_grad_norm=config.clip_grad_norm
+    )
+    bins = tuple(f"loss_t{tenth}" for tenth in range(TIME_BINS))
+    return Learner(network, loss, optimizer, config.ema_decay, bins)
+
+
+def _check_origins(split: Split, wording: Mapping[str, Any], tokenizer: Path) -> None:
+    """Refuse latents, reports and pre-prompts that were not made with the same networks."""
+    found = sha256_of(tokenizer)
+    if split.latents["tokenizer"] != found:
+        raise ConfigError(
+            f"The latents were made with another tokenizer than {tokenizer} ({found[:12]}).",
+            code="inputs-disagree",
+            remedy="run the workflow, which encodes them again.",
+        )
+    if split.encoder and split.encoder != wording["encoder"]:
+        raise ConfigError(
+            "The reports and the pre-prompts were made with different text encoders.",
+            code="inputs-disagree",
+            remedy="run the workflow, which encodes them again.",
+        )
+
+
+def _check_patch(shape: tuple[int, int, int, int], dit: DiTConfig) -> None:
+    if any(size % patch for size, patch in zip(shape[1:], dit.patch, strict=True)):
+        raise ConfigError(
+            f"dit.patch {dit.patch} does not divide the latents' {tuple(shape[1:])} voxels.",
+            code="patch-invalid",
+            remedy="choose grid.shape as a multiple of (4, 8, 8) times dit.patch.",
+        )
+
+
+def _grid(config: GridConfig, template: Path) -> GridDescription:
+    volume = read_ct(template.with_name(TEMPLATE_VOLUME))
+    return GridDescription(config.shape, affine_rows(volume.affine_mm.tolist()), config.clip_hu)
+
+
+def _latents(split: Split) -> LatentDescription:
+    about = split.latents
+    channels, depth, height, width = about["shape"]
+    window = None if about["window"] is None else tuple(about["window"])
+    return LatentDescription(
+        (channels, depth, height, width), split.image, split.mask, window, about["overlap"]
+    )
+
+
+def _training(split: Split, num_steps: int) -> TrainingDescription:
+    structures = Counter(name for case in split.cases for name in case.structures)
+    return TrainingDescription(
+        num_steps=num_steps,
+        num_cases=len(split.cases),
+        num_reports=sum(case.reports is not None for case in split.cases),
+        structures=dict(sorted(structures.items())),
+        cases_sha256=fingerprint(sorted(case.id for case in split.cases)),
+        note=NOTE,
+    )

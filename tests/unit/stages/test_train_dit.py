@@ -1,0 +1,261 @@
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from medsyn2.cohort.artefacts import CaseWork, load_manifest, process_shard
+from medsyn2.cohort.latents import LatentStore
+from medsyn2.config import Config
+from medsyn2.ct.nifti import write_ct, write_labels
+from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
+from medsyn2.errors import ConfigError
+from medsyn2.model_folder import read_description
+from medsyn2.nn.dit import DiT
+from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.pipeline import MedSyn2Pipeline
+from medsyn2.stages import stage_params
+from medsyn2.stages.encode_latents import encode_latents
+from medsyn2.stages.encode_prompts import encode_prompts
+from medsyn2.stages.encode_text import encode_text
+from medsyn2.stages.train_dit import train_dit
+from medsyn2.stages.train_text_encoder import train_text_encoder
+from medsyn2.vocabulary import STRUCTURES
+from medsyn2.weights import load_component, load_strictly, save_component
+
+AFFINE = axis_aligned_affine((4.0, 4.0, 5.0), (-30.0, -40.0, 12.5))
+SPLITS = {"a": "train", "b": "train", "c": "test", "d": "train"}
+SHAPE = (16, 32, 16)
+
+
+def config(**training: Any) -> Config:
+    return Config.model_validate(
+        {
+            "grid": {"shape": list(SHAPE), "spacing_mm": [4.0, 4.0, 5.0]},
+            "tokenizer": {"hidden_channels": 4, "norm_groups": 2},
+            "train_text_encoder": {"hidden_size": 8, "num_layers": 1, "num_steps": 0, "vocabulary_size": 200},
+            "dit": {"width": 12, "depth": 1, "num_heads": 2},
+            "train_dit": {"num_steps": 6, "batch_size": 2, "checkpoint_every": 2, **training},
+        }
+    )
+
+
+def hu_of(case: str) -> np.ndarray:
+    return np.random.default_rng(ord(case)).integers(-1000, 1000, SHAPE).astype(np.int16)
+
+
+def write_inventory(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+    report = (
+        {"findings": f"Heart of size {case.case}.", "impression": "Normal."} if case.case != "b" else None
+    )
+    return {"subject": case.case, "split": SPLITS[case.case], "report": report}
+
+
+def write_volume(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+    write_ct(folder / "ct.nii.gz", CTVolume(hu_of(case.case), AFFINE))
+    return {"subject": case.case, "split": SPLITS[case.case]}
+
+
+def write_masks(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+    states = {name: {"state": "absent"} for name in STRUCTURES} | {"heart": {"state": "empty"}}
+    if case.case != "d":
+        write_labels(folder / "lobes.nii.gz", LabelMap((hu_of(case.case) > 500).astype(np.uint8), AFFINE))
+        states["lobes"] = {"state": "present"}
+    return {"subject": case.case, "split": SPLITS[case.case], "masks": states}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the training is made from, by the stages that make it."""
+
+    root: Path
+
+    def path(self, name: str) -> Path:
+        return self.root / name
+
+    def prepare(self) -> None:
+        settings = config()
+        stages = {"inventory": write_inventory, "register": write_volume, "masks": write_masks}
+        for stage, work in stages.items():
+            todo = [CaseWork(case, case) for case in SPLITS]
+            process_shard(stage, self.path(f"{stage}/0000.json"), todo, work, settings="")
+        torch.manual_seed(0)
+        values = settings.tokenizer.model_dump(mode="json")
+        tokenizer, encoder = self.path("tokenizer/tokenizer.json"), self.path("text_encoder/encoder.json")
+        save_component(tokenizer, CausalVideoVAE(**values), kind="tokenizer", config=values)
+        encode_latents(
+            settings.grid,
+            settings.encode_latents,
+            register=self.path("register/0000.json"),
+            masks=self.path("masks/0000.json"),
+            tokenizer=tokenizer,
+            manifest=self.path("latents/0000.json"),
+            settings=stage_params(settings, "encode_latents"),
+        )
+        inventory = self.path("inventory/0000.json")
+        train_text_encoder(
+            settings.train_text_encoder,
+            inventory=[inventory],
+            encoder=encoder,
+            settings=stage_params(settings, "train_text_encoder"),
+        )
+        folder = encoder.with_suffix("")
+        encode_prompts(
+            settings.encode_text, encoder=folder, prompts=self.path("prompts/prompts.json"), settings=""
+        )
+        encode_text(
+            settings.encode_text,
+            inventory=inventory,
+            encoder=folder,
+            manifest=self.path("text/0000.json"),
+            settings=stage_params(settings, "encode_text"),
+        )
+        write_ct(self.path("template.nii.gz"), CTVolume(hu_of("t"), AFFINE))
+        self.path("template.json").write_text("{}")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    inputs = Inputs(tmp_path_factory.mktemp("inputs"))
+    inputs.prepare()
+    return inputs
+
+
+def run(inputs: Inputs, root: Path, settings: Config, **changed: Any) -> Path:
+    folder = root / "train_dit"
+    options: dict[str, Any] = {
+        "latents": [inputs.path("latents/0000.json")],
+        "text": [inputs.path("text/0000.json")],
+        "prompts": inputs.path("prompts/prompts.json"),
+        "tokenizer": inputs.path("tokenizer/tokenizer.json"),
+        "encoder": inputs.path("text_encoder/encoder"),
+        "template": inputs.path("template.json"),
+        "model": folder / "model" / "model.json",
+        "loss": folder / "loss.csv",
+        "settings": stage_params(settings, "train_dit"),
+    }
+    train_dit(settings.grid, settings.dit, settings.flow, settings.train_dit, **(options | changed))
+    return folder
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    paths = [folder / "loss.csv", *sorted((folder / "model").rglob("*"))]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.is_file()}
+
+
+def test_the_folder_describes_the_model_and_what_it_has_seen(prepared: Inputs, tmp_path: Path) -> None:
+    folder = run(prepared, tmp_path, config()) / "model"
+    model = read_description(folder)
+    assert model.grid.shape == SHAPE
+    np.testing.assert_allclose(model.grid.affine_mm, AFFINE, atol=1e-4)
+    assert model.latents.shape == (4, 4, 4, 2)
+    assert model.text.width == 8
+    assert (model.text.max_report_tokens, model.text.max_prompt_tokens) == (512, 32)
+    assert (model.training.num_cases, model.training.num_reports) == (3, 2)
+    assert model.training.structures == {"lobes": 2}
+    assert {"dit.safetensors", "tokenizer.safetensors", "text_encoder/vocab.txt"} <= set(model.files)
+    store = LatentStore.open(prepared.path("latents/0000.zarr"))
+    images = np.concatenate([store.image(case).astype(np.float64).reshape(4, -1) for case in "abd"], axis=1)
+    np.testing.assert_allclose(model.latents.image.mean, images.mean(axis=1))
+    np.testing.assert_allclose(model.latents.image.std, images.std(axis=1))
+    masks = [store.mask(case, "lobes") for case in "ab"]
+    joined = np.concatenate(
+        [mask.astype(np.float64).reshape(4, -1) for mask in masks if mask is not None], axis=1
+    )
+    np.testing.assert_allclose(model.latents.mask.mean, joined.mean(axis=1))
+
+
+def test_the_pipeline_makes_a_volume_with_it(prepared: Inputs, tmp_path: Path) -> None:
+    pipeline = MedSyn2Pipeline.from_pretrained(run(prepared, tmp_path, config()) / "model")
+    made = pipeline("Heart of size a.", seed=1, num_steps=2, solver="euler")
+    assert made.volume.shape == SHAPE
+    np.testing.assert_allclose(made.volume.affine_mm, AFFINE, atol=1e-4)
+
+
+def test_the_exported_weights_are_the_moving_average(prepared: Inputs, tmp_path: Path) -> None:
+    folder = run(prepared, tmp_path, config())
+    values, state = load_component(folder / "model" / "dit.json", "dit")
+    load_strictly(DiT(**values), state, source="dit.json")
+    _, tensors = load_component(folder / "checkpoints" / "step_00000006.json", "checkpoint")
+    for name, tensor in state.items():
+        assert torch.equal(tensor, tensors[f"dit/average/{name}"])
+
+
+def test_the_table_of_losses_has_the_losses_by_time(prepared: Inputs, tmp_path: Path) -> None:
+    folder = run(prepared, tmp_path, config())
+    rows = [line.split(",") for line in (folder / "loss.csv").read_text().splitlines()]
+    assert rows[0] == ["step", "loss", *(f"loss_t{n}" for n in range(10)), "gradient_norm", "learning_rate"]
+    assert len(rows) == 1 + 6
+    for row in rows[1:]:
+        seen = [float(cell) for cell in row[2:12] if cell]
+        assert min(seen) - 1e-4 <= float(row[1]) <= max(seen) + 1e-4
+
+
+def test_the_same_inputs_give_the_same_bytes_and_no_second_training(prepared: Inputs, tmp_path: Path) -> None:
+    first, second = run(prepared, tmp_path / "one", config()), run(prepared, tmp_path / "two", config())
+    expected = outputs(first)
+    assert expected == outputs(second)
+    (first / "model" / "model.json").unlink()
+    (first / "loss.csv").unlink()
+    kept = {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("step_*")}
+    assert outputs(run(prepared, tmp_path / "one", config())) == expected
+    assert {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("step_*")} == kept
+
+
+def test_an_interrupted_training_ends_with_the_same_bytes(prepared: Inputs, tmp_path: Path) -> None:
+    run(prepared, tmp_path / "two", config(num_steps=4))
+    assert outputs(run(prepared, tmp_path / "two", config())) == outputs(
+        run(prepared, tmp_path / "one", config())
+    )
+
+
+def test_another_seed_is_another_model(prepared: Inputs, tmp_path: Path) -> None:
+    first = read_description(run(prepared, tmp_path / "one", config()) / "model")
+    second = read_description(run(prepared, tmp_path / "two", config(seed=1)) / "model")
+    assert first.fingerprint != second.fingerprint
+    assert first.files["dit.safetensors"] != second.files["dit.safetensors"]
+
+
+def test_it_learns_the_cases(prepared: Inputs, tmp_path: Path) -> None:
+    settings = config(num_steps=150, batch_size=3, learning_rate=3e-3, checkpoint_every=150)
+    rows = (run(prepared, tmp_path, settings) / "loss.csv").read_text().splitlines()[1:]
+    losses = [float(row.split(",")[1]) for row in rows]
+    assert np.median(losses[-30:]) < 0.7 * np.median(losses[:30])
+
+
+def test_latents_of_another_tokenizer_are_refused(prepared: Inputs, tmp_path: Path) -> None:
+    other = tmp_path / "tokenizer.json"
+    values = config().tokenizer.model_dump(mode="json")
+    torch.manual_seed(1)
+    save_component(other, CausalVideoVAE(**values), kind="tokenizer", config=values)
+    with pytest.raises(ConfigError, match="inputs-disagree"):
+        run(prepared, tmp_path, config(), tokenizer=other)
+
+
+def test_prompts_of_another_text_encoder_are_refused(prepared: Inputs, tmp_path: Path) -> None:
+    shutil.copytree(prepared.path("prompts"), tmp_path / "prompts")
+    path = tmp_path / "prompts" / "prompts.json"
+    values = json.loads(path.read_text())
+    values["encoder"] = {"model.safetensors": "00"}
+    path.write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match="inputs-disagree"):
+        run(prepared, tmp_path, config(), prompts=path)
+
+
+def test_a_patch_that_does_not_divide_the_latents_is_refused(prepared: Inputs, tmp_path: Path) -> None:
+    settings = config().model_copy(update={"dit": config().dit.model_copy(update={"patch": (3, 2, 2)})})
+    with pytest.raises(ConfigError, match="patch-invalid"):
+        run(prepared, tmp_path, settings)
+
+
+def test_shards_that_do_not_belong_together_are_refused(prepared: Inputs, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="shards-differ"):
+        run(prepared, tmp_path, config(), text=[])
+    with pytest.raises(ConfigError, match="no-training-cases"):
+        run(prepared, tmp_path, config(), latents=[], text=[])
+    assert load_manifest(prepared.path("text/0000.json")).usable()
