@@ -21,6 +21,7 @@ from medsyn2.cohort.phantoms.subject import Subject
 from medsyn2.cohort.phantoms.thorax import RibCage, rib_cage
 from medsyn2.cohort.phantoms.trees import LungTrees, grow_trees
 from medsyn2.cohort.phantoms.wall import paint_wall
+from medsyn2.ct.masks import lobe_boundaries
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap
 from medsyn2.types import Bool, Shaped
 from medsyn2.vocabulary import LOBES
@@ -31,6 +32,8 @@ CALCIUM_HU, AIRWAY_HU = 700.0, -1000.0
 TRACHEA_WALL_MM = 1.6
 SPINE_WIDTH_MM, SPINE_FRONT_Y_MM, STERNUM_BACK_Y_MM = 38.0, 15.0, -25.0
 """Where spine and sternum are looked for."""
+BOUNDARY_RADIUS = 1
+"""Dilation of the lobes' boundaries, as in the masks that condition the model."""
 
 Mask = Shaped[np.ndarray, "d h w"]
 
@@ -41,8 +44,8 @@ class Phantom:
 
     Attributes:
         volume: HU before noise, int16.
-        truth: Binary label maps by name: the structures of `medsyn2.vocabulary.STRUCTURES` but the lobes'
-            boundaries, ``lungs``, and ``lobe_labels`` with the five lobes.
+        truth: Binary label maps by name: the structures of `medsyn2.vocabulary.STRUCTURES` (``lobes`` is the
+            lobes' boundaries) and ``lungs``; and ``lobe_labels`` with the five lobes.
     """
 
     volume: CTVolume
@@ -79,6 +82,7 @@ def render(subject: Subject, grid: Grid) -> Phantom:
         hu[where] = np.rint(values)
         for name, part in parts.items():
             masks.setdefault(name, np.zeros(grid.shape, dtype=np.uint8))[where] = part
+    masks["lobes"] = lobe_boundaries(masks["lobe_labels"], BOUNDARY_RADIUS).astype(np.uint8)
     truth = {
         name: LabelMap(mask, grid.affine_mm, LOBES if name == "lobe_labels" else {1: name})
         for name, mask in masks.items()
