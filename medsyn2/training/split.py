@@ -7,11 +7,11 @@ from typing import Any
 
 from medsyn2.cohort.artefacts import Record, load_manifest
 from medsyn2.cohort.latents import LatentStore
-from medsyn2.cohort.statistics import channel_statistics
 from medsyn2.cohort.text_store import TextStore
 from medsyn2.errors import ConfigError
 from medsyn2.model_folder import ChannelStatistics
 from medsyn2.training.conditions import TrainingCase
+from medsyn2.training.statistics import channel_statistics
 from medsyn2.vocabulary import STRUCTURES
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from medsyn2.cohort.statistics import channel_statistics
 from medsyn2.errors import WeightsError
+from medsyn2.training.statistics import channel_statistics
 
 
 def sums_of(values: np.ndarray) -> dict[str, object]:
