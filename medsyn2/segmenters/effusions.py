@@ -24,7 +24,8 @@ SOLID_HU = 28.0
 AVERAGE_MM = 4.0
 LEAST_SHARE = 0.05
 """Share of soft tissue in an average below which it says nothing."""
-CORE_MM = 3.0
+CORE_MM = 5.0
+FATLESS_HU = -20.0
 """Erosion that parts one collection of fluid from another and from thin layers of mixed voxels."""
 
 PLEURAL_ML = 12.0
@@ -46,11 +47,13 @@ class _Fluid:
 
     Attributes:
         mask: All of it.
+        pure: Without the voxels that hold some fat, whose thin sheets part pleura and pericardium.
         solid: Soft tissue that is denser.
         cage: What the ribs enclose.
     """
 
     mask: Mask
+    pure: Mask
     solid: Mask
     cage: Mask
 
@@ -70,7 +73,7 @@ def find_pleural_effusion(thorax: Thorax) -> Mask:
     at_wall = distance_mm(~fluid.cage, spacing) <= AT_WALL_MM
     lung_rows = np.flatnonzero(thorax.lung.any(axis=(0, 2)))
     at_wall[:, : round(lung_rows.mean())] = False
-    core = _core(fluid, spacing)
+    core = erode(fluid.pure, CORE_MM, spacing)
     depth_mm = distance_mm(~fluid.mask, spacing)
     labels, sizes = components(core)
     kept = [False]
@@ -96,7 +99,7 @@ def find_pericardial_effusion(thorax: Thorax) -> Mask:
     """
     spacing = thorax.spacing_mm
     fluid = _fluid(thorax)
-    core = _core(fluid, spacing)
+    core = erode(fluid.pure, CORE_MM, spacing)
     labels, sizes = components(core)
     kept = [False]
     for number, size in enumerate(sizes, start=1):
@@ -111,12 +114,14 @@ def _fluid(thorax: Thorax) -> _Fluid:
     spacing = thorax.spacing_mm
     cage = inside_cage(thorax)
     box = bounding_box(cage)
-    mean_hu, soft = _soft_mean(thorax.hu[box].astype(np.float32), spacing)
+    hu = thorax.hu[box].astype(np.float32)
+    mean_hu, soft = _soft_mean(hu, spacing)
     candidate = soft & cage[box] & ~thorax.lung[box]
-    mask, solid = np.zeros_like(cage), np.zeros_like(cage)
+    mask, pure, solid = (np.zeros_like(cage) for _ in range(3))
     mask[box] = candidate & (mean_hu > FLUID_HU[0]) & (mean_hu < FLUID_HU[1])
+    pure[box] = mask[box] & (ndimage.gaussian_filter(hu, 0.6) > FATLESS_HU)
     solid[box] = candidate & (mean_hu > SOLID_HU)
-    return _Fluid(mask, solid, cage)
+    return _Fluid(mask, pure, solid, cage)
 
 
 def _soft_mean(hu: Float[np.ndarray, "d h w"], spacing_mm: float) -> tuple[Float[np.ndarray, "d h w"], Mask]:
@@ -127,10 +132,6 @@ def _soft_mean(hu: Float[np.ndarray, "d h w"], spacing_mm: float) -> tuple[Float
     share = ndimage.gaussian_filter(sure.astype(np.float32), sigma, truncate=2.5)
     total = ndimage.gaussian_filter(np.where(sure, hu, np.float32(0)), sigma, truncate=2.5)
     return total / np.maximum(share, np.float32(1e-3)), soft & (share > LEAST_SHARE)
-
-
-def _core(fluid: _Fluid, spacing_mm: float) -> Mask:
-    return erode(fluid.mask, max(CORE_MM, spacing_mm), spacing_mm)
 
 
 def _surrounds_solid(own: Mask, solid: Mask, spacing_mm: float) -> bool:
@@ -153,7 +154,7 @@ def _grown(kept: Mask, core: Mask, fluid: _Fluid, min_ml: float, spacing_mm: flo
     """Return the fluid near the cores in `kept`, nearer than to the other cores."""
     if not kept.any():
         return kept
-    reach_mm = max(CORE_MM, spacing_mm) + 1.5 * spacing_mm
+    reach_mm = CORE_MM + 1.5 * spacing_mm
     near_mm = distance_mm(kept, spacing_mm)
     grown = fluid.mask & (near_mm <= reach_mm) & (near_mm <= distance_mm(core & ~kept, spacing_mm))
     too_little = np.count_nonzero(grown) * spacing_mm**3 < min_ml * 1000

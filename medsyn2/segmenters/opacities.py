@@ -35,9 +35,12 @@ HULL_SPACING_MM = 5.0
 SOLID_HU = (-250.0, 130.0)
 VESSEL_MM = 5.0
 CONSOLIDATION_ML = 4.0
-THICK_MM = 7.0
+THICK_MM = 8.5
+CENTRAL_THICK_MM = 13.5
+LATERAL = 0.42
+"""Up to this share of the way to the side, what is as thick as a great vessel is taken for one."""
 ROUND_SHARE = 0.45
-NODULE_ML = 15.0
+NODULE_MM = 30.0
 
 GLASS_HU = (-725.0, -250.0)
 ABOVE_LUNG_HU = 110.0
@@ -73,20 +76,27 @@ def find_consolidation(thorax: Thorax) -> Mask:
         Bool array (d, h, w) on the thorax's grid.
     """
     spacing = thorax.spacing_mm
+    cage = inside_cage(thorax)
     hull = lung_hull(thorax)
     smooth, box = _smooth(thorax, hull)
     solid = np.zeros_like(hull)
     solid[box] = (smooth > SOLID_HU[0]) & (smooth < SOLID_HU[1]) & hull[box]
-    solid = without_small(opened(solid, VESSEL_MM, spacing), CONSOLIDATION_ML, spacing)
-    depth_mm = distance_mm(~solid, spacing)
-    labels, sizes = components(solid)
+    depth_mm = np.where(solid, distance_mm(~(solid | ~cage), spacing), 0)
+    labels, sizes = components(depth_mm >= VESSEL_MM)
+    columns = np.flatnonzero(thorax.lung.any(axis=(0, 1)))
+    middle, half_width = (columns[0] + columns[-1]) / 2, (columns[-1] - columns[0]) / 2
     kept = [False]
     for number, size in enumerate(sizes, start=1):
-        thick_mm = float(depth_mm[labels == number].max())
-        size_ml = size * spacing**3 / 1000
-        is_round = 4.19 * thick_mm**3 / 1000 >= ROUND_SHARE * size_ml
-        kept.append(thick_mm >= THICK_MM and not (is_round and size_ml < NODULE_ML))
-    return np.array(kept)[labels]
+        own = labels == number
+        lateral = abs(float(np.nonzero(own)[2].mean()) - middle) / half_width
+        thick_mm = float(depth_mm[own].max())
+        is_round = 4.19 * (thick_mm - VESSEL_MM) ** 3 >= ROUND_SHARE * size * spacing**3
+        kept.append(
+            thick_mm >= (THICK_MM if lateral >= LATERAL else CENTRAL_THICK_MM)
+            and not (is_round and thick_mm < NODULE_MM / 2)
+        )
+    found = dilate(np.array(kept)[labels], VESSEL_MM + spacing, spacing) & solid
+    return without_small(found, CONSOLIDATION_ML, spacing)
 
 
 def find_ground_glass(thorax: Thorax) -> Mask:
