@@ -2,29 +2,61 @@
 
 One process, unless ``torchrun`` started several: then each takes its device and they average their gradients
 (DDP, gloo on CPUs, nccl on GPUs). ``torchrun --nproc-per-node=4 -m medsyn2 train_dit ...`` needs nothing else.
+
+Mixed precision is autocast to bfloat16 around a network's forward pass and nothing else. Fabric's own plugin
+also takes part in the backward pass, for the sake of float16's loss scaling, and would forbid the gradients
+by which an adversarial loss is weighed. It is for GPUs: on CPUs, PyTorch's bfloat16 kernels have returned
+uninitialised memory as the gradient of depthwise convolutions on small channels-last grids (2.13, oneDNN).
 """
 
 import os
+from contextlib import AbstractContextManager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import Precision as PrecisionPlugin
 from torch import Tensor
+
+from medsyn2.errors import ConfigError
 
 Precision = Literal["32-true", "bf16-mixed"]
 
 
+class Bfloat16Autocast(PrecisionPlugin):
+    """Autocast to bfloat16 in forward passes; parameters, gradients and updates stay in float32."""
+
+    precision = "bf16-mixed"
+
+    def __init__(self, device_type: str) -> None:
+        self.device_type = device_type
+
+    def forward_context(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device_type, dtype=torch.bfloat16)
+
+
 def make_fabric(precision: Precision) -> Fabric:
-    """Return the Fabric of this process, launched."""
+    """Return the Fabric of this process, launched.
+
+    Raises:
+        ConfigError: If mixed precision is asked for without a GPU.
+    """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    device_type = "cuda" if torch.cuda.is_available() else "cpu"
+    if precision == "bf16-mixed" and device_type == "cpu":
+        raise ConfigError(
+            "The precision bf16-mixed needs a GPU, and there is none.",
+            code="precision-needs-gpu",
+            remedy="set precision to 32-true in the section of this training.",
+        )
     fabric = Fabric(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        accelerator=device_type,
         devices=local,
         num_nodes=max(1, processes // local),
         strategy="ddp" if processes > 1 else "auto",
-        precision=precision,
+        plugins=[Bfloat16Autocast(device_type)] if precision == "bf16-mixed" else [],
     )
     fabric.launch()
     return fabric
