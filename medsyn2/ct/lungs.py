@@ -15,6 +15,8 @@ The lungs are then separated from each other by a watershed of the distance to t
 a ball, which brings in vessels and most dense disease that lies against the pleura.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
@@ -33,7 +35,7 @@ from medsyn2.ct.morphology import (
 )
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import InvalidVolumeError
-from medsyn2.types import Float, Shaped
+from medsyn2.types import Float, Num, Shaped
 
 LUNG_NAMES = {1: "left_lung", 2: "right_lung"}
 
@@ -44,6 +46,7 @@ GAS_HU = -950.0
 BONE_HU = 200.0
 
 RIM_MM = 6.0
+WIDE_MM = 24.0
 WALL_MM = 8.0
 TRACHEA_MM2 = (50.0, 700.0)
 TRACHEA_MM = 30.0
@@ -58,6 +61,20 @@ MIN_LUNGS_ML = 150.0
 
 _Hu = Float[np.ndarray, "d h w"]
 _Labels = Shaped[np.ndarray, "d h w"]
+
+
+class BodyAir(NamedTuple):
+    """The air of a CT.
+
+    Attributes:
+        inside: Air inside the body: lungs, airways, stomach and bowel.
+        outside: Air around the body.
+        walls: In how many of the four directions of its axial slice a voxel has tissue.
+    """
+
+    inside: Mask
+    outside: Mask
+    walls: _Labels
 
 
 def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:
@@ -77,18 +94,14 @@ def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:
         InvalidVolumeError: With code ``no-lungs`` if there is less lung than a small child has.
     """
     working = isotropic(volume, spacing_mm)
-    hu = working.hu.astype(np.float32)
-    smooth = ndimage.gaussian_filter(hu, min(1.5 / spacing_mm, 0.8))
-    air = smooth < AIR_HU
-    outside = _outside_air(smooth, air, spacing_mm)
-    walls = _walls(smooth, spacing_mm)
-    inside = air & ~outside & (walls >= 3)
-    trachea = _trachea(inside, spacing_mm)
-    lung = _lung_air(inside & ~trachea, smooth, walls, spacing_mm)
+    smooth = lightly_smoothed(working.hu, spacing_mm)
+    air = body_air(smooth, spacing_mm)
+    trachea = trachea_of(air.inside, spacing_mm)
+    lung = _lung_air(air.inside & ~trachea, smooth, air.walls, spacing_mm)
     labels = np.zeros(lung.shape, dtype=np.uint8)
     box = bounding_box(lung, margin_voxels=2)
     sides = _sides(lung[box], _middle(lung, trachea, smooth) - (box[2].start or 0), spacing_mm)
-    labels[box] = _completed(sides, (outside | trachea)[box], spacing_mm)
+    labels[box] = _completed(sides, (air.outside | trachea)[box], spacing_mm)
     lung_ml = float(np.count_nonzero(labels)) * spacing_mm**3 / 1000
     if lung_ml < MIN_LUNGS_ML:
         raise InvalidVolumeError(
@@ -99,14 +112,39 @@ def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:
     return LabelMap(labels, working.affine_mm, LUNG_NAMES)
 
 
+def lightly_smoothed(hu: Num[np.ndarray, "d h w"], spacing_mm: float) -> _Hu:
+    """Return HU without the noise of single voxels."""
+    return ndimage.gaussian_filter(hu, min(1.5 / spacing_mm, 0.8), output=np.float32)
+
+
+def body_air(smooth: _Hu, spacing_mm: float) -> BodyAir:
+    """Tell the air inside the body from the air around it.
+
+    Args:
+        smooth: HU, lightly smoothed, on an isotropic grid.
+        spacing_mm: Of the grid.
+    """
+    air = smooth < AIR_HU
+    outside = _outside_air(smooth, air, spacing_mm)
+    walls = _walls(smooth, spacing_mm)
+    return BodyAir(air & ~outside & (walls >= 3), outside, walls)
+
+
 def _outside_air(smooth: _Hu, air: Mask, spacing_mm: float) -> Mask:
-    """Return the empty space that reaches a side of the volume, with its blurred rim."""
-    empty = smooth < EMPTY_HU
-    sides = np.zeros_like(empty)
+    """Return the wide empty space that reaches a side of the volume, with its blurred rim.
+
+    A trachea that the top of the volume cuts is empty too and may touch that space, but is not wide.
+    """
+    width = 2 * round(WIDE_MM / spacing_mm / 2) + 1
+    empty = (smooth < EMPTY_HU).astype(np.uint8)
+    for extreme in (ndimage.minimum_filter1d, ndimage.maximum_filter1d):
+        for axis in (1, 2):
+            empty = extreme(empty, width, axis=axis, mode="nearest")
+    sides = np.zeros(empty.shape, dtype=bool)
     sides[:, [0, -1], :] = True
     sides[:, :, [0, -1]] = True
     rim_voxels = max(1, round(RIM_MM / spacing_mm))
-    return ndimage.binary_dilation(touching(empty, sides), iterations=rim_voxels, mask=air)
+    return ndimage.binary_dilation(touching(empty > 0, sides), iterations=rim_voxels, mask=air)
 
 
 def _walls(smooth: _Hu, spacing_mm: float) -> _Labels:
@@ -119,26 +157,29 @@ def _walls(smooth: _Hu, spacing_mm: float) -> _Labels:
     return seen
 
 
-def _trachea(inside: Mask, spacing_mm: float) -> Mask:
-    """Return the tallest stack of small, compact spots of air: the trachea, and main bronchi if they show."""
+def trachea_of(air: Mask, spacing_mm: float) -> Mask:
+    """Return the trachea, and what shows of the main bronchi as tubes: a stack of small, compact spots of air.
+
+    Args:
+        air: Air inside the body; the tallest stack above its middle, which is the lungs', is taken.
+        spacing_mm: Isotropic spacing.
+    """
     in_plane = ndimage.generate_binary_structure(3, 1)
     in_plane[[0, 2]] = False
-    labels, count = ndimage.label(inside, structure=in_plane)
+    labels, count = ndimage.label(air, structure=in_plane)
     if not count:
-        return np.zeros_like(inside)
+        return np.zeros_like(air)
     area = np.bincount(labels.ravel(), minlength=count + 1)[1:] * spacing_mm**2
     boxes = ndimage.find_objects(labels)
-    extent = np.array([[box[1].stop - box[1].start, box[2].stop - box[2].start] for box in boxes])
-    compact = (extent.max(axis=1) <= 3 * extent.min(axis=1)) & (
-        area >= 0.5 * extent.prod(axis=1) * spacing_mm**2
-    )
+    sides_mm = spacing_mm * np.array([[box[axis].stop - box[axis].start for axis in (1, 2)] for box in boxes])
+    compact = (sides_mm.max(axis=1) <= 3 * sides_mm.min(axis=1)) & (area >= 0.5 * sides_mm.prod(axis=1))
     spots = np.concatenate([[False], compact & (area >= TRACHEA_MM2[0]) & (area <= TRACHEA_MM2[1])])[labels]
     stacks, _ = ndimage.label(spots)
-    lung_centre = np.average(np.arange(len(inside)), weights=np.count_nonzero(inside, axis=(1, 2)))
+    lung_centre = np.average(np.arange(len(air)), weights=np.count_nonzero(air, axis=(1, 2)))
     spans = [box[0] for box in ndimage.find_objects(stacks)]
     heights_mm = [max(span.stop - max(span.start, lung_centre), 0) * spacing_mm for span in spans]
     if max(heights_mm, default=0.0) < TRACHEA_MM:
-        return np.zeros_like(inside)
+        return np.zeros_like(air)
     return stacks == 1 + int(np.argmax(heights_mm))
 
 
