@@ -10,7 +10,7 @@ from typing import Any
 from medsyn2.cohort.artefacts import CaseWork, Record, load_manifest, process_shard
 from medsyn2.cohort.text_store import TextStore
 from medsyn2.config import EncodeTextConfig
-from medsyn2.errors import ReportError
+from medsyn2.errors import IntegrityError, ReportError
 from medsyn2.files import sha256_of, write_json
 from medsyn2.nn.text_encoder import (
     ENCODER_FILES,
@@ -66,7 +66,7 @@ def encode_text(
 
     def intact(record: Record) -> bool:
         row = json.loads((manifest.with_suffix("") / record.case / ROW).read_text(encoding="utf-8"))
-        return not record.facts["has_report"] or rows.store.store.holds(record.case, row["files"])
+        return not record.facts["has_report"] or rows.hold(record.case, row["files"])
 
     process_shard("encode_text", manifest, cases, work, settings=settings, intact=intact)
 
@@ -102,6 +102,13 @@ class _Rows:
         if report is None:
             return None
         return compose_report(report["findings"], report["impression"], self.network.separator)
+
+    def hold(self, case: str, files: Mapping[str, str]) -> bool:
+        """Return whether the row of `case` is there to the byte; needs no network."""
+        try:
+            return TextStore.open(self.path).store.holds(case, files)
+        except IntegrityError:
+            return False
 
     def write(self, case: str, report: str) -> tuple[dict[str, str], dict[str, Any]]:
         """Encode and store one report; return the files of its row and the facts of its record."""

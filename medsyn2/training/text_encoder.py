@@ -8,15 +8,17 @@ without a single report still gets an encoder for its pre-prompts:
    other and 10 % left (Devlin et al., 2019, section 3.1), with AdamW, a linear warm-up over the first tenth
    and a linear decay to zero.
 
-Texts, vocabulary size, seed and number of threads decide every byte. What it learns is which words of these
-reports belong together, nothing more; it is no CXR-BERT. Training is on the CPU, where it takes seconds.
+Texts, settings and seed decide every byte. What it learns is which words of these reports belong together,
+nothing more; it is no CXR-BERT. Training is on one thread of the CPU, where it takes seconds: the network is so
+small that more threads would mostly wait for each other.
 """
 
 import json
 import string
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,7 +148,7 @@ def _train_masked_language_model(
     from transformers import BertConfig, BertForMaskedLM
 
     generator = torch.Generator().manual_seed(config.seed)
-    with torch.random.fork_rng(devices=[]):
+    with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = BertForMaskedLM(
             BertConfig(
@@ -179,6 +181,16 @@ def _train_masked_language_model(
             schedule.step()
             losses.append(loss.item())
     return model.bert.eval(), tuple(losses)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def mask_tokens(
