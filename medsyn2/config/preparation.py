@@ -90,8 +90,12 @@ class RegisterConfig(Section):
 
     working_spacing_mm: PositiveFloat = 4.0
     """Isotropic spacing of the registration's working images."""
-    min_lung_dice: float = Field(default=0.75, ge=0, le=1)
-    """Gate: Dice of the case's lungs with the template's after registration."""
+    min_lung_dice: float = Field(default=0.65, ge=0, le=1)
+    """Gate: Dice of the lungs with the template's. Healthy lungs reach 0.8 to 0.95, a large effusion leaves 0.7."""
+    min_similarity: float = Field(default=0.6, ge=-1, le=1)
+    """Gate: correlation of the HU in and around the lungs with the template's. An abdomen has less than 0.5."""
+    min_lung_covered: float = Field(default=0.8, ge=0, le=1)
+    """Gate: share of the template's lungs that the CT's field of view covers; less is a part of a chest."""
     max_rotation_deg: PositiveFloat = 30.0
     """Gate: rotation of the affine."""
     scale_range: tuple[PositiveFloat, PositiveFloat] = (0.6, 1.6)
@@ -102,6 +106,14 @@ class RegisterConfig(Section):
     """Gate: volume of the lungs found; a head or an abdomen has less."""
     seed: NonNegativeInt = 0
     """Seed of the metric's random samples."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.scale_range[0] >= self.scale_range[1]:
+            raise ValueError(
+                f"register.scale_range must be (low, high) with low < high, got {self.scale_range}"
+            )
+        return self
 
 
 class SegmentConfig(Section):

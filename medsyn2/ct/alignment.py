@@ -27,6 +27,7 @@ class Alignment:
         template_to_native_lps_mm: Point of the template to the point of the native CT that it shows.
         lung_dice: Dice of the template's lungs with the CT's, on the template.
         lung_inside: Share of the CT's lungs that lies inside the template's grid.
+        lung_covered: Share of the template's lungs that the CT's field of view covers.
         lung_ml: Volume of the CT's lungs, in the CT.
         similarity: Correlation of the HU with the template's, in and around the lungs.
         orientation: The same after a coarse fit to the template ``as given`` and to its mirror images.
@@ -36,6 +37,7 @@ class Alignment:
     template_to_native_lps_mm: Affine
     lung_dice: float
     lung_inside: float
+    lung_covered: float
     lung_ml: float
     similarity: float
     orientation: Mapping[str, float] = field(default_factory=dict)
@@ -43,7 +45,7 @@ class Alignment:
 
     @property
     def rotation_deg(self) -> float:
-        """Angle of the rotation nearest to the matrix, in degrees; 180 less for a reflection's proper part."""
+        """Angle of the rotation nearest to the matrix, in degrees; of a reflection, that of its opposite."""
         left, _, right = np.linalg.svd(self.template_to_native_lps_mm[:3, :3])
         rotation = left @ right
         rotation = rotation * np.sign(np.linalg.det(rotation))
@@ -66,6 +68,7 @@ class Alignment:
             "template_to_native_lps_mm": self.template_to_native_lps_mm.tolist(),
             "lung_dice": self.lung_dice,
             "lung_inside": self.lung_inside,
+            "lung_covered": self.lung_covered,
             "lung_ml": self.lung_ml,
             "similarity": self.similarity,
             "rotation_deg": self.rotation_deg,
@@ -79,46 +82,41 @@ def check_alignment(alignment: Alignment, gates: RegisterConfig) -> None:
     """Refuse an alignment that does not pass the gates; the first that fails is named.
 
     Lungs that fit a left-right mirrored template better are let through, because situs inversus exists and
-    the difference is small in some healthy people; the numbers are in the record.
+    disease can make the sides alike; the numbers are in the record.
 
     Raises:
-        RegistrationError: With the code ``lungs-too-small``, ``upside-down``, ``back-to-front``,
-            ``scale-implausible``, ``rotation-large``, ``lung-dice-low`` or ``lungs-outside-grid``.
+        RegistrationError: With the code ``lungs-too-small``, ``lungs-cut-off``, ``upside-down``,
+            ``back-to-front``, ``scale-implausible``, ``rotation-large``, ``lung-dice-low``, ``similarity-low``
+            or ``lungs-outside-grid``.
     """
-    _check_lung_volume(alignment, gates)
+    _check_lungs(alignment, gates)
     _check_orientation(alignment)
-    _check_scales(alignment, gates)
-    if alignment.rotation_deg > gates.max_rotation_deg:
-        raise RegistrationError(
-            f"Expected a rotation of at most {gates.max_rotation_deg:g} degrees to the template, got "
-            f"{alignment.rotation_deg:.1f}.",
-            code="rotation-large",
-            remedy="look whether the patient really lies so; if yes, raise register.max_rotation_deg.",
-        )
-    if alignment.lung_dice < gates.min_lung_dice:
-        raise RegistrationError(
-            f"Expected the lungs to overlap the template's with a Dice of at least {gates.min_lung_dice:g}, got "
-            f"{alignment.lung_dice:.3f}.",
-            code="lung-dice-low",
-            remedy="look whether this is a whole chest; diseased lungs that should be used need a lower "
-            "register.min_lung_dice.",
-        )
+    _check_matrix(alignment, gates)
+    _check_agreement(alignment, gates)
     if alignment.lung_inside < gates.min_lung_inside:
         raise RegistrationError(
-            f"Expected at least {gates.min_lung_inside:.0%} of the lungs inside the grid, got "
-            f"{alignment.lung_inside:.1%}.",
+            f"Expected at least {gates.min_lung_inside:.0%} of the lungs inside the grid "
+            f"(register.min_lung_inside), got {alignment.lung_inside:.1%}.",
             code="lungs-outside-grid",
-            remedy="enlarge the grid (grid.shape, grid.spacing_mm), or lower register.min_lung_inside.",
+            remedy="enlarge the grid (grid.shape, grid.spacing_mm), or lower the gate.",
         )
 
 
-def _check_lung_volume(alignment: Alignment, gates: RegisterConfig) -> None:
+def _check_lungs(alignment: Alignment, gates: RegisterConfig) -> None:
     if alignment.lung_ml < gates.min_lung_ml:
         raise RegistrationError(
-            f"Expected lungs of at least {gates.min_lung_ml:g} ml, found {alignment.lung_ml:.0f} ml.",
+            f"Expected lungs of at least {gates.min_lung_ml:g} ml (register.min_lung_ml), found "
+            f"{alignment.lung_ml:.0f} ml.",
             code="lungs-too-small",
-            remedy="leave the file out if it is no whole chest (cohort.exclude_txt); for children lower "
-            "register.min_lung_ml.",
+            remedy="leave the file out if it is no whole chest (cohort.exclude_txt); for children lower the gate.",
+        )
+    if alignment.lung_covered < gates.min_lung_covered:
+        raise RegistrationError(
+            f"Expected the field of view to cover at least {gates.min_lung_covered:.0%} of the template's lungs "
+            f"(register.min_lung_covered), it covers {alignment.lung_covered:.0%}.",
+            code="lungs-cut-off",
+            remedy="this is a part of a chest, such as an abdomen with the lung bases; leave it out "
+            "(cohort.exclude_txt), or lower the gate.",
         )
 
 
@@ -135,16 +133,41 @@ def _check_orientation(alignment: Alignment) -> None:
         )
 
 
-def _check_scales(alignment: Alignment, gates: RegisterConfig) -> None:
+def _check_matrix(alignment: Alignment, gates: RegisterConfig) -> None:
     low, high = gates.scale_range
     largest, _, smallest = alignment.scales
     mirrored = np.linalg.det(alignment.template_to_native_lps_mm[:3, :3]) <= 0
     if mirrored or smallest < low or largest > high:
         found = " and a reflection" if mirrored else ""
         raise RegistrationError(
-            f"Expected scales from {low:g} to {high:g} against the template, got {smallest:.2f} to "
-            f"{largest:.2f}{found}.",
+            f"Expected scales from {low:g} to {high:g} against the template (register.scale_range), got "
+            f"{smallest:.2f} to {largest:.2f}{found}.",
             code="scale-implausible",
             remedy="check the spacing in the file's header and that the CT shows a whole chest; a cohort of "
-            "unusual sizes needs a wider register.scale_range.",
+            "unusual sizes needs a wider range.",
+        )
+    if alignment.rotation_deg > gates.max_rotation_deg:
+        raise RegistrationError(
+            f"Expected a rotation of at most {gates.max_rotation_deg:g} degrees to the template "
+            f"(register.max_rotation_deg), got {alignment.rotation_deg:.1f}.",
+            code="rotation-large",
+            remedy="look whether the patient really lies so; if yes, raise the gate.",
+        )
+
+
+def _check_agreement(alignment: Alignment, gates: RegisterConfig) -> None:
+    if alignment.lung_dice < gates.min_lung_dice:
+        raise RegistrationError(
+            f"Expected the lungs to overlap the template's with a Dice of at least {gates.min_lung_dice:g} "
+            f"(register.min_lung_dice), got {alignment.lung_dice:.3f}.",
+            code="lung-dice-low",
+            remedy="look whether this is a whole chest; severely diseased lungs that should be used need a lower "
+            "gate.",
+        )
+    if alignment.similarity < gates.min_similarity:
+        raise RegistrationError(
+            f"Expected a correlation of at least {gates.min_similarity:g} with the template "
+            f"(register.min_similarity), got {alignment.similarity:.2f}.",
+            code="similarity-low",
+            remedy="look whether this is a whole chest in HU; a template unlike the cohort needs a lower gate.",
         )

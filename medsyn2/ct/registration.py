@@ -29,13 +29,15 @@ import SimpleITK as sitk
 
 from medsyn2.config import RegisterConfig
 from medsyn2.ct.alignment import AS_GIVEN, Alignment, check_alignment
-from medsyn2.ct.geometry import isotropic, nearest_labels, resample_mask, to_sitk
+from medsyn2.ct.geometry import band_limited, isotropic, nearest_labels, resample_ct, resample_mask, to_sitk
 from medsyn2.ct.lungs import segment_lungs
 from medsyn2.ct.morphology import bounding_box, dilate
 from medsyn2.ct.volume import Affine, CTVolume, Grid, LabelMap
 from medsyn2.errors import RegistrationError
 from medsyn2.types import Bool, Float
 
+OUTSIDE_HU = -1024
+ALIASING_RATIO = 1.5
 SHELL_MM = 16.0
 HU_RANGE = (-1024.0, 400.0)
 NUM_SAMPLES = 20_000
@@ -54,8 +56,11 @@ MIRRORS = {
 """Signs of x, y and z. Every wrong orientation is one of these after another, and resembles one more than none."""
 
 
+Box = tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]
+
+
 @dataclass(frozen=True)
-class Subject:
+class Thorax:
     """A CT and its lungs at the working spacing, each on its own grid, with the images a search needs of them."""
 
     volume: CTVolume
@@ -110,23 +115,23 @@ class Subject:
         return sitk.GetArrayFromImage(coarse) != 0
 
 
-def working_subject(volume: CTVolume, spacing_mm: float) -> Subject:
+def working_thorax(volume: CTVolume, spacing_mm: float) -> Thorax:
     """Bring a CT to the working spacing and find its lungs.
 
     Raises:
         InvalidVolumeError: With code ``no-lungs`` if there are none.
     """
     working = isotropic(volume, spacing_mm)
-    return Subject(working, segment_lungs(working, spacing_mm))
+    return Thorax(working, segment_lungs(working, spacing_mm))
 
 
-def working_template(volume: CTVolume, lungs: LabelMap, spacing_mm: float) -> Subject:
+def working_template(volume: CTVolume, lungs: LabelMap, spacing_mm: float) -> Thorax:
     """Bring a template whose lungs are known to the working spacing."""
     working = isotropic(volume, spacing_mm)
-    return Subject(working, nearest_labels(lungs, working.grid))
+    return Thorax(working, nearest_labels(lungs, working.grid))
 
 
-def register_affine(moving: Subject, fixed: Subject, *, seed: int) -> Alignment:
+def register_affine(moving: Thorax, fixed: Thorax, *, seed: int) -> Alignment:
     """Find the affine that takes `fixed`, the template, to `moving`, a case.
 
     Args:
@@ -144,7 +149,7 @@ def register_affine(moving: Subject, fixed: Subject, *, seed: int) -> Alignment:
     return _measured(moving, fixed, matrix, orientation, "lungs")
 
 
-def register_from_boxes(moving: Subject, fixed: Subject, *, seed: int) -> Alignment:
+def register_from_boxes(moving: Thorax, fixed: Thorax, *, seed: int) -> Alignment:
     """Find the affine from the intensities alone, starting from the boxes around the lungs.
 
     The fall-back for lungs whose mask has not the template's shape, for example with one side full of fluid.
@@ -156,7 +161,7 @@ def register_from_boxes(moving: Subject, fixed: Subject, *, seed: int) -> Alignm
     return _measured(moving, fixed, matrix, {}, "boxes")
 
 
-def register_within_gates(moving: Subject, fixed: Subject, gates: RegisterConfig) -> Alignment:
+def register_within_gates(moving: Thorax, fixed: Thorax, gates: RegisterConfig) -> Alignment:
     """Register a case, with the fall-back where the first attempt does not pass the gates.
 
     Raises:
@@ -176,18 +181,38 @@ def register_within_gates(moving: Subject, fixed: Subject, gates: RegisterConfig
     return first
 
 
-def lung_box_mm(lungs: LabelMap) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
-    """Return the lowest and highest world coordinates (x, y, z) of the lungs, voxel edges included."""
-    corners = [
-        lungs.affine_mm[:3, :3] @ np.array(index) + lungs.affine_mm[:3, 3]
-        for index in product(
-            *((span.start - 0.5, span.stop - 0.5) for span in bounding_box(lungs.labels != 0))
-        )
-    ]
-    return np.min(corners, axis=0), np.max(corners, axis=0)
+def brought_to_grid(
+    volume: CTVolume, grid: Grid, template_to_native_lps_mm: Affine, *, outside_hu: int = OUTSIDE_HU
+) -> CTVolume:
+    """Bring a native CT to the template's grid in one linear interpolation.
+
+    Linear interpolation averages neighbouring voxels, and needs help only where the grid is more than one and a
+    half times as coarse as the CT: there the CT is averaged to the grid's spacing first, lest it alias.
+
+    Args:
+        volume: The native CT.
+        grid: The template's grid, which may be any other in its space.
+        template_to_native_lps_mm: The alignment.
+        outside_hu: Value of grid voxels that the CT does not reach.
+    """
+    steps_mm = np.linalg.norm(template_to_native_lps_mm[:3, :3] @ grid.affine_mm[:3, :3], axis=0)
+    own_mm = np.array(volume.spacing_mm)
+    depth, height, width = np.where(steps_mm > ALIASING_RATIO * own_mm, steps_mm, own_mm).tolist()
+    source = band_limited(volume, (depth, height, width))
+    return resample_ct(source, grid, template_to_native_lps_mm, outside_hu=outside_hu)
 
 
-def similarity(moving: Subject, fixed: Subject, template_to_native_lps_mm: Affine) -> float:
+def lung_box_mm(lungs: LabelMap) -> Box:
+    """Return the lowest and the highest world coordinates (x, y, z) of the lungs, voxel edges included."""
+    return _box_mm(lungs.affine_mm, [(span.start, span.stop) for span in bounding_box(lungs.labels != 0)])
+
+
+def grid_box_mm(grid: Grid) -> Box:
+    """Return the lowest and the highest world coordinates (x, y, z) of a grid, voxel edges included."""
+    return _box_mm(grid.affine_mm, [(0, size) for size in grid.shape])
+
+
+def similarity(moving: Thorax, fixed: Thorax, template_to_native_lps_mm: Affine) -> float:
     """Return the correlation of the two CTs' HU in and around the template's lungs, at the coarse level."""
     transform = _transform(template_to_native_lps_mm)
     moved = sitk.Resample(
@@ -200,7 +225,7 @@ def similarity(moving: Subject, fixed: Subject, template_to_native_lps_mm: Affin
     return float(np.corrcoef(ours, theirs)[0, 1])
 
 
-def _coarse_fit(moving: Subject, fixed: Subject, signs: tuple[float, float, float], seed: int) -> Affine:
+def _coarse_fit(moving: Thorax, fixed: Thorax, signs: tuple[float, float, float], seed: int) -> Affine:
     """Fit the lungs at the coarse level, from their centroids and volumes, with the template mirrored."""
     scale = float(np.cbrt(moving.lung_ml / fixed.lung_ml))
     centres = fixed.lung_points_mm.mean(axis=0), moving.lung_points_mm.mean(axis=0)
@@ -212,7 +237,7 @@ def _coarse_fit(moving: Subject, fixed: Subject, signs: tuple[float, float, floa
     return _descended(method, fixed.coarse_lung_image, moving.coarse_lung_image, start, centres[0], steps_mm)
 
 
-def _refined_on_lungs(moving: Subject, fixed: Subject, start: Affine, seed: int) -> Affine:
+def _refined_on_lungs(moving: Thorax, fixed: Thorax, start: Affine, seed: int) -> Affine:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMeanSquares()
     method.SetMetricFixedMask(to_sitk(fixed.shell))
@@ -221,7 +246,7 @@ def _refined_on_lungs(moving: Subject, fixed: Subject, start: Affine, seed: int)
     return _descended(method, fixed.lung_image, moving.lung_image, start, centre, (STEP_MM, STEP_MM / 64))
 
 
-def _refined_on_intensities(moving: Subject, fixed: Subject, start: Affine, seed: int) -> Affine:
+def _refined_on_intensities(moving: Thorax, fixed: Thorax, start: Affine, seed: int) -> Affine:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(NUM_BINS)
     method.SetMetricFixedMask(to_sitk(fixed.shell))
@@ -273,7 +298,7 @@ def _descended(
 
 
 def _measured(
-    moving: Subject, fixed: Subject, matrix: Affine, orientation: Mapping[str, float], start: str
+    moving: Thorax, fixed: Thorax, matrix: Affine, orientation: Mapping[str, float], start: str
 ) -> Alignment:
     template_lungs = fixed.lungs.labels != 0
     moved_lungs = resample_mask(moving.lungs, fixed.lungs.grid, matrix)
@@ -283,6 +308,7 @@ def _measured(
         template_to_native_lps_mm=matrix,
         lung_dice=2 * overlap / total,
         lung_inside=_share_inside(moving.lung_points_mm, np.linalg.inv(matrix), fixed.volume.grid),
+        lung_covered=_share_inside(fixed.lung_points_mm, matrix, moving.volume.grid),
         lung_ml=moving.lung_ml,
         similarity=similarity(moving, fixed, matrix),
         orientation=orientation,
@@ -306,6 +332,12 @@ def _scaling(
     matrix = np.diag([*(np.array(signs) * scale), 1.0])
     matrix[:3, 3] = to_mm - matrix[:3, :3] @ from_mm
     return matrix
+
+
+def _box_mm(affine_mm: Affine, spans: list[tuple[int, int]]) -> Box:
+    index = np.array(list(product(*spans))) - 0.5
+    corners = index @ affine_mm[:3, :3].T + affine_mm[:3, 3]
+    return corners.min(axis=0), corners.max(axis=0)
 
 
 def _transform(matrix: Affine) -> sitk.AffineTransform:

@@ -20,7 +20,7 @@ rule template:
         cfg=params_of("template"),
     shell:
         "python -m medsyn2 template --config {params.cfg:q} --inventory {input.inventory}"
-        " --given {input.given:q} --template {output.template} > {log} 2>&1"
+        " --given {input.given:q} --reference {output.template} > {log} 2>&1"
 
 
 rule register:

@@ -1,0 +1,106 @@
+"""The stage ``register``: every CT on the template's grid, by an affine transform."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from medsyn2.cohort.artefacts import CaseWork, load_manifest, process_shard
+from medsyn2.cohort.volumes import read_case
+from medsyn2.config import GridConfig, RegisterConfig
+from medsyn2.ct.alignment import AS_GIVEN, Alignment
+from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.overlays import save_overlay
+from medsyn2.ct.registration import (
+    Thorax,
+    brought_to_grid,
+    register_within_gates,
+    working_template,
+    working_thorax,
+)
+from medsyn2.errors import IntegrityError
+from medsyn2.stages.template import read_template, voxels_of
+
+
+def register(
+    grid: GridConfig,
+    register: RegisterConfig,
+    *,
+    inventory: Path,
+    template: Path,
+    manifest: Path,
+    settings: str,
+) -> None:
+    """Register each case of a shard to the template and bring it to the grid, in one interpolation.
+
+    The affine is found at the working spacing: lungs to lungs, then intensities. A case that does not pass the
+    quality gates is quarantined. A picture shows the template's lungs on each registered CT.
+
+    Args:
+        grid: The grid that the template must have.
+        register: Working spacing, gates and seed.
+        inventory: Manifest of the inventory.
+        template: Description of the template.
+        manifest: Manifest of this stage.
+        settings: Canonical JSON of the settings and the code version.
+    """
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    reference = read_template(template)
+    found = reference.volume.grid
+    if found.shape != grid.shape or not np.allclose(found.spacing_mm, grid.spacing_mm, rtol=1e-4):
+        raise IntegrityError(
+            f"Expected a template of {grid.shape} voxels of {grid.spacing_mm} mm (section grid), got "
+            f"{found.shape} of {found.spacing_mm}.",
+            code="template-other-grid",
+            remedy="run the stage template with this configuration first.",
+        )
+
+    @cache
+    def fixed() -> Thorax:
+        return working_template(reference.volume, reference.lungs, register.working_spacing_mm)
+
+    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        volume = read_case(case.inputs)
+        moving = working_thorax(volume, register.working_spacing_mm)
+        alignment = register_within_gates(moving, fixed(), register)
+        moved = brought_to_grid(volume, reference.volume.grid, alignment.template_to_native_lps_mm)
+        write_ct(folder / "ct.nii.gz", moved, description="registered")
+        outlines = {name: reference.lungs.binary(name) for name in reference.lungs.names.values()}
+        save_overlay(folder / "overlay.png", moved, outlines, caption(case.case, alignment, register))
+        carried = {name: case.inputs[name] for name in ("subject", "split")}
+        return {**carried, **alignment.facts(), "warnings": _warnings(alignment)}
+
+    cases = [
+        CaseWork(
+            case,
+            [voxels_of(record.facts), record.facts["subject"], record.facts["split"], dict(reference.files)],
+            inputs=record.facts,
+        )
+        for case, record in load_manifest(inventory).usable().items()
+    ]
+    process_shard("register", manifest, cases, work, settings=settings)
+
+
+def caption(case: str, alignment: Alignment, gates: RegisterConfig) -> str:
+    """Return the numbers of an alignment beside its gates, for the picture."""
+    largest, _, smallest = alignment.scales
+    return (
+        f"{case}: the template's lungs on the registered CT\n"
+        f"lung Dice {alignment.lung_dice:.2f} (>= {gates.min_lung_dice:g})   "
+        f"similarity {alignment.similarity:.2f} (>= {gates.min_similarity:g})   "
+        f"rotation {alignment.rotation_deg:.0f} deg (<= {gates.max_rotation_deg:g})   "
+        f"scale {smallest:.2f} to {largest:.2f} ({gates.scale_range[0]:g} to {gates.scale_range[1]:g})   "
+        f"covered {alignment.lung_covered:.0%} (>= {gates.min_lung_covered:.0%})   "
+        f"inside {alignment.lung_inside:.0%} (>= {gates.min_lung_inside:.0%})"
+    )
+
+
+def _warnings(alignment: Alignment) -> list[str]:
+    best = alignment.best_orientation
+    if best == AS_GIVEN:
+        return []
+    numbers = f"{alignment.orientation[best]:.2f} against {alignment.orientation[AS_GIVEN]:.2f}"
+    return [f"resembles the template more with {best} mirrored ({numbers}): situs inversus or a wrong header"]

@@ -1,0 +1,237 @@
+"""The stage ``template``: the CT that all others are registered to, and where its lungs are."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from medsyn2.cohort.artefacts import fingerprint, load_manifests
+from medsyn2.cohort.volumes import read_case
+from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
+from medsyn2.ct.geometry import nearest_labels
+from medsyn2.ct.lungs import segment_lungs
+from medsyn2.ct.nifti import read_ct, read_labels, write_ct, write_labels
+from medsyn2.ct.registration import Thorax, brought_to_grid, lung_box_mm, working_thorax
+from medsyn2.ct.template import Posed, average, centred_grid, check_fit, find_consensus
+from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
+from medsyn2.files import locked, sha256_of, write_atomically, write_json
+
+log = logging.getLogger(__name__)
+
+VOLUME, LUNGS = "template.nii.gz", "lungs.nii.gz"
+_KEPT = ".template.kept.json"
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Template:
+    """The template as later stages read it.
+
+    Attributes:
+        volume: The CT on the grid, in HU.
+        lungs: Its left and right lung on the same grid.
+        files: sha256 of its files.
+    """
+
+    volume: CTVolume
+    lungs: LabelMap
+    files: Mapping[str, str]
+
+
+def template(
+    grid: GridConfig,
+    template: TemplateConfig,
+    register: RegisterConfig,
+    *,
+    inventory: list[Path],
+    given: list[Path],
+    reference: Path,
+    settings: str,
+) -> None:
+    """Make the template: the mean of the first training cases, or a given CT.
+
+    The template's grid is the grid of the model: along the axes of the patient and centred on the lungs. Its CT
+    and lungs are written beside `reference` as ``template.nii.gz`` and ``lungs.nii.gz``. If the cases and the
+    settings are those of the last run, its files are kept.
+
+    Args:
+        grid: Shape and spacing of the template.
+        template: How many training cases are averaged, in how many rounds.
+        register: Working spacing, gates and seed of the registration.
+        inventory: Manifests that hold the first training cases.
+        given: The template CT, or nothing: then it is made from the cases.
+        reference: Where the description goes (JSON): fingerprint, grid, sha256 of the files, and facts.
+        settings: Canonical JSON of the settings and the code version.
+    """
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    cases = {} if given else _training_cases(inventory, template.num_cases)
+    origin = [sha256_of(path) for path in given] or {case: voxels_of(facts) for case, facts in cases.items()}
+    made_from = fingerprint("template", settings, origin)
+    with locked(reference):
+        for leftover in reference.parent.glob(".*.partial*"):
+            leftover.unlink()
+        # The workflow removes what it declared before a job starts, so the description is kept once more.
+        description = _finished(reference.with_name(_KEPT), made_from)
+        if description is None:
+            spacing_mm = register.working_spacing_mm
+            made = _brought(given[0], grid, spacing_mm) if given else _built(cases, grid, template, register)
+            description = _write(reference, made_from, *made)
+        else:
+            log.info("cases and settings are those of the last run; its template is kept")
+        write_json(reference, description)
+
+
+def read_template(reference: Path) -> Template:
+    """Read the template that `reference` describes.
+
+    Raises:
+        IntegrityError: If a file is missing or not the one that was written.
+    """
+    try:
+        files = json.loads(reference.read_text(encoding="utf-8"))["files"]
+        changed = [name for name in (VOLUME, LUNGS) if sha256_of(reference.with_name(name)) != files[name]]
+    except (OSError, ValueError, KeyError) as error:
+        changed = [repr(error)]
+    if changed:
+        raise IntegrityError(
+            f"Expected the template that {reference} describes, got other or no files: {', '.join(changed)}.",
+            code="template-damaged",
+            remedy=f"delete {reference} and run again.",
+        )
+    lungs = read_labels(reference.with_name(LUNGS), {1: "left_lung", 2: "right_lung"})
+    return Template(read_ct(reference.with_name(VOLUME)), lungs, files)
+
+
+def voxels_of(facts: Facts) -> dict[str, Any]:
+    """Return what of a case's inventory facts decides the voxels that are read."""
+    return {name: facts[name] for name in ("content", "shape", "hu", "affine_repair")}
+
+
+def _training_cases(inventory: list[Path], wanted: int) -> dict[str, Facts]:
+    found = {
+        case: record.facts
+        for manifest in load_manifests(inventory)
+        for case, record in manifest.usable().items()
+        if record.facts["split"] == "train"
+    }
+    if not found:
+        raise EnvironmentFault(
+            "Expected training cases to make the template from, but the inventory has none that is usable.",
+            code="template-no-cases",
+            remedy="see the refused files in results/inventory and why they were refused, or give a template "
+            "(template.path).",
+        )
+    return dict(list(found.items())[:wanted])
+
+
+def _finished(kept: Path, made_from: str) -> dict[str, Any] | None:
+    """Return the description of the last template if it is whole and made from the same."""
+    try:
+        description: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        whole = all(
+            sha256_of(kept.with_name(name)) == digest for name, digest in description["files"].items()
+        )
+        return description if whole and description["fingerprint"] == made_from else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+Made = tuple[CTVolume, LabelMap, dict[str, Any]]
+
+
+def _brought(path: Path, grid: GridConfig, spacing_mm: float) -> Made:
+    """Bring a given template to a grid around its lungs; its world coordinates are kept."""
+    try:
+        volume = read_ct(path)
+        lungs = segment_lungs(volume, spacing_mm)
+    except CaseError as error:
+        raise EnvironmentFault(
+            f"template.path is {path}, which cannot be the template: {error.message}",
+            code="template-unusable",
+            remedy=f"{error.remedy} Or leave template.path empty to build one from the cohort.",
+        ) from error
+    low, high = lung_box_mm(lungs)
+    target = centred_grid(grid.shape, grid.spacing_mm, ((low + high) / 2).tolist())
+    return (
+        brought_to_grid(volume, target, np.eye(4)),
+        nearest_labels(lungs, target),
+        {"given": sha256_of(path)},
+    )
+
+
+def _built(
+    cases: Mapping[str, Facts], grid: GridConfig, template: TemplateConfig, register: RegisterConfig
+) -> Made:
+    """Make the mean of some cases."""
+    target = centred_grid(grid.shape, grid.spacing_mm, (0.0, 0.0, 0.0))
+    thoraces, refused = _thoraces(cases, register)
+    consensus = find_consensus(thoraces, target, num_rounds=template.num_rounds, gates=register)
+
+    def posed() -> Iterator[Posed]:
+        for case, matrix in consensus.to_native_lps_mm.items():
+            yield read_case(cases[case]), thoraces[case].lungs, matrix
+
+    volume, lungs = average(posed(), target)
+    facts = {
+        "start": consensus.start,
+        "cases": {case: found.facts() for case, found in consensus.alignments.items()},
+        "refused": {**refused, **consensus.refused},
+    }
+    return volume, lungs, facts
+
+
+def _thoraces(
+    cases: Mapping[str, Facts], register: RegisterConfig
+) -> tuple[dict[str, Thorax], dict[str, str]]:
+    """Return the cases at the working spacing, and the codes of those that are no thorax."""
+    thoraces, refused = {}, {}
+    for case, facts in cases.items():
+        try:
+            thorax = working_thorax(read_case(facts), register.working_spacing_mm)
+        except CaseError as error:
+            log.warning("template: case %s is not used: %s", case, error)
+            refused[case] = error.code
+            continue
+        if thorax.lung_ml >= register.min_lung_ml:
+            thoraces[case] = thorax
+        else:
+            refused[case] = "lungs-too-small"
+    if not thoraces:
+        raise EnvironmentFault(
+            f"Expected a chest among the first {len(cases)} training cases, got none: {refused}.",
+            code="template-no-cases",
+            remedy="look at these files; raise template.num_cases, lower register.min_lung_ml, or give a template "
+            "(template.path).",
+        )
+    return thoraces, refused
+
+
+def _write(
+    reference: Path, made_from: str, volume: CTVolume, lungs: LabelMap, facts: dict[str, Any]
+) -> dict[str, Any]:
+    check_fit(lungs)
+    write_atomically(reference.with_name(VOLUME), partial(write_ct, volume=volume, description="template"))
+    write_atomically(
+        reference.with_name(LUNGS), partial(write_labels, label_map=lungs, description="template")
+    )
+    low, high = lung_box_mm(lungs)
+    description = {
+        "stage": "template",
+        "fingerprint": made_from,
+        "grid": {"shape": list(volume.shape), "affine_mm": volume.affine_mm.tolist()},
+        "files": {name: sha256_of(reference.with_name(name)) for name in (VOLUME, LUNGS)},
+        "facts": {**facts, "lung_box_mm": (high - low).round(3).tolist(), "lung_ml": round(_ml(lungs), 1)},
+    }
+    write_json(reference.with_name(_KEPT), description)
+    return description
+
+
+def _ml(lungs: LabelMap) -> float:
+    return float(np.count_nonzero(lungs.labels)) * float(np.prod(lungs.spacing_mm)) / 1000
