@@ -38,6 +38,13 @@ class TrainTokenizerConfig(Section):
     """Crops a step."""
     learning_rate: PositiveFloat = 1e-3
     """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
+    warmup_steps: NonNegativeInt = 20
+    """Steps of linear warm-up; none in the paper."""
+    clip_grad_norm: PositiveFloat = 1.0
+    """Largest gradient norm."""
+    mask_share: float = Field(default=0.25, ge=0, le=1)
+    """Share of crops that are randomly drawn binary volumes, so that a tokenizer trained from scratch learns masks
+    too; 0 in the paper, which starts from public weights."""
     kl_weight: NonNegativeFloat = 1e-6
     """Weight of the KL divergence, with both terms averaged over elements."""
     gan_weight: NonNegativeFloat = 0.5
@@ -46,10 +53,6 @@ class TrainTokenizerConfig(Section):
     """Step from which the discriminator takes part; null leaves it out."""
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the exponential moving average that is exported."""
-    warmup_steps: NonNegativeInt = 0
-    """Steps of linear warm-up."""
-    clip_grad_norm: PositiveFloat | None = 1.0
-    """Largest gradient norm; null leaves gradients as they are, as the paper seems to."""
     initial_weights: str | None = None
     """Tokenizer to start from: the JSON beside converted public weights. Empty: from scratch."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"

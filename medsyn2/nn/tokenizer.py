@@ -329,10 +329,19 @@ class CausalVideoVAE(nn.Module):
 
     def forward(
         self, ct: Float[Tensor, "b 1 d h w"], generator: torch.Generator
-    ) -> tuple[Float[Tensor, "b 1 d h w"], Posterior]:
-        """Encode, draw latents, decode: the call of training, one so that wrappers see all parameters."""
-        posterior = self.encode(ct)
-        return self.decode(posterior.sample(generator)), posterior
+    ) -> tuple[Float[Tensor, "b 1 d h w"], Float[Tensor, "b two_z ld lh lw"]]:
+        """Encode, draw latents, decode: the one call of training, so that wrappers see all parameters.
+
+        Returns:
+            The reconstruction, and the moments of the latents.
+        """
+        moments = self.moments(ct)
+        return self.decode(Posterior.from_moments(moments).sample(generator)), moments
+
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """The kernel of the decoder's last convolution, where losses on the image are compared."""
+        return next(self.decoder.conv_out.parameters())
 
 
 def _check_configuration(

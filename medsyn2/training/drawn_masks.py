@@ -1,0 +1,41 @@
+"""Masks drawn at random, for a tokenizer that has to learn from nothing what masks look like.
+
+The paper's tokenizer comes from public weights and is tuned on CTs alone; it reconstructs masks because it has
+seen a world of images. One that starts from random weights and sees a few CTs does not: binary volumes at
+-0.5 and 0.5 are foreign to it. So a share of its crops are such volumes, of no particular anatomy:
+
+* *bodies*, where a smooth random field is above a random level;
+* *sheets*, the surface of such a body, three voxels thick, as boundaries of lobes are.
+
+The field is white noise on a coarse grid, interpolated linearly; the size of its features is drawn as well.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F
+
+from medsyn2.types import Float
+
+FOREGROUND, BACKGROUND = 0.5, -0.5
+FEATURE_VOXELS = (4.0, 16.0)
+"""Smallest and largest distance between the coarse grid's points."""
+LEVEL_STD = 0.8
+"""Standard deviation of the level, in those of the field before interpolation."""
+SHEET_PROBABILITY = 0.5
+
+
+def draw_mask(shape: Sequence[int], generator: torch.Generator) -> Float[torch.Tensor, "1 d h w"]:
+    """Draw a binary volume of `shape` (depth, height, width), at -0.5 and 0.5."""
+    feature, sheet = torch.rand(2, generator=generator).tolist()
+    low, high = FEATURE_VOXELS
+    spacing = low * (high / low) ** feature
+    coarse = [2 + round(length / spacing) for length in shape]
+    noise = torch.randn(1, 1, *coarse, generator=generator)
+    level = LEVEL_STD * torch.randn((), generator=generator)
+    field = F.interpolate(noise, size=tuple(shape), mode="trilinear", align_corners=True)
+    inside = (field > level).float()
+    if sheet < SHEET_PROBABILITY:
+        surface = inside + F.max_pool3d(-inside, 3, 1, 1)
+        inside = F.max_pool3d(surface, 3, 1, 1)
+    return BACKGROUND + (FOREGROUND - BACKGROUND) * inside[0]

@@ -1,0 +1,155 @@
+import pytest
+import torch
+from monai.inferers.utils import sliding_window_inference
+
+from medsyn2.errors import ConfigError
+from medsyn2.nn import windows
+from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.windows import decode_windowed, encode_windowed
+
+
+class LocalCodec(CausalVideoVAE):
+    """A tokenizer without context: every latent is the mean of its own voxels, and is decoded to them.
+
+    What goes through it window by window is exactly what goes through it at once, whatever the windows.
+    """
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(8, num_res_blocks=1, norm_groups=4, **settings)
+        self.seen: list[tuple[int, ...]] = []
+
+    def moments(self, ct):
+        self.seen.append(tuple(ct.shape))
+        self.latent_shape(ct.shape[2:])
+        if self.depth_mode == "first_frame":
+            ct = torch.cat([ct[:, :, :1].expand(-1, -1, 3, -1, -1), ct], dim=2)
+        mean = torch.nn.functional.avg_pool3d(ct, (4, 8, 8))
+        return torch.cat([mean.repeat(1, 4, 1, 1, 1), mean.repeat(1, 4, 1, 1, 1) - 1], dim=1)
+
+    def decode(self, latents):
+        ct = latents[:, :1].repeat_interleave(4, 2).repeat_interleave(8, 3).repeat_interleave(8, 4)
+        return ct[:, :, 3:] if self.depth_mode == "first_frame" else ct
+
+
+def network() -> CausalVideoVAE:
+    torch.manual_seed(0)
+    return CausalVideoVAE(8, num_res_blocks=1, norm_groups=4).eval()
+
+
+@pytest.mark.parametrize("shape", [(16, 32, 24), (20, 40, 16)])
+@pytest.mark.parametrize("window", [(8, 16, 16), (12, 16, 8), (4, 8, 8), (64, 16, 64)])
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.7])
+def test_windows_of_a_codec_without_context_give_the_whole(shape, window, overlap):
+    codec = LocalCodec()
+    ct = torch.rand(2, 1, *shape)
+    whole = codec.encode(ct)
+    posterior = encode_windowed(codec, ct, window, overlap)
+    torch.testing.assert_close(posterior.mean, whole.mean)
+    torch.testing.assert_close(posterior.logvar, whole.logvar)
+    torch.testing.assert_close(decode_windowed(codec, whole.mean, window, overlap), codec.decode(whole.mean))
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5])
+def test_a_first_frame_leaves_no_gap_between_windows(overlap):
+    codec = LocalCodec(depth_mode="first_frame")
+    latents = torch.rand(1, 4, 5, 2, 2)
+    ct = decode_windowed(codec, latents, (9, 8, 8), overlap)
+    assert ct.shape == (1, 1, 17, 16, 16)
+    # Decoding one latent late starts a window within what the codec repeats: equal wherever windows agree.
+    torch.testing.assert_close(ct, codec.decode(latents))
+
+
+@torch.no_grad()
+def test_a_window_as_large_as_the_volume_is_the_whole():
+    tokenizer, ct = network(), torch.rand(1, 1, 8, 24, 16)
+    whole = tokenizer.encode(ct)
+    for window in (None, (8, 24, 16), (64, 64, 64)):
+        posterior = encode_windowed(tokenizer, ct, window, 0.25)
+        assert torch.equal(posterior.mean, whole.mean)
+        assert torch.equal(posterior.logvar, whole.logvar)
+        ours = decode_windowed(tokenizer, whole.mean, window, 0.25)
+        assert torch.equal(ours, tokenizer.decode(whole.mean))
+
+
+def test_windows_stay_within_the_volume():
+    codec = LocalCodec()
+    encode_windowed(codec, torch.rand(1, 1, 20, 40, 24), (16, 32, 64), 0.25)
+    assert set(codec.seen) == {(1, 1, 16, 32, 24)}
+    assert len(codec.seen) == 4
+
+
+@torch.no_grad()
+def test_a_window_of_one_value_is_computed_once():
+    codec = LocalCodec()
+    mask = torch.full((1, 1, 32, 16, 16), -0.5)
+    mask[:, :, 4:8, 4:8, 4:8] = 0.5
+    known: dict = {}
+    posterior = encode_windowed(codec, mask, (8, 8, 8), 0.0, known)
+    torch.testing.assert_close(posterior.mean, codec.encode(mask).mean)
+    varied = 1
+    assert len(codec.seen) == varied + 1 + 1
+    assert list(known) == [(-0.5, (8, 8, 8))]
+    encode_windowed(codec, torch.full((3, 1, 16, 8, 8), -0.5), (8, 8, 8), 0.0, known)
+    assert len(codec.seen) == varied + 1 + 1
+
+
+@torch.no_grad()
+def test_the_shortcut_changes_nothing():
+    tokenizer = network()
+    mask = torch.full((1, 1, 16, 24, 24), -0.5)
+    mask[:, :, 2:7, 3:9, 4:12] = 0.5
+    posterior = encode_windowed(tokenizer, mask, (8, 16, 16), 0.5)
+    nearly = mask + 1e-7 * torch.randn(mask.shape, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        posterior.mean, encode_windowed(tokenizer, nearly, (8, 16, 16), 0.5).mean, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_bfloat16_windows_are_added_in_float32():
+    class Half(LocalCodec):
+        def decode(self, latents):
+            return super().decode(latents).bfloat16()
+
+    latents = torch.full((1, 4, 6, 2, 2), 0.3)
+    volume = decode_windowed(Half(), latents, (8, 8, 8), 0.6)
+    assert volume.dtype == torch.float32
+    torch.testing.assert_close(volume, torch.full_like(volume, float(torch.tensor(0.3).bfloat16())))
+
+
+@torch.no_grad()
+def test_agrees_with_monai_where_both_take_plain_means(monkeypatch):
+    """MONAI's constant mode weighs all windows alike; so do ours, if neighbours do not cross-fade."""
+    monkeypatch.setattr(windows, "_crossfade", lambda length, delay: torch.full((length,), 0.5).double())
+    tokenizer, latents = network().double(), torch.randn(1, 4, 6, 6, 6).double()
+    ours = decode_windowed(tokenizer, latents, (16, 32, 32), 0.5)
+    # All windows over one overlap share it equally on a regular grid of half-overlapping windows.
+    theirs = sliding_window_inference(latents, (4, 4, 4), 1, tokenizer.decode, overlap=0.5, mode="constant")
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    "spans", [[(0, 8), (6, 14), (9, 17)], [(0, 8), (8, 16)], [(0, 12), (3, 15), (6, 18)]]
+)
+def test_factors_sum_to_one_and_change_smoothly(spans, late):
+    factors = windows._axis_weights([slice(*span) for span in spans], late=late)
+    total = torch.zeros(max(stop for _, stop in spans), dtype=torch.float64)
+    for start, stop in spans:
+        assert (factors[start] > 0).all()
+        total[start:stop] += factors[start]
+    torch.testing.assert_close(total, torch.ones_like(total))
+
+
+def test_in_depth_a_window_takes_over_late():
+    spans = [slice(0, 96), slice(72, 168)]
+    plane, depth = (windows._axis_weights(spans, late=late) for late in (False, True))
+    assert plane[72][12] == pytest.approx(0.5, abs=0.05)
+    assert depth[72][:12].max() < 1e-3
+    assert depth[72][12:24].diff().min() > 0
+
+
+def test_an_overlap_beyond_its_range_is_refused():
+    with pytest.raises(ConfigError, match="window-overlap"):
+        decode_windowed(network(), torch.zeros(1, 4, 4, 2, 2), (8, 8, 8), 1.0)
+    with pytest.raises(ConfigError, match="tokenizer-shape"):
+        decode_windowed(network(), torch.zeros(1, 4, 4, 2, 2), (7, 8, 8), 0.5)
