@@ -1,4 +1,4 @@
-"""Random crops of registered volumes: what the tokenizer is trained on.
+"""Random crops of registered volumes, and drawn masks among them: what the tokenizer is trained on.
 
 The crop at a position of the training depends on the seed and the position alone: which volume by the epoch's
 order, where by a generator of its own. Volumes stay in memory, as int16, while there is room for them, so
@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.ct.nifti import read_ct
 from medsyn2.errors import ConfigError
+from medsyn2.training.drawn_masks import draw_mask
 from medsyn2.training.draws import generator_of, item_of
 from medsyn2.training.memory import Memory
 from medsyn2.training.tokenizer_objective import TokenizerBatch
@@ -33,12 +35,14 @@ class CropSettings:
         grid_shape: Voxels (depth, height, width) of the volumes.
         crop_shape: Voxels (depth, height, width) of a crop.
         clip_hu: HU values that become -1 and 1.
-        seed: Of order and places.
+        mask_share: Share of the crops in whose place a mask is drawn (``drawn_masks.py``).
+        seed: Of order, places and masks.
     """
 
     grid_shape: Shape
     crop_shape: Shape
     clip_hu: tuple[float, float]
+    mask_share: float
     seed: int
 
 
@@ -72,8 +76,7 @@ class Crops:
 
     def batch(self, positions: Sequence[int]) -> TokenizerBatch:
         """Return the crops at `positions`."""
-        crops = [self._crop(position) for position in positions]
-        return TokenizerBatch(torch.from_numpy(np.stack(crops)[:, None]))
+        return TokenizerBatch(torch.stack([self._sample(position) for position in positions]))
 
     def names(self, positions: Sequence[int]) -> list[str]:
         """Return the cases that the crops at `positions` are of."""
@@ -82,14 +85,16 @@ class Crops:
     def _item(self, position: int) -> int:
         return item_of(self.settings.seed, position, len(self.volumes))
 
-    def _crop(self, position: int) -> np.ndarray:
-        hu = self._volume(self._item(position))
+    def _sample(self, position: int) -> Float[Tensor, "1 d h w"]:
         generator = generator_of(self.settings.seed, "crop", position)
+        if float(torch.rand((), generator=generator)) < self.settings.mask_share:
+            return draw_mask(self.settings.crop_shape, generator)
+        hu = self._volume(self._item(position))
         place = []
         for size, crop in zip(hu.shape, self.settings.crop_shape, strict=True):
             start = int(torch.randint(size - crop + 1, (), generator=generator))
             place.append(slice(start, start + crop))
-        return hu_to_unit(hu[tuple(place)], self.settings.clip_hu)
+        return torch.from_numpy(hu_to_unit(hu[tuple(place)], self.settings.clip_hu))[None]
 
     def _volume(self, item: int) -> Volume:
         return self._memory.get(item, lambda: read_ct(self.volumes[item][1]).hu)

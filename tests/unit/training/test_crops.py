@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import ConfigError
 from medsyn2.training.crops import Crops, CropSettings
 
-SETTINGS = CropSettings((6, 8, 9), (4, 4, 3), (-1024.0, 1024.0), seed=1)
+SETTINGS = CropSettings((6, 8, 9), (4, 4, 3), (-1024.0, 1024.0), mask_share=0.0, seed=1)
 
 
 def hu_of(index: int) -> np.ndarray:
@@ -54,7 +55,7 @@ def test_every_volume_is_seen_once_an_epoch_and_every_place_is_reached(
 
 
 def test_a_crop_as_large_as_the_volume_is_the_volume(volumes: list[tuple[str, Path]]) -> None:
-    data = Crops(volumes[:1], CropSettings((6, 8, 9), (6, 8, 9), (-1024.0, 1024.0), seed=0))
+    data = Crops(volumes[:1], CropSettings((6, 8, 9), (6, 8, 9), (-1024.0, 1024.0), 0.0, seed=0))
     np.testing.assert_array_equal(data.batch([4]).ct[0, 0].numpy(), hu_to_unit(hu_of(0), (-1024.0, 1024.0)))
 
 
@@ -62,4 +63,13 @@ def test_impossible_requests_are_refused(volumes: list[tuple[str, Path]]) -> Non
     with pytest.raises(ConfigError, match="no-training-cases"):
         Crops([], SETTINGS)
     with pytest.raises(ConfigError, match="crop-too-large"):
-        Crops(volumes, CropSettings((6, 8, 9), (4, 12, 3), (-1024.0, 1024.0), seed=1))
+        Crops(volumes, CropSettings((6, 8, 9), (4, 12, 3), (-1024.0, 1024.0), 0.0, seed=1))
+
+
+def test_a_share_of_the_crops_is_drawn_masks(volumes: list[tuple[str, Path]]) -> None:
+    data = Crops(volumes, replace(SETTINGS, mask_share=0.25))
+    crops = data.batch(range(2000)).ct
+    drawn = (crops.abs() == 0.5).flatten(1).all(dim=1)
+    assert abs(int(drawn.sum()) - 500) < 4 * (2000 * 0.25 * 0.75) ** 0.5
+    assert 0.1 < (crops[drawn] > 0).float().mean() < 0.9
+    assert torch.equal(data.batch([7]).ct, crops[7:8])
