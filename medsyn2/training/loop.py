@@ -16,7 +16,7 @@ step, leaves a checkpoint and exits with status 75.
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from tqdm import tqdm
 from medsyn2.errors import NonFiniteLossError
 from medsyn2.files import locked
 from medsyn2.training.batches import Data, positions_of, prepared
-from medsyn2.training.checkpoint import keep_only, latest_checkpoint, save_checkpoint
+from medsyn2.training.checkpoint import Checkpoint, keep_only, latest_checkpoint, save_checkpoint
 from medsyn2.training.draws import generator_of, seed_of
 from medsyn2.training.fabric import make_fabric, to_device
 from medsyn2.training.learner import Learner, LoopSettings
@@ -41,6 +41,7 @@ from medsyn2.training.state import TrainingState
 log = logging.getLogger(__name__)
 
 LOSSES = "loss.csv"
+_TABLE = "losses"
 _BEFORE, _AFTER = ("loss",), ("gradient_norm", "learning_rate")
 
 
@@ -65,13 +66,22 @@ def train(
     """
     fabric = make_fabric(settings.precision)
     alone = locked(folder / "training") if fabric.is_global_zero else nullcontext()
-    with alone, torch.random.fork_rng():
+    devices = [fabric.device] if fabric.device.type == "cuda" else []
+    with alone, torch.random.fork_rng(devices=devices):
         with fabric.rank_zero_first():
             checkpoint = latest_checkpoint(folder, identity, settings.num_steps)
         if checkpoint is not None:
             log.info("training goes on after step %d of %d", checkpoint.step, settings.num_steps)
         state = TrainingState(fabric, learners, checkpoint)
-        _Loop(fabric, learners, data, settings, state).run(folder, identity)
+        table = None if checkpoint is None else checkpoint.tensors[_TABLE]
+        del checkpoint  # As large as the state, and no longer needed.
+        loop = _Loop(fabric, learners, data, settings, state)
+        losses = LossLog(folder / LOSSES, loop.columns(), table) if fabric.is_global_zero else None
+        loop.run(losses, lambda tensors: save_checkpoint(folder, Checkpoint(state.step, tensors), identity))
+        if losses is not None:
+            losses.close()
+            keep_only(folder, settings.num_steps)
+        fabric.barrier()
     return state.averaged()
 
 
@@ -89,34 +99,30 @@ class _Loop:
         self.fabric, self.learners, self.data = fabric, learners, data
         self.settings, self.state = settings, state
 
-    def run(self, folder: Path, identity: str) -> None:
-        """Make the steps that are left."""
-        state, settings, first = self.state, self.settings, self.fabric.is_global_zero
-        losses = LossLog(folder / LOSSES, self._columns(), state.step) if first else None
+    def run(self, losses: LossLog | None, save: Callable[[dict[str, Tensor]], None]) -> None:
+        """Make the steps that are left.
+
+        Args:
+            losses: Where rows go; only in the process that writes.
+            save: Writes a checkpoint of the given tensors.
+        """
+        state, settings = self.state, self.settings
         steps = range(state.step, settings.num_steps)
         numbers = (number for step in steps for number in self._micro_batches(step))
         batches = prepared(self.data, numbers, settings.batch_size, settings.num_workers)
-        with sigterm_noted() as received, tqdm(
-            total=settings.num_steps, initial=state.step, desc=" and ".join(self.learners), unit="step",
-            mininterval=5, disable=not first, file=sys.stderr,
-        ) as bar:  # fmt: skip
+        with sigterm_noted() as received, self._progress() as bar:
             for step in steps:
                 row = self._step(step, [next(batches) for _ in range(settings.accumulate)])
-                if losses is not None:
-                    losses.append(state.step, row)
                 bar.update()
                 preempted = self._anywhere(received.is_set())
                 ended = state.step == settings.num_steps
-                if losses is not None and (preempted or ended or state.step % settings.checkpoint_every == 0):
-                    losses.sync()
-                    save_checkpoint(folder, state.capture(), identity)
+                if losses is not None:
+                    losses.append(row)
+                    if preempted or ended or state.step % settings.checkpoint_every == 0:
+                        save(state.tensors() | {_TABLE: losses.table()})
                 if preempted and not ended:
                     log.warning("SIGTERM ended the training after step %d; run it again to go on", state.step)
                     raise SystemExit(PREEMPTED)
-        if losses is not None:
-            losses.close()
-            keep_only(folder, settings.num_steps)
-        self.fabric.barrier()
 
     def _step(self, step: int, batches: Sequence[Any]) -> dict[str, float]:
         on_device = [to_device(batch, self.fabric.device) for batch in batches]
@@ -159,8 +165,20 @@ class _Loop:
         named = zip(self._columns_of(name), values, strict=True)
         return {column: value for column, value in named if value is not None}
 
-    def _columns(self) -> list[str]:
+    def columns(self) -> list[str]:
+        """Return the names of the values of a row."""
         return [column for name in self.learners for column in self._columns_of(name)]
+
+    def _progress(self) -> Any:
+        return tqdm(
+            total=self.settings.num_steps,
+            initial=self.state.step,
+            desc=" and ".join(self.learners),
+            unit="step",
+            mininterval=5,
+            disable=not self.fabric.is_global_zero,
+            file=sys.stderr,
+        )
 
     def _columns_of(self, name: str) -> list[str]:
         columns = [*_BEFORE, *self.learners[name].parts, *_AFTER]

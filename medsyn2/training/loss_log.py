@@ -1,55 +1,60 @@
 """The table of losses: a CSV with one row a step, the same bytes whether or not the training was interrupted.
 
-It holds no times. Whoever resumes at step k keeps the rows up to k and writes the others again.
+It holds no times. The checkpoints carry the table as well, so that whoever resumes writes the same file again,
+whatever became of it.
 """
 
 import csv
 import io
-import os
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from medsyn2.files import write_text_atomically
+from medsyn2.types import Float
 
 
 class LossLog:
-    """The table, open at the row after `step`.
+    """The table, open for the row after the last.
 
     Args:
-        path: The file; rows after `step`, and a torn last row, are dropped.
+        path: The file; written anew from `table`.
         columns: Names of the values beside the step.
-        step: Steps already made.
+        table: The rows so far, NaN where a value was not given; None begins.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], step: int) -> None:
-        self.columns = ("step", *columns)
-        rows = _rows(path)[:step]
-        kept = [row for row in rows if list(row) == list(self.columns)] if rows else []
-        write_text_atomically(path, self._text([dict(zip(self.columns, self.columns, strict=True)), *kept]))
+    def __init__(
+        self, path: Path, columns: Sequence[str], table: Float[Tensor, "steps columns"] | None
+    ) -> None:
+        self.columns = tuple(columns)
+        self._rows: list[list[float]] = [] if table is None else table.tolist()
+        lines = [["step", *self.columns], *(self._cells(step) for step in range(len(self._rows)))]
+        write_text_atomically(path, _text(lines))
         self._file = path.open("a", encoding="utf-8", newline="")
 
-    def append(self, step: int, values: Mapping[str, float]) -> None:
+    def append(self, values: Mapping[str, float]) -> None:
         """Add the row of a step; a value that is not given stays empty."""
-        cells = {name: repr(float(value)) for name, value in values.items()}
-        self._file.write(self._text([{"step": str(step), **cells}]))
+        self._rows.append([values.get(name, math.nan) for name in self.columns])
+        self._file.write(_text([self._cells(len(self._rows) - 1)]))
         self._file.flush()
 
-    def sync(self) -> None:
-        """Flush the rows to the disk, before a checkpoint says that they were written."""
-        os.fsync(self._file.fileno())
+    def table(self) -> Float[Tensor, "steps columns"]:
+        """Return the rows so far, in float64."""
+        return torch.tensor(self._rows, dtype=torch.float64).reshape(len(self._rows), len(self.columns))
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _text(self, rows: Sequence[Mapping[str, str]]) -> str:
-        text = io.StringIO()
-        csv.DictWriter(text, self.columns, restval="", lineterminator="\n").writerows(rows)
-        return text.getvalue()
+    def _cells(self, row: int) -> list[str]:
+        values = ["" if math.isnan(value) else repr(float(value)) for value in self._rows[row]]
+        return [str(row + 1), *values]
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8")
-    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+def _text(lines: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()

@@ -49,8 +49,8 @@ class TrainingState:
             self.networks[name], self.averages[name] = network, average
             self.wrapped[name], self.optimizers[name] = fabric.setup(network, optimizer)
 
-    def capture(self) -> Checkpoint:
-        """Return the state as plain tensors."""
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state as plain tensors, by ``<learner>/<network, optimizer or average>/<name>``."""
         tensors: dict[str, Tensor] = {}
         for name, network in self.networks.items():
             parts = {
@@ -60,7 +60,7 @@ class TrainingState:
             }
             for part, values in parts.items():
                 tensors |= {f"{name}/{part}/{key}": tensor for key, tensor in values.items()}
-        return Checkpoint(self.step, tensors)
+        return tensors
 
     def averaged(self) -> dict[str, dict[str, Tensor]]:
         """Return the moving average of each network's state, on the CPU."""

@@ -101,6 +101,14 @@ def test_a_resumed_training_ends_with_the_same_bytes(tmp_path: Path, first_part:
         assert torch.equal(tensor, resumed[name])
 
 
+def test_a_lost_table_of_losses_is_written_again(tmp_path: Path) -> None:
+    trained(tmp_path / "whole")
+    trained(tmp_path / "parts", replace(SETTINGS, num_steps=8))
+    (tmp_path / "parts" / "loss.csv").unlink()
+    trained(tmp_path / "parts")
+    assert files_of(tmp_path / "whole") == files_of(tmp_path / "parts")
+
+
 def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
     class Unreachable(Line):
         def batch(self, positions: Sequence[int]) -> Points:
