@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+
+from medsyn2.ct.volume import Grid, LabelMap, axis_aligned_affine
+from medsyn2.errors import MaskError, ReportError
+from medsyn2.model_folder import TEXT_ENCODER
+from medsyn2.nn.text_encoder import TextEncoder
+from medsyn2.pipeline.inputs import check_inputs, encode_given, normal, raw
+from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES
+
+GRID = Grid((8, 8, 8), axis_aligned_affine((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)))
+
+
+def check(**given):
+    nothing = dict.fromkeys(["report", "findings", "impression", "mask", "mask_text"])
+    return check_inputs(**nothing | given, grid=GRID, trained=set(STRUCTURES), separator="[SEP]")
+
+
+@pytest.fixture
+def mask():
+    inside = np.zeros(GRID.shape, np.uint8)
+    inside[2:5, 2:5, 2:5] = 1
+    return LabelMap(inside, GRID.affine_mm)
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_model):
+    return TextEncoder.from_folder(tiny_model / TEXT_ENCODER)
+
+
+def test_nothing_is_a_prompt_too():
+    prompt = check()
+    assert (prompt.report, prompt.mask, prompt.words, prompt.notes) == (None, None, None, ())
+
+
+@pytest.mark.parametrize("absent", ["", "Not given.", "\n"])
+def test_an_absent_report_and_absent_words_are_none(absent, mask):
+    assert check(report=absent).report is None
+    assert check(findings=absent, impression="Nodule.").report == "Nodule."
+    with pytest.raises(MaskError, match="words that say"):
+        check(mask=mask, mask_text=absent)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_every_structure_is_known_by_its_name_and_by_its_words(structure, mask):
+    for words in (structure, STRUCTURE_WORDS[structure], STRUCTURE_WORDS[structure].upper()):
+        prompt = check(mask=mask, mask_text=words)
+        assert prompt.words == STRUCTURE_WORDS[structure]
+        assert prompt.notes == ()
+
+
+def test_the_nearest_known_words_are_named(mask):
+    prompt = check(mask=mask, mask_text="ground glass nodule")
+    assert prompt.words == "ground glass nodule"
+    assert "ground glass opacity" in prompt.notes[0]
+
+
+def test_an_empty_mask_stays_a_mask(mask):
+    prompt = check(mask=LabelMap(np.zeros_like(mask.labels), mask.affine_mm), mask_text="heart")
+    assert prompt.mask is not None
+    assert not prompt.mask.any()
+    assert "not the same as giving no mask" in prompt.notes[0]
+
+
+def test_a_given_text_comes_at_its_own_length(encoder):
+    embeddings, notes = encode_given(encoder, "no image segmentation is provided", 32, "the pre-prompt")
+    whole = encoder.encode(["no image segmentation is provided"], 32)
+    assert torch.equal(embeddings, whole.embeddings[:, : int(whole.lengths[0])])
+    assert notes == ()
+
+
+def test_cut_and_unknown_text_is_noted_and_text_without_a_known_word_refused(encoder):
+    _, notes = encode_given(encoder, "nodule " * 30 + "the end", 10, "the report")
+    assert "10 tokens" in notes[0]
+    assert "the end" in notes[0]
+    _, notes = encode_given(encoder, "nodule 结节 肺", 32, "the report")
+    assert "unknown" in notes[0]
+    with pytest.raises(ReportError, match="no word"):
+        encode_given(encoder, "结节 肺", 32, "the report")
+
+
+def test_normalisation_takes_each_channel_to_zero_mean_and_unit_deviation_and_back():
+    latents = torch.randn(2, 3, 4, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    latents = latents * torch.tensor([1.0, 5.0, 0.1])[:, None, None, None] + 3.0
+    mean = tuple(latents.mean((0, 2, 3, 4)).tolist())
+    std = tuple(latents.std((0, 2, 3, 4), correction=0).tolist())
+    normalised = normal(latents, mean, std)
+    torch.testing.assert_close(normalised.mean((0, 2, 3, 4)), torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(normalised.std((0, 2, 3, 4), correction=0), torch.ones(3, dtype=torch.float64))
+    torch.testing.assert_close(raw(normalised, mean, std), latents)
