@@ -77,10 +77,7 @@ def _round_trip(network: CausalVideoVAE, values: np.ndarray, config: EncodeLaten
     with torch.inference_mode():
         x = torch.from_numpy(values)[None, None]
         latents = encode_windowed(network, x, config.window, config.overlap).mode()
-        window = config.window and tuple(
-            size // factor for size, factor in zip(config.window, (4, 8, 8), strict=True)
-        )
-        return decode_windowed(network, latents, window, config.overlap)[0, 0].numpy()
+        return decode_windowed(network, latents, config.window, config.overlap)[0, 0].numpy()
 
 
 def _image_row(
