@@ -10,7 +10,7 @@ from medsyn2.config.base import Section
 class TokenizerConfig(Section):
     """The CT video tokenizer (Open-Sora Plan's CausalVideoVAE)."""
 
-    hidden_channels: PositiveInt = 16
+    hidden_channels: PositiveInt = 8
     """Channels of the first level; 128 in the public weights."""
     channel_multipliers: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 4)
     """Channels of the four levels, in multiples of ``hidden_channels``."""
@@ -18,7 +18,7 @@ class TokenizerConfig(Section):
     """Residual blocks a level; 2 in the public weights."""
     latent_channels: PositiveInt = 4
     """Channels of the latents."""
-    norm_groups: PositiveInt = 8
+    norm_groups: PositiveInt = 1
     """Groups of the group normalisation; 32 in the public weights."""
     depth_mode: Literal["uniform_aligned", "uniform_paper", "first_frame"] = "uniform_aligned"
     """How depth is compressed by 4: see docs/explanation/conventions.md."""
@@ -30,16 +30,18 @@ class TokenizerConfig(Section):
 class TrainTokenizerConfig(Section):
     """Training of the tokenizer: L1, KL and, from ``gan_start``, an adversarial loss."""
 
-    num_steps: PositiveInt = 600
+    num_steps: PositiveInt = 500
     """Optimizer steps."""
-    crop_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (32, 48, 48)
+    crop_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (24, 40, 40)
     """Random crops (depth, height, width); 96 x 96 x 96 in the paper."""
-    batch_size: PositiveInt = 1
+    batch_size: PositiveInt = 2
     """Crops a step."""
     learning_rate: PositiveFloat = 1e-3
     """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
     warmup_steps: NonNegativeInt = 20
     """Steps of linear warm-up; none in the paper."""
+    decay_steps: PositiveInt | None = 500
+    """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     mask_share: float = Field(default=0.25, ge=0, le=1)
@@ -176,6 +178,8 @@ class TrainDiTConfig(Section):
     """AdamW's learning rate; 1e-4 in the paper."""
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
+    decay_steps: PositiveInt | None = 2000
+    """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)

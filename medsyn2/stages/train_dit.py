@@ -149,7 +149,10 @@ def _learner(network: DiT, flow: FlowConfig, config: TrainDiTConfig) -> Learner:
         return MicroLoss(losses.loss, losses.bin_sums, losses.bin_counts)
 
     optimizer = AdamSettings(
-        config.learning_rate, warmup_steps=config.warmup_steps, clip_grad_norm=config.clip_grad_norm
+        config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        decay_steps=config.decay_steps,
+        clip_grad_norm=config.clip_grad_norm,
     )
     bins = tuple(f"loss_t{tenth}" for tenth in range(TIME_BINS))
     return Learner(network, loss, optimizer, config.ema_decay, bins)

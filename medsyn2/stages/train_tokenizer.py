@@ -10,6 +10,7 @@ from medsyn2.cohort.artefacts import load_manifests
 from medsyn2.config import GridConfig, TokenizerConfig, TrainTokenizerConfig
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.tokenizer_start import start_as_blur
 from medsyn2.training.checkpoint import identity_of
 from medsyn2.training.crops import Crops, CropSettings
 from medsyn2.training.fabric import is_first_process
@@ -72,7 +73,7 @@ def train_tokenizer(
         sha256_of(initial) if initial else None,
     )
     torch.manual_seed(train_tokenizer.seed)
-    network = _network(tokenizer, initial or None)
+    network = _network(tokenizer, initial or None, train_tokenizer.seed)
     network.latent_shape(train_tokenizer.crop_shape)
     log.info("tokenizer: %d volumes, %d steps", len(volumes), train_tokenizer.num_steps)
     averages = train(
@@ -95,9 +96,11 @@ def train_tokenizer(
         save_component(weights, averages[TOKENIZER], kind=KIND, config=tokenizer.model_dump(mode="json"))
 
 
-def _network(config: TokenizerConfig, initial: Path | None) -> CausalVideoVAE:
+def _network(config: TokenizerConfig, initial: Path | None, seed: int) -> CausalVideoVAE:
     network = CausalVideoVAE(**config.model_dump())
-    if initial is not None:
+    if initial is None:
+        start_as_blur(network, torch.Generator().manual_seed(seed))
+    else:
         _, state = load_component(initial, KIND)
         load_strictly(network, state, source=initial)
     return network

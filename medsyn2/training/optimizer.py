@@ -6,6 +6,7 @@ moments has to be saved; they are saved by number of the parameter, in the netwo
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import cos, pi
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ class AdamSettings:
         betas: Decay of the two moments.
         weight_decay: Decoupled weight decay.
         clip_grad_norm: Largest norm of the gradient; None leaves it as it is.
+        decay_steps: Steps over which the rate falls to nothing as half a cosine; None keeps it.
     """
 
     learning_rate: float
@@ -28,10 +30,14 @@ class AdamSettings:
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     clip_grad_norm: float | None = None
+    decay_steps: int | None = None
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, which counts from 0."""
-        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
+        rate = self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
+        if self.decay_steps is None:
+            return rate
+        return rate * 0.5 * (1 + cos(pi * min(1.0, step / self.decay_steps)))
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], settings: AdamSettings) -> torch.optim.AdamW:

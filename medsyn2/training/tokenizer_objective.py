@@ -152,6 +152,7 @@ def tokenizer_learners(tokenizer: CausalVideoVAE, settings: TrainTokenizerConfig
     optimizer = AdamSettings(
         settings.learning_rate,
         warmup_steps=settings.warmup_steps,
+        decay_steps=settings.decay_steps,
         clip_grad_norm=settings.clip_grad_norm,
     )
     learners = {
