@@ -7,7 +7,7 @@ find is an empty label map; a structure it cannot give is not in the result's ke
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
@@ -17,6 +17,7 @@ from medsyn2.vocabulary import Structure
 _TOOLS = {"classical": ("medsyn2.segmenters.classical", "ClassicalSegmenter")}
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """A tool that finds structures in a CT.
 

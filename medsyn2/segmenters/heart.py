@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from medsyn2.ct.morphology import closed, erode, filled, largest, opened
 from medsyn2.segmenters.thorax import LEFT, RIGHT, Thorax
-from medsyn2.types import Bool, Int
+from medsyn2.types import Bool, Int, Shaped
 
 SOFT_HU = (20.0, 300.0)
 SMOOTHING_MM = 2.5
@@ -41,7 +41,7 @@ def find_heart(thorax: Thorax) -> Bool[np.ndarray, "d h w"]:
     return filled(closed(heart, CLOSING_MM, spacing_mm) & soft)
 
 
-def _between_lungs(lungs: Int[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h w"]:
+def _between_lungs(lungs: Shaped[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h w"]:
     """Return the voxels that have the right lung to their right and the left lung to their left.
 
     In rows that one lung does not reach, its innermost voxel of the slice stands for it.

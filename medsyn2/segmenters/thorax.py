@@ -12,7 +12,7 @@ import numpy as np
 from medsyn2.ct.geometry import isotropic, nearest_labels
 from medsyn2.ct.lungs import segment_lungs
 from medsyn2.ct.volume import Affine, CTVolume, Grid
-from medsyn2.types import Bool, Int, Num
+from medsyn2.types import Bool, Num, Shaped
 
 LEFT, RIGHT = 1, 2
 
@@ -29,7 +29,7 @@ class Thorax:
     """
 
     hu: Num[np.ndarray, "d h w"]
-    lungs: Int[np.ndarray, "d h w"]
+    lungs: Shaped[np.ndarray, "d h w"]
     affine_mm: Affine
     spacing_mm: float
 
