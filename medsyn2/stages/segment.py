@@ -55,7 +55,8 @@ def segment(
     cases = []
     for case, record in registered.usable().items():
         native = segment.space == "native"
-        made_from = _identity(found[case]) if native else record.files
+        forwarded = {name: found[case].facts[name] for name in FORWARDED}
+        made_from = _identity(found[case]) if native else [record.files, forwarded]
         cases.append(CaseWork(case, made_from, found[case]))
     process_shard("segment", manifest, cases, work, settings=settings)
 
