@@ -1,0 +1,118 @@
+"""Segmenting a shard: which label maps there are, whose they are, and when they are made again."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pytest
+
+from medsyn2.cohort.artefacts import Manifest, load_manifest
+from medsyn2.config import SegmentConfig
+from medsyn2.ct.geometry import nearest_labels
+from medsyn2.ct.nifti import read_labels
+from medsyn2.metrics.overlap import overlap
+from medsyn2.stages.segment import segment
+from medsyn2.vocabulary import LOBES, STRUCTURES
+
+PHANTOM, BODY = "phantom_00003", "body"
+TOOLS = {"lobes": "classical", "heart": "classical", "nodules": None}
+
+Segment = Callable[..., Manifest]
+
+
+@pytest.fixture
+def run(registered_shard, tmp_path) -> Segment:
+    """Segment the shard and return its manifest."""
+
+    def segmented(**changes: object) -> Manifest:
+        inputs = {"inventory": registered_shard.inventory, "register": registered_shard.register}
+        inputs |= {name: changes.pop(name) for name in list(changes) if name in inputs}
+        config = SegmentConfig(**{"tools": TOOLS, "working_spacing_mm": 6.0} | changes)
+        manifest = tmp_path / "segment" / "0000.json"
+        segment(config, **inputs, manifest=manifest, settings=config.model_dump_json())
+        return load_manifest(manifest)
+
+    return segmented
+
+
+def test_each_structure_has_a_label_map_its_tool_and_its_names(run: Segment) -> None:
+    manifest = run()
+    record = manifest.records[PHANTOM]
+    assert record.status == "ok"
+    assert set(record.files) == {f"{PHANTOM}/lobes.nii.gz", f"{PHANTOM}/heart.nii.gz"}
+    assert (record.facts["subject"], record.facts["split"]) == (f"s_{PHANTOM}", "train")
+    assert record.facts["space"] == "native"
+    assert record.facts["structures"] == {
+        "lobes": {"tool": "classical", "names": {str(label): name for label, name in LOBES.items()}},
+        "heart": {"tool": "classical", "names": {"1": "heart"}},
+    }
+
+
+def test_native_label_maps_lie_on_the_scan(run: Segment, registered_shard) -> None:
+    lobes = read_labels(run().path(PHANTOM, "lobes.nii.gz"), LOBES)
+    assert lobes.spacing_mm == pytest.approx((6.0, 6.0, 6.0))
+    truth = nearest_labels(registered_shard.phantom.truth["lungs"], lobes.grid).binary()
+    assert overlap(lobes.binary(), truth, lobes.spacing_mm).dice > 0.93
+
+
+def test_registered_label_maps_lie_on_the_models_grid(run: Segment, registered_shard) -> None:
+    manifest = run(space="registered", working_spacing_mm=7.0)
+    assert manifest.records[PHANTOM].facts["space"] == "registered"
+    lobes = read_labels(manifest.path(PHANTOM, "lobes.nii.gz"), LOBES)
+    truth = nearest_labels(
+        registered_shard.phantom.truth["lungs"], lobes.grid, registered_shard.template_to_native_lps_mm
+    ).binary()
+    assert overlap(lobes.binary(), truth, lobes.spacing_mm).dice > 0.9
+
+
+def test_a_case_that_cannot_be_segmented_is_refused_alone(run: Segment) -> None:
+    record = run().records[BODY]
+    assert record.status == "quarantined"
+    assert record.problem is not None
+    assert record.problem.code == "no-lungs"
+    assert record.problem.remedy
+
+
+def test_without_any_tool_there_are_no_files(run: Segment) -> None:
+    manifest = run(tools=dict.fromkeys(STRUCTURES))
+    assert [record.status for record in manifest.records.values()] == ["ok", "ok"]
+    assert all(
+        record.files == {} and record.facts["structures"] == {} for record in manifest.records.values()
+    )
+
+
+def test_a_rerun_does_nothing_and_other_settings_segment_again(run: Segment) -> None:
+    first = run()
+    path = first.path(PHANTOM, "lobes.nii.gz")
+    stamp = path.stat().st_mtime_ns
+    again = run()
+    assert again.records == first.records
+    assert path.stat().st_mtime_ns == stamp
+    coarse = run(working_spacing_mm=8.0)
+    assert read_labels(coarse.path(PHANTOM, "lobes.nii.gz")).spacing_mm == pytest.approx((8.0,) * 3)
+
+
+@pytest.mark.parametrize("space", ["native", "registered"])
+def test_a_case_that_changes_its_split_is_recorded_so(
+    run: Segment, registered_shard, tmp_path: Path, space: str
+) -> None:
+    tools = dict.fromkeys(STRUCTURES)
+    assert run(space=space, tools=tools).records[PHANTOM].facts["split"] == "train"
+    copytree(registered_shard.inventory.parent, tmp_path / "inventory")
+    moved = tmp_path / "inventory" / "0000.json"
+    values = json.loads(moved.read_text())
+    for record in values["cases"]:
+        record["facts"]["split"] = "test"
+    moved.write_text(json.dumps(values))
+    assert run(space=space, tools=tools, inventory=moved).records[PHANTOM].facts["split"] == "test"
+
+
+def test_the_same_input_gives_the_same_bytes(run: Segment) -> None:
+    first = run()
+    first.path(PHANTOM, "heart.nii.gz").unlink()
+    again = run()
+    assert again.records[PHANTOM].files == first.records[PHANTOM].files
+    heart = read_labels(again.path(PHANTOM, "heart.nii.gz"))
+    assert set(np.unique(heart.labels)) == {0, 1}
