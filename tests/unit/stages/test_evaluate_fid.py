@@ -1,0 +1,119 @@
+"""The Frechet distances of a cohort of three volumes."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medsyn2.cohort.artefacts import CaseWork, process_shard
+from medsyn2.config import EvaluateFidConfig, GridConfig
+from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.volume import CTVolume, axis_aligned_affine
+from medsyn2.errors import EnvironmentFault
+from medsyn2.stages.evaluate_fid import evaluate_fid
+from medsyn2.vocabulary import WINDOWS_HU
+
+SHAPE = (16, 24, 24)
+GRID = GridConfig(shape=SHAPE, spacing_mm=(8.0, 8.0, 8.0), clip_hu=(-1024.0, 1024.0))
+AFFINE = axis_aligned_affine((8.0, 8.0, 8.0), (0.0, 0.0, 0.0))
+COLUMNS = [
+    "window", "plane", "fid", "condition", "num_real", "num_synthetic", "slices_per_volume", "extractor",
+]  # fmt: skip
+
+Volumes = Mapping[str, np.ndarray]
+
+
+def chest(seed: int, lung_hu: float = -850.0) -> np.ndarray:
+    hu = np.random.default_rng(seed).normal(40, 30, SHAPE)
+    hu[:, 6:18, 3 + seed % 3 : 10] = lung_hu
+    hu[:, 6:18, 14:21] = lung_hu
+    return hu.astype(np.int16)
+
+
+REAL = {case: chest(seed) for seed, case in enumerate("abc")}
+
+
+@pytest.fixture
+def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.DataFrame]]:
+    """Compare volumes a condition with the real ones, and return the table of each window."""
+
+    def write(manifest: Path, work: Callable[..., dict], cases: list[str]) -> Path:
+        stage = manifest.parent.name
+        process_shard(stage, manifest, [CaseWork(case, None) for case in cases], work, settings="")
+        return manifest
+
+    def compared(
+        synthetic: Mapping[str, Volumes], real: Volumes = REAL, train: Volumes = MappingProxyType({})
+    ) -> dict[str, pd.DataFrame]:
+        root = tmp_path_factory.mktemp("cohort")
+
+        def registered(case: CaseWork, folder: Path) -> dict:
+            write_ct(folder / "ct.nii.gz", CTVolume({**real, **train}[case.case], AFFINE))
+            return {"split": "train" if case.case in train else "test"}
+
+        def sampled(case: CaseWork, folder: Path) -> dict:
+            samples = []
+            for condition, volumes in synthetic.items():
+                if case.case in volumes:
+                    write_ct(folder / f"{condition}.nii.gz", CTVolume(volumes[case.case], AFFINE))
+                    samples.append({"condition": condition, "file": f"{condition}.nii.gz"})
+            return {"split": "test", "samples": samples}
+
+        tables = [root / f"fid_{window}.csv" for window in WINDOWS_HU]
+        evaluate_fid(
+            GRID,
+            EvaluateFidConfig(slices_per_volume=6),
+            register=[write(root / "register" / "0000.json", registered, [*real, *train])],
+            samples=[write(root / "sample" / "0000.json", sampled, list(real))],
+            tables=tables[::-1],
+        )
+        return {path.stem.removeprefix("fid_"): pd.read_csv(path) for path in tables}
+
+    return compared
+
+
+def test_each_window_has_a_table_of_planes_and_conditions(run) -> None:
+    tables = run({"report": REAL, "heart": {"a": REAL["a"]}})
+    for window, table in tables.items():
+        assert list(table.columns) == COLUMNS
+        assert (table["window"] == window).all()
+        assert table["plane"].tolist() == ["axial", "sagittal", "coronal", "mean"] * 2
+        assert table["condition"].tolist() == ["heart"] * 4 + ["report"] * 4
+        assert (table["num_real"] == 3).all()
+        assert table["num_synthetic"].tolist() == [1] * 4 + [3] * 4
+        assert (table["extractor"] == "weight_free(seed=0)").all()
+        for _, rows in table.groupby("condition"):
+            fid = rows.set_index("plane")["fid"]
+            assert fid["mean"] == pytest.approx(fid.drop("mean").mean(), rel=1e-4)
+
+
+def test_the_real_volumes_themselves_are_at_distance_zero(run) -> None:
+    other = {case: chest(seed + 10, lung_hu=-500.0) for seed, case in enumerate("abc")}
+    for table in run({"report": REAL, "heart": other}).values():
+        fid = table.groupby("condition")["fid"].max()
+        assert abs(fid["report"]) < 1e-3
+        assert fid["heart"] > 10 * abs(fid["report"])
+
+
+def test_what_the_model_cannot_express_does_not_count(run) -> None:
+    """Metal and padding beyond the model's range are clipped from both sides alike."""
+    bright = {case: np.where(hu > 100, 3000, hu).astype(np.int16) for case, hu in REAL.items()}
+    clipped = {case: np.minimum(hu, 1024).astype(np.int16) for case, hu in bright.items()}
+    for table in run({"report": clipped}, real=bright).values():
+        assert (table["fid"].abs() < 1e-3).all()
+
+
+def test_cases_for_training_are_left_out(run) -> None:
+    with_training = run({"report": REAL}, train={"t": np.zeros(SHAPE, np.int16)})
+    for window, table in run({"report": REAL}).items():
+        pd.testing.assert_frame_equal(table, with_training[window])
+
+
+def test_too_few_cases_or_no_samples_say_so(run) -> None:
+    with pytest.raises(EnvironmentFault, match=r"too-few-cases.*got 1 cases.*cohort\.test_every"):
+        run({"report": REAL}, real={"a": REAL["a"]})
+    with pytest.raises(EnvironmentFault, match="no condition"):
+        run({})
