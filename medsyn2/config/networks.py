@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from medsyn2.config.base import Section
+from medsyn2.vocabulary import Structure
 
 
 class TokenizerConfig(Section):
@@ -191,6 +192,9 @@ class TrainDiTConfig(Section):
         0.1,
     )
     """Probabilities of report only, mask only, both, neither."""
+    structure_weights: dict[Structure, PositiveFloat] = Field(default_factory=lambda: {"lobes": 6.0})
+    """How much more often than others a structure's mask is drawn where a case has several; 1 where nothing is said.
+    The lobes say most about the whole image, which a short training learns first."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's precision; bf16-mixed on a GPU."""
     num_workers: NonNegativeInt = 0

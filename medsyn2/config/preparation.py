@@ -135,7 +135,7 @@ class SegmentConfig(Section):
         }
     )
     """Tool of each structure; null leaves the structure out. ``classical`` needs no weights."""
-    working_spacing_mm: PositiveFloat = 2.0
+    working_spacing_mm: PositiveFloat = 3.0
     """Isotropic spacing at which the classical segmenter works."""
 
 

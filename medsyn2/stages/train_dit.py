@@ -96,6 +96,7 @@ def train_dit(
         image=split.image,
         mask=split.mask,
         probabilities=train_dit.mode_probabilities,
+        weights=train_dit.structure_weights,
         seed=train_dit.seed,
     )
     realised = realised_probabilities(split.cases, train_dit.mode_probabilities)

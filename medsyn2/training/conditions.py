@@ -1,10 +1,10 @@
 """What the diffusion transformer is trained on: latents with conditions drawn at random (section 3.3).
 
 For each sample one of four modes is drawn: the report, a mask, both, or neither. In a mode with a mask one of
-the case's structures whose mask is not empty is drawn, each with the same probability, and the pre-prompt says
-which in one of five wordings; without a mask it says so in one of three, and the mask's latents are zeros
-after normalisation. Without the report the text is the pre-prompt alone. A case that has no such mask, or no
-report, is trained in the mode that remains: `mask` becomes `neither`, `both` becomes `report`, and so on.
+the case's structures whose mask is not empty is drawn, by the configured weights, and the pre-prompt says which
+in one of five wordings; without a mask it says so in one of three, and the mask's latents are zeros after
+normalisation. Without the report the text is the pre-prompt alone. A case that has no such mask, or no report,
+is trained in the mode that remains: `mask` becomes `neither`, `both` becomes `report`, and so on.
 
 All draws of a sample depend on the seed and its position alone.
 """
@@ -96,6 +96,7 @@ class ConditionedLatents:
         image: Statistics that image latents are normalised with.
         mask: Statistics that mask latents are normalised with.
         probabilities: Of each mode, in the order of `medsyn2.vocabulary.MODES`.
+        weights: How much more often than others a structure's mask is drawn; 1 where nothing is said.
         seed: Of every draw.
 
     Raises:
@@ -110,6 +111,7 @@ class ConditionedLatents:
         image: ChannelStatistics,
         mask: ChannelStatistics,
         probabilities: Sequence[float],
+        weights: Mapping[Structure, float],
         seed: int,
     ) -> None:
         if not cases:
@@ -121,6 +123,7 @@ class ConditionedLatents:
         self.cases, self.prompts = list(cases), prompts
         self.image, self.mask, self.seed = image, mask, seed
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
+        self.weights = weights
         self._memory = Memory()
 
     def draw(self, position: int) -> Sample:
@@ -132,7 +135,8 @@ class ConditionedLatents:
         if mode not in WITH_MASK:
             wording = _draw(len(ABSENT_WORDINGS), generator)
             return Sample(case, mode, None, prompt_id(None, wording))
-        structure = case.structures[_draw(len(case.structures), generator)]
+        weights = torch.tensor([self.weights.get(name, 1.0) for name in case.structures], dtype=torch.float64)
+        structure = case.structures[int(torch.multinomial(weights, 1, generator=generator))]
         return Sample(case, mode, structure, prompt_id(structure, _draw(len(MASK_WORDINGS), generator)))
 
     def batch(self, positions: Sequence[int]) -> DiTBatch:

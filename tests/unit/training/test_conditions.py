@@ -67,8 +67,11 @@ def cases(tmp_path: Path) -> list[TrainingCase]:
     return made
 
 
-def data_of(cases: list[TrainingCase], seed: int = 0) -> ConditionedLatents:
-    return ConditionedLatents(cases, PROMPTS, image=IMAGE, mask=MASK, probabilities=PROBABILITIES, seed=seed)
+def data_of(
+    cases: list[TrainingCase], seed: int = 0, weights: dict[str, float] | None = None
+) -> ConditionedLatents:
+    settings = {"image": IMAGE, "mask": MASK, "probabilities": PROBABILITIES, "seed": seed}
+    return ConditionedLatents(cases, PROMPTS, weights=weights or {}, **settings)
 
 
 def test_modes_structures_and_wordings_are_drawn_as_asked(cases: list[TrainingCase]) -> None:
@@ -82,6 +85,14 @@ def test_modes_structures_and_wordings_are_drawn_as_asked(cases: list[TrainingCa
     without = Counter(sample.prompt for sample in samples if not sample.structure)
     assert set(without) == {prompt_id(None, n) for n in range(3)}
     assert stats.chisquare(list(without.values())).pvalue > 1e-3
+
+
+def test_a_structure_of_weight_six_is_drawn_six_times_as_often(cases: list[TrainingCase]) -> None:
+    data = data_of(cases[:1], weights={"lobes": 6.0})
+    drawn = Counter(sample.structure for sample in map(data.draw, range(6000)) if sample.structure)
+    total = sum(drawn.values())
+    counts = [drawn[name] for name in ("lobes", "heart", "nodules")]
+    assert stats.chisquare(counts, [total * weight / 8 for weight in (6, 1, 1)]).pvalue > 1e-3
 
 
 def test_a_case_is_trained_in_the_mode_that_remains(cases: list[TrainingCase]) -> None:
