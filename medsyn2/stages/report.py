@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def _panels(stages: dict[str, list[Manifest]], max_panels: int) -> list[dict[str
         for case, record in manifest.usable().items():
             for turn, sample in enumerate(record.facts["samples"]):
                 turns.setdefault(turn, []).append((manifest, case, sample))
-    queue = [entry for group in zip(*turns.values(), strict=False) for entry in group]
+    queue = [entry for group in zip_longest(*turns.values()) for entry in group if entry]
     panels = []
     for manifest, case, sample in queue[:max_panels]:
         structure = sample["structure"]
