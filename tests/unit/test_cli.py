@@ -1,0 +1,118 @@
+"""What the command line makes of its arguments: files and lists, and the exit status of each kind of failure."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medsyn2.cli import main, stage_parser
+from medsyn2.cohort.artefacts import canonical_json, load_manifest
+from medsyn2.config import Config
+from medsyn2.errors import ConfigError, IntegrityError, NonFiniteLossError, RegistrationError, WeightsError
+from medsyn2.files import write_json
+from medsyn2.stages import STAGES, stage_params
+
+EMPTY = {"stage": "register", "cases": []}
+
+OUT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+from medsyn2.cli import main
+from medsyn2.stages import STAGES
+
+STAGES["masks"].load()
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**27, used + 2**27))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def masks_arguments(folder: Path, config: str) -> list[str]:
+    """Return the command for the masks of an empty shard, whose manifests are written."""
+    write_json(folder / "register.json", EMPTY)
+    write_json(folder / "segment.json", EMPTY)
+    paths = {name: str(folder / f"{name}.json") for name in ("register", "segment")}
+    options = [part for name, path in paths.items() for part in (f"--{name}", path)]
+    return ["masks", "--config", config, *options, "--manifest", str(folder / "masks" / "0000.json")]
+
+
+def test_a_configuration_file_does_what_the_workflows_json_does(tmp_path: Path) -> None:
+    written = []
+    given_file = tmp_path / "config.yaml"
+    given_file.write_text("masks:\n  threshold: 0.4\n")
+    config = Config.model_validate({"masks": {"threshold": 0.4}})
+    for name, given in (("file", str(given_file)), ("json", stage_params(config, "masks"))):
+        folder = tmp_path / name
+        assert main(masks_arguments(folder, given)) == 0
+        written.append((folder / "masks" / "0000.json").read_bytes())
+        assert load_manifest(folder / "masks" / "0000.json").records == {}
+    assert written[0] == written[1]
+
+
+def test_settings_are_the_stages_own_sections_and_version_wherever_they_come_from(tmp_path: Path) -> None:
+    """A case made with a file as configuration is finished for the workflow, and for another section's change."""
+    case = {"id": "x", "path": str(tmp_path / "x.nii.gz"), "subject": "x", "split": "train", "position": 0}
+    cases = json.dumps([case])
+    given_file = tmp_path / "config.yaml"
+    given_file.write_text("inventory:\n  hu_convention: detect\nsample:\n  seed: 7\n")
+    manifest = tmp_path / "inventory" / "0000.json"
+    fingerprints = []
+    for given in (str(given_file), stage_params(Config(), "inventory")):
+        assert main(["inventory", "--config", given, "--cases", cases, "--manifest", str(manifest)]) == 0
+        fingerprints.append(load_manifest(manifest).records["x"].fingerprint)
+    assert fingerprints[0] == fingerprints[1]
+
+
+def test_a_list_takes_any_number_of_paths() -> None:
+    parser = stage_parser(STAGES["inventory"])
+    given = ["--config", "c", "--cases", "[]", "--manifest", "m", "--reports", "a.csv", "b.csv", "--labels"]
+    options = vars(parser.parse_args(given))
+    assert options["reports"] == [Path("a.csv"), Path("b.csv")]
+    assert options["labels"] == options["metadata"] == []
+    assert options["cases"] == "[]"
+    assert options["manifest"] == Path("m")
+
+
+def test_settings_are_no_option_and_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--settings" not in stage_parser(STAGES["masks"]).format_help()
+    with pytest.raises(SystemExit) as caught:
+        main(["masks", "--conf", "c"])
+    assert caught.value.code == 2
+    assert "--config" in capsys.readouterr().err
+
+
+def test_a_json_of_another_stage_or_version_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = json.loads(stage_params(Config(), "masks"))
+    older = canonical_json({**values, "version": values["version"] - 1})
+    assert main(masks_arguments(tmp_path, older)) == 2
+    assert "start the workflow again" in capsys.readouterr().err
+
+
+def test_an_unknown_setting_in_a_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given_file = tmp_path / "config.yaml"
+    given_file.write_text("masks:\n  treshold: 0.4\n")
+    assert main(masks_arguments(tmp_path, str(given_file))) == 2
+    assert "treshold" in capsys.readouterr().err
+
+
+def test_each_kind_of_failure_has_its_exit_status() -> None:
+    kinds = (RegistrationError, ConfigError, NonFiniteLossError, WeightsError, IntegrityError)
+    assert [kind.exit_code for kind in kinds] == [1, 2, 10, 14, 15]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of the address space")
+def test_out_of_memory_ends_with_its_own_status_and_a_sentence(tmp_path: Path) -> None:
+    arguments = masks_arguments(tmp_path, stage_params(Config(), "masks"))
+    with (tmp_path / "register.json").open("wb") as file:
+        file.truncate(2**32)
+    result = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY, *arguments], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 12, result.stderr
+    assert "[environment-memory]" in result.stderr
+    assert "What to do:" in result.stderr
+    assert "Traceback" not in result.stderr
