@@ -1,4 +1,4 @@
-"""What the command line makes of its arguments: files and lists, and the exit status of each kind of failure."""
+"""What the command line makes of its arguments, and the exit status of each kind of failure."""
 
 import json
 import subprocess
@@ -52,7 +52,7 @@ def test_a_configuration_file_does_what_the_workflows_json_does(tmp_path: Path) 
 
 
 def test_settings_are_the_stages_own_sections_and_version_wherever_they_come_from(tmp_path: Path) -> None:
-    """A case made with a file as configuration is finished for the workflow, and for another section's change."""
+    """A case made with a configuration file is finished for the workflow, whatever other sections say."""
     case = {"id": "x", "path": str(tmp_path / "x.nii.gz"), "subject": "x", "split": "train", "position": 0}
     cases = json.dumps([case])
     given_file = tmp_path / "config.yaml"

@@ -1,4 +1,4 @@
-"""Agreement of generated volumes with their masks, where what was generated is known: another phantom, or none."""
+"""Agreement of generated volumes with their masks, where it is known what was generated."""
 
 from collections.abc import Callable
 from pathlib import Path
