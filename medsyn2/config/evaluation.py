@@ -11,16 +11,16 @@ from medsyn2.vocabulary import Structure
 class SampleConfig(Section):
     """Sampling of the held-out cases."""
 
-    solver: Literal["euler", "heun", "unipc", "dopri5"] = "dopri5"
+    solver: Literal["euler", "heun", "unipc", "dopri5"] = "unipc"
     """``dopri5`` with 50 steps is the paper's (301 network evaluations); ``unipc`` with 50 takes 50."""
-    num_steps: PositiveInt = 6
+    num_steps: PositiveInt = 12
     """Steps of the solver."""
     t_end: PositiveFloat = 1e-3
     """Where the solver stops; the last step goes to the predicted clean latents."""
     guidance_report: NonNegativeFloat = 1.0
     """Classifier-free guidance of the report; 1 is none, as in the paper."""
-    guidance_mask: NonNegativeFloat = 1.0
-    """Classifier-free guidance of the mask."""
+    guidance_mask: NonNegativeFloat = 2.0
+    """Classifier-free guidance of the mask; 1 is none, as in the paper."""
     structures: tuple[Structure, ...] = ("lobes",)
     """Structures whose mask is sampled, one volume each, without the report."""
     with_report: bool = True

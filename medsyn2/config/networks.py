@@ -31,7 +31,7 @@ class TokenizerConfig(Section):
 class TrainTokenizerConfig(Section):
     """Training of the tokenizer: L1, KL and, from ``gan_start``, an adversarial loss."""
 
-    num_steps: PositiveInt = 500
+    num_steps: PositiveInt = 700
     """Optimizer steps."""
     crop_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (24, 40, 40)
     """Random crops (depth, height, width); 96 x 96 x 96 in the paper."""
@@ -41,7 +41,7 @@ class TrainTokenizerConfig(Section):
     """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
     warmup_steps: NonNegativeInt = 20
     """Steps of linear warm-up; none in the paper."""
-    decay_steps: PositiveInt | None = 500
+    decay_steps: PositiveInt | None = 700
     """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
@@ -127,9 +127,9 @@ class EncodeTextConfig(Section):
 class DiTConfig(Section):
     """The diffusion transformer."""
 
-    width: PositiveInt = 192
+    width: PositiveInt = 144
     """Feature dimension; 1152 in the paper. Divides by 6 and by ``num_heads``."""
-    depth: PositiveInt = 6
+    depth: PositiveInt = 4
     """Blocks; 16 in the paper."""
     num_heads: PositiveInt = 4
     """Attention heads; the paper does not say, 16 by convention."""
@@ -137,7 +137,7 @@ class DiTConfig(Section):
     """Latent voxels a token takes (depth, height, width)."""
     mlp_ratio: PositiveFloat = 4.0
     """Width of the feed-forward layers in multiples of ``width``."""
-    qk_norm: bool = False
+    qk_norm: bool = True
     """Normalise queries and keys; off in the paper."""
     gate: bool = True
     """Gated attention; off for the ablation of section 7.5."""
@@ -156,40 +156,41 @@ class DiTConfig(Section):
 class FlowConfig(Section):
     """The rectified flow: how t is drawn in training, and where the loss weight is clamped."""
 
-    t_distribution: Literal["logit_normal", "uniform", "mixture"] = "mixture"
-    """``mixture`` is 0.9 logit-normal and 0.1 uniform."""
+    t_distribution: Literal["logit_normal", "uniform", "mixture"] = "uniform"
+    """How t is drawn; ``mixture`` is 0.9 logit-normal and 0.1 uniform. Short trainings need the times near 1, which
+    decide the anatomy and which the logit-normal hardly draws."""
     t_logit_mean: float = 0.8
     """Mean of logit(t)."""
     t_logit_std: PositiveFloat = 0.8
     """Standard deviation of logit(t)."""
-    t_clamp: PositiveFloat = 0.05
-    """Smallest t in the loss weight 1/t^2."""
+    t_clamp: PositiveFloat = 0.3
+    """Smallest t in the loss weight 1/t^2; 0.05 is usual, a larger one spends a short training on the anatomy."""
 
 
 class TrainDiTConfig(Section):
     """Training of the diffusion transformer."""
 
-    num_steps: PositiveInt = 1200
+    num_steps: PositiveInt = 1500
     """Optimizer steps."""
     batch_size: PositiveInt = 4
     """Cases a micro-step; 1 in the paper."""
     accumulate: PositiveInt = 1
     """Micro-steps an optimizer step; 4 in the paper."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 3e-3
     """AdamW's learning rate; 1e-4 in the paper."""
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
-    decay_steps: PositiveInt | None = 2000
+    decay_steps: PositiveInt | None = 1500
     """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """Decay of the exponential moving average that is exported."""
     mode_probabilities: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (
-        0.25,
-        0.25,
-        0.4,
-        0.1,
+        0.15,
+        0.45,
+        0.35,
+        0.05,
     )
     """Probabilities of report only, mask only, both, neither."""
     structure_weights: dict[Structure, PositiveFloat] = Field(default_factory=lambda: {"lobes": 6.0})

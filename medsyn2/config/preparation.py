@@ -40,7 +40,7 @@ class CohortConfig(Section):
 
     data_dir: Path | None = None
     """Folder searched for .nii and .nii.gz files, subfolders included. Empty: the embedded phantoms."""
-    num_phantoms: PositiveInt = 48
+    num_phantoms: PositiveInt = 40
     """How many phantoms the embedded cohort has. Raising it adds cases and leaves the existing ones as they are."""
     reports_csv: Path | None = None
     """Reports: columns VolumeName, Findings_EN, Impressions_EN (CT-RATE's names). Empty: no case has a report."""
@@ -54,7 +54,7 @@ class CohortConfig(Section):
     """Which reconstructions of a CT-RATE scan are used: ``first`` takes the lowest number of each."""
     test_every: PositiveInt = 4
     """Without CT-RATE's train_/valid_ names, every n-th subject is held out for testing."""
-    shard_size: PositiveInt = 16
+    shard_size: PositiveInt = 20
     """Cases a job works on. 64 suits a cluster. Changing it re-runs everything."""
 
 

@@ -21,7 +21,7 @@ def test_lint_and_format_are_clean() -> None:
 
 def test_default_configuration_plans_every_stage(tmp_path: Path) -> None:
     planned = Workflow(tmp_path, (ROOT / "config.yaml",)).planned()
-    assert planned["register"] == {"0000", "0001", "0002"}
+    assert planned["register"] == {"0000", "0001"}
     assert set(planned) >= {"phantoms", "train_tokenizer", "train_dit", "sample", "report"}
 
 
