@@ -28,9 +28,9 @@ class Workflow:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of a run."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        command += ["--workflow-profile", str(ROOT / "profiles/default"), "--directory", str(self.folder)]
-        return [*command, "--configfile", *map(str, self.configs), *arguments]
+        command = [sys.executable, "-m", "snakemake", "--configfile", *map(str, self.configs)]
+        command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(self.folder), "--cores", "2"]
+        return [*command, "--workflow-profile", str(ROOT / "profiles/default"), *arguments]
 
     @property
     def environment(self) -> dict[str, str]:
