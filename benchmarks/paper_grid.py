@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(arguments.cts, folder)
-        print(f"{'stage':<12} {'seconds':>8} {'peak MB':>8}")
+        print(f"{'stage':<12} {'seconds':>8} {'CPU s':>8} {'peak MB':>8}")
         for stage in STAGES:
             for path in sorted(
                 [
@@ -61,7 +61,8 @@ def main() -> None:
             ):
                 with path.open() as file:
                     row = next(csv.DictReader(file, delimiter="\t"))
-                print(f"{stage:<12} {float(row['s']):>8.1f} {float(row['max_rss']):>8.0f}")
+                cost = (float(row[name]) for name in ("s", "cpu_time", "max_rss"))
+                print("{:<12} {:>8.1f} {:>8.1f} {:>8.0f}".format(stage, *cost))
 
 
 if __name__ == "__main__":
