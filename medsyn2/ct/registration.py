@@ -19,7 +19,8 @@ Source:
     Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 2003.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -40,13 +41,14 @@ OUTSIDE_HU = -1024
 ALIASING_RATIO = 1.5
 SHELL_MM = 16.0
 HU_RANGE = (-1024.0, 400.0)
-NUM_SAMPLES = 20_000
+NUM_SAMPLES = 10_000
 NUM_BINS = 32
 COARSE_FACTOR = 2
-COARSE_SAMPLES = 8_000
-COARSE_STEP_MM = 4.0
+COARSE_SAMPLES = 6_000
+COARSE_STEP_MM = 8.0
 STEP_MM = 1.0
-MAX_ITERATIONS = 60
+MAX_ITERATIONS = 80
+RELAXATION = 0.9
 MIRRORS = {
     AS_GIVEN: (1.0, 1.0, 1.0),
     "left-right": (-1.0, 1.0, 1.0),
@@ -233,7 +235,7 @@ def _coarse_fit(moving: Thorax, fixed: Thorax, signs: tuple[float, float, float]
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMeanSquares()
     _sample(method, COARSE_SAMPLES, fixed.coarse_lung_image.GetNumberOfPixels(), seed)
-    steps_mm = (COARSE_STEP_MM, COARSE_STEP_MM / 16)
+    steps_mm = (COARSE_STEP_MM, COARSE_STEP_MM / 32)
     return _descended(method, fixed.coarse_lung_image, moving.coarse_lung_image, start, centres[0], steps_mm)
 
 
@@ -281,20 +283,32 @@ def _descended(
         learningRate=steps_mm[0],
         minStep=steps_mm[1],
         numberOfIterations=MAX_ITERATIONS,
+        relaxationFactor=RELAXATION,
         gradientMagnitudeTolerance=1e-9,
     )
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetNumberOfThreads(1)
-    try:
-        method.Execute(fixed, moving)
-    except RuntimeError as error:
-        if "samples map outside" not in str(error):
-            raise
-        return start
+    with _one_thread():
+        try:
+            method.Execute(fixed, moving)
+        except RuntimeError as error:
+            if "samples map outside" not in str(error):
+                raise
+            return start
     result = np.eye(4)
     result[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
     result[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
     return result
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let ITK work on one thread: sums over threads depend on their number in the last bits."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
 def _measured(

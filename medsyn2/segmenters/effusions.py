@@ -16,7 +16,7 @@ from scipy import ndimage
 from medsyn2.ct.morphology import Mask, bounding_box, components, dilate, distance_mm, erode
 from medsyn2.segmenters.cage import inside_cage
 from medsyn2.segmenters.thorax import Thorax
-from medsyn2.types import Float
+from medsyn2.types import Bool, Float
 
 SOFT_HU = (-60.0, 130.0)
 FLUID_HU = (-15.0, 26.0)
@@ -32,6 +32,7 @@ PLEURAL_ML = 12.0
 PLEURAL_DEPTH_MM = 5.0
 AT_WALL_MM = 9.0
 WALL_SHARE = 0.04
+SPINE_SHARE = 0.33
 AT_LUNG_MM = 9.0
 
 PERICARDIAL_ML = 12.0
@@ -71,8 +72,7 @@ def find_pleural_effusion(thorax: Thorax) -> Mask:
     fluid = _fluid(thorax)
     at_lung = dilate(thorax.lung, AT_LUNG_MM, spacing)
     at_wall = distance_mm(~fluid.cage, spacing) <= AT_WALL_MM
-    lung_rows = np.flatnonzero(thorax.lung.any(axis=(0, 2)))
-    at_wall[:, : round(lung_rows.mean())] = False
+    at_wall &= _beside_spine(thorax)
     core = erode(fluid.pure, CORE_MM, spacing)
     depth_mm = distance_mm(~fluid.mask, spacing)
     labels, sizes = components(core)
@@ -86,6 +86,15 @@ def find_pleural_effusion(thorax: Thorax) -> Mask:
             and bool(at_lung[own].any())
         )
     return _grown(np.array(kept)[labels], core, fluid, PLEURAL_ML, spacing)
+
+
+def _beside_spine(thorax: Thorax) -> Bool[np.ndarray, "1 h w"]:
+    """Return the back half of the chest without the part in front of the spine."""
+    rows, columns = (np.flatnonzero(thorax.lung.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    height, width = thorax.hu.shape[1:]
+    behind = np.arange(height) > (rows[0] + rows[-1]) / 2
+    off = np.abs(np.arange(width) - (columns[0] + columns[-1]) / 2)
+    return (behind[:, None] & (off > SPINE_SHARE * (columns[-1] - columns[0]) / 2))[None]
 
 
 def find_pericardial_effusion(thorax: Thorax) -> Mask:

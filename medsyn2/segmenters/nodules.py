@@ -21,7 +21,8 @@ RADII_MM = (3.5, 5.0, 7.0, 10.0, 14.0)
 RANGE_HU = (-900.0, 60.0)
 MIN_RESPONSE_HU = 180.0
 MIN_ROUNDNESS = 0.6
-MIN_CONTRAST_HU = 750.0
+MIN_CONTRAST_HU, SMALL_CONTRAST_HU = 500.0, 750.0
+SMALL_MM = 6.0
 FILL_RANGE = (0.45, 1.6)
 SHELL = (1.5, 2.0)
 SHELL_AIR_SHARE = 0.82
@@ -48,11 +49,12 @@ def find_nodules(thorax: Thorax) -> Mask:
     found = np.zeros_like(lung)
     for radius_mm in sorted(RADII_MM, reverse=True):
         radius = radius_mm / thorax.spacing_mm
+        min_contrast_hu = SMALL_CONTRAST_HU if radius_mm < SMALL_MM else MIN_CONTRAST_HU
         if radius < 1.1:
             continue
         for centre in _bright_spots(hu, inner, radius):
             if not found[centre]:
-                _add_if_nodule(hu, lung, centre, radius, found)
+                _add_if_nodule(hu, lung, centre, radius, min_contrast_hu, found)
     result = np.zeros_like(thorax.lung)
     result[box] = found
     return result
@@ -87,7 +89,9 @@ def _roundness(smooth: _Hu, centre: tuple[int, int, int], step: int) -> float:
     return float(values[2] / values[0]) if values[2] < 0 else 0.0
 
 
-def _add_if_nodule(hu: _Hu, lung: Mask, centre: tuple[int, int, int], radius: float, found: Mask) -> None:
+def _add_if_nodule(
+    hu: _Hu, lung: Mask, centre: tuple[int, int, int], radius: float, min_contrast_hu: float, found: Mask
+) -> None:
     """Add what is bright around `centre` to `found`, if its size and surroundings are a nodule's."""
     reach = int(np.ceil(SHELL[1] * radius))
     box = tuple(
@@ -103,7 +107,7 @@ def _add_if_nodule(hu: _Hu, lung: Mask, centre: tuple[int, int, int], radius: fl
         return
     around = own[shell & inside]
     background, peak = float(np.median(around)), float(own[distance <= max(0.4 * radius, 1.0)].max())
-    if peak - background < MIN_CONTRAST_HU or float((around < AIR_HU).mean()) < SHELL_AIR_SHARE:
+    if peak - background < min_contrast_hu or float((around < AIR_HU).mean()) < SHELL_AIR_SHARE:
         return
     bright = (own > (peak + background) / 2) & (distance <= 1.4 * radius) & inside
     labels, _ = ndimage.label(bright)

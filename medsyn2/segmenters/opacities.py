@@ -40,20 +40,22 @@ CENTRAL_THICK_MM = 13.5
 LATERAL = 0.42
 """Up to this share of the way to the side, what is as thick as a great vessel is taken for one."""
 ROUND_SHARE = 0.45
+MIN_MEAN_HU = -30.0
+BEYOND_SHARE = 0.28
+"""What borders on more tissue outside the hull than this is a part of that: of heart, liver or a great vessel."""
 NODULE_MM = 30.0
 
 GLASS_HU = (-725.0, -250.0)
 ABOVE_LUNG_HU = 110.0
 GLASS_MM = 11.0
 GLASS_ML = 3.0
-RIM_MM = 4.0
+RIM_MM = 6.0
 BLUR_MM = 2.0
 
 
-def lung_hull(thorax: Thorax) -> Mask:
+def lung_hull(thorax: Thorax, fluid: Mask) -> Mask:
     """Return the lungs with the concavities filled that a ball of `HULL_MM` does not fit into, inside the ribs."""
     step = max(1, round(HULL_SPACING_MM / thorax.spacing_mm))
-    fluid = find_pleural_effusion(thorax)
     is_left = np.arange(thorax.hu.shape[2]) > np.nonzero(thorax.lung)[2].mean()
     hull = thorax.lung.copy()
     for side in (LEFT, RIGHT):
@@ -77,26 +79,43 @@ def find_consolidation(thorax: Thorax) -> Mask:
     """
     spacing = thorax.spacing_mm
     cage = inside_cage(thorax)
-    hull = lung_hull(thorax)
+    fluid = find_pleural_effusion(thorax)
+    hull = lung_hull(thorax, fluid)
     smooth, box = _smooth(thorax, hull)
     solid = np.zeros_like(hull)
     solid[box] = (smooth > SOLID_HU[0]) & (smooth < SOLID_HU[1]) & hull[box]
     depth_mm = np.where(solid, distance_mm(~(solid | ~cage), spacing), 0)
     labels, sizes = components(depth_mm >= VESSEL_MM)
+    beyond = cage & ~hull & (thorax.hu > SOLID_HU[0]) & ~fluid
     columns = np.flatnonzero(thorax.lung.any(axis=(0, 1)))
     middle, half_width = (columns[0] + columns[-1]) / 2, (columns[-1] - columns[0]) / 2
     kept = [False]
-    for number, size in enumerate(sizes, start=1):
+    for number in range(1, len(sizes) + 1):
         own = labels == number
         lateral = abs(float(np.nonzero(own)[2].mean()) - middle) / half_width
         thick_mm = float(depth_mm[own].max())
-        is_round = 4.19 * (thick_mm - VESSEL_MM) ** 3 >= ROUND_SHARE * size * spacing**3
         kept.append(
             thick_mm >= (THICK_MM if lateral >= LATERAL else CENTRAL_THICK_MM)
-            and not (is_round and thick_mm < NODULE_MM / 2)
+            and float(thorax.hu[own].mean()) > MIN_MEAN_HU
+            and not _is_round(own, thick_mm, spacing)
+            and _share_of_rim(beyond, own, solid, spacing) <= BEYOND_SHARE
         )
     found = dilate(np.array(kept)[labels], VESSEL_MM + spacing, spacing) & solid
     return without_small(found, CONSOLIDATION_ML, spacing)
+
+
+def _is_round(core: Mask, thick_mm: float, spacing_mm: float) -> bool:
+    """Tell whether a core fills a ball of its own depth, and is no larger than a nodule."""
+    ball_mm3 = 4.19 * (thick_mm - VESSEL_MM) ** 3
+    return thick_mm < NODULE_MM / 2 and ball_mm3 >= ROUND_SHARE * np.count_nonzero(core) * spacing_mm**3
+
+
+def _share_of_rim(what: Mask, core: Mask, solid: Mask, spacing_mm: float) -> float:
+    """Return how much of what lies around the solid tissue at a core is `what`."""
+    box = bounding_box(core, round(4 * VESSEL_MM / spacing_mm))
+    whole = dilate(core[box], VESSEL_MM + spacing_mm, spacing_mm) & solid[box]
+    rim = dilate(whole, 1.8 * spacing_mm, spacing_mm) & ~whole
+    return float(what[box][rim].mean())
 
 
 def find_ground_glass(thorax: Thorax) -> Mask:
