@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from medsyn2.ct.morphology import Mask
 from medsyn2.segmenters.thorax import Thorax
-from medsyn2.types import Float, Int
+from medsyn2.types import Bool, Num
 
 BONE_HU = 180.0
 NUM_ANGLES = 120
@@ -24,7 +24,7 @@ RIB_MM = 12.0
 PLEURA_MM = 2.0
 """What lies between the lung's edge and the cage's where no rib was met."""
 
-_Table = Float[np.ndarray, "d angles"]
+_Table = Num[np.ndarray, "d angles"]
 
 
 def inside_cage(thorax: Thorax) -> Mask:
@@ -93,7 +93,7 @@ def _completed(bone_mm: _Table, lung_mm: _Table, spacing_mm: float) -> _Table:
     return _spread(np.where(known, bone_mm, 0.0), known, spacing_mm)
 
 
-def _spread(table: _Table, known: Int[np.ndarray, "d angles"], spacing_mm: float) -> _Table:
+def _spread(table: _Table, known: Bool[np.ndarray, "d angles"], spacing_mm: float) -> _Table:
     """Return `table` with what is unknown filled from its surroundings, the nearer the more it counts."""
     result, weight = np.zeros_like(table), np.zeros_like(table)
     for widening in (1, 3, 9, 27):

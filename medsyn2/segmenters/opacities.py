@@ -107,7 +107,7 @@ def find_consolidation(thorax: Thorax) -> Mask:
 def _is_round(core: Mask, thick_mm: float, spacing_mm: float) -> bool:
     """Tell whether a core fills a ball of its own depth, and is no larger than a nodule."""
     ball_mm3 = 4.19 * (thick_mm - VESSEL_MM) ** 3
-    return thick_mm < NODULE_MM / 2 and ball_mm3 >= ROUND_SHARE * np.count_nonzero(core) * spacing_mm**3
+    return bool(thick_mm < NODULE_MM / 2 and ball_mm3 >= ROUND_SHARE * np.count_nonzero(core) * spacing_mm**3)
 
 
 def _share_of_rim(what: Mask, core: Mask, solid: Mask, spacing_mm: float) -> float:
@@ -147,7 +147,7 @@ def find_ground_glass(thorax: Thorax) -> Mask:
     return found
 
 
-def _smooth(thorax: Thorax, region: Mask) -> tuple[Float[np.ndarray, "d h w"], Box]:
+def _smooth(thorax: Thorax, region: Mask) -> tuple[Float[np.ndarray, "box_d box_h box_w"], Box]:
     """Return the smoothed HU of the box around `region`, and the box."""
     box = bounding_box(region, margin_voxels=2)
     sigma = min(BLUR_MM / thorax.spacing_mm, 1.0) * 0.8

@@ -1,0 +1,42 @@
+"""Phantoms at the classical segmenter's working grid, with the truth they were painted from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+
+from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan
+from medsyn2.ct.geometry import nearest_labels
+from medsyn2.metrics.overlap import overlap
+from medsyn2.segmenters.thorax import Thorax, thorax_of
+
+SPACING_MM = 3.0
+
+
+@dataclass(frozen=True)
+class Known:
+    """A phantom's thorax and what is truly in it."""
+
+    thorax: Thorax
+    truth: dict[str, np.ndarray]
+
+    def dice(self, found: np.ndarray, structure: str) -> float:
+        """Dice of what was found with the truth."""
+        return overlap(found, self.truth[structure], (SPACING_MM,) * 3).dice
+
+
+@pytest.fixture(scope="session")
+def known() -> Callable[[int], Known]:
+    """Return the phantom of an index of seed 0."""
+
+    @cache
+    def make(index: int) -> Known:
+        subject = draw_subject(0, index)
+        phantom = scan(subject, draw_acquisition(subject, SPACING_MM))
+        thorax = thorax_of(phantom.volume, SPACING_MM)
+        truth = {name: nearest_labels(found, thorax.grid).labels > 0 for name, found in phantom.truth.items()}
+        return Known(thorax, truth)
+
+    return make

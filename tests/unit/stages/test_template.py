@@ -1,0 +1,68 @@
+"""A template made of phantoms, or given, lies on the configured grid, centred on the lungs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan, write_scan
+from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
+from medsyn2.ct.nifti import read_ct, read_labels
+from medsyn2.errors import EnvironmentFault
+from medsyn2.stages.template import template
+
+from .conftest import write_inventory
+
+GRID = GridConfig(shape=(48, 64, 64), spacing_mm=(6.5333, 4.9, 4.9))
+REGISTER = RegisterConfig(working_spacing_mm=5.0, min_lung_dice=0.6)
+
+
+@pytest.fixture(scope="module")
+def inventories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
+    """The inventory of three phantoms, and their files."""
+    folder = tmp_path_factory.mktemp("cohort")
+    scans = {}
+    for index in (3, 4, 10):
+        subject = draw_subject(0, index)
+        acquisition = draw_acquisition(subject, 5.0)
+        scans[f"phantom_{index}"] = folder / f"{index}.nii.gz"
+        write_scan(scans[f"phantom_{index}"], scan(subject, acquisition).volume, acquisition)
+    write_inventory(folder / "0000.json", scans)
+    return folder / "0000.json", scans
+
+
+def make(place: Path, inventory: list[Path], given: list[Path]) -> dict[str, object]:
+    config = TemplateConfig(num_cases=3, num_rounds=1)
+    template(GRID, config, REGISTER, inventory=inventory, given=given, reference=place, settings="{}")
+    return json.loads(place.read_text())
+
+
+def test_template_of_phantoms(inventories: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
+    place = tmp_path / "template.json"
+    first = make(place, [inventories[0]], [])
+    volume, lungs = read_ct(tmp_path / "template.nii.gz"), read_labels(tmp_path / "lungs.nii.gz")
+    assert volume.shape == GRID.shape
+    np.testing.assert_allclose(volume.spacing_mm, GRID.spacing_mm, rtol=1e-4)
+    middle = np.mean(np.nonzero(lungs.labels), axis=1)
+    assert (np.abs(middle - (np.array(GRID.shape) - 1) / 2) < np.array(GRID.shape) * 0.12).all()
+    assert np.median(volume.hu[lungs.labels > 0]) < -700
+    before = place.stat().st_mtime_ns, (tmp_path / "template.nii.gz").read_bytes()
+    assert make(place, [inventories[0]], []) == first
+    assert (tmp_path / "template.nii.gz").read_bytes() == before[1]
+
+
+def test_given_template_is_brought_to_the_grid(
+    inventories: tuple[Path, dict[str, Path]], tmp_path: Path
+) -> None:
+    make(tmp_path / "template.json", [], [inventories[1]["phantom_3"]])
+    assert read_ct(tmp_path / "template.nii.gz").shape == GRID.shape
+    assert set(np.unique(read_labels(tmp_path / "lungs.nii.gz").labels)) == {0, 1, 2}
+
+
+def test_no_training_case_is_an_error_of_the_set_up(
+    inventories: tuple[Path, dict[str, Path]], tmp_path: Path
+) -> None:
+    write_inventory(tmp_path / "0000.json", inventories[1], split="test")
+    with pytest.raises(EnvironmentFault):
+        make(tmp_path / "template.json", [tmp_path / "0000.json"], [])
