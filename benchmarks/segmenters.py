@@ -65,14 +65,11 @@ def as_generated(volume: CTVolume, grid: Grid) -> CTVolume:
 
 def on_grid(maps: Mapping[str, LabelMap], grid: Grid) -> Masks:
     """Return every structure as a mask on `grid`; the lobes singly and together as the lungs."""
-    masks: Masks = {}
-    for name, label_map in maps.items():
-        if name in ("lobes", "lobe_labels"):
-            lobes = nearest_labels(label_map, grid).labels
-            masks["lungs"] = lobes > 0
-            masks.update({lobe: lobes == label for label, lobe in LOBES.items()})
-        elif name != "lungs":
-            masks[name] = resample_mask(label_map, grid)
+    lobes = nearest_labels(maps.get("lobe_labels", maps["lobes"]), grid).labels
+    masks: Masks = {lobe: lobes == label for label, lobe in LOBES.items()} | {"lungs": lobes > 0}
+    for name in STRUCTURES:
+        if name != "lobes":
+            masks[name] = resample_mask(maps[name], grid)
     return masks
 
 

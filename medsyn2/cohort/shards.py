@@ -118,7 +118,9 @@ def case_ids(paths: Sequence[Path], root: Path) -> dict[str, Path]:
         if _SAFE_ID.match(stem) and counts.get(stem.lower(), 1) == 1:
             ids[stem] = path
             continue
-        digest = hashlib.sha256(path.relative_to(root).as_posix().encode("utf-8", "surrogateescape")).hexdigest()
+        digest = hashlib.sha256(
+            path.relative_to(root).as_posix().encode("utf-8", "surrogateescape")
+        ).hexdigest()
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip("._-")[:60] or "case"
         ids[f"{safe}-{digest[:8]}"] = path
     return ids
