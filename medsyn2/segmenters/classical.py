@@ -10,7 +10,6 @@ import numpy as np
 
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.segmenters.airways import find_airways
 from medsyn2.segmenters.heart import find_heart
 from medsyn2.segmenters.lesions import (
     find_consolidation,
@@ -21,14 +20,13 @@ from medsyn2.segmenters.lesions import (
 )
 from medsyn2.segmenters.lobes import find_lobes
 from medsyn2.segmenters.thorax import Thorax, thorax_of
-from medsyn2.segmenters.vessels import find_vessels
 from medsyn2.types import Shaped
 from medsyn2.vocabulary import LOBES, Structure
 
 _FIND: dict[Structure, Callable[[Thorax], Shaped[np.ndarray, "d h w"]]] = {
     "lobes": find_lobes,
-    "airways": find_airways,
-    "vessels": find_vessels,
+    "airways": lambda thorax: thorax.airways,
+    "vessels": lambda thorax: thorax.vessels,
     "heart": find_heart,
     "nodules": find_nodules,
     "ground_glass": find_ground_glass,
