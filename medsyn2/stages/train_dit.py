@@ -97,6 +97,7 @@ def train_dit(
         mask=split.mask,
         probabilities=train_dit.mode_probabilities,
         weights=train_dit.structure_weights,
+        empty_share=train_dit.empty_mask_share,
         seed=train_dit.seed,
     )
     realised = realised_probabilities(split.cases, train_dit.mode_probabilities)

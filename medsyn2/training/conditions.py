@@ -6,6 +6,9 @@ in one of five wordings; without a mask it says so in one of three, and the mask
 normalisation. Without the report the text is the pre-prompt alone. A case that has no such mask, or no report,
 is trained in the mode that remains: `mask` becomes `neither`, `both` becomes `report`, and so on.
 
+Beyond the paper, a share of the masks may be *empty* ones, of a structure that the case was searched for and
+does not have: only then does the network learn that an empty mask asks for none.
+
 All draws of a sample depend on the seed and its position alone.
 """
 
@@ -42,12 +45,14 @@ class TrainingCase:
         latents: The store its latents are in.
         reports: The store its report is in; None if it has none.
         structures: Structures whose mask is there and not empty.
+        empty: Structures whose mask is there and empty.
     """
 
     id: str
     latents: LatentStore
     reports: TextStore | None
     structures: tuple[Structure, ...]
+    empty: tuple[Structure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class ConditionedLatents:
         mask: Statistics that mask latents are normalised with.
         probabilities: Of each mode, in the order of `medsyn2.vocabulary.MODES`.
         weights: How much more often than others a structure's mask is drawn; 1 where nothing is said.
+        empty_share: Share of the masks that are empty ones, in cases that have any.
         seed: Of every draw.
 
     Raises:
@@ -112,6 +118,7 @@ class ConditionedLatents:
         mask: ChannelStatistics,
         probabilities: Sequence[float],
         weights: Mapping[Structure, float],
+        empty_share: float = 0.0,
         seed: int,
     ) -> None:
         if not cases:
@@ -123,7 +130,7 @@ class ConditionedLatents:
         self.cases, self.prompts = list(cases), prompts
         self.image, self.mask, self.seed = image, mask, seed
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
-        self.weights = weights
+        self.weights, self.empty_share = weights, empty_share
         self._memory = Memory()
 
     def draw(self, position: int) -> Sample:
@@ -135,9 +142,14 @@ class ConditionedLatents:
         if mode not in WITH_MASK:
             wording = _draw(len(ABSENT_WORDINGS), generator)
             return Sample(case, mode, None, prompt_id(None, wording))
-        weights = torch.tensor([self.weights.get(name, 1.0) for name in case.structures], dtype=torch.float64)
-        structure = case.structures[int(torch.multinomial(weights, 1, generator=generator))]
+        structure = self._structure(case, generator)
         return Sample(case, mode, structure, prompt_id(structure, _draw(len(MASK_WORDINGS), generator)))
+
+    def _structure(self, case: TrainingCase, generator: torch.Generator) -> Structure:
+        if case.empty and float(torch.rand((), generator=generator)) < self.empty_share:
+            return case.empty[_draw(len(case.empty), generator)]
+        weights = torch.tensor([self.weights.get(name, 1.0) for name in case.structures], dtype=torch.float64)
+        return case.structures[int(torch.multinomial(weights, 1, generator=generator))]
 
     def batch(self, positions: Sequence[int]) -> DiTBatch:
         """Return the samples at `positions`."""

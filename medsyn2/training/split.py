@@ -96,8 +96,10 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
 
 def _case(record: Record, latents: LatentStore, reports: TextStore | None) -> TrainingCase:
     states = record.facts["masks"]
-    structures = tuple(name for name in STRUCTURES if states[name] == "present")
-    return TrainingCase(record.case, latents, reports, structures)
+    present, empty = (
+        tuple(name for name in STRUCTURES if states[name] == state) for state in ("present", "empty")
+    )
+    return TrainingCase(record.case, latents, reports, present, empty)
 
 
 def _check(

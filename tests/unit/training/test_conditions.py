@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from medsyn2.cohort.latents import LatentStore
+from medsyn2.cohort.latents import EMPTY_MASK, LatentStore
 from medsyn2.cohort.text_store import TextStore
 from medsyn2.errors import ConfigError
 from medsyn2.model_folder import ChannelStatistics
@@ -62,16 +62,20 @@ def cases(tmp_path: Path) -> list[TrainingCase]:
                 LatentStore.open(tmp_path / "latents.zarr"),
                 TextStore.open(tmp_path / "text.zarr") if length else None,
                 structures,
+                ("pleural_effusion",),
             )
         )
     return made
 
 
 def data_of(
-    cases: list[TrainingCase], seed: int = 0, weights: dict[str, float] | None = None
+    cases: list[TrainingCase],
+    seed: int = 0,
+    weights: dict[str, float] | None = None,
+    empty_share: float = 0.0,
 ) -> ConditionedLatents:
     settings = {"image": IMAGE, "mask": MASK, "probabilities": PROBABILITIES, "seed": seed}
-    return ConditionedLatents(cases, PROMPTS, weights=weights or {}, **settings)
+    return ConditionedLatents(cases, PROMPTS, weights=weights or {}, empty_share=empty_share, **settings)
 
 
 def test_modes_structures_and_wordings_are_drawn_as_asked(cases: list[TrainingCase]) -> None:
@@ -93,6 +97,21 @@ def test_a_structure_of_weight_six_is_drawn_six_times_as_often(cases: list[Train
     total = sum(drawn.values())
     counts = [drawn[name] for name in ("lobes", "heart", "nodules")]
     assert stats.chisquare(counts, [total * weight / 8 for weight in (6, 1, 1)]).pvalue > 1e-3
+
+
+def test_a_share_of_the_masks_are_empty_ones_of_what_the_case_does_not_have(
+    cases: list[TrainingCase],
+) -> None:
+    data = data_of(cases[:1], empty_share=0.3)
+    drawn = [(position, data.draw(position).structure) for position in range(4000)]
+    masks = [structure for _, structure in drawn if structure]
+    num_empty = masks.count("pleural_effusion")
+    assert stats.binomtest(num_empty, len(masks), 0.3).pvalue > 1e-3
+    position = next(position for position, structure in drawn if structure == "pleural_effusion")
+    np.testing.assert_array_equal(
+        data.batch([position]).conditioning.mask_latents[0].numpy(),
+        normalised(cases[0].latents.image(EMPTY_MASK), MASK),
+    )
 
 
 def test_a_case_is_trained_in_the_mode_that_remains(cases: list[TrainingCase]) -> None:

@@ -94,6 +94,7 @@ def test_training_cases_with_both_records_are_joined_in_order(shards: Shards) ->
     split = load_split(shards.latents, shards.text)
     assert [case.id for case in split.cases] == ["a", "c", "d", "f"]
     assert [case.structures for case in split.cases] == [("lobes",), (), (), ("lobes",)]
+    assert all(case.empty == ("heart",) for case in split.cases)
     assert [case.reports is not None for case in split.cases] == [False, True, True, True]
     images = np.stack([latents_of(case) for case in "acdf"]).transpose(1, 0, 2, 3, 4).reshape(2, -1)
     np.testing.assert_allclose(split.image.mean, images.mean(axis=1), rtol=1e-6)
