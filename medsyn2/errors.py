@@ -39,6 +39,14 @@ def _rebuild(cls: type[MedSyn2Error], message: str, code: str, remedy: str) -> M
     return cls(message, code=code, remedy=remedy)
 
 
+def listed(what: str, names: list[str]) -> list[str]:
+    """Return one phrase for a message that counts `names` and shows the first five; none if there are none."""
+    if not names:
+        return []
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return [f"{len(names)} {what}: {', '.join(names[:5])}{more}"]
+
+
 class CaseError(MedSyn2Error):
     """One case cannot be used; the run goes on without it."""
 
