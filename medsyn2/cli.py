@@ -21,9 +21,9 @@ from typing import Any
 from medsyn2 import __version__
 from medsyn2.config import Config, load_config, validate_config
 from medsyn2.errors import ConfigError, MedSyn2Error
-from medsyn2.stages import STAGES, Stage, stage_params
+from medsyn2.stages import STAGES, Stage, stage_settings
 
-COMMANDS = ("config", "generate")
+COMMANDS = ("config", "convert", "generate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,8 +82,8 @@ def _overview() -> argparse.ArgumentParser:
     parser.add_argument(
         "verb",
         choices=[*COMMANDS, *STAGES],
-        help="generate: make one volume; config: write config.yaml and its schema; all others are stages of "
-        "the workflow, in its order. `medsyn2 VERB --help` explains each.",
+        help="generate: make one volume; convert: bring in foreign weights; config: write config.yaml and its "
+        "schema; all others are stages of the workflow, in its order. `medsyn2 VERB --help` explains each.",
     )
     return parser
 
@@ -130,7 +130,7 @@ def _run_stage(stage: Stage, arguments: list[str]) -> None:
     config = _stage_config(stage, options.pop("config"))
     function = stage.load()
     if "settings" in inspect.signature(function).parameters:
-        options["settings"] = stage_params(config, stage.name)
+        options["settings"] = stage_settings(config, stage.name)
     function(*(config.section(name) for name in stage.sections), **options)
 
 

@@ -4,8 +4,9 @@
     dit.safetensors   the tensors, by their names in the network's state dict
 
 The JSON is written last and carries the sha256 of the tensors' file, which is compared before one tensor is
-used: a flipped bit in weights would otherwise go unnoticed (200 of 200 did). No pickle is read. Loading into
-a network is strict: a missing tensor, one too many or one of another shape is an error that names it.
+used: a flipped bit in weights would otherwise go unnoticed (200 of 200 did). A converted network's JSON has an
+``origin`` too: the file that it was converted from, and that file's sha256. No pickle is read. Loading into a
+network is strict: a missing tensor, one too many or one of another shape is an error that names it.
 """
 
 import json
@@ -17,14 +18,17 @@ import safetensors
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from medsyn2.errors import WeightsError
+from medsyn2.errors import WeightsError, listed
 from medsyn2.files import sha256_of, write_atomically, write_json
-
-_NAMED = 5
 
 
 def save_component(
-    json_path: Path, module: nn.Module | Mapping[str, Tensor], *, kind: str, config: Mapping[str, Any]
+    json_path: Path,
+    module: nn.Module | Mapping[str, Tensor],
+    *,
+    kind: str,
+    config: Mapping[str, Any],
+    origin: Mapping[str, str] | None = None,
 ) -> None:
     """Write a network's weights and their description.
 
@@ -33,13 +37,15 @@ def save_component(
         module: The network, or its state dict.
         kind: What the network is, such as ``dit``; checked when it is loaded.
         config: JSON values from which the network is built again.
+        origin: What it was converted from, if it was.
     """
     state = module.state_dict() if isinstance(module, nn.Module) else module
     # A clone: safetensors refuses tensors that share memory, as tied weights do.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     weights = tensors_path(json_path)
     write_atomically(weights, lambda partial: save_file(tensors, partial))
-    write_json(json_path, {"kind": kind, "config": dict(config), "sha256": sha256_of(weights)})
+    description = {"kind": kind, "config": dict(config), "sha256": sha256_of(weights)}
+    write_json(json_path, description if origin is None else {**description, "origin": dict(origin)})
 
 
 def load_component(json_path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -96,9 +102,9 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, source: Pat
     """
     own = module.state_dict()
     problems = [
-        *_listed("missing", [name for name in own if name not in state]),
-        *_listed("unexpected", [name for name in state if name not in own]),
-        *_listed(
+        *listed("missing", [name for name in own if name not in state]),
+        *listed("unexpected", [name for name in state if name not in own]),
+        *listed(
             "of another shape",
             [
                 f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
@@ -124,7 +130,7 @@ def tensors_path(json_path: Path) -> Path:
 def _read_description(json_path: Path) -> dict[str, Any]:
     try:
         description = json.loads(json_path.read_text(encoding="utf-8"))
-        if set(description) == {"kind", "config", "sha256"}:
+        if set(description) - {"origin"} == {"kind", "config", "sha256"}:
             return description
         problem = f"its keys are {sorted(description)}"
     except FileNotFoundError:
@@ -151,10 +157,3 @@ def _missing(path: Path) -> WeightsError:
         remedy="run the stage that makes it, or give the path of weights that are there; "
         "`medsyn2 doctor` lists what is missing.",
     )
-
-
-def _listed(what: str, names: list[str]) -> list[str]:
-    if not names:
-        return []
-    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    return [f"{len(names)} {what}: {shown}"]

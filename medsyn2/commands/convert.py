@@ -1,0 +1,92 @@
+"""Convert a foreign checkpoint, once, to the files that this project reads.
+
+Open-Sora Plan's tokenizer, from a folder as diffusers writes it, a Lightning file or its trainer's .ckpt:
+
+    medsyn2 convert tokenizer Open-Sora-Plan-v1.2.0/vae --to weights/tokenizer
+
+It writes a JSON that says what the network is, where it comes from (sha256 of the source) and the sha256 of
+the tensors beside it, as safetensors. Loading is strict: a tensor that is missing, too many or of another
+shape is named, and nothing is written. Pickles are opened without running code that is in them, here and
+nowhere else: this command is a process of its own, and no other calls it.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from medsyn2.conversion.checkpoints import CHOICES, ForeignWeights, read_weights
+from medsyn2.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
+from medsyn2.nn.tokenizer_layouts import DepthMode
+from medsyn2.weights import save_component
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of checkpoint.
+
+    Attributes:
+        about: One line of help.
+        add_arguments: Declares its options, beside ``--to``.
+        run: Converts; gets the parsed options.
+    """
+
+    about: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the kinds, each with its options."""
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for name, kind in KINDS.items():
+        inner = kinds.add_parser(name, help=kind.about, description=kind.about, allow_abbrev=False)
+        kind.add_arguments(inner)
+        inner.add_argument("--to", type=Path, required=True, metavar="DIR", help="where the result goes")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Convert one checkpoint."""
+    KINDS[arguments.kind].run(arguments)
+
+
+def _tokenizer_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="checkpoint file, or folder with one")
+    parser.add_argument(
+        "--depth-mode",
+        choices=get_args(DepthMode),
+        help="how it is going to compress depth, which is not in the weights (default: uniform_aligned; the "
+        "authors' layout has uniform_paper alone)",
+    )
+    parser.add_argument(
+        "--weights",
+        choices=CHOICES,
+        default="auto",
+        help="the moving average (ema) or not (plain), where a file has both (default: ema if there is one)",
+    )
+
+
+def _tokenizer(arguments: argparse.Namespace) -> None:
+    published = arguments.source / "config.json"
+    if published.is_file():
+        check_published_config(published)
+    foreign = read_weights(arguments.source, arguments.weights, drop=TRAINING_ONLY)
+    config, network = filled_tokenizer(foreign.state, arguments.depth_mode, source=str(arguments.source))
+    path = arguments.to / "tokenizer.json"
+    save_component(
+        path, network, kind="tokenizer", config=config.model_dump(mode="json"), origin=foreign.origin
+    )
+    count = sum(parameter.numel() for parameter in network.parameters())
+    _say(path, foreign, f"layout {config.layout}, depth mode {config.depth_mode}, {count:,} parameters")
+
+
+def _say(path: Path, foreign: ForeignWeights, facts: str) -> None:
+    which = f"{foreign.origin['weights']} weights of {foreign.origin['file']}"
+    sys.stdout.write(f"{path}: {facts}; from the {which} ({foreign.origin['sha256']})\n")
+
+
+KINDS = {
+    "tokenizer": Kind("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
+}

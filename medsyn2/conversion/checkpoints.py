@@ -1,0 +1,150 @@
+"""Checkpoint files of other projects, taken apart to named tensors.
+
+What is met in the wild, and where the tensors are in it:
+
+    *.safetensors                       flat
+    *.ckpt of Lightning                 state_dict
+    *.ckpt of Open-Sora Plan's trainer  ema_state_dict (names prefixed ``module.``), or state_dict.gen_model
+    *.pt, *.pth, *.bin                  flat, or state_dict
+
+A folder, as diffusers writes them, has to hold exactly one such file: which of two was meant is not guessed.
+An exponential moving average is taken where the file has one, as upstream does; `Choice` says otherwise.
+Pickles are opened with ``weights_only=True`` and never in any other way.
+"""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import safetensors
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from medsyn2.errors import WeightsError
+from medsyn2.files import sha256_of
+
+SAFETENSORS = ".safetensors"
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+
+Choice = Literal["auto", "ema", "plain"]
+"""``auto``: the moving average where there is one; the others insist."""
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+
+
+@dataclass(frozen=True)
+class ForeignWeights:
+    """The tensors of a foreign checkpoint.
+
+    Attributes:
+        state: Tensors by name.
+        origin: What is recorded of where they come from: name and sha256 of the file, and whether they are
+            its moving average (``ema``) or not (``plain``).
+    """
+
+    state: Mapping[str, Tensor]
+    origin: Mapping[str, str]
+
+
+def read_weights(source: Path, choice: Choice = "auto", *, drop: tuple[str, ...] = ()) -> ForeignWeights:
+    """Read a foreign checkpoint.
+
+    Args:
+        source: A file, or a folder with one.
+        choice: Which of the moving average and the plain weights.
+        drop: Prefixes of tensors to leave out, such as ``loss.``.
+
+    Raises:
+        WeightsError: If there is no file or more than one, if it is damaged or wants to run code, if it has
+            no moving average and one is insisted on, or if a tensor is no tensor or not finite.
+    """
+    path = weights_file(source)
+    content = _open(path)
+    state, which = _unwrapped(content, choice, path)
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(drop)}
+    _check_tensors(state, path)
+    return ForeignWeights(state, {"file": path.name, "sha256": sha256_of(path), "weights": which})
+
+
+def weights_file(source: Path) -> Path:
+    """Return the one file with weights that `source` is or holds.
+
+    Raises:
+        WeightsError: If there is none, or more than one.
+    """
+    if source.is_file():
+        return source
+    suffixes = (SAFETENSORS, *PICKLES)
+    found = [path for path in sorted(source.glob("*")) if path.suffix in suffixes and path.is_file()]
+    if len(found) == 1:
+        return found[0]
+    held = ", ".join(path.name for path in found) or "none"
+    raise WeightsError(
+        f"{source} is neither a file nor a folder with one file of weights ({' '.join(suffixes)}): found {held}.",
+        code="weights-ambiguous" if found else "weights-missing",
+        remedy="give the path of the file itself.",
+    )
+
+
+def _open(path: Path) -> Any:
+    try:
+        if path.suffix == SAFETENSORS:
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except safetensors.SafetensorError as error:
+        problem, remedy = f"is no safetensors file: {error}", "download or copy it again."
+    except pickle.UnpicklingError as error:
+        problem = f"cannot be opened without running code that is in it: {str(error).splitlines()[0]}"
+        remedy = (
+            "if you trust its origin, load it where you may and save its tensors alone, as safetensors; "
+            "this project opens no other pickles."
+        )
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        problem, remedy = f"is no PyTorch archive, or is damaged: {error}", "download or copy it again."
+    raise WeightsError(f"{path} {problem}.", code="weights-unreadable", remedy=remedy)
+
+
+def _unwrapped(content: Any, choice: Choice, path: Path) -> tuple[dict[str, Any], str]:
+    average = content.get("ema_state_dict") if isinstance(content, Mapping) else None
+    if choice == "ema" and not average:
+        raise WeightsError(
+            f"{path} holds no moving average (ema_state_dict), which --weights ema insists on.",
+            code="weights-no-ema",
+            remedy="leave --weights out, or give --weights plain.",
+        )
+    if average and choice != "plain":
+        return _without_prefix(average), "ema"
+    for key in ("state_dict", "gen_model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(
+            f"{path} holds a {type(content).__name__} without tensors, expected named tensors, a state_dict or "
+            "an ema_state_dict.",
+            code="weights-unreadable",
+            remedy="give a checkpoint of the network itself.",
+        )
+    return _without_prefix(content), "plain"
+
+
+def _without_prefix(state: Mapping[str, Any], prefix: str = "module.") -> dict[str, Any]:
+    """Undo what wrapping a network for several devices does to its names."""
+    wrapped = all(name.startswith(prefix) for name in state)
+    return {name.removeprefix(prefix) if wrapped else name: value for name, value in state.items()}
+
+
+def _check_tensors(state: Mapping[str, Any], path: Path) -> None:
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            problem = f"is a {type(value).__name__}, expected a tensor"
+        elif value.is_floating_point() and not value.isfinite().all():
+            problem = "has values that are not finite"
+        else:
+            continue
+        raise WeightsError(
+            f"{name} of {path} {problem}.",
+            code="weights-invalid",
+            remedy="download or copy the file again, or give a checkpoint of the network itself.",
+        )

@@ -1,0 +1,94 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from medsyn2.cli import main
+from medsyn2.files import sha256_of
+from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.weights import load_component, load_strictly
+
+
+def published(seed: int = 0, layout: str = "v1.2") -> CausalVideoVAE:
+    torch.manual_seed(seed)
+    mode = "uniform_paper" if layout == "official" else "uniform_aligned"
+    return CausalVideoVAE(32, (1, 1, 1, 1), num_res_blocks=1, depth_mode=mode, layout=layout)
+
+
+def converted(source: Path, to: Path, *options: str) -> tuple[dict, CausalVideoVAE]:
+    assert main(["convert", "tokenizer", str(source), "--to", str(to), *options]) == 0
+    config, state = load_component(to / "tokenizer.json", "tokenizer")
+    network = CausalVideoVAE(**config)
+    load_strictly(network, state, source="tokenizer.json")
+    return json.loads((to / "tokenizer.json").read_text()), network
+
+
+def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    return all(torch.equal(tensor, b.state_dict()[name]) for name, tensor in a.state_dict().items())
+
+
+def test_a_folder_as_diffusers_writes_it(tmp_path: Path, capsys) -> None:
+    source = tmp_path / "vae"
+    source.mkdir()
+    weights = source / "diffusion_pytorch_model.safetensors"
+    save_file(published().state_dict(), weights)
+    (source / "config.json").write_text(
+        json.dumps(
+            {"_class_name": "CausalVAEModel", "hidden_size": 32, "decoder_attention": "AttnBlock3DFix"}
+        )
+    )
+    description, network = converted(source, tmp_path / "out")
+    assert equal(network, published())
+    assert description["config"]["depth_mode"] == "uniform_aligned"
+    assert description["origin"] == {"file": weights.name, "sha256": sha256_of(weights), "weights": "plain"}
+    assert description["sha256"] == sha256_of(tmp_path / "out" / "tokenizer.safetensors")
+    assert "layout v1.2" in capsys.readouterr().out
+    converted(source, tmp_path / "again")
+    for name in ("tokenizer.json", "tokenizer.safetensors"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_the_authors_lightning_file(tmp_path: Path) -> None:
+    loss = {"loss.logvar": torch.zeros(()), "loss.discriminator.main.0.weight": torch.zeros(2, 2)}
+    content = {"state_dict": {**published(layout="official").state_dict(), **loss}, "epoch": 4}
+    torch.save({**content, "pytorch-lightning_version": "2.2.1"}, tmp_path / "vae.ckpt")
+    description, network = converted(tmp_path / "vae.ckpt", tmp_path / "out")
+    assert equal(network, published(layout="official"))
+    assert (description["config"]["layout"], description["config"]["depth_mode"]) == (
+        "official",
+        "uniform_paper",
+    )
+
+
+@pytest.mark.parametrize(("choice", "seed"), [((), 1), (("--weights", "plain"), 0)])
+def test_a_trainer_s_checkpoint_with_a_moving_average(tmp_path: Path, choice, seed) -> None:
+    average = {f"module.{name}": tensor for name, tensor in published(1, "v1.1").state_dict().items()}
+    content = {"state_dict": {"gen_model": published(0, "v1.1").state_dict()}, "ema_state_dict": average}
+    torch.save(content, tmp_path / "checkpoint-2000.ckpt")
+    description, network = converted(
+        tmp_path / "checkpoint-2000.ckpt", tmp_path / "out", "--depth-mode", "first_frame", *choice
+    )
+    assert equal(network, published(seed, "v1.1"))
+    assert description["config"]["depth_mode"] == "first_frame"
+    assert description["origin"]["weights"] == ("plain" if choice else "ema")
+
+
+def test_what_cannot_be_converted_leaves_nothing_behind(tmp_path: Path, capsys) -> None:
+    state = published().state_dict()
+    del state["quant_conv.conv.weight"]
+    save_file(state, tmp_path / "x.safetensors")
+    assert main(["convert", "tokenizer", str(tmp_path), "--to", str(tmp_path / "out")]) == 14
+    assert "quant_conv.conv.weight" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_in_a_process_of_its_own_it_ends_with_a_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "medsyn2", "convert", "tokenizer", str(tmp_path / "nowhere.ckpt")]
+    result = subprocess.run([*command, "--to", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert result.returncode == 14
+    assert "[weights-missing]" in result.stderr
+    assert "Traceback" not in result.stderr
