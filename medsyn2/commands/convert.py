@@ -4,7 +4,11 @@ Open-Sora Plan's tokenizer, from a folder as diffusers writes it, a Lightning fi
 
     medsyn2 convert tokenizer Open-Sora-Plan-v1.2.0/vae --to weights/tokenizer
 
-It writes a JSON that says what the network is, where it comes from (sha256 of the source) and the sha256 of
+The perceptual network (LPIPS) of the tokenizer's training, from torchvision's and the lpips package's files:
+
+    medsyn2 convert perceptual vgg16-397923af.pth vgg.pth --to weights/perceptual
+
+Each writes a JSON that says what the network is, where it comes from (sha256 of the source) and the sha256 of
 the tensors beside it, as safetensors. Loading is strict: a tensor that is missing, too many or of another
 shape is named, and nothing is written. Pickles are opened without running code that is in them, here and
 nowhere else: this command is a process of its own, and no other calls it.
@@ -18,9 +22,11 @@ from pathlib import Path
 from typing import get_args
 
 from medsyn2.conversion.checkpoints import CHOICES, ForeignWeights, read_weights
+from medsyn2.conversion.perceptual import filled_perceptual
 from medsyn2.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
+from medsyn2.files import sha256_of
 from medsyn2.nn.tokenizer_layouts import DepthMode
-from medsyn2.weights import save_component
+from medsyn2.weights import save_component, tensors_path
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,27 @@ def _tokenizer(arguments: argparse.Namespace) -> None:
     _say(path, foreign, f"layout {config.layout}, depth mode {config.depth_mode}, {count:,} parameters")
 
 
+def _perceptual_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("vgg", type=Path, metavar="VGG", help="torchvision's VGG16 (vgg16-397923af.pth)")
+    parser.add_argument("lpips", type=Path, metavar="LPIPS", help="lpips's weights v0.1 for it (vgg.pth)")
+
+
+def _perceptual(arguments: argparse.Namespace) -> None:
+    vgg, lpips = read_weights(arguments.vgg), read_weights(arguments.lpips)
+    network = filled_perceptual(vgg.state, lpips.state, source=f"{arguments.vgg} and {arguments.lpips}")
+    path = arguments.to / "perceptual.json"
+    origin = {
+        f"{name}_{key}": foreign.origin[key]
+        for name, foreign in (("vgg", vgg), ("lpips", lpips))
+        for key in ("file", "sha256")
+    }
+    save_component(path, network, kind="perceptual", config={}, origin=origin)
+    sys.stdout.write(
+        f"{path}: for the configuration\n"
+        f"train_tokenizer:\n  perceptual_weights: {{path: {path}, sha256: {sha256_of(tensors_path(path))}}}\n"
+    )
+
+
 def _say(path: Path, foreign: ForeignWeights, facts: str) -> None:
     which = f"{foreign.origin['weights']} weights of {foreign.origin['file']}"
     sys.stdout.write(f"{path}: {facts}; from the {which} ({foreign.origin['sha256']})\n")
@@ -89,4 +116,7 @@ def _say(path: Path, foreign: ForeignWeights, facts: str) -> None:
 
 KINDS = {
     "tokenizer": Kind("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
+    "perceptual": Kind(
+        "the perceptual network of the tokenizer's training (LPIPS)", _perceptual_arguments, _perceptual
+    ),
 }

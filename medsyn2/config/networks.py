@@ -28,8 +28,18 @@ class TokenizerConfig(Section):
     with the depth mode ``uniform_paper``."""
 
 
+class PerceptualWeights(Section):
+    """The external network of the perceptual loss."""
+
+    path: str
+    """The JSON that ``medsyn2 convert perceptual`` wrote; the tensors are beside it."""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """Of the tensors (``perceptual.safetensors``), as that command shows it."""
+
+
 class TrainTokenizerConfig(Section):
-    """Training of the tokenizer: L1, KL and, from ``gan_start``, an adversarial loss."""
+    """Training of the tokenizer: L1, KL, with external weights a perceptual loss (LPIPS) and, from ``gan_start``, an
+    adversarial loss."""
 
     num_steps: PositiveInt = 700
     """Optimizer steps."""
@@ -50,6 +60,11 @@ class TrainTokenizerConfig(Section):
     too; 0 in the paper, which starts from public weights."""
     kl_weight: NonNegativeFloat = 1e-6
     """Weight of the KL divergence, with both terms averaged over elements."""
+    perceptual_weights: PerceptualWeights | None = None
+    """Path and sha256 of the network of the perceptual loss, which the paper has; null leaves the loss out, and the
+    training says so."""
+    perceptual_weight: NonNegativeFloat = 1.0
+    """Weight of the perceptual loss."""
     gan_weight: NonNegativeFloat = 0.5
     """Scale of the adaptive adversarial weight."""
     gan_start: NonNegativeInt | None = None
@@ -142,13 +157,20 @@ class DiTConfig(Section):
     gate: bool = True
     """Gated attention; off for the ablation of section 7.5."""
     conv: bool = True
-    """Depthwise separable convolution after each block; off for the ablation of section 7.5."""
+    """Depthwise separable convolution in each block; off for the ablation of section 7.5."""
+    layout: Literal["paper", "official"] = "paper"
+    """The paper's blocks, or those of the authors' release: convolution beside the block, not after it, biased
+    gates, three times as many heads in cross-attention."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.width % 6 or self.width % self.num_heads:
             raise ValueError(
                 f"dit.width must divide by 6 (3-D positions) and by num_heads, got {self.width} and {self.num_heads}"
+            )
+        if self.layout == "official" and self.width % (3 * self.num_heads):
+            raise ValueError(
+                f"dit.width must divide by 3 x num_heads in the layout official, got {self.width} and {self.num_heads}"
             )
         return self
 

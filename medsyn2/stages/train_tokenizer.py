@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 
 from medsyn2.cohort.artefacts import load_manifests
-from medsyn2.config import GridConfig, TokenizerConfig, TrainTokenizerConfig
+from medsyn2.config import GridConfig, PerceptualWeights, TokenizerConfig, TrainTokenizerConfig
+from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.files import sha256_of, write_atomically
+from medsyn2.nn.perceptual import Perceptual
 from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.nn.tokenizer_start import start_as_blur
 from medsyn2.training.checkpoint import identity_of
@@ -17,11 +19,11 @@ from medsyn2.training.fabric import is_first_process
 from medsyn2.training.learner import LoopSettings
 from medsyn2.training.loop import LOSSES, train
 from medsyn2.training.tokenizer_objective import TOKENIZER, tokenizer_learners
-from medsyn2.weights import load_component, load_strictly, save_component
+from medsyn2.weights import load_component, load_strictly, save_component, tensors_path
 
 log = logging.getLogger(__name__)
 
-KIND = "tokenizer"
+KIND, PERCEPTUAL = "tokenizer", "perceptual"
 
 
 def train_tokenizer(
@@ -77,7 +79,7 @@ def train_tokenizer(
     network.latent_shape(train_tokenizer.crop_shape)
     log.info("tokenizer: %d volumes, %d steps", len(volumes), train_tokenizer.num_steps)
     averages = train(
-        tokenizer_learners(network, train_tokenizer),
+        tokenizer_learners(network, train_tokenizer, _perceptual(train_tokenizer.perceptual_weights)),
         data,
         LoopSettings(
             num_steps=train_tokenizer.num_steps,
@@ -100,7 +102,39 @@ def _network(config: TokenizerConfig, initial: Path | None, seed: int) -> Causal
     network = CausalVideoVAE(**config.model_dump())
     if initial is None:
         start_as_blur(network, torch.Generator().manual_seed(seed))
-    else:
-        _, state = load_component(initial, KIND)
-        load_strictly(network, state, source=initial)
+        return network
+    found, state = load_component(initial, KIND)
+    differences = [
+        f"{key} {found.get(key)!r} instead of {value!r}"
+        for key, value in config.model_dump().items()
+        if found.get(key) != value
+    ]
+    if differences:
+        raise ConfigError(
+            f"The tokenizer of train_tokenizer.initial_weights ({initial}) is not the one that the section "
+            f"tokenizer describes: {'; '.join(differences)}.",
+            code="tokenizer-differs",
+            remedy="set the section tokenizer to the values in that file, or, for another depth_mode, convert "
+            "the weights again with `medsyn2 convert tokenizer --depth-mode`.",
+        )
+    load_strictly(network, state, source=initial)
+    return network
+
+
+def _perceptual(weights: PerceptualWeights | None) -> Perceptual | None:
+    if weights is None:
+        return None
+    path = Path(weights.path)
+    config, state = load_component(path, PERCEPTUAL)
+    found = sha256_of(tensors_path(path))
+    if found != weights.sha256:
+        raise WeightsError(
+            f"{tensors_path(path)} has the sha256 {found}, expected {weights.sha256} as "
+            "train_tokenizer.perceptual_weights.sha256 says.",
+            code="weights-other",
+            remedy="give the sha256 that `medsyn2 convert perceptual` showed, or convert the files again.",
+        )
+    network = Perceptual(**config)
+    load_strictly(network, state, source=path)
+    log.info("the tokenizer trains with the perceptual loss of %s", path)
     return network

@@ -1,17 +1,18 @@
-"""The objective of the tokenizer: absolute error, divergence and, if wanted, an adversarial loss.
+"""The objective of the tokenizer: reconstruction, divergence and, if wanted, an adversarial loss.
 
 The tokenizer minimises
 
-    L = mean |x - y| + kl_weight * mean KL(q(z | x) || N(0, 1)) + a * g,    g = -mean D(y),
+    L = r + kl_weight * mean KL(q(z | x) || N(0, 1)) + a * g,
+    r = mean |x - y| + perceptual_weight * LPIPS(x, y),    g = -mean D(y),
 
-with y decoded from a draw of q, and a = gan_weight * |dL1/dW| / (|dg/dW| + 1e-4), where W is the decoder's
+with y decoded from a draw of q, and a = gan_weight * |dr/dW| / (|dg/dW| + 1e-4), where W is the decoder's
 last layer: the adversarial gradient is scaled to that of the reconstruction, wherever the two meet the image.
 The discriminator D minimises the hinge loss (mean relu(1 - D(x)) + mean relu(1 + D(y))) / 2.
 
 Upstream sums |x - y| over each slice and KL over the volume, with a weight of 1e-6; with means, as here, the
-equal weight at 96 slices is 5e-7. Only the ratio matters to Adam. The paper adds a perceptual loss (LPIPS),
-whose network has external weights that the project neither has nor fetches: it is left out, and the training
-says so.
+equal weight at 96 slices is 5e-7. Only the ratio matters to Adam. The network of the perceptual loss has
+external weights, which the project neither has nor fetches; without them that loss is left out, and the
+training says so.
 
 Source:
     Paper, section 7.1; Esser et al., arXiv:2012.09841 (adaptive weight, hinge); losses/perceptual_loss.py of
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medsyn2.config import TrainTokenizerConfig
+from medsyn2.nn.perceptual import Perceptual
 from medsyn2.nn.tokenizer import CausalVideoVAE, Posterior
 from medsyn2.training.discriminator import make_discriminator
 from medsyn2.training.learner import Learner, MicroLoss
@@ -58,15 +60,27 @@ class TokenizerObjective:
         kl_weight: Weight of the divergence, a mean over latents.
         gan_weight: Scale of the adaptive adversarial weight.
         gan_start: Step from which the discriminator takes part; None leaves it out.
+        perceptual: Network of the perceptual loss; None leaves it out.
+        perceptual_weight: Weight of the perceptual loss.
     """
 
-    def __init__(self, kl_weight: float, gan_weight: float, gan_start: int | None) -> None:
+    def __init__(
+        self,
+        kl_weight: float,
+        gan_weight: float,
+        gan_start: int | None,
+        perceptual: Perceptual | None = None,
+        perceptual_weight: float = 1.0,
+    ) -> None:
         self.kl_weight, self.gan_weight, self.gan_start = kl_weight, gan_weight, gan_start
+        self.perceptual, self.perceptual_weight = perceptual, perceptual_weight
 
     @property
     def generator_parts(self) -> tuple[str, ...]:
         """Names of what `generator_loss` logs beside the loss."""
-        return ("l1", "kl") if self.gan_start is None else ("l1", "kl", "adversarial", "adversarial_weight")
+        perceptual = () if self.perceptual is None else ("perceptual",)
+        adversarial = () if self.gan_start is None else ("adversarial", "adversarial_weight")
+        return ("l1", "kl", *perceptual, *adversarial)
 
     def generator_loss(
         self,
@@ -87,13 +101,17 @@ class TokenizerObjective:
         reconstruction, moments = tokenizer(batch.ct, generator)
         l1 = F.l1_loss(reconstruction.float(), batch.ct)
         kl = Posterior.from_moments(moments.float()).kl().mean()
-        total = l1 + self.kl_weight * kl
-        parts = [l1.detach(), kl.detach()]
+        error, parts = l1, [l1.detach(), kl.detach()]
+        if self.perceptual is not None:
+            distance = self.perceptual.to(batch.ct.device)(reconstruction, batch.ct)
+            error = l1 + self.perceptual_weight * distance
+            parts.append(distance.detach())
+        total = error + self.kl_weight * kl
         if self.gan_start is not None:
             adversarial, weight = l1.new_zeros(()), l1.new_zeros(())
             if step >= self.gan_start:
                 adversarial = -self._judged(networks[DISCRIMINATOR], reconstruction)
-                weight = self._adversarial_weight(l1, adversarial, tokenizer.last_layer)
+                weight = self._adversarial_weight(error, adversarial, tokenizer.last_layer)
                 total = total + weight * adversarial
             parts += [adversarial.detach(), weight]
         sums = torch.stack(parts)
@@ -123,8 +141,8 @@ class TokenizerObjective:
         with _frozen(bare):
             return bare(reconstruction)[-1].float().mean()
 
-    def _adversarial_weight(self, l1: Tensor, adversarial: Tensor, last_layer: nn.Parameter) -> Tensor:
-        (wanted,) = torch.autograd.grad(l1, last_layer, retain_graph=True)
+    def _adversarial_weight(self, error: Tensor, adversarial: Tensor, last_layer: nn.Parameter) -> Tensor:
+        (wanted,) = torch.autograd.grad(error, last_layer, retain_graph=True)
         (found,) = torch.autograd.grad(adversarial, last_layer, retain_graph=True)
         ratio = wanted.norm() / (found.norm() + 1e-4)
         return self.gan_weight * ratio.clamp(0.0, LARGEST_ADVERSARIAL_WEIGHT).detach()
@@ -142,13 +160,26 @@ def _frozen(network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def tokenizer_learners(tokenizer: CausalVideoVAE, settings: TrainTokenizerConfig) -> dict[str, Learner]:
+def tokenizer_learners(
+    tokenizer: CausalVideoVAE, settings: TrainTokenizerConfig, perceptual: Perceptual | None = None
+) -> dict[str, Learner]:
     """Return what is trained, by name: the tokenizer and, if wanted, its discriminator.
 
     The discriminator is drawn from torch's global generator.
+
+    Args:
+        tokenizer: The network.
+        settings: The training.
+        perceptual: Network of the perceptual loss; None leaves that loss out.
     """
-    objective = TokenizerObjective(settings.kl_weight, settings.gan_weight, settings.gan_start)
-    log.info("the tokenizer trains without a perceptual loss (LPIPS): its network has external weights")
+    objective = TokenizerObjective(
+        settings.kl_weight, settings.gan_weight, settings.gan_start, perceptual, settings.perceptual_weight
+    )
+    if perceptual is None:
+        log.warning(
+            "the tokenizer trains without the paper's perceptual loss (LPIPS), on L1 instead of L1 + LPIPS: "
+            "train_tokenizer.perceptual_weights is null"
+        )
     optimizer = AdamSettings(
         settings.learning_rate,
         warmup_steps=settings.warmup_steps,

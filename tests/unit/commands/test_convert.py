@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from medsyn2.cli import main
 from medsyn2.files import sha256_of
+from medsyn2.nn.perceptual import Perceptual
 from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.weights import load_component, load_strictly
 
@@ -75,6 +76,23 @@ def test_a_trainer_s_checkpoint_with_a_moving_average(tmp_path: Path, choice, se
     assert equal(network, published(seed, "v1.1"))
     assert description["config"]["depth_mode"] == "first_frame"
     assert description["origin"]["weights"] == ("plain" if choice else "ema")
+
+
+def test_the_perceptual_network_from_its_two_files(tmp_path: Path, capsys) -> None:
+    torch.manual_seed(0)
+    state = Perceptual().state_dict()
+    vgg = {name: tensor for name, tensor in state.items() if name.startswith("features")}
+    torch.save({**vgg, "classifier.0.bias": torch.zeros(4)}, tmp_path / "vgg16-397923af.pth")
+    torch.save({name: tensor for name, tensor in state.items() if name not in vgg}, tmp_path / "vgg.pth")
+    sources = [str(tmp_path / name) for name in ("vgg16-397923af.pth", "vgg.pth")]
+    assert main(["convert", "perceptual", *sources, "--to", str(tmp_path / "out")]) == 0
+    config, found = load_component(tmp_path / "out" / "perceptual.json", "perceptual")
+    network = Perceptual(**config)
+    load_strictly(network, found, source="perceptual.json")
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+    origin = json.loads((tmp_path / "out" / "perceptual.json").read_text())["origin"]
+    assert origin["lpips_sha256"] == sha256_of(tmp_path / "vgg.pth")
+    assert sha256_of(tmp_path / "out" / "perceptual.safetensors") in capsys.readouterr().out
 
 
 def test_what_cannot_be_converted_leaves_nothing_behind(tmp_path: Path, capsys) -> None:

@@ -10,11 +10,13 @@ from medsyn2.cohort.artefacts import CaseWork, process_shard
 from medsyn2.config import Config
 from medsyn2.ct.nifti import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.errors import ConfigError, NonFiniteLossError
+from medsyn2.errors import ConfigError, NonFiniteLossError, WeightsError
+from medsyn2.files import sha256_of
+from medsyn2.nn.perceptual import Perceptual
 from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.stages import stage_params
 from medsyn2.stages.train_tokenizer import train_tokenizer
-from medsyn2.weights import load_component, load_strictly
+from medsyn2.weights import load_component, load_strictly, save_component
 
 SPLITS = {"a": "train", "b": "train", "c": "test"}
 
@@ -140,3 +142,36 @@ def test_a_training_that_diverges_stops_and_keeps_its_last_checkpoint(tmp_path: 
 def test_an_impossible_crop_is_refused(tmp_path: Path, crop: tuple[int, int, int]) -> None:
     with pytest.raises(ConfigError, match=r"crop-too-large|tokenizer-shape"):
         run(tmp_path, config(crop_shape=crop))
+
+
+def test_weights_of_another_depth_mode_are_refused(tmp_path: Path) -> None:
+    initial = run(tmp_path / "one", config()) / "tokenizer.json"
+    settings = config(initial_weights=str(initial))
+    other = settings.tokenizer.model_copy(update={"depth_mode": "uniform_paper"})
+    with pytest.raises(ConfigError, match=r"tokenizer-differs.*depth_mode 'uniform_aligned' instead of"):
+        run(tmp_path / "two", settings.model_copy(update={"tokenizer": other}))
+
+
+def perceptual(folder: Path) -> dict[str, str]:
+    """A small network of the perceptual loss, as the configuration names it."""
+    torch.manual_seed(3)
+    path, channels = folder / "perceptual.json", (2, 2, 2, 2, 2)
+    network = Perceptual(channels)
+    for name, tensor in network.named_parameters():
+        if name.startswith("lin"):
+            tensor.abs_()
+    save_component(path, network, kind="perceptual", config={"channels": channels})
+    return {"path": str(path), "sha256": sha256_of(path.with_suffix(".safetensors"))}
+
+
+def test_the_perceptual_loss_takes_part_where_its_weights_are(tmp_path: Path) -> None:
+    settings = config(perceptual_weights=perceptual(tmp_path), gan_start=0, crop_shape=(16, 24, 24))
+    rows = [line.split(",") for line in (run(tmp_path, settings) / "loss.csv").read_text().splitlines()]
+    column = next(index for index, name in enumerate(rows[0]) if name.endswith("perceptual"))
+    assert all(float(row[column]) > 0 for row in rows[1:])
+
+
+def test_another_perceptual_network_is_refused(tmp_path: Path) -> None:
+    weights = {**perceptual(tmp_path), "sha256": "0" * 64}
+    with pytest.raises(WeightsError, match=r"weights-other.*expected 0000"):
+        run(tmp_path, config(perceptual_weights=weights))

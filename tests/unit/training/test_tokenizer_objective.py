@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from medsyn2.config import TrainTokenizerConfig
+from medsyn2.nn.perceptual import Perceptual
 from medsyn2.nn.tokenizer import CausalVideoVAE, Posterior
 from medsyn2.training.discriminator import make_discriminator
 from medsyn2.training.tokenizer_objective import (
@@ -112,9 +113,44 @@ def test_learners_follow_the_settings(networks, caplog):
         alone = tokenizer_learners(tokenizer, TrainTokenizerConfig(gan_start=None))
     assert list(alone) == [TOKENIZER]
     assert alone[TOKENIZER].parts == ("l1", "kl")
-    assert "without a perceptual loss" in caplog.text
+    assert "without the paper's perceptual loss" in caplog.text
     assert "without an adversarial loss" in caplog.text
     both = tokenizer_learners(tokenizer, TrainTokenizerConfig(gan_start=7, learning_rate=2e-4))
     assert list(both) == [TOKENIZER, DISCRIMINATOR]
     assert both[DISCRIMINATOR].first_step == 7
     assert both[DISCRIMINATOR].optimizer.learning_rate == 2e-4
+
+
+def perceptual() -> Perceptual:
+    torch.manual_seed(3)
+    made = Perceptual((2, 3, 4, 5, 6))
+    for name, tensor in made.state_dict().items():
+        tensor.copy_(torch.rand_like(tensor) if name.startswith("lin") else 0.5 * torch.randn_like(tensor))
+    return made
+
+
+def test_perceptual_loss_is_part_of_the_reconstruction(networks, batch):
+    objective = TokenizerObjective(0.25, 0.5, 0, perceptual(), 0.3)
+    assert objective.generator_parts == ("l1", "kl", "perceptual", "adversarial", "adversarial_weight")
+    loss = objective.generator_loss(networks, batch, noise(), 0)
+    reconstruction, _ = networks[TOKENIZER](batch.ct, noise())
+    distance = perceptual()(reconstruction, batch.ct)
+    l1, kl, logged, adversarial, weight = loss.sums
+    torch.testing.assert_close(logged, distance.detach())
+    torch.testing.assert_close(loss.total.detach(), l1 + 0.25 * kl + 0.3 * logged + weight * adversarial)
+    last = networks[TOKENIZER].decoder.conv_out.conv.weight
+    error = (reconstruction - batch.ct).abs().mean() + 0.3 * distance
+    wanted, found = (
+        torch.autograd.grad(value, last, retain_graph=True)[0].norm()
+        for value in (error, -networks[DISCRIMINATOR](reconstruction)[-1].mean())
+    )
+    torch.testing.assert_close(weight, 0.5 * wanted / (found + 1e-4), rtol=1e-3, atol=0)
+
+
+def test_perceptual_gradient_reaches_the_tokenizer_alone(networks, batch):
+    network = perceptual()
+    plain = TokenizerObjective(0.0, 0.5, None).generator_loss(networks, batch, noise(), 0)
+    both = TokenizerObjective(0.0, 0.5, None, network).generator_loss(networks, batch, noise(), 0)
+    (both.total - plain.total).backward()
+    assert networks[TOKENIZER].decoder.conv_out.conv.weight.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in network.parameters())
