@@ -11,10 +11,11 @@ from medsyn2.vocabulary import Structure
 class SampleConfig(Section):
     """Sampling of the held-out cases."""
 
-    solver: Literal["euler", "heun", "unipc", "dopri5"] = "unipc"
-    """``dopri5`` with 50 steps is the paper's (301 network evaluations); ``unipc`` with 50 takes 50."""
+    solver: Literal["euler", "heun", "dpmpp_2m", "unipc", "dopri5", "dopri5_adaptive", "warped_midpoint"] = "unipc"
+    """``dopri5`` with 50 steps is the paper's (301 network evaluations); ``unipc`` with 50 takes 50;
+    ``warped_midpoint`` with 49 is the authors' code (98), for their weights alone."""
     num_steps: PositiveInt = 12
-    """Steps of the solver."""
+    """Steps of the solver; ``dopri5_adaptive`` takes as many as its tolerances ask for."""
     t_end: PositiveFloat = 1e-3
     """Where the solver stops; the last step goes to the predicted clean latents."""
     guidance_report: NonNegativeFloat = 1.0

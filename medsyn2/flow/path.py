@@ -5,14 +5,18 @@
 
 The network predicts z_0; everything else follows from it by the second line. Other code bases run time the
 other way (t' = 1 - t, velocity' = -velocity): a logit-normal distribution of times with mean -0.8 there is
-one with mean +0.8 here. Only this module and ``solvers.py`` know the signs.
+one with mean +0.8 here. Only this module and the solvers know the signs.
 """
+
+from collections.abc import Callable
 
 from torch import Tensor
 
 from medsyn2.types import Float
 
 Latents = Float[Tensor, "b *latent"]
+PredictAt = Callable[[Latents, float], Latents]
+"""Predicted clean latents of z and one time t for all of the batch."""
 
 
 def interpolate(clean: Latents, noise: Latents, t: Float[Tensor, " b"]) -> Latents:

@@ -2,15 +2,18 @@
 
     dz/dt = v(z, t) = (z - x(z, t)) / t,    from t = 1 to t_end, then z <- x(z, t_end)        (equation 5)
 
-where x is the predicted clean latents. All work on a fixed grid of times, never evaluate outside
-[t_end, t_start], and end with the jump to the prediction itself: at t = 0 the velocity is 0/0. Library
-solvers are no help there, as they step beyond the end and interpolate back, or miss it by a rounding error.
+where x is the predicted clean latents. None evaluates outside [t_end, t_start], and all but the authors' end
+with the jump to the prediction itself: at t = 0 the velocity is 0/0. Library solvers step beyond the end and
+interpolate back, or miss it by a rounding error, so those on a fixed grid of times are our own.
 
-    solver   order  evaluations in n steps
-    euler    1      n          the last step is the jump
-    heun     2      2n - 1     the last step is the jump
-    unipc    3      n          multistep; the last step is the jump; of order 2 from t = 1
-    dopri5   5      6n + 1     the paper's; the jump follows the last step
+    solver           order  evaluations in n steps
+    euler            1      n          the last step is the jump
+    heun             2      2n - 1     the last step is the jump
+    dpmpp_2m         2      n          multistep; the last step is the jump
+    unipc            3      n          multistep; the last step is the jump; of order 2 from t = 1
+    dopri5           5      6n + 1     the paper's; the jump follows the last step
+    dopri5_adaptive  5      as needed  the paper's in another reading (``adaptive.py``); the jump follows
+    warped_midpoint  2      2n         the authors' code (``warped.py``); no jump
 
 A network's error e in x is an error e/t in the velocity, which a step of size dt turns into one of about
 0.13 e dt/t_last (``dopri5``). So the last time before the jump is not t_end itself if the steps are large: it
@@ -22,21 +25,22 @@ that no image could show; ``dopri5`` with 301 evaluations, the paper's choice, i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
-from math import ceil, expm1, inf, log
+from math import ceil
 from typing import Literal
 
 import torch
 
 from medsyn2.errors import ConfigError
+from medsyn2.flow.adaptive import adaptive_dopri5
 from medsyn2.flow.guidance import PredictClean
+from medsyn2.flow.multistep import multistep
 from medsyn2.flow.path import Latents, interpolate
+from medsyn2.flow.runge_kutta import TABLEAUX, runge_kutta
 from medsyn2.flow.timesteps import time_grid
+from medsyn2.flow.warped import warped_midpoint
 
-Solver = Literal["euler", "heun", "unipc", "dopri5"]
+Solver = Literal["euler", "heun", "dpmpp_2m", "unipc", "dopri5", "dopri5_adaptive", "warped_midpoint"]
 Progress = Callable[[int, int], None]
-_PredictAt = Callable[[Latents, float], Latents]
 
 
 @torch.no_grad()
@@ -85,13 +89,16 @@ def solve(
         if progress is not None and done <= num_steps:  # the jump counts where it is a step of its own
             progress(done, num_steps)
 
+    if solver == "warped_midpoint" or solver == "dopri5_adaptive":
+        integrate = warped_midpoint if solver == "warped_midpoint" else adaptive_dopri5
+        return integrate(predict_at, state, num_steps=num_steps, t_start=t_start, t_end=t_end, report=report)
     if solver == "dopri5":
         times = time_grid(num_steps + 1, t_start, max(t_start / (6 * num_steps), t_end))
     else:
         times = time_grid(num_steps, t_start, max(t_start / num_steps, t_end))
-    if solver == "unipc":
-        return _unipc(predict_at, state, times, report)
-    return _runge_kutta(_TABLEAUX[solver], predict_at, state, times, report)
+    if solver == "unipc" or solver == "dpmpp_2m":
+        return multistep(predict_at, state, times, report, corrected=solver == "unipc")
+    return runge_kutta(TABLEAUX[solver], predict_at, state, times, report)
 
 
 def edit(
@@ -144,104 +151,3 @@ def edit(
         t_start=strength,
         progress=progress,
     )
-
-
-@dataclass(frozen=True)
-class _Tableau:
-    """An explicit Runge-Kutta method: where its stages are, how they are reached, how they are summed.
-
-    A stage at the end of the step whose weight is zero is left out: it is the next step's first, and after
-    the last step it is the jump.
-    """
-
-    nodes: tuple[float, ...]
-    rows: tuple[tuple[float, ...], ...]
-    weights: tuple[float, ...]
-
-
-_TABLEAUX: dict[str, _Tableau] = {
-    "euler": _Tableau(nodes=(0.0,), rows=((),), weights=(1.0,)),
-    "heun": _Tableau(nodes=(0.0, 1.0), rows=((), (1.0,)), weights=(1 / 2, 1 / 2)),
-    "dopri5": _Tableau(
-        nodes=(0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0),
-        rows=(
-            (),
-            (1 / 5,),
-            (3 / 40, 9 / 40),
-            (44 / 45, -56 / 15, 32 / 9),
-            (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-            (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-        ),
-        weights=(35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-    ),
-}
-
-
-def _runge_kutta(
-    tableau: _Tableau,
-    predict_at: _PredictAt,
-    z: Latents,
-    times: list[float],
-    report: Callable[[int], None],
-) -> Latents:
-    for done, (t, t_next) in enumerate(pairwise(times), start=1):
-        dt = t_next - t
-        slopes: list[Latents] = []
-        for node, row in zip(tableau.nodes, tableau.rows, strict=True):
-            at = t_next if node == 1.0 else t + node * dt
-            stage = z + dt * _weighted_sum(row, slopes) if row else z
-            slopes.append((stage - predict_at(stage, at)) / at)
-        z = z + dt * _weighted_sum(tableau.weights, slopes)
-        report(done)
-    clean = predict_at(z, times[-1])
-    report(len(times))
-    return clean
-
-
-def _weighted_sum(weights: tuple[float, ...], slopes: list[Latents]) -> Latents:
-    first, *others = (weight * slope for weight, slope in zip(weights, slopes, strict=True) if weight)
-    return sum(others, start=first)
-
-
-def _unipc(predict_at: _PredictAt, z: Latents, times: list[float], report: Callable[[int], None]) -> Latents:
-    """UniPC of order 2 in its B2 form, on predicted clean latents (arXiv:2302.04867).
-
-    In the log signal-to-noise ratio lambda = log((1 - t) / t), the linear part of the equation is solved
-    exactly, and the prediction is extrapolated along a line (predictor), then interpolated through its new
-    value (corrector), which costs no evaluation. As lambda is infinite at t = 1, a step from there knows no
-    slope, and neither does the next.
-    """
-    clean = predict_at(z, times[0])
-    before: tuple[Latents, float] | None = None
-    for done, (t, t_next) in enumerate(pairwise(times), start=1):
-        share = 1.0 - t_next / t
-        h = _log_snr(t_next) - _log_snr(t)
-        held = (1.0 - share) * z + share * clean  # the prediction held constant: an exact first-order step
-        if before is None:
-            predicted, slope, on_slope, on_change = held, torch.zeros_like(z), 0.0, 0.5
-        else:
-            clean_before, h_before = before
-            slope = (clean - clean_before) * (h / h_before)
-            predicted = held + 0.5 * share * slope
-            on_slope, on_change = _corrector_weights(h, h_before)
-        clean_next = predict_at(predicted, t_next)
-        z = held + share * (on_slope * slope + on_change * (clean_next - clean))
-        before = (clean, h) if h < inf else None
-        clean = clean_next
-        report(done)
-    report(len(times))
-    return clean
-
-
-def _log_snr(t: float) -> float:
-    return log((1.0 - t) / t) if t < 1.0 else -inf
-
-
-def _corrector_weights(h: float, h_before: float) -> tuple[float, float]:
-    """Return the weights of the past slope and of the newest change that make the corrector exact for parabolas."""
-    ratio = -h_before / h
-    first = expm1(-h) / -h - 1.0
-    second = first / -h - 0.5
-    moment_1, moment_2 = first / expm1(-h), 2.0 * second / expm1(-h)
-    on_slope = (moment_2 - moment_1) / (ratio - 1.0)
-    return on_slope, moment_1 - on_slope

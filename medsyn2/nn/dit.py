@@ -14,14 +14,20 @@ every ``out`` is zero and the convolution the identity: a block does nothing, an
 Where the paper is silent: 16 heads, positions, initialisation and the final layer are DiT's; the
 convolution starts as the identity because it has no residual. At the paper's size (width 1152, depth 16,
 patch 2, text width 768, 4 latent channels) there are 585,719,456 parameters.
+The network that the authors released has another block, in ``dit_official.py``, and runs time the other way:
+1000 tau with tau = 1 - t. The layout ``official`` is that network, for the same arguments as ``paper``.
+
 ``layers.py`` has the parts, ``conditioning.py`` the conditions, ``medsyn2.flow`` what the prediction is for.
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medsyn2.nn.conditioning import real_tokens
+from medsyn2.nn.dit_official import OfficialBlock
 from medsyn2.nn.layers import (
     FeedForward,
     GatedAttention,
@@ -35,6 +41,8 @@ from medsyn2.nn.layers import (
     unpatchify,
 )
 from medsyn2.types import Bool, Float
+
+Layout = Literal["paper", "official"]
 
 
 class DiT(nn.Module):
@@ -50,7 +58,8 @@ class DiT(nn.Module):
         mlp_ratio: Width of the feed-forward layers in multiples of `width`.
         qk_norm: Normalise queries and keys.
         gate: Gated attention.
-        conv: Convolution over the tokens after each block.
+        conv: Convolution over the tokens, in each block.
+        layout: The paper's blocks or those of the authors' release.
     """
 
     def __init__(
@@ -66,15 +75,18 @@ class DiT(nn.Module):
         qk_norm: bool = False,
         gate: bool = True,
         conv: bool = True,
+        layout: Layout = "paper",
     ) -> None:
         super().__init__()
         self.width = width
+        self.layout = layout
         self.patch = (patch[0], patch[1], patch[2])
         voxels = patch[0] * patch[1] * patch[2]
         self.patch_embedding = nn.Linear(2 * latent_channels * voxels, width)
         self.time_embedding = TimeEmbedding(width)
+        block = DiTBlock if layout == "paper" else OfficialBlock
         self.blocks = nn.ModuleList(
-            DiTBlock(
+            block(
                 width, num_heads, text_width, round(mlp_ratio * width), qk_norm=qk_norm, gate=gate, conv=conv
             )
             for _ in range(depth)
@@ -111,7 +123,7 @@ class DiT(nn.Module):
         x = torch.cat((latents, mask_latents), dim=1)  # (b, 2z, ld, lh, lw)
         x = self.patch_embedding(patchify(x, self.patch).to(dtype))  # (b, n, e)
         x = x + positions(grid, self.width, x.device).to(dtype)
-        time = F.silu(self.time_embedding(t))  # (b, e)
+        time = F.silu(self.time_embedding(t if self.layout == "paper" else 1 - t))  # (b, e)
         text = text.to(dtype)
         for block in self.blocks:
             x = block(x, time, text, text_mask, grid)
@@ -129,7 +141,7 @@ class DiT(nn.Module):
         for linear in (self.time_embedding.expand, self.time_embedding.project):
             nn.init.normal_(linear.weight, std=0.02)
         for module in self.modules():
-            if isinstance(module, DiTBlock):
+            if isinstance(module, DiTBlock | OfficialBlock):
                 module.reset_to_identity()
         for linear in (self.final_modulation, self.final):
             nn.init.zeros_(linear.weight)

@@ -9,6 +9,8 @@ ordered (depth, height, width, channel), channel fastest.
 zero-initialised modulation, fixed sine-cosine positions) and from gated attention (Qiu et al. 2025).
 """
 
+from math import log
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -90,7 +92,7 @@ def time_frequencies(t: Float[Tensor, " b"]) -> Float[Tensor, "b f"]:
         DiT's timestep embedding (facebookresearch/DiT); the factor as in FLUX.
     """
     half = TIME_FREQUENCIES // 2
-    omega = MAX_PERIOD ** (-torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    omega = torch.exp(-log(MAX_PERIOD) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
     angle = 1000.0 * t.float()[:, None] * omega
     return torch.cat((angle.cos(), angle.sin()), dim=1)
 
@@ -117,6 +119,11 @@ def modulate(
     gradient of the network is exactly zero and it never learns.
     """
     return F.layer_norm(x, x.shape[-1:], eps=NORM_EPS) * (1 + scale) + shift
+
+
+def split_heads(features: Float[Tensor, "b n e"], num_heads: int) -> Float[Tensor, "b heads n d"]:
+    """Return `features` with an axis of heads before that of tokens."""
+    return features.view(*features.shape[:2], num_heads, -1).transpose(1, 2)
 
 
 class GatedAttention(nn.Module):
@@ -154,17 +161,15 @@ class GatedAttention(nn.Module):
     ) -> Float[Tensor, "b n e"]:
         """Attend from `x` to those tokens of `context` where `context_mask` is true, or to all."""
         keys, values = self.key_value(context).chunk(2, dim=-1)
-        q = self.query_norm(self._heads(self.query(x)))  # (b, heads, n, d)
-        k = self.key_norm(self._heads(keys))  # (b, heads, m, d)
+        q = self.query_norm(split_heads(self.query(x), self.num_heads))  # (b, heads, n, d)
+        k = self.key_norm(split_heads(keys, self.num_heads))  # (b, heads, m, d)
+        v = split_heads(values, self.num_heads)
         mask = None if context_mask is None else context_mask[:, None, None, :]  # (b, 1, 1, m)
-        attended = F.scaled_dot_product_attention(q, k, self._heads(values), attn_mask=mask)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         y = attended.transpose(1, 2).flatten(2)  # (b, n, e)
         if self.gate is not None:
             y = y * torch.sigmoid(self.gate(x))
         return self.out(y)
-
-    def _heads(self, features: Float[Tensor, "b n e"]) -> Float[Tensor, "b heads n d"]:
-        return features.view(*features.shape[:2], self.num_heads, -1).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -182,8 +187,9 @@ class FeedForward(nn.Module):
 class TokenConvolution(nn.Module):
     """Depthwise 3 x 3 x 3, then pointwise convolution over the grid of tokens, with nothing between.
 
-    It has no residual (last line of equation 2), so it starts as the identity: PyTorch's own initialisation
-    would leave a correlation of 0.002 with the input after one block.
+    After a block it has no residual (last line of equation 2) and starts as the identity: PyTorch's own
+    initialisation would leave a correlation of 0.002 with the input after one block. Beside a block, as in the
+    authors' network, it is added and starts as zero.
     """
 
     def __init__(self, width: int) -> None:
@@ -203,3 +209,8 @@ class TokenConvolution(nn.Module):
         nn.init.zeros_(self.depthwise.weight)
         nn.init.ones_(self.depthwise.weight[:, :, 1, 1, 1])
         nn.init.eye_(self.pointwise.weight)
+
+    def reset_to_zero(self) -> None:
+        """Make the layer's output zero; its depthwise part, the identity, learns from the second step on."""
+        self.reset_to_identity()
+        nn.init.zeros_(self.pointwise.weight)

@@ -2,22 +2,26 @@
 
 import math
 from functools import partial
+from typing import get_args
 
 import pytest
 import torch
 import torchdiffeq
 
+from medsyn2.config import SampleConfig
 from medsyn2.errors import ConfigError
-from medsyn2.flow.solvers import edit, solve
+from medsyn2.flow.solvers import Solver, edit, solve
 
-SOLVERS = ["euler", "heun", "unipc", "dopri5"]
-ORDERS = {"euler": 1, "heun": 2, "unipc": 3, "dopri5": 5}
-
-
-def evaluations(solver: str, num_steps: int) -> int:
-    return {"euler": num_steps, "heun": 2 * num_steps - 1, "unipc": num_steps, "dopri5": 6 * num_steps + 1}[
-        solver
-    ]
+SOLVERS = get_args(Solver)
+ORDERS = {"euler": 1, "heun": 2, "dpmpp_2m": 2, "unipc": 3, "dopri5": 5}
+EVALUATIONS = {
+    "euler": lambda n: n,
+    "heun": lambda n: 2 * n - 1,
+    "dpmpp_2m": lambda n: n,
+    "unipc": lambda n: n,
+    "dopri5": lambda n: 6 * n + 1,
+    "warped_midpoint": lambda n: 2 * n,
+}
 
 
 class Gaussian:
@@ -74,11 +78,15 @@ def noise_of(n: int, dimensions: int, seed: int = 1):
     return torch.randn(n, dimensions, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_configuration_names_every_solver():
+    assert get_args(SampleConfig.model_fields["solver"].annotation) == SOLVERS
+
+
+@pytest.mark.parametrize("solver", EVALUATIONS)
 @pytest.mark.parametrize("num_steps", [*range(1, 129, 9), 50, 128])
 def test_evaluations_are_as_many_as_stated_and_within_the_times(solver, num_steps, gaussian):
     result = solve(gaussian, noise_of(2, 6), solver=solver, num_steps=num_steps, t_end=1e-3)
-    assert len(gaussian.times) == evaluations(solver, num_steps)
+    assert len(gaussian.times) == EVALUATIONS[solver](num_steps)
     assert max(gaussian.times) == 1.0
     assert min(gaussian.times) >= 1e-3
     assert result.isfinite().all()
@@ -97,7 +105,7 @@ def test_a_large_t_end_is_respected_by_few_and_by_many_steps(solver, gaussian):
     assert min(gaussian.times) >= 0.1
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", EVALUATIONS)
 @pytest.mark.parametrize("num_steps", [3, 6, 50])
 def test_an_error_of_the_network_is_not_blown_up_by_large_steps(solver, num_steps, gaussian):
     """The flow itself makes of a constant error e about e (1 + log(1/t)) at time t."""
@@ -115,7 +123,7 @@ def test_an_error_of_the_network_is_not_blown_up_by_large_steps(solver, num_step
     assert (wrong - right).abs().max() < 8 * error
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ORDERS)
 def test_the_error_falls_with_the_order_of_the_solver(solver):
     """On the mixture between t = 0.95 and 0.6, where its flow is smooth."""
     flow = Mixture()
@@ -163,7 +171,8 @@ def test_equals_torchdiffeq(solver, method, gaussian):
 
 
 @pytest.mark.parametrize(
-    ("solver", "num_steps"), [("dopri5", 8), ("dopri5", 50), ("unipc", 50), ("heun", 50)]
+    ("solver", "num_steps"),
+    [("dopri5", 8), ("dopri5", 50), ("unipc", 50), ("dpmpp_2m", 100), ("heun", 50)],
 )
 def test_the_flow_of_a_gaussian_is_reached_sample_by_sample(solver, num_steps, gaussian):
     noise = noise_of(256, 6)
@@ -181,7 +190,13 @@ def test_the_papers_solver_transports_a_gaussian_to_its_mean_and_spread(gaussian
 
 @pytest.mark.parametrize(
     ("solver", "num_steps", "ceiling"),
-    [("unipc", 50, 5e-3), ("dopri5", 8, 2e-3), ("dopri5", 50, 1e-4)],
+    [
+        ("dpmpp_2m", 50, 1e-2),
+        ("unipc", 50, 5e-3),
+        ("dopri5", 8, 2e-3),
+        ("dopri5", 50, 1e-4),
+        ("dopri5_adaptive", 10, 2e-3),
+    ],
 )
 def test_errors_on_a_mixture_stay_below_their_ceilings(solver, num_steps, ceiling):
     flow, noise = Mixture(), noise_of(64, 8)
