@@ -14,9 +14,9 @@ from medsyn2.ct.morphology import closed, erode, filled, largest, opened
 from medsyn2.segmenters.thorax import LEFT, RIGHT, Thorax
 from medsyn2.types import Bool, Int, Shaped
 
-SOFT_HU = (20.0, 300.0)
-SMOOTHING_MM = 2.5
-OPENING_MM = 11.0
+SOFT_HU = (0.0, 500.0)
+SMOOTHING_MM = 1.5
+OPENING_MM = 20.0
 CLOSING_MM = 6.0
 TOP_SHARE = 0.62
 BELOW_DOME_MM = 12.0
