@@ -70,7 +70,7 @@ def _lines(section: Section) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         return "".join(f"\n    {key}: {_value(entry)}" for key, entry in value.items())
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000)
     return text.removesuffix("\n").removesuffix("\n...")

@@ -1,10 +1,12 @@
 """Sections of sampling, of the evaluation and of the report."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from medsyn2.config.base import Section
+from medsyn2.config.preparation import Segmenter
 from medsyn2.vocabulary import Structure
 
 
@@ -32,13 +34,34 @@ class SampleConfig(Section):
     """Seed; each sample's own seed derives from it, the case and the condition."""
 
 
-class EvaluateFidConfig(Section):
-    """FID in the paper's four windows on three planes, with features of a fixed bank of random filters."""
+class Baseline(Section):
+    """Another generator's folder of NIfTI volumes in HU."""
 
-    slices_per_volume: PositiveInt = 16
-    """Slices a plane, evenly spaced over the middle 80 % of the volume."""
+    folder: Path
+    """Folder, subfolders included."""
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    """Spacing (depth, height, width) in place of the headers'; null trusts the headers."""
+
+
+class EvaluateFidConfig(Section):
+    """FID in the paper's four windows on three planes, with its floor, interval and companions."""
+
+    protocol: Literal["paper", "maisi", "vlm3d"] = "paper"
+    """What is done to a volume before the extractor: the paper's, MAISI's or the VLM3D challenge's way."""
+    slices_per_volume: PositiveInt | None = 16
+    """At most this many slices a plane, evenly spaced; null takes all that the protocol takes."""
+    radimagenet: Path | None = None
+    """RadImageNet's ResNet50 as safetensors. Empty: a weight-free bank of filters, comparable with nothing else."""
+    device: str = "cpu"
+    """Where RadImageNet runs: cpu, cuda or cuda:N."""
+    num_draws: NonNegativeInt = 40
+    """Resamples of patients for the 95 % interval; a quarter as many splits for the floor. 0: neither."""
+    neighbours: PositiveInt = 5
+    """The k of precision, recall, density and coverage."""
+    baselines: dict[str, Baseline] = Field(default_factory=dict)
+    """Other generators by name, compared with the same real volumes."""
     seed: NonNegativeInt = 0
-    """Seed of the bank of filters."""
+    """Seed of the weight-free filters and of the draws."""
 
 
 class EvaluateMasksConfig(Section):
@@ -46,6 +69,9 @@ class EvaluateMasksConfig(Section):
 
     structures: tuple[Structure, ...] = ("lobes", "heart", "airways", "vessels")
     """Structures that are segmented again and compared."""
+    tools: dict[Structure, Segmenter] = Field(default_factory=dict)
+    """Tool that segments a structure again, where it is not the one of ``segment.tools``; masks that were read from
+    files need one here, or are left out."""
 
 
 class EvaluateTokenizerConfig(Section):

@@ -8,28 +8,37 @@ distances compare with each other only, never with published values, and every t
 made it.
 """
 
-from collections.abc import Iterator
-from typing import Protocol
+import hashlib
+import time
+from collections.abc import Iterable
+from typing import Protocol as Interface
+from typing import runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medsyn2.vocabulary import PLANE_AXIS, Plane
+from medsyn2.ct.volume import CTVolume
+from medsyn2.metrics.protocols import PLANES, Protocol, plane_slices, prepared
 
-_MARGIN = 0.1
+_TIMED_SLICES = 4
 
 
-class FeatureExtractor(Protocol):
+@runtime_checkable
+class FeatureExtractor(Interface):
     """Turns slices into features.
 
     Attributes:
         name: What the tables call it; two names never compare.
+        sha256: Of its weights.
+        comparable: What its values compare with, for the tables.
     """
 
     name: str
+    sha256: str
+    comparable: str
 
     def __call__(self, slices: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n f"]:
         """Return a feature vector for each slice of values in [0, 1]."""
@@ -38,6 +47,8 @@ class FeatureExtractor(Protocol):
 
 class RandomBank(nn.Module):
     """The weight-free extractor: fixed random filters at three scales."""
+
+    comparable = "nothing but values of this extractor and protocol"
 
     def __init__(self, seed: int, channels: tuple[int, int, int] = (16, 32, 64)) -> None:
         super().__init__()
@@ -50,6 +61,8 @@ class RandomBank(nn.Module):
                 f"level_{level}", filters - filters.mean(dim=(2, 3), keepdim=True) * (level == 0)
             )
         self.num_levels = len(channels)
+        filters_in_order = b"".join(filters.numpy().tobytes() for filters in self.buffers())
+        self.sha256 = hashlib.sha256(filters_in_order).hexdigest()
 
     @torch.no_grad()
     def forward(self, slices: Float[Tensor, "n h w"]) -> Float[Tensor, "n f"]:
@@ -66,17 +79,42 @@ class RandomBank(nn.Module):
         return torch.cat([self.forward(batch) for batch in batches]).numpy()
 
 
-def plane_slices(values: Num[np.ndarray, "d h w"], plane: Plane, num_slices: int) -> Num[np.ndarray, "n a b"]:
-    """Return evenly spaced slices of a plane from the middle 80 % of a volume.
+def volume_features(
+    volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, windows: Iterable[str]
+) -> dict[str, Float[np.ndarray, "n f"]]:
+    """Return the features of a volume's slices, for each window and plane, named ``<window>/<plane>``."""
+    hu = prepared(volume, protocol)
+    return {
+        f"{window}/{plane}": extractor(plane_slices(hu, plane, protocol.windows_hu[window], protocol))
+        for window in windows
+        for plane in PLANES
+    }
 
-    The outer tenths hold the padding that registration leaves and the neck, which no generator is asked for.
+
+def estimated_cost(
+    volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, num_windows: int, num_volumes: int
+) -> str:
+    """Say, before it starts, what an extraction takes, from a few slices of one of its volumes.
+
+    Args:
+        volume: One of the volumes.
+        protocol: What is done to each.
+        extractor: Timed on four slices of each plane.
+        num_windows: Windows.
+        num_volumes: Volumes in all.
     """
-    axis = PLANE_AXIS[plane]
-    last = values.shape[axis] - 1
-    positions = np.linspace(_MARGIN * last, (1 - _MARGIN) * last, min(num_slices, last + 1))
-    return np.moveaxis(values.take(np.unique(positions.round().astype(int)), axis=axis), axis, 0)
-
-
-def planes() -> Iterator[Plane]:
-    """Iterate over the three planes, in the paper's order XY, YZ, ZX."""
-    yield from ("axial", "sagittal", "coronal")
+    hu = prepared(volume, protocol)
+    window = next(iter(protocol.windows_hu.values()))
+    slices, seconds = 0, 0.0
+    for plane in PLANES:
+        taken = plane_slices(hu, plane, window, protocol)
+        start = time.perf_counter()
+        extractor(taken[:_TIMED_SLICES])
+        seconds += (time.perf_counter() - start) / min(_TIMED_SLICES, len(taken)) * len(taken)
+        slices += len(taken)
+    passes = slices * num_windows * num_volumes
+    minutes = seconds * num_windows * num_volumes / 60
+    return (
+        f"{extractor.name}, protocol {protocol.name}: {num_volumes} volumes x {slices} slices x {num_windows} "
+        f"windows = {passes:,} slices through the extractor, about {minutes:.1f} minutes here"
+    )

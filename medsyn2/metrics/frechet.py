@@ -2,15 +2,58 @@
 
     d^2 = |mu_1 - mu_2|^2 + tr C_1 + tr C_2 - 2 tr (C_1 C_2)^(1/2)
 
-With the centred features A and B, scaled so that C_1 = A'A and C_2 = B'B, the last trace is the sum of the
-singular values of A B': a matrix of the number of samples, not of features. That needs no square root of a
-matrix, is exact when there are fewer samples than features, and never complex.
+Two ways to the last trace, both real, in float64 and without the square root of a matrix product, which is
+slow, may come out complex and fails on covariances of low rank:
 
-Source: Dowson and Landau 1982; Heusel et al., arXiv:1706.08500, equation 6.
+    fewer samples than features   C_1 = A'A and C_2 = B'B with the scaled, centred features A and B; the trace
+                                  is the sum of the singular values of A B', a matrix of samples by samples
+    otherwise                     the sum of the roots of the eigenvalues of C_1^(1/2) C_2 C_1^(1/2)
+
+The second needs only the moments of each set, which merge: shards are counted apart and joined.
+
+Source: Dowson and Landau 1982; Heusel et al., arXiv:1706.08500, equation 6; Chan, Golub and LeVeque 1983 for
+the merging of moments.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Number, mean and scatter of a set of features, float64.
+
+    Attributes:
+        num: Samples.
+        mean: Their mean.
+        scatter: Sum of the outer products of their deviations from the mean.
+    """
+
+    num: int
+    mean: Float[np.ndarray, " f"]
+    scatter: Float[np.ndarray, "f f"]
+
+    @classmethod
+    def of(cls, features: Float[np.ndarray, "n f"]) -> "Moments":
+        """Return the moments of features, a row each."""
+        values = np.asarray(features, dtype=np.float64)
+        mean = values.mean(axis=0)
+        deviation = values - mean
+        return cls(len(values), mean, deviation.T @ deviation)
+
+    def merged(self, other: "Moments") -> "Moments":
+        """Return the moments of both sets together."""
+        num = self.num + other.num
+        shift = other.mean - self.mean
+        scatter = self.scatter + other.scatter + np.outer(shift, shift) * (self.num * other.num / num)
+        return Moments(num, self.mean + shift * (other.num / num), scatter)
+
+    @property
+    def covariance(self) -> Float[np.ndarray, "f f"]:
+        """The unbiased covariance."""
+        return self.scatter / (self.num - 1)
 
 
 def frechet_distance(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, "m f"]) -> float:
@@ -23,18 +66,60 @@ def frechet_distance(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, 
     Raises:
         ValueError: If a set has fewer than two rows, or a feature is not finite.
     """
-    if min(len(first), len(second)) < 2:
-        raise ValueError(f"a covariance needs two samples, got {len(first)} and {len(second)}")
-    mean_1, root_1 = _moments(first)
-    mean_2, root_2 = _moments(second)
-    overlap = np.linalg.svd(root_1 @ root_2.T, compute_uv=False).sum()
-    distance = np.sum((mean_1 - mean_2) ** 2) + np.sum(root_1**2) + np.sum(root_2**2) - 2.0 * overlap
-    return float(max(distance, 0.0))
+    return weighted_frechet_distance(
+        first, second, np.ones(len(first), np.int64), np.ones(len(second), np.int64)
+    )
 
 
-def _moments(features: Float[np.ndarray, "n f"]) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, "n f"]]:
-    features = np.asarray(features, dtype=np.float64)
+def weighted_frechet_distance(
+    first: Float[np.ndarray, "n f"],
+    second: Float[np.ndarray, "m f"],
+    first_counts: Num[np.ndarray, " n"],
+    second_counts: Num[np.ndarray, " m"],
+) -> float:
+    """Return the distance of two sets in which each row counts a whole number of times, as in a resample.
+
+    Raises:
+        ValueError: If a set has fewer than two samples, or a feature is not finite.
+    """
+    sets = [_chosen(first, first_counts), _chosen(second, second_counts)]
+    if min(len(rows) for rows, _ in sets) < first.shape[1]:
+        (mean_1, root_1), (mean_2, root_2) = (_rooted(rows, counts) for rows, counts in sets)
+        overlap = np.linalg.svd(root_1 @ root_2.T, compute_uv=False).sum()
+        distance = np.sum((mean_1 - mean_2) ** 2) + np.sum(root_1**2) + np.sum(root_2**2) - 2 * overlap
+        return float(max(distance, 0.0))
+    return frechet_distance_of_moments(*(Moments.of(np.repeat(*pair, axis=0)) for pair in sets))
+
+
+def frechet_distance_of_moments(first: Moments, second: Moments) -> float:
+    """Return the squared Frechet distance of two sets of which only the moments are known.
+
+    Raises:
+        ValueError: If a set has fewer than two samples.
+    """
+    if min(first.num, second.num) < 2:
+        raise ValueError(f"a covariance needs two samples, got {first.num} and {second.num}")
+    values, vectors = np.linalg.eigh(first.covariance)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    overlap = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second.covariance @ root), 0, None)).sum()
+    traces = np.trace(first.covariance) + np.trace(second.covariance)
+    return float(max(np.sum((first.mean - second.mean) ** 2) + traces - 2 * overlap, 0.0))
+
+
+def _chosen(
+    features: Float[np.ndarray, "n f"], counts: Num[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "m f"], Num[np.ndarray, " m"]]:
+    if counts.sum() < 2:
+        raise ValueError(f"a covariance needs two samples, got {int(counts.sum())}")
     if not np.isfinite(features).all():
         raise ValueError("features must be finite")
-    mean = features.mean(axis=0)
-    return mean, (features - mean) / np.sqrt(len(features) - 1)
+    return np.asarray(features[counts > 0], dtype=np.float64), counts[counts > 0]
+
+
+def _rooted(
+    rows: Float[np.ndarray, "n f"], counts: Num[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, "n f"]]:
+    """Return the mean, and the matrix A with A'A the covariance."""
+    total = counts.sum()
+    mean = counts @ rows / total
+    return mean, (rows - mean) * np.sqrt(counts / (total - 1))[:, None]

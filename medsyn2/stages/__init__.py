@@ -44,7 +44,7 @@ _ALL = (
     Stage("inventory", ("inventory",), sharded=True),
     Stage("template", ("grid", "template", "register")),
     Stage("register", ("grid", "register"), sharded=True),
-    Stage("segment", ("segment",), sharded=True),
+    Stage("segment", ("segment",), version=2, sharded=True),
     Stage("masks", ("masks",), sharded=True),
     Stage("train_tokenizer", ("grid", "tokenizer", "train_tokenizer")),
     Stage("encode_latents", ("grid", "encode_latents"), sharded=True),
@@ -53,13 +53,19 @@ _ALL = (
     Stage("encode_text", ("encode_text",), sharded=True),
     Stage("train_dit", ("grid", "dit", "flow", "train_dit")),
     Stage("sample", ("sample",), sharded=True),
-    Stage("evaluate_fid", ("grid", "evaluate_fid")),
+    Stage("evaluate_fid", ("grid", "evaluate_fid"), version=2),
     Stage("evaluate_masks", ("segment", "evaluate_masks")),
     Stage("evaluate_tokenizer", ("grid", "encode_latents", "evaluate_tokenizer")),
     Stage("report", ("report",)),
 )
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
+
+
+MACHINE_KEYS: dict[str, frozenset[str]] = {
+    "segment": frozenset({"weights_dir", "python", "device", "time_limit_s"})
+}
+"""Keys of a section that say where and how on this machine, and nothing of what is made."""
 
 
 def sections_of(config: Config, stage: Stage) -> dict[str, Any]:
@@ -72,3 +78,13 @@ def stage_params(config: Config, name: str) -> str:
     """Return, as canonical JSON, exactly what decides the output of a stage beside its inputs."""
     stage = STAGES[name]
     return canonical_json({**sections_of(config, stage), "stage": name, "version": stage.version})
+
+
+def stage_settings(config: Config, name: str) -> str:
+    """Return what of `stage_params` decides the bytes of the artefacts: all but where things are on this machine."""
+    stage = STAGES[name]
+    made_by = {
+        section: {key: value for key, value in values.items() if key not in MACHINE_KEYS.get(section, ())}
+        for section, values in sections_of(config, stage).items()
+    }
+    return canonical_json({**made_by, "stage": name, "version": stage.version})

@@ -1,25 +1,24 @@
 """The stage ``evaluate_fid``: the paper's Table 1 on the cohort's held-out cases."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from tqdm import tqdm
 
 from medsyn2.cohort.artefacts import Manifest, load_manifests
 from medsyn2.config import EvaluateFidConfig, GridConfig
-from medsyn2.ct.intensity import apply_window
-from medsyn2.ct.nifti import read_ct
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.features import FeatureExtractor, RandomBank, plane_slices, planes
-from medsyn2.metrics.frechet import frechet_distance
-from medsyn2.vocabulary import WINDOWS_HU, Plane, Window
-
-Features = dict[tuple[Window, Plane], Float[np.ndarray, "n f"]]
+from medsyn2.metrics.banks import Bank, write_bank
+from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
+from medsyn2.metrics.features import FeatureExtractor, RandomBank
+from medsyn2.metrics.fidelity import fidelity
+from medsyn2.metrics.folders import volumes_in
+from medsyn2.metrics.protocols import PLANES, Protocol, named_protocol
+from medsyn2.metrics.radimagenet import load_radimagenet
+from medsyn2.vocabulary import WINDOWS_HU, Window
 
 
 def evaluate_fid(
@@ -28,83 +27,117 @@ def evaluate_fid(
     *,
     register: list[Path],
     samples: list[Path],
+    banks: Path,
     tables: list[Path],
 ) -> None:
     """Compare real and synthetic volumes by the Frechet distance, in four HU windows on three planes.
 
     The real volumes are the registered ones of the held-out cases; the synthetic ones are those sampled for
-    the same cases, a row of the table for each condition they were given. Both are clipped to the model's HU
-    range first, so that what the model cannot express is not held against it or for it.
+    the same cases, a row of the table for each condition they were given, and the folders of other generators
+    that the configuration names. Beside each distance stand its interval, its floor, its extrapolation to
+    infinitely many volumes, the kernel distance, and precision, recall, density and coverage.
 
     Args:
         grid: The model's HU range.
-        evaluate_fid: Extractor and number of slices.
+        evaluate_fid: Protocol, extractor, number of slices, other generators.
         register: Manifests of the stage register.
         samples: Manifests of the stage sample.
+        banks: Folder of the banks of features; what is there already is not extracted again.
         tables: The four CSV files, named fid_<window>.csv.
     """
-    bank = RandomBank(evaluate_fid.seed)
-    real = [manifest.path(case, "ct.nii.gz") for manifest, case in _held_out(load_manifests(register))]
-    synthetic = _by_condition(load_manifests(samples))
-    if len(real) < 2 or not synthetic:
+    recipe = recipe_of(grid, evaluate_fid)
+    held_out = [volume for volume in registered(load_manifests(register)) if volume[1] == "test"]
+    synthetic = by_condition(load_manifests(samples))
+    if len(held_out) < 2 or not synthetic:
         raise EnvironmentFault(
-            f"the Frechet distance needs two or more held-out cases and their samples, got {len(real)} cases "
+            f"the Frechet distance needs two or more held-out cases and their samples, got {len(held_out)} cases "
             f"and samples for {sorted(synthetic) or 'no condition'}.",
             code="too-few-cases",
             remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
         )
-    real_features = _features(real, bank, grid, evaluate_fid)
+    for name, other in evaluate_fid.baselines.items():
+        synthetic[name] = volumes_in(other.folder, spacing_mm=other.spacing_mm, patients={})
+    cache = banks / "volumes"
+    real = extracted_bank(
+        [volume for volume, _ in held_out], recipe, {"kind": "real", "source": "held-out cases"}, cache
+    )
+    write_bank(banks / "real.json", real)
     rows: dict[Window, list[dict[str, object]]] = defaultdict(list)
-    for condition, paths in sorted(synthetic.items()):
-        features = _features(paths, bank, grid, evaluate_fid)
+    for condition, volumes in sorted(synthetic.items()):
+        bank = extracted_bank(volumes, recipe, {"kind": "synthetic", "source": condition}, cache)
+        write_bank(banks / f"{condition}.json", bank)
         for window in WINDOWS_HU:
-            facts = {
-                "condition": condition,
-                "num_real": len(real),
-                "num_synthetic": len(paths),
-                "slices_per_volume": evaluate_fid.slices_per_volume,
-                "extractor": bank.name,
-            }
-            rows[window].extend({**row, **facts} for row in _rows(window, real_features, features))
+            rows[window] += table_rows(window, real, bank, evaluate_fid)
     places = {path.name: path for path in tables}
     for window, table in rows.items():
-        write_text_atomically(
-            places[f"fid_{window}.csv"], pd.DataFrame(table).to_csv(index=False, float_format="%.6g")
-        )
+        frame = pd.DataFrame(table)
+        write_text_atomically(places[f"fid_{window}.csv"], frame.to_csv(index=False, float_format="%.6g"))
 
 
-def _held_out(manifests: Iterable[Manifest]) -> list[tuple[Manifest, str]]:
+def recipe_of(grid: GridConfig, config: EvaluateFidConfig) -> Recipe:
+    """Return protocol, extractor and windows as configured."""
+    return Recipe(protocol_of(grid, config), extractor_of(config), tuple(WINDOWS_HU))
+
+
+def protocol_of(grid: GridConfig, config: EvaluateFidConfig) -> Protocol:
+    """Return the configured protocol."""
+    return named_protocol(config.protocol, clip_hu=grid.clip_hu, num_slices=config.slices_per_volume)
+
+
+def extractor_of(config: EvaluateFidConfig) -> FeatureExtractor:
+    """Return the extractor: RadImageNet's if its weights are given, else the weight-free one."""
+    if config.radimagenet is None:
+        return RandomBank(config.seed)
+    return load_radimagenet(config.radimagenet, device=config.device)
+
+
+def registered(manifests: Iterable[Manifest]) -> list[tuple[VolumeFile, str]]:
+    """Return the registered volumes, each with its split."""
     return [
-        (manifest, case)
+        (
+            VolumeFile(case, record.facts.get("subject", case), manifest.path(case, "ct.nii.gz")),
+            record.facts["split"],
+        )
         for manifest in manifests
         for case, record in manifest.usable().items()
-        if record.facts["split"] == "test"
     ]
 
 
-def _by_condition(manifests: Iterable[Manifest]) -> Mapping[str, list[Path]]:
-    found: dict[str, list[Path]] = defaultdict(list)
+def by_condition(manifests: Iterable[Manifest]) -> dict[str, list[VolumeFile]]:
+    """Return the sampled volumes by the condition they were given."""
+    found: dict[str, list[VolumeFile]] = defaultdict(list)
     for manifest in manifests:
         for case, record in manifest.usable().items():
             for sample in record.facts["samples"]:
-                found[sample["condition"]].append(manifest.path(case, sample["file"]))
-    return found
+                patient, path = record.facts.get("subject", case), manifest.path(case, sample["file"])
+                found[sample["condition"]].append(VolumeFile(case, patient, path))
+    return dict(found)
 
 
-def _features(
-    paths: list[Path], bank: FeatureExtractor, grid: GridConfig, config: EvaluateFidConfig
-) -> Features:
-    collected: dict[tuple[Window, Plane], list[np.ndarray]] = defaultdict(list)
-    for path in tqdm(paths, desc="features", unit="volume"):
-        hu = np.clip(read_ct(path).hu, *grid.clip_hu)
-        for window, limits_hu in WINDOWS_HU.items():
-            for plane in planes():
-                slices = plane_slices(hu, plane, config.slices_per_volume)
-                collected[window, plane].append(bank(apply_window(slices, limits_hu)))
-    return {key: np.concatenate(parts) for key, parts in collected.items()}
-
-
-def _rows(window: Window, real: Features, synthetic: Features) -> list[dict[str, object]]:
-    distances = {plane: frechet_distance(real[window, plane], synthetic[window, plane]) for plane in planes()}
-    distances_and_mean = {**distances, "mean": float(np.mean(list(distances.values())))}
-    return [{"window": window, "plane": plane, "fid": value} for plane, value in distances_and_mean.items()]
+def table_rows(
+    window: str, real: Bank, synthetic: Bank, config: EvaluateFidConfig
+) -> list[dict[str, object]]:
+    """Return the rows of one window and source: the three planes and their mean."""
+    parts = [f"{window}/{plane}" for plane in PLANES]
+    found = fidelity(
+        real, synthetic, parts, num_draws=config.num_draws, neighbours=config.neighbours, seed=config.seed
+    )
+    facts = {
+        "num_real": len(real.ids),
+        "num_synthetic": len(synthetic.ids),
+        "num_patients": len(set(real.patients)),
+        "protocol": real.facts.protocol["name"],
+        "protocol_sha256": real.facts.protocol_sha256[:12],
+        "extractor": real.facts.extractor,
+        "compares_with": real.facts.comparable,
+    }
+    return [
+        {
+            "window": window,
+            "condition": synthetic.facts.source,
+            "plane": part.removeprefix(f"{window}/"),
+            **asdict(row),
+            **facts,
+        }
+        for part, row in found.items()
+    ]

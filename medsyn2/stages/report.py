@@ -21,8 +21,9 @@ from medsyn2.stages import STAGES
 
 NUM_OVERLAYS = 3
 ABOUT = {
-    "fid": "Frechet distance of real and synthetic slices in this HU window; lower is closer. Values compare only "
-    "within one extractor, and few volumes make them large.",
+    "fid": "Frechet distance of real and synthetic slices in this HU window, with a 95 % interval over patients; "
+    "lower is closer. Few volumes make it large: fid_at_floor is read against floor, the distance of real volumes "
+    "from other patients' real ones at the same count. Values compare only as the last column says.",
     "mask_agreement": "Generated volumes segmented again: against the requested mask, against other cases' masks "
     "(shuffled), and the real volumes segmented again (ceiling).",
     "mask_agreement_cases": "The same, a row a comparison.",

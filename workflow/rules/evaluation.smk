@@ -25,7 +25,7 @@ rule evaluate_fid:
         cfg=params_of("evaluate_fid"),
     shell:
         "python -m medsyn2 evaluate_fid --config {params.cfg:q} --register {input.register}"
-        " --samples {input.samples} --tables {output.tables} > {log} 2>&1"
+        " --samples {input.samples} --banks results/evaluate_fid --tables {output.tables} > {log} 2>&1"
 
 
 rule evaluate_masks:

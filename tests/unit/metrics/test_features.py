@@ -1,11 +1,12 @@
 """The weight-free features are fixed, see textures, and take slices from where they say."""
 
 import numpy as np
-import pytest
 from scipy import ndimage
 
-from medsyn2.metrics.features import RandomBank, plane_slices, planes
+from medsyn2.ct.volume import CTVolume, axis_aligned_affine
+from medsyn2.metrics.features import RandomBank, estimated_cost, volume_features
 from medsyn2.metrics.frechet import frechet_distance
+from medsyn2.metrics.protocols import PLANES, named_protocol
 
 
 def textures(seed: int, sigma: float) -> np.ndarray:
@@ -34,16 +35,14 @@ def test_distance_orders_textures_by_likeness() -> None:
     assert same < near < far
 
 
-@pytest.mark.parametrize(
-    ("plane", "shape"), [("axial", (5, 30, 40)), ("coronal", (5, 20, 40)), ("sagittal", (5, 20, 30))]
-)
-def test_slices_of_a_plane_are_perpendicular_to_its_axis(plane: str, shape: tuple[int, int, int]) -> None:
-    volume = np.arange(20 * 30 * 40).reshape(20, 30, 40)
-    slices = plane_slices(volume, plane, 5)
-    assert slices.shape == shape
-
-
-def test_slices_leave_out_the_ends() -> None:
-    volume = np.broadcast_to(np.arange(101)[:, None, None], (101, 8, 8))
-    assert plane_slices(volume, "axial", 3)[:, 0, 0].tolist() == [10, 50, 90]
-    assert list(planes()) == ["axial", "sagittal", "coronal"]
+def test_a_volume_has_features_for_each_window_and_plane() -> None:
+    volume = CTVolume(
+        np.random.default_rng(0).integers(-1000, 1000, (12, 16, 20)).astype(np.int16),
+        axis_aligned_affine((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)),
+    )
+    protocol = named_protocol("paper", clip_hu=(-1024.0, 1024.0), num_slices=5)
+    parts = volume_features(volume, protocol, RandomBank(0), ("lung", "bone"))
+    assert list(parts) == [f"{window}/{plane}" for window in ("lung", "bone") for plane in PLANES]
+    assert all(part.shape[0] == 5 for part in parts.values())
+    line = estimated_cost(volume, protocol, RandomBank(0), num_windows=2, num_volumes=7)
+    assert "7 volumes x 15 slices x 2 windows = 210 slices" in line

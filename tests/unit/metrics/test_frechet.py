@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from medsyn2.metrics.frechet import frechet_distance
+from medsyn2.metrics.frechet import (
+    Moments,
+    frechet_distance,
+    frechet_distance_of_moments,
+    weighted_frechet_distance,
+)
 
 
 def reference(first: np.ndarray, second: np.ndarray) -> float:
@@ -45,3 +50,40 @@ def test_refuses_what_has_no_covariance() -> None:
         frechet_distance(np.zeros((1, 3)), np.zeros((5, 3)))
     with pytest.raises(ValueError, match="finite"):
         frechet_distance(np.full((3, 3), np.nan), np.zeros((5, 3)))
+
+
+def test_moments_of_shards_are_those_of_the_whole() -> None:
+    rng = np.random.default_rng(2)
+    first, second = rng.normal(size=(90, 12)) + 100, rng.normal(size=(80, 12)) * 2 + 101
+    merged = Moments.of(first[:7]).merged(Moments.of(first[7:50])).merged(Moments.of(first[50:]))
+    whole = Moments.of(first)
+    np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(merged.scatter, whole.scatter, rtol=1e-10)
+    expected = reference(first, second)
+    assert frechet_distance_of_moments(merged, Moments.of(second)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("f", [6, 60])
+def test_counts_are_repetitions(f: int) -> None:
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(size=(30, f)), rng.normal(size=(25, f)) + 0.5
+    counts = rng.integers(0, 4, 30), rng.integers(0, 4, 25)
+    repeated = (np.repeat(first, counts[0], axis=0), np.repeat(second, counts[1], axis=0))
+    expected = reference(*repeated)
+    assert weighted_frechet_distance(first, second, *counts) == pytest.approx(expected, rel=1e-4)
+    assert frechet_distance(*repeated) == pytest.approx(expected, rel=1e-4)
+
+
+def test_many_samples_of_gaussians_have_the_closed_form() -> None:
+    """The sample covariance is made exactly diagonal, so that the closed form holds without sampling error."""
+    rng = np.random.default_rng(4)
+
+    def exact(mean: float, scale: np.ndarray) -> np.ndarray:
+        values = rng.normal(size=(500, len(scale)))
+        white = (values - values.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(values.T))).T
+        return white * scale + mean
+
+    scales = np.array([1.0, 2.0, 3.0]), np.array([0.5, 2.0, 5.0])
+    expected = 3 * 1.5**2 + np.sum((scales[0] - scales[1]) ** 2)
+    first, second = exact(0.5, scales[0]), exact(2.0, scales[1])
+    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-9)

@@ -20,7 +20,9 @@ SHAPE = (16, 24, 24)
 GRID = GridConfig(shape=SHAPE, spacing_mm=(8.0, 8.0, 8.0), clip_hu=(-1024.0, 1024.0))
 AFFINE = axis_aligned_affine((8.0, 8.0, 8.0), (0.0, 0.0, 0.0))
 COLUMNS = [
-    "window", "plane", "fid", "condition", "num_real", "num_synthetic", "slices_per_volume", "extractor",
+    "window", "condition", "plane", "fid", "fid_low", "fid_high", "fid_infinity", "fid_at_floor", "floor",
+    "floor_patients", "kid", "kid_se", "precision", "recall", "density", "coverage", "neighbours",
+    "num_real", "num_synthetic", "num_patients", "protocol", "protocol_sha256", "extractor", "compares_with",
 ]  # fmt: skip
 
 Volumes = Mapping[str, np.ndarray]
@@ -46,7 +48,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.
         return manifest
 
     def compared(
-        synthetic: Mapping[str, Volumes], real: Volumes = REAL, train: Volumes = MappingProxyType({})
+        synthetic: Mapping[str, Volumes],
+        real: Volumes = REAL,
+        train: Volumes = MappingProxyType({}),
+        **settings: object,
     ) -> dict[str, pd.DataFrame]:
         root = tmp_path_factory.mktemp("cohort")
 
@@ -65,9 +70,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.
         tables = [root / f"fid_{window}.csv" for window in WINDOWS_HU]
         evaluate_fid(
             GRID,
-            EvaluateFidConfig(slices_per_volume=6),
+            EvaluateFidConfig(slices_per_volume=6, num_draws=8, **settings),
             register=[write(root / "register" / "0000.json", registered, [*real, *train])],
             samples=[write(root / "sample" / "0000.json", sampled, list(real))],
+            banks=root / "banks",
             tables=tables[::-1],
         )
         return {path.stem.removeprefix("fid_"): pd.read_csv(path) for path in tables}
@@ -88,6 +94,9 @@ def test_each_window_has_a_table_of_planes_and_conditions(run) -> None:
         for _, rows in table.groupby("condition"):
             fid = rows.set_index("plane")["fid"]
             assert fid["mean"] == pytest.approx(fid.drop("mean").mean(), rel=1e-4)
+        assert (table["compares_with"] == "nothing but values of this extractor and protocol").all()
+        assert (table["protocol"] == "paper, 6 slices").all()
+        assert table["fid_low"].isna().all()  # three patients have no interval worth the name
 
 
 def test_the_real_volumes_themselves_are_at_distance_zero(run) -> None:
@@ -104,6 +113,35 @@ def test_what_the_model_cannot_express_does_not_count(run) -> None:
     clipped = {case: np.minimum(hu, 1024).astype(np.int16) for case, hu in bright.items()}
     for table in run({"report": clipped}, real=bright).values():
         assert (table["fid"].abs() < 1e-3).all()
+
+
+def test_enough_patients_give_an_interval_a_floor_and_an_extrapolation(run) -> None:
+    real = {f"case{seed}": chest(seed) for seed in range(6)}
+    synthetic = {case: chest(seed + 50, lung_hu=-700.0) for seed, case in enumerate(real)}
+    for table in run({"report": synthetic}, real=real).values():
+        assert (table["fid_low"] <= table["fid"]).all()
+        assert (table["fid"] <= table["fid_high"]).all()
+        assert (table["floor_patients"] == 3).all()
+        assert table[["floor", "fid_at_floor", "fid_infinity", "kid", "kid_se"]].notna().all(axis=None)
+    assert (run({"report": synthetic}, real=real)["lung"]["fid_at_floor"] > table["floor"]).all()
+
+
+def test_another_generator_is_a_row_of_its_own(run, tmp_path: Path) -> None:
+    for case, hu in REAL.items():
+        write_ct(tmp_path / f"{case}.nii.gz", CTVolume(hu, AFFINE))
+    baseline = {"Other": {"folder": tmp_path}}
+    table = run({"report": {"a": chest(40), "b": chest(41)}}, baselines=baseline)["lung"]
+    assert table["condition"].unique().tolist() == ["Other", "report"]
+    assert table.set_index("condition").loc["Other", "fid"].abs().max() < 1e-3
+
+
+def test_a_generator_on_another_grid_is_refused(run, tmp_path: Path) -> None:
+    for case, hu in REAL.items():
+        write_ct(tmp_path / f"{case}.nii.gz", CTVolume(hu, axis_aligned_affine((1.0, 1.0, 1.0), (0, 0, 0))))
+    with pytest.raises(EnvironmentFault, match=r"banks-differ.*spacing_mm \(8.0, 8.0, 8.0\) and \(1.0"):
+        run({"report": REAL}, baselines={"Other": {"folder": tmp_path}})
+    stated = {"Other": {"folder": tmp_path, "spacing_mm": (8.0, 8.0, 8.0)}}
+    assert "Other" in run({"report": REAL}, baselines=stated)["lung"]["condition"].tolist()
 
 
 def test_cases_for_training_are_left_out(run) -> None:

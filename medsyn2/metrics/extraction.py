@@ -1,0 +1,177 @@
+"""From files of volumes to a bank of their features, one volume after the other and never twice.
+
+The features of each volume are kept in a file of their own whose name is a hash of the volume's bytes, the
+protocol, the extractor and the stated spacing; an extraction that was stopped goes on where it was, several
+processes can share the folder, and a changed volume or setting is extracted anew. What it will take is logged
+before it starts.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from medsyn2.ct.nifti import read_ct
+from medsyn2.ct.volume import CTVolume, Spacing
+from medsyn2.errors import EnvironmentFault
+from medsyn2.files import sha256_of, write_atomically
+from medsyn2.metrics.banks import Bank, BankFacts, Part
+from medsyn2.metrics.features import FeatureExtractor, estimated_cost, volume_features
+from medsyn2.metrics.protocols import Protocol
+
+log = logging.getLogger(__name__)
+
+_DECIMALS = 3
+
+
+@dataclass(frozen=True)
+class VolumeFile:
+    """One volume of a set.
+
+    Attributes:
+        id: Its name within the set.
+        patient: Whose it is, or whose report or mask it was generated from.
+        path: The NIfTI file, in HU.
+        spacing_mm: Spacing (depth, height, width) in place of the header's, where that is known to be wrong.
+    """
+
+    id: str
+    patient: str
+    path: Path
+    spacing_mm: Spacing | None = None
+
+    def read(self) -> CTVolume:
+        """Read the volume, with the stated spacing if there is one."""
+        volume = read_ct(self.path)
+        if self.spacing_mm is None:
+            return volume
+        affine = volume.affine_mm.copy()
+        affine[:3, :3] *= np.array(self.spacing_mm) / volume.spacing_mm
+        return CTVolume(volume.hu, affine)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the features of a volume are made.
+
+    Attributes:
+        protocol: What is done to the volume.
+        extractor: What the slices go through.
+        windows: The protocol's windows that are used.
+    """
+
+    protocol: Protocol
+    extractor: FeatureExtractor
+    windows: tuple[str, ...]
+
+    def key(self, volume: VolumeFile) -> str:
+        """Return the name of the volume's features."""
+        parts = [
+            sha256_of(volume.path),
+            volume.spacing_mm,
+            self.protocol.sha256,
+            self.extractor.name,
+            self.extractor.sha256,
+            self.windows,
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def extracted_bank(
+    volumes: Sequence[VolumeFile], recipe: Recipe, facts: Mapping[str, str], cache: Path
+) -> Bank:
+    """Return the bank of a set of volumes.
+
+    Args:
+        volumes: The set; of a protocol with a greatest number, the first by id are taken.
+        recipe: Protocol, extractor and windows.
+        facts: ``kind`` and ``source`` of the bank.
+        cache: Folder of the features of single volumes.
+
+    Raises:
+        EnvironmentFault: If the protocol keeps the grid and the spacings differ.
+        CaseError: If a file cannot be read.
+    """
+    chosen = sorted(volumes, key=lambda volume: volume.id)[: recipe.protocol.max_volumes]
+    keys = {volume.id: recipe.key(volume) for volume in chosen}
+    missing = [volume for volume in chosen if not (cache / f"{keys[volume.id]}.npz").is_file()]
+    if missing:
+        first = missing[0].read()
+        log.info(estimated_cost(first, recipe.protocol, recipe.extractor, len(recipe.windows), len(missing)))
+    for volume in tqdm(missing, desc=f"features of {facts['source']}", unit="volume"):
+        _keep(cache / f"{keys[volume.id]}.npz", volume, recipe)
+    held = [_kept(cache / f"{keys[volume.id]}.npz") for volume in chosen]
+    parts = {
+        name: Part(
+            np.concatenate([one[name] for one in held]),
+            np.repeat(np.arange(len(held), dtype=np.int32), [len(one[name]) for one in held]),
+        )
+        for name in held[0]
+        if name != "spacing_mm"
+    }
+    spacings = {volume.id: _rounded(one["spacing_mm"]) for volume, one in zip(chosen, held, strict=True)}
+    return Bank(
+        BankFacts(
+            **{"kind": "real", **facts},  # type: ignore[arg-type]
+            extractor=recipe.extractor.name,
+            extractor_sha256=recipe.extractor.sha256,
+            comparable=recipe.extractor.comparable,
+            protocol=recipe.protocol.facts(),
+            protocol_sha256=recipe.protocol.sha256,
+            clip_hu=recipe.protocol.clip_hu,
+            spacing_mm=_common_spacing(spacings, recipe.protocol, facts["source"]),
+        ),
+        tuple(volume.id for volume in chosen),
+        tuple(volume.patient for volume in chosen),
+        parts,
+    )
+
+
+def _keep(place: Path, volume: VolumeFile, recipe: Recipe) -> None:
+    held = volume.read()
+    features = volume_features(held, recipe.protocol, recipe.extractor, recipe.windows)
+    arrays: dict[str, Any] = {**features, "spacing_mm": np.array(held.spacing_mm)}
+
+    def save(partial: Path) -> None:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+
+    write_atomically(place, save)
+
+
+def _kept(place: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(place, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError) as error:
+        raise EnvironmentFault(
+            f"{place} is no file of features: {error}.",
+            code="features-unreadable",
+            remedy="delete it and run again; only that volume is extracted again.",
+        ) from error
+
+
+def _rounded(spacing: np.ndarray) -> Spacing:
+    depth, height, width = (round(float(value), _DECIMALS) for value in spacing)
+    return depth, height, width
+
+
+def _common_spacing(spacings: Mapping[str, Spacing], protocol: Protocol, source: str) -> Spacing:
+    if protocol.resample_mm is not None:
+        return (protocol.resample_mm,) * 3
+    found = sorted(set(spacings.values()))
+    if len(found) == 1:
+        return found[0]
+    one, other = (next(name for name, value in spacings.items() if value == s) for s in found[:2])
+    raise EnvironmentFault(
+        f"the volumes of {source} have {len(found)} spacings: {one} {found[0]} mm, {other} {found[1]} mm.",
+        code="spacing-differs",
+        remedy="bring them to one grid, use a protocol that resamples (maisi, vlm3d), or state the spacing if "
+        "the headers are wrong.",
+    )

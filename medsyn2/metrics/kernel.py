@@ -1,0 +1,170 @@
+"""Distances and shares that need no Gaussian: blocked KID, precision, recall, density and coverage.
+
+*Blocked KID.* The kernel distance is the unbiased estimate of the squared maximum mean discrepancy with the
+kernel (x.y / f + 1)^3:
+
+    mean k(x, x') + mean k(y, y') - 2 mean k(x, y)
+
+over pairs of different samples. Slices of one volume, scans of one patient, and a volume and what was generated
+from that patient's report are not independent; taken as pairs they bias the estimate. Here no pair is of one
+patient: neither within a set nor between them. Every pair of volumes counts the same, whatever its slices. The
+standard error is the jackknife's over patients.
+
+*Neighbours.* Each volume is one point, the mean of its slices. A point's ball reaches its k-th neighbour within
+its own set. Precision is the share of synthetic points in a real ball, recall the share of real points in a
+synthetic ball, density the mean number of real balls a synthetic point lies in, over k, and coverage the share
+of real balls with a synthetic point in them.
+
+Source: Binkowski et al., arXiv:1801.01401; Kynkaanniemi et al., arXiv:1904.06991; Naeem et al.,
+arXiv:2002.09797. The blocking is our own: without it slices of 50 volumes from one distribution gave a KID of
+1.25e-3 +- 0.25e-3 where the truth is 0.
+"""
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial.distance import cdist
+
+_MAX_SLICES = 16
+_CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class KernelDistance:
+    """The blocked KID, and its standard error (NaN with fewer than three patients)."""
+
+    kid: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Shares by nearest neighbours; see the module docstring.
+
+    Attributes:
+        precision: Share of synthetic points that look real.
+        recall: Share of real points that the generator reaches.
+        density: As precision, but counts balls; above 1 where the real points are dense.
+        coverage: Share of real points with a synthetic one beside them.
+        neighbours: The k that was used.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    neighbours: int
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The rows of one part of a bank.
+
+    Attributes:
+        features: A row a slice.
+        volume: The volume of each row, from 0.
+        patient: The patient of each volume, any hashable label.
+    """
+
+    features: Float[np.ndarray, "n f"]
+    volume: Int[np.ndarray, " n"]
+    patient: tuple[str, ...]
+
+
+def blocked_kid(real: Slices, synthetic: Slices) -> KernelDistance:
+    """Return the kernel distance over pairs of different patients.
+
+    Where a volume has more than 16 slices, 16 evenly spaced ones are taken; that changes the estimate's spread,
+    not its expectation.
+    """
+    first, second = _thinned(real), _thinned(synthetic)
+    within = [_VolumePairs(_volume_kernel(one, one), one.patient, one.patient) for one in (first, second)]
+    across = _VolumePairs(_volume_kernel(first, second), first.patient, second.patient)
+    value = within[0].mean() + within[1].mean() - 2 * across.mean()
+    patients = sorted({*first.patient, *second.patient})
+    left_out = np.array(
+        [within[0].mean(p) + within[1].mean(p) - 2 * across.mean(p) for p in patients if len(patients) > 2]
+    )
+    left_out = left_out[np.isfinite(left_out)]
+    if len(left_out) < 3:
+        return KernelDistance(value, nan)
+    num = len(left_out)
+    return KernelDistance(value, float(np.sqrt((num - 1) / num * np.sum((left_out - left_out.mean()) ** 2))))
+
+
+def neighbourhood(
+    real: Float[np.ndarray, "n f"], synthetic: Float[np.ndarray, "m f"], neighbours: int = 5
+) -> Neighbourhood:
+    """Return precision, recall, density and coverage of points, one a volume.
+
+    Args:
+        real: Features.
+        synthetic: Features.
+        neighbours: The k; at most one less than the smaller set has points.
+    """
+    k = min(neighbours, len(real) - 1, len(synthetic) - 1)
+    if k < 1:
+        return Neighbourhood(nan, nan, nan, nan, 0)
+    between = cdist(real, synthetic)
+    real_radius, synthetic_radius = (_radius(points, k) for points in (real, synthetic))
+    inside = between < real_radius[:, None]
+    return Neighbourhood(
+        precision=float(inside.any(axis=0).mean()),
+        recall=float((between < synthetic_radius[None]).any(axis=1).mean()),
+        density=float(inside.sum(axis=0).mean() / k),
+        coverage=float((between.min(axis=1) < real_radius).mean()),
+        neighbours=k,
+    )
+
+
+def _radius(points: Float[np.ndarray, "n f"], k: int) -> Float[np.ndarray, " n"]:
+    # The point itself is at distance 0, so the k-th neighbour is at position k.
+    return np.partition(cdist(points, points), k, axis=1)[:, k]
+
+
+def _thinned(slices: Slices) -> Slices:
+    kept: list[int] = []
+    for volume in range(len(slices.patient)):
+        rows = np.flatnonzero(slices.volume == volume)
+        if len(rows) > _MAX_SLICES:
+            rows = rows[((np.arange(_MAX_SLICES) + 0.5) * len(rows) / _MAX_SLICES).astype(int)]
+        kept.extend(rows.tolist())
+    return Slices(slices.features[kept].astype(np.float64), slices.volume[kept], slices.patient)
+
+
+def _volume_kernel(first: Slices, second: Slices) -> Float[np.ndarray, "v w"]:
+    """Return the mean kernel of the slices of each pair of volumes."""
+    width = first.features.shape[1]
+    sums = np.zeros((len(first.patient), len(second.patient)))
+    order = np.argsort(second.volume, kind="stable")
+    starts = np.searchsorted(second.volume[order], np.arange(len(second.patient)))
+    for start in range(0, len(first.features), _CHUNK_ROWS):
+        rows = slice(start, start + _CHUNK_ROWS)
+        kernel = (first.features[rows] @ second.features[order].T / width + 1) ** 3
+        np.add.at(sums, first.volume[rows], np.add.reduceat(kernel, starts, axis=1))
+    counts = [np.bincount(one.volume, minlength=len(one.patient)) for one in (first, second)]
+    return sums / np.outer(*counts)
+
+
+class _VolumePairs:
+    """Mean over the pairs of volumes of different patients, also without one patient."""
+
+    def __init__(
+        self, kernel: Float[np.ndarray, "v w"], first: tuple[str, ...], second: tuple[str, ...]
+    ) -> None:
+        self._first, self._second = np.array(first), np.array(second)
+        self._allowed = self._first[:, None] != self._second[None]
+        self._kernel = np.where(self._allowed, kernel, 0.0)
+        self._sum, self._num = self._kernel.sum(), int(self._allowed.sum())
+
+    def mean(self, without: str | None = None) -> float:
+        total, num = self._sum, self._num
+        if without is not None:
+            # No allowed pair has the patient on both sides, so nothing is taken off twice.
+            for mask in (self._first == without, None), (None, self._second == without):
+                rows, columns = (slice(None) if one is None else one for one in mask)
+                total = total - self._kernel[rows][:, columns].sum()
+                num = num - int(self._allowed[rows][:, columns].sum())
+        return float(total / num) if num else nan
