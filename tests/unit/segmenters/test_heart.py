@@ -43,7 +43,9 @@ def test_the_heart_of_a_phantom(index):
 def test_the_heart_of_a_chest_of_boxes():
     thorax, heart = chest()
     found = find_heart(thorax)
-    assert overlap(found, heart, thorax.grid.spacing_mm).dice > 0.9
+    # The opening with a ball rounds the corners of the box, which no heart has.
+    assert overlap(found, heart, thorax.grid.spacing_mm).dice > 0.85
+    assert not (found & ~heart & (thorax.hu < 0)).any()
     assert not (found & (thorax.hu > 300)).any()
 
 
