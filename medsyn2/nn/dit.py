@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from medsyn2.nn.checkpointing import Checkpointing, run_block
 from medsyn2.nn.conditioning import real_tokens
 from medsyn2.nn.dit_official import OfficialBlock
 from medsyn2.nn.layers import (
@@ -60,6 +61,9 @@ class DiT(nn.Module):
         gate: Gated attention.
         conv: Convolution over the tokens, in each block.
         layout: The paper's blocks or those of the authors' release.
+
+    Attributes:
+        checkpointing: What training keeps for the backward pass; may be set at any time.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class DiT(nn.Module):
         super().__init__()
         self.width = width
         self.layout = layout
+        self.checkpointing: Checkpointing = "none"
         self.patch = (patch[0], patch[1], patch[2])
         voxels = patch[0] * patch[1] * patch[2]
         self.patch_embedding = nn.Linear(2 * latent_channels * voxels, width)
@@ -126,7 +131,7 @@ class DiT(nn.Module):
         time = F.silu(self.time_embedding(t if self.layout == "paper" else 1 - t))  # (b, e)
         text = text.to(dtype)
         for block in self.blocks:
-            x = block(x, time, text, text_mask, grid)
+            x = run_block(block, self.checkpointing, x, time, text, text_mask, grid)
         shift, scale = self.final_modulation(time)[:, None].chunk(2, dim=-1)  # each (b, 1, e)
         x = self.final(modulate(x, scale, shift))  # (b, n, p)
         return unpatchify(x, grid, self.patch).to(latents.dtype)

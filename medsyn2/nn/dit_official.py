@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from medsyn2.nn.layers import (
     NORM_EPS,
     FeedForward,
+    HeadNorm,
     TokenConvolution,
     TokenGrid,
     modulate,
@@ -98,8 +99,8 @@ class FusedSelfAttention(nn.Module):
         self.num_heads = num_heads
         self.gated = gate
         self.fused = nn.Linear(width, (4 if gate else 3) * width)
-        self.query_norm = nn.RMSNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
-        self.key_norm = nn.RMSNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.query_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.key_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
@@ -127,8 +128,8 @@ class FusedCrossAttention(nn.Module):
         self.gated = gate
         self.fused = nn.Linear(width, (2 if gate else 1) * width)
         self.key_value = nn.Linear(text_width, 2 * width)
-        self.query_norm = nn.RMSNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
-        self.key_norm = nn.RMSNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.query_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.key_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.out = nn.Linear(width, width)
 
     def forward(

@@ -126,6 +126,17 @@ def split_heads(features: Float[Tensor, "b n e"], num_heads: int) -> Float[Tenso
     return features.view(*features.shape[:2], num_heads, -1).transpose(1, 2)
 
 
+class HeadNorm(nn.RMSNorm):
+    """RMS normalisation of each head that keeps its input's type.
+
+    Under autocast the plain one would meet bfloat16 features with a float32 weight: float32 copies of all
+    queries and keys, in a kernel that is not fused.
+    """
+
+    def forward(self, x: Float[Tensor, "b heads n d"]) -> Float[Tensor, "b heads n d"]:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 class GatedAttention(nn.Module):
     """Multi-head attention whose output is gated by its queries' input (equation 2).
 
@@ -148,8 +159,8 @@ class GatedAttention(nn.Module):
         self.num_heads = num_heads
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(context_width, 2 * width)
-        self.query_norm = nn.RMSNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
-        self.key_norm = nn.RMSNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.query_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.key_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.gate = nn.Linear(width, width, bias=False) if gate else None
         self.out = nn.Linear(width, width)
 

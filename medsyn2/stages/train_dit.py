@@ -110,8 +110,10 @@ def train_dit(
     }
     folder = model.parent.with_name("checkpoints")
     torch.manual_seed(train_dit.seed)
+    network = DiT(**config)
+    network.checkpointing = train_dit.checkpointing
     averages = train(
-        {KIND: _learner(DiT(**config), flow, train_dit)},
+        {KIND: _learner(network, flow, train_dit)},
         data,
         LoopSettings(
             num_steps=train_dit.num_steps,

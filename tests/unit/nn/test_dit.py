@@ -18,6 +18,8 @@ PAPER = {
 }
 TINY = {"latent_channels": 4, "text_width": 20, "width": 48, "depth": 2, "num_heads": 4, "patch": (2, 2, 2)}
 
+LAYOUTS = ["paper", "official"]
+
 
 def on_meta(**changes) -> DiT:
     with torch.device("meta"):
@@ -28,11 +30,11 @@ def count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-@pytest.fixture
-def tiny() -> DiT:
+@pytest.fixture(params=LAYOUTS)
+def tiny(request) -> DiT:
     """A network in which every parameter matters: away from its initialisation."""
     torch.manual_seed(0)
-    network = DiT(**TINY)
+    network = DiT(**TINY, layout=request.param)
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.05)
     return network
@@ -80,22 +82,28 @@ def test_the_papers_parameters_by_component():
         ({"conv": False}, -16 * (32_256 + 1_328_256)),
         ({"num_heads": 9}, 0),
         ({"qk_norm": True}, 16 * 4 * 72),
+        ({"layout": "official"}, 16 * 2 * 1152),
+        ({"layout": "official", "gate": False}, -16 * 2 * 1_327_104),
+        ({"layout": "official", "conv": False}, 16 * (2 * 1152 - 32_256 - 1_328_256)),
+        ({"layout": "official", "qk_norm": True}, 16 * (2 * 1152 + 2 * 72 + 2 * 24)),
     ],
 )
 def test_switches_change_the_count(changes, difference):
     assert count(on_meta(**changes)) == 585_719_456 + difference
 
 
-def test_at_the_start_blocks_do_nothing_and_the_output_is_zero(inputs):
-    network = DiT(**TINY)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_at_the_start_blocks_do_nothing_and_the_output_is_zero(layout, inputs):
+    network = DiT(**TINY, layout=layout)
     x = torch.randn(2, 24, 48)
     assert torch.equal(network.blocks[0](x, torch.randn(2, 48), torch.randn(2, 9, 20), None, (4, 3, 2)), x)
     assert torch.equal(network(*inputs), torch.zeros(2, 4, 8, 6, 4))
 
 
-def test_gradients_reach_every_parameter_by_the_third_step(inputs):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gradients_reach_every_parameter_by_the_third_step(layout, inputs):
     torch.manual_seed(0)
-    network = DiT(**TINY)
+    network = DiT(**TINY, layout=layout)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     target = torch.randn(2, 4, 8, 6, 4)
     reached = []
@@ -108,11 +116,12 @@ def test_gradients_reach_every_parameter_by_the_third_step(inputs):
     assert reached[2] == {name for name, _ in network.named_parameters()}
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     "changes", [{}, {"qk_norm": True}, {"gate": False}, {"conv": False}, {"patch": (1, 2, 2)}]
 )
-def test_output_has_the_shape_of_the_latents_whatever_the_switches(changes, inputs):
-    network = DiT(**{**TINY, **changes})
+def test_output_has_the_shape_of_the_latents_whatever_the_switches(layout, changes, inputs):
+    network = DiT(**{**TINY, **changes}, layout=layout)
     nn.init.normal_(network.final.weight)
     predicted = network(*inputs)
     assert predicted.shape == inputs[0].shape
@@ -158,9 +167,10 @@ def test_every_input_matters(tiny, inputs):
         assert (tiny(*changed) - expected).abs().max() > 1e-4
 
 
-def test_a_block_without_convolution_does_not_know_the_order_of_tokens():
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_block_without_convolution_does_not_know_the_order_of_tokens(layout):
     torch.manual_seed(0)
-    block = DiT(**{**TINY, "conv": False}).blocks[0]
+    block = DiT(**{**TINY, "conv": False, "layout": layout}).blocks[0]
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=0.05)
     x, time, text, order = (
@@ -175,7 +185,7 @@ def test_a_block_without_convolution_does_not_know_the_order_of_tokens():
 
 def test_saved_weights_give_the_same_output(tiny, inputs, tmp_path):
     torch.save(tiny.state_dict(), tmp_path / "weights.pt")
-    other = DiT(**TINY)
+    other = DiT(**TINY, layout=tiny.layout)
     other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
     assert torch.equal(other(*inputs), tiny(*inputs))
 

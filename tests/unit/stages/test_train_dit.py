@@ -207,6 +207,26 @@ def test_the_same_inputs_give_the_same_bytes_and_no_second_training(prepared: In
     assert {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("step_*")} == kept
 
 
+def test_what_is_computed_again_changes_no_byte_of_the_weights(prepared: Inputs, tmp_path: Path) -> None:
+    plain, *others = (
+        outputs(run(prepared, tmp_path / mode, config(checkpointing=mode)))["model/dit.safetensors"]
+        for mode in ("none", "selective", "full")
+    )
+    assert others == [plain, plain]
+
+
+def test_the_authors_layout_trains_and_samples(prepared: Inputs, tmp_path: Path) -> None:
+    settings = Config.model_validate(
+        {
+            **config().model_dump(by_alias=True),
+            "dit": {"width": 12, "depth": 1, "num_heads": 2, "layout": "official"},
+        }
+    )
+    pipeline = MedSyn2Pipeline.from_pretrained(run(prepared, tmp_path, settings) / "model")
+    assert pipeline.dit.layout == "official"
+    assert pipeline(seed=1, num_steps=2, solver="warped_midpoint").volume.shape == SHAPE
+
+
 def test_an_interrupted_training_ends_with_the_same_bytes(prepared: Inputs, tmp_path: Path) -> None:
     run(prepared, tmp_path / "two", config(num_steps=4))
     assert outputs(run(prepared, tmp_path / "two", config())) == outputs(
