@@ -8,6 +8,10 @@ The perceptual network (LPIPS) of the tokenizer's training, from torchvision's a
 
     medsyn2 convert perceptual vgg16-397923af.pth vgg.pth --to weights/perceptual
 
+The authors' transformer, from their folder final_ckpt or the file of tensors in it:
+
+    medsyn2 convert dit MedSynV2/final_ckpt --to weights/dit
+
 Each writes a JSON that says what the network is, where it comes from (sha256 of the source) and the sha256 of
 the tensors beside it, as safetensors. Loading is strict: a tensor that is missing, too many or of another
 shape is named, and nothing is written. Pickles are opened without running code that is in them, here and
@@ -22,11 +26,14 @@ from pathlib import Path
 from typing import get_args
 
 from medsyn2.conversion.checkpoints import CHOICES, ForeignWeights, read_weights
+from medsyn2.conversion.dit import network_file
 from medsyn2.conversion.perceptual import filled_perceptual
 from medsyn2.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
 from medsyn2.files import sha256_of
+from medsyn2.nn.dit import DiT
+from medsyn2.nn.official_weights import NUM_HEADS, TOKEN_GRID, load_official
 from medsyn2.nn.tokenizer_layouts import DepthMode
-from medsyn2.weights import save_component, tensors_path
+from medsyn2.weights import load_strictly, save_component, tensors_path
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,39 @@ def _perceptual(arguments: argparse.Namespace) -> None:
     )
 
 
+def _dit_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="the folder final_ckpt, or a file of tensors"
+    )
+    parser.add_argument(
+        "--num-heads",
+        type=int,
+        default=NUM_HEADS,
+        metavar="N",
+        help="heads of self-attention, which the tensors do not tell (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token-grid",
+        type=int,
+        nargs=3,
+        default=TOKEN_GRID,
+        metavar=("D", "H", "W"),
+        help="tokens along depth, height, width that its positions are for (default: 56 28 28)",
+    )
+
+
+def _dit(arguments: argparse.Namespace) -> None:
+    foreign = read_weights(network_file(arguments.source))
+    depth, height, width = arguments.token_grid
+    weights = load_official(foreign.state, num_heads=arguments.num_heads, grid=(depth, height, width))
+    network = DiT(**weights.config)
+    load_strictly(network, weights.state, source=str(arguments.source))
+    path = arguments.to / "dit.json"
+    save_component(path, weights.state, kind="dit", config=weights.config, origin=foreign.origin)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    _say(path, foreign, f"the authors' layout, {count:,} parameters")
+
+
 def _say(path: Path, foreign: ForeignWeights, facts: str) -> None:
     which = f"{foreign.origin['weights']} weights of {foreign.origin['file']}"
     sys.stdout.write(f"{path}: {facts}; from the {which} ({foreign.origin['sha256']})\n")
@@ -116,6 +156,7 @@ def _say(path: Path, foreign: ForeignWeights, facts: str) -> None:
 
 KINDS = {
     "tokenizer": Kind("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
+    "dit": Kind("the transformer that the authors of MedSyn2 released", _dit_arguments, _dit),
     "perceptual": Kind(
         "the perceptual network of the tokenizer's training (LPIPS)", _perceptual_arguments, _perceptual
     ),

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from medsyn2.errors import WeightsError, listed
+from medsyn2.nn.dit_official import CROSS_HEADS
 from medsyn2.nn.layers import TIME_FREQUENCIES, Patch, TokenGrid, positions
 
 NUM_HEADS = 16
@@ -80,6 +81,8 @@ def load_official(
     theirs = {_unwrapped(name): tensor for name, tensor in state.items()}
     theirs.pop(_IGNORED, None)
     config = {**_sizes(theirs), "num_heads": num_heads, "layout": "official"}
+    if num_heads < 1 or config["width"] % (CROSS_HEADS * num_heads):
+        raise _refused(f"their width {config['width']} does not divide by {CROSS_HEADS} x {num_heads} heads")
     expected = _expected(config, grid)
     problems = [
         *listed("missing", [name for name in expected if name not in theirs]),

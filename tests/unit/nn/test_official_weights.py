@@ -265,6 +265,11 @@ def test_positions_of_another_grid_are_refused():
         load_official(released(24, 1, 8, (1, 2, 3)), num_heads=1, grid=(3, 2, 1))
 
 
+def test_heads_that_do_not_fit_are_refused():
+    with pytest.raises(WeightsError, match="width 24 does not divide by 3 x 5 heads"):
+        load_official(released(24, 1, 8, (1, 2, 3)), num_heads=5, grid=(1, 2, 3))
+
+
 def test_nothing_is_lost_in_half_precision():
     state = {name: tensor.half() for name, tensor in released(24, 1, 8, (1, 2, 3)).items()}
     weights = load_official(state, num_heads=1, grid=(1, 2, 3))
