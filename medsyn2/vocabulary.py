@@ -4,6 +4,7 @@ They are the paper's (sections 4.1 and 7.1) and CT-RATE's; every table, file nam
 here, so that no part has its own spelling.
 """
 
+import re
 from typing import Literal, get_args
 
 Structure = Literal[
@@ -81,3 +82,6 @@ Split = Literal["train", "test"]
 Mode = Literal["report", "mask", "both", "neither"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 """Which conditions are given: section 3.3, conditioning randomization."""
+
+CT_RATE_NAME = re.compile(r"^(train|valid)_(\d+)_([a-z]+)_(\d+)$")
+"""CT-RATE's volumes: split, patient, scan, reconstruction; ``train_1_a_1`` lies in ``train_1/train_1_a``."""

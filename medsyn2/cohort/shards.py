@@ -20,9 +20,8 @@ from pathlib import Path
 
 from medsyn2.config import CohortConfig
 from medsyn2.errors import ConfigError
-from medsyn2.vocabulary import Split
+from medsyn2.vocabulary import CT_RATE_NAME, Split
 
-CT_RATE_NAME = re.compile(r"^(train|valid)_(\d+)_([a-z]+)_(\d+)$")
 _SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
 _SUFFIXES = (".nii.gz", ".nii")
 

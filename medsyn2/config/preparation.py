@@ -6,10 +6,27 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from medsyn2.config.base import Section
-from medsyn2.vocabulary import Structure
+from medsyn2.vocabulary import STRUCTURES, Structure
 
 Fraction = float
-Segmenter = Literal["classical"]
+Segmenter = Literal["classical", "lungmask", "totalsegmentator", "medpseg", "ct_rate", "files"]
+TOOL_STRUCTURES: dict[Segmenter, tuple[Structure, ...]] = {
+    "classical": STRUCTURES,
+    "lungmask": ("lobes",),
+    "totalsegmentator": (
+        "lobes",
+        "airways",
+        "vessels",
+        "heart",
+        "nodules",
+        "pleural_effusion",
+        "pericardial_effusion",
+    ),
+    "medpseg": ("ground_glass", "consolidation"),
+    "ct_rate": ("lobes", "heart", "nodules", "pleural_effusion", "pericardial_effusion"),
+    "files": STRUCTURES,
+}
+"""What each tool can find."""
 
 
 class GridConfig(Section):
@@ -116,27 +133,43 @@ class RegisterConfig(Section):
         return self
 
 
+def _classical() -> dict[Structure, Segmenter | None]:
+    return dict.fromkeys(STRUCTURES, "classical")
+
+
 class SegmentConfig(Section):
     """Which tool makes which structure, and where."""
 
     space: Literal["native", "registered"] = "native"
     """Segment the CT as it was acquired, or the registered volume."""
-    tools: dict[Structure, Segmenter | None] = Field(
-        default_factory=lambda: {
-            "lobes": "classical",
-            "airways": "classical",
-            "vessels": "classical",
-            "heart": "classical",
-            "nodules": "classical",
-            "ground_glass": "classical",
-            "consolidation": "classical",
-            "pleural_effusion": "classical",
-            "pericardial_effusion": "classical",
-        }
-    )
-    """Tool of each structure; null leaves the structure out. ``classical`` needs no weights."""
+    tools: dict[Structure, Segmenter | None] = Field(default_factory=_classical)
+    """Tool of each structure; null leaves the structure out. ``classical`` needs no weights; ``lungmask`` finds lobes,
+    ``totalsegmentator`` all but opacities, ``medpseg`` opacities; ``ct_rate`` reads CT-RATE's published masks,
+    ``files`` your own."""
     working_spacing_mm: PositiveFloat = 3.0
     """Isotropic spacing at which the classical segmenter works."""
+    mask_files: str | None = None
+    """Where ``files`` finds masks on the CT's grid: a pattern with {case} and {structure}, such as
+    masks/{case}/{structure}.nii.gz."""
+    ct_rate_masks: Path | None = None
+    """Where ``ct_rate`` finds CT-RATE's masks: its folder dataset/ts_seg."""
+    weights_dir: Path | None = None
+    """Folder of the tools' weights, as ``medsyn2 fetch`` makes it. Like the keys below it says where, not what:
+    changing it segments nothing again."""
+    python: dict[Literal["lungmask", "totalsegmentator", "medpseg"], Path] = Field(default_factory=dict)
+    """Python of the environment that has a tool; the one that runs medsyn2 where nothing is said."""
+    device: Literal["auto", "cpu"] = "auto"
+    """Where the tools' networks run; ``auto`` takes a GPU if there is one."""
+    time_limit_s: PositiveFloat = 1800.0
+    """Longest time a tool may take for one CT; then the case is refused."""
+
+    @model_validator(mode="after")
+    def _able(self) -> Self:
+        for structure, tool in self.tools.items():
+            if tool is not None and structure not in TOOL_STRUCTURES[tool]:
+                able = [name for name, found in TOOL_STRUCTURES.items() if structure in found]
+                raise ValueError(f"segment.tools: {tool} finds no {structure}; {', '.join(able)} can")
+        return self
 
 
 class MasksConfig(Section):

@@ -2,7 +2,7 @@
 
 A tool gets a CT and the structures that are wanted of it, and gives a label map of each, on whatever grid it
 works: the stage ``masks`` brings them to the model's grid. A structure that the tool looked for and did not
-find is an empty label map; a structure it cannot give is not in the result's keys.
+find is an empty label map. External tools run in processes of their own (`process`), which `close` ends.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,16 @@ from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError
 from medsyn2.vocabulary import Structure
 
-_TOOLS = {"classical": ("medsyn2.segmenters.classical", "ClassicalSegmenter")}
+_TOOLS = {
+    "classical": ("medsyn2.segmenters.classical", "ClassicalSegmenter"),
+    "lungmask": ("medsyn2.segmenters.lungmask", "LungmaskSegmenter"),
+    "totalsegmentator": ("medsyn2.segmenters.totalsegmentator", "TotalSegmentatorSegmenter"),
+    "medpseg": ("medsyn2.segmenters.medpseg", "MedPSegSegmenter"),
+    "ct_rate": ("medsyn2.segmenters.mask_files", "CtRateSegmenter"),
+    "files": ("medsyn2.segmenters.mask_files", "MaskFileSegmenter"),
+}
+READERS = frozenset({"ct_rate", "files"})
+"""Tools that read what others made: they know the cohort's cases and no other volume."""
 
 
 @runtime_checkable
@@ -27,12 +36,28 @@ class Segmenter(Protocol):
 
     name: str
 
-    def segment(self, volume: CTVolume, structures: Sequence[Structure]) -> dict[Structure, LabelMap]:
-        """Return a label map of each of `structures` that the tool can find.
+    def segment(
+        self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
+    ) -> dict[Structure, LabelMap]:
+        """Return a label map of each of `structures`.
+
+        Args:
+            volume: The CT.
+            structures: What is wanted of it; each is one that the tool can find.
+            case: The case's id, for tools that read files; empty if the volume is no case of the cohort.
 
         Raises:
             CaseError: If this CT cannot be segmented; the tool itself works.
+            EnvironmentFault: If the tool cannot work, whatever the CT.
         """
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of each package that decides the result."""
+        ...
+
+    def close(self) -> None:
+        """End what the tool holds, such as a process."""
         ...
 
 

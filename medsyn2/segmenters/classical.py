@@ -44,7 +44,9 @@ class ClassicalSegmenter:
     def __init__(self, config: SegmentConfig) -> None:
         self.spacing_mm = config.working_spacing_mm
 
-    def segment(self, volume: CTVolume, structures: Sequence[Structure]) -> dict[Structure, LabelMap]:
+    def segment(
+        self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
+    ) -> dict[Structure, LabelMap]:
         """Return a label map of each structure on the working grid.
 
         Raises:
@@ -59,3 +61,10 @@ class ClassicalSegmenter:
             )
             for structure in structures
         }
+
+    def versions(self) -> dict[str, str]:
+        """Return nothing beside the stage's own code version."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing is held."""

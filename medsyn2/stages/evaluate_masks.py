@@ -1,6 +1,8 @@
 """The stage ``evaluate_masks``: do generated volumes show what their mask asked for?"""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,11 +16,13 @@ from medsyn2.config import EvaluateMasksConfig, SegmentConfig
 from medsyn2.ct.geometry import resample_mask
 from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.errors import CaseError
+from medsyn2.errors import CaseError, SegmenterError
 from medsyn2.files import write_text_atomically
 from medsyn2.metrics.overlap import overlap
-from medsyn2.segmenters import get_segmenter
+from medsyn2.segmenters import READERS, Segmenter, get_segmenter
 from medsyn2.vocabulary import Structure
+
+log = logging.getLogger(__name__)
 
 NUM_SHUFFLES = 4
 VALUES = ["dice", "jaccard", "hd95_mm", "asd_mm"]
@@ -58,8 +62,8 @@ def evaluate_masks(
     itself loses on the grid. Lobes are compared as the lungs they make up.
 
     Args:
-        segment: Which tool finds which structure; the same as for the masks.
-        evaluate_masks: Structures that are compared.
+        segment: Which tool found which structure for the masks.
+        evaluate_masks: Structures that are compared, and tools other than the masks'.
         masks: Manifests of the stage masks.
         register: Manifests of the stage register, for the ceiling.
         samples: Manifests of the stage sample.
@@ -69,20 +73,20 @@ def evaluate_masks(
     rows: list[dict[str, object]] = []
     real = {case: manifest for manifest in load_manifests(register) for case in manifest.usable()}
     found = list(_samples(load_manifests(masks), load_manifests(samples)))
-    for structure in evaluate_masks.structures:
-        tool = segment.tools.get(structure)
-        group = [sample for sample in found if sample.structure == structure]
-        if tool is None or not group:
-            continue
-        for index, sample in enumerate(tqdm(group, desc=f"agreement {structure}", unit="volume")):
-            others = [
-                group[(index + shift) % len(group)] for shift in range(1, min(NUM_SHUFFLES + 1, len(group)))
-            ]
-            generated = _segmented(read_ct(sample.volume), structure, tool, segment)
-            reference = read_ct(real[sample.case].path(sample.case, "ct.nii.gz"))
-            rows += _rows(sample, [sample], "requested", generated, tool)
-            rows += _rows(sample, others, "shuffled", generated, tool)
-            rows += _rows(sample, [sample], "ceiling", _segmented(reference, structure, tool, segment), tool)
+    segment = segment.model_copy(update={"tools": {**segment.tools, **evaluate_masks.tools}})
+    with ExitStack() as held:
+        tools: dict[str, Segmenter] = {}
+        for structure in evaluate_masks.structures:
+            group = [sample for sample in found if sample.structure == structure]
+            tool = segment.tools.get(structure) if group else None
+            if tool in READERS:
+                log.warning(
+                    "%s is left out: %s reads files; name another in evaluate_masks.tools", structure, tool
+                )
+            elif tool is not None:
+                if tool not in tools:
+                    tools[tool] = held.enter_context(closing(get_segmenter(tool, segment)))
+                rows += _rows_of(structure, group, real, tools[tool])
     frame = pd.DataFrame(rows, columns=COLUMNS)
     write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
     write_text_atomically(table, _summary(frame).to_csv(index=False, float_format="%.5g"))
@@ -99,13 +103,35 @@ def _samples(masks: Iterable[Manifest], samples: Iterable[Manifest]) -> Iterable
                     )
 
 
-def _segmented(
-    volume: CTVolume, structure: Structure, tool: str, segment: SegmentConfig
-) -> Bool[np.ndarray, "d h w"]:
+def _rows_of(
+    structure: Structure, group: Sequence[Sample], real: Mapping[str, Manifest], tool: Segmenter
+) -> list[dict[str, object]]:
+    """Return the rows of all samples of one structure; a volume that the tool fails on has none."""
+    rows: list[dict[str, object]] = []
+    for index, sample in enumerate(tqdm(group, desc=f"agreement {structure}", unit="volume")):
+        others = [
+            group[(index + shift) % len(group)] for shift in range(1, min(NUM_SHUFFLES + 1, len(group)))
+        ]
+        try:
+            generated = _segmented(read_ct(sample.volume), structure, tool)
+            reference = read_ct(real[sample.case].path(sample.case, "ct.nii.gz"))
+            again = _segmented(reference, structure, tool)
+        except SegmenterError as error:
+            log.warning("%s of %s cannot be compared: %s", structure, sample.case, error)
+            continue
+        rows += _rows(sample, [sample], "requested", generated, tool.name)
+        rows += _rows(sample, others, "shuffled", generated, tool.name)
+        rows += _rows(sample, [sample], "ceiling", again, tool.name)
+    return rows
+
+
+def _segmented(volume: CTVolume, structure: Structure, tool: Segmenter) -> Bool[np.ndarray, "d h w"]:
     """Return where the tool finds the structure, on the volume's grid; nowhere if it finds no lungs."""
     try:
-        found = get_segmenter(tool, segment).segment(volume, [structure])[structure]
-    except CaseError:
+        found = tool.segment(volume, [structure])[structure]
+    except CaseError as error:
+        if isinstance(error, SegmenterError) and error.code != "no-lungs":
+            raise
         return np.zeros(volume.shape, dtype=bool)
     return resample_mask(found, volume.grid, None, 0.5)
 

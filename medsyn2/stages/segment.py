@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ def segment(
     for structure, name in segment.tools.items():
         if name is not None:
             wanted[name].append(structure)
-    tools = {name: get_segmenter(name, segment) for name in wanted}
 
     def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
         record: Record = case.inputs
@@ -45,7 +45,7 @@ def segment(
             volume = read_case(record.facts)
         else:
             volume = read_ct(registered.path(case.case, "ct.nii.gz"))
-        structures = _segment_case(volume, folder, tools, wanted)
+        structures = _segment_case(case.case, volume, folder, tools, wanted)
         return {
             **{name: record.facts[name] for name in FORWARDED},
             "space": segment.space,
@@ -58,7 +58,9 @@ def segment(
         forwarded = {name: found[case].facts[name] for name in FORWARDED}
         made_from = _identity(found[case]) if native else [record.files, forwarded]
         cases.append(CaseWork(case, made_from, found[case]))
-    process_shard("segment", manifest, cases, work, settings=settings)
+    with ExitStack() as held:
+        tools = {name: held.enter_context(closing(get_segmenter(name, segment))) for name in wanted}
+        process_shard("segment", manifest, cases, work, settings=settings)
 
 
 def _identity(record: Record) -> dict[str, Any]:
@@ -67,13 +69,22 @@ def _identity(record: Record) -> dict[str, Any]:
 
 
 def _segment_case(
-    volume: CTVolume, folder: Path, tools: Mapping[str, Segmenter], wanted: Mapping[str, list[Structure]]
+    case: str,
+    volume: CTVolume,
+    folder: Path,
+    tools: Mapping[str, Segmenter],
+    wanted: Mapping[str, list[Structure]],
 ) -> dict[str, Any]:
     """Write the label maps of one case, and return who made them and what their labels are called."""
     facts: dict[str, Any] = {}
     for name, tool in tools.items():
-        for structure, label_map in tool.segment(volume, wanted[name]).items():
+        for structure, label_map in tool.segment(volume, wanted[name], case=case).items():
             write_labels(folder / f"{structure}.nii.gz", label_map)
             names = {str(label): label_name for label, label_name in label_map.names.items()}
-            facts[structure] = {"tool": tool.name, "names": names}
+            facts[structure] = {"tool": tool.name, "names": names, **_versions(tool)}
     return facts
+
+
+def _versions(tool: Segmenter) -> dict[str, Any]:
+    versions = tool.versions()
+    return {"versions": versions} if versions else {}
