@@ -121,7 +121,7 @@ def bars_png(names: Sequence[str], groups: Mapping[str, Sequence[float]], ylabel
         axis.bar(places, values, width, label=label)
     axis.set_xticks(np.arange(len(names)), names)
     axis.set_ylabel(ylabel)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     axis.grid(axis="y", alpha=0.3)
     figure.tight_layout()
     return _png(figure)
