@@ -13,7 +13,9 @@ from medsyn2.vocabulary import Structure
 class SampleConfig(Section):
     """Sampling of the held-out cases."""
 
-    solver: Literal["euler", "heun", "dpmpp_2m", "unipc", "dopri5", "dopri5_adaptive", "warped_midpoint"] = "unipc"
+    solver: Literal["euler", "heun", "dpmpp_2m", "unipc", "dopri5", "dopri5_adaptive", "warped_midpoint"] = (
+        "unipc"
+    )
     """``dopri5`` with 50 steps is the paper's (301 network evaluations); ``unipc`` with 50 takes 50;
     ``warped_midpoint`` with 49 is the authors' code (98), for their weights alone."""
     num_steps: PositiveInt = 12
@@ -72,6 +74,8 @@ class EvaluateMasksConfig(Section):
     tools: dict[Structure, Segmenter] = Field(default_factory=dict)
     """Tool that segments a structure again, where it is not the one of ``segment.tools``; masks that were read from
     files need one here, or are left out."""
+    surface_tolerance_mm: PositiveFloat = 5.0
+    """Surfaces nearer than this agree, in the surface Dice; one voxel of the default grid."""
 
 
 class EvaluateTokenizerConfig(Section):
@@ -79,6 +83,8 @@ class EvaluateTokenizerConfig(Section):
 
     max_cases: PositiveInt | None = 12
     """Test cases reconstructed; null takes all."""
+    surface_tolerance_mm: PositiveFloat = 5.0
+    """Surfaces nearer than this agree, in the surface Dice; one voxel of the default grid."""
     mask_threshold: float = Field(default=0.0, ge=-0.5, le=0.5)
     """Decoded value from which a voxel belongs to the mask; the masks lie at -0.5 and 0.5."""
 

@@ -1,83 +1,125 @@
-"""How far two binary masks agree: Dice, Jaccard and the distances of their surfaces.
+"""How far a found mask agrees with a reference: Dice, Jaccard and the distances of their surfaces.
 
-The surface of a mask is its voxels with a face neighbour outside it. From every surface voxel of one mask the
-distance to the nearest surface voxel of the other is taken, both ways: HD95 is the larger of the two 95th
-percentiles, ASD the mean of all distances (also called ASSD). Both are in mm.
+What is empty decides what can be said, and libraries differ in it silently, up to a better score for more
+misses. Here nothing is imputed:
 
-Two empty masks agree about nothing: every value is undefined (NaN), and such pairs are counted apart. One
-empty mask is a miss: the overlaps are 0 and the distances undefined. Nothing is imputed.
+    both empty        every value is undefined (NaN); the pair is counted and left out
+    only found empty  a miss: the overlaps are 0, the distances undefined
+    only the          a false alarm: the same
+    reference empty
+
+`summarise` makes the rows of a table of it: overlaps are averaged where the reference is present, a miss as 0;
+distances where both are; and beside the means stand the counts that they leave out.
+
+Per-case means of Dice D and Jaccard J satisfy J >= D / (2 - D), equal only if all cases are alike; a table in
+which they are equal took J from the mean of D.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy import ndimage
+import pandas as pd
+from jaxtyping import Bool
 
 from medsyn2.ct.volume import Spacing
+from medsyn2.metrics.surface import surface_distances
+
+OVERLAPS = ("dice", "jaccard")
+DISTANCES = ("hd95_max_mm", "hd95_pooled_mm", "assd_mm", "surface_dice")
+VALUES = (*OVERLAPS, *DISTANCES)
+FLAGS = ("both_empty", "missed", "false_alarm")
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Agreement of two masks; see the module docstring for what is undefined when.
+    """Agreement of two masks; see the module docstring for what is undefined when, `surface` for the distances.
 
     Attributes:
         dice: 2 |A and B| / (|A| + |B|).
         jaccard: |A and B| / |A or B|.
-        hd95_mm: Larger of the two directed 95th percentiles.
-        asd_mm: Mean of all surface distances, both ways.
-        missed: Whether exactly one mask is empty.
+        hd95_max_mm: Larger of the two directed 95th percentiles.
+        hd95_pooled_mm: 95th percentile of the distances both ways.
+        assd_mm: Mean of the distances both ways.
+        surface_dice: Share of the surfaces within the tolerance of each other.
+        both_empty: Whether there is nothing in either.
+        missed: Whether only the found mask is empty.
+        false_alarm: Whether only the reference is empty.
     """
 
-    dice: float
-    jaccard: float
-    hd95_mm: float
-    asd_mm: float
-    missed: bool
+    dice: float = nan
+    jaccard: float = nan
+    hd95_max_mm: float = nan
+    hd95_pooled_mm: float = nan
+    assd_mm: float = nan
+    surface_dice: float = nan
+    both_empty: bool = False
+    missed: bool = False
+    false_alarm: bool = False
 
 
 def overlap(
-    first: Bool[np.ndarray, "d h w"], second: Bool[np.ndarray, "d h w"], spacing_mm: Spacing
+    found: Bool[np.ndarray, "d h w"],
+    reference: Bool[np.ndarray, "d h w"],
+    spacing_mm: Spacing,
+    tolerance_mm: float,
 ) -> Overlap:
     """Compare two masks on one grid.
 
     Args:
-        first: A mask.
-        second: The other one.
+        found: The mask that is judged.
+        reference: The mask it is judged by.
         spacing_mm: Spacing of the grid.
+        tolerance_mm: Of the surface Dice.
     """
-    total = int(first.sum()) + int(second.sum())
-    if total == 0:
-        return Overlap(nan, nan, nan, nan, missed=False)
-    common = int((first & second).sum())
-    dice = 2 * common / total
-    if not first.any() or not second.any():
-        return Overlap(dice, 0.0, nan, nan, missed=True)
-    there, back = surface_distances(first, second, spacing_mm)
-    hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
+    sizes = int(np.count_nonzero(found)), int(np.count_nonzero(reference))
+    if not any(sizes):
+        return Overlap(both_empty=True)
+    if not all(sizes):
+        return Overlap(0.0, 0.0, missed=sizes[0] == 0, false_alarm=sizes[1] == 0)
+    common = int(np.count_nonzero(found & reference))
+    distances = surface_distances(found, reference, spacing_mm)
     return Overlap(
-        dice,
-        common / (total - common),
-        float(hd95),
-        float(np.concatenate([there, back]).mean()),
-        missed=False,
+        2 * common / sum(sizes),
+        common / (sum(sizes) - common),
+        distances.hd95_max_mm,
+        distances.hd95_pooled_mm,
+        distances.assd_mm,
+        distances.surface_dice(tolerance_mm),
     )
 
 
-def surface_distances(
-    first: Bool[np.ndarray, "d h w"], second: Bool[np.ndarray, "d h w"], spacing_mm: Spacing
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " m"]]:
-    """Return, in mm, the distance of each surface voxel of one mask to the other's surface, both ways.
+def summarise(cases: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return a row for each group of compared pairs, with the counts that its means leave out.
 
-    Only the box that holds both masks is looked at: no nearest surface lies outside it.
+    Args:
+        cases: A row a pair: the columns `by` and the fields of `Overlap`.
+        by: What a row of the summary is of.
+
+    Returns:
+        Columns: `by`; ``num`` pairs; ``num_present``, those whose reference is not empty; mean overlaps of
+        these and their median Dice; mean distances of the pairs in which both are there; ``num_missed``,
+        ``miss_rate`` of the present ones; ``num_false_alarm`` and ``num_both_empty``.
     """
-    box = ndimage.find_objects((first | second).astype(np.uint8))[0]
-    surface_1, surface_2 = (_surface(np.pad(mask[box], 1)) for mask in (first, second))
-    to_1 = ndimage.distance_transform_edt(~surface_1, sampling=spacing_mm)
-    to_2 = ndimage.distance_transform_edt(~surface_2, sampling=spacing_mm)
-    return to_2[surface_1], to_1[surface_2]
-
-
-def _surface(mask: Bool[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h w"]:
-    return mask & ~ndimage.binary_erosion(mask)
+    columns = [*by, "num", "num_present", *OVERLAPS, "dice_median", *DISTANCES]
+    columns += ["num_missed", "miss_rate", "num_false_alarm", "num_both_empty"]
+    rows = []
+    for key, group in cases.groupby(list(by), sort=False):
+        flags = {flag: group[flag].astype(bool) for flag in FLAGS}
+        present = group[~flags["both_empty"] & ~flags["false_alarm"]]
+        missed = int(flags["missed"].sum())
+        rows.append(
+            {
+                **dict(zip(by, key, strict=True)),
+                "num": len(group),
+                "num_present": len(present),
+                **present[[*VALUES]].astype(float).mean(),
+                "dice_median": present["dice"].astype(float).median(),
+                "num_missed": missed,
+                "miss_rate": missed / len(present) if len(present) else nan,
+                "num_false_alarm": int(flags["false_alarm"].sum()),
+                "num_both_empty": int(flags["both_empty"].sum()),
+            }
+        )
+    return pd.DataFrame(rows, columns=columns)

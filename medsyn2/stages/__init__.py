@@ -54,8 +54,8 @@ _ALL = (
     Stage("train_dit", ("grid", "dit", "flow", "train_dit")),
     Stage("sample", ("sample",), sharded=True),
     Stage("evaluate_fid", ("grid", "evaluate_fid"), version=2),
-    Stage("evaluate_masks", ("segment", "evaluate_masks")),
-    Stage("evaluate_tokenizer", ("grid", "encode_latents", "evaluate_tokenizer")),
+    Stage("evaluate_masks", ("segment", "evaluate_masks"), version=2),
+    Stage("evaluate_tokenizer", ("grid", "encode_latents", "evaluate_tokenizer"), version=2),
     Stage("report", ("report",)),
 )
 

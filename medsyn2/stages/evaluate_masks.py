@@ -18,15 +18,14 @@ from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import CaseError, SegmenterError
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.overlap import overlap
+from medsyn2.metrics.overlap import FLAGS, VALUES, overlap, summarise
 from medsyn2.segmenters import READERS, Segmenter, get_segmenter
 from medsyn2.vocabulary import Structure
 
 log = logging.getLogger(__name__)
 
 NUM_SHUFFLES = 4
-VALUES = ["dice", "jaccard", "hd95_mm", "asd_mm"]
-COLUMNS = ["structure", "comparison", "case", "other", "segmenter", *VALUES, "missed"]
+COLUMNS = ["structure", "comparison", "case", "other", "segmenter", *VALUES, *FLAGS]
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def evaluate_masks(
         masks: Manifests of the stage masks.
         register: Manifests of the stage register, for the ceiling.
         samples: Manifests of the stage sample.
-        table: CSV of means a structure and comparison.
+        table: CSV of means a structure and comparison, with the counts of empty and missed masks.
         cases: CSV with a row for each comparison made.
     """
     rows: list[dict[str, object]] = []
@@ -86,10 +85,11 @@ def evaluate_masks(
             elif tool is not None:
                 if tool not in tools:
                     tools[tool] = held.enter_context(closing(get_segmenter(tool, segment)))
-                rows += _rows_of(structure, group, real, tools[tool])
+                rows += _rows_of(structure, group, real, tools[tool], evaluate_masks.surface_tolerance_mm)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
-    write_text_atomically(table, _summary(frame).to_csv(index=False, float_format="%.5g"))
+    means = summarise(frame, ["structure", "comparison", "segmenter"])
+    write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
 
 
 def _samples(masks: Iterable[Manifest], samples: Iterable[Manifest]) -> Iterable[Sample]:
@@ -104,7 +104,11 @@ def _samples(masks: Iterable[Manifest], samples: Iterable[Manifest]) -> Iterable
 
 
 def _rows_of(
-    structure: Structure, group: Sequence[Sample], real: Mapping[str, Manifest], tool: Segmenter
+    structure: Structure,
+    group: Sequence[Sample],
+    real: Mapping[str, Manifest],
+    tool: Segmenter,
+    tolerance_mm: float,
 ) -> list[dict[str, object]]:
     """Return the rows of all samples of one structure; a volume that the tool fails on has none."""
     rows: list[dict[str, object]] = []
@@ -119,9 +123,9 @@ def _rows_of(
         except SegmenterError as error:
             log.warning("%s of %s cannot be compared: %s", structure, sample.case, error)
             continue
-        rows += _rows(sample, [sample], "requested", generated, tool.name)
-        rows += _rows(sample, others, "shuffled", generated, tool.name)
-        rows += _rows(sample, [sample], "ceiling", again, tool.name)
+        rows += _rows(sample, [sample], "requested", generated, tool.name, tolerance_mm)
+        rows += _rows(sample, others, "shuffled", generated, tool.name, tolerance_mm)
+        rows += _rows(sample, [sample], "ceiling", again, tool.name, tolerance_mm)
     return rows
 
 
@@ -137,7 +141,12 @@ def _segmented(volume: CTVolume, structure: Structure, tool: Segmenter) -> Bool[
 
 
 def _rows(
-    sample: Sample, masks_of: Sequence[Sample], comparison: str, found: Bool[np.ndarray, "d h w"], tool: str
+    sample: Sample,
+    masks_of: Sequence[Sample],
+    comparison: str,
+    found: Bool[np.ndarray, "d h w"],
+    tool: str,
+    tolerance_mm: float,
 ) -> list[dict[str, object]]:
     rows = []
     for other in masks_of:
@@ -146,17 +155,7 @@ def _rows(
             "structure": "lungs" if sample.structure == "lobes" else sample.structure,
             "comparison": comparison,
         }
+        agreement = overlap(found, mask.binary(), mask.spacing_mm, tolerance_mm)
         names = {"case": sample.case, "other": other.case, "segmenter": tool}
-        rows.append({**facts, **names, **asdict(overlap(found, mask.binary(), mask.spacing_mm))})
+        rows.append({**facts, **names, **asdict(agreement)})
     return rows
-
-
-def _summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return means a structure and comparison; undefined values are left out of a mean and counted."""
-    if frame.empty:
-        return pd.DataFrame(columns=["structure", "comparison", "segmenter", "num", *VALUES, "num_missed"])
-    groups = frame.groupby(["structure", "comparison", "segmenter"], sort=False)
-    means = groups[VALUES].mean()
-    means.insert(0, "num", groups.size())
-    means["num_missed"] = groups["missed"].sum().astype(int)
-    return means.reset_index()

@@ -15,16 +15,20 @@ from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.overlap import overlap
-from medsyn2.metrics.reconstruction import mean_absolute_error_hu, psnr_db, ssim_3d
+from medsyn2.metrics.overlap import FLAGS, VALUES, overlap, summarise
+from medsyn2.metrics.reconstruction import (
+    inside_body,
+    mean_absolute_error_hu,
+    psnr_db,
+    ssim_3d_box,
+    ssim_3d_gaussian,
+)
 from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.nn.windows import decode_windowed, encode_windowed
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights import load_component, load_strictly
 
-BODY_HU = -500
-IMAGE_VALUES = ["ssim", "psnr_db", "mae_hu", "mae_hu_body"]
-MASK_VALUES = ["dice", "jaccard", "hd95_mm", "asd_mm"]
+IMAGE_VALUES = ["ssim_gaussian", "ssim_box", "psnr_db", "psnr_db_body", "mae_hu", "mae_hu_body"]
 
 
 def evaluate_tokenizer(
@@ -47,8 +51,10 @@ def evaluate_tokenizer(
         register: Manifests of the stage register.
         masks: Manifests of the stage masks.
         tokenizer: The trained tokenizer.
-        images: CSV of volumes: SSIM in 3-D, PSNR, mean absolute error in HU, a row a case and their mean.
-        masks_table: CSV of masks: Dice, Jaccard, HD95 and ASD, a row a structure.
+        images: CSV of volumes: SSIM in 3-D, PSNR, mean absolute error in HU, in all and inside the body, a row a
+            case and their mean.
+        masks_table: CSV of masks: overlaps and surface distances, a row a structure, with the counts of empty and
+            missed masks.
     """
     config, state = load_component(tokenizer, "tokenizer")
     network = CausalVideoVAE(**config).eval()
@@ -68,7 +74,7 @@ def evaluate_tokenizer(
         for structure in STRUCTURES if case in masks_of else ():
             path = masks_of[case].path(case, f"{structure}.nii.gz")
             if path.exists():
-                row = _mask_row(network, path, encode_latents, evaluate_tokenizer.mask_threshold)
+                row = _mask_row(network, path, encode_latents, evaluate_tokenizer)
                 mask_rows.append({"structure": structure, "case": case, **row})
     _write(images, masks_table, image_rows, mask_rows)
 
@@ -86,21 +92,24 @@ def _image_row(
     low, high = grid.clip_hu
     before = np.clip(volume.hu, low, high)
     after = unit_to_hu(_round_trip(network, hu_to_unit(volume.hu, grid.clip_hu), config), grid.clip_hu)
+    body = inside_body(before)
     return {
-        "ssim": ssim_3d(before, after, high - low),
+        "ssim_gaussian": ssim_3d_gaussian(before, after, high - low),
+        "ssim_box": ssim_3d_box(before, after, high - low),
         "psnr_db": psnr_db(before, after, high - low),
+        "psnr_db_body": psnr_db(before, after, high - low, body),
         "mae_hu": mean_absolute_error_hu(before, after),
-        "mae_hu_body": mean_absolute_error_hu(before, after, before > BODY_HU),
+        "mae_hu_body": mean_absolute_error_hu(before, after, body),
     }
 
 
 def _mask_row(
-    network: CausalVideoVAE, path: Path, config: EncodeLatentsConfig, threshold: float
+    network: CausalVideoVAE, path: Path, config: EncodeLatentsConfig, evaluation: EvaluateTokenizerConfig
 ) -> dict[str, object]:
     mask = read_labels(path)
     before = mask.binary()
-    after = _round_trip(network, before.astype(np.float32) - 0.5, config) > threshold
-    return asdict(overlap(before, after, mask.spacing_mm))
+    after = _round_trip(network, before.astype(np.float32) - 0.5, config) > evaluation.mask_threshold
+    return asdict(overlap(after, before, mask.spacing_mm, evaluation.surface_tolerance_mm))
 
 
 def _write(
@@ -115,9 +124,6 @@ def _write(
     frame = pd.DataFrame(image_rows)
     mean = pd.DataFrame([{"case": "mean", **frame[IMAGE_VALUES].mean()}])
     write_text_atomically(images, pd.concat([frame, mean]).to_csv(index=False, float_format="%.5g"))
-    frame = pd.DataFrame(mask_rows, columns=["structure", "case", *MASK_VALUES, "missed"])
-    groups = frame.groupby("structure", sort=False)
-    means = groups[MASK_VALUES].mean()
-    means.insert(0, "num", groups.size())
-    means["num_missed"] = groups["missed"].sum().astype(int)
-    write_text_atomically(masks_table, means.reset_index().to_csv(index=False, float_format="%.5g"))
+    frame = pd.DataFrame(mask_rows, columns=["structure", "case", *VALUES, *FLAGS])
+    means = summarise(frame, ["structure"])
+    write_text_atomically(masks_table, means.to_csv(index=False, float_format="%.5g"))

@@ -1,57 +1,78 @@
-"""Overlaps and surface distances against MONAI, and on shapes whose distances are known."""
+"""Overlaps, what empty masks do to them, and what a table says of them."""
 
+from dataclasses import asdict
 from math import isnan
 
 import numpy as np
+import pandas as pd
 import pytest
-import torch
-from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 from scipy import ndimage
 
-from medsyn2.metrics.overlap import overlap, surface_distances
+from medsyn2.metrics.overlap import VALUES, Overlap, overlap, summarise
 
 SPACING_MM = (4.0, 1.5, 2.0)
+EMPTY, FULL = np.zeros((8, 8, 8), bool), np.ones((8, 8, 8), bool)
 
 
-def blob(seed: int, shape: tuple[int, int, int] = (20, 30, 26)) -> np.ndarray:
-    """A smooth random mask."""
-    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 3)
+def blob(seed: int) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(20, 30, 26)), 3)
     return noise > np.quantile(noise, 0.7)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_distances_equal_monai(seed: int) -> None:
-    first, second = blob(seed), blob(seed + 10)
-    one_hot = [torch.from_numpy(mask)[None, None].float() for mask in (first, second)]
-    ours = overlap(first, second, SPACING_MM)
-    hd95 = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95, spacing=SPACING_MM)
-    asd = compute_average_surface_distance(
-        *one_hot, include_background=True, symmetric=True, spacing=SPACING_MM
+def test_dice_and_jaccard_by_counting() -> None:
+    first, second = np.zeros((2, 4, 4, 4), bool)
+    first[:2, :2, :2] = True
+    second[1:3, :2, :2] = True
+    found = overlap(first, second, SPACING_MM, 1.0)
+    assert (found.dice, found.jaccard) == (0.5, pytest.approx(1 / 3))
+    assert (found.surface_dice, overlap(first, second, SPACING_MM, 4.0).surface_dice) == (0.5, 1.0)
+
+
+def test_jaccard_follows_from_dice_in_each_case_and_not_in_the_mean() -> None:
+    found = [overlap(blob(seed), blob(seed + shift), SPACING_MM, 2.0) for seed, shift in ((3, 1), (5, 0))]
+    for one in found:
+        assert one.jaccard == pytest.approx(one.dice / (2 - one.dice))
+    dice, jaccard = (np.mean([getattr(one, name) for one in found]) for name in ("dice", "jaccard"))
+    assert jaccard > dice / (2 - dice)
+
+
+def test_empty_masks_are_undefined_missed_or_false_alarms() -> None:
+    both = overlap(EMPTY, EMPTY, SPACING_MM, 1.0)
+    assert both.both_empty
+    assert all(isnan(getattr(both, name)) for name in VALUES)
+    missed, alarm = overlap(EMPTY, FULL, SPACING_MM, 1.0), overlap(FULL, EMPTY, SPACING_MM, 1.0)
+    assert (missed.missed, missed.false_alarm, alarm.missed, alarm.false_alarm) == (True, False, False, True)
+    for one in (missed, alarm):
+        assert (one.dice, one.jaccard) == (0, 0)
+        assert isnan(one.hd95_max_mm)
+    assert overlap(FULL, FULL, SPACING_MM, 1.0).hd95_pooled_mm == 0
+
+
+def test_summary_leaves_out_what_is_empty_and_counts_it() -> None:
+    pairs = [
+        Overlap(0.8, 0.7, 2.0, 2.0, 1.0, 0.9),
+        Overlap(0.4, 0.3, 4.0, 3.0, 2.0, 0.5),
+        Overlap(0.0, 0.0, missed=True),
+        Overlap(0.0, 0.0, false_alarm=True),
+        Overlap(both_empty=True),
+        Overlap(both_empty=True),
+    ]
+    frame = pd.DataFrame(
+        [{"structure": "nodules", "comparison": "requested", **asdict(pair)} for pair in pairs]
     )
-    assert ours.hd95_mm == pytest.approx(float(hd95), abs=1e-4)
-    assert ours.asd_mm == pytest.approx(float(asd), abs=1e-4)
+    row = summarise(frame, ["structure", "comparison"]).iloc[0]
+    assert (row["num"], row["num_present"], row["num_missed"]) == (6, 3, 1)
+    assert (row["num_false_alarm"], row["num_both_empty"]) == (1, 2)
+    assert row["miss_rate"] == pytest.approx(1 / 3)
+    assert row["dice"] == pytest.approx((0.8 + 0.4 + 0.0) / 3)
+    assert row["dice_median"] == pytest.approx(0.4)
+    assert row["hd95_max_mm"] == pytest.approx(3.0)  # of the two in which both are there
 
 
-def test_shifted_box_is_at_the_shift() -> None:
-    first, second = np.zeros((2, 20, 20, 20), bool)
-    first[5:10, 5:10, 5:10] = True
-    second[5:10, 5:10, 8:13] = True
-    there, back = surface_distances(first, second, (1.0, 1.0, 2.0))
-    assert max(there) == max(back) == 6.0
-    assert overlap(first, second, (1.0, 1.0, 2.0)).dice == pytest.approx(2 / 5)
-
-
-def test_jaccard_follows_from_dice() -> None:
-    result = overlap(blob(3), blob(4), SPACING_MM)
-    assert result.jaccard == pytest.approx(result.dice / (2 - result.dice))
-    assert result.asd_mm <= result.hd95_mm
-
-
-def test_empty_masks_are_undefined_or_missed() -> None:
-    empty, full = np.zeros((8, 8, 8), bool), np.ones((8, 8, 8), bool)
-    assert isnan(overlap(empty, empty, SPACING_MM).dice)
-    assert not overlap(empty, empty, SPACING_MM).missed
-    one = overlap(empty, full, SPACING_MM)
-    assert (one.dice, one.jaccard, one.missed) == (0, 0, True)
-    assert isnan(one.hd95_mm)
-    assert overlap(full, full, SPACING_MM).hd95_mm == 0
+def test_summary_of_nothing_has_its_columns_and_of_empty_masks_no_values() -> None:
+    nothing = pd.DataFrame(columns=["structure", *asdict(Overlap())])
+    assert summarise(nothing, ["structure"]).empty
+    only = pd.DataFrame([{"structure": "heart", **asdict(Overlap(both_empty=True))}])
+    row = summarise(only, ["structure"]).iloc[0]
+    assert row[["dice", "assd_mm", "miss_rate"]].isna().all()
+    assert (row["num"], row["num_present"]) == (1, 0)
