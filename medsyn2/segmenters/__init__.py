@@ -7,6 +7,7 @@ find is an empty label map. External tools run in processes of their own (`proce
 
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from medsyn2.config import SegmentConfig
@@ -54,6 +55,10 @@ class Segmenter(Protocol):
 
     def versions(self) -> dict[str, str]:
         """Return the version of each package that decides the result."""
+        ...
+
+    def sources(self, structures: Sequence[Structure], case: str) -> list[Path]:
+        """Return the files beside the CT that decide the result, those that there are."""
         ...
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ quality is measured by ``benchmarks/segmenters.py``; masks made by it are named 
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -65,6 +66,10 @@ class ClassicalSegmenter:
     def versions(self) -> dict[str, str]:
         """Return nothing beside the stage's own code version."""
         return {}
+
+    def sources(self, structures: Sequence[Structure], case: str) -> list[Path]:
+        """Return no files: the CT alone decides the result."""
+        return []
 
     def close(self) -> None:
         """Nothing is held."""

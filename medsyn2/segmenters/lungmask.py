@@ -11,25 +11,27 @@ from collections.abc import Sequence
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.segmenters.process import ToolProcess
-from medsyn2.segmenters.tool import named_labels, run_on, weights_folder
+from medsyn2.segmenters.tool import ExternalTool, named_labels, run_on, weights_folder
 from medsyn2.vocabulary import LOBES, Structure
 
 
-class LungmaskSegmenter:
+class LungmaskSegmenter(ExternalTool):
     """Finds the lobes."""
 
     name = "lungmask"
 
     def __init__(self, config: SegmentConfig) -> None:
-        self._process = ToolProcess(
-            "lungmask",
-            "run_lungmask",
-            python=config.python.get("lungmask"),
-            settings={
-                "weights": str(weights_folder(config, "lungmask")),
-                "cpu": config.device == "cpu",
-            },
-            time_limit_s=config.time_limit_s,
+        super().__init__(
+            ToolProcess(
+                "lungmask",
+                "run_lungmask",
+                python=config.python.get("lungmask"),
+                settings={
+                    "weights": str(weights_folder(config, "lungmask")),
+                    "cpu": config.device == "cpu",
+                },
+                time_limit_s=config.time_limit_s,
+            )
         )
 
     def segment(
@@ -45,11 +47,3 @@ class LungmaskSegmenter:
             return {}
         found = run_on(self._process, volume)["lobes"]
         return {"lobes": named_labels(found, "lobes", {name: name for name in LOBES.values()})}
-
-    def versions(self) -> dict[str, str]:
-        """Return the tool's version, as records carry it."""
-        return dict(self._process.start()["versions"])
-
-    def close(self) -> None:
-        """End the tool's process."""
-        self._process.close()

@@ -19,7 +19,7 @@ from medsyn2.ct.nifti import read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, SegmenterError
 from medsyn2.segmenters.process import ToolProcess
-from medsyn2.segmenters.tool import check_grid, named_labels
+from medsyn2.segmenters.tool import ExternalTool, check_grid, named_labels
 from medsyn2.segmenters.totalsegmentator import TASKS, wanted_tasks
 from medsyn2.vocabulary import CT_RATE_NAME, LOBES, Structure
 
@@ -62,7 +62,7 @@ class MaskFileSegmenter:
         return {structure: self._read(volume, structure, case) for structure in structures}
 
     def _read(self, volume: CTVolume, structure: Structure, case: str) -> LabelMap:
-        path = _existing(Path(self._pattern.format(case=case, structure=structure)), case)
+        path = _existing(self._path(structure, case), case)
         names = LOBES if structure == "lobes" else None
         found = read_labels(path, names)
         check_grid(found.grid, volume.grid, str(path))
@@ -70,15 +70,22 @@ class MaskFileSegmenter:
             return found
         return LabelMap((found.labels > 0).astype(np.uint8), found.affine_mm, {1: structure})
 
+    def _path(self, structure: Structure, case: str) -> Path:
+        return Path(self._pattern.format(case=case, structure=structure))
+
     def versions(self) -> dict[str, str]:
         """Return nothing: who made the files is not known."""
         return {}
+
+    def sources(self, structures: Sequence[Structure], case: str) -> list[Path]:
+        """Return the files of a case that there are."""
+        return [path for name in structures if (path := self._path(name, case)).is_file()]
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-class CtRateSegmenter:
+class CtRateSegmenter(ExternalTool):
     """Reads the published label maps below ``segment.ct_rate_masks``, the folder ``ts_seg``."""
 
     name = "ct_rate"
@@ -92,12 +99,14 @@ class CtRateSegmenter:
             )
         self._folder = config.ct_rate_masks
         chosen = [structure for structure, tool in config.tools.items() if tool == self.name]
-        self._table = ToolProcess(
-            "totalsegmentator",
-            "run_totalsegmentator",
-            python=config.python.get("totalsegmentator"),
-            settings={"tasks": wanted_tasks(chosen), "labels_only": True},
-            time_limit_s=config.time_limit_s,
+        super().__init__(
+            ToolProcess(
+                "totalsegmentator",
+                "run_totalsegmentator",
+                python=config.python.get("totalsegmentator"),
+                settings={"tasks": wanted_tasks(chosen), "labels_only": True},
+                time_limit_s=config.time_limit_s,
+            )
         )
 
     def segment(
@@ -110,7 +119,7 @@ class CtRateSegmenter:
             MaskError: If a file is no label map.
             EnvironmentFault: If TotalSegmentator, whose table says what the numbers mean, is not installed.
         """
-        labels = self._table.start()["labels"]
+        labels = self._process.start()["labels"]
         wanted = [structure for structure in structures if TASKS[structure].name in CT_RATE_FOLDERS]
         maps: dict[str, LabelMap] = {}
         for task in wanted_tasks(wanted):
@@ -136,13 +145,11 @@ class CtRateSegmenter:
         )
         return self._folder / place / f"{case}.nii.gz"
 
-    def versions(self) -> dict[str, str]:
-        """Return the version of the package whose table was used."""
-        return dict(self._table.start()["versions"])
-
-    def close(self) -> None:
-        """End the process that knows the table."""
-        self._table.close()
+    def sources(self, structures: Sequence[Structure], case: str) -> list[Path]:
+        """Return the published files of a case that there are."""
+        if not CT_RATE_NAME.match(case):
+            return []
+        return [path for task in wanted_tasks(structures) if (path := self._path(task, case)).is_file()]
 
 
 def _existing(path: Path, case: str) -> Path:

@@ -12,29 +12,31 @@ from collections.abc import Sequence
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.segmenters.process import ToolProcess
-from medsyn2.segmenters.tool import named_labels, run_on, weights_folder
+from medsyn2.segmenters.tool import ExternalTool, named_labels, run_on, weights_folder
 from medsyn2.vocabulary import Structure
 
 FILES: dict[Structure, str] = {"ground_glass": "ggo", "consolidation": "consolidation"}
 """What the package calls the file of each structure."""
 
 
-class MedPSegSegmenter:
+class MedPSegSegmenter(ExternalTool):
     """Finds the two opacities."""
 
     name = "medpseg"
 
     def __init__(self, config: SegmentConfig) -> None:
-        self._process = ToolProcess(
-            "medpseg",
-            "run_medpseg",
-            python=config.python.get("medpseg"),
-            settings={
-                "weights": str(weights_folder(config, "medpseg")),
-                "output": "{home}/output",
-                "cpu": config.device == "cpu",
-            },
-            time_limit_s=config.time_limit_s,
+        super().__init__(
+            ToolProcess(
+                "medpseg",
+                "run_medpseg",
+                python=config.python.get("medpseg"),
+                settings={
+                    "weights": str(weights_folder(config, "medpseg")),
+                    "output": "{home}/output",
+                    "cpu": config.device == "cpu",
+                },
+                time_limit_s=config.time_limit_s,
+            )
         )
 
     def segment(
@@ -49,11 +51,3 @@ class MedPSegSegmenter:
         wanted = [structure for structure in structures if structure in FILES]
         found = run_on(self._process, volume) if wanted else {}
         return {name: named_labels(found[FILES[name]], name, {FILES[name]: name}) for name in wanted}
-
-    def versions(self) -> dict[str, str]:
-        """Return the tool's version, as records carry it."""
-        return dict(self._process.start()["versions"])
-
-    def close(self) -> None:
-        """End the tool's process."""
-        self._process.close()

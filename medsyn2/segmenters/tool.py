@@ -6,7 +6,7 @@ next version counts differently is refused or understood, and never misread.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,25 @@ from medsyn2.segmenters.process import ToolProcess
 from medsyn2.vocabulary import LOBES, Structure
 
 GRID_TOLERANCE_MM = 0.01
+
+
+class ExternalTool:
+    """What every adapter of a tool in its own process has beside ``segment``."""
+
+    def __init__(self, process: ToolProcess) -> None:
+        self._process = process
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the tool's packages, as records carry them."""
+        return dict(self._process.start()["versions"])
+
+    def sources(self, structures: Sequence[Structure], case: str) -> list[Path]:
+        """Return no files: the CT alone decides the result."""
+        return []
+
+    def close(self) -> None:
+        """End the tool's process."""
+        self._process.close()
 
 
 def run_on(process: ToolProcess, volume: CTVolume, **request: object) -> dict[str, LabelMap]:

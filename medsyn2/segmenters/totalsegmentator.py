@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.segmenters.process import ToolProcess
-from medsyn2.segmenters.tool import named_labels, run_on, weights_folder
+from medsyn2.segmenters.tool import ExternalTool, named_labels, run_on, weights_folder
 from medsyn2.vocabulary import LOBES, Structure
 
 
@@ -61,25 +61,27 @@ def wanted_tasks(structures: Sequence[Structure]) -> dict[str, list[str]]:
     return tasks
 
 
-class TotalSegmentatorSegmenter:
+class TotalSegmentatorSegmenter(ExternalTool):
     """Finds seven of the nine structures; the weights of those that the configuration names must be there."""
 
     name = "totalsegmentator"
 
     def __init__(self, config: SegmentConfig) -> None:
         chosen = [structure for structure, tool in config.tools.items() if tool == self.name]
-        self._process = ToolProcess(
-            "totalsegmentator",
-            "run_totalsegmentator",
-            python=config.python.get("totalsegmentator"),
-            settings={
-                "weights": str(weights_folder(config, "totalsegmentator")),
-                "tasks": wanted_tasks(chosen),
-                "device": "cpu" if config.device == "cpu" else "gpu",
-            },
-            time_limit_s=config.time_limit_s,
-            environment={"TOTALSEG_HOME_DIR": "{home}"},
-            home_files={"config.json": json.dumps(_PACKAGE_CONFIG)},
+        super().__init__(
+            ToolProcess(
+                "totalsegmentator",
+                "run_totalsegmentator",
+                python=config.python.get("totalsegmentator"),
+                settings={
+                    "weights": str(weights_folder(config, "totalsegmentator")),
+                    "tasks": wanted_tasks(chosen),
+                    "device": "cpu" if config.device == "cpu" else "gpu",
+                },
+                time_limit_s=config.time_limit_s,
+                environment={"TOTALSEG_HOME_DIR": "{home}"},
+                home_files={"config.json": json.dumps(_PACKAGE_CONFIG)},
+            )
         )
 
     def segment(
@@ -97,11 +99,3 @@ class TotalSegmentatorSegmenter:
             structure: named_labels(found[TASKS[structure].name], structure, TASKS[structure].words)
             for structure in wanted
         }
-
-    def versions(self) -> dict[str, str]:
-        """Return the tool's versions, as records carry them."""
-        return dict(self._process.start()["versions"])
-
-    def close(self) -> None:
-        """End the tool's process."""
-        self._process.close()

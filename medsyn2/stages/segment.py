@@ -11,6 +11,7 @@ from medsyn2.cohort.volumes import read_case
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.nifti import read_ct, write_labels
 from medsyn2.ct.volume import CTVolume
+from medsyn2.files import sha256_of
 from medsyn2.segmenters import Segmenter, get_segmenter
 from medsyn2.vocabulary import Structure
 
@@ -52,14 +53,17 @@ def segment(
             "structures": structures,
         }
 
-    cases = []
-    for case, record in registered.usable().items():
-        native = segment.space == "native"
-        forwarded = {name: found[case].facts[name] for name in FORWARDED}
-        made_from = _identity(found[case]) if native else [record.files, forwarded]
-        cases.append(CaseWork(case, made_from, found[case]))
     with ExitStack() as held:
         tools = {name: held.enter_context(closing(get_segmenter(name, segment))) for name in wanted}
+        cases = []
+        for case, record in registered.usable().items():
+            native = segment.space == "native"
+            forwarded = {name: found[case].facts[name] for name in FORWARDED}
+            made_from: list[Any] = [_identity(found[case])] if native else [record.files, forwarded]
+            made_from += [
+                sha256_of(path) for name in wanted for path in tools[name].sources(wanted[name], case)
+            ]
+            cases.append(CaseWork(case, made_from, found[case]))
         process_shard("segment", manifest, cases, work, settings=settings)
 
 
