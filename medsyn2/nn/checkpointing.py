@@ -17,7 +17,6 @@ from torch.utils.checkpoint import (
     CheckpointPolicy,
     checkpoint,
     create_selective_checkpoint_contexts,
-    noop_context_fn,
 )
 
 Checkpointing = Literal["none", "selective", "full"]
@@ -45,14 +44,11 @@ def run_block(block: nn.Module, mode: Checkpointing, *inputs: Any) -> Tensor:
     """
     if mode == "none" or not torch.is_grad_enabled():
         return block(*inputs)
-    context_fn = partial(create_selective_checkpoint_contexts, _keep_attention)
-    return checkpoint(
-        block,
-        *inputs,
-        use_reentrant=False,
-        preserve_rng_state=False,  # nothing in a block is random
-        context_fn=context_fn if mode == "selective" else noop_context_fn,
-    )
+    # Nothing in a block is random. Two calls, as torch.compile wants to see what a context is made by.
+    if mode == "full":
+        return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
+    keeping = partial(create_selective_checkpoint_contexts, _keep_attention)
+    return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=keeping)
 
 
 def _keep_attention(context: Any, operation: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
