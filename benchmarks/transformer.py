@@ -5,10 +5,10 @@
 
 Needs torch and this checkout, nothing else. The plain reading (``plain_transformer.py``) is the paper's
 equations written down with PyTorch's own modules: no compilation, nothing recomputed, attention's default
-kernel, texts padded to 544 tokens and masked. With the weights of the package's network it gives that network's output, which is checked
-before anything is timed. A step is loss, gradients, clipping and AdamW, on one sample; on CUDA under bfloat16
-autocast, with the peak of allocated memory. Ratios above 1 are faster than the plain reading. On the CPU all
-take turns, so that a busy machine slows all.
+kernel, texts padded to 544 tokens and masked. With the weights of the package's network it gives that network's
+output, which is checked before anything is timed. A step is loss, gradients, clipping and AdamW, on one sample;
+on CUDA under bfloat16 autocast, with the peak of allocated memory. Ratios above 1 are faster than the plain
+reading. On the CPU all take turns, so that a busy machine slows all.
 
 On CUDA attention is also timed on its own, by head layout and kernel: 81 % of all operations are in it.
 """
