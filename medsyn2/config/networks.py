@@ -38,8 +38,7 @@ class PerceptualWeights(Section):
 
 
 class TrainTokenizerConfig(Section):
-    """Training of the tokenizer: L1, KL, with external weights a perceptual loss (LPIPS) and, from ``gan_start``, an
-    adversarial loss."""
+    """Training of the tokenizer: L1, KL, a perceptual loss given its weights, an adversarial one from ``gan_start``."""
 
     num_steps: PositiveInt = 700
     """Optimizer steps."""
@@ -215,7 +214,7 @@ class TrainDiTConfig(Section):
         0.05,
     )
     """Probabilities of report only, mask only, both, neither."""
-    structure_weights: dict[Structure, PositiveFloat] = Field(default_factory=lambda: {"lobes": 6.0})
+    structure_weights: dict[Structure, PositiveFloat] = Field(default={"lobes": 6.0})
     """How much more often than others a structure's mask is drawn where a case has several; 1 where nothing is said.
     The lobes say most about the whole image, which a short training learns first."""
     empty_mask_share: float = Field(default=0.05, ge=0, lt=1)

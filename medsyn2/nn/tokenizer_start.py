@@ -41,9 +41,8 @@ def start_as_blur(tokenizer: CausalVideoVAE, generator: torch.Generator) -> None
         else:
             noise = torch.randn(weight.shape, generator=generator)
             weight.copy_(noise / weight[0].numel() ** 0.5)
-    last = tokenizer.encoder.conv_out.conv
-    last.weight[tokenizer.latent_channels :] = 0
-    tokenizer.quant_conv.conv.bias[tokenizer.latent_channels :] = LOG_VARIANCE
+    tokenizer.get_parameter("encoder.conv_out.conv.weight")[tokenizer.latent_channels :] = 0
+    tokenizer.get_parameter("quant_conv.conv.bias")[tokenizer.latent_channels :] = LOG_VARIANCE
 
 
 def _average(weight: torch.Tensor) -> None:

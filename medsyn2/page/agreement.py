@@ -40,6 +40,8 @@ def followings(agreement: pd.DataFrame) -> list[Following]:
         dice = rows.set_index("comparison")["dice"]
         if {"requested", "shuffled", "ceiling"} <= set(dice.index):
             num = int(rows.set_index("comparison")["num"]["requested"])
-            values = (float(dice[name]) for name in ("requested", "shuffled", "ceiling"))
-            found.append(Following(str(structure), *values, num))
+            requested, shuffled, ceiling = (
+                float(dice[name]) for name in ("requested", "shuffled", "ceiling")
+            )
+            found.append(Following(str(structure), requested, shuffled, ceiling, num))
     return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Num, Shaped
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -62,7 +63,7 @@ def panel_png(panel: Panel) -> str:
 
 
 def show_slice(
-    axis: object,
+    axis: Axes,
     volume: CTVolume,
     plane: Plane,
     index: int,

@@ -23,6 +23,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +112,9 @@ class TokenizerObjective:
             adversarial, weight = l1.new_zeros(()), l1.new_zeros(())
             if step >= self.gan_start:
                 adversarial = -self._judged(networks[DISCRIMINATOR], reconstruction)
-                weight = self._adversarial_weight(error, adversarial, tokenizer.last_layer)
+                weight = self._adversarial_weight(
+                    error, adversarial, cast(nn.Parameter, tokenizer.last_layer)
+                )
                 total = total + weight * adversarial
             parts += [adversarial.detach(), weight]
         sums = torch.stack(parts)
