@@ -143,11 +143,13 @@ class CaseWork:
         made_from: JSON values that, with the settings, decide the artefacts; for example the ``files`` and
             ``facts`` of the records they are made from.
         inputs: Whatever the stage's own function wants to be handed.
+        known: Facts that its record has even if the case is refused.
     """
 
     case: str
     made_from: Any
     inputs: Any = None
+    known: Mapping[str, Any] = field(default_factory=dict)
 
 
 Work = Callable[[CaseWork, Path], Mapping[str, Any]]
@@ -203,12 +205,12 @@ def _process_case(
     partial = folder / f".{case.case}.partial"
     partial.mkdir()
     try:
-        facts = dict(work(case, partial))
+        facts = {**case.known, **work(case, partial)}
         record = Record(case.case, "ok", expected, _commit(partial, folder / case.case, folder), facts)
     except CaseError as error:
         shutil.rmtree(folder / case.case, ignore_errors=True)
         problem = Problem(error.code, error.message, error.remedy)
-        record = Record(case.case, "quarantined", expected, problem=problem)
+        record = Record(case.case, "quarantined", expected, facts=dict(case.known), problem=problem)
         log.warning("%s: case %s goes to quarantine: %s", stage, case.case, error)
     except OSError as error:
         raise EnvironmentFault(

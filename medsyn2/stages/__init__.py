@@ -41,7 +41,7 @@ class Stage:
 
 _ALL = (
     Stage("phantoms", ("phantoms",), sharded=True),
-    Stage("inventory", ("inventory",), sharded=True),
+    Stage("inventory", ("inventory",), version=2, sharded=True),
     Stage("template", ("grid", "template", "register")),
     Stage("register", ("grid", "register"), sharded=True),
     Stage("segment", ("segment",), version=2, sharded=True),

@@ -72,7 +72,14 @@ def inventory(
         }
         return {**known, **inspect_case(known["path"], rows["metadata"], inventory.hu_convention)}
 
-    todo = [CaseWork(case["id"], _known(case, keys[case["id"]], tables)) for case in listed]
+    todo = [
+        CaseWork(
+            case["id"],
+            _known(case, keys[case["id"]], tables),
+            known={name: case[name] for name in ("path", "subject", "split")},
+        )
+        for case in listed
+    ]
     process_shard("inventory", manifest, todo, work, settings=settings)
 
 

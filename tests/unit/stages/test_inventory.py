@@ -80,6 +80,7 @@ def test_sound_cases_are_described_and_bad_ones_quarantined_with_their_codes(coh
     assert list(found.usable()) == ["a", "b", "c"]
     codes = {case: record.problem.code for case, record in found.records.items() if record.problem}
     assert codes == {"damaged": "gzip-truncated", "missing": "file-missing", "conflict": "report-conflict"}
+    assert found.records["missing"].facts["path"].endswith("missing.nii.gz")
     facts = found.records["a"].facts
     assert (facts["subject"], facts["split"], facts["position"]) == ("s_a", "train", 0)
     assert facts["path"] == cohort[0][0]["path"]
