@@ -1,0 +1,86 @@
+"""Any folder of volumes is compared, and what would make the comparison false is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medsyn2.cli import main
+from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.volume import CTVolume, axis_aligned_affine
+
+
+def chest(seed: int, lung_hu: float = -850.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    hu = rng.normal(40, 30, (16, 40, 40))
+    hu[:, :8] = rng.normal(-1015, 3, (16, 8, 40))
+    hu[:, 14:34, 6:34] = rng.normal(lung_hu, 40, (16, 20, 28))
+    hu[:, 18:30, 18 + seed % 3 : 23] = 50
+    hu[4:8, 36:38, 10:30] = 1100
+    return np.rint(hu)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    for side, shift, lung in (("real", 0, -850.0), ("synthetic", 100, -780.0)):
+        (tmp_path / side).mkdir()
+        for seed in range(5):
+            write(tmp_path / side / f"{seed}.nii.gz", chest(seed + shift, lung))
+    return tmp_path
+
+
+def write(path: Path, hu: np.ndarray, spacing_mm: float = 4.0) -> None:
+    affine = axis_aligned_affine((spacing_mm,) * 3, (0.0, 0.0, 0.0))
+    write_ct(path, CTVolume(hu.astype(np.int16), affine))
+
+
+def evaluate(folder: Path, *options: str) -> int:
+    given = ["--real", folder / "real", "--synthetic", folder / "synthetic", "--out", folder / "out"]
+    return main(["evaluate", *map(str, given), "--slices", "6", "--draws", "8", *options])
+
+
+def test_a_table_with_every_window_and_plane(folders: Path) -> None:
+    assert evaluate(folders) == 0
+    table = pd.read_csv(folders / "out" / "fid.csv")
+    assert len(table) == 16
+    assert (table["condition"] == "synthetic").all()
+    assert (table["num_real"] == 5).all()
+    lung = table[table["window"] == "lung"]
+    assert (lung["fid_at_floor"] > lung["floor"]).all()
+    assert (folders / "out" / "real.json").is_file()
+
+
+def test_a_wrong_header_is_found_and_stated(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (folders / "synthetic").iterdir():
+        write(path, chest(int(path.name[0])), spacing_mm=1.0)
+    assert evaluate(folders) == 10
+    assert "[banks-differ]" in capsys.readouterr().err
+    assert evaluate(folders, "--synthetic-spacing-mm", "4", "4", "4") == 0
+
+
+def test_a_ceiling_of_the_generator_is_found_and_stated(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (folders / "synthetic").iterdir():
+        write(path, np.minimum(chest(int(path.name[0])), 600))
+    assert evaluate(folders) == 10
+    assert "[hu-range-differs]" in capsys.readouterr().err
+    assert evaluate(folders, "--clip-hu", "-1024", "600") == 0
+    table = pd.read_csv(folders / "out" / "fid.csv")
+    assert table["fid"].abs().max() < 1e-2  # the same chests, once both are cut
+
+
+def test_values_that_are_no_hu_are_refused(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(folders / "synthetic" / "0.nii.gz", chest(0) + 1024)
+    assert evaluate(folders) == 1
+    assert "--synthetic-in-hu" in capsys.readouterr().err
+
+
+def test_patients_are_grouped(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folders / "patients.csv").write_text("id,patient\n" + "".join(f"{i},p{i // 2}\n" for i in range(5)))
+    assert evaluate(folders, "--patients", str(folders / "patients.csv")) == 0
+    assert (pd.read_csv(folders / "out" / "fid.csv")["num_patients"] == 3).all()
+    (folders / "patients.csv").write_text("name\nx\n")
+    assert evaluate(folders, "--patients", str(folders / "patients.csv")) == 10
+    assert "[patients-unreadable]" in capsys.readouterr().err
