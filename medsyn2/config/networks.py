@@ -157,6 +157,8 @@ class DiTConfig(Section):
     """Gated attention; off for the ablation of section 7.5."""
     conv: bool = True
     """Depthwise separable convolution in each block; off for the ablation of section 7.5."""
+    positions: Literal["sincos", "rope", "both"] = "sincos"
+    """Fixed sine-cosine positions added to the tokens, rotations of queries and keys, or both; DiT's are ``sincos``."""
     layout: Literal["paper", "official"] = "paper"
     """The paper's blocks, or those of the authors' release: convolution beside the block, not after it, biased
     gates, three times as many heads in cross-attention."""
@@ -166,6 +168,11 @@ class DiTConfig(Section):
         if self.width % 6 or self.width % self.num_heads:
             raise ValueError(
                 f"dit.width must divide by 6 (3-D positions) and by num_heads, got {self.width} and {self.num_heads}"
+            )
+        head_width = self.width // self.num_heads
+        if self.positions != "sincos" and (head_width % 2 or head_width < 6):
+            raise ValueError(
+                f"dit.width / num_heads must be even and at least 6 for rotations, got {self.width} / {self.num_heads}"
             )
         if self.layout == "official" and self.width % (3 * self.num_heads):
             raise ValueError(

@@ -39,11 +39,13 @@ from medsyn2.nn.layers import (
     modulate,
     patchify,
     positions,
+    rotations,
     unpatchify,
 )
 from medsyn2.types import Bool, Float
 
 Layout = Literal["paper", "official"]
+Positions = Literal["sincos", "rope", "both"]
 
 
 class DiT(nn.Module):
@@ -60,6 +62,7 @@ class DiT(nn.Module):
         qk_norm: Normalise queries and keys.
         gate: Gated attention.
         conv: Convolution over the tokens, in each block.
+        positions: Where a token is: sine-cosine positions added to it, rotations of queries and keys, or both.
         layout: The paper's blocks or those of the authors' release.
 
     Attributes:
@@ -79,10 +82,13 @@ class DiT(nn.Module):
         qk_norm: bool = False,
         gate: bool = True,
         conv: bool = True,
+        positions: Positions = "sincos",
         layout: Layout = "paper",
     ) -> None:
         super().__init__()
         self.width = width
+        self.head_width = width // num_heads
+        self.positions = positions
         self.layout = layout
         self.checkpointing: Checkpointing = "none"
         self.patch = (patch[0], patch[1], patch[2])
@@ -127,11 +133,13 @@ class DiT(nn.Module):
 
         x = torch.cat((latents, mask_latents), dim=1)  # (b, 2z, ld, lh, lw)
         x = self.patch_embedding(patchify(x, self.patch).to(dtype))  # (b, n, e)
-        x = x + positions(grid, self.width, x.device).to(dtype)
+        if self.positions != "rope":
+            x = x + positions(grid, self.width, x.device).to(dtype)
+        rotation = None if self.positions == "sincos" else rotations(grid, self.head_width, x.device)
         time = F.silu(self.time_embedding(t if self.layout == "paper" else 1 - t))  # (b, e)
         text = text.to(dtype)
         for block in self.blocks:
-            x = run_block(block, self.checkpointing, x, time, text, text_mask, grid)
+            x = run_block(block, self.checkpointing, x, time, text, text_mask, grid, rotation)
         shift, scale = self.final_modulation(time)[:, None].chunk(2, dim=-1)  # each (b, 1, e)
         x = self.final(modulate(x, scale, shift))  # (b, n, p)
         return unpatchify(x, grid, self.patch).to(latents.dtype)
@@ -187,12 +195,13 @@ class DiTBlock(nn.Module):
         text: Float[Tensor, "b m c"],
         text_mask: Bool[Tensor, "b m"] | None,
         grid: TokenGrid,
+        rotation: Float[Tensor, "2 n r"] | None = None,
     ) -> Float[Tensor, "b n e"]:
         (scale_1, shift_1, out_1), (scale_2, shift_2, out_2), (scale_3, shift_3, out_3) = (
             branch.chunk(3, dim=-1) for branch in self.modulation(time)[:, None].chunk(3, dim=-1)
         )  # each (b, 1, e)
         y = modulate(x, scale_1, shift_1)
-        x = x + out_1 * self.self_attention(y, y)
+        x = x + out_1 * self.self_attention(y, y, rotation=rotation)
         x = x + out_2 * self.cross_attention(modulate(x, scale_2, shift_2), text, text_mask)
         x = x + out_3 * self.feed_forward(modulate(x, scale_3, shift_3))
         return x if self.convolution is None else self.convolution(x, grid)

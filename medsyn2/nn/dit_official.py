@@ -28,6 +28,7 @@ from medsyn2.nn.layers import (
     TokenConvolution,
     TokenGrid,
     modulate,
+    rotate,
     split_heads,
 )
 from medsyn2.types import Bool, Float
@@ -66,12 +67,13 @@ class OfficialBlock(nn.Module):
         text: Float[Tensor, "b m c"],
         text_mask: Bool[Tensor, "b m"] | None,
         grid: TokenGrid,
+        rotation: Float[Tensor, "2 n r"] | None = None,
     ) -> Float[Tensor, "b n e"]:
         (shift_1, scale_1, out_1), (shift_3, scale_3, out_3), (shift_2, scale_2, out_2) = (
             branch.chunk(3, dim=-1) for branch in self.modulation(time)[:, None].chunk(3, dim=-1)
         )  # each (b, 1, e); the feed-forward's stand before the cross-attention's
         convolved = None if self.convolution is None else self.convolution(x, grid)
-        x = x + out_1 * self.self_attention(modulate(x, scale_1, shift_1))
+        x = x + out_1 * self.self_attention(modulate(x, scale_1, shift_1), rotation)
         x = x + out_2 * self.cross_attention(modulate(x, scale_2, shift_2), text, text_mask)
         x = x + out_3 * self.feed_forward(modulate(x, scale_3, shift_3))
         return x if convolved is None else x + convolved
@@ -103,9 +105,14 @@ class FusedSelfAttention(nn.Module):
         self.key_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
+    def forward(
+        self, x: Float[Tensor, "b n e"], rotation: Float[Tensor, "2 n r"] | None
+    ) -> Float[Tensor, "b n e"]:
         q, k, v, *gate = (split_heads(part, self.num_heads) for part in self.fused(x).split(x.shape[-1], -1))
-        y = F.scaled_dot_product_attention(self.query_norm(q), self.key_norm(k), v)  # (b, heads, n, d)
+        q, k = self.query_norm(q), self.key_norm(k)  # (b, heads, n, d)
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
+        y = F.scaled_dot_product_attention(q, k, v)
         if self.gated:
             y = y * torch.sigmoid(gate[0])
         return self.out(y.transpose(1, 2).flatten(2))

@@ -82,6 +82,39 @@ def positions(grid: TokenGrid, width: int, device: torch.device) -> Float[Tensor
     return torch.cat(axes, dim=-1).flatten(0, 2)
 
 
+def rotations(grid: TokenGrid, head_width: int, device: torch.device) -> Float[Tensor, "2 n r"]:
+    """Return cosines and sines of the angles by which `rotate` turns each token's queries and keys.
+
+    A third of a head's pairs of channels belongs to each axis, what does not divide to depth; the angles are
+    the integer coordinate at frequencies from 1 down to 1/10000.
+
+    Args:
+        grid: Tokens along (depth, height, width).
+        head_width: Channels of a head; even and at least 6.
+        device: Where the result is.
+
+    Source:
+        RoFormer (arXiv:2104.09864), a share of each head for each axis.
+    """
+    pairs = head_width // 2
+    shares = (pairs - 2 * (pairs // 3), pairs // 3, pairs // 3)
+    axes = []
+    for axis, (cells, share) in enumerate(zip(grid, shares, strict=True)):
+        omega = MAX_PERIOD ** (-torch.arange(share, dtype=torch.float64, device=device) / share)
+        view = [1, 1, 1, share]
+        view[axis] = cells
+        angle = torch.arange(cells, dtype=torch.float64, device=device)[:, None] * omega
+        axes.append(angle.view(view).expand(*grid, -1))
+    angles = torch.cat(axes, dim=-1).flatten(0, 2)
+    return torch.stack((angles.cos(), angles.sin())).float()
+
+
+def rotate(x: Float[Tensor, "b heads n d"], rotation: Float[Tensor, "2 n r"]) -> Float[Tensor, "b heads n d"]:
+    """Turn each pair of channels by its token's angle, so that products of two depend on their distance alone."""
+    (a, b), (cos, sin) = x.float().chunk(2, dim=-1), rotation
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1).to(x.dtype)
+
+
 def time_frequencies(t: Float[Tensor, " b"]) -> Float[Tensor, "b f"]:
     """Return cosines and sines of 1000 t, in float32.
 
@@ -169,12 +202,15 @@ class GatedAttention(nn.Module):
         x: Float[Tensor, "b n e"],
         context: Float[Tensor, "b m c"],
         context_mask: Bool[Tensor, "b m"] | None = None,
+        rotation: Float[Tensor, "2 n r"] | None = None,
     ) -> Float[Tensor, "b n e"]:
         """Attend from `x` to those tokens of `context` where `context_mask` is true, or to all."""
         keys, values = self.key_value(context).chunk(2, dim=-1)
         q = self.query_norm(split_heads(self.query(x), self.num_heads))  # (b, heads, n, d)
         k = self.key_norm(split_heads(keys, self.num_heads))  # (b, heads, m, d)
         v = split_heads(values, self.num_heads)
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
         mask = None if context_mask is None else context_mask[:, None, None, :]  # (b, 1, 1, m)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         y = attended.transpose(1, 2).flatten(2)  # (b, n, e)

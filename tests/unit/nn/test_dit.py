@@ -118,7 +118,8 @@ def test_gradients_reach_every_parameter_by_the_third_step(layout, inputs):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
-    "changes", [{}, {"qk_norm": True}, {"gate": False}, {"conv": False}, {"patch": (1, 2, 2)}]
+    "changes",
+    [{}, {"qk_norm": True}, {"gate": False}, {"conv": False}, {"patch": (1, 2, 2)}, {"positions": "both"}],
 )
 def test_output_has_the_shape_of_the_latents_whatever_the_switches(layout, changes, inputs):
     network = DiT(**{**TINY, **changes}, layout=layout)
@@ -181,6 +182,20 @@ def test_a_block_without_convolution_does_not_know_the_order_of_tokens(layout):
     )
     expected = block(x, time, text, None, (4, 3, 2))[:, order]
     torch.testing.assert_close(block(x[:, order], time, text, None, (4, 3, 2)), expected)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["sincos", "rope", "both"])
+def test_without_convolution_positions_alone_tell_tokens_apart(kind, layout):
+    """Swapping two slabs of depth swaps the output of a network that knows no positions, and of no other."""
+    torch.manual_seed(0)
+    network = DiT(**{**TINY, "conv": False, "positions": kind, "layout": layout})
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    latents, t, text = torch.randn(1, 4, 8, 2, 2), torch.tensor([0.5]), torch.randn(1, 3, 20)
+    swap = [0, 1, 4, 5, 2, 3, 6, 7]
+    swapped = network(latents[:, :, swap], t, latents[:, :, swap], text)
+    assert (swapped - network(latents, t, latents, text)[:, :, swap]).abs().max() > 1e-3
 
 
 def test_saved_weights_give_the_same_output(tiny, inputs, tmp_path):

@@ -13,6 +13,8 @@ from medsyn2.nn.layers import (
     modulate,
     patchify,
     positions,
+    rotate,
+    rotations,
     time_frequencies,
     unpatchify,
 )
@@ -171,3 +173,30 @@ def test_convolution_equals_torch_on_the_volume():
     pointwise = layer.pointwise.weight[:, :, None, None, None]
     expected = F.conv3d(layer.depthwise(volume), pointwise, layer.pointwise.bias)
     torch.testing.assert_close(layer(x, (4, 3, 2)), expected.flatten(2).transpose(1, 2))
+
+
+@pytest.mark.parametrize("head_width", [6, 24, 64, 72, 96, 128])
+def test_rotated_products_depend_on_the_distance_alone(head_width):
+    grid = (4, 5, 6)
+    rotation = rotations(grid, head_width, torch.device("cpu"))
+    q, k = torch.randn(2, head_width, generator=torch.Generator().manual_seed(0))
+
+    def product(at, other):
+        turned = []
+        for x, (d, h, w) in ((q, at), (k, other)):
+            token = (d * 5 + h) * 6 + w
+            turned.append(rotate(x[None, None, None], rotation[:, token : token + 1]).flatten())
+        return turned[0] @ turned[1]
+
+    here, there = product((0, 1, 2), (1, 0, 4)), product((2, 4, 1), (3, 3, 3))
+    torch.testing.assert_close(here, there, atol=1e-4, rtol=1e-4)
+    for other in ((2, 0, 4), (1, 1, 4), (1, 0, 5)):
+        assert abs(product((0, 1, 2), other) - here) > 1e-3
+
+
+def test_rotations_keep_lengths_types_and_the_first_token():
+    rotation = rotations((2, 3, 4), 12, torch.device("cpu"))
+    x = torch.randn(2, 3, 24, 12)
+    torch.testing.assert_close(rotate(x, rotation).norm(dim=-1), x.norm(dim=-1))
+    assert torch.equal(rotate(x, rotation)[:, :, 0], x[:, :, 0])
+    assert rotate(x.bfloat16(), rotation).dtype == torch.bfloat16
