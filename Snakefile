@@ -21,6 +21,7 @@ rule all:
     input:
         "results/report.html",
         FID_TABLES,
+        MEMORISATION_TABLES,
         AGREEMENT_TABLES,
         RECONSTRUCTION_TABLES,
 

@@ -18,6 +18,7 @@ from medsyn2.config.base import Section
 from medsyn2.config.evaluation import (
     EvaluateFidConfig,
     EvaluateMasksConfig,
+    EvaluateMemorisationConfig,
     EvaluateTokenizerConfig,
     ReportConfig,
     SampleConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "EncodeTextConfig",
     "EvaluateFidConfig",
     "EvaluateMasksConfig",
+    "EvaluateMemorisationConfig",
     "EvaluateTokenizerConfig",
     "FlowConfig",
     "GridConfig",
@@ -96,6 +98,7 @@ class Config(Section):
     train_dit: TrainDiTConfig = Field(default_factory=TrainDiTConfig)
     sample: SampleConfig = Field(default_factory=SampleConfig)
     evaluate_fid: EvaluateFidConfig = Field(default_factory=EvaluateFidConfig)
+    evaluate_memorisation: EvaluateMemorisationConfig = Field(default_factory=EvaluateMemorisationConfig)
     evaluate_masks: EvaluateMasksConfig = Field(default_factory=EvaluateMasksConfig)
     evaluate_tokenizer: EvaluateTokenizerConfig = Field(default_factory=EvaluateTokenizerConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)

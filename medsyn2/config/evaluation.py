@@ -66,6 +66,15 @@ class EvaluateFidConfig(Section):
     """Seed of the weight-free filters and of the draws."""
 
 
+class EvaluateMemorisationConfig(Section):
+    """Search for copies of training volumes, with the features of evaluate_fid."""
+
+    max_train: PositiveInt | None = None
+    """At most this many training volumes are searched; null takes all, as a search for copies should."""
+    num_pairs: PositiveInt = 8
+    """The closest pairs, drawn for a person to judge."""
+
+
 class EvaluateMasksConfig(Section):
     """Agreement of generated volumes with the masks they were asked for."""
 

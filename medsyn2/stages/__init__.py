@@ -27,12 +27,14 @@ class Stage:
         sections: Sections of the configuration that its function takes.
         version: Raised when the code's meaning changes.
         sharded: Whether it works shard by shard.
+        shared: Whether several processes, each with its device, may share the work (``--processes``).
     """
 
     name: str
     sections: tuple[str, ...]
     version: int = 1
     sharded: bool = False
+    shared: bool = False
 
     def load(self) -> Callable[..., None]:
         """Import the stage's module and return its function."""
@@ -46,14 +48,15 @@ _ALL = (
     Stage("register", ("grid", "register"), sharded=True),
     Stage("segment", ("segment",), version=2, sharded=True),
     Stage("masks", ("masks",), sharded=True),
-    Stage("train_tokenizer", ("grid", "tokenizer", "train_tokenizer")),
+    Stage("train_tokenizer", ("grid", "tokenizer", "train_tokenizer"), shared=True),
     Stage("encode_latents", ("grid", "encode_latents"), sharded=True),
     Stage("train_text_encoder", ("train_text_encoder",)),
     Stage("encode_prompts", ("encode_text",)),
     Stage("encode_text", ("encode_text",), sharded=True),
-    Stage("train_dit", ("grid", "dit", "flow", "train_dit")),
+    Stage("train_dit", ("grid", "dit", "flow", "train_dit"), shared=True),
     Stage("sample", ("sample",), sharded=True),
     Stage("evaluate_fid", ("grid", "evaluate_fid"), version=2),
+    Stage("evaluate_memorisation", ("grid", "evaluate_fid", "evaluate_memorisation")),
     Stage("evaluate_masks", ("segment", "evaluate_masks"), version=2),
     Stage("evaluate_tokenizer", ("grid", "encode_latents", "evaluate_tokenizer"), version=2),
     Stage("report", ("report",)),

@@ -24,6 +24,9 @@ ABOUT = {
     "fid": "Frechet distance of real and synthetic slices in this HU window, with a 95 % interval over patients; "
     "lower is closer. Few volumes make it large: fid_at_floor is read against floor, the distance of real volumes "
     "from other patients' real ones at the same count. Values compare only as the last column says.",
+    "memorisation": "Nearest training volume of each sample, beside what held-out real volumes have: suspect are "
+    "samples nearer than those. A copying_z below about -3 says that samples lie nearer to the training data than real "
+    "volumes do; results/memorisation_pairs.png shows the closest pairs.",
     "mask_agreement": "Generated volumes segmented again: against the requested mask, against other cases' masks "
     "(shuffled), and the real volumes segmented again (ceiling).",
     "mask_agreement_cases": "The same, a row a comparison.",

@@ -26,6 +26,7 @@ TEST_SHARDS = COHORT.shards_with("test")
 TEMPLATE_SHARDS = COHORT.first_training_shards(SETTINGS.template.num_cases)
 
 FID_TABLES = [f"results/fid_{window}.csv" for window in WINDOWS_HU]
+MEMORISATION_TABLES = ["results/memorisation.csv"]
 AGREEMENT_TABLES = ["results/mask_agreement.csv", "results/mask_agreement_cases.csv"]
 RECONSTRUCTION_TABLES = [
     "results/reconstruction.csv",

@@ -28,6 +28,40 @@ rule evaluate_fid:
         " --samples {input.samples} --banks results/evaluate_fid --tables {output.tables} > {log} 2>&1"
 
 
+rule evaluate_memorisation:
+    input:
+        register=of("register", SHARDS),
+        samples=of("sample", TEST_SHARDS),
+    output:
+        table=report(
+            MEMORISATION_TABLES,
+            category="Tables",
+            caption="../report/memorisation.rst",
+        ),
+        pairs="results/memorisation_pairs.csv",
+        sheet=report(
+            "results/memorisation_pairs.png",
+            category="Figures",
+            caption="../report/memorisation_pairs.rst",
+        ),
+    log:
+        "logs/evaluate_memorisation.log",
+    benchmark:
+        "logs/benchmarks/evaluate_memorisation.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=480,
+    params:
+        cfg=params_of("evaluate_memorisation"),
+    shell:
+        "python -m medsyn2 evaluate_memorisation --config {params.cfg:q} --register {input.register}"
+        " --samples {input.samples} --banks results/evaluate_memorisation --table {output.table}"
+        " --pairs {output.pairs} --sheet {output.sheet} > {log} 2>&1"
+
+
 rule evaluate_masks:
     input:
         masks=of("masks", TEST_SHARDS),

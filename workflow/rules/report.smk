@@ -11,7 +11,7 @@ rule report:
         samples=of("sample", TEST_SHARDS),
         losses=[rules.train_tokenizer.output.loss, rules.train_dit.output.loss],
         model=rules.train_dit.output.model,
-        tables=[*FID_TABLES, *AGREEMENT_TABLES, *RECONSTRUCTION_TABLES],
+        tables=[*FID_TABLES, *MEMORISATION_TABLES, *AGREEMENT_TABLES, *RECONSTRUCTION_TABLES],
     output:
         page=report(
             "results/report.html", category="Report", caption="../report/page.rst"

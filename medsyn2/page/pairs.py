@@ -1,0 +1,61 @@
+"""A sheet of synthetic volumes, each beside the training volume that it is nearest to.
+
+A person sees in a second whether two CTs are of one patient; a number cannot be trusted with that alone.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from medsyn2.ct.volume import CTVolume
+from medsyn2.page.figures import PLANES, show_slice
+from medsyn2.vocabulary import PLANE_AXIS, WINDOWS_HU
+
+_DPI = 100
+_ROW_INCHES = 2.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A synthetic volume and its nearest training volume.
+
+    Attributes:
+        synthetic: The generated one.
+        training: The real one.
+        caption: What is known of the two.
+    """
+
+    synthetic: CTVolume
+    training: CTVolume
+    caption: str
+
+
+def pairs_png(pairs: Sequence[Pair]) -> bytes:
+    """Draw a row a pair: three planes through the middle, the synthetic volume left of the training one."""
+    figure = Figure(figsize=(12.5, _ROW_INCHES * len(pairs) + 0.3), facecolor="black")
+    axes = np.atleast_2d(figure.subplots(len(pairs), 2 * len(PLANES)))
+    for row, pair in enumerate(pairs):
+        for column, plane in enumerate(PLANES):
+            for side, volume in enumerate((pair.synthetic, pair.training)):
+                middle = volume.shape[PLANE_AXIS[plane]] // 2
+                axis = axes[row, 2 * column + side]
+                show_slice(axis, volume, plane, middle, WINDOWS_HU["lung"])
+                if row == 0:
+                    axis.set_title(
+                        "SYNTHETIC" if side == 0 else "nearest in training", color="white", fontsize=8
+                    )
+        axes[row, 0].text(
+            0.02, 0.02, pair.caption, color="#ffb000", fontsize=7, transform=axes[row, 0].transAxes
+        )
+    figure.subplots_adjust(left=0.002, right=0.998, top=1 - 0.3 / (_ROW_INCHES * len(pairs)), bottom=0.005,
+                           wspace=0.02, hspace=0.03)  # fmt: skip
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(
+        buffer, format="png", dpi=_DPI, facecolor=figure.get_facecolor(), metadata={"Software": None}
+    )
+    return buffer.getvalue()
