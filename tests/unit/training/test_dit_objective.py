@@ -73,7 +73,7 @@ def correlations(samples, clean):
 
 
 def test_a_held_out_mask_says_where_and_the_report_what():
-    dit = trained_dit(120, report_share=1.0)
+    dit = trained_dit(200, report_share=1.0)
     batch = held_out_batch(has_mask=True, has_report=True)
     samples = solve(batch.conditioning.bind(dit), noise(), **SAMPLER)
     assert correlations(samples, batch.clean_latents).min() > 0.8
