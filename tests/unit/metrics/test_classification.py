@@ -1,0 +1,104 @@
+"""Classification against scikit-learn, trivial predictors, thresholds and intervals."""
+
+from dataclasses import asdict
+from math import isnan
+
+import numpy as np
+import pytest
+
+from medsyn2.metrics.classification import (
+    auroc,
+    average_precision,
+    classification,
+    intervals,
+    trivial,
+    tuned_thresholds,
+)
+
+
+def drawn(seed: int, num: int = 80, labels: int = 4, signal: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities with ties, and a truth of uneven prevalence."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random((num, labels)) < np.array([0.1, 0.3, 0.5, 0.8])[:labels]
+    scores = np.round(1 / (1 + np.exp(-(rng.normal(size=truth.shape) + signal * (truth - 0.5)))), 2)
+    return scores, truth
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_value_is_scikit_learn_s(seed: int) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    scores, truth = drawn(seed)
+    thresholds = np.array([0.3, 0.5, 0.6, 0.99])
+    answers = scores >= thresholds
+    columns = range(truth.shape[1])
+    expected = {
+        "auroc": [metrics.roc_auc_score(truth[:, k], scores[:, k]) for k in columns],
+        "average_precision": [metrics.average_precision_score(truth[:, k], scores[:, k]) for k in columns],
+        "accuracy": [metrics.accuracy_score(truth[:, k], answers[:, k]) for k in columns],
+        "precision": [metrics.precision_score(truth[:, k], answers[:, k], zero_division=0) for k in columns],
+        "recall": [metrics.recall_score(truth[:, k], answers[:, k]) for k in columns],
+    }
+    for average in ("binary", "macro", "weighted"):
+        expected[f"f1_{average}"] = [
+            metrics.f1_score(truth[:, k], answers[:, k], average=average) for k in columns
+        ]
+    found = asdict(classification(scores, truth, thresholds))
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(np.mean(values), abs=1e-12), name
+
+
+def test_areas_by_counting() -> None:
+    scores, truth = drawn(7, num=30)
+    for k in range(4):
+        positive, negative = scores[truth[:, k], k], scores[~truth[:, k], k]
+        pairs = positive[:, None] - negative[None]
+        assert auroc(scores[:, k], truth[:, k]) == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+    assert average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True])) == pytest.approx(
+        0.5 * 1 + 0.5 * 2 / 3
+    )
+    assert average_precision(np.zeros(4), np.array([True, False, False, False])) == 0.25
+
+
+def test_finding_nothing_is_as_accurate_as_labels_are_rare() -> None:
+    _, truth = drawn(1)
+    half = np.full(4, 0.5)
+    nothing, everything = (
+        classification(trivial(*truth.shape, positive=positive), truth, half) for positive in (False, True)
+    )
+    assert nothing.accuracy == pytest.approx(1 - truth.mean())
+    assert everything.precision == pytest.approx(truth.mean())
+    assert (nothing.precision, nothing.f1_binary, nothing.auroc) == (0, 0, 0.5)
+
+
+def test_thresholds_are_where_the_curve_is_nearest_to_the_corner() -> None:
+    scores, truth = drawn(2)
+    found = tuned_thresholds(scores, truth)
+    for k in range(4):
+        distance = {
+            t: (1 - (scores[truth[:, k], k] >= t).mean()) ** 2 + (scores[~truth[:, k], k] >= t).mean() ** 2
+            for t in np.unique(scores[:, k])
+        }
+        assert distance[found[k]] == pytest.approx(min(distance.values()))
+    assert tuned_thresholds(scores[:, :1], np.zeros((80, 1), bool)).tolist() == [0.5]
+
+
+def test_labels_without_both_classes_are_left_out_and_counted() -> None:
+    scores, truth = drawn(3)
+    truth[:, 0] = False
+    found = classification(scores, truth, np.full(4, 0.5))
+    assert found.num_labels == 3
+    assert found.auroc == pytest.approx(classification(scores[:, 1:], truth[:, 1:], np.full(3, 0.5)).auroc)
+    empty = classification(scores, np.zeros_like(truth), np.full(4, 0.5))
+    assert empty.num_labels == 0
+    assert isnan(empty.auroc)
+
+
+def test_intervals_hold_the_value() -> None:
+    scores, truth = drawn(4, num=200)
+    half = np.full(4, 0.5)
+    value = classification(scores, truth, half)
+    for patients in (np.arange(200), np.arange(200) // 10):
+        found = intervals(scores, truth, half, patients, num_draws=60, seed=0)
+        low, high = found["accuracy"]
+        assert low < value.accuracy < high
+    assert intervals(scores, truth, half, np.arange(200), num_draws=60, seed=0)["auroc"][1] > value.auroc
