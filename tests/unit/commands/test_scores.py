@@ -1,0 +1,104 @@
+"""Both tables from banks that a seeded projection wrote, as a model's own script would."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medsyn2.cli import main
+from medsyn2.vocabulary import ABNORMALITY_LABELS
+
+NUM = 30
+LABELS = len(ABNORMALITY_LABELS)
+
+
+def write_bank(path: Path, kind: str, ids: list[str], vectors: np.ndarray, model: str = "projection") -> None:
+    np.savez(
+        path.with_suffix(".npz"),
+        **{
+            "ids": np.array(ids),
+            "patients": np.array([name.split("_")[0] for name in ids]),
+            "embedding": vectors.astype(np.float32),
+            "embedding.volume": np.arange(len(ids), dtype=np.int32),
+        },
+    )
+    facts = {
+        "format": "medsyn2-bank-1", "kind": kind, "source": path.stem, "extractor": model, "extractor_sha256": "0",
+        "comparable": "itself", "protocol": {}, "protocol_sha256": "0", "clip_hu": [-1000.0, 1000.0],
+        "spacing_mm": None, "sha256": hashlib.sha256(path.with_suffix(".npz").read_bytes()).hexdigest(),
+    }  # fmt: skip
+    path.write_text(json.dumps(facts))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Labels drive the embeddings through one fixed projection, with more noise for the generator."""
+    rng = np.random.default_rng(0)
+    ids = [f"p{i // 2}_{i % 2}" for i in range(NUM)]
+    truth = rng.random((NUM, LABELS)) < 0.4
+    axes = np.linalg.qr(rng.normal(size=(64, LABELS)))[0].T
+    clean = (2.0 * truth - 1) @ axes
+    write_bank(tmp_path / "real.json", "real", ids, clean + rng.normal(size=(NUM, 64)) * 0.2)
+    write_bank(tmp_path / "text.json", "real", ids, clean)
+    write_bank(tmp_path / "good.json", "synthetic", ids, clean + rng.normal(size=(NUM, 64)) * 0.4)
+    write_bank(tmp_path / "noise.json", "synthetic", ids[:20], rng.normal(size=(20, 64)))
+    names = [f"{label}/{state}" for state in ("present", "absent") for label in ABNORMALITY_LABELS]
+    write_bank(tmp_path / "prompts.json", "real", names, np.concatenate([axes, -axes]))
+    table = pd.DataFrame(truth.astype(int), columns=list(ABNORMALITY_LABELS))
+    table.insert(0, "VolumeName", [f"{name}.nii.gz" for name in ids])
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    return tmp_path
+
+
+def scores(folder: Path, *options: str) -> int:
+    given = ["--real", "real.json", "--text", "text.json", "--synthetic", "good.json", "noise.json", *options]
+    paths = [
+        str(folder / one) if "." in one and "-" not in one and not one[0].isdigit() else one for one in given
+    ]
+    return main(["scores", *paths, "--out", str(folder / "out"), "--draws", "20"])
+
+
+ZERO_SHOT = ("--labels", "labels.csv", "--prompts", "prompts.json", "--scale", "10")
+
+
+def test_both_tables_order_sources_as_they_were_made(folder: Path) -> None:
+    assert scores(folder, *ZERO_SHOT) == 0
+    clip = pd.read_csv(folder / "out" / "clip.csv").set_index(["source", "score_of"])
+    assert list(clip.index) == [
+        ("real", "T2I"),
+        ("good", "T2I"),
+        ("good", "I2I"),
+        ("noise", "T2I"),
+        ("noise", "I2I"),
+    ]
+    assert clip.loc[("real", "T2I"), "score"] > clip.loc[("good", "T2I"), "score"] > 50
+    assert abs(clip.loc[("noise", "T2I"), "score"]) < 15
+    assert clip.loc[("good", "I2I"), "recall_at_1"] > 0.9
+    zero_shot = pd.read_csv(folder / "out" / "zero_shot.csv").set_index("source")
+    assert list(zero_shot.index) == ["real", "good", "noise", "finding nothing", "finding everything"]
+    assert zero_shot.loc["real", "auroc"] > zero_shot.loc["good", "auroc"] > 0.8
+    assert zero_shot.loc["noise", "auroc"] < 0.65
+    assert zero_shot.loc["noise", "num_volumes"] == 20
+    assert zero_shot.loc["good", "auroc_low"] < zero_shot.loc["good", "auroc"]
+    assert zero_shot.loc["finding nothing", "f1_binary"] == 0
+
+
+def test_without_labels_there_is_one_table(folder: Path) -> None:
+    assert scores(folder) == 0
+    assert not (folder / "out" / "zero_shot.csv").exists()
+
+
+def test_half_a_question_and_missing_labels_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert scores(folder, "--labels", "labels.csv") == 2
+    assert "[option-without-effect]" in capsys.readouterr().err
+    (folder / "labels.csv").write_text("\n".join((folder / "labels.csv").read_text().splitlines()[:-3]))
+    assert scores(folder, *ZERO_SHOT) == 10
+    assert "[labels-missing]" in capsys.readouterr().err
+    (folder / "labels.csv").write_text("VolumeName\nx\n")
+    assert scores(folder, *ZERO_SHOT) == 10
+    assert "[labels-unreadable]" in capsys.readouterr().err
