@@ -25,17 +25,19 @@ class MedPSegSegmenter(ExternalTool):
     name = "medpseg"
 
     def __init__(self, config: SegmentConfig) -> None:
+        weights = weights_folder(config, "medpseg")
         super().__init__(
             ToolProcess(
                 "medpseg",
                 "run_medpseg",
                 python=config.python.get("medpseg"),
                 settings={
-                    "weights": str(weights_folder(config, "medpseg")),
+                    "weights": str(weights),
                     "output": "{home}/output",
                     "cpu": config.device == "cpu",
                 },
                 time_limit_s=config.time_limit_s,
+                environment={"TORCH_HOME": str(weights / "torch")},
             )
         )
 

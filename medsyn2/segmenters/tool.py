@@ -15,6 +15,7 @@ from medsyn2.config import SegmentConfig
 from medsyn2.ct.nifti import read_labels, write_ct
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap
 from medsyn2.errors import SegmenterError, WeightsError
+from medsyn2.external.needs import refuse_damaged
 from medsyn2.segmenters.process import ToolProcess
 from medsyn2.vocabulary import LOBES, Structure
 
@@ -114,10 +115,10 @@ def _on_grid(path: Path, names: Mapping[int, str], volume: CTVolume, process: To
 
 
 def weights_folder(config: SegmentConfig, tool: str) -> Path:
-    """Return where a tool's weights are.
+    """Return where a tool's weights are, after comparing those that are there with their checksums.
 
     Raises:
-        WeightsError: If the configuration names no folder of weights.
+        WeightsError: If the configuration names no folder of weights, or a file in it is damaged.
     """
     if config.weights_dir is None:
         raise WeightsError(
@@ -125,4 +126,7 @@ def weights_folder(config: SegmentConfig, tool: str) -> Path:
             code="weights-missing",
             remedy="give the folder that `medsyn2 fetch` made; `medsyn2 doctor` says what is missing in it.",
         )
-    return config.weights_dir / tool
+    chosen = {structure for structure, name in config.tools.items() if name == tool}
+    refuse_damaged(config.weights_dir, tool, chosen)
+    # The tool's process may change its working directory.
+    return (config.weights_dir / tool).resolve()

@@ -1,4 +1,14 @@
-"""A trained model's folder as sampling finds it: tiny, randomly initialised, written by the real writers."""
+"""What several folders of tests need.
+
+A trained model's folder as sampling finds it: tiny, randomly initialised, written by the real writers. And a server on
+this machine that knows ranges and can break off.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -88,3 +98,72 @@ def tiny_mask():
     mask = np.zeros(SHAPE, dtype=bool)
     mask[4:10, 8:20, 5:15] = True
     return mask
+
+
+@dataclass
+class Server:
+    """What the server has, and what it was asked.
+
+    Attributes:
+        files: Content by path.
+        url: Where it is.
+        break_after: Bytes after which it drops the connection, once each.
+        ranges: The ranges it was asked for, None for a whole file.
+        etag: Of all its files.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    url: str = ""
+    break_after: list[int] = field(default_factory=list)
+    ranges: list[str | None] = field(default_factory=list)
+    etag: str = '"1"'
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            state.ranges.append(wanted)
+            data = state.files.get(self.path.lstrip("/"))
+            if data is None:
+                self.send_error(404)
+                return
+            begin = 0
+            if wanted and self.headers.get("If-Range") == state.etag:
+                begin = int(wanted.removeprefix("bytes=").split("-")[0])
+                if begin >= len(data):
+                    self.send_response(416)
+                    self.send_header("Content-Range", f"bytes */{len(data)}")
+                    self.end_headers()
+                    return
+            self.send_response(206 if begin else 200)
+            self.send_header("Content-Length", str(len(data) - begin))
+            self.send_header("ETag", state.etag)
+            self.end_headers()
+            body = data[begin:]
+            if state.break_after:
+                body = body[: state.break_after.pop(0)]
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{httpd.server_address[1]}"
+    thread = Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as state:
+        yield state

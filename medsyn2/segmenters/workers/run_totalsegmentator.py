@@ -146,7 +146,7 @@ def _repair_torchvision() -> None:
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
-        library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+        library: Any = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _repair_torchvision.__dict__["library"] = library

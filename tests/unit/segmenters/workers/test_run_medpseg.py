@@ -21,7 +21,7 @@ def tool(weights) -> Segmenter:
 def test_opacities_are_the_package_s_files_and_its_networks_are_built_once(install, volume) -> None:
     weights = install("medpseg")
     for name in ("poly_medseg_25d_fix.ckpt", "poly_lung.ckpt"):
-        (weights / name).touch()
+        (weights / name).write_bytes(b"weights")
     with closing(tool(weights)) as medpseg:
         for _ in range(2):
             found = medpseg.segment(volume, WANTED)
@@ -35,7 +35,7 @@ def test_opacities_are_the_package_s_files_and_its_networks_are_built_once(insta
 def test_a_failure_that_the_package_only_reports_is_the_case_s(install, volume, hu: int, code: str) -> None:
     weights = install("medpseg")
     for name in ("poly_medseg_25d_fix.ckpt", "poly_lung.ckpt"):
-        (weights / name).touch()
+        (weights / name).write_bytes(b"weights")
     bad = CTVolume(np.full_like(volume.hu, hu), volume.affine_mm)
     with closing(tool(weights)) as medpseg:
         with pytest.raises(SegmenterError) as caught:
@@ -46,6 +46,6 @@ def test_a_failure_that_the_package_only_reports_is_the_case_s(install, volume, 
 
 def test_missing_checkpoints_are_named(install, volume) -> None:
     weights = install("medpseg")
-    (weights / "poly_lung.ckpt").touch()
+    (weights / "poly_lung.ckpt").write_bytes(b"weights")
     with closing(tool(weights)) as medpseg, pytest.raises(WeightsError, match="poly_medseg_25d_fix"):
         medpseg.segment(volume, WANTED)

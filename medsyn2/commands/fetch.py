@@ -1,0 +1,103 @@
+"""Download the weights that others made into one folder, which can be carried to a machine without a network.
+
+    medsyn2 fetch lungmask totalsegmentator --to weights      by name
+    medsyn2 fetch --config configs/paper.yaml --to weights    what a configuration needs
+    medsyn2 fetch --list                                      names, sizes, licences
+
+What is interrupted goes on where it stopped; what is there and right is not fetched again. Every file is compared
+with its published checksum, and recorded in weights/SHA256SUMS (`sha256sum -c SHA256SUMS` checks a copy). You accept
+the licence that is shown. No other command of medsyn2 opens a connection.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from medsyn2.config import load_config
+from medsyn2.errors import ConfigError
+from medsyn2.external.checks import add_checksums, check_download, read_checksums
+from medsyn2.external.needs import needs
+from medsyn2.external.table import EXTERNALS, Download, External, find
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="rows of --list; totalsegmentator takes all of its"
+    )
+    parser.add_argument("--to", type=Path, metavar="DIR", help="the folder of weights")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="fetch what this configuration needs")
+    parser.add_argument(
+        "--mirror",
+        metavar="URL",
+        help="take each file from URL/<path below the folder of weights> instead of its source",
+    )
+    parser.add_argument("--list", action="store_true", help="show what there is, and fetch nothing")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Fetch, row by row."""
+    if arguments.list:
+        sys.stdout.write("".join(described(row) for row in EXTERNALS))
+        return
+    for row in chosen(arguments.names, arguments.config):
+        if arguments.to is None:
+            raise ConfigError("no folder was given.", code="fetch-folder", remedy="add --to DIR.")
+        sys.stdout.write(described(row))
+        if not row.downloads:
+            sys.stdout.write(f"  not downloaded by this command: get it by hand from {row.page}\n")
+        for item in row.downloads:
+            bring(item, arguments.to, arguments.mirror)
+        if row.convert:
+            sys.stdout.write(f"  next: {row.convert}\n")
+
+
+def chosen(names: list[str], config: Path | None) -> list[External]:
+    """Return the rows that are asked for by name or needed by a configuration.
+
+    Raises:
+        ConfigError: If neither is given, or a name is unknown.
+    """
+    if config is not None:
+        wanted = [need.row.name for need in needs(load_config(config))]
+        return [row for row in EXTERNALS if row.name in [*wanted, *names]]
+    known = ", ".join(row.name for row in EXTERNALS)
+    if not names:
+        raise ConfigError(
+            "nothing was named.", code="fetch-names", remedy=f"name some of {known}, or give --config."
+        )
+    try:
+        return list(find(names))
+    except KeyError as error:
+        raise ConfigError(
+            f"there are no weights called {error}.", code="fetch-names", remedy=f"name some of {known}."
+        ) from error
+
+
+def described(row: External) -> str:
+    """Return a row of the table as text."""
+    sizes = [item.size_bytes for item in row.downloads]
+    size = f"{sum(filter(None, sizes)) / 1e6:.0f} MB" if all(sizes) and sizes else "size not published"
+    return f"{row.name}: {row.about} ({size})\n  licence: {row.licence}\n  source: {row.page}\n"
+
+
+def bring(item: Download, folder: Path, mirror: str | None) -> None:
+    """Download one file or archive, unless it is there and right."""
+    from medsyn2.external.download import download, unpack
+
+    if all(
+        check.state in {"verified", "recorded"}
+        for check in check_download(item, folder, read_checksums(folder))
+    ):
+        sys.stdout.write(f"  {item.path}: there\n")
+        return
+    suffix = ".zip" if item.unpacks else ""
+    url = f"{mirror.rstrip('/')}/{item.path}{suffix}" if mirror else item.url
+    place = folder / f"{item.path}{suffix}"
+    download(url, place, sha256=item.sha256)
+    paths = [place]
+    if item.unpacks:
+        paths = unpack(place, folder / item.path)
+        place.unlink()
+    add_checksums(folder, paths)
+    sys.stdout.write(f"  {item.path}: fetched from {url}\n")

@@ -1,0 +1,131 @@
+"""Say what a configuration will take, stage by stage, before anything runs: time, memory and disk.
+
+    medsyn2 plan --config configs/paper.yaml
+    medsyn2 plan --config configs/paper.yaml --tflops 300 --cores 64     for another machine than this one
+
+Cases are counted by name and a few headers are opened; nothing is written. Stages that work on voxels cost what was
+measured for each voxel (medsyn2/planning/costs.py names the benchmark of every figure); stages that run networks cost
+the operations of exactly the networks configured, at the speed of this machine's device, which is measured for half a
+second, or at the one given. A "?" is a figure that nobody has measured; sums with it are lower bounds.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from medsyn2.config import Config, load_config
+from medsyn2.planning.costs import GB, Cost
+from medsyn2.planning.workload import Workload, workload_of
+from medsyn2.stages import STAGES
+
+_HEAD = ("stage", "jobs", "CPU h", "network h", "memory GB", "device GB", "disk GB", "from")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="the configuration"
+    )
+    parser.add_argument(
+        "--tflops",
+        type=float,
+        metavar="N",
+        help="sustained speed of the device that networks run on, 10^12 a second",
+    )
+    parser.add_argument("--cores", type=int, metavar="N", help="CPU cores that share the jobs")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the plan."""
+    from medsyn2.planning.speed import this_machine
+
+    config = load_config(arguments.config)
+    work = workload_of(config)
+    costs = all_costs(config, work)
+    machine = this_machine()
+    speed = arguments.tflops * 1e12 if arguments.tflops else machine.flops_per_s
+    device = (
+        f"{arguments.tflops:g} TFLOP/s" if arguments.tflops else f"{machine.name}, {speed / 1e12:.3g} TFLOP/s"
+    )
+    cores = arguments.cores or machine.cores
+    sys.stdout.write(
+        f"{described(work)}\nNetworks at {device}.\n\n{table(costs, speed)}\n{total(costs, speed, cores)}\n"
+    )
+
+
+def all_costs(config: Config, work: Workload) -> list[Cost]:
+    """Return the cost of every stage, in the workflow's order."""
+    from medsyn2.planning.networks import network_costs
+    from medsyn2.planning.preparation import preparation_costs
+
+    known = [*preparation_costs(config, work), *network_costs(config, work)]
+    left_out = {
+        "phantoms": config.cohort.data_dir is not None,
+        "template": config.template.path is not None,
+        "train_text_encoder": config.encode_text.encoder_dir is not None,
+    }
+    named = {cost.stage for cost in known}
+    others = [name for name in STAGES if name not in named and not left_out.get(name, False)]
+    return known + [Cost(name, 1, None, basis="nobody measured it") for name in others]
+
+
+def described(work: Workload) -> str:
+    """Return the workload in words."""
+    note = f"; {work.assumed}" if work.assumed else ""
+    return (
+        f"{work.cases} cases in {work.shards} shards, {work.test_cases} of them held out; a CT has "
+        f"{work.native_voxels / 1e6:.1f} million voxels, the grid {work.grid_voxels / 1e6:.1f}{note}."
+    )
+
+
+def table(costs: Sequence[Cost], flops_per_s: float) -> str:
+    """Return a row for each stage."""
+    rows = [_HEAD]
+    for cost in costs:
+        rows.append(
+            (
+                cost.stage,
+                str(cost.jobs),
+                "?" if cost.cpu_s is None else _number(cost.cpu_s / 3600),
+                _number(cost.flops / flops_per_s / 3600),
+                _number(cost.memory_bytes / GB),
+                _number(cost.device_bytes / GB),
+                _number(cost.disk_bytes / GB),
+                cost.basis,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
+    lines = []
+    for row in rows:
+        cells = [f"{row[0]:<{widths[0]}}"]
+        cells += [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=False)]
+        lines.append("  ".join([*cells, row[-1]]).rstrip())
+    return "\n".join(lines)
+
+
+def total(costs: Sequence[Cost], flops_per_s: float, cores: int) -> str:
+    """Return the sums: hours on these cores and one device, the most demanding job, and the disk."""
+    unknown = [cost.stage for cost in costs if cost.cpu_s is None]
+    cpu_h = sum(cost.cpu_s or 0.0 for cost in costs) / 3600
+    device_h = sum(cost.flops for cost in costs) / flops_per_s / 3600
+    memory = max(costs, key=lambda cost: cost.memory_bytes)
+    device = max(costs, key=lambda cost: cost.device_bytes)
+    disk = sum(cost.disk_bytes for cost in costs) / GB
+    least = "at least " if unknown else ""
+    lines = [
+        f"Time: {least}{_number(cpu_h)} CPU hours ({_number(cpu_h / cores)} on {cores} cores) and "
+        f"{_number(device_h)} hours of one device.",
+        f"Memory of one job: {_number(memory.memory_bytes / GB)} GB ({memory.stage}); on the device "
+        f"{_number(device.device_bytes / GB)} GB ({device.stage}), without what libraries take inside an operation.",
+        f"Disk: {_number(disk)} GB.",
+    ]
+    if unknown:
+        lines.append(f"Not measured by anybody: the time of {', '.join(unknown)}.")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    if value == 0:
+        return "0"
+    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"

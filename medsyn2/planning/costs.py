@@ -1,0 +1,102 @@
+"""The cost of a stage, and the constants that were measured.
+
+Stages that work on voxels cost what they were measured to cost for each voxel; stages that run networks cost the
+operations that their shapes imply (`networks`), at the speed of the device. What nobody has measured is not guessed:
+it is None, and shown as such.
+"""
+
+from dataclasses import dataclass, replace
+
+MB, GB = 1e6, 1e9
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one stage costs.
+
+    Attributes:
+        stage: Its name.
+        jobs: How many jobs it is.
+        cpu_s: CPU seconds of all jobs; None if nobody measured them.
+        flops: Operations of networks, of all jobs.
+        memory_bytes: Main memory of one job.
+        device_bytes: Memory of its networks with their tensors, on the GPU if there is one.
+        disk_bytes: What all jobs leave on the disk.
+        basis: Where the figures come from.
+    """
+
+    stage: str
+    jobs: int
+    cpu_s: float | None = 0.0
+    flops: float = 0.0
+    memory_bytes: float = 0.4 * GB
+    device_bytes: float = 0.0
+    disk_bytes: float = 0.0
+    basis: str = ""
+
+    def times(self, factor: float) -> "Cost":
+        """Return the cost of `factor` times as much work and artefacts."""
+        cpu_s = None if self.cpu_s is None else self.cpu_s * factor
+        return replace(self, cpu_s=cpu_s, flops=self.flops * factor, disk_bytes=self.disk_bytes * factor)
+
+
+def added(first: float | None, second: float | None) -> float | None:
+    """Return the sum, which is unknown if a part is."""
+    return None if first is None or second is None else first + second
+
+
+START_S = 6.0
+"""CPU seconds of a job before its first case: the interpreter and its imports (`logs/benchmarks` of the demo)."""
+
+GRID_BYTES_PER_VOXEL = 19.0
+"""Memory of register and masks for each voxel of the grid, beside 0.4 GB: a peak of 2.1 GB at 448 x 448 x 448
+(`benchmarks/paper_grid.py`)."""
+
+INVENTORY_S_PER_MVOXEL = 0.9 / 34.9
+"""CPU seconds for each million native voxels: 0.9 s at 512 x 512 x 133 (`benchmarks/paper_grid.py`)."""
+
+TEMPLATE_S_PER_CASE_AND_ROUND = 7.0
+"""CPU seconds: 14 s for one case in two rounds at 448 x 448 x 448 (`benchmarks/paper_grid.py`)."""
+
+REGISTER_S, REGISTER_S_PER_MVOXEL = 3.6, (10.0 - 3.6) / 89.9
+"""CPU seconds a case (`benchmarks/registration.py`) and for each million voxels of the grid: 10 s at
+448 x 448 x 448 in all (`benchmarks/paper_grid.py`)."""
+
+CLASSICAL_S_AT_3_MM = 4.0
+"""CPU seconds a case for all nine structures at 3 mm (`benchmarks/paper_grid.py`); they grow as the voxels do."""
+
+CLASSICAL_BYTES_AT_3_MM = 0.3 * GB
+"""Memory beside 0.4 GB (`benchmarks/segmenters.py`)."""
+
+MASKS_S_PER_MVOXEL = 44.0 / 89.9
+"""CPU seconds for nine masks and each million voxels of the grid: 44 s at 448 x 448 x 448
+(`benchmarks/paper_grid.py`)."""
+
+CT_BYTES_PER_VOXEL = 1.45
+"""Disk of a registered or synthetic CT: 129 MB of noise-like int16 at 448 x 448 x 448, gzip; real ones take less."""
+
+MASK_BYTES_PER_VOXEL = 0.01
+"""Disk of a binary mask or label map, gzip: 0.9 MB at 448 x 448 x 448."""
+
+LUNGMASK_S_PER_SLICE = 2 * 1.5
+"""CPU seconds for the lobe model and the fill model (`make test-tools`)."""
+
+LUNGMASK_BYTES = 1.4 * GB
+"""Memory of both models (`make test-tools`)."""
+
+LUNGMASK_GPU_S = 10.0
+"""Seconds a CT on a GPU: "several seconds" in the package's README, for each of two models. Not measured here."""
+
+TOTALSEGMENTATOR_GPU_S_PER_MVOXEL = 169.0 / 5 / 120.1
+"""Seconds a network and million native voxels on an RTX 3090: 2 min 49 s for the five networks of ``total`` at
+512 x 512 x 458 (the package's README). Not measured here."""
+
+TOTALSEGMENTATOR_BYTES, TOTALSEGMENTATOR_DEVICE_BYTES = 10.6 * GB, 8.5 * GB
+"""Memory at 512 x 512 x 458 (the package's README)."""
+
+MEDPSEG_BYTES, MEDPSEG_DEVICE_BYTES = 16 * GB, 6 * GB
+"""Least memory that the package's README asks for; nobody published its time."""
+
+PHANTOM_S_PER_MVOXEL = 0.6
+"""CPU seconds for each million voxels of a phantom at its scanner's spacing: 1.1 s for 97 x 142 x 142, without
+writing it (`tests/unit/planning/test_costs.py` measures it again)."""

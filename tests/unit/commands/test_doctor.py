@@ -1,0 +1,89 @@
+"""``medsyn2 doctor``: what is there, what is not, and what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from medsyn2.cli import main
+from medsyn2.commands.doctor import machine, packages, weights
+from medsyn2.config import Config, load_config
+from medsyn2.external.checks import add_checksums
+from medsyn2.external.table import find
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration that wants lungmask, an environment that has it, and its weights."""
+    metadata = tmp_path / "packages/lungmask-0.2.22.dist-info/METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: lungmask\nVersion: 0.2.22\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "weights"
+    paths = [weights / item.path for row in find(["lungmask"]) for item in row.downloads]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"of this site")
+    add_checksums(weights, paths)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "cohort: {num_phantoms: 8}\ngrid: {shape: [16, 32, 32]}\ntokenizer: {hidden_channels: 4}\n"
+        f"segment: {{tools: {{lobes: lungmask}}, weights_dir: {weights}}}\n"
+    )
+    return mine
+
+
+def test_all_is_well(site: Path, capsys) -> None:
+    assert main(["doctor", "--config", str(site)]) == 0
+    text = capsys.readouterr().out
+    assert "ok lungmask in" in text
+    assert "lungmask 0.2.22" in text
+    assert "licence: Apache-2.0" in text
+    assert "recorded   " in text
+    assert "Everything that the configuration needs is here." in text
+
+
+@pytest.mark.parametrize("kind", ["missing", "damaged"])
+def test_a_file_that_is_not_right_is_named_with_its_remedy(site: Path, kind: str) -> None:
+    path = site.parent / "weights/lungmask/unet_r231-d5d2fc3d.pth"
+    if kind == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"of another site")
+    missing: list[str] = []
+    text = "\n".join(weights(load_config(site), missing))
+    assert missing == ["lungmask"]
+    assert f"{kind:<10} {path}" in text
+    assert "medsyn2 fetch lungmask --to DIR" in text
+
+
+def test_a_missing_package_is_named(site: Path) -> None:
+    site.write_text(
+        site.read_text().replace("weights_dir", "python: {lungmask: /nowhere/python}, weights_dir")
+    )
+    missing: list[str] = []
+    text = "\n".join(packages(load_config(site), missing))
+    assert missing == ["lungmask (package)"]
+    assert "/nowhere/python has no lungmask" in text
+
+
+def test_the_default_needs_nothing() -> None:
+    missing: list[str] = []
+    assert list(weights(Config(), missing)) == ["ok none is needed"]
+    assert len(list(packages(Config(), missing))) == 1
+    assert missing == []
+
+
+def test_what_is_missing_and_too_little_memory_end_with_a_sentence(site: Path, capsys) -> None:
+    text = site.read_text() + "dit: {width: 24576, depth: 8, num_heads: 16}\n"
+    site.write_text(text.replace("lobes: lungmask", "lobes: lungmask, consolidation: medpseg"))
+    assert main(["doctor", "--config", str(site)]) == 14
+    captured = capsys.readouterr()
+    assert "[doctor-missing]" in captured.err
+    assert "needs 2 things that are missing or damaged: medpseg (package); medpseg." in captured.err
+    assert "?? train_dit takes about" in captured.out
+
+
+def test_a_cohort_that_is_not_there_yet_is_said(site: Path) -> None:
+    site.write_text(site.read_text().replace("{num_phantoms: 8}", "{data_dir: nowhere}"))
+    assert "cannot be judged without the cohort" in "\n".join(machine(load_config(site)))

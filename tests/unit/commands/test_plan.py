@@ -1,0 +1,38 @@
+"""``medsyn2 plan``."""
+
+from medsyn2.cli import main
+from medsyn2.commands.plan import table, total
+from medsyn2.planning.costs import Cost
+
+COSTS = [
+    Cost("register", 2, 7200.0, 0.0, 2e9, 0.0, 3e9, "voxels"),
+    Cost("train_dit", 1, 0.0, 3.6e15, 1e9, 5e9, 1e9, "steps"),
+]
+
+
+def test_hours_are_of_cores_and_of_the_device() -> None:
+    text = total(COSTS, flops_per_s=1e12, cores=4)
+    assert "2 CPU hours (0.5 on 4 cores) and 1 hours of one device" in text
+    assert "2 GB (register); on the device 5 GB (train_dit)" in text
+    assert "Disk: 4 GB" in text
+
+
+def test_what_is_unknown_is_shown_and_makes_the_sum_a_lower_bound() -> None:
+    costs = [*COSTS, Cost("segment", 1, None)]
+    assert "?" in table(costs, 1e12).splitlines()[-1]
+    text = total(costs, 1e12, 4)
+    assert "at least 2 CPU hours" in text
+    assert text.endswith("the time of segment.")
+
+
+def test_the_default_configuration_is_planned(tmp_path, capsys, monkeypatch) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "cohort: {num_phantoms: 8}\ngrid: {shape: [16, 32, 32]}\ntokenizer: {hidden_channels: 4}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", "--config", str(mine), "--tflops", "1", "--cores", "8"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("8 cases in 1 shards, 2 of them held out")
+    assert "Networks at 1 TFLOP/s" in text
+    assert list(tmp_path.iterdir()) == [mine]
