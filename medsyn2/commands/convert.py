@@ -12,6 +12,10 @@ The authors' transformer, from their folder final_ckpt or the file of tensors in
 
     medsyn2 convert dit MedSynV2/final_ckpt --to weights/dit
 
+RadImageNet's ResNet50, for the FID, from its authors' file or from Warvito's:
+
+    medsyn2 convert radimagenet RadImageNet-ResNet50_notop.pth --to weights/radimagenet
+
 Each writes a JSON that says what the network is, where it comes from (sha256 of the source) and the sha256 of
 the tensors beside it, as safetensors. Loading is strict: a tensor that is missing, too many or of another
 shape is named, and nothing is written. Pickles are opened without running code that is in them, here and
@@ -30,6 +34,7 @@ from medsyn2.conversion.dit import network_file
 from medsyn2.conversion.perceptual import filled_perceptual
 from medsyn2.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
 from medsyn2.files import sha256_of
+from medsyn2.metrics.radimagenet import RadImageNet
 from medsyn2.nn.dit import DiT
 from medsyn2.nn.official_weights import NUM_HEADS, TOKEN_GRID, load_official
 from medsyn2.nn.tokenizer_layouts import DepthMode
@@ -149,6 +154,23 @@ def _dit(arguments: argparse.Namespace) -> None:
     _say(path, foreign, f"the authors' layout, {count:,} parameters")
 
 
+def _radimagenet_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="ResNet50.pt or RadImageNet-ResNet50_notop.pth"
+    )
+
+
+def _radimagenet(arguments: argparse.Namespace) -> None:
+    foreign = read_weights(arguments.source)
+    extractor = RadImageNet(
+        foreign.state, sha256=foreign.origin["sha256"], source=str(arguments.source), device="cpu"
+    )
+    path = arguments.to / "radimagenet.json"
+    save_component(path, foreign.state, kind="radimagenet", config={}, origin=foreign.origin)
+    _say(path, foreign, extractor.name)
+    sys.stdout.write(f"for the configuration\nevaluate_fid:\n  radimagenet: {tensors_path(path)}\n")
+
+
 def _say(path: Path, foreign: ForeignWeights, facts: str) -> None:
     which = f"{foreign.origin['weights']} weights of {foreign.origin['file']}"
     sys.stdout.write(f"{path}: {facts}; from the {which} ({foreign.origin['sha256']})\n")
@@ -157,6 +179,7 @@ def _say(path: Path, foreign: ForeignWeights, facts: str) -> None:
 KINDS = {
     "tokenizer": Kind("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
     "dit": Kind("the transformer that the authors of MedSyn2 released", _dit_arguments, _dit),
+    "radimagenet": Kind("RadImageNet's ResNet50, for the FID", _radimagenet_arguments, _radimagenet),
     "perceptual": Kind(
         "the perceptual network of the tokenizer's training (LPIPS)", _perceptual_arguments, _perceptual
     ),

@@ -29,7 +29,7 @@ from medsyn2.metrics.banks import check_comparable, write_bank
 from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
 from medsyn2.metrics.folders import common_clip_hu, extent_of, volumes_in
 from medsyn2.metrics.protocols import ProtocolName, named_protocol
-from medsyn2.stages.evaluate_fid import extractor_of, table_rows
+from medsyn2.metrics.table_one import extractor_of, table_rows
 
 log = logging.getLogger(__name__)
 

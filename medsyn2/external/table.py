@@ -222,7 +222,8 @@ EXTERNALS: tuple[External, ...] = (
                 "https://huggingface.co/MONAI/checkpoints/resolve/main/RadImageNet-ResNet50_notop.pth",
             ),
         ),
-        convert="medsyn2 convert, to weights/radimagenet",
+        convert="medsyn2 convert radimagenet weights/source/radimagenet/RadImageNet-ResNet50_notop.pth "
+        "--to weights/radimagenet",
     ),
 )
 

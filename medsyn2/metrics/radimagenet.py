@@ -114,7 +114,7 @@ def load_radimagenet(path: Path, *, device: str = "cpu") -> RadImageNet:
         raise WeightsError(
             f"{path} is no safetensors file: {error}.",
             code="weights-unreadable",
-            remedy="pickled weights (.pt, .pth) are converted once with `medsyn2 convert`.",
+            remedy="pickled weights (.pt, .pth) are converted once with `medsyn2 convert radimagenet`.",
         ) from error
     return RadImageNet(state, sha256=sha256_of(path), source=str(path), device=device)
 

@@ -36,7 +36,7 @@ class Pair:
 
 def pairs_png(pairs: Sequence[Pair]) -> bytes:
     """Draw a row a pair: three planes through the middle, the synthetic volume left of the training one."""
-    figure = Figure(figsize=(12.5, _ROW_INCHES * len(pairs) + 0.3), facecolor="black")
+    figure = Figure(figsize=(12.5, _ROW_INCHES * len(pairs) + 0.6), facecolor="black")
     axes = np.atleast_2d(figure.subplots(len(pairs), 2 * len(PLANES)))
     for row, pair in enumerate(pairs):
         for column, plane in enumerate(PLANES):
@@ -49,10 +49,10 @@ def pairs_png(pairs: Sequence[Pair]) -> bytes:
                         "SYNTHETIC" if side == 0 else "nearest in training", color="white", fontsize=8
                     )
         axes[row, 0].text(
-            0.02, 0.02, pair.caption, color="#ffb000", fontsize=7, transform=axes[row, 0].transAxes
+            0, -0.02, pair.caption, color="#ffb000", fontsize=7, va="top", transform=axes[row, 0].transAxes
         )
-    figure.subplots_adjust(left=0.002, right=0.998, top=1 - 0.3 / (_ROW_INCHES * len(pairs)), bottom=0.005,
-                           wspace=0.02, hspace=0.03)  # fmt: skip
+    figure.subplots_adjust(left=0.002, right=0.998, top=1 - 0.3 / (_ROW_INCHES * len(pairs) + 0.6), bottom=0.3 / (_ROW_INCHES * len(pairs) + 0.6),
+                           wspace=0.02, hspace=0.18)  # fmt: skip
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(

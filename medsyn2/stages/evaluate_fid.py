@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +10,10 @@ from medsyn2.cohort.artefacts import Manifest, load_manifests
 from medsyn2.config import EvaluateFidConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.banks import Bank, write_bank
+from medsyn2.metrics.banks import write_bank
 from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
-from medsyn2.metrics.features import FeatureExtractor, RandomBank
-from medsyn2.metrics.fidelity import fidelity
 from medsyn2.metrics.folders import volumes_in
-from medsyn2.metrics.protocols import PLANES, Protocol, named_protocol
-from medsyn2.metrics.radimagenet import load_radimagenet
+from medsyn2.metrics.table_one import extractor_of, protocol_of, table_rows
 from medsyn2.vocabulary import WINDOWS_HU, Window
 
 
@@ -79,18 +75,6 @@ def recipe_of(grid: GridConfig, config: EvaluateFidConfig) -> Recipe:
     return Recipe(protocol_of(grid, config), extractor_of(config), tuple(WINDOWS_HU))
 
 
-def protocol_of(grid: GridConfig, config: EvaluateFidConfig) -> Protocol:
-    """Return the configured protocol."""
-    return named_protocol(config.protocol, clip_hu=grid.clip_hu, num_slices=config.slices_per_volume)
-
-
-def extractor_of(config: EvaluateFidConfig) -> FeatureExtractor:
-    """Return the extractor: RadImageNet's if its weights are given, else the weight-free one."""
-    if config.radimagenet is None:
-        return RandomBank(config.seed)
-    return load_radimagenet(config.radimagenet, device=config.device)
-
-
 def registered(manifests: Iterable[Manifest]) -> list[tuple[VolumeFile, str]]:
     """Return the registered volumes, each with its split."""
     return [
@@ -112,32 +96,3 @@ def by_condition(manifests: Iterable[Manifest]) -> dict[str, list[VolumeFile]]:
                 patient, path = record.facts.get("subject", case), manifest.path(case, sample["file"])
                 found[sample["condition"]].append(VolumeFile(case, patient, path))
     return dict(found)
-
-
-def table_rows(
-    window: str, real: Bank, synthetic: Bank, config: EvaluateFidConfig
-) -> list[dict[str, object]]:
-    """Return the rows of one window and source: the three planes and their mean."""
-    parts = [f"{window}/{plane}" for plane in PLANES]
-    found = fidelity(
-        real, synthetic, parts, num_draws=config.num_draws, neighbours=config.neighbours, seed=config.seed
-    )
-    facts = {
-        "num_real": len(real.ids),
-        "num_synthetic": len(synthetic.ids),
-        "num_patients": len(set(real.patients)),
-        "protocol": real.facts.protocol["name"],
-        "protocol_sha256": real.facts.protocol_sha256[:12],
-        "extractor": real.facts.extractor,
-        "compares_with": real.facts.comparable,
-    }
-    return [
-        {
-            "window": window,
-            "condition": synthetic.facts.source,
-            "plane": part.removeprefix(f"{window}/"),
-            **asdict(row),
-            **facts,
-        }
-        for part, row in found.items()
-    ]

@@ -24,8 +24,9 @@ from medsyn2.metrics.memorisation import (
     memorisation,
     thumbnail,
 )
+from medsyn2.metrics.table_one import extractor_of, protocol_of
 from medsyn2.page.pairs import Pair, pairs_png
-from medsyn2.stages.evaluate_fid import by_condition, extractor_of, protocol_of, registered
+from medsyn2.stages.evaluate_fid import by_condition, registered
 from medsyn2.vocabulary import WINDOWS_HU, Window
 
 WINDOW: Window = "lung"

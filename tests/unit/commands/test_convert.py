@@ -9,9 +9,11 @@ from safetensors.torch import save_file
 
 from medsyn2.cli import main
 from medsyn2.files import sha256_of
+from medsyn2.metrics.radimagenet import load_radimagenet
 from medsyn2.nn.dit import DiT
 from medsyn2.nn.layers import positions
 from medsyn2.nn.perceptual import Perceptual
+from medsyn2.nn.resnet import KERAS, TORCH, ResNet50Features, ResNetForm
 from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.weights import load_component, load_strictly
 
@@ -155,3 +157,17 @@ def test_positions_of_another_grid_leave_no_file(tmp_path: Path, capsys) -> None
     assert main(["convert", "dit", str(tmp_path), "--to", str(tmp_path / "out"), "--num-heads", "2"]) == 14
     assert "pos_embed" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", [KERAS, TORCH], ids=lambda form: form.name)
+def test_either_form_of_radimagenet_becomes_an_extractor(form: ResNetForm, tmp_path: Path) -> None:
+    state = ResNet50Features(form).state_dict()
+    if form is TORCH:
+        places = {"conv1": 0, "bn1": 1, **{f"layer{stage}": stage + 3 for stage in range(1, 5)}}
+        state = {
+            f"backbone.{places[name.split('.')[0]]}.{name.split('.', 1)[1]}": t for name, t in state.items()
+        }
+    torch.save(state, tmp_path / "weights.pth")
+    to = tmp_path / "radimagenet"
+    assert main(["convert", "radimagenet", str(tmp_path / "weights.pth"), "--to", str(to)]) == 0
+    assert load_radimagenet(to / "radimagenet.safetensors").name == f"radimagenet_resnet50({form.name})"
