@@ -17,7 +17,7 @@ three.
 also under autocast: bfloat16 would quantise its output to steps of up to 8 HU.
 
 The blocks are in ``tokenizer_blocks.py`` and ``tokenizer_resampling.py``, the published layouts in
-``tokenizer_layouts.py``; ``windows.py`` does volumes that are too large to go through at once.
+``tokenizer_layouts.py``; ``slabs.py`` and ``windows.py`` do volumes that are too large to go through at once.
 
 Source:
     Paper, sections 3.1 and 7.1; Lin et al., Open-Sora Plan (arXiv:2412.00131).
@@ -173,10 +173,14 @@ class Encoder(nn.Module):
         self.mid = Middle(deepest, plan.groups, plan.conv, sliced_attention=layout.sliced_attention)
         self.norm_out = nn.GroupNorm(plan.groups, deepest, NORM_EPS)
         self.conv_out = plan.conv(deepest, 2 * plan.latent_channels, 3)
+        self.planar_levels = layout.planar_levels
 
     def forward(self, x: Float[Tensor, "b 3 d h w"]) -> Float[Tensor, "b two_z ld lh lw"]:
-        x = self.conv_in(x)
-        for level in self.down:
+        return self.deep(self.conv_in(x), first_level=0)
+
+    def deep(self, x: Float[Tensor, "b c d h w"], first_level: int) -> Float[Tensor, "b two_z ld lh lw"]:
+        """Go on from what enters the level `first_level`."""
+        for level in self.down[first_level:]:
             x = level(x)
         return self.conv_out(F.silu(self.norm_out(self.mid(x))))
 

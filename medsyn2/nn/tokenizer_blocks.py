@@ -22,8 +22,12 @@ from medsyn2.types import Float
 NORM_EPS = 1e-6
 
 
-def repeat_first_slice(x: Float[Tensor, "b c d h w"], copies: int) -> Float[Tensor, "b c padded h w"]:
-    """Put `copies` of the first slice in front."""
+def repeat_first_slice(
+    x: Float[Tensor, "b c d h w"], copies: int, before: Float[Tensor, "b c copies h w"] | None = None
+) -> Float[Tensor, "b c padded h w"]:
+    """Put `copies` of the first slice in front, or the slices `before`, where `x` goes on from them."""
+    if before is not None:
+        return torch.cat([before, x], dim=2)
     return torch.cat([x[:, :, :1]] * copies + [x], dim=2) if copies else x
 
 
@@ -54,8 +58,10 @@ class CausalConv3d(nn.Module):
         self.front_pad = kernel[0] - 1 if front_pad is None else front_pad
         self.conv = nn.Conv3d(in_channels, out_channels, kernel, stride, padding=(0, plane, plane))
 
-    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b out out_d out_h out_w"]:
-        return self.conv(repeat_first_slice(x, self.front_pad))
+    def forward(
+        self, x: Float[Tensor, "b c d h w"], before: Float[Tensor, "b c front h w"] | None = None
+    ) -> Float[Tensor, "b out out_d out_h out_w"]:
+        return self.conv(repeat_first_slice(x, self.front_pad, before))
 
 
 class PlanarConv(nn.Conv2d):

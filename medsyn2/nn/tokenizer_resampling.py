@@ -3,7 +3,8 @@
 Kernels of stride 2 are zero-padded on the right and at the bottom only, which is where the public weights
 expect it. The depth modes differ in two places, without parameters: how many copies of the first slice a
 kernel that halves depth gets in front (`front_pad`), and whether the first slice is left out when depth is
-doubled (`first_frame`). ``tokenizer.py`` says why.
+doubled (`first_frame`). ``tokenizer.py`` says why. A kernel that halves depth takes the slices before a volume in
+their place (`before`), so that a volume can go through it slab by slab (``slabs.py``).
 
 Source:
     PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
@@ -43,12 +44,15 @@ class VolumeDown(nn.Module):
 
     def __init__(self, channels: int, front_pad: int) -> None:
         super().__init__()
+        self.front_pad = front_pad
         self.conv = CausalConv3d(
             channels, channels, (3, 3, 3), stride=(2, 2, 2), plane_padding=0, front_pad=front_pad
         )
 
-    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c half_d half_h half_w"]:
-        return self.conv(pad_right_bottom(x))
+    def forward(
+        self, x: Float[Tensor, "b c d h w"], before: Float[Tensor, "b c front h w"] | None = None
+    ) -> Float[Tensor, "b c half_d half_h half_w"]:
+        return self.conv(pad_right_bottom(x), None if before is None else pad_right_bottom(before))
 
 
 class DepthPool(nn.Module):
@@ -71,8 +75,10 @@ class DepthMixDown(nn.Module):
         self.mix_factor = nn.Parameter(torch.tensor([2.0]))
         self.conv = nn.Conv3d(channels, channels, 3, (2, 1, 1), padding=(0, 1, 1))
 
-    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c half_d h w"]:
-        padded = repeat_first_slice(x, self.front_pad)
+    def forward(
+        self, x: Float[Tensor, "b c d h w"], before: Float[Tensor, "b c front h w"] | None = None
+    ) -> Float[Tensor, "b c half_d h w"]:
+        padded = repeat_first_slice(x, self.front_pad, before)
         average = F.avg_pool3d(padded, (3, 1, 1), (2, 1, 1))
         return torch.lerp(self.conv(padded), average, self.mix_factor.sigmoid())
 

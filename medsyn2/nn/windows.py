@@ -19,7 +19,10 @@ Windows of a single value (the background of masks, the air around the body) all
 so each value is computed once.
 
 Windows are an approximation: one of 96 x 96 x 96 is smaller than the receptive field of the public network.
-Encode all data of a model with the same windows.
+Encode all data of a model with the same windows. Without windows a volume is encoded exactly, in slabs where the
+layout allows it (``slabs.py``).
+
+`encode_cost` and `decode_cost` say beforehand what either takes, from shapes alone (``cost.py``).
 """
 
 import math
@@ -30,6 +33,8 @@ import torch
 from torch import Tensor
 
 from medsyn2.errors import ConfigError
+from medsyn2.nn.cost import Cost, cost_of, simulated
+from medsyn2.nn.slabs import has_planar_levels, moments_in_slabs
 from medsyn2.nn.tokenizer import SCALE, CausalVideoVAE, Posterior, Size
 from medsyn2.types import Float
 
@@ -54,7 +59,7 @@ def encode_windowed(
     Args:
         tokenizer: The network.
         ct: Images in [-1, 1], or masks at -0.5 and 0.5.
-        window: Shape (depth, height, width) of the windows in voxels; None encodes the whole volume at once.
+        window: Shape (depth, height, width) of the windows in voxels; None encodes the whole volume, exactly.
         overlap: Share of a window that its neighbour covers as well, in [0, 1).
         constants: Moments of windows of a single value, by value and shape. It is filled here; hand in the
             same one for the next volume of the same tokenizer to keep what is in it.
@@ -66,16 +71,17 @@ def encode_windowed(
     latent_shape = tokenizer.latent_shape(ct.shape[2:])
     latent_window = _latent_window(tokenizer, latent_shape, window)
     places = _places(tokenizer, latent_shape, latent_window, overlap)
+    plain = _moments(tokenizer, window)
     known = {} if constants is None else constants
 
     def moments(place: Place) -> Tensor:
         crop = ct[:, :, *_voxels(tokenizer, place)]
         low, high = crop.aminmax()
         if low != high:
-            return tokenizer.moments(crop)
+            return plain(crop)
         key = (float(low), tokenizer.volume_shape(latent_window))
         if key not in known:
-            known[key] = tokenizer.moments(crop[:1])
+            known[key] = plain(crop[:1])
         return known[key].expand(len(ct), -1, -1, -1, -1)
 
     return Posterior.from_moments(_blended(moments, places, places))
@@ -103,6 +109,63 @@ def decode_windowed(
     places = _places(tokenizer, (depth, height, width), latent_window, overlap)
     outputs = [_voxels(tokenizer, place) for place in places]
     return _blended(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs)
+
+
+def encode_cost(
+    tokenizer: CausalVideoVAE, shape: Sequence[int], window: Sequence[int] | None, overlap: float
+) -> Cost:
+    """Predict what `encode_windowed` takes for one volume without gradients.
+
+    Args:
+        tokenizer: The network; nothing is computed with it.
+        shape: Voxels (depth, height, width) of the volume.
+        window: As for `encode_windowed`.
+        overlap: As for `encode_windowed`.
+
+    Returns:
+        Operations of all windows, none of them of a single value; and the largest memory: the weights, the
+        volume, the result and one window's tensors, without what libraries take inside an operation.
+    """
+    latent_shape = tokenizer.latent_shape(shape)
+    latent_window = _latent_window(tokenizer, latent_shape, window)
+    places = len(_places(tokenizer, latent_shape, latent_window, overlap))
+    moments, channels = _moments(tokenizer, window), 2 * tokenizer.latent_channels
+    like = tokenizer.last_layer
+    with simulated(), torch.no_grad():
+        crop = like.new_empty(1, 1, *tokenizer.volume_shape(latent_window))
+        one = cost_of(lambda: moments(crop))
+    held = math.prod(shape) * like.element_size() + _blend_bytes(places, channels, latent_shape)
+    return Cost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
+
+
+def decode_cost(
+    tokenizer: CausalVideoVAE, shape: Sequence[int], window: Sequence[int] | None, overlap: float
+) -> Cost:
+    """Predict what `decode_windowed` takes for the latents of a volume; see `encode_cost`."""
+    latent_shape = tokenizer.latent_shape(shape)
+    latent_window = _latent_window(tokenizer, latent_shape, window)
+    places = len(_places(tokenizer, latent_shape, latent_window, overlap))
+    like, z = tokenizer.last_layer, tokenizer.latent_channels
+    with simulated(), torch.no_grad():
+        crop = like.new_empty(1, z, *latent_window)
+        one = cost_of(lambda: tokenizer.decode(crop))
+    held = z * math.prod(latent_shape) * like.element_size() + _blend_bytes(places, 1, shape)
+    return Cost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
+
+
+def _moments(tokenizer: CausalVideoVAE, window: Sequence[int] | None) -> Callable[[Tensor], Tensor]:
+    if window is None and has_planar_levels(tokenizer):
+        return lambda ct: moments_in_slabs(tokenizer, ct)
+    return tokenizer.moments
+
+
+def _weight_bytes(tokenizer: CausalVideoVAE) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in tokenizer.parameters())
+
+
+def _blend_bytes(places: int, channels: int, shape: Sequence[int]) -> int:
+    """Return the size of what windows are added up in, in float32; a single window is the result itself."""
+    return 4 * channels * math.prod(shape) if places > 1 else 0
 
 
 def _latent_window(tokenizer: CausalVideoVAE, latent_shape: Size, window: Sequence[int] | None) -> Size:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +18,10 @@ from medsyn2.cohort.latents import EMPTY_MASK, Latents, LatentStore, MaskState, 
 from medsyn2.config import EncodeLatentsConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.ct.nifti import read_ct, read_labels
-from medsyn2.errors import CaseError, IntegrityError
+from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
 from medsyn2.files import sha256_of, write_json
 from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.windows import encode_windowed
+from medsyn2.nn.windows import encode_cost, encode_windowed
 from medsyn2.vocabulary import STRUCTURES, Structure
 from medsyn2.weights import load_component, load_strictly
 
@@ -111,7 +112,26 @@ class _Encoder:
         config, state = load_component(self.path, "tokenizer")
         network = CausalVideoVAE(**config)
         load_strictly(network, state, source=self.path)
+        self._check_memory(network)
         return network.eval().to(self.device)
+
+    def _check_memory(self, network: CausalVideoVAE) -> None:
+        """Say what a volume is going to take, and stop before the first one if the machine has less."""
+        cost = encode_cost(network, self.grid.shape, self.config.window, self.config.overlap)
+        memory = _memory_bytes(self.device)
+        log.info(
+            "encoding: %.2f TFLOP a volume, at least %.2f of %.1f GiB of memory",
+            cost.flops / 1e12,
+            cost.peak_bytes / 2**30,
+            memory / 2**30,
+        )
+        if cost.peak_bytes > memory:
+            raise EnvironmentFault(
+                f"Encoding volumes of {self.grid.shape} voxels with windows {self.config.window} takes at least "
+                f"{cost.peak_bytes / 2**30:.1f} GiB, and {self.device} has {memory / 2**30:.1f} GiB.",
+                code="environment-memory",
+                remedy="set encode_latents.window, to 96 x 96 x 96 for example, or use another machine.",
+            )
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -162,6 +182,12 @@ class _Rows:
         except IntegrityError:
             store.write_empty_mask(encoder.empty_mask())
         return store
+
+
+def _memory_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _states(record: Record) -> dict[Structure, MaskState]:

@@ -1,11 +1,16 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from monai.inferers.utils import sliding_window_inference
 
 from medsyn2.errors import ConfigError
 from medsyn2.nn import windows
+from medsyn2.nn.cost import cost_of, simulated
 from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.windows import decode_windowed, encode_windowed
+from medsyn2.nn.windows import decode_cost, decode_windowed, encode_cost, encode_windowed
 
 
 class LocalCodec(CausalVideoVAE):
@@ -153,3 +158,86 @@ def test_an_overlap_beyond_its_range_is_refused():
         decode_windowed(network(), torch.zeros(1, 4, 4, 2, 2), (8, 8, 8), 1.0)
     with pytest.raises(ConfigError, match="tokenizer-shape"):
         decode_windowed(network(), torch.zeros(1, 4, 4, 2, 2), (7, 8, 8), 0.5)
+
+
+def test_cost_of_windows_is_that_of_one_times_their_number():
+    tokenizer = network()
+    one = encode_cost(tokenizer, (16, 16, 16), (16, 16, 16), 0.5)
+    nine = encode_cost(tokenizer, (32, 32, 32), (16, 16, 16), 0.5)
+    assert nine.flops == 27 * one.flops
+    extra = 4 * 32**3 - 4 * 16**3 + 4 * 8 * 8 * 4 * 4
+    assert nine.peak_bytes == one.peak_bytes + extra
+    assert decode_cost(tokenizer, (32, 32, 32), (16, 16, 16), 0.5).flops == 27 * (
+        decode_cost(tokenizer, (16, 16, 16), None, 0.5).flops
+    )
+
+
+def test_slabs_cost_the_same_operations_and_less_memory():
+    tokenizer = CausalVideoVAE(32, norm_groups=32)
+    whole = encode_cost(tokenizer, (128, 64, 64), (128, 64, 64), 0.25)
+    slabs = encode_cost(tokenizer, (128, 64, 64), None, 0.25)
+    assert slabs.flops == whole.flops
+    assert slabs.peak_bytes < 0.4 * whole.peak_bytes
+
+
+@torch.no_grad()
+def test_predicted_operations_are_those_that_are_made():
+    tokenizer, ct, latents = network(), torch.rand(1, 1, 16, 32, 24), torch.rand(1, 4, 4, 4, 3)
+    for window in (None, (8, 16, 16)):
+        made = cost_of(lambda window=window: encode_windowed(tokenizer, ct, window, 0.25))
+        assert encode_cost(tokenizer, (16, 32, 24), window, 0.25).flops == made.flops
+        made = cost_of(lambda window=window: decode_windowed(tokenizer, latents, window, 0.25))
+        assert decode_cost(tokenizer, (16, 32, 24), window, 0.25).flops == made.flops
+
+
+def test_published_sizes_cost_what_is_known_of_them():
+    """Of the public v1.2 network: 405 TFLOP for a whole encoding, 4.0 and 18.6 for windows of 96 voxels."""
+    with simulated():
+        tokenizer = CausalVideoVAE()
+        assert encode_cost(tokenizer, (448, 448, 448), None, 0.25).flops == pytest.approx(405e12, rel=5e-3)
+        assert encode_cost(tokenizer, (96, 96, 96), None, 0.25).flops == pytest.approx(4.0e12, rel=1e-2)
+        assert decode_cost(tokenizer, (96, 96, 96), None, 0.25).flops == pytest.approx(18.6e12, rel=1e-2)
+
+
+MEASURE = """
+import sys, threading, time
+import torch
+from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.windows import decode_cost, decode_windowed, encode_cost, encode_windowed
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+torch.set_num_threads(1)
+tokenizer, shape = CausalVideoVAE(32, norm_groups=32).eval(), (32, 96, 96)
+predict = encode_cost if sys.argv[1] == "encode" else decode_cost
+predicted = predict(tokenizer, shape, None, 0.25).peak_bytes
+ct, latents = torch.randn(1, 1, *shape), torch.randn(1, 4, 8, 12, 12)
+before = resident() - sum(4 * p.numel() for p in tokenizer.parameters())
+peak, done = 0, False
+
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, resident())
+        time.sleep(0.002)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+with torch.inference_mode():
+    encode_windowed(tokenizer, ct, None, 0.25) if sys.argv[1] == "encode" else decode_windowed(
+        tokenizer, latents, None, 0.25)
+done = True
+watcher.join()
+print((peak - before) / predicted)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process from /proc")
+@pytest.mark.parametrize("direction", ["encode", pytest.param("decode", marks=pytest.mark.slow)])
+def test_measured_memory_is_within_a_factor_of_the_prediction(direction):
+    command = [sys.executable, "-c", MEASURE, direction]
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
+    )
+    assert 0.8 < float(result.stdout) < 2.2

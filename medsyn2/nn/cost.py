@@ -1,0 +1,135 @@
+"""What a computation costs, before it is made: operations and memory, from its shapes alone.
+
+The network is run on tensors that have shapes and types and no values (torch's fake tensors), so that a
+448 x 448 x 448 volume through a network of a billion parameters takes seconds and no memory. Counted are
+
+* floating-point operations of convolutions, products and attention, an addition and a multiplication each;
+* the largest sum of tensors that are alive at once, from their creation to their release, as the code runs
+  eagerly: what autograd keeps for the backward pass is in it, and so is what checkpointing does not keep.
+
+Not in it are the workspaces that libraries take inside one operation (on the CPU, oneDNN's copies of a
+convolution's input and output can double a peak) and what an allocator loses to fragmentation. Attention is
+fused: no matrix of scores is counted in memory.
+
+torch counts the weight gradient of a grouped convolution as if it had no groups; here it costs what the forward
+pass costs, and attention on the CPU, which torch's counter leaves out, is counted as on other devices.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a computation costs.
+
+    Attributes:
+        flops: Floating-point operations.
+        peak_bytes: Largest sum of the tensors that it made and that were alive at once.
+    """
+
+    flops: int
+    peak_bytes: int
+
+
+@contextmanager
+def simulated() -> Iterator[None]:
+    """Let every tensor that is made within be without values; real ones may be read as if they had none.
+
+    It can be entered again within itself. A network that is built within can be used within alone.
+    """
+    from torch._guards import detect_fake_mode
+    from torch._subclasses.fake_tensor import FakeTensorMode  # brings in sympy, half a second
+
+    with nullcontext() if detect_fake_mode() else FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+def cost_of(compute: Callable[[], object]) -> Cost:
+    """Return the cost of `compute`; within `simulated` it takes no memory and hardly any time."""
+    memory = _Memory()
+    with FlopCounterMode(display=False, custom_mapping=_FLOPS) as flops, memory:
+        compute()
+    return Cost(flops.get_total_flops(), memory.peak)
+
+
+class _Memory(TorchDispatchMode):
+    """Adds up the storages that operations make, and takes them off when they are released."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = 0
+        self.sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        # A view or an operation in place returns a storage that is known; one of an input, made before, is
+        # counted from here on if it is returned, and was somebody else's.
+        known = {_key(leaf) for leaf in tree_iter((args, kwargs)) if isinstance(leaf, Tensor)}
+        for leaf in tree_iter(result):
+            if isinstance(leaf, Tensor) and _key(leaf) not in known:
+                self._count(leaf)
+        return result
+
+    def _count(self, tensor: Tensor) -> None:
+        storage, key = tensor.untyped_storage(), _key(tensor)
+        if key in self.sizes:
+            return
+        self.sizes[key] = storage.nbytes()
+        self.live += storage.nbytes()
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._release, key)
+
+    def _release(self, key: int) -> None:
+        self.live -= self.sizes.pop(key)
+
+
+def _key(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _convolution_backward(
+    grad_out: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *args: Any, **kwargs: Any
+) -> int:
+    """Count a convolution's gradients of input and weight, each as much as the forward pass."""
+    *_, transposed, _, _, wanted = args
+    del kwargs
+    places = x if transposed else grad_out
+    forward = 2 * places[0] * prod(places[2:]) * prod(weight)
+    return forward * (bool(wanted[0]) + bool(wanted[1]))
+
+
+def _attention(
+    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *args: Any, **kw: Any
+) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward(
+    grad_out: tuple[int, ...],
+    query: tuple[int, ...],
+    key: tuple[int, ...],
+    value: tuple[int, ...],
+    *args: Any,
+    **kw: Any,
+) -> int:
+    return sdpa_backward_flop_count(grad_out, query, key, value)
+
+
+_FLOPS: dict[Any, Any] = {
+    torch.ops.aten.convolution_backward: _convolution_backward,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
