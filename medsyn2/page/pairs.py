@@ -17,6 +17,7 @@ from medsyn2.vocabulary import PLANE_AXIS, WINDOWS_HU
 
 _DPI = 100
 _ROW_INCHES = 2.0
+_EDGE_INCHES = 0.3
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Pair:
 
 def pairs_png(pairs: Sequence[Pair]) -> bytes:
     """Draw a row a pair: three planes through the middle, the synthetic volume left of the training one."""
-    figure = Figure(figsize=(12.5, _ROW_INCHES * len(pairs) + 0.6), facecolor="black")
+    height = _ROW_INCHES * len(pairs) + 2 * _EDGE_INCHES
+    figure = Figure(figsize=(12.5, height), facecolor="black")
     axes = np.atleast_2d(figure.subplots(len(pairs), 2 * len(PLANES)))
     for row, pair in enumerate(pairs):
         for column, plane in enumerate(PLANES):
@@ -51,8 +53,8 @@ def pairs_png(pairs: Sequence[Pair]) -> bytes:
         axes[row, 0].text(
             0, -0.02, pair.caption, color="#ffb000", fontsize=7, va="top", transform=axes[row, 0].transAxes
         )
-    figure.subplots_adjust(left=0.002, right=0.998, top=1 - 0.3 / (_ROW_INCHES * len(pairs) + 0.6), bottom=0.3 / (_ROW_INCHES * len(pairs) + 0.6),
-                           wspace=0.02, hspace=0.18)  # fmt: skip
+    edge = _EDGE_INCHES / height
+    figure.subplots_adjust(left=0.002, right=0.998, top=1 - edge, bottom=edge, wspace=0.02, hspace=0.18)
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(
