@@ -18,7 +18,7 @@ taken by patient.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,13 +156,9 @@ def merged(banks: Sequence[Bank]) -> Bank:
         )
         for name in banks[0].parts
     }  # fmt: skip
-    ids, patients = ([value for bank in banks for value in values(bank)] for values in (_ids, _patients))
-    return Bank(banks[0].facts, tuple(ids), tuple(patients), parts)
-
-
-def renamed(bank: Bank, source: str) -> Bank:
-    """Return the bank under another source."""
-    return replace(bank, facts=replace(bank.facts, source=source))
+    ids = tuple(name for bank in banks for name in bank.ids)
+    patients = tuple(name for bank in banks for name in bank.patients)
+    return Bank(banks[0].facts, ids, patients, parts)
 
 
 def write_bank(json_path: Path, bank: Bank) -> None:
@@ -205,11 +201,3 @@ def read_bank(json_path: Path) -> Bank:
 def _save(path: Path, arrays: Mapping[str, Any]) -> None:
     with path.open("wb") as file:
         np.savez(file, **arrays)
-
-
-def _ids(bank: Bank) -> tuple[str, ...]:
-    return bank.ids
-
-
-def _patients(bank: Bank) -> tuple[str, ...]:
-    return bank.patients
