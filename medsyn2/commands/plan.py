@@ -17,7 +17,6 @@ from pathlib import Path
 from medsyn2.config import Config, load_config
 from medsyn2.planning.costs import GB, Cost
 from medsyn2.planning.workload import Workload, workload_of
-from medsyn2.stages import STAGES
 
 _HEAD = ("stage", "jobs", "CPU h", "network h", "memory GB", "device GB", "disk GB", "from")
 
@@ -59,15 +58,7 @@ def all_costs(config: Config, work: Workload) -> list[Cost]:
     from medsyn2.planning.networks import network_costs
     from medsyn2.planning.preparation import preparation_costs
 
-    known = [*preparation_costs(config, work), *network_costs(config, work)]
-    left_out = {
-        "phantoms": config.cohort.data_dir is not None,
-        "template": config.template.path is not None,
-        "train_text_encoder": config.encode_text.encoder_dir is not None,
-    }
-    named = {cost.stage for cost in known}
-    others = [name for name in STAGES if name not in named and not left_out.get(name, False)]
-    return known + [Cost(name, 1, None, basis="nobody measured it") for name in others]
+    return [*preparation_costs(config, work), *network_costs(config, work)]
 
 
 def described(work: Workload) -> str:

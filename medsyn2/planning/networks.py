@@ -251,3 +251,5 @@ def _evaluation(config: Config, work: Workload, tokenizer: CausalVideoVAE, sampl
         device_bytes=max(encoded.peak_bytes, decoded.peak_bytes),
         basis=f"{cases} cases and their masks",
     )
+    yield Cost("evaluate_memorisation", 1, None, memory_bytes=on_grid, basis="nobody measured it")
+    yield Cost("report", 1, costs.START_S, basis="the start")

@@ -32,6 +32,9 @@ RECONSTRUCTION_TABLES = [
     "results/reconstruction.csv",
     "results/mask_reconstruction.csv",
 ]
+NETWORK_TOOLS = {"lungmask", "totalsegmentator", "medpseg"} & set(
+    SETTINGS.segment.tools.values()
+)
 ENCODER = SETTINGS.encode_text.encoder_dir or "results/train_text_encoder/encoder"
 ENCODER_FILE = f"{ENCODER}/config.json"
 

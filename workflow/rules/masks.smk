@@ -14,8 +14,9 @@ rule segment:
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        mem_mb=6000,
-        runtime=600,
+        gpu=int(bool(NETWORK_TOOLS) and SETTINGS.segment.device != "cpu"),
+        mem_mb=24000 if NETWORK_TOOLS else 6000,
+        runtime=1440 if NETWORK_TOOLS else 600,
     params:
         cfg=params_of("segment"),
     shell:

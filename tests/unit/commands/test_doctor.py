@@ -1,5 +1,6 @@
 """``medsyn2 doctor``: what is there, what is not, and what to do."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,11 @@ from medsyn2.cli import main
 from medsyn2.commands.doctor import machine, packages, weights
 from medsyn2.config import Config, load_config
 from medsyn2.external.checks import add_checksums
+from medsyn2.external.needs import needs
 from medsyn2.external.table import find
+from medsyn2.files import sha256_of
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -82,6 +87,28 @@ def test_what_is_missing_and_too_little_memory_end_with_a_sentence(site: Path, c
     assert "[doctor-missing]" in captured.err
     assert "needs 2 things that are missing or damaged: medpseg (package); medpseg." in captured.err
     assert "?? train_dit takes about" in captured.out
+
+
+def test_the_paper_s_configuration_can_be_checked_on_a_folder_of_named_files(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(ROOT / "configs/paper.yaml")
+    missing: list[str] = []
+    list(weights(config, missing))
+    assert {"lungmask", "totalsegmentator/Dataset298", "medpseg", "cxr-bert", "tokenizer"} <= set(missing)
+    (tmp_path / "weights/tokenizer").mkdir(parents=True)
+    tensors = tmp_path / "weights/tokenizer/tokenizer.safetensors"
+    tensors.write_bytes(b"tensors")
+    for check in [check for need in needs(config) for check in need.checks]:
+        path = Path(str(check.path).replace("fold_*", "fold_0").replace("*", "model"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"sha256": sha256_of(tensors)}))
+    mine = [path for path in (tmp_path / "weights").rglob("*") if path.is_file()]
+    add_checksums(tmp_path / "weights", mine)
+    missing = []
+    text = "\n".join(weights(config, missing))
+    assert missing == [], text
 
 
 def test_a_cohort_that_is_not_there_yet_is_said(site: Path) -> None:
