@@ -13,6 +13,7 @@ import argparse
 import inspect
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from medsyn2.config import Config, load_config, validate_config
 from medsyn2.errors import ConfigError, MedSyn2Error
 from medsyn2.stages import STAGES, Stage, stage_settings
 
-COMMANDS = ("config", "convert", "generate", "evaluate", "scores", "audit", "doctor", "fetch", "plan")
+COMMANDS = ("config", "convert", "generate", "evaluate", "scores", "audit", "doctor", "fetch", "plan", "info")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,6 +117,15 @@ def stage_parser(stage: Stage) -> argparse.ArgumentParser:
                 default=parameter.default if optional else None,
                 metavar="TEXT" if parameter.annotation is str else "PATH",
             )
+    if stage.shared:
+        parser.add_argument(
+            "--processes",
+            type=int,
+            default=1,
+            metavar="N",
+            help="processes on this machine that share the work, a device each; they are started by torchrun. On "
+            "several machines, start torchrun yourself and leave this out",
+        )
     return parser
 
 
@@ -130,11 +140,20 @@ def _keywords(function: Any) -> dict[str, inspect.Parameter]:
 def _run_stage(stage: Stage, arguments: list[str]) -> None:
     parser = stage_parser(stage)
     options = vars(parser.parse_args(arguments))
+    processes = options.pop("processes", 1)
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
+        _start_processes(processes, [stage.name, *arguments])
     config = _stage_config(stage, options.pop("config"))
     function = stage.load()
     if "settings" in inspect.signature(function).parameters:
         options["settings"] = stage_settings(config, stage.name)
     function(*(config.section(name) for name in stage.sections), **options)
+
+
+def _start_processes(processes: int, arguments: list[str]) -> None:
+    """Become a torchrun that runs this command in so many processes."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    os.execv(sys.executable, [sys.executable, *torchrun, "-m", "medsyn2", *arguments])
 
 
 def _stage_config(stage: Stage, given: str) -> Config:

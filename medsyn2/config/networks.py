@@ -45,7 +45,9 @@ class TrainTokenizerConfig(Section):
     crop_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (24, 40, 40)
     """Random crops (depth, height, width); 96 x 96 x 96 in the paper."""
     batch_size: PositiveInt = 2
-    """Crops a step."""
+    """Crops a micro-step."""
+    accumulate: PositiveInt = 1
+    """Micro-steps an optimizer step; several processes share them."""
     learning_rate: PositiveFloat = 1e-3
     """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
     warmup_steps: NonNegativeInt = 20
@@ -203,7 +205,7 @@ class TrainDiTConfig(Section):
     batch_size: PositiveInt = 4
     """Cases a micro-step; 1 in the paper."""
     accumulate: PositiveInt = 1
-    """Micro-steps an optimizer step; 4 in the paper."""
+    """Micro-steps an optimizer step, shared by the processes if there are several; 4 in the paper."""
     learning_rate: PositiveFloat = 3e-3
     """AdamW's learning rate; 1e-4 in the paper."""
     warmup_steps: NonNegativeInt = 50

@@ -86,6 +86,7 @@ def train_tokenizer(
             batch_size=train_tokenizer.batch_size,
             checkpoint_every=train_tokenizer.checkpoint_every,
             seed=train_tokenizer.seed,
+            accumulate=train_tokenizer.accumulate,
             precision=train_tokenizer.precision,
             num_workers=train_tokenizer.num_workers,
         ),

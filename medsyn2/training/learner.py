@@ -75,7 +75,7 @@ class LoopSettings:
         batch_size: Samples of a micro-batch.
         checkpoint_every: Steps between checkpoints.
         seed: Of every draw.
-        accumulate: Micro-batches a step and process.
+        accumulate: Micro-batches a step, shared by the processes.
         precision: Fabric's.
         num_workers: Threads that prepare batches ahead; 0 prepares each when it is needed.
     """

@@ -5,10 +5,10 @@ clips them and is updated; then the moving averages take the weights in, the row
 and then, a checkpoint. A learner is a network with its loss; an adversarial pair is two of them.
 
 **Exact resume.** Micro-batch m of the training has the samples [mB, mB + B) and is drawn by generators that
-depend on the seed and on m alone (``draws.py``); step s takes the micro-batches [sAW, sAW + AW) for A
-accumulated ones and W processes. So a checkpoint on a step's boundary holds all the state there is, and a
+depend on the seed and on m alone (``draws.py``); step s takes the micro-batches [sA, sA + A) for A
+accumulated ones. So a checkpoint on a step's boundary holds all the state there is, and a
 training that was killed anywhere ends with the same bits as one that was not, on a CPU with the same number
-of threads. Two processes do what one does with twice as many accumulated micro-batches.
+of threads. Several processes share the micro-batches of a step and do what one does.
 
 **Stops.** A loss or a gradient that is not finite stops the training before the update. SIGTERM ends the
 step, leaves a checkpoint and exits with status 75.
@@ -26,7 +26,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
-from medsyn2.errors import NonFiniteLossError
+from medsyn2.errors import ConfigError, NonFiniteLossError
 from medsyn2.files import locked
 from medsyn2.training.batches import Data, positions_of, prepared
 from medsyn2.training.checkpoint import Checkpoint, keep_only, latest_checkpoint, save_checkpoint
@@ -61,10 +61,18 @@ def train(
         The moving average of each learner's state, on the CPU.
 
     Raises:
+        ConfigError: If the processes cannot share the micro-batches of a step evenly.
         NonFiniteLossError: If a loss or a gradient is not finite; no update was made with it.
         SystemExit: With status 75, after a SIGTERM; a checkpoint was written.
     """
     fabric = make_fabric(settings.precision)
+    if settings.accumulate % fabric.world_size:
+        raise ConfigError(
+            f"{fabric.world_size} processes cannot share the {settings.accumulate} micro-batches of a step evenly.",
+            code="processes-do-not-divide",
+            remedy="set accumulate in the section of this training to a multiple of the processes, and batch_size to "
+            "that much less.",
+        )
     alone = locked(folder / "training") if fabric.is_global_zero else nullcontext()
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with alone, torch.random.fork_rng(devices=devices):
@@ -112,7 +120,7 @@ class _Loop:
         batches = prepared(self.data, numbers, settings.batch_size, settings.num_workers)
         with sigterm_noted() as received, self._progress() as bar:
             for step in steps:
-                row = self._step(step, [next(batches) for _ in range(settings.accumulate)])
+                row = self._step(step, [next(batches) for _ in self._micro_batches(step)])
                 bar.update()
                 preempted = self._anywhere(received.is_set())
                 ended = state.step == settings.num_steps
@@ -185,9 +193,11 @@ class _Loop:
         return columns if len(self.learners) == 1 else [f"{name}_{column}" for column in columns]
 
     def _micro_batches(self, step: int) -> range:
-        processes, accumulate = self.fabric.world_size, self.settings.accumulate
-        first = step * accumulate * processes + self.fabric.global_rank
-        return range(first, first + accumulate * processes, processes)
+        """Return this process's micro-batches of a step."""
+        first = step * self.settings.accumulate
+        return range(
+            first + self.fabric.global_rank, first + self.settings.accumulate, self.fabric.world_size
+        )
 
     def _gradients_exchanged(self, network: Any, now: bool) -> AbstractContextManager[None]:
         """Let several processes exchange gradients in the last backward pass of a step only."""

@@ -40,12 +40,12 @@ def test_unknown_verb_is_a_usage_error() -> None:
 
 
 def test_no_knob_became_an_option() -> None:
-    """The sections hold the knobs; a stage's options are paths and the cases of a shard."""
+    """The sections hold the knobs; a stage's options are paths, the cases of a shard, and who shares the work."""
     for stage in STAGES.values():
         kinds = {
             action.type
             for action in stage_parser(stage)._actions
-            if action.dest not in {"help", "config", "cases"}
+            if action.dest not in {"help", "config", "cases", "processes"}
         }
         assert kinds == {Path}, stage.name
 

@@ -29,7 +29,8 @@ rule train_dit:
     shell:
         "python -m medsyn2 train_dit --config {params.cfg:q} --latents {input.latents} --text {input.text}"
         " --prompts {input.prompts} --tokenizer {input.tokenizer} --encoder {params.encoder:q}"
-        " --template {input.template} --model {output.model} --loss {output.loss} > {log} 2>&1"
+        " --template {input.template} --model {output.model} --loss {output.loss}"
+        " --processes {resources.gpu} > {log} 2>&1"
 
 
 rule sample:

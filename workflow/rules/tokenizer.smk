@@ -22,7 +22,7 @@ rule train_tokenizer:
         cfg=params_of("train_tokenizer"),
     shell:
         "python -m medsyn2 train_tokenizer --config {params.cfg:q} --register {input.register}"
-        " --weights {output.tokenizer} --loss {output.loss} > {log} 2>&1"
+        " --weights {output.tokenizer} --loss {output.loss} --processes {resources.gpu} > {log} 2>&1"
 
 
 rule encode_latents:

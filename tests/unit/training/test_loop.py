@@ -261,18 +261,18 @@ spec = importlib.util.spec_from_file_location("test_loop", {file!r})
 test = importlib.util.module_from_spec(spec)
 sys.modules["test_loop"] = test
 spec.loader.exec_module(test)
-settings = replace(test.SETTINGS, num_steps=30, accumulate=1)
+settings = replace(test.SETTINGS, num_steps=30)
 test.train(test.learners(), test.Line(), settings, folder=Path({folder!r}), identity="a")
 """
 
 
 @pytest.mark.slow
-def test_two_processes_do_what_one_does_with_twice_the_micro_batches(tmp_path: Path) -> None:
+def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
     script.write_text(_SCRIPT.format(file=__file__, folder=str(tmp_path / "two")))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script]
     subprocess.run(launcher, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    trained(tmp_path / "one", replace(SETTINGS, num_steps=30, accumulate=2))
+    trained(tmp_path / "one", replace(SETTINGS, num_steps=30))
     one, two = (
         torch.tensor(
             [
