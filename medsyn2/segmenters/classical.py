@@ -11,15 +11,11 @@ import numpy as np
 
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.segmenters.effusions import find_pericardial_effusion
 from medsyn2.segmenters.heart import find_heart
-from medsyn2.segmenters.lesions import (
-    find_consolidation,
-    find_ground_glass,
-    find_nodules,
-    find_pericardial_effusion,
-    find_pleural_effusion,
-)
 from medsyn2.segmenters.lobes import find_lobes
+from medsyn2.segmenters.nodules import find_nodules
+from medsyn2.segmenters.opacities import find_consolidation, find_ground_glass
 from medsyn2.segmenters.thorax import Thorax, thorax_of
 from medsyn2.types import Shaped
 from medsyn2.vocabulary import LOBES, Structure
@@ -32,7 +28,7 @@ _FIND: dict[Structure, Callable[[Thorax], Shaped[np.ndarray, "d h w"]]] = {
     "nodules": find_nodules,
     "ground_glass": find_ground_glass,
     "consolidation": find_consolidation,
-    "pleural_effusion": find_pleural_effusion,
+    "pleural_effusion": lambda thorax: thorax.pleural_effusion,
     "pericardial_effusion": find_pericardial_effusion,
 }
 

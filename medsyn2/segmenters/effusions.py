@@ -14,7 +14,6 @@ import numpy as np
 from scipy import ndimage
 
 from medsyn2.ct.morphology import Mask, bounding_box, components, dilate, distance_mm, erode
-from medsyn2.segmenters.cage import inside_cage
 from medsyn2.segmenters.thorax import Thorax
 from medsyn2.types import Bool, Float
 
@@ -121,7 +120,7 @@ def find_pericardial_effusion(thorax: Thorax) -> Mask:
 
 def _fluid(thorax: Thorax) -> _Fluid:
     spacing = thorax.spacing_mm
-    cage = inside_cage(thorax)
+    cage = thorax.cage
     box = bounding_box(cage)
     hu = thorax.hu[box].astype(np.float32)
     mean_hu, soft = _soft_mean(hu, spacing)

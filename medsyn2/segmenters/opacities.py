@@ -24,8 +24,6 @@ from medsyn2.ct.morphology import (
     opened,
     without_small,
 )
-from medsyn2.segmenters.cage import inside_cage
-from medsyn2.segmenters.effusions import find_pleural_effusion
 from medsyn2.segmenters.thorax import LEFT, RIGHT, Thorax
 from medsyn2.types import Float
 
@@ -65,7 +63,7 @@ def lung_hull(thorax: Thorax, fluid: Mask) -> Mask:
         offset = step // 2
         fine = np.pad(fine, [(0, step)] * 3, mode="edge")[offset:, offset:, offset:]
         hull |= fine[tuple(slice(0, n) for n in hull.shape)]
-    return hull & inside_cage(thorax) & ~fluid
+    return hull & thorax.cage & ~fluid
 
 
 def find_consolidation(thorax: Thorax) -> Mask:
@@ -78,8 +76,7 @@ def find_consolidation(thorax: Thorax) -> Mask:
         Bool array (d, h, w) on the thorax's grid.
     """
     spacing = thorax.spacing_mm
-    cage = inside_cage(thorax)
-    fluid = find_pleural_effusion(thorax)
+    cage, fluid = thorax.cage, thorax.pleural_effusion
     hull = lung_hull(thorax, fluid)
     smooth, box = _smooth(thorax, hull)
     solid = np.zeros_like(hull)

@@ -1,7 +1,7 @@
 """A thorax at the classical segmenter's working grid: the CT and what several structures are found from.
 
-All structures of one CT are found on one isotropic grid, and the lungs, the trunk of airways and the lungs'
-hull are found once. A structure's module has one function that takes the thorax and returns a mask on its grid.
+All structures of one CT are found on one isotropic grid, and what several of them need is found
+once. A structure's module has one function that takes the thorax and returns a mask on its grid.
 """
 
 from dataclasses import dataclass
@@ -57,6 +57,20 @@ class Thorax:
         from medsyn2.segmenters.vessels import find_vessels
 
         return find_vessels(self)
+
+    @cached_property
+    def cage(self) -> Bool[np.ndarray, "d h w"]:
+        """What the ribs, the spine and the sternum enclose."""
+        from medsyn2.segmenters.cage import inside_cage
+
+        return inside_cage(self)
+
+    @cached_property
+    def pleural_effusion(self) -> Bool[np.ndarray, "d h w"]:
+        """Fluid between lung and chest wall."""
+        from medsyn2.segmenters.effusions import find_pleural_effusion
+
+        return find_pleural_effusion(self)
 
 
 def thorax_of(volume: CTVolume, spacing_mm: float) -> Thorax:
