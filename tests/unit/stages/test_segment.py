@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from medsyn2.cohort.artefacts import Manifest, load_manifest
-from medsyn2.config import SegmentConfig
+from medsyn2.config import Config, SegmentConfig, validate_config
 from medsyn2.ct.geometry import nearest_labels
-from medsyn2.ct.nifti import read_labels
-from medsyn2.metrics.overlap import overlap
+from medsyn2.ct.nifti import read_labels, write_labels
+from medsyn2.ct.volume import LabelMap
+from medsyn2.errors import ConfigError
+from medsyn2.metrics.overlap import dice
+from medsyn2.stages import stage_params, stage_settings
 from medsyn2.stages.segment import segment
 from medsyn2.vocabulary import LOBES, STRUCTURES
 
@@ -54,7 +57,7 @@ def test_native_label_maps_lie_on_the_scan(run: Segment, registered_shard) -> No
     lobes = read_labels(run().path(PHANTOM, "lobes.nii.gz"), LOBES)
     assert lobes.spacing_mm == pytest.approx((6.0, 6.0, 6.0))
     truth = nearest_labels(registered_shard.phantom.truth["lungs"], lobes.grid).binary()
-    assert overlap(lobes.binary(), truth, lobes.spacing_mm).dice > 0.93
+    assert dice(lobes.binary(), truth) > 0.93
 
 
 def test_registered_label_maps_lie_on_the_models_grid(run: Segment, registered_shard) -> None:
@@ -64,7 +67,7 @@ def test_registered_label_maps_lie_on_the_models_grid(run: Segment, registered_s
     truth = nearest_labels(
         registered_shard.phantom.truth["lungs"], lobes.grid, registered_shard.template_to_native_lps_mm
     ).binary()
-    assert overlap(lobes.binary(), truth, lobes.spacing_mm).dice > 0.9
+    assert dice(lobes.binary(), truth) > 0.9
 
 
 def test_a_case_that_cannot_be_segmented_is_refused_alone(run: Segment) -> None:
@@ -116,3 +119,42 @@ def test_the_same_input_gives_the_same_bytes(run: Segment) -> None:
     assert again.records[PHANTOM].files == first.records[PHANTOM].files
     heart = read_labels(again.path(PHANTOM, "heart.nii.gz"))
     assert set(np.unique(heart.labels)) == {0, 1}
+
+
+def test_where_the_weights_lie_decides_nothing_and_another_tool_does() -> None:
+    def settings(**segment: object) -> str:
+        return stage_settings(Config(segment=SegmentConfig(**segment)), "segment")
+
+    machine = {
+        "weights_dir": "weights",
+        "python": {"lungmask": "bin/python"},
+        "device": "cpu",
+        "time_limit_s": 5,
+    }
+    assert settings(**machine) == settings()
+    assert settings(tools={"heart": None}) != settings()
+    assert "weights_dir" in stage_params(Config(), "segment")
+
+
+def test_a_mask_file_that_changes_is_read_again(run: Segment, registered_shard, tmp_path: Path) -> None:
+    volume = registered_shard.phantom.volume
+    path = tmp_path / f"{PHANTOM}_heart.nii.gz"
+    choice = {"tools": {"heart": "files"}, "mask_files": f"{tmp_path}/{{case}}_{{structure}}.nii.gz"}
+    missing = run(**choice).records[PHANTOM]
+    assert missing.problem is not None
+    assert missing.problem.code == "mask-file-missing"
+    for size in (2, 4):
+        labels = np.zeros(volume.shape, np.uint8)
+        labels[10 : 10 + size, 8:12, 9:13] = 3
+        write_labels(path, LabelMap(labels, volume.affine_mm))
+        manifest = run(**choice)
+        assert manifest.records[PHANTOM].facts["structures"]["heart"]["tool"] == "files"
+        found = read_labels(manifest.path(PHANTOM, "heart.nii.gz")).labels
+        np.testing.assert_array_equal(found, labels > 0)
+
+
+def test_a_tool_that_cannot_find_a_structure_is_refused_at_once() -> None:
+    with pytest.raises(
+        ConfigError, match="lungmask finds no heart; classical, totalsegmentator, ct_rate, files can"
+    ):
+        validate_config({"segment": {"tools": {"heart": "lungmask"}}}, source="test")
