@@ -83,11 +83,11 @@ def _overview() -> argparse.ArgumentParser:
     parser.add_argument(
         "verb",
         choices=[*COMMANDS, *STAGES],
-        help="generate: make one volume; evaluate: compare any two folders of volumes; scores: CLIP "
-        "scores and zero-shot labels; audit: what the "
-        "paper's printed tables imply; convert: bring in foreign weights; doctor: what is missing for a "
-        "configuration; fetch: download weights; plan: time, memory and disk beforehand; config: write config.yaml "
-        "and its schema; all others are stages of the workflow, in its order. `medsyn2 VERB --help` explains each.",
+        help="generate: make one volume; evaluate: compare any two folders of volumes; scores: CLIP scores and "
+        "zero-shot labels; audit: what the paper's printed tables imply; convert: bring in foreign weights; "
+        "doctor: what is missing for a configuration; fetch: download weights; plan: time, memory and disk "
+        "beforehand; info: the networks in numbers; config: write config.yaml and its schema; all others are "
+        "stages of the workflow, in its order. `medsyn2 VERB --help` explains each.",
     )
     return parser
 

@@ -133,13 +133,19 @@ def validate_config(values: Mapping[str, Any], *, source: str) -> Config:
         ) from error
 
 
-def load_config(path: Path | str) -> Config:
-    """Read a YAML file and return the configuration it describes.
+def load_config(*paths: Path | str) -> Config:
+    """Read YAML files and return the configuration they describe together; a later one overrides an earlier one.
 
     Raises:
-        ConfigError: If the file cannot be read, is no YAML mapping or does not validate.
+        ConfigError: If a file cannot be read, is no YAML mapping, or they do not validate.
     """
-    path = Path(path)
+    values: dict[str, Any] = {}
+    for path in paths:
+        values = _merged(values, _read_yaml(Path(path)))
+    return validate_config(values, source=" and ".join(str(path) for path in paths))
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -154,4 +160,16 @@ def load_config(path: Path | str) -> Config:
             code="config-unreadable",
             remedy="start from config.yaml.",
         )
-    return validate_config(values or {}, source=str(path))
+    return values or {}
+
+
+def _merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `override`, mapping by mapping, as Snakemake merges its configuration files."""
+    merged = dict(base)
+    for key, value in override.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merged(below, value)
+        else:
+            merged[key] = value
+    return merged

@@ -26,7 +26,12 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import (
+    flop_registry,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+    shape_wrapper,
+)
 
 
 @dataclass(frozen=True)
@@ -57,24 +62,36 @@ def simulated() -> Iterator[None]:
 
 def cost_of(compute: Callable[[], object]) -> Cost:
     """Return the cost of `compute`; within `simulated` it takes no memory and hardly any time."""
-    memory = _Memory()
-    with FlopCounterMode(display=False, custom_mapping=_FLOPS) as flops, memory:
+    counter = _Counter()
+    with counter:
         compute()
-    return Cost(flops.get_total_flops(), memory.peak)
+    return Cost(counter.flops, counter.peak)
 
 
-class _Memory(TorchDispatchMode):
-    """Adds up the storages that operations make, and takes them off when they are released."""
+class _Counter(TorchDispatchMode):
+    """Adds up operations, and the storages that they make, which it takes off again when they are released.
+
+    torch's own counter of operations is not used beside it: its hooks hold what checkpointing would release.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.live = self.peak = 0
+        self.flops = self.live = self.peak = 0
         self.sizes: dict[int, int] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        formula = _FLOPS.get(func._overloadpacket)
+        if formula is None and func is not torch.ops.prim.device.default:
+            with self:  # what is made of other operations, as everything in inference mode may be
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        if formula is not None:
+            self.flops += formula(*args, **kwargs, out_val=result)
         # A view or an operation in place returns a storage that is known; one of an input, made before, is
         # counted from here on if it is returned, and was somebody else's.
         known = {_key(leaf) for leaf in tree_iter((args, kwargs)) if isinstance(leaf, Tensor)}
@@ -129,7 +146,8 @@ def _attention_backward(
 
 
 _FLOPS: dict[Any, Any] = {
-    torch.ops.aten.convolution_backward: _convolution_backward,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    **flop_registry,
+    torch.ops.aten.convolution_backward: shape_wrapper(_convolution_backward),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: shape_wrapper(_attention),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: shape_wrapper(_attention_backward),
 }

@@ -64,3 +64,11 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 def test_scientific_notation_of_yaml_1_1_is_a_number() -> None:
     values = yaml.safe_load("train_dit: {learning_rate: 1e-4}")
     assert validate_config(values, source="test").train_dit.learning_rate == 1e-4
+
+
+def test_later_file_overrides_an_earlier_one_key_by_key(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("dit: {width: 96, depth: 3}\ngrid: {shape: [16, 16, 16]}")
+    second.write_text("dit: {depth: 2}")
+    config = load_config(first, second)
+    assert (config.dit.width, config.dit.depth, config.grid.shape) == (96, 2, (16, 16, 16))

@@ -1,6 +1,8 @@
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from medsyn2.nn.cost import cost_of, simulated
 
@@ -63,6 +65,33 @@ def test_memory_of_a_backward_pass_holds_what_is_kept_for_it():
         assert cost_of(lambda: layers(x)).peak_bytes == 8 * MIB
         kept = cost_of(lambda: layers(x).sum().backward()).peak_bytes
         assert 8 * MIB < kept <= 12 * MIB
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_operations_are_those_torch_counts(mode):
+    network = torch.nn.Sequential(torch.nn.Conv3d(2, 4, 3), torch.nn.SiLU(), torch.nn.Linear(6, 5))
+    x = torch.rand(1, 2, 8, 8, 8)
+    with mode(), FlopCounterMode(display=False) as counter:
+        network(x)
+    with mode():
+        assert cost_of(lambda: network(x)).flops == counter.get_total_flops() > 0
+
+
+def test_checkpointing_keeps_less_and_computes_more():
+    with simulated():
+        layers = [torch.nn.Sequential(*(torch.nn.Linear(64, 64) for _ in range(4))) for _ in range(8)]
+        x = torch.empty(10_000, 64, requires_grad=True)
+
+        def run(keep: bool) -> None:
+            y = x
+            for layer in layers:
+                y = layer(y) if keep else checkpoint(layer, y, use_reentrant=False)
+            y.sum().backward()
+
+        plain, checkpointed = cost_of(lambda: run(True)), cost_of(lambda: run(False))
+    # Of four layers three are computed again: nothing waits for what the fourth returned.
+    assert checkpointed.flops == plain.flops * (3 + 3 / 4) / 3
+    assert checkpointed.peak_bytes < 0.6 * plain.peak_bytes
 
 
 def test_it_can_watch_a_real_computation_too():

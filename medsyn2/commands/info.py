@@ -1,0 +1,77 @@
+"""Print the networks of a configuration in numbers: parameters, operations, tokens, predicted memory.
+
+    medsyn2 info --preset paper
+    medsyn2 info --config configs/paper.yaml mine.yaml
+
+Several files are merged, the last one wins. Presets: `default` is the built-in configuration, every other name a
+file in configs/; what builds on the paper's setting (official, recommended) is merged on top of it. Nothing is
+allocated: the networks are built and run on tensors without values. Memory is weights, tensors and, in training,
+what Adam and the moving average keep; libraries' workspaces come on top.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from medsyn2.config import Config, load_config
+from medsyn2.errors import ConfigError
+
+PRESETS = {
+    "default": (),
+    "paper": ("paper",),
+    "official": ("paper", "official"),
+    "recommended": ("paper", "recommended"),
+}
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--preset", choices=PRESETS, default="default", help="(default: %(default)s)")
+    which.add_argument("--config", type=Path, nargs="+", metavar="FILE", help="configuration files")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the tables."""
+    from medsyn2.planning.description import describe
+
+    files = arguments.config or [_preset(name) for name in PRESETS[arguments.preset]]
+    found = describe(load_config(*files) if files else Config())
+    z, depth, height, width = found.latent_shape
+    lines = [
+        f"latents {z} x {depth} x {height} x {width}, {found.tokens:,} image tokens, {found.text_tokens} text tokens",
+    ]
+    for title, parts in (("transformer", found.dit), ("tokenizer", found.tokenizer)):
+        rows = [(part.name, f"{part.copies}", f"{part.parameters:,}") for part in parts]
+        total = sum(part.parameters for part in parts)
+        lines += ["", *_table((title, "copies", "parameters"), [*rows, ("total", "", f"{total:,}")])]
+    rows = [
+        (work.name, f"{work.flops / 1e12:,.4g}", f"{work.memory_bytes / 2**30:,.3g}") for work in found.work
+    ]
+    lines += ["", *_table(("one", "TFLOP", "GiB, predicted"), rows)]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _preset(name: str) -> Path:
+    path = CONFIGS / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigError(
+            f"The preset {name} is the file {path}, which does not exist.",
+            code="preset-missing",
+            remedy="run it from a checkout of the project, or give the files with --config.",
+        )
+    return path
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    rows = [head, *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]

@@ -1,0 +1,57 @@
+import pytest
+
+from medsyn2.config import Config
+from medsyn2.errors import ConfigError
+from medsyn2.nn.dit import DiT
+from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.planning.description import Description, describe
+
+
+def total(parts) -> int:
+    return sum(part.parameters for part in parts)
+
+
+def work(found: Description, name: str):
+    (one,) = [work for work in found.work if work.name.startswith(name)]
+    return one
+
+
+def test_the_default_s_numbers_are_those_of_its_networks() -> None:
+    config = Config()
+    found = describe(config)
+    width = config.train_text_encoder.hidden_size
+    dit = DiT(latent_channels=4, text_width=width, **config.dit.model_dump())
+    tokenizer = CausalVideoVAE(**config.tokenizer.model_dump())
+    assert total(found.dit) == sum(parameter.numel() for parameter in dit.parameters())
+    assert total(found.tokenizer) == sum(parameter.numel() for parameter in tokenizer.parameters())
+    assert found.latent_shape == (4, *tokenizer.latent_shape(config.grid.shape))
+    assert {part.copies for part in found.dit if part.name.startswith("blocks")} == {config.dit.depth}
+
+
+def test_operations_of_a_forward_pass_follow_the_formula() -> None:
+    """Products of a block and of the ends, as sums over layers; convolution over tokens included."""
+    config = Config.model_validate({"dit": {"width": 96, "depth": 3, "num_heads": 4, "qk_norm": False}})
+    found = describe(config)
+    n, m, e, c = found.tokens, found.text_tokens, 96, config.train_text_encoder.hidden_size
+    attention = 4 * n * n * e + 2 * n * 5 * e * e
+    cross = 4 * n * m * e + 2 * n * 3 * e * e + 2 * m * c * 2 * e
+    others = 2 * n * 8 * e * e + 2 * n * e * (27 + e) + 2 * e * 9 * e
+    ends = 2 * n * e * (64 + 32) + 2 * e * (256 + e) + 2 * e * 2 * e
+    assert work(found, "transformer, forward").flops == 3 * (attention + cross + others) + ends
+
+
+def test_what_checkpointing_and_batches_change() -> None:
+    settings = {"train_dit": {"batch_size": 1}}
+    plain = work(describe(Config.model_validate(settings)), "transformer, training")
+    settings["train_dit"]["checkpointing"] = "full"
+    full = work(describe(Config.model_validate(settings)), "transformer, training")
+    assert full.flops > 1.2 * plain.flops
+    assert full.memory_bytes < plain.memory_bytes
+    four = work(describe(Config.model_validate({"train_dit": {"batch_size": 4}})), "transformer, training")
+    assert four.flops == pytest.approx(4 * plain.flops, rel=1e-2)
+
+
+def test_an_impossible_grid_is_refused() -> None:
+    config = Config.model_validate({"encode_latents": {"window": [17, 16, 16]}})
+    with pytest.raises(ConfigError, match="tokenizer-shape"):
+        describe(config)
