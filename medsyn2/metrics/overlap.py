@@ -59,6 +59,12 @@ class Overlap:
     false_alarm: bool = False
 
 
+def dice(found: Bool[np.ndarray, "*shape"], reference: Bool[np.ndarray, "*shape"]) -> float:
+    """Return the Dice coefficient alone; NaN if both masks are empty."""
+    total = int(np.count_nonzero(found)) + int(np.count_nonzero(reference))
+    return 2 * int(np.count_nonzero(found & reference)) / total if total else nan
+
+
 def overlap(
     found: Bool[np.ndarray, "d h w"],
     reference: Bool[np.ndarray, "d h w"],
@@ -81,7 +87,7 @@ def overlap(
     common = int(np.count_nonzero(found & reference))
     distances = surface_distances(found, reference, spacing_mm)
     return Overlap(
-        2 * common / sum(sizes),
+        dice(found, reference),
         common / (sum(sizes) - common),
         distances.hd95_max_mm,
         distances.hd95_pooled_mm,

@@ -6,7 +6,7 @@ import pytest
 from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.ct.geometry import nearest_labels
 from medsyn2.ct.volume import axis_aligned_affine
-from medsyn2.metrics.overlap import overlap
+from medsyn2.metrics.overlap import dice
 from medsyn2.segmenters.heart import find_heart
 from medsyn2.segmenters.thorax import LEFT, RIGHT, Thorax, thorax_of
 
@@ -36,7 +36,7 @@ def test_the_heart_of_a_phantom(index):
     thorax = thorax_of(phantom.volume, SPACING_MM)
     found = find_heart(thorax)
     truth = nearest_labels(phantom.truth["heart"], thorax.grid).labels > 0
-    assert overlap(found, truth, thorax.grid.spacing_mm).dice >= 0.7
+    assert dice(found, truth) >= 0.7
     assert not (found & thorax.lung).any()
 
 
@@ -44,7 +44,7 @@ def test_the_heart_of_a_chest_of_boxes():
     thorax, heart = chest()
     found = find_heart(thorax)
     # The opening with a ball rounds the corners of the box, which no heart has.
-    assert overlap(found, heart, thorax.grid.spacing_mm).dice > 0.85
+    assert dice(found, heart) > 0.85
     assert not (found & ~heart & (thorax.hu < 0)).any()
     assert not (found & (thorax.hu > 300)).any()
 

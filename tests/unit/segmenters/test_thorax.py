@@ -7,7 +7,7 @@ from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.ct.geometry import nearest_labels
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import InvalidVolumeError
-from medsyn2.metrics.overlap import overlap
+from medsyn2.metrics.overlap import dice
 from medsyn2.segmenters.airways import find_airways
 from medsyn2.segmenters.thorax import LEFT, RIGHT, thorax_of
 from medsyn2.segmenters.vessels import find_vessels
@@ -35,7 +35,7 @@ def test_the_working_grid_is_isotropic_and_covers_the_scan(phantom, thorax):
 
 def test_the_lungs_are_the_phantoms(phantom, thorax):
     truth = nearest_labels(phantom.truth["lungs"], thorax.grid).labels > 0
-    assert overlap(thorax.lung, truth, thorax.grid.spacing_mm).dice > 0.95
+    assert dice(thorax.lung, truth) > 0.95
 
 
 def test_the_left_lung_is_to_the_patients_left(thorax):
@@ -48,8 +48,7 @@ def test_a_mirrored_scan_has_its_lungs_exchanged(phantom, thorax):
     mirrored = CTVolume(np.ascontiguousarray(phantom.volume.hu[:, :, ::-1]), phantom.volume.affine_mm)
     lungs = thorax_of(mirrored, SPACING_MM).lungs[:, :, ::-1]
     for here, there in ((LEFT, RIGHT), (RIGHT, LEFT)):
-        found = overlap(lungs == here, thorax.lungs == there, thorax.grid.spacing_mm)
-        assert found.dice > 0.97
+        assert dice(lungs == here, thorax.lungs == there) > 0.97
 
 
 def test_airways_and_vessels_are_found_once(thorax):

@@ -10,7 +10,7 @@ from medsyn2.config import MasksConfig, SegmentConfig
 from medsyn2.ct.geometry import nearest_labels
 from medsyn2.ct.masks import lobe_boundaries
 from medsyn2.ct.nifti import read_labels
-from medsyn2.metrics.overlap import overlap
+from medsyn2.metrics.overlap import dice
 from medsyn2.stages.masks import masks
 from medsyn2.stages.segment import segment
 from medsyn2.vocabulary import LOBES, STRUCTURES
@@ -103,7 +103,7 @@ def test_masks_are_where_the_phantom_is_whatever_was_segmented(run: Masks, regis
         expected = nearest_labels(
             registered_shard.phantom.truth[truth], registered_shard.grid, shift
         ).binary()
-        assert overlap(found.binary(), expected, found.spacing_mm).dice > least
+        assert dice(found.binary(), expected) > least
 
 
 def test_lobes_are_the_boundaries_of_the_lobe_map(run: Masks) -> None:
