@@ -1,15 +1,17 @@
 # make demo    the whole workflow on the embedded cohort, ends in results/report.html
 # make test    the tests
+# make test-tools  lungmask and TotalSegmentator, run for real in an environment of their own (about 15 minutes)
 # make check   format, lint and types
 # make config  config.yaml and its schema, after a change in medsyn2/config
 VENV ?= .venv
 PYTHON ?= python3
 CORES ?= all
+TOOLS ?= .venv-tools
 BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test test-slow check config
+.PHONY: demo test test-slow test-tools check config
 demo: $(STAMP)
 	snakemake --cores $(CORES) all
 	@echo "Open results/report.html"
@@ -19,6 +21,14 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	python -m pytest -q -m slow
+
+test-tools: $(STAMP) $(TOOLS)/.installed
+	MEDSYN2_TOOLS_PYTHON=$(abspath $(TOOLS))/bin/python python -m pytest -q -m tools tests/tools --durations=0
+
+$(TOOLS)/.installed: envs/segmenters.txt
+	test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q --disable-pip-version-check -r envs/segmenters.txt
+	touch $@
 
 check: $(STAMP)
 	python -m pip install -q -c constraints.txt -e '.[dev]'
