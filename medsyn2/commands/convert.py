@@ -12,31 +12,40 @@ The authors' transformer, from their folder final_ckpt or the file of tensors in
 
     medsyn2 convert dit MedSynV2/final_ckpt --to weights/dit
 
+CXR-BERT, Microsoft's or MedSyn's, as a plain BERT with its vocabulary; MedSyn's copy has weights alone, so
+its configuration and vocabulary come from Microsoft's folder:
+
+    medsyn2 convert text-encoder weights/source/cxr-bert --to weights/cxr-bert
+    medsyn2 convert text-encoder pretrained_lm --base weights/source/cxr-bert --to weights/cxr-bert-medsyn
+
 RadImageNet's ResNet50, for the FID, from its authors' file or from Warvito's:
 
     medsyn2 convert radimagenet RadImageNet-ResNet50_notop.pth --to weights/radimagenet
 
 Each writes a JSON that says what the network is, where it comes from (sha256 of the source) and the sha256 of
-the tensors beside it, as safetensors. Loading is strict: a tensor that is missing, too many or of another
-shape is named, and nothing is written. Pickles are opened without running code that is in them, here and
-nowhere else: this command is a process of its own, and no other calls it.
+the tensors beside it, as safetensors; a text encoder is a folder in Hugging Face format. Loading is strict: a
+tensor that is missing, too many or of another shape is named, and nothing is written. Pickles are opened
+without running code that is in them, here and nowhere else: this command is a process of its own, and no other
+calls it.
 """
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from medsyn2.conversion.checkpoints import CHOICES, ForeignWeights, read_weights
+from medsyn2.conversion.checkpoints import CHOICES, read_weights
 from medsyn2.conversion.dit import network_file
 from medsyn2.conversion.perceptual import filled_perceptual
+from medsyn2.conversion.text_encoder import converted_encoder
 from medsyn2.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
 from medsyn2.files import sha256_of
 from medsyn2.metrics.radimagenet import RadImageNet
 from medsyn2.nn.dit import DiT
 from medsyn2.nn.official_weights import NUM_HEADS, TOKEN_GRID, load_official
+from medsyn2.nn.text_encoder import CONFIG_FILE, VOCABULARY_FILE, write_encoder
 from medsyn2.nn.tokenizer_layouts import DepthMode
 from medsyn2.weights import load_strictly, save_component, tensors_path
 
@@ -97,7 +106,9 @@ def _tokenizer(arguments: argparse.Namespace) -> None:
         path, network, kind="tokenizer", config=config.model_dump(mode="json"), origin=foreign.origin
     )
     count = sum(parameter.numel() for parameter in network.parameters())
-    _say(path, foreign, f"layout {config.layout}, depth mode {config.depth_mode}, {count:,} parameters")
+    _say(
+        path, foreign.origin, f"layout {config.layout}, depth mode {config.depth_mode}, {count:,} parameters"
+    )
 
 
 def _perceptual_arguments(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +162,7 @@ def _dit(arguments: argparse.Namespace) -> None:
     path = arguments.to / "dit.json"
     save_component(path, weights.state, kind="dit", config=weights.config, origin=foreign.origin)
     count = sum(parameter.numel() for parameter in network.parameters())
-    _say(path, foreign, f"the authors' layout, {count:,} parameters")
+    _say(path, foreign.origin, f"the authors' layout, {count:,} parameters")
 
 
 def _radimagenet_arguments(parser: argparse.ArgumentParser) -> None:
@@ -167,18 +178,41 @@ def _radimagenet(arguments: argparse.Namespace) -> None:
     )
     path = arguments.to / "radimagenet.json"
     save_component(path, foreign.state, kind="radimagenet", config={}, origin=foreign.origin)
-    _say(path, foreign, extractor.name)
+    _say(path, foreign.origin, extractor.name)
     sys.stdout.write(f"for the configuration\nevaluate_fid:\n  radimagenet: {tensors_path(path)}\n")
 
 
-def _say(path: Path, foreign: ForeignWeights, facts: str) -> None:
-    which = f"{foreign.origin['weights']} weights of {foreign.origin['file']}"
-    sys.stdout.write(f"{path}: {facts}; from the {which} ({foreign.origin['sha256']})\n")
+def _text_encoder_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="folder with the weights, or their file alone"
+    )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        metavar="DIR",
+        help=f"folder with {CONFIG_FILE} and {VOCABULARY_FILE} (default: the weights' own)",
+    )
+
+
+def _text_encoder(arguments: argparse.Namespace) -> None:
+    encoder = converted_encoder(arguments.source, arguments.base)
+    write_encoder(arguments.to, **encoder.files)
+    for name in encoder.bert.dropped:
+        sys.stdout.write(f"left out: {name}\n")
+    rows = encoder.bert.config["max_position_embeddings"]
+    _say(arguments.to, encoder.origin, f"BERT of {len(encoder.bert.state)} tensors, {rows:,} positions")
+    sys.stdout.write(f"for the configuration\nencode_text:\n  encoder_dir: {arguments.to}\n")
+
+
+def _say(path: Path, origin: Mapping[str, str], facts: str) -> None:
+    which = f"{origin['weights']} weights of {origin['file']}"
+    sys.stdout.write(f"{path}: {facts}; from the {which} ({origin['sha256']})\n")
 
 
 KINDS = {
     "tokenizer": Kind("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
     "dit": Kind("the transformer that the authors of MedSyn2 released", _dit_arguments, _dit),
+    "text-encoder": Kind("CXR-BERT, or another BERT", _text_encoder_arguments, _text_encoder),
     "radimagenet": Kind("RadImageNet's ResNet50, for the FID", _radimagenet_arguments, _radimagenet),
     "perceptual": Kind(
         "the perceptual network of the tokenizer's training (LPIPS)", _perceptual_arguments, _perceptual

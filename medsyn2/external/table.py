@@ -180,7 +180,7 @@ EXTERNALS: tuple[External, ...] = (
                 "a41d2f4b33e5bdbacabecb8d34c4420163e2165b9fdc6915014e8263a0d0782b",
             ),
         ),
-        convert="medsyn2 convert, to weights/cxr-bert",
+        convert="medsyn2 convert text-encoder weights/source/cxr-bert --to weights/cxr-bert",
     ),
     External(
         "tokenizer",

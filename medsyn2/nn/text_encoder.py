@@ -14,7 +14,7 @@ that a padded batch with an attention mask would give. There are as many vectors
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,9 @@ ARCHITECTURE = (
     "pad_token_id",
 )
 """The keys of the configuration that decide the network."""
+
+TOKENIZER_SETTINGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
+"""The keys of ``tokenizer_config.json`` that decide how words are cut."""
 
 _PREFIX = "bert."
 _HEADS = ("cls.", "cls_projection_head.", "pooler.", "embeddings.position_ids")
@@ -99,14 +102,8 @@ class TextEncoder(nn.Module):
                 code="text-encoder-incomplete",
                 remedy=f"give a folder with {', '.join(ENCODER_FILES)}; convert a pytorch_model.bin first.",
             )
-        tokenizer, bert = load_tokenizer(folder), _load_bert(folder)
-        if len(tokenizer) > bert.config.vocab_size:
-            raise WeightsError(
-                f"{folder / VOCABULARY_FILE} has {len(tokenizer)} tokens, "
-                f"but the weights have embeddings for {bert.config.vocab_size}.",
-                code="text-encoder-vocabulary",
-                remedy="give the vocab.txt that belongs to the weights.",
-            )
+        bert = _load_bert(folder)
+        tokenizer = fitting_tokenizer(folder, bert.config.vocab_size)
         return cls(bert, tokenizer)
 
     @property
@@ -160,6 +157,23 @@ class TextEncoder(nn.Module):
         return [self.tokenizer.cls_token_id, *token_ids[:room], self.tokenizer.sep_token_id], left_over
 
 
+def fitting_tokenizer(folder: Path, num_embeddings: int) -> "BertTokenizer":
+    """Return the tokenizer of a folder, for weights with an embedding for each of `num_embeddings` tokens.
+
+    Raises:
+        WeightsError: If the vocabulary is none, or has more tokens than that.
+    """
+    tokenizer = load_tokenizer(folder)
+    if len(tokenizer) > num_embeddings:
+        raise WeightsError(
+            f"{folder / VOCABULARY_FILE} has {len(tokenizer)} tokens, "
+            f"but the weights have embeddings for {num_embeddings}.",
+            code="text-encoder-vocabulary",
+            remedy="give the vocab.txt that belongs to the weights.",
+        )
+    return tokenizer
+
+
 def load_tokenizer(folder: Path) -> "BertTokenizer":
     """Return the ``transformers.BertTokenizer`` of a folder's ``vocab.txt``.
 
@@ -186,6 +200,37 @@ def load_tokenizer(folder: Path) -> "BertTokenizer":
         tokenize_chinese_chars=settings.get("tokenize_chinese_chars", True),
         strip_accents=settings.get("strip_accents"),
     )
+
+
+def write_encoder(
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    vocabulary: bytes,
+    tokenizer: Mapping[str, Any],
+) -> None:
+    """Write a text encoder in Hugging Face format; the same encoder gives the same bytes.
+
+    Args:
+        folder: Where it goes.
+        config: Content of ``config.json``.
+        state: Tensors of a ``transformers.BertModel`` without a pooler.
+        vocabulary: Content of ``vocab.txt``: one token a line, UTF-8.
+        tokenizer: Those of `TOKENIZER_SETTINGS` that are not BERT's defaults.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    (folder / VOCABULARY_FILE).write_bytes(vocabulary)
+    _write_json(folder / TOKENIZER_CONFIG_FILE, {**tokenizer, "tokenizer_class": "BertTokenizer"})
+    _write_json(folder / CONFIG_FILE, config)
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, sort_keys=True, indent=1) + "\n", encoding="utf-8")
 
 
 def _load_bert(folder: Path) -> "BertModel":

@@ -13,7 +13,6 @@ nothing more; it is no CXR-BERT. Training is on one thread of the CPU, where it 
 small that more threads would mostly wait for each other.
 """
 
-import json
 import string
 import sys
 from collections import Counter
@@ -29,13 +28,7 @@ from tqdm import tqdm
 
 from medsyn2.config import TrainTextEncoderConfig
 from medsyn2.errors import ConfigError, NonFiniteLossError
-from medsyn2.nn.text_encoder import (
-    ARCHITECTURE,
-    CONFIG_FILE,
-    TOKENIZER_CONFIG_FILE,
-    VOCABULARY_FILE,
-    WEIGHTS_FILE,
-)
+from medsyn2.nn.text_encoder import ARCHITECTURE, write_encoder
 from medsyn2.types import Int
 
 if TYPE_CHECKING:
@@ -119,20 +112,14 @@ def train_vocabulary(texts: Sequence[str], size: int) -> tuple[str, ...]:
 
 def save_encoder(folder: Path, trained: TrainedEncoder) -> None:
     """Write the encoder into `folder` in Hugging Face format; the same encoder gives the same bytes."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
     config = {name: getattr(trained.bert.config, name) for name in ARCHITECTURE}
-    config |= {"architectures": ["BertModel"], "model_type": "bert"}
-    state = {name: tensor.detach().clone().contiguous() for name, tensor in trained.bert.state_dict().items()}
-    save_file(state, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / VOCABULARY_FILE).write_text("\n".join(trained.vocabulary) + "\n", encoding="utf-8")
-    _write_json(folder / TOKENIZER_CONFIG_FILE, {"do_lower_case": True, "tokenizer_class": "BertTokenizer"})
-    _write_json(folder / CONFIG_FILE, config)
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+    write_encoder(
+        folder,
+        config={**config, "architectures": ["BertModel"], "model_type": "bert"},
+        state=trained.bert.state_dict(),
+        vocabulary=("\n".join(trained.vocabulary) + "\n").encode(),
+        tokenizer={"do_lower_case": True},
+    )
 
 
 def _tokenize(texts: Sequence[str], vocabulary: Sequence[str], max_tokens: int) -> list[list[int]]:

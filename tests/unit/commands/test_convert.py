@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import BertConfig, BertForMaskedLM
 
 from medsyn2.cli import main
 from medsyn2.files import sha256_of
@@ -171,3 +172,22 @@ def test_either_form_of_radimagenet_becomes_an_extractor(form: ResNetForm, tmp_p
     to = tmp_path / "radimagenet"
     assert main(["convert", "radimagenet", str(tmp_path / "weights.pth"), "--to", str(to)]) == 0
     assert load_radimagenet(to / "radimagenet.safetensors").name == f"radimagenet_resnet50({form.name})"
+
+
+def test_cxr_bert_says_what_it_leaves_out_and_gives_the_same_bytes_twice(tmp_path: Path, capsys) -> None:
+    config = BertConfig(
+        vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    source = tmp_path / "cxr-bert"
+    config.save_pretrained(source)
+    (source / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+    torch.save(BertForMaskedLM(config).state_dict(), source / "pytorch_model.bin")
+    for name in ("one", "two"):
+        assert main(["convert", "text-encoder", str(source), "--to", str(tmp_path / name)]) == 0
+    said = capsys.readouterr().out
+    assert "left out: cls.predictions.decoder.weight" in said
+    assert f"encoder_dir: {tmp_path / 'one'}" in said
+    for file in ("config.json", "vocab.txt", "model.safetensors", "tokenizer_config.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    origin = json.loads((tmp_path / "one" / "config.json").read_text())["converted_from"]
+    assert origin["sha256"] == sha256_of(source / "pytorch_model.bin")
