@@ -11,6 +11,7 @@ position embeddings may have been enlarged without the configuration saying so; 
 A text is ``[CLS] ... [SEP]``, cut to a number of tokens that counts those two. Each text is encoded on its
 own and at its own length, so its vectors depend neither on the others nor on any padding, and equal those
 that a padded batch with an attention mask would give. There are as many vectors as tokens; the rest is zeros.
+Models that were trained to attend to padding need its vectors too: `TextEncoder.encode_padded`.
 """
 
 import json
@@ -65,12 +66,14 @@ class EncodedText:
         embeddings: One vector a token, zeros from each text's length on.
         lengths: Tokens of each text, ``[CLS]`` and ``[SEP]`` included.
         cut: The end of each text that did not fit; empty where everything did.
+        num_cut: How many tokens of each text that is.
         unknown: How many of each text's tokens are not in the vocabulary.
     """
 
     embeddings: Float[Tensor, "n m e"]
     lengths: Int[Tensor, " n"]
     cut: tuple[str, ...]
+    num_cut: tuple[int, ...]
     unknown: tuple[int, ...]
 
 
@@ -128,6 +131,56 @@ class TextEncoder(nn.Module):
         Raises:
             ConfigError: If `max_tokens` exceeds the encoder's positions or leaves no room for a word.
         """
+        self._check_room(max_tokens)
+        device = next(self.bert.parameters()).device
+        embeddings = torch.zeros(len(texts), max_tokens, self.width, device=device)
+        lengths = torch.zeros(len(texts), dtype=torch.long, device=device)
+        cut: list[str] = []
+        num_cut: list[int] = []
+        unknown: list[int] = []
+        for row, text in enumerate(texts):
+            token_ids, left_over, num_left_over = self._tokens(text, max_tokens)
+            hidden = self.bert(input_ids=torch.tensor([token_ids], device=device)).last_hidden_state[0]
+            embeddings[row, : len(token_ids)] = hidden  # m e
+            lengths[row] = len(token_ids)
+            cut.append(left_over)
+            num_cut.append(num_left_over)
+            unknown.append(token_ids.count(self.tokenizer.unk_token_id))
+        return EncodedText(embeddings, lengths, tuple(cut), tuple(num_cut), tuple(unknown))
+
+    @torch.no_grad()
+    def encode_padded(self, texts: Sequence[str], max_tokens: int) -> EncodedText:
+        """Encode each text into exactly `max_tokens` vectors, as MedSyn and the authors of MedSyn2 do.
+
+        A text is read whole, as far as there are positions for it, and padded with ``[PAD]``, which no token
+        attends to but which has vectors like any other. The first `max_tokens` vectors are kept: those of a
+        longer text know of the words that are cut, and it ends without ``[SEP]``.
+
+        Returns:
+            As `encode`, with vectors in place of the zeros behind a text.
+
+        Raises:
+            ConfigError: If `max_tokens` exceeds the encoder's positions or leaves no room for a word.
+        """
+        self._check_room(max_tokens)
+        device = next(self.bert.parameters()).device
+        rows, lengths, cut, num_cut, unknown = [], [], [], [], []
+        for text in texts:
+            token_ids, _, _ = self._tokens(text, self.max_tokens)
+            padding = [self.tokenizer.pad_token_id] * (max_tokens - len(token_ids))
+            real = torch.tensor([[1] * len(token_ids) + [0] * len(padding)], device=device)
+            padded = torch.tensor([token_ids + padding], device=device)
+            rows.append(self.bert(input_ids=padded, attention_mask=real).last_hidden_state[0, :max_tokens])
+            lengths.append(min(len(token_ids), max_tokens))
+            unknown.append(token_ids[:max_tokens].count(self.tokenizer.unk_token_id))
+            _, left_over, num_left_over = self._tokens(text, max_tokens + 1)  # [SEP] has no place of its own
+            cut.append(left_over)
+            num_cut.append(num_left_over)
+        return EncodedText(
+            torch.stack(rows), torch.tensor(lengths), tuple(cut), tuple(num_cut), tuple(unknown)
+        )
+
+    def _check_room(self, max_tokens: int) -> None:
         if not NUM_SPECIAL_TOKENS < max_tokens <= self.max_tokens:
             raise ConfigError(
                 f"Expected 3 to {self.max_tokens} tokens a text, which is what this encoder has positions "
@@ -135,26 +188,18 @@ class TextEncoder(nn.Module):
                 code="text-tokens",
                 remedy="lower encode_text.max_report_tokens and max_prompt_tokens, or use another encoder.",
             )
-        device = next(self.bert.parameters()).device
-        embeddings = torch.zeros(len(texts), max_tokens, self.width, device=device)
-        lengths = torch.zeros(len(texts), dtype=torch.long, device=device)
-        cut: list[str] = []
-        unknown: list[int] = []
-        for row, text in enumerate(texts):
-            token_ids, left_over = self._tokens(text, max_tokens)
-            hidden = self.bert(input_ids=torch.tensor([token_ids], device=device)).last_hidden_state[0]
-            embeddings[row, : len(token_ids)] = hidden  # m e
-            lengths[row] = len(token_ids)
-            cut.append(left_over)
-            unknown.append(token_ids.count(self.tokenizer.unk_token_id))
-        return EncodedText(embeddings, lengths, tuple(cut), tuple(unknown))
 
-    def _tokens(self, text: str, max_tokens: int) -> tuple[list[int], str]:
+    def _tokens(self, text: str, max_tokens: int) -> tuple[list[int], str, int]:
         whole = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         token_ids, offsets = whole["input_ids"], whole["offset_mapping"]
         room = max_tokens - NUM_SPECIAL_TOKENS
-        left_over = text[offsets[room][0] :] if len(token_ids) > room else ""
-        return [self.tokenizer.cls_token_id, *token_ids[:room], self.tokenizer.sep_token_id], left_over
+        num_cut = max(0, len(token_ids) - room)
+        left_over = text[offsets[room][0] :] if num_cut else ""
+        return (
+            [self.tokenizer.cls_token_id, *token_ids[:room], self.tokenizer.sep_token_id],
+            left_over,
+            num_cut,
+        )
 
 
 def fitting_tokenizer(folder: Path, num_embeddings: int) -> "BertTokenizer":

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from medsyn2.nn.text_encoder import (
     ENCODER_FILES,
     NUM_SPECIAL_TOKENS,
     TOKENIZER_CONFIG_FILE,
+    EncodedText,
     TextEncoder,
 )
 from medsyn2.reports.text import compose_report
@@ -24,7 +25,15 @@ log = logging.getLogger(__name__)
 
 ROW = "row.json"
 _MANY_UNKNOWN = 0.05
-_NO_REPORT: dict[str, Any] = {"has_report": False, "num_tokens": 0, "num_unknown": 0, "cut_text": ""}
+_REMEMBERED = 64
+"""Texts whose embeddings are kept, 1.6 MB each at the paper's size; a scan's reconstructions stand together."""
+_NO_REPORT: dict[str, Any] = {
+    "has_report": False,
+    "num_tokens": 0,
+    "num_unknown": 0,
+    "num_cut": 0,
+    "cut_text": "",
+}
 
 
 def encode_text(
@@ -33,8 +42,10 @@ def encode_text(
     """Encode the reports of a shard into token embeddings, in one Zarr store a shard, beside the manifest.
 
     Findings and impression are joined by the encoder's separator. A case without a report has a record that
-    says so and nothing in the store. What of a report does not fit is in its record. A case's folder holds the
-    sha256 of each file of its row; a row that is not there, or not those bytes, is made again.
+    says so and nothing in the store. What of a report does not fit is in its record, as text and as a number
+    of tokens. A report that several cases share, as the reconstructions of one scan do, is encoded once. A
+    case's folder holds the sha256 of each file of its row; a row that is not there, or not those bytes, is
+    made again.
 
     Args:
         encode_text: How many tokens are kept.
@@ -83,6 +94,7 @@ class _Rows:
     def __init__(self, config: EncodeTextConfig, encoder: Path, path: Path, cases: list[str]) -> None:
         self.config, self.encoder, self.path, self.cases = config, encoder, path, cases
         self.identity = encoder_identity(encoder)
+        self.encoded = lru_cache(_REMEMBERED)(self._encoded)
 
     @cached_property
     def network(self) -> TextEncoder:
@@ -112,7 +124,7 @@ class _Rows:
 
     def write(self, case: str, report: str) -> tuple[dict[str, str], dict[str, Any]]:
         """Encode and store one report; return the files of its row and the facts of its record."""
-        encoded = self.network.encode([report], self.config.max_report_tokens)
+        encoded = self.encoded(report)
         length, unknown, cut = int(encoded.lengths[0]), encoded.unknown[0], encoded.cut[0]
         if unknown == length - NUM_SPECIAL_TOKENS:
             raise ReportError(
@@ -124,6 +136,16 @@ class _Rows:
         if unknown > _MANY_UNKNOWN * length:
             log.warning("%s: %d of %d tokens are not in the vocabulary", case, unknown, length)
         if cut:
-            log.warning("%s: the report is longer than %d tokens; left out: %r", case, length, cut)
+            log.warning(
+                "%s: the report is longer than %d tokens; left out %d: %r",
+                case,
+                length,
+                encoded.num_cut[0],
+                cut,
+            )
         files = self.store.write(case, encoded.embeddings[0].numpy(), length)
-        return files, {"has_report": True, "num_tokens": length, "num_unknown": unknown, "cut_text": cut}
+        facts = {"num_tokens": length, "num_unknown": unknown, "num_cut": encoded.num_cut[0], "cut_text": cut}
+        return files, {"has_report": True, **facts}
+
+    def _encoded(self, report: str) -> EncodedText:
+        return self.network.encode([report], self.config.max_report_tokens)

@@ -107,6 +107,7 @@ def test_a_text_is_encoded_alike_whatever_stands_beside_it_and_however_it_is_pad
 def test_the_end_that_does_not_fit_is_named(encoder):
     encoded = encoder.encode(["the lung is the heart, right", "lung"], 6)
     assert encoded.cut == ("heart, right", "")
+    assert encoded.num_cut == (3, 0)
     assert encoded.lengths.tolist() == [6, 3]
 
 
@@ -188,3 +189,25 @@ def test_loading_leaves_the_random_state_alone(folder):
     before = torch.get_rng_state()
     TextEncoder.from_folder(folder)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_padded_texts_are_the_first_vectors_of_a_text_read_whole(folder, encoder, text):
+    tokens = BertTokenizer.from_pretrained(folder, local_files_only=True)(
+        [text], padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+    )
+    with torch.no_grad():
+        expected = BertModel.from_pretrained(folder).eval()(**tokens).last_hidden_state
+    encoded = encoder.encode_padded([text], 12)
+    torch.testing.assert_close(encoded.embeddings, expected[:, :12], atol=1e-5, rtol=0)
+    assert encoded.lengths.tolist() == [min(12, int(tokens["attention_mask"].sum()))]
+
+
+def test_what_of_a_padded_text_is_cut_is_named(encoder):
+    texts = ["lung " * 10, "lung " * 11, "lung " * 11 + "heart right", ""]
+    encoded = encoder.encode_padded(texts, 12)
+    assert encoded.cut == ("", "", "heart right", "")
+    assert encoded.num_cut == (0, 0, 2, 0)
+    assert encoded.lengths.tolist() == [12, 12, 12, 2]
+    with pytest.raises(ConfigError):
+        encoder.encode_padded([""], MAX_TOKENS + 1)

@@ -73,7 +73,26 @@ def test_records_say_who_has_a_report_and_what_was_cut(run):
     assert records["a"].facts["num_unknown"] == 0
     assert records["d"].facts["num_tokens"] == 32
     assert records["d"].facts["cut_text"].endswith("many [SEP] End of it.")
+    assert records["d"].facts["num_cut"] == 80 + 1 + len(["End", "of", "it", "."]) - 30
+    assert records["a"].facts["num_cut"] == 0
     assert records["b"].facts["subject"] == "s"
+
+
+def test_a_report_that_cases_share_is_encoded_once(run, monkeypatch):
+    encoded = []
+    encode = TextEncoder.encode
+
+    def counted(self, texts, max_tokens):
+        encoded.extend(texts)
+        return encode(self, texts, max_tokens)
+
+    monkeypatch.setattr(TextEncoder, "encode", counted)
+    manifest = run(reports={"a_1": REPORTS["a"], "b_1": REPORTS["d"], "a_2": dict(REPORTS["a"])})
+    assert len(encoded) == len(set(encoded)) == 2
+    store = TextStore.open(manifest.with_suffix(".zarr"))
+    np.testing.assert_array_equal(store.get("a_1"), store.get("a_2"))
+    run(reports={"a_1": REPORTS["a"], "b_1": REPORTS["d"], "a_2": dict(REPORTS["a"])})
+    assert len(encoded) == 2
 
 
 def test_a_report_without_one_known_word_is_quarantined(run):
