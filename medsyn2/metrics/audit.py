@@ -22,6 +22,7 @@ import pandas as pd
 from scipy import optimize
 
 from medsyn2.metrics.printed import PRINTED
+from medsyn2.metrics.raters import newcombe
 
 Verdict = Literal["agrees", "notable", "cannot be"]
 
@@ -30,7 +31,6 @@ _IMAGE_DIAGONAL_PX = 724.1
 _CT_CLIP_PREVALENCE = 0.200
 _CASES = 75
 _MARGIN = 0.15
-_Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -77,25 +77,6 @@ def two_groups(dice: float, jaccard: float) -> tuple[float, float] | None:
         return None
     rest = float(optimize.brentq(excess, 0.0, dice))
     return share(rest), rest
-
-
-def newcombe(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float, float]:
-    """Return the difference of two independent shares, each a count and a number, and its 95 % interval.
-
-    Source: Newcombe 1998, method 10.
-    """
-    p, q = (count / num for count, num in (first, second))
-    (p_low, p_high), (q_low, q_high) = wilson(*first), wilson(*second)
-    low = p - q - float(np.hypot(p - p_low, q_high - q))
-    high = p - q + float(np.hypot(p_high - p, q - q_low))
-    return p - q, low, high
-
-
-def wilson(count: int, num: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share. Source: Wilson 1927."""
-    p, z2 = count / num, _Z**2
-    centre, width = p + z2 / (2 * num), _Z * np.sqrt(p * (1 - p) / num + z2 / (4 * num**2))
-    return float((centre - width) / (1 + z2 / num)), float((centre + width) / (1 + z2 / num))
 
 
 def _fid_means() -> Iterator[Finding]:

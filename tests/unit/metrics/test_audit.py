@@ -2,7 +2,7 @@
 
 import pytest
 
-from medsyn2.metrics.audit import findings, newcombe, two_groups, wilson
+from medsyn2.metrics.audit import findings, two_groups
 
 FINDINGS = findings()
 
@@ -53,10 +53,3 @@ def test_two_groups_are_recovered(share: float, rest: float) -> None:
     dice, jaccard = (share + (1 - share) * value for value in (rest, rest / (2 - rest)))
     assert two_groups(dice, jaccard) == pytest.approx((share, rest), abs=1e-6)
     assert two_groups(0.5, 0.2) is None
-
-
-def test_intervals_of_shares() -> None:
-    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)  # Wilson 1927, as tabulated by Newcombe
-    assert newcombe((56, 70), (48, 80)) == pytest.approx(
-        (0.2, 0.0524, 0.3339), abs=1e-4
-    )  # Newcombe's example (a)

@@ -1,0 +1,123 @@
+"""Agreement of readers beyond chance, and intervals of shares.
+
+Two readers judge the same cases on q ordered levels; table n_ij counts the cases that the first put on level i and
+the second on level j, p_ij = n_ij / n. With weights w_ij = 1 on the diagonal, less beside it,
+
+    observed  p_o = sum w_ij p_ij,
+    Cohen's kappa: by chance  p_e = sum w_ij p_i. p_.j                              (Cohen 1960, 1968),
+    Gwet's AC:     by chance  p_e = sum w_ij / (q (q - 1)) * sum_k r_k (1 - r_k),   r_k = (p_k. + p_.k) / 2
+                                                                                    (Gwet 2008, 2014),
+
+and the coefficient is (p_o - p_e) / (1 - p_e). Where nearly all cases are on one level kappa falls to nothing
+though the readers agree (the kappa paradox); AC does not, which is why both are given. AC1 is AC with w = identity.
+
+Weights: ``none``, the identity; ``linear``, 1 - |i - j| / (q - 1); ``quadratic``, 1 - (i - j)^2 / (q - 1)^2.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Weights = Literal["none", "linear", "quadratic"]
+
+_Z = 1.959964
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two readers agree on the same cases.
+
+    Attributes:
+        num: Cases both judged.
+        same: Share of cases on the same level.
+        kappa: Cohen's.
+        kappa_linear: The same, neighbouring levels counting in part.
+        kappa_quadratic: The same, with squared weights.
+        ac1: Gwet's.
+        ac2_quadratic: Gwet's with squared weights.
+    """
+
+    num: int
+    same: float
+    kappa: float
+    kappa_linear: float
+    kappa_quadratic: float
+    ac1: float
+    ac2_quadratic: float
+
+
+def agreement(first: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"], num_levels: int) -> Agreement:
+    """Compare two readers' levels of the same cases.
+
+    Args:
+        first: Level of each case, from 0, by one reader.
+        second: The same by the other, or by the same reader again.
+        num_levels: Levels there are, used or not.
+    """
+    counts = np.zeros((num_levels, num_levels), dtype=np.int64)
+    np.add.at(counts, (first, second), 1)
+    return Agreement(
+        num=len(first),
+        same=float(np.trace(counts) / max(1, len(first))),
+        kappa=cohen_kappa(counts, "none"),
+        kappa_linear=cohen_kappa(counts, "linear"),
+        kappa_quadratic=cohen_kappa(counts, "quadratic"),
+        ac1=gwet_ac(counts, "none"),
+        ac2_quadratic=gwet_ac(counts, "quadratic"),
+    )
+
+
+def cohen_kappa(counts: Int[np.ndarray, "q q"], weights: Weights) -> float:
+    """Return Cohen's kappa of a table of counts; NaN if there is nothing to disagree on.
+
+    Source: Cohen 1960; weighted, Cohen 1968.
+    """
+    shares = counts / max(1, counts.sum())
+    credit = _credit(len(counts), weights)
+    by_chance = np.outer(shares.sum(axis=1), shares.sum(axis=0))
+    return _beyond_chance(float((credit * shares).sum()), float((credit * by_chance).sum()))
+
+
+def gwet_ac(counts: Int[np.ndarray, "q q"], weights: Weights) -> float:
+    """Return Gwet's AC1 (weights ``none``) or AC2 of a table of counts; NaN of an empty one.
+
+    Source: Gwet 2008, equation 9; weighted, Gwet 2014, chapter 4.
+    """
+    if counts.sum() == 0:
+        return float("nan")
+    shares = counts / counts.sum()
+    credit = _credit(len(counts), weights)
+    level = (shares.sum(axis=1) + shares.sum(axis=0)) / 2
+    num = len(counts)
+    by_chance = credit.sum() / (num * (num - 1)) * float((level * (1 - level)).sum())
+    return _beyond_chance(float((credit * shares).sum()), by_chance)
+
+
+def wilson(count: int, num: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share. Source: Wilson 1927."""
+    p, z2 = count / num, _Z**2
+    centre, width = p + z2 / (2 * num), _Z * np.sqrt(p * (1 - p) / num + z2 / (4 * num**2))
+    return float((centre - width) / (1 + z2 / num)), float((centre + width) / (1 + z2 / num))
+
+
+def newcombe(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float, float]:
+    """Return the difference of two independent shares, each a count and a number, and its 95 % interval.
+
+    Source: Newcombe 1998, method 10.
+    """
+    p, q = (count / num for count, num in (first, second))
+    (p_low, p_high), (q_low, q_high) = wilson(*first), wilson(*second)
+    low = p - q - float(np.hypot(p - p_low, q_high - q))
+    high = p - q + float(np.hypot(p_high - p, q - q_low))
+    return p - q, low, high
+
+
+def _credit(num: int, weights: Weights) -> Float[np.ndarray, "q q"]:
+    apart = np.abs(np.subtract.outer(np.arange(num), np.arange(num))) / (num - 1)
+    return {"none": np.eye(num), "linear": 1 - apart, "quadratic": 1 - apart**2}[weights]
+
+
+def _beyond_chance(observed: float, by_chance: float) -> float:
+    return float("nan") if by_chance > 1 - 1e-12 else (observed - by_chance) / (1 - by_chance)
