@@ -4,17 +4,22 @@
     dit.json             configuration of the diffusion transformer, its weights in dit.safetensors
     tokenizer.json       configuration of the tokenizer, its weights in tokenizer.safetensors
     text_encoder/        the text encoder in Hugging Face format
+    prompts.safetensors  pre-prompts as token embeddings, in place of those that the text encoder would give, by
+                         structure, and ``absent`` without a mask; only in models converted from elsewhere
 
 The folder is all that sampling needs: it can be copied and sent. ``model.json`` carries the sha256 of every
 other file, and reading it compares them, so that a copy that lost or changed one is not used.
 
 Latents are normalised channel by channel as (latents - mean) / std, images and masks each with their own
-statistics over the training split; what the network predicts is brought back with the image's.
+statistics over the training split; what the network predicts is brought back with the image's. A model may have
+been trained with statistics of its own for each structure's masks.
+
+Keys that were added to the description later have a default, which is what models without them were trained with.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,7 @@ DESCRIPTION = "model.json"
 DIT = "dit.json"
 TOKENIZER = "tokenizer.json"
 TEXT_ENCODER = "text_encoder"
+PROMPTS = "prompts.safetensors"
 
 Triple = tuple[int, int, int]
 Row = tuple[float, float, float, float]
@@ -59,6 +65,9 @@ class LatentDescription:
         mask: Statistics of the latents of non-empty masks.
         window: Sliding window of the encoder in voxels (depth, height, width); None if whole volumes are.
         overlap: Overlap of neighbouring windows, as a share of the window.
+        masks: Statistics of those structures whose masks have their own.
+        mask_chunk: Slices of the chunks that masks are encoded in, one after the other and each for itself; None
+            if they are encoded as volumes are.
     """
 
     shape: tuple[int, int, int, int]
@@ -66,20 +75,39 @@ class LatentDescription:
     mask: ChannelStatistics
     window: Triple | None
     overlap: float
+    masks: Mapping[Structure, ChannelStatistics] = field(default_factory=dict)
+    mask_chunk: int | None = None
 
 
 @dataclass(frozen=True)
 class TextDescription:
-    """Width of the embeddings and how many tokens the model was trained with."""
+    """What texts look like to the model.
+
+    Attributes:
+        width: Of a token's embedding.
+        max_report_tokens: Tokens of a report that it was trained with.
+        max_prompt_tokens: Tokens of a pre-prompt that it was trained with.
+        padded: Whether texts are padded to that many tokens, and the padding attended to as if it were words.
+    """
 
     width: int
     max_report_tokens: int
     max_prompt_tokens: int
+    padded: bool = False
+
+
+@dataclass(frozen=True)
+class SamplingDescription:
+    """How the model is sampled where nothing else is asked for."""
+
+    solver: str = "unipc"
+    num_steps: int = 25
+    t_end: float = 1e-3
 
 
 @dataclass(frozen=True)
 class TrainingDescription:
-    """What the model has seen.
+    """What the model has seen; None is unknown.
 
     Attributes:
         num_steps: Optimizer steps.
@@ -90,11 +118,11 @@ class TrainingDescription:
         note: What whoever receives the model should know.
     """
 
-    num_steps: int
-    num_cases: int
-    num_reports: int
-    structures: Mapping[Structure, int]
-    cases_sha256: str
+    num_steps: int | None
+    num_cases: int | None
+    num_reports: int | None
+    structures: Mapping[Structure, int | None]
+    cases_sha256: str | None
     note: str
 
 
@@ -109,6 +137,8 @@ class ModelDescription:
         training: What the model has seen.
         fingerprint: Hash of the settings, of the inputs and of every file; no two models share one.
         files: sha256 of every other file of the folder, by its path in it.
+        sampling: How it is sampled by default.
+        licence: What the weights may be used for, where their authors say so.
         format: Of this description.
     """
 
@@ -118,6 +148,8 @@ class ModelDescription:
     training: TrainingDescription
     fingerprint: str
     files: Mapping[str, str]
+    sampling: SamplingDescription = SamplingDescription()
+    licence: str = ""
     format: int = FORMAT
 
 
@@ -156,7 +188,8 @@ def read_description(folder: Path) -> ModelDescription:
         raise WeightsError(
             f"{folder} holds no {DESCRIPTION}.",
             code="model-missing",
-            remedy="give the folder that train_dit wrote, such as results/train_dit/model.",
+            remedy="give the folder that train_dit wrote, such as results/train_dit/model, or one that "
+            "`medsyn2 convert official` made.",
         ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(
@@ -191,11 +224,15 @@ def _description(values: dict[str, Any]) -> ModelDescription:
             mask=_statistics(latents["mask"]),
             window=None if latents["window"] is None else _triple(latents["window"]),
             overlap=latents["overlap"],
+            masks={name: _statistics(values) for name, values in latents.get("masks", {}).items()},
+            mask_chunk=latents.get("mask_chunk"),
         ),
         text=TextDescription(**values["text"]),
         training=TrainingDescription(**values["training"]),
         fingerprint=values["fingerprint"],
         files=values["files"],
+        sampling=SamplingDescription(**values.get("sampling", {})),
+        licence=values.get("licence", ""),
     )
 
 

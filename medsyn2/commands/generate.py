@@ -81,9 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--solver",
         choices=get_args(Solver),
         help="dopri5 with 50 steps is the paper's and takes 301 evaluations of the network; "
-        f"{Sampling.solver} takes one a step (default: {Sampling.solver})",
+        f"{Sampling.solver} takes one a step (default: the model's; {Sampling.solver} for those trained here)",
     )
-    how.add_argument("--steps", type=int, metavar="N", help=f"steps (default: {Sampling.num_steps})")
+    how.add_argument("--steps", type=int, metavar="N", help="steps (default: the model's)")
     for name in ("report", "mask"):
         how.add_argument(
             f"--guidance-{name}",

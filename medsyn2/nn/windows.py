@@ -111,6 +111,26 @@ def decode_windowed(
     return _blended(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs)
 
 
+def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], num_slices: int) -> Posterior:
+    """Encode a volume in chunks of depth, one after the other, none of which knows of its neighbours.
+
+    There is a seam where two chunks meet. It is for models that were trained with those seams; see
+    `encode_windowed` for encoding without.
+
+    Args:
+        tokenizer: The network.
+        ct: Images in [-1, 1], or masks at -0.5 and 0.5.
+        num_slices: Slices of a chunk; the last chunk may have fewer.
+
+    Raises:
+        ConfigError: If the volume or the chunk is no shape that the tokenizer can compress.
+    """
+    height, width = ct.shape[3:]
+    tokenizer.latent_shape((num_slices, height, width))
+    moments = [tokenizer.moments(chunk) for chunk in ct.split(num_slices, dim=2)]
+    return Posterior.from_moments(torch.cat(moments, dim=2))
+
+
 def encode_cost(
     tokenizer: CausalVideoVAE, shape: Sequence[int], window: Sequence[int] | None, overlap: float
 ) -> Cost:

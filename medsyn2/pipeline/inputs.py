@@ -25,6 +25,8 @@ from medsyn2.reports.text import clean_text, compose_report, given_text
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES, Structure
 
 _MANY_UNKNOWN = 0.05
+_FAR = 20.0
+"""Standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _known_words(words: str, trained: Collection[Structure]) -> tuple[str, tuple
 
 
 def encode_given(
-    encoder: TextEncoder, text: str, max_tokens: int, what: str
+    encoder: TextEncoder, text: str, max_tokens: int, what: str, *, padded: bool = False
 ) -> tuple[Float[Tensor, "1 m e"], tuple[str, ...]]:
     """Encode one text and note what the encoder does not know or has no room for.
 
@@ -132,11 +134,12 @@ def encode_given(
         text: A report or a pre-prompt.
         max_tokens: Tokens the model was trained with.
         what: What it is, for the notes.
+        padded: Whether the model was trained with padded texts; there are `max_tokens` embeddings then.
 
     Raises:
         ReportError: If no word of the text is known.
     """
-    encoded = encoder.encode([text], max_tokens)
+    encoded = (encoder.encode_padded if padded else encoder.encode)([text], max_tokens)
     length, unknown, cut = int(encoded.lengths[0]), encoded.unknown[0], encoded.cut[0]
     if unknown and unknown == length - NUM_SPECIAL_TOKENS:
         raise ReportError(
@@ -148,8 +151,9 @@ def encode_given(
     if unknown > _MANY_UNKNOWN * length:
         notes.append(f"{unknown} of the {length} tokens of {what} are unknown to the text encoder")
     if cut:
-        notes.append(f"{what} has more than the {max_tokens} tokens the model reads; left out: {cut!r}")
-    return encoded.embeddings[:, :length], tuple(notes)
+        left_out = f"left out {encoded.num_cut[0]}: {cut!r}"
+        notes.append(f"{what} has more than the {max_tokens} tokens the model reads; {left_out}")
+    return encoded.embeddings if padded else encoded.embeddings[:, :length], tuple(notes)
 
 
 def normal(
@@ -164,6 +168,18 @@ def raw(
 ) -> Float[Tensor, "b z ld lh lw"]:
     """Undo `normal`."""
     return latents * _channels(std, latents) + _channels(mean, latents)
+
+
+def far_from_expected(mask_latents: Float[Tensor, "b z ld lh lw"], words: str) -> tuple[str, ...]:
+    """Return a note if normalised latents of a mask are further from 0 than statistics of their own could be."""
+    furthest = mask_latents.abs().max().item()
+    if furthest <= _FAR:
+        return ()
+    return (
+        f"the latents of the mask of {words!r} are up to {furthest:.0f} standard deviations from the mean that the "
+        "model is described with: it was probably trained with masks that were encoded in another way, and what it "
+        "makes of this one is uncertain",
+    )
 
 
 def _channels(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "1 z 1 1 1"]:

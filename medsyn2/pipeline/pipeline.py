@@ -12,12 +12,14 @@ conditions: what they do not speak of stays in place.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor
 
 from medsyn2.ct.intensity import unit_to_hu
@@ -25,15 +27,22 @@ from medsyn2.ct.volume import CTVolume, Grid, LabelMap
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.flow.guidance import PredictClean, guide
 from medsyn2.flow.solvers import Progress, Solver, edit, solve
-from medsyn2.model_folder import DIT, TEXT_ENCODER, TOKENIZER, ModelDescription, read_description
+from medsyn2.model_folder import (
+    DIT,
+    PROMPTS,
+    TEXT_ENCODER,
+    TOKENIZER,
+    ModelDescription,
+    read_description,
+)
 from medsyn2.nn.conditioning import Conditioning
 from medsyn2.nn.dit import DiT
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.windows import decode_windowed, encode_windowed
-from medsyn2.pipeline.inputs import Prompt, check_inputs, encode_given, normal, raw
+from medsyn2.nn.windows import decode_windowed, encode_chunked, encode_windowed
+from medsyn2.pipeline.inputs import Prompt, check_inputs, far_from_expected, normal, raw
 from medsyn2.pipeline.synthetic import Recipe, Sampling, Synthetic, read_sidecar
-from medsyn2.reports.prompts import absent_prompt, mask_prompt
+from medsyn2.pipeline.texts import Texts, structure_of
 from medsyn2.weights import load_component, load_strictly
 
 log = logging.getLogger(__name__)
@@ -51,7 +60,8 @@ class MedSyn2Pipeline:
         dit: The diffusion transformer.
         tokenizer: The tokenizer of volumes and masks.
         text_encoder: The text encoder of reports and pre-prompts.
-        description: Grid, statistics of the latents, lengths of texts.
+        description: Grid, statistics of the latents, lengths of texts, how it is sampled by default.
+        prompts: Pre-prompts that the model brings as embeddings (``texts.py``); none for most models.
         device: Where the networks run.
 
     Raises:
@@ -66,6 +76,7 @@ class MedSyn2Pipeline:
         tokenizer: CausalVideoVAE,
         text_encoder: TextEncoder,
         description: ModelDescription,
+        prompts: Mapping[str, Float[Tensor, "m e"]] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = _available(torch.device(device))
@@ -73,6 +84,7 @@ class MedSyn2Pipeline:
         self.tokenizer = tokenizer.eval().requires_grad_(False).to(self.device)
         self.text_encoder = text_encoder.to(self.device)
         self.description = description
+        self.texts = Texts(self.text_encoder, description.text, prompts or {})
         self._check_fit()
 
     @classmethod
@@ -84,6 +96,8 @@ class MedSyn2Pipeline:
         """
         folder = Path(folder)
         description = read_description(folder)
+        if description.licence:
+            log.info("licence of the weights in %s: %s", folder, description.licence)
         dit_config, dit_state = load_component(folder / DIT, "dit")
         tokenizer_config, tokenizer_state = load_component(folder / TOKENIZER, "tokenizer")
         dit = DiT(**{**dit_config, "patch": tuple(dit_config["patch"])})
@@ -95,6 +109,7 @@ class MedSyn2Pipeline:
             tokenizer=tokenizer,
             text_encoder=TextEncoder.from_folder(folder / TEXT_ENCODER),
             description=description,
+            prompts=load_file(folder / PROMPTS) if PROMPTS in description.files else None,
             device=device,
         )
 
@@ -112,9 +127,9 @@ class MedSyn2Pipeline:
         mask: LabelMap | None = None,
         mask_text: str | None = None,
         seed: int,
-        solver: Solver = Sampling.solver,
-        num_steps: int = Sampling.num_steps,
-        t_end: float = Sampling.t_end,
+        solver: Solver | None = None,
+        num_steps: int | None = None,
+        t_end: float | None = None,
         guidance_report: float = Sampling.guidance_report,
         guidance_mask: float = Sampling.guidance_mask,
         progress: Progress | None = None,
@@ -128,9 +143,10 @@ class MedSyn2Pipeline:
             mask: Where a structure is, on any grid; None for no mask.
             mask_text: What the mask is of, such as "lung nodules"; needed with a mask.
             seed: Of the noise.
-            solver: Solver of the flow; the paper's is ``dopri5``, which takes six times as long a step.
-            num_steps: Steps of the solver; 50 in the paper.
-            t_end: Where the solver stops and takes the prediction.
+            solver: Solver of the flow; the paper's is ``dopri5``, which takes six times as long a step. None is
+                what the model is described with: ``unipc`` for models trained here.
+            num_steps: Steps of the solver; 50 in the paper. None is what the model is described with.
+            t_end: Where the solver stops and takes the prediction. None is what the model is described with.
             guidance_report: 1 follows the report as trained, more exaggerates it, 0 ignores it.
             guidance_mask: The same for the mask.
             progress: Called after each step with the steps done and their number.
@@ -141,7 +157,7 @@ class MedSyn2Pipeline:
             ConfigError: If the sampling makes no sense.
         """
         prompt = self._prompt(report, findings, impression, mask, mask_text)
-        sampling = Sampling(solver, num_steps, t_end, guidance_report, guidance_mask)
+        sampling = self._sampling(solver, num_steps, t_end, guidance_report, guidance_mask)
         recipe = Recipe(prompt.report, prompt.mask, prompt.words, seed, sampling, notes=prompt.notes)
         return self._make(recipe, None, progress)
 
@@ -155,9 +171,9 @@ class MedSyn2Pipeline:
         mask: LabelMap | None = None,
         mask_text: str | None = None,
         strength: float = 0.75,
-        solver: Solver = Sampling.solver,
-        num_steps: int = Sampling.num_steps,
-        t_end: float = Sampling.t_end,
+        solver: Solver | None = None,
+        num_steps: int | None = None,
+        t_end: float | None = None,
         guidance_report: float = Sampling.guidance_report,
         guidance_mask: float = Sampling.guidance_mask,
         progress: Progress | None = None,
@@ -198,7 +214,7 @@ class MedSyn2Pipeline:
             prompt.mask,
             prompt.words,
             before.recipe.seed,
-            Sampling(solver, num_steps, t_end, guidance_report, guidance_mask),
+            self._sampling(solver, num_steps, t_end, guidance_report, guidance_mask),
             strength,
             before.recipe,
             prompt.notes,
@@ -220,6 +236,23 @@ class MedSyn2Pipeline:
         before = None if recipe.before is None else self._follow(recipe.before, progress).latents
         return self._make(recipe, before, progress)
 
+    def _sampling(
+        self,
+        solver: Solver | None,
+        num_steps: int | None,
+        t_end: float | None,
+        guidance_report: float,
+        guidance_mask: float,
+    ) -> Sampling:
+        described = self.description.sampling
+        return Sampling(
+            described.solver if solver is None else solver,  # type: ignore[arg-type]  # Sampling checks it
+            described.num_steps if num_steps is None else num_steps,
+            described.t_end if t_end is None else t_end,
+            guidance_report,
+            guidance_mask,
+        )
+
     def _prompt(
         self,
         report: str | None,
@@ -235,7 +268,7 @@ class MedSyn2Pipeline:
             mask=mask,
             mask_text=mask_text,
             grid=self.grid,
-            trained={name for name, count in self.description.training.structures.items() if count},
+            trained={name for name, count in self.description.training.structures.items() if count != 0},
             separator=self.text_encoder.separator,
         )
 
@@ -272,21 +305,19 @@ class MedSyn2Pipeline:
         return Synthetic(self._decoded(latents), recipe, self.description.fingerprint, latents.cpu())
 
     def _predict_clean(self, recipe: Recipe) -> tuple[PredictClean, tuple[str, ...]]:
-        """Bind the network to its conditions, guided; return what is to be noted about the texts."""
-        text, latents = self.description.text, self.description.latents
-        prompt = absent_prompt() if recipe.words is None else mask_prompt(recipe.words)
-        encoder, room = self.text_encoder, text.max_prompt_tokens
-        absent, _ = encode_given(encoder, absent_prompt(), room, "the pre-prompt")
-        words, notes = encode_given(encoder, prompt, room, f"the pre-prompt {prompt!r}")
-        no_mask = torch.zeros(1, *latents.shape, device=self.device)
+        """Bind the network to its conditions, guided; return what is to be noted about them."""
+        absent, _ = self.texts.prompt(None)
+        words, notes = self.texts.prompt(recipe.words)
+        no_mask = torch.zeros(1, *self.description.latents.shape, device=self.device)
         neither = mask_only = Conditioning(no_mask, absent).bind(self.dit)
         mask_latents = no_mask
-        if recipe.mask is not None:
-            mask_latents = self._encoded(recipe.mask)
+        if recipe.mask is not None and recipe.words is not None:
+            mask_latents = self._encoded(recipe.mask, recipe.words)
             mask_only = Conditioning(mask_latents, words).bind(self.dit)
+            notes = (*notes, *far_from_expected(mask_latents, recipe.words))
         conditional = mask_only
         if recipe.report is not None:
-            report, more = encode_given(encoder, recipe.report, text.max_report_tokens, "the report")
+            report, more = self.texts.report(recipe.report)
             conditional = Conditioning(mask_latents, torch.cat((words, report), dim=1)).bind(self.dit)
             notes = (*notes, *more)
         guided = guide(
@@ -298,12 +329,17 @@ class MedSyn2Pipeline:
         )
         return guided, notes
 
-    def _encoded(self, mask: np.ndarray) -> Float[Tensor, "1 z ld lh lw"]:
+    def _encoded(self, mask: np.ndarray, words: str) -> Float[Tensor, "1 z ld lh lw"]:
         latents = self.description.latents
         values = np.where(mask, np.float32(FOREGROUND), np.float32(BACKGROUND))
         seen = torch.from_numpy(values)[None, None].to(self.device)
-        posterior = encode_windowed(self.tokenizer, seen, latents.window, latents.overlap)
-        return normal(posterior.mode(), latents.mask.mean, latents.mask.std)
+        if latents.mask_chunk is None:
+            posterior = encode_windowed(self.tokenizer, seen, latents.window, latents.overlap)
+        else:
+            posterior = encode_chunked(self.tokenizer, seen, latents.mask_chunk)
+        structure = structure_of(words)
+        statistics = latents.mask if structure is None else latents.masks.get(structure, latents.mask)
+        return normal(posterior.mode(), statistics.mean, statistics.std)
 
     def _decoded(self, latents: Float[Tensor, "1 z ld lh lw"]) -> CTVolume:
         described = self.description.latents

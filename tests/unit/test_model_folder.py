@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from medsyn2.model_folder import (
     GridDescription,
     LatentDescription,
     ModelDescription,
+    SamplingDescription,
     TextDescription,
     TrainingDescription,
     hash_files,
@@ -48,6 +50,32 @@ def test_a_description_comes_back_equal(tmp_path: Path) -> None:
     description = written(tmp_path / "model")
     assert read_description(tmp_path / "model") == description
     assert sorted(description.files) == ["dit.json", "text_encoder/vocab.txt"]
+
+
+def test_so_does_one_of_a_model_that_was_trained_elsewhere(tmp_path: Path) -> None:
+    description = written(tmp_path)
+    own = {"heart": ChannelStatistics((0.5, 0.6), (5.0, 6.0))}
+    description = replace(
+        description,
+        latents=replace(description.latents, masks=own, mask_chunk=80),
+        text=replace(description.text, padded=True),
+        training=TrainingDescription(None, None, None, {"heart": None}, None, "unknown"),
+        sampling=SamplingDescription("warped_midpoint", 49, 1e-7),
+        licence="academic",
+    )
+    write_description(tmp_path, description)
+    assert read_description(tmp_path) == description
+
+
+def test_a_description_from_before_those_keys_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    description = written(tmp_path)
+    values = json.loads((tmp_path / "model.json").read_text())
+    for part, keys in (("latents", ("masks", "mask_chunk")), ("text", ("padded",))):
+        for key in keys:
+            del values[part][key]
+    del values["sampling"], values["licence"]
+    (tmp_path / "model.json").write_text(json.dumps(values))
+    assert read_description(tmp_path) == description
 
 
 def test_a_copied_folder_is_as_good(tmp_path: Path) -> None:

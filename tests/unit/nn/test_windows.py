@@ -10,7 +10,7 @@ from medsyn2.errors import ConfigError
 from medsyn2.nn import windows
 from medsyn2.nn.cost import cost_of, simulated
 from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.windows import decode_cost, decode_windowed, encode_cost, encode_windowed
+from medsyn2.nn.windows import decode_cost, decode_windowed, encode_chunked, encode_cost, encode_windowed
 
 
 class LocalCodec(CausalVideoVAE):
@@ -203,7 +203,7 @@ MEASURE = """
 import sys, threading, time
 import torch
 from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.windows import decode_cost, decode_windowed, encode_cost, encode_windowed
+from medsyn2.nn.windows import decode_cost, decode_windowed, encode_chunked, encode_cost, encode_windowed
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
@@ -241,3 +241,16 @@ def test_measured_memory_is_within_a_factor_of_the_prediction(direction):
         command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
     )
     assert 0.8 < float(result.stdout) < 2.2
+
+
+def test_chunks_of_depth_are_encoded_each_for_itself():
+    tokenizer, ct = network(), torch.rand(1, 1, 22 * 4, 16, 16) - 0.5
+    with torch.inference_mode():
+        posterior = encode_chunked(tokenizer, ct, 80)
+        apart = [tokenizer.encode(ct[:, :, :80]).mean, tokenizer.encode(ct[:, :, 80:]).mean]
+        whole = tokenizer.encode(ct).mean
+    assert torch.equal(posterior.mean, torch.cat(apart, dim=2))
+    assert posterior.mean.shape == whole.shape
+    assert not torch.allclose(posterior.mean, whole)
+    with pytest.raises(ConfigError):
+        encode_chunked(tokenizer, ct, 30)

@@ -6,7 +6,7 @@ from medsyn2.ct.volume import Grid, LabelMap, axis_aligned_affine
 from medsyn2.errors import MaskError, ReportError
 from medsyn2.model_folder import TEXT_ENCODER
 from medsyn2.nn.text_encoder import TextEncoder
-from medsyn2.pipeline.inputs import check_inputs, encode_given, normal, raw
+from medsyn2.pipeline.inputs import check_inputs, encode_given, far_from_expected, normal, raw
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES
 
 GRID = Grid((8, 8, 8), axis_aligned_affine((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)))
@@ -89,3 +89,12 @@ def test_normalisation_takes_each_channel_to_zero_mean_and_unit_deviation_and_ba
     torch.testing.assert_close(normalised.mean((0, 2, 3, 4)), torch.zeros(3, dtype=torch.float64))
     torch.testing.assert_close(normalised.std((0, 2, 3, 4), correction=0), torch.ones(3, dtype=torch.float64))
     torch.testing.assert_close(raw(normalised, mean, std), latents)
+
+
+def test_mask_latents_that_no_statistics_of_theirs_could_give_are_noted():
+    latents = torch.zeros(1, 4, 2, 2, 2)
+    latents[0, 3, 1, 1, 1] = -19.9
+    assert far_from_expected(latents, "heart") == ()
+    latents[0, 3, 0, 0, 0] = -53.0
+    (note,) = far_from_expected(latents, "consolidation")
+    assert "'consolidation' are up to 53 standard deviations" in note
