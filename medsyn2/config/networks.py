@@ -231,6 +231,8 @@ class TrainDiTConfig(Section):
     understood as asking for none; 0 in the paper."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's precision; bf16-mixed on a GPU."""
+    compile: bool = False
+    """Compile the network (torch.compile): a minute at the start, then faster steps on a GPU."""
     checkpointing: Literal["none", "selective", "full"] = "none"
     """What is computed twice to save memory: nothing, all but attention, or all of each block."""
     num_workers: NonNegativeInt = 0

@@ -112,6 +112,8 @@ def train_dit(
     torch.manual_seed(train_dit.seed)
     network = DiT(**config)
     network.checkpointing = train_dit.checkpointing
+    if train_dit.compile:
+        network.compile()
     averages = train(
         {KIND: _learner(network, flow, train_dit)},
         data,

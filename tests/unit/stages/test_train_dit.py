@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,15 +128,23 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     return inputs
 
 
+FILES = {
+    "latents": "latents/0000.json",
+    "text": "text/0000.json",
+    "prompts": "prompts/prompts.json",
+    "tokenizer": "tokenizer/tokenizer.json",
+    "encoder": "text_encoder/encoder",
+    "template": "template.json",
+}
+
+
 def run(inputs: Inputs, root: Path, settings: Config, **changed: Any) -> Path:
     folder = root / "train_dit"
+    paths = {option: inputs.path(name) for option, name in FILES.items()}
     options: dict[str, Any] = {
-        "latents": [inputs.path("latents/0000.json")],
-        "text": [inputs.path("text/0000.json")],
-        "prompts": inputs.path("prompts/prompts.json"),
-        "tokenizer": inputs.path("tokenizer/tokenizer.json"),
-        "encoder": inputs.path("text_encoder/encoder"),
-        "template": inputs.path("template.json"),
+        **paths,
+        "latents": [paths["latents"]],
+        "text": [paths["text"]],
         "model": folder / "model" / "model.json",
         "loss": folder / "loss.csv",
         "settings": stage_params(settings, "train_dit"),
@@ -279,3 +289,18 @@ def test_shards_that_do_not_belong_together_are_refused(prepared: Inputs, tmp_pa
     with pytest.raises(ConfigError, match="no-training-cases"):
         run(prepared, tmp_path, config(), latents=[], text=[])
     assert load_manifest(prepared.path("text/0000.json")).usable()
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same(prepared: Inputs, tmp_path: Path) -> None:
+    """In a process of its own: the tests' checks of types at run time cannot be compiled."""
+    tables = [tmp_path / str(compiled) / "loss.csv" for compiled in (False, True)]
+    for compiled, table in zip((False, True), tables, strict=True):
+        command = [sys.executable, "-m", "medsyn2", "train_dit"]
+        command += ["--config", stage_params(config(compile=compiled), "train_dit")]
+        for option, name in FILES.items():
+            command += [f"--{option}", str(prepared.path(name))]
+        command += ["--model", str(table.parent / "model/model.json"), "--loss", str(table)]
+        subprocess.run(command, check=True)
+    plain, compiled_losses = (np.genfromtxt(table, delimiter=",")[1:, 1] for table in tables)
+    np.testing.assert_allclose(compiled_losses, plain, rtol=1e-4)
