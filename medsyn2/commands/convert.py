@@ -12,6 +12,11 @@ The authors' transformer, from their folder final_ckpt or the file of tensors in
 
     medsyn2 convert dit MedSynV2/final_ckpt --to weights/dit
 
+All that the authors released, as a folder that sampling reads; --base is Microsoft's CXR-BERT:
+
+    medsyn2 convert official MedSynV2 --base weights/source/cxr-bert --to weights/medsynv2
+    medsyn2 generate --model weights/medsynv2 --report "No effusion." --output a.nii.gz
+
 CXR-BERT, Microsoft's or MedSyn's, as a plain BERT with its vocabulary; MedSyn's copy has weights alone, so
 its configuration and vocabulary come from Microsoft's folder:
 
@@ -36,8 +41,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from medsyn2.commands.convert_official import check_place, write_official
 from medsyn2.conversion.checkpoints import CHOICES, read_weights
 from medsyn2.conversion.dit import network_file
+from medsyn2.conversion.official import (
+    DIFFERENCES,
+    LANGUAGE_MODEL,
+    PROMPTS,
+    VAE,
+    find_official,
+    read_official,
+)
 from medsyn2.conversion.perceptual import filled_perceptual
 from medsyn2.conversion.text_encoder import converted_encoder
 from medsyn2.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
@@ -136,6 +150,10 @@ def _dit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", type=Path, metavar="SOURCE", help="the folder final_ckpt, or a file of tensors"
     )
+    _network_arguments(parser)
+
+
+def _network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-heads",
         type=int,
@@ -163,6 +181,49 @@ def _dit(arguments: argparse.Namespace) -> None:
     save_component(path, weights.state, kind="dit", config=weights.config, origin=foreign.origin)
     count = sum(parameter.numel() for parameter in network.parameters())
     _say(path, foreign.origin, f"the authors' layout, {count:,} parameters")
+
+
+def _official_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="DIR",
+        help=f"folder with final_ckpt, {VAE}, {LANGUAGE_MODEL} and {PROMPTS}",
+    )
+    parser.add_argument(
+        "--language-model",
+        type=Path,
+        metavar="DIR",
+        help=f"its text encoder (default: {LANGUAGE_MODEL} in DIR)",
+    )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        metavar="DIR",
+        help=f"folder with {CONFIG_FILE} and {VOCABULARY_FILE} of the text encoder (default: its own)",
+    )
+    parser.add_argument(
+        "--prompts", type=Path, metavar="DIR", help=f"the pre-prompts' .npy files (default: {PROMPTS} in DIR)"
+    )
+    _network_arguments(parser)
+
+
+def _official(arguments: argparse.Namespace) -> None:
+    check_place(arguments.to)
+    found = find_official(
+        arguments.source,
+        language_model=arguments.language_model,
+        base=arguments.base,
+        prompts=arguments.prompts,
+    )
+    depth, height, width = arguments.token_grid
+    model = read_official(found, num_heads=arguments.num_heads, token_grid=(depth, height, width))
+    made = write_official(arguments.to, model, (depth, height, width))
+    shape = " x ".join(map(str, made.grid.shape))
+    sys.stdout.write(f"{arguments.to}: the authors' model, for volumes of {shape} voxels at 0.7 mm\n\n")
+    for difference in DIFFERENCES:
+        sys.stdout.write(f"* {difference}\n")
+    sys.stdout.write(f"\nLicence of the weights: {made.licence}\n")
 
 
 def _radimagenet_arguments(parser: argparse.ArgumentParser) -> None:
@@ -212,6 +273,9 @@ def _say(path: Path, origin: Mapping[str, str], facts: str) -> None:
 KINDS = {
     "tokenizer": Kind("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
     "dit": Kind("the transformer that the authors of MedSyn2 released", _dit_arguments, _dit),
+    "official": Kind(
+        "all that the authors of MedSyn2 released, for sampling", _official_arguments, _official
+    ),
     "text-encoder": Kind("CXR-BERT, or another BERT", _text_encoder_arguments, _text_encoder),
     "radimagenet": Kind("RadImageNet's ResNet50, for the FID", _radimagenet_arguments, _radimagenet),
     "perceptual": Kind(

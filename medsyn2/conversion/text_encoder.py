@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from medsyn2.conversion.checkpoints import read_weights
+from medsyn2.conversion.dit import network_file
 from medsyn2.errors import WeightsError
 from medsyn2.nn.text_encoder import (
     ARCHITECTURE,
@@ -134,7 +135,7 @@ def converted_encoder(source: Path, base: Path | None = None) -> ConvertedEncode
     """
     folder = base or (source.parent if source.is_file() else source)
     published = read_published(folder)
-    foreign = read_weights(source)
+    foreign = read_weights(network_file(source))
     bert = plain_bert(foreign.state, published.config, source=str(source))
     fitting_tokenizer(folder, bert.config["vocab_size"])
     return ConvertedEncoder(bert, published, foreign.origin)
