@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serve import Refusal
+from torch_pair import let_torchvision_be_imported
 
 STRUCTURES = ("ggo", "consolidation")
 CHECKPOINTS = ("poly_medseg_25d_fix.ckpt", "poly_lung.ckpt")
@@ -49,6 +50,8 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             f"MedPSeg needs {', '.join(missing)} in {folder}",
             "run `medsyn2 fetch medpseg --to DIR` where there is a network",
         )
+    let_torchvision_be_imported()
+    _allow_settings()
     import medpseg
     import medpseg.pipeline as package
 
@@ -96,13 +99,32 @@ def segment(settings: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]
     return {"files": files}
 
 
+def _allow_settings() -> None:
+    """Let torch read what the checkpoints hold beside tensors, their training's settings, and no other object."""
+    from argparse import Namespace
+
+    import torch
+
+    if hasattr(torch.serialization, "add_safe_globals"):
+        torch.serialization.add_safe_globals([Namespace])
+
+
 def _built_once(cls: Any) -> Any:
     built: dict[str, Any] = {}
 
     def build(**arguments: Any) -> Any:
         key = repr(sorted(arguments.items()))
         if key not in built:
-            built[key] = cls(**arguments)
+            try:
+                built[key] = cls(**arguments)
+            except Exception as error:
+                raise Refusal(
+                    "environment_error",
+                    "weights-unreadable",
+                    f"MedPSeg cannot read its checkpoints: {type(error).__name__}: {str(error)[-300:]}",
+                    "compare them with SHA256SUMS; if they hold objects that torch does not read safely, give this "
+                    "tool an environment with a torch of its authors' time (before 2.6)",
+                ) from error
         return built[key]
 
     return build

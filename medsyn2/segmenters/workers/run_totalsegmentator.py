@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from serve import Refusal
+from torch_pair import let_torchvision_be_imported
 
 
 def prepare(settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -44,7 +45,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             "run `medsyn2 fetch totalsegmentator --to DIR` where there is a network",
         )
     os.environ["TOTALSEG_WEIGHTS_PATH"] = str(folder)
-    _repair_torchvision()
+    let_torchvision_be_imported()
     import totalsegmentator.python_api as api
 
     api.download_pretrained_weights = lambda task_id: None
@@ -133,22 +134,3 @@ def _remember_weights() -> None:
         vars(self).update(known[key])
 
     nnUNetPredictor.initialize_from_trained_model_folder = initialize
-
-
-def _repair_torchvision() -> None:
-    """Let torchvision be imported beside a torch of another build.
-
-    nnU-Net imports all of its trainers to find one, and through them torchvision, which no network here uses. Its
-    build for CUDA beside a torch for CPUs stops at two operators that are not there; declared, they stay unused.
-    """
-    import torch
-
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        library: Any = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _repair_torchvision.__dict__["library"] = library
-    except ImportError:
-        pass

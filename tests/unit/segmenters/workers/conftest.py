@@ -97,7 +97,8 @@ import os, SimpleITK as sitk
 class PolySegmentationPipeline:
     built = 0
     def __init__(self, weight, batch_size, cpu, output_dir, post, cli):
-        assert os.path.isfile(weight)
+        if open(weight, "rb").read() != b"weights":
+            raise ValueError("no checkpoint")
         type(self).built += 1
 class SegmentationPipeline:
     def __init__(self, best_3d, batch_size):

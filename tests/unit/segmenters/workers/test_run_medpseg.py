@@ -7,7 +7,7 @@ import pytest
 
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume
-from medsyn2.errors import SegmenterError, WeightsError
+from medsyn2.errors import EnvironmentFault, SegmenterError, WeightsError
 from medsyn2.segmenters import Segmenter, get_segmenter
 
 WANTED = ("ground_glass", "consolidation")
@@ -49,3 +49,12 @@ def test_missing_checkpoints_are_named(install, volume) -> None:
     (weights / "poly_lung.ckpt").write_bytes(b"weights")
     with closing(tool(weights)) as medpseg, pytest.raises(WeightsError, match="poly_medseg_25d_fix"):
         medpseg.segment(volume, WANTED)
+
+
+def test_checkpoints_that_cannot_be_read_are_no_case_s_fault(install, volume) -> None:
+    weights = install("medpseg")
+    for name in ("poly_medseg_25d_fix.ckpt", "poly_lung.ckpt"):
+        (weights / name).write_bytes(b"other")
+    with closing(tool(weights)) as medpseg, pytest.raises(EnvironmentFault, match="no checkpoint") as caught:
+        medpseg.segment(volume, WANTED)
+    assert caught.value.code == "weights-unreadable"
