@@ -24,7 +24,19 @@ from medsyn2.config import Config, load_config, validate_config
 from medsyn2.errors import ConfigError, MedSyn2Error
 from medsyn2.stages import STAGES, Stage, stage_settings
 
-COMMANDS = ("config", "convert", "generate", "evaluate", "scores", "audit", "doctor", "fetch", "plan", "info")
+COMMANDS = (
+    "config",
+    "convert",
+    "generate",
+    "evaluate",
+    "scores",
+    "readers",
+    "audit",
+    "doctor",
+    "fetch",
+    "plan",
+    "info",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +96,8 @@ def _overview() -> argparse.ArgumentParser:
         "verb",
         choices=[*COMMANDS, *STAGES],
         help="generate: make one volume; evaluate: compare any two folders of volumes; scores: CLIP scores and "
-        "zero-shot labels; audit: what the paper's printed tables imply; convert: bring in foreign weights; "
+        "zero-shot labels; readers: a blinded reader study; audit: what the paper's printed tables imply; "
+        "convert: bring in foreign weights; "
         "doctor: what is missing for a configuration; fetch: download weights; plan: time, memory and disk "
         "beforehand; info: the networks in numbers; config: write config.yaml and its schema; all others are "
         "stages of the workflow, in its order. `medsyn2 VERB --help` explains each.",

@@ -1,0 +1,333 @@
+r"""A blinded reader study: make the folder that readers get, and the tables from what they answer.
+
+    medsyn2 readers make --real real/ --synthetic generated/ --out study/ --seed 7
+    medsyn2 readers tabulate --answers answers-reader-1.json answers-reader-2.json --key study.key.json --out tables/
+
+The first folder below --real and --synthetic says which finding a volume is of: real/nodules/patient_3.nii.gz. As
+many real as synthetic volumes of each finding are drawn. --cases adds the report and the mask that an image is to be
+compared with. Readers open study/index.html by double-click and send back the file that the page saves. The key is
+written beside the folder, not into it: keep it until all answers are there. Real volumes should be registered as the
+training volumes are (results/register/), else the field of view tells them from synthetic ones.
+
+tables/ gets table_4.csv (reader and source), table_8.csv (by finding), turing.csv, agreement.csv and
+non_inferiority.csv, and the answers joined with the key as readings.csv, a row a reading, for a mixed model elsewhere.
+"""
+
+import argparse
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from medsyn2.commands.reader_cases import (
+    StudyVolume,
+    chosen,
+    given_to_all,
+    mask_of,
+    volumes_by_finding,
+    with_requests,
+)
+from medsyn2.errors import EnvironmentFault, TableError
+from medsyn2.files import write_atomically, write_json, write_text_atomically
+from medsyn2.metrics.classification import auroc
+from medsyn2.metrics.folders import common_clip_hu, extent_of
+from medsyn2.metrics.reader_study import SOURCES, agreements, counts, judged, non_inferiority, turing
+from medsyn2.page.reader_pack import (
+    Frame,
+    ReaderCase,
+    case_body,
+    case_script,
+    common_frame,
+    numbered,
+    page_files,
+    questions,
+    reading_orders,
+)
+
+log = logging.getLogger(__name__)
+
+_CLIP_HU = (-1024.0, 1024.0)
+_MTIME_S = 315532800  # 1980-01-01, the earliest that zip archives can hold
+_NOTABLE_AUROC = 0.85
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    actions = parser.add_subparsers(dest="action", required=True)
+    make = actions.add_parser(
+        "make", help="write the folder for the readers, and the key", allow_abbrev=False
+    )
+    for source in SOURCES:
+        make.add_argument(
+            f"--{source}",
+            type=Path,
+            required=True,
+            metavar="DIR",
+            help=f"{source} volumes, in a folder a finding",
+        )
+        make.add_argument(
+            f"--{source}-spacing-mm",
+            type=float,
+            nargs=3,
+            metavar=("DEPTH", "HEIGHT", "WIDTH"),
+            help="in place of the headers'",
+        )
+        make.add_argument(
+            f"--{source}-in-hu",
+            action="store_true",
+            help="the values are HU, though they may not look like it",
+        )
+    make.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder for the readers")
+    make.add_argument("--key", type=Path, metavar="FILE", help="the key (default: DIR.key.json beside DIR)")
+    make.add_argument("--seed", type=int, required=True, metavar="N", help="of the choice and the orders")
+    make.add_argument(
+        "--cases",
+        type=Path,
+        metavar="CSV",
+        help="columns source (real, synthetic), id (path below the folder without the suffix), and report, mask or "
+        "both; masks are NIfTI files on their volume's grid, named from the CSV's folder",
+    )
+    make.add_argument(
+        "--per-finding",
+        type=int,
+        default=15,
+        metavar="N",
+        help="at most so many real and so many synthetic volumes of each finding (default: %(default)s, the paper's)",
+    )
+    make.add_argument("--readers", type=int, default=2, metavar="N", help="readers (default: %(default)s)")
+    make.add_argument(
+        "--repeated",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of the cases that a reader sees twice (default: %(default)s)",
+    )
+    make.add_argument(
+        "--finest-mm",
+        type=float,
+        nargs=3,
+        default=(2.0, 1.0, 1.0),
+        metavar=("DEPTH", "HEIGHT", "WIDTH"),
+        help="no finer spacing than this (default: 2 1 1, some 15 MB a case)",
+    )
+    make.add_argument(
+        "--clip-hu",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help=f"range both are clipped to (default: {_CLIP_HU[0]:g} {_CLIP_HU[1]:g}, if both fill it)",
+    )
+    tabulate = actions.add_parser("tabulate", help="make the tables", allow_abbrev=False)
+    tabulate.add_argument(
+        "--answers",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="what the page saved, JSON or CSV",
+    )
+    tabulate.add_argument("--key", type=Path, required=True, metavar="FILE", help="the study's key")
+    tabulate.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
+    tabulate.add_argument(
+        "--margin",
+        type=float,
+        default=0.15,
+        metavar="SHARE",
+        help="loss of matches that is accepted, fixed before reading (default: %(default)s)",
+    )
+    tabulate.add_argument(
+        "--draws", type=int, default=1000, metavar="N", help="resamples (default: %(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Make a study or its tables."""
+    if arguments.action == "make":
+        _make(arguments)
+    else:
+        _tabulate(arguments)
+
+
+def _make(arguments: argparse.Namespace) -> None:
+    key_path = arguments.key or arguments.out.with_name(f"{arguments.out.name}.key.json")
+    _check_places(arguments.out, key_path)
+    found = [
+        one
+        for source in SOURCES
+        for one in volumes_by_finding(
+            getattr(arguments, source), source, _triple(getattr(arguments, f"{source}_spacing_mm"))
+        )
+    ]
+    if arguments.cases is not None:
+        found = with_requests(found, arguments.cases)
+    volumes = chosen(found, arguments.per_finding, arguments.seed)
+    given = given_to_all(volumes)
+    extents = {
+        source: extent_of(
+            [one.file for one in volumes if one.source == source],
+            stated=getattr(arguments, f"{source}_in_hu"),
+        )
+        for source in SOURCES
+    }
+    clip_hu = (
+        common_clip_hu(extents["real"], extents["synthetic"], _CLIP_HU)
+        if arguments.clip_hu is None
+        else (arguments.clip_hu[0], arguments.clip_hu[1])
+    )
+    frame = common_frame(
+        (one.file.read().grid for one in volumes), clip_hu, finest_mm=_triple(arguments.finest_mm)
+    )
+    log.info("%d cases on %s voxels of %s mm", len(volumes), frame.shape, frame.spacing_mm)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=arguments.out.parent) as staged:
+        bodies = _staged(volumes, frame, Path(staged))
+        names = numbered(bodies, arguments.seed)
+        orders = reading_orders(list(names.values()), arguments.readers, arguments.repeated, arguments.seed)
+        digests = {name: digest for digest, name in sorted(names.items(), key=lambda item: item[1])}
+        identity, files = page_files(frame, orders, questions(given), digests)
+        sizes = {digest: (Path(staged) / digest).stat().st_size for digest in bodies}
+        for name, digest in digests.items():
+            body = (Path(staged) / digest).read_text(encoding="ascii")
+            _ship(arguments.out / f"cases/{name}.js", case_script(name, body, max(sizes.values())))
+    for name, content in files.items():
+        _ship(arguments.out / name, content)
+    for folder in (arguments.out / "cases", arguments.out):
+        os.utime(folder, (_MTIME_S, _MTIME_S))
+    cases = {name: _known(bodies[digest]) for name, digest in digests.items()}
+    told = _told(bodies, sizes)
+    write_json(key_path, {"study": identity, "seed": arguments.seed, "cases": cases, "auroc_of_noise": told})
+    log.info(
+        "%s is for the readers; keep %s to yourself until their answers are there", arguments.out, key_path
+    )
+
+
+def _triple(given: Sequence[float] | None) -> Any:
+    return None if given is None else (given[0], given[1], given[2])
+
+
+def _check_places(out: Path, key: Path) -> None:
+    if key.resolve().is_relative_to(out.resolve()):
+        raise EnvironmentFault(
+            f"the key {key} would lie inside the folder {out} that readers get.",
+            code="key-inside",
+            remedy="give --key a place outside, or leave it out.",
+        )
+    if out.exists() and any(out.iterdir()):
+        raise EnvironmentFault(
+            f"{out} is not empty; what lies in it would be given to the readers.",
+            code="output-not-empty",
+            remedy="give --out a new folder.",
+        )
+
+
+def _staged(volumes: list[StudyVolume], frame: Frame, folder: Path) -> dict[str, StudyVolume]:
+    """Write what is shipped of each volume under its sha256, and return which volume that is."""
+    found: dict[str, StudyVolume] = {}
+    for one in tqdm(volumes, desc="reader study", unit="case"):
+        volume = one.file.read()
+        mask = mask_of(one, volume.grid)
+        inside = None if mask is None else frame.mask(mask)
+        body = case_body(ReaderCase(frame.volume(volume), inside, one.pathology, one.report), frame)
+        digest = sha256(body.encode("ascii")).hexdigest()
+        if digest in found:
+            raise EnvironmentFault(
+                f"{one.name} and {found[digest].name} are the same case.",
+                code="volume-twice",
+                remedy="take one of them out.",
+            )
+        (folder / digest).write_text(body, encoding="ascii")
+        found[digest] = one
+    return found
+
+
+def _ship(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda partial: partial.write_bytes(content))
+    os.utime(path, (_MTIME_S, _MTIME_S))
+
+
+def _known(one: StudyVolume) -> dict[str, str]:
+    return {"source": one.source, "pathology": one.pathology, "id": one.file.id, "sha256": one.digest}
+
+
+def _told(bodies: dict[str, StudyVolume], sizes: dict[str, int]) -> float:
+    """Return how well the compressed length, which noise makes larger, tells synthetic from real."""
+    synthetic = np.array([bodies[digest].source == "synthetic" for digest in sizes])
+    value = auroc(np.array(list(sizes.values()), dtype=float), synthetic)
+    if max(value, 1 - value) > _NOTABLE_AUROC:
+        log.warning(
+            "one kind of volume is much noisier than the other: how well a case compresses tells them apart (AUROC "
+            "%.2f). The files have one length, so readers do not see it, but may see the noise",
+            value,
+        )
+    return value
+
+
+def _tabulate(arguments: argparse.Namespace) -> None:
+    key = _read_key(arguments.key)
+    answers = pd.concat([_read_answers(path) for path in arguments.answers], ignore_index=True)
+    if strangers := sorted(set(answers["study"]) - {key["study"]}):
+        raise TableError(
+            f"answers are for the study {strangers[0]}, the key {arguments.key} is of {key['study']}.",
+            code="study-another",
+            remedy="give the key that was written with the folder that was read.",
+        )
+    found = judged(answers, pd.DataFrame.from_dict(key["cases"], orient="index"))
+    tables = {
+        "table_4": counts(found, ["reader", "source"]),
+        "table_8": counts(found, ["reader", "source", "pathology"]),
+        "turing": turing(found),
+        "agreement": agreements(found, num_draws=arguments.draws, seed=0),
+        "non_inferiority": non_inferiority(found, margin=arguments.margin),
+        "readings": found,
+    }
+    for name, table in tables.items():
+        write_text_atomically(arguments.out / f"{name}.csv", table.to_csv(index=False, float_format="%.5g"))
+    log.info(
+        "%d answers of %d readers: %s", len(found), found["reader"].nunique(), ", ".join(_summary(tables))
+    )
+
+
+def _summary(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
+    for row in tables["non_inferiority"].itertuples(index=False):
+        shown = "" if row.non_inferior else "not "
+        yield (
+            f"reader {row.reader}, {row.question}: synthetic match {row.difference:+.0%} "
+            f"[{row.low:+.0%}, {row.high:+.0%}], non-inferiority {shown}shown at {row.margin:.0%}"
+        )
+
+
+def _read_key(path: Path) -> dict[str, Any]:
+    try:
+        key = json.loads(path.read_text(encoding="utf-8"))
+        return {"study": key["study"], "cases": {name: dict(case) for name, case in key["cases"].items()}}
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise TableError(
+            f"{path} is not the key of a reader study: {error!r}.",
+            code="key-unreadable",
+            remedy="give the .key.json that was written with the study's folder.",
+        ) from error
+
+
+def _read_answers(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".csv":
+            frame = pd.read_csv(path, dtype=str)
+        else:
+            frame = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["answers"]).astype(
+                {"case": str}
+            )
+        return frame.astype({"study": str, "reader": int, "position": int})
+    except (OSError, ValueError, KeyError) as error:
+        raise TableError(
+            f"{path} holds no answers of a reader study: {error!r}.",
+            code="answers-unreadable",
+            remedy="give the JSON or CSV that the page saved.",
+        ) from error

@@ -1,0 +1,230 @@
+"""A blinded reader study as a folder that opens by double-click, without a server, a network or an installation.
+
+    index.html        the viewer and the questions; it may load scripts of its own folder and nothing else
+    study.js          the questions, the grid, and each reader's own order of the cases, with hidden repeats
+    cases/001.js ...  one case each: its voxels, the finding, and the report and mask it is to be compared with
+
+What could tell real from synthetic beside the picture itself is taken away. All volumes come to one spacing (the
+coarsest of all, so that none is sharper by its grid), one box (the smallest of all, so that none is padded) and one
+HU range, as whole HU. Of a file only these voxels are kept: no header, name, position in space or date. Cases are
+numbered in a random order of their contents, and all case files have one length, filled up with blanks, since a
+noisier image compresses less. Exchanging what is called real and synthetic therefore changes no byte of the folder;
+the key, which must not be in it, is the only place that knows.
+
+The voxels of a case are uint16, HU less the lower end of the range, as differences along the last axis (modulo 2^16,
+the first of a row as it is), all low bytes before all high bytes, zlib, base64. The mask is one bit a voxel, zlib,
+base64. Browsers inflate both by themselves, exactly; a picture format would pass the values through colour
+management, which some browsers disturb on purpose.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.resources import files
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from medsyn2.ct.geometry import band_limited, resample_ct, resample_mask
+from medsyn2.ct.volume import CTVolume, Grid, LabelMap, Shape, Spacing
+
+_LEVEL = 6
+_GRADES = ("match", "partial", "not")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of the page.
+
+    Attributes:
+        id: Column of the answers.
+        text: As the reader sees it.
+        levels: What the buttons say.
+        values: What is stored.
+        ends: What the first and the last level mean, where the buttons do not say it.
+    """
+
+    id: str
+    text: str
+    levels: tuple[str, ...]
+    values: tuple[str, ...]
+    ends: tuple[str, str] | None = None
+
+
+def _graded(name: str, text: str) -> Question:
+    return Question(name, text, ("Match", "Partial match", "Not match"), _GRADES)
+
+
+_FIVE = ("1", "2", "3", "4", "5")
+_MATCHING = {
+    "report": _graded("report", "Does the image match the report?"),
+    "mask": _graded("mask", "Does the image match the contour?"),
+    "finding": _graded("finding", "Does the image show the finding?"),
+}
+_ALWAYS = (
+    Question("origin", "Is the image real or synthetic?", ("Real", "Synthetic"), ("real", "synthetic")),
+    Question("confidence", "How sure are you?", _FIVE, _FIVE, ("a guess", "certain")),
+    Question("quality", "Image quality, for reading", _FIVE, _FIVE, ("useless", "excellent")),
+)
+
+
+@dataclass(frozen=True)
+class ReaderCase:
+    """What a reader sees of one case.
+
+    Attributes:
+        volume: The CT, on the study's grid.
+        mask: What the image is to be compared with, on the same grid.
+        pathology: The finding in words.
+        report: What the image is to be compared with, in words.
+    """
+
+    volume: CTVolume
+    mask: Bool[np.ndarray, "d h w"] | None
+    pathology: str
+    report: str | None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The grid and the HU range that all cases of a study have in common.
+
+    Attributes:
+        spacing_mm: (depth, height, width).
+        shape: Voxels.
+        clip_hu: Range.
+    """
+
+    spacing_mm: Spacing
+    shape: Shape
+    clip_hu: tuple[float, float]
+
+    def around(self, grid: Grid) -> Grid:
+        """Return this grid in the middle of another, along its axes."""
+        scale = np.array(self.spacing_mm) / grid.spacing_mm
+        to_source = np.diag([*scale, 1.0])
+        to_source[:3, 3] = (np.array(grid.shape) - 1) / 2 - scale * (np.array(self.shape) - 1) / 2
+        return Grid(self.shape, grid.affine_mm @ to_source)
+
+    def volume(self, volume: CTVolume) -> CTVolume:
+        """Bring a CT to the frame: the middle of what it shows, without aliasing, clipped, int16."""
+        low, high = self.clip_hu
+        shown = resample_ct(band_limited(volume, self.spacing_mm), self.around(volume.grid), outside_hu=low)
+        return CTVolume(np.clip(shown.hu, low, high).astype(np.int16), shown.affine_mm)
+
+    def mask(self, mask: LabelMap) -> Bool[np.ndarray, "d h w"]:
+        """Bring a mask on a volume's grid to where `volume` brings the volume."""
+        return resample_mask(mask, self.around(mask.grid))
+
+
+def common_frame(
+    grids: Iterable[Grid], clip_hu: tuple[float, float], *, finest_mm: Spacing = (0.0, 0.0, 0.0)
+) -> Frame:
+    """Return the coarsest spacing and the smallest box of several volumes, axis by axis.
+
+    Args:
+        grids: Of all volumes of the study.
+        clip_hu: HU range.
+        finest_mm: No finer spacing than this (depth, height, width), to keep the folder small.
+    """
+    held = list(grids)
+    spacing = np.max([finest_mm, *(grid.spacing_mm for grid in held)], axis=0)
+    # Voxel centres: a grid of n voxels can be sampled without padding over (n - 1) spacings.
+    extent = np.min([(np.array(grid.shape) - 1) * grid.spacing_mm for grid in held], axis=0)
+    depth, height, width = (int(n) for n in np.floor(extent / spacing + 1e-6) + 1)
+    return Frame((float(spacing[0]), float(spacing[1]), float(spacing[2])), (depth, height, width), clip_hu)
+
+
+def case_body(case: ReaderCase, frame: Frame) -> str:
+    """Return what is shipped of a case, as JSON in ASCII."""
+    offset = (case.volume.hu.astype(np.int32) - int(frame.clip_hu[0])).astype(np.uint16)
+    steps = np.diff(offset, axis=2, prepend=np.uint16(0))
+    planes = np.concatenate([(steps & 255).astype(np.uint8).ravel(), (steps >> 8).astype(np.uint8).ravel()])
+    values = {
+        "volume": _packed(planes.tobytes()),
+        "mask": None if case.mask is None else _packed(np.packbits(case.mask).tobytes()),
+        "pathology": case.pathology,
+        "report": case.report,
+    }
+    return json.dumps(values, sort_keys=True)
+
+
+def unpacked(body: str, frame: Frame) -> Int[np.ndarray, "d h w"]:
+    """Return the HU that `case_body` packed, as the page unpacks them."""
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(json.loads(body)["volume"])), dtype=np.uint8)
+    low, high = planes.astype(np.uint16).reshape(2, *frame.shape)
+    return np.cumsum(low + 256 * high, axis=2, dtype=np.uint16).astype(np.int16) + np.int16(frame.clip_hu[0])
+
+
+def case_script(name: str, body: str, length: int) -> bytes:
+    """Return a case's file, filled up with blanks to `length` bytes beside its name."""
+    return f'receive("{name}",{body:<{length}});\n'.encode("ascii")
+
+
+def numbered(digests: Iterable[str], seed: int) -> dict[str, str]:
+    """Number cases, from 001 on, in a random order that follows from their contents' sha256 and the seed."""
+    known = sorted(digests)
+    places = np.random.default_rng([seed, 0]).permutation(len(known)) + 1
+    digits = max(3, len(str(len(known))))
+    return {digest: f"{place:0{digits}d}" for digest, place in zip(known, places, strict=True)}
+
+
+def reading_orders(names: Sequence[str], num_readers: int, repeated: float, seed: int) -> list[list[str]]:
+    """Return each reader's own random order; a share of the cases comes again, in the second half.
+
+    Args:
+        names: The cases.
+        num_readers: Readers.
+        repeated: Share of the cases that each reader sees twice, for the agreement with oneself.
+        seed: Of the orders.
+    """
+    known, orders = sorted(names), []
+    num_again = round(repeated * len(known))
+    for reader in range(num_readers):
+        rng = np.random.default_rng([seed, 1, reader])
+        order = [known[index] for index in rng.permutation(len(known))]
+        # Those seen first come again, at random places of the second half, so that something lies between.
+        for name in rng.permutation(order[: len(order) // 2][:num_again]):
+            order.insert(int(rng.integers(len(order) // 2 + 1, len(order) + 1)), str(name))
+        orders.append(order)
+    return orders
+
+
+def questions(given: Iterable[str]) -> tuple[Question, ...]:
+    """Return the questions, given of what the cases have ``report`` and ``mask``."""
+    matching = tuple(_MATCHING[name] for name in ("report", "mask") if name in set(given))
+    return (*(matching or (_MATCHING["finding"],)), *_ALWAYS)
+
+
+def page_files(
+    frame: Frame, orders: Sequence[Sequence[str]], asked: Sequence[Question], digests: Mapping[str, str]
+) -> tuple[str, dict[str, bytes]]:
+    """Return the study's identity and the files beside the cases.
+
+    Args:
+        frame: Grid and HU range.
+        orders: For each reader.
+        asked: The questions.
+        digests: sha256 of each case's body by its number; they make the identity, so that answers to one study
+            are not counted for another.
+    """
+    values = {
+        "shape": frame.shape,
+        "spacing_mm": frame.spacing_mm,
+        "low_hu": int(frame.clip_hu[0]),
+        "orders": orders,
+        "questions": [asdict(question) for question in asked],
+        "intro": "Some of these chest CTs are real, some were generated by a computer. Please answer the questions "
+        "for every case; a case may be shown more than once.",
+    }
+    identity = sha256(json.dumps([values, digests], sort_keys=True).encode()).hexdigest()[:16]
+    study = json.dumps({**values, "id": identity}, sort_keys=True, indent=1)
+    page = files("medsyn2.page").joinpath("reader.html").read_bytes()
+    return identity, {"index.html": page, "study.js": f"const STUDY = {study};\n".encode()}
+
+
+def _packed(values: bytes) -> str:
+    return base64.b64encode(zlib.compress(values, _LEVEL)).decode("ascii")

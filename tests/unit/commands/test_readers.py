@@ -1,0 +1,213 @@
+"""A study from two folders to its tables, and nothing in the shipped bytes that says which is which."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medsyn2.cli import main
+from medsyn2.ct.nifti import write_ct, write_labels
+from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
+
+SHAPE = (12, 24, 24)
+FINDINGS = ("nodules", "pleural_effusion")
+NUM = 4
+
+
+def chest(seed: int, noise: float) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    hu = rng.normal(40, noise, SHAPE)
+    hu[:, :5] = rng.normal(-1010, 3, (12, 5, 24))
+    hu[:, 8:20, 3:21] = rng.normal(-800, noise, (12, 12, 18))
+    hu[4:7, 12:16, 6:10] = 60
+    hu[:2, 21:23] = 1100
+    hu[0, 0, 0] = -1100
+    return np.rint(hu).astype(np.int16)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    rows = []
+    for source, noise, start in (("real", 40, 0), ("synthetic", 8, 100)):
+        for place, finding in enumerate(FINDINGS):
+            for index in range(NUM):
+                name = f"{finding}/{source[0]}{index}"
+                path = tmp_path / source / f"{name}.nii.gz"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                spacing = 4.0 if source == "real" else 3.0
+                affine = axis_aligned_affine((spacing,) * 3, (float(index), 0.0, 0.0))
+                write_ct(path, CTVolume(chest(start + 10 * place + index, noise), affine), description=source)
+                mask = np.zeros(SHAPE, np.uint8)
+                mask[4:7, 12:16, 6:10] = 1
+                write_labels(tmp_path / f"mask-{source}-{finding}-{index}.nii.gz", LabelMap(mask, affine))
+                file = f"mask-{source}-{finding}-{index}.nii.gz"
+                rows.append({"source": source, "id": name, "report": f"Finding {index}.", "mask": file})
+    pd.DataFrame(rows).to_csv(tmp_path / "cases.csv", index=False)
+    return tmp_path
+
+
+def make(folder: Path, out: str = "study", *options: str, seed: int = 5) -> int:
+    given = [
+        "--real",
+        folder / "real",
+        "--synthetic",
+        folder / "synthetic",
+        "--out",
+        folder / out,
+        "--seed",
+        seed,
+    ]
+    return main(["readers", "make", *map(str, given), "--cases", str(folder / "cases.csv"), *options])
+
+
+def shipped(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_exchanging_real_and_synthetic_changes_no_shipped_byte(folders: Path) -> None:
+    assert make(folders) == 0
+    (folders / "real").rename(folders / "other")
+    (folders / "synthetic").rename(folders / "real")
+    (folders / "other").rename(folders / "synthetic")
+    table = pd.read_csv(folders / "cases.csv")
+    table["source"] = table["source"].map({"real": "synthetic", "synthetic": "real"})
+    table.to_csv(folders / "cases.csv", index=False)
+    assert make(folders, "swapped") == 0
+    assert shipped(folders / "study") == shipped(folders / "swapped")
+    keys = [json.loads((folders / f"{name}.key.json").read_text()) for name in ("study", "swapped")]
+    assert keys[0]["study"] == keys[1]["study"]
+    assert all(keys[0]["cases"][name]["source"] != case["source"] for name, case in keys[1]["cases"].items())
+
+
+def test_files_tell_nothing_by_name_size_date_or_text(folders: Path) -> None:
+    assert make(folders) == 0
+    found = sorted((folders / "study").rglob("*"))
+    assert len({path.stat().st_mtime_ns for path in found}) == 1
+    cases = [path for path in found if path.parent.name == "cases"]
+    assert [path.name for path in cases] == [f"{i:03d}.js" for i in range(1, 2 * 2 * NUM + 1)]
+    assert len({path.stat().st_size for path in cases}) == 1
+    key = json.loads((folders / "study.key.json").read_text())
+    told = {name: [] for name in ("real", "synthetic")}
+    for path in cases:
+        text = path.read_bytes().lower()
+        case = key["cases"][path.stem]
+        told[case["source"]].append(path.stem)
+        for word in ("real", "synthetic", "nii", case["id"].split("/")[1], case["sha256"]):
+            assert word.encode() not in text.replace(json.loads(text[14:-3])["volume"].encode(), b"").replace(
+                str(json.loads(text[14:-3])["mask"]).encode(), b""
+            )
+    assert not max(told["real"]) < min(told["synthetic"])
+    study = (folders / "study/study.js").read_text()
+    assert "seed" not in study
+    # The noise is what is left, and it is said: it tells the two apart without looking.
+    assert key["auroc_of_noise"] == 0
+
+
+def test_the_same_seed_gives_the_same_bytes_another_does_not(folders: Path) -> None:
+    assert make(folders) == make(folders, "again") == make(folders, "other", seed=6) == 0
+    assert shipped(folders / "study") == shipped(folders / "again")
+    assert (folders / "study.key.json").read_bytes() == (folders / "again.key.json").read_bytes()
+    assert shipped(folders / "study") != shipped(folders / "other")
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv"])
+def test_answers_become_tables(folders: Path, suffix: str) -> None:
+    assert make(folders, "study", "--repeated", "0.25") == 0
+    key = json.loads((folders / "study.key.json").read_text())
+    study = (folders / "study/study.js").read_text()
+    orders = json.loads(study[len("const STUDY = ") : -2])["orders"]
+    files = []
+    for reader, order in enumerate(orders, 1):
+        rows = [
+            {
+                "study": key["study"],
+                "reader": reader,
+                "years": 4,
+                "position": position,
+                "case": case,
+                "report": "match",
+                "mask": "partial" if key["cases"][case]["source"] == "synthetic" else "match",
+                "origin": key["cases"][case]["source"],
+                "confidence": "4",
+                "quality": "3",
+                "comment": "",
+                "seconds": 30,
+            }
+            for position, case in enumerate(order)
+        ]
+        files.append(folders / f"answers-{reader}.{suffix}")
+        if suffix == "csv":
+            pd.DataFrame(rows).to_csv(files[-1], index=False)
+        else:
+            files[-1].write_text(json.dumps({"study": key["study"], "answers": rows}))
+    given = [
+        "--answers",
+        *files,
+        "--key",
+        folders / "study.key.json",
+        "--out",
+        folders / "tables",
+        "--draws",
+        "20",
+    ]
+    assert main(["readers", "tabulate", *map(str, given)]) == 0
+    tables = {path.stem: pd.read_csv(path) for path in (folders / "tables").iterdir()}
+    assert set(tables) == {"table_4", "table_8", "turing", "agreement", "non_inferiority", "readings"}
+    table = tables["table_4"].set_index(["question", "reader", "source"])
+    assert table.loc[("report and mask", 1, "synthetic"), ["match", "partial", "not"]].tolist() == [0, 8, 0]
+    assert table.loc[("report and mask", 2, "real"), ["match", "partial", "not"]].tolist() == [8, 0, 0]
+    assert (tables["turing"]["accuracy"] == 1).all()
+    assert len(tables["readings"]) == 2 * (16 + 4)
+
+
+def test_masks_come_to_the_grid_of_their_volume(folders: Path) -> None:
+    assert make(folders) == 0
+    study = json.loads((folders / "study/study.js").read_text()[len("const STUDY = ") : -2])
+    assert study["spacing_mm"] == [4.0, 4.0, 4.0]
+    assert study["shape"] == [9, 18, 18]  # the synthetic volumes' 33 mm and 69 mm
+
+
+@pytest.mark.parametrize("options", [("--key", "study/key.json")])
+def test_a_key_among_the_shipped_files_is_refused(
+    folders: Path, options: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert make(folders, "study", options[0], str(folders / options[1])) == 10
+    assert "[key-inside]" in capsys.readouterr().err
+
+
+def test_what_would_unblind_is_refused(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_csv(folders / "cases.csv")
+    table.assign(report=table["report"].where(table["source"] == "real")).to_csv(
+        folders / "cases.csv", index=False
+    )
+    assert make(folders) == 10
+    assert "[requests-uneven]" in capsys.readouterr().err
+    table.assign(report="A synthetic nodule.").to_csv(folders / "cases.csv", index=False)
+    assert make(folders) == 10
+    assert "[report-unblinds]" in capsys.readouterr().err
+    table.to_csv(folders / "cases.csv", index=False)
+    shutil.rmtree(folders / "real/nodules")
+    assert make(folders) == 10
+    assert "[finding-one-sided]" in capsys.readouterr().err
+    assert not (folders / "study").exists()
+
+
+def test_answers_to_another_study_are_refused(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert make(folders) == 0
+    row = {"study": "another", "reader": 1, "position": 0, "case": "001", "finding": "match"}
+    (folders / "answers.json").write_text(json.dumps({"answers": [row]}))
+    given = [
+        "--answers",
+        folders / "answers.json",
+        "--key",
+        folders / "study.key.json",
+        "--out",
+        folders / "tables",
+    ]
+    assert main(["readers", "tabulate", *map(str, given)]) == 10
+    assert "[study-another]" in capsys.readouterr().err
