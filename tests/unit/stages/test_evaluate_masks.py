@@ -50,7 +50,12 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
         process_shard(stage, manifest, [CaseWork(case, None) for case in cases], work, settings="")
         return manifest
 
-    def evaluated(generated: dict[str, np.ndarray], structures: tuple[str, ...] = ("lobes",)) -> Tables:
+    def evaluated(
+        generated: dict[str, np.ndarray],
+        structures: tuple[str, ...] = ("lobes",),
+        segment: SegmentConfig = SEGMENT,
+        tools: dict[str, str] | None = None,
+    ) -> Tables:
         def registered(case: CaseWork, folder: Path) -> dict:
             write_ct(folder / "ct.nii.gz", CTVolume(phantoms[case.case].volume.hu, affine))
             return {"split": "test"}
@@ -73,8 +78,8 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
         cases = list(SUBJECTS)
         table, rows = tmp_path / "mask_agreement.csv", tmp_path / "mask_agreement_cases.csv"
         evaluate_masks(
-            SEGMENT,
-            EvaluateMasksConfig(structures=("lobes", "heart", "airways")),
+            segment,
+            EvaluateMasksConfig(structures=("lobes", "heart", "airways"), tools=tools or {}),
             masks=[write("masks", masked, cases)],
             register=[write("register", registered, cases)],
             samples=[write("sample", sampled, list(generated))],
@@ -146,3 +151,12 @@ def test_without_samples_of_a_mask_the_tables_have_only_their_columns(run, phant
     assert table.empty
     assert cases.empty
     assert list(cases.columns) == COLUMNS
+
+
+def test_masks_that_were_read_are_compared_by_the_tool_named_for_it_or_left_out(run, phantoms) -> None:
+    generated = {case: phantom.volume.hu for case, phantom in phantoms.items()}
+    chosen = {"lobes": "files", "heart": "files"}
+    segment = SegmentConfig(tools=chosen, mask_files="{case}/{structure}", working_spacing_mm=SPACING_MM)
+    table, _ = run(generated, ("lobes", "heart"), segment, {"lobes": "classical"})
+    assert table["structure"].unique().tolist() == ["lungs"]
+    assert table["segmenter"].unique().tolist() == ["classical"]
