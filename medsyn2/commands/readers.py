@@ -119,6 +119,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="no finer spacing than this (default: 2 1 1, some 15 MB a case)",
     )
     make.add_argument(
+        "--trim-mm",
+        type=float,
+        nargs=3,
+        default=(0.0, 0.0, 0.0),
+        metavar=("DEPTH", "HEIGHT", "WIDTH"),
+        help="cut off at each end, where registered volumes show the edge of the scan and synthetic ones do not",
+    )
+    make.add_argument(
         "--clip-hu",
         type=float,
         nargs=2,
@@ -183,7 +191,10 @@ def _make(arguments: argparse.Namespace) -> None:
         else (arguments.clip_hu[0], arguments.clip_hu[1])
     )
     frame = common_frame(
-        (one.file.read().grid for one in volumes), clip_hu, finest_mm=_triple(arguments.finest_mm)
+        (one.file.read().grid for one in volumes),
+        clip_hu,
+        finest_mm=_triple(arguments.finest_mm),
+        trim_mm=_triple(arguments.trim_mm),
     )
     log.info("%d cases on %s voxels of %s mm", len(volumes), frame.shape, frame.spacing_mm)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -30,8 +30,10 @@ from jaxtyping import Bool, Int
 
 from medsyn2.ct.geometry import band_limited, resample_ct, resample_mask
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, Shape, Spacing
+from medsyn2.errors import GeometryError
 
 _LEVEL = 6
+_DECIMALS = 4
 _GRADES = ("match", "partial", "not")
 
 
@@ -121,7 +123,11 @@ class Frame:
 
 
 def common_frame(
-    grids: Iterable[Grid], clip_hu: tuple[float, float], *, finest_mm: Spacing = (0.0, 0.0, 0.0)
+    grids: Iterable[Grid],
+    clip_hu: tuple[float, float],
+    *,
+    finest_mm: Spacing = (0.0, 0.0, 0.0),
+    trim_mm: Spacing = (0.0, 0.0, 0.0),
 ) -> Frame:
     """Return the coarsest spacing and the smallest box of several volumes, axis by axis.
 
@@ -129,12 +135,24 @@ def common_frame(
         grids: Of all volumes of the study.
         clip_hu: HU range.
         finest_mm: No finer spacing than this (depth, height, width), to keep the folder small.
+        trim_mm: Cut off at each end of each axis (depth, height, width), where registration left no scan to show.
+
+    Raises:
+        GeometryError: If nothing is left.
     """
     held = list(grids)
-    spacing = np.max([finest_mm, *(grid.spacing_mm for grid in held)], axis=0)
+    # NIfTI's spacings are 32-bit; their rounding is no difference.
+    spacing = np.round(np.max([finest_mm, *(grid.spacing_mm for grid in held)], axis=0), _DECIMALS)
     # Voxel centres: a grid of n voxels can be sampled without padding over (n - 1) spacings.
     extent = np.min([(np.array(grid.shape) - 1) * grid.spacing_mm for grid in held], axis=0)
-    depth, height, width = (int(n) for n in np.floor(extent / spacing + 1e-6) + 1)
+    extent = extent - 2 * np.array(trim_mm)
+    if (extent < spacing).any():
+        raise GeometryError(
+            f"the smallest volume leaves {extent.round(1).tolist()} mm to show after trimming {list(trim_mm)} mm.",
+            code="study-box-empty",
+            remedy="trim less, or leave out the smallest volume.",
+        )
+    depth, height, width = (int(n) for n in np.floor(extent / spacing + 1e-4) + 1)
     return Frame((float(spacing[0]), float(spacing[1]), float(spacing[2])), (depth, height, width), clip_hu)
 
 

@@ -1,11 +1,16 @@
 """The folder holds the voxels exactly, and its order and names follow from nothing that tells."""
 
 import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
+from medsyn2.errors import GeometryError
 from medsyn2.page.reader_pack import (
     Frame,
     ReaderCase,
@@ -44,6 +49,13 @@ def test_the_frame_is_the_coarsest_and_the_smallest() -> None:
     assert frame.spacing_mm == (2, 2, 1.5)
     assert frame.shape == (20, 50, 40)  # 39 mm, 98 mm and 59 mm between the outer voxels' centres
     assert common_frame([grid((40, 40, 40), (1, 1, 1))], (-1024, 600), finest_mm=(3, 1, 1)).spacing_mm[0] == 3
+
+
+def test_edges_are_trimmed_from_all_alike() -> None:
+    grids = [grid((40, 50, 60), (1, 1, 1)), grid((45, 50, 70), (1, 1, 1))]
+    assert common_frame(grids, (-1024, 600), trim_mm=(3, 0, 10)).shape == (34, 50, 40)
+    with pytest.raises(GeometryError, match="after trimming"):
+        common_frame(grids, (-1024, 600), trim_mm=(20, 0, 0))
 
 
 def test_a_volume_is_cut_in_its_middle_and_never_padded() -> None:
@@ -102,3 +114,64 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
     assert "://" not in page
     assert identity in files["study.js"].decode()
     assert page_files(FRAME, [["001"]], questions(()), {"001": "1" * 64})[0] != identity
+
+
+DRIVER = """
+<script>
+const expected = [];
+(async () => {
+  document.getElementById("years").value = 17;
+  await begin();
+  for (let i = 0; i < order().length; i++) {
+    if (i) await go(i);
+    expected.push([order()[i], shown.hu.reduce((a, v, j) => a + v * (j % 97), 0),
+                   shown.inside.reduce((a, v, j) => a + v * j, 0)]);
+    for (const box of document.querySelectorAll(".choices")) box.querySelectorAll("button")[i % 2].click();
+  }
+  document.getElementById("comment").value = "=1+1, \\"so\\"";
+  document.getElementById("comment").oninput({target: document.getElementById("comment")});
+  const result = {expected, rows: exported(), csv: csv(exported()), note: document.getElementById("note").textContent};
+  document.body.dataset.result = JSON.stringify(result);
+})();
+</script>
+</body>
+"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+def test_a_browser_reads_the_voxels_and_saves_the_answers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    bodies, sums = {}, {}
+    for name in ("001", "002", "003"):
+        hu = rng.integers(-1024, 1025, FRAME.shape).astype(np.int16)
+        mask = rng.random(FRAME.shape) < 0.3
+        bodies[name] = case_body(
+            ReaderCase(CTVolume(hu, np.eye(4)), mask, "nodules", "<b>A nodule.</b>"), FRAME
+        )
+        places = np.arange(hu.size)
+        sums[name] = [int((hu.ravel().astype(int) * (places % 97)).sum()), int(places[mask.ravel()].sum())]
+    orders = reading_orders(list(bodies), 1, 0.4, seed=0)
+    identity, files = page_files(
+        FRAME, orders, questions({"report", "mask"}), {name: name for name in bodies}
+    )
+    files |= {f"cases/{name}.js": case_script(name, body, 2000) for name, body in bodies.items()}
+    files["index.html"] = files["index.html"].replace(b"</body>", DRIVER.encode())
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom"]
+    command = ["chromium", *options, f"--user-data-dir={tmp_path}/profile", f"file://{tmp_path}/index.html"]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    found = re.search(r'data-result="([^"]*)"', dom)
+    assert found, dom[-2000:]
+    result = json.loads(
+        found[1].replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    )
+    assert result["expected"] == [[name, *sums[name]] for name in orders[0]]
+    assert [row["case"] for row in result["rows"]] == orders[0]
+    assert {(row["study"], row["reader"], row["years"]) for row in result["rows"]} == {(identity, 1, 17)}
+    assert [row["origin"] for row in result["rows"]] == ["real", "synthetic"] * 2
+    assert [row["mask"] for row in result["rows"]] == ["match", "partial"] * 2
+    assert result["csv"].splitlines()[0].startswith("study,reader,years,position,case,report,mask,origin")
+    assert '"\'=1+1, ""so"""' in result["csv"]
+    assert result["note"].startswith("All cases are answered")
