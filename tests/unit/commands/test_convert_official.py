@@ -204,6 +204,17 @@ def test_every_condition_counts_and_a_consolidation_out_of_range_is_noted(pipeli
     assert not any("no training case" in note for note in notes)
 
 
+def test_the_command_line_samples_it_and_makes_it_again(model, tmp_path):
+    one, again = tmp_path / "one.nii.gz", tmp_path / "again.nii.gz"
+    asked = ["--report", REPORT, "--steps", "1", "--output", str(one)]
+    assert main(["generate", "--model", str(model), *asked]) == 0
+    sidecar = json.loads((tmp_path / "one.json").read_text())
+    assert (sidecar["solver"], sidecar["num_steps"], sidecar["t_end"]) == ("warped_midpoint", 1, 1e-7)
+    made_again = ["--from-sidecar", str(tmp_path / "one.json"), "--output", str(again)]
+    assert main(["generate", "--model", str(model), *made_again]) == 0
+    assert one.read_bytes() == again.read_bytes()
+
+
 def test_the_default_is_their_solver_with_98_evaluations(pipeline):
     steps = []
     pipeline(seed=0, progress=lambda done, total: steps.append((done, total)))
