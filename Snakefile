@@ -23,6 +23,8 @@ rule all:
         FID_TABLES,
         MEMORISATION_TABLES,
         AGREEMENT_TABLES,
+        EDITS_TABLES,
+        EDITS_FIGURES,
         RECONSTRUCTION_TABLES,
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from medsyn2.config.base import Section
 from medsyn2.config.evaluation import (
+    EvaluateEditsConfig,
     EvaluateFidConfig,
     EvaluateMasksConfig,
     EvaluateMemorisationConfig,
@@ -52,6 +53,7 @@ __all__ = [
     "DiTConfig",
     "EncodeLatentsConfig",
     "EncodeTextConfig",
+    "EvaluateEditsConfig",
     "EvaluateFidConfig",
     "EvaluateMasksConfig",
     "EvaluateMemorisationConfig",
@@ -100,6 +102,7 @@ class Config(Section):
     evaluate_fid: EvaluateFidConfig = Field(default_factory=EvaluateFidConfig)
     evaluate_memorisation: EvaluateMemorisationConfig = Field(default_factory=EvaluateMemorisationConfig)
     evaluate_masks: EvaluateMasksConfig = Field(default_factory=EvaluateMasksConfig)
+    evaluate_edits: EvaluateEditsConfig = Field(default_factory=EvaluateEditsConfig)
     evaluate_tokenizer: EvaluateTokenizerConfig = Field(default_factory=EvaluateTokenizerConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
 

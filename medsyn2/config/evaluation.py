@@ -87,6 +87,23 @@ class EvaluateMasksConfig(Section):
     """Surfaces nearer than this agree, in the surface Dice; one voxel of the default grid."""
 
 
+class EvaluateEditsConfig(Section):
+    """One mask with several seeds, masks that are mirrored and moved, and structures added one after the other."""
+
+    structures: tuple[Structure, ...] = ("lobes",)
+    """Structures whose mask is given with several seeds, mirrored, and moved."""
+    max_cases: PositiveInt = 1
+    """Held-out cases of each structure, and of the progressive synthesis."""
+    num_seeds: int = Field(default=3, ge=2)
+    """Seeds of one mask."""
+    move_mm: tuple[float, float, float] = (0.0, 0.0, 10.0)
+    """How far a mask is moved along (depth, height, width): to superior, posterior, the patient's left."""
+    progressive: tuple[Structure, ...] = Field(default=("lobes", "nodules"), min_length=2)
+    """Structures added one after the other, each by its own mask of a case that has all of them."""
+    strength: float = Field(default=0.75, ge=0, le=1)
+    """How far a volume is taken back towards its noise before a structure is added; 1 makes it anew."""
+
+
 class EvaluateTokenizerConfig(Section):
     """Reconstruction by the tokenizer."""
 

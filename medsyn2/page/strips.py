@@ -13,8 +13,8 @@ from medsyn2.ct.volume import CTVolume
 from medsyn2.page.figures import show_slice
 from medsyn2.vocabulary import PLANE_AXIS, WINDOWS_HU, Plane, Window
 
-_DPI = 110
-_INCHES = 2.3
+_DPI = 130
+_INCHES = 2.6
 _TITLE_INCHES = 0.3
 
 

@@ -236,6 +236,20 @@ def _evaluation(config: Config, work: Workload, tokenizer: CausalVideoVAE, sampl
     yield Cost(
         "evaluate_masks", 1, again.cpu_s, 0.0, again.memory_bytes, again.device_bytes, basis=again.basis
     )
+    edits = config.evaluate_edits
+    made = edits.max_cases * (len(edits.structures) * (edits.num_seeds + 2) + 2 * len(edits.progressive) - 1)
+    one_volume = sampling.times(made / max(volumes, 1))
+    found = edits.max_cases * len(edits.structures) * (edits.num_seeds + 2)
+    edited = segmenting(config, work).times(found / max(work.cases, 1))
+    yield Cost(
+        "evaluate_edits",
+        1,
+        None if edited.cpu_s is None else costs.START_S + edited.cpu_s,
+        one_volume.flops,
+        memory_bytes=max(sampling.memory_bytes, edited.memory_bytes),
+        device_bytes=max(sampling.device_bytes, edited.device_bytes),
+        basis=f"at most {made} volumes, {found} of them segmented again",
+    )
     kept = config.evaluate_tokenizer.max_cases
     cases = work.test_cases if kept is None else min(work.test_cases, kept)
     encoded = encode_cost(

@@ -117,9 +117,9 @@ def _rows_of(
             group[(index + shift) % len(group)] for shift in range(1, min(NUM_SHUFFLES + 1, len(group)))
         ]
         try:
-            generated = _segmented(read_ct(sample.volume), structure, tool)
+            generated = segmented_again(read_ct(sample.volume), structure, tool)
             reference = read_ct(real[sample.case].path(sample.case, "ct.nii.gz"))
-            again = _segmented(reference, structure, tool)
+            again = segmented_again(reference, structure, tool)
         except SegmenterError as error:
             log.warning("%s of %s cannot be compared: %s", structure, sample.case, error)
             continue
@@ -129,7 +129,7 @@ def _rows_of(
     return rows
 
 
-def _segmented(volume: CTVolume, structure: Structure, tool: Segmenter) -> Bool[np.ndarray, "d h w"]:
+def segmented_again(volume: CTVolume, structure: Structure, tool: Segmenter) -> Bool[np.ndarray, "d h w"]:
     """Return where the tool finds the structure, on the volume's grid; nowhere if it finds no lungs."""
     try:
         found = tool.segment(volume, [structure])[structure]

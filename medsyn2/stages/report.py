@@ -30,8 +30,20 @@ ABOUT = {
     "mask_agreement": "Generated volumes segmented again: against the requested mask, against other cases' masks "
     "(shuffled), and the real volumes segmented again (ceiling).",
     "mask_agreement_cases": "The same, a row a comparison.",
+    "seeds": "One mask, several seeds. Mean absolute difference of two seeds inside and outside what the mask is "
+    "of (of lobes, the lungs), within the body; dice_between_seeds is the agreement of the structure found in both.",
+    "edits": "One noise, the mask mirrored and moved. followed is the share of the requested displacement that the "
+    "structure made: 1 it went along, 0 it stayed (empty where the centroid was asked to move by less than a voxel). "
+    "laterality runs from -1, all on the patient's right, to 1.",
+    "progressive": "A structure added with the volume's own noise. outside_over_new_noise is the change outside its "
+    "mask over that of a volume from new noise: 0 leaves the rest as it was, 1 keeps nothing.",
     "reconstruction": "Held-out volumes through the tokenizer and back.",
     "mask_reconstruction": "Masks of held-out cases through the tokenizer and back.",
+}
+FIGURES = {
+    "seeds": "One mask, several seeds.",
+    "edits": "The same noise with the mask as it was, mirrored, and moved.",
+    "progressive": "A structure added to a generated volume, and what that changed.",
 }
 
 
@@ -47,6 +59,7 @@ def report(
     losses: list[Path],
     model: Path,
     tables: list[Path],
+    figures: list[Path],
     timings: Path,
     page: Path,
     cases: Path,
@@ -65,6 +78,7 @@ def report(
         losses: Loss tables of the trainings.
         model: The trained model's model.json.
         tables: The evaluation's CSV files.
+        figures: The evaluation's PNG files, each with the stem of its table.
         timings: Folder of Snakemake's benchmark files.
         page: The HTML file.
         cases: CSV with a row for each case.
@@ -90,6 +104,10 @@ def report(
         "followings": follow,
         "following_png": _following_png(follow),
         "panels": _panels(stages, report.max_panels),
+        "figures": [
+            {"png": embedded(path.read_bytes()), "name": path.name, "caption": FIGURES[path.stem]}
+            for path in figures
+        ],
         "tables": [_shown(name, frame) for name, frame in frames.items() if not name.endswith("_cases.csv")],
         "curves_png": curves_png({path.parent.name: pd.read_csv(path) for path in losses}),
         "overlays": _overlays(stages),

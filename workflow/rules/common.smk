@@ -28,6 +28,8 @@ TEMPLATE_SHARDS = COHORT.first_training_shards(SETTINGS.template.num_cases)
 FID_TABLES = [f"results/fid_{window}.csv" for window in WINDOWS_HU]
 MEMORISATION_TABLES = ["results/memorisation.csv"]
 AGREEMENT_TABLES = ["results/mask_agreement.csv", "results/mask_agreement_cases.csv"]
+EDITS_TABLES = ["results/seeds.csv", "results/edits.csv", "results/progressive.csv"]
+EDITS_FIGURES = ["results/seeds.png", "results/edits.png", "results/progressive.png"]
 RECONSTRUCTION_TABLES = [
     "results/reconstruction.csv",
     "results/mask_reconstruction.csv",

@@ -91,6 +91,62 @@ rule evaluate_masks:
         " --register {input.register} --samples {input.samples} --table {output.table} --cases {output.cases} > {log} 2>&1"
 
 
+rule evaluate_edits:
+    input:
+        model=rules.train_dit.output.model,
+        register=of("register", TEST_SHARDS),
+        masks=of("masks", TEST_SHARDS),
+    output:
+        seeds=report(
+            "results/seeds.csv",
+            category="Tables",
+            caption="../report/seeds.rst",
+        ),
+        edits=report(
+            "results/edits.csv",
+            category="Tables",
+            caption="../report/edits.rst",
+        ),
+        progressive=report(
+            "results/progressive.csv",
+            category="Tables",
+            caption="../report/progressive.rst",
+        ),
+        seeds_figure=report(
+            "results/seeds.png",
+            category="Figures",
+            caption="../report/seeds.rst",
+        ),
+        edits_figure=report(
+            "results/edits.png",
+            category="Figures",
+            caption="../report/edits.rst",
+        ),
+        progressive_figure=report(
+            "results/progressive.png",
+            category="Figures",
+            caption="../report/progressive.rst",
+        ),
+    log:
+        "logs/evaluate_edits.log",
+    benchmark:
+        "logs/benchmarks/evaluate_edits.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=480,
+    params:
+        cfg=params_of("evaluate_edits"),
+    shell:
+        "python -m medsyn2 evaluate_edits --config {params.cfg:q} --model {input.model} --register {input.register}"
+        " --masks {input.masks} --seeds {output.seeds} --edits {output.edits} --progressive {output.progressive}"
+        " --seeds-figure {output.seeds_figure} --edits-figure {output.edits_figure}"
+        " --progressive-figure {output.progressive_figure} > {log} 2>&1"
+
+
 rule evaluate_tokenizer:
     input:
         register=of("register", TEST_SHARDS),

@@ -11,7 +11,8 @@ rule report:
         samples=of("sample", TEST_SHARDS),
         losses=[rules.train_tokenizer.output.loss, rules.train_dit.output.loss],
         model=rules.train_dit.output.model,
-        tables=[*FID_TABLES, *MEMORISATION_TABLES, *AGREEMENT_TABLES, *RECONSTRUCTION_TABLES],
+        tables=[*FID_TABLES, *MEMORISATION_TABLES, *AGREEMENT_TABLES, *EDITS_TABLES, *RECONSTRUCTION_TABLES],
+        figures=EDITS_FIGURES,
     output:
         page=report(
             "results/report.html", category="Report", caption="../report/page.rst"
@@ -36,5 +37,5 @@ rule report:
     shell:
         "python -m medsyn2 report --config {params.cfg:q} --inventory {input.inventory} --register {input.register}"
         " --segment {input.segment} --masks {input.masks} --text {input.text} --samples {input.samples}"
-        " --losses {input.losses} --model {input.model} --tables {input.tables} --timings logs/benchmarks"
+        " --losses {input.losses} --model {input.model} --tables {input.tables} --figures {input.figures} --timings logs/benchmarks"
         " --page {output.page} --cases {output.cases} --quarantine {output.quarantine} > {log} 2>&1"

@@ -15,6 +15,7 @@ PAGE = {
     "followings": [],
     "following_png": "",
     "panels": [],
+    "figures": [],
     "tables": [],
     "curves_png": "",
     "overlays": [],

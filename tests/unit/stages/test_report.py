@@ -17,6 +17,7 @@ from medsyn2.ct.overlays import save_overlay
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import RegistrationError
 from medsyn2.files import write_json
+from medsyn2.page.strips import Picture, strips_png
 from medsyn2.stages.report import report
 
 SHAPE = (16, 24, 24)
@@ -128,6 +129,12 @@ class Run:
             )
         return {"samples": samples}
 
+    def figures(self) -> list[Path]:
+        picture = Picture(CTVolume(np.zeros(SHAPE, np.int16), AFFINE), "nothing")
+        path = self.root / "seeds.png"
+        path.write_bytes(strips_png([[picture]]))
+        return [path]
+
     def tables(self) -> list[Path]:
         frames = {
             "fid_lung": pd.DataFrame({"window": ["lung"], "plane": ["axial"], "fid": [0.125]}),
@@ -184,6 +191,7 @@ class Run:
             losses=self.losses(),
             model=model,
             tables=self.tables(),
+            figures=self.figures(),
             timings=self.benchmarks(),
             page=page,
             cases=cases,
@@ -278,3 +286,7 @@ def test_the_agreement_is_said_in_a_sentence(outputs: Outputs) -> None:
 
 def test_the_same_run_gives_the_same_page(run: Run, outputs: Outputs) -> None:
     assert run.report().text == outputs.text
+
+
+def test_figures_are_shown_with_their_files(outputs: Outputs) -> None:
+    assert "seeds.png: One mask, several seeds." in outputs.page.texts
