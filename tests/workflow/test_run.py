@@ -14,7 +14,14 @@ from medsyn2.vocabulary import WINDOWS_HU
 
 from .conftest import TINY, Workflow
 
-AFTER_SAMPLE = {"sample", "evaluate_fid", "evaluate_masks", "report"}
+AFTER_SAMPLE = {
+    "sample",
+    "evaluate_fid",
+    "evaluate_memorisation",
+    "evaluate_masks",
+    "evaluate_edits",
+    "report",
+}
 
 
 @pytest.fixture
@@ -76,7 +83,7 @@ def test_comment_and_order_of_keys_rerun_nothing(rerun: Workflow) -> None:
     ("section", "values", "expected"),
     [
         ("sample", {"num_steps": 3}, AFTER_SAMPLE),
-        ("evaluate_fid", {"slices_per_volume": 5}, {"evaluate_fid", "report"}),
+        ("evaluate_fid", {"slices_per_volume": 5}, {"evaluate_fid", "evaluate_memorisation", "report"}),
         ("report", {"max_panels": 2}, {"report"}),
         ("train_dit", {"learning_rate": 1e-4}, {"train_dit", *AFTER_SAMPLE}),
         (

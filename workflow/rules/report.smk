@@ -11,7 +11,13 @@ rule report:
         samples=of("sample", TEST_SHARDS),
         losses=[rules.train_tokenizer.output.loss, rules.train_dit.output.loss],
         model=rules.train_dit.output.model,
-        tables=[*FID_TABLES, *MEMORISATION_TABLES, *AGREEMENT_TABLES, *EDITS_TABLES, *RECONSTRUCTION_TABLES],
+        tables=[
+            *FID_TABLES,
+            *MEMORISATION_TABLES,
+            *AGREEMENT_TABLES,
+            *EDITS_TABLES,
+            *RECONSTRUCTION_TABLES,
+        ],
         figures=EDITS_FIGURES,
     output:
         page=report(
