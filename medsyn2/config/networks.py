@@ -40,7 +40,7 @@ class PerceptualWeights(Section):
 class TrainTokenizerConfig(Section):
     """Training of the tokenizer: L1, KL, a perceptual loss given its weights, an adversarial one from ``gan_start``."""
 
-    num_steps: PositiveInt = 700
+    num_steps: PositiveInt = 1000
     """Optimizer steps."""
     crop_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (24, 40, 40)
     """Random crops (depth, height, width); 96 x 96 x 96 in the paper."""
@@ -52,7 +52,7 @@ class TrainTokenizerConfig(Section):
     """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
     warmup_steps: NonNegativeInt = 20
     """Steps of linear warm-up; none in the paper."""
-    decay_steps: PositiveInt | None = 700
+    decay_steps: PositiveInt | None = 1000
     """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
@@ -200,7 +200,7 @@ class FlowConfig(Section):
 class TrainDiTConfig(Section):
     """Training of the diffusion transformer."""
 
-    num_steps: PositiveInt = 1500
+    num_steps: PositiveInt = 1700
     """Optimizer steps."""
     batch_size: PositiveInt = 4
     """Cases a micro-step; 1 in the paper."""
@@ -210,20 +210,20 @@ class TrainDiTConfig(Section):
     """AdamW's learning rate; 1e-4 in the paper."""
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
-    decay_steps: PositiveInt | None = 1500
+    decay_steps: PositiveInt | None = 1700
     """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """Decay of the exponential moving average that is exported."""
     mode_probabilities: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (
-        0.15,
-        0.45,
-        0.35,
+        0.12,
+        0.5,
+        0.33,
         0.05,
     )
     """Probabilities of report only, mask only, both, neither."""
-    structure_weights: dict[Structure, PositiveFloat] = Field(default={"lobes": 6.0})
+    structure_weights: dict[Structure, PositiveFloat] = Field(default={"lobes": 10.0})
     """How much more often than others a structure's mask is drawn where a case has several; 1 where nothing is said.
     The lobes say most about the whole image, which a short training learns first."""
     empty_mask_share: float = Field(default=0.05, ge=0, lt=1)
