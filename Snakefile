@@ -25,6 +25,8 @@ rule all:
         AGREEMENT_TABLES,
         EDITS_TABLES,
         EDITS_FIGURES,
+        ATTENTION_TABLES,
+        ATTENTION_FIGURES,
         RECONSTRUCTION_TABLES,
 
 

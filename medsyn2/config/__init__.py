@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from medsyn2.config.base import Section
 from medsyn2.config.evaluation import (
+    EvaluateAttentionConfig,
     EvaluateEditsConfig,
     EvaluateFidConfig,
     EvaluateMasksConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "DiTConfig",
     "EncodeLatentsConfig",
     "EncodeTextConfig",
+    "EvaluateAttentionConfig",
     "EvaluateEditsConfig",
     "EvaluateFidConfig",
     "EvaluateMasksConfig",
@@ -103,6 +105,7 @@ class Config(Section):
     evaluate_memorisation: EvaluateMemorisationConfig = Field(default_factory=EvaluateMemorisationConfig)
     evaluate_masks: EvaluateMasksConfig = Field(default_factory=EvaluateMasksConfig)
     evaluate_edits: EvaluateEditsConfig = Field(default_factory=EvaluateEditsConfig)
+    evaluate_attention: EvaluateAttentionConfig = Field(default_factory=EvaluateAttentionConfig)
     evaluate_tokenizer: EvaluateTokenizerConfig = Field(default_factory=EvaluateTokenizerConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
 

@@ -104,6 +104,13 @@ class EvaluateEditsConfig(Section):
     """How far a volume is taken back towards its noise before a structure is added; 1 makes it anew."""
 
 
+class EvaluateAttentionConfig(Section):
+    """Cross-attention of held-out reports, sampled once more."""
+
+    max_cases: PositiveInt = 1
+    """Held-out cases with a report."""
+
+
 class EvaluateTokenizerConfig(Section):
     """Reconstruction by the tokenizer."""
 

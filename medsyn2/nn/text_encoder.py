@@ -180,6 +180,11 @@ class TextEncoder(nn.Module):
             torch.stack(rows), torch.tensor(lengths), tuple(cut), tuple(num_cut), tuple(unknown)
         )
 
+    def words(self, text: str, max_tokens: int) -> list[str]:
+        """Return the token that each vector of `encode` is of, pieces of words beginning with ``##``."""
+        token_ids, _, _ = self._tokens(text, max_tokens)
+        return [str(token) for token in self.tokenizer.convert_ids_to_tokens(token_ids)]
+
     def _check_room(self, max_tokens: int) -> None:
         if not NUM_SPECIAL_TOKENS < max_tokens <= self.max_tokens:
             raise ConfigError(

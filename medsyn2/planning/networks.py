@@ -250,6 +250,16 @@ def _evaluation(config: Config, work: Workload, tokenizer: CausalVideoVAE, sampl
         device_bytes=max(sampling.device_bytes, edited.device_bytes),
         basis=f"at most {made} volumes, {found} of them segmented again",
     )
+    reports = min(config.evaluate_attention.max_cases, work.test_cases)
+    yield Cost(
+        "evaluate_attention",
+        1,
+        costs.START_S,
+        sampling.times(reports / max(volumes, 1)).flops,
+        memory_bytes=sampling.memory_bytes,
+        device_bytes=sampling.device_bytes,
+        basis=f"{reports} volumes; forming the maps is not counted",
+    )
     kept = config.evaluate_tokenizer.max_cases
     cases = work.test_cases if kept is None else min(work.test_cases, kept)
     encoded = encode_cost(

@@ -59,6 +59,7 @@ _ALL = (
     Stage("evaluate_memorisation", ("grid", "evaluate_fid", "evaluate_memorisation")),
     Stage("evaluate_masks", ("segment", "evaluate_masks"), version=2),
     Stage("evaluate_edits", ("segment", "sample", "evaluate_masks", "evaluate_edits")),
+    Stage("evaluate_attention", ("sample", "evaluate_attention")),
     Stage("evaluate_tokenizer", ("grid", "encode_latents", "evaluate_tokenizer"), version=2),
     Stage("report", ("report",)),
 )

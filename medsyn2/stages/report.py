@@ -37,6 +37,8 @@ ABOUT = {
     "laterality runs from -1, all on the patient's right, to 1.",
     "progressive": "A structure added with the volume's own noise. outside_over_new_noise is the change outside its "
     "mask over that of a volume from new noise: 0 leaves the rest as it was, 1 keeps nothing.",
+    "attention": "Cross-attention of held-out reports. first_token_mass and finding_mass are read against alike_mass, "
+    "the share of each token if all were alike; an entropy_share of 1 tells no words apart.",
     "reconstruction": "Held-out volumes through the tokenizer and back.",
     "mask_reconstruction": "Masks of held-out cases through the tokenizer and back.",
 }
@@ -44,6 +46,7 @@ FIGURES = {
     "seeds": "One mask, several seeds.",
     "edits": "The same noise with the mask as it was, mirrored, and moved.",
     "progressive": "A structure added to a generated volume, and what that changed.",
+    "attention": "What the image's tokens attend to in the report.",
 }
 
 

@@ -20,6 +20,7 @@ AFTER_SAMPLE = {
     "evaluate_memorisation",
     "evaluate_masks",
     "evaluate_edits",
+    "evaluate_attention",
     "report",
 }
 

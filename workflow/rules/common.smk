@@ -30,6 +30,8 @@ MEMORISATION_TABLES = ["results/memorisation.csv"]
 AGREEMENT_TABLES = ["results/mask_agreement.csv", "results/mask_agreement_cases.csv"]
 EDITS_TABLES = ["results/seeds.csv", "results/edits.csv", "results/progressive.csv"]
 EDITS_FIGURES = ["results/seeds.png", "results/edits.png", "results/progressive.png"]
+ATTENTION_TABLES = ["results/attention.csv"]
+ATTENTION_FIGURES = ["results/attention.png"]
 RECONSTRUCTION_TABLES = [
     "results/reconstruction.csv",
     "results/mask_reconstruction.csv",

@@ -147,6 +147,41 @@ rule evaluate_edits:
         " --progressive-figure {output.progressive_figure} > {log} 2>&1"
 
 
+rule evaluate_attention:
+    input:
+        model=rules.train_dit.output.model,
+        inventory=of("inventory", TEST_SHARDS),
+        register=of("register", TEST_SHARDS),
+    output:
+        table=report(
+            ATTENTION_TABLES,
+            category="Tables",
+            caption="../report/attention.rst",
+        ),
+        figure=report(
+            ATTENTION_FIGURES,
+            category="Figures",
+            caption="../report/attention.rst",
+        ),
+    log:
+        "logs/evaluate_attention.log",
+    benchmark:
+        "logs/benchmarks/evaluate_attention.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=240,
+    params:
+        cfg=params_of("evaluate_attention"),
+    shell:
+        "python -m medsyn2 evaluate_attention --config {params.cfg:q} --model {input.model}"
+        " --inventory {input.inventory} --register {input.register} --table {output.table}"
+        " --figure {output.figure} > {log} 2>&1"
+
+
 rule evaluate_tokenizer:
     input:
         register=of("register", TEST_SHARDS),

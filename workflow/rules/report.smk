@@ -16,9 +16,10 @@ rule report:
             *MEMORISATION_TABLES,
             *AGREEMENT_TABLES,
             *EDITS_TABLES,
+            *ATTENTION_TABLES,
             *RECONSTRUCTION_TABLES,
         ],
-        figures=EDITS_FIGURES,
+        figures=[*EDITS_FIGURES, *ATTENTION_FIGURES],
     output:
         page=report(
             "results/report.html", category="Report", caption="../report/page.rst"

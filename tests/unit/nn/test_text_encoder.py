@@ -211,3 +211,10 @@ def test_what_of_a_padded_text_is_cut_is_named(encoder):
     assert encoded.lengths.tolist() == [12, 12, 12, 2]
     with pytest.raises(ConfigError):
         encoder.encode_padded([""], MAX_TOKENS + 1)
+
+
+def test_each_vector_has_its_token(encoder):
+    words = encoder.words("nodules in the right lung.", MAX_TOKENS)
+    assert words == ["[CLS]", "no", "##dule", "##s", "in", "the", "right", "lung", ".", "[SEP]"]
+    assert len(words) == encoder.encode(["nodules in the right lung."], MAX_TOKENS).lengths[0]
+    assert encoder.words("lung " * 600, 5) == ["[CLS]", "lung", "lung", "lung", "[SEP]"]

@@ -1,0 +1,61 @@
+"""Maps of cross-attention as a picture: image tokens from bottom to top of the body, words of the text from left.
+
+A report has hundreds of tokens and a volume thousands; shown are the tokens that get most, in reading order, and the
+image's tokens in runs of their own order, which is depth first.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+MAX_WORDS = 48
+MAX_ROWS = 64
+_DPI = 130
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """What one volume's tokens attended to.
+
+    Attributes:
+        weights: Mean over heads, blocks and steps; each row sums to 1.
+        tokens: The text's tokens.
+        title: What it is of.
+    """
+
+    weights: Float[np.ndarray, "n m"]
+    tokens: Sequence[str]
+    title: str
+
+
+def attention_png(maps: Sequence[AttentionMap]) -> bytes:
+    """Draw each map: its heaviest tokens in reading order, and above them the mean weight of each.
+
+    A dashed line is the weight that each token would have if all were alike.
+    """
+    columns = max(min(MAX_WORDS, one.weights.shape[1]) for one in maps)
+    figure = Figure(figsize=(max(6.0, 0.2 * columns + 1.5), 4.6 * len(maps)), layout="constrained")
+    axes = figure.subplots(2 * len(maps), 1, squeeze=False, height_ratios=[1, 3] * len(maps))[:, 0]
+    for above, below, one in zip(axes[::2], axes[1::2], maps, strict=True):
+        mean = one.weights.mean(axis=0)
+        shown = np.sort(np.argsort(-mean, kind="stable")[:MAX_WORDS])
+        places = np.arange(len(shown))
+        above.bar(places, mean[shown], color="#1f4e79")
+        above.axhline(1 / len(mean), color="#8a5a00", linestyle="--", linewidth=0.8)
+        above.set(title=f"{one.title}, {len(shown)} of {len(mean)} tokens", ylabel="mean weight")
+        above.set_xlim(-0.5, len(shown) - 0.5)
+        above.set_xticks([])
+        runs = np.array_split(one.weights[:, shown], min(MAX_ROWS, len(one.weights)))
+        picture = np.stack([run.mean(axis=0) for run in runs])
+        below.imshow(picture, aspect="auto", cmap="magma", origin="lower", interpolation="nearest")
+        below.set_xticks(places, [one.tokens[index] for index in shown], rotation=90, fontsize=7)
+        below.set(ylabel="image tokens, inferior to superior", yticks=[])
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    return buffer.getvalue()
