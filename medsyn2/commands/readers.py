@@ -116,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=3,
         default=(2.0, 1.0, 1.0),
         metavar=("DEPTH", "HEIGHT", "WIDTH"),
-        help="no finer spacing than this (default: 2 1 1, some 15 MB a case)",
+        help="no finer spacing than this (default: 2 1 1, some 20 MB a case)",
     )
     make.add_argument(
         "--trim-mm",
