@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
@@ -13,6 +14,7 @@ from medsyn2.cohort.artefacts import Manifest, load_manifests
 from medsyn2.config import ReportConfig
 from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.files import write_text_atomically
+from medsyn2.metrics.audit import findings
 from medsyn2.page.agreement import followings
 from medsyn2.page.figures import Panel, bars_png, curves_png, embedded, panel_png
 from medsyn2.page.render import ShownTable, render, shown
@@ -112,6 +114,7 @@ def report(
             for path in figures
         ],
         "tables": [_shown(name, frame) for name, frame in frames.items() if not name.endswith("_cases.csv")],
+        "audit": shown(pd.DataFrame([asdict(finding) for finding in findings()]), file="medsyn2 audit"),
         "curves_png": curves_png({path.parent.name: pd.read_csv(path) for path in losses}),
         "overlays": _overlays(stages),
         "cases": shown(all_cases, file=cases.name),

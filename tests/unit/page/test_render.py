@@ -17,6 +17,7 @@ PAGE = {
     "panels": [],
     "figures": [],
     "tables": [],
+    "audit": EMPTY,
     "curves_png": "",
     "overlays": [],
     "cases": EMPTY,

@@ -290,3 +290,13 @@ def test_the_same_run_gives_the_same_page(run: Run, outputs: Outputs) -> None:
 
 def test_figures_are_shown_with_their_files(outputs: Outputs) -> None:
     assert "seeds.png: One mask, several seeds." in outputs.page.texts
+
+
+def test_the_audit_of_the_paper_stands_apart_from_the_run(outputs: Outputs) -> None:
+    texts = outputs.page.texts
+    start, end = (
+        texts.index("The paper's printed tables"),
+        texts.index("Training", texts.index("The paper's printed tables")),
+    )
+    assert "cannot be" in texts[start:end]
+    assert "cannot be" not in [*texts[:start], *texts[end:]]
