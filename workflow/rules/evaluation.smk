@@ -80,7 +80,6 @@ rule evaluate_masks:
         "logs/benchmarks/evaluate_masks.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
     resources:
         mem_mb=8000,
         runtime=480,
@@ -133,7 +132,6 @@ rule evaluate_edits:
         "logs/benchmarks/evaluate_edits.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
     resources:
         gpu=1,
         mem_mb=8000,
@@ -169,7 +167,6 @@ rule evaluate_attention:
         "logs/benchmarks/evaluate_attention.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
     resources:
         gpu=1,
         mem_mb=8000,

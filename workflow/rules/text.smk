@@ -13,7 +13,6 @@ rule train_text_encoder:
         "logs/benchmarks/train_text_encoder.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
     resources:
         gpu=1,
         mem_mb=4000,
