@@ -114,7 +114,7 @@ class EvaluateAttentionConfig(Section):
 class EvaluateTokenizerConfig(Section):
     """Reconstruction by the tokenizer."""
 
-    max_cases: PositiveInt | None = 5
+    max_cases: PositiveInt | None = 3
     """Test cases reconstructed; null takes all."""
     surface_tolerance_mm: PositiveFloat = 5.0
     """Surfaces nearer than this agree, in the surface Dice; one voxel of the default grid."""

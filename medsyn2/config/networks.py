@@ -200,7 +200,7 @@ class FlowConfig(Section):
 class TrainDiTConfig(Section):
     """Training of the diffusion transformer."""
 
-    num_steps: PositiveInt = 1700
+    num_steps: PositiveInt = 1600
     """Optimizer steps."""
     batch_size: PositiveInt = 4
     """Cases a micro-step; 1 in the paper."""
@@ -210,7 +210,7 @@ class TrainDiTConfig(Section):
     """AdamW's learning rate; 1e-4 in the paper."""
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
-    decay_steps: PositiveInt | None = 1700
+    decay_steps: PositiveInt | None = 1600
     """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""

@@ -19,7 +19,7 @@ Windows of a single value (the background of masks, the air around the body) all
 so each value is computed once.
 
 Windows are an approximation: one of 96 x 96 x 96 is smaller than the receptive field of the public network.
-Encode all data of a model with the same windows. Without windows a volume is encoded exactly, in slabs where the
+Encode all data of a model with the same windows. Without windows a volume is encoded exactly, a large one in slabs where the
 layout allows it (``slabs.py``).
 
 `encode_cost` and `decode_cost` say beforehand what either takes, from shapes alone (``cost.py``).
@@ -37,6 +37,9 @@ from medsyn2.nn.cost import Cost, cost_of, simulated
 from medsyn2.nn.slabs import has_planar_levels, moments_in_slabs
 from medsyn2.nn.tokenizer import SCALE, CausalVideoVAE, Posterior, Size
 from medsyn2.types import Float
+
+SMALL_VOXELS = 2**24
+"""A volume of up to so many voxels goes through the encoder at once: there is little memory for slabs to save."""
 
 LATE_TAKEOVER = 0.5
 """Share of the overlap in depth that belongs wholly to the earlier window."""
@@ -175,7 +178,9 @@ def decode_cost(
 
 def _moments(tokenizer: CausalVideoVAE, window: Sequence[int] | None) -> Callable[[Tensor], Tensor]:
     if window is None and has_planar_levels(tokenizer):
-        return lambda ct: moments_in_slabs(tokenizer, ct)
+        return lambda ct: (
+            tokenizer.moments(ct) if ct[0].numel() <= SMALL_VOXELS else moments_in_slabs(tokenizer, ct)
+        )
     return tokenizer.moments
 
 
