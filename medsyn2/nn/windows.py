@@ -19,8 +19,8 @@ Windows of a single value (the background of masks, the air around the body) all
 so each value is computed once.
 
 Windows are an approximation: one of 96 x 96 x 96 is smaller than the receptive field of the public network.
-Encode all data of a model with the same windows. Without windows a volume is encoded exactly, a large one in slabs where the
-layout allows it (``slabs.py``).
+Encode all data of a model with the same windows. Without windows a volume is encoded exactly, a large one in
+slabs where the layout allows it (``slabs.py``).
 
 `encode_cost` and `decode_cost` say beforehand what either takes, from shapes alone (``cost.py``).
 """
