@@ -55,8 +55,11 @@ def default_yaml() -> str:
     for name, field in Config.model_fields.items():
         key = field.alias or name
         section = getattr(defaults, name)
-        parts.append(f"\n{_comment((type(section).__doc__ or '').strip(), '')}\n{key}:")
-        parts.extend(_lines(section))
+        if isinstance(section, Section):
+            parts.append(f"\n{_comment((type(section).__doc__ or '').strip(), '')}\n{key}:")
+            parts.extend(_lines(section))
+        else:
+            parts.append(f"\n{_comment(field.description or '', '')}\n{key}: {_value(section)}")
     return "\n".join(parts) + "\n"
 
 

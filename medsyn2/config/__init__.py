@@ -9,10 +9,10 @@ This module imports neither torch nor numpy: Snakemake parses it in every job.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
 
 from medsyn2.config.base import Section
 from medsyn2.config.evaluation import (
@@ -21,7 +21,9 @@ from medsyn2.config.evaluation import (
     EvaluateFidConfig,
     EvaluateMasksConfig,
     EvaluateMemorisationConfig,
+    EvaluateScoresConfig,
     EvaluateTokenizerConfig,
+    EvaluateVariantsConfig,
     ReportConfig,
     SampleConfig,
 )
@@ -35,6 +37,7 @@ from medsyn2.config.networks import (
     TrainDiTConfig,
     TrainTextEncoderConfig,
     TrainTokenizerConfig,
+    Variant,
 )
 from medsyn2.config.preparation import (
     CohortConfig,
@@ -59,7 +62,9 @@ __all__ = [
     "EvaluateFidConfig",
     "EvaluateMasksConfig",
     "EvaluateMemorisationConfig",
+    "EvaluateScoresConfig",
     "EvaluateTokenizerConfig",
+    "EvaluateVariantsConfig",
     "FlowConfig",
     "GridConfig",
     "InventoryConfig",
@@ -76,9 +81,17 @@ __all__ = [
     "TrainDiTConfig",
     "TrainTextEncoderConfig",
     "TrainTokenizerConfig",
+    "Variant",
     "load_config",
     "validate_config",
 ]
+
+
+MAIN = "main"
+"""What the model of ``train_dit`` is called beside its variants."""
+
+VariantName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
+"""Variants' names are folders' names."""
 
 
 class Config(Section):
@@ -100,14 +113,39 @@ class Config(Section):
     dit: DiTConfig = Field(default_factory=DiTConfig)
     flow: FlowConfig = Field(default_factory=FlowConfig)
     train_dit: TrainDiTConfig = Field(default_factory=TrainDiTConfig)
+    variants: dict[VariantName, Variant] = Field(default_factory=dict)
+    """Models trained beside the main one with other settings, by name: for each, the keys of ``dit``, ``flow`` and
+    ``train_dit`` that differ, such as ``no_conv: {dit: {conv: false}}``. Each costs a whole training; see
+    configs/ablations.yaml."""
     sample: SampleConfig = Field(default_factory=SampleConfig)
     evaluate_fid: EvaluateFidConfig = Field(default_factory=EvaluateFidConfig)
     evaluate_memorisation: EvaluateMemorisationConfig = Field(default_factory=EvaluateMemorisationConfig)
     evaluate_masks: EvaluateMasksConfig = Field(default_factory=EvaluateMasksConfig)
     evaluate_edits: EvaluateEditsConfig = Field(default_factory=EvaluateEditsConfig)
     evaluate_attention: EvaluateAttentionConfig = Field(default_factory=EvaluateAttentionConfig)
+    evaluate_scores: EvaluateScoresConfig = Field(default_factory=EvaluateScoresConfig)
+    evaluate_variants: EvaluateVariantsConfig = Field(default_factory=EvaluateVariantsConfig)
     evaluate_tokenizer: EvaluateTokenizerConfig = Field(default_factory=EvaluateTokenizerConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _on_top_of_the_main_model(cls, given: Any, info: ValidationInfo) -> Any:
+        """Complete each variant's sections with the main model's, so that they are validated as they will be used."""
+        if not isinstance(given, Mapping):
+            return given
+        if MAIN in given:
+            raise ValueError(f"{MAIN} is the model of train_dit, name the variant otherwise")
+        base = {name: info.data[name].model_dump() for name in Variant.model_fields if name in info.data}
+        return {
+            name: _merged(base, overrides) if isinstance(overrides, Mapping) else overrides
+            for name, overrides in given.items()
+        }
+
+    def with_variant(self, name: str) -> "Config":
+        """Return the configuration in which a variant's settings are the main model's."""
+        changed = {section: getattr(self.variants[name], section) for section in Variant.model_fields}
+        return self.model_copy(update={**changed, "variants": {}})
 
     def section(self, name: str) -> Section:
         """Return the section that the configuration file calls `name`."""

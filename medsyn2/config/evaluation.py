@@ -111,6 +111,41 @@ class EvaluateAttentionConfig(Section):
     """Held-out cases with a report."""
 
 
+class EvaluateScoresConfig(Section):
+    """CLIP scores and zero-shot labels of real and synthetic volumes."""
+
+    command: tuple[str, ...] = ()
+    """Your vision-language model: a command that gets ``--request FILE --out DIR`` and writes the embeddings
+    (docs/how-to/score-with-a-clip-model.md). Empty: a linear space fitted to the training cases, with the features of
+    evaluate_fid."""
+    scale: PositiveFloat = 10.0
+    """What the model multiplies cosines by, for zero-shot labels."""
+    max_train: PositiveInt | None = None
+    """At most this many training cases are fitted to; null takes all that have a report."""
+    num_draws: int = Field(default=200, ge=2)
+    """Resamples of patients for the 95 % intervals."""
+    seed: NonNegativeInt = 0
+    """Seed of the resamples."""
+
+
+class EvaluateVariantsConfig(Section):
+    """Comparison of the main model with each of ``variants``, on the same cases, masks, noise and times."""
+
+    max_cases: PositiveInt = 8
+    """Held-out cases of the flow loss, of the reference rows, and of each structure that a variant left out."""
+    num_pictures: PositiveInt = 2
+    """Cases shown."""
+    denser_hu: PositiveFloat = 300.0
+    """A mask of a class left out made something where the volume is denser by this than with an empty mask; a third
+    of the way from aerated lung to tissue. Ground glass needs less."""
+    diameters_mm: tuple[PositiveFloat, ...] = (10.0, 20.0)
+    """Bounds between the sizes of lesions, by the diameter of a sphere of their volume."""
+    num_draws: NonNegativeInt = 1000
+    """Resamples of patients for the 95 % interval of each difference."""
+    seed: NonNegativeInt = 0
+    """Seed of the noise of the flow loss and of the draws."""
+
+
 class EvaluateTokenizerConfig(Section):
     """Reconstruction by the tokenizer."""
 

@@ -226,6 +226,9 @@ class TrainDiTConfig(Section):
     structure_weights: dict[Structure, PositiveFloat] = Field(default={"lobes": 10.0})
     """How much more often than others a structure's mask is drawn where a case has several; 1 where nothing is said.
     The lobes say most about the whole image, which a short training learns first."""
+    leave_out: tuple[Structure, ...] = ()
+    """Structures whose masks, empty ones included, are never drawn, to see what a model makes of a mask that it was
+    not trained with (Fig. 12). The reports stay as they are, and go on to speak of them."""
     empty_mask_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the masks drawn that are empty ones, of a structure the case does not have, so that an empty mask is
     understood as asking for none; 0, as in the paper, spends a short training on what is there."""
@@ -247,3 +250,11 @@ class TrainDiTConfig(Section):
         if abs(sum(self.mode_probabilities) - 1.0) > 1e-6:
             raise ValueError(f"train_dit.mode_probabilities must sum to 1, got {self.mode_probabilities}")
         return self
+
+
+class Variant(Section):
+    """A model trained beside the main one: the sections in full, with what was said for the variant put in."""
+
+    dit: DiTConfig = Field(default_factory=DiTConfig)
+    flow: FlowConfig = Field(default_factory=FlowConfig)
+    train_dit: TrainDiTConfig = Field(default_factory=TrainDiTConfig)

@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from medsyn2.model_folder import (
 )
 from medsyn2.nn.dit import DiT
 from medsyn2.training.checkpoint import identity_of
-from medsyn2.training.conditions import ConditionedLatents, realised_probabilities
+from medsyn2.training.conditions import ConditionedLatents, realised_probabilities, without
 from medsyn2.training.dit_objective import TIME_BINS, DiTBatch, DiTObjective
 from medsyn2.training.fabric import is_first_process
 from medsyn2.training.learner import Learner, LoopSettings, MicroLoss
@@ -87,6 +88,7 @@ def train_dit(
         settings: Canonical JSON of the settings and the code version.
     """
     split, wording = load_split(latents, text), json.loads(prompts.read_text(encoding="utf-8"))
+    split = replace(split, cases=[without(case, train_dit.leave_out) for case in split.cases])
     _check_origins(split, wording, tokenizer)
     _check_patch(split.latents["shape"], dit)
     store = TextStore.open(prompts.with_suffix(".zarr"))

@@ -9,11 +9,14 @@ is trained in the mode that remains: `mask` becomes `neither`, `both` becomes `r
 Beyond the paper, a share of the masks may be *empty* ones, of a structure that the case was searched for and
 does not have: only then does the network learn that an empty mask asks for none.
 
+A structure that is left out of the training is left out of its cases: neither its masks nor empty ones in its name
+are drawn, and a case that has no other mask is trained in the mode that remains.
+
 All draws of a sample depend on the seed and its position alone.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -70,6 +73,14 @@ class Sample:
     mode: Mode
     structure: Structure | None
     prompt: str
+
+
+def without(case: TrainingCase, structures: Collection[Structure]) -> TrainingCase:
+    """Return the case as if it had never been searched for `structures`; its report stays as it is."""
+    present, empty = (
+        tuple(name for name in names if name not in structures) for names in (case.structures, case.empty)
+    )
+    return replace(case, structures=present, empty=empty)
 
 
 def possible_mode(mode: Mode, case: TrainingCase) -> Mode:

@@ -18,6 +18,7 @@ from medsyn2.training.conditions import (
     padded,
     possible_mode,
     realised_probabilities,
+    without,
 )
 from medsyn2.vocabulary import MODES, STRUCTURES, Structure
 
@@ -194,3 +195,23 @@ def test_padding_is_at_the_end_and_marked() -> None:
 def test_no_case_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no-training-cases"):
         data_of([])
+
+
+def test_a_structure_left_out_is_never_drawn_and_the_others_share_its_draws(
+    cases: list[TrainingCase],
+) -> None:
+    kept = [without(case, ["nodules", "pleural_effusion", "airways"]) for case in cases]
+    data = data_of(kept, empty_share=0.5)
+    drawn = Counter(data.draw(position).structure for position in range(6000))
+    assert set(drawn) == {"lobes", "heart", None}
+    assert stats.chisquare([drawn["lobes"], drawn["heart"]]).pvalue > 1e-3
+    modes = {case.id: {possible_mode(mode, case) for mode in MODES} for case in kept}
+    assert modes["no_report"] == {"neither"}  # its airways were all it had
+    assert modes["full"] == set(MODES)
+    assert [case.reports is None for case in kept] == [case.reports is None for case in cases]
+
+
+def test_nothing_left_out_changes_no_draw(cases: list[TrainingCase]) -> None:
+    plain, same = data_of(cases), data_of([without(case, []) for case in cases])
+    for position in range(50):
+        assert plain.draw(position).prompt == same.draw(position).prompt
