@@ -27,6 +27,7 @@ rule all:
         EDITS_FIGURES,
         ATTENTION_TABLES,
         ATTENTION_FIGURES,
+        SCORE_TABLES,
         RECONSTRUCTION_TABLES,
 
 

@@ -14,19 +14,14 @@ and for finding everything.
 
 import argparse
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
 
 from medsyn2.errors import ConfigError, TableError
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.banks import Bank, read_bank
-from medsyn2.metrics.classification import classification, intervals, trivial, tuned_thresholds
-from medsyn2.metrics.clip import label_probabilities, pair_score
+from medsyn2.metrics.banks import read_bank
+from medsyn2.metrics.score_tables import clip_table, zero_shot_table
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 log = logging.getLogger(__name__)
@@ -80,63 +75,15 @@ def run(arguments: argparse.Namespace) -> None:
         sources["real_on_grid"] = read_bank(arguments.real_on_grid)
     sources |= {path.stem: read_bank(path) for path in arguments.synthetic}
     place = arguments.out / "clip.csv"
-    write_text_atomically(place, _clip(sources, text, arguments).to_csv(index=False, float_format="%.5g"))
+    drawn = {"num_draws": arguments.draws, "seed": arguments.seed}
+    write_text_atomically(place, clip_table(sources, text, **drawn).to_csv(index=False, float_format="%.5g"))
     log.info("%s written", place)
     if all(asked):
         place = arguments.out / "zero_shot.csv"
-        table = _zero_shot(sources, read_bank(arguments.prompts), arguments)
+        prompts, truth = read_bank(arguments.prompts), _truth(arguments.labels)
+        table = zero_shot_table(sources, prompts, truth, scale=arguments.scale, **drawn)
         write_text_atomically(place, table.to_csv(index=False, float_format="%.5g"))
         log.info("%s written", place)
-
-
-def _clip(sources: Mapping[str, Bank], text: Bank, arguments: argparse.Namespace) -> pd.DataFrame:
-    rows = []
-    for name, bank in sources.items():
-        targets = {"T2I": text} if bank.facts.kind == "real" else {"T2I": text, "I2I": sources["real"]}
-        for target, partners in targets.items():
-            found = asdict(pair_score(bank, partners, num_draws=arguments.draws, seed=arguments.seed))
-            recall = {f"recall_at_{k}": value for k, value in found.pop("recall").items()}
-            rows.append(
-                {"source": name, "score_of": target, **found, **recall, "model": bank.facts.extractor}
-            )
-    return pd.DataFrame(rows)
-
-
-def _zero_shot(sources: Mapping[str, Bank], prompts: Bank, arguments: argparse.Namespace) -> pd.DataFrame:
-    truth_of = _truth(arguments.labels)
-    judged = {name: _judged(bank, prompts, truth_of, arguments) for name, bank in sources.items()}
-    thresholds = tuned_thresholds(*judged["real"][:2])
-    rows = []
-    for name, (probabilities, truth, patients) in judged.items():
-        found = asdict(classification(probabilities, truth, thresholds))
-        spread = intervals(
-            probabilities, truth, thresholds, patients, num_draws=arguments.draws, seed=arguments.seed
-        )
-        ends = {f"{key}_low": low for key, (low, _) in spread.items()}
-        ends |= {f"{key}_high": high for key, (_, high) in spread.items()}
-        rows.append({"source": name, **found, "num_volumes": len(truth), **ends})
-    truth = judged["real"][1]
-    for name, positive in (("finding nothing", False), ("finding everything", True)):
-        half = np.full(truth.shape[1], 0.5)
-        found = asdict(classification(trivial(*truth.shape, positive=positive), truth, half))
-        rows.append({"source": name, **found, "num_volumes": len(truth)})
-    return pd.DataFrame(rows)
-
-
-def _judged(
-    bank: Bank, prompts: Bank, truth_of: pd.DataFrame, arguments: argparse.Namespace
-) -> tuple[Float[np.ndarray, "v k"], Bool[np.ndarray, "v k"], np.ndarray]:
-    missing = [name for name in bank.ids if name not in truth_of.index]
-    if missing:
-        raise TableError(
-            f"{arguments.labels} has no row for {missing[0]} and {len(missing) - 1} other volumes of "
-            f"{bank.facts.source}.",
-            code="labels-missing",
-            remedy=f"give a row for each id of the banks in the column {_ID}.",
-        )
-    probabilities = label_probabilities(bank, prompts, ABNORMALITY_LABELS, scale=arguments.scale)
-    patients = np.unique(np.array(bank.patients), return_inverse=True)[1]
-    return probabilities, truth_of.loc[list(bank.ids)].to_numpy(dtype=bool), patients
 
 
 def _truth(path: Path) -> pd.DataFrame:

@@ -276,4 +276,12 @@ def _evaluation(config: Config, work: Workload, tokenizer: CausalVideoVAE, sampl
         basis=f"{cases} cases and their masks",
     )
     yield Cost("evaluate_memorisation", 1, None, memory_bytes=on_grid, basis="nobody measured it")
+    theirs = config.evaluate_scores.command
+    yield Cost(
+        "evaluate_scores",
+        1,
+        None,
+        memory_bytes=on_grid,
+        basis=f"what {theirs[0]} takes is not known" if theirs else "nobody measured it",
+    )
     yield Cost("report", 1, costs.START_S, basis="the start")

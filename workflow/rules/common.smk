@@ -32,6 +32,7 @@ EDITS_TABLES = ["results/seeds.csv", "results/edits.csv", "results/progressive.c
 EDITS_FIGURES = ["results/seeds.png", "results/edits.png", "results/progressive.png"]
 ATTENTION_TABLES = ["results/attention.csv"]
 ATTENTION_FIGURES = ["results/attention.png"]
+SCORE_TABLES = ["results/clip_scores.csv", "results/zero_shot.csv"]
 RECONSTRUCTION_TABLES = [
     "results/reconstruction.csv",
     "results/mask_reconstruction.csv",

@@ -179,6 +179,42 @@ rule evaluate_attention:
         " --figure {output.figure} > {log} 2>&1"
 
 
+rule evaluate_scores:
+    input:
+        inventory=of("inventory", SHARDS),
+        register=of("register", SHARDS),
+        text=of("encode_text", SHARDS),
+        encoder=ENCODER_FILE,
+        samples=of("sample", TEST_SHARDS),
+    output:
+        clip=report(
+            "results/clip_scores.csv",
+            category="Tables",
+            caption="../report/clip_scores.rst",
+        ),
+        zero_shot=report(
+            "results/zero_shot.csv",
+            category="Tables",
+            caption="../report/zero_shot.rst",
+        ),
+    log:
+        "logs/evaluate_scores.log",
+    benchmark:
+        "logs/benchmarks/evaluate_scores.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=480,
+    params:
+        cfg=params_of("evaluate_scores"),
+        encoder=subpath(input.encoder, parent=True),
+    shell:
+        "python -m medsyn2 evaluate_scores --config {params.cfg:q} --inventory {input.inventory}"
+        " --register {input.register} --text {input.text} --encoder {params.encoder:q} --samples {input.samples}"
+        " --banks results/evaluate_scores --clip {output.clip} --zero-shot {output.zero_shot} > {log} 2>&1"
+
+
 rule evaluate_tokenizer:
     input:
         register=of("register", TEST_SHARDS),

@@ -17,6 +17,7 @@ rule report:
             *AGREEMENT_TABLES,
             *EDITS_TABLES,
             *ATTENTION_TABLES,
+            *SCORE_TABLES,
             *RECONSTRUCTION_TABLES,
         ],
         figures=[*EDITS_FIGURES, *ATTENTION_FIGURES],

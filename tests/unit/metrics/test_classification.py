@@ -5,6 +5,7 @@ from math import isnan
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from medsyn2.metrics.classification import (
     auroc,
@@ -26,7 +27,6 @@ def drawn(seed: int, num: int = 80, labels: int = 4, signal: float = 1.0) -> tup
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_value_is_scikit_learn_s(seed: int) -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
     scores, truth = drawn(seed)
     thresholds = np.array([0.3, 0.5, 0.6, 0.99])
     answers = scores >= thresholds

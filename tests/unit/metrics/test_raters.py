@@ -4,6 +4,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from medsyn2.metrics.raters import agreement, cohen_kappa, gwet_ac, newcombe, wilson
 
@@ -37,7 +38,6 @@ def test_quadratic_kappa_is_one_minus_the_ratio_of_squared_distances(seed: int) 
 
 @pytest.mark.parametrize("levels", [2, 3, 5])
 def test_kappas_equal_scikit_learn(levels: int) -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
     first, second = judged(levels, levels)
     found = agreement(first, second, levels)
     for ours, weights in (
