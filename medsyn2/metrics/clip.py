@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from math import nan
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from medsyn2.errors import EnvironmentFault
 from medsyn2.metrics.banks import Bank
+from medsyn2.metrics.bootstrap import mean_interval
 
 EMBEDDING = "embedding"
 RECALLS = (1, 5, 10, 50)
@@ -79,7 +80,7 @@ def pair_score(volumes: Bank, partners: Bank, *, num_draws: int, seed: int) -> P
     own = np.diagonal(cosines)
     others = cosines[patients[:, None] != patients[None]]
     rng = np.random.default_rng(seed)
-    low, high = _interval(own, patients, num_draws, rng)
+    low, high = mean_interval(own, patients, num_draws, rng)
     permuted = [cosines[np.arange(len(own)), rng.permutation(len(own))].mean() for _ in range(_PERMUTATIONS)]
     spread = float(np.std(permuted))
     rank = (cosines > own[:, None]).sum(axis=1)
@@ -145,15 +146,3 @@ def _unit_rows(bank: Bank) -> Float[np.ndarray, "v f"]:
         )
     rows = bank.volume_means(EMBEDDING)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(float).tiny)
-
-
-def _interval(
-    values: Float[np.ndarray, " n"], patients: Int[np.ndarray, " n"], num_draws: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    if num_draws < 2:
-        return nan, nan
-    num = int(patients.max()) + 1
-    sums, counts = np.bincount(patients, values), np.bincount(patients)
-    chosen = rng.integers(0, num, (num_draws, num))
-    low, high = np.percentile(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), [2.5, 97.5])
-    return float(low), float(high)

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from medsyn2.ct.volume import Spacing
 from medsyn2.metrics.surface import surface_distances
 
 OVERLAPS = ("dice", "jaccard")
@@ -66,12 +65,12 @@ def dice(found: Bool[np.ndarray, "*shape"], reference: Bool[np.ndarray, "*shape"
 
 
 def overlap(
-    found: Bool[np.ndarray, "d h w"],
-    reference: Bool[np.ndarray, "d h w"],
-    spacing_mm: Spacing,
+    found: Bool[np.ndarray, "*shape"],
+    reference: Bool[np.ndarray, "*shape"],
+    spacing_mm: Sequence[float],
     tolerance_mm: float,
 ) -> Overlap:
-    """Compare two masks on one grid.
+    """Compare two masks on one grid, of volumes or of slices.
 
     Args:
         found: The mask that is judged.

@@ -1,6 +1,7 @@
 """Distances of the surfaces of two binary masks, in mm.
 
-The surface of a mask is its voxels with a face neighbour outside it, the edge of the grid counting as outside.
+The surface of a mask is its voxels with a face neighbour outside it, the edge of the grid counting as outside; of a
+slice, which has two dimensions, its pixels with an edge neighbour outside it.
 From every surface voxel of each mask the distance to the nearest surface voxel of the other is taken. Libraries
 make different numbers of these and call them the same, so that the convention is in the name here:
 
@@ -17,13 +18,12 @@ Source: MONAI's metrics and medpy.metric.binary for the conventions; Nikolov et 
 surface Dice.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
-
-from medsyn2.ct.volume import Spacing
 
 _LEAF = 32
 
@@ -62,7 +62,7 @@ class SurfaceDistances:
 
 
 def surface_distances(
-    first: Bool[np.ndarray, "d h w"], second: Bool[np.ndarray, "d h w"], spacing_mm: Spacing
+    first: Bool[np.ndarray, "*shape"], second: Bool[np.ndarray, "*shape"], spacing_mm: Sequence[float]
 ) -> SurfaceDistances:
     """Measure the surfaces of two masks on one grid.
 
@@ -83,25 +83,29 @@ def surface_distances(
     return SurfaceDistances(trees[1].query(points[0])[0], trees[0].query(points[1])[0])
 
 
-def surface_voxels(mask: Bool[np.ndarray, "d h w"]) -> Float[np.ndarray, "n 3"]:
+def surface_voxels(mask: Bool[np.ndarray, "*shape"]) -> Float[np.ndarray, "n axes"]:
     """Return the indices of the voxels with a face neighbour outside the mask."""
     box = bounding_box(mask)
     held = np.pad(mask[box], 1)
-    inner = held[1:-1, 1:-1, 1:-1].copy()
-    for axis in range(3):
+    middle = (slice(1, -1),) * mask.ndim
+    inner = held[middle].copy()
+    for axis in range(mask.ndim):
         for start in (0, 2):
-            shifted = [slice(1, -1)] * 3
+            shifted = list(middle)
             shifted[axis] = slice(start, held.shape[axis] - 2 + start)
             inner &= held[tuple(shifted)]
     inner ^= mask[box]
     return np.argwhere(inner) + np.array([one.start for one in box], dtype=float)
 
 
-def bounding_box(mask: Bool[np.ndarray, "d h w"]) -> tuple[slice, slice, slice]:
+def bounding_box(mask: Bool[np.ndarray, "*shape"]) -> tuple[slice, ...]:
     """Return the smallest box around a mask that is not empty."""
-    depth = _span(np.asarray(mask.any(axis=(1, 2))))
-    shadow = np.asarray(mask[depth].any(axis=0))
-    return depth, _span(np.asarray(shadow.any(axis=1))), _span(np.asarray(shadow.any(axis=0)))
+    spans: list[slice] = []
+    shadow = mask
+    for _ in range(mask.ndim):
+        spans.append(_span(np.asarray(shadow.any(axis=tuple(range(1, shadow.ndim))))))
+        shadow = np.asarray(shadow[spans[-1]].any(axis=0))
+    return tuple(spans)
 
 
 def _span(present: Bool[np.ndarray, " n"]) -> slice:

@@ -88,3 +88,13 @@ def test_surface_of_a_cube_and_of_a_full_grid() -> None:
 def test_empty_masks_have_no_distance() -> None:
     with pytest.raises(ValueError, match="no surface"):
         surface_distances(np.zeros((3, 3, 3), bool), np.ones((3, 3, 3), bool), SPACING_MM)
+
+
+def test_distances_of_slices_are_those_of_their_outlines() -> None:
+    pair = blob(0)[8], blob(3)[8]
+    found = surface_distances(*pair, SPACING_MM[1:])
+    settings = {"include_background": True, "spacing": SPACING_MM[1:]}
+    hd95 = compute_hausdorff_distance(*one_hot(*pair), percentile=95, **settings)
+    assd = compute_average_surface_distance(*one_hot(*pair), symmetric=True, **settings)
+    assert found.hd95_max_mm == pytest.approx(float(hd95), abs=1e-4)
+    assert found.assd_mm == pytest.approx(float(assd), abs=1e-4)

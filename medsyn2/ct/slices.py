@@ -1,0 +1,86 @@
+"""Axial slices with a mask, for networks that see one slice: the rule by which 2-D masks are drawn from 3-D ones.
+
+The paper draws 416 masks "from 3D ones" and does not say how. The rule here:
+
+    1  a volume gives at most one slice, the axial one in which the structure is largest, the lowest of equals;
+    2  a volume whose largest slice has less than a smallest area in mm^2 gives none;
+    3  of the volumes that are left at most a given number takes part, drawn with a seed, in the cohort's order.
+
+Which patients may be drawn from is for the caller to say; nobody's slices are on two sides of a comparison.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Num, Shaped
+from scipy import ndimage
+
+from medsyn2.ct.volume import Spacing
+
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class LabelledSlice:
+    """One axial slice and where the structure is on it.
+
+    Attributes:
+        name: The case, or the slice's name in its set.
+        patient: Whose it is; resampling keeps a patient's slices together.
+        hu: Pixels in HU, rows from anterior to posterior, columns from the patient's right to left.
+        mask: Where the structure is.
+        spacing_mm: Spacing (height, width).
+    """
+
+    name: str
+    patient: str
+    hu: Num[np.ndarray, "h w"]
+    mask: Bool[np.ndarray, "h w"]
+    spacing_mm: tuple[float, float]
+
+
+def largest_slice(mask: Bool[np.ndarray, "d h w"], spacing_mm: Spacing, min_area_mm2: float) -> int | None:
+    """Return the number of the axial slice in which a mask is largest; None if it is smaller than `min_area_mm2`.
+
+    Args:
+        mask: Where the structure is.
+        spacing_mm: Spacing (depth, height, width).
+        min_area_mm2: Smallest area; an empty mask gives no slice whatever it is.
+    """
+    pixels = np.count_nonzero(mask, axis=(1, 2))
+    index = int(np.argmax(pixels))
+    area_mm2 = float(pixels[index]) * spacing_mm[1] * spacing_mm[2]
+    return index if pixels[index] and area_mm2 >= min_area_mm2 else None
+
+
+def drawn(names: Sequence[str], at_most: int | None, seed: int) -> list[str]:
+    """Return at most so many of the names, drawn without replacement and in their order; None takes all."""
+    if at_most is None or len(names) <= at_most:
+        return list(names)
+    chosen = np.random.default_rng(seed).choice(len(names), at_most, replace=False)
+    return [names[index] for index in np.sort(chosen)]
+
+
+def resized(one: LabelledSlice, size: int) -> LabelledSlice:
+    """Return the whole slice on `size` x `size` pixels, its spacing changed so that millimetres stay what they are.
+
+    Pixels are interpolated linearly, after a Gaussian where there become fewer; of the mask, a pixel belongs to the
+    structure if more than half of it does.
+    """
+    rows, columns = one.hu.shape
+    if (rows, columns) == (size, size):
+        return one
+    spacing = (one.spacing_mm[0] * rows / size, one.spacing_mm[1] * columns / size)
+    hu = _zoomed(one.hu.astype(np.float32), size)
+    mask = _zoomed(one.mask.astype(np.float32), size) > _HALF
+    return replace(one, hu=hu, mask=mask, spacing_mm=spacing)
+
+
+def _zoomed(values: Num[np.ndarray, "h w"], size: int) -> Shaped[np.ndarray, "s s"]:
+    shrunk = [length / size for length in values.shape]
+    smooth = ndimage.gaussian_filter(
+        values, [max(0.0, (factor - 1) / 2) for factor in shrunk], mode="nearest"
+    )
+    factors = [1 / factor for factor in shrunk]
+    return ndimage.zoom(smooth, factors, order=1, mode="nearest", grid_mode=True)
