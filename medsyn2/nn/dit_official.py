@@ -19,8 +19,8 @@ Source:
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from medsyn2.nn.attention import attend
 from medsyn2.nn.layers import (
     NORM_EPS,
     FeedForward,
@@ -112,7 +112,7 @@ class FusedSelfAttention(nn.Module):
         q, k = self.query_norm(q), self.key_norm(k)  # (b, heads, n, d)
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
-        y = F.scaled_dot_product_attention(q, k, v)
+        y = attend(q, k, v)
         if self.gated:
             y = y * torch.sigmoid(gate[0])
         return self.out(y.transpose(1, 2).flatten(2))
@@ -149,7 +149,7 @@ class FusedCrossAttention(nn.Module):
         q, *gate = (split_heads(part, self.num_heads) for part in self.fused(x).split(width, -1))
         k, v = (split_heads(part, self.num_heads) for part in self.key_value(text).split(width, -1))
         mask = None if text_mask is None else text_mask[:, None, None, :]  # (b, 1, 1, m)
-        y = F.scaled_dot_product_attention(self.query_norm(q), self.key_norm(k), v, attn_mask=mask)
+        y = attend(self.query_norm(q), self.key_norm(k), v, mask)
         if self.gated:
             y = y * torch.sigmoid(gate[0])
         return self.out(y.transpose(1, 2).flatten(2))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from medsyn2.nn.attention import attend
 from medsyn2.types import Bool, Float
 
 Patch = tuple[int, int, int]
@@ -212,7 +213,7 @@ class GatedAttention(nn.Module):
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
         mask = None if context_mask is None else context_mask[:, None, None, :]  # (b, 1, 1, m)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        attended = attend(q, k, v, mask)
         y = attended.transpose(1, 2).flatten(2)  # (b, n, e)
         if self.gate is not None:
             y = y * torch.sigmoid(self.gate(x))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from medsyn2.nn.attention import attend
 from medsyn2.types import Float
 
 NORM_EPS = 1e-6
@@ -149,6 +150,6 @@ class Attention(nn.Module):
         b, c, d, h, w = x.shape
         normed = self.norm(x)
         query, key, value = (self._tokens(project(normed)) for project in (self.q, self.k, self.v))
-        attended = F.scaled_dot_product_attention(query, key, value)  # (b d) 1 (h w) c
+        attended = attend(query, key, value)  # (b d) 1 (h w) c
         volume = attended.transpose(2, 3).reshape((b, d, c, h, w) if self.sliced else (b, c, d, h, w))
         return x + self.proj_out(volume.transpose(1, 2) if self.sliced else volume)

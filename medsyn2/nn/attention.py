@@ -1,0 +1,229 @@
+"""Scaled dot-product attention, and which of PyTorch's kernels computes it.
+
+All kernels compute softmax(q k^T / sqrt(d) + mask) v. They differ in speed, in what they accept, and in faults. Left to
+itself PyTorch takes the first of its own order that accepts the call and, where none of the fused ones does, the plain
+one without a word, which writes the matrix of scores to memory: 3.6 GiB a head for 43,904 tokens in bfloat16. Here the
+order is decided by `choose`, from what is known of the machine and of the call:
+
+    device, type              allowed, in this order       because
+    ------------------------  ---------------------------  -----------------------------------------------------
+    CPU                       flash (for CPUs), math       it has one fused kernel, which takes masks
+    CUDA, float64             math                         no fused kernel takes it
+    CUDA, float32             efficient, math              flash and cuDNN take 16 bits alone
+    CUDA, 16 bits             flash, efficient, math       flash: no mask, heads up to 256, capability from 8.0
+    same, capability          cuDNN before these, for      published forward rates on an H100 (16k tokens) are
+    9.0 or 10.0               heads of 64 to 128           1.27 of flash's at 64 and 1.61 at 128; none below 64
+    other devices             PyTorch's own order          nothing is known of them
+
+cuDNN is left out
+
+* before PyTorch 2.11 and cuDNN 9.15.1, from which on PyTorch itself puts it first on these devices;
+* where heads do not divide by 8 or are wider than 128;
+* under `torch.use_deterministic_algorithms`;
+* with a mask where the number of keys leaves 64 when it is divided by 128: its backward pass then returns NaN for the
+  queries if a row's scores are all below -88.7.
+
+math is left out where its scores would be more than `MOST_SCORES`: an error is better than a run out of memory, or one
+that takes ten times as long. Fused kernels want channels to be contiguous; tensors that are not are copied.
+
+The order is logged once for each device and width of heads.
+
+Source:
+    The fault: pytorch/pytorch#196678 (torch 2.11 to 2.13, cuDNN to 9.20). PyTorch's own order and limits:
+    aten/src/ATen/native/transformers/cuda/sdp_utils.cpp. Rates: Shah et al., FlashAttention-3 (arXiv:2407.08608).
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from medsyn2.types import Bool, Float
+
+log = logging.getLogger(__name__)
+
+MOST_SCORES = 2**28
+"""Scores that the plain kernel may write: 1 GiB in float32."""
+
+_CUDNN, _FLASH = SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION
+_EFFICIENT, _MATH = SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH
+_HALF = (torch.bfloat16, torch.float16)
+_CUDNN_TORCH, _CUDNN_VERSION = (2, 11), 91501
+_CUDNN_CAPABILITIES = ((9, 0), (10, 0))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What of a device decides about kernels.
+
+    Attributes:
+        device_type: ``cuda``, ``cpu`` or another of PyTorch's.
+        torch_version: Major and minor.
+        capability: CUDA's compute capability, major and minor.
+        cudnn_version: As `torch.backends.cudnn.version` gives it (92000 for 9.20); 0 without cuDNN.
+        deterministic: Whether deterministic algorithms are asked for.
+        name: For the log.
+    """
+
+    device_type: str
+    torch_version: tuple[int, int]
+    capability: tuple[int, int] = (0, 0)
+    cudnn_version: int = 0
+    deterministic: bool = False
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What of a call decides about kernels.
+
+    Attributes:
+        head_width: Channels of a head.
+        dtype: Of queries, keys and values.
+        masked: Whether there is a mask.
+        half_tile: Whether the number of keys leaves 64 when it is divided by 128.
+        large: Whether there are more than `MOST_SCORES` scores.
+    """
+
+    head_width: int
+    dtype: torch.dtype
+    masked: bool = False
+    half_tile: bool = False
+    large: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Kernels in the order in which they are tried.
+
+    Attributes:
+        kernels: The first that accepts the call computes it; None leaves the order to PyTorch.
+        reason: Why, in words.
+    """
+
+    kernels: tuple[SDPBackend, ...] | None
+    reason: str
+
+
+def attend(
+    query: Float[Tensor, "b heads n d"],
+    key: Float[Tensor, "b heads m d"],
+    value: Float[Tensor, "b heads m d"],
+    mask: Bool[Tensor, "b 1 1 m"] | None = None,
+) -> Float[Tensor, "b heads n d"]:
+    """Return softmax(q k^T / sqrt(d)) v over the keys where `mask` is true, or over all.
+
+    Args:
+        query: Queries.
+        key: Keys.
+        value: Values.
+        mask: True where a key is attended to; each query needs one.
+
+    Raises:
+        RuntimeError: PyTorch's, if no kernel that `choose` allows takes the call.
+    """
+    num_keys, masked = key.shape[2], mask is not None
+    # Branches, not the comparisons themselves: where lengths vary, torch.compile needs a graph for either side alone.
+    half_tile = True if masked and num_keys % 128 == 64 else False  # noqa: SIM210
+    large = True if query[..., 0].numel() * num_keys > MOST_SCORES else False  # noqa: SIM210
+    kernels = _kernels(query.device, query.shape[-1], query.dtype, masked, half_tile, large)
+    query, key, value = (_channels_contiguous(each) for each in (query, key, value))
+    if kernels is None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    with sdpa_kernel(list(kernels), set_priority=True):
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+
+def choose(machine: Machine, call: Call) -> Choice:
+    """Return the kernels for a call on a machine: the table of the module's docstring."""
+    math = () if call.large else (_MATH,)
+    if machine.device_type == "cpu":
+        return Choice((_FLASH, *math), "it has one fused kernel")
+    if machine.device_type != "cuda":
+        return Choice(None, "nothing is known of this device")
+    if call.dtype == torch.float64:
+        return Choice((_MATH,), "no fused kernel takes float64")
+    if call.dtype not in _HALF:
+        return Choice((_EFFICIENT, *math), "flash and cuDNN take 16 bits alone")
+    takes_flash = machine.capability >= (8, 0) and call.head_width <= 256 and not call.masked
+    others = (*((_FLASH,) if takes_flash else ()), _EFFICIENT, *math)
+    against = _against_cudnn(machine, call)
+    if against is None:
+        return Choice((_CUDNN, *others), "cuDNN is ahead of flash by published rates")
+    return Choice(others, f"no cuDNN: {against}")
+
+
+def _against_cudnn(machine: Machine, call: Call) -> str | None:
+    """Return why cuDNN is left out, or None if it is not."""
+    reasons = (
+        (machine.capability not in _CUDNN_CAPABILITIES, "not ahead on this capability"),
+        (
+            machine.torch_version < _CUDNN_TORCH or machine.cudnn_version < _CUDNN_VERSION,
+            "PyTorch or cuDNN is too old",
+        ),
+        (machine.deterministic, "it is not deterministic"),
+        (
+            call.head_width % 8 != 0 or not 64 <= call.head_width <= 128,
+            "heads are not 64 to 128 wide or do not divide by 8",
+        ),
+        (call.masked and call.half_tile, "its gradients can be NaN with a mask at this number of keys"),
+    )
+    return next((reason for holds, reason in reasons if holds), None)
+
+
+def machine_of(device: torch.device) -> Machine:
+    """Return what of `device` decides about kernels."""
+    major, minor = torch.__version__.split(".")[:2]
+    version = int(major), int(minor)
+    if device.type != "cuda":
+        return Machine(device.type, version, name=device.type)
+    return Machine(
+        "cuda",
+        version,
+        torch.cuda.get_device_capability(device),
+        # On AMD's devices this is the version of MIOpen, which has no such kernels.
+        0 if torch.version.hip else torch.backends.cudnn.version() or 0,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.cuda.get_device_name(device),
+    )
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _kernels(
+    device: torch.device, head_width: int, dtype: torch.dtype, masked: bool, half_tile: bool, large: bool
+) -> tuple[SDPBackend, ...] | None:
+    """Choose and, the first time, log; `torch.compile` asks once for each graph and does not look inside."""
+    machine = _machine(device, torch.are_deterministic_algorithms_enabled())
+    _log_once(machine, head_width, dtype)
+    return choose(machine, Call(head_width, dtype, masked, half_tile, large)).kernels
+
+
+@lru_cache
+def _machine(device: torch.device, deterministic: bool) -> Machine:
+    del deterministic  # part of the key: it may change during a run
+    return machine_of(device)
+
+
+@lru_cache
+def _log_once(machine: Machine, head_width: int, dtype: torch.dtype) -> None:
+    plain, masked = (choose(machine, Call(head_width, dtype, masked=masked)) for masked in (False, True))
+    log.info(
+        "attention on %s, %s, heads of %d, torch %d.%d, cuDNN %d: %s; with a mask: %s",
+        *(machine.name, str(dtype).removeprefix("torch."), head_width, *machine.torch_version),
+        machine.cudnn_version,
+        _in_words(plain),
+        _in_words(masked),
+    )
+
+
+def _in_words(choice: Choice) -> str:
+    names = "PyTorch's order" if choice.kernels is None else ", ".join(each.name for each in choice.kernels)
+    return f"{names} ({choice.reason})"
+
+
+def _channels_contiguous(x: Tensor) -> Tensor:
+    return x if x.stride(-1) == 1 else x.contiguous()
