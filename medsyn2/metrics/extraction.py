@@ -1,9 +1,9 @@
 """From files of volumes to a bank of their features, one volume after the other and never twice.
 
-The features of each volume are kept in a file of their own whose name is a hash of the volume's bytes, the
-protocol, the extractor and the stated spacing; an extraction that was stopped goes on where it was, several
-processes can share the folder, and a changed volume or setting is extracted anew. What it will take is logged
-before it starts.
+The features of each volume in each window are kept in a file of their own whose name is a hash of the volume's
+bytes, the protocol, the extractor, the window and the stated spacing; an extraction that was stopped goes on where
+it was, several processes and several metrics can share the folder, and a changed volume or setting is extracted
+anew. What it will take is logged before it starts.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from medsyn2.errors import EnvironmentFault
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.metrics.banks import Bank, BankFacts, Part
 from medsyn2.metrics.features import FeatureExtractor, estimated_cost, volume_features
-from medsyn2.metrics.protocols import Protocol
+from medsyn2.metrics.protocols import PLANES, Protocol
 
 log = logging.getLogger(__name__)
 
@@ -70,17 +71,17 @@ class Recipe:
     extractor: FeatureExtractor
     windows: tuple[str, ...]
 
-    def key(self, volume: VolumeFile) -> str:
-        """Return the name of the volume's features."""
+    def files(self, volume: VolumeFile, cache: Path) -> dict[str, Path]:
+        """Return where the volume's features are kept, for each window."""
         parts = [
             sha256_of(volume.path),
             volume.spacing_mm,
             self.protocol.sha256,
             self.extractor.name,
             self.extractor.sha256,
-            self.windows,
         ]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        keys = {window: json.dumps([*parts, window]).encode() for window in self.windows}
+        return {window: cache / f"{hashlib.sha256(key).hexdigest()}.npz" for window, key in keys.items()}
 
 
 def extracted_bank(
@@ -92,21 +93,28 @@ def extracted_bank(
         volumes: The set; of a protocol with a greatest number, the first by id are taken.
         recipe: Protocol, extractor and windows.
         facts: ``kind`` and ``source`` of the bank.
-        cache: Folder of the features of single volumes.
+        cache: Folder of the features of single volumes, for any set, recipe and metric.
 
     Raises:
         EnvironmentFault: If the protocol keeps the grid and the spacings differ.
         CaseError: If a file cannot be read.
     """
     chosen = sorted(volumes, key=lambda volume: volume.id)[: recipe.protocol.max_volumes]
-    keys = {volume.id: recipe.key(volume) for volume in chosen}
-    missing = [volume for volume in chosen if not (cache / f"{keys[volume.id]}.npz").is_file()]
+    files = {volume.id: recipe.files(volume, cache) for volume in chosen}
+    missing = {
+        volume: {window: path for window, path in files[volume.id].items() if not path.is_file()}
+        for volume in chosen
+    }
+    missing = {volume: paths for volume, paths in missing.items() if paths}
     if missing:
-        first = missing[0].read()
-        log.info(estimated_cost(first, recipe.protocol, recipe.extractor, len(recipe.windows), len(missing)))
-    for volume in tqdm(missing, desc=f"features of {facts['source']}", unit="volume"):
-        _keep(cache / f"{keys[volume.id]}.npz", volume, recipe)
-    held = [_kept(cache / f"{keys[volume.id]}.npz") for volume in chosen]
+        first, passes = next(iter(missing)).read(), sum(len(paths) for paths in missing.values())
+        log.info(estimated_cost(first, recipe.protocol, recipe.extractor, passes))
+    for volume, paths in tqdm(missing.items(), desc=f"features of {facts['source']}", unit="volume"):
+        _keep(paths, volume, recipe)
+    held = [
+        {name: array for path in files[volume.id].values() for name, array in _kept(path).items()}
+        for volume in chosen
+    ]
     parts = {
         name: Part(
             np.concatenate([one[name] for one in held]),
@@ -133,16 +141,17 @@ def extracted_bank(
     )
 
 
-def _keep(place: Path, volume: VolumeFile, recipe: Recipe) -> None:
+def _keep(paths: Mapping[str, Path], volume: VolumeFile, recipe: Recipe) -> None:
     held = volume.read()
-    features = volume_features(held, recipe.protocol, recipe.extractor, recipe.windows)
-    arrays: dict[str, Any] = {**features, "spacing_mm": np.array(held.spacing_mm)}
+    features = volume_features(held, recipe.protocol, recipe.extractor, paths)
+    for window, place in paths.items():
+        arrays: dict[str, Any] = {f"{window}/{plane}": features[f"{window}/{plane}"] for plane in PLANES}
+        write_atomically(place, partial(_save, arrays={**arrays, "spacing_mm": np.array(held.spacing_mm)}))
 
-    def save(partial: Path) -> None:
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)
 
-    write_atomically(place, save)
+def _save(path: Path, arrays: Mapping[str, Any]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _kept(place: Path) -> dict[str, np.ndarray]:

@@ -92,7 +92,7 @@ def volume_features(
 
 
 def estimated_cost(
-    volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, num_windows: int, num_volumes: int
+    volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, num_windowed: int
 ) -> str:
     """Say, before it starts, what an extraction takes, from a few slices of one of its volumes.
 
@@ -100,8 +100,7 @@ def estimated_cost(
         volume: One of the volumes.
         protocol: What is done to each.
         extractor: Timed on four slices of each plane.
-        num_windows: Windows.
-        num_volumes: Volumes in all.
+        num_windowed: Volumes in all, each counted once a window.
     """
     hu = prepared(volume, protocol)
     window = next(iter(protocol.windows_hu.values()))
@@ -112,9 +111,7 @@ def estimated_cost(
         extractor(taken[:_TIMED_SLICES])
         seconds += (time.perf_counter() - start) / min(_TIMED_SLICES, len(taken)) * len(taken)
         slices += len(taken)
-    passes = slices * num_windows * num_volumes
-    minutes = seconds * num_windows * num_volumes / 60
     return (
-        f"{extractor.name}, protocol {protocol.name}: {num_volumes} volumes x {slices} slices x {num_windows} "
-        f"windows = {passes:,} slices through the extractor, about {minutes:.1f} minutes here"
+        f"{extractor.name}, protocol {protocol.name}: {num_windowed} volumes in a window x {slices} slices = "
+        f"{slices * num_windowed:,} slices through the extractor, about {seconds * num_windowed / 60:.1f} minutes here"
     )

@@ -8,7 +8,8 @@ variance a feature,
 a volume's embedding is W x and a report's is y. There are more features than cases, so it is solved in the space of
 cases: W x = Y^T (K + lambda)^-1 k(x), with K the products of the training volumes. The lambda of a geometric grid with
 the smallest leave-one-out error is taken, which is known without fitting again: with H = K (K + lambda)^-1 the residual
-of case i, had it been left out, is (y_i - (H Y)_i) / (1 - H_ii).
+of case i, had it been left out of the means too, is (y_i - (H Y)_i) / (1 - 1 / n - H_ii). Without the means' 1 / n a
+fit that passes through every case would seem to have no error at all.
 
 It says how much of a report's variation can be read off the volume's features by a line: enough to see whether a
 generator's volumes fit their reports better than others', and far from what a model trained on thousands of pairs
@@ -91,7 +92,7 @@ def fit_linear_clip(volumes: Float[np.ndarray, "v f"], texts: Float[np.ndarray, 
     def left_out_error(penalty: float) -> float:
         shrunk = values / (values + penalty * unit)
         residual = y - vectors @ (shrunk[:, None] * rotated)
-        return float(((residual / (1 - (vectors**2) @ shrunk)[:, None]) ** 2).sum())
+        return float(((residual / (1 - 1 / len(x) - (vectors**2) @ shrunk)[:, None]) ** 2).sum())
 
     penalty = min(PENALTIES, key=left_out_error)
     weights = x.T @ (vectors @ (rotated / (values + penalty * unit)[:, None]))

@@ -24,6 +24,7 @@ def evaluate_fid(
     register: list[Path],
     samples: list[Path],
     banks: Path,
+    cache: Path,
     tables: list[Path],
 ) -> None:
     """Compare real and synthetic volumes by the Frechet distance, in four HU windows on three planes.
@@ -38,7 +39,8 @@ def evaluate_fid(
         evaluate_fid: Protocol, extractor, number of slices, other generators.
         register: Manifests of the stage register.
         samples: Manifests of the stage sample.
-        banks: Folder of the banks of features; what is there already is not extracted again.
+        banks: Folder of the banks of features.
+        cache: Folder of the features of single volumes; what is there already is not extracted again.
         tables: The four CSV files, named fid_<window>.csv.
     """
     recipe = recipe_of(grid, evaluate_fid)
@@ -53,7 +55,6 @@ def evaluate_fid(
         )
     for name, other in evaluate_fid.baselines.items():
         synthetic[name] = volumes_in(other.folder, spacing_mm=other.spacing_mm, patients={})
-    cache = banks / "volumes"
     real = extracted_bank(
         [volume for volume, _ in held_out], recipe, {"kind": "real", "source": "held-out cases"}, cache
     )

@@ -47,6 +47,7 @@ def evaluate_memorisation(
     register: list[Path],
     samples: list[Path],
     banks: Path,
+    cache: Path,
     table: Path,
     pairs: Path,
     sheet: Path,
@@ -62,7 +63,8 @@ def evaluate_memorisation(
         evaluate_memorisation: How many training volumes are searched and how many pairs are drawn.
         register: Manifests of the stage register, training and held-out cases.
         samples: Manifests of the stage sample.
-        banks: Folder of the banks of features; what is there already is not extracted again.
+        banks: Folder of the banks of features.
+        cache: Folder of the features of single volumes; what is there already is not extracted again.
         table: CSV with a row a condition.
         pairs: CSV with the nearest training volume of each sample, the most suspect first.
         sheet: PNG of the closest pairs.
@@ -75,7 +77,7 @@ def evaluate_memorisation(
     _refuse_too_few(train, held_out, synthetic)
 
     def bank(name: str, kind: str, volumes: list[VolumeFile]) -> Bank:
-        made = extracted_bank(volumes, recipe, {"kind": kind, "source": name}, banks / "volumes")
+        made = extracted_bank(volumes, recipe, {"kind": kind, "source": name}, cache)
         write_bank(banks / f"{name}.json", made)
         return made
 

@@ -52,6 +52,7 @@ def evaluate_scores(
     encoder: Path,
     samples: list[Path],
     banks: Path,
+    cache: Path,
     clip: Path,
     zero_shot: Path,
 ) -> None:
@@ -70,6 +71,7 @@ def evaluate_scores(
         encoder: Folder of the text encoder, for the prompts.
         samples: Manifests of the stage sample.
         banks: Folder of the embeddings.
+        cache: Folder of the features of single volumes; what is there already is not extracted again.
         clip: CSV with a row a source and partner; without held-out reports it has no rows.
         zero_shot: CSV with a row a source; without labels, or reports to fit to, it has no rows.
     """
@@ -77,7 +79,7 @@ def evaluate_scores(
     if evaluate_scores.command:
         found = _asked(evaluate_scores.command, cases, banks)
     else:
-        found = _fitted(_Features(grid, evaluate_fid, banks), evaluate_scores, cases, text, encoder)
+        found = _fitted(_Features(grid, evaluate_fid, cache), evaluate_scores, cases, text, encoder)
     for name, bank in found.items():
         write_bank(banks / f"{name}.json", bank)
     partners, prompts = found.pop(TEXT, None), found.pop(PROMPTS, None)
@@ -130,9 +132,9 @@ class _Cases:
 class _Features:
     """Features of volumes by the extractor of evaluate_fid."""
 
-    def __init__(self, grid: GridConfig, config: EvaluateFidConfig, banks: Path) -> None:
+    def __init__(self, grid: GridConfig, config: EvaluateFidConfig, cache: Path) -> None:
         self.recipe = Recipe(protocol_of(grid, config), extractor_of(config), WINDOWS)
-        self.cache = banks / "volumes"
+        self.cache = cache
 
     def of(self, volumes: Sequence[VolumeFile], kind: str, source: str) -> Bank:
         """Return the bank of features of some volumes."""

@@ -41,7 +41,7 @@ ABOUT = {
     "mask over that of a volume from new noise: 0 leaves the rest as it was, 1 keeps nothing.",
     "attention": "Cross-attention of held-out reports. first_token_mass and finding_mass are read against alike_mass, "
     "the share of each token if all were alike; an entropy_share of 1 tells no words apart.",
-    "clip_scores": "100 x the mean cosine of a volume with its report (T2I) and with the real volume of its case (I2I). "
+    "clip_scores": "100 x the mean cosine of a volume with its report (T2I) or the real volume of its case (I2I). "
     "Read it against shuffled, the same over pairs of different patients, and z; it does not measure realism, and the "
     "real row is no upper limit. Values compare only within one model.",
     "zero_shot": "Labels found in the volumes by comparing them with two prompts each, thresholds tuned on the real "

@@ -25,7 +25,7 @@ rule evaluate_fid:
         cfg=params_of("evaluate_fid"),
     shell:
         "python -m medsyn2 evaluate_fid --config {params.cfg:q} --register {input.register}"
-        " --samples {input.samples} --banks results/evaluate_fid --tables {output.tables} > {log} 2>&1"
+        " --samples {input.samples} --banks results/evaluate_fid --cache results/features --tables {output.tables} > {log} 2>&1"
 
 
 rule evaluate_memorisation:
@@ -58,7 +58,7 @@ rule evaluate_memorisation:
         cfg=params_of("evaluate_memorisation"),
     shell:
         "python -m medsyn2 evaluate_memorisation --config {params.cfg:q} --register {input.register}"
-        " --samples {input.samples} --banks results/evaluate_memorisation --table {output.table}"
+        " --samples {input.samples} --banks results/evaluate_memorisation --cache results/features --table {output.table}"
         " --pairs {output.pairs} --sheet {output.sheet} > {log} 2>&1"
 
 
@@ -212,7 +212,7 @@ rule evaluate_scores:
     shell:
         "python -m medsyn2 evaluate_scores --config {params.cfg:q} --inventory {input.inventory}"
         " --register {input.register} --text {input.text} --encoder {params.encoder:q} --samples {input.samples}"
-        " --banks results/evaluate_scores --clip {output.clip} --zero-shot {output.zero_shot} > {log} 2>&1"
+        " --banks results/evaluate_scores --cache results/features --clip {output.clip} --zero-shot {output.zero_shot} > {log} 2>&1"
 
 
 rule evaluate_tokenizer:

@@ -91,3 +91,14 @@ def test_damaged_features_are_named(files, tmp_path: Path) -> None:
     damaged.write_bytes(b"nothing")
     with pytest.raises(EnvironmentFault, match="features-unreadable"):
         extracted_bank(files, RECIPE, FACTS, tmp_path / "cache")
+
+
+def test_recipes_share_the_windows_they_have_in_common(files, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, extractor=Counting(0))
+    both = extracted_bank(files, recipe, FACTS, tmp_path / "cache")
+    once = recipe.extractor.calls
+    alone = extracted_bank(files, replace(recipe, windows=("bone",)), FACTS, tmp_path / "cache")
+    assert recipe.extractor.calls == once
+    np.testing.assert_array_equal(alone.parts["bone/axial"].features, both.parts["bone/axial"].features)
+    extracted_bank(files, replace(recipe, windows=("bone", "vessel")), FACTS, tmp_path / "cache")
+    assert recipe.extractor.calls == once + 3 + 3 * 3  # three timed batches, and a window of three volumes

@@ -44,5 +44,5 @@ def test_a_volume_has_features_for_each_window_and_plane() -> None:
     parts = volume_features(volume, protocol, RandomBank(0), ("lung", "bone"))
     assert list(parts) == [f"{window}/{plane}" for window in ("lung", "bone") for plane in PLANES]
     assert all(part.shape[0] == 5 for part in parts.values())
-    line = estimated_cost(volume, protocol, RandomBank(0), num_windows=2, num_volumes=7)
-    assert "7 volumes x 15 slices x 2 windows = 210 slices" in line
+    line = estimated_cost(volume, protocol, RandomBank(0), num_windowed=14)
+    assert "14 volumes in a window x 15 slices = 210 slices" in line

@@ -74,6 +74,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.
             register=[write(root / "register" / "0000.json", registered, [*real, *train])],
             samples=[write(root / "sample" / "0000.json", sampled, list(real))],
             banks=root / "banks",
+            cache=root / "features",
             tables=tables[::-1],
         )
         return {path.stem.removeprefix("fid_"): pd.read_csv(path) for path in tables}

@@ -51,7 +51,7 @@ def run(tmp_path: Path) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
             samples = [{"condition": "report", "file": "report.nii.gz"}]
             return {"split": "test", "subject": f"subject {case.case}", "samples": samples}
 
-        places = {name: tmp_path / name for name in ("banks", "table", "pairs", "sheet")}
+        places = {name: tmp_path / name for name in ("banks", "cache", "table", "pairs", "sheet")}
         evaluate_memorisation(
             GRID,
             EvaluateFidConfig(slices_per_volume=8),

@@ -112,6 +112,7 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., tuple[pd.DataFrame, p
             encoder=encoder,
             samples=[written("sample", held_out, sampled)],
             banks=tmp_path / "banks",
+            cache=tmp_path / "features",
             clip=tmp_path / "clip.csv",
             zero_shot=tmp_path / "zero_shot.csv",
         )
