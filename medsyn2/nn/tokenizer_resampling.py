@@ -107,6 +107,17 @@ def double(
     return torch.cat([interpolated(first, 1), interpolated(rest, 2)], dim=2)
 
 
+class Double(nn.Module):
+    """Double depth by linear interpolation, and scale the plane by `plane`; see `double`."""
+
+    def __init__(self, *, plane: int, first_frame: bool) -> None:
+        super().__init__()
+        self.plane, self.first_frame = plane, first_frame
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d out_h out_w"]:
+        return double(x, plane=self.plane, first_frame=self.first_frame)
+
+
 class PlaneUp(nn.Module):
     """Double height and width by repetition, then convolve within the slice unless `convolve` is off."""
 
@@ -124,11 +135,11 @@ class VolumeUp(nn.Module):
 
     def __init__(self, channels: int, *, first_frame: bool) -> None:
         super().__init__()
-        self.first_frame = first_frame
+        self.doubling = Double(plane=2, first_frame=first_frame)
         self.conv = CausalConv3d(channels, channels)
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d twice_h twice_w"]:
-        return self.conv(double(x, plane=2, first_frame=self.first_frame))
+        return self.conv(self.doubling(x))
 
 
 class DepthLinearUp(nn.Module):
@@ -143,10 +154,10 @@ class DepthMixUp(nn.Module):
 
     def __init__(self, channels: int, *, first_frame: bool) -> None:
         super().__init__()
-        self.first_frame = first_frame
+        self.doubling = Double(plane=1, first_frame=first_frame)
         self.mix_factor = nn.Parameter(torch.tensor([2.0]))
         self.conv = CausalConv3d(channels, channels)
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d h w"]:
-        doubled = double(x, plane=1, first_frame=self.first_frame)
+        doubled = self.doubling(x)
         return torch.lerp(self.conv(doubled), doubled, self.mix_factor.sigmoid())
