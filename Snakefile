@@ -28,6 +28,9 @@ rule all:
         ATTENTION_TABLES,
         ATTENTION_FIGURES,
         SCORE_TABLES,
+        VARIANTS_TABLES,
+        VARIANTS_FIGURES,
+        UNGATED_FIGURES,
         RECONSTRUCTION_TABLES,
 
 
@@ -38,4 +41,5 @@ include: "workflow/rules/tokenizer.smk"
 include: "workflow/rules/text.smk"
 include: "workflow/rules/dit.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/variants.smk"
 include: "workflow/rules/report.smk"

@@ -8,6 +8,7 @@ Density that comes up anywhere would make some lesions by chance: the same quest
 other side of the body, is the level to read the rate against.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,3 +58,10 @@ def lesions(
         Lesion(float((6 * volume / np.pi) ** (1 / 3)), float(mean), bool(share >= MADE_SHARE))
         for volume, mean, share in zip(volumes_mm3, means, shares, strict=True)
     ]
+
+
+def size_class(diameter_mm: float, bounds_mm: Sequence[float]) -> str:
+    """Return in words between which of the ascending bounds a diameter lies."""
+    place = int(np.searchsorted(bounds_mm, diameter_mm, side="right"))
+    low, high = (0.0, *bounds_mm)[place], (*bounds_mm, None)[place]
+    return f"{low:g} mm and more" if high is None else f"{low:g} to {high:g} mm"

@@ -46,6 +46,12 @@ ABOUT = {
     "real row is no upper limit. Values compare only within one model.",
     "zero_shot": "Labels found in the volumes by comparing them with two prompts each, thresholds tuned on the real "
     "ones. Finding nothing and finding everything show what accuracy and F1 are worth; an AUROC of 0.5 is chance.",
+    "variants": "Models trained with other settings, on the same held-out cases, masks, seeds and noise. difference is to "
+    "the main model, low and high its 95 % interval over patients, empty where there is one patient or one value for all. "
+    "It is of one training each: another seed of training may differ by as much. flow_loss is the training's, at given "
+    "times and conditions; blockiness is 1 where tokens' borders do not show, and is read against real and "
+    "reconstruction; lesion_made is the share of lesions made by masks of a structure that a variant never saw a mask "
+    "of, read against lesion_made_mirrored, what comes up by chance.",
     "reconstruction": "Held-out volumes through the tokenizer and back.",
     "mask_reconstruction": "Masks of held-out cases through the tokenizer and back.",
 }
@@ -54,6 +60,9 @@ FIGURES = {
     "edits": "The same noise with the mask as it was, mirrored, and moved.",
     "progressive": "A structure added to a generated volume, and what that changed.",
     "attention": "What the image's tokens attend to in the report.",
+    "variants": "The main model and its variants, the same mask and seed, and how much neighbouring voxels differ by "
+    "their place in a token.",
+    "left_out": "What masks make of a structure that a variant was not trained with masks of.",
 }
 
 
@@ -115,7 +124,7 @@ def report(
         "following_png": _following_png(follow),
         "panels": _panels(stages, report.max_panels),
         "figures": [
-            {"png": embedded(path.read_bytes()), "name": path.name, "caption": FIGURES[path.stem]}
+            {"png": embedded(path.read_bytes()), "name": _name(path), "caption": FIGURES[path.stem]}
             for path in figures
         ],
         "tables": [_shown(name, frame) for name, frame in frames.items() if not name.endswith("_cases.csv")],
@@ -202,6 +211,11 @@ def _benchmarks(folder: Path) -> dict[str, list[pd.DataFrame]]:
         for stage in STAGES
         if (paths := sorted([*folder.glob(f"{stage}.tsv"), *folder.glob(f"{stage}/*.tsv")]))
     }
+
+
+def _name(figure: Path) -> str:
+    """Return a figure's name, with the variant's if it is of one."""
+    return "/".join(figure.parts[-2:]) if figure.parent.parent.name == "variants" else figure.name
 
 
 def _shown(name: str, frame: pd.DataFrame) -> ShownTable:

@@ -33,6 +33,16 @@ EDITS_FIGURES = ["results/seeds.png", "results/edits.png", "results/progressive.
 ATTENTION_TABLES = ["results/attention.csv"]
 ATTENTION_FIGURES = ["results/attention.png"]
 SCORE_TABLES = ["results/clip_scores.csv", "results/zero_shot.csv"]
+VARIANTS = {name: SETTINGS.with_variant(name) for name in SETTINGS.variants}
+VARIANTS_TABLES = ["results/variants.csv"] if VARIANTS else []
+VARIANTS_FIGURES = ["results/variants.png"] if VARIANTS else []
+if any(other.train_dit.leave_out for other in VARIANTS.values()):
+    VARIANTS_FIGURES.append("results/left_out.png")
+UNGATED_FIGURES = [
+    f"results/variants/{name}/attention.png"
+    for name, other in VARIANTS.items()
+    if other.dit.gate != SETTINGS.dit.gate
+]
 RECONSTRUCTION_TABLES = [
     "results/reconstruction.csv",
     "results/mask_reconstruction.csv",
@@ -46,6 +56,7 @@ ENCODER_FILE = f"{ENCODER}/config.json"
 
 wildcard_constraints:
     shard=r"\d+",
+    variant="|".join(VARIANTS) or "no variant",
 
 
 onstart:
@@ -58,6 +69,20 @@ onstart:
 def params_of(stage):
     """The canonical JSON of what decides the stage's output: its sections and its code version."""
     return stage_params(SETTINGS, stage)
+
+
+def variant_params_of(stage):
+    """The same of each variant, by the wildcard; what one variant changes re-runs that variant alone."""
+    found = {name: stage_params(other, stage) for name, other in VARIANTS.items()}
+    return lambda wildcards: found[wildcards.variant]
+
+
+def of_models(file):
+    """A file of the main model, then that of each variant."""
+    return [
+        f"results/{file}",
+        *(f"results/variants/{name}/{file}" for name in VARIANTS),
+    ]
 
 
 def cases_of(wildcards):

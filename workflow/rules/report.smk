@@ -18,9 +18,15 @@ rule report:
             *EDITS_TABLES,
             *ATTENTION_TABLES,
             *SCORE_TABLES,
+            *VARIANTS_TABLES,
             *RECONSTRUCTION_TABLES,
         ],
-        figures=[*EDITS_FIGURES, *ATTENTION_FIGURES],
+        figures=[
+            *EDITS_FIGURES,
+            *ATTENTION_FIGURES,
+            *UNGATED_FIGURES,
+            *VARIANTS_FIGURES,
+        ],
     output:
         page=report(
             "results/report.html", category="Report", caption="../report/page.rst"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medsyn2.metrics.control import mirrored
-from medsyn2.metrics.lesions import lesions
+from medsyn2.metrics.lesions import lesions, size_class
 
 SPACING_MM = (2.0, 1.0, 1.5)
 SHAPE = (20, 40, 40)
@@ -44,3 +44,15 @@ def test_parts_that_touch_at_a_corner_are_one_and_an_empty_mask_has_none() -> No
     mask[3, 4, 5] = mask[4, 5, 6] = True
     assert len(lesions(np.zeros(SHAPE), mask, SPACING_MM, 300)) == 1
     assert lesions(np.zeros(SHAPE), np.zeros(SHAPE, dtype=bool), SPACING_MM, 300) == []
+
+
+@pytest.mark.parametrize(
+    ("diameter_mm", "words"),
+    [(3.0, "0 to 10 mm"), (10.0, "10 to 20 mm"), (19.9, "10 to 20 mm"), (20.0, "20 mm and more")],
+)
+def test_every_diameter_is_in_one_class(diameter_mm: float, words: str) -> None:
+    assert size_class(diameter_mm, (10.0, 20.0)) == words
+
+
+def test_without_bounds_there_is_one_class() -> None:
+    assert size_class(7.0, ()) == "0 mm and more"
