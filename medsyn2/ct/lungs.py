@@ -27,7 +27,7 @@ from medsyn2.ct.morphology import (
     bounding_box,
     closed,
     components,
-    distance_mm,
+    depth_mm,
     filled,
     opened,
     touching,
@@ -186,12 +186,12 @@ def trachea_of(air: Mask, spacing_mm: float) -> Mask:
 def _lung_air(inside: Mask, smooth: _Hu, walls: _Labels, spacing_mm: float) -> Mask:
     """Return the components that are lung: big, thick, well enclosed, and not as empty as gas in the bowel."""
     labels, sizes = components(without_small(inside, COMPONENT_ML, spacing_mm))
-    depth_mm = distance_mm(labels == 0, spacing_mm)
+    depth = depth_mm(labels > 0, spacing_mm)
     is_lung = [False]
     for number in range(1, len(sizes) + 1):
         own = labels == number
-        core = own & (depth_mm >= min(CORE_MM, float(depth_mm[own].max())))
-        thick = float(depth_mm[own].max()) >= HALF_THICKNESS_MM
+        core = own & (depth >= min(CORE_MM, float(depth[own].max())))
+        thick = float(depth[own].max()) >= HALF_THICKNESS_MM
         empty = float(np.median(smooth[core])) < GAS_HU
         is_lung.append(thick and not empty and float((walls[own] == 4).mean()) >= ENCLOSED_SHARE)
     return np.array(is_lung)[labels]
@@ -210,9 +210,9 @@ def _middle(lung: Mask, trachea: Mask, smooth: _Hu) -> float:
 
 def _sides(lung: Mask, middle: float, spacing_mm: float) -> _Labels:
     """Return 1 in the left and 2 in the right lung, cutting what connects them at its thinnest."""
-    depth_mm = distance_mm(~lung, spacing_mm)
+    depth = depth_mm(lung, spacing_mm)
     for radius_mm in np.arange(0.0, MAX_NECK_MM, spacing_mm):
-        labels, count = ndimage.label(depth_mm > radius_mm)
+        labels, count = ndimage.label(depth > radius_mm)
         is_left = np.arange(lung.shape[2]) > middle
         sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         left = np.bincount(labels[:, :, is_left].ravel(), minlength=count + 1)[1:]
@@ -223,13 +223,13 @@ def _sides(lung: Mask, middle: float, spacing_mm: float) -> _Labels:
     markers = np.concatenate([[0], np.where(share > 0.5, 1, 2)]).astype(np.uint8)[labels]
     if radius_mm == 0:
         return markers
-    return _flooded(markers, depth_mm) * lung
+    return _flooded(markers, depth) * lung
 
 
-def _flooded(markers: _Labels, depth_mm: Float[np.ndarray, "d h w"]) -> _Labels:
-    """Return `markers` grown over the volume, meeting where `depth_mm` is lowest between them."""
+def _flooded(markers: _Labels, depth: Float[np.ndarray, "d h w"]) -> _Labels:
+    """Return `markers` grown over the volume, meeting where `depth` is lowest between them."""
     grown = sitk.MorphologicalWatershedFromMarkers(
-        sitk.GetImageFromArray(-depth_mm), sitk.GetImageFromArray(markers), markWatershedLine=False
+        sitk.GetImageFromArray(-depth), sitk.GetImageFromArray(markers), markWatershedLine=False
     )
     return sitk.GetArrayFromImage(grown)
 

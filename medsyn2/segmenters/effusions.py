@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from medsyn2.ct.morphology import Mask, bounding_box, components, dilate, distance_mm, erode
+from medsyn2.ct.morphology import Mask, bounding_box, components, depth_mm, dilate, distance_mm, erode
 from medsyn2.segmenters.thorax import Thorax
 from medsyn2.types import Bool, Float
 
@@ -70,17 +70,16 @@ def find_pleural_effusion(thorax: Thorax) -> Mask:
     spacing = thorax.spacing_mm
     fluid = _fluid(thorax)
     at_lung = dilate(thorax.lung, AT_LUNG_MM, spacing)
-    at_wall = distance_mm(~fluid.cage, spacing) <= AT_WALL_MM
-    at_wall &= _beside_spine(thorax)
+    at_wall = ~erode(fluid.cage, AT_WALL_MM, spacing) & _beside_spine(thorax)
     core = erode(fluid.pure, CORE_MM, spacing)
-    depth_mm = distance_mm(~fluid.mask, spacing)
+    depth = depth_mm(fluid.mask, spacing)
     labels, sizes = components(core)
     kept = [False]
     for number, size in enumerate(sizes, start=1):
         own = labels == number
         kept.append(
             size * spacing**3 >= PLEURAL_ML * 300
-            and float(depth_mm[own].max()) >= PLEURAL_DEPTH_MM
+            and float(depth[own].max()) >= PLEURAL_DEPTH_MM
             and float(at_wall[own].mean()) >= WALL_SHARE
             and bool(at_lung[own].any())
         )

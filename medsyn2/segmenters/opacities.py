@@ -81,8 +81,10 @@ def find_consolidation(thorax: Thorax) -> Mask:
     smooth, box = _smooth(thorax, hull)
     solid = np.zeros_like(hull)
     solid[box] = (smooth > SOLID_HU[0]) & (smooth < SOLID_HU[1]) & hull[box]
-    depth_mm = np.where(solid, distance_mm(~(solid | ~cage), spacing), 0)
-    labels, sizes = components(depth_mm >= VESSEL_MM)
+    depth = np.zeros(solid.shape, dtype=np.float32)
+    around = bounding_box(cage)
+    depth[around] = np.where(solid[around], distance_mm((cage & ~solid)[around], spacing), 0)
+    labels, sizes = components(depth >= VESSEL_MM)
     beyond = cage & ~hull & (thorax.hu > SOLID_HU[0]) & ~fluid
     columns = np.flatnonzero(thorax.lung.any(axis=(0, 1)))
     middle, half_width = (columns[0] + columns[-1]) / 2, (columns[-1] - columns[0]) / 2
@@ -90,7 +92,7 @@ def find_consolidation(thorax: Thorax) -> Mask:
     for number in range(1, len(sizes) + 1):
         own = labels == number
         lateral = abs(float(np.nonzero(own)[2].mean()) - middle) / half_width
-        thick_mm = float(depth_mm[own].max())
+        thick_mm = float(depth[own].max())
         kept.append(
             thick_mm >= (THICK_MM if lateral >= LATERAL else CENTRAL_THICK_MM)
             and float(thorax.hu[own].mean()) > MIN_MEAN_HU

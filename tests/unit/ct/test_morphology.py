@@ -86,3 +86,17 @@ def test_box_is_tight_and_clipped_by_the_array() -> None:
     assert morphology.bounding_box(mask) == (slice(0, 4), slice(4, 7), slice(5, 6))
     assert morphology.bounding_box(mask, 1) == (slice(0, 5), slice(3, 8), slice(4, 7))
     assert mask[morphology.bounding_box(np.zeros_like(mask))].shape == mask.shape
+
+
+def test_depth_is_the_distance_to_the_outside(blobs: np.ndarray) -> None:
+    expected = ndimage.distance_transform_edt(blobs) * 2.5
+    np.testing.assert_allclose(morphology.depth_mm(blobs, 2.5), expected, rtol=1e-5)
+    assert np.isinf(morphology.depth_mm(np.ones((2, 3, 4), bool), 1.0)).all()
+    assert not morphology.depth_mm(np.zeros((2, 3, 4), bool), 1.0).any()
+
+
+@pytest.mark.parametrize("radius", [0.5, 2.2, 4.0, 7.9, 8.0, 30.0])
+def test_a_ball_of_any_radius_is_a_threshold_of_the_distance(blobs: np.ndarray, radius: float) -> None:
+    sparse = blobs & (np.random.default_rng(1).random(blobs.shape) < 0.005)
+    expected = ndimage.distance_transform_edt(~sparse) <= radius
+    np.testing.assert_array_equal(morphology.dilate(sparse, radius * 1.5, 1.5), expected)
