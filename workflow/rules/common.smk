@@ -1,5 +1,6 @@
 # What the rules share: the validated configuration, the cohort's shards, and the parameters of each stage.
 # Python only; the files named after the parts of the journey hold the rules.
+from math import prod
 from pathlib import Path
 
 from medsyn2.cohort.artefacts import write_text_atomically
@@ -19,6 +20,10 @@ ORDER = Path("results/inventory/order.txt")
 FILES = cohort_files(SETTINGS.cohort, Path("results/phantoms"))
 COHORT = plan_cohort(FILES, read_order(ORDER), SETTINGS.cohort)
 PHANTOMS = SETTINGS.cohort.data_dir is None
+
+# Volumes this small fill neither several cores nor a GPU: their jobs run side by side instead.
+SMALL = prod(SETTINGS.grid.shape) <= 2**21
+THREADS, GPU = (1, 0) if SMALL else (8, 1)
 
 SHARDS = list(COHORT.shards)
 TRAIN_SHARDS = COHORT.shards_with("train")

@@ -47,9 +47,9 @@ rule sample:
         "logs/benchmarks/sample/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
+    threads: THREADS
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=8000,
         runtime=480,
     params:

@@ -17,7 +17,7 @@ rule evaluate_fid:
         "logs/benchmarks/evaluate_fid.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
+    threads: THREADS
     resources:
         mem_mb=8000,
         runtime=480,
@@ -50,7 +50,7 @@ rule evaluate_memorisation:
         "logs/benchmarks/evaluate_memorisation.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
+    threads: THREADS
     resources:
         mem_mb=8000,
         runtime=480,
@@ -133,7 +133,7 @@ rule evaluate_edits:
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=8000,
         runtime=480,
     params:
@@ -168,7 +168,7 @@ rule evaluate_attention:
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=8000,
         runtime=240,
     params:
@@ -237,9 +237,9 @@ rule evaluate_tokenizer:
         "logs/benchmarks/evaluate_tokenizer.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
+    threads: THREADS
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=8000,
         runtime=480,
     params:

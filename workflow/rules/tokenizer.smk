@@ -38,9 +38,9 @@ rule encode_latents:
         "logs/benchmarks/encode_latents/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
+    threads: THREADS
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=8000,
         runtime=240,
     params:
