@@ -40,7 +40,7 @@ from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, ReportError
 from medsyn2.flow.solvers import Progress, Solver
 from medsyn2.pipeline import MedSyn2Pipeline, Sampling, Synthetic
-from medsyn2.pipeline.synthetic import check_file_name
+from medsyn2.pipeline.synthetic import Decoding, check_file_name
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"1 follows the {name} as trained, more exaggerates it, 0 ignores it (default: 1)",
         )
 
+    how.add_argument(
+        "--decode",
+        choices=get_args(Decoding),
+        help="windows, as the latents were encoded, or stream: full planes from the first slice to the last, without "
+        f"seams, which is experimental (default: {Sampling.decode})",
+    )
+
     again = parser.add_argument_group("from an earlier volume")
     earlier = again.add_mutually_exclusive_group()
     earlier.add_argument(
@@ -141,6 +148,7 @@ def _generate(
         "num_steps": arguments.steps,
         "guidance_report": arguments.guidance_report,
         "guidance_mask": arguments.guidance_mask,
+        "decode": arguments.decode,
     }
     asked: dict[str, Any] = {"mask": mask, "mask_text": arguments.mask_text, "progress": progress}
     asked |= {name: value for name, value in sampling.items() if value is not None}
@@ -152,7 +160,7 @@ def _generate(
 
 def _refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
     asked = ("report", "report_file", "mask", "mask_text")
-    how = ("seed", "solver", "steps", "guidance_report", "guidance_mask")
+    how = ("seed", "solver", "steps", "guidance_report", "guidance_mask", "decode")
     idle: tuple[str, ...] = () if arguments.edit is not None else ("strength",)
     if arguments.from_sidecar is not None:
         idle = (*idle, *asked, *how)

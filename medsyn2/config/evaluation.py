@@ -26,6 +26,9 @@ class SampleConfig(Section):
     """Classifier-free guidance of the report; 1 is none, as in the paper."""
     guidance_mask: NonNegativeFloat = 2.0
     """Classifier-free guidance of the mask; 1 is none, as in the paper."""
+    decode: Literal["windows", "stream"] = "windows"
+    """How latents become volumes: in overlapping windows, as they were encoded, or as a stream of depth in full planes,
+    without seams, with normalisations frozen to what some windows show (experimental; causal tokenizers alone)."""
     structures: tuple[Structure, ...] = ("lobes",)
     """Structures whose mask is sampled, one volume each, without the report."""
     with_report: bool = True

@@ -40,8 +40,8 @@ from medsyn2.nn.tokenizer_blocks import CausalConv3d, repeat_first_slice
 from medsyn2.nn.tokenizer_resampling import Double
 from medsyn2.types import Float
 
-CHUNK = 2
-"""Latents along depth that go through at once; memory grows with it, and there is little to gain beyond."""
+CHUNK = 1
+"""Latents along depth that go through at once; every further one takes memory and saves no operation."""
 STATISTICS_WINDOW = (24, 12, 12)
 """Latents (depth, height, width) of the windows that statistics are pooled from, where none are given: 96 x 96 x 96
 voxels, which the paper's tokenizer was trained with."""
@@ -73,7 +73,7 @@ class DecodeStream:
     """
 
     def __init__(self, tokenizer: CausalVideoVAE, statistics: Statistics) -> None:
-        _check_causal(tokenizer)
+        check_causal(tokenizer)
         self._ending = _Ending()
         self._post_quant_conv = tokenizer.post_quant_conv
         self._decoder = _exchanged(tokenizer.decoder, "", self._streamed(statistics))
@@ -194,7 +194,7 @@ def stream_cost(
         Operations of both; and the largest memory: the weights, the latents, the volume and the tensors of a
         chunk with what is kept between chunks, without what libraries take inside an operation.
     """
-    _check_causal(tokenizer)
+    check_causal(tokenizer)
     like = tokenizer.last_layer
     weights = sum(parameter.numel() * parameter.element_size() for parameter in tokenizer.parameters())
     with simulated(), torch.no_grad():
@@ -204,6 +204,22 @@ def stream_cost(
         )
         held = latents.numel() * latents.element_size()
     return Cost(cost.flops, weights + held + cost.peak_bytes)
+
+
+def check_causal(tokenizer: CausalVideoVAE) -> None:
+    """Refuse a tokenizer that has no stream.
+
+    Raises:
+        ConfigError: If the layout is not causal.
+    """
+    if isinstance(tokenizer.post_quant_conv, CausalConv3d):
+        return
+    raise ConfigError(
+        "Decoding as a stream needs a tokenizer that never looks ahead (layouts v1.1 and v1.2); this one has the "
+        "layout of the authors' release, whose convolutions and attention do.",
+        code="stream-layout",
+        remedy="decode in windows (sample.decode: windows).",
+    )
 
 
 _Exchange = Callable[[str, nn.Module], nn.Module | None]
@@ -276,6 +292,9 @@ class _StreamedConv(nn.Module):
         self.before: Tensor | None = None
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b out d h w"]:
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind):  # as the convolution would; what is kept takes half the memory
+            x = x.to(torch.get_autocast_dtype(kind))
         padded = repeat_first_slice(x, self.causal.front_pad, self.before)
         self.before = padded[:, :, -self.causal.front_pad :].clone()  # a view would keep the whole chunk
         convolved: Tensor = self.causal.conv(padded)
@@ -304,17 +323,6 @@ class _StreamedDouble(nn.Module):
             parts.append(doubled[:, :, first : None if self.ending.now else -1])
             self.before = x[:, :, -1:].clone()
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-
-
-def _check_causal(tokenizer: CausalVideoVAE) -> None:
-    if isinstance(tokenizer.post_quant_conv, CausalConv3d):
-        return
-    raise ConfigError(
-        "Decoding as a stream needs a tokenizer that never looks ahead (layouts v1.1 and v1.2); this one has the "
-        "layout of the authors' release, whose convolutions and attention do.",
-        code="stream-layout",
-        remedy="decode in windows (sample.decode: windows).",
-    )
 
 
 def _spread(shape: Sequence[int], window: Size, count: int) -> list[tuple[int, int, int]]:

@@ -37,11 +37,12 @@ from medsyn2.model_folder import (
 )
 from medsyn2.nn.conditioning import Conditioning
 from medsyn2.nn.dit import DiT
+from medsyn2.nn.streaming import check_causal, decode_streamed, pooled_statistics
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.nn.windows import decode_windowed, encode_chunked, encode_windowed
 from medsyn2.pipeline.inputs import Prompt, check_inputs, far_from_expected, normal, raw
-from medsyn2.pipeline.synthetic import Recipe, Sampling, Synthetic, read_sidecar
+from medsyn2.pipeline.synthetic import Decoding, Recipe, Sampling, Synthetic, read_sidecar
 from medsyn2.pipeline.texts import Texts, structure_of
 from medsyn2.weights import load_component, load_strictly
 
@@ -132,6 +133,7 @@ class MedSyn2Pipeline:
         t_end: float | None = None,
         guidance_report: float = Sampling.guidance_report,
         guidance_mask: float = Sampling.guidance_mask,
+        decode: Decoding = Sampling.decode,
         progress: Progress | None = None,
     ) -> Synthetic:
         """Generate a volume; the same inputs, seed, model and number of threads give the same voxels.
@@ -149,6 +151,8 @@ class MedSyn2Pipeline:
             t_end: Where the solver stops and takes the prediction. None is what the model is described with.
             guidance_report: 1 follows the report as trained, more exaggerates it, 0 ignores it.
             guidance_mask: The same for the mask.
+            decode: ``windows`` decodes as the latents were encoded; ``stream``, experimental, in full planes from
+                the first slice to the last, without seams (``medsyn2.nn.streaming``).
             progress: Called after each step with the steps done and their number.
 
         Raises:
@@ -157,7 +161,7 @@ class MedSyn2Pipeline:
             ConfigError: If the sampling makes no sense.
         """
         prompt = self._prompt(report, findings, impression, mask, mask_text)
-        sampling = self._sampling(solver, num_steps, t_end, guidance_report, guidance_mask)
+        sampling = self._sampling(solver, num_steps, t_end, guidance_report, guidance_mask, decode)
         recipe = Recipe(prompt.report, prompt.mask, prompt.words, seed, sampling, notes=prompt.notes)
         return self._make(recipe, None, progress)
 
@@ -176,6 +180,7 @@ class MedSyn2Pipeline:
         t_end: float | None = None,
         guidance_report: float = Sampling.guidance_report,
         guidance_mask: float = Sampling.guidance_mask,
+        decode: Decoding = Sampling.decode,
         progress: Progress | None = None,
     ) -> Synthetic:
         """Change a generated volume under new conditions, with the noise it was made from.
@@ -193,6 +198,7 @@ class MedSyn2Pipeline:
             t_end: As for generating.
             guidance_report: As for generating.
             guidance_mask: As for generating.
+            decode: As for generating.
             progress: As for generating.
 
         Raises:
@@ -214,7 +220,7 @@ class MedSyn2Pipeline:
             prompt.mask,
             prompt.words,
             before.recipe.seed,
-            self._sampling(solver, num_steps, t_end, guidance_report, guidance_mask),
+            self._sampling(solver, num_steps, t_end, guidance_report, guidance_mask, decode),
             strength,
             before.recipe,
             prompt.notes,
@@ -243,7 +249,10 @@ class MedSyn2Pipeline:
         t_end: float | None,
         guidance_report: float,
         guidance_mask: float,
+        decode: Decoding,
     ) -> Sampling:
+        if decode == "stream":
+            check_causal(self.tokenizer)
         described = self.description.sampling
         return Sampling(
             described.solver if solver is None else solver,  # type: ignore[arg-type]  # Sampling checks it
@@ -251,6 +260,7 @@ class MedSyn2Pipeline:
             described.t_end if t_end is None else t_end,
             guidance_report,
             guidance_mask,
+            decode,
         )
 
     def _prompt(
@@ -279,7 +289,7 @@ class MedSyn2Pipeline:
         before: Float[Tensor, "1 z ld lh lw"] | None,
         progress: Progress | None,
     ) -> Synthetic:
-        predict_clean, text_notes = self._predict_clean(recipe)
+        predict_clean, text_notes = self.predict_clean(recipe)
         recipe = replace(recipe, notes=tuple(dict.fromkeys((*recipe.notes, *text_notes))))
         for note in recipe.notes:
             log.warning("%s", note)
@@ -302,10 +312,10 @@ class MedSyn2Pipeline:
                 t_end=t_end,
                 progress=progress,
             )
-        return Synthetic(self._decoded(latents), recipe, self.description.fingerprint, latents.cpu())
+        return Synthetic(self._decoded(latents, how.decode), recipe, self.description.fingerprint, latents.cpu())
 
-    def _predict_clean(self, recipe: Recipe) -> tuple[PredictClean, tuple[str, ...]]:
-        """Bind the network to its conditions, guided; return what is to be noted about them."""
+    def predict_clean(self, recipe: Recipe) -> tuple[PredictClean, tuple[str, ...]]:
+        """Bind the network to a recipe's conditions, guided; return it and what is to be noted about them."""
         absent, _ = self.texts.prompt(None)
         words, notes = self.texts.prompt(recipe.words)
         no_mask = torch.zeros(1, *self.description.latents.shape, device=self.device)
@@ -341,11 +351,15 @@ class MedSyn2Pipeline:
         statistics = latents.mask if structure is None else latents.masks.get(structure, latents.mask)
         return normal(posterior.mode(), statistics.mean, statistics.std)
 
-    def _decoded(self, latents: Float[Tensor, "1 z ld lh lw"]) -> CTVolume:
+    def _decoded(self, latents: Float[Tensor, "1 z ld lh lw"], how: Decoding) -> CTVolume:
         described = self.description.latents
         stored = raw(latents, described.image.mean, described.image.std)
-        unit = decode_windowed(self.tokenizer, stored, described.window, described.overlap)[0, 0]
-        hu = unit_to_hu(unit.float().cpu().numpy(), self.description.grid.clip_hu)
+        if how == "stream":
+            statistics = pooled_statistics(self.tokenizer, stored, described.window)
+            unit = decode_streamed(self.tokenizer, stored, statistics)
+        else:
+            unit = decode_windowed(self.tokenizer, stored, described.window, described.overlap)
+        hu = unit_to_hu(unit[0, 0].float().cpu().numpy(), self.description.grid.clip_hu)
         return CTVolume(hu, self.grid.affine_mm)
 
     def _check_model(self, fingerprint: str, what: str) -> None:

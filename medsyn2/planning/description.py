@@ -18,7 +18,8 @@ from medsyn2.config import Config
 from medsyn2.nn.cost import Cost, cost_of, simulated
 from medsyn2.nn.dit import DiT
 from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.windows import decode_cost, encode_cost
+from medsyn2.nn.windows import encode_cost
+from medsyn2.planning.networks import decoding
 
 CXR_BERT_WIDTH = 768
 _KEPT_FOR_ADAM = 4
@@ -80,7 +81,8 @@ def describe(config: Config) -> Description:
     """Return the networks of `config` in numbers.
 
     Raises:
-        ConfigError: If the grid or a window is no shape that the tokenizer can compress.
+        ConfigError: If the grid or a window is no shape that the tokenizer can compress, or it is to decode as a
+            stream and cannot.
     """
     shape, windows = config.grid.shape, config.encode_latents
     with simulated():
@@ -94,9 +96,7 @@ def describe(config: Config) -> Description:
             _inference(
                 "tokenizer, encode a volume", encode_cost(tokenizer, shape, windows.window, windows.overlap)
             ),
-            _inference(
-                "tokenizer, decode a volume", decode_cost(tokenizer, shape, windows.window, windows.overlap)
-            ),
+            _inference("tokenizer, decode a volume", decoding(config, tokenizer)),
         )
         return Description(
             dit=tuple(_parts(dit)),

@@ -16,6 +16,7 @@ from medsyn2.flow.solvers import solve
 from medsyn2.nn.cost import Cost as NetworkCost
 from medsyn2.nn.cost import cost_of, simulated
 from medsyn2.nn.dit import DiT
+from medsyn2.nn.streaming import stream_cost
 from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.nn.windows import decode_cost, encode_cost
 from medsyn2.planning import costs
@@ -199,7 +200,7 @@ def _sampling(
     with simulated(), torch.no_grad():
         inputs = _dit_inputs(config, tokenizer, 1)
         one = cost_of(lambda: network(*inputs))
-    decoded = _decoding(config, tokenizer)
+    decoded = decoding(config, tokenizer)
     runs = evaluations(config)
     weights = 4 * (parameters + sum(parameter.numel() for parameter in tokenizer.parameters()))
     return Cost(
@@ -214,10 +215,12 @@ def _sampling(
     )
 
 
-def _decoding(config: Config, tokenizer: CausalVideoVAE) -> NetworkCost:
-    return decode_cost(
-        tokenizer, config.grid.shape, config.encode_latents.window, config.encode_latents.overlap
-    )
+def decoding(config: Config, tokenizer: CausalVideoVAE) -> NetworkCost:
+    """Return what it takes to decode one volume in the configured way."""
+    shape, windows = config.grid.shape, config.encode_latents
+    if config.sample.decode == "stream":
+        return stream_cost(tokenizer, shape, windows.window)
+    return decode_cost(tokenizer, shape, windows.window, windows.overlap)
 
 
 def _evaluation(config: Config, work: Workload, tokenizer: CausalVideoVAE, sampling: Cost) -> Iterator[Cost]:
@@ -265,7 +268,9 @@ def _evaluation(config: Config, work: Workload, tokenizer: CausalVideoVAE, sampl
     encoded = encode_cost(
         tokenizer, config.grid.shape, config.encode_latents.window, config.encode_latents.overlap
     )
-    decoded = _decoding(config, tokenizer)
+    decoded = decode_cost(
+        tokenizer, config.grid.shape, config.encode_latents.window, config.encode_latents.overlap
+    )
     yield Cost(
         "evaluate_tokenizer",
         1,

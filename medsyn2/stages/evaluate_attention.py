@@ -63,7 +63,7 @@ def evaluate_attention(
         model.parent, device="cuda" if torch.cuda.is_available() else "cpu"
     )
     how: dict[str, Any] = {
-        name: getattr(sample, name) for name in ("solver", "num_steps", "t_end", "guidance_report")
+        name: getattr(sample, name) for name in ("solver", "num_steps", "t_end", "guidance_report", "decode")
     }
     rows, maps = [], []
     for case, report in list(reports.items())[: evaluate_attention.max_cases]:

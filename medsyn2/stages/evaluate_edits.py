@@ -184,7 +184,7 @@ class _Studio:
         self.seed = how.seed
         self.how: dict[str, Any] = {
             name: getattr(how, name)
-            for name in ("solver", "num_steps", "t_end", "guidance_report", "guidance_mask")
+            for name in ("solver", "num_steps", "t_end", "guidance_report", "guidance_mask", "decode")
         }
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.pipeline = MedSyn2Pipeline.from_pretrained(model, device=device)

@@ -154,6 +154,7 @@ class _Sampler:
             t_end=config.t_end,
             guidance_report=config.guidance_report,
             guidance_mask=config.guidance_mask,
+            decode=config.decode,
         )
 
     def _mask(self, case: str, structure: Structure) -> LabelMap:

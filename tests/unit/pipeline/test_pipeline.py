@@ -1,3 +1,4 @@
+import json
 import logging
 import shutil
 
@@ -8,6 +9,7 @@ import torch
 from medsyn2.ct.intensity import unit_to_hu
 from medsyn2.ct.volume import LabelMap, axis_aligned_affine
 from medsyn2.errors import ConfigError, MaskError, ReportError, WeightsError
+from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.inputs import normal, raw
 
@@ -214,3 +216,29 @@ def test_components_that_do_not_fit_are_refused(pipeline, tiny_model):
             text_encoder=other.text_encoder,
             description=other.description,
         )
+
+
+def test_a_stream_of_a_volume_that_a_window_covers_is_the_volume_decoded_at_once(pipeline):
+    windows, stream = pipeline(REPORT, **FAST), pipeline(REPORT, **FAST, decode="stream")
+    assert torch.equal(stream.latents, windows.latents)
+    assert np.abs(stream.volume.hu - windows.volume.hu).max() <= 1
+    assert stream.provenance["decode"] == "stream"
+
+
+def test_a_stream_is_made_again_from_its_sidecar_and_older_sidecars_were_windows(pipeline, tmp_path):
+    stream = pipeline(REPORT, **FAST, decode="stream")
+    stream.save(tmp_path / "volume.nii.gz")
+    assert same(stream, pipeline.remake(tmp_path / "volume.json"))
+    values = json.loads((tmp_path / "volume.json").read_text())
+    assert values.pop("decode") == "stream"
+    (tmp_path / "older.json").write_text(json.dumps(values))
+    assert pipeline.remake(tmp_path / "older.json").recipe.sampling.decode == "windows"
+
+
+def test_a_stream_of_a_tokenizer_that_has_none_is_refused_before_it_is_sampled(tiny_model):
+    pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
+    pipeline.tokenizer = CausalVideoVAE(
+        8, num_res_blocks=1, norm_groups=4, layout="official", depth_mode="uniform_paper"
+    )
+    with pytest.raises(ConfigError, match="stream-layout"):
+        pipeline(**FAST, decode="stream", progress=lambda *_: pytest.fail("it was sampled"))
