@@ -6,6 +6,7 @@ largest sum of tensors that are alive at once.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -29,6 +30,8 @@ CXR_BERT_PARAMETERS, CXR_BERT_WIDTH = 85.6e6, 768
 """Of the transformer's layers, without the embeddings: 12 layers of 12 x 768^2 products and their biases."""
 ADVERSARY = 4 / 3
 """The discriminator and its gradients beside the tokenizer's: one third, by their operations at 96 x 96 x 96."""
+EVALUATIONS_OF_LOSS = 4 * 10
+"""Of the flow loss of one case and model: combinations of conditions, and times."""
 _LOADED = 1.0 * GB
 """Memory of a process with torch and what the training needs, before its data."""
 _KEPT_FOR_ADAM = 4
@@ -49,6 +52,7 @@ def network_costs(config: Config, work: Workload) -> Iterator[Cost]:
     yield _dit_training(config, work, network, parameters, tokenizer)
     sampling = _sampling(config, work, network, parameters, tokenizer)
     yield sampling
+    yield from _variants(config, work, tokenizer, sampling)
     yield from _evaluation(config, work, tokenizer, sampling)
 
 
@@ -221,6 +225,36 @@ def decoding(config: Config, tokenizer: CausalVideoVAE) -> NetworkCost:
     if config.sample.decode == "stream":
         return stream_cost(tokenizer, shape, windows.window)
     return decode_cost(tokenizer, shape, windows.window, windows.overlap)
+
+
+def _variants(config: Config, work: Workload, tokenizer: CausalVideoVAE, sampling: Cost) -> Iterator[Cost]:
+    """Yield what each variant adds, its training and its volumes, and their comparison."""
+    if not config.variants:
+        return
+    lacking: list[str] = []
+    for name in config.variants:
+        other = config.with_variant(name)
+        with simulated():
+            network = DiT(**_dit_arguments(other))
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        trained = _dit_training(other, work, network, parameters, tokenizer)
+        sampled = _sampling(other, work, network, parameters, tokenizer)
+        yield replace(trained, stage=f"train_dit, {name}")
+        yield replace(sampled, stage=f"sample, {name}")
+        lacking += other.train_dit.leave_out
+    cases = min(config.evaluate_variants.max_cases, work.test_cases)
+    lesions = 2 * cases * (len(lacking) + len(set(lacking)))
+    runs = (len(config.variants) + 1) * cases * EVALUATIONS_OF_LOSS
+    volumes = sampling.disk_bytes / (costs.CT_BYTES_PER_VOXEL * work.grid_voxels)
+    yield Cost(
+        "evaluate_variants",
+        1,
+        None,
+        sampling.times((lesions + runs / evaluations(config)) / max(volumes, 1)).flops,
+        memory_bytes=sampling.memory_bytes,
+        device_bytes=sampling.device_bytes,
+        basis=f"at most {runs} runs of a transformer and {lesions} volumes; tables of each variant are not counted",
+    )
 
 
 def _evaluation(config: Config, work: Workload, tokenizer: CausalVideoVAE, sampling: Cost) -> Iterator[Cost]:

@@ -120,3 +120,25 @@ def test_one_table_can_be_asked_for(finished: Workflow) -> None:
         assert set(finished.planned("results/fid_lung.csv")) == {"evaluate_fid"}
     finally:
         (finished.folder / "kept.csv").rename(finished.folder / "results/fid_lung.csv")
+
+
+VARIANT_RULES = {
+    "train_variant",
+    "sample_variant",
+    "evaluate_variant_fid",
+    "evaluate_variant_masks",
+    "evaluate_variant_attention",
+    "evaluate_variants",
+}
+
+
+def test_a_variant_adds_its_own_stages_and_leaves_the_main_model_s_alone(rerun: Workflow) -> None:
+    change(rerun, "variants", no_conv={"dit": {"conv": False}})
+    assert set(rerun.planned()) == {*VARIANT_RULES, "report"}
+    two = {"dit": {"gate": False}, "train_dit": {"leave_out": ["nodules"]}}
+    change(rerun, "variants", other=two)
+    text = rerun.run("-n", "all")
+    assert text.count("wildcards: variant=other\n") == text.count("wildcards: variant=no_conv\n") > 0
+    for figure in ("left_out.png", "variants/other/attention.png"):
+        assert f"results/{figure}" in text
+    assert "results/variants/no_conv/attention.png" in text  # made on the way to the table
