@@ -52,8 +52,10 @@ def lesions(
     labels, num = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     parts = range(1, num + 1)
     volumes_mm3 = np.bincount(labels.ravel(), minlength=num + 1)[1:] * float(np.prod(spacing_mm))
-    means = np.atleast_1d(ndimage.mean(difference_hu, labels, parts)) if num else []
-    shares = np.atleast_1d(ndimage.mean(difference_hu >= denser_hu, labels, parts)) if num else []
+    if not num:
+        return []
+    means = np.atleast_1d(ndimage.mean(difference_hu, labels, parts))
+    shares = np.atleast_1d(ndimage.mean(difference_hu >= denser_hu, labels, parts))
     return [
         Lesion(float((6 * volume / np.pi) ** (1 / 3)), float(mean), bool(share >= MADE_SHARE))
         for volume, mean, share in zip(volumes_mm3, means, shares, strict=True)
