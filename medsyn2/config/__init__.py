@@ -17,6 +17,7 @@ from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, 
 from medsyn2.config.base import Section
 from medsyn2.config.evaluation import (
     EvaluateAttentionConfig,
+    EvaluateAugmentationConfig,
     EvaluateEditsConfig,
     EvaluateFidConfig,
     EvaluateMasksConfig,
@@ -58,6 +59,7 @@ __all__ = [
     "EncodeLatentsConfig",
     "EncodeTextConfig",
     "EvaluateAttentionConfig",
+    "EvaluateAugmentationConfig",
     "EvaluateEditsConfig",
     "EvaluateFidConfig",
     "EvaluateMasksConfig",
@@ -123,6 +125,7 @@ class Config(Section):
     evaluate_masks: EvaluateMasksConfig = Field(default_factory=EvaluateMasksConfig)
     evaluate_edits: EvaluateEditsConfig = Field(default_factory=EvaluateEditsConfig)
     evaluate_attention: EvaluateAttentionConfig = Field(default_factory=EvaluateAttentionConfig)
+    evaluate_augmentation: EvaluateAugmentationConfig = Field(default_factory=EvaluateAugmentationConfig)
     evaluate_scores: EvaluateScoresConfig = Field(default_factory=EvaluateScoresConfig)
     evaluate_variants: EvaluateVariantsConfig = Field(default_factory=EvaluateVariantsConfig)
     evaluate_tokenizer: EvaluateTokenizerConfig = Field(default_factory=EvaluateTokenizerConfig)

@@ -1,13 +1,13 @@
 """Sections of sampling, of the evaluation and of the report."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from medsyn2.config.base import Section
 from medsyn2.config.preparation import Segmenter
-from medsyn2.vocabulary import Structure
+from medsyn2.vocabulary import Split, Structure
 
 
 class SampleConfig(Section):
@@ -147,6 +147,73 @@ class EvaluateVariantsConfig(Section):
     """Resamples of patients for the 95 % interval of each difference."""
     seed: NonNegativeInt = 0
     """Seed of the noise of the flow loss and of the draws."""
+
+
+class PublicSlices(Section):
+    """MedSeg's 100 labelled slices (medicalsegmentation.com; figshare 13521488, version 2) in place of the cohort's."""
+
+    folder: Path
+    """Folder with tr_im.nii.gz and tr_mask.nii.gz as they are published."""
+    split: Path
+    """JSON with the numbers, from 0, of the slices to train on and to test: ``{"train": [...], "test": [...]}``."""
+    pixel_mm: PositiveFloat | None = None
+    """Size of a pixel, for the distances; null trusts the header, which was written over pictures of any size."""
+
+
+class EvaluateAugmentationConfig(Section):
+    """A segmentation network for slices, trained on real ones, on synthetic ones, and on both."""
+
+    structure: Structure = "heart"
+    """What is segmented; of ``lobes``, the lungs. The paper's is ``ground_glass``, which 4 of the embedded cohort's 10
+    held-out cases have, too few for an interval, and which the default's short training does not learn to make."""
+    min_area_mm2: NonNegativeFloat = 200.0
+    """Each volume gives its axial slice with the most of the structure, if it is at least so much."""
+    max_real: PositiveInt | None = 2
+    """Real slices trained on, drawn with the seed; few, as in the paper, where they are an eighth of the synthetic
+    ones: with many there is nothing to help. Null takes all."""
+    max_synthetic: PositiveInt | None = 6
+    """Synthetic slices, a volume each, from masks of other cases where there are enough; 416 in the paper; null makes
+    one of each mask."""
+    masks_from: Split = "train"
+    """Whose masks the synthetic volumes are made from; ``test`` needs ``public``, or they would be the test's own."""
+    relabel: bool = False
+    """Segment each synthetic volume and train on what is found in it, not on the mask it was made from."""
+    public: PublicSlices | None = None
+    """Public slices to train on and to test, as in the paper; null takes the cohort's own."""
+    image_size: PositiveInt = 64
+    """Pixels of a side; slices are brought to it. Divides by 2 to the power of ``num_levels`` less one."""
+    channels: PositiveInt = 8
+    """Channels of the U-Net's first level."""
+    num_levels: PositiveInt = 4
+    """Levels of the U-Net."""
+    num_steps: PositiveInt = 30
+    """Optimizer steps, the same for each training set."""
+    batch_size: PositiveInt = 2
+    """Slices a step."""
+    learning_rate: PositiveFloat = 1e-2
+    """Adam's learning rate."""
+    num_seeds: PositiveInt = 5
+    """Networks trained on each set, each from another seed."""
+    num_draws: NonNegativeInt = 1000
+    """Resamples of test patients for the 95 % intervals; 0: none."""
+    surface_tolerance_mm: PositiveFloat = 5.0
+    """Surfaces nearer than this agree, in the surface Dice; one voxel of the default grid."""
+    seed: NonNegativeInt = 0
+    """Seed of the draws, of the networks and of the resamples."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        smallest = 2 ** (self.num_levels - 1)
+        if self.image_size % smallest or self.image_size < 2 * smallest:
+            raise ValueError(
+                f"evaluate_augmentation.image_size must be a multiple of {smallest}, at least {2 * smallest}, for "
+                f"{self.num_levels} levels, got {self.image_size}"
+            )
+        if self.masks_from == "test" and self.public is None:
+            raise ValueError(
+                "evaluate_augmentation.masks_from must be train without public slices: the held-out cases are tested"
+            )
+        return self
 
 
 class EvaluateTokenizerConfig(Section):

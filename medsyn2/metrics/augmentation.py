@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float
 from medsyn2.ct.slices import LabelledSlice
 from medsyn2.metrics.bootstrap import mean_interval
 from medsyn2.metrics.overlap import FLAGS, VALUES, overlap
+from medsyn2.metrics.paired import compare
 
 ARMS = ("real", "synthetic", "both")
 """The training sets; ``both`` is all slices of the other two."""
@@ -102,17 +103,9 @@ def compared(
         seed: Of the resamples.
     """
     present = cases[~cases["both_empty"].astype(bool) & ~cases["false_alarm"].astype(bool)]
-    by_case = {
-        arm: rows.groupby("case", sort=False)[[*MEASURES]].mean() for arm, rows in present.groupby("arm")
-    }
-    patients = cases.drop_duplicates("case").set_index("case")["patient"]
-
-    def interval(values: pd.Series) -> tuple[float, float]:
-        if values.empty:
-            return nan, nan
-        numbers = np.unique(patients[values.index], return_inverse=True)[1]
-        return mean_interval(values.to_numpy(float), numbers, num_draws, np.random.default_rng(seed))
-
+    by_case = present.groupby(["arm", "patient", "case"], sort=False)[[*MEASURES]].mean()
+    intervals = _intervals(by_case, num_draws, seed)
+    apart = _differences(by_case, num_draws, seed)
     rows = []
     for arm, all_rows in cases.groupby("arm", sort=False):
         mine = present[present["arm"] == arm]
@@ -122,13 +115,38 @@ def compared(
         row |= {f"num_{flag}": int(all_rows[flag].sum()) for flag in FLAGS}
         by_seed = mine.groupby("seed")[[*MEASURES]].mean()
         for name in MEASURES:
-            row[name], row[f"{name}_sd"] = by_seed[name].mean(), by_seed[name].std(ddof=1)
-            if arm not in by_case:
-                continue
-            row[f"{name}_low"], row[f"{name}_high"] = interval(by_case[arm][name].dropna())
-            if arm != "real" and "real" in by_case:
-                apart = (by_case[arm][name] - by_case["real"][name]).dropna()
-                row[f"{name}_minus_real"] = apart.mean()
-                row[f"{name}_minus_real_low"], row[f"{name}_minus_real_high"] = interval(apart)
-        rows.append(row)
+            row |= {name: by_seed[name].mean(), f"{name}_sd": by_seed[name].std(ddof=1)}
+        rows.append({**row, **intervals.get(str(arm), {}), **apart.get(str(arm), {})})
     return pd.DataFrame(rows, columns=table_columns())
+
+
+def _intervals(by_case: pd.DataFrame, num_draws: int, seed: int) -> dict[str, dict[str, float]]:
+    """Return the interval of each mean, by training set."""
+    found: dict[str, dict[str, float]] = {}
+    for arm, rows in by_case.groupby("arm", sort=False):
+        for name in MEASURES:
+            values = rows[name].dropna()
+            ends = _interval(values, num_draws, seed) if len(values) else (nan, nan)
+            found.setdefault(str(arm), {}).update(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
+    return found
+
+
+def _interval(values: pd.Series, num_draws: int, seed: int) -> tuple[float, float]:
+    patients = np.unique(values.index.get_level_values("patient").astype(str), return_inverse=True)[1]
+    if patients.max() == 0:
+        return nan, nan
+    return mean_interval(values.to_numpy(float), patients, num_draws, np.random.default_rng(seed))
+
+
+def _differences(by_case: pd.DataFrame, num_draws: int, seed: int) -> dict[str, dict[str, float]]:
+    """Return each difference from the real slices with its interval, by training set."""
+    names = {"arm": "variant", "patient": "subject", "case": "item"}
+    pairs = by_case.rename_axis(index=names).melt(var_name="measure", ignore_index=False).reset_index()
+    found: dict[str, dict[str, float]] = {}
+    for row in compare(pairs.assign(part=""), ARMS[0], num_draws=num_draws, seed=seed).itertuples():
+        if row.variant != ARMS[0]:
+            values = {"": row.difference, "_low": row.low, "_high": row.high}
+            found.setdefault(str(row.variant), {}).update(
+                {f"{row.measure}_minus_real{end}": float(value) for end, value in values.items()}
+            )
+    return found

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Bool
 from tqdm import tqdm
 
-from medsyn2.cohort.artefacts import Manifest, load_manifests
+from medsyn2.cohort.artefacts import Manifest, load_manifest, load_manifests
 from medsyn2.config import EvaluateMasksConfig, SegmentConfig
 from medsyn2.ct.geometry import resample_mask
 from medsyn2.ct.nifti import read_ct, read_labels
@@ -50,15 +50,19 @@ def evaluate_masks(
     masks: list[Path],
     register: list[Path],
     samples: list[Path],
+    reconstructions: Path,
     table: Path,
     cases: Path,
 ) -> None:
     """Segment each generated volume again and compare what is found with the mask that was asked for.
 
-    Three comparisons make the number readable. ``requested`` is the generated volume against its own mask.
+    Five comparisons make the number readable. ``requested`` is the generated volume against its own mask.
     ``shuffled`` is the same against the masks of up to four other cases: what agreement comes from anatomy
     being alike. ``ceiling`` is the real volume segmented again against the same mask: what the segmenter
-    itself loses on the grid. Lobes are compared as the lungs they make up.
+    itself loses on the grid. For the cases that evaluate_tokenizer reconstructed, ``reconstructed_ct`` is that of
+    the real volume after the tokenizer, which no generated volume can be expected to exceed, and
+    ``reconstructed_mask`` the generated volume against the mask after the tokenizer, which is all the transformer
+    was told. Lobes are compared as the lungs they make up; no mask of lungs goes through the tokenizer.
 
     Args:
         segment: Which tool found which structure for the masks.
@@ -66,11 +70,13 @@ def evaluate_masks(
         masks: Manifests of the stage masks.
         register: Manifests of the stage register, for the ceiling.
         samples: Manifests of the stage sample.
+        reconstructions: Manifest of the stage evaluate_tokenizer.
         table: CSV of means a structure and comparison, with the counts of empty and missed masks.
         cases: CSV with a row for each comparison made.
     """
     rows: list[dict[str, object]] = []
     real = {case: manifest for manifest in load_manifests(register) for case in manifest.usable()}
+    after = load_manifest(reconstructions)
     found = list(_samples(load_manifests(masks), load_manifests(samples)))
     segment = segment.model_copy(update={"tools": {**segment.tools, **evaluate_masks.tools}})
     with ExitStack() as held:
@@ -85,7 +91,8 @@ def evaluate_masks(
             elif tool is not None:
                 if tool not in tools:
                     tools[tool] = held.enter_context(closing(get_segmenter(tool, segment)))
-                rows += _rows_of(structure, group, real, tools[tool], evaluate_masks.surface_tolerance_mm)
+                compare = _Comparison(tools[tool], evaluate_masks.surface_tolerance_mm)
+                rows += _rows_of(structure, group, real, after, compare)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
     means = summarise(frame, ["structure", "comparison", "segmenter"])
@@ -103,12 +110,38 @@ def _samples(masks: Iterable[Manifest], samples: Iterable[Manifest]) -> Iterable
                     )
 
 
+@dataclass(frozen=True)
+class _Comparison:
+    """A tool that segments volumes, and how what it finds is compared with masks."""
+
+    tool: Segmenter
+    tolerance_mm: float
+
+    def segmented(self, volume: Path, structure: Structure) -> Bool[np.ndarray, "d h w"]:
+        return segmented_again(read_ct(volume), structure, self.tool)
+
+    def row(
+        self,
+        sample: Sample,
+        comparison: str,
+        found: Bool[np.ndarray, "d h w"],
+        mask: LabelMap,
+        *,
+        other: str | None = None,
+    ) -> dict[str, object]:
+        """Return the row of one comparison; `other` is the case of the mask where it is not the sample's."""
+        structure = "lungs" if sample.structure == "lobes" else sample.structure
+        names = {"structure": structure, "comparison": comparison, "case": sample.case}
+        agreement = overlap(found, mask.binary(), mask.spacing_mm, self.tolerance_mm)
+        return {**names, "other": other or sample.case, "segmenter": self.tool.name, **asdict(agreement)}
+
+
 def _rows_of(
     structure: Structure,
     group: Sequence[Sample],
     real: Mapping[str, Manifest],
-    tool: Segmenter,
-    tolerance_mm: float,
+    after: Manifest,
+    compare: _Comparison,
 ) -> list[dict[str, object]]:
     """Return the rows of all samples of one structure; a volume that the tool fails on has none."""
     rows: list[dict[str, object]] = []
@@ -117,15 +150,29 @@ def _rows_of(
             group[(index + shift) % len(group)] for shift in range(1, min(NUM_SHUFFLES + 1, len(group)))
         ]
         try:
-            generated = segmented_again(read_ct(sample.volume), structure, tool)
-            reference = read_ct(real[sample.case].path(sample.case, "ct.nii.gz"))
-            again = segmented_again(reference, structure, tool)
+            rows += _rows_of_sample(sample, others, real[sample.case], after, compare)
         except SegmenterError as error:
             log.warning("%s of %s cannot be compared: %s", structure, sample.case, error)
-            continue
-        rows += _rows(sample, [sample], "requested", generated, tool.name, tolerance_mm)
-        rows += _rows(sample, others, "shuffled", generated, tool.name, tolerance_mm)
-        rows += _rows(sample, [sample], "ceiling", again, tool.name, tolerance_mm)
+    return rows
+
+
+def _rows_of_sample(
+    sample: Sample, others: Sequence[Sample], real: Manifest, after: Manifest, compare: _Comparison
+) -> list[dict[str, object]]:
+    requested = sample.requested()
+    generated = compare.segmented(sample.volume, sample.structure)
+    rows = [compare.row(sample, "requested", generated, requested)]
+    rows += [
+        compare.row(sample, "shuffled", generated, other.requested(), other=other.case) for other in others
+    ]
+    again = compare.segmented(real.path(sample.case, "ct.nii.gz"), sample.structure)
+    rows.append(compare.row(sample, "ceiling", again, requested))
+    if sample.case in after.usable():
+        decoded = compare.segmented(after.path(sample.case, "ct.nii.gz"), sample.structure)
+        rows.append(compare.row(sample, "reconstructed_ct", decoded, requested))
+        mask = after.path(sample.case, f"{sample.structure}.nii.gz")
+        if sample.structure != "lobes" and mask.exists():
+            rows.append(compare.row(sample, "reconstructed_mask", generated, read_labels(mask)))
     return rows
 
 
@@ -138,24 +185,3 @@ def segmented_again(volume: CTVolume, structure: Structure, tool: Segmenter) -> 
             raise
         return np.zeros(volume.shape, dtype=bool)
     return resample_mask(found, volume.grid, None, 0.5)
-
-
-def _rows(
-    sample: Sample,
-    masks_of: Sequence[Sample],
-    comparison: str,
-    found: Bool[np.ndarray, "d h w"],
-    tool: str,
-    tolerance_mm: float,
-) -> list[dict[str, object]]:
-    rows = []
-    for other in masks_of:
-        mask = other.requested()
-        facts = {
-            "structure": "lungs" if sample.structure == "lobes" else sample.structure,
-            "comparison": comparison,
-        }
-        agreement = overlap(found, mask.binary(), mask.spacing_mm, tolerance_mm)
-        names = {"case": sample.case, "other": other.case, "segmenter": tool}
-        rows.append({**facts, **names, **asdict(agreement)})
-    return rows

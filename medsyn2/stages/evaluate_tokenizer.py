@@ -1,20 +1,30 @@
 """The stage ``evaluate_tokenizer``: what the tokenizer loses of volumes and of masks."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
+from jaxtyping import Float
 
-from medsyn2.cohort.artefacts import load_manifests
+from medsyn2.cohort.artefacts import (
+    CaseWork,
+    Manifest,
+    Record,
+    load_manifest,
+    load_manifests,
+    process_shard,
+)
 from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
-from medsyn2.ct.nifti import read_ct, read_labels
-from medsyn2.ct.volume import CTVolume
+from medsyn2.ct.nifti import read_ct, read_labels, write_ct, write_labels
+from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import EnvironmentFault
-from medsyn2.files import write_text_atomically
+from medsyn2.files import sha256_of, write_text_atomically
 from medsyn2.metrics.overlap import FLAGS, VALUES, overlap, summarise
 from medsyn2.metrics.reconstruction import (
     inside_body,
@@ -39,10 +49,14 @@ def evaluate_tokenizer(
     register: list[Path],
     masks: list[Path],
     tokenizer: Path,
+    manifest: Path,
     images: Path,
     masks_table: Path,
+    settings: str,
 ) -> None:
     """Encode and decode held-out volumes and their masks, and compare with what went in.
+
+    What came back is kept beside the manifest, for evaluate_masks.
 
     Args:
         grid: The model's HU range.
@@ -51,47 +65,79 @@ def evaluate_tokenizer(
         register: Manifests of the stage register.
         masks: Manifests of the stage masks.
         tokenizer: The trained tokenizer.
+        manifest: Manifest of this stage.
         images: CSV of volumes: SSIM in 3-D, PSNR, mean absolute error in HU, in all and inside the body, a row a
             case and their mean.
         masks_table: CSV of masks: overlaps and surface distances, a row a structure, with the counts of empty and
             missed masks.
+        settings: Canonical JSON of the settings and the code version.
     """
-    config, state = load_component(tokenizer, "tokenizer")
-    network = CausalVideoVAE(**config).eval()
-    load_strictly(network, state, source=tokenizer)
-    image_rows: list[dict[str, object]] = []
-    mask_rows: list[dict[str, object]] = []
-    masks_of = {case: manifest for manifest in load_manifests(masks) for case in manifest.usable()}
-    real = [
-        (manifest, case)
-        for manifest in load_manifests(register)
-        for case, record in manifest.usable().items()
-        if record.facts["split"] == "test"
+    round_trip = _RoundTrip(tokenizer, encode_latents)
+    volumes, drawn = _of_cases(register), _of_cases(masks)
+    held_out = [case for case, (_, record) in volumes.items() if record.facts["split"] == "test"]
+    identity = sha256_of(tokenizer)
+    cases = [
+        CaseWork(
+            case,
+            {
+                "tokenizer": identity,
+                "ct": volumes[case][1].files,
+                "masks": drawn[case][1].files if case in drawn else None,
+            },
+        )
+        for case in held_out[: evaluate_tokenizer.max_cases]
     ]
-    for manifest, case in tqdm(real[: evaluate_tokenizer.max_cases], desc="reconstruction", unit="case"):
-        volume = read_ct(manifest.path(case, "ct.nii.gz"))
-        image_rows.append({"case": case, **_image_row(network, volume, grid, encode_latents)})
-        for structure in STRUCTURES if case in masks_of else ():
-            path = masks_of[case].path(case, f"{structure}.nii.gz")
+
+    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        volume = read_ct(volumes[case.case][0].path(case.case, "ct.nii.gz"))
+        image = _image(round_trip, volume, grid, folder / "ct.nii.gz")
+        of_masks = {}
+        for structure in STRUCTURES if case.case in drawn else ():
+            path = drawn[case.case][0].path(case.case, f"{structure}.nii.gz")
             if path.exists():
-                row = _mask_row(network, path, encode_latents, evaluate_tokenizer)
-                mask_rows.append({"structure": structure, "case": case, **row})
-    _write(images, masks_table, image_rows, mask_rows)
+                of_masks[structure] = _mask(round_trip, path, evaluate_tokenizer, folder / path.name)
+        return {"image": image, "masks": of_masks}
+
+    process_shard("evaluate_tokenizer", manifest, cases, work, settings=settings)
+    _write(images, masks_table, load_manifest(manifest).usable())
 
 
-def _round_trip(network: CausalVideoVAE, values: np.ndarray, config: EncodeLatentsConfig) -> np.ndarray:
-    with torch.inference_mode():
-        x = torch.from_numpy(values)[None, None]
-        latents = encode_windowed(network, x, config.window, config.overlap).mode()
-        return decode_windowed(network, latents, config.window, config.overlap)[0, 0].numpy()
+def _of_cases(manifests: list[Path]) -> dict[str, tuple[Manifest, Record]]:
+    return {
+        case: (manifest, record)
+        for manifest in load_manifests(manifests)
+        for case, record in manifest.usable().items()
+    }
 
 
-def _image_row(
-    network: CausalVideoVAE, volume: CTVolume, grid: GridConfig, config: EncodeLatentsConfig
-) -> dict[str, float]:
+class _RoundTrip:
+    """The tokenizer there and back, loaded when the first case needs it."""
+
+    def __init__(self, tokenizer: Path, config: EncodeLatentsConfig) -> None:
+        self.tokenizer, self.config = tokenizer, config
+
+    @cached_property
+    def network(self) -> CausalVideoVAE:
+        config, state = load_component(self.tokenizer, "tokenizer")
+        network = CausalVideoVAE(**config).eval()
+        load_strictly(network, state, source=self.tokenizer)
+        return network
+
+    @torch.inference_mode()
+    def __call__(self, values: Float[np.ndarray, "d h w"]) -> Float[np.ndarray, "d h w"]:
+        x, window, overlap = torch.from_numpy(values)[None, None], self.config.window, self.config.overlap
+        latents = encode_windowed(self.network, x, window, overlap).mode()
+        decoded: Float[np.ndarray, "d h w"] = decode_windowed(self.network, latents, window, overlap)[
+            0, 0
+        ].numpy()
+        return decoded
+
+
+def _image(round_trip: _RoundTrip, volume: CTVolume, grid: GridConfig, place: Path) -> dict[str, float]:
     low, high = grid.clip_hu
     before = np.clip(volume.hu, low, high)
-    after = unit_to_hu(_round_trip(network, hu_to_unit(volume.hu, grid.clip_hu), config), grid.clip_hu)
+    after = unit_to_hu(round_trip(hu_to_unit(volume.hu, grid.clip_hu)), grid.clip_hu)
+    write_ct(place, CTVolume(after, volume.affine_mm))
     body = inside_body(before)
     return {
         "ssim_gaussian": ssim_3d_gaussian(before, after, high - low),
@@ -103,27 +149,33 @@ def _image_row(
     }
 
 
-def _mask_row(
-    network: CausalVideoVAE, path: Path, config: EncodeLatentsConfig, evaluation: EvaluateTokenizerConfig
+def _mask(
+    round_trip: _RoundTrip, path: Path, config: EvaluateTokenizerConfig, place: Path
 ) -> dict[str, object]:
     mask = read_labels(path)
     before = mask.binary()
-    after = _round_trip(network, before.astype(np.float32) - 0.5, config) > evaluation.mask_threshold
-    return asdict(overlap(after, before, mask.spacing_mm, evaluation.surface_tolerance_mm))
+    after = round_trip(before.astype(np.float32) - 0.5) > config.mask_threshold
+    write_labels(place, LabelMap(after.astype(np.uint8), mask.affine_mm))
+    found = asdict(overlap(after, before, mask.spacing_mm, config.surface_tolerance_mm))
+    return {name: None if value != value else value for name, value in found.items()}  # JSON knows no NaN
 
 
-def _write(
-    images: Path, masks_table: Path, image_rows: list[dict[str, object]], mask_rows: list[dict[str, object]]
-) -> None:
-    if not image_rows:
+def _write(images: Path, masks_table: Path, records: Mapping[str, Record]) -> None:
+    if not records:
         raise EnvironmentFault(
             "no held-out case could be reconstructed: none is usable.",
             code="too-few-cases",
             remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
         )
-    frame = pd.DataFrame(image_rows)
+    rows = [{"case": case, **record.facts["image"]} for case, record in records.items()]
+    frame = pd.DataFrame(rows, columns=["case", *IMAGE_VALUES])
     mean = pd.DataFrame([{"case": "mean", **frame[IMAGE_VALUES].mean()}])
     write_text_atomically(images, pd.concat([frame, mean]).to_csv(index=False, float_format="%.5g"))
+    mask_rows = [
+        {"structure": structure, "case": case, **row}
+        for case, record in records.items()
+        for structure, row in record.facts["masks"].items()
+    ]
     frame = pd.DataFrame(mask_rows, columns=["structure", "case", *VALUES, *FLAGS])
     means = summarise(frame, ["structure"])
     write_text_atomically(masks_table, means.to_csv(index=False, float_format="%.5g"))

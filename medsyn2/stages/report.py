@@ -30,7 +30,8 @@ ABOUT = {
     "samples nearer than those. A copying_z below about -3 says that samples lie nearer to the training data than real "
     "volumes do; results/memorisation_pairs.png shows the closest pairs.",
     "mask_agreement": "Generated volumes segmented again: against the requested mask, against other cases' masks "
-    "(shuffled), and the real volumes segmented again (ceiling).",
+    "(shuffled), the real volumes segmented again (ceiling), those after the tokenizer (reconstructed_ct), and the "
+    "generated volumes against the mask after the tokenizer (reconstructed_mask).",
     "mask_agreement_cases": "The same, a row a comparison.",
     "seeds": "One mask, several seeds. Mean absolute difference of two seeds inside and outside what the mask is "
     "of (of lobes, the lungs), within the body; dice_between_seeds is the agreement of the structure found in both.",
@@ -41,6 +42,12 @@ ABOUT = {
     "mask over that of a volume from new noise: 0 leaves the rest as it was, 1 keeps nothing.",
     "attention": "Cross-attention of held-out reports. first_token_mass and finding_mass are read against alike_mass, "
     "the share of each token if all were alike; an entropy_share of 1 tells no words apart.",
+    "augmentation": "A segmentation network trained on real slices, on synthetic ones and on both, for equally many "
+    "steps, tested on real slices of other patients. _sd is over seeds of the training, _low and _high a 95 % interval "
+    "over test patients; _minus_real is the paired difference from the real slices alone, and an interval with 0 in it "
+    "shows none. dice_thresholds is the mean over 256 thresholds. A missed slice counts as an overlap of 0 and has no "
+    "distance. No mask of a test patient was used; the generator has seen the training cases, and the cohort's masks "
+    "are its segmenter's.",
     "clip_scores": "100 x the mean cosine of a volume with its report (T2I) or the real volume of its case (I2I). "
     "Read it against shuffled, the same over pairs of different patients, and z; it does not measure realism, and the "
     "real row is no upper limit. Values compare only within one model.",
@@ -60,6 +67,8 @@ FIGURES = {
     "edits": "The same noise with the mask as it was, mirrored, and moved.",
     "progressive": "A structure added to a generated volume, and what that changed.",
     "attention": "What the image's tokens attend to in the report.",
+    "augmentation": "What networks trained on real slices, on synthetic ones and on both find on test slices, blue "
+    "beside the mask in yellow. Dots are seeds, bars 95 % intervals over test patients.",
     "variants": "The main model and its variants, the same mask and seed, and how much neighbouring voxels differ by "
     "their place in a token.",
     "left_out": "What masks make of a structure that a variant was not trained with masks of.",

@@ -21,6 +21,7 @@ AFTER_SAMPLE = {
     "evaluate_masks",
     "evaluate_edits",
     "evaluate_attention",
+    "evaluate_augmentation",
     "evaluate_scores",
     "report",
 }

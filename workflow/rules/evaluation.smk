@@ -67,6 +67,7 @@ rule evaluate_masks:
         masks=of("masks", TEST_SHARDS),
         register=of("register", TEST_SHARDS),
         samples=of("sample", TEST_SHARDS),
+        reconstructions="results/evaluate_tokenizer/held_out.json",
     output:
         table=report(
             "results/mask_agreement.csv",
@@ -87,7 +88,8 @@ rule evaluate_masks:
         cfg=params_of("evaluate_masks"),
     shell:
         "python -m medsyn2 evaluate_masks --config {params.cfg:q} --masks {input.masks}"
-        " --register {input.register} --samples {input.samples} --table {output.table} --cases {output.cases} > {log} 2>&1"
+        " --register {input.register} --samples {input.samples}"
+        " --reconstructions {input.reconstructions} --table {output.table} --cases {output.cases} > {log} 2>&1"
 
 
 rule evaluate_edits:
@@ -215,12 +217,48 @@ rule evaluate_scores:
         " --banks results/evaluate_scores --cache results/features --clip {output.clip} --zero-shot {output.zero_shot} > {log} 2>&1"
 
 
+rule evaluate_augmentation:
+    input:
+        model=rules.train_dit.output.model,
+        register=of("register", SHARDS),
+        masks=of("masks", SHARDS),
+    output:
+        table=report(
+            "results/augmentation.csv",
+            category="Tables",
+            caption="../report/augmentation.rst",
+        ),
+        cases="results/augmentation_cases.csv",
+        figure=report(
+            AUGMENTATION_FIGURES,
+            category="Figures",
+            caption="../report/augmentation_figure.rst",
+        ),
+    log:
+        "logs/evaluate_augmentation.log",
+    benchmark:
+        "logs/benchmarks/evaluate_augmentation.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    resources:
+        gpu=GPU,
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        cfg=params_of("evaluate_augmentation"),
+    shell:
+        "python -m medsyn2 evaluate_augmentation --config {params.cfg:q} --model {input.model}"
+        " --register {input.register} --masks {input.masks} --slices results/evaluate_augmentation/slices.json"
+        " --table {output.table} --cases {output.cases} --figure {output.figure} > {log} 2>&1"
+
+
 rule evaluate_tokenizer:
     input:
         register=of("register", TEST_SHARDS),
         masks=of("masks", TEST_SHARDS),
         tokenizer=rules.train_tokenizer.output.tokenizer,
     output:
+        manifest="results/evaluate_tokenizer/held_out.json",
         images=report(
             "results/reconstruction.csv",
             category="Tables",
@@ -246,5 +284,5 @@ rule evaluate_tokenizer:
         cfg=params_of("evaluate_tokenizer"),
     shell:
         "python -m medsyn2 evaluate_tokenizer --config {params.cfg:q} --register {input.register}"
-        " --masks {input.masks} --tokenizer {input.tokenizer} --images {output.images}"
-        " --masks-table {output.masks_table} > {log} 2>&1"
+        " --masks {input.masks} --tokenizer {input.tokenizer} --manifest {output.manifest}"
+        " --images {output.images} --masks-table {output.masks_table} > {log} 2>&1"

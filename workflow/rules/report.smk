@@ -17,6 +17,7 @@ rule report:
             *AGREEMENT_TABLES,
             *EDITS_TABLES,
             *ATTENTION_TABLES,
+            *AUGMENTATION_TABLES,
             *SCORE_TABLES,
             *VARIANTS_TABLES,
             *RECONSTRUCTION_TABLES,
@@ -24,6 +25,7 @@ rule report:
         figures=[
             *EDITS_FIGURES,
             *ATTENTION_FIGURES,
+            *AUGMENTATION_FIGURES,
             *UNGATED_FIGURES,
             *VARIANTS_FIGURES,
         ],

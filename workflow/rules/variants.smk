@@ -48,6 +48,7 @@ use rule evaluate_masks as evaluate_variant_masks with:
         masks=of("masks", TEST_SHARDS),
         register=of("register", TEST_SHARDS),
         samples=of("variants/{variant}/sample", TEST_SHARDS),
+        reconstructions="results/evaluate_tokenizer/held_out.json",
     output:
         table="results/variants/{variant}/mask_agreement.csv",
         cases="results/variants/{variant}/mask_agreement_cases.csv",

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import binary_dilation
 
 from medsyn2.cohort.artefacts import CaseWork, process_shard
 from medsyn2.cohort.phantoms import Phantom, draw_subject, render
@@ -55,6 +56,7 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
         structures: tuple[str, ...] = ("lobes",),
         segment: SegmentConfig = SEGMENT,
         tools: dict[str, str] | None = None,
+        reconstructed: str = "",
     ) -> Tables:
         def registered(case: CaseWork, folder: Path) -> dict:
             write_ct(folder / "ct.nii.gz", CTVolume(phantoms[case.case].volume.hu, affine))
@@ -75,6 +77,13 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
                 samples.append(made)
             return {"split": "test", "samples": samples}
 
+        def there_and_back(case: CaseWork, folder: Path) -> dict:
+            write_ct(folder / "ct.nii.gz", CTVolume(phantoms[case.case].volume.hu, affine))
+            blurred = binary_dilation(phantoms[case.case].truth["heart"].labels)
+            write_labels(folder / "heart.nii.gz", LabelMap(blurred.astype(np.uint8), affine))
+            write_labels(folder / "lobes.nii.gz", LabelMap(blurred.astype(np.uint8), affine))
+            return {}
+
         cases = list(SUBJECTS)
         table, rows = tmp_path / "mask_agreement.csv", tmp_path / "mask_agreement_cases.csv"
         evaluate_masks(
@@ -83,6 +92,7 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
             masks=[write("masks", masked, cases)],
             register=[write("register", registered, cases)],
             samples=[write("sample", sampled, list(generated))],
+            reconstructions=write("evaluate_tokenizer", there_and_back, list(reconstructed)),
             table=table,
             cases=rows,
         )
@@ -139,6 +149,18 @@ def test_a_volume_without_lungs_is_a_miss_and_stops_nothing(run, phantoms) -> No
     own = cases[(cases["case"] == "b") & (cases["comparison"] == "requested")].iloc[0]
     assert rows["hd95_max_mm"]["requested"] == own["hd95_max_mm"]
     assert rows["dice"]["requested"] == pytest.approx(own["dice"] / 2, rel=1e-4)
+
+
+def test_reconstructed_cases_are_compared_before_and_after_the_tokenizer(run, phantoms) -> None:
+    generated = {case: phantom.volume.hu for case, phantom in phantoms.items()}
+    table, cases = run(generated, ("lobes", "heart"), reconstructed="ab")
+    lungs, heart = by_comparison(table, "lungs"), by_comparison(table, "heart")
+    assert lungs["num"].to_dict() == {"requested": 3, "shuffled": 6, "ceiling": 3, "reconstructed_ct": 2}
+    assert heart["num"]["reconstructed_mask"] == heart["num"]["reconstructed_ct"] == 2
+    assert heart["dice"]["reconstructed_mask"] < heart["dice"]["requested"]
+    dice = cases.set_index(["structure", "comparison", "case"])["dice"]
+    for case in "ab":
+        assert dice["lungs", "reconstructed_ct", case] == dice["lungs", "ceiling", case]
 
 
 def test_one_volume_has_no_others_to_compare_with(run, phantoms) -> None:

@@ -11,7 +11,7 @@ import torch
 from medsyn2.cohort.artefacts import CaseWork, process_shard
 from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
-from medsyn2.ct.nifti import write_ct, write_labels
+from medsyn2.ct.nifti import read_ct, read_labels, write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault, WeightsError
 from medsyn2.metrics.overlap import overlap
@@ -87,8 +87,10 @@ def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataF
             register=[write("register", registered, list(cases))],
             masks=[write("masks", with_masks, list(masked))],
             tokenizer=tokenizer,
+            manifest=tmp_path / "evaluate_tokenizer" / "held_out.json",
             images=images,
             masks_table=masks_table,
+            settings=repr(changes),
         )
         return pd.read_csv(images), pd.read_csv(masks_table)
 
@@ -136,6 +138,18 @@ def test_the_threshold_decides_what_of_a_mask_comes_back(run) -> None:
     _, none_of_it = run(mask_threshold=0.5)
     assert all_of_it["num_missed"].tolist() == [0]
     assert all_of_it["dice"][0] > none_of_it["dice"].fillna(0)[0]
+
+
+def test_what_comes_back_is_kept_and_not_made_again(run, network, tmp_path: Path) -> None:
+    run()
+    kept = tmp_path / "evaluate_tokenizer" / "held_out"
+    after = unit_to_hu(there_and_back(network, hu_to_unit(hu_of("b"), CLIP_HU)), CLIP_HU)
+    np.testing.assert_array_equal(read_ct(kept / "b" / "ct.nii.gz").hu, after)
+    mask = there_and_back(network, mask_of("b").astype(np.float32) - 0.5) > 0
+    np.testing.assert_array_equal(read_labels(kept / "b" / "heart.nii.gz").labels > 0, mask)
+    made = {path: path.stat().st_mtime_ns for path in kept.rglob("*.nii.gz")}
+    run()
+    assert {path: path.stat().st_mtime_ns for path in kept.rglob("*.nii.gz")} == made
 
 
 def test_at_most_so_many_cases(run) -> None:
