@@ -15,9 +15,10 @@ distances; slices without the structure are left out of the means; both are coun
 the slices that have one with both training sets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def table_columns() -> list[str]:
     means = [name for one in MEASURES for name in (one, f"{one}_sd")]
     intervals = [f"{one}_{end}" for one in MEASURES for end in ("low", "high")]
     apart = [f"{one}_minus_real{end}" for one in MEASURES for end in ("", "_low", "_high")]
-    return ["arm", *means, *apart, *intervals, *counts]
+    return ["arm", "structure", *means, *apart, *intervals, *counts]
 
 
 def mean_dice(probability: Float[np.ndarray, "h w"], reference: Bool[np.ndarray, "h w"]) -> float:
@@ -92,13 +93,13 @@ def judged(
 
 
 def compared(
-    cases: pd.DataFrame, sizes: dict[str, dict[str, int]], *, num_draws: int, seed: int
+    cases: pd.DataFrame, sizes: Mapping[str, Mapping[str, Any]], *, num_draws: int, seed: int
 ) -> pd.DataFrame:
     """Return the table: a row a training set.
 
     Args:
         cases: The rows of `judged` of every training set and seed.
-        sizes: By training set, counts that the table repeats, such as ``num_real``.
+        sizes: By training set, what the table repeats: ``structure``, ``num_real``, ``num_synthetic``, ``num_steps``.
         num_draws: Resamples of patients.
         seed: Of the resamples.
     """

@@ -76,7 +76,7 @@ def augmentation_png(
         for column, arm in enumerate(arms, 1):
             found, dice = test.found[arm]
             axis = figure.add_subplot(grid[row, column])
-            _draw(axis, test.slice, f"{_trained_on(arm)}, Dice {dice:.2f}", test.slice.mask, found)
+            _draw(axis, test.slice, f"by {_trained_on(arm)}: Dice {dice:.2f}", test.slice.mask, found)
     charts = grid[:, columns].subgridspec(2, 1, hspace=0.32)
     holders = [
         figure.add_subplot(charts[place].subgridspec(1, 2, width_ratios=[0.28, 1])[1]) for place in range(2)
@@ -85,6 +85,11 @@ def augmentation_png(
     _difference_chart(holders[1], table)
     lines = [Line2D([], [], color=colour) for colour in (MASK_COLOUR, FOUND_COLOUR)]
     figure.legend(lines, ["mask", "found"], loc="lower left", ncols=2, frameon=False, fontsize=9)
+    first = table.iloc[0]
+    what = str(first["structure"]).replace("_", " ")
+    words = f"{what}: tested on {first['num_test']} slices of {first['num_patients']} patients; "
+    words += f"{first['num_seeds']} networks a training set"
+    figure.text(0.2, 0.022, words, fontsize=9)
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
@@ -134,10 +139,10 @@ def _dice_chart(axis: Axes, table: pd.DataFrame, cases: pd.DataFrame) -> None:
         colour = ARM_COLOURS[row["arm"]]
         dots = by_seed[row["arm"]].to_numpy() if row["arm"] in by_seed else np.empty(0)
         axis.plot(
-            np.linspace(place - 0.12, place + 0.12, len(dots)), dots, "o", color=colour, alpha=0.35, ms=4
+            np.linspace(place - 0.3, place - 0.12, len(dots)), dots, "o", color=colour, alpha=0.35, ms=4
         )
         _with_interval(axis, place, row, "dice", colour)
-    axis.set_ylabel("Dice on test slices")
+    axis.set_ylabel("Dice on test slices", fontsize=9)
     axis.set_title("Dice: dots are seeds, bars over patients", fontsize=9)
     _name_places(axis, list(table["arm"]))
 
@@ -147,7 +152,7 @@ def _difference_chart(axis: Axes, table: pd.DataFrame) -> None:
     for place, row in enumerate(others):
         _with_interval(axis, place, row, "dice_minus_real", ARM_COLOURS[row["arm"]])
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set_ylabel("difference of Dice")
+    axis.set_ylabel("difference of Dice", fontsize=9)
     axis.set_title("against real slices alone, paired", fontsize=9)
     _name_places(axis, [row["arm"] for row in others])
 

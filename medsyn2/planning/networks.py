@@ -14,17 +14,20 @@ import torch
 
 from medsyn2.config import Config
 from medsyn2.flow.solvers import solve
+from medsyn2.metrics.augmentation import ARMS
 from medsyn2.nn.cost import Cost as NetworkCost
 from medsyn2.nn.cost import cost_of, simulated
 from medsyn2.nn.dit import DiT
 from medsyn2.nn.streaming import stream_cost
 from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.unet2d import UNet2d
 from medsyn2.nn.windows import decode_cost, encode_cost
 from medsyn2.planning import costs
 from medsyn2.planning.costs import GB, Cost
 from medsyn2.planning.preparation import segmenting
 from medsyn2.planning.workload import Workload
 from medsyn2.training.memory import ROOM_BYTES
+from medsyn2.training.segmenter import segmentation_loss
 
 CXR_BERT_PARAMETERS, CXR_BERT_WIDTH = 85.6e6, 768
 """Of the transformer's layers, without the embeddings: 12 layers of 12 x 768^2 products and their biases."""
@@ -257,6 +260,27 @@ def _variants(config: Config, work: Workload, tokenizer: CausalVideoVAE, samplin
     )
 
 
+def _augmentation(config: Config, work: Workload, volumes: float, sampling: Cost) -> Cost:
+    settings = config.evaluate_augmentation
+    whose = work.train_cases if settings.masks_from == "train" else work.test_cases
+    made = whose if settings.max_synthetic is None else min(whose, settings.max_synthetic)
+    with simulated():
+        network = UNet2d(settings.channels, settings.num_levels)
+        slices = torch.empty(settings.batch_size, 1, settings.image_size, settings.image_size)
+        one = cost_of(lambda: segmentation_loss(network(slices), torch.zeros_like(slices)).backward())
+    networks = len(ARMS) * settings.num_seeds
+    again = segmenting(config, work).times(made * settings.relabel / max(work.cases, 1))
+    return Cost(
+        "evaluate_augmentation",
+        1,
+        costs.added(costs.START_S, again.cpu_s),
+        sampling.times(made / max(volumes, 1)).flops + float(one.flops) * networks * settings.num_steps,
+        memory_bytes=sampling.memory_bytes,
+        device_bytes=max(sampling.device_bytes, one.peak_bytes),
+        basis=f"at most {made} volumes, {networks} networks of {settings.num_steps} steps",
+    )
+
+
 def _evaluation(config: Config, work: Workload, tokenizer: CausalVideoVAE, sampling: Cost) -> Iterator[Cost]:
     volumes = sampling.disk_bytes / (costs.CT_BYTES_PER_VOXEL * work.grid_voxels)
     read_s = costs.INVENTORY_S_PER_MVOXEL * work.grid_voxels / 1e6
@@ -297,6 +321,7 @@ def _evaluation(config: Config, work: Workload, tokenizer: CausalVideoVAE, sampl
         device_bytes=sampling.device_bytes,
         basis=f"{reports} volumes; forming the maps is not counted",
     )
+    yield _augmentation(config, work, volumes, sampling)
     kept = config.evaluate_tokenizer.max_cases
     cases = work.test_cases if kept is None else min(work.test_cases, kept)
     encoded = encode_cost(

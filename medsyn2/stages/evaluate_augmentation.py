@@ -138,7 +138,7 @@ def evaluate_augmentation(
             "num_real": len(train) * (arm != "synthetic"),
             "num_synthetic": len(synthetic) * (arm != "real"),
         }
-        | {"num_steps": config.num_steps}
+        | {"structure": config.structure, "num_steps": config.num_steps}
         for arm in ARMS
     }
     frame = pd.DataFrame(rows, columns=CASES_COLUMNS)

@@ -7,7 +7,10 @@ import pytest
 from medsyn2.ct.slices import LabelledSlice
 from medsyn2.metrics.augmentation import CASES_COLUMNS, MEASURES, compared, judged, mean_dice, table_columns
 
-SIZES = {arm: {"num_real": 4, "num_synthetic": 3, "num_steps": 10} for arm in ("real", "synthetic", "both")}
+SIZES = {
+    arm: {"num_real": 4, "num_synthetic": 3, "num_steps": 10, "structure": "heart"}
+    for arm in ("real", "synthetic", "both")
+}
 
 
 def square(start: int, stop: int) -> np.ndarray:

@@ -27,7 +27,7 @@ def figure(found: np.ndarray, num_draws: int = 20) -> bytes:
         for row in judged(np.stack([found] * 3), test, arm=arm, seed=seed, tolerance_mm=2.0)
     ]
     cases = pd.DataFrame(rows, columns=CASES_COLUMNS)
-    sizes = {arm: {"num_real": 1, "num_synthetic": 1, "num_steps": 1} for arm in ARMS}
+    sizes = {arm: {"num_real": 1, "num_synthetic": 1, "num_steps": 1, "structure": "heart"} for arm in ARMS}
     table = compared(cases, sizes, num_draws=num_draws, seed=0)
     shown = [JudgedSlice(one, dict.fromkeys(ARMS, (found >= 0.5, 0.5))) for one in test]
     return augmentation_png({"real": slices(2), "SYNTHETIC": slices(2)}, shown, table, cases)

@@ -104,3 +104,16 @@ def test_a_class_left_out_costs_volumes_with_and_without_its_masks() -> None:
     assert "and 0 volumes" in plain.basis
     assert "and 8 volumes" in lacking.basis  # two models, two cases, with the mask and with an empty one
     assert lacking.flops > plain.flops > 0
+
+
+def test_the_augmentation_study_costs_its_volumes_and_its_networks() -> None:
+    def flops(**changes: object) -> float:
+        settings = {"max_synthetic": 4, "num_seeds": 5, **changes}
+        planned = network_costs(config(evaluate_augmentation=settings), WORK)
+        return next(cost.flops for cost in planned if cost.stage == "evaluate_augmentation")
+
+    networks = (flops(num_seeds=9) - flops()) / 4
+    assert networks > 0
+    assert flops(num_steps=60) - flops() == pytest.approx(5 * networks)
+    volume = flops(max_synthetic=5) - flops()
+    assert volume == pytest.approx((flops() - 5 * networks) / 4)
