@@ -234,6 +234,9 @@ class TrainDiTConfig(Section):
     understood as asking for none; 0, as in the paper, spends a short training on what is there."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's precision; bf16-mixed on a GPU."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """What each of several processes holds: everything (``ddp``), or a share of weights, gradients, moments and average
+    (``fsdp``), for cards that are too small for all; a checkpoint of either is gone on from by the other."""
     compile: bool = False
     """Compile the network (torch.compile): a minute at the start, then faster steps on a GPU."""
     checkpointing: Literal["none", "selective", "full"] = "none"

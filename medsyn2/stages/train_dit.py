@@ -126,6 +126,7 @@ def train_dit(
             seed=train_dit.seed,
             accumulate=train_dit.accumulate,
             precision=train_dit.precision,
+            sharing=train_dit.strategy,
             num_workers=train_dit.num_workers,
         ),
         folder=folder,

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _KIND = "checkpoint"
 _NAME = re.compile(r"^step_(\d{8,})\.json$")
 _KEPT = 2
-_LENGTH_ONLY = ("num_steps", "checkpoint_every", "num_workers")
+_NOT_OF_THE_COURSE = ("num_steps", "checkpoint_every", "num_workers", "strategy")
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,14 @@ def identity_of(settings: str, section: str, *inputs: Any) -> str:
 
     Args:
         settings: Canonical JSON of the stage's settings and code version.
-        section: Section of the training; what in it changes the training's length alone is left out.
+        section: Section of the training; what in it changes the training's length, or how
+            processes share it, is left out.
         inputs: JSON values that identify everything the training is made from.
     """
     values = json.loads(settings)
-    values[section] = {name: value for name, value in values[section].items() if name not in _LENGTH_ONLY}
+    values[section] = {
+        name: value for name, value in values[section].items() if name not in _NOT_OF_THE_COURSE
+    }
     return fingerprint(values, inputs)
 
 

@@ -15,6 +15,8 @@ Source:
 import torch
 from torch import Tensor, nn
 
+from medsyn2.training.sharding import own, shared_as
+
 
 class MovingAverage:
     """The moving average of a network's state.
@@ -36,16 +38,16 @@ class MovingAverage:
         averages, weights = [], []
         for name, tensor in network.state_dict().items():
             if name in parameters and tensor.is_floating_point():
-                averages.append(self.tensors[name])
-                weights.append(tensor.float())
+                averages.append(own(self.tensors[name]))
+                weights.append(own(tensor).float())
             else:
                 self.tensors[name].copy_(tensor)
         torch._foreach_lerp_(averages, weights, 1.0 - kept)
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from a saved average."""
+        """Go on from a saved average, of whole tensors."""
         for name, tensor in self.tensors.items():
-            tensor.copy_(tensors[name])
+            tensor.copy_(shared_as(tensors[name], tensor))
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The processes and devices of a training, which are Lightning Fabric's business.
 
-One process, unless ``torchrun`` started several: then each takes its device and they average their gradients
-(DDP, gloo on CPUs, nccl on GPUs). ``torchrun --nproc-per-node=4 -m medsyn2 train_dit ...`` needs nothing else.
+One process, unless ``torchrun`` started several: then each takes its device and they average their gradients (gloo
+on CPUs, nccl on GPUs). ``torchrun --nproc-per-node=4 -m medsyn2 train_dit ...`` needs nothing else. With DDP each
+holds all of a network and of what its optimizer keeps, with FSDP a part (``sharding.py``).
 
 Mixed precision is autocast to bfloat16 around a network's forward pass and nothing else. Fabric's own plugin
 also takes part in the backward pass, for the sake of float16's loss scaling, and would forbid the gradients
@@ -17,11 +18,15 @@ from typing import Any, Literal
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import Precision as PrecisionPlugin
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning_fabric.strategies.strategy import Strategy
 from torch import Tensor
 
 from medsyn2.errors import ConfigError
+from medsyn2.training.sharding import shard
 
 Precision = Literal["32-true", "bf16-mixed"]
+Sharing = Literal["ddp", "fsdp"]
 
 
 class Bfloat16Autocast(PrecisionPlugin):
@@ -36,8 +41,12 @@ class Bfloat16Autocast(PrecisionPlugin):
         return torch.autocast(self.device_type, dtype=torch.bfloat16)
 
 
-def make_fabric(precision: Precision) -> Fabric:
+def make_fabric(precision: Precision, sharing: Sharing = "ddp") -> Fabric:
     """Return the Fabric of this process, launched.
+
+    Args:
+        precision: Of forward passes.
+        sharing: What several processes share: their gradients, or all that is kept for each parameter.
 
     Raises:
         ConfigError: If mixed precision is asked for without a GPU.
@@ -55,11 +64,19 @@ def make_fabric(precision: Precision) -> Fabric:
         accelerator=device_type,
         devices=local,
         num_nodes=max(1, processes // local),
-        strategy="ddp" if processes > 1 else "auto",
+        strategy=_strategy(sharing, processes),
         plugins=[Bfloat16Autocast(device_type)] if precision == "bf16-mixed" else [],
     )
     fabric.launch()
     return fabric
+
+
+def _strategy(sharing: Sharing, processes: int) -> str | Strategy:
+    if processes == 1:
+        return "auto"
+    if sharing == "ddp":
+        return "ddp"
+    return ModelParallelStrategy(shard, data_parallel_size=processes, tensor_parallel_size=1)
 
 
 def is_first_process() -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from medsyn2.training.fabric import Precision
+from medsyn2.training.fabric import Precision, Sharing
 from medsyn2.training.optimizer import AdamSettings
 from medsyn2.types import Float
 
@@ -77,6 +77,7 @@ class LoopSettings:
         seed: Of every draw.
         accumulate: Micro-batches a step, shared by the processes.
         precision: Fabric's.
+        sharing: What several processes share.
         num_workers: Threads that prepare batches ahead; 0 prepares each when it is needed.
     """
 
@@ -86,4 +87,5 @@ class LoopSettings:
     seed: int
     accumulate: int = 1
     precision: Precision = "32-true"
+    sharing: Sharing = "ddp"
     num_workers: int = 0

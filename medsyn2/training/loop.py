@@ -16,6 +16,7 @@ step, leaves a checkpoint and exits with status 75.
 
 import logging
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -36,6 +37,7 @@ from medsyn2.training.learner import Learner, LoopSettings
 from medsyn2.training.loss_log import LossLog
 from medsyn2.training.optimizer import set_learning_rate
 from medsyn2.training.preemption import PREEMPTED, sigterm_noted
+from medsyn2.training.sharding import whole
 from medsyn2.training.state import TrainingState
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ def train(
         NonFiniteLossError: If a loss or a gradient is not finite; no update was made with it.
         SystemExit: With status 75, after a SIGTERM; a checkpoint was written.
     """
-    fabric = make_fabric(settings.precision)
+    fabric = make_fabric(settings.precision, settings.sharing)
     if settings.accumulate % fabric.world_size:
         raise ConfigError(
             f"{fabric.world_size} processes cannot share the {settings.accumulate} micro-batches of a step evenly.",
@@ -126,11 +128,19 @@ class _Loop:
                 ended = state.step == settings.num_steps
                 if losses is not None:
                     losses.append(row)
-                    if preempted or ended or state.step % settings.checkpoint_every == 0:
-                        save(state.tensors() | {_TABLE: losses.table()})
+                if preempted or ended or state.step % settings.checkpoint_every == 0:
+                    self._save(losses, save)
                 if preempted and not ended:
                     log.warning("SIGTERM ended the training after step %d; run it again to go on", state.step)
                     raise SystemExit(PREEMPTED)
+
+    def _save(self, losses: LossLog | None, save: Callable[[dict[str, Tensor]], None]) -> None:
+        """Write a checkpoint; every process takes part in gathering it, as each may hold a share of it."""
+        tensors = self.state.tensors()
+        if losses is None:
+            deque(tensors, maxlen=0)
+        else:
+            save({name: tensor.cpu() for name, tensor in tensors} | {_TABLE: losses.table()})
 
     def _step(self, step: int, batches: Sequence[Any]) -> dict[str, float]:
         on_device = [to_device(batch, self.fabric.device) for batch in batches]
@@ -161,6 +171,7 @@ class _Loop:
         limit = learner.optimizer.clip_grad_norm or float("inf")
         norm = fabric.clip_gradients(network, optimizer, max_norm=limit, error_if_nonfinite=False)
         assert norm is not None
+        norm = whole(norm)
         self._check(norm, f"gradient of {name}", step, None)
         rate = learner.optimizer.rate_at(step - learner.first_step)
         set_learning_rate(optimizer, rate)

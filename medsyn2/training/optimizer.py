@@ -11,6 +11,8 @@ from math import cos, pi
 import torch
 from torch import Tensor, nn
 
+from medsyn2.training.sharding import shared_as
+
 
 @dataclass(frozen=True)
 class AdamSettings:
@@ -68,9 +70,12 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Restore what `optimizer_tensors` returned; the parameters must be the same."""
+    """Restore what `optimizer_tensors` returned, whole; the parameters must be the same."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, name = key.split("/", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        moment = tensor.shape == parameters[int(index)].shape  # otherwise the number of steps
+        restored = shared_as(tensor, parameters[int(index)]) if moment else tensor
+        state.setdefault(int(index), {})[name] = restored
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

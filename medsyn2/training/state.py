@@ -1,6 +1,6 @@
 """All that a training changes: networks, optimizers, moving averages and the number of steps made."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lightning_fabric import Fabric
@@ -10,6 +10,7 @@ from medsyn2.training.checkpoint import Checkpoint
 from medsyn2.training.ema import MovingAverage
 from medsyn2.training.learner import Learner
 from medsyn2.training.optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors
+from medsyn2.training.sharding import whole
 from medsyn2.weights import load_strictly
 
 
@@ -39,19 +40,23 @@ class TrainingState:
         self.averages: dict[str, MovingAverage] = {}
         for name, learner in learners.items():
             network = learner.network.to(fabric.device).train()
-            optimizer = make_optimizer(network.parameters(), learner.optimizer)
-            average = MovingAverage(network, learner.ema_decay)
             if checkpoint is not None:
                 source = f"{name} of the checkpoint of step {checkpoint.step}"
                 load_strictly(network, checkpoint.part(f"{name}/network"), source=source)
+            # Where processes share parameters this exchanges them: what refers to them comes after it.
+            self.networks[name], self.wrapped[name] = network, fabric.setup_module(network)
+            optimizer = make_optimizer(network.parameters(), learner.optimizer)
+            self.averages[name] = MovingAverage(network, learner.ema_decay)
+            if checkpoint is not None:
                 load_optimizer_tensors(optimizer, checkpoint.part(f"{name}/optimizer"))
-                average.load(checkpoint.part(f"{name}/average"))
-            self.networks[name], self.averages[name] = network, average
-            self.wrapped[name], self.optimizers[name] = fabric.setup(network, optimizer)
+                self.averages[name].load(checkpoint.part(f"{name}/average"))
+            self.optimizers[name] = fabric.setup_optimizers(optimizer)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the state as plain tensors, by ``<learner>/<network, optimizer or average>/<name>``."""
-        tensors: dict[str, Tensor] = {}
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the state as whole tensors, by ``<learner>/<network, optimizer or average>/<name>``.
+
+        Where processes share it, all of them have to go through it, to gather one tensor after the other.
+        """
         for name, network in self.networks.items():
             parts = {
                 "network": network.state_dict(),
@@ -59,12 +64,12 @@ class TrainingState:
                 "average": self.averages[name].tensors,
             }
             for part, values in parts.items():
-                tensors |= {f"{name}/{part}/{key}": tensor for key, tensor in values.items()}
-        return tensors
+                for key, tensor in values.items():
+                    yield f"{name}/{part}/{key}", whole(tensor)
 
     def averaged(self) -> dict[str, dict[str, Tensor]]:
-        """Return the moving average of each network's state, on the CPU."""
+        """Return the moving average of each network's state, whole and on the CPU; all processes have to ask."""
         return {
-            name: {key: tensor.cpu() for key, tensor in average.tensors.items()}
+            name: {key: whole(tensor).cpu() for key, tensor in average.tensors.items()}
             for name, average in self.averages.items()
         }

@@ -291,16 +291,39 @@ def test_shards_that_do_not_belong_together_are_refused(prepared: Inputs, tmp_pa
     assert load_manifest(prepared.path("text/0000.json")).usable()
 
 
+def in_a_process_of_its_own(inputs: Inputs, folder: Path, settings: Config, processes: int = 1) -> Any:
+    """Return the losses of a training that the command makes; the tests' checks of types cannot be compiled."""
+    command = [sys.executable, "-m", "medsyn2", "train_dit", "--processes", str(processes)]
+    command += ["--config", stage_params(settings, "train_dit")]
+    for option, name in FILES.items():
+        command += [f"--{option}", str(inputs.path(name))]
+    command += ["--model", str(folder / "model/model.json"), "--loss", str(folder / "loss.csv")]
+    subprocess.run(command, check=True)
+    return np.genfromtxt(folder / "loss.csv", delimiter=",")[1:, 1]
+
+
 @pytest.mark.slow
 def test_a_compiled_network_learns_the_same(prepared: Inputs, tmp_path: Path) -> None:
-    """In a process of its own: the tests' checks of types at run time cannot be compiled."""
-    tables = [tmp_path / str(compiled) / "loss.csv" for compiled in (False, True)]
-    for compiled, table in zip((False, True), tables, strict=True):
-        command = [sys.executable, "-m", "medsyn2", "train_dit"]
-        command += ["--config", stage_params(config(compile=compiled), "train_dit")]
-        for option, name in FILES.items():
-            command += [f"--{option}", str(prepared.path(name))]
-        command += ["--model", str(table.parent / "model/model.json"), "--loss", str(table)]
-        subprocess.run(command, check=True)
-    plain, compiled_losses = (np.genfromtxt(table, delimiter=",")[1:, 1] for table in tables)
-    np.testing.assert_allclose(compiled_losses, plain, rtol=1e-4)
+    plain, compiled = (
+        in_a_process_of_its_own(prepared, tmp_path / str(compile), config(compile=compile))
+        for compile in (False, True)
+    )
+    np.testing.assert_allclose(compiled, plain, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_processes_that_share_the_network_learn_the_same(prepared: Inputs, tmp_path: Path) -> None:
+    """With blocks computed again in the backward pass, and what they are computed from gathered again."""
+    one, two = (
+        in_a_process_of_its_own(
+            prepared,
+            tmp_path / strategy,
+            config(strategy=strategy, accumulate=2, checkpointing="selective"),
+            processes,
+        )
+        for strategy, processes in (("ddp", 1), ("fsdp", 2))
+    )
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    weights = [load_component(tmp_path / name / "model/dit.json", "dit")[1] for name in ("ddp", "fsdp")]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-3, atol=1e-5)
