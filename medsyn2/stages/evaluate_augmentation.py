@@ -92,7 +92,8 @@ def evaluate_augmentation(
 
     Slices are drawn by the rule of ``medsyn2.ct.slices``. The real ones are the cohort's, trained on the training
     cases and tested on the held-out ones, or those of a public set. For the synthetic ones a volume is generated from
-    the mask alone; its slice at the mask's largest place and the mask there are a pair.
+    the mask alone; its slice at the mask's largest place and the mask there are a pair. All are brought to one number
+    of pixels: a generated slice shows the grid's whole width, a public one what its picture showed.
 
     What the synthetic slices know: no test patient's mask is used for them. The generator was trained on the training
     cases, also on those whose slices are kept from the real set, so that they may reach the network through it. The
