@@ -40,9 +40,9 @@ class PerceptualWeights(Section):
 class TrainTokenizerConfig(Section):
     """Training of the tokenizer: L1, KL, a perceptual loss given its weights, an adversarial one from ``gan_start``."""
 
-    num_steps: PositiveInt = 1000
+    num_steps: PositiveInt = 1500
     """Optimizer steps."""
-    crop_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (24, 40, 40)
+    crop_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 40, 40)
     """Random crops (depth, height, width); 96 x 96 x 96 in the paper."""
     batch_size: PositiveInt = 2
     """Crops a micro-step."""
@@ -52,7 +52,7 @@ class TrainTokenizerConfig(Section):
     """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
     warmup_steps: NonNegativeInt = 20
     """Steps of linear warm-up; none in the paper."""
-    decay_steps: PositiveInt | None = 1000
+    decay_steps: PositiveInt | None = 1500
     """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
