@@ -33,6 +33,12 @@ log = logging.getLogger(__name__)
 REAL, RECONSTRUCTION = "real", "reconstruction"
 """Rows that are of no model's making: what the values of models are read against."""
 ATTENTION = ("first_token_mass", "entropy_share", "finding_over_alike")
+AT_TIME = "flow_loss_at_time"
+ORDER = (
+    "blockiness", "flow_loss", "dice_requested", "dice_shuffled", "lesion_made", "lesion_made_mirrored", *ATTENTION,
+    "lesion_denser_hu", "fid", AT_TIME,
+)  # fmt: skip
+"""Of the table's measures: the page shows the first rows."""
 TIMES = tuple((tenth + 0.5) / 10 for tenth in range(10))
 
 Row = tuple[str, str, str, str, str, float]
@@ -165,6 +171,7 @@ def evaluate_variants(
     strips = [strip for _, study_strips in studies for strip in study_strips]
     nothing = Picture(next(iter(references.values()))[REAL], "no variant was trained without a structure")
     _write(left_out_figure, strips_png(strips or [[nothing]]))
+    rows.sort(key=lambda row: ORDER.index(row[0]))
     frame = pd.DataFrame(rows, columns=CASE_COLUMNS)
     write_text_atomically(cases, frame.to_csv(index=False, float_format="%.6g"))
     means = compare(frame, MAIN, num_draws=evaluate_variants.num_draws, seed=evaluate_variants.seed)
@@ -259,9 +266,10 @@ def _losses(
         by_mode = {one.mode: flow_losses(pipeline, clean, one, TIMES, t_clamp) for one in recipes}
         losses = np.array(list(by_mode.values()))
         parts = {"mean": losses.mean(), **{f"given {mode}": np.mean(of) for mode, of in by_mode.items()}}
-        parts |= {f"t = {t:.2f}": losses[:, place].mean() for place, t in enumerate(TIMES)}
         for part, value in parts.items():
             yield "flow_loss", part, model.name, case.subject, case.name, float(value)
+        for t, value in zip(TIMES, losses.mean(axis=0), strict=True):
+            yield AT_TIME, f"t = {t:.2f}", model.name, case.subject, case.name, float(value)
 
 
 def _seams(model: Model, held_out: Mapping[str, Case]) -> Iterator[Row]:
@@ -321,12 +329,13 @@ def _left_out(
     """Yield rows and pictures of each structure that some variant was not trained with masks of."""
     main = models[MAIN]
     lacking = {
-        structure: [model for model in models.values() if structure not in model.structures]
+        structure: without
         for structure in sorted(main.structures)
+        if (without := [model for model in models.values() if structure not in model.structures])
     }
     known = list(cases)
     for structure, without in lacking.items():
-        having = [case for case in known if case.has(structure)][: config.max_cases] if without else []
+        having = [case for case in known if case.has(structure)][: config.max_cases]
         having.sort(key=lambda case: -int(case.mask(structure).binary().sum()))
         places = np.linspace(0, len(having) - 1, min(config.num_pictures, len(having))).astype(int)
         shown = {having[place].name for place in places}

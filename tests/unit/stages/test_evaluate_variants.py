@@ -18,7 +18,7 @@ from medsyn2.metrics.overlap import FLAGS, VALUES
 from medsyn2.metrics.paired import CASE_COLUMNS, COLUMNS
 from medsyn2.model_folder import DESCRIPTION, read_description, write_description
 from medsyn2.pipeline import MedSyn2Pipeline
-from medsyn2.stages.evaluate_variants import TIMES, evaluate_variants
+from medsyn2.stages.evaluate_variants import AT_TIME, ORDER, TIMES, evaluate_variants
 
 FAST = SampleConfig(solver="euler", num_steps=2, guidance_mask=1.0)
 SPLIT = {"a": "test", "b": "test", "c": "train"}
@@ -149,9 +149,9 @@ def test_other_weights_have_other_losses_on_the_same_pairs(found: Tables) -> Non
 
 
 def test_the_mean_loss_is_that_of_its_times(found: Tables) -> None:
-    loss = rows(found[0], "flow_loss", "main")["value"]
-    assert loss.filter(like="t = ").mean() == pytest.approx(loss["mean"], rel=1e-3)
-    assert len(loss.filter(like="t = ")) == len(TIMES)
+    loss, at_time = (rows(found[0], measure, "main")["value"] for measure in ("flow_loss", AT_TIME))
+    assert at_time.mean() == pytest.approx(loss["mean"], rel=1e-3)
+    assert len(at_time) == len(TIMES)
 
 
 def test_real_and_reconstructed_volumes_stand_beside_the_models(found: Tables) -> None:
@@ -177,6 +177,7 @@ def test_only_what_a_variant_left_out_is_made_lesion_by_lesion(found: Tables) ->
 def test_tables_have_their_columns_and_the_run_repeats_itself(run: Run, found: Tables) -> None:
     table, cases = found
     assert (list(table.columns), list(cases.columns)) == (COLUMNS, CASE_COLUMNS)
+    assert tuple(table["measure"].unique()) == ORDER
     before = {name: (run.root / name).read_bytes() for name in OUTPUTS.values()}
     run.compare("same", "other", diameters_mm=(20.0,))
     assert {name: (run.root / name).read_bytes() for name in OUTPUTS.values()} == before
