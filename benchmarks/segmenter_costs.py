@@ -6,7 +6,8 @@
 The first measures what needs no weights, the second also the tool that the file's ``segment.tools`` names for each
 structure, with its ``segment.python`` and ``segment.weights_dir``; `medsyn2 doctor` says what of that is missing.
 
-Each tool is asked for one structure at a time, in a process of its own, on every CT. *Dice* is on the CT's own grid,
+Each tool is asked for one structure at a time, in a process of its own, on every CT; lobes are judged as the lungs that
+they make up. *Dice* is on the CT's own grid,
 the mean over the CTs that have the structure, with their number, and with the false alarms on those that lack it.
 Truths are what phantoms were painted from and, with ``--real``, a folder with ``ct/`` and ``labels/``, the lungs
 outside the tumour and the heart of its three labelled CTs. *Seconds* are CPU seconds a CT of the process and what it
@@ -48,7 +49,8 @@ def phantom(index: int, structure: Structure) -> Truth:
     """Return a phantom as its scanner gives it, with what it was painted from."""
     subject = draw_subject(0, index)
     made = scan(subject, draw_acquisition(subject, 3.0))
-    truth = nearest_labels(made.truth[structure], made.volume.grid)
+    name = "lobe_labels" if structure == "lobes" else structure
+    truth = nearest_labels(made.truth[name], made.volume.grid)
     return Truth(made.volume, truth.labels > 0)
 
 

@@ -1,0 +1,72 @@
+"""Tables of embeddings that are known: volumes at their report, at the opposite of it, and anywhere."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medsyn2.errors import TableError
+from medsyn2.metrics.banks import Bank, BankFacts, Part
+from medsyn2.metrics.clip import EMBEDDING
+from medsyn2.metrics.score_tables import clip_table, zero_shot_table
+from medsyn2.vocabulary import ABNORMALITY_LABELS
+
+NUM = 24
+DRAWN = {"num_draws": 20, "seed": 0}
+RNG = np.random.default_rng(0)
+IDS = tuple(f"case {index}" for index in range(NUM))
+AXES = np.linalg.qr(RNG.normal(size=(40, len(ABNORMALITY_LABELS))))[0].T
+TRUTH = RNG.random((NUM, len(ABNORMALITY_LABELS))) < 0.4
+REPORTS = (2.0 * TRUTH - 1) @ AXES
+LABELS = pd.DataFrame(TRUTH.astype(int), index=list(IDS), columns=list(ABNORMALITY_LABELS))
+
+
+def bank(rows: np.ndarray, kind: str = "real", ids: tuple[str, ...] = IDS) -> Bank:
+    facts = BankFacts(kind, "a test", "projection", "0", "itself", {}, "0", (-1000.0, 1000.0), None)
+    part = Part(rows.astype(np.float32), np.arange(len(rows), dtype=np.int32))
+    return Bank(facts, ids, ids, {EMBEDDING: part})
+
+
+SOURCES = {
+    "real": bank(REPORTS),
+    "alike": bank(REPORTS, "synthetic"),
+    "opposite": bank(-REPORTS, "synthetic"),
+}
+
+
+def prompts() -> Bank:
+    names = tuple(f"{label}/{state}" for state in ("present", "absent") for label in ABNORMALITY_LABELS)
+    return bank(np.concatenate([AXES, -AXES]), ids=names)
+
+
+def test_synthetic_sources_are_scored_against_reports_and_real_volumes_real_ones_against_reports() -> None:
+    table = clip_table(SOURCES, bank(REPORTS), **DRAWN).set_index(["source", "score_of"])
+    expected = {("real", "T2I"): 100.0}
+    expected |= {("alike", target): 100.0 for target in ("T2I", "I2I")}
+    expected |= {("opposite", target): -100.0 for target in ("T2I", "I2I")}
+    assert table["score"].to_dict() == pytest.approx(expected, abs=1e-4)
+    assert (table["shuffled"].abs() < 40).all()
+    assert table.loc[("alike", "T2I"), "recall_at_1"] == 1
+    assert table.loc[("opposite", "T2I"), "recall_at_10"] == 0
+
+
+def test_labels_are_found_where_the_embedding_says_so_and_trivial_rows_stand_beside() -> None:
+    table = zero_shot_table(SOURCES, prompts(), LABELS, scale=5.0, **DRAWN).set_index("source")
+    assert list(table.index) == [*SOURCES, "finding nothing", "finding everything"]
+    assert table.loc["real", ["auroc", "accuracy"]].tolist() == [1, 1]
+    assert table.loc["alike", "f1_binary"] == 1
+    assert table.loc["opposite", ["auroc", "accuracy"]].tolist() == [0, 0]
+    prevalence = TRUTH.mean(axis=0).mean()
+    assert table.loc["finding nothing", "accuracy"] == pytest.approx(1 - prevalence)
+    assert table.loc["finding everything", "precision"] == pytest.approx(prevalence)
+
+
+def test_thresholds_are_those_of_the_real_volumes() -> None:
+    fainter = {**SOURCES, "fainter": bank(0.01 * REPORTS + 10 * AXES.sum(axis=0), "synthetic")}
+    table = zero_shot_table(fainter, prompts(), LABELS, scale=5.0, **DRAWN).set_index("source")
+    assert table.loc["fainter", "auroc"] > 0.95
+    assert table.loc["fainter", "precision"] == pytest.approx(TRUTH.mean(axis=0).mean())
+
+
+def test_a_volume_without_labels_is_named() -> None:
+    with pytest.raises(TableError, match="no row for case 0 and 0 other volumes"):
+        zero_shot_table(SOURCES, prompts(), LABELS.drop(index="case 0"), scale=5.0, **DRAWN)
