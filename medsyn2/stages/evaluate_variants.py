@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 REAL, RECONSTRUCTION = "real", "reconstruction"
 """Rows that are of no model's making: what the values of models are read against."""
+OF_NO_MODEL = {"ceiling": REAL, "reconstructed_ct": RECONSTRUCTION}
+"""Their comparisons in the stage evaluate_masks."""
 ATTENTION = ("first_token_mass", "entropy_share", "finding_over_alike")
 AT_TIME = "flow_loss_at_time"
 ORDER = (
@@ -233,14 +235,7 @@ def _tables(
 ) -> Iterator[Row]:
     """Yield what other stages measured of each model."""
     for name, path in zip(names, agreement, strict=True):
-        for row in pd.read_csv(path).to_dict("records"):
-            ceiling = row["comparison"] == "ceiling"
-            if ceiling and name != MAIN:
-                continue
-            measure = "dice_requested" if ceiling else f"dice_{row['comparison']}"
-            item = row["case"] if row["comparison"] != "shuffled" else f"{row['case']}, {row['other']}"
-            subject = held_out[row["case"]].subject
-            yield measure, row["structure"], REAL if ceiling else name, subject, item, row["dice"]
+        yield from _agreements(name, pd.read_csv(path), held_out)
     for name, path in zip(names, attention, strict=True):
         for row in pd.read_csv(path).to_dict("records"):
             for measure in ATTENTION:
@@ -250,6 +245,17 @@ def _tables(
             frame = pd.read_csv(path)
             for row in frame[frame["plane"] == "mean"].to_dict("records"):
                 yield "fid", f"{row['window']}, {row['condition']}", name, "all", "all", row["fid"]
+
+
+def _agreements(name: str, cases: pd.DataFrame, held_out: Mapping[str, Case]) -> Iterator[Row]:
+    for row in cases.to_dict("records"):
+        comparison, subject = row["comparison"], held_out[row["case"]].subject
+        if comparison in OF_NO_MODEL and name == MAIN:
+            variant = OF_NO_MODEL[comparison]
+            yield "dice_requested", row["structure"], variant, subject, row["case"], row["dice"]
+        elif comparison in ("requested", "shuffled"):
+            item = row["case"] if comparison == "requested" else f"{row['case']}, {row['other']}"
+            yield f"dice_{comparison}", row["structure"], name, subject, item, row["dice"]
 
 
 def _losses(

@@ -57,7 +57,7 @@ class Run:
             [
                 {"structure": "lungs", "comparison": name, "case": case, "other": case, "dice": 0.9}
                 for case in "ab"
-                for name in ("requested", "shuffled", "ceiling")
+                for name in ("requested", "shuffled", "ceiling", "reconstructed_ct", "reconstructed_mask")
             ],
             columns=["structure", "comparison", "case", "other", "segmenter", *VALUES, *FLAGS],
         )
