@@ -3,12 +3,15 @@
     python benchmarks/transformer.py                  # tiny, on the CPU
     python benchmarks/transformer.py --size paper     # 43,904 tokens, on a CUDA device
 
-Needs torch and this checkout, nothing else. The plain reading (``plain_transformer.py``) is the paper's
-equations written down with PyTorch's own modules: no compilation, nothing recomputed, attention's default
-kernel, texts padded to 544 tokens and masked. With the weights of the package's network it gives that network's
-output, which is checked before anything is timed. A step is loss, gradients, clipping and AdamW, on one sample;
-on CUDA under bfloat16 autocast, with the peak of allocated memory. Ratios above 1 are faster than the plain
-reading. On the CPU all take turns, so that a busy machine slows all.
+Needs torch and this checkout; for MONAI's row MONAI and einops, without which it is left out and that is said. The
+plain reading (``plain_transformer.py``) is the paper's equations written down with PyTorch's own modules: no
+compilation, nothing recomputed, attention's default kernel, texts padded to 544 tokens and masked. With the weights of
+the package's network it gives that network's output, which is checked before anything is timed. A step is loss,
+gradients, clipping and AdamW, on one sample; on CUDA under bfloat16 autocast, with the peak of allocated memory. Ratios
+above 1 are faster than the plain reading. On the CPU all take turns, so that a busy machine slows all.
+
+MONAI's row is the diffusion UNet of MAISI at its published size, whatever --size, on the same latents: it takes neither
+mask nor text, and latents that do not divide by 8 are padded.
 
 On CUDA attention is also timed on its own, by head layout and kernel: 81 % of all operations are in it.
 """
@@ -18,6 +21,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from math import nan
 from pathlib import Path
 from statistics import median
@@ -82,6 +86,44 @@ VARIANTS: dict[str, dict[str, object]] = {
     "recommended": {"qk_norm": True},
     "official": {"layout": "official"},
 }
+
+
+class MaisiUNet(nn.Module):
+    """MONAI's network, called as the others are; `unet` is a DiffusionModelUNetMaisi."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, latents: Tensor, t: Tensor, mask_latents: Tensor, text: Tensor, real: Tensor) -> Tensor:
+        depth, height, width = latents.shape[2:]
+        padded = F.pad(latents, (0, -width % 8, 0, -height % 8, 0, -depth % 8))
+        spacing = torch.ones(len(latents), 3, device=latents.device)
+        kind = torch.ones(len(latents), dtype=torch.long, device=latents.device)  # which modality it is
+        made = self.unet(padded, 1000 * t, class_labels=kind, spacing_tensor=spacing)
+        return made[:, :, :depth, :height, :width]
+
+
+def maisi() -> nn.Module:
+    """Build MAISI's diffusion UNet, 180,500,868 parameters (``config_network_rflow.json`` of NV-Generate-CTMR)."""
+    from monai.apps.generation.maisi.networks.diffusion_model_unet_maisi import DiffusionModelUNetMaisi
+
+    torch.manual_seed(0)
+    unet = DiffusionModelUNetMaisi(
+        spatial_dims=3,
+        in_channels=4,
+        out_channels=4,
+        num_channels=(64, 128, 256, 512),
+        attention_levels=(False, False, True, True),
+        num_head_channels=(0, 0, 32, 32),
+        num_res_blocks=2,
+        use_flash_attention=torch.cuda.is_available(),  # MONAI refuses it elsewhere
+        include_spacing_input=True,
+        num_class_embeds=128,
+        resblock_updown=True,
+        include_fc=True,
+    )
+    return MaisiUNet(unet)
 
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -213,6 +255,11 @@ def compare(size: Size, device: torch.device, repeats: int, compiled: bool) -> N
         for mode in get_args(Checkpointing):
             label = f"{variant}, checkpointing {mode}" + (", compiled" if compiled else "")
             contestants.append(Contestant(label, building(variant, mode), inputs))
+    missing = [name for name in ("monai", "einops") if find_spec(name) is None]
+    if missing:
+        print(f"MONAI's network is left out: {' and '.join(missing)} not installed")
+    else:
+        contestants.append(Contestant("MONAI MAISI diffusion UNet", maisi, inputs))
     memory = "     GiB" if device.type == "cuda" else ""
     print(f"{'':<42}{'forward s':>10} {'ratio':>7}{memory} {'step s':>10} {'ratio':>7}{memory}")
     contest(contestants, repeats)
