@@ -192,7 +192,6 @@ def machine_of(device: torch.device) -> Machine:
     )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _kernels(
     device: torch.device, head_width: int, dtype: torch.dtype, masked: bool, half_tile: bool, large: bool
 ) -> tuple[SDPBackend, ...] | None:
@@ -200,6 +199,10 @@ def _kernels(
     machine = _machine(device, torch.are_deterministic_algorithms_enabled())
     _log_once(machine, head_width, dtype)
     return choose(machine, Call(head_width, dtype, masked, half_tile, large)).kernels
+
+
+# What torch.compiler.assume_constant_result does, which would import the compiler: a second in every process.
+_kernels._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @lru_cache
