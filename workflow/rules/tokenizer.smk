@@ -38,6 +38,8 @@ rule encode_latents:
         "logs/benchmarks/encode_latents/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    # The transformer waits for latents, nothing but a table for what else could run now.
+    priority: 1
     threads: THREADS
     resources:
         gpu=GPU,
