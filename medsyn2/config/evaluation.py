@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from medsyn2.config.base import Section
 from medsyn2.config.preparation import Segmenter
-from medsyn2.vocabulary import Split, Structure
+from medsyn2.vocabulary import Split, Structure, Window
 
 
 class SampleConfig(Section):
@@ -53,7 +53,7 @@ class EvaluateFidConfig(Section):
 
     protocol: Literal["paper", "maisi", "vlm3d"] = "paper"
     """What is done to a volume before the extractor: the paper's, MAISI's or the VLM3D challenge's way."""
-    slices_per_volume: PositiveInt | None = 16
+    slices_per_volume: PositiveInt | None = 12
     """At most this many slices a plane, evenly spaced; null takes all that the protocol takes."""
     radimagenet: Path | None = None
     """RadImageNet's ResNet50 as safetensors. Empty: a weight-free bank of filters, comparable with nothing else."""
@@ -121,6 +121,8 @@ class EvaluateScoresConfig(Section):
     """Your vision-language model: a command that gets ``--request FILE --out DIR`` and writes the embeddings
     (docs/how-to/score-with-a-clip-model.md). Empty: a linear space fitted to the training cases, with the features of
     evaluate_fid."""
+    windows: tuple[Window, ...] = Field(default=("lung",), min_length=1)
+    """HU windows whose features the linear space has."""
     scale: PositiveFloat = 10.0
     """What the model multiplies cosines by, for zero-shot labels."""
     max_train: PositiveInt | None = None
@@ -171,7 +173,7 @@ class EvaluateAugmentationConfig(Section):
     max_real: PositiveInt | None = 2
     """Real slices trained on, drawn with the seed; few, as in the paper, where they are an eighth of the synthetic
     ones: with many there is nothing to help. Null takes all."""
-    max_synthetic: PositiveInt | None = 6
+    max_synthetic: PositiveInt | None = 5
     """Synthetic slices, a volume each, from masks of other cases where there are enough; 416 in the paper; null makes
     one of each mask."""
     masks_from: Split = "train"

@@ -29,7 +29,6 @@ from medsyn2.vocabulary import ABNORMALITY_LABELS, Window
 
 log = logging.getLogger(__name__)
 
-WINDOWS: tuple[Window, ...] = ("lung", "soft_tissue")
 ON_GRID, TEXT, PROMPTS = "real_on_grid", "text", "prompts"
 MIN_PAIRS = 3
 PROMPT_TOKENS = 32
@@ -79,7 +78,8 @@ def evaluate_scores(
     if evaluate_scores.command:
         found = _asked(evaluate_scores.command, cases, banks)
     else:
-        found = _fitted(_Features(grid, evaluate_fid, cache), evaluate_scores, cases, text, encoder)
+        features = _Features(grid, evaluate_fid, evaluate_scores.windows, cache)
+        found = _fitted(features, evaluate_scores, cases, text, encoder)
     for name, bank in found.items():
         write_bank(banks / f"{name}.json", bank)
     partners, prompts = found.pop(TEXT, None), found.pop(PROMPTS, None)
@@ -132,8 +132,10 @@ class _Cases:
 class _Features:
     """Features of volumes by the extractor of evaluate_fid."""
 
-    def __init__(self, grid: GridConfig, config: EvaluateFidConfig, cache: Path) -> None:
-        self.recipe = Recipe(protocol_of(grid, config), extractor_of(config), WINDOWS)
+    def __init__(
+        self, grid: GridConfig, config: EvaluateFidConfig, windows: tuple[Window, ...], cache: Path
+    ) -> None:
+        self.recipe = Recipe(protocol_of(grid, config), extractor_of(config), windows)
         self.cache = cache
 
     def of(self, volumes: Sequence[VolumeFile], kind: str, source: str) -> Bank:

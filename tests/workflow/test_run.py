@@ -86,7 +86,7 @@ def test_comment_and_order_of_keys_rerun_nothing(rerun: Workflow) -> None:
     ("section", "values", "expected"),
     [
         ("sample", {"num_steps": 3}, AFTER_SAMPLE),
-        ("evaluate_fid", {"slices_per_volume": 5}, {"evaluate_fid", "evaluate_memorisation", "report"}),
+        ("evaluate_fid", {"slices_per_volume": 5}, {"evaluate_fid", "evaluate_memorisation", "evaluate_scores", "report"}),
         ("report", {"max_panels": 2}, {"report"}),
         ("train_dit", {"learning_rate": 1e-4}, {"train_dit", *AFTER_SAMPLE}),
         (
