@@ -40,7 +40,7 @@ class PerceptualWeights(Section):
 class TrainTokenizerConfig(Section):
     """Training of the tokenizer: L1, KL, a perceptual loss given its weights, an adversarial one from ``gan_start``."""
 
-    num_steps: PositiveInt = 1500
+    num_steps: PositiveInt = 1200
     """Optimizer steps."""
     crop_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 40, 40)
     """Random crops (depth, height, width); 96 x 96 x 96 in the paper."""
@@ -52,15 +52,16 @@ class TrainTokenizerConfig(Section):
     """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
     warmup_steps: NonNegativeInt = 20
     """Steps of linear warm-up; none in the paper."""
-    decay_steps: PositiveInt | None = 1500
+    decay_steps: PositiveInt | None = 1200
     """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     mask_share: float = Field(default=0.25, ge=0, le=1)
     """Share of crops that are randomly drawn binary volumes, so that a tokenizer trained from scratch learns masks
     too; 0 in the paper, which starts from public weights."""
-    kl_weight: NonNegativeFloat = 1e-6
-    """Weight of the KL divergence, with both terms averaged over elements."""
+    kl_weight: NonNegativeFloat = 1e-3
+    """Weight of the KL divergence, with both terms averaged over elements; 1e-6 in the paper. More of it makes plainer
+    latents, which a short training of the transformer learns sooner."""
     perceptual_weights: PerceptualWeights | None = None
     """Path and sha256 of the network of the perceptual loss, which the paper has; null leaves the loss out, and the
     training says so."""
@@ -200,9 +201,9 @@ class FlowConfig(Section):
 class TrainDiTConfig(Section):
     """Training of the diffusion transformer."""
 
-    num_steps: PositiveInt = 1600
+    num_steps: PositiveInt = 2700
     """Optimizer steps."""
-    batch_size: PositiveInt = 4
+    batch_size: PositiveInt = 2
     """Cases a micro-step; 1 in the paper."""
     accumulate: PositiveInt = 1
     """Micro-steps an optimizer step, shared by the processes if there are several; 4 in the paper."""
@@ -210,20 +211,20 @@ class TrainDiTConfig(Section):
     """AdamW's learning rate; 1e-4 in the paper."""
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
-    decay_steps: PositiveInt | None = 1600
+    decay_steps: PositiveInt | None = 2700
     """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """Decay of the exponential moving average that is exported."""
     mode_probabilities: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (
-        0.12,
-        0.5,
-        0.33,
-        0.05,
+        0.08,
+        0.7,
+        0.2,
+        0.02,
     )
     """Probabilities of report only, mask only, both, neither."""
-    structure_weights: dict[Structure, PositiveFloat] = Field(default={"lobes": 10.0})
+    structure_weights: dict[Structure, PositiveFloat] = Field(default={"lobes": 20.0})
     """How much more often than others a structure's mask is drawn where a case has several; 1 where nothing is said.
     The lobes say most about the whole image, which a short training learns first."""
     leave_out: tuple[Structure, ...] = ()
