@@ -18,6 +18,7 @@ rule train_dit:
         "logs/benchmarks/train_dit.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    priority: 1
     threads: 8
     resources:
         gpu=1,

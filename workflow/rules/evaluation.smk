@@ -275,7 +275,8 @@ rule evaluate_tokenizer:
         "logs/benchmarks/evaluate_tokenizer.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: THREADS
+    # Never beside the one core that the transformer waits for.
+    threads: 8
     resources:
         gpu=GPU,
         mem_mb=8000,
