@@ -201,7 +201,7 @@ class FlowConfig(Section):
 class TrainDiTConfig(Section):
     """Training of the diffusion transformer."""
 
-    num_steps: PositiveInt = 2700
+    num_steps: PositiveInt = 3000
     """Optimizer steps."""
     batch_size: PositiveInt = 2
     """Cases a micro-step; 1 in the paper."""
@@ -211,7 +211,7 @@ class TrainDiTConfig(Section):
     """AdamW's learning rate; 1e-4 in the paper."""
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
-    decay_steps: PositiveInt | None = 2700
+    decay_steps: PositiveInt | None = 3000
     """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
@@ -224,7 +224,7 @@ class TrainDiTConfig(Section):
         0.02,
     )
     """Probabilities of report only, mask only, both, neither."""
-    structure_weights: dict[Structure, PositiveFloat] = Field(default={"lobes": 20.0})
+    structure_weights: dict[Structure, PositiveFloat] = Field(default={"lobes": 30.0})
     """How much more often than others a structure's mask is drawn where a case has several; 1 where nothing is said.
     The lobes say most about the whole image, which a short training learns first."""
     leave_out: tuple[Structure, ...] = ()
