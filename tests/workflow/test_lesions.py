@@ -24,7 +24,8 @@ DENSER_HU = 300
 """A third of the way from aerated lung to fluid."""
 SEEDS = (3, 4)
 NUM_CASES = 3
-MOVED_VOXELS = 6
+MOVED_VOXELS = 10
+"""Along depth, where a token is 8 voxels long."""
 LESIONS: tuple[Structure, ...] = ("pleural_effusion", "consolidation")
 
 Mask = Bool[np.ndarray, "d h w"]

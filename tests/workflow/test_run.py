@@ -54,7 +54,7 @@ def test_every_stage_leaves_its_result(finished: Workflow) -> None:
         assert (table["fid"] > 0).all()
         assert table["extractor"].notna().all()
     agreement = pd.read_csv(results / "mask_agreement.csv")
-    assert set(agreement["comparison"]) == {"requested", "shuffled", "ceiling"}
+    assert set(agreement["comparison"]) == {"requested", "shuffled", "ceiling", "reconstructed_ct"}
     assert len(pd.read_csv(results / "cases.csv")) == 6
 
 
@@ -86,7 +86,11 @@ def test_comment_and_order_of_keys_rerun_nothing(rerun: Workflow) -> None:
     ("section", "values", "expected"),
     [
         ("sample", {"num_steps": 3}, AFTER_SAMPLE),
-        ("evaluate_fid", {"slices_per_volume": 5}, {"evaluate_fid", "evaluate_memorisation", "evaluate_scores", "report"}),
+        (
+            "evaluate_fid",
+            {"slices_per_volume": 5},
+            {"evaluate_fid", "evaluate_memorisation", "evaluate_scores", "report"},
+        ),
         ("report", {"max_panels": 2}, {"report"}),
         ("train_dit", {"learning_rate": 1e-4}, {"train_dit", *AFTER_SAMPLE}),
         (
