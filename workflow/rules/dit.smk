@@ -16,9 +16,9 @@ rule train_dit:
         "logs/train_dit.log",
     benchmark:
         "logs/benchmarks/train_dit.tsv"
+    priority: 1
     conda:
         "../../envs/medsyn2.yaml"
-    priority: 1
     threads: 8
     resources:
         gpu=1,

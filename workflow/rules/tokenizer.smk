@@ -36,10 +36,10 @@ rule encode_latents:
         "logs/encode_latents/{shard}.log",
     benchmark:
         "logs/benchmarks/encode_latents/{shard}.tsv"
-    conda:
-        "../../envs/medsyn2.yaml"
     # The transformer waits for latents, nothing but a table for what else could run now.
     priority: 1
+    conda:
+        "../../envs/medsyn2.yaml"
     threads: THREADS
     resources:
         gpu=GPU,

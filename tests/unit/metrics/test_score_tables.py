@@ -54,17 +54,18 @@ def test_labels_are_found_where_the_embedding_says_so_and_trivial_rows_stand_bes
     assert list(table.index) == [*SOURCES, "finding nothing", "finding everything"]
     assert table.loc["real", ["auroc", "accuracy"]].tolist() == [1, 1]
     assert table.loc["alike", "f1_binary"] == 1
-    assert table.loc["opposite", ["auroc", "accuracy"]].tolist() == [0, 0]
+    assert table.loc["opposite", "auroc"] == 0
+    assert table.loc["opposite", "accuracy"] < 0.1
     prevalence = TRUTH.mean(axis=0).mean()
     assert table.loc["finding nothing", "accuracy"] == pytest.approx(1 - prevalence)
     assert table.loc["finding everything", "precision"] == pytest.approx(prevalence)
 
 
 def test_thresholds_are_those_of_the_real_volumes() -> None:
-    fainter = {**SOURCES, "fainter": bank(0.01 * REPORTS + 10 * AXES.sum(axis=0), "synthetic")}
-    table = zero_shot_table(fainter, prompts(), LABELS, scale=5.0, **DRAWN).set_index("source")
-    assert table.loc["fainter", "auroc"] > 0.95
-    assert table.loc["fainter", "precision"] == pytest.approx(TRUTH.mean(axis=0).mean())
+    shy = {**SOURCES, "shy": bank(0.01 * REPORTS - 10 * AXES.sum(axis=0), "synthetic")}
+    table = zero_shot_table(shy, prompts(), LABELS, scale=5.0, **DRAWN).set_index("source")
+    assert table.loc["shy", "auroc"] > 0.95
+    assert table.loc["shy", "recall"] == 0
 
 
 def test_a_volume_without_labels_is_named() -> None:
