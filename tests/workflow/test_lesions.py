@@ -24,8 +24,7 @@ DENSER_HU = 300
 """A third of the way from aerated lung to fluid."""
 SEEDS = (3, 4)
 NUM_CASES = 3
-MOVED_VOXELS = 10
-"""Along depth, where a token is 8 voxels long."""
+MOVED_VOXELS = 6
 LESIONS: tuple[Structure, ...] = ("pleural_effusion", "consolidation")
 
 Mask = Bool[np.ndarray, "d h w"]
