@@ -81,7 +81,9 @@ def run(arguments: argparse.Namespace) -> None:
     if all(asked):
         place = arguments.out / "zero_shot.csv"
         prompts, truth = read_bank(arguments.prompts), _truth(arguments.labels)
-        table = zero_shot_table(sources, prompts, truth, scale=arguments.scale, **drawn)
+        table = zero_shot_table(
+            sources, prompts, truth, truth_of=str(arguments.labels), scale=arguments.scale, **drawn
+        )
         write_text_atomically(place, table.to_csv(index=False, float_format="%.5g"))
         log.info("%s written", place)
 

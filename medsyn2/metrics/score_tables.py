@@ -51,6 +51,7 @@ def zero_shot_table(
     prompts: Bank,
     truth: pd.DataFrame,
     *,
+    truth_of: str,
     scale: float,
     num_draws: int,
     seed: int,
@@ -61,6 +62,7 @@ def zero_shot_table(
         sources: Embeddings of volumes by name; ``real`` is one of them.
         prompts: Embeddings of ``<label>/present`` and ``<label>/absent``.
         truth: CT-RATE's 18 columns of 0 and 1, by the ids of the volumes.
+        truth_of: Where it was read, for messages.
         scale: What the model multiplies cosines by.
         num_draws: Resamples of patients for the intervals.
         seed: Of the resamples.
@@ -69,7 +71,7 @@ def zero_shot_table(
         TableError: If a volume has no row in `truth`.
         EnvironmentFault: If a prompt is missing, or the embeddings are of two models.
     """
-    judged = {name: _judged(bank, prompts, truth, scale) for name, bank in sources.items()}
+    judged = {name: _judged(bank, prompts, truth, truth_of, scale) for name, bank in sources.items()}
     thresholds = tuned_thresholds(*judged[REAL][:2])
     rows = []
     for name, (probabilities, there, patients) in judged.items():
@@ -88,12 +90,12 @@ def zero_shot_table(
 
 
 def _judged(
-    bank: Bank, prompts: Bank, truth: pd.DataFrame, scale: float
+    bank: Bank, prompts: Bank, truth: pd.DataFrame, truth_of: str, scale: float
 ) -> tuple[Float[np.ndarray, "v k"], Bool[np.ndarray, "v k"], Int[np.ndarray, " v"]]:
     missing = [name for name in bank.ids if name not in truth.index]
     if missing:
         raise TableError(
-            f"the table of labels has no row for {missing[0]} and {len(missing) - 1} other volumes of "
+            f"{truth_of} has no labels of {missing[0]} and {len(missing) - 1} other volumes of "
             f"{bank.facts.source}.",
             code="labels-missing",
             remedy="give a row for each id of the banks.",

@@ -312,7 +312,9 @@ class MedSyn2Pipeline:
                 t_end=t_end,
                 progress=progress,
             )
-        return Synthetic(self._decoded(latents, how.decode), recipe, self.description.fingerprint, latents.cpu())
+        return Synthetic(
+            self._decoded(latents, how.decode), recipe, self.description.fingerprint, latents.cpu()
+        )
 
     def predict_clean(self, recipe: Recipe) -> tuple[PredictClean, tuple[str, ...]]:
         """Bind the network to a recipe's conditions, guided; return it and what is to be noted about them."""

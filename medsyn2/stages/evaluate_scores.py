@@ -2,7 +2,7 @@
 
 import logging
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,15 @@ def evaluate_scores(
     drawn = {"num_draws": evaluate_scores.num_draws, "seed": evaluate_scores.seed}
     scored = pd.DataFrame(columns=CLIP_COLUMNS)
     if partners is not None and len(partners.ids) > 1:
-        scored = clip_table(found, partners, **drawn)[CLIP_COLUMNS]
+        scored = clip_table(_with_enough(found, partners.ids, 2, "reports"), partners, **drawn)[CLIP_COLUMNS]
     judged = pd.DataFrame(columns=ZERO_SHOT_COLUMNS)
     if prompts is not None and len(cases.truth):
-        labelled = {name: _only(bank, cases.truth.index) for name, bank in found.items()}
-        judged = zero_shot_table(labelled, prompts, cases.truth, scale=evaluate_scores.scale, **drawn)
+        labelled = _with_enough(found, cases.truth.index, 1, "labels")
+        labelled = {name: _only(bank, cases.truth.index) for name, bank in labelled.items()}
+        where = ", ".join(str(path) for path in inventory)
+        judged = zero_shot_table(
+            labelled, prompts, cases.truth, truth_of=where, scale=evaluate_scores.scale, **drawn
+        )
     for place, frame in ((clip, scored), (zero_shot, judged)):
         if frame.empty:
             log.warning("%s has no rows: too few cases with reports or labels", place)
@@ -214,6 +218,20 @@ def _bank(
 ) -> Bank:
     part = Part(rows.astype(np.float32), np.arange(len(rows), dtype=np.int32))
     return Bank(facts, ids, patients, {EMBEDDING: part})
+
+
+def _with_enough(
+    sources: Mapping[str, Bank], known: Collection[str], least: int, what: str
+) -> dict[str, Bank]:
+    """Return the sources that have at least so many of the `known` ids; the others are named and left out."""
+    enough = {}
+    for name, bank in sources.items():
+        shared = sum(one in known for one in bank.ids)
+        if shared >= least:
+            enough[name] = bank
+        else:
+            log.warning("%s is left out: %d of its volumes have %s, needed are %d", name, shared, what, least)
+    return enough
 
 
 def _only(bank: Bank, ids: pd.Index) -> Bank:

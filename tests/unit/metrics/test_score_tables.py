@@ -50,7 +50,9 @@ def test_synthetic_sources_are_scored_against_reports_and_real_volumes_real_ones
 
 
 def test_labels_are_found_where_the_embedding_says_so_and_trivial_rows_stand_beside() -> None:
-    table = zero_shot_table(SOURCES, prompts(), LABELS, scale=5.0, **DRAWN).set_index("source")
+    table = zero_shot_table(SOURCES, prompts(), LABELS, truth_of="labels.csv", scale=5.0, **DRAWN).set_index(
+        "source"
+    )
     assert list(table.index) == [*SOURCES, "finding nothing", "finding everything"]
     assert table.loc["real", ["auroc", "accuracy"]].tolist() == [1, 1]
     assert table.loc["alike", "f1_binary"] == 1
@@ -63,11 +65,15 @@ def test_labels_are_found_where_the_embedding_says_so_and_trivial_rows_stand_bes
 
 def test_thresholds_are_those_of_the_real_volumes() -> None:
     shy = {**SOURCES, "shy": bank(0.01 * REPORTS - 10 * AXES.sum(axis=0), "synthetic")}
-    table = zero_shot_table(shy, prompts(), LABELS, scale=5.0, **DRAWN).set_index("source")
+    table = zero_shot_table(shy, prompts(), LABELS, truth_of="labels.csv", scale=5.0, **DRAWN).set_index(
+        "source"
+    )
     assert table.loc["shy", "auroc"] > 0.95
     assert table.loc["shy", "recall"] == 0
 
 
 def test_a_volume_without_labels_is_named() -> None:
-    with pytest.raises(TableError, match="no row for case 0 and 0 other volumes"):
-        zero_shot_table(SOURCES, prompts(), LABELS.drop(index="case 0"), scale=5.0, **DRAWN)
+    with pytest.raises(TableError, match=r"labels\.csv has no labels of case 0 and 0 other volumes"):
+        zero_shot_table(
+            SOURCES, prompts(), LABELS.drop(index="case 0"), truth_of="labels.csv", scale=5.0, **DRAWN
+        )

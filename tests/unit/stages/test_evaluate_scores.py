@@ -86,7 +86,8 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., tuple[pd.DataFrame, p
 
     def sampled(case: str, folder: Path) -> dict:
         samples = []
-        for condition, ill in (("fitting", ILL[case]), ("swapped", not ILL[case])):
+        rare = [("rare", ILL[case])] if case == "h1" else []
+        for condition, ill in (("fitting", ILL[case]), ("swapped", not ILL[case]), *rare):
             write_ct(folder / f"{condition}.nii.gz", chest(ill, 100 + list(SPLITS).index(case)))
             samples.append({"condition": condition, "file": f"{condition}.nii.gz"})
         return {"split": "test", "subject": f"subject {case}", "samples": samples}
@@ -131,10 +132,19 @@ def test_samples_that_fit_their_reports_score_above_those_that_do_not(run) -> No
     assert score.loc[("fitting", "I2I"), "score"] > 50 > score.loc[("swapped", "I2I"), "score"]
     assert score["model"].unique().tolist() == ["linear, fitted to 10 training cases"]
     assert (score["num"] == 6).all()
-    sources = ["real", "fitting", "swapped", "finding nothing", "finding everything"]
+    sources = ["real", "fitting", "rare", "swapped", "finding nothing", "finding everything"]
     assert zero_shot["source"].tolist() == sources
     aurocs = zero_shot.set_index("source")["auroc"]
     assert aurocs["swapped"] == pytest.approx(1 - aurocs["fitting"], abs=0.2)
+
+
+def test_a_condition_of_one_case_has_no_pairs_to_score_and_stops_nothing(
+    run, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip, zero_shot = run()
+    assert set(clip["source"]) == {"real", "fitting", "swapped"}
+    assert zero_shot.set_index("source").loc["rare", "num_volumes"] == 1
+    assert "rare is left out: 1 of its volumes have reports, needed are 2" in caplog.text
 
 
 def test_without_reports_both_tables_are_empty(run, caplog: pytest.LogCaptureFixture) -> None:
