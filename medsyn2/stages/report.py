@@ -54,9 +54,9 @@ ABOUT = {
     "zero_shot": "Labels found in the volumes by comparing them with two prompts each, thresholds tuned on the real "
     "ones. Finding nothing and finding everything show what accuracy and F1 are worth; an AUROC of 0.5 is chance.",
     "variants": "Models trained with other settings, on the same held-out cases, masks, seeds and noise. difference is "
-    "to the main model, low and high its 95 % interval over patients, empty where there is one patient or one value for "
-    "all. It is of one training each: another seed of training may differ by as much. flow_loss is the training's, at given "
-    "times and conditions; blockiness is 1 where tokens' borders do not show, and is read against real and "
+    "to the main model, low and high its 95 % interval over patients, empty where there is one patient or one value. "
+    "It is of one training each: another seed of training may differ by as much. flow_loss is the training's, at "
+    "given times and conditions; blockiness is 1 where tokens' borders do not show, and is read against real and "
     "reconstruction; lesion_made is the share of lesions made by masks of a structure that a variant never saw a mask "
     "of, read against lesion_made_mirrored, what comes up by chance.",
     "reconstruction": "Held-out volumes through the tokenizer and back.",
