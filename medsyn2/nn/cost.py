@@ -17,7 +17,7 @@ pass costs, and attention on the CPU, which torch's counter leaves out, is count
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -47,16 +47,22 @@ class Cost:
     peak_bytes: int
 
 
-@contextmanager
-def simulated() -> Iterator[None]:
-    """Let every tensor that is made within be without values; real ones may be read as if they had none.
+def simulation() -> AbstractContextManager[object]:
+    """Return a context in which every tensor that is made is without values; real ones are read as if they had none.
 
-    It can be entered again within itself. A network that is built within can be used within alone.
+    It can be entered again and again. A network that is built within can be used within the same one alone.
     """
-    from torch._guards import detect_fake_mode
     from torch._subclasses.fake_tensor import FakeTensorMode  # brings in sympy, half a second
 
-    with nullcontext() if detect_fake_mode() else FakeTensorMode(allow_non_fake_inputs=True):
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+@contextmanager
+def simulated() -> Iterator[None]:
+    """Enter a `simulation`, or stay in the one that has been entered."""
+    from torch._guards import detect_fake_mode
+
+    with nullcontext() if detect_fake_mode() else simulation():
         yield
 
 

@@ -1,0 +1,141 @@
+"""One pass of each network of a configuration, in operations and memory, from shapes alone.
+
+Nothing is allocated and nothing computed: the networks are built and run on tensors without values
+(``medsyn2.nn.cost``), so that the paper's size takes seconds on a laptop. A training step is forward and backward, in
+the precision and with the checkpointing that the configuration names; volumes are sampled, encoded and decoded in
+float32.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from medsyn2.config import Config
+from medsyn2.nn.cost import Cost, cost_of, simulation
+from medsyn2.nn.dit import DiT
+from medsyn2.nn.streaming import stream_cost
+from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.windows import decode_cost, encode_cost
+
+CXR_BERT_WIDTH = 768
+KEPT_FOR_ADAM = 4
+"""Weights, both moments and the moving average; gradients are in a training step's peak."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a configuration, on tensors without values.
+
+    Attributes:
+        config: The configuration.
+        tokenizer: Its tokenizer.
+        dit: Its transformer.
+        latent_shape: Channels, depth, height, width of a volume's latents.
+        simulation: The context that they were built in.
+
+    Raises:
+        ConfigError: From every pass, if the grid or a window is no shape that the tokenizer can compress, or it is to
+            decode as a stream and cannot.
+    """
+
+    config: Config
+    tokenizer: CausalVideoVAE
+    dit: DiT
+    latent_shape: tuple[int, int, int, int]
+    simulation: AbstractContextManager[object]
+
+    @classmethod
+    def of(cls, config: Config) -> "Networks":
+        """Return the networks of `config`."""
+        channels = config.tokenizer.latent_channels
+        context = simulation()
+        with context:
+            tokenizer = CausalVideoVAE(**config.tokenizer.model_dump())
+            dit = DiT(latent_channels=channels, text_width=text_width(config), **config.dit.model_dump())
+        dit.checkpointing = config.train_dit.checkpointing
+        return cls(config, tokenizer, dit, (channels, *tokenizer.latent_shape(config.grid.shape)), context)
+
+    @property
+    def text_tokens(self) -> int:
+        """Tokens of pre-prompt and report."""
+        return self.config.encode_text.max_prompt_tokens + self.config.encode_text.max_report_tokens
+
+    def dit_forward(self) -> Cost:
+        """Return what the transformer takes for one sample, without gradients."""
+        with self.simulation, torch.no_grad():
+            inputs = self._dit_inputs(1)
+            return cost_of(lambda: self.dit(*inputs))
+
+    def dit_training(self) -> Cost:
+        """Return what one micro-step of the transformer's training takes."""
+        training = self.config.train_dit
+        with self.simulation:
+            inputs = self._dit_inputs(training.batch_size)
+
+            def step() -> None:
+                with _autocast(training.precision):
+                    loss = self.dit(*inputs).square().mean()
+                loss.backward()
+
+            return cost_of(step)
+
+    def tokenizer_training(self) -> Cost:
+        """Return what one step of the tokenizer's training takes, without an adversary."""
+        training = self.config.train_tokenizer
+        with self.simulation:
+            crops = torch.empty(training.batch_size, 1, *training.crop_shape)
+
+            def step() -> None:
+                with _autocast(training.precision):
+                    posterior = self.tokenizer.encode(crops)
+                    loss = (
+                        self.tokenizer.decode(posterior.mode()) - crops
+                    ).abs().mean() + posterior.kl().mean()
+                loss.backward()
+
+            return cost_of(step)
+
+    def encoding(self) -> Cost:
+        """Return what it takes to encode one volume."""
+        windows = self.config.encode_latents
+        with self.simulation:
+            return encode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap)
+
+    def decoding(self) -> Cost:
+        """Return what it takes to decode one volume as the encoder's windows do."""
+        windows = self.config.encode_latents
+        with self.simulation:
+            return decode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap)
+
+    def decoding_of_samples(self) -> Cost:
+        """Return what it takes to decode one sampled volume, in the way that is configured for those."""
+        if self.config.sample.decode == "windows":
+            return self.decoding()
+        with self.simulation:
+            return stream_cost(self.tokenizer, self.config.grid.shape, self.config.encode_latents.window)
+
+    def _dit_inputs(self, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        latents = torch.empty(batch, *self.latent_shape)
+        text = torch.empty(batch, self.text_tokens, text_width(self.config))
+        return latents, torch.empty(batch), torch.empty_like(latents), text
+
+
+def text_width(config: Config) -> int:
+    """Return the width of the text encoder's embeddings; a given encoder is taken for CXR-BERT."""
+    return CXR_BERT_WIDTH if config.encode_text.encoder_dir else config.train_text_encoder.hidden_size
+
+
+def num_parameters(network: nn.Module) -> int:
+    """Return how many parameters `network` has."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def weight_bytes(network: nn.Module) -> int:
+    """Return the memory of the weights, in float32 as they are kept."""
+    return 4 * num_parameters(network)
+
+
+def _autocast(precision: str) -> torch.autocast:
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed")

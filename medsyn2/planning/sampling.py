@@ -1,0 +1,78 @@
+"""What it takes to sample volumes: the solver's evaluations of the transformer, and the decoder."""
+
+from dataclasses import dataclass
+
+import torch
+
+from medsyn2.config import Config
+from medsyn2.flow.solvers import solve
+from medsyn2.planning import costs
+from medsyn2.planning.costs import GB, Cost
+from medsyn2.planning.passes import Networks, weight_bytes
+from medsyn2.planning.workload import Workload
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The stage ``sample``, and what the stages that sample for themselves need of it.
+
+    Attributes:
+        cost: Of the stage.
+        volumes: How many it makes, at most.
+        evaluations: Runs of the transformer for one volume.
+        forward_flops: Operations of one of these.
+        volume_flops: Operations of one volume, the decoder's included.
+    """
+
+    cost: Cost
+    volumes: int
+    evaluations: int
+    forward_flops: float
+    volume_flops: float
+
+
+def sampling(networks: Networks, work: Workload) -> Sampling:
+    """Return what the stage ``sample`` takes with these networks."""
+    settings = networks.config.sample
+    cases = work.test_cases
+    if settings.max_cases is not None:
+        cases = min(cases, settings.max_cases * work.shards)
+    volumes = cases * (len(settings.structures) + settings.with_report)
+    forward, decoding = networks.dit_forward(), networks.decoding_of_samples()
+    runs = evaluations(networks.config)
+    flops = float(forward.flops) * runs + decoding.flops
+    weights = weight_bytes(networks.dit) + weight_bytes(networks.tokenizer)
+    cost = Cost(
+        "sample",
+        work.shards,
+        work.shards * costs.START_S + volumes * costs.REGISTER_S_PER_MVOXEL * work.grid_voxels / 1e6,
+        volumes * flops,
+        memory_bytes=GB + 12 * work.grid_voxels + weights,
+        device_bytes=weights + max(forward.peak_bytes, decoding.peak_bytes),
+        disk_bytes=costs.CT_BYTES_PER_VOXEL * work.grid_voxels * volumes,
+        basis=f"at most {volumes} volumes, {runs} runs of the transformer each",
+    )
+    return Sampling(cost, volumes, runs, forward.flops, flops)
+
+
+def evaluations(config: Config) -> int:
+    """Return how often the transformer is run for one volume: the solver's evaluations, times those of guidance.
+
+    The solver is run on one number, so that its own code counts.
+    """
+    count = 0
+
+    def predict(latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        nonlocal count
+        count += 1
+        return latents
+
+    sample = config.sample
+    solve(
+        predict,
+        torch.ones(1, 1, 1, 1, 1),
+        solver=sample.solver,
+        num_steps=sample.num_steps,
+        t_end=sample.t_end,
+    )
+    return count * (1 if sample.guidance_mask == sample.guidance_report == 1.0 else 2)

@@ -1,0 +1,26 @@
+"""One pass costs what its network implies, whatever was run before it."""
+
+from medsyn2.planning.passes import Networks, num_parameters, text_width, weight_bytes
+
+from .conftest import config
+
+
+def test_a_pass_costs_the_same_in_any_order() -> None:
+    networks, other = Networks.of(config()), Networks.of(config())
+    forward, training = networks.dit_forward(), networks.dit_training()
+    assert (other.dit_training(), other.dit_forward()) == (training, forward)
+    assert training.flops > 2 * forward.flops * config().train_dit.batch_size
+    assert training.peak_bytes > forward.peak_bytes
+
+
+def test_samples_are_decoded_in_their_own_way() -> None:
+    windows, stream = (Networks.of(config(sample={"decode": way})) for way in ("windows", "stream"))
+    assert windows.decoding_of_samples() == windows.decoding() == stream.decoding()
+    assert stream.decoding_of_samples() != stream.decoding()
+
+
+def test_a_given_encoder_is_taken_for_cxr_bert() -> None:
+    given = config(encode_text={"encoder_dir": "cxr-bert"})
+    assert (text_width(config()), text_width(given)) == (64, 768)
+    assert num_parameters(Networks.of(given).dit) > num_parameters(Networks.of(config()).dit)
+    assert weight_bytes(Networks.of(given).dit) == 4 * num_parameters(Networks.of(given).dit)
