@@ -1,7 +1,14 @@
-"""In every test: shapes and types that annotations promise are checked, and no other machine can be reached."""
+"""In every test: shapes and types that annotations promise are checked, and no other machine can be reached.
 
+Real CTs, which the project does not have, are looked for in the folder that ``MEDSYN2_REAL_DATA`` names, or beside the
+project; a test that asks for them is skipped where they are absent.
+"""
+
+import os
 import sys
+from pathlib import Path
 
+import pytest
 from jaxtyping import install_import_hook
 
 CHECKED = ["ct", "reports", "nn", "flow", "cohort", "metrics", "segmenters", "training", "page", "pipeline"]
@@ -25,3 +32,19 @@ def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_refuse_network)
+
+REAL_DATA = Path(os.environ.get("MEDSYN2_REAL_DATA", Path(__file__).parents[2] / "shared/data"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real CTs, labels, unusable files and tables; CONTRIBUTING.md says what is in it."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"needs real CTs in {REAL_DATA}; MEDSYN2_REAL_DATA can name another folder")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def real_cts() -> list[Path]:
+    """The real CTs, by name; none where they are absent."""
+    return sorted(REAL_DATA.glob("ct/*.nii.gz"))

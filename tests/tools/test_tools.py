@@ -25,7 +25,6 @@ from medsyn2.vocabulary import LOBES
 pytestmark = pytest.mark.tools
 
 ROOT = Path(__file__).parents[2]
-REAL = ROOT.parent / "shared/data/ct"
 SPACING_MM = 5.0
 STRUCTURES = ["airways", "vessels", "heart", "pleural_effusion", "pericardial_effusion"]
 
@@ -50,10 +49,10 @@ def weights(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ct(real_cts: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smallest of the real CTs, or a phantom where they are absent, on a coarse grid."""
     folder = tmp_path_factory.mktemp("cts")
-    files = sorted(REAL.glob("*.nii.gz"), key=lambda path: path.stat().st_size)
+    files = sorted(real_cts, key=lambda path: path.stat().st_size)
     subject = draw_subject(0, 3)
     volume = read_ct(files[0]) if files else scan(subject, draw_acquisition(subject, 3.0)).volume
     write_ct(folder / "chest.nii.gz", isotropic(volume, SPACING_MM))

@@ -6,9 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from .conftest import ROOT, TINY, Workflow
+from .conftest import TINY, Workflow
 
-DATA = ROOT / "../shared/data"
 GOOD = ["LIDC-IDRI-0001", "LIDC-IDRI-0003", "LIDC-IDRI-0028", "LUNG1-001", "R01-001", "LIDC-IDRI-0306"]
 EXPECTED = {
     "1.dcm": "file-is-lfs-pointer",
@@ -20,21 +19,17 @@ EXPECTED = {
     "abdomen_lungbase_CRLM-CT-1006_3mm.nii.gz": "lungs-cut-off",
 }
 
-pytestmark = [
-    pytest.mark.realdata,
-    pytest.mark.skipif(not DATA.is_dir(), reason="no folder ../shared/data with real CTs beside the project"),
-]
 
-
-def test_real_folder_ends_in_the_table_and_the_quarantine(tmp_path: Path) -> None:
+@pytest.mark.realdata
+def test_real_folder_ends_in_the_table_and_the_quarantine(real_data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "cts"
     folder.mkdir()
     for name in GOOD:
-        shutil.copy(DATA / f"ct/{name}.nii.gz", folder)
+        shutil.copy(real_data / f"ct/{name}.nii.gz", folder)
     expected = {}
     for name, code in EXPECTED.items():
         case = f"bad_{name.split('.')[0]}"
-        shutil.copy(next((DATA / "bad").rglob(name)), folder / f"{case}.nii.gz")
+        shutil.copy(next((real_data / "bad").rglob(name)), folder / f"{case}.nii.gz")
         expected[case] = code
     override = tmp_path / "real.yaml"
     override.write_text(f"cohort: {{data_dir: {folder}, shard_size: 20}}\nregister: {{min_lung_dice: 0.5}}\n")

@@ -1,6 +1,5 @@
 import gzip
 import json
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -12,7 +11,6 @@ from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import GeometryError, IntensityError, InvalidVolumeError
 from medsyn2.reports.table import Acquisition
 
-REAL = Path(__file__).parents[3] / "../shared/data"
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SPACING_MM = (0.8, 0.8, 3.0)
 ROW = Acquisition(
@@ -159,9 +157,8 @@ def test_padding_is_clipped_and_told(tmp_path):
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real CTs are not beside the project")
-def test_all_real_cts_are_usable():
-    paths = [*sorted((REAL / "ct").glob("*.nii.gz")), *(REAL / "native").glob("*.nii.gz")]
+def test_all_real_cts_are_usable(real_data):
+    paths = [*sorted((real_data / "ct").glob("*.nii.gz")), *(real_data / "native").glob("*.nii.gz")]
     assert len(paths) == 10
     for path in paths:
         facts = inspect_case(path, None, "detect")

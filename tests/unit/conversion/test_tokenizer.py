@@ -15,7 +15,6 @@ from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.nn.tokenizer import CausalVideoVAE
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tokenizer_keys.json"
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 LAYOUTS = ("v1.2", "v1.1", "official")
 
 
@@ -42,10 +41,9 @@ def test_published_names_and_shapes_say_everything(layout: str) -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the figures beside the project")
-def test_published_lists_are_told_apart() -> None:
+def test_published_lists_are_told_apart(real_data: Path) -> None:
     def keys(name: str) -> dict[str, list[int]]:
-        content = json.loads((SHARED / name).read_text())
+        content = json.loads((real_data / name).read_text())
         return content.get("keys", content)
 
     assert detect_layout(empty_state(keys("tokenizer/keys_v12.json")), source="x") == "v1.2"

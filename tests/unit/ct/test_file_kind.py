@@ -2,14 +2,11 @@ import gzip
 import shutil
 import tarfile
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from medsyn2.ct.nifti import read_ct
 from medsyn2.errors import InvalidVolumeError
-
-REAL = Path(__file__).parents[3] / "../shared/data"
 
 
 def _lfs(path):
@@ -69,10 +66,9 @@ BAD = {
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not beside the project")
 @pytest.mark.parametrize("name", BAD)
-def test_files_from_the_wild_say_what_they_are(tmp_path, name):
-    shutil.copy(REAL / "bad" / name, tmp_path / "ct.nii.gz")
+def test_files_from_the_wild_say_what_they_are(real_data, tmp_path, name):
+    shutil.copy(real_data / "bad" / name, tmp_path / "ct.nii.gz")
     with pytest.raises(InvalidVolumeError) as caught:
         read_ct(tmp_path / "ct.nii.gz")
     assert caught.value.code == BAD[name]

@@ -1,13 +1,9 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from medsyn2.ct.intensity import apply_window, detect_hu, hu_to_unit, to_hu, unit_to_hu
 from medsyn2.ct.nifti import read_ct
 from medsyn2.errors import IntensityError
-
-REAL = Path(__file__).parents[3] / "../shared/data"
 
 
 def chest(seed=0):
@@ -145,9 +141,8 @@ def test_a_window_goes_from_0_to_1():
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real CTs are not beside the project")
-def test_real_cts_are_hu_and_every_spoilt_copy_is_noticed():
-    for path in sorted((REAL / "ct").glob("*.nii.gz")):
+def test_real_cts_are_hu_and_every_spoilt_copy_is_noticed(real_data):
+    for path in sorted((real_data / "ct").glob("*.nii.gz")):
         hu = read_ct(path).hu
         assert detect_hu(hu, name=path.name).convention == "hu"
         row = {"slope": 1.0, "intercept": -8192.0}

@@ -12,7 +12,6 @@ from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import InvalidVolumeError
 
 SPACING_MM = 4.0
-DATA = Path(__file__).parents[4] / "shared/data"
 
 
 def ellipsoid(shape: tuple[int, int, int], centre: tuple[float, ...], radii: tuple[float, ...]) -> np.ndarray:
@@ -122,12 +121,11 @@ def test_a_body_without_lungs_is_refused(content_hu: int) -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data")
-def test_real_lungs_agree_with_contours() -> None:
+def test_real_lungs_agree_with_contours(real_data: Path) -> None:
     dice = {}
     for case, labels in (("LUNG1-001", "rtstruct"), ("LUNG1-002", "rtstruct"), ("R01-001", "aimi")):
-        truth = read_labels(DATA / "labels" / f"{case}_{labels}.nii.gz").labels
+        truth = read_labels(real_data / "labels" / f"{case}_{labels}.nii.gz").labels
         lungs = np.isin(truth, [1, 2] if labels == "rtstruct" else [8, 9])
-        found = segment_lungs(read_ct(DATA / "ct" / f"{case}.nii.gz"), 2.0).labels > 0
+        found = segment_lungs(read_ct(real_data / "ct" / f"{case}.nii.gz"), 2.0).labels > 0
         dice[case] = overlap(found & (truth != 6), lungs)
     assert min(dice.values()) >= 0.93, dice

@@ -1,7 +1,6 @@
 import gzip
 import itertools
 import os
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -12,9 +11,6 @@ from scipy.spatial.transform import Rotation
 from medsyn2.ct.nifti import open_nifti, read_ct, read_labels, write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import InvalidVolumeError, MaskError
-
-REAL = Path(__file__).parents[3] / "../shared/data"
-
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -212,10 +208,9 @@ def test_labels_that_do_not_fit_are_not_written(tmp_path):
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real CTs are not beside the project")
 @pytest.mark.parametrize("folder", ["ct", "native", "labels"])
-def test_real_files_agree_with_simpleitk(folder):
-    for path in sorted((REAL / folder).glob("*.nii.gz")):
+def test_real_files_agree_with_simpleitk(real_data, folder):
+    for path in sorted((real_data / folder).glob("*.nii.gz")):
         itk = sitk.DICOMOrient(sitk.ReadImage(path), "LPS")
         if folder == "labels":
             read = read_labels(path)

@@ -27,9 +27,7 @@ from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
 from medsyn2.errors import RegistrationError
 
 ROOT = Path(__file__).parents[3]
-DATA = ROOT.parent / "shared/data"
-CTS = sorted(DATA.glob("ct/*.nii.gz"))
-ABDOMEN = DATA / "bad/abdomen_lungbase_CRLM-CT-1006_3mm.nii.gz"
+ABDOMEN = "bad/abdomen_lungbase_CRLM-CT-1006_3mm.nii.gz"
 SPACING_MM = 5.0
 GATES = RegisterConfig(working_spacing_mm=SPACING_MM)
 
@@ -225,22 +223,22 @@ def test_template_s_lungs_stay_its_own(fixed: Thorax) -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not CTS, reason="the real CTs are not beside the project")
 @pytest.mark.parametrize("num_cases", [3, pytest.param(12, marks=pytest.mark.slow)])
-def test_known_affines_of_real_cts_are_found_again(num_cases: int) -> None:
-    results = benchmark().outcomes(CTS, read_ct(ABDOMEN), num_cases, 4.0)
+def test_known_affines_of_real_cts_are_found_again(
+    real_data: Path, real_cts: list[Path], num_cases: int
+) -> None:
+    results = benchmark().outcomes(real_cts, read_ct(real_data / ABDOMEN), num_cases, 4.0)
     assert max(result.median_mm for result in results) < 1.0
     assert max(result.cpu_s for result in results) < 20.0
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not CTS, reason="the real CTs are not beside the project")
-def test_real_upside_down_chest_and_abdomen_are_refused() -> None:
+def test_real_upside_down_chest_and_abdomen_are_refused(real_data: Path, real_cts: list[Path]) -> None:
     gates = RegisterConfig()
-    template = working_thorax(read_ct(CTS[4]), gates.working_spacing_mm)
-    chest = read_ct(CTS[0])
+    template = working_thorax(read_ct(real_cts[4]), gates.working_spacing_mm)
+    chest = read_ct(real_cts[0])
     assert register_within_gates(working_thorax(chest, 4.0), template, gates).lung_dice > 0.85
-    for wrong, code in ((flipped(chest, 0), "upside-down"), (read_ct(ABDOMEN), "lungs-cut-off")):
+    for wrong, code in ((flipped(chest, 0), "upside-down"), (read_ct(real_data / ABDOMEN), "lungs-cut-off")):
         with pytest.raises(RegistrationError) as caught:
             register_within_gates(working_thorax(wrong, 4.0), template, gates)
         assert caught.value.code == code

@@ -1,6 +1,5 @@
 import csv
 import io
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,7 +16,6 @@ from medsyn2.reports.table import (
 )
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
-REAL = Path(__file__).parents[3] / "../shared/data/reports"
 COLUMNS = ("VolumeName", "ClinicalInformation_EN", "Technique_EN", "Findings_EN", "Impressions_EN")
 
 
@@ -189,17 +187,17 @@ def test_metadata_cells_are_numbers_lists_or_empty(tmp_path):
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real tables are not beside the project")
-def test_real_metadata_and_reports_are_read():
-    path = REAL / "ctrate_validation_metadata.csv"
+def test_real_metadata_and_reports_are_read(real_data):
+    reports = real_data / "reports"
+    path = reports / "ctrate_validation_metadata.csv"
     names = pd.read_csv(path).VolumeName
     found = read_metadata([path], {volume_key(name) for name in names})
     assert (len(found.values), found.faults, found.total) == (len(names), {}, len(names))
     first = found.get("valid_1_a_1")
     assert first.spacing_mm == (0.341796875, 0.341796875, 1.5)
     assert first.size == (1024, 1024, 251)
-    table = read_table(REAL / "ctclip_train.csv", ("AccessionNo", "report_text", *ABNORMALITY_LABELS))
+    table = read_table(reports / "ctclip_train.csv", ("AccessionNo", "report_text", *ABNORMALITY_LABELS))
     assert len(table) == 800
     assert table["report_text"].str.len().min() > 100
     with pytest.raises(TableError, match="table-columns"):
-        read_labels([REAL / "ctclip_train.csv"], {"train_1"})
+        read_labels([reports / "ctclip_train.csv"], {"train_1"})
