@@ -1,0 +1,67 @@
+"""Every command line of the README, the docs, the configurations and the profiles can be planned as it stands."""
+
+import importlib.util
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import ROOT
+
+PLACES = ("README.md", "docs/**/*.md", "config.yaml", "configs/*.yaml", "profiles/*/profile.yaml")
+CHECKOUT = ("Snakefile", "all", "config.yaml", "configs", "envs", "profiles", "workflow")
+COMMAND = re.compile(r"(?:^(?:# *)?|`)(snakemake -[^\n`#]*)", re.M)
+COMMANDS = sorted(
+    {
+        command.strip()
+        for place in PLACES
+        for path in ROOT.glob(place)
+        for command in COMMAND.findall(path.read_text())
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with everything that the commands speak of, as far as planning looks at it."""
+    folder = tmp_path_factory.mktemp("commands")
+    for name in CHECKOUT:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    (folder / "mine.yaml").write_text("sample: {num_steps: 4}\n")
+    paper = yaml.safe_load((ROOT / "configs/paper.yaml").read_text())
+    named = [value for key, value in paper["cohort"].items() if key.endswith(("_csv", "_txt"))]
+    named += [
+        paper["train_tokenizer"]["initial_weights"],
+        f"{paper['encode_text']['encoder_dir']}/config.json",
+    ]
+    volumes = ["cts/a.nii.gz", "cts/b.nii.gz", f"{paper['cohort']['data_dir']}/train_1_a_1.nii.gz"]
+    volumes.append(f"{paper['cohort']['data_dir']}/valid_1_a_1.nii.gz")
+    for name in (*named, *volumes):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_is_written_down_can_be_planned(command: str, folder: Path) -> None:
+    words = shlex.split(command.replace("/my/cts", "cts"))
+    if "--workflow-profile" in words:
+        index = words.index("--workflow-profile")
+        plugin = f"snakemake_executor_plugin_{Path(words[index + 1]).name}"
+        if importlib.util.find_spec(plugin) is None:
+            del words[index : index + 2]
+            words[1:1] = ["--cores", "2"]
+    planned = [sys.executable, "-m", "snakemake", "-n", *words[1:]]
+    result = subprocess.run(planned, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    assert "Job stats" in result.stdout + result.stderr
