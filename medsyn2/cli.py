@@ -10,6 +10,7 @@ Exit status: 0 done, 1 a case error outside a shard, 2 a wrong command or config
 """
 
 import argparse
+import importlib
 import inspect
 import json
 import logging
@@ -62,15 +63,23 @@ def _run(arguments: list[str]) -> int:
     if verb in STAGES:
         _run_stage(STAGES[verb], arguments[1:])
     elif verb in COMMANDS:
-        from importlib import import_module
-
-        command = import_module(f"medsyn2.commands.{verb}")
-        parser = _parser(verb, command.__doc__ or "")
-        command.add_arguments(parser)
-        command.run(parser.parse_args(arguments[1:]))
+        command_module(verb).run(command_parser(verb).parse_args(arguments[1:]))
     else:
         _overview().parse_args(arguments or ["--help"])
     return 0
+
+
+def command_module(verb: str) -> Any:
+    """Return the module of a command that is not a stage; importing one must not cost the others anything."""
+    return importlib.import_module(f"medsyn2.commands.{verb}")
+
+
+def command_parser(verb: str) -> argparse.ArgumentParser:
+    """Return the parser of a command that is not a stage."""
+    command = command_module(verb)
+    parser = _parser(verb, command.__doc__ or "")
+    command.add_arguments(parser)
+    return parser
 
 
 def _parser(verb: str, description: str) -> argparse.ArgumentParser:

@@ -1,15 +1,19 @@
 """The command line takes paths, explains itself and fails with a sentence, not with a traceback."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from medsyn2.cli import main, stage_parser
+from medsyn2.cli import command_parser, main, stage_parser
 from medsyn2.config import Config
 from medsyn2.stages import STAGES, stage_params
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -37,6 +41,19 @@ def test_unknown_verb_is_a_usage_error() -> None:
     with pytest.raises(SystemExit) as caught:
         main(["fly"])
     assert caught.value.code == 2
+
+
+def test_commands_that_are_written_down_are_understood() -> None:
+    texts = [
+        path.read_text().replace("\\\n", " ") for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))
+    ]
+    commands = {
+        one for text in texts for one in re.findall(r"^(?:\| `)?(medsyn2 [a-z]+ [^`\n#]*)", text, re.M)
+    }
+    assert len(commands) >= 10
+    for command in commands:
+        verb, *options = shlex.split(command.replace("KIND", "tokenizer"))[1:]
+        command_parser(verb).parse_args(options)
 
 
 def test_no_knob_became_an_option() -> None:
