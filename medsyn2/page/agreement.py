@@ -19,6 +19,8 @@ class Following:
         shuffled: Mean Dice with other cases' masks.
         ceiling: Mean Dice of the real volume segmented again with its own mask.
         num: Generated volumes.
+        reconstructed: Mean Dice of real volumes after the tokenizer; NaN where none went through it.
+        num_reconstructed: How many did.
     """
 
     structure: str
@@ -26,6 +28,8 @@ class Following:
     shuffled: float
     ceiling: float
     num: int
+    reconstructed: float = float("nan")
+    num_reconstructed: int = 0
 
     @property
     def ratio(self) -> float:
@@ -37,11 +41,18 @@ def followings(agreement: pd.DataFrame) -> list[Following]:
     """Read the table results/mask_agreement.csv; structures that have no other case to compare are left out."""
     found = []
     for structure, rows in agreement.groupby("structure", sort=False):
-        dice = rows.set_index("comparison")["dice"]
-        if {"requested", "shuffled", "ceiling"} <= set(dice.index):
-            num = int(rows.set_index("comparison")["num"]["requested"])
-            requested, shuffled, ceiling = (
-                float(dice[name]) for name in ("requested", "shuffled", "ceiling")
+        rows = rows.set_index("comparison")
+        dice, num = rows["dice"].to_dict(), rows["num"].to_dict()
+        if {"requested", "shuffled", "ceiling"} <= set(dice):
+            after = dice.get("reconstructed_ct", float("nan")), num.get("reconstructed_ct", 0)
+            found.append(
+                Following(
+                    str(structure),
+                    dice["requested"],
+                    dice["shuffled"],
+                    dice["ceiling"],
+                    num["requested"],
+                    *after,
+                )
             )
-            found.append(Following(str(structure), requested, shuffled, ceiling, num))
     return found

@@ -5,7 +5,7 @@ reports come from users' files.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -33,6 +33,7 @@ class ShownTable:
         columns: Names of the columns.
         rows: The first rows.
         num: Rows of the whole table.
+        same: Columns that say the same in every row, with what they say, and are not among `columns`.
     """
 
     file: str
@@ -40,6 +41,7 @@ class ShownTable:
     columns: list[str]
     rows: list[list[Cell]]
     num: int
+    same: dict[str, str] = field(default_factory=dict)
 
     @property
     def left_out(self) -> int:
@@ -47,10 +49,24 @@ class ShownTable:
         return self.num - len(self.rows)
 
 
-def shown(frame: pd.DataFrame, *, file: str, about: str = "") -> ShownTable:
-    """Prepare the first rows of a table for the page."""
+def shown(frame: pd.DataFrame, *, file: str, about: str = "", gather: bool = False) -> ShownTable:
+    """Prepare the first rows of a table for the page.
+
+    Args:
+        frame: The table.
+        file: Where it is.
+        about: What it says.
+        gather: Say once what columns of words, other than the first, say in every row.
+    """
+    words = frame.columns[1:] if gather and len(frame) > 1 else []
+    same = {
+        str(name): str(frame[name].iloc[0])
+        for name in words
+        if frame[name].nunique(dropna=False) == 1 and isinstance(frame[name].iloc[0], str)
+    }
+    frame = frame.drop(columns=list(same))
     rows = [[_cell(value) for value in row] for row in frame.head(MAX_ROWS).itertuples(index=False)]
-    return ShownTable(file, about, [str(column) for column in frame.columns], rows, len(frame))
+    return ShownTable(file, about, [str(column) for column in frame.columns], rows, len(frame), same)
 
 
 def _cell(value: Any) -> Cell:

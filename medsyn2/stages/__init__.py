@@ -64,7 +64,7 @@ _ALL = (
     Stage("evaluate_scores", ("grid", "evaluate_fid", "evaluate_scores")),
     Stage("evaluate_variants", ("flow", "sample", "evaluate_variants")),
     Stage("evaluate_tokenizer", ("grid", "encode_latents", "evaluate_tokenizer"), version=3),
-    Stage("report", ("report",)),
+    Stage("report", ("report",), version=2),
 )
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}

@@ -25,7 +25,7 @@ NUM_OVERLAYS = 3
 ABOUT = {
     "fid": "Frechet distance of real and synthetic slices in this HU window, with a 95 % interval over patients; "
     "lower is closer. Few volumes make it large: fid_at_floor is read against floor, the distance of real volumes "
-    "from other patients' real ones at the same count. Values compare only as the last column says.",
+    "from other patients' real ones at the same count. Values compare only as compares_with says.",
     "memorisation": "Nearest training volume of each sample, beside what held-out real volumes have: suspect are "
     "samples nearer than those. A copying_z below about -3 says that samples lie nearer to the training data than real "
     "volumes do; results/memorisation_pairs.png shows the closest pairs.",
@@ -177,7 +177,8 @@ def _following_png(found: Sequence[Any]) -> str:
     if not found:
         return ""
     names = [following.structure.replace("_", " ") for following in found]
-    groups = {name: [getattr(f, name) for f in found] for name in ("requested", "shuffled", "ceiling")}
+    kinds = ("requested", "shuffled", "ceiling", "reconstructed")
+    groups = {name: [getattr(f, name) for f in found] for name in kinds}
     return bars_png(names, groups, "Dice")
 
 
@@ -229,4 +230,4 @@ def _name(figure: Path) -> str:
 
 def _shown(name: str, frame: pd.DataFrame) -> ShownTable:
     stem = name.removesuffix(".csv")
-    return shown(frame, file=name, about=ABOUT["fid" if stem.startswith("fid_") else stem])
+    return shown(frame, file=name, about=ABOUT["fid" if stem.startswith("fid_") else stem], gather=True)

@@ -280,7 +280,7 @@ def test_every_sample_is_shown_while_there_is_room(run: Run, outputs: Outputs) -
 def test_the_agreement_is_said_in_a_sentence(outputs: Outputs) -> None:
     said = " ".join(outputs.page.texts)
     assert "Dice with the requested mask 0.900" in said
-    assert "0.25" in outputs.page.texts
+    assert "0.250" in outputs.page.texts
     assert "mask_agreement_cases.csv" not in outputs.page.texts
 
 
