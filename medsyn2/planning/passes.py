@@ -6,13 +6,16 @@ the precision and with the checkpointing that the configuration names; volumes a
 float32.
 """
 
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from medsyn2.config import Config
+from medsyn2.nn import attention
 from medsyn2.nn.cost import Cost, cost_of, simulation
 from medsyn2.nn.dit import DiT
 from medsyn2.nn.streaming import stream_cost
@@ -64,14 +67,14 @@ class Networks:
 
     def dit_forward(self) -> Cost:
         """Return what the transformer takes for one sample, without gradients."""
-        with self.simulation, torch.no_grad():
+        with self._without_values(), torch.no_grad():
             inputs = self._dit_inputs(1)
             return cost_of(lambda: self.dit(*inputs))
 
     def dit_training(self) -> Cost:
         """Return what one micro-step of the transformer's training takes."""
         training = self.config.train_dit
-        with self.simulation:
+        with self._without_values():
             inputs = self._dit_inputs(training.batch_size)
 
             def step() -> None:
@@ -84,7 +87,7 @@ class Networks:
     def tokenizer_training(self) -> Cost:
         """Return what one step of the tokenizer's training takes, without an adversary."""
         training = self.config.train_tokenizer
-        with self.simulation:
+        with self._without_values():
             crops = torch.empty(training.batch_size, 1, *training.crop_shape)
 
             def step() -> None:
@@ -100,21 +103,33 @@ class Networks:
     def encoding(self) -> Cost:
         """Return what it takes to encode one volume."""
         windows = self.config.encode_latents
-        with self.simulation:
+        with self._without_values():
             return encode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap)
 
     def decoding(self) -> Cost:
         """Return what it takes to decode one volume as the encoder's windows do."""
         windows = self.config.encode_latents
-        with self.simulation:
+        with self._without_values():
             return decode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap)
 
     def decoding_of_samples(self) -> Cost:
         """Return what it takes to decode one sampled volume, in the way that is configured for those."""
         if self.config.sample.decode == "windows":
             return self.decoding()
-        with self.simulation:
+        with self._without_values():
             return stream_cost(self.tokenizer, self.config.grid.shape, self.config.encode_latents.window)
+
+    @contextmanager
+    def _without_values(self) -> Iterator[None]:
+        """Enter the simulation; the kernels of attention, which nothing will run with, go unannounced."""
+        announced = logging.getLogger(attention.__name__)
+        level = announced.level
+        announced.setLevel(logging.WARNING)
+        try:
+            with self.simulation:
+                yield
+        finally:
+            announced.setLevel(level)
 
     def _dit_inputs(self, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         latents = torch.empty(batch, *self.latent_shape)
