@@ -8,10 +8,10 @@ hundreds of HU below them.
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from medsyn2 import LabelMap, MedSyn2Pipeline, read_labels
+from medsyn2.cohort.artefacts import load_manifests
 from medsyn2.types import Bool
 from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
 
@@ -37,11 +37,14 @@ class Lesions:
         self.results = results
         self.pipeline = MedSyn2Pipeline.from_pretrained(results / "train_dit/model")
 
-    def masks(self, structure: Structure, split: str | None = None) -> list[LabelMap]:
-        """The masks of all cases, or of those of one split, the largest first."""
-        cases = pd.read_csv(self.results / "cases.csv")
-        cases = cases[(cases[structure] == "present") & (cases["split"] == (split or cases["split"]))]["case"]
-        masks = [read_labels(next(self.results.glob(f"masks/*/{case}/{structure}.nii.gz"))) for case in cases]
+    def masks(self, structure: Structure, *splits: str) -> list[LabelMap]:
+        """The masks of the cases of these splits, the largest first."""
+        masks = [
+            read_labels(manifest.path(case, f"{structure}.nii.gz"))
+            for manifest in load_manifests(sorted(self.results.glob("masks/*.json")))
+            for case, record in manifest.usable().items()
+            if record.facts["masks"][structure]["state"] == "present" and record.facts["split"] in splits
+        ]
         return sorted(masks, key=lambda mask: -int(mask.binary().sum()))
 
     def made_by(self, structure: Structure, region: Mask, like: LabelMap, seed: int) -> Mask:
@@ -61,9 +64,9 @@ class Lesions:
 def lesions(tmp_path_factory: pytest.TempPathFactory) -> Lesions:
     """What the longer training made."""
     workflow = Workflow(
-        tmp_path_factory.mktemp("lesions"), (ROOT / "config.yaml", Path(__file__).with_name("lesions.yaml"))
+        tmp_path_factory.mktemp("lesions"), (ROOT / "config.yaml", ROOT / "configs/lesions.yaml")
     )
-    workflow.run("all")
+    workflow.run("results/train_dit/model/model.json")
     return Lesions(workflow.folder / "results")
 
 
@@ -71,7 +74,7 @@ def lesions(tmp_path_factory: pytest.TempPathFactory) -> Lesions:
 def test_lesion_agrees_with_its_own_mask_rather_than_another_case_s(
     lesions: Lesions, structure: Structure
 ) -> None:
-    regions = [mask.binary() for mask in lesions.masks(structure)]
+    regions = [mask.binary() for mask in lesions.masks(structure, "train", "test")]
     own, others = [], []
     for mask in lesions.masks(structure, "test")[:NUM_CASES]:
         for seed in SEEDS:
