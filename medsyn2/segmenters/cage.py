@@ -35,7 +35,7 @@ def inside_cage(thorax: Thorax) -> Mask:
     """
     spacing = thorax.spacing_mm
     height, width = thorax.hu.shape[1:]
-    middle = _middle(thorax)
+    middle = thorax.middle()
     rows, columns = np.indices((height, width), dtype=np.float32)
     radius = np.hypot(rows - middle[0], columns - middle[1])
     turn = np.arctan2(rows - middle[0], columns - middle[1]) * np.float32(NUM_ANGLES / (2 * np.pi))
@@ -45,12 +45,6 @@ def inside_cage(thorax: Thorax) -> Mask:
     low = np.minimum(turn.astype(np.int32), NUM_ANGLES - 1)
     share = turn - low
     return radius < wall[:, low] * (1 - share) + wall[:, low + 1] * share
-
-
-def _middle(thorax: Thorax) -> tuple[float, float]:
-    """Return the row and column of the middle between the outer borders of the lungs."""
-    spans = [np.flatnonzero(thorax.lung.any(axis=axes)) for axes in ((0, 2), (0, 1))]
-    return (spans[0][0] + spans[0][-1]) / 2, (spans[1][0] + spans[1][-1]) / 2
 
 
 def _wall_mm(thorax: Thorax, middle: tuple[float, float]) -> _Table:

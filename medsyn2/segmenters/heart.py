@@ -87,11 +87,17 @@ def _dome(thorax: Thorax, bottom: int) -> int:
 
 
 def _front_of_spine(thorax: Thorax, low: int, high: int) -> int:
-    """Return the row of the vertebral bodies' front, from bone in the middle of the chest's rear half."""
-    lung = np.nonzero(thorax.lung)
-    middle = round(float(np.median(lung[2])))
-    rear = round(float(np.median(lung[1])))
+    """Return the row of the vertebral bodies' front, from bone in the middle of the chest's rear half.
+
+    The middle is that of the lungs' volume. Where one lung is so small that this lies beside the spine, no bone is met
+    before the lungs end, and the middle between their outer borders is taken.
+    """
+    _, rows, columns = np.nonzero(thorax.lung)
+    rear, end = round(float(np.median(rows))), int(rows.max())
     reach = max(round(12.0 / thorax.spacing_mm), 1)
-    block = thorax.hu[low:high, rear:, middle - reach : middle + reach + 1]
-    rows = np.flatnonzero((block > SPINE_HU).mean(axis=(0, 2)) > 0.25)
-    return rear + int(rows[0]) if len(rows) else thorax.hu.shape[1]
+    for middle in (round(float(np.median(columns))), round(thorax.middle()[1])):
+        block = thorax.hu[low:high, rear:end, middle - reach : middle + reach + 1]
+        bone = np.flatnonzero((block > SPINE_HU).mean(axis=(0, 2)) > 0.25)
+        if len(bone):
+            return rear + int(bone[0])
+    return thorax.hu.shape[1]

@@ -44,6 +44,14 @@ class Thorax:
         """Either lung."""
         return self.lungs > 0
 
+    def middle(self) -> tuple[float, float]:
+        """Return the row and column of the middle between the outer borders of the lungs.
+
+        These are the chest wall's even where one lung is much smaller than the other.
+        """
+        spans = [np.flatnonzero(self.lung.any(axis=axes)) for axes in ((0, 2), (0, 1))]
+        return (spans[0][0] + spans[0][-1]) / 2, (spans[1][0] + spans[1][-1]) / 2
+
     @cached_property
     def airways(self) -> Bool[np.ndarray, "d h w"]:
         """The air of the trachea and of the bronchi that can be followed from it."""

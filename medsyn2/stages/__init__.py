@@ -46,7 +46,7 @@ _ALL = (
     Stage("inventory", ("inventory",), version=2, sharded=True),
     Stage("template", ("grid", "template", "register")),
     Stage("register", ("grid", "register"), sharded=True),
-    Stage("segment", ("segment",), version=2, sharded=True),
+    Stage("segment", ("segment",), version=3, sharded=True),
     Stage("masks", ("masks",), sharded=True),
     Stage("train_tokenizer", ("grid", "tokenizer", "train_tokenizer"), shared=True),
     Stage("encode_latents", ("grid", "encode_latents"), sharded=True),

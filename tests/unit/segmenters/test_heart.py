@@ -61,6 +61,17 @@ def test_the_heart_of_a_mirrored_chest_is_mirrored():
     np.testing.assert_array_equal(find_heart(mirrored)[:, :, ::-1], find_heart(thorax))
 
 
+def test_the_spine_is_no_heart_where_one_lung_is_small():
+    thorax, heart = chest()
+    thorax.hu[:, 40:, 30:51] = 300
+    collapsed = thorax.lungs.copy()
+    collapsed[:, :, 56:70] = 0
+    thorax.hu[(thorax.lungs > 0) & (collapsed == 0)] = -90
+    found = find_heart(Thorax(thorax.hu, collapsed, thorax.affine_mm, SPACING_MM))
+    assert not found[:, 40:].any()
+    assert dice(found, heart) > 0.9
+
+
 def test_what_is_too_small_is_no_heart():
     thorax, heart = chest((36.0, 36.0, 36.0))
     assert heart.sum() * SPACING_MM**3 < 60_000
