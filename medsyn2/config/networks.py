@@ -201,7 +201,7 @@ class FlowConfig(Section):
 class TrainDiTConfig(Section):
     """Training of the diffusion transformer."""
 
-    num_steps: PositiveInt = 3000
+    num_steps: PositiveInt = 3200
     """Optimizer steps."""
     batch_size: PositiveInt = 2
     """Cases a micro-step; 1 in the paper."""
@@ -211,7 +211,7 @@ class TrainDiTConfig(Section):
     """AdamW's learning rate; 1e-4 in the paper."""
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
-    decay_steps: PositiveInt | None = 3000
+    decay_steps: PositiveInt | None = 3200
     """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""

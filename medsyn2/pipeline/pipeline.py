@@ -37,6 +37,7 @@ from medsyn2.model_folder import (
 )
 from medsyn2.nn.conditioning import Conditioning
 from medsyn2.nn.dit import DiT
+from medsyn2.nn.memory_format import move
 from medsyn2.nn.streaming import check_causal, decode_streamed, pooled_statistics
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.nn.tokenizer import CausalVideoVAE
@@ -82,7 +83,8 @@ class MedSyn2Pipeline:
     ) -> None:
         self.device = _available(torch.device(device))
         self.dit = dit.eval().requires_grad_(False).to(self.device)
-        self.tokenizer = tokenizer.eval().requires_grad_(False).to(self.device)
+        self.tokenizer = tokenizer.eval().requires_grad_(False)
+        move(self.tokenizer, self.device)
         self.text_encoder = text_encoder.to(self.device)
         self.description = description
         self.texts = Texts(self.text_encoder, description.text, prompts or {})

@@ -20,6 +20,7 @@ from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
 from medsyn2.files import sha256_of, write_json
+from medsyn2.nn.memory_format import move
 from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.nn.windows import encode_cost, encode_windowed
 from medsyn2.vocabulary import STRUCTURES, Structure
@@ -113,7 +114,8 @@ class _Encoder:
         network = CausalVideoVAE(**config)
         load_strictly(network, state, source=self.path)
         self._check_memory(network)
-        return network.eval().to(self.device)
+        move(network, self.device)
+        return network.eval()
 
     def _check_memory(self, network: CausalVideoVAE) -> None:
         """Say what a volume is going to take, and stop before the first one if the machine has less."""

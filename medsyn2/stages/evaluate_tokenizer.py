@@ -33,6 +33,7 @@ from medsyn2.metrics.reconstruction import (
     ssim_3d_box,
     ssim_3d_gaussian,
 )
+from medsyn2.nn.memory_format import move
 from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.nn.windows import decode_windowed, encode_windowed
 from medsyn2.vocabulary import STRUCTURES
@@ -121,6 +122,7 @@ class _RoundTrip:
         config, state = load_component(self.tokenizer, "tokenizer")
         network = CausalVideoVAE(**config).eval()
         load_strictly(network, state, source=self.tokenizer)
+        move(network, torch.device("cpu"))
         return network
 
     @torch.inference_mode()

@@ -10,6 +10,7 @@ from medsyn2.cohort.artefacts import load_manifests
 from medsyn2.config import GridConfig, PerceptualWeights, TokenizerConfig, TrainTokenizerConfig
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.files import sha256_of, write_atomically
+from medsyn2.nn.memory_format import move
 from medsyn2.nn.perceptual import Perceptual
 from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.nn.tokenizer_start import start_as_blur
@@ -77,6 +78,8 @@ def train_tokenizer(
     torch.manual_seed(train_tokenizer.seed)
     network = _network(tokenizer, initial or None, train_tokenizer.seed)
     network.latent_shape(train_tokenizer.crop_shape)
+    if not torch.cuda.is_available():
+        move(network, torch.device("cpu"))
     log.info("tokenizer: %d volumes, %d steps", len(volumes), train_tokenizer.num_steps)
     averages = train(
         tokenizer_learners(network, train_tokenizer, _perceptual(train_tokenizer.perceptual_weights)),

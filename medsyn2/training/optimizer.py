@@ -76,6 +76,15 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
     for key, tensor in tensors.items():
         index, name = key.split("/", 1)
         moment = tensor.shape == parameters[int(index)].shape  # otherwise the number of steps
-        restored = shared_as(tensor, parameters[int(index)]) if moment else tensor
+        restored = _as_laid_out(tensor, parameters[int(index)]) if moment else tensor
         state.setdefault(int(index), {})[name] = restored
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _as_laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
+    """Return a moment in the parts of its parameter and in the order of its values.
+
+    An update that meets two orders takes another path, which rounds otherwise.
+    """
+    shared = shared_as(moment, parameter)
+    return shared if shared is not moment else torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
