@@ -19,14 +19,12 @@ class Sampling:
     Attributes:
         cost: Of the stage.
         volumes: How many it makes, at most.
-        evaluations: Runs of the transformer for one volume.
-        forward_flops: Operations of one of these.
+        forward_flops: Operations of one run of the transformer.
         volume_flops: Operations of one volume, the decoder's included.
     """
 
     cost: Cost
     volumes: int
-    evaluations: int
     forward_flops: float
     volume_flops: float
 
@@ -52,7 +50,7 @@ def sampling(networks: Networks, work: Workload) -> Sampling:
         disk_bytes=costs.CT_BYTES_PER_VOXEL * work.grid_voxels * volumes,
         basis=f"at most {volumes} volumes, {runs} runs of the transformer each",
     )
-    return Sampling(cost, volumes, runs, forward.flops, flops)
+    return Sampling(cost, volumes, forward.flops, flops)
 
 
 def evaluations(config: Config) -> int:

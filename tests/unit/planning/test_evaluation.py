@@ -15,9 +15,8 @@ def test_volumes_are_segmented_again_with_their_real_ones_and_their_reconstructi
         planned = network_costs(config(**changes), WORK)
         return next(cost.basis for cost in planned if cost.stage == "evaluate_masks")
 
-    assert basis(1).startswith(
-        "at most 5 volumes"
-    )  # two held-out cases' lobes, real and generated, and one again
+    # The lobes of two held-out cases, real and generated, and those of the cases that were reconstructed.
+    assert basis(1).startswith("at most 5 volumes")
     assert basis(9).startswith("at most 6 volumes")
 
 
