@@ -1,7 +1,7 @@
 """In every test: shapes and types that annotations promise are checked, and no other machine can be reached.
 
 Real CTs, which the project does not have, are looked for in the folder that ``MEDSYN2_REAL_DATA`` names, or beside the
-project; a test that asks for them is skipped where they are absent.
+project; a test that asks for them is skipped where they are absent, and fails where the variable names no folder.
 """
 
 import os
@@ -40,6 +40,8 @@ REAL_DATA = Path(os.environ.get("MEDSYN2_REAL_DATA", Path(__file__).parents[2] /
 def real_data() -> Path:
     """The folder of real CTs, labels, unusable files and tables; CONTRIBUTING.md says what is in it."""
     if not REAL_DATA.is_dir():
+        if "MEDSYN2_REAL_DATA" in os.environ:
+            pytest.fail(f"MEDSYN2_REAL_DATA names {REAL_DATA}, which is no folder")
         pytest.skip(f"needs real CTs in {REAL_DATA}; MEDSYN2_REAL_DATA can name another folder")
     return REAL_DATA
 
