@@ -75,8 +75,6 @@ def template(
     origin = [sha256_of(path) for path in given] or {case: voxels_of(facts) for case, facts in cases.items()}
     made_from = fingerprint("template", settings, origin)
     with locked(reference):
-        for leftover in reference.parent.glob(".*.partial*"):
-            leftover.unlink()
         # The workflow removes what it declared before a job starts, so the description is kept once more.
         description = _finished(reference.with_name(_KEPT), made_from)
         if description is None:

@@ -1,5 +1,7 @@
 """Files appear whole or not at all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,53 @@ def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
         write_atomically(path, fail)
     assert [entry.name for entry in tmp_path.iterdir()] == ["value.nii.gz"]
     assert path.read_text() == "old"
+
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from medsyn2.files import write_atomically
+
+def write(partial):
+    partial.write_text("theirs")
+    print("writing", flush=True)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.readline()
+
+write_atomically(Path(sys.argv[1]), write)
+"""
+
+
+def start_writer(path: Path, fate: str) -> subprocess.Popen[str]:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, path, fate], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "writing\n"
+    return writer
+
+
+def test_what_a_killed_writer_left_is_gone_after_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "[odd].nii.gz"
+    start_writer(path, "killed").communicate()
+    assert len(list(tmp_path.iterdir())) == 1
+    write_atomically(tmp_path / "other.nii.gz", lambda partial: partial.write_text("other"))
+    assert len(list(tmp_path.iterdir())) == 2
+    write_atomically(path, lambda partial: partial.write_text("ours"))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["[odd].nii.gz", "other.nii.gz"]
+    assert path.read_text() == "ours"
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    writer = start_writer(path, "goes on")
+    write_atomically(path, lambda partial: partial.write_text("ours"))
+    assert path.read_text() == "ours"
+    writer.communicate("\n")
+    assert writer.returncode == 0
+    assert [entry.name for entry in tmp_path.iterdir()] == ["value.json"]
+    assert path.read_text() == "theirs"
 
 
 def test_json_is_sorted_and_reproducible(tmp_path: Path) -> None:
