@@ -1,10 +1,14 @@
 """How well probabilities of labels agree with the truth: the paper's Table 3.
 
 AUROC and average precision need no threshold and come first. All else depends on one, and a threshold tuned on the
-set it is judged on flatters: here it is tuned on *real* volumes, for each label where the ROC curve comes nearest to
-(0, 1), and used for every generator. F1 has three averages that differ twofold on rare labels, and papers do not say
-which they print; all three are given. A row each for finding nothing and for finding everything shows what accuracy
-and precision are worth.
+volumes it is judged on flatters: with scores that know nothing, 10 volumes and labels of one in five, F1 is then 0.49
+where a generator's is 0.25. Here a threshold is tuned on *real* volumes, for each label where the ROC curve comes
+nearest to (0, 1), and each volume, real or synthetic, is judged by those of all patients but its own. Scores that know
+nothing then give real and synthetic volumes the same accuracy and recall; F1, which is no mean over volumes, still is
+some 0.04 higher for the real ones at 10 volumes, 0.01 at 50.
+
+F1 has three averages that differ twofold on rare labels, and papers do not say which they print; all three are given.
+A row each for finding nothing and for finding everything shows what accuracy and precision are worth.
 
 Means are over the labels that have both a positive and a negative case, whose number is given.
 
@@ -12,6 +16,7 @@ Source: definitions as in scikit-learn; the threshold rule as in CT-CLIP's evalu
 set itself.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import nan
 
@@ -50,18 +55,18 @@ class Classification:
     num_labels: int
 
 
-_VALUES = tuple(field.name for field in fields(Classification) if field.name != "num_labels")
+VALUES = tuple(field.name for field in fields(Classification) if field.name != "num_labels")
 
 
 def classification(
-    probabilities: Probabilities, truth: Truth, thresholds: Float[np.ndarray, " k"]
+    probabilities: Probabilities, truth: Truth, found: Bool[np.ndarray, "v k"]
 ) -> Classification:
-    """Judge probabilities by the truth.
+    """Judge probabilities, and the decisions made by them, by the truth.
 
     Args:
         probabilities: A row a volume, a column a label.
         truth: Whether the label is there.
-        thresholds: Of each label; a probability at or above it is positive.
+        found: Whether it was found: a probability at or above its threshold.
     """
     judged = [k for k in range(truth.shape[1]) if truth[:, k].any() and not truth[:, k].all()]
     if not judged:
@@ -70,29 +75,29 @@ def classification(
         [
             auroc(probabilities[:, k], truth[:, k]),
             average_precision(probabilities[:, k], truth[:, k]),
-            *_decisions(probabilities[:, k] >= thresholds[k], truth[:, k]),
+            *_decisions(found[:, k], truth[:, k]),
         ]
         for k in judged
     ]
-    means = dict(zip(_VALUES, np.mean(rows, axis=0).tolist(), strict=True))
+    means = dict(zip(VALUES, np.mean(rows, axis=0).tolist(), strict=True))
     return Classification(**means, num_labels=len(judged))
 
 
 def intervals(
     probabilities: Probabilities,
     truth: Truth,
-    thresholds: Float[np.ndarray, " k"],
+    found: Bool[np.ndarray, "v k"],
     patients: Int[np.ndarray, " v"],
     *,
     num_draws: int,
     seed: int,
 ) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of each value, by resampling patients.
+    """Return the 95 % interval of each value, by resampling patients; NaN with one patient. Decisions stay as they are.
 
     Args:
         probabilities: As above.
         truth: As above.
-        thresholds: As above.
+        found: As above.
         patients: Whose each volume is, from 0.
         num_draws: Resamples.
         seed: Of the draws.
@@ -100,20 +105,43 @@ def intervals(
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(patients == patient) for patient in range(int(patients.max()) + 1)]
     drawn = []
-    for _ in range(num_draws):
+    for _ in range(num_draws if len(members) > 1 else 0):
         rows = np.concatenate([members[patient] for patient in rng.integers(0, len(members), len(members))])
-        drawn.append(classification(probabilities[rows], truth[rows], thresholds))
-    found = {}
-    for name in _VALUES:
+        drawn.append(classification(probabilities[rows], truth[rows], found[rows]))
+    ends = {}
+    for name in VALUES:
         values = np.array([getattr(one, name) for one in drawn], dtype=float)
         values = values[np.isfinite(values)]
         low, high = np.percentile(values, [2.5, 97.5]) if len(values) > 1 else (nan, nan)
-        found[name] = (float(low), float(high))
-    return found
+        ends[name] = (float(low), float(high))
+    return ends
+
+
+def others_thresholds(
+    probabilities: Probabilities, truth: Truth, patients: Sequence[str], judged: Sequence[str]
+) -> Float[np.ndarray, "w k"]:
+    """Return the thresholds that each judged volume has: those tuned on the volumes of all patients but its own.
+
+    Args:
+        probabilities: Of the volumes to tune on.
+        truth: As above.
+        patients: Whose each of them is.
+        judged: Whose each judged volume is; whoever is not among `patients` has thresholds tuned on all of them.
+    """
+    owners = np.array(patients)
+    tuned = {
+        one: tuned_thresholds(probabilities[owners != one], truth[owners != one])
+        for one in dict.fromkeys(judged)
+    }
+    return np.stack([tuned[one] for one in judged])
 
 
 def tuned_thresholds(probabilities: Probabilities, truth: Truth) -> Float[np.ndarray, " k"]:
-    """Return for each label the probability at which the ROC curve is nearest to (0, 1); 0.5 without both classes."""
+    """Return for each label the threshold at which the ROC curve is nearest to (0, 1); 0.5 without both classes.
+
+    Of all thresholds that decide alike it is the one midway between two scores, so that a volume left out of the tuning
+    is not on the wrong side of its neighbours for its own absence.
+    """
     found = np.full(truth.shape[1], 0.5)
     for k in range(truth.shape[1]):
         scores, there = probabilities[:, k], truth[:, k]
@@ -122,7 +150,8 @@ def tuned_thresholds(probabilities: Probabilities, truth: Truth) -> Float[np.nda
         candidates = np.unique(scores)
         missed = np.searchsorted(np.sort(scores[there]), candidates) / there.sum()
         false = 1 - np.searchsorted(np.sort(scores[~there]), candidates) / (~there).sum()
-        found[k] = candidates[np.argmin(missed**2 + false**2)]
+        best = int(np.argmin(missed**2 + false**2))
+        found[k] = candidates[max(best - 1, 0) : best + 1].mean()
     return found
 
 

@@ -7,9 +7,15 @@ part ``embedding``; ids pair a volume with its report and a synthetic volume wit
     I2I   100 x the mean cosine of a synthetic volume and the real one of its case
 
 Neither measures realism: real volumes are not at the top of T2I, and all chests are alike, so that any two have a
-high cosine. Beside each score therefore stand the same over pairs of different patients (``shuffled``), its z
-against permutations of the pairs, how often a volume's own partner is among the k nearest (``recall``), and an
-interval over patients. The row of the real volumes is the ceiling, once as acquired and once on the model's grid.
+high cosine. Beside each score therefore stand the same over pairs of different patients (``shuffled``), the difference
+of the two, its z against permutations of the pairs, and how often a volume's own partner is among the k nearest
+(``recall``), all with intervals over patients. The rows of the real volumes are the ceiling: as acquired, and on the
+model's grid.
+
+Reports can be alike word for word, and then no model can tell whose is whose. A partner that is as near as t - 1
+others, behind a that are nearer, is among the first k in min(1, max(0, (k - a) / t)) of all orders of the tied, and
+that is what counts; so partners that are all alike give chance, k / n. With n candidates or fewer to choose k from
+there is nothing to find, and the recall is NaN.
 
 Source: Hessel et al., arXiv:2104.08718, without its clipping at 0 and its factor 2.5, as CT-CLIP's scripts do.
 """
@@ -18,7 +24,7 @@ from dataclasses import dataclass
 from math import nan
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from medsyn2.errors import EnvironmentFault
 from medsyn2.metrics.banks import Bank
@@ -27,6 +33,25 @@ from medsyn2.metrics.bootstrap import mean_interval
 EMBEDDING = "embedding"
 RECALLS = (1, 5, 10, 50)
 _PERMUTATIONS = 200
+_TIE = 1e-4
+"""Scores this near are equal: float32 embeddings of one text differ by as much from batch to batch."""
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How often the own partner is among the k nearest.
+
+    Attributes:
+        share: Of the volumes; ties count by their expectation. NaN unless there are more than k candidates.
+        low: Lower end of its 95 % interval, by resampling patients; the candidates stay.
+        high: Upper end.
+        chance: What embeddings that know nothing give, k / candidates.
+    """
+
+    share: float
+    low: float
+    high: float
+    chance: float
 
 
 @dataclass(frozen=True)
@@ -35,21 +60,29 @@ class PairScore:
 
     Attributes:
         score: 100 x the mean cosine of the pairs.
-        low: Lower end of its 95 % interval, by resampling patients.
-        high: Upper end.
-        shuffled: The same of all pairs of different patients.
-        z: Score minus the mean over permutations of the partners, in their standard deviations.
-        recall: Share of volumes whose partner is among the k nearest, by k.
-        num: Pairs.
+        score_low: Lower end of its 95 % interval, by resampling patients; NaN with one patient.
+        score_high: Upper end.
+        shuffled: The same of all pairs of different patients; NaN with one patient.
+        above_shuffled: The score minus that.
+        above_shuffled_low: Lower end of its interval.
+        above_shuffled_high: Upper end.
+        z: Score minus the mean over permutations of the partners, in their standard deviations; NaN if all are alike.
+        recall: By k.
+        num_pairs: Pairs, and so the candidates of the recall.
+        num_patients: Whose they are.
     """
 
     score: float
-    low: float
-    high: float
+    score_low: float
+    score_high: float
     shuffled: float
+    above_shuffled: float
+    above_shuffled_low: float
+    above_shuffled_high: float
     z: float
-    recall: dict[int, float]
-    num: int
+    recall: dict[int, Recall]
+    num_pairs: int
+    num_patients: int
 
 
 def pair_score(volumes: Bank, partners: Bank, *, num_draws: int, seed: int) -> PairScore:
@@ -79,19 +112,18 @@ def pair_score(volumes: Bank, partners: Bank, *, num_draws: int, seed: int) -> P
     patients = np.unique(np.array(volumes.patients)[mine], return_inverse=True)[1]
     own = np.diagonal(cosines)
     others = cosines[patients[:, None] != patients[None]]
+    shuffled = float(others.mean()) if others.size else nan
     rng = np.random.default_rng(seed)
-    low, high = mean_interval(own, patients, num_draws, rng)
-    permuted = [cosines[np.arange(len(own)), rng.permutation(len(own))].mean() for _ in range(_PERMUTATIONS)]
-    spread = float(np.std(permuted))
-    rank = (cosines > own[:, None]).sum(axis=1)
     return PairScore(
         float(own.mean()),
-        low,
-        high,
-        float(others.mean()) if others.size else nan,
-        float((own.mean() - np.mean(permuted)) / spread) if spread > 0 else nan,
-        {k: float(np.mean(rank < k)) for k in RECALLS},
+        *_interval(own, patients, num_draws, rng),
+        shuffled,
+        float(own.mean()) - shuffled,
+        *_interval_above_shuffled(cosines, patients, num_draws, rng),
+        _z(cosines, rng),
+        {k: _recall(cosines, k, patients, num_draws, rng) for k in RECALLS},
         len(own),
+        int(patients.max()) + 1,
     )
 
 
@@ -122,6 +154,62 @@ def label_probabilities(
     cosines = _unit_rows(volumes) @ _unit_rows(prompts)[[place[name] for name in wanted]].T
     present, absent = cosines[:, : len(labels)], cosines[:, len(labels) :]
     return 1 / (1 + np.exp(-scale * (present - absent)))
+
+
+def _interval(
+    values: Float[np.ndarray, " n"], patients: Int[np.ndarray, " n"], num_draws: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    return mean_interval(values, patients, num_draws, rng) if patients.max() > 0 else (nan, nan)
+
+
+def _interval_above_shuffled(
+    cosines: Float[np.ndarray, "n n"],
+    patients: Int[np.ndarray, " n"],
+    num_draws: int,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of the pairs minus that of pairs of different patients."""
+    num = int(patients.max()) + 1
+    if num < 2:
+        return nan, nan
+    order, counts = np.argsort(patients, kind="stable"), np.bincount(patients)
+    starts = np.cumsum([0, *counts[:-1]])
+    sums = np.add.reduceat(np.add.reduceat(cosines[order][:, order], starts, axis=0), starts, axis=1)
+    pairs = np.outer(counts, counts).astype(float)
+    # A patient drawn twice is no other patient to himself.
+    for one in (sums, pairs):
+        np.fill_diagonal(one, 0)
+    drawn = rng.integers(0, num, (num_draws, num))
+    weights = np.stack([np.bincount(row, minlength=num) for row in drawn]).astype(float)
+    apart = ((weights @ pairs) * weights).sum(axis=1)
+    own = (weights @ np.bincount(patients, np.diagonal(cosines))) / (weights @ counts)
+    above = (own - ((weights @ sums) * weights).sum(axis=1) / np.maximum(apart, 1))[apart > 0]
+    low, high = np.percentile(above, [2.5, 97.5]) if len(above) > 1 else (nan, nan)
+    return float(low), float(high)
+
+
+def _z(cosines: Float[np.ndarray, "n n"], rng: np.random.Generator) -> float:
+    rows = np.arange(len(cosines))
+    permuted = [cosines[rows, rng.permutation(rows)].mean() for _ in range(_PERMUTATIONS)]
+    spread = float(np.std(permuted))
+    if spread <= _TIE / len(rows):
+        return nan
+    return float((np.diagonal(cosines).mean() - np.mean(permuted)) / spread)
+
+
+def _recall(
+    cosines: Float[np.ndarray, "n n"],
+    k: int,
+    patients: Int[np.ndarray, " n"],
+    num_draws: int,
+    rng: np.random.Generator,
+) -> Recall:
+    if k >= len(cosines):
+        return Recall(nan, nan, nan, nan)
+    above = cosines - np.diagonal(cosines)[:, None]
+    nearer, tied = (above > _TIE).sum(axis=1), (np.abs(above) <= _TIE).sum(axis=1)
+    hits = np.clip((k - nearer) / tied, 0, 1)
+    return Recall(float(hits.mean()), *_interval(hits, patients, num_draws, rng), k / len(cosines))
 
 
 def _refuse_two_models(first: Bank, second: Bank) -> None:

@@ -61,7 +61,7 @@ _ALL = (
     Stage("evaluate_edits", ("segment", "sample", "evaluate_masks", "evaluate_edits")),
     Stage("evaluate_attention", ("sample", "evaluate_attention")),
     Stage("evaluate_augmentation", ("segment", "sample", "evaluate_masks", "evaluate_augmentation")),
-    Stage("evaluate_scores", ("grid", "evaluate_fid", "evaluate_scores")),
+    Stage("evaluate_scores", ("grid", "evaluate_fid", "evaluate_scores"), version=2),
     Stage("evaluate_variants", ("flow", "sample", "evaluate_variants")),
     Stage("evaluate_tokenizer", ("grid", "encode_latents", "evaluate_tokenizer"), version=3),
     Stage("report", ("report",), version=2),

@@ -17,10 +17,17 @@ from medsyn2.config import EvaluateFidConfig, EvaluateScoresConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import write_json, write_text_atomically
 from medsyn2.metrics.banks import Bank, BankFacts, Part, read_bank, write_bank
-from medsyn2.metrics.clip import EMBEDDING, RECALLS
+from medsyn2.metrics.clip import EMBEDDING
 from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
 from medsyn2.metrics.linear_clip import LinearClip, fit_linear_clip
-from medsyn2.metrics.score_tables import REAL, clip_table, zero_shot_table
+from medsyn2.metrics.score_tables import (
+    CLIP_COLUMNS,
+    ON_GRID,
+    REAL,
+    ZERO_SHOT_COLUMNS,
+    clip_table,
+    zero_shot_table,
+)
 from medsyn2.metrics.table_one import extractor_of, protocol_of
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.text import compose_report
@@ -29,15 +36,10 @@ from medsyn2.vocabulary import ABNORMALITY_LABELS, Window
 
 log = logging.getLogger(__name__)
 
-ON_GRID, TEXT, PROMPTS = "real_on_grid", "text", "prompts"
+TEXT, PROMPTS = "text", "prompts"
 MIN_PAIRS = 3
 PROMPT_TOKENS = 32
 PROMPT_TEXTS = {"present": "{label} is present.", "absent": "{label} is not present."}
-CLIP_COLUMNS = [
-    "source", "score_of", "score", "low", "high", "shuffled", "z", "num",
-    *(f"recall_at_{k}" for k in RECALLS), "model",
-]  # fmt: skip
-ZERO_SHOT_COLUMNS = ["source", "auroc", "average_precision", "accuracy", "num_labels", "num_volumes", "model"]
 
 
 def evaluate_scores(
@@ -86,7 +88,7 @@ def evaluate_scores(
     drawn = {"num_draws": evaluate_scores.num_draws, "seed": evaluate_scores.seed}
     scored = pd.DataFrame(columns=CLIP_COLUMNS)
     if partners is not None and len(partners.ids) > 1:
-        scored = clip_table(_with_enough(found, partners.ids, 2, "reports"), partners, **drawn)[CLIP_COLUMNS]
+        scored = clip_table(_with_enough(found, partners.ids, 2, "reports"), partners, **drawn)
     judged = pd.DataFrame(columns=ZERO_SHOT_COLUMNS)
     if prompts is not None and len(cases.truth):
         labelled = _with_enough(found, cases.truth.index, 1, "labels")
@@ -158,10 +160,10 @@ def _fitted(
     train = features.of(chosen, "real", "training cases")
     space = fit_linear_clip(_concatenated(train), np.stack([means.of(case) for case in train.ids]))
     log.info("%s; lambda %.3g of the mean product", space.name, space.penalty)
-    found = {REAL: _embedded(features.of(cases.held_out, "real", REAL), space)}
+    found = {ON_GRID: _embedded(features.of(cases.held_out, "real", ON_GRID), space)}
     for condition, volumes in sorted(cases.synthetic.items()):
         found[condition] = _embedded(features.of(volumes, "synthetic", condition), space)
-    facts, reported = found[REAL].facts, cases.with_report()
+    facts, reported = found[ON_GRID].facts, cases.with_report()
     if reported:
         rows = np.stack([means.of(volume.id) for volume in reported])
         about = tuple(volume.id for volume in reported), tuple(volume.patient for volume in reported)

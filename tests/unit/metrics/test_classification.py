@@ -12,6 +12,7 @@ from medsyn2.metrics.classification import (
     average_precision,
     classification,
     intervals,
+    others_thresholds,
     trivial,
     tuned_thresholds,
 )
@@ -42,7 +43,7 @@ def test_every_value_is_scikit_learn_s(seed: int) -> None:
         expected[f"f1_{average}"] = [
             metrics.f1_score(truth[:, k], answers[:, k], average=average) for k in columns
         ]
-    found = asdict(classification(scores, truth, thresholds))
+    found = asdict(classification(scores, truth, answers))
     for name, values in expected.items():
         assert found[name] == pytest.approx(np.mean(values), abs=1e-12), name
 
@@ -61,10 +62,8 @@ def test_areas_by_counting() -> None:
 
 def test_finding_nothing_is_as_accurate_as_labels_are_rare() -> None:
     _, truth = drawn(1)
-    half = np.full(4, 0.5)
-    nothing, everything = (
-        classification(trivial(*truth.shape, positive=positive), truth, half) for positive in (False, True)
-    )
+    answers = (trivial(*truth.shape, positive=positive) for positive in (False, True))
+    nothing, everything = (classification(one, truth, one > 0) for one in answers)
     assert nothing.accuracy == pytest.approx(1 - truth.mean())
     assert everything.precision == pytest.approx(truth.mean())
     assert (nothing.precision, nothing.f1_binary, nothing.auroc) == (0, 0, 0.5)
@@ -78,27 +77,64 @@ def test_thresholds_are_where_the_curve_is_nearest_to_the_corner() -> None:
             t: (1 - (scores[truth[:, k], k] >= t).mean()) ** 2 + (scores[~truth[:, k], k] >= t).mean() ** 2
             for t in np.unique(scores[:, k])
         }
-        assert distance[found[k]] == pytest.approx(min(distance.values()))
+        nearest = min(distance, key=distance.__getitem__)
+        assert ((scores[:, k] >= found[k]) == (scores[:, k] >= nearest)).all()
+        assert found[k] not in distance
     assert tuned_thresholds(scores[:, :1], np.zeros((80, 1), bool)).tolist() == [0.5]
 
 
 def test_labels_without_both_classes_are_left_out_and_counted() -> None:
     scores, truth = drawn(3)
     truth[:, 0] = False
-    found = classification(scores, truth, np.full(4, 0.5))
+    answers = scores >= 0.5
+    found = classification(scores, truth, answers)
     assert found.num_labels == 3
-    assert found.auroc == pytest.approx(classification(scores[:, 1:], truth[:, 1:], np.full(3, 0.5)).auroc)
-    empty = classification(scores, np.zeros_like(truth), np.full(4, 0.5))
+    assert found.auroc == pytest.approx(classification(scores[:, 1:], truth[:, 1:], answers[:, 1:]).auroc)
+    empty = classification(scores, np.zeros_like(truth), answers)
     assert empty.num_labels == 0
     assert isnan(empty.auroc)
 
 
 def test_intervals_hold_the_value() -> None:
     scores, truth = drawn(4, num=200)
-    half = np.full(4, 0.5)
-    value = classification(scores, truth, half)
+    answers = scores >= 0.5
+    value = classification(scores, truth, answers)
     for patients in (np.arange(200), np.arange(200) // 10):
-        found = intervals(scores, truth, half, patients, num_draws=60, seed=0)
+        found = intervals(scores, truth, answers, patients, num_draws=60, seed=0)
         low, high = found["accuracy"]
         assert low < value.accuracy < high
-    assert intervals(scores, truth, half, np.arange(200), num_draws=60, seed=0)["auroc"][1] > value.auroc
+    assert intervals(scores, truth, answers, np.arange(200), num_draws=60, seed=0)["auroc"][1] > value.auroc
+    one_patient = intervals(scores, truth, answers, np.zeros(200, int), num_draws=60, seed=0)
+    assert np.isnan(one_patient["accuracy"]).all()
+
+
+def test_a_patient_s_own_volumes_do_not_decide_its_thresholds() -> None:
+    scores, truth = drawn(5, num=30)
+    patients = [f"p{i // 2}" for i in range(30)]
+    found = others_thresholds(scores, truth, patients, ["p0", "p3", "a stranger"])
+    np.testing.assert_array_equal(found[0], tuned_thresholds(scores[2:], truth[2:]))
+    np.testing.assert_array_equal(found[2], tuned_thresholds(scores, truth))
+    changed = scores.copy()
+    changed[6:8] = 1 - changed[6:8]
+    np.testing.assert_array_equal(found[1], others_thresholds(changed, truth, patients, ["p3"])[0])
+
+
+@pytest.mark.parametrize(
+    ("num", "values"), [(10, ("accuracy", "recall")), (60, ("accuracy", "recall", "f1_binary"))]
+)
+def test_scores_that_know_nothing_are_as_good_for_real_volumes_as_for_synthetic_ones(
+    num: int, values: tuple[str, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    patients = [f"p{i}" for i in range(num)]
+    apart, flattered = [], []
+    for _ in range(40):
+        truth, real, synthetic = rng.random((num, 8)) < 0.25, *rng.random((2, num, 8))
+        thresholds = others_thresholds(real, truth, patients, patients)
+        mine, theirs = (classification(one, truth, one >= thresholds) for one in (real, synthetic))
+        own = classification(real, truth, real >= tuned_thresholds(real, truth))
+        apart.append([getattr(mine, name) - getattr(theirs, name) for name in values])
+        flattered.append(own.f1_binary - theirs.f1_binary)
+    noise = np.std(apart, axis=0) / np.sqrt(len(apart))
+    assert (np.abs(np.mean(apart, axis=0)) < 3 * noise).all()
+    assert np.mean(flattered) > 5 * np.std(flattered) / np.sqrt(len(flattered))

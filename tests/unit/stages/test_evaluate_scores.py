@@ -16,8 +16,9 @@ from medsyn2.ct.nifti import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import write_json
+from medsyn2.metrics.score_tables import CLIP_COLUMNS, ZERO_SHOT_COLUMNS
 from medsyn2.stages.encode_text import encode_text
-from medsyn2.stages.evaluate_scores import CLIP_COLUMNS, evaluate_scores, label_prompts
+from medsyn2.stages.evaluate_scores import evaluate_scores, label_prompts
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 HOW_TO = Path(__file__).parents[3] / "docs/how-to/score-with-a-clip-model.md"
@@ -126,13 +127,14 @@ def test_samples_that_fit_their_reports_score_above_those_that_do_not(run) -> No
     clip, zero_shot = run()
     assert list(clip.columns) == CLIP_COLUMNS
     score = clip.set_index(["source", "score_of"])
-    for source in ("real", "fitting"):
+    for source in ("real_on_grid", "fitting"):
         assert score.loc[(source, "T2I"), "score"] > score.loc[(source, "T2I"), "shuffled"] + 50
     assert score.loc[("swapped", "T2I"), "score"] < score.loc[("swapped", "T2I"), "shuffled"] - 50
     assert score.loc[("fitting", "I2I"), "score"] > 50 > score.loc[("swapped", "I2I"), "score"]
     assert score["model"].unique().tolist() == ["linear, fitted to 10 training cases"]
-    assert (score["num"] == 6).all()
-    sources = ["real", "fitting", "rare", "swapped", "finding nothing", "finding everything"]
+    assert (score[["num_pairs", "num_patients"]] == 6).all(axis=None)
+    assert set(score["against"]) == {"reports", "real_on_grid"}
+    sources = ["real_on_grid", "fitting", "rare", "swapped", "finding nothing", "finding everything"]
     assert zero_shot["source"].tolist() == sources
     aurocs = zero_shot.set_index("source")["auroc"]
     assert aurocs["swapped"] == pytest.approx(1 - aurocs["fitting"], abs=0.2)
@@ -142,7 +144,7 @@ def test_a_condition_of_one_case_has_no_pairs_to_score_and_stops_nothing(
     run, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip, zero_shot = run()
-    assert set(clip["source"]) == {"real", "fitting", "swapped"}
+    assert set(clip["source"]) == {"real_on_grid", "fitting", "swapped"}
     assert zero_shot.set_index("source").loc["rare", "num_volumes"] == 1
     assert "rare is left out: 1 of its volumes have reports, needed are 2" in caplog.text
 
@@ -151,6 +153,7 @@ def test_without_reports_both_tables_are_empty(run, caplog: pytest.LogCaptureFix
     clip, zero_shot = run(reports=False)
     assert clip.empty
     assert zero_shot.empty
+    assert (list(clip.columns), list(zero_shot.columns)) == (CLIP_COLUMNS, ZERO_SHOT_COLUMNS)
     assert caplog.text.count("has no rows") == 2
 
 
@@ -159,6 +162,7 @@ def test_a_command_of_the_user_s_embeds_scans_and_grid_reports_and_prompts(run, 
     script = tmp_path / "model.py"
     script.write_text(writer + SCRIPT)
     clip, zero_shot = run(command=(sys.executable, str(script)))
+    assert set(clip["against"]) == {"reports", "real_on_grid"}
     score = clip.set_index(["source", "score_of"])["score"]
     assert score["real", "T2I"] == score["real_on_grid", "T2I"] == score["fitting", "T2I"] == 100
     assert score["swapped", "T2I"] == pytest.approx(-60)
