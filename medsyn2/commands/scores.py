@@ -4,34 +4,38 @@ r"""Score embeddings that a vision-language model made: CLIP scores (Table 2) an
         --labels labels.csv --prompts prompts.json --scale 14.3 --out scores/
 
 The model runs in an environment of its own and writes banks; docs/how-to/score-with-a-clip-model.md shows how, in
-some twenty lines for any model. Give the real volumes once as acquired and once brought to the model's grid
-(--real-on-grid): the difference is what resampling and cropping cost, and no generator's fault.
+some twenty lines for any model. Give the real volumes once as acquired (--real) and once brought to the model's grid
+(--real-on-grid): the difference is what resampling and cropping cost, and no generator's fault. Synthetic volumes are
+held against those on the grid, or against those as acquired if they are all there is.
 
 scores/clip.csv has a row a source and target with the score of shuffled pairs beside it; scores/zero_shot.csv has a
-row a source with thresholds tuned on the real volumes, all three averages of F1, and a row each for finding nothing
-and for finding everything.
+row a source with thresholds tuned on other patients' real volumes, all three averages of F1, and a row each for finding
+nothing and for finding everything. The rows of generators are called as their files are.
 """
 
 import argparse
 import logging
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from medsyn2.errors import ConfigError, TableError
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.banks import read_bank
-from medsyn2.metrics.score_tables import clip_table, zero_shot_table
+from medsyn2.metrics.banks import Bank, read_bank
+from medsyn2.metrics.score_tables import ON_GRID, REAL, TRIVIAL, clip_table, zero_shot_table
+from medsyn2.reports.table import NAME, read_table, volume_key
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 log = logging.getLogger(__name__)
 
-_ID = "VolumeName"
+_FIRST_ROW = 2
+"""Number of the first row below the header, as a spreadsheet counts."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--real", type=Path, required=True, metavar="JSON", help="bank of the real volumes")
+    parser.add_argument("--real", type=Path, metavar="JSON", help="bank of the real volumes as acquired")
     parser.add_argument(
         "--real-on-grid", type=Path, metavar="JSON", help="the same, brought to the model's grid"
     )
@@ -52,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     labels = parser.add_argument_group("zero-shot labels; all three or none")
     labels.add_argument(
-        "--labels", type=Path, metavar="CSV", help=f"{_ID} and CT-RATE's 18 columns of 0 and 1"
+        "--labels", type=Path, metavar="CSV", help=f"{NAME} and CT-RATE's 18 columns of 0 and 1"
     )
     labels.add_argument(
         "--prompts", type=Path, metavar="JSON", help="bank with <label>/present and <label>/absent"
@@ -69,18 +73,14 @@ def run(arguments: argparse.Namespace) -> None:
             code="option-without-effect",
             remedy="give all three for zero-shot labels, or none.",
         )
-    real, text = read_bank(arguments.real), read_bank(arguments.text)
-    sources = {"real": real}
-    if arguments.real_on_grid is not None:
-        sources["real_on_grid"] = read_bank(arguments.real_on_grid)
-    sources |= {path.stem: read_bank(path) for path in arguments.synthetic}
+    sources, text = _sources(arguments), read_bank(arguments.text)
+    truth = _truth(arguments.labels) if all(asked) else None
     place = arguments.out / "clip.csv"
     drawn = {"num_draws": arguments.draws, "seed": arguments.seed}
     write_text_atomically(place, clip_table(sources, text, **drawn).to_csv(index=False, float_format="%.5g"))
     log.info("%s written", place)
-    if all(asked):
-        place = arguments.out / "zero_shot.csv"
-        prompts, truth = read_bank(arguments.prompts), _truth(arguments.labels)
+    if truth is not None:
+        place, prompts = arguments.out / "zero_shot.csv", read_bank(arguments.prompts)
         table = zero_shot_table(
             sources, prompts, truth, truth_of=str(arguments.labels), scale=arguments.scale, **drawn
         )
@@ -88,14 +88,48 @@ def run(arguments: argparse.Namespace) -> None:
         log.info("%s written", place)
 
 
+def _sources(arguments: argparse.Namespace) -> dict[str, Bank]:
+    """Read the banks of volumes by the names of their rows."""
+    real = {name: path for name in (REAL, ON_GRID) if (path := getattr(arguments, name)) is not None}
+    if not real:
+        raise ConfigError(
+            "expected a bank of the real volumes, got neither --real nor --real-on-grid.",
+            code="real-missing",
+            remedy="give the real volumes of the same cases, on the model's grid, as acquired, or both.",
+        )
+    named = dict(real)
+    for path in arguments.synthetic:
+        if path.stem in (REAL, ON_GRID, *TRIVIAL, *named):
+            taken = named.get(path.stem, "the tables' own rows")
+            raise ConfigError(
+                f"the row of {path} would be called {path.stem!r}, a name that belongs to {taken}.",
+                code="source-name-taken",
+                remedy="rename its two files (.json and .npz); rows are called as files are.",
+            )
+        named[path.stem] = path
+    return {name: read_bank(path) for name, path in named.items()}
+
+
 def _truth(path: Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path)
-        frame.index = pd.Index(frame[_ID].astype(str).str.removesuffix(".gz").str.removesuffix(".nii"))
-        return frame[list(ABNORMALITY_LABELS)].astype(int)
-    except (OSError, ValueError, KeyError) as error:
-        raise TableError(
-            f"{path} cannot be read as a table of labels: {error!r}.",
-            code="labels-unreadable",
-            remedy=f"give a CSV with {_ID} and CT-RATE's 18 columns of 0 and 1.",
-        ) from error
+    """Read the labels by the ids of volumes."""
+    table = read_table(path, (NAME, *ABNORMALITY_LABELS))
+    labels = table[list(ABNORMALITY_LABELS)].set_axis(table[NAME].map(volume_key), axis="index")
+    if (again := labels.index.duplicated()).any():
+        second = int(np.argmax(again))
+        first = labels.index.get_indexer_for([labels.index[second]])[0]
+        raise _wrong_row(path, second, f"is of {labels.index[second]}, as is row {first + _FIRST_ROW}")
+    values = labels.apply(pd.to_numeric, errors="coerce")
+    wrong = ~values.isin([0, 1]).to_numpy()
+    if wrong.any():
+        row, column = (int(place[0]) for place in np.nonzero(wrong))
+        got = f"says {labels.iloc[row, column]!r} of {labels.columns[column]} in {labels.index[row]}"
+        raise _wrong_row(path, row, f"{got}, expected 0 or 1")
+    return values.astype(int)
+
+
+def _wrong_row(path: Path, row: int, what: str) -> TableError:
+    return TableError(
+        f"row {row + _FIRST_ROW} of {path} {what}.",
+        code="labels-wrong",
+        remedy="correct or delete the row; the header is row 1.",
+    )

@@ -181,7 +181,7 @@ def _text_of(path: Path) -> str:
         raise TableError(
             f"{path} cannot be read: {error.strerror}.",
             code="table-unreadable",
-            remedy="correct the path in the section cohort.",
+            remedy="correct the path; a cohort's tables are named in the section cohort.",
         ) from error
     if size > MAX_TABLE_BYTES:
         raise TableError(

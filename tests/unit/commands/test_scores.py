@@ -81,7 +81,7 @@ def test_both_tables_order_sources_as_they_were_made(folder: Path) -> None:
     assert list(zero_shot.index) == ["real", "good", "noise", "finding nothing", "finding everything"]
     assert zero_shot.loc["real", "auroc"] > zero_shot.loc["good", "auroc"] > 0.8
     assert zero_shot.loc["noise", "auroc"] < 0.65
-    assert zero_shot.loc["noise", "num_volumes"] == 20
+    assert zero_shot.loc["noise", ["num_volumes", "num_patients"]].tolist() == [20, 10]
     assert zero_shot.loc["good", "auroc_low"] < zero_shot.loc["good", "auroc"]
     assert zero_shot.loc["finding nothing", "f1_binary"] == 0
 
@@ -101,4 +101,57 @@ def test_half_a_question_and_missing_labels_are_refused(
     assert "[labels-missing]" in capsys.readouterr().err
     (folder / "labels.csv").write_text("VolumeName\nx\n")
     assert scores(folder, *ZERO_SHOT) == 10
-    assert "[labels-unreadable]" in capsys.readouterr().err
+    assert "[table-columns]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["7", "-1", "0.5", "", "yes"])
+def test_a_label_that_is_neither_0_nor_1_is_named_with_its_row(
+    folder: Path, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    table = pd.read_csv(folder / "labels.csv", dtype=str)
+    table.loc[3, "Atelectasis"] = value
+    table.to_csv(folder / "labels.csv", index=False)
+    assert scores(folder, *ZERO_SHOT) == 10
+    told = capsys.readouterr().err
+    assert f"row 5 of {folder / 'labels.csv'} says '{value}' of Atelectasis in p1_1, expected 0 or 1" in told
+    assert not (folder / "out").exists()
+
+
+def test_a_volume_with_two_rows_of_labels_is_named_with_both(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (folder / "labels.csv").read_text().splitlines()
+    again = lines[2].replace(".nii.gz", "", 1)
+    (folder / "labels.csv").write_text("\n".join([*lines, again]) + "\n")
+    assert scores(folder, *ZERO_SHOT) == 10
+    assert f"row 32 of {folder / 'labels.csv'} is of p0_1, as is row 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["good", "real", "real_on_grid", "finding nothing"])
+def test_no_bank_takes_the_row_of_another(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (folder / "others").mkdir()
+    for suffix in (".json", ".npz"):
+        (folder / f"good{suffix}").rename(folder / "others" / f"{name}{suffix}")
+    given = ["--real", "real.json", "--text", "text.json", "--synthetic", "noise.json", f"others/{name}.json"]
+    given += ["good.json"] if name == "good" else []
+    paths = [one if one.startswith("--") else str(folder / one) for one in given]
+    assert main(["scores", *paths, "--out", str(folder / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "[source-name-taken]" in told
+    assert f"would be called '{name}'" in told
+    assert not (folder / "out").exists()
+
+
+def test_real_volumes_are_needed_and_those_on_the_grid_alone_will_do(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = ["--text", folder / "text.json", "--synthetic", folder / "good.json", "--out", folder / "out"]
+    given = [str(one) for one in rest]
+    assert main(["scores", *given]) == 2
+    assert "[real-missing]" in capsys.readouterr().err
+    assert main(["scores", "--real-on-grid", str(folder / "real.json"), *given, "--draws", "20"]) == 0
+    clip = pd.read_csv(folder / "out" / "clip.csv")
+    assert clip["source"].tolist() == ["real_on_grid", "good", "good"]
+    assert clip["against"].tolist() == ["reports", "reports", "real_on_grid"]
