@@ -60,7 +60,8 @@ def evaluate_scores(
     """Score how well volumes fit their reports, and what a model finds in them without having been taught.
 
     With a command, the user's vision-language model embeds volumes, reports and prompts in its own environment. Without
-    one, a linear space is fitted to the training cases: features of evaluate_fid against the reports' embeddings.
+    one, a linear space is fitted to the training cases: features of evaluate_fid against the reports' embeddings. Such
+    features are of volumes on the model's grid, so that only a command's tables have a row of scans as acquired.
 
     Args:
         grid: The model's HU range.

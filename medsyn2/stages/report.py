@@ -49,10 +49,15 @@ ABOUT = {
     "distance. No mask of a test patient was used; the generator has seen the training cases, and the cohort's masks "
     "are its segmenter's.",
     "clip_scores": "100 x the mean cosine of a volume with its report (T2I) or the real volume of its case (I2I). "
-    "Read it against shuffled, the same over pairs of different patients, and z; it does not measure realism, and the "
-    "real row is no upper limit. Values compare only within one model.",
-    "zero_shot": "Labels found in the volumes by comparing them with two prompts each, thresholds tuned on the real "
-    "ones. Finding nothing and finding everything show what accuracy and F1 are worth; an AUROC of 0.5 is chance.",
+    "Read it against shuffled, the same over pairs of different patients: an interval of above_shuffled with 0 in it "
+    "shows no fit. Read recall against chance; it is empty among no more than k candidates. Neither measures realism, "
+    "and rows of real volumes are no upper limit. real_on_grid are real volumes on the model's grid; real, those as "
+    "acquired, have a row where a model of yours embeds them, and none in the fitted linear space, which is made of "
+    "features on that grid. Values compare only within one model.",
+    "zero_shot": "Labels found in the volumes by comparing them with two prompts each. Each volume's thresholds are "
+    "tuned on other patients' volumes of the kind that thresholds names, so that real volumes are not flattered; "
+    "intervals leave them as they are. Finding nothing and finding everything show what accuracy and F1 are worth; an "
+    "AUROC of 0.5 is chance. Rows of real volumes as in clip_scores.",
     "variants": "Models trained with other settings, on the same held-out cases, masks, seeds and noise. difference is "
     "to the main model, low and high its 95 % interval over patients, empty where there is one patient or one value. "
     "It is of one training each: another seed of training may differ by as much. flow_loss is the training's, at "
