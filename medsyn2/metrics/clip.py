@@ -180,7 +180,8 @@ def _interval_above_shuffled(
     for one in (sums, pairs):
         np.fill_diagonal(one, 0)
     drawn = rng.integers(0, num, (num_draws, num))
-    weights = np.stack([np.bincount(row, minlength=num) for row in drawn]).astype(float)
+    weights = np.zeros((num_draws, num))
+    np.add.at(weights, (np.arange(num_draws)[:, None], drawn), 1)
     apart = ((weights @ pairs) * weights).sum(axis=1)
     own = (weights @ np.bincount(patients, np.diagonal(cosines))) / (weights @ counts)
     above = (own - ((weights @ sums) * weights).sum(axis=1) / np.maximum(apart, 1))[apart > 0]
