@@ -131,9 +131,21 @@ class _Cases:
         """Return the held-out volumes that have a report."""
         return [volume for volume in self.held_out if self.report(volume.id)]
 
-    def scan(self, volume: VolumeFile) -> VolumeFile:
-        """Return a held-out volume as it was acquired."""
-        return replace(volume, path=Path(self.records[volume.id]["path"]))
+    def scans(self) -> list[VolumeFile]:
+        """Return the held-out volumes as they were acquired, where the file alone says where it is and in HU.
+
+        A file whose spacing or HU come from the metadata table would be read wrongly by anybody else's program.
+        """
+        facts = {volume.id: self.records[volume.id] for volume in self.held_out}
+        plain = [
+            replace(volume, path=Path(facts[volume.id]["path"]))
+            for volume in self.held_out
+            if facts[volume.id]["hu"]["convention"] == "hu" and facts[volume.id]["affine_repair"] is None
+        ]
+        if len(plain) < len(facts):
+            num = len(facts) - len(plain)
+            log.warning("%s: %d scans are left out, their geometry or HU are not in the file", REAL, num)
+        return plain
 
 
 class _Features:
@@ -246,8 +258,9 @@ def _only(bank: Bank, ids: pd.Index) -> Bank:
 
 def _asked(command: Sequence[str], cases: _Cases, banks: Path) -> dict[str, Bank]:
     """Let the user's model embed everything, in a process of its own."""
+    scans = cases.scans()
     sources = {
-        REAL: ("real", [cases.scan(volume) for volume in cases.held_out]),
+        **({REAL: ("real", scans)} if scans else {}),
         ON_GRID: ("real", cases.held_out),
         **{name: ("synthetic", volumes) for name, volumes in sorted(cases.synthetic.items())},
     }

@@ -60,7 +60,7 @@ def chest(ill: bool, seed: int) -> CTVolume:
     return CTVolume(hu.astype(np.int16), AFFINE)
 
 
-def facts_of(case: str, path: Path, reports: bool) -> dict:
+def facts_of(case: str, path: Path, reports: bool, stored: tuple[str, ...]) -> dict:
     findings = "Large pleural effusion." if ILL[case] else "No effusion, the lung is clear."
     return {
         "path": str(path / f"{case}.nii.gz"),
@@ -68,6 +68,8 @@ def facts_of(case: str, path: Path, reports: bool) -> dict:
         "labels": {label: int(ILL[case]) for label in ABNORMALITY_LABELS},
         "subject": f"subject {case}",
         "split": SPLITS[case],
+        "hu": {"convention": "stored" if case in stored else "hu"},
+        "affine_repair": None,
     }
 
 
@@ -93,10 +95,11 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., tuple[pd.DataFrame, p
             samples.append({"condition": condition, "file": f"{condition}.nii.gz"})
         return {"split": "test", "subject": f"subject {case}", "samples": samples}
 
-    def scored(*, reports: bool = True, **config: object) -> tuple[pd.DataFrame, pd.DataFrame]:
-        records = [
-            asdict(Record(case, "ok", "0", facts=facts_of(case, tmp_path, reports))) for case in SPLITS
-        ]
+    def scored(
+        *, reports: bool = True, stored: tuple[str, ...] = (), **config: object
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        facts = {case: facts_of(case, tmp_path, reports, stored) for case in SPLITS}
+        records = [asdict(Record(case, "ok", "0", facts=facts[case])) for case in SPLITS]
         write_json(tmp_path / "inventory.json", {"stage": "inventory", "cases": records})
         encoder, text = tiny_model / "text_encoder", tmp_path / "text" / "0000.json"
         limits = EncodeTextConfig(max_report_tokens=32, max_prompt_tokens=32)
@@ -157,11 +160,18 @@ def test_without_reports_both_tables_are_empty(run, caplog: pytest.LogCaptureFix
     assert caplog.text.count("has no rows") == 2
 
 
-def test_a_command_of_the_user_s_embeds_scans_and_grid_reports_and_prompts(run, tmp_path: Path) -> None:
+@pytest.fixture
+def command(tmp_path: Path) -> tuple[str, str]:
     writer = re.findall(r"```python\n(.*?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)[0]
     script = tmp_path / "model.py"
     script.write_text(writer + SCRIPT)
-    clip, zero_shot = run(command=(sys.executable, str(script)))
+    return sys.executable, str(script)
+
+
+def test_a_command_of_the_user_s_embeds_scans_and_grid_reports_and_prompts(
+    run, command: tuple[str, str]
+) -> None:
+    clip, zero_shot = run(command=command)
     assert set(clip["against"]) == {"reports", "real_on_grid"}
     score = clip.set_index(["source", "score_of"])["score"]
     assert score["real", "T2I"] == score["real_on_grid", "T2I"] == score["fitting", "T2I"] == 100
@@ -169,6 +179,16 @@ def test_a_command_of_the_user_s_embeds_scans_and_grid_reports_and_prompts(run, 
     aurocs = zero_shot.set_index("source")["auroc"]
     assert aurocs["fitting"] == 1
     assert aurocs["swapped"] == 0
+
+
+@pytest.mark.parametrize(("stored", "num"), [(("h0",), 5), (tuple(SPLITS), None)])
+def test_scans_whose_files_are_not_in_hu_are_no_scans_to_embed(
+    run, command: tuple[str, str], stored: tuple[str, ...], num: int | None
+) -> None:
+    clip, _ = run(command=command, stored=stored)
+    pairs = clip.set_index(["source", "score_of"])["num_pairs"]
+    assert pairs.get(("real", "T2I")) == num
+    assert pairs["real_on_grid", "T2I"] == 6
 
 
 def test_a_command_that_fails_says_how_to_run_it(run) -> None:
