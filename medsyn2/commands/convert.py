@@ -56,6 +56,7 @@ from medsyn2.conversion.perceptual import filled_perceptual
 from medsyn2.conversion.text_encoder import converted_encoder
 from medsyn2.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
 from medsyn2.files import sha256_of
+from medsyn2.metrics.radimagenet import KIND as RADIMAGENET
 from medsyn2.metrics.radimagenet import RadImageNet
 from medsyn2.nn.dit import DiT
 from medsyn2.nn.official_weights import NUM_HEADS, TOKEN_GRID, load_official
@@ -238,7 +239,7 @@ def _radimagenet(arguments: argparse.Namespace) -> None:
         foreign.state, sha256=foreign.origin["sha256"], source=str(arguments.source), device="cpu"
     )
     path = arguments.to / "radimagenet.json"
-    save_component(path, foreign.state, kind="radimagenet", config={}, origin=foreign.origin)
+    save_component(path, foreign.state, kind=RADIMAGENET, config={}, origin=foreign.origin)
     _say(path, foreign.origin, extractor.name)
     sys.stdout.write(f"for the configuration\nevaluate_fid:\n  radimagenet: {tensors_path(path)}\n")
 

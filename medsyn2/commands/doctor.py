@@ -3,9 +3,9 @@
     medsyn2 doctor --config configs/paper.yaml
 
 Packages and their versions; every external weight that the configuration needs, with where it is looked for, whether
-it is there and whole (sha256), where it comes from, its licence and size, and which stages need it; memory and disk
-against the plan (`medsyn2 plan`). Nothing is downloaded and no connection is opened. Ends with status 14 if something
-that is needed is missing or damaged.
+it is there and whole (by its sha256, or by opening in its format where none is known), where it comes from, its
+licence and size, and which stages need it; memory and disk against the plan (`medsyn2 plan`). Nothing is downloaded
+and no connection is opened. Ends with status 14 if something that is needed is missing or damaged.
 """
 
 import argparse

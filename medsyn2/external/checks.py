@@ -2,16 +2,19 @@
 
 A file is *verified* by the checksum that its authors publish, whole or as the start that some carry in their name.
 Where none is published, ``SHA256SUMS`` holds what was downloaded, so that a copy is compared with the original. A
-site that uses weights of its own under a published name says so by listing them there.
+site that uses weights of its own under a published name says so by listing them there. Of what ``medsyn2 convert``
+wrote, the description beside the tensors holds their checksum. A file that no checksum is known of must at least open
+in its format.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from medsyn2.errors import IntegrityError
+from medsyn2.external.formats import format_problem
 from medsyn2.external.table import Download
 from medsyn2.files import sha256_of, write_text_atomically
 
@@ -25,8 +28,8 @@ class Check:
 
     Attributes:
         path: The file, or the pattern that nothing matches.
-        state: ``verified`` by a published checksum, ``recorded`` by SHA256SUMS, ``unverified`` by neither, or what is
-            wrong with it.
+        state: ``verified`` by a published checksum, ``recorded`` by SHA256SUMS or the description beside it,
+            ``unverified`` if it opens and no checksum is known, or what is wrong with it.
         note: What was expected and what was found, if something is wrong.
     """
 
@@ -93,22 +96,42 @@ def check_download(download: Download, folder: Path, sums: Mapping[str, str]) ->
     return checks
 
 
-def check_file(path: Path, sha256: str) -> Check:
-    """Compare one file with a checksum that is known; empty if none is."""
-    return _compared(path, sha256, "") if path.is_file() else Check(path, "missing")
+def check_recorded(path: Path, sha256: str, record: str) -> Check:
+    """Compare one file with the checksum that `record`, the name of a file or of a key, holds of it."""
+    if not path.is_file():
+        return Check(path, "missing")
+    found = sha256_of(path)
+    if found != sha256:
+        return Check(path, "damaged", f"its sha256 is {found}, expected {sha256} of {record}")
+    return Check(path, "recorded")
+
+
+def check_format(path: Path, problem: Callable[[Path], str]) -> Check:
+    """Look at one file that no checksum is known of.
+
+    Args:
+        path: The file.
+        problem: Says why a file that is there is not what it should be; empty if it is.
+    """
+    if not path.is_file():
+        return Check(path, "missing")
+    found = problem(path)
+    return Check(path, "damaged", found) if found else Check(path, "unverified", "no checksum is recorded")
 
 
 def _compared(path: Path, published: str, recorded: str) -> Check:
     if path.stat().st_size == 0:
         return Check(path, "damaged", "it is empty")
     if not published and not recorded:
-        return Check(path, "unverified", "no checksum is published, and SHA256SUMS has none")
+        return check_format(path, format_problem)
+    if not published:
+        return check_recorded(path, recorded, CHECKSUMS)
     found = sha256_of(path)
     if recorded and found != recorded:
         return Check(path, "damaged", f"its sha256 is {found}, expected {recorded} of {CHECKSUMS}")
-    if published and not found.startswith(published):
+    if not found.startswith(published):
         problem = f"its sha256 is {found}, expected {published} as published"
         if not recorded:
             return Check(path, "damaged", problem)
         return Check(path, "recorded", f"{CHECKSUMS} lists it; {problem}")
-    return Check(path, "verified" if published else "recorded")
+    return Check(path, "verified")

@@ -1,21 +1,26 @@
 """Which external weights a configuration needs, and what is there of them.
 
 The tools' weights are looked for below ``segment.weights_dir``. Of what was converted, the files that the
-configuration names are looked at; their own JSON holds the sha256 of the tensors beside it.
+configuration names are looked at; their own JSON holds the sha256 of the tensors beside it. What has no such JSON must
+open, and have what the loader asks for first; loading itself is stricter still, and needs torch.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from medsyn2.config import Config
 from medsyn2.errors import WeightsError
-from medsyn2.external.checks import Check, check_download, check_file, read_checksums
+from medsyn2.external.checks import Check, check_download, check_format, check_recorded, read_checksums
+from medsyn2.external.formats import json_problem, read_object, tensors_problem, vocabulary_problem
 from medsyn2.external.table import EXTERNALS, External
 from medsyn2.vocabulary import Structure
 
-_BERT_FILES = ("config.json", "vocab.txt", "model.safetensors")
+_DESCRIPTION = ("kind", "config", "sha256")
+_BERT_KEYS = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+_BERT_TENSORS = ("embeddings.position_embeddings.weight",)
+_RADIMAGENET_TENSORS = ("backbone.0.weight", "conv1.bias")
 
 
 @dataclass(frozen=True)
@@ -94,34 +99,49 @@ def _segmenter(config: Config, row: External) -> tuple[Check, ...]:
 def _converted(config: Config) -> Iterator[tuple[External, str, tuple[Check, ...]]]:
     rows = {row.name: row for row in EXTERNALS}
     if config.encode_text.encoder_dir is not None:
-        folder = Path(config.encode_text.encoder_dir)
-        checks = tuple(check_file(folder / name, "") for name in _BERT_FILES)
-        yield rows["cxr-bert"], "encode_text.encoder_dir", checks
+        yield rows["cxr-bert"], "encode_text.encoder_dir", _encoder(Path(config.encode_text.encoder_dir))
     if config.train_tokenizer.initial_weights is not None:
         path = Path(config.train_tokenizer.initial_weights)
-        yield rows["tokenizer"], "train_tokenizer.initial_weights", _component(path)
+        yield rows["tokenizer"], "train_tokenizer.initial_weights", _component(path, "tokenizer")
     if config.train_tokenizer.perceptual_weights is not None:
+        setting = "train_tokenizer.perceptual_weights"
         given = config.train_tokenizer.perceptual_weights
-        tensors = check_file(Path(given.path).with_suffix(".safetensors"), given.sha256)
-        yield (
-            rows["perceptual"],
-            "train_tokenizer.perceptual_weights",
-            (check_file(Path(given.path), ""), tensors),
-        )
+        path = Path(given.path)
+        configured = check_recorded(path.with_suffix(".safetensors"), given.sha256, f"{setting}.sha256")
+        checks = _component(path, "perceptual")
+        yield rows["perceptual"], setting, checks if configured in checks else (*checks, configured)
     if config.evaluate_fid.radimagenet is not None:
-        yield (
-            rows["radimagenet"],
-            "evaluate_fid.radimagenet",
-            (check_file(config.evaluate_fid.radimagenet, ""),),
-        )
+        yield rows["radimagenet"], "evaluate_fid.radimagenet", _radimagenet(config.evaluate_fid.radimagenet)
 
 
-def _component(path: Path) -> tuple[Check, ...]:
+def _encoder(folder: Path) -> tuple[Check, ...]:
+    """Check a text encoder's folder; its configuration holds the sha256 of the tensors if we wrote it."""
+    config, tensors = folder / "config.json", folder / "model.safetensors"
+    checks = (
+        check_format(config, partial(json_problem, keys=_BERT_KEYS)),
+        check_format(folder / "vocab.txt", vocabulary_problem),
+    )
+    sha256 = read_object(config).get("weights_sha256") if checks[0].state == "unverified" else None
+    if sha256 is not None:
+        return (*checks, check_recorded(tensors, sha256, config.name))
+    return (*checks, check_format(tensors, partial(tensors_problem, names=_BERT_TENSORS)))
+
+
+def _radimagenet(tensors: Path) -> tuple[Check, ...]:
+    """Check RadImageNet's tensors, by the description beside them if there is one."""
+    description = tensors.with_suffix(".json")
+    if tensors.suffix == ".safetensors" and description.is_file():
+        return _component(description, "radimagenet")
+    return (check_format(tensors, partial(tensors_problem, names=_RADIMAGENET_TENSORS)),)
+
+
+def _component(path: Path, kind: str) -> tuple[Check, ...]:
     """Check a description of weights and the tensors beside it, whose sha256 it holds."""
-    if not path.is_file():
-        return (Check(path, "missing"),)
-    try:
-        sha256 = str(json.loads(path.read_text(encoding="utf-8"))["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        return (Check(path, "damaged", f"it is no description of weights: {error!r}"),)
-    return (Check(path, "verified"), check_file(path.with_suffix(".safetensors"), sha256))
+    description = check_format(path, partial(json_problem, keys=_DESCRIPTION))
+    tensors = path.with_suffix(".safetensors")
+    if description.state != "unverified":
+        return description, check_format(tensors, tensors_problem)
+    values = read_object(path)
+    if values["kind"] != kind:
+        return (Check(path, "damaged", f"it describes a {values['kind']!r}, expected a {kind!r}"),)
+    return description, check_recorded(tensors, str(values["sha256"]), path.name)

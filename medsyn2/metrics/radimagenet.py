@@ -8,8 +8,9 @@ The form is told from the names and every tensor must find its place. Each form 
 the first takes three equal channels in [0, 1] minus (0.406, 0.456, 0.485), the second values in [-1, 1]. Their
 features are not comparable, so the names of the two extractors differ.
 
-The weights are read as safetensors only; a pickled ``.pt`` or ``.pth`` file is converted once. They are not
-part of this project and have a licence of their own.
+The weights are read as safetensors only; a pickled ``.pt`` or ``.pth`` file is converted once. Where the description
+that the conversion wrote lies beside them, they must be those that it was written of. They are not part of this project
+and have a licence of their own.
 
 Source: Mei et al., Radiology: Artificial Intelligence 2022; github.com/Warvito/radimagenet-models;
 github.com/BMEII-AI/RadImageNet (preprocessing in its notebooks); MONAI tutorials, compute_fid_2-5d_ct.py.
@@ -28,8 +29,9 @@ from torch import Tensor
 from medsyn2.errors import WeightsError
 from medsyn2.files import sha256_of
 from medsyn2.nn.resnet import KERAS, TORCH, ResNet50Features, ResNetForm
-from medsyn2.weights import load_strictly
+from medsyn2.weights import load_component, load_strictly, tensors_path
 
+KIND = "radimagenet"
 _BATCH = 16
 _MEAN_BGR = (0.406, 0.456, 0.485)
 _BACKBONE = {0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "layer4"}
@@ -99,7 +101,7 @@ def load_radimagenet(path: Path, *, device: str = "cpu") -> RadImageNet:
     """Read a safetensors file of RadImageNet's ResNet-50.
 
     Raises:
-        WeightsError: If it is missing, unreadable or of another layout.
+        WeightsError: If it is missing, unreadable, of another layout, or not what the description beside it says.
     """
     if not path.is_file():
         raise WeightsError(
@@ -108,15 +110,24 @@ def load_radimagenet(path: Path, *, device: str = "cpu") -> RadImageNet:
             remedy="get RadImageNet's ResNet50, convert it to safetensors and give its path, or use the "
             "weight_free extractor, whose values compare with nothing else.",
         )
+    description = path.with_suffix(".json")
+    if description.is_file() and tensors_path(description) == path:
+        _, state = load_component(description, KIND)
+    else:
+        state = _loose_tensors(path)
+    return RadImageNet(state, sha256=sha256_of(path), source=str(path), device=device)
+
+
+def _loose_tensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors that no description says anything of."""
     try:
-        state = load_file(path)
+        return load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise WeightsError(
             f"{path} is no safetensors file: {error}.",
             code="weights-unreadable",
             remedy="pickled weights (.pt, .pth) are converted once with `medsyn2 convert radimagenet`.",
         ) from error
-    return RadImageNet(state, sha256=sha256_of(path), source=str(path), device=device)
 
 
 def _without_backbone(name: str) -> str:

@@ -2,7 +2,8 @@
 
 A folder in Hugging Face format is read, and nothing else: ``config.json``, ``vocab.txt`` and
 ``model.safetensors``; ``tokenizer_config.json`` says whether letters are lowered. No code of the folder is
-run and no network is used. What comes out is BERT's last hidden state.
+run and no network is used. What comes out is BERT's last hidden state. A folder that this project wrote records the
+sha256 of its weights in the configuration, and no other weights are read from it.
 
 CXR-BERT is such a BERT with a masked-language-model head and a projection head that this use does not need:
 its encoder stands under the prefix ``bert.``, which is removed, and only the heads may be left over. Its
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from medsyn2.errors import ConfigError, WeightsError
+from medsyn2.files import sha256_of
 from medsyn2.types import Float, Int
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ ARCHITECTURE = (
     "pad_token_id",
 )
 """The keys of the configuration that decide the network."""
+
+WEIGHTS_SHA256 = "weights_sha256"
+"""The key of the configuration under which `write_encoder` records the sha256 of the weights."""
 
 TOKENIZER_SETTINGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
 """The keys of ``tokenizer_config.json`` that decide how words are cut."""
@@ -276,7 +281,7 @@ def write_encoder(
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     (folder / VOCABULARY_FILE).write_bytes(vocabulary)
     _write_json(folder / TOKENIZER_CONFIG_FILE, {**tokenizer, "tokenizer_class": "BertTokenizer"})
-    _write_json(folder / CONFIG_FILE, config)
+    _write_json(folder / CONFIG_FILE, {**config, WEIGHTS_SHA256: sha256_of(folder / WEIGHTS_FILE)})
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -289,6 +294,7 @@ def _load_bert(folder: Path) -> "BertModel":
     from transformers import BertConfig, BertModel
 
     values = _read_json(folder / CONFIG_FILE)
+    _check_recorded(folder / WEIGHTS_FILE, values.get(WEIGHTS_SHA256))
     try:
         state = _encoder_state(load_file(folder / WEIGHTS_FILE), folder / WEIGHTS_FILE)
         architecture = {name: values[name] for name in ARCHITECTURE if name in values}
@@ -303,6 +309,17 @@ def _load_bert(folder: Path) -> "BertModel":
             remedy="give the configuration and the weights of one BERT, unchanged.",
         ) from error
     return bert
+
+
+def _check_recorded(weights: Path, sha256: str | None) -> None:
+    """Refuse weights that are not those that the configuration was written with; others' say nothing of it."""
+    if sha256 is not None and (found := sha256_of(weights)) != sha256:
+        raise WeightsError(
+            f"{weights} has the sha256 {found}, expected {sha256} as {CONFIG_FILE} says.",
+            code="weights-damaged",
+            remedy="copy the folder again, or write it again with `medsyn2 convert text-encoder` or the stage that "
+            "trained it.",
+        )
 
 
 def _encoder_state(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

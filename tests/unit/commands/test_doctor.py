@@ -1,9 +1,12 @@
 """``medsyn2 doctor``: what is there, what is not, and what to do."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from medsyn2.cli import main
 from medsyn2.commands.doctor import machine, packages, weights
@@ -99,16 +102,31 @@ def test_the_paper_s_configuration_can_be_checked_on_a_folder_of_named_files(
     assert {"lungmask", "totalsegmentator/Dataset298", "medpseg", "cxr-bert", "tokenizer"} <= set(missing)
     (tmp_path / "weights/tokenizer").mkdir(parents=True)
     tensors = tmp_path / "weights/tokenizer/tokenizer.safetensors"
-    tensors.write_bytes(b"tensors")
-    for check in [check for need in needs(config) for check in need.checks]:
+    save_file({"embeddings.position_embeddings.weight": np.zeros(2)}, tensors)
+    bert = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    description = {"kind": "tokenizer", "config": {}, "sha256": sha256_of(tensors), **dict.fromkeys(bert, 1)}
+    for check in [check for need in needs(config) for check in need.checks if check.state == "missing"]:
         path = Path(str(check.path).replace("fold_*", "fold_0").replace("*", "model"))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"sha256": sha256_of(tensors)}))
+        if path.suffix == ".safetensors":
+            shutil.copyfile(tensors, path)
+        elif path.name == "vocab.txt":
+            path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+        else:
+            path.write_text(json.dumps(description))
     mine = [path for path in (tmp_path / "weights").rglob("*") if path.is_file()]
     add_checksums(tmp_path / "weights", mine)
     missing = []
     text = "\n".join(weights(config, missing))
     assert missing == [], text
+    for path in mine:
+        whole = path.read_bytes()
+        path.write_bytes(b"!")
+        damaged: list[str] = []
+        told = "\n".join(weights(config, damaged))
+        assert damaged
+        assert f"damaged    {path.relative_to(tmp_path)}" in told
+        path.write_bytes(whole)
 
 
 def test_a_cohort_that_is_not_there_yet_is_said(site: Path) -> None:

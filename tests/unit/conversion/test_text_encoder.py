@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
 from medsyn2.conversion.text_encoder import DROPPED, converted_encoder
@@ -201,3 +202,13 @@ def test_words_are_cut_as_the_source_says(tmp_path):
     settings = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
     assert settings == {"do_lower_case": False, "tokenizer_class": "BertTokenizer"}
     assert TextEncoder.from_folder(tmp_path / "out").encode(["LUNG lung"], 8).unknown == (1,)
+
+
+def test_the_weights_are_those_that_the_configuration_records(tmp_path):
+    _, state = checkpoint("general")
+    write_encoder(tmp_path / "out", **converted_encoder(write_source(tmp_path / "source", state)).files)
+    weights = tmp_path / "out" / "model.safetensors"
+    tensors = load_file(weights)
+    save_file({**tensors, "embeddings.LayerNorm.bias": tensors["embeddings.LayerNorm.bias"] + 1}, weights)
+    with pytest.raises(WeightsError, match="weights-damaged"):
+        TextEncoder.from_folder(tmp_path / "out")

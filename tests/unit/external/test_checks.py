@@ -6,10 +6,17 @@ import subprocess
 import pytest
 
 from medsyn2.errors import IntegrityError
-from medsyn2.external.checks import CHECKSUMS, add_checksums, check_download, check_file, read_checksums
+from medsyn2.external.checks import (
+    CHECKSUMS,
+    add_checksums,
+    check_download,
+    check_format,
+    check_recorded,
+    read_checksums,
+)
 from medsyn2.external.table import Download
 
-DATA = b"weights"
+DATA = b"\x80weights"  # begins as torch's older files do
 SHA256 = hashlib.sha256(DATA).hexdigest()
 PLAIN = Download("tool/a.pth", "https://x/a.pth", len(DATA), SHA256[:8])
 UNPUBLISHED = Download("tool/a.pth", "https://x/a.pth")
@@ -69,7 +76,24 @@ def test_an_archive_is_all_of_its_files(folder) -> None:
 def test_nothing_is_no_file(folder) -> None:
     (folder / "tool/a.pth").write_bytes(b"")
     assert states(UNPUBLISHED, folder) == ["damaged"]
-    assert check_file(folder / "nowhere", "").state == "missing"
+    assert check_format(folder / "nowhere", lambda _: "").state == "missing"
+    assert check_recorded(folder / "nowhere", SHA256, "a.json").state == "missing"
+
+
+def test_what_no_checksum_is_known_of_must_open(folder) -> None:
+    (folder / "tool/a.pth").write_bytes(b"<html>404</html>")
+    (folder / "tool/set/model/plans.json").write_bytes(b"{")
+    assert states(UNPUBLISHED, folder) == ["damaged"]
+    assert states(ARCHIVE, folder) == ["damaged", "unverified"]
+
+
+def test_a_recorded_checksum_names_its_record(folder) -> None:
+    assert check_recorded(folder / "tool/a.pth", SHA256, "a.json").state == "recorded"
+    check = check_recorded(folder / "tool/a.pth", "0" * 64, "a.json")
+    assert (check.state, check.note) == (
+        "damaged",
+        f"its sha256 is {SHA256}, expected {'0' * 64} of a.json",
+    )
 
 
 def test_the_record_is_what_sha256sum_reads(folder) -> None:

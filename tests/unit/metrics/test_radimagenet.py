@@ -11,6 +11,7 @@ from medsyn2.errors import WeightsError
 from medsyn2.files import sha256_of
 from medsyn2.metrics.radimagenet import RadImageNet, load_radimagenet, recognised
 from medsyn2.nn.resnet import KERAS, TORCH, ResNet50Features
+from medsyn2.weights import save_component
 
 CHILDREN = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 SLICES = np.random.default_rng(0).random((3, 40, 36)).astype(np.float32)
@@ -63,6 +64,16 @@ def test_is_read_from_safetensors_with_its_hash(keras_file, tmp_path: Path) -> N
     path = tmp_path / "weights.safetensors"
     save_file(keras_file, path)
     assert load_radimagenet(path).sha256 == sha256_of(path)
+
+
+def test_other_weights_than_the_description_records_are_refused(keras_file, tmp_path: Path) -> None:
+    description = tmp_path / "radimagenet.json"
+    save_component(description, keras_file, kind="radimagenet", config={})
+    path = tmp_path / "radimagenet.safetensors"
+    assert load_radimagenet(path).sha256 == sha256_of(path)
+    save_file({**keras_file, "conv1.bias": keras_file["conv1.bias"] + 1}, path)
+    with pytest.raises(WeightsError, match="weights-damaged"):
+        load_radimagenet(path)
 
 
 def test_missing_foreign_and_incomplete_files_are_refused(keras_file, torch_file, tmp_path: Path) -> None:
