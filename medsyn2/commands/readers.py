@@ -11,6 +11,8 @@ training volumes are (results/register/), else the field of view tells them from
 
 tables/ gets table_4.csv (reader and source), table_8.csv (by finding), turing.csv, agreement.csv and
 non_inferiority.csv, and the answers joined with the key as readings.csv, a row a reading, for a mixed model elsewhere.
+A table that the answers give nothing for is left out, and it is said why. Readings that were planned and are not in the
+answers are counted, listed in unread.csv, and leave their reader without a verdict on non-inferiority.
 """
 
 import argparse
@@ -39,7 +41,16 @@ from medsyn2.errors import EnvironmentFault, TableError
 from medsyn2.files import write_atomically, write_json, write_text_atomically
 from medsyn2.metrics.classification import auroc
 from medsyn2.metrics.folders import common_clip_hu, extent_of
-from medsyn2.metrics.reader_study import SOURCES, agreements, counts, judged, non_inferiority, turing
+from medsyn2.metrics.reader_study import (
+    SOURCES,
+    TURING,
+    agreements,
+    counts,
+    judged,
+    non_inferiority,
+    turing,
+    unread,
+)
 from medsyn2.page.reader_pack import (
     Frame,
     ReaderCase,
@@ -57,6 +68,7 @@ log = logging.getLogger(__name__)
 _CLIP_HU = (-1024.0, 1024.0)
 _MTIME_S = 315532800  # 1980-01-01, the earliest that zip archives can hold
 _NOTABLE_AUROC = 0.85
+_NAMED = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,7 +158,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tabulate.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
     tabulate.add_argument(
         "--margin",
-        type=float,
+        type=_margin,
         default=0.15,
         metavar="SHARE",
         help="loss of matches that is accepted, fixed before reading (default: %(default)s)",
@@ -154,6 +166,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tabulate.add_argument(
         "--draws", type=int, default=1000, metavar="N", help="resamples (default: %(default)s)"
     )
+
+
+def _margin(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a share between 0 and 1, such as 0.15 for 15 %, got {text}"
+        )
+    return value
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -214,7 +235,8 @@ def _make(arguments: argparse.Namespace) -> None:
         os.utime(folder, (_MTIME_S, _MTIME_S))
     cases = {name: _known(bodies[digest]) for name, digest in digests.items()}
     told = _told(bodies, sizes)
-    write_json(key_path, {"study": identity, "seed": arguments.seed, "cases": cases, "auroc_of_noise": told})
+    facts = {"seed": arguments.seed, "orders": orders, "cases": cases, "auroc_of_noise": told}
+    write_json(key_path, {"study": identity, **facts})
     log.info(
         "%s is for the readers; keep %s to yourself until their answers are there", arguments.out, key_path
     )
@@ -291,35 +313,67 @@ def _tabulate(arguments: argparse.Namespace) -> None:
             remedy="give the key that was written with the folder that was read.",
         )
     found = judged(answers, pd.DataFrame.from_dict(key["cases"], orient="index"))
+    left = unread(found, key["orders"])
+    num_unread = left.loc[~left["again"].astype(bool), "reader"].value_counts().to_dict()
     tables = {
         "table_4": counts(found, ["reader", "source"]),
         "table_8": counts(found, ["reader", "source", "pathology"]),
         "turing": turing(found),
         "agreement": agreements(found, num_draws=arguments.draws, seed=0),
-        "non_inferiority": non_inferiority(found, margin=arguments.margin),
+        "non_inferiority": non_inferiority(found, margin=arguments.margin, num_unread=num_unread),
         "readings": found,
+        "unread": left,
     }
     for name, table in tables.items():
-        write_text_atomically(arguments.out / f"{name}.csv", table.to_csv(index=False, float_format="%.5g"))
+        path = arguments.out / f"{name}.csv"
+        if table.empty:
+            path.unlink(missing_ok=True)  # of the answers that were tabulated before
+        else:
+            write_text_atomically(path, table.to_csv(index=False, float_format="%.5g"))
+    for warning in (*_incomplete(left, key["orders"]), *_left_out(tables)):
+        log.warning(warning)
     log.info(
         "%d answers of %d readers: %s", len(found), found["reader"].nunique(), ", ".join(_summary(tables))
     )
 
 
+def _incomplete(left: pd.DataFrame, orders: Sequence[Sequence[str]]) -> Iterator[str]:
+    for reader, rows in left.groupby("reader"):
+        planned = len(orders[reader - 1])
+        cases = ", ".join(rows["case"][:_NAMED]) + (", ..." if len(rows) > _NAMED else "")
+        yield (
+            f"incomplete: reader {reader} has made {planned - len(rows)} of {planned} readings; unread.csv lists the "
+            f"others ({cases})"
+        )
+
+
+def _left_out(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
+    lacking = [name for name in TURING if name not in tables["readings"]]
+    reasons = {
+        "turing": f"the answers have no column {', '.join(lacking)}",
+        "agreement": "no two readings are of the same case, by two readers or by one",
+        "non_inferiority": "no reader has read both real and synthetic cases",
+    }
+    return (f"{name}.csv is left out: {why}" for name, why in reasons.items() if tables[name].empty)
+
+
 def _summary(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     for row in tables["non_inferiority"].itertuples(index=False):
-        shown = "" if row.non_inferior else "not "
+        verdict = f"non-inferiority {'' if row.non_inferior else 'not '}shown at {row.margin:.0%}"
+        if row.num_unread:
+            verdict = f"no verdict, {row.num_unread} cases are unread"
         yield (
             f"reader {row.reader}, {row.question}: synthetic match {row.difference:+.0%} "
-            f"[{row.low:+.0%}, {row.high:+.0%}], non-inferiority {shown}shown at {row.margin:.0%}"
+            f"[{row.low:+.0%}, {row.high:+.0%}], {verdict}"
         )
 
 
 def _read_key(path: Path) -> dict[str, Any]:
     try:
         key = json.loads(path.read_text(encoding="utf-8"))
-        return {"study": key["study"], "cases": {name: dict(case) for name, case in key["cases"].items()}}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        cases = {name: dict(case) for name, case in key["cases"].items()}
+        return {"study": key["study"], "orders": [list(order) for order in key["orders"]], "cases": cases}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TableError(
             f"{path} is not the key of a reader study: {error!r}.",
             code="key-unreadable",

@@ -9,10 +9,12 @@ and so does an area under the curve of one half, with the confidence as the scor
 
 Non-inferiority: synthetic images match as often as real ones do, but for a margin that was fixed beforehand, if the
 lower end of the 95 % interval of the difference lies above minus the margin. An interval that includes 0 does not
-show it.
+show it. There is no verdict on a reader who has not read every case: who stops early may have stopped for what was
+seen, and a file that was saved in between is no study.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Literal
@@ -28,7 +30,8 @@ GRADES = ("match", "partial", "not")
 SOURCES: tuple[Literal["real"], Literal["synthetic"]] = ("real", "synthetic")
 BOTH = "report and mask"
 _GRADED = ("report", "mask", "finding")
-_TURING = ("origin", "confidence")
+TURING = ("origin", "confidence")
+"""The columns that a Turing test needs."""
 
 
 def judged(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
@@ -60,6 +63,29 @@ def judged(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     return found.assign(again=found.duplicated(["reader", "case"]))
 
 
+def unread(found: pd.DataFrame, orders: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """Return the readings that were planned and not made: ``reader``, ``case``, and ``again`` for a repeat.
+
+    Args:
+        found: From `judged`.
+        orders: The cases that each reader was given, in order, from reader 1 on.
+
+    Raises:
+        TableError: If answers are of a reader that the study does not have.
+    """
+    if strangers := sorted(set(found["reader"]) - set(range(1, len(orders) + 1))):
+        raise _refused(f"the study has the readers 1 to {len(orders)}, not {strangers[0]}")
+    rows = []
+    for reader, order in enumerate(orders, 1):
+        made = Counter(found.loc[found["reader"] == reader, "case"])
+        planned: Counter[str] = Counter()
+        for case in order:
+            planned[case] += 1
+            if planned[case] > made[case]:
+                rows.append({"reader": reader, "case": case, "again": planned[case] > 1})
+    return pd.DataFrame(rows, columns=["reader", "case", "again"])
+
+
 def counts(found: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return how many cases match, match in part and do not, with the share that matches: Table 4, or by pathology 8.
 
@@ -85,7 +111,7 @@ def turing(found: pd.DataFrame) -> pd.DataFrame:
     ``sensitivity`` is the share of synthetic images called synthetic, ``specificity`` of real ones called real.
     """
     rows: list[dict[str, object]] = []
-    if not set(_TURING) <= set(found):
+    if not set(TURING) <= set(found):
         return pd.DataFrame(rows)
     first = found[~found["again"]]
     for reader, mine in first.groupby("reader"):
@@ -133,12 +159,13 @@ def agreements(found: pd.DataFrame, *, num_draws: int, seed: int) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def non_inferiority(found: pd.DataFrame, *, margin: float) -> pd.DataFrame:
+def non_inferiority(found: pd.DataFrame, *, margin: float, num_unread: Mapping[int, int]) -> pd.DataFrame:
     """Return, for each question and reader, how much less often synthetic images match than real ones.
 
     Args:
         found: From `judged`.
         margin: Largest loss of the share that matches which is accepted, such as 0.15.
+        num_unread: Cases that a reader has not read, by reader; there is no verdict on who has any.
     """
     rows = []
     first = found[~found["again"]]
@@ -150,6 +177,7 @@ def non_inferiority(found: pd.DataFrame, *, margin: float) -> pd.DataFrame:
             }
             if set(of) == set(SOURCES):
                 difference, low, high = newcombe(of["synthetic"], of["real"])
+                left = num_unread.get(int(reader), 0)
                 rows.append(
                     {
                         "question": question,
@@ -160,7 +188,8 @@ def non_inferiority(found: pd.DataFrame, *, margin: float) -> pd.DataFrame:
                         "low": low,
                         "high": high,
                         "margin": margin,
-                        "non_inferior": low > -margin,
+                        "num_unread": left,
+                        "non_inferior": None if left else low > -margin,
                     }
                 )
     return pd.DataFrame(rows)

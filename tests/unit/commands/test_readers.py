@@ -115,14 +115,11 @@ def test_the_same_seed_gives_the_same_bytes_another_does_not(folders: Path) -> N
     assert shipped(folders / "study") != shipped(folders / "other")
 
 
-@pytest.mark.parametrize("suffix", ["json", "csv"])
-def test_answers_become_tables(folders: Path, suffix: str) -> None:
-    assert make(folders, "study", "--repeated", "0.25") == 0
-    key = json.loads((folders / "study.key.json").read_text())
-    study = (folders / "study/study.js").read_text()
-    orders = json.loads(study[len("const STUDY = ") : -2])["orders"]
+def answered(folder: Path, suffix: str = "json") -> list[Path]:
+    """Answer the whole study: synthetic cases match their report, and their mask in part."""
+    key = json.loads((folder / "study.key.json").read_text())
     files = []
-    for reader, order in enumerate(orders, 1):
+    for reader, order in enumerate(key["orders"], 1):
         rows = [
             {
                 "study": key["study"],
@@ -140,29 +137,80 @@ def test_answers_become_tables(folders: Path, suffix: str) -> None:
             }
             for position, case in enumerate(order)
         ]
-        files.append(folders / f"answers-{reader}.{suffix}")
+        files.append(folder / f"answers-{reader}.{suffix}")
         if suffix == "csv":
             pd.DataFrame(rows).to_csv(files[-1], index=False)
         else:
             files[-1].write_text(json.dumps({"study": key["study"], "answers": rows}))
-    given = [
-        "--answers",
-        *files,
-        "--key",
-        folders / "study.key.json",
-        "--out",
-        folders / "tables",
-        "--draws",
-        "20",
-    ]
-    assert main(["readers", "tabulate", *map(str, given)]) == 0
+    return files
+
+
+def tabulate(folder: Path, files: list[Path], *options: str) -> int:
+    given = ["--answers", *files, "--key", folder / "study.key.json", "--out", folder / "tables"]
+    return main(["readers", "tabulate", *map(str, given), "--draws", "20", *options])
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv"])
+def test_answers_become_tables(folders: Path, suffix: str) -> None:
+    assert make(folders, "study", "--repeated", "0.25") == 0
+    assert tabulate(folders, answered(folders, suffix)) == 0
     tables = {path.stem: pd.read_csv(path) for path in (folders / "tables").iterdir()}
     assert set(tables) == {"table_4", "table_8", "turing", "agreement", "non_inferiority", "readings"}
     table = tables["table_4"].set_index(["question", "reader", "source"])
     assert table.loc[("report and mask", 1, "synthetic"), ["match", "partial", "not"]].tolist() == [0, 8, 0]
     assert table.loc[("report and mask", 2, "real"), ["match", "partial", "not"]].tolist() == [8, 0, 0]
     assert (tables["turing"]["accuracy"] == 1).all()
+    assert tables["non_inferiority"]["non_inferior"].notna().all()
     assert len(tables["readings"]) == 2 * (16 + 4)
+
+
+def test_the_key_knows_what_each_reader_was_given(folders: Path) -> None:
+    assert make(folders) == 0
+    study = (folders / "study/study.js").read_text()
+    key = json.loads((folders / "study.key.json").read_text())
+    assert key["orders"] == json.loads(study[len("const STUDY = ") : -2])["orders"]
+
+
+def test_readings_that_are_missing_are_counted_and_leave_no_verdict(folders: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    assert make(folders, "study", "--repeated", "0") == 0
+    first, _ = answered(folders)
+    saved = json.loads(first.read_text())
+    order = [row["case"] for row in saved["answers"]]
+    first.write_text(json.dumps({**saved, "answers": saved["answers"][:-3]}))
+    assert tabulate(folders, [first]) == 0
+    assert f"reader 1 has made {len(order) - 3} of {len(order)} readings" in caplog.text
+    assert f"reader 2 has made 0 of {len(order)} readings" in caplog.text
+    left = pd.read_csv(folders / "tables/unread.csv", dtype={"case": str})
+    assert left.loc[left["reader"] == 1, "case"].tolist() == order[-3:]
+    found = pd.read_csv(folders / "tables/non_inferiority.csv")
+    assert found["non_inferior"].isna().all()
+    assert (found["num_unread"] > 0).all()
+    assert "no verdict" in caplog.text
+    assert tabulate(folders, answered(folders)) == 0
+    assert not (folders / "tables/unread.csv").exists()
+
+
+def test_a_table_that_the_answers_give_nothing_for_is_left_out_and_named(folders: Path, caplog) -> None:
+    assert make(folders, "study", "--readers", "1", "--repeated", "0") == 0
+    [file] = answered(folders, "csv")
+    pd.read_csv(file, dtype=str).drop(columns="confidence").to_csv(file, index=False)
+    assert tabulate(folders, [file]) == 0
+    assert "turing.csv is left out: the answers have no column confidence" in caplog.text
+    assert "agreement.csv is left out: no two readings" in caplog.text
+    assert {path.stem for path in (folders / "tables").iterdir()} == {
+        "table_4",
+        "table_8",
+        "non_inferiority",
+        "readings",
+    }
+
+
+@pytest.mark.parametrize("margin", ["15", "0", "1", "-0.15", "nan"])
+def test_a_margin_is_a_share(tmp_path: Path, margin: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        tabulate(tmp_path, [tmp_path / "answers.json"], f"--margin={margin}")
+    assert "expected a share between 0 and 1" in capsys.readouterr().err
 
 
 def test_masks_come_to_the_grid_of_their_volume(folders: Path) -> None:

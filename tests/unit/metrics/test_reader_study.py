@@ -8,7 +8,7 @@ import pytest
 
 from medsyn2.errors import TableError
 from medsyn2.metrics.printed import PRINTED
-from medsyn2.metrics.reader_study import GRADES, agreements, counts, judged, non_inferiority, turing
+from medsyn2.metrics.reader_study import GRADES, agreements, counts, judged, non_inferiority, turing, unread
 
 
 def paper() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -57,11 +57,27 @@ def test_table_8_is_drawn_again() -> None:
 
 
 def test_the_paper_s_own_counts_do_not_show_non_inferiority() -> None:
-    found = non_inferiority(judged(*paper()), margin=0.15).set_index("reader")
+    found = non_inferiority(judged(*paper()), margin=0.15, num_unread={}).set_index("reader")
     assert found["difference"].to_numpy() == pytest.approx([-0.12, -0.12])
     assert found["low"].to_numpy() == pytest.approx([-0.269, -0.270], abs=1e-3)
     assert not found["non_inferior"].any()
-    assert non_inferiority(judged(*paper()), margin=0.3)["non_inferior"].all()
+    assert non_inferiority(judged(*paper()), margin=0.3, num_unread={})["non_inferior"].all()
+
+
+def test_there_is_no_verdict_on_a_reader_who_has_not_read_all() -> None:
+    found = non_inferiority(judged(*paper()), margin=0.3, num_unread={2: 1}).set_index("reader")
+    assert found["num_unread"].tolist() == [0, 1]
+    assert found.loc[1, "non_inferior"]
+    assert found.loc[2, "non_inferior"] is None
+
+
+def test_what_was_planned_and_not_read_is_listed() -> None:
+    found = study(4, {"finding": "match"})
+    assert unread(found, [["0", "1", "2", "3"]]).empty
+    left = unread(found, [["0", "5", "1", "2", "3", "1"], ["3"]])
+    assert left.to_numpy().tolist() == [[1, "5", False], [1, "1", True], [2, "3", False]]
+    with pytest.raises(TableError, match="readers 1 to 0, not 1"):
+        unread(found, [])
 
 
 def test_report_and_mask_together_are_the_worse_of_both() -> None:
