@@ -116,3 +116,58 @@ PRINTED: Mapping[str, pd.DataFrame] = MappingProxyType(
     {number: _frame(*table) for number, table in _TABLES.items()}
 )
 """The paper's tables by number."""
+
+VOXEL_MM = 0.7
+"""Of the paper's volumes."""
+TOKENIZER = "the tokenizer alone"
+"""What masks that no segmenter found were made by."""
+
+CAPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "1": "Frechet distance of volumes from reports alone, by HU window and plane; lower is closer.",
+        "2": "CLIP scores of volumes from reports alone, 100 x cosine, by two models.",
+        "3": "Zero-shot labels (CT-CLIP) of volumes from reports alone, in %.",
+        "4": "Readers' answers whether an image matches its report and mask, in cases.",
+        "5": "Segmentation networks trained on real and synthetic slices of ground-glass opacity; Dice and Jaccard in "
+        "%, ASD and HD95 in pixels.",
+        "6": "Masks through the tokenizer and back; Dice and Jaccard in %, HD95 and ASD in voxels.",
+        "7": "Masks of generated volumes (gen), requested (gt) and after the tokenizer (rec); Dice and Jaccard in %, "
+        "HD95 and ASD in mm.",
+        "8": "Table 4 by finding, in cases.",
+    }
+)
+"""What each table is of, and its units as printed."""
+
+_UNITS = {"1": "", "2": "100 x cosine", "3": "%", "4": "cases", "8": "cases"}
+_DISTANCE_UNITS = {"5": "pixel", "6": "voxel", "7": "mm"}
+_SEGMENTERS = {
+    "Lobe": "lungmask",
+    "Airway": "TotalSegmentator",
+    "Vessel": "TotalSegmentator [29]",
+    "Heart": "TotalSegmentator",
+    "GGO": "MedPSeg",
+    "Consolidation": "MedPSeg",
+    "Pleural_Effusion": "TotalSegmentator [32]",
+    "Pericardial_Effusion": "TotalSegmentator [38]",
+    "Nodule": "TotalSegmentator",
+}
+"""Numbers are the paper's references, to tasks of TotalSegmentator that have authors of their own."""
+
+
+def unit_of(table: str, column: str) -> str:
+    """Return the unit that the paper prints for a column; empty if the values have none."""
+    if table in _UNITS:
+        return _UNITS[table]
+    return _DISTANCE_UNITS[table] if column.endswith(("hd95", "asd")) else "%"
+
+
+def made_by(table: str, row: str, column: str) -> str:
+    """Return the extractor, model or segmenter that a printed number was computed by, as far as the paper says."""
+    if table == "2":
+        return column.split()[0]
+    if table == "5":
+        return row if row in ("Inf-Net", "MEDPSeg") else "a U-Net"
+    if table == "6" or column.startswith("rec_gt"):
+        return TOKENIZER
+    fixed = {"1": "not stated; RadImageNet's ResNet50, as far as can be told", "3": "CT-CLIP"}
+    return fixed.get(table, _SEGMENTERS[row] if table == "7" else "radiologists")

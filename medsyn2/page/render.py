@@ -77,8 +77,21 @@ def _cell(value: Any) -> Cell:
     return Cell(str(value), number=isinstance(value, int))
 
 
-def render(values: Mapping[str, Any]) -> str:
-    """Return the page."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = files("medsyn2.page").joinpath("template.html").read_text(encoding="utf-8")
-    return environment.from_string(template).render(values)
+def render(values: Mapping[str, Any], template: str = "template.html") -> str:
+    """Return a page.
+
+    Args:
+        values: What the template shows.
+        template: A file of this package: the page of a run, or of the paper's tables.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template(template).render(values)
+
+
+def _source(name: str) -> str:
+    return files("medsyn2.page").joinpath(name).read_text(encoding="utf-8")

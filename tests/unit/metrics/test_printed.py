@@ -1,6 +1,6 @@
 """The printed tables are whole."""
 
-from medsyn2.metrics.printed import PRINTED
+from medsyn2.metrics.printed import CAPTIONS, PRINTED, made_by, unit_of
 
 
 def test_every_table_is_there_with_its_shape() -> None:
@@ -11,3 +11,13 @@ def test_every_table_is_there_with_its_shape() -> None:
     assert PRINTED["2"].isna().sum().sum() == 2
     assert PRINTED["7"].loc["Lobe"].isna().sum() == 8
     assert (PRINTED["4"].sum(axis=1) == 75).all()
+
+
+def test_every_number_has_a_caption_a_unit_and_a_maker() -> None:
+    assert set(CAPTIONS) == set(PRINTED)
+    for number, table in PRINTED.items():
+        for row, column in table.stack().dropna().index:
+            assert unit_of(number, column) or number == "1"
+            assert made_by(number, row, column)
+    assert made_by("7", "Lobe", "gen_gt dice") == "lungmask"
+    assert made_by("7", "Airway", "rec_gt dice") == "the tokenizer alone"
