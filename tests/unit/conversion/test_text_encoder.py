@@ -7,8 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
+from medsyn2.config import validate_config
 from medsyn2.conversion.text_encoder import DROPPED, converted_encoder
 from medsyn2.errors import WeightsError
+from medsyn2.external.needs import needs
 from medsyn2.nn.text_encoder import TextEncoder, write_encoder
 
 WORDS = [
@@ -208,7 +210,12 @@ def test_the_weights_are_those_that_the_configuration_records(tmp_path):
     _, state = checkpoint("general")
     write_encoder(tmp_path / "out", **converted_encoder(write_source(tmp_path / "source", state)).files)
     weights = tmp_path / "out" / "model.safetensors"
+    config = validate_config({"encode_text": {"encoder_dir": str(weights.parent)}}, source="test")
+    [need] = needs(config)
+    assert [check.state for check in need.checks] == ["unverified", "unverified", "recorded"]
     tensors = load_file(weights)
     save_file({**tensors, "embeddings.LayerNorm.bias": tensors["embeddings.LayerNorm.bias"] + 1}, weights)
     with pytest.raises(WeightsError, match="weights-damaged"):
         TextEncoder.from_folder(tmp_path / "out")
+    [need] = needs(config)
+    assert need.checks[2].state == "damaged"
