@@ -8,8 +8,9 @@ misses. Here nothing is imputed:
     only the          a false alarm: the same
     reference empty
 
-`summarise` makes the rows of a table of it: overlaps are averaged where the reference is present, a miss as 0;
-distances where both are; and beside the means stand the counts that they leave out.
+The surface Dice is an overlap: a share of what should agree, of which a miss has none. `summarise` makes the rows of a
+table: overlaps are averaged where the reference is present, a miss as 0; distances where both are; and beside the means
+stand how many pairs they rest on and what they leave out.
 
 Per-case means of Dice D and Jaccard J satisfy J >= D / (2 - D), equal only if all cases are alike; a table in
 which they are equal took J from the mean of D.
@@ -25,8 +26,8 @@ from jaxtyping import Bool
 
 from medsyn2.metrics.surface import surface_distances
 
-OVERLAPS = ("dice", "jaccard")
-DISTANCES = ("hd95_max_mm", "hd95_pooled_mm", "assd_mm", "surface_dice")
+OVERLAPS = ("dice", "jaccard", "surface_dice")
+DISTANCES = ("hd95_max_mm", "hd95_pooled_mm", "assd_mm")
 VALUES = (*OVERLAPS, *DISTANCES)
 FLAGS = ("both_empty", "missed", "false_alarm")
 
@@ -38,10 +39,10 @@ class Overlap:
     Attributes:
         dice: 2 |A and B| / (|A| + |B|).
         jaccard: |A and B| / |A or B|.
+        surface_dice: Share of the surfaces within the tolerance of each other.
         hd95_max_mm: Larger of the two directed 95th percentiles.
         hd95_pooled_mm: 95th percentile of the distances both ways.
         assd_mm: Mean of the distances both ways.
-        surface_dice: Share of the surfaces within the tolerance of each other.
         both_empty: Whether there is nothing in either.
         missed: Whether only the found mask is empty.
         false_alarm: Whether only the reference is empty.
@@ -49,10 +50,10 @@ class Overlap:
 
     dice: float = nan
     jaccard: float = nan
+    surface_dice: float = nan
     hd95_max_mm: float = nan
     hd95_pooled_mm: float = nan
     assd_mm: float = nan
-    surface_dice: float = nan
     both_empty: bool = False
     missed: bool = False
     false_alarm: bool = False
@@ -82,16 +83,16 @@ def overlap(
     if not any(sizes):
         return Overlap(both_empty=True)
     if not all(sizes):
-        return Overlap(0.0, 0.0, missed=sizes[0] == 0, false_alarm=sizes[1] == 0)
+        return Overlap(0.0, 0.0, 0.0, missed=sizes[0] == 0, false_alarm=sizes[1] == 0)
     common = int(np.count_nonzero(found & reference))
     distances = surface_distances(found, reference, spacing_mm)
     return Overlap(
         dice(found, reference),
         common / (sum(sizes) - common),
+        distances.surface_dice(tolerance_mm),
         distances.hd95_max_mm,
         distances.hd95_pooled_mm,
         distances.assd_mm,
-        distances.surface_dice(tolerance_mm),
     )
 
 
@@ -103,11 +104,11 @@ def summarise(cases: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: What a row of the summary is of.
 
     Returns:
-        Columns: `by`; ``num`` pairs; ``num_present``, those whose reference is not empty; mean overlaps of
-        these and their median Dice; mean distances of the pairs in which both are there; ``num_missed``,
-        ``miss_rate`` of the present ones; ``num_false_alarm`` and ``num_both_empty``.
+        Columns: `by`; ``num`` pairs; ``num_present``, those whose reference is not empty; mean overlaps of these
+        and their median Dice; ``num_distances`` pairs in which both are there, and their mean distances;
+        ``num_missed``, ``miss_rate`` of the present ones; ``num_false_alarm`` and ``num_both_empty``.
     """
-    columns = [*by, "num", "num_present", *OVERLAPS, "dice_median", *DISTANCES]
+    columns = [*by, "num", "num_present", *OVERLAPS, "dice_median", "num_distances", *DISTANCES]
     columns += ["num_missed", "miss_rate", "num_false_alarm", "num_both_empty"]
     rows = []
     for key, group in cases.groupby(list(by), sort=False):
@@ -121,6 +122,7 @@ def summarise(cases: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
                 "num_present": len(present),
                 **present[[*VALUES]].astype(float).mean(),
                 "dice_median": present["dice"].astype(float).median(),
+                "num_distances": len(present) - missed,
                 "num_missed": missed,
                 "miss_rate": missed / len(present) if len(present) else nan,
                 "num_false_alarm": int(flags["false_alarm"].sum()),

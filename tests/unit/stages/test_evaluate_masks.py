@@ -23,8 +23,8 @@ SEGMENT = SegmentConfig(working_spacing_mm=SPACING_MM)
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 SUMMARY = [
-    "structure", "comparison", "segmenter", "num", "num_present", "dice", "jaccard", "dice_median",
-    "hd95_max_mm", "hd95_pooled_mm", "assd_mm", "surface_dice",
+    "structure", "comparison", "segmenter", "num", "num_present", "dice", "jaccard", "surface_dice", "dice_median",
+    "num_distances", "hd95_max_mm", "hd95_pooled_mm", "assd_mm",
     "num_missed", "miss_rate", "num_false_alarm", "num_both_empty",
 ]  # fmt: skip
 

@@ -45,8 +45,8 @@ def mask_of(case: str) -> np.ndarray:
 
 
 SUMMARY = [
-    "structure", "num", "num_present", "dice", "jaccard", "dice_median", "hd95_max_mm", "hd95_pooled_mm",
-    "assd_mm", "surface_dice", "num_missed", "miss_rate", "num_false_alarm", "num_both_empty",
+    "structure", "num", "num_present", "dice", "jaccard", "surface_dice", "dice_median", "num_distances",
+    "hd95_max_mm", "hd95_pooled_mm", "assd_mm", "num_missed", "miss_rate", "num_false_alarm", "num_both_empty",
 ]  # fmt: skip
 
 
