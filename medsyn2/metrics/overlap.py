@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
+from medsyn2.metrics.bootstrap import interval_over_patients
 from medsyn2.metrics.surface import surface_distances
 
 OVERLAPS = ("dice", "jaccard", "surface_dice")
@@ -96,37 +97,61 @@ def overlap(
     )
 
 
+def present(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return the compared pairs whose reference is not empty, which is what overlaps are averaged over."""
+    return cases[~cases["both_empty"].astype(bool) & ~cases["false_alarm"].astype(bool)]
+
+
 def summarise(cases: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return a row for each group of compared pairs, with the counts that its means leave out.
 
     Args:
-        cases: A row a pair: the columns `by` and the fields of `Overlap`.
+        cases: A row a pair: the columns `by`, ``patient`` and the fields of `Overlap`.
         by: What a row of the summary is of.
 
     Returns:
-        Columns: `by`; ``num`` pairs; ``num_present``, those whose reference is not empty; mean overlaps of these
-        and their median Dice; ``num_distances`` pairs in which both are there, and their mean distances;
-        ``num_missed``, ``miss_rate`` of the present ones; ``num_false_alarm`` and ``num_both_empty``.
+        Columns: `by`; ``num`` pairs; ``num_present``, those whose reference is not empty, and ``num_patients``, of
+        whom these are; mean overlaps of these and their median Dice; ``num_distances`` pairs in which both are
+        there, and their mean distances; ``num_missed``, ``miss_rate`` of the present ones; ``num_false_alarm`` and
+        ``num_both_empty``. After each mean stand ``<value>_low`` and ``<value>_high``, its 95 % interval over patients.
     """
-    columns = [*by, "num", "num_present", *OVERLAPS, "dice_median", "num_distances", *DISTANCES]
+    overlaps, distances = (
+        [f"{value}{end}" for value in values for end in ("", "_low", "_high")]
+        for values in (OVERLAPS, DISTANCES)
+    )
+    columns = [
+        *by,
+        "num",
+        "num_present",
+        "num_patients",
+        *overlaps,
+        "dice_median",
+        "num_distances",
+        *distances,
+    ]
     columns += ["num_missed", "miss_rate", "num_false_alarm", "num_both_empty"]
-    rows = []
-    for key, group in cases.groupby(list(by), sort=False):
-        flags = {flag: group[flag].astype(bool) for flag in FLAGS}
-        present = group[~flags["both_empty"] & ~flags["false_alarm"]]
-        missed = int(flags["missed"].sum())
-        rows.append(
-            {
-                **dict(zip(by, key, strict=True)),
-                "num": len(group),
-                "num_present": len(present),
-                **present[[*VALUES]].astype(float).mean(),
-                "dice_median": present["dice"].astype(float).median(),
-                "num_distances": len(present) - missed,
-                "num_missed": missed,
-                "miss_rate": missed / len(present) if len(present) else nan,
-                "num_false_alarm": int(flags["false_alarm"].sum()),
-                "num_both_empty": int(flags["both_empty"].sum()),
-            }
-        )
+    rows = [
+        dict(zip(by, key, strict=True)) | _means(group) for key, group in cases.groupby(list(by), sort=False)
+    ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _means(group: pd.DataFrame) -> dict[str, object]:
+    there = present(group)
+    missed = int(there["missed"].sum())
+    row: dict[str, object] = {
+        "num": len(group),
+        "num_present": len(there),
+        "num_patients": there["patient"].nunique(),
+        "dice_median": there["dice"].astype(float).median(),
+        "num_distances": len(there) - missed,
+        "num_missed": missed,
+        "miss_rate": missed / len(there) if len(there) else nan,
+        "num_false_alarm": int(group["false_alarm"].sum()),
+        "num_both_empty": int(group["both_empty"].sum()),
+    }
+    for name in VALUES:
+        values = there[name].astype(float)
+        row[name] = values.mean()
+        row[f"{name}_low"], row[f"{name}_high"] = interval_over_patients(values, there["patient"])
+    return row

@@ -20,6 +20,7 @@ from medsyn2.ct.nifti import read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import SegmenterError
 from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.metrics.case_means import with_means
 from medsyn2.metrics.control import centroid_mm, change, followed, laterality, mirrored, moved
 from medsyn2.metrics.overlap import dice
 from medsyn2.page.strips import Picture, difference, strips_png
@@ -32,16 +33,22 @@ from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
 log = logging.getLogger(__name__)
 
 SEEDS_COLUMNS = [
-    "structure", "case", "num_seeds", "dice_requested", "dice_between_seeds",
+    "structure", "case", "patient", "num_seeds", "dice_requested", "dice_between_seeds",
     "inside_hu", "outside_hu", "outside_over_inside", "segmenter",
 ]  # fmt: skip
 EDITS_COLUMNS = [
-    "structure", "case", "edit", "dice_requested", "dice_unedited", "centroid_error_mm", "centroid_error_unedited_mm",
-    "asked_mm", "followed", "laterality_requested", "laterality_found", "segmenter",
+    "structure", "case", "patient", "edit", "dice_requested", "dice_unedited", "centroid_error_mm",
+    "centroid_error_unedited_mm", "asked_mm", "followed", "laterality_requested", "laterality_found", "segmenter",
 ]  # fmt: skip
 PROGRESSIVE_COLUMNS = [
-    "case", "step", "added", "strength", "inside_hu", "outside_hu", "outside_new_noise_hu", "outside_over_new_noise",
+    "case", "patient", "step", "added", "strength", "inside_hu", "outside_hu", "outside_new_noise_hu",
+    "outside_over_new_noise",
 ]  # fmt: skip
+AVERAGED = {
+    "seeds": ["dice_requested", "dice_between_seeds", "inside_hu", "outside_hu", "outside_over_inside"],
+    "edits": EDITS_COLUMNS[EDITS_COLUMNS.index("dice_requested") : EDITS_COLUMNS.index("segmenter")],
+    "progressive": PROGRESSIVE_COLUMNS[PROGRESSIVE_COLUMNS.index("inside_hu") :],
+}
 
 Mask = Bool[np.ndarray, "d h w"]
 Strip = list[Picture]
@@ -95,9 +102,9 @@ def evaluate_edits(
         model: The trained model's ``model.json``.
         register: Manifests of the stage register, for the split.
         masks: Manifests of the stage masks.
-        seeds: CSV with a row a case and structure.
-        edits: CSV with a row an edit.
-        progressive: CSV with a row a step.
+        seeds: CSV with a row a case and structure, above them the means.
+        edits: CSV with a row an edit, above them the means.
+        progressive: CSV with a row a step, above them the means.
         seeds_figure: PNG with a row a case and a column a seed.
         edits_figure: PNG with the volume before and after each edit.
         progressive_figure: PNG with a column a step and its difference from the step before.
@@ -121,6 +128,7 @@ def evaluate_edits(
             ):
                 request = _request(cases[case], case, structure)
                 names = {"structure": structure, "case": case, "segmenter": finder.name}
+                names["patient"] = _patient(cases[case], case)
                 try:
                     seeded = [studio.make(case, request, seed) for seed in range(evaluate_edits.num_seeds)]
                     again = [segmented_again(one.volume, structure, finder) for one in seeded]
@@ -132,15 +140,17 @@ def evaluate_edits(
                     log.warning("%s of %s cannot be compared: %s", structure, case, error)
     for case in _having(cases, evaluate_edits.progressive, evaluate_edits):
         chain = [_request(cases[case], case, structure) for structure in evaluate_edits.progressive]
-        found["progressive"].append(_progressive(case, chain, studio, evaluate_edits.strength))
+        names = {"case": case, "patient": _patient(cases[case], case)}
+        found["progressive"].append(_progressive(names, chain, studio, evaluate_edits.strength))
     outputs = (
-        (seeds, SEEDS_COLUMNS, seeds_figure),
-        (edits, EDITS_COLUMNS, edits_figure),
-        (progressive, PROGRESSIVE_COLUMNS, progressive_figure),
+        (seeds, SEEDS_COLUMNS, ["structure", "num_seeds", "segmenter"], seeds_figure),
+        (edits, EDITS_COLUMNS, ["structure", "edit", "segmenter"], edits_figure),
+        (progressive, PROGRESSIVE_COLUMNS, ["step", "added", "strength"], progressive_figure),
     )
-    for (name, parts), (table, columns, figure) in zip(found.items(), outputs, strict=True):
+    for (name, parts), (table, columns, by, figure) in zip(found.items(), outputs, strict=True):
         frame = pd.DataFrame([row for rows, _ in parts for row in rows], columns=columns)
-        write_text_atomically(table, frame.to_csv(index=False, float_format="%.5g"))
+        means = with_means(frame, AVERAGED[name], by)
+        write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
         png = strips_png([strip for _, strip in parts] or [[studio.nothing(name)]])
         _write(figure, png)
 
@@ -155,6 +165,11 @@ def _held_out(register: Iterable[Manifest], masks: Iterable[Manifest]) -> dict[s
         case: record.facts["split"] for manifest in register for case, record in manifest.usable().items()
     }
     return {case: manifest for manifest in masks for case in manifest.usable() if split.get(case) == "test"}
+
+
+def _patient(masks: Manifest, case: str) -> str:
+    patient: str = masks.records[case].facts["subject"]
+    return patient
 
 
 def _having(
@@ -266,9 +281,10 @@ def _edits(
 
 
 def _progressive(
-    case: str, chain: Sequence[Request], studio: _Studio, strength: float
+    names: Mapping[str, str], chain: Sequence[Request], studio: _Studio, strength: float
 ) -> tuple[list[dict[str, object]], Strip]:
     """Add one request after the other to a volume, and compare each step with the one before."""
+    case = names["case"]
     now = studio.make(case, chain[0], 0)
     rows: list[dict[str, object]] = []
     strip = [
@@ -280,7 +296,7 @@ def _progressive(
         other, fresh = (change(now.volume.hu, one.volume.hu, request.region) for one in (then, new))
         rows.append(
             {
-                "case": case,
+                **names,
                 "step": step,
                 "added": request.structure,
                 "strength": strength,

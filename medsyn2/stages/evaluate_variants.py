@@ -237,7 +237,8 @@ def _tables(
     for name, path in zip(names, agreement, strict=True):
         yield from _agreements(name, pd.read_csv(path), held_out)
     for name, path in zip(names, attention, strict=True):
-        for row in pd.read_csv(path).to_dict("records"):
+        cases = pd.read_csv(path)
+        for row in cases[cases["case"].isin(list(held_out))].to_dict("records"):
             for measure in ATTENTION:
                 yield measure, "report", name, held_out[row["case"]].subject, row["case"], row[measure]
     for name, paths in zip(names, fid, strict=True):

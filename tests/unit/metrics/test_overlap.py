@@ -58,16 +58,21 @@ def test_summary_leaves_out_what_is_empty_and_counts_it() -> None:
         Overlap(both_empty=True),
     ]
     frame = pd.DataFrame(
-        [{"structure": "nodules", "comparison": "requested", **asdict(pair)} for pair in pairs]
+        [
+            {"structure": "nodules", "comparison": "requested", "patient": name, **asdict(pair)}
+            for name, pair in zip("ppqrst", pairs, strict=True)
+        ]
     )
     row = summarise(frame, ["structure", "comparison"]).iloc[0]
     assert (row["num"], row["num_present"], row["num_missed"]) == (6, 3, 1)
-    assert (row["num_false_alarm"], row["num_both_empty"]) == (1, 2)
+    assert (row["num_false_alarm"], row["num_both_empty"], row["num_patients"]) == (1, 2, 2)
     assert row["miss_rate"] == pytest.approx(1 / 3)
     assert row["dice"] == pytest.approx((0.8 + 0.4 + 0.0) / 3)
     assert row["dice_median"] == pytest.approx(0.4)
     assert row["surface_dice"] == pytest.approx((0.9 + 0.5 + 0.0) / 3)
+    assert (row["dice_low"], row["dice_high"]) == (0.0, pytest.approx(0.6))
     assert row["num_distances"] == 2
+    assert np.isnan(row["assd_mm_low"])  # of one patient
     assert row["hd95_max_mm"] == pytest.approx(3.0)
 
 
@@ -79,7 +84,11 @@ def test_to_miss_a_structure_is_never_better_than_to_find_it_badly() -> None:
         name: summarise(
             pd.DataFrame(
                 [
-                    {"structure": "heart", **asdict(overlap(one, wanted, (1.0, 1.0, 1.0), 1.0))}
+                    {
+                        "structure": "heart",
+                        "patient": "p",
+                        **asdict(overlap(one, wanted, (1.0, 1.0, 1.0), 1.0)),
+                    }
                     for one in (wanted, second)
                 ]
             ),
@@ -92,9 +101,9 @@ def test_to_miss_a_structure_is_never_better_than_to_find_it_badly() -> None:
 
 
 def test_summary_of_nothing_has_its_columns_and_of_empty_masks_no_values() -> None:
-    nothing = pd.DataFrame(columns=["structure", *asdict(Overlap())])
+    nothing = pd.DataFrame(columns=["structure", "patient", *asdict(Overlap())])
     assert summarise(nothing, ["structure"]).empty
-    only = pd.DataFrame([{"structure": "heart", **asdict(Overlap(both_empty=True))}])
+    only = pd.DataFrame([{"structure": "heart", "patient": "p", **asdict(Overlap(both_empty=True))}])
     row = summarise(only, ["structure"]).iloc[0]
     assert row[["dice", "assd_mm", "miss_rate"]].isna().all()
     assert (row["num"], row["num_present"]) == (1, 0)

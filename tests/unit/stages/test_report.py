@@ -143,7 +143,11 @@ class Run:
                     "structure": ["lungs"] * 3,
                     "comparison": ["requested", "shuffled", "ceiling"],
                     "num": [1, 1, 1],
+                    "num_patients": [1, 1, 1],
                     "dice": [0.9, 0.6, 0.95],
+                    "disagreement_ratio": [0.25, None, 0.125],
+                    "disagreement_ratio_low": [0.2, None, 0.1],
+                    "disagreement_ratio_high": [0.3, None, 0.2],
                 }
             ),
             "mask_agreement_cases": pd.DataFrame({"case": ["two"], "dice": [0.9]}),
