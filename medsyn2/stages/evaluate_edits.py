@@ -49,6 +49,8 @@ AVERAGED = {
     "edits": EDITS_COLUMNS[EDITS_COLUMNS.index("dice_requested") : EDITS_COLUMNS.index("segmenter")],
     "progressive": PROGRESSIVE_COLUMNS[PROGRESSIVE_COLUMNS.index("inside_hu") :],
 }
+ON_BOTH_SIDES: frozenset[Structure] = frozenset({"lobes", "airways", "vessels"})
+"""Structures that everybody has on the left and on the right, mirrored or not: their laterality says nothing."""
 
 Mask = Bool[np.ndarray, "d h w"]
 Strip = list[Picture]
@@ -259,6 +261,7 @@ def _edits(
     start = centroid_mm(request.region, affine)
     found_start = centroid_mm(found_before, affine)
     rows, strip = [], [Picture(before.volume, f"SYNTHETIC, {names['case']}, as it was", request.region)]
+    has_a_side = request.structure not in ON_BOTH_SIDES
     for edit, asked, made in edited:
         found = segmented_again(made.volume, request.structure, finder)
         target, went = centroid_mm(asked.region, affine), centroid_mm(found, affine)
@@ -272,8 +275,8 @@ def _edits(
                 "centroid_error_unedited_mm": np.linalg.norm(went - start),
                 "asked_mm": np.linalg.norm(target - start),
                 "followed": followed(target - start, went - found_start, max(before.volume.spacing_mm)),
-                "laterality_requested": laterality(asked.region),
-                "laterality_found": laterality(found),
+                "laterality_requested": laterality(asked.region) if has_a_side else np.nan,
+                "laterality_found": laterality(found) if has_a_side else np.nan,
             }
         )
         strip.append(Picture(made.volume, f"SYNTHETIC, {edit}", asked.region))

@@ -107,6 +107,11 @@ def test_means_stand_above_the_cases_with_intervals_over_patients(run: Run) -> N
     assert added["case"].tolist() == ["mean", "b"]
 
 
+def test_what_lies_on_both_sides_has_no_laterality(run: Run) -> None:
+    lungs = run()["edits"]
+    assert lungs[["laterality_requested", "laterality_found"]].isna().all(axis=None)
+
+
 def test_the_request_is_mirrored_and_moved(run: Run, tiny_mask: np.ndarray) -> None:
     found = run(structures=("heart",), move_mm=(0.0, 6.0, 0.0))["edits"].set_index(["case", "edit"])
     assert found.loc[("b", "mirrored"), "laterality_requested"] == pytest.approx(
