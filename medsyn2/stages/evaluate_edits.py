@@ -153,7 +153,8 @@ def evaluate_edits(
         frame = pd.DataFrame([row for rows, _ in parts for row in rows], columns=columns)
         means = with_means(frame, AVERAGED[name], by)
         write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
-        png = strips_png([strip for _, strip in parts] or [[studio.nothing(name)]])
+        contour = "mask that is added" if name == "progressive" else "mask asked for"
+        png = strips_png([strip for _, strip in parts] or [[studio.nothing(name)]], contour)
         _write(figure, png)
 
 
@@ -224,6 +225,11 @@ class _Studio:
         )
 
 
+def _of(names: Mapping[str, object], request: Request) -> str:
+    """Return the first line of a title."""
+    return f"{names['case']}, {STRUCTURE_WORDS[request.structure]}\n"
+
+
 def _seeds(
     names: Mapping[str, object], request: Request, made: Sequence[Synthetic], found: Sequence[Mask]
 ) -> tuple[list[dict[str, object]], Strip]:
@@ -242,7 +248,7 @@ def _seeds(
         "outside_over_inside": outside / inside if inside else np.nan,
     }
     strip = [
-        Picture(one.volume, f"SYNTHETIC, {names['case']}, seed {index + 1}", request.region)
+        Picture(one.volume, f"{_of(names, request)}SYNTHETIC, seed {index + 1}", request.region)
         for index, one in enumerate(made)
     ]
     return [row], strip
@@ -260,7 +266,8 @@ def _edits(
     affine = before.volume.affine_mm
     start = centroid_mm(request.region, affine)
     found_start = centroid_mm(found_before, affine)
-    rows, strip = [], [Picture(before.volume, f"SYNTHETIC, {names['case']}, as it was", request.region)]
+    title = f"{_of(names, request)}SYNTHETIC, mask as it was"
+    rows, strip = [], [Picture(before.volume, title, request.region)]
     has_a_side = request.structure not in ON_BOTH_SIDES
     for edit, asked, made in edited:
         found = segmented_again(made.volume, request.structure, finder)
@@ -279,7 +286,7 @@ def _edits(
                 "laterality_found": laterality(found) if has_a_side else np.nan,
             }
         )
-        strip.append(Picture(made.volume, f"SYNTHETIC, {edit}", asked.region))
+        strip.append(Picture(made.volume, f"SYNTHETIC, mask {edit}", asked.region))
     return rows, strip
 
 
@@ -290,9 +297,8 @@ def _progressive(
     case = names["case"]
     now = studio.make(case, chain[0], 0)
     rows: list[dict[str, object]] = []
-    strip = [
-        Picture(now.volume, f"SYNTHETIC, {case}, {STRUCTURE_WORDS[chain[0].structure]}", chain[-1].region)
-    ]
+    first = f"{case}\nSYNTHETIC, {STRUCTURE_WORDS[chain[0].structure]}"
+    strip = [Picture(now.volume, first, chain[1].region)]
     for step, request in enumerate(chain[1:], 1):
         then = studio.add(now, request, strength)
         new = studio.make(case, request, 1)
@@ -311,6 +317,8 @@ def _progressive(
         )
         words = STRUCTURE_WORDS[request.structure]
         strip.append(Picture(then.volume, f"SYNTHETIC, then {words}", request.region))
-        strip.append(Picture(difference(now.volume, then.volume), "difference, 0 to 600 HU", request.region))
+        strip.append(
+            Picture(difference(now.volume, then.volume), "difference: black 0, white 600 HU", request.region)
+        )
         now = then
     return rows, strip

@@ -349,12 +349,14 @@ def _left_out(
         for case in tqdm(having, desc=f"{structure} left out", unit="case"):
             rows: list[Row] = []
             mask = case.mask(structure)
-            strip = [Picture(case.real(), f"real, {case.name}, {STRUCTURE_WORDS[structure]}", mask.binary())]
+            strip = [Picture(case.real(), f"{case.name}, {STRUCTURE_WORDS[structure]}\nreal", mask.binary())]
             for model in (main, *without):
                 full, empty = (_made(model, case, structure, one, how) for one in (mask, _emptied(mask)))
                 rows += _lesion_rows(model.name, case, structure, mask, full, empty, config)
                 strip.append(Picture(full, f"SYNTHETIC, {model.title}", mask.binary()))
-                strip.append(Picture(difference(full, empty), "minus empty mask, 0 to 600 HU", mask.binary()))
+                strip.append(
+                    Picture(difference(full, empty), "minus empty mask: black 0, white 600 HU", mask.binary())
+                )
             yield rows, [strip] if case.name in shown else []
 
 
