@@ -51,7 +51,7 @@ ABOUT = {
     "attention": "Cross-attention of held-out reports. first_token_mass and finding_mass are read against alike_mass, "
     "the share of each token if all were alike; an entropy_share of 1 tells no words apart. " + INTERVALS,
     "augmentation": "A segmentation network trained on real slices, on synthetic ones and on both, for equally many "
-    "steps, tested on real slices of other patients. _sd is over seeds of the training, _low and _high a 95 % interval "
+    "steps, tested on real slices of other patients. _sd is over seeds of the training, in brackets a 95 % interval "
     "over test patients; _minus_real is the paired difference from the real slices alone, and an interval with 0 in it "
     "shows none. dice_thresholds is the mean over 256 thresholds. A missed slice counts as an overlap of 0 and has no "
     "distance. No mask of a test patient was used; the generator has seen the training cases, and the cohort's masks "
