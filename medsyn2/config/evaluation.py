@@ -94,7 +94,9 @@ class EvaluateEditsConfig(Section):
     """One mask with several seeds, masks that are mirrored and moved, and structures added one after the other."""
 
     structures: tuple[Structure, ...] = ("lobes",)
-    """Structures whose mask is given with several seeds, mirrored, and moved."""
+    """Structures whose mask is given with several seeds, mirrored, and moved. The default's short training learns the
+    lungs; they lie on both sides, so that the laterality of the edits, empty for lobes, airways and vessels, needs one
+    with a side: heart, nodules, an effusion."""
     max_cases: PositiveInt = 1
     """Held-out cases of each structure, and of the progressive synthesis."""
     num_seeds: int = Field(default=3, ge=2)

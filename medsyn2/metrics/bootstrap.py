@@ -1,13 +1,18 @@
 """Intervals over patients: what would have come out with other patients of the same kind.
 
 Patients are drawn with replacement, each with all that is his; a 95 % interval lies between the percentiles 2.5 and
-97.5 of the mean. Of paired values the differences are resampled, so that what two methods share does not widen it.
+97.5 of the mean. Of paired values the differences are resampled, so that what two methods share does not widen it; of
+the ratio of two means both are taken of the same draw, for the same reason.
 """
 
 from math import nan
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
+
+NUM_DRAWS = 1000
+"""Resamples for tables that have no setting for it."""
 
 
 def mean_interval(
@@ -28,3 +33,40 @@ def mean_interval(
     chosen = rng.integers(0, num, (num_draws, num))
     low, high = np.percentile(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), [2.5, 97.5])
     return float(low), float(high)
+
+
+def interval_over_patients(values: pd.Series, patients: pd.Series) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of the values that are there; NaN if they are of fewer than two patients.
+
+    Args:
+        values: Some may be NaN.
+        patients: Patient of each value.
+    """
+    known = values.notna().to_numpy()
+    index = np.unique(patients[known].astype(str), return_inverse=True)[1]
+    if not index.any():
+        return nan, nan
+    return mean_interval(values[known].to_numpy(float), index, NUM_DRAWS, np.random.default_rng(0))
+
+
+def ratio_over_patients(above: pd.Series, below: pd.Series) -> tuple[float, float, float]:
+    """Return the ratio of two means, of the patients that have values of both, and the ends of its 95 % interval.
+
+    Args:
+        above: Values by patient; a patient may have several.
+        below: Those whose mean it is divided by; NaN is left out of both.
+
+    Returns:
+        The ratio, NaN if no patient has both, and the interval, NaN of a single patient.
+    """
+    sums = pd.concat(
+        [one.dropna().groupby(level=0).agg(["sum", "count"]) for one in (above, below)], axis=1, join="inner"
+    ).to_numpy(dtype=float)
+    if not len(sums):
+        return nan, nan, nan
+    chosen = np.random.default_rng(0).integers(0, len(sums), (NUM_DRAWS, len(sums)))
+    drawn = np.concatenate([sums.sum(axis=0)[None], sums[chosen].sum(axis=1)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = (drawn[:, 0] / drawn[:, 1]) / (drawn[:, 2] / drawn[:, 3])
+    low, high = np.percentile(ratios[1:], [2.5, 97.5]) if len(sums) > 1 else (nan, nan)
+    return float(ratios[0]), float(low), float(high)

@@ -8,8 +8,9 @@ misses. Here nothing is imputed:
     only the          a false alarm: the same
     reference empty
 
-`summarise` makes the rows of a table of it: overlaps are averaged where the reference is present, a miss as 0;
-distances where both are; and beside the means stand the counts that they leave out.
+The surface Dice is an overlap: a share of what should agree, of which a miss has none. `summarise` makes the rows of a
+table: overlaps are averaged where the reference is present, a miss as 0; distances where both are; and beside the means
+stand how many pairs they rest on and what they leave out.
 
 Per-case means of Dice D and Jaccard J satisfy J >= D / (2 - D), equal only if all cases are alike; a table in
 which they are equal took J from the mean of D.
@@ -23,10 +24,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
+from medsyn2.metrics.bootstrap import interval_over_patients
 from medsyn2.metrics.surface import surface_distances
 
-OVERLAPS = ("dice", "jaccard")
-DISTANCES = ("hd95_max_mm", "hd95_pooled_mm", "assd_mm", "surface_dice")
+OVERLAPS = ("dice", "jaccard", "surface_dice")
+DISTANCES = ("hd95_max_mm", "hd95_pooled_mm", "assd_mm")
 VALUES = (*OVERLAPS, *DISTANCES)
 FLAGS = ("both_empty", "missed", "false_alarm")
 
@@ -38,10 +40,10 @@ class Overlap:
     Attributes:
         dice: 2 |A and B| / (|A| + |B|).
         jaccard: |A and B| / |A or B|.
+        surface_dice: Share of the surfaces within the tolerance of each other.
         hd95_max_mm: Larger of the two directed 95th percentiles.
         hd95_pooled_mm: 95th percentile of the distances both ways.
         assd_mm: Mean of the distances both ways.
-        surface_dice: Share of the surfaces within the tolerance of each other.
         both_empty: Whether there is nothing in either.
         missed: Whether only the found mask is empty.
         false_alarm: Whether only the reference is empty.
@@ -49,10 +51,10 @@ class Overlap:
 
     dice: float = nan
     jaccard: float = nan
+    surface_dice: float = nan
     hd95_max_mm: float = nan
     hd95_pooled_mm: float = nan
     assd_mm: float = nan
-    surface_dice: float = nan
     both_empty: bool = False
     missed: bool = False
     false_alarm: bool = False
@@ -82,49 +84,74 @@ def overlap(
     if not any(sizes):
         return Overlap(both_empty=True)
     if not all(sizes):
-        return Overlap(0.0, 0.0, missed=sizes[0] == 0, false_alarm=sizes[1] == 0)
+        return Overlap(0.0, 0.0, 0.0, missed=sizes[0] == 0, false_alarm=sizes[1] == 0)
     common = int(np.count_nonzero(found & reference))
     distances = surface_distances(found, reference, spacing_mm)
     return Overlap(
         dice(found, reference),
         common / (sum(sizes) - common),
+        distances.surface_dice(tolerance_mm),
         distances.hd95_max_mm,
         distances.hd95_pooled_mm,
         distances.assd_mm,
-        distances.surface_dice(tolerance_mm),
     )
+
+
+def present(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return the compared pairs whose reference is not empty, which is what overlaps are averaged over."""
+    return cases[~cases["both_empty"].astype(bool) & ~cases["false_alarm"].astype(bool)]
 
 
 def summarise(cases: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return a row for each group of compared pairs, with the counts that its means leave out.
 
     Args:
-        cases: A row a pair: the columns `by` and the fields of `Overlap`.
+        cases: A row a pair: the columns `by`, ``patient`` and the fields of `Overlap`.
         by: What a row of the summary is of.
 
     Returns:
-        Columns: `by`; ``num`` pairs; ``num_present``, those whose reference is not empty; mean overlaps of
-        these and their median Dice; mean distances of the pairs in which both are there; ``num_missed``,
-        ``miss_rate`` of the present ones; ``num_false_alarm`` and ``num_both_empty``.
+        Columns: `by`; ``num`` pairs; ``num_present``, those whose reference is not empty, and ``num_patients``, of
+        whom these are; mean overlaps of these and their median Dice; ``num_distances`` pairs in which both are
+        there, and their mean distances; ``num_missed``, ``miss_rate`` of the present ones; ``num_false_alarm`` and
+        ``num_both_empty``. After each mean stand ``<value>_low`` and ``<value>_high``, its 95 % interval over patients.
     """
-    columns = [*by, "num", "num_present", *OVERLAPS, "dice_median", *DISTANCES]
+    overlaps, distances = (
+        [f"{value}{end}" for value in values for end in ("", "_low", "_high")]
+        for values in (OVERLAPS, DISTANCES)
+    )
+    columns = [
+        *by,
+        "num",
+        "num_present",
+        "num_patients",
+        *overlaps,
+        "dice_median",
+        "num_distances",
+        *distances,
+    ]
     columns += ["num_missed", "miss_rate", "num_false_alarm", "num_both_empty"]
-    rows = []
-    for key, group in cases.groupby(list(by), sort=False):
-        flags = {flag: group[flag].astype(bool) for flag in FLAGS}
-        present = group[~flags["both_empty"] & ~flags["false_alarm"]]
-        missed = int(flags["missed"].sum())
-        rows.append(
-            {
-                **dict(zip(by, key, strict=True)),
-                "num": len(group),
-                "num_present": len(present),
-                **present[[*VALUES]].astype(float).mean(),
-                "dice_median": present["dice"].astype(float).median(),
-                "num_missed": missed,
-                "miss_rate": missed / len(present) if len(present) else nan,
-                "num_false_alarm": int(flags["false_alarm"].sum()),
-                "num_both_empty": int(flags["both_empty"].sum()),
-            }
-        )
+    rows = [
+        dict(zip(by, key, strict=True)) | _means(group) for key, group in cases.groupby(list(by), sort=False)
+    ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _means(group: pd.DataFrame) -> dict[str, object]:
+    there = present(group)
+    missed = int(there["missed"].sum())
+    row: dict[str, object] = {
+        "num": len(group),
+        "num_present": len(there),
+        "num_patients": there["patient"].nunique(),
+        "dice_median": there["dice"].astype(float).median(),
+        "num_distances": len(there) - missed,
+        "num_missed": missed,
+        "miss_rate": missed / len(there) if len(there) else nan,
+        "num_false_alarm": int(group["false_alarm"].sum()),
+        "num_both_empty": int(group["both_empty"].sum()),
+    }
+    for name in VALUES:
+        values = there[name].astype(float)
+        row[name] = values.mean()
+        row[f"{name}_low"], row[f"{name}_high"] = interval_over_patients(values, there["patient"])
+    return row

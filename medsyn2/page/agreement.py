@@ -1,10 +1,11 @@
 """What the table of mask agreement says in one sentence a structure: does the mask decide what is generated?
 
 The number is the ratio of disagreements: 1 - Dice with the requested mask over 1 - Dice with the masks of
-other cases. A generator that ignores its mask has the ratio 1; one that follows it perfectly has 0.
+other patients. A generator that ignores its mask has the ratio 1; one that follows it perfectly has 0.
 """
 
 from dataclasses import dataclass
+from math import nan
 
 import pandas as pd
 
@@ -18,7 +19,12 @@ class Following:
         requested: Mean Dice with the requested mask.
         shuffled: Mean Dice with other cases' masks.
         ceiling: Mean Dice of the real volume segmented again with its own mask.
+        ratio: Disagreement with the requested mask over disagreement with others'.
+        low: Lower end of its 95 % interval over patients; NaN of a single one.
+        high: Upper end.
+        least: The same ratio of the real volumes segmented again.
         num: Generated volumes.
+        num_patients: Their patients.
         reconstructed: Mean Dice of real volumes after the tokenizer; NaN where none went through it.
         num_reconstructed: How many did.
     """
@@ -27,32 +33,37 @@ class Following:
     requested: float
     shuffled: float
     ceiling: float
+    ratio: float
+    low: float
+    high: float
+    least: float
     num: int
-    reconstructed: float = float("nan")
-    num_reconstructed: int = 0
-
-    @property
-    def ratio(self) -> float:
-        """Disagreement with the requested mask over disagreement with others'."""
-        return (1 - self.requested) / (1 - self.shuffled) if self.shuffled < 1 else float("nan")
+    num_patients: int
+    reconstructed: float
+    num_reconstructed: int
 
 
 def followings(agreement: pd.DataFrame) -> list[Following]:
     """Read the table results/mask_agreement.csv; structures that have no other case to compare are left out."""
     found = []
-    for structure, rows in agreement.groupby("structure", sort=False):
-        rows = rows.set_index("comparison")
-        dice, num = rows["dice"].to_dict(), rows["num"].to_dict()
-        if {"requested", "shuffled", "ceiling"} <= set(dice):
-            after = dice.get("reconstructed_ct", float("nan")), num.get("reconstructed_ct", 0)
+    for structure, group in agreement.groupby("structure", sort=False):
+        rows = group.set_index("comparison").to_dict("index")
+        if {"requested", "shuffled", "ceiling"} <= rows.keys():
+            requested, after = rows["requested"], rows.get("reconstructed_ct", {})
             found.append(
                 Following(
                     str(structure),
-                    dice["requested"],
-                    dice["shuffled"],
-                    dice["ceiling"],
-                    num["requested"],
-                    *after,
+                    requested=requested["dice"],
+                    shuffled=rows["shuffled"]["dice"],
+                    ceiling=rows["ceiling"]["dice"],
+                    ratio=requested["disagreement_ratio"],
+                    low=requested["disagreement_ratio_low"],
+                    high=requested["disagreement_ratio_high"],
+                    least=rows["ceiling"]["disagreement_ratio"],
+                    num=requested["num"],
+                    num_patients=requested["num_patients"],
+                    reconstructed=after.get("dice", nan),
+                    num_reconstructed=after.get("num", 0),
                 )
             )
     return found

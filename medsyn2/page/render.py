@@ -7,6 +7,7 @@ reports come from users' files.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from math import nan
 from typing import Any
 
 import jinja2
@@ -56,7 +57,8 @@ def shown(frame: pd.DataFrame, *, file: str, about: str = "", gather: bool = Fal
         frame: The table.
         file: Where it is.
         about: What it says.
-        gather: Say once what columns of words, other than the first, say in every row.
+        gather: Say once what columns of words, other than the first, say in every row, and set the interval
+            ``<value>_low``, ``<value>_high`` in brackets behind its value.
     """
     words = frame.columns[1:] if gather and len(frame) > 1 else []
     same = {
@@ -65,11 +67,21 @@ def shown(frame: pd.DataFrame, *, file: str, about: str = "", gather: bool = Fal
         if frame[name].nunique(dropna=False) == 1 and isinstance(frame[name].iloc[0], str)
     }
     frame = frame.drop(columns=list(same))
-    rows = [[_cell(value) for value in row] for row in frame.head(MAX_ROWS).itertuples(index=False)]
-    return ShownTable(file, about, [str(column) for column in frame.columns], rows, len(frame), same)
+    ends = {name: (f"{name}_low", f"{name}_high") for name in map(str, frame.columns)} if gather else {}
+    ends = {name: both for name, both in ends.items() if {*both} <= {*frame.columns}}
+    columns = [
+        str(name) for name in frame.columns if name not in {end for both in ends.values() for end in both}
+    ]
+    rows = [
+        [_cell(row[name], *(row[end] for end in ends.get(name, ()))) for name in columns]
+        for row in frame.head(MAX_ROWS).to_dict("records")
+    ]
+    return ShownTable(file, about, columns, rows, len(frame), same)
 
 
-def _cell(value: Any) -> Cell:
+def _cell(value: Any, low: float = nan, high: float = nan) -> Cell:
+    if low == low and high == high:
+        return Cell(f"{value:.4g} ({low:.4g} to {high:.4g})", number=True)
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return Cell("", number=False)
     if isinstance(value, float):

@@ -1,21 +1,31 @@
-"""Strips of pictures as papers have them: a row a case, a column a seed, an edit or a step, the mask as a contour."""
+"""Strips of pictures as papers have them: a row a case, a column a seed, an edit or a step, the mask as a contour.
+
+The figure says by itself what a caption would have to: plane, window, sides, and what the contour is.
+"""
 
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from medsyn2.ct.volume import CTVolume
 from medsyn2.page.figures import show_slice
-from medsyn2.vocabulary import PLANE_AXIS, WINDOWS_HU, Plane, Window
+from medsyn2.vocabulary import PLANE_AXIS, WINDOWS_HU, Window
 
 _DPI = 130
 _INCHES = 2.6
-_TITLE_INCHES = 0.3
+_TITLE_INCHES = 0.42
+_NOTE_INCHES = 0.36
+_CONTOUR = "#ffb000"
+_DIFFERENCE_HU = 600
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,7 @@ class Picture:
 
     Attributes:
         volume: What is shown.
-        title: What it is.
+        title: What it is, in one or two lines.
         mask: Drawn as a contour; None draws none.
         window: Contrast.
     """
@@ -39,39 +49,42 @@ def difference(first: CTVolume, second: CTVolume) -> CTVolume:
     """Return where two volumes differ as a volume to look at: none is black, 600 HU in the lung window is white."""
     apart = np.abs(first.hu.astype(np.int32) - second.hu.astype(np.int32))
     low, high = WINDOWS_HU["lung"]
-    return CTVolume((low + np.minimum(apart, 600) * (high - low) / 600).astype(np.int16), first.affine_mm)
+    seen = low + np.minimum(apart, _DIFFERENCE_HU) * (high - low) / _DIFFERENCE_HU
+    return CTVolume(seen.astype(np.int16), first.affine_mm)
 
 
-def strips_png(rows: Sequence[Sequence[Picture]], plane: Plane = "coronal") -> bytes:
-    """Draw rows of pictures, each row through the middle of what its first mask asks for.
+def strips_png(rows: Sequence[Sequence[Picture]], contour: str = "mask asked for") -> bytes:
+    """Draw rows of pictures, each a coronal slice through the middle of what its row's first mask asks for.
 
     Args:
         rows: Pictures on one grid; a row that is shorter than others leaves its end empty.
-        plane: The plane.
+        contour: What the masks are.
     """
     columns = max(len(row) for row in rows)
     example = rows[0][0].volume
-    high, wide = (
-        size * step
-        for axis, (size, step) in enumerate(zip(example.shape, example.spacing_mm, strict=True))
-        if axis != PLANE_AXIS[plane]
-    )
-    tall = _INCHES * high / wide + _TITLE_INCHES
-    figure = Figure(figsize=(_INCHES * columns, tall * len(rows)), facecolor="black")
+    high, _, wide = np.multiply(example.shape, example.spacing_mm)
+    picture = _INCHES * high / wide
+    height = (picture + _TITLE_INCHES) * len(rows) + _NOTE_INCHES
+    figure = Figure(figsize=(_INCHES * columns, height), facecolor="black")
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for row, pictures in enumerate(rows):
-        index = _middle(pictures, plane)
-        for column in range(columns):
-            axis = axes[row, column]
+        index = _middle(pictures)
+        for column, axis in enumerate(axes[row]):
             axis.set_axis_off()
             if column < len(pictures):
                 one = pictures[column]
-                show_slice(axis, one.volume, plane, index, WINDOWS_HU[one.window], one.mask)
+                show_slice(axis, one.volume, "coronal", index, WINDOWS_HU[one.window], one.mask, _CONTOUR)
                 axis.set_title(one.title, color="white", fontsize=8, pad=3)
-    edge = _TITLE_INCHES / tall
+                _mark_sides(axis)
     figure.subplots_adjust(
-        left=0.003, right=0.997, top=1 - edge / len(rows), bottom=0.003, wspace=0.02, hspace=edge
+        left=0.003,
+        right=0.997,
+        top=1 - _TITLE_INCHES / height,
+        bottom=_NOTE_INCHES / height,
+        wspace=0.02,
+        hspace=_TITLE_INCHES / picture,
     )
+    _note(figure, [one for row in rows for one in row], contour)
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(
@@ -80,8 +93,35 @@ def strips_png(rows: Sequence[Sequence[Picture]], plane: Plane = "coronal") -> b
     return buffer.getvalue()
 
 
-def _middle(pictures: Sequence[Picture], plane: Plane) -> int:
-    axis = PLANE_AXIS[plane]
+def _mark_sides(axis: Axes) -> None:
+    """Write the patient's sides into the upper corners of a coronal slice."""
+    style: dict[str, Any] = {"color": "white", "fontsize": 8, "va": "top", "transform": axis.transAxes}
+    for place, side, align in ((0.02, "R", "left"), (0.98, "L", "right")):
+        letter = axis.text(place, 0.98, side, ha=align, **style)
+        letter.set_path_effects([withStroke(linewidth=1.5, foreground="black")])
+
+
+def _note(figure: Figure, pictures: Sequence[Picture], contour: str) -> None:
+    """Write below the pictures what all of them share."""
+    windows = {one.window: WINDOWS_HU[one.window] for one in pictures}
+    shown = ", ".join(f"{name} window, {low:g} to {high:g} HU" for name, (low, high) in windows.items())
+    figure.text(
+        0.006,
+        _NOTE_INCHES * 0.95 / figure.get_figheight(),
+        f"coronal; {shown}",
+        color="white",
+        fontsize=7,
+        va="top",
+    )
+    if any(one.mask is not None for one in pictures):
+        line = Line2D([], [], color=_CONTOUR, linewidth=1, label=contour)
+        figure.legend(
+            handles=[line], loc="lower left", frameon=False, labelcolor="white", fontsize=7, borderaxespad=0.1
+        )
+
+
+def _middle(pictures: Sequence[Picture]) -> int:
+    axis = PLANE_AXIS["coronal"]
     for one in pictures:
         if one.mask is not None and one.mask.any():
             return int(np.median(np.nonzero(one.mask)[axis]))

@@ -12,6 +12,7 @@ import torch
 from medsyn2.cohort.artefacts import Manifest, load_manifests
 from medsyn2.config import EvaluateAttentionConfig, SampleConfig
 from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.metrics.case_means import with_means
 from medsyn2.nn.attention_maps import entropy_share, first_token_mass, recording
 from medsyn2.page.attention import AttentionMap, attention_png
 from medsyn2.pipeline import MedSyn2Pipeline
@@ -22,9 +23,10 @@ from medsyn2.stages.sample import REPORT, derived_seed
 log = logging.getLogger(__name__)
 
 COLUMNS = [
-    "case", "num_tokens", "first_token_mass", "alike_mass", "entropy_share", "num_finding_tokens",
+    "case", "patient", "num_tokens", "first_token_mass", "alike_mass", "entropy_share", "num_finding_tokens",
     "finding_mass", "finding_over_alike", "gate", "num_maps",
 ]  # fmt: skip
+AVERAGED = ["first_token_mass", "alike_mass", "entropy_share", "finding_mass", "finding_over_alike"]
 FINDINGS = frozenset({
     "atelectasis", "bronchiectasis", "calcification", "calcifications", "cardiomegaly", "consolidation",
     "consolidations", "effusion", "effusions", "emphysema", "fibrosis", "fibrotic", "glass", "ground",
@@ -55,7 +57,7 @@ def evaluate_attention(
         model: The trained model's ``model.json``.
         inventory: Manifests of the inventory, for the reports.
         register: Manifests of the stage register, for the split.
-        table: CSV with a row a case.
+        table: CSV with a row a case, above them the means.
         figure: PNG with a map a case.
     """
     reports = _held_out_reports(load_manifests(inventory), load_manifests(register))
@@ -77,12 +79,13 @@ def evaluate_attention(
         weights = record.mean()
         tokens = _tokens(pipeline, report, weights.shape[-1])
         gated = _is_gated(pipeline)
-        rows.append({"case": case, **_numbers(weights, tokens), "gate": gated, "num_maps": record.num_maps})
+        names = {"case": case, "patient": report["patient"]}
+        rows.append({**names, **_numbers(weights, tokens), "gate": gated, "num_maps": record.num_maps})
         title = f"{case}, {'with' if gated else 'without'} gates"
         maps.append(AttentionMap(weights[0].cpu().numpy(), tokens, title))
     if not maps:
         log.warning("no held-out case has a report; the figure of attention is empty")
-    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame = with_means(pd.DataFrame(rows, columns=COLUMNS), AVERAGED, ["gate"])
     write_text_atomically(table, frame.to_csv(index=False, float_format="%.5g"))
     png = attention_png(maps or [AttentionMap(np.ones((1, 1)), [""], "no held-out report")])
     write_atomically(figure, lambda partial: partial.write_bytes(png))
@@ -91,17 +94,24 @@ def evaluate_attention(
 def _held_out_reports(
     inventory: Iterable[Manifest], register: Iterable[Manifest]
 ) -> dict[str, dict[str, str | None]]:
-    split = {
-        case: record.facts["split"] for manifest in register for case, record in manifest.usable().items()
+    patients = {
+        case: record.facts["subject"]
+        for manifest in register
+        for case, record in manifest.usable().items()
+        if record.facts["split"] == "test"
     }
     reports = {
         case: record.facts["report"]
         for manifest in inventory
         for case, record in manifest.usable().items()
-        if split.get(case) == "test" and record.facts["report"]
+        if case in patients and record.facts["report"]
     }
     return {
-        case: {"findings": report["findings"], "impression": report["impression"]}
+        case: {
+            "findings": report["findings"],
+            "impression": report["impression"],
+            "patient": patients[case],
+        }
         for case, report in sorted(reports.items())
     }
 

@@ -20,6 +20,7 @@ from medsyn2.ct.nifti import read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import SegmenterError
 from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.metrics.case_means import with_means
 from medsyn2.metrics.control import centroid_mm, change, followed, laterality, mirrored, moved
 from medsyn2.metrics.overlap import dice
 from medsyn2.page.strips import Picture, difference, strips_png
@@ -32,16 +33,24 @@ from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
 log = logging.getLogger(__name__)
 
 SEEDS_COLUMNS = [
-    "structure", "case", "num_seeds", "dice_requested", "dice_between_seeds",
+    "structure", "case", "patient", "num_seeds", "dice_requested", "dice_between_seeds",
     "inside_hu", "outside_hu", "outside_over_inside", "segmenter",
 ]  # fmt: skip
 EDITS_COLUMNS = [
-    "structure", "case", "edit", "dice_requested", "dice_unedited", "centroid_error_mm", "centroid_error_unedited_mm",
-    "asked_mm", "followed", "laterality_requested", "laterality_found", "segmenter",
+    "structure", "case", "patient", "edit", "dice_requested", "dice_unedited", "centroid_error_mm",
+    "centroid_error_unedited_mm", "asked_mm", "followed", "laterality_requested", "laterality_found", "segmenter",
 ]  # fmt: skip
 PROGRESSIVE_COLUMNS = [
-    "case", "step", "added", "strength", "inside_hu", "outside_hu", "outside_new_noise_hu", "outside_over_new_noise",
+    "case", "patient", "step", "added", "strength", "inside_hu", "outside_hu", "outside_new_noise_hu",
+    "outside_over_new_noise",
 ]  # fmt: skip
+AVERAGED = {
+    "seeds": ["dice_requested", "dice_between_seeds", "inside_hu", "outside_hu", "outside_over_inside"],
+    "edits": EDITS_COLUMNS[EDITS_COLUMNS.index("dice_requested") : EDITS_COLUMNS.index("segmenter")],
+    "progressive": PROGRESSIVE_COLUMNS[PROGRESSIVE_COLUMNS.index("inside_hu") :],
+}
+ON_BOTH_SIDES: frozenset[Structure] = frozenset({"lobes", "airways", "vessels"})
+"""Structures that everybody has on the left and on the right, mirrored or not: their laterality says nothing."""
 
 Mask = Bool[np.ndarray, "d h w"]
 Strip = list[Picture]
@@ -95,9 +104,9 @@ def evaluate_edits(
         model: The trained model's ``model.json``.
         register: Manifests of the stage register, for the split.
         masks: Manifests of the stage masks.
-        seeds: CSV with a row a case and structure.
-        edits: CSV with a row an edit.
-        progressive: CSV with a row a step.
+        seeds: CSV with a row a case and structure, above them the means.
+        edits: CSV with a row an edit, above them the means.
+        progressive: CSV with a row a step, above them the means.
         seeds_figure: PNG with a row a case and a column a seed.
         edits_figure: PNG with the volume before and after each edit.
         progressive_figure: PNG with a column a step and its difference from the step before.
@@ -121,6 +130,7 @@ def evaluate_edits(
             ):
                 request = _request(cases[case], case, structure)
                 names = {"structure": structure, "case": case, "segmenter": finder.name}
+                names["patient"] = _patient(cases[case], case)
                 try:
                     seeded = [studio.make(case, request, seed) for seed in range(evaluate_edits.num_seeds)]
                     again = [segmented_again(one.volume, structure, finder) for one in seeded]
@@ -132,16 +142,19 @@ def evaluate_edits(
                     log.warning("%s of %s cannot be compared: %s", structure, case, error)
     for case in _having(cases, evaluate_edits.progressive, evaluate_edits):
         chain = [_request(cases[case], case, structure) for structure in evaluate_edits.progressive]
-        found["progressive"].append(_progressive(case, chain, studio, evaluate_edits.strength))
+        names = {"case": case, "patient": _patient(cases[case], case)}
+        found["progressive"].append(_progressive(names, chain, studio, evaluate_edits.strength))
     outputs = (
-        (seeds, SEEDS_COLUMNS, seeds_figure),
-        (edits, EDITS_COLUMNS, edits_figure),
-        (progressive, PROGRESSIVE_COLUMNS, progressive_figure),
+        (seeds, SEEDS_COLUMNS, ["structure", "num_seeds", "segmenter"], seeds_figure),
+        (edits, EDITS_COLUMNS, ["structure", "edit", "segmenter"], edits_figure),
+        (progressive, PROGRESSIVE_COLUMNS, ["step", "added", "strength"], progressive_figure),
     )
-    for (name, parts), (table, columns, figure) in zip(found.items(), outputs, strict=True):
+    for (name, parts), (table, columns, by, figure) in zip(found.items(), outputs, strict=True):
         frame = pd.DataFrame([row for rows, _ in parts for row in rows], columns=columns)
-        write_text_atomically(table, frame.to_csv(index=False, float_format="%.5g"))
-        png = strips_png([strip for _, strip in parts] or [[studio.nothing(name)]])
+        means = with_means(frame, AVERAGED[name], by)
+        write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
+        contour = "mask that is added" if name == "progressive" else "mask asked for"
+        png = strips_png([strip for _, strip in parts] or [[studio.nothing(name)]], contour)
         _write(figure, png)
 
 
@@ -155,6 +168,11 @@ def _held_out(register: Iterable[Manifest], masks: Iterable[Manifest]) -> dict[s
         case: record.facts["split"] for manifest in register for case, record in manifest.usable().items()
     }
     return {case: manifest for manifest in masks for case in manifest.usable() if split.get(case) == "test"}
+
+
+def _patient(masks: Manifest, case: str) -> str:
+    patient: str = masks.records[case].facts["subject"]
+    return patient
 
 
 def _having(
@@ -207,6 +225,11 @@ class _Studio:
         )
 
 
+def _of(names: Mapping[str, object], request: Request) -> str:
+    """Return the first line of a title."""
+    return f"{names['case']}, {STRUCTURE_WORDS[request.structure]}\n"
+
+
 def _seeds(
     names: Mapping[str, object], request: Request, made: Sequence[Synthetic], found: Sequence[Mask]
 ) -> tuple[list[dict[str, object]], Strip]:
@@ -225,7 +248,7 @@ def _seeds(
         "outside_over_inside": outside / inside if inside else np.nan,
     }
     strip = [
-        Picture(one.volume, f"SYNTHETIC, {names['case']}, seed {index + 1}", request.region)
+        Picture(one.volume, f"{_of(names, request)}SYNTHETIC, seed {index + 1}", request.region)
         for index, one in enumerate(made)
     ]
     return [row], strip
@@ -243,7 +266,9 @@ def _edits(
     affine = before.volume.affine_mm
     start = centroid_mm(request.region, affine)
     found_start = centroid_mm(found_before, affine)
-    rows, strip = [], [Picture(before.volume, f"SYNTHETIC, {names['case']}, as it was", request.region)]
+    title = f"{_of(names, request)}SYNTHETIC, mask as it was"
+    rows, strip = [], [Picture(before.volume, title, request.region)]
+    has_a_side = request.structure not in ON_BOTH_SIDES
     for edit, asked, made in edited:
         found = segmented_again(made.volume, request.structure, finder)
         target, went = centroid_mm(asked.region, affine), centroid_mm(found, affine)
@@ -257,30 +282,30 @@ def _edits(
                 "centroid_error_unedited_mm": np.linalg.norm(went - start),
                 "asked_mm": np.linalg.norm(target - start),
                 "followed": followed(target - start, went - found_start, max(before.volume.spacing_mm)),
-                "laterality_requested": laterality(asked.region),
-                "laterality_found": laterality(found),
+                "laterality_requested": laterality(asked.region) if has_a_side else np.nan,
+                "laterality_found": laterality(found) if has_a_side else np.nan,
             }
         )
-        strip.append(Picture(made.volume, f"SYNTHETIC, {edit}", asked.region))
+        strip.append(Picture(made.volume, f"SYNTHETIC, mask {edit}", asked.region))
     return rows, strip
 
 
 def _progressive(
-    case: str, chain: Sequence[Request], studio: _Studio, strength: float
+    names: Mapping[str, str], chain: Sequence[Request], studio: _Studio, strength: float
 ) -> tuple[list[dict[str, object]], Strip]:
     """Add one request after the other to a volume, and compare each step with the one before."""
+    case = names["case"]
     now = studio.make(case, chain[0], 0)
     rows: list[dict[str, object]] = []
-    strip = [
-        Picture(now.volume, f"SYNTHETIC, {case}, {STRUCTURE_WORDS[chain[0].structure]}", chain[-1].region)
-    ]
+    first = f"{case}\nSYNTHETIC, {STRUCTURE_WORDS[chain[0].structure]}"
+    strip = [Picture(now.volume, first, chain[1].region)]
     for step, request in enumerate(chain[1:], 1):
         then = studio.add(now, request, strength)
         new = studio.make(case, request, 1)
         other, fresh = (change(now.volume.hu, one.volume.hu, request.region) for one in (then, new))
         rows.append(
             {
-                "case": case,
+                **names,
                 "step": step,
                 "added": request.structure,
                 "strength": strength,
@@ -292,6 +317,8 @@ def _progressive(
         )
         words = STRUCTURE_WORDS[request.structure]
         strip.append(Picture(then.volume, f"SYNTHETIC, then {words}", request.region))
-        strip.append(Picture(difference(now.volume, then.volume), "difference, 0 to 600 HU", request.region))
+        strip.append(
+            Picture(difference(now.volume, then.volume), "difference: black 0, white 600 HU", request.region)
+        )
         now = then
     return rows, strip

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,18 @@ from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import CaseError, SegmenterError
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.overlap import FLAGS, VALUES, overlap, summarise
+from medsyn2.metrics.bootstrap import ratio_over_patients
+from medsyn2.metrics.overlap import FLAGS, VALUES, overlap, present, summarise
 from medsyn2.segmenters import READERS, Segmenter, get_segmenter
 from medsyn2.vocabulary import Structure
 
 log = logging.getLogger(__name__)
 
 NUM_SHUFFLES = 4
-COLUMNS = ["structure", "comparison", "case", "other", "segmenter", *VALUES, *FLAGS]
+COLUMNS = ["structure", "comparison", "case", "patient", "other", "segmenter", *VALUES, *FLAGS]
+OWN = ("requested", "ceiling", "reconstructed_ct")
+"""Comparisons of a case's volumes with the mask of that case."""
+RATIOS = ["disagreement_ratio", "disagreement_ratio_low", "disagreement_ratio_high"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Sample:
     """One generated volume, the structure its mask was of, and where the case's masks are."""
 
     case: str
+    patient: str
     structure: Structure
     volume: Path
     masks: Manifest
@@ -57,12 +63,17 @@ def evaluate_masks(
     """Segment each generated volume again and compare what is found with the mask that was asked for.
 
     Five comparisons make the number readable. ``requested`` is the generated volume against its own mask.
-    ``shuffled`` is the same against the masks of up to four other cases: what agreement comes from anatomy
-    being alike. ``ceiling`` is the real volume segmented again against the same mask: what the segmenter
+    ``shuffled`` is the same against the masks of up to four cases of other patients: what agreement comes from
+    anatomy being alike. ``ceiling`` is the real volume segmented again against the same mask: what the segmenter
     itself loses on the grid. For the cases that evaluate_tokenizer reconstructed, ``reconstructed_ct`` is that of
     the real volume after the tokenizer, which no generated volume can be expected to exceed, and
     ``reconstructed_mask`` the generated volume against the mask after the tokenizer, which is all the transformer
     was told. Lobes are compared as the lungs they make up; no mask of lungs goes through the tokenizer.
+
+    Intervals are over the patients of the volumes; the others' masks that ``shuffled`` compares with are held fixed.
+    ``disagreement_ratio`` is 1 - Dice over that of ``shuffled``, of the patients that have both, drawn together: a
+    generator that ignores its mask has 1, one that follows it perfectly has 0, and the ceiling's row says what the
+    segmenter leaves of that.
 
     Args:
         segment: Which tool found which structure for the masks.
@@ -71,7 +82,7 @@ def evaluate_masks(
         register: Manifests of the stage register, for the ceiling.
         samples: Manifests of the stage sample.
         reconstructions: Manifest of the stage evaluate_tokenizer.
-        table: CSV of means a structure and comparison, with the counts of empty and missed masks.
+        table: CSV of means a structure and comparison, with their intervals and the counts of empty and missed masks.
         cases: CSV with a row for each comparison made.
     """
     rows: list[dict[str, object]] = []
@@ -95,7 +106,7 @@ def evaluate_masks(
                 rows += _rows_of(structure, group, real, after, compare)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
-    means = summarise(frame, ["structure", "comparison", "segmenter"])
+    means = _with_ratios(summarise(frame, ["structure", "comparison", "segmenter"]), frame)
     write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
 
 
@@ -105,9 +116,22 @@ def _samples(masks: Iterable[Manifest], samples: Iterable[Manifest]) -> Iterable
         for case, record in manifest.usable().items():
             for sample in record.facts["samples"]:
                 if sample["structure"]:
-                    yield Sample(
-                        case, sample["structure"], manifest.path(case, sample["file"]), masks_of[case]
-                    )
+                    volume = manifest.path(case, sample["file"])
+                    yield Sample(case, record.facts["subject"], sample["structure"], volume, masks_of[case])
+
+
+def _with_ratios(means: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+    disagreement = {
+        key: 1 - rows.set_index("patient")["dice"].astype(float)
+        for key, rows in present(cases).groupby(["structure", "comparison"])
+    }
+    ratios = [
+        ratio_over_patients(disagreement[structure, comparison], disagreement[structure, "shuffled"])
+        if comparison in OWN and {(structure, comparison), (structure, "shuffled")} <= disagreement.keys()
+        else (nan, nan, nan)
+        for structure, comparison in zip(means["structure"], means["comparison"], strict=True)
+    ]
+    return means.join(pd.DataFrame(ratios, columns=RATIOS, index=means.index))
 
 
 @dataclass(frozen=True)
@@ -132,8 +156,9 @@ class _Comparison:
         """Return the row of one comparison; `other` is the case of the mask where it is not the sample's."""
         structure = "lungs" if sample.structure == "lobes" else sample.structure
         names = {"structure": structure, "comparison": comparison, "case": sample.case}
+        names |= {"patient": sample.patient, "other": other or sample.case, "segmenter": self.tool.name}
         agreement = overlap(found, mask.binary(), mask.spacing_mm, self.tolerance_mm)
-        return {**names, "other": other or sample.case, "segmenter": self.tool.name, **asdict(agreement)}
+        return {**names, **asdict(agreement)}
 
 
 def _rows_of(
@@ -146,11 +171,10 @@ def _rows_of(
     """Return the rows of all samples of one structure; a volume that the tool fails on has none."""
     rows: list[dict[str, object]] = []
     for index, sample in enumerate(tqdm(group, desc=f"agreement {structure}", unit="volume")):
-        others = [
-            group[(index + shift) % len(group)] for shift in range(1, min(NUM_SHUFFLES + 1, len(group)))
-        ]
+        following = [*group[index + 1 :], *group[:index]]
+        others = [other for other in following if other.patient != sample.patient]
         try:
-            rows += _rows_of_sample(sample, others, real[sample.case], after, compare)
+            rows += _rows_of_sample(sample, others[:NUM_SHUFFLES], real[sample.case], after, compare)
         except SegmenterError as error:
             log.warning("%s of %s cannot be compared: %s", structure, sample.case, error)
     return rows

@@ -25,6 +25,7 @@ from medsyn2.ct.nifti import read_ct, read_labels, write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import sha256_of, write_text_atomically
+from medsyn2.metrics.case_means import with_means
 from medsyn2.metrics.overlap import FLAGS, VALUES, overlap, summarise
 from medsyn2.metrics.reconstruction import (
     inside_body,
@@ -67,10 +68,10 @@ def evaluate_tokenizer(
         masks: Manifests of the stage masks.
         tokenizer: The trained tokenizer.
         manifest: Manifest of this stage.
-        images: CSV of volumes: SSIM in 3-D, PSNR, mean absolute error in HU, in all and inside the body, a row a
-            case and their mean.
-        masks_table: CSV of masks: overlaps and surface distances, a row a structure, with the counts of empty and
-            missed masks.
+        images: CSV of volumes: SSIM in 3-D, PSNR, mean absolute error in HU, in all and inside the body: their
+            means with 95 % intervals over patients, and a row a case.
+        masks_table: CSV of masks: overlaps and surface distances, a row a structure, with their intervals and the
+            counts of empty and missed masks.
         settings: Canonical JSON of the settings and the code version.
     """
     round_trip = _RoundTrip(tokenizer, encode_latents)
@@ -100,7 +101,8 @@ def evaluate_tokenizer(
         return {"image": image, "masks": of_masks}
 
     process_shard("evaluate_tokenizer", manifest, cases, work, settings=settings)
-    _write(images, masks_table, load_manifest(manifest).usable())
+    patients = {case: record.facts["subject"] for case, (_, record) in volumes.items()}
+    _write(images, masks_table, load_manifest(manifest).usable(), patients)
 
 
 def _of_cases(manifests: list[Path]) -> dict[str, tuple[Manifest, Record]]:
@@ -162,22 +164,25 @@ def _mask(
     return {name: None if value != value else value for name, value in found.items()}  # JSON knows no NaN
 
 
-def _write(images: Path, masks_table: Path, records: Mapping[str, Record]) -> None:
+def _write(
+    images: Path, masks_table: Path, records: Mapping[str, Record], patients: Mapping[str, str]
+) -> None:
     if not records:
         raise EnvironmentFault(
             "no held-out case could be reconstructed: none is usable.",
             code="too-few-cases",
             remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
         )
-    rows = [{"case": case, **record.facts["image"]} for case, record in records.items()]
-    frame = pd.DataFrame(rows, columns=["case", *IMAGE_VALUES])
-    mean = pd.DataFrame([{"case": "mean", **frame[IMAGE_VALUES].mean()}])
-    write_text_atomically(images, pd.concat([frame, mean]).to_csv(index=False, float_format="%.5g"))
+    rows = [
+        {"case": case, "patient": patients[case], **record.facts["image"]} for case, record in records.items()
+    ]
+    means = with_means(pd.DataFrame(rows, columns=["case", "patient", *IMAGE_VALUES]), IMAGE_VALUES)
+    write_text_atomically(images, means.to_csv(index=False, float_format="%.5g"))
     mask_rows = [
-        {"structure": structure, "case": case, **row}
+        {"structure": structure, "patient": patients[case], **row}
         for case, record in records.items()
         for structure, row in record.facts["masks"].items()
     ]
-    frame = pd.DataFrame(mask_rows, columns=["structure", "case", *VALUES, *FLAGS])
+    frame = pd.DataFrame(mask_rows, columns=["structure", "patient", *VALUES, *FLAGS])
     means = summarise(frame, ["structure"])
     write_text_atomically(masks_table, means.to_csv(index=False, float_format="%.5g"))

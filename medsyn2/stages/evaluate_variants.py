@@ -237,7 +237,8 @@ def _tables(
     for name, path in zip(names, agreement, strict=True):
         yield from _agreements(name, pd.read_csv(path), held_out)
     for name, path in zip(names, attention, strict=True):
-        for row in pd.read_csv(path).to_dict("records"):
+        cases = pd.read_csv(path)
+        for row in cases[cases["case"].isin(list(held_out))].to_dict("records"):
             for measure in ATTENTION:
                 yield measure, "report", name, held_out[row["case"]].subject, row["case"], row[measure]
     for name, paths in zip(names, fid, strict=True):
@@ -348,12 +349,14 @@ def _left_out(
         for case in tqdm(having, desc=f"{structure} left out", unit="case"):
             rows: list[Row] = []
             mask = case.mask(structure)
-            strip = [Picture(case.real(), f"real, {case.name}, {STRUCTURE_WORDS[structure]}", mask.binary())]
+            strip = [Picture(case.real(), f"{case.name}, {STRUCTURE_WORDS[structure]}\nreal", mask.binary())]
             for model in (main, *without):
                 full, empty = (_made(model, case, structure, one, how) for one in (mask, _emptied(mask)))
                 rows += _lesion_rows(model.name, case, structure, mask, full, empty, config)
                 strip.append(Picture(full, f"SYNTHETIC, {model.title}", mask.binary()))
-                strip.append(Picture(difference(full, empty), "minus empty mask, 0 to 600 HU", mask.binary()))
+                strip.append(
+                    Picture(difference(full, empty), "minus empty mask: black 0, white 600 HU", mask.binary())
+                )
             yield rows, [strip] if case.name in shown else []
 
 

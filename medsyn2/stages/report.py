@@ -22,6 +22,9 @@ from medsyn2.page.tables import case_table, timing_table
 from medsyn2.stages import STAGES
 
 NUM_OVERLAYS = 3
+INTERVALS = (
+    "Rows mean, low and high: the mean over cases and its 95 % interval over patients; one patient has none."
+)
 ABOUT = {
     "fid": "Frechet distance of real and synthetic slices in this HU window, with a 95 % interval over patients; "
     "lower is closer. Few volumes make it large: fid_at_floor is read against floor, the distance of real volumes "
@@ -29,21 +32,26 @@ ABOUT = {
     "memorisation": "Nearest training volume of each sample, beside what held-out real volumes have: suspect are "
     "samples nearer than those. A copying_z below about -3 says that samples lie nearer to the training data than real "
     "volumes do; results/memorisation_pairs.png shows the closest pairs.",
-    "mask_agreement": "Generated volumes segmented again: against the requested mask, against other cases' masks "
+    "mask_agreement": "Generated volumes segmented again: against the requested mask, against other patients' masks "
     "(shuffled), the real volumes segmented again (ceiling), those after the tokenizer (reconstructed_ct), and the "
-    "generated volumes against the mask after the tokenizer (reconstructed_mask).",
+    "generated volumes against the mask after the tokenizer (reconstructed_mask). Overlaps are of num_present pairs, a "
+    "miss counting as 0, distances of the num_distances in which both are there. disagreement_ratio is 1 - Dice over "
+    "that of shuffled. In brackets 95 % intervals over patients.",
     "mask_agreement_cases": "The same, a row a comparison.",
     "seeds": "One mask, several seeds. Mean absolute difference of two seeds inside and outside what the mask is "
-    "of (of lobes, the lungs), within the body; dice_between_seeds is the agreement of the structure found in both.",
+    "of (of lobes, the lungs), within the body; dice_between_seeds is the agreement of the structure found in both. "
+    + INTERVALS,
     "edits": "One noise, the mask mirrored and moved. followed is the share of the requested displacement that the "
     "structure made: 1 it went along, 0 it stayed (empty where the centroid was asked to move by less than a voxel). "
-    "laterality runs from -1, all on the patient's right, to 1.",
+    "dice_requested is read against dice_unedited, the agreement with the mask as it was. laterality runs from -1, all "
+    "on the patient's right, to 1; it is empty for lobes, airways and vessels, which lie on both sides, mirrored or "
+    "not. " + INTERVALS,
     "progressive": "A structure added with the volume's own noise. outside_over_new_noise is the change outside its "
-    "mask over that of a volume from new noise: 0 leaves the rest as it was, 1 keeps nothing.",
+    "mask over that of a volume from new noise: 0 leaves the rest as it was, 1 keeps nothing. " + INTERVALS,
     "attention": "Cross-attention of held-out reports. first_token_mass and finding_mass are read against alike_mass, "
-    "the share of each token if all were alike; an entropy_share of 1 tells no words apart.",
+    "the share of each token if all were alike; an entropy_share of 1 tells no words apart. " + INTERVALS,
     "augmentation": "A segmentation network trained on real slices, on synthetic ones and on both, for equally many "
-    "steps, tested on real slices of other patients. _sd is over seeds of the training, _low and _high a 95 % interval "
+    "steps, tested on real slices of other patients. _sd is over seeds of the training, in brackets a 95 % interval "
     "over test patients; _minus_real is the paired difference from the real slices alone, and an interval with 0 in it "
     "shows none. dice_thresholds is the mean over 256 thresholds. A missed slice counts as an overlap of 0 and has no "
     "distance. No mask of a test patient was used; the generator has seen the training cases, and the cohort's masks "
@@ -64,14 +72,18 @@ ABOUT = {
     "given times and conditions; blockiness is 1 where tokens' borders do not show, and is read against real and "
     "reconstruction; lesion_made is the share of lesions made by masks of a structure that a variant never saw a mask "
     "of, read against lesion_made_mirrored, what comes up by chance.",
-    "reconstruction": "Held-out volumes through the tokenizer and back.",
-    "mask_reconstruction": "Masks of held-out cases through the tokenizer and back.",
+    "reconstruction": "Held-out volumes through the tokenizer and back. " + INTERVALS,
+    "mask_reconstruction": "Masks of held-out cases through the tokenizer and back. Overlaps are of the num_present "
+    "masks that are not empty, 0 where nothing came back, distances of the num_distances of which something did. In "
+    "brackets 95 % intervals over patients.",
 }
 FIGURES = {
-    "seeds": "One mask, several seeds.",
-    "edits": "The same noise with the mask as it was, mirrored, and moved.",
+    "seeds": "One mask, several seeds: does the structure keep to its contour in each, and what differs?",
+    "edits": "The same noise with the mask as it was, mirrored, and moved: does the structure keep to its contour, or "
+    "stay where it was?",
     "progressive": "A structure added to a generated volume, and what that changed.",
-    "attention": "What the image's tokens attend to in the report.",
+    "attention": "What the image's tokens attend to in the report. Above, the mean weight of each token, and dashed "
+    "what each would have if all were alike; below, the weights by place in the image.",
     "augmentation": "What networks trained on real slices, on synthetic ones and on both find on test slices, blue "
     "beside the mask in yellow. Dots are seeds, bars 95 % intervals over test patients.",
     "variants": "The main model and its variants, the same mask and seed, and how much neighbouring voxels differ by "

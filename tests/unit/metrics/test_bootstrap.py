@@ -1,9 +1,10 @@
 """The interval of a mean over patients."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from medsyn2.metrics.bootstrap import mean_interval
+from medsyn2.metrics.bootstrap import interval_over_patients, mean_interval, ratio_over_patients
 
 
 def test_the_interval_is_that_of_the_mean_of_independent_patients() -> None:
@@ -25,3 +26,34 @@ def test_values_that_are_all_alike_have_no_width_and_one_draw_has_no_interval() 
     same = np.full(5, 0.25)
     assert mean_interval(same, np.array([0, 1, 1, 2, 3]), 100, np.random.default_rng(0)) == (0.25, 0.25)
     assert np.isnan(mean_interval(same, np.arange(5), 1, np.random.default_rng(0))).all()
+
+
+def test_patients_are_resampled_by_name_and_one_has_no_interval() -> None:
+    values = pd.Series([1.0, 3.0, np.nan, 5.0])
+    low, high = interval_over_patients(values, pd.Series(["a", "b", "c", "b"]))
+    assert (low, high) == (1.0, 4.0)
+    for patients in (["a", "a", "b", "a"], ["a"] * 4):
+        assert np.isnan(interval_over_patients(values, pd.Series(patients))).all()
+    assert np.isnan(interval_over_patients(values[:0], pd.Series([], dtype=str))).all()
+
+
+def test_what_two_means_share_does_not_widen_their_ratio() -> None:
+    rng = np.random.default_rng(0)
+    patients = [f"p{index}" for index in range(60)]
+    below = pd.Series(rng.uniform(0.1, 0.4, 60), patients)
+    ratio, low, high = ratio_over_patients(below / 2, pd.concat([below, below]))
+    assert (ratio, low, high) == pytest.approx((0.5, 0.5, 0.5))
+    independent = pd.Series(below.to_numpy()[::-1] / 2, patients)
+    ratio, low, high = ratio_over_patients(independent, below)
+    assert ratio == pytest.approx(0.5)
+    assert low < 0.47 < 0.53 < high
+
+
+def test_a_ratio_is_of_the_patients_that_have_both() -> None:
+    below = pd.Series([0.2, 0.4, 0.9, np.nan], ["a", "b", "c", "d"])
+    above = pd.Series([0.1, 0.1, 0.7], ["a", "b", "d"])
+    assert ratio_over_patients(above, below)[0] == pytest.approx(0.1 / 0.3)
+    one = ratio_over_patients(above[:1], below)
+    assert one[0] == pytest.approx(0.5)
+    assert np.isnan(one[1:]).all()
+    assert np.isnan(ratio_over_patients(above[2:], below)).all()

@@ -51,6 +51,19 @@ def test_words_that_every_row_repeats_are_said_once() -> None:
     assert shown(frame, file="fid.csv").same == {}
 
 
+def test_an_interval_stands_behind_its_value() -> None:
+    frame = pd.DataFrame(
+        {"case": ["a", "b"], "x": [0.5, 0.25], "x_low": [0.4, float("nan")], "x_high": [0.6, float("nan")]}
+    )
+    table = shown(frame.assign(low=0.1), file="x.csv", gather=True)
+    assert table.columns == ["case", "x", "low"]
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["a", "0.5 (0.4 to 0.6)", "0.1"],
+        ["b", "0.25", "0.1"],
+    ]
+    assert shown(frame, file="x.csv").columns == [*frame.columns]
+
+
 def test_missing_value_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         render({})

@@ -20,8 +20,17 @@ def test_more_rows_and_columns_make_a_larger_picture_and_the_same_bytes_twice() 
     rows = [[Picture(VOLUME, "a"), Picture(VOLUME, "b")], [Picture(VOLUME, "c")]]
     png = strips_png(rows)
     assert png == strips_png(rows)
-    one = pixels(strips_png([[Picture(VOLUME, "a")]]))
-    np.testing.assert_allclose(pixels(png).shape[:2], np.array(one.shape[:2]) * 2, atol=2)
+    one, wide, tall = (
+        pixels(strips_png(shown)).shape[:2]
+        for shown in (
+            [[Picture(VOLUME, "a")]],
+            [[Picture(VOLUME, "a"), Picture(VOLUME, "b")]],
+            [[Picture(VOLUME, "a")]] * 2,
+        )
+    )
+    assert (one[0], wide[1]) == (wide[0], 2 * one[1])
+    assert tall[1] == one[1] < tall[0] < 2 * one[0]  # what is said of all pictures is said once
+    assert pixels(png).shape[:2] == (tall[0], wide[1])
 
 
 def test_a_contour_is_drawn_where_the_mask_is() -> None:
@@ -29,7 +38,18 @@ def test_a_contour_is_drawn_where_the_mask_is() -> None:
     mask[2:6, 3:7, 4:9] = True
     bare, outlined = (pixels(strips_png([[Picture(VOLUME, "a", one)]])) for one in (None, mask))
     assert np.ptp(bare[..., :3], axis=-1).max() == 0
-    assert np.ptp(outlined[..., :3], axis=-1).max() > 0.5
+    note = int(0.36 * 130)  # below the pictures, where the contour is explained
+    for part in (outlined[:-note], outlined[-note:]):
+        assert np.ptp(part[..., :3], axis=-1).max() > 0.5
+
+
+def test_the_patient_s_right_is_marked_on_the_left() -> None:
+    air = CTVolume(np.full(VOLUME.shape, -2000, np.int16), AFFINE)
+    picture = pixels(strips_png([[Picture(air, "")]]))[: -int(0.36 * 130), :, 0]
+    left, right = np.array_split(picture, 2, axis=1)
+    assert left.any()
+    assert right.any()
+    assert not np.array_equal(left, right[:, ::-1])
 
 
 def test_nothing_differs_from_itself() -> None:

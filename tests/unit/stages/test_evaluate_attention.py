@@ -25,27 +25,40 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., pd.DataFrame]:
         write_json(tmp_path / f"{stage}.json", {"stage": stage, "cases": records})
         return tmp_path / f"{stage}.json"
 
-    def evaluated(num_steps: int = 2, max_cases: int = 1, with_reports: bool = True) -> pd.DataFrame:
+    def evaluated(
+        num_steps: int = 2, max_cases: int = 1, with_reports: bool = True, with_means: bool = False
+    ) -> pd.DataFrame:
         evaluate_attention(
             SampleConfig(solver="euler", num_steps=num_steps),
             EvaluateAttentionConfig(max_cases=max_cases),
             model=tiny_model / DESCRIPTION,
             inventory=[write("inventory", lambda case: {"report": CASES[case][1] if with_reports else None})],
-            register=[write("register", lambda case: {"split": CASES[case][0]})],
+            register=[
+                write("register", lambda case: {"split": CASES[case][0], "subject": f"patient {case}"})
+            ],
             table=tmp_path / "attention.csv",
             figure=tmp_path / "attention.png",
         )
-        return pd.read_csv(tmp_path / "attention.csv")
+        table = pd.read_csv(tmp_path / "attention.csv")
+        return table if with_means else table[table["patient"].notna()]
 
     return evaluated
 
 
 def test_held_out_reports_are_recorded_at_every_step_and_block(run: Callable[..., pd.DataFrame]) -> None:
     table = run(max_cases=5)
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == [*COLUMNS, "num", "num_patients"]
     assert table["case"].tolist() == ["c", "d"]
     one, three = run(num_steps=1)["num_maps"].item(), run(num_steps=3)["num_maps"].item()
     assert three == 3 * one  # one call a step, the last of which goes to the end
+
+
+def test_means_stand_above_the_cases(run: Callable[..., pd.DataFrame]) -> None:
+    table = run(max_cases=5, with_means=True)
+    assert table["case"].tolist() == ["mean", "low", "high", "c", "d"]
+    mass = table["first_token_mass"]
+    assert mass[0] == pytest.approx((mass[3] + mass[4]) / 2, rel=1e-3)
+    assert table.loc[0, ["num", "num_patients"]].tolist() == [2, 2]
 
 
 def test_shares_are_shares(run: Callable[..., pd.DataFrame]) -> None:

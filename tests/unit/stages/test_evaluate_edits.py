@@ -33,6 +33,11 @@ TABLES = {"seeds": SEEDS_COLUMNS, "edits": EDITS_COLUMNS, "progressive": PROGRES
 Run = Callable[..., dict[str, pd.DataFrame]]
 
 
+def of_cases(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of single cases."""
+    return table[table["patient"].notna()].reset_index(drop=True)
+
+
 @pytest.fixture
 def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
     affine = MedSyn2Pipeline.from_pretrained(tiny_model).grid.affine_mm
@@ -46,6 +51,7 @@ def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
             write_labels(folder / f"{name}.nii.gz", LabelMap(tiny_mask.astype(np.uint8), affine))
         return {
             "split": CASES[case.case][0],
+            "subject": f"patient {case.case}",
             "masks": {name: {"state": state} for name, state in states.items()},
         }
 
@@ -54,7 +60,7 @@ def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
         manifests[stage] = tmp_path / stage / "0000.json"
         process_shard(stage, manifests[stage], [CaseWork(case, None) for case in CASES], work, settings="")
 
-    def evaluated(**changes: object) -> dict[str, pd.DataFrame]:
+    def evaluated(*, with_means: bool = False, **changes: object) -> dict[str, pd.DataFrame]:
         config = {"max_cases": 2, "num_seeds": 2, "progressive": ("lobes", "heart"), **changes}
         evaluate_edits(
             SegmentConfig(working_spacing_mm=8.0),
@@ -67,7 +73,8 @@ def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
             **{name: tmp_path / f"{name}.csv" for name in TABLES},
             **{f"{name}_figure": tmp_path / f"{name}.png" for name in TABLES},
         )
-        return {name: pd.read_csv(tmp_path / f"{name}.csv") for name in TABLES}
+        tables = {name: pd.read_csv(tmp_path / f"{name}.csv") for name in TABLES}
+        return tables if with_means else {name: of_cases(table) for name, table in tables.items()}
 
     return evaluated
 
@@ -75,7 +82,7 @@ def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
 def test_held_out_cases_with_the_structures_take_part(run: Run) -> None:
     tables = run()
     for name, columns in TABLES.items():
-        assert list(tables[name].columns) == columns
+        assert list(tables[name].columns) == [*columns, "num", "num_patients"]
     assert tables["seeds"]["case"].tolist() == ["a", "b"]
     assert tables["edits"]["edit"].tolist() == ["mirrored", "moved"] * 2
     assert tables["progressive"]["case"].tolist() == ["b"]
@@ -89,12 +96,28 @@ def test_seeds_differ_and_a_structure_that_is_not_found_agrees_with_nothing(run:
     assert (found["outside_over_inside"] - found["outside_hu"] / found["inside_hu"]).abs().max() < 1e-3
 
 
+def test_means_stand_above_the_cases_with_intervals_over_patients(run: Run) -> None:
+    tables = run(with_means=True)
+    seeds, edits, added = (tables[name] for name in TABLES)
+    assert seeds["case"].tolist() == ["mean", "low", "high", "a", "b"]
+    outside = seeds["outside_hu"]
+    assert outside[1] <= outside[0] <= outside[2]
+    assert seeds.loc[0, ["num", "num_patients", "num_seeds", "structure"]].tolist() == [2, 2, 2, "lobes"]
+    assert edits.loc[edits["case"] == "mean", "edit"].tolist() == ["mirrored", "moved"]
+    assert added["case"].tolist() == ["mean", "b"]
+
+
+def test_what_lies_on_both_sides_has_no_laterality(run: Run) -> None:
+    lungs = run()["edits"]
+    assert lungs[["laterality_requested", "laterality_found"]].isna().all(axis=None)
+
+
 def test_the_request_is_mirrored_and_moved(run: Run, tiny_mask: np.ndarray) -> None:
-    found = run(move_mm=(0.0, 6.0, 0.0)).get("edits").set_index(["case", "edit"])
-    assert found.loc[("a", "mirrored"), "laterality_requested"] == pytest.approx(
+    found = run(structures=("heart",), move_mm=(0.0, 6.0, 0.0))["edits"].set_index(["case", "edit"])
+    assert found.loc[("b", "mirrored"), "laterality_requested"] == pytest.approx(
         -laterality(tiny_mask), abs=1e-4
     )
-    assert found.loc[("a", "moved"), "asked_mm"] == pytest.approx(6.0, abs=0.7)
+    assert found.loc[("b", "moved"), "asked_mm"] == pytest.approx(6.0, abs=0.7)
     assert found["centroid_error_mm"].isna().all()
 
 

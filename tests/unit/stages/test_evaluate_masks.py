@@ -1,7 +1,8 @@
 """Agreement of generated volumes with their masks, where it is known what was generated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from medsyn2.cohort.phantoms import Phantom, draw_subject, render
 from medsyn2.config import EvaluateMasksConfig, SegmentConfig
 from medsyn2.ct.nifti import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
+from medsyn2.metrics.overlap import DISTANCES, OVERLAPS
 from medsyn2.stages.evaluate_masks import COLUMNS, evaluate_masks
 
 SPACING_MM = 8.0
@@ -20,12 +22,15 @@ SHAPE = (46, 40, 48)
 SUBJECTS = {"a": 3, "b": 10, "c": 5}
 SEGMENT = SegmentConfig(working_spacing_mm=SPACING_MM)
 
+ENDS = ("", "_low", "_high")
+
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 SUMMARY = [
-    "structure", "comparison", "segmenter", "num", "num_present", "dice", "jaccard", "dice_median",
-    "hd95_max_mm", "hd95_pooled_mm", "assd_mm", "surface_dice",
-    "num_missed", "miss_rate", "num_false_alarm", "num_both_empty",
+    "structure", "comparison", "segmenter", "num", "num_present", "num_patients",
+    *(f"{name}{end}" for name in OVERLAPS for end in ENDS), "dice_median",
+    "num_distances", *(f"{name}{end}" for name in DISTANCES for end in ENDS),
+    "num_missed", "miss_rate", "num_false_alarm", "num_both_empty", *(f"disagreement_ratio{end}" for end in ENDS),
 ]  # fmt: skip
 
 
@@ -57,6 +62,7 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
         segment: SegmentConfig = SEGMENT,
         tools: dict[str, str] | None = None,
         reconstructed: str = "",
+        patients: Mapping[str, str] = MappingProxyType({}),
     ) -> Tables:
         def registered(case: CaseWork, folder: Path) -> dict:
             write_ct(folder / "ct.nii.gz", CTVolume(phantoms[case.case].volume.hu, affine))
@@ -75,7 +81,7 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
                 write_ct(folder / f"{condition}.nii.gz", CTVolume(generated[case.case], affine))
                 made = {"condition": condition, "structure": structure, "file": f"{condition}.nii.gz"}
                 samples.append(made)
-            return {"split": "test", "samples": samples}
+            return {"split": "test", "subject": patients.get(case.case, case.case), "samples": samples}
 
         def there_and_back(case: CaseWork, folder: Path) -> dict:
             write_ct(folder / "ct.nii.gz", CTVolume(phantoms[case.case].volume.hu, affine))
@@ -127,6 +133,34 @@ def test_each_comparison_has_a_row_with_both_cases(run, phantoms) -> None:
     same = {(case, case) for case in SUBJECTS}
     assert pairs["requested"] == pairs["ceiling"] == same
     assert pairs["shuffled"] == {(a, b) for a in SUBJECTS for b in SUBJECTS} - same
+
+
+def test_the_ratio_of_disagreements_is_of_the_table_s_means_and_has_an_interval(run, phantoms) -> None:
+    table, _ = run({case: phantom.volume.hu for case, phantom in phantoms.items()}, reconstructed="a")
+    rows = by_comparison(table, "lungs")
+    ratio = rows["disagreement_ratio"]
+    expected = (1 - rows["dice"]["requested"]) / (1 - rows["dice"]["shuffled"])
+    assert ratio["requested"] == pytest.approx(expected, rel=1e-3)
+    assert ratio["ceiling"] == ratio["requested"]
+    assert rows["num_patients"]["requested"] == 3
+    low, high = (rows[f"disagreement_ratio_{end}"]["requested"] for end in ("low", "high"))
+    assert 0 < low < ratio["requested"] < high < 0.6
+    assert rows["dice_low"]["requested"] < rows["dice"]["requested"] < rows["dice_high"]["requested"]
+    assert np.isnan(rows["disagreement_ratio_low"]["reconstructed_ct"])  # of one patient
+    assert np.isnan(ratio["shuffled"])
+
+
+def test_another_scan_of_the_same_patient_is_nobody_else(run, phantoms) -> None:
+    generated = {case: phantom.volume.hu for case, phantom in phantoms.items()}
+    table, cases = run(generated, patients={"a": "p", "b": "p"})
+    shuffled = cases[cases["comparison"] == "shuffled"]
+    assert set(zip(shuffled["case"], shuffled["other"], strict=True)) == {
+        ("a", "c"),
+        ("b", "c"),
+        ("c", "a"),
+        ("c", "b"),
+    }
+    assert by_comparison(table, "lungs")["num_patients"]["requested"] == 2
 
 
 def test_volumes_of_somebody_else_agree_with_the_others_mask(run, phantoms) -> None:

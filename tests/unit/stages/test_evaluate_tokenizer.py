@@ -14,7 +14,7 @@ from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
 from medsyn2.ct.nifti import read_ct, read_labels, write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault, WeightsError
-from medsyn2.metrics.overlap import overlap
+from medsyn2.metrics.overlap import DISTANCES, OVERLAPS, overlap
 from medsyn2.metrics.reconstruction import (
     inside_body,
     mean_absolute_error_hu,
@@ -44,9 +44,11 @@ def mask_of(case: str) -> np.ndarray:
     return mask
 
 
+ENDS = ("", "_low", "_high")
 SUMMARY = [
-    "structure", "num", "num_present", "dice", "jaccard", "dice_median", "hd95_max_mm", "hd95_pooled_mm",
-    "assd_mm", "surface_dice", "num_missed", "miss_rate", "num_false_alarm", "num_both_empty",
+    "structure", "num", "num_present", "num_patients", *(f"{name}{end}" for name in OVERLAPS for end in ENDS),
+    "dice_median", "num_distances", *(f"{name}{end}" for name in DISTANCES for end in ENDS),
+    "num_missed", "miss_rate", "num_false_alarm", "num_both_empty",
 ]  # fmt: skip
 
 
@@ -72,7 +74,7 @@ def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataF
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         def registered(case: CaseWork, folder: Path) -> dict:
             write_ct(folder / "ct.nii.gz", CTVolume(hu_of(case.case), AFFINE))
-            return {"split": CASES[case.case]}
+            return {"split": CASES[case.case], "subject": f"patient {case.case}"}
 
         def with_masks(case: CaseWork, folder: Path) -> dict:
             label_map = LabelMap(mask_of(case.case).astype(np.uint8), AFFINE)
@@ -105,8 +107,9 @@ def there_and_back(network: CausalVideoVAE, values: np.ndarray) -> np.ndarray:
 
 def test_volumes_are_compared_with_what_comes_back(run, network) -> None:
     images, _ = run()
-    assert list(images.columns) == ["case", *IMAGE_VALUES]
-    assert images["case"].tolist() == ["a", "b", "d", "mean"]
+    assert list(images.columns) == ["case", "patient", *IMAGE_VALUES, "num", "num_patients"]
+    assert images["case"].tolist() == ["mean", "low", "high", "a", "b", "d"]
+    assert images.loc[3:, "patient"].tolist() == ["patient a", "patient b", "patient d"]
     before = np.clip(hu_of("a"), *CLIP_HU)
     after = unit_to_hu(there_and_back(network, hu_to_unit(hu_of("a"), CLIP_HU)), CLIP_HU)
     expected = [
@@ -117,9 +120,11 @@ def test_volumes_are_compared_with_what_comes_back(run, network) -> None:
         mean_absolute_error_hu(before, after),
         mean_absolute_error_hu(before, after, inside_body(before)),
     ]
-    np.testing.assert_allclose(images.loc[0, IMAGE_VALUES].astype(float), expected, rtol=1e-3, atol=1e-5)
-    means = images.loc[:2, IMAGE_VALUES].mean()
-    np.testing.assert_allclose(images.loc[3, IMAGE_VALUES].astype(float), means, rtol=1e-3)
+    np.testing.assert_allclose(images.loc[3, IMAGE_VALUES].astype(float), expected, rtol=1e-3, atol=1e-5)
+    mean, low, high = (images.loc[row, IMAGE_VALUES].astype(float) for row in range(3))
+    np.testing.assert_allclose(mean, images.loc[3:, IMAGE_VALUES].mean(), rtol=1e-3)
+    assert ((low < mean) & (mean < high)).all()
+    assert images.loc[0, ["num", "num_patients"]].tolist() == [3, 3]
 
 
 def test_masks_are_compared_with_what_comes_back(run, network) -> None:
@@ -154,12 +159,12 @@ def test_what_comes_back_is_kept_and_not_made_again(run, network, tmp_path: Path
 
 def test_at_most_so_many_cases(run) -> None:
     images, _ = run(max_cases=1)
-    assert images["case"].tolist() == ["a", "mean"]
+    assert images["case"].tolist() == ["mean", "a"]
 
 
 def test_without_masks_the_table_of_masks_has_only_its_columns(run) -> None:
     images, table = run(masked="")
-    assert len(images) == 4
+    assert len(images) == 6
     assert table.empty
     assert list(table.columns) == [*SUMMARY]
 

@@ -62,8 +62,11 @@ class Run:
             columns=["structure", "comparison", "case", "other", "segmenter", *VALUES, *FLAGS],
         )
         agreement.to_csv(self.of(variant) / "mask_agreement_cases.csv", index=False)
-        attention = {"case": ["a"], "first_token_mass": 0.2, "entropy_share": 0.9, "finding_over_alike": 1.1}
-        pd.DataFrame(attention).to_csv(self.of(variant) / "attention.csv", index=False)
+        # The table's own means are not one more case.
+        attention = {"case": ["mean", "a"], "first_token_mass": [0.7, 0.2], "entropy_share": 0.9}
+        pd.DataFrame({**attention, "finding_over_alike": 1.1}).to_csv(
+            self.of(variant) / "attention.csv", index=False
+        )
         fid = {"window": "lung", "condition": "lobes", "plane": ["axial", "mean"], "fid": [3.0, 4.0]}
         pd.DataFrame(fid).to_csv(self.of(variant) / "fid_lung.csv", index=False)
 

@@ -18,7 +18,7 @@ from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import RegistrationError
 from medsyn2.files import write_json
 from medsyn2.page.strips import Picture, strips_png
-from medsyn2.stages.report import report
+from medsyn2.stages.report import FIGURES, report
 
 SHAPE = (16, 24, 24)
 AFFINE = axis_aligned_affine((8.0, 8.0, 8.0), (0.0, 0.0, 0.0))
@@ -143,7 +143,11 @@ class Run:
                     "structure": ["lungs"] * 3,
                     "comparison": ["requested", "shuffled", "ceiling"],
                     "num": [1, 1, 1],
+                    "num_patients": [1, 1, 1],
                     "dice": [0.9, 0.6, 0.95],
+                    "disagreement_ratio": [0.25, None, 0.125],
+                    "disagreement_ratio_low": [0.2, None, 0.1],
+                    "disagreement_ratio_high": [0.3, None, 0.2],
                 }
             ),
             "mask_agreement_cases": pd.DataFrame({"case": ["two"], "dice": [0.9]}),
@@ -289,7 +293,7 @@ def test_the_same_run_gives_the_same_page(run: Run, outputs: Outputs) -> None:
 
 
 def test_figures_are_shown_with_their_files(outputs: Outputs) -> None:
-    assert "seeds.png: One mask, several seeds." in outputs.page.texts
+    assert f"seeds.png: {FIGURES['seeds']}" in outputs.page.texts
 
 
 def test_the_audit_of_the_paper_stands_apart_from_the_run(outputs: Outputs) -> None:
