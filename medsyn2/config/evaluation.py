@@ -60,7 +60,8 @@ class EvaluateFidConfig(Section):
     device: str = "cpu"
     """Where RadImageNet runs: cpu, cuda or cuda:N."""
     num_draws: NonNegativeInt = 40
-    """Resamples of patients for the 95 % interval; a quarter as many splits for the floor. 0: neither."""
+    """Resamples of patients for the 95 % interval; a quarter as many splits for the floor, and subsets of each size for
+    the extrapolation. 0: none of them."""
     neighbours: PositiveInt = 5
     """The k of precision, recall, density and coverage."""
     baselines: dict[str, Baseline] = Field(default_factory=dict)
