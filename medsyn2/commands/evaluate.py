@@ -11,7 +11,8 @@ or it is stated where headers are wrong; and both must fill one HU range, or it 
 
 The table evaluation/fid.csv has a row for each window and plane: the Frechet distance with its interval, its floor
 (real against other patients' real volumes) and its extrapolation to infinitely many volumes, the kernel distance,
-precision, recall, density and coverage. The features are kept as banks; what is there is not extracted again.
+precision, recall, density and coverage. The features are kept as banks, evaluation/<window>/real.json and
+synthetic.json; what is there is not extracted again.
 """
 
 import argparse
@@ -26,8 +27,8 @@ import pandas as pd
 from medsyn2.config import EvaluateFidConfig, validate_config
 from medsyn2.errors import ConfigError
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.banks import check_comparable, write_bank
-from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
+from medsyn2.metrics.banks import write_bank
+from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted
 from medsyn2.metrics.folders import check_patients, common_clip_hu, extent_of, read_patients, volumes_in
 from medsyn2.metrics.protocols import ProtocolName, named_protocol
 from medsyn2.metrics.table_one import extractor_of, table_rows
@@ -116,20 +117,24 @@ def run(arguments: argparse.Namespace) -> None:
     )
     _check_hu(arguments, volumes, protocol.clip_hu)
     recipe = Recipe(protocol, extractor_of(config), tuple(protocol.windows_hu))
-    banks = {}
-    for side in _SIDES:
-        facts = {"kind": side, "source": getattr(arguments, side).name}
-        banks[side] = extracted_bank(volumes[side], recipe, facts, arguments.out / "volumes")
-        write_bank(arguments.out / f"{side}.json", banks[side])
-    check_comparable(*banks.values())
-    rows = [
-        row
-        for window in recipe.windows
-        for row in table_rows(window, banks["real"], banks["synthetic"], config)
-    ]
+    found = {
+        side: extracted(
+            volumes[side],
+            recipe,
+            {"kind": side, "source": getattr(arguments, side).name},
+            arguments.out / "volumes",
+        )
+        for side in _SIDES
+    }
+    rows = []
+    for window in recipe.windows:
+        real, synthetic = (found[side].bank([window]) for side in _SIDES)
+        for side, bank in zip(_SIDES, (real, synthetic), strict=True):
+            write_bank(arguments.out / window / f"{side}.json", bank)
+        rows += table_rows(window, real, synthetic, config)
     table = arguments.out / "fid.csv"
     write_text_atomically(table, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
-    log.info("%s written; its values compare with %s", table, banks["real"].facts.comparable)
+    log.info("%s written; its values compare with %s", table, recipe.extractor.comparable)
 
 
 def _settings(arguments: argparse.Namespace) -> EvaluateFidConfig:

@@ -11,10 +11,10 @@ from medsyn2.config import EvaluateFidConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import write_text_atomically
 from medsyn2.metrics.banks import write_bank
-from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
+from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted
 from medsyn2.metrics.folders import volumes_in
 from medsyn2.metrics.table_one import extractor_of, protocol_of, table_rows
-from medsyn2.vocabulary import WINDOWS_HU, Window
+from medsyn2.vocabulary import WINDOWS_HU
 
 
 def evaluate_fid(
@@ -39,7 +39,7 @@ def evaluate_fid(
         evaluate_fid: Protocol, extractor, number of slices, other generators.
         register: Manifests of the stage register.
         samples: Manifests of the stage sample.
-        banks: Folder of the banks of features.
+        banks: Folder of the banks of features, a folder for each window; only one window is in memory at a time.
         cache: Folder of the features of single volumes; what is there already is not extracted again.
         tables: The four CSV files, named fid_<window>.csv.
     """
@@ -55,19 +55,23 @@ def evaluate_fid(
         )
     for name, other in evaluate_fid.baselines.items():
         synthetic[name] = volumes_in(other.folder, spacing_mm=other.spacing_mm, patients={})
-    real = extracted_bank(
+    real = extracted(
         [volume for volume, _ in held_out], recipe, {"kind": "real", "source": "held-out cases"}, cache
     )
-    write_bank(banks / "real.json", real)
-    rows: dict[Window, list[dict[str, object]]] = defaultdict(list)
-    for condition, volumes in sorted(synthetic.items()):
-        bank = extracted_bank(volumes, recipe, {"kind": "synthetic", "source": condition}, cache)
-        write_bank(banks / f"{condition}.json", bank)
-        for window in WINDOWS_HU:
-            rows[window] += table_rows(window, real, bank, evaluate_fid)
+    made = {
+        condition: extracted(volumes, recipe, {"kind": "synthetic", "source": condition}, cache)
+        for condition, volumes in sorted(synthetic.items())
+    }
     places = {path.name: path for path in tables}
-    for window, table in rows.items():
-        frame = pd.DataFrame(table)
+    for window in WINDOWS_HU:
+        rows: list[dict[str, object]] = []
+        of_real = real.bank([window])
+        write_bank(banks / window / "real.json", of_real)
+        for condition, one in made.items():
+            bank = one.bank([window])
+            write_bank(banks / window / f"{condition}.json", bank)
+            rows += table_rows(window, of_real, bank, evaluate_fid)
+        frame = pd.DataFrame(rows)
         write_text_atomically(places[f"fid_{window}.csv"], frame.to_csv(index=False, float_format="%.6g"))
 
 

@@ -48,7 +48,7 @@ def test_a_table_with_every_window_and_plane(folders: Path) -> None:
     assert (table["num_real"] == 5).all()
     lung = table[table["window"] == "lung"]
     assert (lung["fid_at_floor"] > lung["floor"]).all()
-    assert (folders / "out" / "real.json").is_file()
+    assert all((folders / "out" / window / "real.json").is_file() for window in set(table["window"]))
 
 
 def test_a_wrong_header_is_found_and_stated(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
