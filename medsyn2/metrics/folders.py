@@ -12,7 +12,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Num
 from tqdm import tqdm
 
 from medsyn2.ct.intensity import detect_hu
@@ -147,19 +149,31 @@ def extent_of(
     Raises:
         IntensityError: If the values are not HU, or contradict the statement.
     """
-    low, high = float("inf"), float("-inf")
-    for volume in tqdm(list(volumes), desc="HU", unit="volume"):
-        values = read_ct(volume.path).hu
-        try:
-            detect_hu(values, name=volume.id, convention="hu" if stated else "detect")
-        except IntensityError as error:
-            raise IntensityError(
-                error.message,
-                code=error.code,
-                remedy=f"convert the volumes to HU; if they are, state it with {state_with}.",
-            ) from error
-        low, high = min(low, float(values.min())), max(high, float(values.max()))
-    return Extent(low, high)
+    files = tqdm(list(volumes), desc="HU", unit="volume")
+    return _extent(_looked_at(volume, stated, state_with) for volume in files)
+
+
+def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
+    """Return the same of volumes that are known to be in HU, such as the cohort's."""
+    return _extent(read_ct(volume.path).hu for volume in volumes)
+
+
+def _looked_at(volume: VolumeFile, stated: bool, state_with: str) -> Num[np.ndarray, "d h w"]:
+    values = read_ct(volume.path).hu
+    try:
+        detect_hu(values, name=volume.id, convention="hu" if stated else "detect")
+    except IntensityError as error:
+        raise IntensityError(
+            error.message,
+            code=error.code,
+            remedy=f"convert the volumes to HU; if they are, state it with {state_with}.",
+        ) from error
+    return values
+
+
+def _extent(values: Iterable[Num[np.ndarray, "d h w"]]) -> Extent:
+    low, high = zip(*((float(hu.min()), float(hu.max())) for hu in values), strict=True)
+    return Extent(min(low), max(high))
 
 
 def common_clip_hu(
