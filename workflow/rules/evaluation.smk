@@ -19,7 +19,7 @@ rule evaluate_fid:
         "../../envs/medsyn2.yaml"
     threads: THREADS
     resources:
-        mem_mb=8000,
+        mem_mb=FID_MEM_MB,
         runtime=480,
     params:
         cfg=params_of("evaluate_fid"),
