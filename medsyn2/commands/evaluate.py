@@ -11,23 +11,25 @@ or it is stated where headers are wrong; and both must fill one HU range, or it 
 
 The table evaluation/fid.csv has a row for each window and plane: the Frechet distance with its interval, its floor
 (real against other patients' real volumes) and its extrapolation to infinitely many volumes, the kernel distance,
-precision, recall, density and coverage. The features are kept as banks; what is there is not extracted again.
+precision, recall, density and coverage. The features are kept as banks, evaluation/<window>/real.json and
+synthetic.json; what is there is not extracted again.
 """
 
 import argparse
 import logging
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import get_args
 
 import pandas as pd
 
-from medsyn2.config import EvaluateFidConfig
-from medsyn2.errors import TableError
+from medsyn2.config import EvaluateFidConfig, validate_config
+from medsyn2.errors import ConfigError
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.banks import check_comparable, write_bank
-from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
-from medsyn2.metrics.folders import common_clip_hu, extent_of, volumes_in
+from medsyn2.metrics.banks import write_bank
+from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted
+from medsyn2.metrics.folders import check_patients, common_clip_hu, extent_of, read_patients, volumes_in
 from medsyn2.metrics.protocols import ProtocolName, named_protocol
 from medsyn2.metrics.table_one import extractor_of, table_rows
 
@@ -51,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="CSV",
         help="columns id and patient: whose each volume is, or whose report or mask it was generated from; the id "
-        "is the path below its folder without the suffix. Without it each id is a patient",
+        "is the path below its folder, with or without the suffix. Without it each id is a patient",
     )
 
     stated = parser.add_argument_group("stated instead of checked")
@@ -91,68 +93,100 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N (default: %(default)s)"
     )
-    how.add_argument("--draws", type=int, default=200, metavar="N", help="resamples (default: %(default)s)")
+    how.add_argument(
+        "--draws",
+        type=int,
+        default=200,
+        metavar="N",
+        help="resamples of patients; 0: no interval, floor or extrapolation (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the table and the banks."""
-    patients = _patients(arguments.patients)
+    config = _settings(arguments)
+    patients = {} if arguments.patients is None else read_patients(arguments.patients)
     volumes = {
         side: volumes_in(getattr(arguments, side), spacing_mm=_spacing(arguments, side), patients=patients)
         for side in _SIDES
     }
-    config = EvaluateFidConfig(
-        protocol=arguments.protocol,
-        slices_per_volume=arguments.slices,
-        radimagenet=arguments.radimagenet,
-        device=arguments.device,
-        num_draws=arguments.draws,
-    )
+    if arguments.patients is not None:
+        check_patients(arguments.patients, patients, [*volumes["real"], *volumes["synthetic"]])
     protocol = named_protocol(
-        arguments.protocol, clip_hu=_clip_hu(arguments, volumes), num_slices=arguments.slices
+        arguments.protocol, clip_hu=_stated_clip_hu(arguments) or _CLIP_HU, num_slices=arguments.slices
     )
+    _check_hu(arguments, volumes, protocol.clip_hu)
     recipe = Recipe(protocol, extractor_of(config), tuple(protocol.windows_hu))
-    banks = {}
-    for side in _SIDES:
-        facts = {"kind": side, "source": getattr(arguments, side).name}
-        banks[side] = extracted_bank(volumes[side], recipe, facts, arguments.out / "volumes")
-        write_bank(arguments.out / f"{side}.json", banks[side])
-    check_comparable(*banks.values())
-    rows = [
-        row
-        for window in recipe.windows
-        for row in table_rows(window, banks["real"], banks["synthetic"], config)
-    ]
+    found = {
+        side: extracted(
+            volumes[side],
+            recipe,
+            {"kind": side, "source": getattr(arguments, side).name},
+            arguments.out / "volumes",
+        )
+        for side in _SIDES
+    }
+    rows = []
+    for window in recipe.windows:
+        real, synthetic = (found[side].bank([window]) for side in _SIDES)
+        for side, bank in zip(_SIDES, (real, synthetic), strict=True):
+            write_bank(arguments.out / window / f"{side}.json", bank)
+        rows += table_rows(window, real, synthetic, config)
     table = arguments.out / "fid.csv"
     write_text_atomically(table, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
-    log.info("%s written; its values compare with %s", table, banks["real"].facts.comparable)
+    log.info("%s written; its values compare with %s", table, recipe.extractor.comparable)
 
 
-def _clip_hu(arguments: argparse.Namespace, volumes: Mapping[str, list[VolumeFile]]) -> tuple[float, float]:
+def _settings(arguments: argparse.Namespace) -> EvaluateFidConfig:
+    given = {
+        "protocol": arguments.protocol,
+        "slices_per_volume": arguments.slices,
+        "radimagenet": arguments.radimagenet,
+        "device": arguments.device,
+        "num_draws": arguments.draws,
+    }
+    return validate_config(
+        {"evaluate_fid": given}, source="what --slices, --draws and others give"
+    ).evaluate_fid
+
+
+def _stated_clip_hu(arguments: argparse.Namespace) -> tuple[float, float] | None:
+    if arguments.clip_hu is None:
+        return None
+    low, high = arguments.clip_hu
+    if not -inf < low < high < inf:
+        raise ConfigError(
+            f"--clip-hu is {low:g} {high:g}, expected LOW and HIGH with LOW below HIGH.",
+            code="clip-hu-invalid",
+            remedy="give the range that both are clipped to, such as --clip-hu -1024 600.",
+        )
+    if arguments.protocol != "paper":
+        raise ConfigError(
+            f"--clip-hu has no effect on the protocol {arguments.protocol}, which has a range of its own.",
+            code="option-without-effect",
+            remedy="leave it out, or use --protocol paper.",
+        )
+    return low, high
+
+
+def _check_hu(
+    arguments: argparse.Namespace, volumes: Mapping[str, list[VolumeFile]], clip_hu: tuple[float, float]
+) -> None:
+    """Refuse values that are no HU, and ends that differ unless somebody states where both are cut."""
     extents = {side: extent_of(volumes[side], stated=getattr(arguments, f"{side}_in_hu")) for side in _SIDES}
-    if arguments.clip_hu is not None:
-        low, high = arguments.clip_hu
-        return low, high
-    return common_clip_hu(extents["real"], extents["synthetic"], _CLIP_HU)
+    if arguments.clip_hu is None:
+        common_clip_hu(extents["real"], extents["synthetic"], clip_hu)
 
 
 def _spacing(arguments: argparse.Namespace, side: str) -> tuple[float, float, float] | None:
     given = getattr(arguments, f"{side}_spacing_mm")
     if given is None:
         return None
+    if not all(0 < spacing < inf for spacing in given):
+        raise ConfigError(
+            f"--{side}-spacing-mm is {' '.join(f'{spacing:g}' for spacing in given)}, expected three positive numbers.",
+            code="spacing-invalid",
+            remedy="give the distance between voxels along depth, height and width in mm.",
+        )
     depth, height, width = given
     return depth, height, width
-
-
-def _patients(path: Path | None) -> dict[str, str]:
-    if path is None:
-        return {}
-    try:
-        frame = pd.read_csv(path, dtype=str)
-        return dict(zip(frame["id"], frame["patient"], strict=True))
-    except (OSError, ValueError, KeyError) as error:
-        raise TableError(
-            f"{path} cannot be read as a table with the columns id and patient: {error!r}.",
-            code="patients-unreadable",
-            remedy="give a CSV with these two columns.",
-        ) from error

@@ -9,13 +9,14 @@ This module imports neither torch nor numpy: Snakemake parses it in every job.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from medsyn2.config.base import Section
+from medsyn2.config.base import FileName, Section
 from medsyn2.config.evaluation import (
+    Baseline,
     EvaluateAttentionConfig,
     EvaluateAugmentationConfig,
     EvaluateEditsConfig,
@@ -53,6 +54,7 @@ from medsyn2.config.preparation import (
 from medsyn2.errors import ConfigError
 
 __all__ = [
+    "Baseline",
     "CohortConfig",
     "Config",
     "DiTConfig",
@@ -92,9 +94,6 @@ __all__ = [
 MAIN = "main"
 """What the model of ``train_dit`` is called beside its variants."""
 
-VariantName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
-"""Variants' names are folders' names."""
-
 
 class Config(Section):
     """The whole configuration."""
@@ -115,7 +114,7 @@ class Config(Section):
     dit: DiTConfig = Field(default_factory=DiTConfig)
     flow: FlowConfig = Field(default_factory=FlowConfig)
     train_dit: TrainDiTConfig = Field(default_factory=TrainDiTConfig)
-    variants: dict[VariantName, Variant] = Field(default_factory=dict)
+    variants: dict[FileName, Variant] = Field(default_factory=dict)
     """Models trained beside the main one with other settings, by name: for each, the keys of ``dit``, ``flow`` and
     ``train_dit`` that differ, such as ``no_conv: {dit: {conv: false}}``. Each costs a whole training; see
     configs/ablations.yaml."""

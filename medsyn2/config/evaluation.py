@@ -1,13 +1,14 @@
 """Sections of sampling, of the evaluation and of the report."""
 
+from math import inf
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from medsyn2.config.base import Section
+from medsyn2.config.base import FileName, Section
 from medsyn2.config.preparation import Segmenter
-from medsyn2.vocabulary import Split, Structure, Window
+from medsyn2.vocabulary import STRUCTURES, Split, Structure, Window
 
 
 class SampleConfig(Section):
@@ -46,6 +47,24 @@ class Baseline(Section):
     """Folder, subfolders included."""
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     """Spacing (depth, height, width) in place of the headers'; null trusts the headers."""
+    in_hu: bool = False
+    """The values are HU, though they may not look like it; else they must."""
+    clip_hu: tuple[float, float] | None = None
+    """HU range that it and the real volumes are clipped to, such as [-1024, 600] for a generator that ends at 600 HU;
+    null takes the protocol's, which both must fill. Of the protocol ``paper`` alone: the others have their own."""
+    patients: Path | None = None
+    """CSV with the columns id and patient: whose report or mask each volume was generated from; the id is its path
+    below the folder. Null: an id that is a case of the cohort is of that case's patient, any other of its own."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.clip_hu is not None and not -inf < self.clip_hu[0] < self.clip_hu[1] < inf:
+            raise ValueError(f"clip_hu must be (low, high) with low < high, got {self.clip_hu}")
+        return self
+
+
+_OURS = {"real", "report", *STRUCTURES}
+"""What the real volumes and those of our own conditions are called, in tables and banks."""
 
 
 class EvaluateFidConfig(Section):
@@ -60,13 +79,28 @@ class EvaluateFidConfig(Section):
     device: str = "cpu"
     """Where RadImageNet runs: cpu, cuda or cuda:N."""
     num_draws: NonNegativeInt = 40
-    """Resamples of patients for the 95 % interval; a quarter as many splits for the floor. 0: neither."""
+    """Resamples of patients for the 95 % interval; a quarter as many splits for the floor, and subsets of each size for
+    the extrapolation. 0: none of them."""
     neighbours: PositiveInt = 5
     """The k of precision, recall, density and coverage."""
-    baselines: dict[str, Baseline] = Field(default_factory=dict)
-    """Other generators by name, compared with the same real volumes."""
+    baselines: dict[FileName, Baseline] = Field(default_factory=dict)
+    """Other generators by name, compared with the same real volumes, such as
+    ``GenerateCT: {folder: generatect, clip_hu: [-1024, 600]}``; further keys are spacing_mm, in_hu and patients."""
     seed: NonNegativeInt = 0
     """Seed of the weight-free filters and of the draws."""
+
+    @model_validator(mode="after")
+    def _baselines_stand_apart(self) -> Self:
+        for name, baseline in self.baselines.items():
+            if name.lower() in _OURS:
+                raise ValueError(
+                    f"{name} is what the tables call volumes of ours, name the generator otherwise"
+                )
+            if baseline.clip_hu is not None and self.protocol != "paper":
+                raise ValueError(
+                    f"{name} has a clip_hu, but the protocol {self.protocol} has a range of its own"
+                )
+        return self
 
 
 class EvaluateMemorisationConfig(Section):

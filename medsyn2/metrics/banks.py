@@ -17,7 +17,7 @@ taken by patient.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -139,26 +139,6 @@ def check_comparable(*banks: Bank) -> None:
                 remedy="extract the features of both with one extractor and one protocol, and state the spacing and "
                 "the HU range where a file does not.",
             )
-
-
-def merged(banks: Sequence[Bank]) -> Bank:
-    """Join banks of one source, such as those of several shards, into one.
-
-    Raises:
-        EnvironmentFault: If they are not comparable, or share an id.
-    """
-    check_comparable(*banks)
-    starts = np.cumsum([0, *(len(bank.ids) for bank in banks)])
-    parts = {
-        name: Part(
-            np.concatenate([bank.parts[name].features for bank in banks]),
-            np.concatenate([bank.parts[name].volume + start for bank, start in zip(banks, starts[:-1], strict=True)]),
-        )
-        for name in banks[0].parts
-    }  # fmt: skip
-    ids = tuple(name for bank in banks for name in bank.ids)
-    patients = tuple(name for bank in banks for name in bank.patients)
-    return Bank(banks[0].facts, ids, patients, parts)
 
 
 def write_bank(json_path: Path, bank: Bank) -> None:

@@ -4,16 +4,20 @@ The features of each volume in each window are kept in a file of their own whose
 bytes, the protocol, the extractor, the window and the stated spacing; an extraction that was stopped goes on where
 it was, several processes and several metrics can share the folder, and a changed volume or setting is extracted
 anew. What it will take is logged before it starts.
+
+The features of a large cohort are more than the memory of a job; they are left on the disk, and a bank of those
+windows that are needed is made at a time.
 """
 
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
@@ -84,19 +88,70 @@ class Recipe:
         return {window: cache / f"{hashlib.sha256(key).hexdigest()}.npz" for window, key in keys.items()}
 
 
-def extracted_bank(
+@dataclass(frozen=True)
+class Extracted:
+    """Features of a set of volumes, on the disk.
+
+    Attributes:
+        volumes: The set.
+        recipe: Protocol, extractor and windows.
+        facts: ``kind`` and ``source`` of its banks.
+        files: Where the features of each volume are, for each window, by id.
+    """
+
+    volumes: tuple[VolumeFile, ...]
+    recipe: Recipe
+    facts: Mapping[str, str]
+    files: Mapping[str, Mapping[str, Path]]
+
+    def bank(self, windows: Iterable[str]) -> Bank:
+        """Read the features of some windows.
+
+        Raises:
+            EnvironmentFault: If a file is damaged, or the protocol keeps the grid and the spacings differ.
+        """
+        names = [volume.id for volume in self.volumes]
+        parts: dict[str, Part] = {}
+        spacings: dict[str, Spacing] = {}
+        for window in windows:
+            places = [self.files[name][window] for name in names]
+            spacings |= {
+                name: _rounded(_kept(place, "spacing_mm")) for name, place in zip(names, places, strict=True)
+            }
+            for plane in PLANES:
+                held = [_kept(place, f"{window}/{plane}") for place in places]
+                volume = np.repeat(np.arange(len(held), dtype=np.int32), [len(one) for one in held])
+                parts[f"{window}/{plane}"] = Part(np.concatenate(held), volume)
+        protocol, extractor = self.recipe.protocol, self.recipe.extractor
+        return Bank(
+            BankFacts(
+                **{"kind": "real", **self.facts},  # type: ignore[arg-type]
+                extractor=extractor.name,
+                extractor_sha256=extractor.sha256,
+                comparable=extractor.comparable,
+                protocol=protocol.facts(),
+                protocol_sha256=protocol.sha256,
+                clip_hu=protocol.clip_hu,
+                spacing_mm=_common_spacing(spacings, protocol, self.facts["source"]),
+            ),
+            tuple(names),
+            tuple(volume.patient for volume in self.volumes),
+            parts,
+        )
+
+
+def extracted(
     volumes: Sequence[VolumeFile], recipe: Recipe, facts: Mapping[str, str], cache: Path
-) -> Bank:
-    """Return the bank of a set of volumes.
+) -> Extracted:
+    """Extract what of a set's features is not there yet.
 
     Args:
         volumes: The set; of a protocol with a greatest number, the first by id are taken.
         recipe: Protocol, extractor and windows.
-        facts: ``kind`` and ``source`` of the bank.
+        facts: ``kind`` and ``source`` of the set.
         cache: Folder of the features of single volumes, for any set, recipe and metric.
 
     Raises:
-        EnvironmentFault: If the protocol keeps the grid and the spacings differ.
         CaseError: If a file cannot be read.
     """
     chosen = sorted(volumes, key=lambda volume: volume.id)[: recipe.protocol.max_volumes]
@@ -111,34 +166,14 @@ def extracted_bank(
         log.info(estimated_cost(first, recipe.protocol, recipe.extractor, passes))
     for volume, paths in tqdm(missing.items(), desc=f"features of {facts['source']}", unit="volume"):
         _keep(paths, volume, recipe)
-    held = [
-        {name: array for path in files[volume.id].values() for name, array in _kept(path).items()}
-        for volume in chosen
-    ]
-    parts = {
-        name: Part(
-            np.concatenate([one[name] for one in held]),
-            np.repeat(np.arange(len(held), dtype=np.int32), [len(one[name]) for one in held]),
-        )
-        for name in held[0]
-        if name != "spacing_mm"
-    }
-    spacings = {volume.id: _rounded(one["spacing_mm"]) for volume, one in zip(chosen, held, strict=True)}
-    return Bank(
-        BankFacts(
-            **{"kind": "real", **facts},  # type: ignore[arg-type]
-            extractor=recipe.extractor.name,
-            extractor_sha256=recipe.extractor.sha256,
-            comparable=recipe.extractor.comparable,
-            protocol=recipe.protocol.facts(),
-            protocol_sha256=recipe.protocol.sha256,
-            clip_hu=recipe.protocol.clip_hu,
-            spacing_mm=_common_spacing(spacings, recipe.protocol, facts["source"]),
-        ),
-        tuple(volume.id for volume in chosen),
-        tuple(volume.patient for volume in chosen),
-        parts,
-    )
+    return Extracted(tuple(chosen), recipe, facts, files)
+
+
+def extracted_bank(
+    volumes: Sequence[VolumeFile], recipe: Recipe, facts: Mapping[str, str], cache: Path
+) -> Bank:
+    """Return the bank of all of a recipe's windows; arguments and errors are those of `extracted` and `bank`."""
+    return extracted(volumes, recipe, facts, cache).bank(recipe.windows)
 
 
 def _keep(paths: Mapping[str, Path], volume: VolumeFile, recipe: Recipe) -> None:
@@ -154,11 +189,12 @@ def _save(path: Path, arrays: Mapping[str, Any]) -> None:
         np.savez(file, **arrays)
 
 
-def _kept(place: Path) -> dict[str, np.ndarray]:
+def _kept(place: Path, name: str) -> np.ndarray:
     try:
         with np.load(place, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError) as error:
+            array: np.ndarray = arrays[name]
+            return array
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise EnvironmentFault(
             f"{place} is no file of features: {error}.",
             code="features-unreadable",

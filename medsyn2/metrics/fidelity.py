@@ -5,18 +5,24 @@ only at equal counts. So beside it stand
 
     floor          the distance of real volumes from other patients' real volumes, k against k patients
     fid_at_floor   the distance of k real from k synthetic patients, to be read against the floor
-    fid_infinity   the distance extrapolated to infinitely many volumes: a straight line in 1 / patients
+    fid_infinity   the distance extrapolated to infinitely many volumes: a straight line in 1 / patients through
+                   the sets and smaller subsets of both
     fid_low, high  a 95 % interval over patients: of the bootstrap, moved by the bootstrap's own bias, since a
                    resample holds fewer different volumes than the set
 
 and, from `kernel`, the blocked KID, precision, recall, density and coverage. Halves, subsets and resamples are
-drawn by patient: a patient's slices, scans and samples stay together, and a patient that is in both sets is
-drawn for both. The draws are the same for all planes, so that the mean over planes has an interval of its own.
+drawn by patient: a patient's slices, scans and samples stay together, and in resamples and subsets a patient that
+is in both sets is drawn for both: subsets of other patients would add a distance that the sets do not have, and
+the line through it would end far below zero. The draws are the same for all planes, so that the mean over planes
+has an interval of its own.
+
+The line is straight where patients outnumber what the features vary in; of fewer it takes away a part of the bias
+only, and a distance near zero may come out a little below it.
 
 Source: Chong and Forsyth, arXiv:1911.07023, for the extrapolation (there in samples, here in patients).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from math import nan
 
@@ -28,13 +34,16 @@ from medsyn2.metrics.frechet import frechet_distance, weighted_frechet_distance
 from medsyn2.metrics.kernel import Slices, blocked_kid, neighbourhood
 
 MIN_PATIENTS = 4
-_SIZES = 4
+_SHARES = (1 / 2, 2 / 3, 5 / 6)
 _LEVEL = 95.0
+
+Counts = tuple[Int[np.ndarray, " r"], Int[np.ndarray, " s"]]
+"""How often each real and each synthetic patient counts."""
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """One row; a value that too few patients leave undefined is NaN.
+    """One row; what fewer than four patients in a set, or no draws, leave undefined is NaN.
 
     Attributes:
         fid: Squared Frechet distance of all real from all synthetic slices.
@@ -75,13 +84,13 @@ class Draws:
 
     Attributes:
         resamples: Counts (real, synthetic) of each bootstrap resample.
-        subsets: The same for each subset of the extrapolation.
         splits: Two disjoint halves of the real patients, and the synthetic patients set against the first.
+        subsets: For each share of the patients, counts (real, synthetic) of the subsets; the last are the sets.
     """
 
-    resamples: list[tuple[Int[np.ndarray, " r"], Int[np.ndarray, " s"]]]
-    subsets: list[tuple[Int[np.ndarray, " r"], Int[np.ndarray, " s"]]]
+    resamples: list[Counts]
     splits: list[tuple[Int[np.ndarray, " r"], Int[np.ndarray, " r"], Int[np.ndarray, " s"]]]
+    subsets: list[list[Counts]]
 
 
 def fidelity(
@@ -93,7 +102,7 @@ def fidelity(
         real: Real volumes.
         synthetic: Synthetic volumes.
         parts: Names of the parts.
-        num_draws: Resamples for the interval; a quarter as many splits, and subsets of each size.
+        num_draws: Resamples for the interval; a quarter as many splits, and subsets of each size. 0: none of them.
         neighbours: Of precision, recall, density and coverage.
         seed: Of the draws.
 
@@ -120,21 +129,15 @@ def fidelity(
 
 
 def drawn(real: Sequence[str], synthetic: Sequence[str], num_draws: int, rng: np.random.Generator) -> Draws:
-    """Draw resamples, subsets and splits of the patients of two sets, each in sorted order."""
+    """Draw resamples, splits and subsets of the patients of two sets, each in sorted order."""
     ours, theirs = np.unique(np.array(real)), np.unique(np.array(synthetic))
-    smaller = min(len(ours), len(theirs))
-    if smaller < MIN_PATIENTS:
+    if num_draws == 0 or min(len(ours), len(theirs)) < MIN_PATIENTS:
         return Draws([], [], [])
-    resamples = [_resample(ours, theirs, rng) for _ in range(num_draws)]
     quarter = max(num_draws // 4, 2)
-    sizes = np.unique(np.linspace(max(smaller // 2, 2), smaller, _SIZES).astype(int))
-    subsets = [
-        (_subset(len(ours), size, rng), _subset(len(theirs), size, rng))
-        for size in sizes.tolist()
-        for _ in range(quarter)
-    ]
+    resamples = [_resample(ours, theirs, rng) for _ in range(num_draws)]
     splits = [_split(ours, theirs, rng) for _ in range(quarter)]
-    return Draws(resamples, subsets, splits)
+    subsets = [[_subset(ours, theirs, share, rng) for _ in range(quarter)] for share in _SHARES]
+    return Draws(resamples, splits, [*subsets, [_subset(ours, theirs, 1.0, rng)]])
 
 
 class _Pair:
@@ -198,32 +201,38 @@ def _interval(value: float, resampled: Float[np.ndarray, " b"]) -> tuple[float, 
 def _extrapolated(pair: _Pair, draws: Draws) -> float:
     if not draws.subsets:
         return nan
-    inverse = [1 / counts[0].sum() for counts in draws.subsets]
-    distances = [pair.distance(*counts) for counts in draws.subsets]
+    inverse = [np.mean([_inverse_size(counts) for counts in alike]) for alike in draws.subsets]
+    distances = [np.mean([pair.distance(*counts) for counts in alike]) for alike in draws.subsets]
     return float(np.polynomial.Polynomial.fit(inverse, distances, 1).convert().coef[0])
 
 
-def _resample(
-    ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator
-) -> tuple[Int[np.ndarray, " r"], Int[np.ndarray, " s"]]:
-    """Draw patients with replacement among those of both sets, of the real one alone and of the other alone."""
-    counts = np.zeros(len(ours), np.int64), np.zeros(len(theirs), np.int64)
+def _inverse_size(counts: Counts) -> float:
+    """Return what the bias is in proportion to."""
+    return float(sum(1 / count.sum() for count in counts))
+
+
+def _resample(ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator) -> Counts:
+    return _by_stratum(ours, theirs, lambda members: rng.choice(members, len(members)))
+
+
+def _subset(ours: np.ndarray, theirs: np.ndarray, share: float, rng: np.random.Generator) -> Counts:
+    return _by_stratum(
+        ours, theirs, lambda members: rng.choice(members, round(share * len(members)), replace=False)
+    )
+
+
+def _by_stratum(
+    ours: np.ndarray, theirs: np.ndarray, draw: Callable[[Int[np.ndarray, " m"]], Int[np.ndarray, " n"]]
+) -> Counts:
+    """Draw among the patients of both sets, among those of the real one alone and those of the other alone."""
     everyone = np.union1d(ours, theirs)
-    number = np.zeros(len(everyone), np.int64)
+    counts = np.zeros(len(everyone), np.int64)
     in_ours, in_theirs = np.isin(everyone, ours), np.isin(everyone, theirs)
     for stratum in (in_ours & in_theirs, in_ours & ~in_theirs, ~in_ours & in_theirs):
         members = np.flatnonzero(stratum)
         if len(members):
-            np.add.at(number, rng.choice(members, len(members)), 1)
-    for held, mine in zip(counts, (in_ours, in_theirs), strict=True):
-        held[:] = number[mine]
-    return counts
-
-
-def _subset(num: int, size: int, rng: np.random.Generator) -> Int[np.ndarray, " p"]:
-    counts = np.zeros(num, np.int64)
-    counts[rng.choice(num, size, replace=False)] = 1
-    return counts
+            np.add.at(counts, draw(members), 1)
+    return counts[in_ours], counts[in_theirs]
 
 
 def _split(

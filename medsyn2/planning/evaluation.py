@@ -1,20 +1,27 @@
 """What the tables and figures take: volumes that are sampled for them, segmented again, or go through the tokenizer."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
 from medsyn2.config import Config
 from medsyn2.metrics.augmentation import ARMS
+from medsyn2.metrics.features import RandomBank
 from medsyn2.nn.cost import cost_of, simulated
+from medsyn2.nn.resnet import KERAS, ResNet50Features
 from medsyn2.nn.unet2d import UNet2d
 from medsyn2.planning import costs
+from medsyn2.planning.banks import Banks
 from medsyn2.planning.costs import GB, Cost, added
 from medsyn2.planning.passes import Networks
 from medsyn2.planning.preparation import segmenting
 from medsyn2.planning.sampling import Sampling
 from medsyn2.planning.workload import Workload
 from medsyn2.training.segmenter import segmentation_loss
+from medsyn2.vocabulary import WINDOWS_HU
+
+_BATCH_OF_OWN, _BATCH_OF_RADIMAGENET = 64, 16
 
 
 def evaluation_costs(networks: Networks, work: Workload, sampled: Sampling) -> Iterator[Cost]:
@@ -27,9 +34,7 @@ def evaluation_costs(networks: Networks, work: Workload, sampled: Sampling) -> I
     """
     config = networks.config
     on_grid = 0.6 * GB + costs.GRID_BYTES_PER_VOXEL * work.grid_voxels
-    reading_s = sampled.volumes * costs.INVENTORY_S_PER_MVOXEL * work.grid_voxels / 1e6
-    reading = f"reading alone takes {reading_s:.0f} CPU s"
-    yield Cost("evaluate_fid", 1, None, memory_bytes=on_grid, basis=reading)
+    yield _fid(config, work)
     yield _masks(config, work)
     yield _edits(config, work, sampled)
     yield _attention(config, work, sampled)
@@ -40,6 +45,46 @@ def evaluation_costs(networks: Networks, work: Workload, sampled: Sampling) -> I
     basis = f"what {theirs[0]} takes is not known" if theirs else "nobody measured it"
     yield Cost("evaluate_scores", 1, None, memory_bytes=on_grid, basis=basis)
     yield Cost("report", 1, costs.START_S, basis="the start")
+
+
+def _fid(config: Config, work: Workload) -> Cost:
+    banks = Banks.of(config, work.test_cases, work.shards)
+    read_s = banks.passes / len(WINDOWS_HU) * costs.INVENTORY_S_PER_MVOXEL * work.grid_voxels / 1e6
+    distance_s = 0.0
+    for slices in banks.slices:
+        few, many = sorted((banks.real * slices, banks.synthetic * slices))
+        if few < banks.width:
+            seconds = (2.0 * few * many * banks.width + 4.0 * few**2 * many) * costs.FRECHET_S_PER_FLOP_OF_FEW
+        else:
+            products = 2.0 * (few + many) * banks.width**2 + 25.0 * banks.width**3
+            seconds = products * costs.FRECHET_S_PER_FLOP_OF_MANY
+        distance_s += seconds * banks.distances * banks.conditions * len(WINDOWS_HU)
+    per_volume, peak = _extraction(config, banks)
+    return Cost(
+        "evaluate_fid",
+        1,
+        costs.START_S + read_s + distance_s,
+        banks.passes * per_volume,
+        memory_bytes=banks.memory_bytes(work.grid_voxels),
+        device_bytes=peak,
+        disk_bytes=banks.disk_bytes,
+        basis=f"at most {banks.passes * sum(banks.slices):,.0f} slices through the extractor, "
+        f"{banks.distances * len(banks.slices) * len(WINDOWS_HU) * banks.conditions:,.0f} distances",
+    )
+
+
+def _extraction(config: Config, banks: Banks) -> tuple[float, float]:
+    """Return the operations of a volume in one window, and the memory of the extractor with a batch of slices."""
+    weight_free = config.evaluate_fid.radimagenet is None
+    own = RandomBank(config.evaluate_fid.seed)
+    flops = peak = 0.0
+    with simulated():
+        network = ResNet50Features(KERAS)
+        for num, (height, width) in zip(banks.slices, banks.shapes, strict=True):
+            run = own.forward if weight_free else network
+            one = cost_of(partial(run, torch.empty(1, *(() if weight_free else (3,)), height, width)))
+            flops, peak = flops + num * float(one.flops), max(peak, float(one.peak_bytes))
+    return flops, (_BATCH_OF_OWN if weight_free else _BATCH_OF_RADIMAGENET) * peak
 
 
 def _reconstructed(config: Config, work: Workload) -> int:

@@ -55,7 +55,7 @@ _ALL = (
     Stage("encode_text", ("encode_text",), sharded=True),
     Stage("train_dit", ("grid", "dit", "flow", "train_dit"), shared=True),
     Stage("sample", ("sample",), sharded=True),
-    Stage("evaluate_fid", ("grid", "evaluate_fid"), version=2),
+    Stage("evaluate_fid", ("grid", "evaluate_fid"), version=3),
     Stage("evaluate_memorisation", ("grid", "evaluate_fid", "evaluate_memorisation")),
     Stage("evaluate_masks", ("segment", "evaluate_masks"), version=4),
     Stage("evaluate_edits", ("segment", "sample", "evaluate_masks", "evaluate_edits"), version=2),

@@ -1,20 +1,33 @@
 """The stage ``evaluate_fid``: the paper's Table 1 on the cohort's held-out cases."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from medsyn2.cohort.artefacts import Manifest, load_manifests
-from medsyn2.config import EvaluateFidConfig, GridConfig
+from medsyn2.config import Baseline, EvaluateFidConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.banks import write_bank
-from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
-from medsyn2.metrics.folders import volumes_in
+from medsyn2.metrics.banks import Bank, write_bank
+from medsyn2.metrics.extraction import Extracted, Recipe, VolumeFile, extracted
+from medsyn2.metrics.folders import (
+    check_patients,
+    common_clip_hu,
+    extent_of,
+    extent_of_hu,
+    read_patients,
+    volumes_in,
+)
 from medsyn2.metrics.table_one import extractor_of, protocol_of, table_rows
 from medsyn2.vocabulary import WINDOWS_HU, Window
+
+log = logging.getLogger(__name__)
+
+ClipHU = tuple[float, float]
 
 
 def evaluate_fid(
@@ -31,20 +44,22 @@ def evaluate_fid(
 
     The real volumes are the registered ones of the held-out cases; the synthetic ones are those sampled for
     the same cases, a row of the table for each condition they were given, and the folders of other generators
-    that the configuration names. Beside each distance stand its interval, its floor, its extrapolation to
-    infinitely many volumes, the kernel distance, and precision, recall, density and coverage.
+    that the configuration names, whose spacing, values and range are checked or stated. Beside each distance
+    stand its interval, its floor, its extrapolation to infinitely many volumes, the kernel distance, and
+    precision, recall, density and coverage.
 
     Args:
         grid: The model's HU range.
         evaluate_fid: Protocol, extractor, number of slices, other generators.
         register: Manifests of the stage register.
         samples: Manifests of the stage sample.
-        banks: Folder of the banks of features.
+        banks: Folder of the banks of features, a folder for each window; only one window is in memory at a time.
         cache: Folder of the features of single volumes; what is there already is not extracted again.
         tables: The four CSV files, named fid_<window>.csv.
     """
     recipe = recipe_of(grid, evaluate_fid)
-    held_out = [volume for volume in registered(load_manifests(register)) if volume[1] == "test"]
+    cohort = registered(load_manifests(register))
+    held_out = [volume for volume, split in cohort if split == "test"]
     synthetic = by_condition(load_manifests(samples))
     if len(held_out) < 2 or not synthetic:
         raise EnvironmentFault(
@@ -53,22 +68,65 @@ def evaluate_fid(
             code="too-few-cases",
             remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
         )
-    for name, other in evaluate_fid.baselines.items():
-        synthetic[name] = volumes_in(other.folder, spacing_mm=other.spacing_mm, patients={})
-    real = extracted_bank(
-        [volume for volume, _ in held_out], recipe, {"kind": "real", "source": "held-out cases"}, cache
-    )
-    write_bank(banks / "real.json", real)
-    rows: dict[Window, list[dict[str, object]]] = defaultdict(list)
-    for condition, volumes in sorted(synthetic.items()):
-        bank = extracted_bank(volumes, recipe, {"kind": "synthetic", "source": condition}, cache)
-        write_bank(banks / f"{condition}.json", bank)
-        for window in WINDOWS_HU:
-            rows[window] += table_rows(window, real, bank, evaluate_fid)
+    generators = [_Generator(condition, volumes, recipe) for condition, volumes in synthetic.items()]
+    generators += _baselines(evaluate_fid.baselines, recipe, cohort)
+    made: dict[ClipHU, list[Extracted]] = defaultdict(list)
+    for one in sorted(generators, key=lambda one: one.name):
+        facts = {"kind": "synthetic", "source": one.name}
+        made[one.recipe.protocol.clip_hu].append(extracted(one.volumes, one.recipe, facts, cache))
+    facts = {"kind": "real", "source": "held-out cases"}
+    real = {clip_hu: extracted(held_out, _clipped(recipe, clip_hu), facts, cache) for clip_hu in made}
     places = {path.name: path for path in tables}
-    for window, table in rows.items():
-        frame = pd.DataFrame(table)
+    for window in WINDOWS_HU:
+        rows: list[dict[str, object]] = []
+        for clip_hu, sources in made.items():
+            ends = "" if clip_hu == recipe.protocol.clip_hu else ".{:g}_{:g}".format(*clip_hu)
+            of_real = _written(real[clip_hu], window, banks / window / f"real{ends}.json")
+            for source in sources:
+                bank = _written(source, window, banks / window / f"{source.facts['source']}.json")
+                rows += table_rows(window, of_real, bank, evaluate_fid)
+        frame = pd.DataFrame(sorted(rows, key=lambda row: str(row["condition"])))
         write_text_atomically(places[f"fid_{window}.csv"], frame.to_csv(index=False, float_format="%.6g"))
+
+
+@dataclass(frozen=True)
+class _Generator:
+    """What is compared with the real volumes, and how its features and theirs are made."""
+
+    name: str
+    volumes: list[VolumeFile]
+    recipe: Recipe
+
+
+def _baselines(
+    baselines: Mapping[str, Baseline], recipe: Recipe, cohort: Sequence[tuple[VolumeFile, str]]
+) -> Iterator[_Generator]:
+    """Yield the generators that the configuration names, once their values and their range are what it states."""
+    patient_of_case = {volume.id: volume.patient for volume, _ in cohort}
+    held_out = [volume for volume, split in cohort if split == "test"]
+    extent = extent_of_hu(held_out) if baselines else None
+    for name, other in baselines.items():
+        patients = patient_of_case if other.patients is None else read_patients(other.patients)
+        volumes = volumes_in(other.folder, spacing_mm=other.spacing_mm, patients=patients)
+        if other.patients is not None:
+            check_patients(other.patients, patients, volumes)
+        key = f"evaluate_fid.baselines.{name}"
+        theirs = extent_of(volumes, stated=other.in_hu, state_with=f"{key}.in_hu: true")
+        if other.clip_hu is None and extent is not None:
+            common_clip_hu(extent, theirs, recipe.protocol.clip_hu, state_with=f"{key}.clip_hu: [-1024, 600]")
+        shared = len({volume.patient for volume in volumes} & {volume.patient for volume in held_out})
+        log.info("%s: %d volumes, of %d held-out patients", name, len(volumes), shared)
+        yield _Generator(name, volumes, _clipped(recipe, other.clip_hu or recipe.protocol.clip_hu))
+
+
+def _clipped(recipe: Recipe, clip_hu: ClipHU) -> Recipe:
+    return replace(recipe, protocol=replace(recipe.protocol, clip_hu=clip_hu))
+
+
+def _written(source: Extracted, window: Window, place: Path) -> Bank:
+    bank = source.bank([window])
+    write_bank(place, bank)
+    return bank
 
 
 def recipe_of(grid: GridConfig, config: EvaluateFidConfig) -> Recipe:

@@ -12,6 +12,7 @@ from medsyn2.cohort.shards import (
     read_order,
 )
 from medsyn2.config import validate_config
+from medsyn2.planning.banks import Banks
 from medsyn2.stages import stage_params
 from medsyn2.vocabulary import WINDOWS_HU
 
@@ -29,6 +30,15 @@ SHARDS = list(COHORT.shards)
 TRAIN_SHARDS = COHORT.shards_with("train")
 TEST_SHARDS = COHORT.shards_with("test")
 TEMPLATE_SHARDS = COHORT.first_training_shards(SETTINGS.template.num_cases)
+
+# The features that are compared outgrow the usual memory of a job with the cohort; a quarter is for what nobody counts.
+NUM_TEST = sum(
+    case.split == "test" for cases in COHORT.shards.values() for case in cases
+)
+FID_BANKS = Banks.of(SETTINGS, NUM_TEST, len(SHARDS))
+FID_MEM_MB = max(
+    8000, round(1.25e-6 * FID_BANKS.memory_bytes(prod(SETTINGS.grid.shape)))
+)
 
 FID_TABLES = [f"results/fid_{window}.csv" for window in WINDOWS_HU]
 MEMORISATION_TABLES = ["results/memorisation.csv"]

@@ -19,13 +19,14 @@ rule evaluate_fid:
         "../../envs/medsyn2.yaml"
     threads: THREADS
     resources:
-        mem_mb=8000,
+        mem_mb=FID_MEM_MB,
         runtime=480,
     params:
         cfg=params_of("evaluate_fid"),
+        banks="results/evaluate_fid",
     shell:
         "python -m medsyn2 evaluate_fid --config {params.cfg:q} --register {input.register}"
-        " --samples {input.samples} --banks results/evaluate_fid --cache results/features --tables {output.tables} > {log} 2>&1"
+        " --samples {input.samples} --banks {params.banks} --cache results/features --tables {output.tables} > {log} 2>&1"
 
 
 rule evaluate_memorisation:

@@ -48,7 +48,7 @@ def test_a_table_with_every_window_and_plane(folders: Path) -> None:
     assert (table["num_real"] == 5).all()
     lung = table[table["window"] == "lung"]
     assert (lung["fid_at_floor"] > lung["floor"]).all()
-    assert (folders / "out" / "real.json").is_file()
+    assert all((folders / "out" / window / "real.json").is_file() for window in set(table["window"]))
 
 
 def test_a_wrong_header_is_found_and_stated(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,3 +84,25 @@ def test_patients_are_grouped(folders: Path, capsys: pytest.CaptureFixture[str])
     (folders / "patients.csv").write_text("name\nx\n")
     assert evaluate(folders, "--patients", str(folders / "patients.csv")) == 10
     assert "[patients-unreadable]" in capsys.readouterr().err
+    (folders / "patients.csv").write_text("id,patient\n7.nii.gz,p\n")
+    assert evaluate(folders, "--patients", str(folders / "patients.csv")) == 10
+    assert "patients.csv has 1 rows that name no volume: row 2, 7" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--clip-hu", "600", "-1024"), "--clip-hu is 600 -1024"),
+        (("--clip-hu", "nan", "600"), "--clip-hu is nan 600"),
+        (("--clip-hu", "-1024", "600", "--protocol", "maisi"), "no effect on the protocol maisi"),
+        (("--slices", "0"), "slices_per_volume"),
+        (("--draws", "-3"), "num_draws"),
+        (("--real-spacing-mm", "1", "0", "1"), "--real-spacing-mm is 1 0 1"),
+    ],
+)
+def test_impossible_settings_are_named(
+    folders: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], named: str
+) -> None:
+    assert evaluate(folders, *options) == 2
+    assert named in capsys.readouterr().err
+    assert not (folders / "out").exists()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medsyn2.errors import EnvironmentFault
-from medsyn2.metrics.banks import Bank, BankFacts, Part, check_comparable, merged, read_bank, write_bank
+from medsyn2.metrics.banks import Bank, BankFacts, Part, check_comparable, read_bank, write_bank
 
 FACTS = BankFacts(
     "real", "somewhere", "weights", "1f", "nothing else", {"name": "paper"}, "ab", (-1024.0, 600.0), (1.0, 2.0, 2.0)
@@ -60,15 +60,13 @@ def test_what_means_something_else_is_not_compared(change: dict, named: str) -> 
     check_comparable(bank(), bank(facts=replace(FACTS, kind="synthetic", source="elsewhere")))
 
 
-def test_shards_join_to_the_whole() -> None:
-    first, second = bank("ab", "pq"), bank("cde", "qrs")
-    whole = merged([first, second])
-    assert whole.ids == tuple("abcde")
-    assert whole.patient_of_row("lung/axial")[::4].tolist() == [0, 1, 1, 2, 3]
-    means = np.concatenate([one.volume_means("lung/axial") for one in (first, second)])
-    np.testing.assert_allclose(whole.volume_means("lung/axial"), means)
+def test_rows_are_of_volumes_and_volumes_of_patients() -> None:
+    held = bank("abcd", "pqqr")
+    assert held.patient_of_row("lung/axial")[::4].tolist() == [0, 1, 1, 2]
+    means = held.parts["lung/axial"].features.reshape(4, 4, 5).mean(axis=1)
+    np.testing.assert_allclose(held.volume_means("lung/axial"), means, rtol=1e-5)
     with pytest.raises(EnvironmentFault, match="3 of them different"):
-        merged([first, bank("abc", "ppp")])
+        bank("abca", "pqrs")
 
 
 @pytest.mark.parametrize(

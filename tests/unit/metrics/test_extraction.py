@@ -10,7 +10,7 @@ from medsyn2.ct.nifti import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.metrics.banks import check_comparable
-from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
+from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted, extracted_bank
 from medsyn2.metrics.features import RandomBank
 from medsyn2.metrics.protocols import named_protocol
 
@@ -88,9 +88,10 @@ def test_a_protocol_s_number_of_volumes_counts_by_name(files, tmp_path: Path) ->
 def test_damaged_features_are_named(files, tmp_path: Path) -> None:
     extracted_bank(files, RECIPE, FACTS, tmp_path / "cache")
     damaged = next((tmp_path / "cache").glob("*.npz"))
-    damaged.write_bytes(b"nothing")
-    with pytest.raises(EnvironmentFault, match="features-unreadable"):
-        extracted_bank(files, RECIPE, FACTS, tmp_path / "cache")
+    for content in (b"nothing", damaged.read_bytes()[:900]):
+        damaged.write_bytes(content)
+        with pytest.raises(EnvironmentFault, match="features-unreadable"):
+            extracted_bank(files, RECIPE, FACTS, tmp_path / "cache")
 
 
 def test_recipes_share_the_windows_they_have_in_common(files, tmp_path: Path) -> None:
@@ -102,3 +103,12 @@ def test_recipes_share_the_windows_they_have_in_common(files, tmp_path: Path) ->
     np.testing.assert_array_equal(alone.parts["bone/axial"].features, both.parts["bone/axial"].features)
     extracted_bank(files, replace(recipe, windows=("bone", "vessel")), FACTS, tmp_path / "cache")
     assert recipe.extractor.calls == once + 3 + 3 * 3  # three timed batches, and a window of three volumes
+
+
+def test_a_bank_has_the_windows_that_are_asked_for(files, tmp_path: Path) -> None:
+    held = extracted(files, RECIPE, FACTS, tmp_path / "cache")
+    alone, both = held.bank(["bone"]), extracted_bank(files, RECIPE, FACTS, tmp_path / "cache")
+    assert set(alone.parts) == {"bone/axial", "bone/sagittal", "bone/coronal"}
+    assert (alone.facts, alone.ids, alone.patients) == (both.facts, both.ids, both.patients)
+    for name, part in alone.parts.items():
+        np.testing.assert_array_equal(part.features, both.parts[name].features)

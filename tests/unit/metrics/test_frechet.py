@@ -63,6 +63,14 @@ def test_moments_of_shards_are_those_of_the_whole() -> None:
     assert frechet_distance_of_moments(merged, Moments.of(second)) == pytest.approx(expected, rel=1e-6)
 
 
+def test_chunks_of_a_large_set_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    first, second = rng.normal(size=(90, 12)) + 100, rng.normal(size=(80, 12)) + 101
+    whole = frechet_distance(first, second)
+    monkeypatch.setattr("medsyn2.metrics.frechet._CHUNK_ROWS", 7)
+    assert frechet_distance(first, second) == pytest.approx(whole, rel=1e-9)
+
+
 @pytest.mark.parametrize("f", [6, 60])
 def test_counts_are_repetitions(f: int) -> None:
     rng = np.random.default_rng(3)

@@ -12,7 +12,7 @@ from medsyn2.cohort.artefacts import CaseWork, process_shard
 from medsyn2.config import EvaluateFidConfig, GridConfig
 from medsyn2.ct.nifti import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.errors import EnvironmentFault
+from medsyn2.errors import EnvironmentFault, IntensityError, TableError
 from medsyn2.stages.evaluate_fid import evaluate_fid
 from medsyn2.vocabulary import WINDOWS_HU
 
@@ -32,6 +32,7 @@ def chest(seed: int, lung_hu: float = -850.0) -> np.ndarray:
     hu = np.random.default_rng(seed).normal(40, 30, SHAPE)
     hu[:, 6:18, 3 + seed % 3 : 10] = lung_hu
     hu[:, 6:18, 14:21] = lung_hu
+    hu[:, :5] = -1000.0
     return hu.astype(np.int16)
 
 
@@ -134,6 +135,47 @@ def test_another_generator_is_a_row_of_its_own(run, tmp_path: Path) -> None:
     table = run({"report": {"a": chest(40), "b": chest(41)}}, baselines=baseline)["lung"]
     assert table["condition"].unique().tolist() == ["Other", "report"]
     assert table.set_index("condition").loc["Other", "fid"].abs().max() < 1e-3
+
+
+def write_folder(folder: Path, volumes: Volumes) -> None:
+    for name, hu in volumes.items():
+        write_ct(folder / f"{name}.nii.gz", CTVolume(hu, AFFINE))
+
+
+def test_another_generator_s_values_are_looked_at(run, tmp_path: Path) -> None:
+    write_folder(tmp_path, {case: hu + 1024 for case, hu in REAL.items()})
+    with pytest.raises(IntensityError, match=r"state it with evaluate_fid\.baselines\.Other\.in_hu: true"):
+        run({"report": REAL}, baselines={"Other": {"folder": tmp_path}})
+
+
+def test_another_generator_s_range_is_that_of_the_real_ones_or_stated(run, tmp_path: Path) -> None:
+    real = {case: np.where(hu > 100, 1000, hu).astype(np.int16) for case, hu in REAL.items()}
+    write_folder(tmp_path, {case: np.minimum(hu, 600) for case, hu in real.items()})
+    with pytest.raises(
+        EnvironmentFault, match=r"hu-range-differs.*evaluate_fid\.baselines\.Other\.clip_hu: \[-1024"
+    ):
+        run({"report": real}, real=real, baselines={"Other": {"folder": tmp_path}})
+    stated = {"Other": {"folder": tmp_path, "clip_hu": [-1024, 600]}}
+    table = run({"report": real}, real=real, baselines=stated)["bone"]
+    assert table["condition"].tolist() == ["Other"] * 4 + ["report"] * 4
+    assert table["fid"].abs().max() < 1e-3  # the same chests, each compared in its own range
+    assert table["protocol_sha256"].nunique() == 2
+
+
+def test_another_generator_s_patients_are_the_cohort_s_or_the_table_s(
+    run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_folder(tmp_path, {"a": REAL["a"], "b": REAL["b"], "x": REAL["c"]})
+    table = tmp_path / "patients.csv"
+    with caplog.at_level("INFO"):
+        run({"report": REAL}, baselines={"Other": {"folder": tmp_path}})
+        assert "Other: 3 volumes, of 2 held-out patients" in caplog.text
+        table.write_text("id,patient\na.nii.gz,a\nb.nii.gz,b\nx.nii.gz,c\n")
+        run({"report": REAL}, baselines={"Other": {"folder": tmp_path, "patients": table}})
+        assert "Other: 3 volumes, of 3 held-out patients" in caplog.text
+    table.write_text("id,patient\nc,c\n")
+    with pytest.raises(TableError, match=r"patients\.csv has 1 rows that name no volume"):
+        run({"report": REAL}, baselines={"Other": {"folder": tmp_path, "patients": table}})
 
 
 def test_a_generator_on_another_grid_is_refused(run, tmp_path: Path) -> None:
