@@ -23,7 +23,7 @@ from typing import get_args
 import pandas as pd
 
 from medsyn2.config import EvaluateFidConfig
-from medsyn2.errors import TableError
+from medsyn2.errors import TableError, reason
 from medsyn2.files import write_text_atomically
 from medsyn2.metrics.banks import check_comparable, write_bank
 from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
@@ -152,7 +152,7 @@ def _patients(path: Path | None) -> dict[str, str]:
         return dict(zip(frame["id"], frame["patient"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
-            f"{path} cannot be read as a table with the columns id and patient: {error!r}.",
+            f"{path} cannot be read as a table with the columns id and patient: {reason(error)}.",
             code="patients-unreadable",
             remedy="give a CSV with these two columns.",
         ) from error

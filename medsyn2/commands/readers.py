@@ -35,7 +35,7 @@ from medsyn2.commands.reader_cases import (
     volumes_by_finding,
     with_requests,
 )
-from medsyn2.errors import EnvironmentFault, TableError
+from medsyn2.errors import EnvironmentFault, TableError, reason
 from medsyn2.files import write_atomically, write_json, write_text_atomically
 from medsyn2.metrics.classification import auroc
 from medsyn2.metrics.folders import common_clip_hu, extent_of
@@ -321,7 +321,7 @@ def _read_key(path: Path) -> dict[str, Any]:
         return {"study": key["study"], "cases": {name: dict(case) for name, case in key["cases"].items()}}
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise TableError(
-            f"{path} is not the key of a reader study: {error!r}.",
+            f"{path} is not the key of a reader study: {reason(error)}.",
             code="key-unreadable",
             remedy="give the .key.json that was written with the study's folder.",
         ) from error
@@ -338,7 +338,7 @@ def _read_answers(path: Path) -> pd.DataFrame:
         return frame.astype({"study": str, "reader": int, "position": int})
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
-            f"{path} holds no answers of a reader study: {error!r}.",
+            f"{path} holds no answers of a reader study: {reason(error)}.",
             code="answers-unreadable",
             remedy="give the JSON or CSV that the page saved.",
         ) from error

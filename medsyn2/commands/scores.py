@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medsyn2.errors import ConfigError, TableError
+from medsyn2.errors import ConfigError, TableError, reason
 from medsyn2.files import write_text_atomically
 from medsyn2.metrics.banks import read_bank
 from medsyn2.metrics.score_tables import clip_table, zero_shot_table
@@ -95,7 +95,7 @@ def _truth(path: Path) -> pd.DataFrame:
         return frame[list(ABNORMALITY_LABELS)].astype(int)
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
-            f"{path} cannot be read as a table of labels: {error!r}.",
+            f"{path} cannot be read as a table of labels: {reason(error)}.",
             code="labels-unreadable",
             remedy=f"give a CSV with {_ID} and CT-RATE's 18 columns of 0 and 1.",
         ) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medsyn2.config import Config
-from medsyn2.errors import WeightsError
+from medsyn2.errors import WeightsError, reason
 from medsyn2.external.checks import Check, check_download, check_file, read_checksums
 from medsyn2.external.table import EXTERNALS, External
 from medsyn2.vocabulary import Structure
@@ -123,5 +123,5 @@ def _component(path: Path) -> tuple[Check, ...]:
     try:
         sha256 = str(json.loads(path.read_text(encoding="utf-8"))["sha256"])
     except (ValueError, KeyError, TypeError) as error:
-        return (Check(path, "damaged", f"it is no description of weights: {error!r}"),)
+        return (Check(path, "damaged", f"it is no description of weights: {reason(error)}"),)
     return (Check(path, "verified"), check_file(path.with_suffix(".safetensors"), sha256))
