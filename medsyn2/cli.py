@@ -202,4 +202,4 @@ def _stage_config(stage: Stage, given: str) -> Config:
             code="config-version",
             remedy="start the workflow again, so that it reads the installed version of medsyn2.",
         )
-    return validate_config(values, source=f"--config of {stage.name}")
+    return validate_config(values, source=f"--config of {stage.name}", whole=False)
