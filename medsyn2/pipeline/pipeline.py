@@ -36,6 +36,7 @@ from medsyn2.model_folder import (
     read_description,
 )
 from medsyn2.nn.conditioning import Conditioning
+from medsyn2.nn.device import available_device
 from medsyn2.nn.dit import DiT
 from medsyn2.nn.memory_format import move
 from medsyn2.nn.streaming import check_causal, decode_streamed, pooled_statistics
@@ -81,7 +82,7 @@ class MedSyn2Pipeline:
         prompts: Mapping[str, Float[Tensor, "m e"]] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.device = _available(device)
+        self.device = available_device(device)
         self.dit = dit.eval().requires_grad_(False).to(self.device)
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         move(self.tokenizer, self.device)
@@ -98,7 +99,7 @@ class MedSyn2Pipeline:
             WeightsError: If a file is missing, damaged or of another layout.
             ConfigError: If the device is not there.
         """
-        folder, device = Path(folder), _available(device)
+        folder, device = Path(folder), available_device(device)
         description = read_description(folder)
         if description.licence:
             log.info("licence of the weights in %s: %s", folder, description.licence)
@@ -390,21 +391,3 @@ class MedSyn2Pipeline:
                 code="model-inconsistent",
                 remedy="copy the whole model folder again; its parts belong together.",
             )
-
-
-def _available(name: torch.device | str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(
-            f"expected a device such as cpu, cuda or cuda:1, got {name!r}.",
-            code="device-unknown",
-            remedy="use the device cpu, or cuda where there is a GPU.",
-        ) from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"expected the device {device}, but {torch.cuda.device_count()} CUDA devices are visible.",
-            code="device-missing",
-            remedy="use the device cpu, or run where there is a GPU.",
-        )
-    return device
