@@ -22,7 +22,7 @@ from typing import Any
 
 from medsyn2 import __version__
 from medsyn2.config import Config, load_config, validate_config
-from medsyn2.errors import ConfigError, MedSyn2Error
+from medsyn2.errors import ConfigError, EnvironmentFault, MedSyn2Error, reason
 from medsyn2.stages import STAGES, Stage, stage_settings
 
 COMMANDS = (
@@ -50,6 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MedSyn2Error as error:
         sys.stderr.write(f"medsyn2: {error}\n")
         return error.exit_code
+    except OSError as error:
+        sys.stderr.write(
+            f"medsyn2: [environment-files] {error.filename or 'a file'} cannot be read or written: {reason(error)}. "
+            "What to do: give a place that is there, that is yours to use, and on a disk with room.\n"
+        )
+        return EnvironmentFault.exit_code
     except MemoryError:
         sys.stderr.write(
             "medsyn2: [environment-memory] the machine ran out of memory. What to do: give the job more, "
@@ -186,7 +192,7 @@ def _stage_config(stage: Stage, given: str) -> Config:
         name, version = values.pop("stage"), values.pop("version")
     except (ValueError, KeyError) as error:
         raise ConfigError(
-            f"--config of {stage.name} is not the JSON that the workflow passes: {error!r}.",
+            f"--config of {stage.name} is not the JSON that the workflow passes: {reason(error)}.",
             code="config-invalid",
             remedy="give a configuration file instead, such as config.yaml.",
         ) from error
@@ -196,4 +202,4 @@ def _stage_config(stage: Stage, given: str) -> Config:
             code="config-version",
             remedy="start the workflow again, so that it reads the installed version of medsyn2.",
         )
-    return validate_config(values, source=f"--config of {stage.name}")
+    return validate_config(values, source=f"--config of {stage.name}", whole=False)

@@ -10,6 +10,9 @@ Every message says what was expected, what came and what to do; the code is shor
 be counted and looked up.
 """
 
+_MAX_REASON = 200
+"""Characters."""
+
 
 class MedSyn2Error(Exception):
     """Base of all errors that are meant for the user.
@@ -45,6 +48,15 @@ def listed(what: str, names: list[str]) -> list[str]:
         return []
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return [f"{len(names)} {what}: {', '.join(names[:5])}{more}"]
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error says, in one line that fits into a message, whatever the error holds."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    shown = text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]} ..."
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 
 
 class CaseError(MedSyn2Error):

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medsyn2.errors import WeightsError
+from medsyn2.errors import WeightsError, reason
 from medsyn2.files import sha256_of, write_json
 from medsyn2.vocabulary import Structure
 
@@ -193,7 +193,7 @@ def read_description(folder: Path) -> ModelDescription:
         ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(
-            f"{path} is no description of a model in format {FORMAT}: {error!r}.",
+            f"{path} is no description of a model in format {FORMAT}: {reason(error)}.",
             code="model-unreadable",
             remedy="copy the whole folder again, or train the model with this version.",
         ) from error

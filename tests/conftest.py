@@ -1,7 +1,8 @@
 """In every test: shapes and types that annotations promise are checked, and no other machine can be reached.
 
-Real CTs, which the project does not have, are looked for in the folder that ``MEDSYN2_REAL_DATA`` names, or beside the
-project; a test that asks for them is skipped where they are absent, and fails where the variable names no folder.
+Real CTs, which the project does not have, are looked for in the folder that ``MEDSYN2_REAL_DATA`` names; a test that
+asks for them is skipped where they are absent, and fails where the variable names no folder. Without the variable a
+folder ``shared/data`` beside the checkout is taken, which several checkouts can share.
 """
 
 import os
@@ -42,7 +43,7 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         if "MEDSYN2_REAL_DATA" in os.environ:
             pytest.fail(f"MEDSYN2_REAL_DATA names {REAL_DATA}, which is no folder")
-        pytest.skip(f"needs real CTs in {REAL_DATA}; MEDSYN2_REAL_DATA can name another folder")
+        pytest.skip("needs real CTs in the folder that MEDSYN2_REAL_DATA names")
     return REAL_DATA
 
 

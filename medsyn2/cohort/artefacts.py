@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError, SystematicError
+from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError, SystematicError, reason
 from medsyn2.files import locked, sha256_of, sync, write_json
 from medsyn2.files import write_atomically as write_atomically
 from medsyn2.files import write_text_atomically as write_text_atomically
@@ -122,7 +122,7 @@ def load_manifest(path: Path) -> Manifest:
         stage = values["stage"]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise IntegrityError(
-            f"{path} is not a manifest: {error!r}.",
+            f"{path} is not a manifest: {reason(error)}.",
             code="manifest-unreadable",
             remedy="delete the file and run the workflow again; finished cases are not done again.",
         ) from error

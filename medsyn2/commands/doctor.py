@@ -1,6 +1,7 @@
 """Say whether this machine has what a configuration needs, and what to do where it does not.
 
     medsyn2 doctor --config configs/paper.yaml
+    medsyn2 doctor --config configs/paper.yaml configs/recommended.yaml
 
 Packages and their versions; every external weight that the configuration needs, with where it is looked for, whether
 it is there and whole (by its sha256, or by opening in its format where none is known), where it comes from, its
@@ -34,7 +35,12 @@ _GB = 1e9
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="the configuration"
+        "--config",
+        type=Path,
+        nargs="+",
+        default=[Path("config.yaml")],
+        metavar="FILE",
+        help="configuration files, the last one wins (default: config.yaml)",
     )
 
 
@@ -44,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         WeightsError: If something that is needed is missing or damaged.
     """
-    config = load_config(arguments.config)
+    config = load_config(*arguments.config)
     missing: list[str] = []
     for title, lines in (
         ("Packages", packages(config, missing)),
@@ -54,8 +60,9 @@ def run(arguments: argparse.Namespace) -> None:
         sys.stdout.write(f"{title}\n" + "".join(f"  {line}\n" for line in lines) + "\n")
         sys.stdout.flush()
     if missing:
+        files = " and ".join(str(path) for path in arguments.config)
         raise WeightsError(
-            f"{arguments.config} needs {len(missing)} things that are missing or damaged: {'; '.join(missing)}.",
+            f"{files} needs {len(missing)} things that are missing or damaged: {'; '.join(missing)}.",
             code="doctor-missing",
             remedy="see the lines marked with !! above; each says what brings what it names.",
         )

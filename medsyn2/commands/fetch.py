@@ -26,7 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "names", nargs="*", metavar="NAME", help="rows of --list; totalsegmentator takes all of its"
     )
     parser.add_argument("--to", type=Path, metavar="DIR", help="the folder of weights")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="fetch what this configuration needs")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="fetch what these configuration files together need, the last one wins",
+    )
     parser.add_argument(
         "--mirror",
         metavar="URL",
@@ -52,14 +58,14 @@ def run(arguments: argparse.Namespace) -> None:
             sys.stdout.write(f"  next: {row.convert}\n")
 
 
-def chosen(names: list[str], config: Path | None) -> list[External]:
-    """Return the rows that are asked for by name or needed by a configuration.
+def chosen(names: list[str], configs: list[Path] | None) -> list[External]:
+    """Return the rows that are asked for by name or needed by a configuration, given as files.
 
     Raises:
         ConfigError: If neither is given, or a name is unknown.
     """
-    if config is not None:
-        wanted = [need.row.name for need in needs(load_config(config))]
+    if configs is not None:
+        wanted = [need.row.name for need in needs(load_config(*configs))]
         return [row for row in EXTERNALS if row.name in [*wanted, *names]]
     known = ", ".join(row.name for row in EXTERNALS)
     if not names:

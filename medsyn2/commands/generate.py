@@ -24,7 +24,8 @@ Make a volume again from its JSON:
 The output is int16 HU on the model's grid and opens in any viewer that knows NIfTI. It is marked as synthetic
 in its header; beside it stand a JSON with everything it was made from and, if a mask was given, that mask on the
 model's grid. Without --mask the model may put structures anywhere; with a mask that is empty it is told that the
-structure is nowhere. It is not for clinical use.
+structure is nowhere. Files of an earlier volume of the same name are replaced, any other file is not. It is not for
+clinical use.
 """
 
 import argparse
@@ -37,10 +38,11 @@ from tqdm import tqdm
 
 from medsyn2.ct.binary_mask import read_mask
 from medsyn2.ct.volume import LabelMap
-from medsyn2.errors import ConfigError, ReportError
+from medsyn2.errors import ConfigError, ReportError, reason
 from medsyn2.flow.solvers import Progress, Solver
 from medsyn2.pipeline import MedSyn2Pipeline, Sampling, Synthetic
-from medsyn2.pipeline.synthetic import Decoding, check_file_name
+from medsyn2.pipeline.outputs import check_output
+from medsyn2.pipeline.synthetic import Decoding
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +120,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Generate the volume and write it."""
     _refuse_what_has_no_effect(arguments)
-    check_file_name(arguments.output)
+    made_from = (arguments.report_file, arguments.mask, arguments.from_sidecar, arguments.edit)
+    check_output(arguments.output, [path for path in made_from if path is not None])
     report = arguments.report if arguments.report_file is None else _read_report(arguments.report_file)
     mask = None if arguments.mask is None else _read_mask(arguments.mask)
     pipeline = MedSyn2Pipeline.from_pretrained(arguments.model, device=arguments.device)
@@ -129,7 +132,6 @@ def run(arguments: argparse.Namespace) -> None:
             bar.update(done - bar.n)
 
         made = _generate(pipeline, arguments, report, mask, progress)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     made.save(arguments.output)
     log.info("%s written; it is synthetic, seed %d", arguments.output, made.recipe.seed)
 
@@ -155,7 +157,7 @@ def _generate(
     if arguments.edit is None:
         return pipeline(report, seed=arguments.seed or 0, **asked)
     strength = _STRENGTH if arguments.strength is None else arguments.strength
-    return pipeline.edit(pipeline.remake(arguments.edit), report, strength=strength, **asked)
+    return pipeline.edit(arguments.edit, report, strength=strength, **asked)
 
 
 def _refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
@@ -164,15 +166,19 @@ def _refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
     idle: tuple[str, ...] = () if arguments.edit is not None else ("strength",)
     if arguments.from_sidecar is not None:
         idle = (*idle, *asked, *how)
-    elif arguments.edit is not None:
-        idle = (*idle, "seed")
+    else:
+        idle = idle if arguments.edit is None else (*idle, "seed")
+        if arguments.report is None and arguments.report_file is None:
+            idle = (*idle, "guidance_report")
+        if arguments.mask is None:
+            idle = (*idle, "guidance_mask")
     given = [f"--{name.replace('_', '-')}" for name in idle if getattr(arguments, name) is not None]
     if given:
         raise ConfigError(
             f"{', '.join(given)} would have no effect here.",
             code="option-without-effect",
-            remedy="leave them out: --strength belongs to --edit; a volume made again takes everything from its "
-            "JSON, and an edit takes the seed from it.",
+            remedy="leave them out: --strength belongs to --edit, guidance to a report or a mask that is given; a "
+            "volume made again takes everything from its JSON, and an edit takes the seed from it.",
         )
 
 
@@ -184,7 +190,7 @@ def _read_report(path: Path) -> str:
         return content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise ReportError(
-            f"{path} cannot be read as a report: {error}.",
+            f"{path} cannot be read as a report: {reason(error)}.",
             code="report-unreadable",
             remedy="give a UTF-8 text file with one report.",
         ) from error

@@ -1,6 +1,6 @@
 """Say what a configuration will take, stage by stage, before anything runs: time, memory and disk.
 
-    medsyn2 plan --config configs/paper.yaml
+    medsyn2 plan --config configs/paper.yaml configs/recommended.yaml
     medsyn2 plan --config configs/paper.yaml --tflops 300 --cores 64     for another machine than this one
 
 Cases are counted by name and a few headers are opened; nothing is written. Stages that work on voxels cost what was
@@ -24,7 +24,12 @@ _HEAD = ("stage", "jobs", "CPU h", "network h", "memory GB", "device GB", "disk 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="the configuration"
+        "--config",
+        type=Path,
+        nargs="+",
+        default=[Path("config.yaml")],
+        metavar="FILE",
+        help="configuration files, the last one wins (default: config.yaml)",
     )
     parser.add_argument(
         "--tflops",
@@ -39,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the plan."""
     from medsyn2.planning.speed import this_machine
 
-    config = load_config(arguments.config)
+    config = load_config(*arguments.config)
     work = workload_of(config)
     costs = all_costs(config, work)
     machine = this_machine()

@@ -16,7 +16,7 @@ import pandas as pd
 
 from medsyn2.ct.nifti import read_labels
 from medsyn2.ct.volume import Grid, LabelMap, Spacing
-from medsyn2.errors import CaseError, EnvironmentFault, MaskError, TableError
+from medsyn2.errors import CaseError, EnvironmentFault, MaskError, TableError, reason
 from medsyn2.files import sha256_of
 from medsyn2.metrics.extraction import VolumeFile
 from medsyn2.metrics.folders import volumes_in
@@ -99,7 +99,7 @@ def with_requests(volumes: Sequence[StudyVolume], table: Path) -> list[StudyVolu
         rows: dict[Any, dict[Any, Any]] = frame.to_dict(orient="index")
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
-            f"{table} cannot be read as a table with the columns source and id, a row a volume: {error!r}.",
+            f"{table} cannot be read as a table with the columns source and id, a row a volume: {reason(error)}.",
             code="cases-unreadable",
             remedy="give a CSV with source, id and report or mask.",
         ) from error

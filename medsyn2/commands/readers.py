@@ -37,7 +37,7 @@ from medsyn2.commands.reader_cases import (
     volumes_by_finding,
     with_requests,
 )
-from medsyn2.errors import EnvironmentFault, TableError
+from medsyn2.errors import EnvironmentFault, TableError, reason
 from medsyn2.files import write_atomically, write_json, write_text_atomically
 from medsyn2.metrics.classification import auroc
 from medsyn2.metrics.folders import common_clip_hu, extent_of
@@ -375,7 +375,7 @@ def _read_key(path: Path) -> dict[str, Any]:
         return {"study": key["study"], "orders": [list(order) for order in key["orders"]], "cases": cases}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TableError(
-            f"{path} is not the key of a reader study: {error!r}.",
+            f"{path} is not the key of a reader study: {reason(error)}.",
             code="key-unreadable",
             remedy="give the .key.json that was written with the study's folder.",
         ) from error
@@ -392,7 +392,7 @@ def _read_answers(path: Path) -> pd.DataFrame:
         return frame.astype({"study": str, "reader": int, "position": int})
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
-            f"{path} holds no answers of a reader study: {error!r}.",
+            f"{path} holds no answers of a reader study: {reason(error)}.",
             code="answers-unreadable",
             remedy="give the JSON or CSV that the page saved.",
         ) from error

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from medsyn2.config.agreement import disagreements
 from medsyn2.config.base import FileName, Section
 from medsyn2.config.evaluation import (
     Baseline,
@@ -94,6 +95,9 @@ __all__ = [
 MAIN = "main"
 """What the model of ``train_dit`` is called beside its variants."""
 
+_MAX_SHOWN = 200
+"""Characters of a value in a message."""
+
 
 class Config(Section):
     """The whole configuration."""
@@ -155,28 +159,41 @@ class Config(Section):
         return found
 
 
-def validate_config(values: Mapping[str, Any], *, source: str) -> Config:
+def validate_config(values: Mapping[str, Any], *, source: str, whole: bool = True) -> Config:
     """Check `values` and return the configuration they describe.
 
     Args:
         values: Nested mappings, as YAML gives them; what is left out takes its default.
         source: Where they come from, for the message.
+        whole: Whether they describe a run; otherwise a stage's own sections, which agree with no others.
 
     Raises:
-        ConfigError: If a key is unknown or a value impossible; the message names each.
+        ConfigError: If a key is unknown, a value impossible, or sections disagree; the message names each.
     """
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {problem['input']!r})"
+        problems = [
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {_shown(problem['input'])})"
             for problem in error.errors()
-        )
-        raise ConfigError(
-            f"{source} is not a valid configuration: {problems}.",
-            code="config-invalid",
-            remedy="correct the keys named above; config.schema.json lists every key with its meaning.",
-        ) from error
+        ]
+        raise _invalid(source, problems) from error
+    if whole and (problems := list(disagreements(config))):
+        raise _invalid(source, problems)
+    return config
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} ..."
+
+
+def _invalid(source: str, problems: list[str]) -> ConfigError:
+    return ConfigError(
+        f"{source} is not a valid configuration: {'; '.join(problems)}.",
+        code="config-invalid",
+        remedy="correct the keys named above; config.schema.json lists every key with its meaning.",
+    )
 
 
 def load_config(*paths: Path | str) -> Config:

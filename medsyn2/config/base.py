@@ -1,8 +1,13 @@
-"""The base of all sections: unknown keys are refused, values never change after loading."""
+"""The base of all sections: unknown keys are refused, values never change after loading and are finite."""
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, StringConstraints
+
+from medsyn2.vocabulary import Structure
+
+COMPRESSION = (4, 8, 8)
+"""Voxels (depth, height, width) that become one latent."""
 
 FileName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
 """A name that files or folders get too."""
@@ -11,4 +16,23 @@ FileName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0
 class Section(BaseModel):
     """One section of the configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+def _once(structures: tuple[Structure, ...]) -> tuple[Structure, ...]:
+    if len(set(structures)) < len(structures):
+        raise ValueError("each structure can be named once")
+    return structures
+
+
+def _compressible(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    if any(size % factor for size, factor in zip(shape, COMPRESSION, strict=True)):
+        raise ValueError(f"must be divisible by {COMPRESSION}, which is the tokenizer's compression")
+    return shape
+
+
+Structures = Annotated[tuple[Structure, ...], AfterValidator(_once)]
+"""Structures, each once."""
+
+CropShape = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], AfterValidator(_compressible)]
+"""Voxels (depth, height, width) of a part of a volume that the tokenizer sees at once."""

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from medsyn2.config.base import FileName, Section
+from medsyn2.config.base import FileName, Section, Structures
 from medsyn2.config.preparation import Segmenter
 from medsyn2.vocabulary import STRUCTURES, Split, Structure, Window
 
@@ -21,8 +21,8 @@ class SampleConfig(Section):
     ``warped_midpoint`` with 49 is the authors' code (98), for their weights alone."""
     num_steps: PositiveInt = 12
     """Steps of the solver; ``dopri5_adaptive`` takes as many as its tolerances ask for."""
-    t_end: PositiveFloat = 1e-3
-    """Where the solver stops; the last step goes to the predicted clean latents."""
+    t_end: float = Field(default=1e-3, gt=0, lt=1)
+    """Where the solver stops, between 1 (noise) and 0; the last step goes to the predicted clean latents."""
     guidance_report: NonNegativeFloat = 1.0
     """Classifier-free guidance of the report; 1 is none, as in the paper."""
     guidance_mask: NonNegativeFloat = 2.0
@@ -30,7 +30,7 @@ class SampleConfig(Section):
     decode: Literal["windows", "stream"] = "windows"
     """How latents become volumes: in overlapping windows, as they were encoded, or as a stream of depth in full planes,
     without seams, with normalisations frozen to what some windows show (experimental; causal tokenizers alone)."""
-    structures: tuple[Structure, ...] = ("lobes",)
+    structures: Structures = ("lobes",)
     """Structures whose mask is sampled, one volume each, without the report."""
     with_report: bool = True
     """Also sample from the report alone; a case without a report is then sampled from nothing."""
@@ -38,6 +38,15 @@ class SampleConfig(Section):
     """At most this many test cases of each shard are sampled; null takes all."""
     seed: NonNegativeInt = 0
     """Seed; each sample's own seed derives from it, the case and the condition."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.structures and not self.with_report:
+            raise ValueError(
+                "sample.structures is empty and sample.with_report false, so that nothing would be sampled; name "
+                "structures, or set with_report to true"
+            )
+        return self
 
 
 class Baseline(Section):
@@ -76,7 +85,7 @@ class EvaluateFidConfig(Section):
     """At most this many slices a plane, evenly spaced; null takes all that the protocol takes."""
     radimagenet: Path | None = None
     """RadImageNet's ResNet50 as safetensors. Empty: a weight-free bank of filters, comparable with nothing else."""
-    device: str = "cpu"
+    device: str = Field(default="cpu", pattern="^(cpu|cuda(:[0-9]+)?)$")
     """Where RadImageNet runs: cpu, cuda or cuda:N."""
     num_draws: NonNegativeInt = 40
     """Resamples of patients for the 95 % interval; a quarter as many splits for the floor, and subsets of each size for
@@ -115,7 +124,7 @@ class EvaluateMemorisationConfig(Section):
 class EvaluateMasksConfig(Section):
     """Agreement of generated volumes with the masks they were asked for."""
 
-    structures: tuple[Structure, ...] = ("lobes", "heart", "airways", "vessels")
+    structures: Structures = ("lobes", "heart", "airways", "vessels")
     """Structures that are segmented again and compared."""
     tools: dict[Structure, Segmenter] = Field(default_factory=dict)
     """Tool that segments a structure again, where it is not the one of ``segment.tools``; masks that were read from
@@ -127,7 +136,7 @@ class EvaluateMasksConfig(Section):
 class EvaluateEditsConfig(Section):
     """One mask with several seeds, masks that are mirrored and moved, and structures added one after the other."""
 
-    structures: tuple[Structure, ...] = ("lobes",)
+    structures: Structures = ("lobes",)
     """Structures whose mask is given with several seeds, mirrored, and moved. The default's short training learns the
     lungs; they lie on both sides, so that the laterality of the edits, empty for lobes, airways and vessels, needs one
     with a side: heart, nodules, an effusion."""
@@ -137,7 +146,7 @@ class EvaluateEditsConfig(Section):
     """Seeds of one mask."""
     move_mm: tuple[float, float, float] = (0.0, 0.0, 10.0)
     """How far a mask is moved along (depth, height, width): to superior, posterior, the patient's left."""
-    progressive: tuple[Structure, ...] = Field(default=("lobes", "nodules"), min_length=2)
+    progressive: Structures = Field(default=("lobes", "nodules"), min_length=2)
     """Structures added one after the other, each by its own mask of a case that has all of them."""
     strength: float = Field(default=0.75, ge=0, le=1)
     """How far a volume is taken back towards its noise before a structure is added; 1 makes it anew."""
@@ -272,5 +281,3 @@ class ReportConfig(Section):
     """Synthetic volumes shown beside their real case."""
     title: str = Field(default="MedSyn2 run", max_length=120)
     """Title of the page."""
-    panel_mm: PositiveFloat = 60.0
-    """Width of one slice in the panels, in mm on a printed page."""

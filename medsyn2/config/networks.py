@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from medsyn2.config.base import Section
+from medsyn2.config.base import CropShape, Section, Structures
 from medsyn2.vocabulary import Structure
 
 
@@ -22,7 +22,8 @@ class TokenizerConfig(Section):
     norm_groups: PositiveInt = 1
     """Groups of the group normalisation; 32 in the public weights."""
     depth_mode: Literal["uniform_aligned", "uniform_paper", "first_frame"] = "uniform_aligned"
-    """How depth is compressed by 4: see docs/explanation/conventions.md."""
+    """How depth is compressed by 4: see docs/explanation/conventions.md. ``first_frame`` is for public weights that are
+    used by themselves: it takes a slice more than a multiple of 4, which no grid has."""
     layout: Literal["v1.2", "v1.1", "official"] = "v1.2"
     """Which published layout: Open-Sora Plan's v1.2 or v1.1, or that of the authors' own release, which goes
     with the depth mode ``uniform_paper``."""
@@ -42,8 +43,8 @@ class TrainTokenizerConfig(Section):
 
     num_steps: PositiveInt = 1200
     """Optimizer steps."""
-    crop_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 40, 40)
-    """Random crops (depth, height, width); 96 x 96 x 96 in the paper."""
+    crop_shape: CropShape = (16, 40, 40)
+    """Random crops (depth, height, width), no larger than the grid; 96 x 96 x 96 in the paper."""
     batch_size: PositiveInt = 2
     """Crops a micro-step."""
     accumulate: PositiveInt = 1
@@ -88,7 +89,7 @@ class TrainTokenizerConfig(Section):
 class EncodeLatentsConfig(Section):
     """Encoding of volumes and masks into the latent store."""
 
-    window: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    window: CropShape | None = None
     """Sliding window (depth, height, width); null encodes the whole volume at once."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Overlap of neighbouring windows."""
@@ -135,9 +136,9 @@ class EncodeTextConfig(Section):
 
     encoder_dir: str | None = None
     """Folder of a BERT in Hugging Face format (CXR-BERT). Empty: the encoder trained on the cohort."""
-    max_report_tokens: PositiveInt = 512
+    max_report_tokens: int = Field(default=512, ge=3)
     """Report tokens kept; the paper's 512. What is cut is counted and shown."""
-    max_prompt_tokens: PositiveInt = 32
+    max_prompt_tokens: int = Field(default=32, ge=3)
     """Pre-prompt tokens kept; the paper's 32."""
 
 
@@ -151,7 +152,8 @@ class DiTConfig(Section):
     num_heads: PositiveInt = 4
     """Attention heads; the paper does not say, 16 by convention."""
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2)
-    """Latent voxels a token takes (depth, height, width)."""
+    """Latent voxels a token takes (depth, height, width); they divide the latents' grid, which is that of the volumes
+    by (4, 8, 8)."""
     mlp_ratio: PositiveFloat = 4.0
     """Width of the feed-forward layers in multiples of ``width``."""
     qk_norm: bool = True
@@ -194,7 +196,7 @@ class FlowConfig(Section):
     """Mean of logit(t)."""
     t_logit_std: PositiveFloat = 0.8
     """Standard deviation of logit(t)."""
-    t_clamp: PositiveFloat = 0.3
+    t_clamp: float = Field(default=0.3, gt=0, le=1)
     """Smallest t in the loss weight 1/t^2; 0.05 is usual, a larger one spends a short training on the anatomy."""
 
 
@@ -227,7 +229,7 @@ class TrainDiTConfig(Section):
     structure_weights: dict[Structure, PositiveFloat] = Field(default={"lobes": 30.0})
     """How much more often than others a structure's mask is drawn where a case has several; 1 where nothing is said.
     The lobes say most about the whole image, which a short training learns first."""
-    leave_out: tuple[Structure, ...] = ()
+    leave_out: Structures = ()
     """Structures whose masks, empty ones included, are never drawn, to see what a model makes of a mask that it was
     not trained with (Fig. 12). The reports stay as they are, and go on to speak of them."""
     empty_mask_share: float = Field(default=0.0, ge=0, lt=1)

@@ -1,14 +1,14 @@
 """Sections of the stages that turn CT files and reports into volumes and masks on one grid."""
 
 from pathlib import Path
+from string import Formatter
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from medsyn2.config.base import Section
+from medsyn2.config.base import COMPRESSION, Section
 from medsyn2.vocabulary import STRUCTURES, Structure
 
-Fraction = float
 Segmenter = Literal["classical", "lungmask", "totalsegmentator", "medpseg", "ct_rate", "files"]
 TOOL_STRUCTURES: dict[Segmenter, tuple[Structure, ...]] = {
     "classical": STRUCTURES,
@@ -41,11 +41,12 @@ class GridConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        depth, height, width = self.shape
-        if depth % 4 or height % 8 or width % 8:
+        nearest = tuple(
+            -(-size // factor) * factor for size, factor in zip(self.shape, COMPRESSION, strict=True)
+        )
+        if nearest != self.shape:
             raise ValueError(
-                f"grid.shape must be divisible by (4, 8, 8), got {self.shape}; "
-                f"the nearest is {(-(-depth // 4) * 4, -(-height // 8) * 8, -(-width // 8) * 8)}"
+                f"grid.shape must be divisible by {COMPRESSION}, got {self.shape}; the nearest is {nearest}"
             )
         if self.clip_hu[0] >= self.clip_hu[1]:
             raise ValueError(f"grid.clip_hu must be (low, high) with low < high, got {self.clip_hu}")
@@ -69,7 +70,7 @@ class CohortConfig(Section):
     """File names to leave out, one a line (CT-RATE's no_chest lists work)."""
     reconstruction: Literal["first", "all"] = "first"
     """Which reconstructions of a CT-RATE scan are used: ``first`` takes the lowest number of each."""
-    test_every: PositiveInt = 4
+    test_every: int = Field(default=4, ge=2)
     """Without CT-RATE's train_/valid_ names, every n-th subject is held out for testing."""
     shard_size: PositiveInt = 20
     """Cases a job works on. 64 suits a cluster. Changing it re-runs everything."""
@@ -137,6 +138,14 @@ def _classical() -> dict[Structure, Segmenter | None]:
     return dict.fromkeys(STRUCTURES, "classical")
 
 
+def _fields(pattern: str) -> set[str]:
+    """Return the names in braces; that of broken braces is empty."""
+    try:
+        return {name for _, name, _, _ in Formatter().parse(pattern) if name is not None}
+    except ValueError:
+        return {""}
+
+
 class SegmentConfig(Section):
     """Which tool makes which structure, and where."""
 
@@ -169,6 +178,19 @@ class SegmentConfig(Section):
             if tool is not None and structure not in TOOL_STRUCTURES[tool]:
                 able = [name for name, found in TOOL_STRUCTURES.items() if structure in found]
                 raise ValueError(f"segment.tools: {tool} finds no {structure}; {', '.join(able)} can")
+        return self
+
+    @model_validator(mode="after")
+    def _found(self) -> Self:
+        if "files" in self.tools.values() and _fields(self.mask_files or "") != {"case", "structure"}:
+            raise ValueError(
+                "segment.tools uses files, so segment.mask_files must be a pattern with {case} and {structure} and no "
+                f"other braces, such as masks/{{case}}/{{structure}}.nii.gz, got {self.mask_files!r}"
+            )
+        if "ct_rate" in self.tools.values() and self.ct_rate_masks is None:
+            raise ValueError(
+                "segment.tools uses ct_rate, so segment.ct_rate_masks must be CT-RATE's folder dataset/ts_seg, got null"
+            )
         return self
 
 

@@ -116,15 +116,6 @@ def to_sitk(volume: CTVolume | LabelMap) -> sitk.Image:
     return image
 
 
-def volume_from_sitk(image: sitk.Image) -> CTVolume:
-    """Return the CT of a three-dimensional scalar ITK image, brought to canonical axes."""
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    hu, affine = canonical(sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine)
-    return CTVolume(hu, affine)
-
-
 def _itk_frame(affine_mm: Affine) -> tuple[Sequence[float], Sequence[float], Sequence[float]]:
     by_index = affine_mm[:3, 2::-1]  # columns in ITK's index order: width, height, depth
     spacing = np.linalg.norm(by_index, axis=0)

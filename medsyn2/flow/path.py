@@ -25,21 +25,6 @@ def interpolate(clean: Latents, noise: Latents, t: Float[Tensor, " b"]) -> Laten
     return (1 - t) * clean + t * noise
 
 
-def velocity(clean: Latents, noise: Latents) -> Latents:
-    """Return the velocity of the path, the same at every t."""
-    return noise - clean
-
-
-def velocity_from_clean(latents: Latents, clean: Latents, t: Float[Tensor, " b"]) -> Latents:
-    """Return the velocity at z_t = `latents` that leads to `clean`; t > 0."""
-    return (latents - clean) / along(t, latents)
-
-
-def clean_from_velocity(latents: Latents, velocity: Latents, t: Float[Tensor, " b"]) -> Latents:
-    """Return where `velocity` leads from z_t = `latents` at t = 0."""
-    return latents - along(t, latents) * velocity
-
-
 def along(t: Float[Tensor, " b"], like: Latents) -> Float[Tensor, "b ..."]:
     """Return `t` with axes of length one after the first, to multiply with `like`."""
     return t.view(-1, *([1] * (like.ndim - 1)))

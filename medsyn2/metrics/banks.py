@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from medsyn2.errors import EnvironmentFault
+from medsyn2.errors import EnvironmentFault, reason
 from medsyn2.files import sha256_of, write_atomically, write_json
 
 FORMAT = "medsyn2-bank-1"
@@ -172,7 +172,7 @@ def read_bank(json_path: Path) -> Bank:
         return Bank(BankFacts(**facts), ids, patients, parts)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise EnvironmentFault(
-            f"{json_path} is no bank: {error!r}.",
+            f"{json_path} is no bank: {reason(error)}.",
             code="bank-unreadable",
             remedy="write it again; medsyn2/metrics/banks.py describes the format.",
         ) from error

@@ -85,7 +85,7 @@ def read_patients(path: Path) -> dict[str, str]:
         rows = list(zip(frame["id"].map(_without_suffix), frame["patient"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
-            f"{path} cannot be read as a table with the columns id and patient: {error!r}.",
+            f"{path} cannot be read as a table with the columns id and patient: {reason(error)}.",
             code="patients-unreadable",
             remedy="give a CSV with these two columns.",
         ) from error

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from medsyn2.errors import WeightsError
 from medsyn2.files import sha256_of
+from medsyn2.nn.device import available_device
 from medsyn2.nn.resnet import KERAS, TORCH, ResNet50Features, ResNetForm
 from medsyn2.weights import load_component, load_strictly, tensors_path
 
@@ -52,7 +53,7 @@ class RadImageNet:
         form, tensors = recognised(state, source=source)
         self.name = f"radimagenet_resnet50({form.name})"
         self.sha256 = sha256
-        self.device = torch.device(device)
+        self.device = available_device(device)
         self._form = form
         self._network = ResNet50Features(form)
         load_strictly(self._network, tensors, source=source)

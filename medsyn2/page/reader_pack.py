@@ -26,7 +26,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
 from medsyn2.ct.geometry import band_limited, resample_ct, resample_mask
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, Shape, Spacing
@@ -168,13 +168,6 @@ def case_body(case: ReaderCase, frame: Frame) -> str:
         "report": case.report,
     }
     return json.dumps(values, sort_keys=True)
-
-
-def unpacked(body: str, frame: Frame) -> Int[np.ndarray, "d h w"]:
-    """Return the HU that `case_body` packed, as the page unpacks them."""
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(json.loads(body)["volume"])), dtype=np.uint8)
-    low, high = planes.astype(np.uint16).reshape(2, *frame.shape)
-    return np.cumsum(low + 256 * high, axis=2, dtype=np.uint16).astype(np.int16) + np.int16(frame.clip_hu[0])
 
 
 def case_script(name: str, body: str, length: int) -> bytes:

@@ -80,9 +80,11 @@ def check_inputs(
             remedy="give either report, or findings and impression.",
         )
     text = compose_report(report if findings is None else findings, impression, separator)
+    given = any(part is not None for part in (report, findings, impression))
+    unused = (_EMPTY_REPORT,) if given and text is None else ()
     words = given_text(mask_text)
     if mask is None and words is None:
-        return Prompt(text, None, None)
+        return Prompt(text, None, None, unused)
     known = ", ".join(repr(STRUCTURE_WORDS[name]) for name in STRUCTURES)
     if mask is None:
         raise MaskError(
@@ -100,9 +102,10 @@ def check_inputs(
     placed, moving = on_grid(LabelMap(inside, mask.affine_mm), grid)
     empty = () if placed.any() else (_EMPTY,)
     words, meaning = _known_words(words, trained)
-    return Prompt(text, placed, words, (*reading, *moving, *empty, *meaning))
+    return Prompt(text, placed, words, (*unused, *reading, *moving, *empty, *meaning))
 
 
+_EMPTY_REPORT = "the report says nothing: the volume is made as if none had been given"
 _EMPTY = "the mask is empty: the model is told that the structure is nowhere, which is not the same as giving no mask"
 
 

@@ -36,6 +36,7 @@ from medsyn2.model_folder import (
     read_description,
 )
 from medsyn2.nn.conditioning import Conditioning
+from medsyn2.nn.device import available_device
 from medsyn2.nn.dit import DiT
 from medsyn2.nn.memory_format import move
 from medsyn2.nn.streaming import check_causal, decode_streamed, pooled_statistics
@@ -81,7 +82,7 @@ class MedSyn2Pipeline:
         prompts: Mapping[str, Float[Tensor, "m e"]] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.device = _available(torch.device(device))
+        self.device = available_device(device)
         self.dit = dit.eval().requires_grad_(False).to(self.device)
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         move(self.tokenizer, self.device)
@@ -96,8 +97,9 @@ class MedSyn2Pipeline:
 
         Raises:
             WeightsError: If a file is missing, damaged or of another layout.
+            ConfigError: If the device is not there.
         """
-        folder = Path(folder)
+        folder, device = Path(folder), available_device(device)
         description = read_description(folder)
         if description.licence:
             log.info("licence of the weights in %s: %s", folder, description.licence)
@@ -169,7 +171,7 @@ class MedSyn2Pipeline:
 
     def edit(
         self,
-        before: Synthetic,
+        before: Synthetic | Path | str,
         report: str | None = None,
         *,
         findings: str | None = None,
@@ -188,7 +190,7 @@ class MedSyn2Pipeline:
         """Change a generated volume under new conditions, with the noise it was made from.
 
         Args:
-            before: The volume to change, made by this model.
+            before: The volume to change, made by this model; or its sidecar, by which it is made again first.
             report: As for generating; the conditions of `before` count no more.
             findings: As for generating.
             impression: As for generating.
@@ -208,6 +210,7 @@ class MedSyn2Pipeline:
             MaskError: As for generating.
             ConfigError: If `strength` is not between 0 and 1, or the sampling makes no sense.
             WeightsError: If `before` was made by another model.
+            IntegrityError: If the sidecar or a mask beside it is missing or damaged.
         """
         if not 0.0 <= strength <= 1.0:
             raise ConfigError(
@@ -215,19 +218,24 @@ class MedSyn2Pipeline:
                 code="edit-strength",
                 remedy="0.75 keeps what the new conditions do not speak of; 1 keeps nothing.",
             )
-        self._check_model(before.model, "the volume to edit")
+        latents = None
+        if isinstance(before, Synthetic):
+            earlier, model, latents = before.recipe, before.model, before.latents
+        else:
+            earlier, model = read_sidecar(Path(before))
+        self._check_model(model, "the volume to edit")
         prompt = self._prompt(report, findings, impression, mask, mask_text)
         recipe = Recipe(
             prompt.report,
             prompt.mask,
             prompt.words,
-            before.recipe.seed,
+            earlier.seed,
             self._sampling(solver, num_steps, t_end, guidance_report, guidance_mask, decode),
             strength,
-            before.recipe,
+            earlier,
             prompt.notes,
         )
-        return self._make(recipe, before.latents, progress)
+        return self._make(recipe, latents, progress)
 
     def remake(self, sidecar: Path | str, *, progress: Progress | None = None) -> Synthetic:
         """Make a volume again from the JSON that was written beside it.
@@ -238,11 +246,7 @@ class MedSyn2Pipeline:
         """
         recipe, model = read_sidecar(Path(sidecar))
         self._check_model(model, str(sidecar))
-        return self._follow(recipe, progress)
-
-    def _follow(self, recipe: Recipe, progress: Progress | None) -> Synthetic:
-        before = None if recipe.before is None else self._follow(recipe.before, progress).latents
-        return self._make(recipe, before, progress)
+        return self._make(recipe, None, progress)
 
     def _sampling(
         self,
@@ -291,10 +295,13 @@ class MedSyn2Pipeline:
         before: Float[Tensor, "1 z ld lh lw"] | None,
         progress: Progress | None,
     ) -> Synthetic:
+        """Follow a recipe; what it goes back to is made again unless its latents are given as `before`."""
         predict_clean, text_notes = self.predict_clean(recipe)
         recipe = replace(recipe, notes=tuple(dict.fromkeys((*recipe.notes, *text_notes))))
         for note in recipe.notes:
             log.warning("%s", note)
+        if recipe.before is not None and before is None:
+            before = self._make(recipe.before, None, progress).latents
         generator = torch.Generator().manual_seed(recipe.seed)
         noise = torch.randn(1, *self.description.latents.shape, generator=generator).to(self.device)
         how = recipe.sampling
@@ -384,13 +391,3 @@ class MedSyn2Pipeline:
                 code="model-inconsistent",
                 remedy="copy the whole model folder again; its parts belong together.",
             )
-
-
-def _available(device: torch.device) -> torch.device:
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"expected the device {device}, but {torch.cuda.device_count()} CUDA devices are visible.",
-            code="device-missing",
-            remedy="use the device cpu, or run where there is a GPU.",
-        )
-    return device

@@ -7,7 +7,7 @@ it is None, and shown as such.
 
 from dataclasses import dataclass, replace
 
-MB, GB = 1e6, 1e9
+GB = 1e9
 
 
 @dataclass(frozen=True)

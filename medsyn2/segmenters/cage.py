@@ -63,7 +63,7 @@ def _wall_mm(thorax: Thorax, middle: tuple[float, float]) -> _Table:
     behind = bone & (np.arange(len(steps)) > nearest[:, :, None])
     first_bone = np.where(behind.any(axis=2), np.argmax(behind, axis=2), 0)
     spacing = thorax.spacing_mm
-    completed = _completed(first_bone * spacing, last_lung * spacing, spacing)
+    completed = _completed(first_bone * spacing, spacing)
     return np.maximum(completed, np.where(last_lung > 0, last_lung * spacing + PLEURA_MM, 0)).astype(
         np.float32
     )
@@ -79,7 +79,7 @@ def _expected(last_lung: _Table, spacing_mm: float) -> _Table:
     return ndimage.maximum_filter1d(np.maximum(last_lung, mirrored), reach, axis=0, mode="nearest")
 
 
-def _completed(bone_mm: _Table, lung_mm: _Table, spacing_mm: float) -> _Table:
+def _completed(bone_mm: _Table, spacing_mm: float) -> _Table:
     """Return the wall's distance everywhere, from bones that are not far behind what their neighbours show."""
     reach = 2 * round(BETWEEN_RIBS_MM / spacing_mm) + 1
     inner = ndimage.minimum_filter1d(np.where(bone_mm > 0, bone_mm, np.inf), reach, axis=0, mode="nearest")

@@ -17,7 +17,7 @@ import numpy as np
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.nifti import read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.errors import ConfigError, SegmenterError
+from medsyn2.errors import SegmenterError
 from medsyn2.segmenters.process import ToolProcess
 from medsyn2.segmenters.tool import ExternalTool, check_grid, named_labels
 from medsyn2.segmenters.totalsegmentator import TASKS, wanted_tasks
@@ -37,17 +37,7 @@ class MaskFileSegmenter:
     name = "files"
 
     def __init__(self, config: SegmentConfig) -> None:
-        if (
-            config.mask_files is None
-            or "{structure}" not in config.mask_files
-            or "{case}" not in config.mask_files
-        ):
-            raise ConfigError(
-                f"segment.tools uses files; segment.mask_files is {config.mask_files!r}, expected a pattern with "
-                "{case} and {structure}.",
-                code="mask-files-pattern",
-                remedy="set it, for example to my/masks/{case}/{structure}.nii.gz.",
-            )
+        assert config.mask_files is not None  # The configuration asks for it.
         self._pattern = config.mask_files
 
     def segment(
@@ -91,12 +81,7 @@ class CtRateSegmenter(ExternalTool):
     name = "ct_rate"
 
     def __init__(self, config: SegmentConfig) -> None:
-        if config.ct_rate_masks is None:
-            raise ConfigError(
-                "segment.tools uses ct_rate; segment.ct_rate_masks is empty.",
-                code="ct-rate-folder",
-                remedy="set it to the folder dataset/ts_seg of CT-RATE.",
-            )
+        assert config.ct_rate_masks is not None  # The configuration asks for it.
         self._folder = config.ct_rate_masks
         chosen = [structure for structure, tool in config.tools.items() if tool == self.name]
         super().__init__(

@@ -53,6 +53,26 @@ def test_every_field_is_explained() -> None:
         ("variants: {main: {}}", "main is the model of train_dit"),
         ("variants: [no_conv]", "variants"),
         ("variants: {no_conv: true}", "variants.no_conv"),
+        ("grid: {clip_hu: [.nan, .nan]}", "grid.clip_hu.0"),
+        ("grid: {spacing_mm: [.inf, 1, 1]}", "grid.spacing_mm.0"),
+        ("train_dit: {learning_rate: .inf}", "train_dit.learning_rate"),
+        ("train_dit: {structure_weights: {lobes: .inf}}", "train_dit.structure_weights.lobes"),
+        ("flow: {t_logit_mean: .nan}", "flow.t_logit_mean"),
+        ("flow: {t_clamp: 5}", "flow.t_clamp"),
+        ("sample: {t_end: 3}", "sample.t_end"),
+        ("sample: {t_end: 1}", "sample.t_end"),
+        ("sample: {structures: [], with_report: false}", "sample.with_report false"),
+        ("sample: {structures: [lobes, lobes]}", "sample.structures"),
+        ("evaluate_masks: {structures: [lobes, lobes]}", "evaluate_masks.structures"),
+        ("evaluate_edits: {progressive: [lobes, lobes]}", "evaluate_edits.progressive"),
+        ("evaluate_edits: {progressive: [lobes]}", "evaluate_edits.progressive"),
+        ("evaluate_fid: {device: gpu}", "evaluate_fid.device"),
+        ("train_tokenizer: {crop_shape: [13, 24, 24]}", "train_tokenizer.crop_shape"),
+        ("encode_latents: {window: [5, 8, 8]}", "encode_latents.window"),
+        ("encode_text: {max_report_tokens: 1}", "encode_text.max_report_tokens"),
+        ("cohort: {test_every: 1}", "cohort.test_every"),
+        ("segment: {tools: {lobes: files}}", "segment.mask_files"),
+        ("segment: {tools: {lobes: ct_rate}}", "segment.ct_rate_masks"),
         ("nonsense: {}", "nonsense"),
         ("- a list", "expected sections"),
         ("grid: [", "cannot be read as YAML"),
@@ -78,7 +98,7 @@ def test_scientific_notation_of_yaml_1_1_is_a_number() -> None:
 
 def test_later_file_overrides_an_earlier_one_key_by_key(tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
-    first.write_text("dit: {width: 96, depth: 3}\ngrid: {shape: [16, 16, 16]}")
+    first.write_text("dit: {width: 96, depth: 3}\ngrid: {shape: [64, 48, 48]}")
     second.write_text("dit: {depth: 2}")
     config = load_config(first, second)
-    assert (config.dit.width, config.dit.depth, config.grid.shape) == (96, 2, (16, 16, 16))
+    assert (config.dit.width, config.dit.depth, config.grid.shape) == (96, 2, (64, 48, 48))

@@ -60,7 +60,9 @@ def test_the_hook_refuses(tmp_path: Path) -> None:
     ids=lambda arguments: arguments[0],
 )
 def test_a_command_opens_nothing(tmp_path: Path, arguments: list[str]) -> None:
-    (tmp_path / "mine.yaml").write_text("cohort: {num_phantoms: 4}\ngrid: {shape: [16, 32, 32]}\n")
+    (tmp_path / "mine.yaml").write_text(
+        "cohort: {num_phantoms: 4}\ngrid: {shape: [16, 32, 32]}\ntrain_tokenizer: {crop_shape: [16, 32, 32]}\n"
+    )
     result = run(
         tmp_path, "import sys; from medsyn2.cli import main; sys.exit(main(sys.argv[1:]))", *arguments
     )

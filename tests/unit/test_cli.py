@@ -104,6 +104,16 @@ def test_each_kind_of_failure_has_its_exit_status() -> None:
     assert [kind.exit_code for kind in kinds] == [1, 2, 10, 14, 15]
 
 
+def test_a_place_that_cannot_be_used_ends_with_a_sentence_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("a file")
+    assert main(["config", "--folder", str(tmp_path / "file" / "below")]) == 10
+    error = capsys.readouterr().err
+    assert str(tmp_path / "file" / "below") in error
+    assert "Not a directory. What to do:" in error
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of the address space")
 def test_out_of_memory_ends_with_its_own_status_and_a_sentence(tmp_path: Path) -> None:
     arguments = masks_arguments(tmp_path, stage_params(Config(), "masks"))

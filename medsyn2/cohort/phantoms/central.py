@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medsyn2.cohort.phantoms.anatomy import SIGN, Anatomy, Side
+from medsyn2.cohort.phantoms.anatomy import Anatomy, Side
 from medsyn2.cohort.phantoms.fields import Field, Points, Tubes, ellipsoid, smooth_min
 from medsyn2.types import Float
 
@@ -249,19 +249,6 @@ def heart_distance(anatomy: Anatomy, points: Points) -> Field:
     return distance
 
 
-def heart_box(anatomy: Anatomy) -> tuple[Point, Point]:
-    """Return two corners of a box around the heart and 30 mm more."""
-    factor = heart_factor(anatomy)
-    ((px, py, pz),) = scale_of(anatomy)([_PIVOT])
-    left, right, depth, height = 84 * factor + 30, 56 * factor + 30, 62 * factor + 30, 68 * factor + 30
-    return (px - right, py - depth, pz - height), (px + left, py + depth, pz + height)
-
-
 def lobar_side(lobe: int) -> Side:
     """Return the side that a lobe is on."""
     return "left" if lobe in (1, 2) else "right"
-
-
-def towards(side: Side, x_mm: float) -> float:
-    """Return a distance from the midline as a coordinate on `side`."""
-    return SIGN[side] * x_mm

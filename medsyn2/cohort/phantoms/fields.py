@@ -208,18 +208,6 @@ class Slab:
         """Width of a soft surface: the edge of a cube with a voxel's volume."""
         return float(np.abs(np.linalg.det(self.index_to_body[:3, :3])) ** (1 / 3))
 
-    def box(self, low_mm: Float[np.ndarray, "3"], high_mm: Float[np.ndarray, "3"]) -> Region:
-        """Return the voxels that hold a box of the body frame."""
-        inverse = np.linalg.inv(self.index_to_body)
-        middle = inverse[:3, :3] @ ((low_mm + high_mm) / 2) + inverse[:3, 3]
-        reach = np.abs(inverse[:3, :3]) @ ((high_mm - low_mm) / 2)
-        return _slices(middle - reach, middle + reach, self.shape)
-
-    def anatomical_box(self, low_mm: tuple[float, ...], high_mm: tuple[float, ...]) -> Region:
-        """Return voxels that hold a box of the anatomical frame, and some around it."""
-        margin = sum(np.abs(wave.amplitude_mm) for wave in self.waves)
-        return self.box(np.asarray(low_mm) - margin, np.asarray(high_mm) + margin)
-
 
 def slabs(
     grid: Grid, world_to_body: Affine, waves: tuple[Wave, ...], max_voxels: int

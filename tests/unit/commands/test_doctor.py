@@ -36,6 +36,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mine = tmp_path / "mine.yaml"
     mine.write_text(
         "cohort: {num_phantoms: 8}\ngrid: {shape: [16, 32, 32]}\ntokenizer: {hidden_channels: 4}\n"
+        "train_tokenizer: {crop_shape: [16, 32, 32]}\n"
         f"segment: {{tools: {{lobes: lungmask}}, weights_dir: {weights}}}\n"
     )
     return mine
@@ -49,6 +50,16 @@ def test_all_is_well(site: Path, capsys) -> None:
     assert "licence: Apache-2.0" in text
     assert "recorded   " in text
     assert "Everything that the configuration needs is here." in text
+
+
+def test_files_are_merged_and_all_named(site: Path, capsys) -> None:
+    on_top = site.parent / "on_top.yaml"
+    on_top.write_text("segment: {tools: {heart: totalsegmentator}}\n")
+    assert main(["doctor", "--config", str(site), str(on_top)]) == 14
+    shown = capsys.readouterr()
+    assert "ok lungmask in" in shown.out
+    assert f"{site} and {on_top} needs" in shown.err
+    assert "totalsegmentator" in shown.err
 
 
 @pytest.mark.parametrize("kind", ["missing", "damaged"])

@@ -65,6 +65,9 @@ def test_an_edit_keeps_the_seed_and_names_its_strength(generate, tmp_path):
         (["--mask-text", "heart"], 1, "words-without-mask"),
         (["--seed", "-1"], 2, "seed-invalid"),
         (["--device", "cuda:99"], 2, "device-missing"),
+        (["--device", "gpu"], 2, "device-unknown"),
+        (["--guidance-report", "3"], 2, "--guidance-report would have no effect"),
+        (["--report", "x", "--guidance-mask", "4"], 2, "--guidance-mask would have no effect"),
     ],
 )
 def test_mistakes_are_one_line_with_a_remedy(generate, capsys, options, status, message):
@@ -74,9 +77,54 @@ def test_mistakes_are_one_line_with_a_remedy(generate, capsys, options, status, 
     assert "What to do" in error
 
 
-def test_a_wrong_output_name_is_refused_before_the_model_is_loaded(generate, capsys):
-    assert generate(output="out.png") == 2
-    assert "out.png" in capsys.readouterr().err
+def test_what_is_there_already_is_not_replaced_unless_it_is_ones_own(
+    generate, tiny_model, tiny_mask, tmp_path
+):
+    mask = LabelMap(tiny_mask, MedSyn2Pipeline.from_pretrained(tiny_model).grid.affine_mm)
+    write_labels(tmp_path / "out_mask.nii.gz", mask)
+    (tmp_path / "notes.json").write_text("mine")
+    before = (tmp_path / "out_mask.nii.gz").read_bytes()
+    given = ["--mask", tmp_path / "out_mask.nii.gz", "--mask-text", "heart", *FAST]
+    assert generate(*given) == 2
+    assert generate(*given, output="out_mask.nii.gz") == 2
+    assert generate(*FAST) == 2
+    assert generate(*FAST, output="notes.nii.gz") == 2
+    assert (tmp_path / "out_mask.nii.gz").read_bytes() == before
+    assert (tmp_path / "notes.json").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.json", "out_mask.nii.gz"]
+    assert generate(*given, output="again.nii.gz") == generate(*FAST, output="again.nii.gz") == 0
+    assert not (tmp_path / "again_mask.nii.gz").exists()
+
+
+@pytest.mark.parametrize("output", ["file/out.nii.gz", "folder.nii.gz", "out.png"])
+def test_a_place_that_nothing_can_be_written_to_is_refused_before_the_model_is_loaded(
+    capsys, tmp_path, output
+):
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "folder.nii.gz").mkdir()
+    given = ["--model", str(tmp_path / "nowhere"), "--output", str(tmp_path / output)]
+    assert main(["generate", *given]) in {2, 10}
+    assert "[output-" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--from-sidecar", "--edit"])
+def test_a_volume_in_place_of_its_sidecar_is_named_and_not_shown(generate, tmp_path, capsys, option):
+    assert generate(*FAST) == 0
+    capsys.readouterr()
+    assert generate(option, tmp_path / "out.nii.gz", output="again.nii.gz") == 15
+    error = capsys.readouterr().err
+    assert "[sidecar-unreadable]" in error
+    assert len(error) < 1000
+
+
+def test_a_mistake_in_an_edit_is_found_before_what_is_edited_is_made_again(generate, tmp_path, monkeypatch):
+    assert generate(*FAST) == 0
+    made = []
+    monkeypatch.setattr("medsyn2.pipeline.pipeline.solve", lambda *_, **__: made.append("before"))
+    edit = ["--edit", tmp_path / "out.json"]
+    for mistake in (["--strength", 3], ["--mask-text", "heart"], ["--report", "胸水"], ["--steps", 0]):
+        assert generate(*edit, *mistake, output="edited.nii.gz") != 0
+    assert made == []
 
 
 def test_help_shows_examples(capsys):

@@ -29,10 +29,14 @@ def test_the_default_configuration_is_planned(tmp_path, capsys, monkeypatch) -> 
     mine = tmp_path / "mine.yaml"
     mine.write_text(
         "cohort: {num_phantoms: 8}\ngrid: {shape: [16, 32, 32]}\ntokenizer: {hidden_channels: 4}\n"
+        "train_tokenizer: {crop_shape: [16, 32, 32]}\n"
     )
     monkeypatch.chdir(tmp_path)
-    assert main(["plan", "--config", str(mine), "--tflops", "1", "--cores", "8"]) == 0
-    text = capsys.readouterr().out
-    assert text.startswith("8 cases in 1 shards, 2 of them held out")
-    assert "Networks at 1 TFLOP/s" in text
-    assert list(tmp_path.iterdir()) == [mine]
+    on_top = tmp_path / "on_top.yaml"
+    on_top.write_text("cohort: {test_every: 2}\n")
+    for given, held_out in (([mine], 2), ([mine, on_top], 4)):
+        assert main(["plan", "--config", *map(str, given), "--tflops", "1", "--cores", "8"]) == 0
+        text = capsys.readouterr().out
+        assert text.startswith(f"8 cases in 1 shards, {held_out} of them held out")
+        assert "Networks at 1 TFLOP/s" in text
+    assert set(tmp_path.iterdir()) == {mine, on_top}

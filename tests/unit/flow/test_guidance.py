@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medsyn2.flow.guidance import guide
-from medsyn2.flow.path import velocity_from_clean
+from medsyn2.flow.path import along
 
 Z, T = torch.randn(2, 4, 2, 2, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0.5, 0.9])
 
@@ -66,7 +66,6 @@ def test_without_a_mask_only_the_reports_scale_counts(predictions):
 
 def test_guiding_clean_latents_is_guiding_velocities(predictions):
     guided = guide(*predictions, report_scale=2.5, mask_scale=1.5)(Z, T)
-    full, mask, nothing = (velocity_from_clean(Z, predict(Z, T), T) for predict in predictions)
-    torch.testing.assert_close(
-        velocity_from_clean(Z, guided, T), nothing + 1.5 * (mask - nothing) + 2.5 * (full - mask)
-    )
+    full, mask, nothing = ((Z - predict(Z, T)) / along(T, Z) for predict in predictions)
+    velocity = (Z - guided) / along(T, Z)
+    torch.testing.assert_close(velocity, nothing + 1.5 * (mask - nothing) + 2.5 * (full - mask))

@@ -1,9 +1,11 @@
 """The folder holds the voxels exactly, and its order and names follow from nothing that tells."""
 
+import base64
 import json
 import re
 import shutil
 import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,6 @@ from medsyn2.page.reader_pack import (
     page_files,
     questions,
     reading_orders,
-    unpacked,
 )
 
 FRAME = Frame((2.0, 1.0, 1.0), (4, 6, 5), (-1024.0, 1024.0))
@@ -29,6 +30,13 @@ FRAME = Frame((2.0, 1.0, 1.0), (4, 6, 5), (-1024.0, 1024.0))
 
 def grid(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Grid:
     return Grid(shape, axis_aligned_affine(spacing, (-10.0, 5.0, 3.0)))
+
+
+def unpacked(body: str, frame: Frame) -> np.ndarray:
+    """The HU of a case, as reader.html unpacks them: differences along the width, low bytes before high bytes."""
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(json.loads(body)["volume"])), dtype=np.uint8)
+    low, high = planes.astype(np.uint16).reshape(2, *frame.shape)
+    return np.cumsum(low + 256 * high, axis=2, dtype=np.uint16).astype(np.int16) + np.int16(frame.clip_hu[0])
 
 
 def test_voxels_survive_exactly() -> None:

@@ -42,6 +42,14 @@ def test_an_absent_report_and_absent_words_are_none(absent, mask):
         check(mask=mask, mask_text=absent)
 
 
+def test_a_report_that_says_nothing_is_noted_and_none_is_not(mask):
+    for given in ({"report": ""}, {"findings": "", "impression": None}, {"impression": "Not given."}):
+        assert "as if none had been given" in check(**given).notes[0]
+        assert "as if none had been given" in check(**given, mask=mask, mask_text="heart").notes[0]
+    assert check(findings="", impression="Nodule.").notes == ()
+    assert check(mask=mask, mask_text="heart").notes == ()
+
+
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_every_structure_is_known_by_its_name_and_by_its_words(structure, mask):
     for words in (structure, STRUCTURE_WORDS[structure], STRUCTURE_WORDS[structure].upper()):

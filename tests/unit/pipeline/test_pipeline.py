@@ -222,7 +222,7 @@ def test_a_stream_of_a_volume_that_a_window_covers_is_the_volume_decoded_at_once
     windows, stream = pipeline(REPORT, **FAST), pipeline(REPORT, **FAST, decode="stream")
     assert torch.equal(stream.latents, windows.latents)
     assert np.abs(stream.volume.hu - windows.volume.hu).max() <= 1
-    assert stream.provenance["decode"] == "stream"
+    assert stream.recipe.sampling.decode == "stream"
 
 
 def test_a_stream_is_made_again_from_its_sidecar_and_older_sidecars_were_windows(pipeline, tmp_path):

@@ -96,8 +96,12 @@ def test_a_changed_mask_a_broken_sidecar_and_another_model_are_refused(
         pipeline.remake(tmp_path / "out.json")
 
 
-def test_the_provenance_of_a_volume_that_was_not_saved_is_json(made):
-    assert json.loads(json.dumps(made.provenance))["mask"]["sha256"]
+def test_a_volume_without_a_mask_leaves_none_of_an_earlier_one_beside_it(pipeline, made, tmp_path):
+    for name in ("out", "output", "other"):
+        made.save(tmp_path / f"{name}.nii.gz")
+    pipeline(seed=1, solver="euler", num_steps=1).save(tmp_path / "out.nii.gz")
+    assert not (tmp_path / "out_mask.nii.gz").exists()
+    assert {"output_mask.nii.gz", "other_mask.nii.gz"} < set(contents(tmp_path))
 
 
 def test_other_file_names_are_refused(made, tmp_path):

@@ -52,6 +52,6 @@ def test_what_checkpointing_and_batches_change() -> None:
 
 
 def test_an_impossible_grid_is_refused() -> None:
-    config = Config.model_validate({"encode_latents": {"window": [17, 16, 16]}})
+    config = Config.model_validate({"tokenizer": {"depth_mode": "first_frame"}})
     with pytest.raises(ConfigError, match="tokenizer-shape"):
         describe(config)

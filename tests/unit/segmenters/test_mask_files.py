@@ -6,7 +6,7 @@ import pytest
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.nifti import write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
-from medsyn2.errors import ConfigError, MaskError, SegmenterError
+from medsyn2.errors import MaskError, SegmenterError
 from medsyn2.segmenters import Segmenter, get_segmenter
 from medsyn2.vocabulary import LOBES
 
@@ -45,14 +45,3 @@ def test_what_a_file_cannot_be(tmp_path) -> None:
     for case in ("b", ""):
         with pytest.raises(SegmenterError, match="does not exist"):
             files.segment(VOLUME, ["heart"], case=case)
-
-
-@pytest.mark.parametrize("pattern", [None, "masks/{case}.nii.gz", "masks/{structure}.nii.gz"])
-def test_the_pattern_must_tell_cases_and_structures_apart(pattern: str | None) -> None:
-    with pytest.raises(ConfigError, match=r"segment\.mask_files"):
-        get_segmenter("files", SegmentConfig(mask_files=pattern))
-
-
-def test_ct_rate_s_folder_must_be_given() -> None:
-    with pytest.raises(ConfigError, match=r"segment\.ct_rate_masks"):
-        get_segmenter("ct_rate", SegmentConfig(tools={"heart": "ct_rate"}))

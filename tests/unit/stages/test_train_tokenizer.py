@@ -138,10 +138,9 @@ def test_a_training_that_diverges_stops_and_keeps_its_last_checkpoint(tmp_path: 
     assert not (tmp_path / "train_tokenizer" / "tokenizer.json").exists()
 
 
-@pytest.mark.parametrize("crop", [(8, 16, 12), (24, 16, 16)])
-def test_an_impossible_crop_is_refused(tmp_path: Path, crop: tuple[int, int, int]) -> None:
-    with pytest.raises(ConfigError, match=r"crop-too-large|tokenizer-shape"):
-        run(tmp_path, config(crop_shape=crop))
+def test_a_crop_larger_than_the_grid_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="crop-too-large"):
+        run(tmp_path, config(crop_shape=(24, 16, 16)))
 
 
 def test_weights_of_another_depth_mode_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""The device that networks run on, by the name a user gives it."""
+
+import torch
+
+from medsyn2.errors import ConfigError
+
+
+def available_device(name: torch.device | str) -> torch.device:
+    """Return the device called `name`.
+
+    Raises:
+        ConfigError: If there is no device of this name, here or at all.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(
+            f"expected a device such as cpu, cuda or cuda:1, got {name!r}.",
+            code="device-unknown",
+            remedy="use the device cpu, or cuda where there is a GPU.",
+        ) from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"expected the device {device}, but {torch.cuda.device_count()} CUDA devices are visible.",
+            code="device-missing",
+            remedy="use the device cpu, or run where there is a GPU.",
+        )
+    return device

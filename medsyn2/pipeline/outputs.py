@@ -1,0 +1,124 @@
+"""The names of a generated volume's files, and what may be replaced by them.
+
+A name belongs to one volume: ``ct.nii.gz``, ``ct.json`` and the masks ``ct_mask*.nii.gz`` go together. What is there
+already may be replaced if it is an earlier volume of that name, unchanged since: the sidecar names the files that were
+written with it, and their sha256. Anything else is somebody's, and so is what the new volume is made from. This is
+asked before any computation, as is whether the place can be written to.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from medsyn2.cohort.shards import stem_of
+from medsyn2.errors import ConfigError, EnvironmentFault, reason
+from medsyn2.files import sha256_of
+
+
+def sidecar_path(volume: Path) -> Path:
+    """Return where the sidecar of a volume is."""
+    return volume.with_name(f"{stem_of(volume)}.json")
+
+
+def mask_path(volume: Path, depth: int) -> Path:
+    """Return where the mask of a volume is, or of the one that it was made from `depth` edits ago."""
+    return volume.with_name(f"{stem_of(volume)}_mask{f'_before_{depth}' if depth else ''}.nii.gz")
+
+
+def check_file_name(volume: Path) -> None:
+    """Refuse a name that no volume can be saved under.
+
+    Raises:
+        ConfigError: If it does not end in .nii or .nii.gz.
+    """
+    if not volume.name.lower().endswith((".nii", ".nii.gz")):
+        raise ConfigError(
+            f"Expected a file name ending in .nii or .nii.gz, got {volume.name!r}.",
+            code="output-suffix",
+            remedy="name the output like synthetic.nii.gz.",
+        )
+
+
+def check_output(volume: Path, made_from: Iterable[Path]) -> None:
+    """Refuse a place that a volume, its sidecar and its masks cannot be written to without harm.
+
+    Makes the folder, since nothing else tells for certain that it can be made.
+
+    Args:
+        volume: Where the volume is to be saved.
+        made_from: Files that it is made from.
+
+    Raises:
+        ConfigError: If the name has no suffix of NIfTI, or a file that is not an earlier output would be replaced.
+        EnvironmentFault: If nothing can be written there.
+    """
+    check_file_name(volume)
+    _check_writable(volume)
+    inputs = {path.resolve() for path in made_from}
+    earlier = _written_with(volume)
+    for path in (volume, sidecar_path(volume), *_masks_of(volume)):
+        if path.resolve() in inputs:
+            raise ConfigError(
+                f"{volume} would be written over {path}, which it is to be made from.",
+                code="output-is-input",
+                remedy="give the output another name; its JSON and its mask take their names from it.",
+            )
+        if path.exists() and not _is_own(path, earlier):
+            raise ConfigError(
+                f"{path} is there already and is not what was written with an earlier {volume.name}.",
+                code="output-taken",
+                remedy="give the output another name, since its JSON and its mask take their names from it, or move "
+                "what is there.",
+            )
+
+
+def remove_earlier_masks(volume: Path) -> None:
+    """Remove the masks of the earlier volume of this name: the next one may have none."""
+    earlier = _written_with(volume)
+    for path in _masks_of(volume):
+        if _is_own(path, earlier):
+            path.unlink()
+
+
+def _masks_of(volume: Path) -> list[Path]:
+    """Return the masks that there are of a volume of this name."""
+    name = re.compile(rf"{re.escape(stem_of(volume))}_mask(_before_[1-9]\d*)?\.nii\.gz")
+    return sorted(path for path in volume.parent.iterdir() if name.fullmatch(path.name))
+
+
+def _written_with(volume: Path) -> dict[str, str]:
+    """Return the sha256 of what was written with the sidecar of this name, by file name; empty if it is none."""
+    sidecar = sidecar_path(volume)
+    try:
+        values = json.loads(sidecar.read_text(encoding="utf-8"))
+        if values["synthetic"] is not True or values["volume"]["file"] != volume.name:
+            return {}
+        files = [values["volume"]]
+        recipe: Any = values
+        while recipe is not None:
+            files += [] if recipe["mask"] is None else [recipe["mask"]]
+            recipe = recipe["before"]
+        return {sidecar.name: sha256_of(sidecar), **{str(one["file"]): str(one["sha256"]) for one in files}}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _is_own(path: Path, written: dict[str, str]) -> bool:
+    return path.name in written and path.is_file() and sha256_of(path) == written[path.name]
+
+
+def _check_writable(volume: Path) -> None:
+    try:
+        if not volume.parent.exists():
+            volume.parent.mkdir(parents=True)
+        with NamedTemporaryFile(dir=volume.parent, prefix=f".{volume.name}."):
+            pass
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{volume} cannot be written: {reason(error)}.",
+            code="output-unwritable",
+            remedy="give a place in a folder that is yours to write to, on a disk with room.",
+        ) from error
