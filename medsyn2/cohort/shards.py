@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 from medsyn2.config import CohortConfig
 from medsyn2.errors import ConfigError
@@ -299,13 +298,12 @@ def read_order(path: Path) -> dict[str, str]:
     """Return the order that earlier runs left, or none if there was no run."""
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     cases = (line.partition("\t") for line in lines)
-    return {case_id: unquote(place, errors="surrogateescape") for case_id, _, place in cases}
+    return {case_id: place and json.loads(place) for case_id, _, place in cases}
 
 
 def order_text(order: Order) -> str:
-    """Return an order as the text that `read_order` reads: of each case its id and, percent-encoded, its file."""
-    places = ((case_id, quote(place, errors="surrogateescape")) for case_id, place in order.items())
-    return "".join(f"{case_id}\t{place}\n" for case_id, place in places)
+    """Return an order as the text that `read_order` reads: of each case its id and, as a JSON string, its file."""
+    return "".join(f"{case_id}\t{json.dumps(place)}\n" for case_id, place in order.items())
 
 
 def case_json(cases: Iterable[Case]) -> str:
