@@ -21,7 +21,7 @@ def make_names(folder: Path, num_scans: int) -> None:
     """Make `num_scans` empty files in CT-RATE's nested folders."""
     for index in range(num_scans):
         split = "valid" if index < NUM_VALID * num_scans // NUM_SCANS else "train"
-        place = folder / split / f"{split}_{index}" / f"{split}_{index}_a"
+        place = folder / f"{split}_fixed" / f"{split}_{index}" / f"{split}_{index}_a"
         place.mkdir(parents=True)
         (place / f"{split}_{index}_a_1.nii.gz").touch()
 

@@ -36,8 +36,8 @@ from medsyn2.files import write_text_atomically as write_text_atomically
 
 log = logging.getLogger(__name__)
 
-SYSTEMATIC_SHARE = 0.05
-SYSTEMATIC_CASES = 50
+SYSTEMATIC_SHARE = 0.5
+SYSTEMATIC_CASES = 20
 
 
 @dataclass(frozen=True)
@@ -248,15 +248,17 @@ def _remove_partial(folder: Path) -> None:
 
 
 def _stop_if_systematic(stage: str, records: Sequence[Record]) -> None:
+    """Stop where most cases of a shard fail alike: a wrong set-up, which scattered bad files never look like."""
     if len(records) < SYSTEMATIC_CASES:
         return
     codes = Counter(record.problem.code for record in records if record.problem)
     remedies = {record.problem.code: record.problem.remedy for record in records if record.problem}
     for code, count in codes.items():
-        if count > SYSTEMATIC_SHARE * len(records):
+        if count >= SYSTEMATIC_SHARE * len(records):
             raise SystematicError(
                 f"{stage}: {count} of {len(records)} cases fail with {code}.",
                 code="systematic-failure",
                 remedy="the set-up is probably wrong, not the cases; look at one of them. "
-                f"Its own remedy: {remedies[code]}",
+                f"Its own remedy: {remedies[code]} If the files are bad indeed, this stage's log names them: list them "
+                "in cohort.exclude_txt and run again.",
             )

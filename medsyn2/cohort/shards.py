@@ -2,19 +2,21 @@
 
 Snakemake needs the shards when it parses the workflow, on every node of a cluster, so this module uses the
 standard library alone and only lists folders. A shard is a run of ``shard_size`` consecutive cases in the
-cohort's *order*. The order is append-only: what has a place keeps it, new files come after, sorted by id, and
-a file that disappeared leaves its place empty. So adding cases touches the last shard and new ones only.
+cohort's *order*. The order is append-only: what has a place keeps it and its id, new files come after, sorted by
+id, and a file that disappeared leaves its place empty. So adding cases touches the last shard and new ones only.
 
-Subjects and splits follow from names alone too: CT-RATE's ``train_1_a_1`` is reconstruction 1 of scan a of
-subject ``train_1`` of the training split. Other files are a subject each, and every n-th subject of the order
-is held out.
+Subjects and splits follow from the files' names too, whatever their ids: CT-RATE's ``train_1_a_1`` is
+reconstruction 1 of scan a of subject ``train_1`` of the training split. Of other files the table of subjects says
+whose they are; one that it does not name is a subject of its own. Every n-th subject of the order is held out.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +26,9 @@ from medsyn2.vocabulary import CT_RATE_NAME, Split
 
 _SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
 _SUFFIXES = (".nii.gz", ".nii")
+
+Order = Mapping[str, str]
+"""The cases that have a place, in order: of each id its file, relative to the cohort's folder."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Case:
         subject: The patient; a split never divides one.
         split: Training or test.
         position: Place in the cohort's order.
+        same_as: An earlier case's file that seems to hold the same bytes, see `file_state.marked_repeats`.
     """
 
     id: str
@@ -43,6 +49,7 @@ class Case:
     subject: str
     split: Split
     position: int
+    same_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,13 +72,30 @@ class Cohort:
             num_cases -= sum(case.split == "train" for case in cases)
         return chosen
 
+    def require(self, split: Split, num_cases: int) -> None:
+        """Check that a split is large enough for what is planned, before hours go into it.
+
+        Raises:
+            ConfigError: If `split` has fewer than `num_cases` cases.
+        """
+        cases = [case for shard in self.shards.values() for case in shard]
+        found = sum(case.split == split for case in cases)
+        if found < num_cases:
+            change = "raise" if split == "train" else "lower"
+            raise ConfigError(
+                f"expected at least {num_cases} cases in the {split} split, got {found} of {len(cases)} cases.",
+                code="split-too-small",
+                remedy=f"{change} cohort.test_every or add cases. What prepares the cases can be asked for by name, "
+                "for example results/masks/0000.json.",
+            )
+
 
 def phantom_ids(config: CohortConfig) -> list[str]:
     """Return the ids of the phantoms, in order."""
     return [f"phantom_{index:05d}" for index in range(config.num_phantoms)]
 
 
-def list_nifti(folder: Path) -> list[Path]:
+def list_nifti(folder: Path, exclude_dirs: Collection[str] = ()) -> list[Path]:
     """Return every NIfTI file under `folder`, links followed, sorted.
 
     Raises:
@@ -83,19 +107,43 @@ def list_nifti(folder: Path) -> list[Path]:
             code="data-dir-missing",
             remedy="give the folder that holds the NIfTI files, or leave it empty for the phantoms.",
         )
-    found = [
-        Path(root, name)
-        for root, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if name.lower().endswith(_SUFFIXES) and not name.startswith(".")
-    ]
+    found = [path for path in _walk(folder, exclude_dirs) if path.name.lower().endswith(_SUFFIXES)]
     if not found:
+        left_out = (
+            f", outside the folders {list(exclude_dirs)} of cohort.exclude_dirs" if exclude_dirs else ""
+        )
         raise ConfigError(
-            f"cohort.data_dir is {folder}, which holds no .nii or .nii.gz file.",
+            f"cohort.data_dir is {folder}, which holds no .nii or .nii.gz file{left_out}.",
             code="data-dir-empty",
             remedy="give a folder with NIfTI files; DICOM series are converted first, for example with dcm2niix.",
         )
     return sorted(found)
+
+
+def other_suffixes(folder: Path, exclude_dirs: Collection[str] = ()) -> dict[str, int]:
+    """Return how many files of each suffix under `folder` are not looked at, most first."""
+    others = (path for path in _walk(folder, exclude_dirs) if not path.name.lower().endswith(_SUFFIXES))
+    return dict(Counter(path.suffix.lower() or "no suffix" for path in others).most_common())
+
+
+def _walk(folder: Path, exclude_dirs: Collection[str]) -> Iterator[Path]:
+    """Yield every file that is not hidden, of each folder once: links come last, and may point anywhere."""
+    seen: set[tuple[int, int]] = set()
+    starts = [folder]
+    while starts:
+        links: list[Path] = []
+        for start in starts:
+            for root, folders, names in os.walk(start):
+                here = Path(root)
+                status = here.stat()
+                if (status.st_dev, status.st_ino) in seen:
+                    folders.clear()
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                folders[:] = sorted(name for name in folders if name not in exclude_dirs)
+                links += [path for name in folders if (path := here / name).is_symlink()]
+                yield from (here / name for name in names if not name.startswith("."))
+        starts = links
 
 
 def stem_of(path: Path) -> str:
@@ -107,95 +155,155 @@ def stem_of(path: Path) -> str:
     return path.stem
 
 
-def case_ids(paths: Sequence[Path], root: Path) -> dict[str, Path]:
-    """Give each file an id: its stem where that is safe and unique, else the stem with a hash of its path."""
-    stems = [stem_of(path) for path in paths]
-    lowered = [stem.lower() for stem in stems]
-    counts = {stem: lowered.count(stem) for stem in set(lowered)} if len(set(lowered)) < len(lowered) else {}
+def case_ids(paths: Sequence[Path], root: Path, order: Order) -> dict[str, Path]:
+    """Give each file an id: the one it had, else its stem where safe and unique, else that with a hash of its path."""
+    places = {path.relative_to(root).as_posix(): path for path in paths}
+    had = {place: case_id for case_id, place in order.items() if place in places}
+    stems = {place: stem_of(path) for place, path in places.items() if place not in had}
+    claims = Counter(
+        [stem.lower() for stem in stems.values()] + [case_id.lower() for case_id in had.values()]
+    )
     ids: dict[str, Path] = {}
-    for path, stem in zip(paths, stems, strict=True):
-        if _SAFE_ID.match(stem) and counts.get(stem.lower(), 1) == 1:
-            ids[stem] = path
-            continue
-        digest = hashlib.sha256(
-            path.relative_to(root).as_posix().encode("utf-8", "surrogateescape")
-        ).hexdigest()
-        safe = re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip("._-")[:60] or "case"
-        ids[f"{safe}-{digest[:8]}"] = path
+    for place, path in places.items():
+        case_id = had.get(place) or stems[place]
+        if place not in had and not (_SAFE_ID.match(case_id) and claims[case_id.lower()] == 1):
+            digest = hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()
+            safe = re.sub(r"[^A-Za-z0-9._-]", "_", case_id).lstrip("._-")[:60] or "case"
+            case_id = f"{safe}-{digest[:8]}"
+        ids[case_id] = path
     return ids
 
 
 def excluded_names(path: Path | None) -> set[str]:
-    """Read the stems of files to leave out; lines may be names or paths."""
+    """Read the stems of files to leave out; lines may be names or paths.
+
+    Raises:
+        ConfigError: If the file cannot be read as text.
+    """
     if path is None:
         return set()
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cohort.exclude_txt is {path}, which cannot be read as text: {error}.",
+            code="exclude-unreadable",
+            remedy="give a text file in UTF-8 with a file name on each line, or leave it empty.",
+        ) from error
     return {stem_of(Path(line.strip())) for line in lines if line.strip() and not line.startswith("#")}
 
 
-def first_reconstructions(ids: Iterable[str]) -> list[str]:
+def first_reconstructions(files: Mapping[str, Path]) -> dict[str, Path]:
     """Keep the lowest reconstruction of each CT-RATE scan, and every file that is not named so."""
     best: dict[str, tuple[int, str]] = {}
-    for case_id in ids:
-        match = CT_RATE_NAME.match(case_id)
-        scan, number = (case_id.rsplit("_", 1)[0], int(match[4])) if match else (case_id, 0)
+    for case_id, path in files.items():
+        match = CT_RATE_NAME.match(stem_of(path))
+        scan, number = (match[0].rsplit("_", 1)[0], int(match[4])) if match else (case_id, 0)
         if scan not in best or number < best[scan][0]:
             best[scan] = (number, case_id)
-    return [case_id for _, case_id in best.values()]
+    return {case_id: files[case_id] for _, case_id in best.values()}
 
 
-def _subject(case_id: str) -> str:
-    match = CT_RATE_NAME.match(case_id)
-    return f"{match[1]}_{match[2]}" if match else case_id
+def _refuse_repeated_names(paths: Iterable[Path]) -> None:
+    found: dict[str, Path] = {}
+    for path in paths:
+        name = stem_of(path)
+        if found.setdefault(name, path) is not path and CT_RATE_NAME.match(name):
+            raise ConfigError(
+                f"{found[name]} and {path} are both CT-RATE's volume {name}; expected one file of each.",
+                code="ct-rate-name-twice",
+                remedy="name the folder that is to be left out in cohort.exclude_dirs: train and valid where there "
+                "are train_fixed and valid_fixed, ts_seg for the masks.",
+            )
 
 
-def append_to_order(order: Sequence[str], ids: Iterable[str]) -> list[str]:
-    """Return `order` with the ids it lacks after it, sorted."""
-    known = set(order)
-    return [*order, *sorted(set(ids) - known)]
+def append_to_order(order: Order, files: Mapping[str, Path], root: Path) -> dict[str, str]:
+    """Return `order` with the files' present places, and the ids it lacks after it, sorted."""
+    places = {case_id: path.relative_to(root).as_posix() for case_id, path in files.items()}
+    return {**order, **dict(sorted(places.items()))}
 
 
-def cohort_files(cohort: CohortConfig, phantom_dir: Path) -> dict[str, Path]:
-    """Return the file of each case id, for the phantoms (in the folders they will be written to) or the data folder."""
+def cohort_folder(cohort: CohortConfig, phantom_dir: Path) -> Path:
+    """Return the folder that the cohort's files lie in."""
+    return phantom_dir if cohort.data_dir is None else cohort.data_dir
+
+
+def cohort_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> dict[str, Path]:
+    """Return the file of each case id, for the phantoms (in the folders they will be written to) or the data folder.
+
+    Raises:
+        ConfigError: If the data folder holds nothing usable, or two files of one CT-RATE name.
+    """
     if cohort.data_dir is None:
         size = cohort.shard_size
         return {
             case_id: phantom_dir / f"{index // size:04d}" / case_id / f"{case_id}.nii.gz"
             for index, case_id in enumerate(phantom_ids(cohort))
         }
-    ids = case_ids(list_nifti(cohort.data_dir), cohort.data_dir)
+    found = list_nifti(cohort.data_dir, cohort.exclude_dirs)
     excluded = excluded_names(cohort.exclude_txt)
-    kept = [case_id for case_id, path in ids.items() if stem_of(path) not in excluded]
-    if cohort.reconstruction == "first":
-        kept = first_reconstructions(kept)
-    return {case_id: ids[case_id] for case_id in kept}
+    ids = case_ids(found, cohort.data_dir, order)
+    kept = {case_id: path for case_id, path in ids.items() if stem_of(path) not in excluded}
+    _refuse_repeated_names(kept.values())
+    return first_reconstructions(kept) if cohort.reconstruction == "first" else kept
 
 
-def plan_cohort(files: dict[str, Path], order: Sequence[str], cohort: CohortConfig) -> Cohort:
+def plan_cohort(
+    files: Mapping[str, Path], order: Order, cohort: CohortConfig, subjects: Mapping[str, str]
+) -> Cohort:
     """Place every file in a shard.
 
     Args:
         files: File of each case id.
-        order: Ids placed by earlier runs, in their order.
+        order: Every case that ever had a place, those of `files` included.
         cohort: Shard size and the rule for splits.
+        subjects: Subject of each file that the table of subjects names, see `subjects.read_subjects`.
+
+    Raises:
+        ConfigError: If a subject would be in both splits.
     """
     shards: dict[str, list[Case]] = {}
     subject_rank: dict[str, int] = {}
-    for position, case_id in enumerate(append_to_order(order, files)):
-        subject = _subject(case_id)
+    split_of: dict[str, Case] = {}
+    for position, (case_id, place) in enumerate(order.items()):
+        name = stem_of(Path(place))
+        match = CT_RATE_NAME.match(name)
+        subject = subjects.get(volume_name(name)) or (f"{match[1]}_{match[2]}" if match else case_id)
         rank = subject_rank.setdefault(subject, len(subject_rank))
         if case_id not in files:
             continue
-        match = CT_RATE_NAME.match(case_id)
         held_out = match[1] == "valid" if match else rank % cohort.test_every == cohort.test_every - 1
         case = Case(case_id, str(files[case_id]), subject, "test" if held_out else "train", position)
+        _refuse_divided(split_of.setdefault(subject, case), case)
         shards.setdefault(f"{position // cohort.shard_size:04d}", []).append(case)
     return Cohort({name: tuple(cases) for name, cases in shards.items()})
 
 
-def read_order(path: Path) -> list[str]:
-    """Return the ids placed by earlier runs, or none if there was no run."""
-    return path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+def _refuse_divided(first: Case, case: Case) -> None:
+    if case.split != first.split:
+        raise ConfigError(
+            f"the subject {case.subject} has {first.path} in the {first.split} split and {case.path} in the "
+            f"{case.split} split; expected all scans of a subject in one.",
+            code="subject-divided",
+            remedy="correct cohort.subjects_csv, or name the scans of one split in cohort.exclude_txt.",
+        )
+
+
+def volume_name(name: str) -> str:
+    """Return what a file and its row in a table are matched by: no folder, no NIfTI suffix, composed characters."""
+    return unicodedata.normalize("NFC", stem_of(Path(name.strip().replace("\\", "/"))))
+
+
+def read_order(path: Path) -> dict[str, str]:
+    """Return the order that earlier runs left, or none if there was no run."""
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+    cases = (line.partition("\t") for line in lines)
+    return {case_id: place and json.loads(place) for case_id, _, place in cases}
+
+
+def order_text(order: Order) -> str:
+    """Return an order as the text that `read_order` reads: of each case its id and, as a JSON string, its file."""
+    return "".join(f"{case_id}\t{json.dumps(place)}\n" for case_id, place in order.items())
 
 
 def case_json(cases: Iterable[Case]) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from string import Formatter
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -68,6 +68,11 @@ class CohortConfig(Section):
     """Acquisition metadata with CT-RATE's columns (RescaleSlope, XYSpacing, ...), needed for its unrepaired volumes."""
     exclude_txt: Path | None = None
     """File names to leave out, one a line (CT-RATE's no_chest lists work)."""
+    exclude_dirs: tuple[Annotated[str, Field(pattern=r"^[^/]+$")], ...] = ("ts_seg",)
+    """Names of folders to leave out, at any depth: CT-RATE's masks lie in ts_seg under the names of its CTs."""
+    subjects_csv: Path | None = None
+    """Whose scan a file is: columns VolumeName, Subject. Files without a row, and without a name of CT-RATE's, are a
+    subject each."""
     reconstruction: Literal["first", "all"] = "first"
     """Which reconstructions of a CT-RATE scan are used: ``first`` takes the lowest number of each."""
     test_every: int = Field(default=4, ge=2)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from medsyn2.ct.intensity import detect_hu
 from medsyn2.ct.nifti import read_ct
 from medsyn2.ct.volume import Spacing
-from medsyn2.errors import EnvironmentFault, IntensityError, TableError, listed
+from medsyn2.errors import EnvironmentFault, IntensityError, TableError, listed, reason
 from medsyn2.metrics.extraction import VolumeFile
 
 log = logging.getLogger(__name__)

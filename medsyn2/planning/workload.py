@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from medsyn2.cohort.shards import Cohort, cohort_files, plan_cohort
+from medsyn2.cohort.shards import append_to_order, cohort_files, cohort_folder, plan_cohort
+from medsyn2.cohort.subjects import read_subjects
 from medsyn2.config import Config
 from medsyn2.ct.nifti_header import looks_like_nifti, parse_header
 from medsyn2.errors import CaseError
@@ -54,8 +55,10 @@ def workload_of(config: Config) -> Workload:
     Raises:
         ConfigError: If the data folder does not exist or is empty.
     """
-    files = cohort_files(config.cohort, Path("results/phantoms"))
-    cohort: Cohort = plan_cohort(files, [], config.cohort)
+    phantoms = Path("results/phantoms")
+    files = cohort_files(config.cohort, phantoms, {})
+    order = append_to_order({}, files, cohort_folder(config.cohort, phantoms))
+    cohort = plan_cohort(files, order, config.cohort, read_subjects(config.cohort.subjects_csv))
     test = sum(case.split == "test" for cases in cohort.shards.values() for case in cases)
     if config.cohort.data_dir is None:
         shape = tuple(size / config.phantoms.spacing_mm for size in _PHANTOM_MM)

@@ -1,5 +1,6 @@
 """The stage ``inventory``: what each file of the cohort is, and which files are not used and why."""
 
+import filecmp
 import hashlib
 import json
 import logging
@@ -12,6 +13,7 @@ from typing import Any
 from medsyn2.cohort.artefacts import CaseWork, process_shard
 from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
+from medsyn2.errors import InvalidVolumeError
 from medsyn2.reports.table import (
     Report,
     Rows,
@@ -25,7 +27,9 @@ log = logging.getLogger(__name__)
 
 Tables = dict[str, Rows[Any]]
 NO_REPORT = Report(None, None)
+NOT_FACTS = ("acquisition", "faults", "same_as")
 _END_BYTES = 1 << 16
+_GZIP = b"\x1f\x8b"
 
 
 def inventory(
@@ -42,11 +46,11 @@ def inventory(
 
     A file that is damaged, that has no geometry that can be true or whose values are not HU is quarantined
     with a code and a remedy. The files stay where they are; what is known about each goes into its record.
-    A file is read again only if its size or its first or last bytes change.
+    A file is read again only if its content changes.
 
     Args:
         inventory: Settings of this stage.
-        cases: JSON list of the shard's cases: id, path, subject, split, position.
+        cases: JSON list of the shard's cases: id, path, subject, split, position, and perhaps same_as.
         reports: Report tables with CT-RATE's columns; none is allowed.
         labels: Tables of the 18 abnormality labels; none is allowed.
         metadata: Acquisition tables; needed for CT-RATE's unrepaired volumes.
@@ -66,17 +70,17 @@ def inventory(
             _log_matches(kind, tables[kind], keys)
 
     def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        _refuse(case.inputs)
         rows = {kind: table.get(keys[case.case]) for kind, table in tables.items()}
-        known = {
-            name: value for name, value in case.made_from.items() if name not in ("acquisition", "faults")
-        }
+        known = {name: value for name, value in case.made_from.items() if name not in NOT_FACTS}
         return {**known, **inspect_case(known["path"], rows["metadata"], inventory.hu_convention)}
 
     todo = [
         CaseWork(
             case["id"],
             _known(case, keys[case["id"]], tables),
-            known={name: case[name] for name in ("path", "subject", "split")},
+            case,
+            known={**{name: case[name] for name in ("subject", "split")}, "path": _printable(case["path"])},
         )
         for case in listed
     ]
@@ -94,7 +98,8 @@ def _known(case: Mapping[str, Any], key: str, tables: Tables) -> dict[str, Any]:
     """Return everything that the record of a case is made from, without reading its voxels."""
     report, labels, acquisition = (tables[kind].values.get(key) for kind in ("report", "labels", "metadata"))
     return {
-        "path": case["path"],
+        "path": _printable(case["path"]),
+        "same_as": _printable(case.get("same_as") or ""),
         "subject": case["subject"],
         "split": case["split"],
         "position": case["position"],
@@ -106,10 +111,33 @@ def _known(case: Mapping[str, Any], key: str, tables: Tables) -> dict[str, Any]:
     }
 
 
-def _content(path: Path) -> str | None:
-    """Return a hash of a file's size and of its first and last 64 KiB, or None if it cannot be read.
+def _printable(path: str) -> str:
+    """Return a path that every file and page can hold: bytes that are no UTF-8 are spelled out."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
-    The last bytes of a gzip stream are its checksum, so that this notices every change that is not malicious.
+
+def _refuse(case: Mapping[str, Any]) -> None:
+    """Refuse a file for its name, or because an earlier case holds the same bytes."""
+    path, earlier = case["path"], case.get("same_as")
+    if _printable(path) != path:
+        raise InvalidVolumeError(
+            f"{_printable(path)}: expected a path in UTF-8, got bytes that are none.",
+            code="file-name",
+            remedy="rename the file.",
+        )
+    if earlier and filecmp.cmp(path, earlier, shallow=False):
+        raise InvalidVolumeError(
+            f"{path} holds the same bytes as {_printable(earlier)}, which is a case of its own.",
+            code="file-repeated",
+            remedy="remove one of them; if they should be two scans, one was copied over the other.",
+        )
+
+
+def _content(path: Path) -> str | None:
+    """Return a hash of a file's content, or None if it cannot be read.
+
+    Of a gzip stream, the size and the first and last 64 KiB tell: the last bytes are its checksum. Of any other
+    file all bytes do.
     """
     try:
         status = path.stat()
@@ -117,6 +145,9 @@ def _content(path: Path) -> str | None:
             return None
         with path.open("rb") as file:
             ends = file.read(_END_BYTES)
+            if not ends.startswith(_GZIP):
+                file.seek(0)
+                return hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(max(0, status.st_size - _END_BYTES))
             ends += file.read(_END_BYTES)
     except OSError:

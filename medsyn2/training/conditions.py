@@ -136,7 +136,7 @@ class ConditionedLatents:
             raise ConfigError(
                 "Expected at least one case of the training split with latents and text, got none.",
                 code="no-training-cases",
-                remedy="look at the quarantine of the stages before, or lower cohort.test_every.",
+                remedy="look at the quarantine of the stages before, or raise cohort.test_every.",
             )
         self.cases, self.prompts = list(cases), prompts
         self.image, self.mask, self.seed = image, mask, seed

@@ -62,7 +62,7 @@ class Crops:
             raise ConfigError(
                 "Expected at least one volume of the training split to train the tokenizer, got none.",
                 code="no-training-cases",
-                remedy="look at the quarantine of the stages before, or lower cohort.test_every.",
+                remedy="look at the quarantine of the stages before, or raise cohort.test_every.",
             )
         if any(crop > size for crop, size in zip(settings.crop_shape, settings.grid_shape, strict=True)):
             raise ConfigError(

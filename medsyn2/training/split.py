@@ -111,7 +111,7 @@ def _check(
         raise ConfigError(
             "Expected at least one case of the training split with latents and text, got none.",
             code="no-training-cases",
-            remedy="look at the quarantine of the stages before, or lower cohort.test_every.",
+            remedy="look at the quarantine of the stages before, or raise cohort.test_every.",
         )
     for what, found in (("latents", abouts), ("text", texts)):
         if any(other != found[0] for other in found):

@@ -40,8 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         paper["train_tokenizer"]["initial_weights"],
         f"{paper['encode_text']['encoder_dir']}/config.json",
     ]
-    volumes = ["cts/a.nii.gz", "cts/b.nii.gz", f"{paper['cohort']['data_dir']}/train_1_a_1.nii.gz"]
-    volumes.append(f"{paper['cohort']['data_dir']}/valid_1_a_1.nii.gz")
+    volumes = [f"cts/{name}.nii.gz" for name in "abcdefgh"]
+    for name in ("train_1_a_1", "valid_1_a_1", "valid_2_a_1"):
+        volumes.append(f"{paper['cohort']['data_dir']}/{name}.nii.gz")
     for name in (*named, *volumes):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()

@@ -27,7 +27,7 @@ def test_default_configuration_plans_every_stage(tmp_path: Path) -> None:
 
 def test_folder_of_files_plans_without_phantoms(tmp_path: Path) -> None:
     (tmp_path / "cts").mkdir()
-    for name in ("a", "b", "c", "d; touch pwned", "../e".replace("/", "_")):
+    for name in ("a", "b", "c", "d; touch pwned", "../e".replace("/", "_"), "f", "g"):
         (tmp_path / "cts" / f"{name}.nii.gz").touch()
     override = tmp_path / "mine.yaml"
     override.write_text(f"cohort: {{data_dir: {tmp_path}/cts}}\n")

@@ -42,7 +42,8 @@ rule inventory:
         runtime=120,
     params:
         cfg=params_of("inventory"),
-        cases=cases_of,
+        cases=listed_of,
+        files=files_of,
     shell:
         "python -m medsyn2 inventory --config {params.cfg:q} --cases {params.cases:q}"
         " --reports {input.reports:q} --labels {input.labels:q} --metadata {input.metadata:q}"

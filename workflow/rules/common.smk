@@ -1,26 +1,43 @@
 # What the rules share: the validated configuration, the cohort's shards, and the parameters of each stage.
 # Python only; the files named after the parts of the journey hold the rules.
+import sys
+from functools import cache
 from math import prod
 from pathlib import Path
 
 from medsyn2.cohort.artefacts import write_text_atomically
+from medsyn2.cohort.file_state import (
+    marked_repeats,
+    mask_paths,
+    repeated_files,
+    state_of,
+)
 from medsyn2.cohort.shards import (
     append_to_order,
     case_json,
     cohort_files,
+    cohort_folder,
+    order_text,
+    other_suffixes,
     plan_cohort,
     read_order,
 )
+from medsyn2.cohort.subjects import read_subjects
 from medsyn2.config import validate_config
 from medsyn2.planning.banks import Banks
 from medsyn2.stages import stage_params
 from medsyn2.vocabulary import WINDOWS_HU
 
 SETTINGS = validate_config(config, source="the configuration")
-ORDER = Path("results/inventory/order.txt")
-FILES = cohort_files(SETTINGS.cohort, Path("results/phantoms"))
-COHORT = plan_cohort(FILES, read_order(ORDER), SETTINGS.cohort)
 PHANTOMS = SETTINGS.cohort.data_dir is None
+PHANTOM_DIR = Path("results/phantoms")
+ORDER_FILE = Path("results/inventory/order.txt")
+KNOWN = read_order(ORDER_FILE)
+FILES = cohort_files(SETTINGS.cohort, PHANTOM_DIR, KNOWN)
+ORDER = append_to_order(KNOWN, FILES, cohort_folder(SETTINGS.cohort, PHANTOM_DIR))
+COHORT = plan_cohort(
+    FILES, ORDER, SETTINGS.cohort, read_subjects(SETTINGS.cohort.subjects_csv)
+)
 
 # Volumes this small fill neither several cores nor a GPU: their jobs run side by side instead.
 SMALL = prod(SETTINGS.grid.shape) <= 2**21
@@ -77,15 +94,27 @@ wildcard_constraints:
 
 
 onstart:
-    ORDER.parent.mkdir(parents=True, exist_ok=True)
-    order = append_to_order(read_order(ORDER), FILES)
-    if order != read_order(ORDER):
-        write_text_atomically(ORDER, "".join(f"{case}\n" for case in order))
+    if ORDER != KNOWN:
+        write_text_atomically(ORDER_FILE, order_text(ORDER))
+    if not PHANTOMS:
+        others = other_suffixes(
+            SETTINGS.cohort.data_dir, SETTINGS.cohort.exclude_dirs
+        )
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in others.items())
+        if others:
+            print(
+                f"{SETTINGS.cohort.data_dir} holds files that are not looked at: {counts}",
+                file=sys.stderr,
+            )
 
 
 def params_of(stage):
-    """The canonical JSON of what decides the stage's output: its sections and its code version."""
-    return stage_params(SETTINGS, stage)
+    """The canonical JSON of what decides the stage's output: its sections and its code version.
+
+    A function, because Snakemake would take the {case} of a pattern in it for a wildcard.
+    """
+    found = stage_params(SETTINGS, stage)
+    return lambda wildcards: found
 
 
 def variant_params_of(stage):
@@ -107,9 +136,44 @@ def cases_of(wildcards):
     return case_json(COHORT.shards[wildcards.shard])
 
 
+@cache
+def repeats():
+    """The files that seem to be copies, of the whole cohort."""
+    return repeated_files(case for cases in COHORT.shards.values() for case in cases)
+
+
+def listed_of(wildcards):
+    """The same for the inventory, which refuses the copies."""
+    cases = COHORT.shards[wildcards.shard]
+    return case_json(cases if PHANTOMS else marked_repeats(cases, repeats()))
+
+
+def files_of(wildcards):
+    """The state of the shard's CTs: a changed file re-runs its shard. The phantoms have a manifest for that."""
+    cases = () if PHANTOMS else COHORT.shards[wildcards.shard]
+    return state_of(case.path for case in cases)
+
+
+def mask_files_of(wildcards):
+    """The state of the user's own masks of the shard's cases."""
+    chosen = [name for name, tool in SETTINGS.segment.tools.items() if tool == "files"]
+    cases = COHORT.shards[wildcards.shard]
+    return state_of(mask_paths(SETTINGS.segment.mask_files, cases, chosen))
+
+
 def of(stage, shards):
     """The manifests of a stage for the given shards."""
     return [f"results/{stage}/{shard}.json" for shard in shards]
+
+
+def of_split(stage, split, least):
+    """The same for the shards of a split, refused when planned if it is too small for what would take hours."""
+
+    def manifests(wildcards):
+        COHORT.require(split, least)
+        return of(stage, COHORT.shards_with(split))
+
+    return manifests
 
 
 def table(kind):

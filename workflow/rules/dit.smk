@@ -3,7 +3,7 @@
 
 rule train_dit:
     input:
-        latents=of("encode_latents", TRAIN_SHARDS),
+        latents=of_split("encode_latents", "train", least=1),
         text=of("encode_text", TRAIN_SHARDS),
         prompts=rules.encode_prompts.output.prompts,
         tokenizer=rules.train_tokenizer.output.tokenizer,

@@ -3,7 +3,7 @@
 
 rule evaluate_fid:
     input:
-        register=of("register", TEST_SHARDS),
+        register=of_split("register", "test", least=2),
         samples=of("sample", TEST_SHARDS),
     output:
         tables=report(
@@ -255,7 +255,7 @@ rule evaluate_augmentation:
 
 rule evaluate_tokenizer:
     input:
-        register=of("register", TEST_SHARDS),
+        register=of_split("register", "test", least=1),
         masks=of("masks", TEST_SHARDS),
         tokenizer=rules.train_tokenizer.output.tokenizer,
     output:

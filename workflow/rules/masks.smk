@@ -19,6 +19,7 @@ rule segment:
         runtime=1440 if NETWORK_TOOLS else 600,
     params:
         cfg=params_of("segment"),
+        files=mask_files_of,
     shell:
         "python -m medsyn2 segment --config {params.cfg:q} --inventory {input.inventory}"
         " --register {input.register} --manifest {output.manifest} > {log} 2>&1"

@@ -3,7 +3,7 @@
 
 rule train_text_encoder:
     input:
-        inventory=of("inventory", TRAIN_SHARDS),
+        inventory=of_split("inventory", "train", least=1),
     output:
         encoder="results/train_text_encoder/encoder.json",
         config="results/train_text_encoder/encoder/config.json",

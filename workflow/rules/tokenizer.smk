@@ -3,7 +3,7 @@
 
 rule train_tokenizer:
     input:
-        register=of("register", TRAIN_SHARDS),
+        register=of_split("register", "train", least=1),
     output:
         tokenizer="results/train_tokenizer/tokenizer.json",
         loss="results/train_tokenizer/loss.csv",

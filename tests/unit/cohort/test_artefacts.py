@@ -109,12 +109,13 @@ def test_any_other_error_stops_the_shard_and_keeps_what_is_done(tmp_path: Path) 
     assert rest.done == ["case_1", "case_2"]
 
 
-def test_too_many_equal_failures_stop_the_run(tmp_path: Path) -> None:
-    bad = tuple(f"case_{i}" for i in range(0, 60, 10))
-    with pytest.raises(SystematicError, match="broken"):
-        process_shard("stage", tmp_path / "0000.json", cases(60), Work(refuse=bad), settings="{}")
-    few = bad[:2]
-    process_shard("stage", tmp_path / "0001.json", cases(60), Work(refuse=few), settings="{}")
+def test_a_wrong_set_up_stops_early_and_scattered_bad_files_never_do(tmp_path: Path) -> None:
+    wrong = Work(refuse=tuple(f"case_{i}" for i in range(60)))
+    with pytest.raises(SystematicError, match=r"20 of 20 cases fail with broken.*cohort\.exclude_txt"):
+        process_shard("stage", tmp_path / "0000.json", cases(60), wrong, settings="{}")
+    assert len(wrong.done) == 20
+    scattered = Work(refuse=tuple(f"case_{i}" for i in range(0, 60, 3)))
+    process_shard("stage", tmp_path / "0001.json", cases(60), scattered, settings="{}")
 
 
 def test_damaged_manifest_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import csv
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +117,43 @@ def test_a_second_run_reads_no_file_and_a_changed_one_is_read_again(cohort, tmp_
     write_ct(cohort[0][4]["path"], CTVolume(chest(98), affine))
     assert "missing" in run(cohort, manifest).usable()
     assert opened == ["c.nii.gz", "missing.nii.gz"]
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_change_in_the_middle_alone_is_read_again(cohort, tmp_path, suffix):
+    """Files of the same size, their first and last bytes (of voxels) the same."""
+    case = {**cohort[0][0], "path": str(tmp_path / f"big{suffix}")}
+    affine = axis_aligned_affine((3.0, 4.0, 4.0), (-60.0, -50.0, 10.0))
+    volume = np.tile(chest(0), (1, 4, 4))
+    manifest = tmp_path / "results/0000.json"
+    found = []
+    for value in (40, 41):
+        volume[18, 64, 68] = value
+        write_ct(case["path"], CTVolume(volume, affine))
+        found.append(run(([case], *cohort[1:]), manifest).records["a"].fingerprint)
+    assert found[0] != found[1]
+
+
+def test_a_copy_is_refused_and_a_file_that_only_looks_like_one_is_not(cohort, tmp_path):
+    cases, *tables = cohort
+    copied = {**cases[2], "same_as": cases[0]["path"]}
+    alike = {**cases[1], "same_as": cases[0]["path"]}
+    Path(copied["path"]).write_bytes(Path(cases[0]["path"]).read_bytes())
+    found = run(([cases[0], alike, copied], *tables), tmp_path / "results/0000.json")
+    assert list(found.usable()) == ["a", "b"]
+    problem = found.records["c"].problem
+    assert problem.code == "file-repeated"
+    assert all(name in problem.message for name in ("a.nii.gz", "c.nii.gz"))
+
+
+def test_a_name_that_is_no_text_is_refused_alone(cohort, tmp_path):
+    cases, *tables = cohort
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.nii.gz")
+    shutil.copy(cases[0]["path"], path)
+    found = run(([cases[0], {**cases[1], "path": path}], *tables), tmp_path / "results/0000.json")
+    assert list(found.usable()) == ["a"]
+    assert found.records["b"].problem.code == "file-name"
+    assert found.records["b"].facts["path"].endswith(r"/bad\xff.nii.gz")
 
 
 def test_a_changed_report_or_setting_makes_its_records_new(cohort, tmp_path):

@@ -1,0 +1,52 @@
+"""Whose scan a file is, where its name does not say so: the table ``cohort.subjects_csv``.
+
+Splits are by subject, so two rows that contradict each other stop the run rather than put one patient on both
+sides. Read when the workflow is planned, by the standard library alone.
+"""
+
+import csv
+from pathlib import Path
+
+from medsyn2.cohort.shards import volume_name
+from medsyn2.errors import TableError
+
+COLUMNS = ("VolumeName", "Subject")
+
+
+def read_subjects(path: Path | None) -> dict[str, str]:
+    """Read the subject of each volume, by `volume_name`; a row without a subject says nothing.
+
+    Args:
+        path: CSV file with VolumeName and Subject, in UTF-8. None: there is no table.
+
+    Raises:
+        TableError: If the file cannot be read, lacks a column, or gives a volume two subjects.
+    """
+    if path is None:
+        return {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            found = list(rows.fieldnames or ())
+            named = [tuple((row.get(name) or "").strip() for name in COLUMNS) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(
+            f"cohort.subjects_csv is {path}, which cannot be read as a table: {error}.",
+            code="table-unreadable",
+            remedy="give a CSV file in UTF-8 with the columns VolumeName and Subject, or leave it empty.",
+        ) from error
+    if not set(COLUMNS) <= set(found):
+        raise TableError(
+            f"{path} lacks the columns {sorted(set(COLUMNS) - set(found))}; found {found}.",
+            code="table-columns",
+            remedy=f"name the columns {', '.join(COLUMNS)}.",
+        )
+    subjects: dict[str, str] = {}
+    for volume, subject in named:
+        if subject and subjects.setdefault(volume_name(volume), subject) != subject:
+            raise TableError(
+                f"{path} gives {volume} the subjects {subjects[volume_name(volume)]} and {subject}, expected one.",
+                code="subject-conflict",
+                remedy="correct the rows of this volume.",
+            )
+    return subjects

@@ -1,0 +1,58 @@
+"""A changed file is noticed and copies are suspected, without reading the files."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medsyn2.cohort.file_state import marked_repeats, mask_paths, repeated_files, state_of
+from medsyn2.cohort.shards import Case
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> list[Case]:
+    """Four files of one size: the third repeats the first, and the fourth differs from it in its middle alone."""
+    first, second = (np.random.default_rng(seed).bytes(100_000) for seed in (1, 2))
+    contents = (first, second, first, first[:49_000] + second[:2000] + first[51_000:])
+    for index, content in enumerate(contents):
+        (tmp_path / f"{index}.nii").write_bytes(content)
+    return [Case(f"c{index}", str(tmp_path / f"{index}.nii"), "s", "train", index) for index in range(4)]
+
+
+def test_only_a_copy_of_an_earlier_file_is_marked(cases: list[Case], tmp_path: Path) -> None:
+    repeated = repeated_files(cases)
+    assert repeated == {"c2": cases[0].path}
+    assert [case.same_as for case in marked_repeats(cases, repeated)] == [None, None, cases[0].path, None]
+    assert repeated_files(reversed(cases)) == {"c0": cases[2].path}
+
+
+def test_files_that_hold_nothing_or_are_none_repeat_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.nii").touch()
+    (tmp_path / "b.nii").touch()
+    os.mkfifo(tmp_path / "c.nii")
+    (tmp_path / "d.nii").mkdir()
+    paths = [tmp_path / f"{name}.nii" for name in "abcde"]
+    assert repeated_files(Case(path.stem, str(path), "s", "train", 0) for path in paths) == {}
+
+
+def test_size_time_and_presence_make_the_state(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    states = [state_of([str(path)])]
+    path.write_text("x")
+    states.append(state_of([str(path)]))
+    assert state_of([str(path)]) == states[-1]
+    os.utime(path, ns=(0, 1))
+    states.append(state_of([str(path)]))
+    path.write_text("xx")
+    os.utime(path, ns=(0, 1))
+    states.append(state_of([str(path)]))
+    assert len(set(states)) == 4
+
+
+def test_masks_are_where_the_pattern_says(cases: list[Case]) -> None:
+    assert mask_paths("m/{case}/{structure}.nii", cases[:2], ["heart"]) == [
+        "m/c0/heart.nii",
+        "m/c1/heart.nii",
+    ]
+    assert mask_paths(None, cases, ["heart"]) == []
