@@ -21,8 +21,8 @@ from medsyn2.cohort.artefacts import (
     load_manifests,
     process_shard,
 )
+from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import EvaluateAugmentationConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
-from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.ct.slice_set import read_slice_set
 from medsyn2.ct.slices import LabelledSlice, drawn, largest_slice, resized
 from medsyn2.ct.volume import CTVolume, LabelMap
@@ -71,7 +71,9 @@ class Source:
 
     def real(self) -> LabelledSlice:
         """Return the slice of the registered CT."""
-        return _slice(self.case, self.patient, read_ct(self.volume), read_labels(self.region), self.index)
+        return _slice(
+            self.case, self.patient, read_made_ct(self.volume), read_made_labels(self.region), self.index
+        )
 
 
 def evaluate_augmentation(
@@ -170,7 +172,7 @@ def _sources(
             state = record.facts["masks"].get(config.structure, {}).get("state")
             if state != "present" or case not in volumes or volumes[case][1]["split"] != split:
                 continue
-            region = read_labels(manifest.path(case, f"{name}.nii.gz"))
+            region = read_made_labels(manifest.path(case, f"{name}.nii.gz"))
             index = largest_slice(region.binary(), region.spacing_mm, config.min_area_mm2)
             if index is not None:
                 paths = (manifest.path(case, f"{one}.nii.gz") for one in (config.structure, name))
@@ -274,9 +276,9 @@ class _Generator:
     def write(self, source: Source, folder: Path) -> Mapping[str, Any]:
         """Write the slice and its mask; return what the record says of them."""
         seed = derived_seed(self.seed, source.case, f"augmentation {self.structure}")
-        mask = read_labels(source.given)
+        mask = read_made_labels(source.given)
         made = self.pipeline(mask=mask, mask_text=STRUCTURE_WORDS[self.structure], seed=seed, **self.how)
-        asked = read_labels(source.region).binary()
+        asked = read_made_labels(source.region).binary()
         facts: dict[str, Any] = {"subject": source.patient, "index": source.index, "seed": seed}
         target = asked
         if self.tool is not None:

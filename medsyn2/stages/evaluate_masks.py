@@ -12,9 +12,9 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from medsyn2.cohort.artefacts import Manifest, load_manifest, load_manifests
+from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import EvaluateMasksConfig, SegmentConfig
 from medsyn2.ct.geometry import resample_mask
-from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import CaseError, SegmenterError
 from medsyn2.files import write_text_atomically
@@ -40,7 +40,7 @@ class Sample:
     def requested(self) -> LabelMap:
         """Return the mask that was asked for; of the lobes, the lungs that they make up."""
         name = "lobe_labels" if self.structure == "lobes" else self.structure
-        return read_labels(self.masks.path(self.case, f"{name}.nii.gz"))
+        return read_made_labels(self.masks.path(self.case, f"{name}.nii.gz"))
 
 
 def evaluate_masks(
@@ -118,7 +118,7 @@ class _Comparison:
     tolerance_mm: float
 
     def segmented(self, volume: Path, structure: Structure) -> Bool[np.ndarray, "d h w"]:
-        return segmented_again(read_ct(volume), structure, self.tool)
+        return segmented_again(read_made_ct(volume), structure, self.tool)
 
     def row(
         self,
@@ -172,7 +172,7 @@ def _rows_of_sample(
         rows.append(compare.row(sample, "reconstructed_ct", decoded, requested))
         mask = after.path(sample.case, f"{sample.structure}.nii.gz")
         if sample.structure != "lobes" and mask.exists():
-            rows.append(compare.row(sample, "reconstructed_mask", generated, read_labels(mask)))
+            rows.append(compare.row(sample, "reconstructed_mask", generated, read_made_labels(mask)))
     return rows
 
 

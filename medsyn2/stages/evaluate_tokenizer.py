@@ -19,9 +19,10 @@ from medsyn2.cohort.artefacts import (
     load_manifests,
     process_shard,
 )
+from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
-from medsyn2.ct.nifti import read_ct, read_labels, write_ct, write_labels
+from medsyn2.ct.nifti import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import sha256_of, write_text_atomically
@@ -90,7 +91,7 @@ def evaluate_tokenizer(
     ]
 
     def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        volume = read_ct(volumes[case.case][0].path(case.case, "ct.nii.gz"))
+        volume = read_made_ct(volumes[case.case][0].path(case.case, "ct.nii.gz"))
         image = _image(round_trip, volume, grid, folder / "ct.nii.gz")
         of_masks = {}
         for structure in STRUCTURES if case.case in drawn else ():
@@ -154,7 +155,7 @@ def _image(round_trip: _RoundTrip, volume: CTVolume, grid: GridConfig, place: Pa
 def _mask(
     round_trip: _RoundTrip, path: Path, config: EvaluateTokenizerConfig, place: Path
 ) -> dict[str, object]:
-    mask = read_labels(path)
+    mask = read_made_labels(path)
     before = mask.binary()
     after = round_trip(before.astype(np.float32) - 0.5) > config.mask_threshold
     write_labels(place, LabelMap(after.astype(np.uint8), mask.affine_mm))
