@@ -45,7 +45,7 @@ _ALL = (
     Stage("phantoms", ("phantoms",), sharded=True),
     Stage("inventory", ("inventory",), version=2, sharded=True),
     Stage("template", ("grid", "template", "register")),
-    Stage("register", ("grid", "register"), sharded=True),
+    Stage("register", ("grid", "register"), version=2, sharded=True),
     Stage("segment", ("segment",), version=3, sharded=True),
     Stage("masks", ("masks",), sharded=True),
     Stage("train_tokenizer", ("grid", "tokenizer", "train_tokenizer"), shared=True),

@@ -70,7 +70,10 @@ def inventory(
         known = {
             name: value for name, value in case.made_from.items() if name not in ("acquisition", "faults")
         }
-        return {**known, **inspect_case(known["path"], rows["metadata"], inventory.hu_convention)}
+        found = inspect_case(known["path"], rows["metadata"], inventory.hu_convention)
+        for warning in found["warnings"]:
+            log.warning("%s: %s", case.case, warning)
+        return {**known, **found}
 
     todo = [
         CaseWork(

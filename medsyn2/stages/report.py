@@ -170,7 +170,9 @@ def _cohort(cases: pd.DataFrame) -> str:
         if phantoms
         else "CT files of your own."
     )
-    return f"{kind} {with_report} of {len(cases)} cases have a report."
+    with_warnings = int((cases["warnings"] != "").sum())
+    warned = f" {with_warnings} have a warning, see the column warnings." if with_warnings else ""
+    return f"{kind} {with_report} of {len(cases)} cases have a report.{warned}"
 
 
 def _following_png(found: Sequence[Any]) -> str:
