@@ -20,7 +20,7 @@ from medsyn2.errors import CaseError, SegmenterError
 from medsyn2.files import write_text_atomically
 from medsyn2.metrics.overlap import FLAGS, VALUES, overlap, summarise
 from medsyn2.segmenters import READERS, Segmenter, get_segmenter
-from medsyn2.vocabulary import Structure
+from medsyn2.vocabulary import STRUCTURES, Structure
 
 log = logging.getLogger(__name__)
 
@@ -81,18 +81,16 @@ def evaluate_masks(
     segment = segment.model_copy(update={"tools": {**segment.tools, **evaluate_masks.tools}})
     with ExitStack() as held:
         tools: dict[str, Segmenter] = {}
-        for structure in evaluate_masks.structures:
-            group = [sample for sample in found if sample.structure == structure]
-            tool = segment.tools.get(structure) if group else None
-            if tool in READERS:
-                log.warning(
-                    "%s is left out: %s reads files; name another in evaluate_masks.tools", structure, tool
-                )
-            elif tool is not None:
-                if tool not in tools:
-                    tools[tool] = held.enter_context(closing(get_segmenter(tool, segment)))
-                compare = _Comparison(tools[tool], evaluate_masks.surface_tolerance_mm)
-                rows += _rows_of(structure, group, real, after, compare)
+        for structure, group in _groups(found, evaluate_masks.structures).items():
+            tool = segment.tools.get(structure)
+            if tool is None or tool in READERS:
+                why = "no tool finds it" if tool is None else f"{tool} reads files"
+                log.warning("%s is left out: %s; name a tool in evaluate_masks.tools", structure, why)
+                continue
+            if tool not in tools:
+                tools[tool] = held.enter_context(closing(get_segmenter(tool, segment)))
+            compare = _Comparison(tools[tool], evaluate_masks.surface_tolerance_mm)
+            rows += _rows_of(structure, group, real, after, compare)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
     means = summarise(frame, ["structure", "comparison", "segmenter"])
@@ -108,6 +106,21 @@ def _samples(masks: Iterable[Manifest], samples: Iterable[Manifest]) -> Iterable
                     yield Sample(
                         case, sample["structure"], manifest.path(case, sample["file"]), masks_of[case]
                     )
+
+
+def _groups(samples: Sequence[Sample], asked: Sequence[Structure] | None) -> dict[Structure, list[Sample]]:
+    """Return the samples of each structure that is asked for and has some; of each that has some, if none is named."""
+    groups: dict[Structure, list[Sample]] = {}
+    for structure in STRUCTURES if asked is None else asked:
+        if group := [sample for sample in samples if sample.structure == structure]:
+            groups[structure] = group
+        elif asked is not None:
+            log.warning(
+                "%s is left out: no volume was generated from a mask of it; add it to sample.structures, or take it "
+                "from evaluate_masks.structures",
+                structure,
+            )
+    return groups
 
 
 @dataclass(frozen=True)
