@@ -90,8 +90,10 @@ def evaluate_memorisation(
         of_condition = _listed(made, found.synthetic, of_train, volumes, train)
         null = _listed(of_held_out, found.held_out, of_train, held_out, train)
         suspect = dict(zip(made.ids, found.suspect.tolist(), strict=True))
+        extractor = made.facts.extractor
         listed += [
-            {"condition": condition, "suspect": suspect[str(row["case"])], **row} for row in of_condition
+            {"condition": condition, "suspect": suspect[str(row["case"])], **row, "extractor": extractor}
+            for row in of_condition
         ]
         counts = {"num_train": len(train), "num_held_out": len(held_out)}
         rows.append({"condition": condition, **counts, **_summary(found, made, of_condition, null)})

@@ -94,10 +94,12 @@ def evaluate_tokenizer(
         volume = read_made_ct(volumes[case.case][0].path(case.case, "ct.nii.gz"))
         image = _image(round_trip, volume, grid, folder / "ct.nii.gz")
         of_masks = {}
-        for structure in STRUCTURES if case.case in drawn else ():
+        for structure, tool in _present(drawn, case.case).items():
             path = drawn[case.case][0].path(case.case, f"{structure}.nii.gz")
-            if path.exists():
-                of_masks[structure] = _mask(round_trip, path, evaluate_tokenizer, folder / path.name)
+            of_masks[structure] = {
+                "segmenter": tool,
+                **_mask(round_trip, path, evaluate_tokenizer, folder / path.name),
+            }
         return {"image": image, "masks": of_masks}
 
     process_shard("evaluate_tokenizer", manifest, cases, work, settings=settings)
@@ -109,6 +111,14 @@ def _of_cases(manifests: list[Path]) -> dict[str, tuple[Manifest, Record]]:
         case: (manifest, record)
         for manifest in load_manifests(manifests)
         for case, record in manifest.usable().items()
+    }
+
+
+def _present(drawn: Mapping[str, tuple[Manifest, Record]], case: str) -> dict[str, str]:
+    """Return the structures that a case has a mask of, and what made each."""
+    states = drawn[case][1].facts["masks"] if case in drawn else {}
+    return {
+        name: states[name]["tool"] for name in STRUCTURES if states.get(name, {}).get("state") == "present"
     }
 
 
@@ -179,6 +189,6 @@ def _write(images: Path, masks_table: Path, records: Mapping[str, Record]) -> No
         for case, record in records.items()
         for structure, row in record.facts["masks"].items()
     ]
-    frame = pd.DataFrame(mask_rows, columns=["structure", "case", *VALUES, *FLAGS])
-    means = summarise(frame, ["structure"])
+    frame = pd.DataFrame(mask_rows, columns=["structure", "segmenter", "case", *VALUES, *FLAGS])
+    means = summarise(frame, ["structure", "segmenter"])
     write_text_atomically(masks_table, means.to_csv(index=False, float_format="%.5g"))

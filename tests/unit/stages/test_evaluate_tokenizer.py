@@ -45,7 +45,7 @@ def mask_of(case: str) -> np.ndarray:
 
 
 SUMMARY = [
-    "structure", "num", "num_present", "dice", "jaccard", "dice_median", "hd95_max_mm", "hd95_pooled_mm",
+    "structure", "segmenter", "num", "num_present", "dice", "jaccard", "dice_median", "hd95_max_mm", "hd95_pooled_mm",
     "assd_mm", "surface_dice", "num_missed", "miss_rate", "num_false_alarm", "num_both_empty",
 ]  # fmt: skip
 
@@ -77,7 +77,8 @@ def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataF
         def with_masks(case: CaseWork, folder: Path) -> dict:
             label_map = LabelMap(mask_of(case.case).astype(np.uint8), AFFINE)
             write_labels(folder / "heart.nii.gz", label_map)
-            return {"split": CASES[case.case]}
+            state = {"state": "present", "tool": "classical"}
+            return {"split": CASES[case.case], "masks": {"heart": state}}
 
         images, masks_table = tmp_path / "reconstruction.csv", tmp_path / "mask_reconstruction.csv"
         evaluate_tokenizer(
