@@ -10,6 +10,8 @@ Every message says what was expected, what came and what to do; the code is shor
 be counted and looked up.
 """
 
+from typing import ClassVar
+
 _MAX_REASON = 200
 """Characters."""
 
@@ -60,11 +62,24 @@ def reason(error: BaseException) -> str:
 
 
 class CaseError(MedSyn2Error):
-    """One case cannot be used; the run goes on without it."""
+    """One case cannot be used; the run goes on without it.
+
+    Attributes:
+        retry: Whether the next run tries the case again although nothing that it is made from has changed: what
+            failed it depends on the machine, such as its time, its memory or a disk that was not mounted.
+    """
+
+    retry: ClassVar[bool] = False
 
 
 class InvalidVolumeError(CaseError, ValueError):
     """A file that is not a usable CT: damaged, wrong rank, impossible values."""
+
+
+class UnreachableVolumeError(InvalidVolumeError):
+    """A file that is not there or must not be read, as long as the disk or the permissions are not mended."""
+
+    retry = True
 
 
 class GeometryError(CaseError, ValueError):
@@ -85,6 +100,12 @@ class ReportError(CaseError, ValueError):
 
 class SegmenterError(CaseError, RuntimeError):
     """A segmenter that failed on this case alone."""
+
+
+class ToolLimitError(SegmenterError):
+    """A segmenter whose process died, or ran out of time or memory; with more of either it may finish."""
+
+    retry = True
 
 
 class MaskError(CaseError, ValueError):

@@ -12,8 +12,8 @@ hash of the stage's settings and code version and of everything the case is made
 case whose record carries the fingerprint it would get. Nothing in a record or a manifest depends on when or
 where the run took place.
 
-Case errors become records with the status ``quarantined``; any other error ends the shard, and the finished
-cases stay.
+Case errors become records with the status ``quarantined``, which the next run keeps unless the error is one that
+depends on the machine (`CaseError.retry`); any other error ends the shard, and the finished cases stay.
 """
 
 import hashlib
@@ -42,11 +42,12 @@ SYSTEMATIC_CASES = 20
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a case was refused."""
+    """Why a case was refused, and whether the next run tries it again."""
 
     code: str
     message: str
     remedy: str
+    retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ def _process_case(
         record = Record(case.case, "ok", expected, _commit(partial, folder / case.case, folder), facts)
     except CaseError as error:
         shutil.rmtree(folder / case.case, ignore_errors=True)
-        problem = Problem(error.code, error.message, error.remedy)
+        problem = Problem(error.code, error.message, error.remedy, error.retry)
         record = Record(case.case, "quarantined", expected, facts=dict(case.known), problem=problem)
         log.warning("%s: case %s goes to quarantine: %s", stage, case.case, error)
     except OSError as error:
@@ -237,8 +238,8 @@ def _commit(partial: Path, place: Path, folder: Path) -> dict[str, str]:
 
 
 def _present(folder: Path, record: Record, intact: Intact) -> bool:
-    if record.status == "quarantined":
-        return True
+    if record.problem is not None:
+        return not record.problem.retry
     return all((folder / name).is_file() for name in record.files) and intact(record)
 
 

@@ -124,8 +124,9 @@ class EvaluateMemorisationConfig(Section):
 class EvaluateMasksConfig(Section):
     """Agreement of generated volumes with the masks they were asked for."""
 
-    structures: Structures = ("lobes", "heart", "airways", "vessels")
-    """Structures that are segmented again and compared."""
+    structures: Structures | None = None
+    """Structures that are segmented again and compared; null: all that volumes were generated from masks of
+    (``sample.structures``)."""
     tools: dict[Structure, Segmenter] = Field(default_factory=dict)
     """Tool that segments a structure again, where it is not the one of ``segment.tools``; masks that were read from
     files need one here, or are left out."""

@@ -17,6 +17,13 @@ from medsyn2.ct.volume import Affine
 from medsyn2.errors import RegistrationError
 
 AS_GIVEN = "as given"
+MIRRORED = "left-right"
+MIRROR_MARGIN = 0.025
+"""By how much a CT must resemble the mirrored template more before it is said to be mirrored.
+
+Measured on 9 real CTs and 40 phantoms: as they are, the largest difference is 0.007; mirrored, the real CTs have 0.046
+to 0.154 and 38 of the phantoms 0.03 or more. The other two, whose disease makes the sides alike, cannot be told.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,13 @@ class Alignment:
         """The mirror image of the template that the CT resembles most; ``as given`` if it was not tested."""
         return max(self.orientation, key=lambda name: self.orientation[name], default=AS_GIVEN)
 
+    @property
+    def seems_mirrored(self) -> bool:
+        """Whether the CT resembles the template clearly more with left and right exchanged."""
+        if MIRRORED not in self.orientation:
+            return False
+        return self.orientation[MIRRORED] - self.orientation[AS_GIVEN] >= MIRROR_MARGIN
+
     def facts(self) -> dict[str, object]:
         """Return all of it as JSON values."""
         return {
@@ -82,7 +96,7 @@ def check_alignment(alignment: Alignment, gates: RegisterConfig) -> None:
     """Refuse an alignment that does not pass the gates; the first that fails is named.
 
     Lungs that fit a left-right mirrored template better are let through, because situs inversus exists and
-    disease can make the sides alike; the numbers are in the record.
+    disease can make the sides alike; the numbers are in the record, and `Alignment.seems_mirrored` tells.
 
     Raises:
         RegistrationError: With the code ``lungs-too-small``, ``lungs-cut-off``, ``upside-down``,

@@ -24,7 +24,7 @@ from jaxtyping import UInt8
 
 from medsyn2.ct.file_kind import GZIP_MARK, not_nifti
 from medsyn2.ct.nifti_header import HEADER_BYTES, NiftiHeader, looks_like_nifti, parse_header
-from medsyn2.errors import InvalidVolumeError
+from medsyn2.errors import InvalidVolumeError, UnreachableVolumeError
 
 MAX_CT_RATIO = 200.0
 """A CT never compresses better than this: its noise is not compressible."""
@@ -86,7 +86,7 @@ def _regular_size(path: Path) -> int:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         dangling = path.is_symlink()
-        raise InvalidVolumeError(
+        raise UnreachableVolumeError(
             f"{path.name}: expected a file, got {'a link to nothing' if dangling else 'none'}.",
             code="file-missing",
             remedy="check the path and that the disk is mounted.",
@@ -113,7 +113,7 @@ def _unreadable(name: str, error: OSError) -> Exception:
     """Turn what is wrong with this one file into a case error; a failing disk stays an OSError."""
     if error.errno not in (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG):
         return error
-    return InvalidVolumeError(
+    return UnreachableVolumeError(
         f"{name}: expected a readable file, got: {error.strerror}.",
         code="file-unreadable",
         remedy="correct the permissions or the link.",

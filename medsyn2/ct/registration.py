@@ -29,7 +29,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from medsyn2.config import RegisterConfig
-from medsyn2.ct.alignment import AS_GIVEN, Alignment, check_alignment
+from medsyn2.ct.alignment import AS_GIVEN, MIRRORED, Alignment, check_alignment
 from medsyn2.ct.geometry import band_limited, isotropic, nearest_labels, resample_ct, resample_mask, to_sitk
 from medsyn2.ct.lungs import segment_lungs
 from medsyn2.ct.morphology import bounding_box, dilate
@@ -51,7 +51,7 @@ MAX_ITERATIONS = 80
 RELAXATION = 0.9
 MIRRORS = {
     AS_GIVEN: (1.0, 1.0, 1.0),
-    "left-right": (-1.0, 1.0, 1.0),
+    MIRRORED: (-1.0, 1.0, 1.0),
     "front-back": (1.0, -1.0, 1.0),
     "up-down": (1.0, 1.0, -1.0),
 }

@@ -32,7 +32,7 @@ from medsyn2.metrics.paired import compare
 ARMS = ("real", "synthetic", "both")
 """The training sets; ``both`` is all slices of the other two."""
 MEASURES = ("dice", "dice_thresholds", "jaccard", "assd_mm", "hd95_max_mm", "hd95_pooled_mm")
-CASES_COLUMNS = ["arm", "seed", "case", "patient", "dice_thresholds", *VALUES, *FLAGS]
+CASES_COLUMNS = ["arm", "seed", "case", "patient", "segmenter", "dice_thresholds", *VALUES, *FLAGS]
 THRESHOLD = 0.5
 _LEVELS = 256
 
@@ -52,7 +52,7 @@ def table_columns() -> list[str]:
     means = [name for one in MEASURES for name in (one, f"{one}_sd")]
     intervals = [f"{one}_{end}" for one in MEASURES for end in ("low", "high")]
     apart = [f"{one}_minus_real{end}" for one in MEASURES for end in ("", "_low", "_high")]
-    return ["arm", "structure", *means, *apart, *intervals, *counts]
+    return ["arm", "structure", "segmenter", *means, *apart, *intervals, *counts]
 
 
 def mean_dice(probability: Float[np.ndarray, "h w"], reference: Bool[np.ndarray, "h w"]) -> float:
@@ -99,7 +99,8 @@ def compared(
 
     Args:
         cases: The rows of `judged` of every training set and seed.
-        sizes: By training set, what the table repeats: ``structure``, ``num_real``, ``num_synthetic``, ``num_steps``.
+        sizes: By training set, what the table repeats: ``structure``, ``segmenter``, ``num_real``, ``num_synthetic``,
+            ``num_steps``.
         num_draws: Resamples of patients.
         seed: Of the resamples.
     """

@@ -19,6 +19,7 @@ CASE_COLUMNS = [
     "rotation_deg",
     *STRUCTURES,
     "cut_text",
+    "warnings",
     "path",
 ]
 QUARANTINE_COLUMNS = ["case", "shard", "stage", "code", "message", "remedy", "path"]
@@ -67,6 +68,9 @@ def _case_row(case: str, shard: str, chain: Mapping[str, Record], refused_by: st
         for name in ("subject", "split", "lung_dice", "rotation_deg", "cut_text", "path")
     }
     row |= {structure: masks.get(structure, {}).get("state") for structure in STRUCTURES}
+    row["warnings"] = "; ".join(
+        text for record in chain.values() for text in record.facts.get("warnings", ())
+    )
     row["report"] = "yes" if facts.get("report") else "no"
     return {**row, "case": case, "shard": shard, "status": f"refused by {refused_by}" if refused_by else "ok"}
 

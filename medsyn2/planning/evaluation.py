@@ -94,7 +94,9 @@ def _reconstructed(config: Config, work: Workload) -> int:
 
 
 def _masks(config: Config, work: Workload) -> Cost:
-    asked = set(config.sample.structures) & set(config.evaluate_masks.structures)
+    asked = set(config.sample.structures)
+    if config.evaluate_masks.structures is not None:
+        asked &= set(config.evaluate_masks.structures)
     cases = work.test_cases
     if config.sample.max_cases is not None:
         cases = min(cases, config.sample.max_cases * work.shards)

@@ -4,7 +4,7 @@ The process runs ``workers/serve.py`` with the tool's Python, which may be anoth
 line each way. So a tool's dependencies, global settings and crashes stay outside of ours:
 
 - what it answers as a failure of the CT, and a death or a silence beyond the time limit, is a *case error*; the next
-  case gets a fresh process;
+  case gets a fresh process, and what ran out of time or memory is tried again by the next run;
 - what it answers as a failure of the set-up, a process that cannot start, and three deaths without one success in
   between are *environment errors*.
 
@@ -26,13 +26,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from medsyn2.errors import EnvironmentFault, MedSyn2Error, SegmenterError, WeightsError
+from medsyn2.errors import EnvironmentFault, MedSyn2Error, SegmenterError, ToolLimitError, WeightsError
 
 log = logging.getLogger(__name__)
 
 MAX_DEATHS = 3
 START_LIMIT_S = 600.0
 _QUOTED, _LOGGED = 400, 4000
+_KINDS: dict[str, type[MedSyn2Error]] = {"weights-missing": WeightsError, "tool-memory": ToolLimitError}
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 _SERVE = Path(__file__).parent / "workers" / "serve.py"
 
@@ -172,7 +173,7 @@ class ToolProcess:
             if not ready:
                 self._kill()
                 raise self._error(
-                    SegmenterError,
+                    ToolLimitError,
                     "tool-timeout",
                     f"no result within {limit_s:g} s",
                     "raise segment.time_limit_s, or look at this CT in a viewer",
@@ -191,15 +192,14 @@ class ToolProcess:
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         memory = ", which the system sends when memory runs out" if status == -signal.SIGKILL else ""
         return self._error(
-            SegmenterError,
+            ToolLimitError,
             "tool-died",
             f"its process {how}{memory}",
-            "give the job more memory; read the stage's log",
+            "read the stage's log; give the job more memory and run again with --forcerun segment",
         )
 
     def _error(self, kind: type[MedSyn2Error], code: str, message: str, remedy: str) -> MedSyn2Error:
-        if code == "weights-missing":
-            kind = WeightsError
+        kind = _KINDS.get(code, kind)
         last = self._last_words()
         log.warning("%s: the end of what it printed:\n%s", self.tool, last)
         quote = " | ".join(line.strip() for line in last.split("\n") if line.strip())[-_QUOTED:]

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from medsyn2.cohort.artefacts import CaseWork, Record, load_manifest, process_shard
 from medsyn2.cohort.latents import EMPTY_MASK, Latents, LatentStore, MaskState, mask_to_unit
+from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import EncodeLatentsConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit
-from medsyn2.ct.nifti import read_ct, read_labels
-from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
+from medsyn2.errors import EnvironmentFault, IntegrityError
 from medsyn2.files import sha256_of, write_json
 from medsyn2.nn.memory_format import move
 from medsyn2.nn.tokenizer import CausalVideoVAE
@@ -140,10 +140,10 @@ class _Encoder:
         return self.network.latent_channels, *self.network.latent_shape(self.grid.shape)
 
     def volume(self, path: Path) -> Latents:
-        return self.latents(hu_to_unit(_own(path, lambda: read_ct(path)).hu, self.grid.clip_hu))
+        return self.latents(hu_to_unit(read_made_ct(path).hu, self.grid.clip_hu))
 
     def mask(self, path: Path) -> Latents:
-        return self.latents(mask_to_unit(_own(path, lambda: read_labels(path)).binary()))
+        return self.latents(mask_to_unit(read_made_labels(path).binary()))
 
     def empty_mask(self) -> Latents:
         return self.latents(mask_to_unit(np.zeros(self.grid.shape, bool)))
@@ -208,16 +208,3 @@ def _sums(latents: list[Latents], dtype: str) -> dict[str, Any]:
         "sum": [float(values.sum()) for values in channels],
         "sum_of_squares": [float(np.square(values).sum()) for values in channels],
     }
-
-
-def _own(path: Path, read: Any) -> Any:
-    """Read a file that an earlier stage wrote; if it cannot be read, that is damage and not a bad case."""
-    try:
-        return read()
-    except (CaseError, FileNotFoundError) as error:
-        raise IntegrityError(
-            f"{path}, which an earlier stage wrote, cannot be read: {error}.",
-            code="artefact-damaged",
-            remedy=f"delete {path.parent}, its record {path.parent}.json and its manifest "
-            f"{path.parent.parent}.json, and run the workflow again.",
-        ) from error

@@ -21,8 +21,8 @@ from medsyn2.cohort.artefacts import (
     load_manifests,
     process_shard,
 )
+from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import EvaluateAugmentationConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
-from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.ct.slice_set import read_slice_set
 from medsyn2.ct.slices import LabelledSlice, drawn, largest_slice, resized
 from medsyn2.ct.volume import CTVolume, LabelMap
@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 NUM_SHOWN = 3
 """Test slices in the figure, the first ones; of training slices, two of each kind."""
 
+PEOPLE = "people"
+"""Who made the masks of a public set, in the column ``segmenter``."""
+
 FILES = ("hu.npy", "mask.npy")
 """A synthetic slice and its mask: an image of one slice is no volume."""
 
@@ -60,6 +63,7 @@ class Source:
         volume: Its registered CT.
         given: The mask as the model gets it.
         region: What the mask is of, as the network is to find it: of lobes, the lungs.
+        segmenter: What made the mask.
     """
 
     case: str
@@ -68,10 +72,13 @@ class Source:
     volume: Path
     given: Path
     region: Path
+    segmenter: str
 
     def real(self) -> LabelledSlice:
         """Return the slice of the registered CT."""
-        return _slice(self.case, self.patient, read_ct(self.volume), read_labels(self.region), self.index)
+        return _slice(
+            self.case, self.patient, read_made_ct(self.volume), read_made_labels(self.region), self.index
+        )
 
 
 def evaluate_augmentation(
@@ -99,6 +106,8 @@ def evaluate_augmentation(
     cases, also on those whose slices are kept from the real set, so that they may reach the network through it. The
     cohort's masks, of training and test alike, are the segmenter's; a public set's are people's, and if the segmenter
     was itself trained on that set, as MEDPSeg was on the paper's, its knowledge reaches the network with the masks.
+
+    The column ``segmenter`` says who made the masks that the networks are judged against.
 
     Args:
         segment: Which tool found which structure for the masks, to label generated volumes again.
@@ -134,15 +143,16 @@ def evaluate_augmentation(
         _write(figure, nothing_png(f"{STRUCTURE_WORDS[config.structure]}: {counts}"))
         return
     rows, found = _trained_and_judged(sets, test, config)
+    judge = PEOPLE if config.public else ", ".join(sorted({source.segmenter for source in sources["test"]}))
     sizes = {
         arm: {
             "num_real": len(train) * (arm != "synthetic"),
             "num_synthetic": len(synthetic) * (arm != "real"),
         }
-        | {"structure": config.structure, "num_steps": config.num_steps}
+        | {"structure": config.structure, "segmenter": judge, "num_steps": config.num_steps}
         for arm in ARMS
     }
-    frame = pd.DataFrame(rows, columns=CASES_COLUMNS)
+    frame = pd.DataFrame(rows).assign(segmenter=judge)[CASES_COLUMNS]
     means = compared(frame, sizes, num_draws=config.num_draws, seed=config.seed)
     write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
     write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
@@ -170,11 +180,13 @@ def _sources(
             state = record.facts["masks"].get(config.structure, {}).get("state")
             if state != "present" or case not in volumes or volumes[case][1]["split"] != split:
                 continue
-            region = read_labels(manifest.path(case, f"{name}.nii.gz"))
+            region = read_made_labels(manifest.path(case, f"{name}.nii.gz"))
             index = largest_slice(region.binary(), region.spacing_mm, config.min_area_mm2)
             if index is not None:
-                paths = (manifest.path(case, f"{one}.nii.gz") for one in (config.structure, name))
-                found.append(Source(case, volumes[case][1]["subject"], index, volumes[case][0], *paths))
+                volume, facts = volumes[case]
+                given, of = (manifest.path(case, f"{one}.nii.gz") for one in (config.structure, name))
+                tool = record.facts["masks"][config.structure]["tool"]
+                found.append(Source(case, facts["subject"], index, volume, given, of, tool))
     return sorted(found, key=lambda source: source.case)
 
 
@@ -274,9 +286,9 @@ class _Generator:
     def write(self, source: Source, folder: Path) -> Mapping[str, Any]:
         """Write the slice and its mask; return what the record says of them."""
         seed = derived_seed(self.seed, source.case, f"augmentation {self.structure}")
-        mask = read_labels(source.given)
+        mask = read_made_labels(source.given)
         made = self.pipeline(mask=mask, mask_text=STRUCTURE_WORDS[self.structure], seed=seed, **self.how)
-        asked = read_labels(source.region).binary()
+        asked = read_made_labels(source.region).binary()
         facts: dict[str, Any] = {"subject": source.patient, "index": source.index, "seed": seed}
         target = asked
         if self.tool is not None:

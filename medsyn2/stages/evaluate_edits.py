@@ -15,8 +15,8 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from medsyn2.cohort.artefacts import Manifest, load_manifests
+from medsyn2.cohort.made import read_made_labels
 from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
-from medsyn2.ct.nifti import read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import SegmenterError
 from medsyn2.files import write_atomically, write_text_atomically
@@ -191,7 +191,7 @@ def _having(
 
 def _request(masks: Manifest, case: str, structure: Structure) -> Request:
     region = "lobe_labels" if structure == "lobes" else structure
-    given, found = (read_labels(masks.path(case, f"{name}.nii.gz")) for name in (structure, region))
+    given, found = (read_made_labels(masks.path(case, f"{name}.nii.gz")) for name in (structure, region))
     return Request(structure, given, found.binary())
 
 

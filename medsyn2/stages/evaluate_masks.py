@@ -13,16 +13,16 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from medsyn2.cohort.artefacts import Manifest, load_manifest, load_manifests
+from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import EvaluateMasksConfig, SegmentConfig
 from medsyn2.ct.geometry import resample_mask
-from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import CaseError, SegmenterError
 from medsyn2.files import write_text_atomically
 from medsyn2.metrics.bootstrap import ratio_over_patients
 from medsyn2.metrics.overlap import FLAGS, VALUES, overlap, present, summarise
 from medsyn2.segmenters import READERS, Segmenter, get_segmenter
-from medsyn2.vocabulary import Structure
+from medsyn2.vocabulary import STRUCTURES, Structure
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Sample:
     def requested(self) -> LabelMap:
         """Return the mask that was asked for; of the lobes, the lungs that they make up."""
         name = "lobe_labels" if self.structure == "lobes" else self.structure
-        return read_labels(self.masks.path(self.case, f"{name}.nii.gz"))
+        return read_made_labels(self.masks.path(self.case, f"{name}.nii.gz"))
 
 
 def evaluate_masks(
@@ -92,18 +92,16 @@ def evaluate_masks(
     segment = segment.model_copy(update={"tools": {**segment.tools, **evaluate_masks.tools}})
     with ExitStack() as held:
         tools: dict[str, Segmenter] = {}
-        for structure in evaluate_masks.structures:
-            group = [sample for sample in found if sample.structure == structure]
-            tool = segment.tools.get(structure) if group else None
-            if tool in READERS:
-                log.warning(
-                    "%s is left out: %s reads files; name another in evaluate_masks.tools", structure, tool
-                )
-            elif tool is not None:
-                if tool not in tools:
-                    tools[tool] = held.enter_context(closing(get_segmenter(tool, segment)))
-                compare = _Comparison(tools[tool], evaluate_masks.surface_tolerance_mm)
-                rows += _rows_of(structure, group, real, after, compare)
+        for structure, group in _groups(found, evaluate_masks.structures).items():
+            tool = segment.tools.get(structure)
+            if tool is None or tool in READERS:
+                why = "no tool finds it" if tool is None else f"{tool} reads files"
+                log.warning("%s is left out: %s; name a tool in evaluate_masks.tools", structure, why)
+                continue
+            if tool not in tools:
+                tools[tool] = held.enter_context(closing(get_segmenter(tool, segment)))
+            compare = _Comparison(tools[tool], evaluate_masks.surface_tolerance_mm)
+            rows += _rows_of(structure, group, real, after, compare)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
     means = _with_ratios(summarise(frame, ["structure", "comparison", "segmenter"]), frame)
@@ -134,6 +132,21 @@ def _with_ratios(means: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     return means.join(pd.DataFrame(ratios, columns=RATIOS, index=means.index))
 
 
+def _groups(samples: Sequence[Sample], asked: Sequence[Structure] | None) -> dict[Structure, list[Sample]]:
+    """Return the samples of each structure that is asked for and has some; of each that has some, if none is named."""
+    groups: dict[Structure, list[Sample]] = {}
+    for structure in STRUCTURES if asked is None else asked:
+        if group := [sample for sample in samples if sample.structure == structure]:
+            groups[structure] = group
+        elif asked is not None:
+            log.warning(
+                "%s is left out: no volume was generated from a mask of it; add it to sample.structures, or take it "
+                "from evaluate_masks.structures",
+                structure,
+            )
+    return groups
+
+
 @dataclass(frozen=True)
 class _Comparison:
     """A tool that segments volumes, and how what it finds is compared with masks."""
@@ -142,7 +155,7 @@ class _Comparison:
     tolerance_mm: float
 
     def segmented(self, volume: Path, structure: Structure) -> Bool[np.ndarray, "d h w"]:
-        return segmented_again(read_ct(volume), structure, self.tool)
+        return segmented_again(read_made_ct(volume), structure, self.tool)
 
     def row(
         self,
@@ -196,7 +209,7 @@ def _rows_of_sample(
         rows.append(compare.row(sample, "reconstructed_ct", decoded, requested))
         mask = after.path(sample.case, f"{sample.structure}.nii.gz")
         if sample.structure != "lobes" and mask.exists():
-            rows.append(compare.row(sample, "reconstructed_mask", generated, read_labels(mask)))
+            rows.append(compare.row(sample, "reconstructed_mask", generated, read_made_labels(mask)))
     return rows
 
 

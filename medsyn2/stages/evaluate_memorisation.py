@@ -10,8 +10,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from medsyn2.cohort.artefacts import load_manifests
+from medsyn2.cohort.made import read_made_ct
 from medsyn2.config import EvaluateFidConfig, EvaluateMemorisationConfig, GridConfig
-from medsyn2.ct.nifti import read_ct
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.metrics.banks import Bank, check_comparable, write_bank
@@ -90,8 +90,10 @@ def evaluate_memorisation(
         of_condition = _listed(made, found.synthetic, of_train, volumes, train)
         null = _listed(of_held_out, found.held_out, of_train, held_out, train)
         suspect = dict(zip(made.ids, found.suspect.tolist(), strict=True))
+        extractor = made.facts.extractor
         listed += [
-            {"condition": condition, "suspect": suspect[str(row["case"])], **row} for row in of_condition
+            {"condition": condition, "suspect": suspect[str(row["case"])], **row, "extractor": extractor}
+            for row in of_condition
         ]
         counts = {"num_train": len(train), "num_held_out": len(held_out)}
         rows.append({"condition": condition, **counts, **_summary(found, made, of_condition, null)})
@@ -152,7 +154,7 @@ def _listed(
 
 @lru_cache(_HELD_THUMBNAILS)
 def _thumbnail(path: Path) -> Float[np.ndarray, "n n n"]:
-    return thumbnail(read_ct(path).hu, WINDOWS_HU[WINDOW])
+    return thumbnail(read_made_ct(path).hu, WINDOWS_HU[WINDOW])
 
 
 def _summary(
@@ -182,4 +184,4 @@ def _pair(row: Any, synthetic: Mapping[str, list[VolumeFile]], train: Sequence[V
     paths = {volume.id: volume.path for volume in synthetic[condition]}, {v.id: v.path for v in train}
     numbers = f"ratio {row.ratio:.2f}, correlation {row.correlation:.2f}"
     caption = f"{case}, {condition} | {training}\n{numbers}"
-    return Pair(read_ct(paths[0][case]), read_ct(paths[1][training]), caption)
+    return Pair(read_made_ct(paths[0][case]), read_made_ct(paths[1][training]), caption)

@@ -19,9 +19,10 @@ from medsyn2.cohort.artefacts import (
     load_manifests,
     process_shard,
 )
+from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
-from medsyn2.ct.nifti import read_ct, read_labels, write_ct, write_labels
+from medsyn2.ct.nifti import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import sha256_of, write_text_atomically
@@ -91,13 +92,15 @@ def evaluate_tokenizer(
     ]
 
     def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        volume = read_ct(volumes[case.case][0].path(case.case, "ct.nii.gz"))
+        volume = read_made_ct(volumes[case.case][0].path(case.case, "ct.nii.gz"))
         image = _image(round_trip, volume, grid, folder / "ct.nii.gz")
         of_masks = {}
-        for structure in STRUCTURES if case.case in drawn else ():
+        for structure, tool in _present(drawn, case.case).items():
             path = drawn[case.case][0].path(case.case, f"{structure}.nii.gz")
-            if path.exists():
-                of_masks[structure] = _mask(round_trip, path, evaluate_tokenizer, folder / path.name)
+            of_masks[structure] = {
+                "segmenter": tool,
+                **_mask(round_trip, path, evaluate_tokenizer, folder / path.name),
+            }
         return {"image": image, "masks": of_masks}
 
     process_shard("evaluate_tokenizer", manifest, cases, work, settings=settings)
@@ -110,6 +113,14 @@ def _of_cases(manifests: list[Path]) -> dict[str, tuple[Manifest, Record]]:
         case: (manifest, record)
         for manifest in load_manifests(manifests)
         for case, record in manifest.usable().items()
+    }
+
+
+def _present(drawn: Mapping[str, tuple[Manifest, Record]], case: str) -> dict[str, str]:
+    """Return the structures that a case has a mask of, and what made each."""
+    states = drawn[case][1].facts["masks"] if case in drawn else {}
+    return {
+        name: states[name]["tool"] for name in STRUCTURES if states.get(name, {}).get("state") == "present"
     }
 
 
@@ -156,7 +167,7 @@ def _image(round_trip: _RoundTrip, volume: CTVolume, grid: GridConfig, place: Pa
 def _mask(
     round_trip: _RoundTrip, path: Path, config: EvaluateTokenizerConfig, place: Path
 ) -> dict[str, object]:
-    mask = read_labels(path)
+    mask = read_made_labels(path)
     before = mask.binary()
     after = round_trip(before.astype(np.float32) - 0.5) > config.mask_threshold
     write_labels(place, LabelMap(after.astype(np.uint8), mask.affine_mm))
@@ -183,6 +194,6 @@ def _write(
         for case, record in records.items()
         for structure, row in record.facts["masks"].items()
     ]
-    frame = pd.DataFrame(mask_rows, columns=["structure", "patient", *VALUES, *FLAGS])
-    means = summarise(frame, ["structure"])
+    frame = pd.DataFrame(mask_rows, columns=["structure", "segmenter", "patient", *VALUES, *FLAGS])
+    means = summarise(frame, ["structure", "segmenter"])
     write_text_atomically(masks_table, means.to_csv(index=False, float_format="%.5g"))

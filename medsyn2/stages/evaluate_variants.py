@@ -12,8 +12,8 @@ import torch
 from tqdm import tqdm
 
 from medsyn2.cohort.artefacts import Manifest, load_manifests
+from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import MAIN, EvaluateVariantsConfig, FlowConfig, SampleConfig
-from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, EnvironmentFault
 from medsyn2.files import write_atomically, write_text_atomically
@@ -59,7 +59,7 @@ class Case:
 
     def real(self) -> CTVolume:
         """Return the registered volume."""
-        return read_ct(self.volumes.path(self.name, "ct.nii.gz"))
+        return read_made_ct(self.volumes.path(self.name, "ct.nii.gz"))
 
     def has(self, structure: Structure) -> bool:
         """Whether there is a mask of the structure, and not an empty one."""
@@ -69,7 +69,7 @@ class Case:
     def mask(self, structure: Structure) -> LabelMap:
         """Return a mask that is there."""
         assert self.masks is not None
-        return read_labels(self.masks.path(self.name, f"{structure}.nii.gz"))
+        return read_made_labels(self.masks.path(self.name, f"{structure}.nii.gz"))
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def _losses(
 def _seams(model: Model, held_out: Mapping[str, Case]) -> Iterator[Row]:
     for condition, paths in model.samples.items():
         for case, path in paths.items():
-            value = blockiness(read_ct(path).hu, model.pitches)
+            value = blockiness(read_made_ct(path).hu, model.pitches)
             yield "blockiness", condition, model.name, held_out[case].subject, case, value
 
 
@@ -319,7 +319,7 @@ def _comparison(
         volumes = {name: (name, main.pitches, volume) for name, volume in references[case.name].items()}
         for model in models:
             if case.name in model.samples.get(condition, {}):
-                made = read_ct(model.samples[condition][case.name])
+                made = read_made_ct(model.samples[condition][case.name])
                 volumes[model.name] = (f"SYNTHETIC, {model.title}", model.pitches, made)
         pictures.append([Picture(volume, title) for title, _, volume in volumes.values()])
         for name, (_, pitches, volume) in volumes.items():

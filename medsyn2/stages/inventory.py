@@ -73,7 +73,10 @@ def inventory(
         _refuse(case.inputs)
         rows = {kind: table.get(keys[case.case]) for kind, table in tables.items()}
         known = {name: value for name, value in case.made_from.items() if name not in NOT_FACTS}
-        return {**known, **inspect_case(known["path"], rows["metadata"], inventory.hu_convention)}
+        found = inspect_case(known["path"], rows["metadata"], inventory.hu_convention)
+        for warning in found["warnings"]:
+            log.warning("%s: %s", case.case, warning)
+        return {**known, **found}
 
     todo = [
         CaseWork(

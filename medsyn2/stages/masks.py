@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from medsyn2.cohort.artefacts import CaseWork, Manifest, load_manifest, process_shard
+from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import MasksConfig
 from medsyn2.ct.masks import labels_on_grid, lobe_boundaries, touching_labels_on_grid, volume_ml
-from medsyn2.ct.nifti import read_ct, read_labels, write_labels
+from medsyn2.ct.nifti import write_labels
 from medsyn2.ct.overlays import save_overlay
 from medsyn2.ct.volume import Affine, CTVolume, LabelMap
 from medsyn2.types import Bool
@@ -36,7 +37,7 @@ def masks(masks: MasksConfig, *, register: Path, segment: Path, manifest: Path, 
     segmented = load_manifest(segment)
 
     def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        volume = read_ct(registered.path(case.case, "ct.nii.gz"))
+        volume = read_made_ct(registered.path(case.case, "ct.nii.gz"))
         facts = segmented.records[case.case].facts
         to_source = np.array(registered.records[case.case].facts["template_to_native_lps_mm"])
         if facts["space"] == "registered":
@@ -65,7 +66,7 @@ def _masks_of_case(
             states[structure] = {"state": "absent", "volume_ml": 0.0, "tool": None}
             continue
         names = {int(label): name for label, name in made[structure]["names"].items()}
-        source = read_labels(segmented.path(case, f"{structure}.nii.gz"), names)
+        source = read_made_labels(segmented.path(case, f"{structure}.nii.gz"), names)
         if structure == "lobes":
             labels = touching_labels_on_grid(source, volume.grid, to_source, config.threshold)
             mask = lobe_boundaries(labels, config.boundary_dilation_voxels)

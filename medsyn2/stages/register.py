@@ -1,5 +1,6 @@
 """The stage ``register``: every CT on the template's grid, by an affine transform."""
 
+import logging
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ import SimpleITK as sitk
 from medsyn2.cohort.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import GridConfig, RegisterConfig
-from medsyn2.ct.alignment import AS_GIVEN, Alignment
+from medsyn2.ct.alignment import AS_GIVEN, MIRRORED, Alignment
 from medsyn2.ct.nifti import write_ct
 from medsyn2.ct.overlays import save_overlay
 from medsyn2.ct.registration import (
@@ -23,6 +24,8 @@ from medsyn2.ct.registration import (
 )
 from medsyn2.errors import IntegrityError
 from medsyn2.stages.template import read_template, voxels_of
+
+log = logging.getLogger(__name__)
 
 
 def register(
@@ -37,7 +40,8 @@ def register(
     """Register each case of a shard to the template and bring it to the grid, in one interpolation.
 
     The affine is found at the working spacing: lungs to lungs, then intensities. A case that does not pass the
-    quality gates is quarantined. A picture shows the template's lungs on each registered CT.
+    quality gates is quarantined; one that seems mirrored is kept, with a warning. A picture shows the template's
+    lungs on each registered CT.
 
     Args:
         grid: The grid that the template must have.
@@ -71,7 +75,10 @@ def register(
         outlines = {name: reference.lungs.binary(name) for name in reference.lungs.names.values()}
         save_overlay(folder / "overlay.png", moved, outlines, caption(case.case, alignment, register))
         carried = {name: case.inputs[name] for name in ("subject", "split")}
-        return {**carried, **alignment.facts(), "warnings": _warnings(alignment)}
+        warnings = _warnings(alignment)
+        for warning in warnings:
+            log.warning("%s: %s", case.case, warning)
+        return {**carried, **alignment.facts(), "warnings": warnings}
 
     cases = [
         CaseWork(
@@ -99,8 +106,9 @@ def caption(case: str, alignment: Alignment, gates: RegisterConfig) -> str:
 
 
 def _warnings(alignment: Alignment) -> list[str]:
-    best = alignment.best_orientation
-    if best == AS_GIVEN:
+    if not alignment.seems_mirrored:
         return []
-    numbers = f"{alignment.orientation[best]:.2f} against {alignment.orientation[AS_GIVEN]:.2f}"
-    return [f"resembles the template more with {best} mirrored ({numbers}): situs inversus or a wrong header"]
+    numbers = f"{alignment.orientation[MIRRORED]:.2f} against {alignment.orientation[AS_GIVEN]:.2f}"
+    return [
+        f"resembles the template more with left and right exchanged ({numbers}): situs inversus or a wrong header"
+    ]

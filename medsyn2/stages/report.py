@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from medsyn2.cohort.artefacts import Manifest, load_manifests
+from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import ReportConfig
-from medsyn2.ct.nifti import read_ct, read_labels
 from medsyn2.files import write_text_atomically
 from medsyn2.metrics.audit import findings
 from medsyn2.page.agreement import followings
@@ -187,7 +187,9 @@ def _cohort(cases: pd.DataFrame) -> str:
         if phantoms
         else "CT files of your own."
     )
-    return f"{kind} {with_report} of {len(cases)} cases have a report."
+    with_warnings = int((cases["warnings"] != "").sum())
+    warned = f" {with_warnings} have a warning, see the column warnings." if with_warnings else ""
+    return f"{kind} {with_report} of {len(cases)} cases have a report.{warned}"
 
 
 def _following_png(found: Sequence[Any]) -> str:
@@ -213,8 +215,11 @@ def _panels(stages: dict[str, list[Manifest]], max_panels: int) -> list[dict[str
     for manifest, case, sample in queue[:max_panels]:
         structure = sample["structure"]
         name = "lobe_labels" if structure == "lobes" else structure
-        mask = read_labels(masks[case].path(case, f"{name}.nii.gz")).binary() if structure else None
-        volumes = (read_ct(real[case].path(case, "ct.nii.gz")), read_ct(manifest.path(case, sample["file"])))
+        mask = read_made_labels(masks[case].path(case, f"{name}.nii.gz")).binary() if structure else None
+        volumes = (
+            read_made_ct(real[case].path(case, "ct.nii.gz")),
+            read_made_ct(manifest.path(case, sample["file"])),
+        )
         asked = f"mask of {structure}" if structure else f"given: {sample['mode']}"
         caption = f"{case}, {asked}, seed {sample['seed']}"
         panels.append({"png": panel_png(Panel(*volumes, mask)), "caption": caption})

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 
 from medsyn2.cohort.artefacts import CaseWork, Manifest, Record, canonical_json, load_manifest, process_shard
+from medsyn2.cohort.made import read_made_labels
 from medsyn2.config import SampleConfig
-from medsyn2.ct.nifti import read_labels
 from medsyn2.ct.volume import LabelMap
-from medsyn2.errors import CaseError, IntegrityError
 from medsyn2.files import sha256_of
 from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
 from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
@@ -158,12 +157,4 @@ class _Sampler:
         )
 
     def _mask(self, case: str, structure: Structure) -> LabelMap:
-        path = self.masks.path(case, f"{structure}.nii.gz")
-        try:
-            return read_labels(path)
-        except (CaseError, FileNotFoundError) as error:
-            raise IntegrityError(
-                f"{path}, which the stage masks wrote, cannot be read: {error}.",
-                code="artefact-damaged",
-                remedy=f"delete {path.parent}.json and {path.parent.parent}.json and run the workflow again.",
-            ) from error
+        return read_made_labels(self.masks.path(case, f"{structure}.nii.gz"))

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from medsyn2.cohort.artefacts import CaseWork, Record, load_manifest, process_shard
+from medsyn2.cohort.made import read_made_ct
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import SegmentConfig
-from medsyn2.ct.nifti import read_ct, write_labels
+from medsyn2.ct.nifti import write_labels
 from medsyn2.ct.volume import CTVolume
 from medsyn2.files import sha256_of
 from medsyn2.segmenters import Segmenter, get_segmenter
@@ -45,7 +46,7 @@ def segment(
         if segment.space == "native":
             volume = read_case(record.facts)
         else:
-            volume = read_ct(registered.path(case.case, "ct.nii.gz"))
+            volume = read_made_ct(registered.path(case.case, "ct.nii.gz"))
         structures = _segment_case(case.case, volume, folder, tools, wanted)
         return {
             **{name: record.facts[name] for name in FORWARDED},

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from medsyn2.cohort.made import read_made_ct
 from medsyn2.ct.intensity import hu_to_unit
-from medsyn2.ct.nifti import read_ct
 from medsyn2.errors import ConfigError
 from medsyn2.training.drawn_masks import draw_mask
 from medsyn2.training.draws import generator_of, item_of
@@ -97,4 +97,4 @@ class Crops:
         return torch.from_numpy(hu_to_unit(hu[tuple(place)], self.settings.clip_hu))[None]
 
     def _volume(self, item: int) -> Volume:
-        return self._memory.get(item, lambda: read_ct(self.volumes[item][1]).hu)
+        return self._memory.get(item, lambda: read_made_ct(self.volumes[item][1]).hu)

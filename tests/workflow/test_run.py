@@ -26,6 +26,12 @@ AFTER_SAMPLE = {
     "report",
 }
 
+JUDGES = ("extractor", "segmenter", "model")
+"""Columns that say what a metric depends on beside the volumes."""
+
+WITHOUT_A_JUDGE = {"cases", "quarantine", "reconstruction", "progressive", "attention"}
+"""Tables of records, of voxels compared with voxels, and of what the model itself attends to."""
+
 
 @pytest.fixture
 def rerun(finished: Workflow, tmp_path: Path) -> Workflow:
@@ -56,6 +62,15 @@ def test_every_stage_leaves_its_result(finished: Workflow) -> None:
     agreement = pd.read_csv(results / "mask_agreement.csv")
     assert set(agreement["comparison"]) == {"requested", "shuffled", "ceiling", "reconstructed_ct"}
     assert len(pd.read_csv(results / "cases.csv")) == 6
+
+
+def test_every_table_of_metrics_says_what_judged(finished: Workflow) -> None:
+    tables = {path.stem: pd.read_csv(path) for path in (finished.folder / "results").glob("*.csv")}
+    assert set(tables) > WITHOUT_A_JUDGE
+    for name in set(tables) - WITHOUT_A_JUDGE:
+        said = [column for column in JUDGES if column in tables[name]]
+        assert said, f"{name}.csv has none of {JUDGES}"
+        assert tables[name][said].notna().all(axis=None), f"{name}.csv"
 
 
 def test_synthetic_volume_lies_on_the_grid_of_its_real_case_and_says_what_it_is(finished: Workflow) -> None:

@@ -58,7 +58,11 @@ def main(module_name: str) -> None:
                 "Python in segment.python",
             )
         except MemoryError:
-            answer = _case("tool-memory", "the tool ran out of memory", "give the job more memory")
+            answer = _case(
+                "tool-memory",
+                "the tool ran out of memory",
+                "give the job more memory and run again with --forcerun segment",
+            )
         except SystemExit as error:
             # Licence checks of tools end the process this way; the next case would fare no better.
             answer = _environment(

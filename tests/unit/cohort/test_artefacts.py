@@ -19,7 +19,13 @@ from medsyn2.cohort.artefacts import (
     process_shard,
     read_record,
 )
-from medsyn2.errors import EnvironmentFault, IntegrityError, InvalidVolumeError, SystematicError
+from medsyn2.errors import (
+    EnvironmentFault,
+    IntegrityError,
+    InvalidVolumeError,
+    SystematicError,
+    ToolLimitError,
+)
 
 
 class Work:
@@ -82,6 +88,20 @@ def test_refused_case_goes_to_quarantine_and_the_others_go_on(tmp_path: Path) ->
     assert (problem.code, problem.remedy) == ("broken", "mend it.")
     process_shard("stage", manifest, cases(3), work, settings="{}")
     assert work.done.count("case_1") == 1
+
+
+def test_a_case_that_the_machine_failed_is_tried_again(tmp_path: Path) -> None:
+    manifest = tmp_path / "0000.json"
+
+    def out_of_time(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        raise ToolLimitError("no result within 1 s.", code="tool-timeout", remedy="raise the limit.")
+
+    process_shard("stage", manifest, cases(1), out_of_time, settings="{}")
+    problem = load_manifest(manifest).records["case_0"].problem
+    assert problem is not None
+    assert problem.retry
+    process_shard("stage", manifest, cases(1), Work(), settings="{}")
+    assert list(load_manifest(manifest).usable()) == ["case_0"]
 
 
 def test_case_that_becomes_bad_loses_its_artefacts(tmp_path: Path) -> None:

@@ -80,6 +80,12 @@ def test_left_right_mirrored_is_shown_and_not_refused() -> None:
     found = alignment(orientation={**ORIENTATION, "left-right": 0.95})
     check_alignment(found, GATES)
     assert found.best_orientation == "left-right"
+    assert found.seems_mirrored
+
+
+def test_sides_that_are_alike_do_not_make_a_ct_seem_mirrored() -> None:
+    assert not alignment(orientation={**ORIENTATION, "left-right": 0.91}).seems_mirrored
+    assert not alignment(orientation={}).seems_mirrored
 
 
 def test_facts_are_json() -> None:

@@ -159,6 +159,20 @@ def test_mirrored_sides_are_seen(volume: CTVolume, fixed: Thorax) -> None:
     assert found.best_orientation == "left-right"
 
 
+def test_a_mirrored_chest_seems_so_and_one_that_is_right_does_not(volume: CTVolume, other: Thorax) -> None:
+    assert not register_affine(working_thorax(volume, SPACING_MM), other, seed=0).seems_mirrored
+    assert register_affine(working_thorax(flipped(volume, 2), SPACING_MM), other, seed=0).seems_mirrored
+
+
+@pytest.mark.realdata
+def test_a_mirrored_real_ct_seems_so(real_data: Path) -> None:
+    template, case = (read_ct(real_data / f"ct/{name}.nii.gz") for name in ("R01-001", "LIDC-IDRI-0001"))
+    reference = working_thorax(template, SPACING_MM)
+    for volume, expected in ((case, False), (flipped(case, 2), True)):
+        found = register_affine(working_thorax(volume, SPACING_MM), reference, seed=0)
+        assert found.seems_mirrored == expected, found.orientation
+
+
 def test_part_of_a_chest_is_refused(volume: CTVolume, fixed: Thorax) -> None:
     low = CTVolume(volume.hu[: volume.shape[0] // 2], volume.affine_mm)
     with pytest.raises(RegistrationError) as caught:

@@ -17,12 +17,13 @@ def test_each_case_has_a_row_and_each_refusal_its_stage() -> None:
     facts = {"subject": "s", "split": "train", "path": "=cmd()", "report": {"findings": "x"}}
     problem = Problem("lungs-small", "too small", "look")
     inventory = manifest(
-        "inventory", Record("a", "ok", "", facts=facts), Record("b", "ok", "", facts=facts),
+        "inventory", Record("a", "ok", "", facts={**facts, "warnings": ["padded", "no unit"]}),
+        Record("b", "ok", "", facts=facts),
         Record("c", "quarantined", "", problem=Problem("torn", "torn file", "again")),
     )  # fmt: skip
     register = manifest(
         "register",
-        Record("a", "ok", "", facts={"lung_dice": 0.9}),
+        Record("a", "ok", "", facts={"lung_dice": 0.9, "warnings": ["seems mirrored"]}),
         Record("b", "quarantined", "", problem=problem),
     )
     masks = manifest("masks", Record("a", "ok", "", facts={"masks": {"heart": {"state": "present"}}}))
@@ -33,6 +34,7 @@ def test_each_case_has_a_row_and_each_refusal_its_stage() -> None:
         ["b", "register", "lungs-small"],
         ["c", "inventory", "torn"],
     ]
+    assert cases["warnings"].tolist() == ["padded; no unit; seems mirrored", "", ""]
     assert cases["path"][0] == "'=cmd()"
 
 

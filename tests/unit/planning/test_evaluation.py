@@ -8,18 +8,19 @@ from .conftest import WORK, config
 
 
 def test_volumes_are_segmented_again_with_their_real_ones_and_their_reconstructions() -> None:
-    def basis(kept: int) -> str:
+    def basis(kept: int, asked: list[str] | None) -> str:
         changes = {
             "sample": {"structures": ["lobes", "nodules"]},
-            "evaluate_masks": {"structures": ["lobes", "heart"]},
+            "evaluate_masks": {"structures": asked},
             "evaluate_tokenizer": {"max_cases": kept},
         }
         planned = network_costs(config(**changes), WORK)
         return next(cost.basis for cost in planned if cost.stage == "evaluate_masks")
 
     # The lobes of two held-out cases, real and generated, and those of the cases that were reconstructed.
-    assert basis(1).startswith("at most 5 volumes")
-    assert basis(9).startswith("at most 6 volumes")
+    assert basis(1, ["lobes", "heart"]).startswith("at most 5 volumes")
+    assert basis(9, ["lobes", "heart"]).startswith("at most 6 volumes")
+    assert basis(9, None).startswith("at most 12 volumes")
 
 
 def test_the_augmentation_study_costs_its_volumes_and_its_networks() -> None:

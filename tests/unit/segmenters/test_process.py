@@ -123,6 +123,7 @@ def test_a_failure_of_the_ct_leaves_the_process_to_the_next(
     with pytest.raises(SegmenterError, match=named) as caught:
         tool.segment({"do": do})
     assert caught.value.code == code
+    assert caught.value.retry == (code == "tool-memory")
     assert tool.segment({"do": "work"})["pid"] == pid
 
 
@@ -134,6 +135,7 @@ def test_a_death_is_the_case_s_and_the_next_gets_a_fresh_process(start: Start) -
     ) as caught:
         tool.segment({"do": "die"})
     assert caught.value.code == "tool-died"
+    assert caught.value.retry
     after = tool.segment({"do": "work"})
     assert (after["count"], after["pid"] == first) == (1, False)
 
@@ -144,6 +146,7 @@ def test_a_hang_ends_at_the_time_limit_with_all_it_started(start: Start, tmp_pat
     with pytest.raises(SegmenterError, match=r"no result within 1\.5 s") as caught:
         tool.segment({"do": "hang", "note": str(tmp_path / "child")})
     assert caught.value.code == "tool-timeout"
+    assert caught.value.retry
     assert time.monotonic() - began < 10
     assert gone(int((tmp_path / "child").read_text()))
 

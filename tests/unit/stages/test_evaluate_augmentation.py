@@ -58,7 +58,7 @@ class Study:
         mask = self.mask & (np.arange(self.mask.shape[0])[:, None, None] <= 5)
         for name in ("heart", "lobes", "lobe_labels"):
             write_labels(folder / f"{name}.nii.gz", LabelMap(mask.astype(np.uint8), self.affine))
-        state = {"state": STATES[case.case]}
+        state = {"state": STATES[case.case], "tool": "classical"}
         return {"split": SPLITS[case.case], "masks": {"heart": state, "lobes": state}}
 
     @property
@@ -103,6 +103,7 @@ def test_three_sets_are_trained_equally_long_and_tested_on_held_out_cases_that_h
     assert table["num_steps"].tolist() == [3, 3, 3]
     assert table[["num_real", "num_synthetic"]].to_numpy().tolist() == [[1, 0], [0, 2], [1, 2]]
     assert set(cases["case"]) == {"e", "f"}
+    assert set(table["segmenter"]) == set(cases["segmenter"]) == {"classical"}
     assert set(cases["patient"]) == {"s_e", "s_f"}
     assert cases.groupby(["arm", "seed"]).size().tolist() == [2] * 6
 
@@ -209,6 +210,7 @@ def test_public_slices_take_the_place_of_the_cohort_s(study: Study, tmp_path: Pa
     assert table["num_real"].tolist() == [2, 0, 2]
     assert table["num_test"].tolist() == [3, 3, 3]
     assert table["num_present"].tolist() == [2, 2, 2]
+    assert set(table["segmenter"]) == {"people"}
     assert set(study.cases()["case"]) == {"slice_003", "slice_004", "slice_005"}
     assert set(load_manifest(study.manifest).usable()) == {"e", "f"}
 

@@ -63,6 +63,7 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
         tools: dict[str, str] | None = None,
         reconstructed: str = "",
         patients: Mapping[str, str] = MappingProxyType({}),
+        asked: tuple[str, ...] | None = None,
     ) -> Tables:
         def registered(case: CaseWork, folder: Path) -> dict:
             write_ct(folder / "ct.nii.gz", CTVolume(phantoms[case.case].volume.hu, affine))
@@ -94,7 +95,7 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
         table, rows = tmp_path / "mask_agreement.csv", tmp_path / "mask_agreement_cases.csv"
         evaluate_masks(
             segment,
-            EvaluateMasksConfig(structures=("lobes", "heart", "airways"), tools=tools or {}),
+            EvaluateMasksConfig(structures=asked, tools=tools or {}),
             masks=[write("masks", masked, cases)],
             register=[write("register", registered, cases)],
             samples=[write("sample", sampled, list(generated))],
@@ -207,6 +208,14 @@ def test_without_samples_of_a_mask_the_tables_have_only_their_columns(run, phant
     assert table.empty
     assert cases.empty
     assert list(cases.columns) == COLUMNS
+
+
+def test_a_structure_without_samples_is_named(run, phantoms, caplog: pytest.LogCaptureFixture) -> None:
+    table, _ = run({"a": phantoms["a"].volume.hu}, ("lobes", "heart"), asked=("lobes", "airways"))
+    assert table["structure"].unique().tolist() == ["lungs"]
+    (message,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert "airways" in message
+    assert "sample.structures" in message
 
 
 def test_masks_that_were_read_are_compared_by_the_tool_named_for_it_or_left_out(run, phantoms) -> None:

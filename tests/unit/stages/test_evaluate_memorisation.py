@@ -74,6 +74,7 @@ def test_a_planted_copy_is_found_and_others_are_not(run) -> None:
     assert table.loc[0, ["num_train", "num_held_out", "num_synthetic"]].tolist() == [8, 4, 3]
     assert pairs.loc[0, ["case", "nearest_training_case"]].tolist() == ["h1", "t5"]
     assert pairs.loc[0, "suspect"]
+    assert (pairs["extractor"] == table.loc[0, "extractor"]).all()
     assert pairs.loc[0, "ratio"] < 0.7 * pairs.loc[1, "ratio"]
     assert pairs.loc[0, "correlation"] > 0.98
     assert table.loc[0, "largest_correlation"] > table.loc[0, "largest_held_out_correlation"]

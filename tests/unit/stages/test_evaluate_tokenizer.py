@@ -46,7 +46,8 @@ def mask_of(case: str) -> np.ndarray:
 
 ENDS = ("", "_low", "_high")
 SUMMARY = [
-    "structure", "num", "num_present", "num_patients", *(f"{name}{end}" for name in OVERLAPS for end in ENDS),
+    "structure", "segmenter", "num", "num_present", "num_patients",
+    *(f"{name}{end}" for name in OVERLAPS for end in ENDS),
     "dice_median", "num_distances", *(f"{name}{end}" for name in DISTANCES for end in ENDS),
     "num_missed", "miss_rate", "num_false_alarm", "num_both_empty",
 ]  # fmt: skip
@@ -79,7 +80,8 @@ def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataF
         def with_masks(case: CaseWork, folder: Path) -> dict:
             label_map = LabelMap(mask_of(case.case).astype(np.uint8), AFFINE)
             write_labels(folder / "heart.nii.gz", label_map)
-            return {"split": CASES[case.case]}
+            state = {"state": "present", "tool": "classical"}
+            return {"split": CASES[case.case], "masks": {"heart": state}}
 
         images, masks_table = tmp_path / "reconstruction.csv", tmp_path / "mask_reconstruction.csv"
         evaluate_tokenizer(

@@ -10,6 +10,7 @@ from medsyn2.config import MasksConfig, SegmentConfig
 from medsyn2.ct.geometry import nearest_labels
 from medsyn2.ct.masks import lobe_boundaries
 from medsyn2.ct.nifti import read_labels
+from medsyn2.errors import IntegrityError
 from medsyn2.metrics.overlap import dice
 from medsyn2.stages.masks import masks
 from medsyn2.stages.segment import segment
@@ -73,6 +74,22 @@ def test_files_are_the_structures_that_are_present(run: Masks) -> None:
     assert {"lobes", "heart", "vessels"} <= present <= set(MADE)
     names = {f"{name}.nii.gz" for name in (*present, "lobe_labels")} | {"overlay.png"}
     assert set(record.files) == {f"{PHANTOM}/{name}" for name in names}
+
+
+@pytest.mark.parametrize("lost", ["ct.nii.gz", "heart.nii.gz"])
+def test_a_damaged_artefact_stops_the_run_and_the_case_is_done_when_it_is_back(
+    run: Masks, registered_shard, segmented, lost: str
+) -> None:
+    manifest = registered_shard.register if lost == "ct.nii.gz" else segmented("native")
+    path = load_manifest(manifest).path(PHANTOM, lost)
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[: len(content) // 2])
+        with pytest.raises(IntegrityError, match=lost):
+            run()
+    finally:
+        path.write_bytes(content)
+    assert set(run().usable()) == {PHANTOM}
 
 
 def test_without_a_tool_a_structure_is_absent(run: Masks) -> None:

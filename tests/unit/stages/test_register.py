@@ -22,7 +22,7 @@ REGISTER = RegisterConfig(working_spacing_mm=5.0, min_lung_dice=0.6)
 
 @pytest.fixture(scope="module")
 def shard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The inventory of two phantoms, of one upside down and of a body without lungs; and a template."""
+    """The inventory of two phantoms, one mirrored, one upside down, and a body without lungs; and a template."""
     folder = tmp_path_factory.mktemp("shard")
     scans = {}
     for index in (3, 10):
@@ -31,6 +31,8 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         scans[f"phantom_{index}"] = folder / f"{index}.nii.gz"
         write_scan(scans[f"phantom_{index}"], scan(subject, acquisition).volume, acquisition)
     upright = read_ct(scans["phantom_10"])
+    scans["mirrored"] = folder / "mirrored.nii.gz"
+    write_ct(scans["mirrored"], CTVolume(np.ascontiguousarray(upright.hu[:, :, ::-1]), upright.affine_mm))
     scans |= {"upside_down": folder / "down.nii.gz", "no_lungs": folder / "body.nii.gz"}
     write_ct(scans["upside_down"], CTVolume(np.ascontiguousarray(upright.hu[::-1]), upright.affine_mm))
     wall = CTVolume(upright.hu.copy(), upright.affine_mm)
@@ -51,7 +53,10 @@ def test_good_cases_pass_and_bad_ones_are_refused_with_their_reason(
     manifest = tmp_path / "0000.json"
     register(GRID, REGISTER, inventory=shard[0], template=shard[1], manifest=manifest, settings="{}")
     found = load_manifest(manifest)
-    assert set(found.usable()) == {"phantom_3", "phantom_10"}
+    assert set(found.usable()) == {"phantom_3", "phantom_10", "mirrored"}
+    warned = {case: record.facts["warnings"] for case, record in found.usable().items()}
+    assert warned["phantom_3"] == warned["phantom_10"] == []
+    assert "left and right exchanged" in warned["mirrored"][0]
     volume = read_ct(found.path("phantom_10", "ct.nii.gz"))
     assert volume.shape == GRID.shape
     assert volume.hu.dtype == np.int16
