@@ -56,7 +56,7 @@ _ALL = (
     Stage("train_dit", ("grid", "dit", "flow", "train_dit"), shared=True),
     Stage("sample", ("sample",), sharded=True),
     Stage("evaluate_fid", ("grid", "evaluate_fid"), version=2),
-    Stage("evaluate_memorisation", ("grid", "evaluate_fid", "evaluate_memorisation")),
+    Stage("evaluate_memorisation", ("grid", "evaluate_fid", "evaluate_memorisation"), version=2),
     Stage("evaluate_masks", ("segment", "evaluate_masks"), version=3),
     Stage("evaluate_edits", ("segment", "sample", "evaluate_masks", "evaluate_edits")),
     Stage("evaluate_attention", ("sample", "evaluate_attention")),
