@@ -8,6 +8,7 @@ import torch
 from medsyn2.config import Config
 from medsyn2.metrics.augmentation import ARMS
 from medsyn2.metrics.features import RandomBank
+from medsyn2.metrics.memorisation import THUMBNAIL
 from medsyn2.nn.cost import cost_of, simulated
 from medsyn2.nn.resnet import KERAS, ResNet50Features
 from medsyn2.nn.unet2d import UNet2d
@@ -40,7 +41,7 @@ def evaluation_costs(networks: Networks, work: Workload, sampled: Sampling) -> I
     yield _attention(config, work, sampled)
     yield _augmentation(config, work, sampled)
     yield _tokenizer(networks, work, on_grid)
-    yield Cost("evaluate_memorisation", 1, None, memory_bytes=on_grid, basis="nobody measured it")
+    yield _memorisation(networks, work, on_grid)
     theirs = config.evaluate_scores.command
     basis = f"what {theirs[0]} takes is not known" if theirs else "nobody measured it"
     yield Cost("evaluate_scores", 1, None, memory_bytes=on_grid, basis=basis)
@@ -173,4 +174,19 @@ def _tokenizer(networks: Networks, work: Workload, on_grid: float) -> Cost:
         memory_bytes=on_grid,
         device_bytes=max(encoding.peak_bytes, decoding.peak_bytes),
         basis=f"{cases} cases and their masks",
+    )
+
+
+def _memorisation(networks: Networks, work: Workload, on_grid: float) -> Cost:
+    settings = networks.config.evaluate_memorisation
+    searched = work.train_cases if settings.max_train is None else min(work.train_cases, settings.max_train)
+    decoded, decoding = min(searched, settings.num_copies), networks.decoding()
+    return Cost(
+        "evaluate_memorisation",
+        1,
+        None,
+        float(decoding.flops) * decoded,
+        memory_bytes=on_grid + 4.0 * THUMBNAIL**3 * searched,
+        device_bytes=decoding.peak_bytes,
+        basis=f"{decoded} cases decoded; nobody measured the rest",
     )

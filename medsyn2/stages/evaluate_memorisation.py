@@ -1,42 +1,61 @@
-"""The stage ``evaluate_memorisation``: are samples copies of training volumes?"""
+"""The stage ``evaluate_memorisation``: are samples copies of training volumes?
+
+Two controls go through the same search in every run, so that its answer about samples can be judged. Training cases
+whose cached latents are decoded are what a generator that memorised its latents would make: the search has to find
+them. Held-out cases after the tokenizer are what a perfect generator would make: it has to leave them alone.
+"""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 
-from medsyn2.cohort.artefacts import load_manifests
+from medsyn2.cohort.artefacts import Manifest, load_manifest, load_manifests
+from medsyn2.cohort.latents import LatentStore
 from medsyn2.cohort.made import read_made_ct
 from medsyn2.config import EvaluateFidConfig, EvaluateMemorisationConfig, GridConfig
+from medsyn2.ct.intensity import unit_to_hu
+from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.metrics.banks import Bank, check_comparable, write_bank
 from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted_bank
 from medsyn2.metrics.memorisation import (
     Memorisation,
-    Nearest,
     Points,
-    correlation,
     memorisation,
+    share_interval,
+    standardised,
     thumbnail,
 )
 from medsyn2.metrics.table_one import extractor_of, protocol_of
+from medsyn2.nn.memory_format import move
+from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.windows import decode_windowed
 from medsyn2.page.pairs import Pair, pairs_png
 from medsyn2.stages.evaluate_fid import by_condition, registered
 from medsyn2.vocabulary import WINDOWS_HU, Window
+from medsyn2.weights import load_component, load_strictly
 
 WINDOW: Window = "lung"
 MIN_TRAINING = 3
+COPIES, RECONSTRUCTED = "copies", "held_out_reconstructed"
+CONTROLS = (COPIES, RECONSTRUCTED)
+THUMBNAILS, FEATURES, EITHER = "thumbnails", "features", "either"
 COLUMNS = [
-    "condition", "num_synthetic", "num_train", "num_held_out", "num_suspect", "threshold", "smallest_ratio",
-    "authenticity_percent", "held_out_authenticity_percent", "copying_z", "largest_correlation",
-    "largest_held_out_correlation", "extractor", "protocol",
+    "condition", "by", "num_synthetic", "num_patients", "num_suspect", "suspect_percent", "suspect_low",
+    "suspect_high", "num_copies", "copies_found_percent", "copies_found_low", "copies_found_high", "threshold",
+    "smallest_contrast", "authenticity_percent", "authenticity_low", "authenticity_high",
+    "held_out_authenticity_percent", "copying_z", "largest_correlation", "largest_held_out_correlation", "num_train",
+    "num_held_out", "extractor", "protocol",
 ]  # fmt: skip
-_HELD_THUMBNAILS = 512
 
 
 def evaluate_memorisation(
@@ -46,6 +65,9 @@ def evaluate_memorisation(
     *,
     register: list[Path],
     samples: list[Path],
+    latents: list[Path],
+    tokenizer: Path,
+    reconstructions: Path,
     banks: Path,
     cache: Path,
     table: Path,
@@ -54,20 +76,24 @@ def evaluate_memorisation(
 ) -> None:
     """Set each sample's nearest training volume beside what held-out real volumes have.
 
-    Features, protocol and extractor are those of evaluate_fid, in the lung window. Samples that are nearer to a
-    training volume than held-out volumes are suspect; the closest pairs are drawn, so that a person can judge.
+    Neighbours are sought among all training volumes by thumbnails and by the features of evaluate_fid, both in the
+    lung window. Samples that stand nearer to one training patient than held-out volumes do are suspect; the
+    closest pairs are drawn, so that a person can judge.
 
     Args:
         grid: The model's HU range.
         evaluate_fid: Protocol and extractor.
-        evaluate_memorisation: How many training volumes are searched and how many pairs are drawn.
+        evaluate_memorisation: How many training volumes are searched, decoded as a control, and drawn.
         register: Manifests of the stage register, training and held-out cases.
         samples: Manifests of the stage sample.
-        banks: Folder of the banks of features.
+        latents: Manifests of the stage encode_latents.
+        tokenizer: The tokenizer that made them.
+        reconstructions: Manifest of the stage evaluate_tokenizer.
+        banks: Folder of the banks of features, and of the decoded training cases.
         cache: Folder of the features of single volumes; what is there already is not extracted again.
-        table: CSV with a row a condition.
-        pairs: CSV with the nearest training volume of each sample, the most suspect first.
-        sheet: PNG of the closest pairs.
+        table: CSV with a row for each condition and control and each way of looking.
+        pairs: CSV with the nearest training volume of each of their volumes, the most suspect first.
+        sheet: PNG of a decoded training case that was found and of the closest pairs of samples.
     """
     recipe = Recipe(protocol_of(grid, evaluate_fid), extractor_of(evaluate_fid), (WINDOW,))
     real = registered(load_manifests(register))
@@ -75,36 +101,64 @@ def evaluate_memorisation(
     held_out = [volume for volume, split in real if split == "test"]
     synthetic = by_condition(load_manifests(samples))
     _refuse_too_few(train, held_out, synthetic)
+    encoded = _cached(train, load_manifests(latents), evaluate_memorisation.num_copies)
+    controls = {
+        COPIES: _decoded(encoded, tokenizer, grid, banks / COPIES),
+        RECONSTRUCTED: _reconstructed(held_out, load_manifest(reconstructions)),
+    }
 
-    def bank(name: str, kind: str, volumes: list[VolumeFile]) -> Bank:
-        made = extracted_bank(volumes, recipe, {"kind": kind, "source": name}, cache)
-        write_bank(banks / f"{name}.json", made)
-        return made
+    def described(name: str, kind: str, volumes: list[VolumeFile]) -> "_Set":
+        bank = extracted_bank(volumes, recipe, {"kind": kind, "source": name}, cache)
+        write_bank(banks / f"{name}.json", bank)
+        return _Set(bank, {volume.id: volume.path for volume in volumes})
 
-    of_train, of_held_out = bank("train", "real", train), bank("held_out", "real", held_out)
-    rows, listed = [], []
-    for condition, volumes in sorted(synthetic.items()):
-        made = bank(condition, "synthetic", volumes)
-        check_comparable(of_train, of_held_out, made)
-        found = memorisation(*(_points(one) for one in (of_train, of_held_out, made)))
-        of_condition = _listed(made, found.synthetic, of_train, volumes, train)
-        null = _listed(of_held_out, found.held_out, of_train, held_out, train)
-        suspect = dict(zip(made.ids, found.suspect.tolist(), strict=True))
-        extractor = made.facts.extractor
-        listed += [
-            {"condition": condition, "suspect": suspect[str(row["case"])], **row, "extractor": extractor}
-            for row in of_condition
-        ]
-        counts = {"num_train": len(train), "num_held_out": len(held_out)}
-        rows.append({"condition": condition, **counts, **_summary(found, made, of_condition, null)})
-    write_text_atomically(table, pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, float_format="%.5g"))
-    frame = pd.DataFrame(listed).sort_values(["ratio", "condition", "case"])
-    write_text_atomically(pairs, frame.to_csv(index=False, float_format="%.5g"))
-    closest = [
-        _pair(row, synthetic, train) for row in frame.head(evaluate_memorisation.num_pairs).itertuples()
+    of_train, of_held_out = described("train", "real", train), described("held_out", "real", held_out)
+    made = {
+        name: described(name, "synthetic", volumes)
+        for name, volumes in (*controls.items(), *sorted(synthetic.items()))
+    }
+    check_comparable(of_train.bank, of_held_out.bank, *(one.bank for one in made.values()))
+    searched = {name: _search(of_train, of_held_out, one) for name, one in made.items()}
+    found = _sources_found(made[COPIES], searched[COPIES], of_train)
+    facts = {
+        "num_train": len(of_train.bank.ids),
+        "num_held_out": len(of_held_out.bank.ids),
+        "extractor": recipe.extractor.name,
+        "protocol": recipe.protocol.name,
+    }
+    rows = [
+        {"condition": name, **row, **facts}
+        for name, one in made.items()
+        for row in _rows(one, searched[name], found)
     ]
-    image = pairs_png(closest)
+    write_text_atomically(table, pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, float_format="%.5g"))
+    frame = pd.concat([_listed(name, one, searched[name], of_train) for name, one in made.items()])
+    frame = frame.sort_values(["contrast_over_threshold", "condition", "case"])
+    write_text_atomically(pairs, frame.to_csv(index=False, float_format="%.5g"))
+    image = pairs_png(_closest(frame, made, of_train, evaluate_memorisation.num_pairs))
     write_atomically(sheet, lambda partial: partial.write_bytes(image))
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Some volumes as the search sees them, in the order of the bank."""
+
+    bank: Bank
+    paths: Mapping[str, Path]
+
+    @cached_property
+    def thumbnails(self) -> Points:
+        seen = [thumbnail(read_made_ct(self.paths[case]).hu, WINDOWS_HU[WINDOW]) for case in self.bank.ids]
+        return Points(np.stack(seen), self.bank.patients)
+
+    @property
+    def features(self) -> Points:
+        parts = [self.bank.volume_means(part) for part in sorted(self.bank.parts)]
+        return Points(np.concatenate(parts, axis=1), self.bank.patients)
+
+    @property
+    def num_patients(self) -> int:
+        return len(set(self.bank.patients))
 
 
 def _refuse_too_few(
@@ -120,68 +174,173 @@ def _refuse_too_few(
         )
 
 
-def _points(bank: Bank) -> Points:
-    parts = [bank.volume_means(part) for part in sorted(bank.parts)]
-    return Points(np.concatenate(parts, axis=1), bank.patients)
-
-
-def _listed(
-    bank: Bank,
-    nearest: Nearest,
-    of_train: Bank,
-    volumes: Sequence[VolumeFile],
-    train: Sequence[VolumeFile],
-) -> list[dict[str, Any]]:
-    """Return a row a volume: its nearest training volume, and how near it is."""
-    own, theirs = ({volume.id: volume.path for volume in one} for one in (volumes, train))
-    rows: list[dict[str, Any]] = []
-    for case, index, distance, ratio in zip(
-        bank.ids, nearest.index, nearest.distance, nearest.ratio, strict=True
-    ):
-        training = of_train.ids[index]
-        seen = correlation(_thumbnail(own[case]), _thumbnail(theirs[training]))
-        rows.append(
-            {
-                "case": case,
-                "nearest_training_case": training,
-                "distance": float(distance),
-                "ratio": float(ratio),
-                "correlation": seen,
-            }
+def _cached(
+    train: Sequence[VolumeFile], latents: Sequence[Manifest], num: int
+) -> list[tuple[VolumeFile, Path]]:
+    """Return training cases whose latents are kept, evenly spaced, each with its store."""
+    stores = {
+        case: manifest.folder.with_name(f"{manifest.folder.name}.zarr")
+        for manifest in latents
+        for case in manifest.usable()
+    }
+    held = [(volume, stores[volume.id]) for volume in train if volume.id in stores]
+    if not held:
+        raise EnvironmentFault(
+            f"the search for copies has no control: of {len(train)} training cases none has latents.",
+            code="too-few-cases",
+            remedy="look at results/quarantine.csv for why they were lost, or raise evaluate_memorisation.max_train.",
         )
-    return rows
+    places = np.linspace(0, len(held) - 1, min(num, len(held))).round().astype(int)
+    return [held[place] for place in places]
 
 
-@lru_cache(_HELD_THUMBNAILS)
-def _thumbnail(path: Path) -> Float[np.ndarray, "n n n"]:
-    return thumbnail(read_made_ct(path).hu, WINDOWS_HU[WINDOW])
+@torch.inference_mode()
+def _decoded(
+    cases: Sequence[tuple[VolumeFile, Path]], tokenizer: Path, grid: GridConfig, folder: Path
+) -> list[VolumeFile]:
+    """Decode the latents of training cases, as a generator that knows them by heart would."""
+    config, state = load_component(tokenizer, "tokenizer")
+    network = CausalVideoVAE(**config).eval()
+    load_strictly(network, state, source=tokenizer)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    move(network, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for volume, path in cases:
+        store = LatentStore.open(path)
+        latents = torch.from_numpy(store.image(volume.id).astype(np.float32))[None].to(device)
+        unit = decode_windowed(network, latents, store.about["window"], store.about["overlap"])[0, 0]
+        place = folder / f"{volume.id}.nii.gz"
+        hu = unit_to_hu(unit.float().cpu().numpy(), grid.clip_hu)
+        write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))
+        made.append(VolumeFile(volume.id, volume.patient, place))
+    return made
 
 
-def _summary(
-    found: Memorisation,
-    made: Bank,
-    listed: Sequence[Mapping[str, Any]],
-    null: Sequence[Mapping[str, Any]],
-) -> dict[str, object]:
-    largest = [max(float(row["correlation"]) for row in rows) for rows in (listed, null)]
+def _reconstructed(held_out: Sequence[VolumeFile], manifest: Manifest) -> list[VolumeFile]:
+    return [
+        VolumeFile(volume.id, volume.patient, manifest.path(volume.id, "ct.nii.gz"))
+        for volume in held_out
+        if volume.id in manifest.usable()
+    ]
+
+
+def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:
+    sets = (train, held_out, made)
     return {
-        "num_synthetic": len(made.ids),
-        "num_suspect": int(found.suspect.sum()),
-        "threshold": found.threshold,
-        "smallest_ratio": float(found.synthetic.ratio.min()),
-        "authenticity_percent": found.authenticity,
-        "held_out_authenticity_percent": found.held_out_authenticity,
-        "copying_z": found.copying_z,
-        "largest_correlation": largest[0],
-        "largest_held_out_correlation": largest[1],
-        "extractor": made.facts.extractor,
-        "protocol": made.facts.protocol["name"],
+        THUMBNAILS: memorisation(*(one.thumbnails for one in sets)),
+        FEATURES: memorisation(*standardised(*(one.features for one in sets))),
     }
 
 
-def _pair(row: Any, synthetic: Mapping[str, list[VolumeFile]], train: Sequence[VolumeFile]) -> Pair:
-    case, training, condition = row.case, row.nearest_training_case, row.condition
-    paths = {volume.id: volume.path for volume in synthetic[condition]}, {v.id: v.path for v in train}
-    numbers = f"ratio {row.ratio:.2f}, correlation {row.correlation:.2f}"
-    caption = f"{case}, {condition} | {training}\n{numbers}"
-    return Pair(read_made_ct(paths[0][case]), read_made_ct(paths[1][training]), caption)
+def _suspects(searched: Mapping[str, Memorisation]) -> dict[str, Bool[np.ndarray, " v"]]:
+    suspect = {by: found.suspect for by, found in searched.items()}
+    return {**suspect, EITHER: np.logical_or.reduce(list(suspect.values()))}
+
+
+def _sources_found(
+    copies: _Set, searched: Mapping[str, Memorisation], train: _Set
+) -> dict[str, dict[str, float]]:
+    """Return, for each way of looking, the share of copies that are suspect and whose source is named."""
+    right = {
+        by: found.suspect & (np.array(train.bank.ids)[found.synthetic.index] == np.array(copies.bank.ids))
+        for by, found in searched.items()
+    }
+    right[EITHER] = np.logical_or.reduce(list(right.values()))
+    return {by: {"num_copies": len(one), **_share("copies_found", one, copies)} for by, one in right.items()}
+
+
+def _share(name: str, which: Bool[np.ndarray, " v"], of: _Set) -> dict[str, float]:
+    percent = float(100 * which.mean())
+    low, high = share_interval(percent, of.num_patients)
+    return {f"{name}_percent": percent, f"{name}_low": low, f"{name}_high": high}
+
+
+def _rows(
+    made: _Set, searched: Mapping[str, Memorisation], copies_found: Mapping[str, Mapping[str, float]]
+) -> list[dict[str, Any]]:
+    """Return a row for each way of looking, and one for both together."""
+    rows = []
+    for by, suspect in _suspects(searched).items():
+        row = {
+            "by": by,
+            "num_synthetic": len(suspect),
+            "num_patients": made.num_patients,
+            "num_suspect": int(suspect.sum()),
+            **_share("suspect", suspect, made),
+            **copies_found[by],
+        }
+        if by in searched:
+            row |= _numbers(searched[by], made)
+        if by == THUMBNAILS:
+            both = searched[by].synthetic, searched[by].held_out
+            largest = [float(_correlation(one.distance).max()) for one in both]
+            row |= {"largest_correlation": largest[0], "largest_held_out_correlation": largest[1]}
+        rows.append(row)
+    return rows
+
+
+def _numbers(found: Memorisation, made: _Set) -> dict[str, float]:
+    return {
+        "threshold": found.threshold,
+        "smallest_contrast": float(found.synthetic.contrast.min()),
+        **_share("authenticity", found.synthetic.ratio > 1, made),
+        "held_out_authenticity_percent": found.held_out_authenticity,
+        "copying_z": found.copying_z,
+    }
+
+
+def _correlation(distance: Float[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
+    """Return Pearson's correlation of thumbnails from their distance."""
+    return 1 - distance**2 / 2
+
+
+def _listed(condition: str, made: _Set, searched: Mapping[str, Memorisation], train: _Set) -> pd.DataFrame:
+    """Return a row a volume and way of looking: its nearest training volume, and how near it is."""
+    frames = []
+    for by, found in searched.items():
+        nearest = found.synthetic
+        apart = made.thumbnails.places - train.thumbnails.places[nearest.index]
+        frames.append(
+            pd.DataFrame(
+                {
+                    "condition": condition,
+                    "by": by,
+                    "suspect": found.suspect,
+                    "case": made.bank.ids,
+                    "nearest_training_case": np.array(train.bank.ids)[nearest.index],
+                    "contrast_over_threshold": nearest.contrast / found.threshold,
+                    "contrast": nearest.contrast,
+                    "ratio": nearest.ratio,
+                    "distance": nearest.distance,
+                    "correlation": _correlation(np.linalg.norm(apart, axis=1)),
+                    "extractor": made.bank.facts.extractor,
+                }
+            )
+        )
+    return pd.concat(frames)
+
+
+def _closest(frame: pd.DataFrame, made: Mapping[str, _Set], train: _Set, num: int) -> list[Pair]:
+    """Return the copy that stands out most, as an example of what there is to see, and the samples' closest pairs."""
+    copies, samples = (
+        frame[chosen].drop_duplicates(["condition", "case", "nearest_training_case"])
+        for chosen in (frame["condition"] == COPIES, ~frame["condition"].isin(CONTROLS))
+    )
+    return [
+        Pair(
+            read_made_ct(made[row.condition].paths[row.case]),
+            read_made_ct(train.paths[row.nearest_training_case]),
+            _caption(row),
+        )
+        for row in pd.concat([copies.head(1), samples.head(num)]).itertuples()
+    ]
+
+
+def _caption(row: Any) -> str:
+    what = "control, decoded from its latents" if row.condition == COPIES else row.condition
+    answer = "SUSPECT" if row.suspect else "not suspect"
+    return (
+        f"{row.case}, {what} | {row.nearest_training_case}\n{answer}, nearest by {row.by}: contrast "
+        f"{row.contrast:.2f}, {row.contrast_over_threshold:.2f} x threshold, correlation {row.correlation:.2f}"
+    )

@@ -29,9 +29,13 @@ ABOUT = {
     "fid": "Frechet distance of real and synthetic slices in this HU window, with a 95 % interval over patients; "
     "lower is closer. Few volumes make it large: fid_at_floor is read against floor, the distance of real volumes "
     "from other patients' real ones at the same count. Values compare only as compares_with says.",
-    "memorisation": "Nearest training volume of each sample, beside what held-out real volumes have: suspect are "
-    "samples nearer than those. A copying_z below about -3 says that samples lie nearer to the training data than real "
-    "volumes do; results/memorisation_pairs.png shows the closest pairs.",
+    "memorisation": "Nearest training volume of each sample, by thumbnails and by features. Suspect are samples that "
+    "stand nearer to one training patient than held-out real volumes do (contrast below threshold), and by chance one "
+    "in num_held_out + 1 of those that copy nothing. copies are training cases decoded from their latents: "
+    "copies_found_percent is how many of them each way of looking finds; where it is low, nothing that it says of "
+    "samples counts. held_out_reconstructed are held-out cases after the tokenizer, which are no copies. A copying_z "
+    "below about -3 says that volumes lie nearer to the training data than real ones do; "
+    "results/memorisation_pairs.png shows a found copy and the closest pairs.",
     "mask_agreement": "Generated volumes segmented again: against the requested mask, against other patients' masks "
     "(shuffled), the real volumes segmented again (ceiling), those after the tokenizer (reconstructed_ct), and the "
     "generated volumes against the mask after the tokenizer (reconstructed_mask). Overlaps are of num_present pairs, a "

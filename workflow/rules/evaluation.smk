@@ -33,6 +33,9 @@ rule evaluate_memorisation:
     input:
         register=of("register", SHARDS),
         samples=of("sample", TEST_SHARDS),
+        latents=of("encode_latents", TRAIN_SHARDS),
+        tokenizer=rules.train_tokenizer.output.tokenizer,
+        reconstructions="results/evaluate_tokenizer/held_out.json",
     output:
         table=report(
             MEMORISATION_TABLES,
@@ -53,14 +56,16 @@ rule evaluate_memorisation:
         "../../envs/medsyn2.yaml"
     threads: THREADS
     resources:
+        gpu=GPU,
         mem_mb=8000,
         runtime=480,
     params:
         cfg=params_of("evaluate_memorisation"),
     shell:
         "python -m medsyn2 evaluate_memorisation --config {params.cfg:q} --register {input.register}"
-        " --samples {input.samples} --banks results/evaluate_memorisation --cache results/features --table {output.table}"
-        " --pairs {output.pairs} --sheet {output.sheet} > {log} 2>&1"
+        " --samples {input.samples} --latents {input.latents} --tokenizer {input.tokenizer}"
+        " --reconstructions {input.reconstructions} --banks results/evaluate_memorisation --cache results/features"
+        " --table {output.table} --pairs {output.pairs} --sheet {output.sheet} > {log} 2>&1"
 
 
 rule evaluate_masks:

@@ -23,6 +23,16 @@ def test_volumes_are_segmented_again_with_their_real_ones_and_their_reconstructi
     assert basis(9, None).startswith("at most 12 volumes")
 
 
+def test_the_search_for_copies_decodes_its_controls() -> None:
+    def cost(kept: int) -> Cost:
+        planned = network_costs(config(evaluate_memorisation={"num_copies": kept}), WORK)
+        return next(cost for cost in planned if cost.stage == "evaluate_memorisation")
+
+    assert cost(1).flops > 0
+    assert cost(2).flops == 2 * cost(1).flops
+    assert cost(10**6).basis.startswith(f"{WORK.train_cases} cases decoded")
+
+
 def test_the_augmentation_study_costs_its_volumes_and_its_networks() -> None:
     def flops(**changes: object) -> float:
         settings = {"max_synthetic": 4, "num_seeds": 5, **changes}
