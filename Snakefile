@@ -21,6 +21,7 @@ rule all:
     input:
         "results/report.html",
         FID_TABLES,
+        FID_FIGURES,
         MEMORISATION_TABLES,
         AGREEMENT_TABLES,
         EDITS_TABLES,

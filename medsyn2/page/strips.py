@@ -26,6 +26,7 @@ _TITLE_INCHES = 0.42
 _NOTE_INCHES = 0.36
 _CONTOUR = "#ffb000"
 _DIFFERENCE_HU = 600
+_AXIS = PLANE_AXIS["coronal"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def strips_png(rows: Sequence[Sequence[Picture]], contour: str = "mask asked for
     """Draw rows of pictures, each a coronal slice through the middle of what its row's first mask asks for.
 
     Args:
-        rows: Pictures on one grid; a row that is shorter than others leaves its end empty.
+        rows: Pictures on one grid, or without masks, each then cut through its own middle; a row that is shorter than
+            others leaves its end empty.
         contour: What the masks are.
     """
     columns = max(len(row) for row in rows)
@@ -73,7 +75,8 @@ def strips_png(rows: Sequence[Sequence[Picture]], contour: str = "mask asked for
             axis.set_axis_off()
             if column < len(pictures):
                 one = pictures[column]
-                show_slice(axis, one.volume, "coronal", index, WINDOWS_HU[one.window], one.mask, _CONTOUR)
+                cut = one.volume.shape[_AXIS] // 2 if index is None else index
+                show_slice(axis, one.volume, "coronal", cut, WINDOWS_HU[one.window], one.mask, _CONTOUR)
                 axis.set_title(one.title, color="white", fontsize=8, pad=3)
                 _mark_sides(axis)
     figure.subplots_adjust(
@@ -120,9 +123,8 @@ def _note(figure: Figure, pictures: Sequence[Picture], contour: str) -> None:
         )
 
 
-def _middle(pictures: Sequence[Picture]) -> int:
-    axis = PLANE_AXIS["coronal"]
+def _middle(pictures: Sequence[Picture]) -> int | None:
     for one in pictures:
         if one.mask is not None and one.mask.any():
-            return int(np.median(np.nonzero(one.mask)[axis]))
-    return pictures[0].volume.shape[axis] // 2
+            return int(np.median(np.nonzero(one.mask)[_AXIS]))
+    return None

@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from medsyn2.cohort.artefacts import Manifest, load_manifests
 from medsyn2.config import Baseline, EvaluateFidConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
-from medsyn2.files import write_text_atomically
+from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.metrics.banks import Bank, write_bank
 from medsyn2.metrics.extraction import Extracted, Recipe, VolumeFile, extracted
 from medsyn2.metrics.folders import (
@@ -23,6 +24,7 @@ from medsyn2.metrics.folders import (
     volumes_in,
 )
 from medsyn2.metrics.table_one import extractor_of, protocol_of, table_rows
+from medsyn2.page.strips import Picture, strips_png
 from medsyn2.vocabulary import WINDOWS_HU, Window
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ def evaluate_fid(
     banks: Path,
     cache: Path,
     tables: list[Path],
+    figure: Path,
 ) -> None:
     """Compare real and synthetic volumes by the Frechet distance, in four HU windows on three planes.
 
@@ -56,6 +59,7 @@ def evaluate_fid(
         banks: Folder of the banks of features, a folder for each window; only one window is in memory at a time.
         cache: Folder of the features of single volumes; what is there already is not extracted again.
         tables: The four CSV files, named fid_<window>.csv.
+        figure: PNG of one held-out case, real and as each condition and generator has it, in the four windows.
     """
     recipe = recipe_of(grid, evaluate_fid)
     cohort = registered(load_manifests(register))
@@ -77,6 +81,7 @@ def evaluate_fid(
     facts = {"kind": "real", "source": "held-out cases"}
     real = {clip_hu: extracted(held_out, _clipped(recipe, clip_hu), facts, cache) for clip_hu in made}
     places = {path.name: path for path in tables}
+    frames: dict[Window, pd.DataFrame] = {}
     for window in WINDOWS_HU:
         rows: list[dict[str, object]] = []
         for clip_hu, sources in made.items():
@@ -85,8 +90,11 @@ def evaluate_fid(
             for source in sources:
                 bank = _written(source, window, banks / window / f"{source.facts['source']}.json")
                 rows += table_rows(window, of_real, bank, evaluate_fid)
-        frame = pd.DataFrame(sorted(rows, key=lambda row: str(row["condition"])))
-        write_text_atomically(places[f"fid_{window}.csv"], frame.to_csv(index=False, float_format="%.6g"))
+        frames[window] = pd.DataFrame(sorted(rows, key=lambda row: str(row["condition"])))
+        text = frames[window].to_csv(index=False, float_format="%.6g")
+        write_text_atomically(places[f"fid_{window}.csv"], text)
+    image = strips_png(_compared(held_out, sorted(generators, key=lambda one: one.name), frames))
+    write_atomically(figure, lambda partial: partial.write_bytes(image))
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,30 @@ def _baselines(
         shared = len({volume.patient for volume in volumes} & {volume.patient for volume in held_out})
         log.info("%s: %d volumes, of %d held-out patients", name, len(volumes), shared)
         yield _Generator(name, volumes, _clipped(recipe, other.clip_hu or recipe.protocol.clip_hu))
+
+
+def _compared(
+    held_out: Sequence[VolumeFile], generators: Sequence[_Generator], tables: Mapping[Window, pd.DataFrame]
+) -> list[list[Picture]]:
+    """Return a row a window: a real volume, then each generator's of the same case, or its first if it has none."""
+    volumes = {one.name: {volume.id: volume for volume in one.volumes} for one in generators}
+    case = next(
+        (volume for volume in held_out if all(volume.id in made for made in volumes.values())), held_out[0]
+    )
+    chosen = {name: made.get(case.id, next(iter(made.values()))) for name, made in volumes.items()}
+    real, synthetic = case.read(), {name: volume.read() for name, volume in chosen.items()}
+    rows = []
+    for window, table in tables.items():
+        means = table[table["plane"] == "mean"].set_index("condition")
+        floor = means["floor"].iloc[0]
+        known = f"floor of the FID {floor:.2g}" if isfinite(floor) else "too few for a floor"
+        row = [Picture(real, f"{case.id}, real\n{known}", window=window)]
+        for name, volume in synthetic.items():
+            of_other = "" if chosen[name].id == case.id else f", {chosen[name].id}"
+            title = f"{name}{of_other}, SYNTHETIC\nFID {means.loc[name, 'fid']:.3g}"
+            row.append(Picture(volume, title, window=window))
+        rows.append(row)
+    return rows
 
 
 def _clipped(recipe: Recipe, clip_hu: ClipHU) -> Recipe:

@@ -82,6 +82,8 @@ ABOUT = {
     "brackets 95 % intervals over patients.",
 }
 FIGURES = {
+    "comparison": "One held-out case, real and as each condition and generator has it, a row an HU window, with the "
+    "Frechet distance of all its volumes above it.",
     "seeds": "One mask, several seeds: does the structure keep to its contour in each, and what differs?",
     "edits": "The same noise with the mask as it was, mirrored, and moved: does the structure keep to its contour, or "
     "stay where it was?",

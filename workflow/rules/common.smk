@@ -58,6 +58,7 @@ FID_MEM_MB = max(
 )
 
 FID_TABLES = [f"results/fid_{window}.csv" for window in WINDOWS_HU]
+FID_FIGURES = ["results/comparison.png"]
 MEMORISATION_TABLES = ["results/memorisation.csv"]
 AGREEMENT_TABLES = ["results/mask_agreement.csv", "results/mask_agreement_cases.csv"]
 EDITS_TABLES = ["results/seeds.csv", "results/edits.csv", "results/progressive.csv"]

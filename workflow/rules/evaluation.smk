@@ -11,6 +11,11 @@ rule evaluate_fid:
             category="Tables",
             caption="../report/fid.rst",
         ),
+        figure=report(
+            "results/comparison.png",
+            category="Figures",
+            caption="../report/comparison.rst",
+        ),
     log:
         "logs/evaluate_fid.log",
     benchmark:
@@ -26,7 +31,8 @@ rule evaluate_fid:
         banks="results/evaluate_fid",
     shell:
         "python -m medsyn2 evaluate_fid --config {params.cfg:q} --register {input.register}"
-        " --samples {input.samples} --banks {params.banks} --cache results/features --tables {output.tables} > {log} 2>&1"
+        " --samples {input.samples} --banks {params.banks} --cache results/features --tables {output.tables}"
+        " --figure {output.figure} > {log} 2>&1"
 
 
 rule evaluate_memorisation:

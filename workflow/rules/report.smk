@@ -23,6 +23,7 @@ rule report:
             *RECONSTRUCTION_TABLES,
         ],
         figures=[
+            *FID_FIGURES,
             *EDITS_FIGURES,
             *ATTENTION_FIGURES,
             *AUGMENTATION_FIGURES,

@@ -35,6 +35,7 @@ use rule evaluate_fid as evaluate_variant_fid with:
         tables=[
             f"results/variants/{{variant}}/fid_{window}.csv" for window in WINDOWS_HU
         ],
+        figure="results/variants/{variant}/comparison.png",
     log:
         "logs/evaluate_fid/{variant}.log",
     benchmark:

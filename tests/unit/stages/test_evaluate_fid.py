@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 
 from medsyn2.cohort.artefacts import CaseWork, process_shard
 from medsyn2.config import EvaluateFidConfig, GridConfig
@@ -24,6 +26,9 @@ COLUMNS = [
     "floor_patients", "kid", "kid_se", "precision", "recall", "density", "coverage", "neighbours",
     "num_real", "num_synthetic", "num_patients", "protocol", "protocol_sha256", "extractor", "compares_with",
 ]  # fmt: skip
+
+COLUMN_PIXELS = 338
+"""Width of one picture of the comparison: 2.6 inches at 130 dots."""
 
 Volumes = Mapping[str, np.ndarray]
 
@@ -52,7 +57,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.
         synthetic: Mapping[str, Volumes],
         real: Volumes = REAL,
         train: Volumes = MappingProxyType({}),
-        **settings: object,
+        **settings: Any,
     ) -> dict[str, pd.DataFrame]:
         root = tmp_path_factory.mktemp("cohort")
 
@@ -77,7 +82,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.
             banks=root / "banks",
             cache=root / "features",
             tables=tables[::-1],
+            figure=root / "comparison.png",
         )
+        columns = 1 + len(synthetic) + len(settings.get("baselines", {}))
+        assert imread(root / "comparison.png").shape[1] == COLUMN_PIXELS * columns
         return {path.stem.removeprefix("fid_"): pd.read_csv(path) for path in tables}
 
     return compared
