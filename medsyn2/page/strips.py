@@ -107,7 +107,9 @@ def _mark_sides(axis: Axes) -> None:
 def _note(figure: Figure, pictures: Sequence[Picture], contour: str) -> None:
     """Write below the pictures what all of them share."""
     windows = {one.window: WINDOWS_HU[one.window] for one in pictures}
-    shown = ", ".join(f"{name} window, {low:g} to {high:g} HU" for name, (low, high) in windows.items())
+    shown = ", ".join(
+        f"{name.replace('_', ' ')} window, {low:g} to {high:g} HU" for name, (low, high) in windows.items()
+    )
     figure.text(
         0.006,
         _NOTE_INCHES * 0.95 / figure.get_figheight(),

@@ -141,11 +141,12 @@ def _compared(
     for window, table in tables.items():
         means = table[table["plane"] == "mean"].set_index("condition")
         floor = means["floor"].iloc[0]
-        known = f"floor of the FID {floor:.2g}" if isfinite(floor) else "too few for a floor"
+        named = window.replace("_", " ")
+        known = f"{named} FID, floor {floor:.2g}" if isfinite(floor) else f"{named}, too few for a floor"
         row = [Picture(real, f"{case.id}, real\n{known}", window=window)]
         for name, volume in synthetic.items():
             of_other = "" if chosen[name].id == case.id else f", {chosen[name].id}"
-            title = f"{name}{of_other}, SYNTHETIC\nFID {means.loc[name, 'fid']:.3g}"
+            title = f"{name}{of_other}, SYNTHETIC\n{named} FID {means.loc[name, 'fid']:.3g}"
             row.append(Picture(volume, title, window=window))
         rows.append(row)
     return rows
