@@ -10,7 +10,7 @@ that have the structure; a structure that is not there and not found counts as r
 without being there is a false alarm. Seconds are CPU seconds of one core.
 
 With ``--real``, a folder with ``ct/`` and ``labels/`` of radiotherapy contours (1 left lung, 2 right lung, 3 heart,
-6 tumour) or of a model's lungs (8 nodule, 9 lung): Dice of the lungs outside the tumour and of the heart, at 2 mm.
+6 tumour) or of a model's lungs (8 nodule, 9 lung): Dice of the lungs outside the tumour and of the heart.
 """
 
 import argparse
@@ -34,7 +34,6 @@ from medsyn2.vocabulary import LOBES, STRUCTURES
 
 BLUR_VOXELS, NOISE_HU = 0.5, 12.0
 REAL = {"LUNG1-001": "rtstruct", "LUNG1-002": "rtstruct", "R01-001": "aimi"}
-REAL_SPACING_MM = 2.0
 LUNG_LABELS, HEART_LABEL, TUMOUR_LABEL = {"rtstruct": [1, 2], "aimi": [8, 9]}, 3, 6
 
 Masks = dict[str, Bool[np.ndarray, "d h w"]]
@@ -110,9 +109,9 @@ def print_phantoms(num: int, config: SegmentConfig) -> None:
         print(f"| {structure} | " + " | ".join(summary(pairs[name], structure) for name in pairs) + " |")
 
 
-def print_real(folder: Path) -> None:
+def print_real(folder: Path, config: SegmentConfig) -> None:
     """Print the table of the real CTs."""
-    segmenter = get_segmenter("classical", SegmentConfig(working_spacing_mm=REAL_SPACING_MM))
+    segmenter = get_segmenter("classical", config)
     print("\n| CT | lungs | heart | CPU s, all nine |\n|---|---|---|---|")
     for case, kind in REAL.items():
         volume = read_ct(folder / "ct" / f"{case}.nii.gz")
@@ -136,9 +135,10 @@ def main() -> None:
     parser.add_argument("--real", type=Path)
     arguments = parser.parse_args()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    print_phantoms(arguments.phantoms, SegmentConfig(working_spacing_mm=arguments.working_spacing_mm))
+    config = SegmentConfig(working_spacing_mm=arguments.working_spacing_mm)
+    print_phantoms(arguments.phantoms, config)
     if arguments.real:
-        print_real(arguments.real)
+        print_real(arguments.real, config)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from medsyn2.errors import EnvironmentFault, SegmenterError, WeightsError
 from medsyn2.segmenters import Segmenter, get_segmenter
 
 WANTED = ("ground_glass", "consolidation")
+WEIGHTS = b"\x80weights"
+"""What the installed stand-in accepts; begins as torch's files do."""
 
 
 def tool(weights) -> Segmenter:
@@ -21,7 +23,7 @@ def tool(weights) -> Segmenter:
 def test_opacities_are_the_package_s_files_and_its_networks_are_built_once(install, volume) -> None:
     weights = install("medpseg")
     for name in ("poly_medseg_25d_fix.ckpt", "poly_lung.ckpt"):
-        (weights / name).write_bytes(b"weights")
+        (weights / name).write_bytes(WEIGHTS)
     with closing(tool(weights)) as medpseg:
         for _ in range(2):
             found = medpseg.segment(volume, WANTED)
@@ -35,7 +37,7 @@ def test_opacities_are_the_package_s_files_and_its_networks_are_built_once(insta
 def test_a_failure_that_the_package_only_reports_is_the_case_s(install, volume, hu: int, code: str) -> None:
     weights = install("medpseg")
     for name in ("poly_medseg_25d_fix.ckpt", "poly_lung.ckpt"):
-        (weights / name).write_bytes(b"weights")
+        (weights / name).write_bytes(WEIGHTS)
     bad = CTVolume(np.full_like(volume.hu, hu), volume.affine_mm)
     with closing(tool(weights)) as medpseg:
         with pytest.raises(SegmenterError) as caught:
@@ -46,7 +48,7 @@ def test_a_failure_that_the_package_only_reports_is_the_case_s(install, volume, 
 
 def test_missing_checkpoints_are_named(install, volume) -> None:
     weights = install("medpseg")
-    (weights / "poly_lung.ckpt").write_bytes(b"weights")
+    (weights / "poly_lung.ckpt").write_bytes(WEIGHTS)
     with closing(tool(weights)) as medpseg, pytest.raises(WeightsError, match="poly_medseg_25d_fix"):
         medpseg.segment(volume, WANTED)
 
@@ -54,7 +56,7 @@ def test_missing_checkpoints_are_named(install, volume) -> None:
 def test_checkpoints_that_cannot_be_read_are_no_case_s_fault(install, volume) -> None:
     weights = install("medpseg")
     for name in ("poly_medseg_25d_fix.ckpt", "poly_lung.ckpt"):
-        (weights / name).write_bytes(b"other")
+        (weights / name).write_bytes(b"\x80other")
     with closing(tool(weights)) as medpseg, pytest.raises(EnvironmentFault, match="no checkpoint") as caught:
         medpseg.segment(volume, WANTED)
     assert caught.value.code == "weights-unreadable"
