@@ -97,7 +97,7 @@ import os, SimpleITK as sitk
 class PolySegmentationPipeline:
     built = 0
     def __init__(self, weight, batch_size, cpu, output_dir, post, cli):
-        if open(weight, "rb").read() != b"\x80weights":
+        if open(weight, "rb").read() != b"\\x80weights":
             raise ValueError("no checkpoint")
         type(self).built += 1
 class SegmentationPipeline:
