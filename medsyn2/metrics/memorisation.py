@@ -27,12 +27,13 @@ Two descriptions of a volume are searched, and a volume is suspect if either say
                  are blind to copies that went through a tokenizer which blurs.
 
 In the demo, whose tokenizer blurs much, all 30 training volumes that went through it are nearest to themselves
-and suspect by thumbnails, with contrasts of 0.30 to 0.63 beside 0.84 and more of real volumes; by the weight-free
-features one is nearest to itself and none is suspect. Smoothing all volumes first, or taking away the mean shift that
-the tokenizer makes, let features name up to nine of ten sources, but call a third of them suspect at most: no way was
-found to make them decide. Therefore AuthPct and C_T are given for both descriptions, and every run puts training
-volumes through its tokenizer: how many of those a description finds stands beside what it says of samples. AuthPct
-and C_T are not freed of smoothness as contrast is; read them beside those of held-out volumes after the tokenizer.
+and suspect by thumbnails, with contrasts of 0.29 to 0.63 beside 0.84 and more of held-out volumes, before the
+tokenizer or after it; by the weight-free features one is nearest to itself and none is suspect. Smoothing all volumes
+first, taking away the mean shift that the tokenizer makes, or both, let features name up to nine of ten sources, but
+call six of ten suspect at most, and it would cost an extraction of its own. Therefore AuthPct and C_T are given for
+both descriptions, and every run puts training volumes through its tokenizer: how many of those a description finds
+stands beside what it says of samples. AuthPct and C_T are not freed of smoothness as contrast is; read them beside
+those of held-out volumes after the tokenizer.
 
 Volumes of one patient are never each other's neighbours. Copies that were turned or cut are missed; none found is no
 proof. A sample that copies nothing has a chance of one in the number of held-out volumes plus one to be suspect in one
