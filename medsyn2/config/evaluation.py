@@ -144,7 +144,7 @@ class EvaluateEditsConfig(Section):
     """Structures whose mask is given with several seeds, mirrored, and moved. The default's short training learns the
     lungs; they lie on both sides, so that the laterality of the edits, empty for lobes, airways and vessels, needs one
     with a side: heart, nodules, an effusion."""
-    max_cases: PositiveInt = 1
+    max_cases: PositiveInt = 3
     """Held-out cases of each structure, and of the progressive synthesis."""
     num_seeds: int = Field(default=3, ge=2)
     """Seeds of one mask."""
@@ -159,7 +159,7 @@ class EvaluateEditsConfig(Section):
 class EvaluateAttentionConfig(Section):
     """Cross-attention of held-out reports, sampled once more."""
 
-    max_cases: PositiveInt = 1
+    max_cases: PositiveInt = 4
     """Held-out cases with a report."""
 
 
