@@ -115,14 +115,18 @@ def print_real(folder: Path, config: SegmentConfig) -> None:
     print("\n| CT | lungs | heart | CPU s, all nine |\n|---|---|---|---|")
     for case, kind in REAL.items():
         volume = read_ct(folder / "ct" / f"{case}.nii.gz")
-        truth = read_labels(folder / "labels" / f"{case}_{kind}.nii.gz").labels
+        labels = read_labels(folder / "labels" / f"{case}_{kind}.nii.gz")
+        truth = labels.labels
         start = time.process_time()
         found = segmenter.segment(volume, STRUCTURES)
         seconds = time.process_time() - start
-        lungs = dice((found["lobes"].labels > 0) & (truth != TUMOUR_LABEL), np.isin(truth, LUNG_LABELS[kind]))
+        lungs, heart_found = (
+            resample_mask(found[name], labels.grid, None, 0.5) for name in ("lobes", "heart")
+        )
+        in_lungs = dice(lungs & (truth != TUMOUR_LABEL), np.isin(truth, LUNG_LABELS[kind]))
         has_heart = (truth == HEART_LABEL).any()
-        heart = f"{dice(found['heart'].labels > 0, truth == HEART_LABEL):.3f}" if has_heart else "-"
-        print(f"| {case} | {lungs:.3f} | {heart} | {seconds:.1f} |")
+        heart = f"{dice(heart_found, truth == HEART_LABEL):.3f}" if has_heart else "-"
+        print(f"| {case} | {in_lungs:.3f} | {heart} | {seconds:.1f} |")
 
 
 def main() -> None:
