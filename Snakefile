@@ -23,6 +23,7 @@ rule all:
         FID_TABLES,
         FID_FIGURES,
         MEMORISATION_TABLES,
+        MEMORISATION_FIGURES,
         AGREEMENT_TABLES,
         EDITS_TABLES,
         EDITS_FIGURES,

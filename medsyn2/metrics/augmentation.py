@@ -135,8 +135,6 @@ def _intervals(by_case: pd.DataFrame, num_draws: int, seed: int) -> dict[str, di
 
 def _interval(values: pd.Series, num_draws: int, seed: int) -> tuple[float, float]:
     patients = np.unique(values.index.get_level_values("patient").astype(str), return_inverse=True)[1]
-    if patients.max() == 0:
-        return nan, nan
     return mean_interval(values.to_numpy(float), patients, num_draws, np.random.default_rng(seed))
 
 

@@ -18,7 +18,7 @@ NUM_DRAWS = 1000
 def mean_interval(
     values: Float[np.ndarray, " n"], patients: Int[np.ndarray, " n"], num_draws: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Return the 95 % interval of the mean; NaN with fewer than two draws.
+    """Return the 95 % interval of the mean; NaN with fewer than two draws or patients.
 
     Args:
         values: At least one.
@@ -26,9 +26,9 @@ def mean_interval(
         num_draws: Resamples.
         rng: Source of the draws.
     """
-    if num_draws < 2:
-        return nan, nan
     num = int(patients.max()) + 1
+    if num_draws < 2 or num < 2:
+        return nan, nan
     sums, counts = np.bincount(patients, values), np.bincount(patients)
     chosen = rng.integers(0, num, (num_draws, num))
     low, high = np.percentile(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), [2.5, 97.5])
@@ -43,9 +43,9 @@ def interval_over_patients(values: pd.Series, patients: pd.Series) -> tuple[floa
         patients: Patient of each value.
     """
     known = values.notna().to_numpy()
-    index = np.unique(patients[known].astype(str), return_inverse=True)[1]
-    if not index.any():
+    if not known.any():
         return nan, nan
+    index = np.unique(patients[known].astype(str), return_inverse=True)[1]
     return mean_interval(values[known].to_numpy(float), index, NUM_DRAWS, np.random.default_rng(0))
 
 

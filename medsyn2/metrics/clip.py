@@ -116,7 +116,7 @@ def pair_score(volumes: Bank, partners: Bank, *, num_draws: int, seed: int) -> P
     rng = np.random.default_rng(seed)
     return PairScore(
         float(own.mean()),
-        *_interval(own, patients, num_draws, rng),
+        *mean_interval(own, patients, num_draws, rng),
         shuffled,
         float(own.mean()) - shuffled,
         *_interval_above_shuffled(cosines, patients, num_draws, rng),
@@ -154,12 +154,6 @@ def label_probabilities(
     cosines = _unit_rows(volumes) @ _unit_rows(prompts)[[place[name] for name in wanted]].T
     present, absent = cosines[:, : len(labels)], cosines[:, len(labels) :]
     return 1 / (1 + np.exp(-scale * (present - absent)))
-
-
-def _interval(
-    values: Float[np.ndarray, " n"], patients: Int[np.ndarray, " n"], num_draws: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    return mean_interval(values, patients, num_draws, rng) if patients.max() > 0 else (nan, nan)
 
 
 def _interval_above_shuffled(
@@ -210,7 +204,7 @@ def _recall(
     above = cosines - np.diagonal(cosines)[:, None]
     nearer, tied = (above > _TIE).sum(axis=1), (np.abs(above) <= _TIE).sum(axis=1)
     hits = np.clip((k - nearer) / tied, 0, 1)
-    return Recall(float(hits.mean()), *_interval(hits, patients, num_draws, rng), k / len(cosines))
+    return Recall(float(hits.mean()), *mean_interval(hits, patients, num_draws, rng), k / len(cosines))
 
 
 def _refuse_two_models(first: Bank, second: Bank) -> None:

@@ -49,7 +49,5 @@ def compare(cases: pd.DataFrame, main: str, *, num_draws: int, seed: int) -> pd.
 def _difference(pairs: pd.DataFrame, num_draws: int, seed: int) -> dict[str, float]:
     apart = (pairs["value"] - pairs["main"]).to_numpy(dtype=float)
     patients = np.unique(pairs.index.get_level_values("subject").astype(str), return_inverse=True)[1]
-    several = patients.max() > 0
-    rng = np.random.default_rng(seed)
-    low, high = mean_interval(apart, patients, num_draws, rng) if several else (nan, nan)
+    low, high = mean_interval(apart, patients, num_draws, np.random.default_rng(seed))
     return {"main": pairs["main"].mean(), "difference": float(apart.mean()), "low": low, "high": high}

@@ -84,6 +84,8 @@ ABOUT = {
 FIGURES = {
     "comparison": "One held-out case, real and as each condition and generator has it, a row an HU window, with the "
     "Frechet distance of all its volumes above it.",
+    "memorisation_pairs": "A training case decoded from its latents, as a copy looks, then the samples that stand "
+    "nearest to one training volume, each beside it: are two of one patient?",
     "seeds": "One mask, several seeds: does the structure keep to its contour in each, and what differs?",
     "edits": "The same noise with the mask as it was, mirrored, and moved: does the structure keep to its contour, or "
     "stay where it was?",

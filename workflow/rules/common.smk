@@ -60,6 +60,7 @@ FID_MEM_MB = max(
 FID_TABLES = [f"results/fid_{window}.csv" for window in WINDOWS_HU]
 FID_FIGURES = ["results/comparison.png"]
 MEMORISATION_TABLES = ["results/memorisation.csv"]
+MEMORISATION_FIGURES = ["results/memorisation_pairs.png"]
 AGREEMENT_TABLES = ["results/mask_agreement.csv", "results/mask_agreement_cases.csv"]
 EDITS_TABLES = ["results/seeds.csv", "results/edits.csv", "results/progressive.csv"]
 EDITS_FIGURES = ["results/seeds.png", "results/edits.png", "results/progressive.png"]

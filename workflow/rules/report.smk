@@ -24,6 +24,7 @@ rule report:
         ],
         figures=[
             *FID_FIGURES,
+            *MEMORISATION_FIGURES,
             *EDITS_FIGURES,
             *ATTENTION_FIGURES,
             *AUGMENTATION_FIGURES,

@@ -22,10 +22,11 @@ def test_more_slices_of_the_same_patients_say_no_more() -> None:
     assert often == pytest.approx(once)
 
 
-def test_values_that_are_all_alike_have_no_width_and_one_draw_has_no_interval() -> None:
+def test_values_that_are_all_alike_have_no_width_and_one_draw_or_patient_has_no_interval() -> None:
     same = np.full(5, 0.25)
     assert mean_interval(same, np.array([0, 1, 1, 2, 3]), 100, np.random.default_rng(0)) == (0.25, 0.25)
     assert np.isnan(mean_interval(same, np.arange(5), 1, np.random.default_rng(0))).all()
+    assert np.isnan(mean_interval(same, np.zeros(5, int), 100, np.random.default_rng(0))).all()
 
 
 def test_patients_are_resampled_by_name_and_one_has_no_interval() -> None:
