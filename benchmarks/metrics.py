@@ -19,9 +19,9 @@ import torch
 from monai.metrics import SSIMMetric, compute_average_surface_distance, compute_hausdorff_distance
 from scipy import linalg, ndimage
 
-from medsyn2.metrics.frechet import frechet_distance
-from medsyn2.metrics.reconstruction import ssim_3d_gaussian
-from medsyn2.metrics.surface import surface_distances
+from medsyn2.evaluation.fidelity.frechet import frechet_distance
+from medsyn2.evaluation.similarity.surface import surface_distances
+from medsyn2.evaluation.similarity.volumes import ssim_3d_gaussian
 
 SPACING_MM = 0.7
 

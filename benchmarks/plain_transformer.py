@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medsyn2.nn.dit import DiT
-from medsyn2.nn.layers import positions
+from medsyn2.nn.transformer.dit import DiT
+from medsyn2.nn.transformer.layers import positions
 
 
 class PlainAttention(nn.Module):

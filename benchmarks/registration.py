@@ -23,8 +23,8 @@ from scipy.ndimage import zoom
 from scipy.spatial.transform import Rotation
 
 from medsyn2.ct.geometry import resample_ct
-from medsyn2.ct.nifti import read_ct
-from medsyn2.ct.registration import Thorax, register_affine, working_thorax
+from medsyn2.ct.nifti.files import read_ct
+from medsyn2.ct.registration.affine import Thorax, register_affine, working_thorax
 from medsyn2.ct.volume import Affine, CTVolume, Grid, axis_aligned_affine
 
 SPACING_MM = (2.5, 1.6, 1.6)

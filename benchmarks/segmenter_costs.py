@@ -26,11 +26,11 @@ import numpy as np
 import SimpleITK as sitk
 from segmenters import HEART_LABEL, LUNG_LABELS, REAL, TUMOUR_LABEL, dice
 
-from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.config import SegmentConfig, load_config
 from medsyn2.ct.geometry import nearest_labels
-from medsyn2.ct.nifti import read_ct, read_labels
+from medsyn2.ct.nifti.files import read_ct, read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.segmenters import READERS, get_segmenter
 from medsyn2.types import Bool
 from medsyn2.vocabulary import STRUCTURES, Structure

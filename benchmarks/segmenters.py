@@ -22,12 +22,12 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.config import GridConfig, SegmentConfig
 from medsyn2.ct.geometry import band_limited, nearest_labels, resample_ct, resample_mask
 from medsyn2.ct.lungs import segment_lungs
-from medsyn2.ct.nifti import read_ct, read_labels
+from medsyn2.ct.nifti.files import read_ct, read_labels
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
+from medsyn2.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.segmenters import get_segmenter
 from medsyn2.types import Bool
 from medsyn2.vocabulary import LOBES, STRUCTURES

@@ -25,15 +25,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from medsyn2.cohort.latents import LatentStore, MaskState
-from medsyn2.cohort.text_store import TextStore
 from medsyn2.config import load_config
-from medsyn2.model_folder import ChannelStatistics
 from medsyn2.planning.description import describe
 from medsyn2.reports.prompts import all_prompts
-from medsyn2.training.batches import prepared
-from medsyn2.training.conditions import ConditionedLatents, TrainingCase
+from medsyn2.store.latents import LatentStore, MaskState
+from medsyn2.store.text_embeddings import TextStore
+from medsyn2.training.dit.conditions import ConditionedLatents, TrainingCase
+from medsyn2.training.engine.batches import prepared
 from medsyn2.vocabulary import STRUCTURES, Structure
+from medsyn2.weights.model_folder import ChannelStatistics
 
 PEAK_FLOPS_PER_S = 989e12
 STATISTICS = ChannelStatistics((0.0,) * 4, (1.0,) * 4)

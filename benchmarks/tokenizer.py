@@ -32,10 +32,10 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from medsyn2.nn.slabs import moments_in_slabs
-from medsyn2.nn.streaming import decode_streamed, pooled_statistics, stream_cost
-from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.windows import decode_cost, decode_windowed, encode_cost, encode_windowed
+from medsyn2.nn.autoencoder.slabs import moments_in_slabs
+from medsyn2.nn.autoencoder.streaming import decode_streamed, pooled_statistics, stream_cost
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.windows import decode_cost, decode_windowed, encode_cost, encode_windowed
 
 OVERLAP = 0.25
 Shape = tuple[int, int, int]

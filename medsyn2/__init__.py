@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medsyn2.config import Config, load_config
-    from medsyn2.ct.nifti import read_ct, read_labels
+    from medsyn2.ct.nifti.files import read_ct, read_labels
     from medsyn2.ct.volume import CTVolume, LabelMap
     from medsyn2.errors import MedSyn2Error
     from medsyn2.pipeline import MedSyn2Pipeline
@@ -23,8 +23,8 @@ _HOME = {
     "MedSyn2Error": "medsyn2.errors",
     "MedSyn2Pipeline": "medsyn2.pipeline",
     "load_config": "medsyn2.config",
-    "read_ct": "medsyn2.ct.nifti",
-    "read_labels": "medsyn2.ct.nifti",
+    "read_ct": "medsyn2.ct.nifti.files",
+    "read_labels": "medsyn2.ct.nifti.files",
 }
 
 __all__ = [

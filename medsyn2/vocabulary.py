@@ -85,3 +85,6 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 CT_RATE_NAME = re.compile(r"^(train|valid)_(\d+)_([a-z]+)_(\d+)$")
 """CT-RATE's volumes: split, patient, scan, reconstruction; ``train_1_a_1`` lies in ``train_1/train_1_a``."""
+
+REPORT = "report"
+"""Name of the condition that gives a report and no mask."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from medsyn2.ct.geometry import canonical_axes, orthonormalised
 from medsyn2.ct.intensity import Convention, HuConvention, detect_hu, to_hu
-from medsyn2.ct.nifti import NiftiFile, open_nifti, orientation_of
+from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
 from medsyn2.errors import GeometryError, InvalidVolumeError
 from medsyn2.reports.table import Acquisition

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from medsyn2.evaluation.paper.audit import Finding, findings
+from medsyn2.evaluation.paper.beside import FILES, beside
+from medsyn2.evaluation.paper.printed import CAPTIONS, PRINTED
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.audit import Finding, findings
-from medsyn2.metrics.beside import FILES, beside
-from medsyn2.metrics.printed import CAPTIONS, PRINTED
 from medsyn2.page.render import render, shown
 
 

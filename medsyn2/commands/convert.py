@@ -42,9 +42,16 @@ from pathlib import Path
 from typing import get_args
 
 from medsyn2.commands.convert_official import check_place, write_official
-from medsyn2.conversion.checkpoints import CHOICES, read_weights
-from medsyn2.conversion.dit import network_file
-from medsyn2.conversion.official import (
+from medsyn2.evaluation.features.radimagenet import KIND as RADIMAGENET
+from medsyn2.evaluation.features.radimagenet import RadImageNet
+from medsyn2.files import sha256_of
+from medsyn2.nn.autoencoder.layouts import DepthMode
+from medsyn2.nn.text_encoder import CONFIG_FILE, VOCABULARY_FILE, write_encoder
+from medsyn2.nn.transformer.dit import DiT
+from medsyn2.nn.transformer.official_weights import NUM_HEADS, TOKEN_GRID, load_official
+from medsyn2.weights.conversion.checkpoints import CHOICES, read_weights
+from medsyn2.weights.conversion.dit import network_file
+from medsyn2.weights.conversion.official import (
     DIFFERENCES,
     LANGUAGE_MODEL,
     PROMPTS,
@@ -52,17 +59,10 @@ from medsyn2.conversion.official import (
     find_official,
     read_official,
 )
-from medsyn2.conversion.perceptual import filled_perceptual
-from medsyn2.conversion.text_encoder import converted_encoder
-from medsyn2.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
-from medsyn2.files import sha256_of
-from medsyn2.metrics.radimagenet import KIND as RADIMAGENET
-from medsyn2.metrics.radimagenet import RadImageNet
-from medsyn2.nn.dit import DiT
-from medsyn2.nn.official_weights import NUM_HEADS, TOKEN_GRID, load_official
-from medsyn2.nn.text_encoder import CONFIG_FILE, VOCABULARY_FILE, write_encoder
-from medsyn2.nn.tokenizer_layouts import DepthMode
-from medsyn2.weights import load_strictly, save_component, tensors_path
+from medsyn2.weights.conversion.perceptual import filled_perceptual
+from medsyn2.weights.conversion.text_encoder import converted_encoder
+from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
+from medsyn2.weights.tensors import load_strictly, save_component, tensors_path
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The authors' released model as a folder that sampling reads: see ``medsyn2.model_folder`` for what is in it.
+"""The authors' released model as a folder that sampling reads: see ``medsyn2.weights.model_folder`` for what is in it.
 
 The folder is made beside its place and moved there when it is whole.
 """
@@ -9,12 +9,16 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from medsyn2.cohort.artefacts import fingerprint
-from medsyn2.conversion import official
-from medsyn2.conversion.official import OfficialModel, half, pooled_mask_statistics
 from medsyn2.ct.volume import axis_aligned_affine
 from medsyn2.errors import ConfigError
-from medsyn2.model_folder import (
+from medsyn2.nn.text_encoder import write_encoder
+from medsyn2.nn.transformer.layers import TokenGrid
+from medsyn2.pipeline.texts import ABSENT
+from medsyn2.store.artefacts import fingerprint
+from medsyn2.vocabulary import STRUCTURES
+from medsyn2.weights.conversion import official
+from medsyn2.weights.conversion.official import OfficialModel, half, pooled_mask_statistics
+from medsyn2.weights.model_folder import (
     DIT,
     PROMPTS,
     TEXT_ENCODER,
@@ -30,11 +34,7 @@ from medsyn2.model_folder import (
     hash_files,
     write_description,
 )
-from medsyn2.nn.layers import TokenGrid
-from medsyn2.nn.text_encoder import write_encoder
-from medsyn2.pipeline.texts import ABSENT
-from medsyn2.vocabulary import STRUCTURES
-from medsyn2.weights import save_component
+from medsyn2.weights.tensors import save_component
 
 
 def check_place(folder: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from medsyn2.config import Config, load_config
 from medsyn2.errors import ConfigError, WeightsError
-from medsyn2.external.needs import Need, needs
+from medsyn2.weights.needs import Need, needs
 
 TOOL_PACKAGES = {
     "lungmask": ("lungmask", "torch", "SimpleITK"),

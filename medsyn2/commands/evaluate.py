@@ -26,12 +26,18 @@ import pandas as pd
 
 from medsyn2.config import EvaluateFidConfig, validate_config
 from medsyn2.errors import ConfigError
+from medsyn2.evaluation.features.banks import write_bank
+from medsyn2.evaluation.features.extraction import Recipe, VolumeFile, extracted
+from medsyn2.evaluation.features.folders import (
+    check_patients,
+    common_clip_hu,
+    extent_of,
+    read_patients,
+    volumes_in,
+)
+from medsyn2.evaluation.features.protocols import ProtocolName, named_protocol
+from medsyn2.evaluation.fidelity.table_one import extractor_of, table_rows
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.banks import write_bank
-from medsyn2.metrics.extraction import Recipe, VolumeFile, extracted
-from medsyn2.metrics.folders import check_patients, common_clip_hu, extent_of, read_patients, volumes_in
-from medsyn2.metrics.protocols import ProtocolName, named_protocol
-from medsyn2.metrics.table_one import extractor_of, table_rows
 
 log = logging.getLogger(__name__)
 

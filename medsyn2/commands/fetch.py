@@ -15,9 +15,9 @@ from pathlib import Path
 
 from medsyn2.config import load_config
 from medsyn2.errors import ConfigError
-from medsyn2.external.checks import add_checksums, check_download, read_checksums
-from medsyn2.external.needs import needs
-from medsyn2.external.table import EXTERNALS, Download, External, find
+from medsyn2.weights.catalogue import EXTERNALS, Download, External, find
+from medsyn2.weights.checks import add_checksums, check_download, read_checksums
+from medsyn2.weights.needs import needs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +89,7 @@ def described(row: External) -> str:
 
 def bring(item: Download, folder: Path, mirror: str | None) -> None:
     """Download one file or archive, unless it is there and right."""
-    from medsyn2.external.download import download, unpack
+    from medsyn2.weights.download import download, unpack
 
     if all(
         check.state in {"verified", "recorded"}

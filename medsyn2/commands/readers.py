@@ -29,7 +29,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from medsyn2.commands.reader_cases import (
+from medsyn2.errors import EnvironmentFault, TableError, reason
+from medsyn2.evaluation.features.folders import common_clip_hu, extent_of
+from medsyn2.evaluation.readers.reader_cases import (
     StudyVolume,
     chosen,
     given_to_all,
@@ -37,21 +39,7 @@ from medsyn2.commands.reader_cases import (
     volumes_by_finding,
     with_requests,
 )
-from medsyn2.errors import EnvironmentFault, TableError, reason
-from medsyn2.files import write_atomically, write_json, write_text_atomically
-from medsyn2.metrics.classification import auroc
-from medsyn2.metrics.folders import common_clip_hu, extent_of
-from medsyn2.metrics.reader_study import (
-    SOURCES,
-    TURING,
-    agreements,
-    counts,
-    judged,
-    non_inferiority,
-    turing,
-    unread,
-)
-from medsyn2.page.reader_pack import (
+from medsyn2.evaluation.readers.reader_pack import (
     Frame,
     ReaderCase,
     case_body,
@@ -62,6 +50,18 @@ from medsyn2.page.reader_pack import (
     questions,
     reading_orders,
 )
+from medsyn2.evaluation.readers.reader_study import (
+    SOURCES,
+    TURING,
+    agreements,
+    counts,
+    judged,
+    non_inferiority,
+    turing,
+    unread,
+)
+from medsyn2.evaluation.statistics.classification import auroc
+from medsyn2.files import write_atomically, write_json, write_text_atomically
 
 log = logging.getLogger(__name__)
 

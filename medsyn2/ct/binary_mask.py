@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from medsyn2.ct.geometry import canonical, resample_mask
-from medsyn2.ct.nifti import open_nifti
-from medsyn2.ct.nifti_stream import MAX_MASK_RATIO
+from medsyn2.ct.nifti.files import open_nifti
+from medsyn2.ct.nifti.stream import MAX_MASK_RATIO
 from medsyn2.ct.volume import Grid, LabelMap
 from medsyn2.errors import MaskError
 

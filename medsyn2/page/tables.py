@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from medsyn2.cohort.artefacts import Manifest, Record
+from medsyn2.store.artefacts import Manifest, Record
 from medsyn2.vocabulary import STRUCTURES
 
 CASE_COLUMNS = [

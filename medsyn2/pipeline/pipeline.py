@@ -27,7 +27,18 @@ from medsyn2.ct.volume import CTVolume, Grid, LabelMap
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.flow.guidance import PredictClean, guide
 from medsyn2.flow.solvers import Progress, Solver, edit, solve
-from medsyn2.model_folder import (
+from medsyn2.nn.autoencoder.streaming import check_causal, decode_streamed, pooled_statistics
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.windows import decode_windowed, encode_chunked, encode_windowed
+from medsyn2.nn.device import available_device
+from medsyn2.nn.memory_format import move
+from medsyn2.nn.text_encoder import TextEncoder
+from medsyn2.nn.transformer.conditioning import Conditioning
+from medsyn2.nn.transformer.dit import DiT
+from medsyn2.pipeline.inputs import Prompt, check_inputs, far_from_expected, normal, raw
+from medsyn2.pipeline.synthetic import Decoding, Recipe, Sampling, Synthetic, read_sidecar
+from medsyn2.pipeline.texts import Texts, structure_of
+from medsyn2.weights.model_folder import (
     DIT,
     PROMPTS,
     TEXT_ENCODER,
@@ -35,18 +46,7 @@ from medsyn2.model_folder import (
     ModelDescription,
     read_description,
 )
-from medsyn2.nn.conditioning import Conditioning
-from medsyn2.nn.device import available_device
-from medsyn2.nn.dit import DiT
-from medsyn2.nn.memory_format import move
-from medsyn2.nn.streaming import check_causal, decode_streamed, pooled_statistics
-from medsyn2.nn.text_encoder import TextEncoder
-from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.windows import decode_windowed, encode_chunked, encode_windowed
-from medsyn2.pipeline.inputs import Prompt, check_inputs, far_from_expected, normal, raw
-from medsyn2.pipeline.synthetic import Decoding, Recipe, Sampling, Synthetic, read_sidecar
-from medsyn2.pipeline.texts import Texts, structure_of
-from medsyn2.weights import load_component, load_strictly
+from medsyn2.weights.tensors import load_component, load_strictly
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class MedSyn2Pipeline:
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, *, device: torch.device | str = "cpu") -> "MedSyn2Pipeline":
-        """Load the model that a folder holds (``medsyn2.model_folder``), every file checked by its sha256.
+        """Load the model that a folder holds (``medsyn2.weights.model_folder``), every file checked by its sha256.
 
         Raises:
             WeightsError: If a file is missing, damaged or of another layout.
@@ -156,7 +156,7 @@ class MedSyn2Pipeline:
             guidance_report: 1 follows the report as trained, more exaggerates it, 0 ignores it.
             guidance_mask: The same for the mask.
             decode: ``windows`` decodes as the latents were encoded; ``stream``, experimental, in full planes from
-                the first slice to the last, without seams (``medsyn2.nn.streaming``).
+                the first slice to the last, without seams (``medsyn2.nn.autoencoder.streaming``).
             progress: Called after each step with the steps done and their number.
 
         Raises:

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medsyn2 import __version__
-from medsyn2.ct.nifti import read_labels, write_ct, write_labels
+from medsyn2.ct.nifti.files import read_labels, write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, IntegrityError, reason
 from medsyn2.files import sha256_of, write_atomically, write_json
@@ -47,7 +47,7 @@ class Sampling:
         guidance_report: Guidance scale of the report; 1 is none.
         guidance_mask: Guidance scale of the mask; 1 is none.
         decode: How latents become a volume: in blended windows, or as a stream of depth in full planes, which
-            is experimental (``medsyn2.nn.streaming``).
+            is experimental (``medsyn2.nn.autoencoder.streaming``).
 
     Raises:
         ConfigError: If there is no such solver or decoding, no step, no time to stop at between 0 and 1, or a scale

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from medsyn2.model_folder import TextDescription
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.pipeline.inputs import encode_given
 from medsyn2.reports.prompts import absent_prompt, mask_prompt
 from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
+from medsyn2.weights.model_folder import TextDescription
 
 ABSENT = "absent"
 """Name of the embedding of the pre-prompt that says there is no mask."""

@@ -6,12 +6,13 @@ from functools import partial
 import torch
 
 from medsyn2.config import Config
-from medsyn2.metrics.augmentation import ARMS
-from medsyn2.metrics.features import RandomBank
-from medsyn2.metrics.memorisation import THUMBNAIL
+from medsyn2.evaluation.augmentation.arms import ARMS
+from medsyn2.evaluation.augmentation.slice_segmenter import segmentation_loss
+from medsyn2.evaluation.augmentation.unet2d import UNet2d
+from medsyn2.evaluation.features.extractors import RandomBank
+from medsyn2.evaluation.features.resnet import KERAS, ResNet50Features
+from medsyn2.evaluation.memorisation.copies import THUMBNAIL
 from medsyn2.nn.cost import cost_of, simulated
-from medsyn2.nn.resnet import KERAS, ResNet50Features
-from medsyn2.nn.unet2d import UNet2d
 from medsyn2.planning import costs
 from medsyn2.planning.banks import Banks
 from medsyn2.planning.costs import GB, Cost, added
@@ -19,7 +20,6 @@ from medsyn2.planning.passes import Networks
 from medsyn2.planning.preparation import segmenting
 from medsyn2.planning.sampling import Sampling
 from medsyn2.planning.workload import Workload
-from medsyn2.training.segmenter import segmentation_loss
 from medsyn2.vocabulary import WINDOWS_HU
 
 _BATCH_OF_OWN, _BATCH_OF_RADIMAGENET = 64, 16

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from medsyn2.config import Config
 from medsyn2.nn import attention
+from medsyn2.nn.autoencoder.streaming import stream_cost
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.windows import decode_cost, encode_cost
 from medsyn2.nn.cost import Cost, cost_of, simulation
-from medsyn2.nn.dit import DiT
-from medsyn2.nn.streaming import stream_cost
-from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.windows import decode_cost, encode_cost
+from medsyn2.nn.transformer.dit import DiT
 
 CXR_BERT_WIDTH = 768
 KEPT_FOR_ADAM = 4

@@ -6,7 +6,7 @@ from medsyn2.config import Config
 from medsyn2.planning import costs
 from medsyn2.planning.costs import GB, Cost, added
 from medsyn2.planning.workload import Workload
-from medsyn2.segmenters.totalsegmentator import wanted_tasks
+from medsyn2.segmenters.tools.totalsegmentator import wanted_tasks
 
 _MVOXEL = 1e6
 

@@ -6,7 +6,7 @@ from medsyn2.planning import costs
 from medsyn2.planning.costs import GB, Cost
 from medsyn2.planning.passes import KEPT_FOR_ADAM, Networks, weight_bytes
 from medsyn2.planning.workload import Workload
-from medsyn2.training.memory import ROOM_BYTES
+from medsyn2.training.engine.array_cache import ROOM_BYTES
 
 ADVERSARY = 4 / 3
 """The discriminator and its gradients beside the tokenizer's: one third, by their operations at 96 x 96 x 96."""

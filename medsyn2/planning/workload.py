@@ -9,7 +9,7 @@ from pathlib import Path
 from medsyn2.cohort.shards import append_to_order, cohort_files, cohort_folder, plan_cohort
 from medsyn2.cohort.subjects import read_subjects
 from medsyn2.config import Config
-from medsyn2.ct.nifti_header import looks_like_nifti, parse_header
+from medsyn2.ct.nifti.header import looks_like_nifti, parse_header
 from medsyn2.errors import CaseError
 
 log = logging.getLogger(__name__)

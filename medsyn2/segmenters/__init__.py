@@ -16,12 +16,12 @@ from medsyn2.errors import ConfigError
 from medsyn2.vocabulary import Structure
 
 _TOOLS = {
-    "classical": ("medsyn2.segmenters.classical", "ClassicalSegmenter"),
-    "lungmask": ("medsyn2.segmenters.lungmask", "LungmaskSegmenter"),
-    "totalsegmentator": ("medsyn2.segmenters.totalsegmentator", "TotalSegmentatorSegmenter"),
-    "medpseg": ("medsyn2.segmenters.medpseg", "MedPSegSegmenter"),
-    "ct_rate": ("medsyn2.segmenters.mask_files", "CtRateSegmenter"),
-    "files": ("medsyn2.segmenters.mask_files", "MaskFileSegmenter"),
+    "classical": ("medsyn2.segmenters.classical.segmenter", "ClassicalSegmenter"),
+    "lungmask": ("medsyn2.segmenters.tools.lungmask", "LungmaskSegmenter"),
+    "totalsegmentator": ("medsyn2.segmenters.tools.totalsegmentator", "TotalSegmentatorSegmenter"),
+    "medpseg": ("medsyn2.segmenters.tools.medpseg", "MedPSegSegmenter"),
+    "ct_rate": ("medsyn2.segmenters.tools.mask_files", "CtRateSegmenter"),
+    "files": ("medsyn2.segmenters.tools.mask_files", "MaskFileSegmenter"),
 }
 READERS = frozenset({"ct_rate", "files"})
 """Tools that read what others made: they know the cohort's cases and no other volume."""

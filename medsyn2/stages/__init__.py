@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from medsyn2.cohort.artefacts import canonical_json
 from medsyn2.config import Config
+from medsyn2.store.artefacts import canonical_json
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Stage:
         version: Raised when the code's meaning changes.
         sharded: Whether it works shard by shard.
         shared: Whether several processes, each with its device, may share the work (``--processes``).
+        room: The package that holds its module.
     """
 
     name: str
@@ -35,10 +36,11 @@ class Stage:
     version: int = 1
     sharded: bool = False
     shared: bool = False
+    room: str = "stages"
 
     def load(self) -> Callable[..., None]:
         """Import the stage's module and return its function."""
-        return getattr(import_module(f"medsyn2.stages.{self.name}"), self.name)
+        return getattr(import_module(f"medsyn2.{self.room}.{self.name}"), self.name)
 
 
 _ALL = (
@@ -55,17 +57,35 @@ _ALL = (
     Stage("encode_text", ("encode_text",), sharded=True),
     Stage("train_dit", ("grid", "dit", "flow", "train_dit"), shared=True),
     Stage("sample", ("sample",), sharded=True),
-    Stage("evaluate_fid", ("grid", "evaluate_fid"), version=3),
-    Stage("evaluate_memorisation", ("grid", "evaluate_fid", "evaluate_memorisation"), version=2),
-    Stage("evaluate_masks", ("segment", "evaluate_masks"), version=4),
-    Stage("evaluate_edits", ("segment", "sample", "evaluate_masks", "evaluate_edits"), version=2),
-    Stage("evaluate_attention", ("sample", "evaluate_attention"), version=2),
+    Stage("evaluate_fid", ("grid", "evaluate_fid"), version=3, room="evaluation.fidelity"),
     Stage(
-        "evaluate_augmentation", ("segment", "sample", "evaluate_masks", "evaluate_augmentation"), version=2
+        "evaluate_memorisation",
+        ("grid", "evaluate_fid", "evaluate_memorisation"),
+        version=2,
+        room="evaluation.memorisation",
     ),
-    Stage("evaluate_scores", ("grid", "evaluate_fid", "evaluate_scores"), version=2),
-    Stage("evaluate_variants", ("flow", "sample", "evaluate_variants"), version=2),
-    Stage("evaluate_tokenizer", ("grid", "encode_latents", "evaluate_tokenizer"), version=4),
+    Stage("evaluate_masks", ("segment", "evaluate_masks"), version=4, room="evaluation.masks"),
+    Stage(
+        "evaluate_edits",
+        ("segment", "sample", "evaluate_masks", "evaluate_edits"),
+        version=2,
+        room="evaluation.control",
+    ),
+    Stage("evaluate_attention", ("sample", "evaluate_attention"), version=2, room="evaluation.control"),
+    Stage(
+        "evaluate_augmentation",
+        ("segment", "sample", "evaluate_masks", "evaluate_augmentation"),
+        version=2,
+        room="evaluation.augmentation",
+    ),
+    Stage("evaluate_scores", ("grid", "evaluate_fid", "evaluate_scores"), version=2, room="evaluation.text"),
+    Stage("evaluate_variants", ("flow", "sample", "evaluate_variants"), version=2, room="evaluation.control"),
+    Stage(
+        "evaluate_tokenizer",
+        ("grid", "encode_latents", "evaluate_tokenizer"),
+        version=4,
+        room="evaluation.tokenizer",
+    ),
     Stage("report", ("report",), version=3),
 )
 

@@ -13,18 +13,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from medsyn2.cohort.artefacts import CaseWork, Record, load_manifest, process_shard
-from medsyn2.cohort.latents import EMPTY_MASK, Latents, LatentStore, MaskState, mask_to_unit
-from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import EncodeLatentsConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.errors import EnvironmentFault, IntegrityError
 from medsyn2.files import sha256_of, write_json
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.windows import encode_cost, encode_windowed
 from medsyn2.nn.memory_format import move
-from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.windows import encode_cost, encode_windowed
+from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
+from medsyn2.store.latents import EMPTY_MASK, Latents, LatentStore, MaskState, mask_to_unit
+from medsyn2.store.read_artefact import read_made_ct, read_made_labels
 from medsyn2.vocabulary import STRUCTURES, Structure
-from medsyn2.weights import load_component, load_strictly
+from medsyn2.weights.tensors import load_component, load_strictly
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from medsyn2.cohort.artefacts import CaseWork, Record, load_manifest, process_shard
-from medsyn2.cohort.text_store import TextStore
 from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import IntegrityError, ReportError
 from medsyn2.files import sha256_of, write_json
@@ -20,6 +18,8 @@ from medsyn2.nn.text_encoder import (
     TextEncoder,
 )
 from medsyn2.reports.text import compose_report
+from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
+from medsyn2.store.text_embeddings import TextStore
 
 log = logging.getLogger(__name__)
 

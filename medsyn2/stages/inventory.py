@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from medsyn2.cohort.artefacts import CaseWork, process_shard
 from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
 from medsyn2.errors import InvalidVolumeError
@@ -22,6 +21,7 @@ from medsyn2.reports.table import (
     read_reports,
     volume_key,
 )
+from medsyn2.store.artefacts import CaseWork, process_shard
 
 log = logging.getLogger(__name__)
 

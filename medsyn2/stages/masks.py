@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from medsyn2.cohort.artefacts import CaseWork, Manifest, load_manifest, process_shard
-from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import MasksConfig
 from medsyn2.ct.masks import labels_on_grid, lobe_boundaries, touching_labels_on_grid, volume_ml
-from medsyn2.ct.nifti import write_labels
+from medsyn2.ct.nifti.files import write_labels
 from medsyn2.ct.overlays import save_overlay
 from medsyn2.ct.volume import Affine, CTVolume, LabelMap
+from medsyn2.store.artefacts import CaseWork, Manifest, load_manifest, process_shard
+from medsyn2.store.read_artefact import read_made_ct, read_made_labels
 from medsyn2.types import Bool
 from medsyn2.vocabulary import LOBES, STRUCTURES
 

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from medsyn2.cohort.artefacts import CaseWork, load_manifest, process_shard, write_text_atomically
-from medsyn2.cohort.phantoms import (
+from medsyn2.config import PhantomsConfig
+from medsyn2.errors import ConfigError
+from medsyn2.phantoms import (
     Subject,
     describe,
     draw_acquisition,
@@ -20,8 +21,7 @@ from medsyn2.cohort.phantoms import (
     write_scan,
     write_truth,
 )
-from medsyn2.config import PhantomsConfig
-from medsyn2.errors import ConfigError
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard, write_text_atomically
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 PREFIX = "phantom_"

@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from medsyn2.cohort.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import GridConfig, RegisterConfig
-from medsyn2.ct.alignment import AS_GIVEN, MIRRORED, Alignment
-from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.overlays import save_overlay
-from medsyn2.ct.registration import (
+from medsyn2.ct.registration.affine import (
     Thorax,
     brought_to_grid,
     register_within_gates,
     working_template,
     working_thorax,
 )
+from medsyn2.ct.registration.alignment import AS_GIVEN, MIRRORED, Alignment
 from medsyn2.errors import IntegrityError
 from medsyn2.stages.template import read_template, voxels_of
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 
 log = logging.getLogger(__name__)
 

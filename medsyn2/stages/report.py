@@ -10,16 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from medsyn2.cohort.artefacts import Manifest, load_manifests
-from medsyn2.cohort.made import read_made_ct, read_made_labels
 from medsyn2.config import ReportConfig
+from medsyn2.evaluation.masks.following import followings
+from medsyn2.evaluation.paper.audit import findings
 from medsyn2.files import write_text_atomically
-from medsyn2.metrics.audit import findings
-from medsyn2.page.agreement import followings
 from medsyn2.page.figures import Panel, bars_png, curves_png, embedded, panel_png
 from medsyn2.page.render import ShownTable, render, shown
 from medsyn2.page.tables import case_table, timing_table
 from medsyn2.stages import STAGES
+from medsyn2.store.artefacts import Manifest, load_manifests
+from medsyn2.store.read_artefact import read_made_ct, read_made_labels
 
 NUM_OVERLAYS = 3
 INTERVALS = (

@@ -1,6 +1,5 @@
 """The stage ``sample``: a synthetic volume for each held-out case and condition."""
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,18 +9,16 @@ from typing import Any
 
 import torch
 
-from medsyn2.cohort.artefacts import CaseWork, Manifest, Record, canonical_json, load_manifest, process_shard
-from medsyn2.cohort.made import read_made_labels
 from medsyn2.config import SampleConfig
 from medsyn2.ct.volume import LabelMap
 from medsyn2.files import sha256_of
 from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
-from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
+from medsyn2.pipeline.seeds import derive_seed
+from medsyn2.store.artefacts import CaseWork, Manifest, Record, load_manifest, process_shard
+from medsyn2.store.read_artefact import read_made_labels
+from medsyn2.vocabulary import REPORT, STRUCTURE_WORDS, Structure
 
 log = logging.getLogger(__name__)
-
-REPORT = "report"
-_SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -106,12 +103,6 @@ def sample(
     process_shard("sample", manifest, cases, work, settings=settings)
 
 
-def derived_seed(seed: int, case: str, condition: str) -> int:
-    """Return the seed of one sample, a number below 2^32."""
-    digest = hashlib.sha256(canonical_json([seed, case, condition]).encode()).digest()
-    return int.from_bytes(digest[:8], "big") % _SEEDS
-
-
 def _conditions(config: SampleConfig, inventory: Record, masks: Record | None) -> Iterator[Condition]:
     if config.with_report:
         yield Condition(REPORT, None, inventory.facts["report"])
@@ -147,7 +138,7 @@ class _Sampler:
             impression=report.get("impression"),
             mask=None if structure is None else self._mask(case, structure),
             mask_text=None if structure is None else STRUCTURE_WORDS[structure],
-            seed=derived_seed(config.seed, case, condition.name),
+            seed=derive_seed(config.seed, case, condition.name),
             solver=config.solver,
             num_steps=config.num_steps,
             t_end=config.t_end,

@@ -6,14 +6,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from medsyn2.cohort.artefacts import CaseWork, Record, load_manifest, process_shard
-from medsyn2.cohort.made import read_made_ct
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import SegmentConfig
-from medsyn2.ct.nifti import write_labels
+from medsyn2.ct.nifti.files import write_labels
 from medsyn2.ct.volume import CTVolume
 from medsyn2.files import sha256_of
 from medsyn2.segmenters import Segmenter, get_segmenter
+from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
+from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import Structure
 
 FORWARDED = ("subject", "split")

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from medsyn2.cohort.artefacts import fingerprint, load_manifests
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
 from medsyn2.ct.geometry import nearest_labels
 from medsyn2.ct.lungs import segment_lungs
-from medsyn2.ct.nifti import read_ct, read_labels, write_ct, write_labels
-from medsyn2.ct.registration import Thorax, brought_to_grid, lung_box_mm, working_thorax
-from medsyn2.ct.template import Posed, average, centred_grid, check_fit, find_consensus
+from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
+from medsyn2.ct.registration.affine import Thorax, brought_to_grid, lung_box_mm, working_thorax
+from medsyn2.ct.registration.template import Posed, average, centred_grid, check_fit, find_consensus
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
 from medsyn2.files import locked, sha256_of, write_atomically, write_json
+from medsyn2.store.artefacts import fingerprint, load_manifests
 
 log = logging.getLogger(__name__)
 

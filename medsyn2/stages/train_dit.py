@@ -12,13 +12,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from medsyn2.cohort.artefacts import fingerprint
-from medsyn2.cohort.text_store import TextStore
 from medsyn2.config import DiTConfig, FlowConfig, GridConfig, TrainDiTConfig
-from medsyn2.ct.nifti import read_ct
+from medsyn2.ct.nifti.files import read_ct
 from medsyn2.errors import ConfigError
 from medsyn2.files import sha256_of, write_atomically
-from medsyn2.model_folder import (
+from medsyn2.nn.transformer.dit import DiT
+from medsyn2.store.artefacts import fingerprint
+from medsyn2.store.text_embeddings import TextStore
+from medsyn2.training.dit.conditions import ConditionedLatents, realised_probabilities, without
+from medsyn2.training.dit.model_export import Parts, export_model
+from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
+from medsyn2.training.dit.split import Split, load_split
+from medsyn2.training.engine.checkpoint import identity_of
+from medsyn2.training.engine.fabric import is_first_process
+from medsyn2.training.engine.learner import Learner, LoopSettings, MicroLoss
+from medsyn2.training.engine.loop import LOSSES, train
+from medsyn2.training.engine.optimizer import AdamSettings
+from medsyn2.weights.model_folder import (
     DIT,
     GridDescription,
     LatentDescription,
@@ -27,17 +37,7 @@ from medsyn2.model_folder import (
     TrainingDescription,
     affine_rows,
 )
-from medsyn2.nn.dit import DiT
-from medsyn2.training.checkpoint import identity_of
-from medsyn2.training.conditions import ConditionedLatents, realised_probabilities, without
-from medsyn2.training.dit_objective import TIME_BINS, DiTBatch, DiTObjective
-from medsyn2.training.fabric import is_first_process
-from medsyn2.training.learner import Learner, LoopSettings, MicroLoss
-from medsyn2.training.loop import LOSSES, train
-from medsyn2.training.model_export import Parts, export_model
-from medsyn2.training.optimizer import AdamSettings
-from medsyn2.training.split import Split, load_split
-from medsyn2.weights import save_component
+from medsyn2.weights.tensors import save_component
 
 log = logging.getLogger(__name__)
 

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import torch
 
-from medsyn2.cohort.artefacts import load_manifests
 from medsyn2.config import GridConfig, PerceptualWeights, TokenizerConfig, TrainTokenizerConfig
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.files import sha256_of, write_atomically
+from medsyn2.nn.autoencoder.start import start_as_blur
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.memory_format import move
 from medsyn2.nn.perceptual import Perceptual
-from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.nn.tokenizer_start import start_as_blur
-from medsyn2.training.checkpoint import identity_of
-from medsyn2.training.crops import Crops, CropSettings
-from medsyn2.training.fabric import is_first_process
-from medsyn2.training.learner import LoopSettings
-from medsyn2.training.loop import LOSSES, train
-from medsyn2.training.tokenizer_objective import TOKENIZER, tokenizer_learners
-from medsyn2.weights import load_component, load_strictly, save_component, tensors_path
+from medsyn2.store.artefacts import load_manifests
+from medsyn2.training.engine.checkpoint import identity_of
+from medsyn2.training.engine.fabric import is_first_process
+from medsyn2.training.engine.learner import LoopSettings
+from medsyn2.training.engine.loop import LOSSES, train
+from medsyn2.training.tokenizer.crops import Crops, CropSettings
+from medsyn2.training.tokenizer.objective import TOKENIZER, tokenizer_learners
+from medsyn2.weights.tensors import load_component, load_strictly, save_component, tensors_path
 
 log = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ def test_one_module_knows_how_to_connect() -> None:
         for path in (ROOT / "medsyn2").rglob("*.py")
         if words.search(path.read_text())
     }
-    assert found == {"medsyn2/external/download.py"}
+    assert found == {"medsyn2/weights/download.py"}
 
 
 def test_the_hook_refuses(tmp_path: Path) -> None:

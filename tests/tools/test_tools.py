@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsyn2.cohort.artefacts import Record, load_manifest
-from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.ct.geometry import isotropic
-from medsyn2.ct.nifti import read_ct, read_labels, write_ct
+from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct
 from medsyn2.ct.volume import CTVolume
-from medsyn2.external.checks import add_checksums
+from medsyn2.phantoms import draw_acquisition, draw_subject, scan
+from medsyn2.store.artefacts import Record, load_manifest
 from medsyn2.vocabulary import LOBES
+from medsyn2.weights.checks import add_checksums
 
 pytestmark = pytest.mark.tools
 

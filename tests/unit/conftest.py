@@ -16,7 +16,11 @@ import torch
 
 from medsyn2.config import TrainTextEncoderConfig
 from medsyn2.ct.volume import axis_aligned_affine
-from medsyn2.model_folder import (
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.transformer.dit import DiT
+from medsyn2.reports.prompts import all_prompts
+from medsyn2.training.text_encoder import save_encoder, train_encoder
+from medsyn2.weights.model_folder import (
     DIT,
     TEXT_ENCODER,
     TOKENIZER,
@@ -29,11 +33,7 @@ from medsyn2.model_folder import (
     hash_files,
     write_description,
 )
-from medsyn2.nn.dit import DiT
-from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.reports.prompts import all_prompts
-from medsyn2.training.text_encoder import save_encoder, train_encoder
-from medsyn2.weights import save_component
+from medsyn2.weights.tensors import save_component
 
 SHAPE = (16, 32, 32)
 AFFINE = axis_aligned_affine((4.0, 3.0, 3.0), (-48.0, -40.0, -30.0))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from medsyn2 import LabelMap, MedSyn2Pipeline, read_labels
-from medsyn2.cohort.artefacts import load_manifests
+from medsyn2.store.artefacts import load_manifests
 from medsyn2.types import Bool
 from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
 

@@ -5,7 +5,7 @@ from functools import cache
 from math import prod
 from pathlib import Path
 
-from medsyn2.cohort.artefacts import write_text_atomically
+from medsyn2.store.artefacts import write_text_atomically
 from medsyn2.cohort.file_state import (
     marked_repeats,
     mask_paths,

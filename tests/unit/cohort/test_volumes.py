@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medsyn2.cohort.volumes import inspect_case, read_case
-from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import GeometryError, IntensityError, InvalidVolumeError
 from medsyn2.reports.table import Acquisition

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from medsyn2.cli import main
-from medsyn2.metrics.printed import PRINTED
+from medsyn2.evaluation.paper.printed import PRINTED
 from medsyn2.page.render import shown
 
 

@@ -9,14 +9,14 @@ from safetensors.torch import save_file
 from transformers import BertConfig, BertForMaskedLM
 
 from medsyn2.cli import main
+from medsyn2.evaluation.features.radimagenet import load_radimagenet
+from medsyn2.evaluation.features.resnet import KERAS, TORCH, ResNet50Features, ResNetForm
 from medsyn2.files import sha256_of
-from medsyn2.metrics.radimagenet import load_radimagenet
-from medsyn2.nn.dit import DiT
-from medsyn2.nn.layers import positions
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.perceptual import Perceptual
-from medsyn2.nn.resnet import KERAS, TORCH, ResNet50Features, ResNetForm
-from medsyn2.nn.tokenizer import CausalVideoVAE
-from medsyn2.weights import load_component, load_strictly
+from medsyn2.nn.transformer.dit import DiT
+from medsyn2.nn.transformer.layers import positions
+from medsyn2.weights.tensors import load_component, load_strictly
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 

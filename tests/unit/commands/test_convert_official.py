@@ -11,16 +11,16 @@ from safetensors.torch import load_file
 from transformers import BertConfig, BertForMaskedLM
 
 from medsyn2.cli import main
-from medsyn2.conversion.official import IMAGE_STATISTICS, MASK_STATISTICS, PROMPT_FILES
 from medsyn2.ct.volume import LabelMap
 from medsyn2.flow.solvers import solve
-from medsyn2.model_folder import read_description
-from medsyn2.nn.dit import DiT
-from medsyn2.nn.layers import positions
-from medsyn2.nn.official_weights import load_official
-from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.transformer.dit import DiT
+from medsyn2.nn.transformer.layers import positions
+from medsyn2.nn.transformer.official_weights import load_official
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES
+from medsyn2.weights.conversion.official import IMAGE_STATISTICS, MASK_STATISTICS, PROMPT_FILES
+from medsyn2.weights.model_folder import read_description
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TOKEN_GRID = (11, 1, 1)

@@ -11,10 +11,10 @@ from safetensors.numpy import save_file
 from medsyn2.cli import main
 from medsyn2.commands.doctor import machine, packages, weights
 from medsyn2.config import Config, load_config
-from medsyn2.external.checks import add_checksums
-from medsyn2.external.needs import needs
-from medsyn2.external.table import find
 from medsyn2.files import sha256_of
+from medsyn2.weights.catalogue import find
+from medsyn2.weights.checks import add_checksums
+from medsyn2.weights.needs import needs
 
 ROOT = Path(__file__).parents[3]
 

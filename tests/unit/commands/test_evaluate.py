@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medsyn2.cli import main
-from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 
 

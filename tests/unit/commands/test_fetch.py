@@ -8,8 +8,8 @@ import pytest
 
 from medsyn2.cli import main
 from medsyn2.commands.fetch import chosen
-from medsyn2.external.checks import read_checksums
-from medsyn2.external.table import find
+from medsyn2.weights.catalogue import find
+from medsyn2.weights.checks import read_checksums
 
 
 @pytest.fixture

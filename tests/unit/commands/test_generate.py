@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medsyn2.cli import main
-from medsyn2.ct.nifti import read_ct, write_labels
+from medsyn2.ct.nifti.files import read_ct, write_labels
 from medsyn2.ct.volume import LabelMap
 from medsyn2.pipeline import MedSyn2Pipeline
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from medsyn2.cli import main
-from medsyn2.ct.nifti import write_ct, write_labels
+from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 
 SHAPE = (12, 24, 24)

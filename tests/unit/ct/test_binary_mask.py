@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from medsyn2.ct.binary_mask import binarised, on_grid, read_mask
-from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
 from medsyn2.errors import MaskError
 

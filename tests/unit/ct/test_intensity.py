@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from medsyn2.ct.intensity import apply_window, detect_hu, hu_to_unit, to_hu, unit_to_hu
-from medsyn2.ct.nifti import read_ct
+from medsyn2.ct.nifti.files import read_ct
 from medsyn2.errors import IntensityError
 
 

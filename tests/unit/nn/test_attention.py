@@ -11,8 +11,8 @@ from torch.nn.attention import SDPBackend
 
 from medsyn2.nn import attention
 from medsyn2.nn.attention import MOST_SCORES, Call, Machine, attend, choose
-from medsyn2.nn.dit import DiT
-from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.transformer.dit import DiT
 
 CUDNN, FLASH = SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION
 EFFICIENT, MATH = SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH

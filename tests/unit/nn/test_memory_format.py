@@ -4,8 +4,8 @@ import copy
 
 import torch
 
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.memory_format import move
-from medsyn2.nn.tokenizer import CausalVideoVAE
 
 
 def test_the_tokenizer_does_the_same() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from medsyn2.cohort.artefacts import Manifest, Problem, Record
 from medsyn2.page.tables import case_table, timing_table, without_formulas
+from medsyn2.store.artefacts import Manifest, Problem, Record
 
 
 def manifest(stage: str, *records: Record) -> Manifest:

@@ -4,10 +4,10 @@ import torch
 
 from medsyn2.ct.volume import Grid, LabelMap, axis_aligned_affine
 from medsyn2.errors import MaskError, ReportError
-from medsyn2.model_folder import TEXT_ENCODER
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.pipeline.inputs import check_inputs, encode_given, far_from_expected, normal, raw
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES
+from medsyn2.weights.model_folder import TEXT_ENCODER
 
 GRID = Grid((8, 8, 8), axis_aligned_affine((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)))
 

@@ -9,7 +9,7 @@ import torch
 from medsyn2.ct.intensity import unit_to_hu
 from medsyn2.ct.volume import LabelMap, axis_aligned_affine
 from medsyn2.errors import ConfigError, MaskError, ReportError, WeightsError
-from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.inputs import normal, raw
 

@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from medsyn2.ct.nifti import read_ct
+from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, IntegrityError, WeightsError
 from medsyn2.files import sha256_of

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from medsyn2.config import validate_config
-from medsyn2.metrics.features import RandomBank
-from medsyn2.metrics.protocols import named_protocol
+from medsyn2.evaluation.features.extractors import RandomBank
+from medsyn2.evaluation.features.protocols import named_protocol
 from medsyn2.planning.banks import WIDTHS, Banks
 
 

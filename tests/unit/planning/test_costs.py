@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan
+from medsyn2.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.planning.costs import PHANTOM_S_PER_MVOXEL, Cost, added
 
 

@@ -2,8 +2,8 @@ import pytest
 
 from medsyn2.config import Config
 from medsyn2.errors import ConfigError
-from medsyn2.nn.dit import DiT
-from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.transformer.dit import DiT
 from medsyn2.planning.description import Description, describe
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from medsyn2.config import Config, validate_config
-from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.planning.workload import USUAL_SHAPE, workload_of
 

@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.ct.geometry import nearest_labels
-from medsyn2.metrics.overlap import dice
-from medsyn2.segmenters.thorax import Thorax, thorax_of
+from medsyn2.evaluation.similarity.overlap import dice
+from medsyn2.phantoms import draw_acquisition, draw_subject, scan
+from medsyn2.segmenters.classical.thorax import Thorax, thorax_of
 
 SPACING_MM = 3.0
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsyn2.cohort.artefacts import CaseWork, load_manifest, process_shard
-from medsyn2.cohort.phantoms import Phantom, draw_acquisition, draw_subject, scan, write_scan
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import InventoryConfig
 from medsyn2.ct.geometry import resample_ct
-from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, Grid, axis_aligned_affine
+from medsyn2.phantoms import Phantom, draw_acquisition, draw_subject, scan, write_scan
 from medsyn2.stages.inventory import inventory
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 
 PHANTOM, BODY = "phantom_00003", "body"
 SPACING_MM = 6.0

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from medsyn2.cohort.artefacts import CaseWork, canonical_json, load_manifest, process_shard
-from medsyn2.cohort.latents import LatentStore
 from medsyn2.config import EncodeLatentsConfig, GridConfig, TokenizerConfig
 from medsyn2.ct.intensity import hu_to_unit
-from medsyn2.ct.nifti import write_ct, write_labels
+from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import IntegrityError
-from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.stages.encode_latents import encode_latents
+from medsyn2.store.artefacts import CaseWork, canonical_json, load_manifest, process_shard
+from medsyn2.store.latents import LatentStore
 from medsyn2.vocabulary import STRUCTURES
-from medsyn2.weights import load_component, save_component
+from medsyn2.weights.tensors import load_component, save_component
 
 GRID = GridConfig(shape=(16, 16, 24), spacing_mm=(4.0, 4.0, 4.0))
 TOKENIZER = TokenizerConfig(hidden_channels=4, norm_groups=2)

@@ -3,12 +3,12 @@ import json
 import pytest
 import torch
 
-from medsyn2.cohort.text_store import TextStore
 from medsyn2.config import EncodeTextConfig, TrainTextEncoderConfig
 from medsyn2.errors import ConfigError
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import absent_prompt, all_prompts, prompt_id
 from medsyn2.stages.encode_prompts import encode_prompts
+from medsyn2.store.text_embeddings import TextStore
 from medsyn2.training.text_encoder import save_encoder, train_encoder
 
 

@@ -4,14 +4,14 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from medsyn2.cohort.artefacts import Record, load_manifest
-from medsyn2.cohort.text_store import TextStore
 from medsyn2.config import EncodeTextConfig, TrainTextEncoderConfig
 from medsyn2.errors import WeightsError
 from medsyn2.files import write_json
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.stages.encode_text import encode_text
+from medsyn2.store.artefacts import Record, load_manifest
+from medsyn2.store.text_embeddings import TextStore
 from medsyn2.training.text_encoder import save_encoder, train_encoder
 
 SIZES = {"vocabulary_size": 300, "hidden_size": 16, "num_layers": 1, "num_steps": 0, "max_tokens": 64}

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from medsyn2.cohort import volumes
-from medsyn2.cohort.artefacts import load_manifest
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import InventoryConfig
-from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import TableError
 from medsyn2.stages.inventory import inventory
+from medsyn2.store.artefacts import load_manifest
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 

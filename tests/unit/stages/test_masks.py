@@ -5,15 +5,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from medsyn2.cohort.artefacts import Manifest, load_manifest
 from medsyn2.config import MasksConfig, SegmentConfig
 from medsyn2.ct.geometry import nearest_labels
 from medsyn2.ct.masks import lobe_boundaries
-from medsyn2.ct.nifti import read_labels
+from medsyn2.ct.nifti.files import read_labels
 from medsyn2.errors import IntegrityError
-from medsyn2.metrics.overlap import dice
+from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.stages.masks import masks
 from medsyn2.stages.segment import segment
+from medsyn2.store.artefacts import Manifest, load_manifest
 from medsyn2.vocabulary import LOBES, STRUCTURES
 
 PHANTOM, BODY = "phantom_00003", "body"

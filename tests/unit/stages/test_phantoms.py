@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from medsyn2.cohort.artefacts import load_manifest
 from medsyn2.config import PhantomsConfig
-from medsyn2.ct.nifti import read_ct, read_labels
+from medsyn2.ct.nifti.files import read_ct, read_labels
 from medsyn2.errors import ConfigError
 from medsyn2.stages.phantoms import phantom_index, phantoms
+from medsyn2.store.artefacts import load_manifest
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 SETTINGS = PhantomsConfig(spacing_mm=7.0, seed=2)

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsyn2.cohort.artefacts import load_manifest
-from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan, write_scan
 from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
-from medsyn2.ct.nifti import read_ct, write_ct
+from medsyn2.ct.nifti.files import read_ct, write_ct
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import IntegrityError
+from medsyn2.phantoms import draw_acquisition, draw_subject, scan, write_scan
 from medsyn2.stages.register import register
 from medsyn2.stages.template import template
+from medsyn2.store.artefacts import load_manifest
 
 from .conftest import write_inventory
 

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medsyn2.cohort.artefacts import CaseWork, process_shard
 from medsyn2.config import ReportConfig
-from medsyn2.ct.nifti import write_ct, write_labels
+from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.overlays import save_overlay
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import RegistrationError
 from medsyn2.files import write_json
 from medsyn2.page.strips import Picture, strips_png
 from medsyn2.stages.report import FIGURES, report
+from medsyn2.store.artefacts import CaseWork, process_shard
 
 SHAPE = (16, 24, 24)
 AFFINE = axis_aligned_affine((8.0, 8.0, 8.0), (0.0, 0.0, 0.0))

@@ -8,15 +8,15 @@ from shutil import copytree
 import numpy as np
 import pytest
 
-from medsyn2.cohort.artefacts import Manifest, load_manifest
 from medsyn2.config import Config, SegmentConfig, validate_config
 from medsyn2.ct.geometry import nearest_labels
-from medsyn2.ct.nifti import read_labels, write_labels
+from medsyn2.ct.nifti.files import read_labels, write_labels
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError
-from medsyn2.metrics.overlap import dice
+from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.stages import stage_params, stage_settings
 from medsyn2.stages.segment import segment
+from medsyn2.store.artefacts import Manifest, load_manifest
 from medsyn2.vocabulary import LOBES, STRUCTURES
 
 PHANTOM, BODY = "phantom_00003", "body"

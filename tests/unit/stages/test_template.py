@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsyn2.cohort.phantoms import draw_acquisition, draw_subject, scan, write_scan
 from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
-from medsyn2.ct.nifti import read_ct, read_labels
+from medsyn2.ct.nifti.files import read_ct, read_labels
 from medsyn2.errors import EnvironmentFault
+from medsyn2.phantoms import draw_acquisition, draw_subject, scan, write_scan
 from medsyn2.stages.template import template
 
 from .conftest import write_inventory

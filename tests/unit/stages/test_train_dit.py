@@ -11,15 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from medsyn2.cohort.artefacts import CaseWork, load_manifest, process_shard
-from medsyn2.cohort.latents import LatentStore
 from medsyn2.config import Config
-from medsyn2.ct.nifti import write_ct, write_labels
+from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import ConfigError
-from medsyn2.model_folder import read_description
-from medsyn2.nn.dit import DiT
-from medsyn2.nn.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.transformer.dit import DiT
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.stages import stage_params
 from medsyn2.stages.encode_latents import encode_latents
@@ -27,8 +24,11 @@ from medsyn2.stages.encode_prompts import encode_prompts
 from medsyn2.stages.encode_text import encode_text
 from medsyn2.stages.train_dit import train_dit
 from medsyn2.stages.train_text_encoder import train_text_encoder
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
+from medsyn2.store.latents import LatentStore
 from medsyn2.vocabulary import STRUCTURES
-from medsyn2.weights import load_component, load_strictly, save_component
+from medsyn2.weights.model_folder import read_description
+from medsyn2.weights.tensors import load_component, load_strictly, save_component
 
 AFFINE = axis_aligned_affine((4.0, 4.0, 5.0), (-30.0, -40.0, 12.5))
 SPLITS = {"a": "train", "b": "train", "c": "test", "d": "train"}

@@ -4,11 +4,11 @@ from dataclasses import asdict
 
 import pytest
 
-from medsyn2.cohort.artefacts import Record
 from medsyn2.config import TrainTextEncoderConfig
 from medsyn2.files import sha256_of, write_json
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.stages.train_text_encoder import train_text_encoder
+from medsyn2.store.artefacts import Record
 
 TINY = TrainTextEncoderConfig(
     vocabulary_size=200, hidden_size=16, num_layers=1, num_steps=3, max_tokens=64, window_tokens=16

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from medsyn2.cohort.artefacts import CaseWork, process_shard
 from medsyn2.config import Config
-from medsyn2.ct.nifti import write_ct
+from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import ConfigError, NonFiniteLossError, WeightsError
 from medsyn2.files import sha256_of
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.perceptual import Perceptual
-from medsyn2.nn.tokenizer import CausalVideoVAE
 from medsyn2.stages import stage_params
 from medsyn2.stages.train_tokenizer import train_tokenizer
-from medsyn2.weights import load_component, load_strictly, save_component
+from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.weights.tensors import load_component, load_strictly, save_component
 
 SPLITS = {"a": "train", "b": "train", "c": "test"}
 

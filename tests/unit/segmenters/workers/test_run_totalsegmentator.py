@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medsyn2.config import SegmentConfig
-from medsyn2.ct.nifti import write_labels
+from medsyn2.ct.nifti.files import write_labels
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import EnvironmentFault, SegmenterError, WeightsError
 from medsyn2.segmenters import Segmenter, get_segmenter

@@ -1,0 +1,1 @@
+"""NIfTI files: strict reading, exact writing."""

@@ -1,0 +1,251 @@
+"""NIfTI files: the one place where voxels and their geometry come from and go to disk.
+
+Reading is strict (`nifti_stream` for the bytes, `nifti_header` for the claims): what is read is whole, finite
+and in a known place, or it is refused with a code. World coordinates are turned from NIfTI's RAS into LPS and
+the axes become canonical, whatever the 48 ways a file may store them and however oblique the scan was.
+
+Writing gives the same bytes for the same volume: no time, no name and no level of the moment goes into the
+gzip stream. The file's axes are (width, height, depth), so that the array goes to disk as it lies in memory;
+sform and qform say the same, in scanner coordinates and mm.
+"""
+
+import gzip
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num, Shaped
+from nibabel.nifti1 import Nifti1Header
+from nibabel.orientations import aff2axcodes
+
+from medsyn2.ct.geometry import canonical, orthonormalised
+from medsyn2.ct.nifti.header import NiftiHeader, header_affine
+from medsyn2.ct.nifti.stream import MAX_CT_RATIO, MAX_MASK_RATIO, read_nifti_bytes
+from medsyn2.ct.volume import Affine, CTVolume, LabelMap
+from medsyn2.errors import InvalidVolumeError, MaskError
+
+log = logging.getLogger(__name__)
+
+COMPRESSION = 2
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class NiftiFile:
+    """A file whose bytes are sound, before its place in space is decided.
+
+    Attributes:
+        name: The file's name, for messages.
+        values: Voxels along the file's axes, scaled as the header says; int16 where they fit, else int32 or
+            float32.
+        header: The checked header.
+        notes: What is unusual and was accepted.
+    """
+
+    name: str
+    values: Num[np.ndarray, "i j k"]
+    header: NiftiHeader
+    notes: tuple[str, ...]
+
+    def affine(self) -> tuple[Affine, tuple[str, ...]]:
+        """Return the affine from (i, j, k) to LPS mm, and what was repaired.
+
+        Raises:
+            GeometryError: If the header has none that can be true.
+        """
+        return header_affine(self.header, self.name)
+
+    def ct(self, affine_mm: Affine) -> CTVolume:
+        """Return the canonical CT that lies where `affine_mm`, from (i, j, k) to LPS, puts it."""
+        return CTVolume(*canonical(self.values, affine_mm))
+
+
+def open_nifti(path: Path | str, *, max_ratio: float = MAX_CT_RATIO) -> NiftiFile:
+    """Read the voxels of a file strictly.
+
+    Raises:
+        InvalidVolumeError: If the file is damaged, is no NIfTI or has values that are not finite.
+    """
+    path = Path(path)
+    header, voxels, notes = read_nifti_bytes(path, max_ratio=max_ratio)
+    stored = voxels.view(header.dtype).reshape(header.shape, order="F")
+    return NiftiFile(path.name, _scaled(stored, header, path.name), header, tuple(notes))
+
+
+def orientation_of(affine_mm: Affine) -> str:
+    """Return where an array's axes point to, such as ``LPS`` for left, posterior, superior."""
+    return "".join(aff2axcodes(_RAS_TO_LPS @ affine_mm))
+
+
+def read_ct(path: Path | str, *, affine_mm: Affine | None = None) -> CTVolume:
+    """Read a CT.
+
+    The values are the file's own, scaled as its header says; `ct.intensity` tells whether they are HU.
+
+    Args:
+        path: A .nii or .nii.gz file.
+        affine_mm: Index of the file's axes to LPS mm, in place of a header that is known to be wrong.
+
+    Returns:
+        The canonical volume; int16 where the values are whole and fit, else int32 or float32.
+
+    Raises:
+        InvalidVolumeError: If the file is damaged, is no volume or has values that are not finite.
+        GeometryError: If the header's position in space is missing, impossible or ambiguous.
+    """
+    file = open_nifti(path)
+    affine, repairs = (affine_mm, ()) if affine_mm is not None else file.affine()
+    for note in (*file.notes, *repairs):
+        log.warning("%s: %s", file.name, note)
+    return file.ct(affine)
+
+
+def read_labels(path: Path | str, names: Mapping[int, str] | None = None) -> LabelMap:
+    """Read a label map.
+
+    Args:
+        path: A .nii or .nii.gz file of whole numbers from 0.
+        names: Meaning of each label. None: ``mask`` for a map of 0 and 1, else each label's number.
+
+    Raises:
+        InvalidVolumeError: If the file is damaged or is no volume.
+        GeometryError: If the header's position in space is missing, impossible or ambiguous.
+        MaskError: If a value is negative, fractional, above 65535 or has no name in `names`.
+    """
+    file = open_nifti(path, max_ratio=MAX_MASK_RATIO)
+    values = file.values
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
+        raise MaskError(
+            f"{file.name}: expected whole labels from 0 to 65535, got {values.dtype.name} values from "
+            f"{values.min():g} to {values.max():g}.",
+            code="labels-not-labels",
+            remedy="give a label map, not an image or a probability; a soft mask is thresholded first.",
+        )
+    found = [int(label) for label in np.flatnonzero(np.bincount(values.ravel(order="K"))) if label]
+    if names is None:
+        names = {1: "mask"} if found in ([], [1]) else {label: str(label) for label in found}
+    unknown = sorted(set(found) - set(names))
+    if unknown:
+        raise MaskError(
+            f"{file.name}: expected the labels {sorted(names)}, got also {unknown[:10]}.",
+            code="labels-unknown",
+            remedy="the file is of another tool or version than its names; give the names that belong to it.",
+        )
+    affine, repairs = file.affine()
+    for note in (*file.notes, *repairs):
+        log.warning("%s: %s", file.name, note)
+    smallest = np.uint8 if not found or found[-1] < 256 else np.uint16
+    labels, affine = canonical(values.astype(smallest), affine)
+    return LabelMap(labels, affine, dict(names))
+
+
+def write_ct(path: Path | str, volume: CTVolume, *, description: str = "") -> None:
+    """Write a CT; equal volumes give equal bytes.
+
+    Args:
+        path: Ends in .nii or .nii.gz.
+        volume: Whole HU are written as int16, others as float32.
+        description: At most 79 ASCII characters for the header.
+
+    Raises:
+        InvalidVolumeError: If a value is not finite.
+        GeometryError: If the axes are not perpendicular.
+    """
+    name = Path(path).name
+    hu = _compact(volume.hu, name)
+    _write(Path(path), hu if hu.dtype == np.int16 else hu.astype(np.float32), volume.affine_mm, description)
+
+
+def write_labels(path: Path | str, label_map: LabelMap, *, description: str = "") -> None:
+    """Write a label map as uint8; equal maps give equal bytes.
+
+    Raises:
+        MaskError: If a label does not fit.
+        GeometryError: If the axes are not perpendicular.
+    """
+    labels = label_map.labels
+    if labels.dtype != bool and (labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 255):
+        raise MaskError(
+            f"{Path(path).name}: expected whole labels from 0 to 255, got {labels.dtype.name} values from "
+            f"{labels.min():g} to {labels.max():g}.",
+            code="labels-not-labels",
+            remedy="renumber the labels.",
+        )
+    _write(Path(path), labels.astype(np.uint8), label_map.affine_mm, description)
+
+
+def _scaled(stored: Num[np.ndarray, "i j k"], header: NiftiHeader, name: str) -> Num[np.ndarray, "i j k"]:
+    """Apply the header's scaling slab by slab and return the smallest type that holds the values."""
+    slope, intercept = header.slope, header.intercept
+    if slope == 1 and intercept == 0:
+        return _compact(stored, name)
+    whole = stored.dtype.kind in "iu" and slope == int(slope) and intercept == int(intercept)
+    ends = [float(end) * slope + intercept for end in (stored.min(), stored.max())]
+    small = whole and min(ends) >= -32768 and max(ends) <= 32767
+    scaled = np.empty(stored.shape, np.int16 if small else np.float32, order="F")
+    for k in range(stored.shape[2]):
+        scaled[:, :, k] = stored[:, :, k].astype(np.float64) * slope + intercept
+    return scaled if small else _compact(scaled, name)
+
+
+def _compact(values: Num[np.ndarray, "..."], name: str) -> Num[np.ndarray, "..."]:
+    """Return whole values as int16 if they fit, else int32; others as float32; refuse NaN and infinity."""
+    if values.dtype.kind == "b":
+        return values.astype(np.int16)
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
+        broken = int(np.count_nonzero(~np.isfinite(values)))
+        raise InvalidVolumeError(
+            f"{name}: expected finite values, got {broken:,} voxels that are NaN or infinite.",
+            code="volume-not-finite",
+            remedy="the file was damaged or badly converted; get it again from its source.",
+        )
+    if max(abs(float(low)), abs(float(high))) >= 2**31:
+        raise InvalidVolumeError(
+            f"{name}: expected the values of a CT, got values from {low:g} to {high:g}.",
+            code="volume-range",
+            remedy="the file was damaged or its byte order is wrong; get it again from its source.",
+        )
+    if values.dtype.kind == "f" and not _all_whole(values):
+        return values.astype(np.float32, copy=False)
+    fits = low >= -32768 and high <= 32767
+    return values.astype(np.int16 if fits else np.int32, copy=False)
+
+
+def _all_whole(values: Num[np.ndarray, "..."]) -> bool:
+    slabs = np.moveaxis(values, -1, 0) if values.flags.f_contiguous else values
+    return all(bool((np.rint(slab) == slab).all()) for slab in slabs)
+
+
+def _write(path: Path, voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, description: str) -> None:
+    affine_mm, _ = orthonormalised(affine_mm, path.name)
+    header = Nifti1Header(endianness="<")
+    header.set_data_dtype(voxels.dtype)
+    header.set_data_shape(voxels.shape[::-1])
+    by_file_axis = (_RAS_TO_LPS @ affine_mm)[:, [2, 1, 0, 3]]
+    header.set_sform(by_file_axis, code=1)
+    header.set_qform(by_file_axis, code=1)
+    header.set_xyzt_units("mm")
+    header.set_slope_inter(1.0, 0.0)
+    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
+    header["vox_offset"] = 352
+    header["magic"] = b"n+1"
+    header["descrip"] = description.encode("ascii", "replace")[:79]
+    content: tuple[Any, ...] = (
+        header.binaryblock,
+        b"\0\0\0\0",
+        np.ascontiguousarray(voxels.astype(voxels.dtype.newbyteorder("<"), copy=False)),
+    )
+    with path.open("wb") as file:
+        if path.suffix.lower() != ".gz":
+            for part in content:
+                file.write(part)
+            return
+        with gzip.GzipFile(
+            filename="", mode="wb", fileobj=file, mtime=0, compresslevel=COMPRESSION
+        ) as compressed:
+            for part in content:
+                compressed.write(part)

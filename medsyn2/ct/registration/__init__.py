@@ -1,0 +1,1 @@
+"""Affine registration to the common template."""

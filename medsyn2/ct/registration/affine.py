@@ -1,0 +1,367 @@
+"""Affine registration of a thorax to the template: lungs to lungs first, then intensities.
+
+The search starts from the lungs' centroids and volumes, so that it does not matter where in the scanner the
+patient lay or how much abdomen, table and air the field of view holds. Three steps refine it:
+
+1. the lungs as smoothed 0/1 images, mean squares, a coarse level: finds the way from far away;
+2. the same at the working spacing;
+3. Mattes mutual information of the HU in a shell: the template's lungs and 16 mm around them. With the whole
+   image instead, the body wall wins over the lungs, and the agreement of the lungs gets worse.
+
+Samples are drawn with a seed and the optimisation runs on one thread, so that the same input gives the same
+matrix; work is divided by cases, not inside one.
+
+Whether the axes of the file tell the truth is tested too: the mirrored template is fitted in the same way, and
+should the CT resemble a template whose top and bottom, or front and back, are exchanged, it is the CT that is
+wrong. ``alignment.py`` holds the gates that an alignment must pass, ``template.py`` makes the template.
+
+Source:
+    Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 2003.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+import SimpleITK as sitk
+
+from medsyn2.config import RegisterConfig
+from medsyn2.ct.geometry import band_limited, isotropic, nearest_labels, resample_ct, resample_mask, to_sitk
+from medsyn2.ct.lungs import segment_lungs
+from medsyn2.ct.morphology import bounding_box, dilate
+from medsyn2.ct.registration.alignment import AS_GIVEN, MIRRORED, Alignment, check_alignment
+from medsyn2.ct.volume import Affine, CTVolume, Grid, LabelMap
+from medsyn2.errors import RegistrationError
+from medsyn2.types import Bool, Float
+
+OUTSIDE_HU = -1024
+ALIASING_RATIO = 1.5
+SHELL_MM = 16.0
+HU_RANGE = (-1024.0, 400.0)
+NUM_SAMPLES = 10_000
+NUM_BINS = 32
+COARSE_FACTOR = 2
+COARSE_SAMPLES = 6_000
+COARSE_STEP_MM = 8.0
+STEP_MM = 1.0
+MAX_ITERATIONS = 80
+RELAXATION = 0.9
+MIRRORS = {
+    AS_GIVEN: (1.0, 1.0, 1.0),
+    MIRRORED: (-1.0, 1.0, 1.0),
+    "front-back": (1.0, -1.0, 1.0),
+    "up-down": (1.0, 1.0, -1.0),
+}
+"""Signs of x, y and z. Every wrong orientation is one of these after another, and resembles one more than none."""
+
+
+Box = tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]
+
+
+@dataclass(frozen=True)
+class Thorax:
+    """A CT and its lungs at the working spacing, each on its own grid, with the images a search needs of them."""
+
+    volume: CTVolume
+    lungs: LabelMap
+
+    @property
+    def lung_ml(self) -> float:
+        """Volume of the lungs in ml."""
+        voxel_ml = abs(float(np.linalg.det(self.lungs.affine_mm[:3, :3]))) / 1000
+        return float(np.count_nonzero(self.lungs.labels)) * voxel_ml
+
+    @cached_property
+    def lung_points_mm(self) -> Float[np.ndarray, "n 3"]:
+        """World positions (x, y, z) of the lungs' voxels."""
+        return np.argwhere(self.lungs.labels) @ self.lungs.affine_mm[:3, :3].T + self.lungs.affine_mm[:3, 3]
+
+    @cached_property
+    def hu_image(self) -> sitk.Image:
+        """The HU that carry anatomy, smoothed by half a voxel."""
+        image = to_sitk(
+            CTVolume(np.clip(self.volume.hu, *HU_RANGE).astype(np.float32), self.volume.affine_mm)
+        )
+        return _smoothed(image, 0.5)
+
+    @cached_property
+    def lung_image(self) -> sitk.Image:
+        """The lungs as an image from 0 to 1, smoothed by a voxel."""
+        indicator = LabelMap((self.lungs.labels != 0).astype(np.float32), self.lungs.affine_mm)
+        return _smoothed(to_sitk(indicator), 1.0)
+
+    @cached_property
+    def coarse_hu_image(self) -> sitk.Image:
+        """`hu_image` at the coarse level."""
+        return _coarse(self.hu_image)
+
+    @cached_property
+    def coarse_lung_image(self) -> sitk.Image:
+        """`lung_image` at the coarse level."""
+        return _coarse(self.lung_image)
+
+    @cached_property
+    def shell(self) -> LabelMap:
+        """The lungs and what is around them, on the lungs' grid."""
+        near = dilate(self.lungs.labels != 0, SHELL_MM, self.lungs.spacing_mm[0])
+        return LabelMap(near.astype(np.uint8), self.lungs.affine_mm)
+
+    @cached_property
+    def coarse_shell(self) -> Bool[np.ndarray, "d h w"]:
+        """`shell` on the grid of `coarse_hu_image`."""
+        image = to_sitk(self.shell)
+        coarse = sitk.Resample(image, self.coarse_hu_image, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0)
+        return sitk.GetArrayFromImage(coarse) != 0
+
+
+def working_thorax(volume: CTVolume, spacing_mm: float) -> Thorax:
+    """Bring a CT to the working spacing and find its lungs.
+
+    Raises:
+        InvalidVolumeError: With code ``no-lungs`` if there are none.
+    """
+    working = isotropic(volume, spacing_mm)
+    return Thorax(working, segment_lungs(working, spacing_mm))
+
+
+def working_template(volume: CTVolume, lungs: LabelMap, spacing_mm: float) -> Thorax:
+    """Bring a template whose lungs are known to the working spacing."""
+    working = isotropic(volume, spacing_mm)
+    return Thorax(working, nearest_labels(lungs, working.grid))
+
+
+def register_affine(moving: Thorax, fixed: Thorax, *, seed: int) -> Alignment:
+    """Find the affine that takes `fixed`, the template, to `moving`, a case.
+
+    Args:
+        moving: The case.
+        fixed: The template; the share of the lungs inside its volume is measured too.
+        seed: Seed of the metrics' samples.
+
+    Returns:
+        The alignment as it comes, without regard to any gate.
+    """
+    fits = {name: _coarse_fit(moving, fixed, signs, seed) for name, signs in MIRRORS.items()}
+    orientation = {name: similarity(moving, fixed, matrix) for name, matrix in fits.items()}
+    matrix = _refined_on_lungs(moving, fixed, fits[AS_GIVEN], seed)
+    matrix = _refined_on_intensities(moving, fixed, matrix, seed)
+    return _measured(moving, fixed, matrix, orientation, "lungs")
+
+
+def register_from_boxes(moving: Thorax, fixed: Thorax, *, seed: int) -> Alignment:
+    """Find the affine from the intensities alone, starting from the boxes around the lungs.
+
+    The fall-back for lungs whose mask has not the template's shape, for example with one side full of fluid.
+    """
+    (fixed_low, fixed_high), (low, high) = lung_box_mm(fixed.lungs), lung_box_mm(moving.lungs)
+    scale = float(np.cbrt(np.prod(high - low) / np.prod(fixed_high - fixed_low)))
+    matrix = _scaling(scale, (1.0, 1.0, 1.0), (fixed_low + fixed_high) / 2, (low + high) / 2)
+    matrix = _refined_on_intensities(moving, fixed, matrix, seed)
+    return _measured(moving, fixed, matrix, {}, "boxes")
+
+
+def register_within_gates(moving: Thorax, fixed: Thorax, gates: RegisterConfig) -> Alignment:
+    """Register a case, with the fall-back where the first attempt does not pass the gates.
+
+    Raises:
+        RegistrationError: With the code of the gate that the first attempt failed, see `check_alignment`.
+    """
+    first = register_affine(moving, fixed, seed=gates.seed)
+    try:
+        check_alignment(first, gates)
+    except RegistrationError as refusal:
+        second = register_from_boxes(moving, fixed, seed=gates.seed)
+        second = replace(second, orientation=first.orientation)
+        try:
+            check_alignment(second, gates)
+        except RegistrationError:
+            raise refusal from None
+        return second
+    return first
+
+
+def brought_to_grid(
+    volume: CTVolume, grid: Grid, template_to_native_lps_mm: Affine, *, outside_hu: int = OUTSIDE_HU
+) -> CTVolume:
+    """Bring a native CT to the template's grid in one linear interpolation.
+
+    Linear interpolation averages neighbouring voxels, and needs help only where the grid is more than one and a
+    half times as coarse as the CT: there the CT is averaged to the grid's spacing first, lest it alias.
+
+    Args:
+        volume: The native CT.
+        grid: The template's grid, which may be any other in its space.
+        template_to_native_lps_mm: The alignment.
+        outside_hu: Value of grid voxels that the CT does not reach.
+    """
+    steps_mm = np.linalg.norm(template_to_native_lps_mm[:3, :3] @ grid.affine_mm[:3, :3], axis=0)
+    own_mm = np.array(volume.spacing_mm)
+    depth, height, width = np.where(steps_mm > ALIASING_RATIO * own_mm, steps_mm, own_mm).tolist()
+    source = band_limited(volume, (depth, height, width))
+    return resample_ct(source, grid, template_to_native_lps_mm, outside_hu=outside_hu)
+
+
+def lung_box_mm(lungs: LabelMap) -> Box:
+    """Return the lowest and the highest world coordinates (x, y, z) of the lungs, voxel edges included."""
+    return _box_mm(lungs.affine_mm, [(span.start, span.stop) for span in bounding_box(lungs.labels != 0)])
+
+
+def grid_box_mm(grid: Grid) -> Box:
+    """Return the lowest and the highest world coordinates (x, y, z) of a grid, voxel edges included."""
+    return _box_mm(grid.affine_mm, [(0, size) for size in grid.shape])
+
+
+def similarity(moving: Thorax, fixed: Thorax, template_to_native_lps_mm: Affine) -> float:
+    """Return the correlation of the two CTs' HU in and around the template's lungs, at the coarse level."""
+    transform = _transform(template_to_native_lps_mm)
+    moved = sitk.Resample(
+        moving.coarse_hu_image, fixed.coarse_hu_image, transform, sitk.sitkLinear, HU_RANGE[0]
+    )
+    theirs = sitk.GetArrayViewFromImage(moved)[fixed.coarse_shell].astype(np.float64)
+    ours = sitk.GetArrayViewFromImage(fixed.coarse_hu_image)[fixed.coarse_shell].astype(np.float64)
+    if np.ptp(theirs) == 0 or np.ptp(ours) == 0:
+        return 0.0
+    return float(np.corrcoef(ours, theirs)[0, 1])
+
+
+def _coarse_fit(moving: Thorax, fixed: Thorax, signs: tuple[float, float, float], seed: int) -> Affine:
+    """Fit the lungs at the coarse level, from their centroids and volumes, with the template mirrored."""
+    scale = float(np.cbrt(moving.lung_ml / fixed.lung_ml))
+    centres = fixed.lung_points_mm.mean(axis=0), moving.lung_points_mm.mean(axis=0)
+    start = _scaling(scale, signs, *centres)
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMeanSquares()
+    _sample(method, COARSE_SAMPLES, fixed.coarse_lung_image.GetNumberOfPixels(), seed)
+    steps_mm = (COARSE_STEP_MM, COARSE_STEP_MM / 32)
+    return _descended(method, fixed.coarse_lung_image, moving.coarse_lung_image, start, centres[0], steps_mm)
+
+
+def _refined_on_lungs(moving: Thorax, fixed: Thorax, start: Affine, seed: int) -> Affine:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMeanSquares()
+    method.SetMetricFixedMask(to_sitk(fixed.shell))
+    _sample(method, NUM_SAMPLES, int(np.count_nonzero(fixed.shell.labels)), seed)
+    centre = fixed.lung_points_mm.mean(axis=0)
+    return _descended(method, fixed.lung_image, moving.lung_image, start, centre, (STEP_MM, STEP_MM / 64))
+
+
+def _refined_on_intensities(moving: Thorax, fixed: Thorax, start: Affine, seed: int) -> Affine:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(NUM_BINS)
+    method.SetMetricFixedMask(to_sitk(fixed.shell))
+    _sample(method, NUM_SAMPLES, int(np.count_nonzero(fixed.shell.labels)), seed)
+    centre = fixed.lung_points_mm.mean(axis=0)
+    return _descended(method, fixed.hu_image, moving.hu_image, start, centre, (STEP_MM, STEP_MM / 64))
+
+
+def _sample(method: sitk.ImageRegistrationMethod, wanted: int, available: int, seed: int) -> None:
+    """Let the metric see about `wanted` random points of the `available` voxels, whatever the spacing."""
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    share = min(1.0, wanted / max(1, available))
+    method.SetMetricSamplingPercentage(share, seed + 1)  # ITK takes 0 for "use the clock"
+
+
+def _descended(
+    method: sitk.ImageRegistrationMethod,
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    start: Affine,
+    centre: Float[np.ndarray, " 3"],
+    steps_mm: tuple[float, float],
+) -> Affine:
+    """Return where gradient descent leads from `start`, with steps shrinking from the first to the second size."""
+    transform = sitk.AffineTransform(3)
+    transform.SetCenter(centre.tolist())
+    transform.SetMatrix(start[:3, :3].ravel().tolist())
+    transform.SetTranslation((start[:3, :3] @ centre + start[:3, 3] - centre).tolist())
+    method.SetInitialTransform(transform, inPlace=True)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=steps_mm[0],
+        minStep=steps_mm[1],
+        numberOfIterations=MAX_ITERATIONS,
+        relaxationFactor=RELAXATION,
+        gradientMagnitudeTolerance=1e-9,
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    with _one_thread():
+        try:
+            method.Execute(fixed, moving)
+        except RuntimeError as error:
+            if "samples map outside" not in str(error):
+                raise
+            return start
+    result = np.eye(4)
+    result[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
+    result[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+    return result
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let ITK work on one thread: sums over threads depend on their number in the last bits."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+
+
+def _measured(
+    moving: Thorax, fixed: Thorax, matrix: Affine, orientation: Mapping[str, float], start: str
+) -> Alignment:
+    template_lungs = fixed.lungs.labels != 0
+    moved_lungs = resample_mask(moving.lungs, fixed.lungs.grid, matrix)
+    overlap = float(np.count_nonzero(template_lungs & moved_lungs))
+    total = float(np.count_nonzero(template_lungs) + np.count_nonzero(moved_lungs))
+    return Alignment(
+        template_to_native_lps_mm=matrix,
+        lung_dice=2 * overlap / total,
+        lung_inside=_share_inside(moving.lung_points_mm, np.linalg.inv(matrix), fixed.volume.grid),
+        lung_covered=_share_inside(fixed.lung_points_mm, matrix, moving.volume.grid),
+        lung_ml=moving.lung_ml,
+        similarity=similarity(moving, fixed, matrix),
+        orientation=orientation,
+        start=start,
+    )
+
+
+def _share_inside(points_mm: Float[np.ndarray, "n 3"], to_grid_world: Affine, grid: Grid) -> float:
+    to_index = np.linalg.inv(grid.affine_mm) @ to_grid_world
+    index = points_mm @ to_index[:3, :3].T + to_index[:3, 3]
+    inside = (index >= -0.5) & (index <= np.array(grid.shape) - 0.5)
+    return float(inside.all(axis=1).mean())
+
+
+def _scaling(
+    scale: float,
+    signs: tuple[float, float, float],
+    from_mm: Float[np.ndarray, " 3"],
+    to_mm: Float[np.ndarray, " 3"],
+) -> Affine:
+    matrix = np.diag([*(np.array(signs) * scale), 1.0])
+    matrix[:3, 3] = to_mm - matrix[:3, :3] @ from_mm
+    return matrix
+
+
+def _box_mm(affine_mm: Affine, spans: list[tuple[int, int]]) -> Box:
+    index = np.array(list(product(*spans))) - 0.5
+    corners = index @ affine_mm[:3, :3].T + affine_mm[:3, 3]
+    return corners.min(axis=0), corners.max(axis=0)
+
+
+def _transform(matrix: Affine) -> sitk.AffineTransform:
+    return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
+
+
+def _smoothed(image: sitk.Image, voxels: float) -> sitk.Image:
+    sigma_mm = [voxels * spacing for spacing in image.GetSpacing()]
+    return sitk.SmoothingRecursiveGaussian(image, sigma_mm)
+
+
+def _coarse(image: sitk.Image) -> sitk.Image:
+    return sitk.Shrink(_smoothed(image, COARSE_FACTOR / 2), [COARSE_FACTOR] * 3)

@@ -1,0 +1,235 @@
+"""The common template: the mean thorax of some training cases, on the model's own grid.
+
+The case whose lungs have the most ordinary size is the first template. All cases are registered to it and
+averaged, which gives the next template, and so on. An average keeps the shape of what it started from, so each
+round takes the bias out: with M_i the affine from the template to case i (from lung centre to lung centre), the
+mean affine is
+
+    M = exp(mean of log M_i),
+
+and the template's space is changed so that it becomes the identity. The template then has the mean size, shape
+and pose, in the patients' own axes. It stands in the middle of the grid, and nothing is scaled to fit.
+
+A first case that most others do not register to, because it is the odd one, is given up for the next.
+
+Source:
+    Arsigny et al., "A log-Euclidean framework for statistics on diffeomorphisms", MICCAI 2006, for the mean of
+    the affines; Guimond et al., "Average brain models", CVIU 2000, for averaging without the bias of the start.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import expm, logm
+
+from medsyn2.config import RegisterConfig
+from medsyn2.ct.geometry import resample_mask
+from medsyn2.ct.lungs import LUNG_NAMES
+from medsyn2.ct.registration.affine import (
+    OUTSIDE_HU,
+    Thorax,
+    brought_to_grid,
+    grid_box_mm,
+    lung_box_mm,
+    register_within_gates,
+)
+from medsyn2.ct.registration.alignment import Alignment
+from medsyn2.ct.volume import Affine, CTVolume, Grid, LabelMap, Spacing, axis_aligned_affine
+from medsyn2.errors import ConfigError, EnvironmentFault, RegistrationError
+from medsyn2.types import Float
+
+log = logging.getLogger(__name__)
+
+MARGIN_MM = 5.0
+MAX_STARTS = 3
+_NOT_COVERED = -32768
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """The space that the cases have in common.
+
+    Attributes:
+        start: The case that was the first template.
+        alignments: Last alignment of each case that passed the gates, to the template of the last round.
+        to_native_lps_mm: For each of them, the final template to its native CT.
+        refused: Code of the gate that each other case failed.
+    """
+
+    start: str
+    alignments: Mapping[str, Alignment]
+    to_native_lps_mm: Mapping[str, Affine]
+    refused: Mapping[str, str]
+
+
+Posed = tuple[CTVolume, LabelMap, Affine]
+"""A CT, its lungs, and the affine from the template to it."""
+
+
+def centred_grid(shape: tuple[int, int, int], spacing_mm: Spacing, centre_mm: Sequence[float]) -> Grid:
+    """Return the grid along the world's axes whose middle is at `centre_mm` (x, y, z).
+
+    Its numbers are whole 32-bit floats, so that a NIfTI header holds exactly this grid.
+    """
+    half_mm = (np.array(shape) - 1) / 2 * spacing_mm
+    first = np.array(centre_mm) - half_mm[::-1]
+    affine = axis_aligned_affine(spacing_mm, (float(first[0]), float(first[1]), float(first[2])))
+    return Grid(shape, affine.astype(np.float32).astype(np.float64))
+
+
+def working_grid(grid: Grid, spacing_mm: float) -> Grid:
+    """Return the isotropic grid that covers a grid along the world's axes, with the same middle."""
+    shape = [max(2, round(n * own / spacing_mm)) for n, own in zip(grid.shape, grid.spacing_mm, strict=True)]
+    middle = grid.affine_mm @ [*((np.array(grid.shape) - 1) / 2), 1.0]
+    return centred_grid((shape[0], shape[1], shape[2]), (spacing_mm,) * 3, middle[:3].tolist())
+
+
+def find_consensus(
+    thoraces: Mapping[str, Thorax], grid: Grid, *, num_rounds: int, gates: RegisterConfig
+) -> Consensus:
+    """Find the common space of some cases, centred on `grid`.
+
+    Args:
+        thoraces: The cases, at the working spacing.
+        grid: The template's grid; the search works on a coarser one over the same field of view.
+        num_rounds: Rounds of registering and averaging.
+        gates: What an alignment must fulfil; also the working spacing and the seed.
+
+    Raises:
+        EnvironmentFault: With code ``template-no-consensus`` if most cases register to none of the candidates.
+    """
+    working = working_grid(grid, gates.working_spacing_mm)
+    refusals: dict[str, Mapping[str, str]] = {}
+    for start in most_ordinary(thoraces)[:MAX_STARTS]:
+        consensus = _consensus_from(start, thoraces, working, num_rounds, gates)
+        if 2 * len(consensus.alignments) >= len(thoraces):
+            return consensus
+        refusals[start] = consensus.refused
+        log.warning("template: most cases do not register to %s: %s", start, consensus.refused)
+    raise EnvironmentFault(
+        f"Expected at least half of {len(thoraces)} training cases to register to one of them, got these "
+        f"refusals: {refusals}.",
+        code="template-no-consensus",
+        remedy="look at the cases and their orientation; give a template (template.path), raise "
+        "template.num_cases, or widen the gates of the section register.",
+    )
+
+
+def most_ordinary(thoraces: Mapping[str, Thorax]) -> list[str]:
+    """Return the cases by how near the sizes of their lungs (the box and the volume) are to the median."""
+    sizes = {
+        case: np.log([*np.subtract(*lung_box_mm(thorax.lungs)[::-1]), np.cbrt(thorax.lung_ml)])
+        for case, thorax in thoraces.items()
+    }
+    median = np.median(list(sizes.values()), axis=0)
+    return sorted(sizes, key=lambda case: (round(float(np.linalg.norm(sizes[case] - median)), 9), case))
+
+
+def mean_affine(affines: Iterable[Affine]) -> Affine:
+    """Return the log-Euclidean mean of affines that are no reflections."""
+    return np.real(expm(np.mean([np.real(logm(affine)) for affine in affines], axis=0)))
+
+
+def average(cases: Iterable[Posed], grid: Grid) -> tuple[CTVolume, LabelMap]:
+    """Average CTs on a grid, each from its native voxels in one interpolation, and their lungs.
+
+    Where only some CTs reach, these are averaged; where none does, there is air. A voxel is lung where more than
+    half of the cases have lung, and belongs to the side that more of them say.
+
+    Args:
+        cases: CTs, lungs and affines from the grid's world to them; consumed one by one.
+        grid: Where the average is.
+    """
+    total = np.zeros(grid.shape, dtype=np.float32)
+    covered, left, right = (np.zeros(grid.shape, dtype=np.uint16) for _ in range(3))
+    number = 0
+    for volume, lungs, matrix in cases:
+        hu = brought_to_grid(volume, grid, matrix, outside_hu=_NOT_COVERED).hu
+        inside = hu > _NOT_COVERED
+        np.add(total, hu, out=total, where=inside)
+        covered += inside
+        for label, count in ((1, left), (2, right)):
+            count += resample_mask(LabelMap(lungs.labels == label, lungs.affine_mm), grid, matrix)
+        number += 1
+    np.divide(total, covered, out=total, where=covered > 0)
+    total[covered == 0] = OUTSIDE_HU
+    labels = np.where(left >= right, 1, 2).astype(np.uint8)
+    labels[2 * (left + right) <= number] = 0
+    mean = CTVolume(np.rint(total).astype(np.int16), grid.affine_mm)
+    return mean, LabelMap(labels, grid.affine_mm, LUNG_NAMES)
+
+
+def check_fit(lungs: LabelMap) -> None:
+    """Refuse a template whose lungs do not fit into its grid with a margin.
+
+    Raises:
+        ConfigError: With code ``grid-too-small``.
+    """
+    low, high = lung_box_mm(lungs)
+    lowest, highest = grid_box_mm(lungs.grid)
+    room = np.minimum(low - lowest, highest - high)
+    if (room < MARGIN_MM).any():
+        size, field = (" x ".join(f"{value:.0f}" for value in box) for box in (high - low, highest - lowest))
+        raise ConfigError(
+            f"Expected {MARGIN_MM:g} mm around the template's lungs; they are {size} mm (x, y, z) and the grid is "
+            f"{field} mm.",
+            code="grid-too-small",
+            remedy="enlarge grid.shape or grid.spacing_mm; 313.6 mm on each side suit adults.",
+        )
+
+
+def _consensus_from(
+    start: str, thoraces: Mapping[str, Thorax], working: Grid, num_rounds: int, gates: RegisterConfig
+) -> Consensus:
+    low, high = lung_box_mm(thoraces[start].lungs)
+    to_native = {start: _translation((low + high) / 2)}
+    alignments: dict[str, Alignment] = {}
+    refused: dict[str, str] = {}
+    for number in range(num_rounds):
+        fixed = _averaged(thoraces, to_native, working)
+        alignments, refused = {}, {}
+        for case, thorax in thoraces.items():
+            try:
+                alignments[case] = register_within_gates(thorax, fixed, gates)
+            except RegistrationError as refusal:
+                refused[case] = refusal.code
+        if 2 * len(alignments) < len(thoraces):
+            break
+        to_native = _centred(_without_bias(alignments, thoraces), thoraces, working)
+        log.info(
+            "template round %d from %s: %d of %d cases", number + 1, start, len(alignments), len(thoraces)
+        )
+    return Consensus(start, alignments, to_native, refused)
+
+
+def _averaged(thoraces: Mapping[str, Thorax], to_native: Mapping[str, Affine], grid: Grid) -> Thorax:
+    cases = ((thoraces[case].volume, thoraces[case].lungs, matrix) for case, matrix in to_native.items())
+    return Thorax(*average(cases, grid))
+
+
+def _without_bias(alignments: Mapping[str, Alignment], thoraces: Mapping[str, Thorax]) -> dict[str, Affine]:
+    """Return the affines from the space in which their mean, from lung centre to lung centre, is the identity."""
+    found = {case: alignment.template_to_native_lps_mm for case, alignment in alignments.items()}
+    centred = [
+        _translation(-thoraces[case].lung_points_mm.mean(axis=0)) @ matrix for case, matrix in found.items()
+    ]
+    unbiased = np.linalg.inv(mean_affine(centred))
+    return {case: matrix @ unbiased for case, matrix in found.items()}
+
+
+def _centred(
+    to_native: Mapping[str, Affine], thoraces: Mapping[str, Thorax], working: Grid
+) -> dict[str, Affine]:
+    """Return the affines from the space in which the box of the mean lungs is in the grid's middle."""
+    low, high = lung_box_mm(_averaged(thoraces, to_native, working).lungs)
+    middle = working.affine_mm @ [*((np.array(working.shape) - 1) / 2), 1.0]
+    shift = _translation((low + high) / 2 - middle[:3])
+    return {case: matrix @ shift for case, matrix in to_native.items()}
+
+
+def _translation(shift_mm: Float[np.ndarray, " 3"]) -> Affine:
+    matrix = np.eye(4)
+    matrix[:3, 3] = shift_mm
+    return matrix

@@ -1,0 +1,120 @@
+"""Training of a plain U-Net on slices, so that training sets can be compared by what a network learns from them.
+
+A training is a number of optimizer steps, not of epochs, so that sets of different sizes are worked on equally long.
+The input is the lung window, from -1 to 1. The loss is binary cross-entropy plus 1 - soft Dice of each slice, the
+optimizer Adam with one rate throughout, without augmentation.
+
+The seed decides the first weights and the order of the slices; two sets trained with one seed start from the same
+network. The same slices, seed and number of threads give the same network.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from medsyn2.ct.intensity import apply_window
+from medsyn2.errors import NonFiniteLossError
+from medsyn2.evaluation.augmentation.slices import LabelledSlice
+from medsyn2.evaluation.augmentation.unet2d import UNet2d
+from medsyn2.training.engine.optimizer import AdamSettings, make_optimizer
+from medsyn2.types import Float
+from medsyn2.vocabulary import WINDOWS_HU
+
+_SMOOTH = 1.0
+"""Pixels added above and below in the soft Dice, so that an empty mask asks for an empty prediction."""
+
+
+@dataclass(frozen=True)
+class SegmenterTraining:
+    """How a U-Net is trained.
+
+    Attributes:
+        num_steps: Optimizer steps.
+        batch_size: Slices a step.
+        learning_rate: Adam's.
+        channels: Channels of the network's first level.
+        num_levels: Its levels.
+    """
+
+    num_steps: int
+    batch_size: int
+    learning_rate: float
+    channels: int
+    num_levels: int
+
+
+def train_segmenter(
+    slices: Sequence[LabelledSlice], how: SegmenterTraining, *, seed: int, device: torch.device | str = "cpu"
+) -> UNet2d:
+    """Train a network on slices of one size.
+
+    Args:
+        slices: At least one.
+        how: The network and its training.
+        seed: Of the first weights and the order.
+        device: Where it is trained.
+
+    Raises:
+        NonFiniteLossError: If the training diverges.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = UNet2d(how.channels, how.num_levels)
+    network.to(device).train()
+    images, masks = images_of(slices).to(device), _masks_of(slices).to(device)
+    optimizer = make_optimizer(network.parameters(), AdamSettings(how.learning_rate))
+    order = _order(len(slices), how.batch_size, torch.Generator().manual_seed(seed))
+    with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        for step, chosen in zip(range(how.num_steps), order, strict=False):
+            loss = segmentation_loss(network(images[chosen]), masks[chosen])
+            if not torch.isfinite(loss):
+                raise NonFiniteLossError(
+                    f"the loss of the slices' network is {loss.item()} at step {step}.",
+                    code="loss-not-finite",
+                    remedy="lower evaluate_augmentation.learning_rate.",
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return network.eval()
+
+
+@torch.inference_mode()
+def probabilities(network: UNet2d, slices: Sequence[LabelledSlice]) -> Float[np.ndarray, "n h w"]:
+    """Return the probability of the structure at each pixel, slice by slice."""
+    device = next(network.parameters()).device
+    found = [network(images_of([one]).to(device)).sigmoid()[0, 0].cpu() for one in slices]
+    return torch.stack(found).numpy()
+
+
+def segmentation_loss(logits: Float[Tensor, "b 1 h w"], masks: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+    """Return binary cross-entropy plus 1 - soft Dice, the mean over slices."""
+    inside = logits.sigmoid()
+    common = (inside * masks).sum(dim=(1, 2, 3))
+    total = inside.sum(dim=(1, 2, 3)) + masks.sum(dim=(1, 2, 3))
+    soft_dice = (2 * common + _SMOOTH) / (total + _SMOOTH)
+    return F.binary_cross_entropy_with_logits(logits, masks) + (1 - soft_dice).mean()
+
+
+def images_of(slices: Sequence[LabelledSlice]) -> Float[Tensor, "n 1 h w"]:
+    """Return slices of one size as the network gets them: the lung window from -1 to 1."""
+    windowed = [2 * apply_window(one.hu, WINDOWS_HU["lung"]) - 1 for one in slices]
+    return torch.from_numpy(np.stack(windowed).astype(np.float32))[:, None]
+
+
+def _masks_of(slices: Sequence[LabelledSlice]) -> Float[Tensor, "n 1 h w"]:
+    return torch.from_numpy(np.stack([one.mask for one in slices]).astype(np.float32))[:, None]
+
+
+def _order(num: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield batches without end: every slice once, in an order of its own each time, across the batches' borders."""
+    waiting = torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(waiting) < batch_size:
+            waiting = torch.cat([waiting, torch.randperm(num, generator=generator)])
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]

@@ -1,0 +1,1 @@
+"""What do seeds, edits, attention and variants of the model change?"""

@@ -1,0 +1,159 @@
+"""The stage ``evaluate_attention``: which words of a report does a volume look at?"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from medsyn2.config import EvaluateAttentionConfig, SampleConfig
+from medsyn2.evaluation.control.attention_figure import AttentionMap, attention_png
+from medsyn2.evaluation.statistics.case_means import with_means
+from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.nn.transformer.attention_maps import entropy_share, first_token_mass, recording
+from medsyn2.pipeline import MedSyn2Pipeline
+from medsyn2.pipeline.seeds import derive_seed
+from medsyn2.reports.prompts import absent_prompt
+from medsyn2.reports.text import compose_report
+from medsyn2.store.artefacts import Manifest, load_manifests
+from medsyn2.vocabulary import REPORT
+
+log = logging.getLogger(__name__)
+
+COLUMNS = [
+    "case", "patient", "num_tokens", "first_token_mass", "alike_mass", "entropy_share", "num_finding_tokens",
+    "finding_mass", "finding_over_alike", "gate", "num_maps",
+]  # fmt: skip
+AVERAGED = ["first_token_mass", "alike_mass", "entropy_share", "finding_mass", "finding_over_alike"]
+FINDINGS = frozenset({
+    "atelectasis", "bronchiectasis", "calcification", "calcifications", "cardiomegaly", "consolidation",
+    "consolidations", "effusion", "effusions", "emphysema", "fibrosis", "fibrotic", "glass", "ground",
+    "hernia", "lymphadenopathy", "mosaic", "nodule", "nodules", "opacities", "opacity", "plaque",
+    "plaques", "thickening",
+})  # fmt: skip
+"""Words of the abnormalities that CT-RATE labels and the masks are of."""
+
+
+def evaluate_attention(
+    sample: SampleConfig,
+    evaluate_attention: EvaluateAttentionConfig,
+    *,
+    model: Path,
+    inventory: list[Path],
+    register: list[Path],
+    table: Path,
+    figure: Path,
+) -> None:
+    """Sample held-out reports once more and record the cross-attention, averaged over heads, blocks and steps.
+
+    The first token's mass says how much is put where nothing is meant, the entropy how much the words are told apart,
+    and the mass on words of findings, over what they would have if all tokens were alike, whether findings count.
+
+    Args:
+        sample: Solver and guidance.
+        evaluate_attention: How many cases.
+        model: The trained model's ``model.json``.
+        inventory: Manifests of the inventory, for the reports.
+        register: Manifests of the stage register, for the split.
+        table: CSV with a row a case, above them the means.
+        figure: PNG with a map a case.
+    """
+    reports = _held_out_reports(load_manifests(inventory), load_manifests(register))
+    pipeline = MedSyn2Pipeline.from_pretrained(
+        model.parent, device="cuda" if torch.cuda.is_available() else "cpu"
+    )
+    how: dict[str, Any] = {
+        name: getattr(sample, name) for name in ("solver", "num_steps", "t_end", "guidance_report", "decode")
+    }
+    rows, maps = [], []
+    for case, report in list(reports.items())[: evaluate_attention.max_cases]:
+        with recording(pipeline.dit) as record:
+            pipeline(
+                findings=report["findings"],
+                impression=report["impression"],
+                seed=derive_seed(sample.seed, case, REPORT),
+                **how,
+            )
+        weights = record.mean()
+        tokens = _tokens(pipeline, report, weights.shape[-1])
+        gated = _is_gated(pipeline)
+        names = {"case": case, "patient": report["patient"]}
+        rows.append({**names, **_numbers(weights, tokens), "gate": gated, "num_maps": record.num_maps})
+        title = f"{case}, {'with' if gated else 'without'} gates"
+        maps.append(AttentionMap(weights[0].cpu().numpy(), tokens, title))
+    if not maps:
+        log.warning("no held-out case has a report; the figure of attention is empty")
+    frame = with_means(pd.DataFrame(rows, columns=COLUMNS), AVERAGED, ["gate"])
+    write_text_atomically(table, frame.to_csv(index=False, float_format="%.5g"))
+    png = attention_png(maps or [AttentionMap(np.ones((1, 1)), [""], "no held-out report")])
+    write_atomically(figure, lambda partial: partial.write_bytes(png))
+
+
+def _held_out_reports(
+    inventory: Iterable[Manifest], register: Iterable[Manifest]
+) -> dict[str, dict[str, str | None]]:
+    patients = {
+        case: record.facts["subject"]
+        for manifest in register
+        for case, record in manifest.usable().items()
+        if record.facts["split"] == "test"
+    }
+    reports = {
+        case: record.facts["report"]
+        for manifest in inventory
+        for case, record in manifest.usable().items()
+        if case in patients and record.facts["report"]
+    }
+    return {
+        case: {
+            "findings": report["findings"],
+            "impression": report["impression"],
+            "patient": patients[case],
+        }
+        for case, report in sorted(reports.items())
+    }
+
+
+def _tokens(pipeline: MedSyn2Pipeline, report: Mapping[str, str | None], num: int) -> list[str]:
+    """Return the token of each column; a padded text's padding is named so, an unknown wording is not."""
+    encoder, described = pipeline.text_encoder, pipeline.description.text
+    text = compose_report(report["findings"], report["impression"], encoder.separator)
+    words = encoder.words(text or "", described.max_report_tokens)
+    before = encoder.words(absent_prompt(), described.max_prompt_tokens)
+    if described.padded:
+        words += ["[PAD]"] * (described.max_report_tokens - len(words))
+    before = before[: num - len(words)] + ["[PAD]"] * (num - len(words) - len(before))
+    return [*before, *words]
+
+
+def _numbers(weights: torch.Tensor, tokens: Sequence[str]) -> dict[str, Any]:
+    mean = weights[0].mean(dim=0).cpu().numpy()
+    about = _about_findings(tokens)
+    mass = float(mean[about].sum())
+    return {
+        "num_tokens": len(mean),
+        "first_token_mass": float(first_token_mass(weights)[0]),
+        "alike_mass": 1 / len(mean),
+        "entropy_share": float(entropy_share(weights)[0]),
+        "num_finding_tokens": int(about.sum()),
+        "finding_mass": mass,
+        "finding_over_alike": mass / (about.sum() / len(mean)) if about.any() else np.nan,
+    }
+
+
+def _about_findings(tokens: Sequence[str]) -> np.ndarray:
+    """Return which tokens are, or are pieces of, a word of a finding."""
+    starts = [index for index, token in enumerate(tokens) if not token.startswith("##")]
+    about = np.zeros(len(tokens), dtype=bool)
+    for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+        word = "".join(token.removeprefix("##") for token in tokens[start:end]).lower()
+        about[start:end] = word in FINDINGS
+    return about
+
+
+def _is_gated(pipeline: MedSyn2Pipeline) -> bool:
+    attention = pipeline.dit.blocks[0].get_submodule("cross_attention")
+    return bool(getattr(attention, "gated", getattr(attention, "gate", None) is not None))

@@ -1,0 +1,324 @@
+"""The stage ``evaluate_edits``: does a changed mask change the volume, and nothing else?"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool
+from tqdm import tqdm
+
+from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
+from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.errors import SegmenterError
+from medsyn2.evaluation.control.effects import centroid_mm, change, followed, laterality, mirrored, moved
+from medsyn2.evaluation.masks.evaluate_masks import segmented_again
+from medsyn2.evaluation.similarity.overlap import dice
+from medsyn2.evaluation.statistics.case_means import with_means
+from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.page.strips import Picture, difference, strips_png
+from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
+from medsyn2.pipeline.seeds import derive_seed
+from medsyn2.segmenters import READERS, Segmenter, get_segmenter
+from medsyn2.store.artefacts import Manifest, load_manifests
+from medsyn2.store.read_artefact import read_made_labels
+from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
+
+log = logging.getLogger(__name__)
+
+SEEDS_COLUMNS = [
+    "structure", "case", "patient", "num_seeds", "dice_requested", "dice_between_seeds",
+    "inside_hu", "outside_hu", "outside_over_inside", "segmenter",
+]  # fmt: skip
+EDITS_COLUMNS = [
+    "structure", "case", "patient", "edit", "dice_requested", "dice_unedited", "centroid_error_mm",
+    "centroid_error_unedited_mm", "asked_mm", "followed", "laterality_requested", "laterality_found", "segmenter",
+]  # fmt: skip
+PROGRESSIVE_COLUMNS = [
+    "case", "patient", "step", "added", "strength", "inside_hu", "outside_hu", "outside_new_noise_hu",
+    "outside_over_new_noise",
+]  # fmt: skip
+AVERAGED = {
+    "seeds": ["dice_requested", "dice_between_seeds", "inside_hu", "outside_hu", "outside_over_inside"],
+    "edits": EDITS_COLUMNS[EDITS_COLUMNS.index("dice_requested") : EDITS_COLUMNS.index("segmenter")],
+    "progressive": PROGRESSIVE_COLUMNS[PROGRESSIVE_COLUMNS.index("inside_hu") :],
+}
+ON_BOTH_SIDES: frozenset[Structure] = frozenset({"lobes", "airways", "vessels"})
+"""Structures that everybody has on the left and on the right, mirrored or not: their laterality says nothing."""
+
+Mask = Bool[np.ndarray, "d h w"]
+Strip = list[Picture]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A mask as the model gets it, and the region that a segmenter can find again: of lobes, the lungs."""
+
+    structure: Structure
+    given: LabelMap
+    region: Mask
+
+    def edits(self, by_mm: tuple[float, float, float]) -> Iterator[tuple[str, "Request"]]:
+        """Return the request with both masks mirrored, and with both moved."""
+        affine, spacing = self.given.affine_mm, self.given.spacing_mm
+        given = self.given.binary()
+        yield "mirrored", Request(self.structure, LabelMap(mirrored(given), affine), mirrored(self.region))
+        shifted = LabelMap(moved(given, by_mm, spacing), affine)
+        yield "moved", Request(self.structure, shifted, moved(self.region, by_mm, spacing))
+
+
+def evaluate_edits(
+    segment: SegmentConfig,
+    sample: SampleConfig,
+    evaluate_masks: EvaluateMasksConfig,
+    evaluate_edits: EvaluateEditsConfig,
+    *,
+    model: Path,
+    register: list[Path],
+    masks: list[Path],
+    seeds: Path,
+    edits: Path,
+    progressive: Path,
+    seeds_figure: Path,
+    edits_figure: Path,
+    progressive_figure: Path,
+) -> None:
+    """Change one thing at a time, the seed, the mask or the request, and measure what changes in the volume.
+
+    Seeds (Figs. 3, 6, 7): one mask, several noises; what was asked for should stay and the rest differ. Edits (Fig. 4):
+    one noise, the mask mirrored or moved; the structure should go along. Progressive synthesis (Fig. 5): a volume is
+    taken back towards its own noise and solved again for one more mask; outside that mask it should change less than
+    a volume from new noise differs. A held-out case takes part with the structures that it has.
+
+    Args:
+        segment: Which tool found which structure for the masks.
+        sample: Solver and guidance.
+        evaluate_masks: Tools that segment again, other than the masks'.
+        evaluate_edits: Structures, edits, and how many cases.
+        model: The trained model's ``model.json``.
+        register: Manifests of the stage register, for the split.
+        masks: Manifests of the stage masks.
+        seeds: CSV with a row a case and structure, above them the means.
+        edits: CSV with a row an edit, above them the means.
+        progressive: CSV with a row a step, above them the means.
+        seeds_figure: PNG with a row a case and a column a seed.
+        edits_figure: PNG with the volume before and after each edit.
+        progressive_figure: PNG with a column a step and its difference from the step before.
+    """
+    found: dict[str, list[tuple[list[dict[str, object]], Strip]]] = {
+        "seeds": [],
+        "edits": [],
+        "progressive": [],
+    }
+    cases = _held_out(load_manifests(register), load_manifests(masks))
+    studio = _Studio(sample, model.parent)
+    tools = {**segment.tools, **evaluate_masks.tools}
+    for structure in evaluate_edits.structures:
+        tool = tools.get(structure)
+        if tool is None or tool in READERS:
+            log.warning("%s is left out: name a tool that finds it in evaluate_masks.tools", structure)
+            continue
+        with closing(get_segmenter(tool, segment.model_copy(update={"tools": tools}))) as finder:
+            for case in tqdm(
+                _having(cases, [structure], evaluate_edits), desc=f"edits {structure}", unit="case"
+            ):
+                request = _request(cases[case], case, structure)
+                names = {"structure": structure, "case": case, "segmenter": finder.name}
+                names["patient"] = _patient(cases[case], case)
+                try:
+                    seeded = [studio.make(case, request, seed) for seed in range(evaluate_edits.num_seeds)]
+                    again = [segmented_again(one.volume, structure, finder) for one in seeded]
+                    found["seeds"].append(_seeds(names, request, seeded, again))
+                    requests = list(request.edits(evaluate_edits.move_mm))
+                    edited = [(name, asked, studio.make(case, asked, 0)) for name, asked in requests]
+                    found["edits"].append(_edits(names, request, (seeded[0], again[0]), edited, finder))
+                except SegmenterError as error:
+                    log.warning("%s of %s cannot be compared: %s", structure, case, error)
+    for case in _having(cases, evaluate_edits.progressive, evaluate_edits):
+        chain = [_request(cases[case], case, structure) for structure in evaluate_edits.progressive]
+        names = {"case": case, "patient": _patient(cases[case], case)}
+        found["progressive"].append(_progressive(names, chain, studio, evaluate_edits.strength))
+    outputs = (
+        (seeds, SEEDS_COLUMNS, ["structure", "num_seeds", "segmenter"], seeds_figure),
+        (edits, EDITS_COLUMNS, ["structure", "edit", "segmenter"], edits_figure),
+        (progressive, PROGRESSIVE_COLUMNS, ["step", "added", "strength"], progressive_figure),
+    )
+    for (name, parts), (table, columns, by, figure) in zip(found.items(), outputs, strict=True):
+        frame = pd.DataFrame([row for rows, _ in parts for row in rows], columns=columns)
+        means = with_means(frame, AVERAGED[name], by)
+        write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
+        contour = "mask that is added" if name == "progressive" else "mask asked for"
+        png = strips_png([strip for _, strip in parts] or [[studio.nothing(name)]], contour)
+        _write(figure, png)
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda partial: partial.write_bytes(content))
+
+
+def _held_out(register: Iterable[Manifest], masks: Iterable[Manifest]) -> dict[str, Manifest]:
+    """Return the manifest of the masks of each held-out case."""
+    split = {
+        case: record.facts["split"] for manifest in register for case, record in manifest.usable().items()
+    }
+    return {case: manifest for manifest in masks for case in manifest.usable() if split.get(case) == "test"}
+
+
+def _patient(masks: Manifest, case: str) -> str:
+    patient: str = masks.records[case].facts["subject"]
+    return patient
+
+
+def _having(
+    masks: Mapping[str, Manifest], structures: Iterable[Structure], config: EvaluateEditsConfig
+) -> list[str]:
+    """Return the first cases whose masks of all these structures are present."""
+    wanted = list(structures)
+    states = {case: manifest.records[case].facts["masks"] for case, manifest in masks.items()}
+    having = [
+        case
+        for case, state in sorted(states.items())
+        if all(name in state and state[name]["state"] == "present" for name in wanted)
+    ]
+    return having[: config.max_cases]
+
+
+def _request(masks: Manifest, case: str, structure: Structure) -> Request:
+    region = "lobe_labels" if structure == "lobes" else structure
+    given, found = (read_made_labels(masks.path(case, f"{name}.nii.gz")) for name in (structure, region))
+    return Request(structure, given, found.binary())
+
+
+class _Studio:
+    """Makes the volumes that are compared."""
+
+    def __init__(self, how: SampleConfig, model: Path) -> None:
+        self.seed = how.seed
+        self.how: dict[str, Any] = {
+            name: getattr(how, name)
+            for name in ("solver", "num_steps", "t_end", "guidance_report", "guidance_mask", "decode")
+        }
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.pipeline = MedSyn2Pipeline.from_pretrained(model, device=device)
+
+    def make(self, case: str, request: Request, seed: int) -> Synthetic:
+        """Generate from a mask; a seed means the same noise for every request of the case."""
+        words, noise = STRUCTURE_WORDS[request.structure], derive_seed(self.seed, case, f"edits {seed}")
+        return self.pipeline(mask=request.given, mask_text=words, seed=noise, **self.how)
+
+    def add(self, before: Synthetic, request: Request, strength: float) -> Synthetic:
+        """Take a volume back towards its own noise and solve again for another mask."""
+        words = STRUCTURE_WORDS[request.structure]
+        return self.pipeline.edit(before, mask=request.given, mask_text=words, strength=strength, **self.how)
+
+    def nothing(self, name: str) -> Picture:
+        """Return the picture of a figure that no case takes part in."""
+        grid = self.pipeline.grid
+        return Picture(
+            CTVolume(np.full(grid.shape, -1024, np.int16), grid.affine_mm), f"{name}: no such case"
+        )
+
+
+def _of(names: Mapping[str, object], request: Request) -> str:
+    """Return the first line of a title."""
+    return f"{names['case']}, {STRUCTURE_WORDS[request.structure]}\n"
+
+
+def _seeds(
+    names: Mapping[str, object], request: Request, made: Sequence[Synthetic], found: Sequence[Mask]
+) -> tuple[list[dict[str, object]], Strip]:
+    """Compare volumes of one mask and several noises, each with each."""
+    changes = [change(a.volume.hu, b.volume.hu, request.region) for a, b in combinations(made, 2)]
+    inside, outside = (
+        float(np.mean([getattr(one, side) for one in changes])) for side in ("inside_hu", "outside_hu")
+    )
+    row = {
+        **names,
+        "num_seeds": len(made),
+        "dice_requested": np.mean([dice(one, request.region) for one in found]),
+        "dice_between_seeds": np.mean([dice(a, b) for a, b in combinations(found, 2)]),
+        "inside_hu": inside,
+        "outside_hu": outside,
+        "outside_over_inside": outside / inside if inside else np.nan,
+    }
+    strip = [
+        Picture(one.volume, f"{_of(names, request)}SYNTHETIC, seed {index + 1}", request.region)
+        for index, one in enumerate(made)
+    ]
+    return [row], strip
+
+
+def _edits(
+    names: Mapping[str, object],
+    request: Request,
+    unedited: tuple[Synthetic, Mask],
+    edited: Sequence[tuple[str, Request, Synthetic]],
+    finder: Segmenter,
+) -> tuple[list[dict[str, object]], Strip]:
+    """Compare volumes of one noise and a changed mask with the volume of the unchanged one."""
+    before, found_before = unedited
+    affine = before.volume.affine_mm
+    start = centroid_mm(request.region, affine)
+    found_start = centroid_mm(found_before, affine)
+    title = f"{_of(names, request)}SYNTHETIC, mask as it was"
+    rows, strip = [], [Picture(before.volume, title, request.region)]
+    has_a_side = request.structure not in ON_BOTH_SIDES
+    for edit, asked, made in edited:
+        found = segmented_again(made.volume, request.structure, finder)
+        target, went = centroid_mm(asked.region, affine), centroid_mm(found, affine)
+        rows.append(
+            {
+                **names,
+                "edit": edit,
+                "dice_requested": dice(found, asked.region),
+                "dice_unedited": dice(found, request.region),
+                "centroid_error_mm": np.linalg.norm(went - target),
+                "centroid_error_unedited_mm": np.linalg.norm(went - start),
+                "asked_mm": np.linalg.norm(target - start),
+                "followed": followed(target - start, went - found_start, max(before.volume.spacing_mm)),
+                "laterality_requested": laterality(asked.region) if has_a_side else np.nan,
+                "laterality_found": laterality(found) if has_a_side else np.nan,
+            }
+        )
+        strip.append(Picture(made.volume, f"SYNTHETIC, mask {edit}", asked.region))
+    return rows, strip
+
+
+def _progressive(
+    names: Mapping[str, str], chain: Sequence[Request], studio: _Studio, strength: float
+) -> tuple[list[dict[str, object]], Strip]:
+    """Add one request after the other to a volume, and compare each step with the one before."""
+    case = names["case"]
+    now = studio.make(case, chain[0], 0)
+    rows: list[dict[str, object]] = []
+    first = f"{case}\nSYNTHETIC, {STRUCTURE_WORDS[chain[0].structure]}"
+    strip = [Picture(now.volume, first, chain[1].region)]
+    for step, request in enumerate(chain[1:], 1):
+        then = studio.add(now, request, strength)
+        new = studio.make(case, request, 1)
+        other, fresh = (change(now.volume.hu, one.volume.hu, request.region) for one in (then, new))
+        rows.append(
+            {
+                **names,
+                "step": step,
+                "added": request.structure,
+                "strength": strength,
+                "inside_hu": other.inside_hu,
+                "outside_hu": other.outside_hu,
+                "outside_new_noise_hu": fresh.outside_hu,
+                "outside_over_new_noise": other.outside_hu / fresh.outside_hu if fresh.outside_hu else np.nan,
+            }
+        )
+        words = STRUCTURE_WORDS[request.structure]
+        strip.append(Picture(then.volume, f"SYNTHETIC, then {words}", request.region))
+        strip.append(
+            Picture(difference(now.volume, then.volume), "difference: black 0, white 600 HU", request.region)
+        )
+        now = then
+    return rows, strip

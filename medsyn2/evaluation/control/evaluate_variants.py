@@ -1,0 +1,397 @@
+"""The stage ``evaluate_variants``: what does a part of the model, or of its training, contribute?"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from medsyn2.config import MAIN, EvaluateVariantsConfig, FlowConfig, SampleConfig
+from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.errors import ConfigError, EnvironmentFault
+from medsyn2.evaluation.control.blockiness import Pitches, blockiness, profiles, token_pitches
+from medsyn2.evaluation.control.lesions import lesions, size_class
+from medsyn2.evaluation.control.losses import combinations, encoded, flow_losses, reconstructed
+from medsyn2.evaluation.control.variants_figure import Seams, variants_png
+from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, compare
+from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.page.strips import Picture, difference, strips_png
+from medsyn2.pipeline import MedSyn2Pipeline
+from medsyn2.pipeline.seeds import derive_seed
+from medsyn2.reports.text import compose_report
+from medsyn2.store.artefacts import Manifest, load_manifests
+from medsyn2.store.read_artefact import read_made_ct, read_made_labels
+from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
+
+log = logging.getLogger(__name__)
+
+REAL, RECONSTRUCTION = "real", "reconstruction"
+"""Rows that are of no model's making: what the values of models are read against."""
+OF_NO_MODEL = {"ceiling": REAL, "reconstructed_ct": RECONSTRUCTION}
+"""Their comparisons in the stage evaluate_masks."""
+ATTENTION = ("first_token_mass", "entropy_share", "finding_over_alike")
+AT_TIME = "flow_loss_at_time"
+ORDER = (
+    "blockiness", "flow_loss", "dice_requested", "dice_shuffled", "lesion_made", "lesion_made_mirrored", *ATTENTION,
+    "lesion_denser_hu", "fid", AT_TIME,
+)  # fmt: skip
+"""Of the table's measures: the page shows the first rows."""
+TIMES = tuple((tenth + 0.5) / 10 for tenth in range(10))
+
+Row = tuple[str, str, str, str, str, float]
+"""As `CASE_COLUMNS`."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A held-out case: its report, and where its volume and masks are."""
+
+    name: str
+    subject: str
+    report: Mapping[str, str | None] | None
+    volumes: Manifest
+    masks: Manifest | None
+
+    def real(self) -> CTVolume:
+        """Return the registered volume."""
+        return read_made_ct(self.volumes.path(self.name, "ct.nii.gz"))
+
+    def has(self, structure: Structure) -> bool:
+        """Whether there is a mask of the structure, and not an empty one."""
+        states = {} if self.masks is None else self.masks.records[self.name].facts["masks"]
+        return structure in states and states[structure]["state"] == "present"
+
+    def mask(self, structure: Structure) -> LabelMap:
+        """Return a mask that is there."""
+        assert self.masks is not None
+        return read_made_labels(self.masks.path(self.name, f"{structure}.nii.gz"))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model and what was made with it.
+
+    Attributes:
+        name: ``main``, or the variant's.
+        pipeline: The model.
+        samples: Its volumes of the held-out cases: by condition and case.
+    """
+
+    name: str
+    pipeline: MedSyn2Pipeline
+    samples: Mapping[str, Mapping[str, Path]]
+
+    @property
+    def title(self) -> str:
+        """What it is called in a picture, and how long it was trained."""
+        return f"{self.name}, {self.pipeline.description.training.num_steps} steps"
+
+    @property
+    def structures(self) -> set[Structure]:
+        """What it was trained with masks of."""
+        return set(self.pipeline.description.training.structures)
+
+    @property
+    def pitches(self) -> Pitches:
+        """Voxels of its tokens."""
+        described = self.pipeline.description
+        return token_pitches(described.grid.shape, described.latents.shape[1:], self.pipeline.dit.patch)
+
+
+def evaluate_variants(
+    flow: FlowConfig,
+    sample: SampleConfig,
+    evaluate_variants: EvaluateVariantsConfig,
+    *,
+    models: list[Path],
+    samples: list[Path],
+    agreement: list[Path],
+    attention: list[Path],
+    fid: list[Path],
+    inventory: list[Path],
+    register: list[Path],
+    masks: list[Path],
+    table: Path,
+    cases: Path,
+    figure: Path,
+    left_out_figure: Path,
+) -> None:
+    """Compare variants with the main model on the same held-out cases, masks, seeds, times and noise.
+
+    The flow loss is the training's own, at ten times, with each combination of conditions. Agreement with the masks,
+    Frechet distances and attention are those of the stages that measure them. Blockiness says whether the tokens'
+    borders show (Fig. 13), beside the real volumes and what the tokenizer makes of them. Of a structure that a variant
+    was not trained with masks of (Fig. 12), every lesion is made with its mask and with an empty one by the main model
+    and by the variant, and counted by size where it became denser.
+
+    Args:
+        flow: The main model's clamp of the loss.
+        sample: Solver and guidance.
+        evaluate_variants: How many cases, and what counts as made.
+        models: ``model.json`` of the main model, then of each variant: ``<variant>/train_dit/model/model.json``.
+        samples: Manifests of the stage sample: the main model's, then each variant's, of the same shards.
+        agreement: Case tables of the stage evaluate_masks, one a model.
+        attention: Tables of the stage evaluate_attention, one a model.
+        fid: Tables of the stage evaluate_fid, as many of each model.
+        inventory: Manifests of the inventory, for the reports.
+        register: Manifests of the stage register.
+        masks: Manifests of the stage masks.
+        table: CSV with a row for each measure, part and model: its mean, the main model's and their difference.
+        cases: CSV of what was measured, a row an item.
+        figure: PNG of one case by every model, and of how much neighbours differ by their place in the token.
+        left_out_figure: PNG of what masks made of structures that a variant was not trained with.
+    """
+    held_out = _held_out(*(load_manifests(paths) for paths in (inventory, register, masks)))
+    if not held_out or not models:
+        raise EnvironmentFault(
+            f"models are compared on held-out cases, got {len(models)} models and {len(held_out)} cases.",
+            code="too-few-cases",
+            remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
+        )
+    names = [MAIN, *(path.parents[2].name for path in models[1:])]
+    rows = list(_tables(names, agreement, attention, _shares(fid, len(models)), held_out))
+    found = {
+        name: Model(name, _loaded(path), _samples(load_manifests(share)))
+        for name, path, share in zip(names, models, _shares(samples, len(models)), strict=True)
+    }
+    some = list(held_out.values())[: evaluate_variants.max_cases]
+    for model in found.values():
+        rows += _losses(model, some, sample.structures, flow.t_clamp, evaluate_variants.seed)
+        rows += _seams(model, held_out)
+    main = found[MAIN]
+    references = {case.name: _references(main.pipeline, case) for case in some}
+    rows += _reference_seams(main, references, held_out)
+    shown = some[: evaluate_variants.num_pictures]
+    _write(figure, _comparison(list(found.values()), shown, references, sample.structures))
+    studies = list(_left_out(found, held_out.values(), sample, evaluate_variants))
+    rows += [row for study_rows, _ in studies for row in study_rows]
+    strips = [strip for _, study_strips in studies for strip in study_strips]
+    nothing = Picture(next(iter(references.values()))[REAL], "no variant was trained without a structure")
+    _write(left_out_figure, strips_png(strips or [[nothing]]))
+    rows.sort(key=lambda row: ORDER.index(row[0]))
+    frame = pd.DataFrame(rows, columns=CASE_COLUMNS)
+    write_text_atomically(cases, frame.to_csv(index=False, float_format="%.6g"))
+    means = compare(frame, MAIN, num_draws=evaluate_variants.num_draws, seed=evaluate_variants.seed)
+    write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda partial: partial.write_bytes(content))
+
+
+def _loaded(model: Path) -> MedSyn2Pipeline:
+    return MedSyn2Pipeline.from_pretrained(
+        model.parent, device="cuda" if torch.cuda.is_available() else "cpu"
+    )
+
+
+def _shares(paths: Sequence[Path], num: int) -> list[Sequence[Path]]:
+    """Cut what belongs to several models, one after the other, into equal shares."""
+    each, rest = divmod(len(paths), num)
+    if rest:
+        raise ConfigError(
+            f"expected as many files of each of {num} models, got {len(paths)} in all.",
+            code="models-missing",
+            remedy="give the main model's files, then those of each variant, in the order of the models.",
+        )
+    return [paths[index * each : (index + 1) * each] for index in range(num)]
+
+
+def _held_out(
+    inventory: Iterable[Manifest], register: Iterable[Manifest], masks: Iterable[Manifest]
+) -> dict[str, Case]:
+    reports = {
+        case: record.facts["report"] for manifest in inventory for case, record in manifest.usable().items()
+    }
+    masks_of = {case: manifest for manifest in masks for case in manifest.usable()}
+    return {
+        case: Case(case, record.facts["subject"], reports.get(case), manifest, masks_of.get(case))
+        for manifest in register
+        for case, record in sorted(manifest.usable().items())
+        if record.facts["split"] == "test"
+    }
+
+
+def _samples(manifests: Iterable[Manifest]) -> dict[str, dict[str, Path]]:
+    found: dict[str, dict[str, Path]] = {}
+    for manifest in manifests:
+        for case, record in manifest.usable().items():
+            for one in record.facts["samples"]:
+                found.setdefault(one["condition"], {})[case] = manifest.path(case, one["file"])
+    return found
+
+
+def _tables(
+    names: Sequence[str],
+    agreement: Sequence[Path],
+    attention: Sequence[Path],
+    fid: Sequence[Sequence[Path]],
+    held_out: Mapping[str, Case],
+) -> Iterator[Row]:
+    """Yield what other stages measured of each model."""
+    for name, path in zip(names, agreement, strict=True):
+        yield from _agreements(name, pd.read_csv(path), held_out)
+    for name, path in zip(names, attention, strict=True):
+        cases = pd.read_csv(path)
+        for row in cases[cases["case"].isin(list(held_out))].to_dict("records"):
+            for measure in ATTENTION:
+                yield measure, "report", name, held_out[row["case"]].subject, row["case"], row[measure]
+    for name, paths in zip(names, fid, strict=True):
+        for path in paths:
+            frame = pd.read_csv(path)
+            for row in frame[frame["plane"] == "mean"].to_dict("records"):
+                yield "fid", f"{row['window']}, {row['condition']}", name, "all", "all", row["fid"]
+
+
+def _agreements(name: str, cases: pd.DataFrame, held_out: Mapping[str, Case]) -> Iterator[Row]:
+    for row in cases.to_dict("records"):
+        comparison, subject = row["comparison"], held_out[row["case"]].subject
+        if comparison in OF_NO_MODEL and name == MAIN:
+            variant = OF_NO_MODEL[comparison]
+            yield "dice_requested", row["structure"], variant, subject, row["case"], row["dice"]
+        elif comparison in ("requested", "shuffled"):
+            item = row["case"] if comparison == "requested" else f"{row['case']}, {row['other']}"
+            yield f"dice_{comparison}", row["structure"], name, subject, item, row["dice"]
+
+
+def _losses(
+    model: Model, cases: Sequence[Case], structures: Sequence[Structure], t_clamp: float, seed: int
+) -> Iterator[Row]:
+    """Yield the flow loss of each case: in all, with each combination of conditions, and at each time."""
+    pipeline = model.pipeline
+    for case in tqdm(cases, desc=f"flow loss of {model.name}", unit="case"):
+        clean, said = encoded(pipeline, case.real()), case.report or {}
+        report = compose_report(said.get("findings"), said.get("impression"), pipeline.text_encoder.separator)
+        given = next((name for name in structures if case.has(name)), None)
+        mask, words = (case.mask(given).binary(), STRUCTURE_WORDS[given]) if given else (None, None)
+        recipes = combinations(report, mask, words, derive_seed(seed, case.name, "variants"))
+        by_mode = {one.mode: flow_losses(pipeline, clean, one, TIMES, t_clamp) for one in recipes}
+        losses = np.array(list(by_mode.values()))
+        parts = {"mean": losses.mean(), **{f"given {mode}": np.mean(of) for mode, of in by_mode.items()}}
+        for part, value in parts.items():
+            yield "flow_loss", part, model.name, case.subject, case.name, float(value)
+        for t, value in zip(TIMES, losses.mean(axis=0), strict=True):
+            yield AT_TIME, f"t = {t:.2f}", model.name, case.subject, case.name, float(value)
+
+
+def _seams(model: Model, held_out: Mapping[str, Case]) -> Iterator[Row]:
+    for condition, paths in model.samples.items():
+        for case, path in paths.items():
+            value = blockiness(read_made_ct(path).hu, model.pitches)
+            yield "blockiness", condition, model.name, held_out[case].subject, case, value
+
+
+def _references(pipeline: MedSyn2Pipeline, case: Case) -> dict[str, CTVolume]:
+    """Return the real volume, and what the tokenizer makes of it."""
+    real = case.real()
+    low, high = pipeline.description.grid.clip_hu
+    clipped = CTVolume(np.clip(real.hu, low, high).astype(np.int16), real.affine_mm)
+    return {REAL: clipped, RECONSTRUCTION: reconstructed(pipeline, real)}
+
+
+def _reference_seams(
+    main: Model, references: Mapping[str, Mapping[str, CTVolume]], held_out: Mapping[str, Case]
+) -> Iterator[Row]:
+    for case, volumes in references.items():
+        for name, volume in volumes.items():
+            value = blockiness(volume.hu, main.pitches)
+            for condition in main.samples:
+                yield "blockiness", condition, name, held_out[case].subject, case, value
+
+
+def _comparison(
+    models: Sequence[Model],
+    cases: Sequence[Case],
+    references: Mapping[str, Mapping[str, CTVolume]],
+    structures: Sequence[Structure],
+) -> bytes:
+    """Draw the same cases by every model, given a mask if masks were sampled, beside what is real."""
+    main = models[0]
+    condition = next((name for name in structures if name in main.samples), next(iter(main.samples)))
+    pictures: list[list[Picture]] = []
+    seams: dict[str, Seams] = {}
+    for case in cases:
+        volumes = {name: (name, main.pitches, volume) for name, volume in references[case.name].items()}
+        for model in models:
+            if case.name in model.samples.get(condition, {}):
+                made = read_made_ct(model.samples[condition][case.name])
+                volumes[model.name] = (f"SYNTHETIC, {model.title}", model.pitches, made)
+        pictures.append([Picture(volume, title) for title, _, volume in volumes.values()])
+        for name, (_, pitches, volume) in volumes.items():
+            seams.setdefault(name, Seams([])).profiles.append(profiles(volume.hu, pitches))
+    return variants_png(pictures, main.pitches, seams)
+
+
+def _left_out(
+    models: Mapping[str, Model],
+    cases: Iterable[Case],
+    how: SampleConfig,
+    config: EvaluateVariantsConfig,
+) -> Iterator[tuple[list[Row], list[list[Picture]]]]:
+    """Yield rows and pictures of each structure that some variant was not trained with masks of."""
+    main = models[MAIN]
+    lacking = {
+        structure: without
+        for structure in sorted(main.structures)
+        if (without := [model for model in models.values() if structure not in model.structures])
+    }
+    known = list(cases)
+    for structure, without in lacking.items():
+        having = [case for case in known if case.has(structure)][: config.max_cases]
+        having.sort(key=lambda case: -int(case.mask(structure).binary().sum()))
+        places = np.linspace(0, len(having) - 1, min(config.num_pictures, len(having))).astype(int)
+        shown = {having[place].name for place in places}
+        for case in tqdm(having, desc=f"{structure} left out", unit="case"):
+            rows: list[Row] = []
+            mask = case.mask(structure)
+            strip = [Picture(case.real(), f"{case.name}, {STRUCTURE_WORDS[structure]}\nreal", mask.binary())]
+            for model in (main, *without):
+                full, empty = (_made(model, case, structure, one, how) for one in (mask, _emptied(mask)))
+                rows += _lesion_rows(model.name, case, structure, mask, full, empty, config)
+                strip.append(Picture(full, f"SYNTHETIC, {model.title}", mask.binary()))
+                strip.append(
+                    Picture(difference(full, empty), "minus empty mask: black 0, white 600 HU", mask.binary())
+                )
+            yield rows, [strip] if case.name in shown else []
+
+
+def _emptied(mask: LabelMap) -> LabelMap:
+    return LabelMap(np.zeros(mask.labels.shape, np.uint8), mask.affine_mm)
+
+
+def _made(model: Model, case: Case, structure: Structure, mask: LabelMap, how: SampleConfig) -> CTVolume:
+    settings: dict[str, Any] = {
+        name: getattr(how, name) for name in ("solver", "num_steps", "t_end", "guidance_mask")
+    }
+    seed = derive_seed(how.seed, case.name, f"left out {structure}")
+    return model.pipeline(mask=mask, mask_text=STRUCTURE_WORDS[structure], seed=seed, **settings).volume
+
+
+def _lesion_rows(
+    name: str,
+    case: Case,
+    structure: Structure,
+    mask: LabelMap,
+    full: CTVolume,
+    empty: CTVolume,
+    config: EvaluateVariantsConfig,
+) -> Iterator[Row]:
+    apart = full.hu.astype(np.int32) - empty.hu.astype(np.int32)
+    here, there = (
+        lesions(one, mask.binary(), mask.spacing_mm, config.denser_hu) for one in (apart, apart[:, :, ::-1])
+    )
+    for number, (lesion, chance) in enumerate(zip(here, there, strict=True), 1):
+        values = {
+            "lesion_made": float(lesion.made),
+            "lesion_made_mirrored": float(chance.made),
+            "lesion_denser_hu": lesion.denser_hu,
+        }
+        for part in ("any size", size_class(lesion.diameter_mm, config.diameters_mm)):
+            for measure, value in values.items():
+                item = f"{case.name}, {number}"
+                yield measure, f"{structure}, {part}", name, case.subject, item, value

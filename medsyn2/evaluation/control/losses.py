@@ -1,0 +1,93 @@
+"""How well a trained model predicts a given volume: the training's loss, at chosen times and with chosen noise.
+
+Trainings differ in the times and conditions that they draw, so that their own losses compare with nothing. Here every
+model sees the same volume, conditions, times and noise, without guidance.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
+from medsyn2.ct.volume import CTVolume
+from medsyn2.flow.loss import velocity_loss
+from medsyn2.flow.path import interpolate
+from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
+from medsyn2.pipeline.inputs import normal, raw
+from medsyn2.pipeline.pipeline import MedSyn2Pipeline
+from medsyn2.pipeline.synthetic import Recipe, Sampling
+
+Latents = Float[Tensor, "1 z ld lh lw"]
+
+
+@torch.inference_mode()
+def encoded(pipeline: MedSyn2Pipeline, volume: CTVolume) -> Latents:
+    """Return the normalised latents of a volume on the model's grid."""
+    described = pipeline.description.latents
+    unit = hu_to_unit(volume.hu, pipeline.description.grid.clip_hu)
+    seen = torch.from_numpy(unit)[None, None].to(pipeline.device)
+    posterior = encode_windowed(pipeline.tokenizer, seen, described.window, described.overlap)
+    return normal(posterior.mode(), described.image.mean, described.image.std)
+
+
+@torch.inference_mode()
+def reconstructed(pipeline: MedSyn2Pipeline, volume: CTVolume) -> CTVolume:
+    """Return what the model's tokenizer makes of a volume: the best that the model could do."""
+    described = pipeline.description.latents
+    stored = raw(encoded(pipeline, volume), described.image.mean, described.image.std)
+    unit = decode_windowed(pipeline.tokenizer, stored, described.window, described.overlap)[0, 0]
+    hu = unit_to_hu(unit.float().cpu().numpy(), pipeline.description.grid.clip_hu)
+    return CTVolume(hu, volume.affine_mm)
+
+
+@torch.inference_mode()
+def flow_losses(
+    pipeline: MedSyn2Pipeline,
+    clean: Latents,
+    recipe: Recipe,
+    times: Sequence[float],
+    t_clamp: float,
+) -> list[float]:
+    """Return the loss of equation 4 at each time.
+
+    Args:
+        pipeline: The model.
+        clean: Normalised latents of the volume, as `encoded` gives them.
+        recipe: The conditions, guidance included, and the seed of the noise.
+        times: Times in (0, 1].
+        t_clamp: Smallest t in the weight 1/t^2.
+    """
+    predict_clean, _ = pipeline.predict_clean(recipe)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    losses = []
+    for time in times:
+        t = torch.full((1,), time, device=clean.device)
+        predicted = predict_clean(interpolate(clean, noise, t), t)
+        losses.append(float(velocity_loss(predicted, clean, t, t_clamp)))
+    return losses
+
+
+def combinations(
+    report: str | None, mask: Bool[np.ndarray, "d h w"] | None, words: str | None, seed: int
+) -> Iterator[Recipe]:
+    """Yield an unguided recipe for each combination of the conditions that there are: none, each, and both.
+
+    Args:
+        report: The report; None without one.
+        mask: The mask; None without one.
+        words: What the mask is of.
+        seed: Of the noise.
+    """
+    for with_report in (False, True) if report is not None else (False,):
+        for with_mask in (False, True) if mask is not None else (False,):
+            yield Recipe(
+                report if with_report else None,
+                mask if with_mask else None,
+                words if with_mask else None,
+                seed,
+                Sampling(),
+            )

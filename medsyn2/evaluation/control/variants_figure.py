@@ -1,0 +1,119 @@
+"""The main model and its variants side by side (Fig. 13), and where in a token neighbouring voxels differ.
+
+Rows are cases, columns what is real and each model's volume of the same mask and seed. Below the first case stands the
+step from each voxel to its neighbours, with a mark at each token's border; and below all a curve for each column: the
+mean step over the place in the token, in multiples of the mean within tokens. Where the borders show, it rises there.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from medsyn2.ct.volume import CTVolume
+from medsyn2.evaluation.control.blockiness import Pitches
+from medsyn2.page.figures import show_slice
+from medsyn2.page.strips import Picture
+from medsyn2.vocabulary import PLANE_AXIS, WINDOWS_HU, Plane
+
+STEP_HU = 400
+"""The step that is white."""
+_DPI = 130
+_INCHES = 2.6
+_CURVES_INCHES = 2.8
+_TITLE_INCHES = 0.3
+
+
+@dataclass(frozen=True)
+class Seams:
+    """Profiles of some volumes, as `medsyn2.evaluation.control.blockiness.profiles` gives them, an entry a volume."""
+
+    profiles: list[list[Float[np.ndarray, " _p"]]]
+
+    def curve(self) -> Float[np.ndarray, " p"]:
+        """Return the mean over volumes and the axes of the largest tokens, over the mean within them."""
+        longest = max(len(one) for volume in self.profiles for one in volume)
+        mean = np.mean([one for volume in self.profiles for one in volume if len(one) == longest], axis=0)
+        return mean / mean[:-1].mean()
+
+
+def steps(volume: CTVolume, plane: Plane) -> CTVolume:
+    """Return the larger of the steps to the next voxel along the plane's axes, as a volume to look at."""
+    axes = [axis for axis in range(3) if axis != PLANE_AXIS[plane]]
+    hu = volume.hu.astype(np.int32)
+    apart = [np.abs(np.diff(hu, axis=axis, append=np.take(hu, [-1], axis=axis))) for axis in axes]
+    low, high = WINDOWS_HU["lung"]
+    seen = low + np.minimum(np.maximum(*apart), STEP_HU) * (high - low) / STEP_HU
+    return CTVolume(seen.astype(np.int16), volume.affine_mm)
+
+
+def variants_png(
+    rows: Sequence[Sequence[Picture]],
+    pitches: Pitches,
+    seams: Mapping[str, Seams],
+    plane: Plane = "coronal",
+) -> bytes:
+    """Draw the figure.
+
+    Args:
+        rows: A row a case.
+        pitches: Voxels of a token along (depth, height, width).
+        seams: By column, the profiles of its volumes.
+        plane: The plane.
+    """
+    columns = max(len(row) for row in rows)
+    example = rows[0][0].volume
+    deep, wide = (axis for axis in range(3) if axis != PLANE_AXIS[plane])
+    extent = np.multiply(example.shape, example.spacing_mm)
+    tall = _INCHES * extent[deep] / extent[wide] + _TITLE_INCHES
+    maps = [Picture(steps(one.volume, plane), f"steps to neighbours, 0 to {STEP_HU} HU") for one in rows[0]]
+    pictures = [list(rows[0]), maps, *map(list, rows[1:])]
+    height = tall * len(pictures) + _CURVES_INCHES
+    figure = Figure(figsize=(_INCHES * columns, height), layout="constrained")
+    grid = figure.add_gridspec(
+        len(pictures) + 1, columns, height_ratios=[*[tall] * len(pictures), _CURVES_INCHES]
+    )
+    for row, shown in enumerate(pictures):
+        for column, one in enumerate(shown):
+            axis = figure.add_subplot(grid[row, column])
+            index = one.volume.shape[PLANE_AXIS[plane]] // 2
+            show_slice(axis, one.volume, plane, index, WINDOWS_HU[one.window])
+            axis.set_title(one.title, fontsize=7)
+            if row == 1:
+                _mark_borders(axis, example.shape[deep], example.shape[wide], pitches[deep], pitches[wide])
+    _draw_curves(figure.add_subplot(grid[len(pictures), :]), seams)
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _mark_borders(axis: Axes, deep: int, wide: int, deep_pitch: int | None, wide_pitch: int | None) -> None:
+    """Mark the borders between tokens at the edges of a slice."""
+    style = {"color": "#ffb000", "linewidth": 1.0}
+    for place in range(wide_pitch or wide, wide, wide_pitch or wide):
+        axis.axvline(place - 0.5, 0.0, 0.04, **style)
+        axis.axvline(place - 0.5, 0.96, 1.0, **style)
+    for place in range(deep_pitch or deep, deep, deep_pitch or deep):
+        axis.axhline(place - 0.5, 0.0, 0.04, **style)
+        axis.axhline(place - 0.5, 0.96, 1.0, **style)
+
+
+def _draw_curves(axis: Axes, seams: Mapping[str, Seams]) -> None:
+    known = {name: one for name, one in seams.items() if any(one.profiles)}
+    for name, one in known.items():
+        curve = one.curve()
+        axis.plot(np.arange(1, len(curve) + 1), curve, marker="o", markersize=3, label=name)
+    axis.axhline(1.0, color="#777777", linewidth=0.8, linestyle="--")
+    axis.set(
+        xlabel="voxels from the token's first; the last step crosses the border",
+        ylabel="mean step over that\nwithin tokens",
+    )
+    axis.grid(alpha=0.3)
+    if known:
+        axis.legend(fontsize=7, frameon=False, loc="upper left", ncols=2)

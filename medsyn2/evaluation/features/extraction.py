@@ -1,0 +1,222 @@
+"""From files of volumes to a bank of their features, one volume after the other and never twice.
+
+The features of each volume in each window are kept in a file of their own whose name is a hash of the volume's
+bytes, the protocol, the extractor, the window and the stated spacing; an extraction that was stopped goes on where
+it was, several processes and several metrics can share the folder, and a changed volume or setting is extracted
+anew. What it will take is logged before it starts.
+
+The features of a large cohort are more than the memory of a job; they are left on the disk, and a bank of those
+windows that are needed is made at a time.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from tqdm import tqdm
+
+from medsyn2.ct.nifti.files import read_ct
+from medsyn2.ct.volume import CTVolume, Spacing
+from medsyn2.errors import EnvironmentFault
+from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
+from medsyn2.evaluation.features.extractors import FeatureExtractor, estimated_cost, volume_features
+from medsyn2.evaluation.features.protocols import PLANES, Protocol
+from medsyn2.files import sha256_of, write_atomically
+
+log = logging.getLogger(__name__)
+
+_DECIMALS = 3
+
+
+@dataclass(frozen=True)
+class VolumeFile:
+    """One volume of a set.
+
+    Attributes:
+        id: Its name within the set.
+        patient: Whose it is, or whose report or mask it was generated from.
+        path: The NIfTI file, in HU.
+        spacing_mm: Spacing (depth, height, width) in place of the header's, where that is known to be wrong.
+    """
+
+    id: str
+    patient: str
+    path: Path
+    spacing_mm: Spacing | None = None
+
+    def read(self) -> CTVolume:
+        """Read the volume, with the stated spacing if there is one."""
+        volume = read_ct(self.path)
+        if self.spacing_mm is None:
+            return volume
+        affine = volume.affine_mm.copy()
+        affine[:3, :3] *= np.array(self.spacing_mm) / volume.spacing_mm
+        return CTVolume(volume.hu, affine)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the features of a volume are made.
+
+    Attributes:
+        protocol: What is done to the volume.
+        extractor: What the slices go through.
+        windows: The protocol's windows that are used.
+    """
+
+    protocol: Protocol
+    extractor: FeatureExtractor
+    windows: tuple[str, ...]
+
+    def files(self, volume: VolumeFile, cache: Path) -> dict[str, Path]:
+        """Return where the volume's features are kept, for each window."""
+        parts = [
+            sha256_of(volume.path),
+            volume.spacing_mm,
+            self.protocol.sha256,
+            self.extractor.name,
+            self.extractor.sha256,
+        ]
+        keys = {window: json.dumps([*parts, window]).encode() for window in self.windows}
+        return {window: cache / f"{hashlib.sha256(key).hexdigest()}.npz" for window, key in keys.items()}
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Features of a set of volumes, on the disk.
+
+    Attributes:
+        volumes: The set.
+        recipe: Protocol, extractor and windows.
+        facts: ``kind`` and ``source`` of its banks.
+        files: Where the features of each volume are, for each window, by id.
+    """
+
+    volumes: tuple[VolumeFile, ...]
+    recipe: Recipe
+    facts: Mapping[str, str]
+    files: Mapping[str, Mapping[str, Path]]
+
+    def bank(self, windows: Iterable[str]) -> Bank:
+        """Read the features of some windows.
+
+        Raises:
+            EnvironmentFault: If a file is damaged, or the protocol keeps the grid and the spacings differ.
+        """
+        names = [volume.id for volume in self.volumes]
+        parts: dict[str, Part] = {}
+        spacings: dict[str, Spacing] = {}
+        for window in windows:
+            places = [self.files[name][window] for name in names]
+            spacings |= {
+                name: _rounded(_kept(place, "spacing_mm")) for name, place in zip(names, places, strict=True)
+            }
+            for plane in PLANES:
+                held = [_kept(place, f"{window}/{plane}") for place in places]
+                volume = np.repeat(np.arange(len(held), dtype=np.int32), [len(one) for one in held])
+                parts[f"{window}/{plane}"] = Part(np.concatenate(held), volume)
+        protocol, extractor = self.recipe.protocol, self.recipe.extractor
+        return Bank(
+            BankFacts(
+                **{"kind": "real", **self.facts},  # type: ignore[arg-type]
+                extractor=extractor.name,
+                extractor_sha256=extractor.sha256,
+                comparable=extractor.comparable,
+                protocol=protocol.facts(),
+                protocol_sha256=protocol.sha256,
+                clip_hu=protocol.clip_hu,
+                spacing_mm=_common_spacing(spacings, protocol, self.facts["source"]),
+            ),
+            tuple(names),
+            tuple(volume.patient for volume in self.volumes),
+            parts,
+        )
+
+
+def extracted(
+    volumes: Sequence[VolumeFile], recipe: Recipe, facts: Mapping[str, str], cache: Path
+) -> Extracted:
+    """Extract what of a set's features is not there yet.
+
+    Args:
+        volumes: The set; of a protocol with a greatest number, the first by id are taken.
+        recipe: Protocol, extractor and windows.
+        facts: ``kind`` and ``source`` of the set.
+        cache: Folder of the features of single volumes, for any set, recipe and metric.
+
+    Raises:
+        CaseError: If a file cannot be read.
+    """
+    chosen = sorted(volumes, key=lambda volume: volume.id)[: recipe.protocol.max_volumes]
+    files = {volume.id: recipe.files(volume, cache) for volume in chosen}
+    missing = {
+        volume: {window: path for window, path in files[volume.id].items() if not path.is_file()}
+        for volume in chosen
+    }
+    missing = {volume: paths for volume, paths in missing.items() if paths}
+    if missing:
+        first, passes = next(iter(missing)).read(), sum(len(paths) for paths in missing.values())
+        log.info(estimated_cost(first, recipe.protocol, recipe.extractor, passes))
+    for volume, paths in tqdm(missing.items(), desc=f"features of {facts['source']}", unit="volume"):
+        _keep(paths, volume, recipe)
+    return Extracted(tuple(chosen), recipe, facts, files)
+
+
+def extracted_bank(
+    volumes: Sequence[VolumeFile], recipe: Recipe, facts: Mapping[str, str], cache: Path
+) -> Bank:
+    """Return the bank of all of a recipe's windows; arguments and errors are those of `extracted` and `bank`."""
+    return extracted(volumes, recipe, facts, cache).bank(recipe.windows)
+
+
+def _keep(paths: Mapping[str, Path], volume: VolumeFile, recipe: Recipe) -> None:
+    held = volume.read()
+    features = volume_features(held, recipe.protocol, recipe.extractor, paths)
+    for window, place in paths.items():
+        arrays: dict[str, Any] = {f"{window}/{plane}": features[f"{window}/{plane}"] for plane in PLANES}
+        write_atomically(place, partial(_save, arrays={**arrays, "spacing_mm": np.array(held.spacing_mm)}))
+
+
+def _save(path: Path, arrays: Mapping[str, Any]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _kept(place: Path, name: str) -> np.ndarray:
+    try:
+        with np.load(place, allow_pickle=False) as arrays:
+            array: np.ndarray = arrays[name]
+            return array
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise EnvironmentFault(
+            f"{place} is no file of features: {error}.",
+            code="features-unreadable",
+            remedy="delete it and run again; only that volume is extracted again.",
+        ) from error
+
+
+def _rounded(spacing: np.ndarray) -> Spacing:
+    depth, height, width = (round(float(value), _DECIMALS) for value in spacing)
+    return depth, height, width
+
+
+def _common_spacing(spacings: Mapping[str, Spacing], protocol: Protocol, source: str) -> Spacing:
+    if protocol.resample_mm is not None:
+        return (protocol.resample_mm,) * 3
+    found = sorted(set(spacings.values()))
+    if len(found) == 1:
+        return found[0]
+    one, other = (next(name for name, value in spacings.items() if value == s) for s in found[:2])
+    raise EnvironmentFault(
+        f"the volumes of {source} have {len(found)} spacings: {one} {found[0]} mm, {other} {found[1]} mm.",
+        code="spacing-differs",
+        remedy="bring them to one grid, use a protocol that resamples (maisi, vlm3d), or state the spacing if "
+        "the headers are wrong.",
+    )

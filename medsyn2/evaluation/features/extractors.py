@@ -1,0 +1,117 @@
+"""Features of CT slices, for distances between sets of volumes.
+
+An extractor takes windowed slices in [0, 1] and gives a vector for each. The weight-free one is a fixed bank
+of random filters: three levels of 3 x 3 convolution, rectification and 2 x 2 pooling, whose channels are
+summarised by their mean and standard deviation over the slice. Random filters rank distributions of textures
+and edges sensibly (Ustyuzhaninov et al., arXiv:1606.00021), and anybody can make the same ones; but their
+distances compare with each other only, never with published values, and every table says which extractor
+made it.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterable
+from typing import Protocol as Interface
+from typing import runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medsyn2.ct.volume import CTVolume
+from medsyn2.evaluation.features.protocols import PLANES, Protocol, plane_slices, prepared
+
+_TIMED_SLICES = 4
+
+
+@runtime_checkable
+class FeatureExtractor(Interface):
+    """Turns slices into features.
+
+    Attributes:
+        name: What the tables call it; two names never compare.
+        sha256: Of its weights.
+        comparable: What its values compare with, for the tables.
+    """
+
+    name: str
+    sha256: str
+    comparable: str
+
+    def __call__(self, slices: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n f"]:
+        """Return a feature vector for each slice of values in [0, 1]."""
+        ...
+
+
+class RandomBank(nn.Module):
+    """The weight-free extractor: fixed random filters at three scales."""
+
+    comparable = "nothing but values of this extractor and protocol"
+
+    def __init__(self, seed: int, channels: tuple[int, int, int] = (16, 32, 64)) -> None:
+        super().__init__()
+        self.name = f"weight_free(seed={seed})"
+        generator = torch.Generator().manual_seed(seed)
+        for level, (fan_in, width) in enumerate(zip((1, *channels), channels, strict=False)):
+            filters = torch.randn(width, fan_in, 3, 3, generator=generator) / (9 * fan_in) ** 0.5
+            # Without their mean, so that the first level sees edges rather than brightness.
+            self.register_buffer(
+                f"level_{level}", filters - filters.mean(dim=(2, 3), keepdim=True) * (level == 0)
+            )
+        self.num_levels = len(channels)
+        filters_in_order = b"".join(filters.numpy().tobytes() for filters in self.buffers())
+        self.sha256 = hashlib.sha256(filters_in_order).hexdigest()
+
+    @torch.no_grad()
+    def forward(self, slices: Float[Tensor, "n h w"]) -> Float[Tensor, "n f"]:
+        x = slices[:, None] * 2.0 - 1.0
+        summaries = [x.mean(dim=(2, 3)), x.std(dim=(2, 3))]
+        for level in range(self.num_levels):
+            x = functional.relu(functional.conv2d(x, self.get_buffer(f"level_{level}"), padding=1))
+            summaries += [x.mean(dim=(2, 3)), x.std(dim=(2, 3))]
+            x = functional.avg_pool2d(x, 2)
+        return torch.cat(summaries, dim=1)
+
+    def __call__(self, slices: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n f"]:
+        batches = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).split(64)
+        return torch.cat([self.forward(batch) for batch in batches]).numpy()
+
+
+def volume_features(
+    volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, windows: Iterable[str]
+) -> dict[str, Float[np.ndarray, "n f"]]:
+    """Return the features of a volume's slices, for each window and plane, named ``<window>/<plane>``."""
+    hu = prepared(volume, protocol)
+    return {
+        f"{window}/{plane}": extractor(plane_slices(hu, plane, protocol.windows_hu[window], protocol))
+        for window in windows
+        for plane in PLANES
+    }
+
+
+def estimated_cost(
+    volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, num_windowed: int
+) -> str:
+    """Say, before it starts, what an extraction takes, from a few slices of one of its volumes.
+
+    Args:
+        volume: One of the volumes.
+        protocol: What is done to each.
+        extractor: Timed on four slices of each plane.
+        num_windowed: Volumes in all, each counted once a window.
+    """
+    hu = prepared(volume, protocol)
+    window = next(iter(protocol.windows_hu.values()))
+    slices, seconds = 0, 0.0
+    for plane in PLANES:
+        taken = plane_slices(hu, plane, window, protocol)
+        start = time.perf_counter()
+        extractor(taken[:_TIMED_SLICES])
+        seconds += (time.perf_counter() - start) / min(_TIMED_SLICES, len(taken)) * len(taken)
+        slices += len(taken)
+    return (
+        f"{extractor.name}, protocol {protocol.name}: {num_windowed} volumes in a window x {slices} slices = "
+        f"{slices * num_windowed:,} slices through the extractor, about {seconds * num_windowed / 60:.1f} minutes here"
+    )

@@ -1,0 +1,210 @@
+"""A folder of NIfTI files as a set of volumes, from whatever generator, with nothing assumed of it.
+
+Spacing: the header's, or the one that is stated; some generators write volumes of 0.7 mm with headers of 1 mm,
+and no value in the file tells. HU: the values must look like Hounsfield units of a chest, or be stated to be.
+Range: a generator that ends at 600 HU is compared with real volumes clipped there too; where the two sets end
+at different values and no range is stated, that is an error and not a distance. Patients: a table of them names
+volumes that are there, once.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Num
+from tqdm import tqdm
+
+from medsyn2.ct.intensity import detect_hu
+from medsyn2.ct.nifti.files import read_ct
+from medsyn2.ct.volume import Spacing
+from medsyn2.errors import EnvironmentFault, IntensityError, TableError, listed, reason
+from medsyn2.evaluation.features.extraction import VolumeFile
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".nii.gz", ".nii")
+_END_TOLERANCE_HU = 50.0
+_FIRST_ROW = 2
+"""As spreadsheets count them: below the column names."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What was seen of a set of volumes.
+
+    Attributes:
+        low_hu: Least value of all.
+        high_hu: Greatest value of all.
+    """
+
+    low_hu: float
+    high_hu: float
+
+
+def volumes_in(folder: Path, *, spacing_mm: Spacing | None, patients: Mapping[str, str]) -> list[VolumeFile]:
+    """Return the NIfTI files of a folder and its subfolders, by name.
+
+    Args:
+        folder: The folder.
+        spacing_mm: Spacing (depth, height, width) in place of the headers', or None.
+        patients: Patient by id, the file's path below the folder without its suffix; a file that is not in it
+            is taken to be of a patient of its own.
+
+    Raises:
+        EnvironmentFault: If there are fewer than two.
+    """
+    found = {
+        path.relative_to(folder).as_posix().removesuffix(suffix): path
+        for suffix in SUFFIXES
+        for path in folder.rglob(f"*{suffix}")
+    }
+    if len(found) < 2:
+        raise EnvironmentFault(
+            f"{folder} holds {len(found)} NIfTI files (.nii, .nii.gz), expected two or more.",
+            code="too-few-volumes",
+            remedy="give the folder that the volumes are in.",
+        )
+    return [
+        VolumeFile(name, patients.get(name, name), path, spacing_mm) for name, path in sorted(found.items())
+    ]
+
+
+def read_patients(path: Path) -> dict[str, str]:
+    """Return the patient by id, of a CSV with the columns id and patient, in the order of its rows.
+
+    An id is the path of a volume below its folder; a suffix that it has is taken off.
+
+    Raises:
+        TableError: If the table cannot be read, or a row lacks a value or names a volume again.
+    """
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        rows = list(zip(frame["id"].map(_without_suffix), frame["patient"], strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        raise TableError(
+            f"{path} cannot be read as a table with the columns id and patient: {reason(error)}.",
+            code="patients-unreadable",
+            remedy="give a CSV with these two columns.",
+        ) from error
+    first: dict[str, int] = {}
+    for number, (name, patient) in enumerate(rows, _FIRST_ROW):
+        if not (name and patient) or name in first:
+            told = (
+                f"names {name} again, after row {first[name]}"
+                if name in first
+                else "lacks an id or a patient"
+            )
+            raise TableError(
+                f"{path}, row {number}, {told}; expected one row with an id and a patient for each volume.",
+                code="patients-contradictory",
+                remedy="correct that row; the column names are row 1.",
+            )
+        first[name] = number
+    return dict(rows)
+
+
+def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[VolumeFile]) -> None:
+    """Refuse a table whose rows are not of these volumes, and tell of volumes that it does not have.
+
+    Args:
+        path: The table.
+        patients: What `read_patients` returned of it.
+        volumes: All that it may name.
+
+    Raises:
+        TableError: If a row names no volume.
+    """
+    known = {volume.id for volume in volumes}
+    astray = [f"row {row}, {name}" for row, name in enumerate(patients, _FIRST_ROW) if name not in known]
+    if astray:
+        raise TableError(
+            f"{path} has {listed('rows that name no volume', astray)[0]}; "
+            f"{listed('volumes are there', sorted(known))[0]}.",
+            code="patients-unmatched",
+            remedy="write each volume's path below its folder in the column id, and leave other volumes out.",
+        )
+    alone = listed("volumes", sorted(known - set(patients)))
+    if alone:
+        log.warning("%s does not name %s; each counts as a patient of its own", path, alone[0])
+
+
+def _without_suffix(name: str) -> str:
+    suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+    return name.removesuffix(suffix)
+
+
+def extent_of(
+    volumes: Iterable[VolumeFile], *, stated: bool, state_with: str = "--real-in-hu or --synthetic-in-hu"
+) -> Extent:
+    """Read every volume once and return the least and the greatest value.
+
+    Args:
+        volumes: The set.
+        stated: Whether somebody says that the values are HU; else they must look like it.
+        state_with: How that is said, for the message.
+
+    Raises:
+        IntensityError: If the values are not HU, or contradict the statement.
+    """
+    files = tqdm(list(volumes), desc="HU", unit="volume")
+    return _extent(_looked_at(volume, stated, state_with) for volume in files)
+
+
+def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
+    """Return the same of volumes that are known to be in HU, such as the cohort's."""
+    return _extent(read_ct(volume.path).hu for volume in volumes)
+
+
+def _looked_at(volume: VolumeFile, stated: bool, state_with: str) -> Num[np.ndarray, "d h w"]:
+    values = read_ct(volume.path).hu
+    try:
+        detect_hu(values, name=volume.id, convention="hu" if stated else "detect")
+    except IntensityError as error:
+        raise IntensityError(
+            error.message,
+            code=error.code,
+            remedy=f"convert the volumes to HU; if they are, state it with {state_with}.",
+        ) from error
+    return values
+
+
+def _extent(values: Iterable[Num[np.ndarray, "d h w"]]) -> Extent:
+    low, high = zip(*((float(hu.min()), float(hu.max())) for hu in values), strict=True)
+    return Extent(min(low), max(high))
+
+
+def common_clip_hu(
+    real: Extent,
+    synthetic: Extent,
+    clip_hu: tuple[float, float],
+    *,
+    state_with: str = "--clip-hu -1024 600",
+) -> tuple[float, float]:
+    """Return the HU range to compare in, if both sets fill it or both are cut by it.
+
+    Args:
+        real: What was seen of the real volumes.
+        synthetic: What was seen of the others.
+        clip_hu: The range.
+        state_with: How another one is stated, for the message.
+
+    Raises:
+        EnvironmentFault: If one set ends inside the range and the other goes beyond that end.
+    """
+    ends = {
+        "low": (max(real.low_hu, clip_hu[0]), max(synthetic.low_hu, clip_hu[0])),
+        "high": (min(real.high_hu, clip_hu[1]), min(synthetic.high_hu, clip_hu[1])),
+    }
+    apart = {name: pair for name, pair in ends.items() if abs(pair[0] - pair[1]) > _END_TOLERANCE_HU}
+    if apart:
+        told = "; ".join(f"the {name} end is {pair[0]:g} and {pair[1]:g} HU" for name, pair in apart.items())
+        raise EnvironmentFault(
+            f"real and synthetic volumes do not fill one HU range: {told}, within {clip_hu[0]:g} to {clip_hu[1]:g}.",
+            code="hu-range-differs",
+            remedy=f"state the range that both are clipped to, such as {state_with} for a generator that ends at "
+            "600 HU.",
+        )
+    return clip_hu

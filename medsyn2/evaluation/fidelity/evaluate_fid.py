@@ -1,0 +1,190 @@
+"""The stage ``evaluate_fid``: the paper's Table 1 on the cohort's held-out cases."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
+
+import pandas as pd
+
+from medsyn2.config import Baseline, EvaluateFidConfig, GridConfig
+from medsyn2.errors import EnvironmentFault
+from medsyn2.evaluation.features.banks import Bank, write_bank
+from medsyn2.evaluation.features.extraction import Extracted, Recipe, VolumeFile, extracted
+from medsyn2.evaluation.features.folders import (
+    check_patients,
+    common_clip_hu,
+    extent_of,
+    extent_of_hu,
+    read_patients,
+    volumes_in,
+)
+from medsyn2.evaluation.fidelity.table_one import extractor_of, protocol_of, table_rows
+from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.page.strips import Picture, strips_png
+from medsyn2.store.artefacts import Manifest, load_manifests
+from medsyn2.vocabulary import WINDOWS_HU, Window
+
+log = logging.getLogger(__name__)
+
+ClipHU = tuple[float, float]
+
+
+def evaluate_fid(
+    grid: GridConfig,
+    evaluate_fid: EvaluateFidConfig,
+    *,
+    register: list[Path],
+    samples: list[Path],
+    banks: Path,
+    cache: Path,
+    tables: list[Path],
+    figure: Path,
+) -> None:
+    """Compare real and synthetic volumes by the Frechet distance, in four HU windows on three planes.
+
+    The real volumes are the registered ones of the held-out cases; the synthetic ones are those sampled for
+    the same cases, a row of the table for each condition they were given, and the folders of other generators
+    that the configuration names, whose spacing, values and range are checked or stated. Beside each distance
+    stand its interval, its floor, its extrapolation to infinitely many volumes, the kernel distance, and
+    precision, recall, density and coverage.
+
+    Args:
+        grid: The model's HU range.
+        evaluate_fid: Protocol, extractor, number of slices, other generators.
+        register: Manifests of the stage register.
+        samples: Manifests of the stage sample.
+        banks: Folder of the banks of features, a folder for each window; only one window is in memory at a time.
+        cache: Folder of the features of single volumes; what is there already is not extracted again.
+        tables: The four CSV files, named fid_<window>.csv.
+        figure: PNG of one held-out case, real and as each condition and generator has it, in the four windows.
+    """
+    recipe = recipe_of(grid, evaluate_fid)
+    cohort = registered(load_manifests(register))
+    held_out = [volume for volume, split in cohort if split == "test"]
+    synthetic = by_condition(load_manifests(samples))
+    if len(held_out) < 2 or not synthetic:
+        raise EnvironmentFault(
+            f"the Frechet distance needs two or more held-out cases and their samples, got {len(held_out)} cases "
+            f"and samples for {sorted(synthetic) or 'no condition'}.",
+            code="too-few-cases",
+            remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
+        )
+    generators = [_Generator(condition, volumes, recipe) for condition, volumes in synthetic.items()]
+    generators += _baselines(evaluate_fid.baselines, recipe, cohort)
+    made: dict[ClipHU, list[Extracted]] = defaultdict(list)
+    for one in sorted(generators, key=lambda one: one.name):
+        facts = {"kind": "synthetic", "source": one.name}
+        made[one.recipe.protocol.clip_hu].append(extracted(one.volumes, one.recipe, facts, cache))
+    facts = {"kind": "real", "source": "held-out cases"}
+    real = {clip_hu: extracted(held_out, _clipped(recipe, clip_hu), facts, cache) for clip_hu in made}
+    places = {path.name: path for path in tables}
+    frames: dict[Window, pd.DataFrame] = {}
+    for window in WINDOWS_HU:
+        rows: list[dict[str, object]] = []
+        for clip_hu, sources in made.items():
+            ends = "" if clip_hu == recipe.protocol.clip_hu else ".{:g}_{:g}".format(*clip_hu)
+            of_real = _written(real[clip_hu], window, banks / window / f"real{ends}.json")
+            for source in sources:
+                bank = _written(source, window, banks / window / f"{source.facts['source']}.json")
+                rows += table_rows(window, of_real, bank, evaluate_fid)
+        frames[window] = pd.DataFrame(sorted(rows, key=lambda row: str(row["condition"])))
+        text = frames[window].to_csv(index=False, float_format="%.6g")
+        write_text_atomically(places[f"fid_{window}.csv"], text)
+    image = strips_png(_compared(held_out, sorted(generators, key=lambda one: one.name), frames))
+    write_atomically(figure, lambda partial: partial.write_bytes(image))
+
+
+@dataclass(frozen=True)
+class _Generator:
+    """What is compared with the real volumes, and how its features and theirs are made."""
+
+    name: str
+    volumes: list[VolumeFile]
+    recipe: Recipe
+
+
+def _baselines(
+    baselines: Mapping[str, Baseline], recipe: Recipe, cohort: Sequence[tuple[VolumeFile, str]]
+) -> Iterator[_Generator]:
+    """Yield the generators that the configuration names, once their values and their range are what it states."""
+    patient_of_case = {volume.id: volume.patient for volume, _ in cohort}
+    held_out = [volume for volume, split in cohort if split == "test"]
+    extent = extent_of_hu(held_out) if baselines else None
+    for name, other in baselines.items():
+        patients = patient_of_case if other.patients is None else read_patients(other.patients)
+        volumes = volumes_in(other.folder, spacing_mm=other.spacing_mm, patients=patients)
+        if other.patients is not None:
+            check_patients(other.patients, patients, volumes)
+        key = f"evaluate_fid.baselines.{name}"
+        theirs = extent_of(volumes, stated=other.in_hu, state_with=f"{key}.in_hu: true")
+        if other.clip_hu is None and extent is not None:
+            common_clip_hu(extent, theirs, recipe.protocol.clip_hu, state_with=f"{key}.clip_hu: [-1024, 600]")
+        shared = len({volume.patient for volume in volumes} & {volume.patient for volume in held_out})
+        log.info("%s: %d volumes, of %d held-out patients", name, len(volumes), shared)
+        yield _Generator(name, volumes, _clipped(recipe, other.clip_hu or recipe.protocol.clip_hu))
+
+
+def _compared(
+    held_out: Sequence[VolumeFile], generators: Sequence[_Generator], tables: Mapping[Window, pd.DataFrame]
+) -> list[list[Picture]]:
+    """Return a row a window: a real volume, then each generator's of the same case, or its first if it has none."""
+    volumes = {one.name: {volume.id: volume for volume in one.volumes} for one in generators}
+    case = next(
+        (volume for volume in held_out if all(volume.id in made for made in volumes.values())), held_out[0]
+    )
+    chosen = {name: made.get(case.id, next(iter(made.values()))) for name, made in volumes.items()}
+    real, synthetic = case.read(), {name: volume.read() for name, volume in chosen.items()}
+    rows = []
+    for window, table in tables.items():
+        means = table[table["plane"] == "mean"].set_index("condition")
+        floor = means["floor"].iloc[0]
+        named = window.replace("_", " ")
+        known = f"{named} FID, floor {floor:.2g}" if isfinite(floor) else f"{named}, too few for a floor"
+        row = [Picture(real, f"{case.id}, real\n{known}", window=window)]
+        for name, volume in synthetic.items():
+            of_other = "" if chosen[name].id == case.id else f", {chosen[name].id}"
+            title = f"{name}{of_other}, SYNTHETIC\n{named} FID {means.loc[name, 'fid']:.3g}"
+            row.append(Picture(volume, title, window=window))
+        rows.append(row)
+    return rows
+
+
+def _clipped(recipe: Recipe, clip_hu: ClipHU) -> Recipe:
+    return replace(recipe, protocol=replace(recipe.protocol, clip_hu=clip_hu))
+
+
+def _written(source: Extracted, window: Window, place: Path) -> Bank:
+    bank = source.bank([window])
+    write_bank(place, bank)
+    return bank
+
+
+def recipe_of(grid: GridConfig, config: EvaluateFidConfig) -> Recipe:
+    """Return protocol, extractor and windows as configured."""
+    return Recipe(protocol_of(grid, config), extractor_of(config), tuple(WINDOWS_HU))
+
+
+def registered(manifests: Iterable[Manifest]) -> list[tuple[VolumeFile, str]]:
+    """Return the registered volumes, each with its split."""
+    return [
+        (
+            VolumeFile(case, record.facts.get("subject", case), manifest.path(case, "ct.nii.gz")),
+            record.facts["split"],
+        )
+        for manifest in manifests
+        for case, record in manifest.usable().items()
+    ]
+
+
+def by_condition(manifests: Iterable[Manifest]) -> dict[str, list[VolumeFile]]:
+    """Return the sampled volumes by the condition they were given."""
+    found: dict[str, list[VolumeFile]] = defaultdict(list)
+    for manifest in manifests:
+        for case, record in manifest.usable().items():
+            for sample in record.facts["samples"]:
+                patient, path = record.facts.get("subject", case), manifest.path(case, sample["file"])
+                found[sample["condition"]].append(VolumeFile(case, patient, path))
+    return dict(found)

@@ -1,0 +1,1 @@
+"""Does a generated volume follow its mask?"""

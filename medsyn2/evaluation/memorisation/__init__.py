@@ -1,0 +1,1 @@
+"""Are synthetic volumes copies of training cases?"""

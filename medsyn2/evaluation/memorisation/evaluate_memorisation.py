@@ -1,0 +1,346 @@
+"""The stage ``evaluate_memorisation``: are samples copies of training volumes?
+
+Two controls go through the same search in every run, so that its answer about samples can be judged. Training cases
+whose cached latents are decoded are what a generator that memorised its latents would make: the search has to find
+them. Held-out cases after the tokenizer are what a perfect generator would make: it has to leave them alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+
+from medsyn2.config import EvaluateFidConfig, EvaluateMemorisationConfig, GridConfig
+from medsyn2.ct.intensity import unit_to_hu
+from medsyn2.ct.nifti.files import write_ct
+from medsyn2.ct.volume import CTVolume
+from medsyn2.errors import EnvironmentFault
+from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
+from medsyn2.evaluation.features.extraction import Recipe, VolumeFile, extracted_bank
+from medsyn2.evaluation.fidelity.evaluate_fid import by_condition, registered
+from medsyn2.evaluation.fidelity.table_one import extractor_of, protocol_of
+from medsyn2.evaluation.memorisation.copies import (
+    Memorisation,
+    Points,
+    memorisation,
+    share_interval,
+    standardised,
+    thumbnail,
+)
+from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
+from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.windows import decode_windowed
+from medsyn2.nn.memory_format import move
+from medsyn2.store.artefacts import Manifest, load_manifest, load_manifests
+from medsyn2.store.latents import LatentStore
+from medsyn2.store.read_artefact import read_made_ct
+from medsyn2.vocabulary import WINDOWS_HU, Window
+from medsyn2.weights.tensors import load_component, load_strictly
+
+WINDOW: Window = "lung"
+MIN_TRAINING = 3
+COPIES, RECONSTRUCTED = "copies", "held_out_reconstructed"
+CONTROLS = (COPIES, RECONSTRUCTED)
+THUMBNAILS, FEATURES, EITHER = "thumbnails", "features", "either"
+COLUMNS = [
+    "condition", "by", "num_synthetic", "num_patients", "num_suspect", "suspect_percent", "suspect_low",
+    "suspect_high", "num_copies", "copies_found_percent", "copies_found_low", "copies_found_high", "threshold",
+    "smallest_contrast", "authenticity_percent", "authenticity_low", "authenticity_high",
+    "held_out_authenticity_percent", "copying_z", "largest_correlation", "largest_held_out_correlation", "num_train",
+    "num_held_out", "extractor", "protocol",
+]  # fmt: skip
+
+
+def evaluate_memorisation(
+    grid: GridConfig,
+    evaluate_fid: EvaluateFidConfig,
+    evaluate_memorisation: EvaluateMemorisationConfig,
+    *,
+    register: list[Path],
+    samples: list[Path],
+    latents: list[Path],
+    tokenizer: Path,
+    reconstructions: Path,
+    banks: Path,
+    cache: Path,
+    table: Path,
+    pairs: Path,
+    sheet: Path,
+) -> None:
+    """Set each sample's nearest training volume beside what held-out real volumes have.
+
+    Neighbours are sought among all training volumes by thumbnails and by the features of evaluate_fid, both in the
+    lung window. Samples that stand nearer to one training patient than held-out volumes do are suspect; the
+    closest pairs are drawn, so that a person can judge.
+
+    Args:
+        grid: The model's HU range.
+        evaluate_fid: Protocol and extractor.
+        evaluate_memorisation: How many training volumes are searched, decoded as a control, and drawn.
+        register: Manifests of the stage register, training and held-out cases.
+        samples: Manifests of the stage sample.
+        latents: Manifests of the stage encode_latents.
+        tokenizer: The tokenizer that made them.
+        reconstructions: Manifest of the stage evaluate_tokenizer.
+        banks: Folder of the banks of features, and of the decoded training cases.
+        cache: Folder of the features of single volumes; what is there already is not extracted again.
+        table: CSV with a row for each condition and control and each way of looking.
+        pairs: CSV with the nearest training volume of each of their volumes, the most suspect first.
+        sheet: PNG of a decoded training case that was found and of the closest pairs of samples.
+    """
+    recipe = Recipe(protocol_of(grid, evaluate_fid), extractor_of(evaluate_fid), (WINDOW,))
+    real = registered(load_manifests(register))
+    train = [volume for volume, split in real if split == "train"][: evaluate_memorisation.max_train]
+    held_out = [volume for volume, split in real if split == "test"]
+    synthetic = by_condition(load_manifests(samples))
+    _refuse_too_few(train, held_out, synthetic)
+    encoded = _cached(train, load_manifests(latents), evaluate_memorisation.num_copies)
+    controls = {
+        COPIES: _decoded(encoded, tokenizer, grid, banks / COPIES),
+        RECONSTRUCTED: _reconstructed(held_out, load_manifest(reconstructions)),
+    }
+
+    def described(name: str, kind: str, volumes: list[VolumeFile]) -> "_Set":
+        bank = extracted_bank(volumes, recipe, {"kind": kind, "source": name}, cache)
+        write_bank(banks / f"{name}.json", bank)
+        return _Set(bank, {volume.id: volume.path for volume in volumes})
+
+    of_train, of_held_out = described("train", "real", train), described("held_out", "real", held_out)
+    made = {
+        name: described(name, "synthetic", volumes)
+        for name, volumes in (*controls.items(), *sorted(synthetic.items()))
+    }
+    check_comparable(of_train.bank, of_held_out.bank, *(one.bank for one in made.values()))
+    searched = {name: _search(of_train, of_held_out, one) for name, one in made.items()}
+    found = _sources_found(made[COPIES], searched[COPIES], of_train)
+    facts = {
+        "num_train": len(of_train.bank.ids),
+        "num_held_out": len(of_held_out.bank.ids),
+        "extractor": recipe.extractor.name,
+        "protocol": recipe.protocol.name,
+    }
+    rows = [
+        {"condition": name, **row, **facts}
+        for name, one in made.items()
+        for row in _rows(one, searched[name], found)
+    ]
+    write_text_atomically(table, pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, float_format="%.5g"))
+    frame = pd.concat([_listed(name, one, searched[name], of_train) for name, one in made.items()])
+    frame = frame.sort_values(["contrast_over_threshold", "condition", "case"])
+    write_text_atomically(pairs, frame.to_csv(index=False, float_format="%.5g"))
+    image = pairs_png(_closest(frame, made, of_train, evaluate_memorisation.num_pairs))
+    write_atomically(sheet, lambda partial: partial.write_bytes(image))
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Some volumes as the search sees them, in the order of the bank."""
+
+    bank: Bank
+    paths: Mapping[str, Path]
+
+    @cached_property
+    def thumbnails(self) -> Points:
+        seen = [thumbnail(read_made_ct(self.paths[case]).hu, WINDOWS_HU[WINDOW]) for case in self.bank.ids]
+        return Points(np.stack(seen), self.bank.patients)
+
+    @property
+    def features(self) -> Points:
+        parts = [self.bank.volume_means(part) for part in sorted(self.bank.parts)]
+        return Points(np.concatenate(parts, axis=1), self.bank.patients)
+
+    @property
+    def num_patients(self) -> int:
+        return len(set(self.bank.patients))
+
+
+def _refuse_too_few(
+    train: Sequence[VolumeFile], held_out: Sequence[VolumeFile], synthetic: Mapping[str, list[VolumeFile]]
+) -> None:
+    if len({volume.patient for volume in train}) < MIN_TRAINING or len(held_out) < 2 or not synthetic:
+        raise EnvironmentFault(
+            f"the search for copies needs {MIN_TRAINING} training patients, two held-out cases and samples, got "
+            f"{len(train)} training cases, {len(held_out)} held out and samples for "
+            f"{sorted(synthetic) or 'no condition'}.",
+            code="too-few-cases",
+            remedy="add cases, or look at results/quarantine.csv for lost ones.",
+        )
+
+
+def _cached(
+    train: Sequence[VolumeFile], latents: Sequence[Manifest], num: int
+) -> list[tuple[VolumeFile, Path]]:
+    """Return training cases whose latents are kept, evenly spaced, each with its store."""
+    stores = {
+        case: manifest.folder.with_name(f"{manifest.folder.name}.zarr")
+        for manifest in latents
+        for case in manifest.usable()
+    }
+    held = [(volume, stores[volume.id]) for volume in train if volume.id in stores]
+    if not held:
+        raise EnvironmentFault(
+            f"the search for copies has no control: of {len(train)} training cases none has latents.",
+            code="too-few-cases",
+            remedy="look at results/quarantine.csv for why they were lost, or raise evaluate_memorisation.max_train.",
+        )
+    places = np.linspace(0, len(held) - 1, min(num, len(held))).round().astype(int)
+    return [held[place] for place in places]
+
+
+@torch.inference_mode()
+def _decoded(
+    cases: Sequence[tuple[VolumeFile, Path]], tokenizer: Path, grid: GridConfig, folder: Path
+) -> list[VolumeFile]:
+    """Decode the latents of training cases, as a generator that knows them by heart would."""
+    config, state = load_component(tokenizer, "tokenizer")
+    network = CausalVideoVAE(**config).eval()
+    load_strictly(network, state, source=tokenizer)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    move(network, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for volume, path in cases:
+        store = LatentStore.open(path)
+        latents = torch.from_numpy(store.image(volume.id).astype(np.float32))[None].to(device)
+        unit = decode_windowed(network, latents, store.about["window"], store.about["overlap"])[0, 0]
+        place = folder / f"{volume.id}.nii.gz"
+        hu = unit_to_hu(unit.float().cpu().numpy(), grid.clip_hu)
+        write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))
+        made.append(VolumeFile(volume.id, volume.patient, place))
+    return made
+
+
+def _reconstructed(held_out: Sequence[VolumeFile], manifest: Manifest) -> list[VolumeFile]:
+    return [
+        VolumeFile(volume.id, volume.patient, manifest.path(volume.id, "ct.nii.gz"))
+        for volume in held_out
+        if volume.id in manifest.usable()
+    ]
+
+
+def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:
+    sets = (train, held_out, made)
+    return {
+        THUMBNAILS: memorisation(*(one.thumbnails for one in sets)),
+        FEATURES: memorisation(*standardised(*(one.features for one in sets))),
+    }
+
+
+def _suspects(searched: Mapping[str, Memorisation]) -> dict[str, Bool[np.ndarray, " v"]]:
+    suspect = {by: found.suspect for by, found in searched.items()}
+    return {**suspect, EITHER: np.logical_or.reduce(list(suspect.values()))}
+
+
+def _sources_found(
+    copies: _Set, searched: Mapping[str, Memorisation], train: _Set
+) -> dict[str, dict[str, float]]:
+    """Return, for each way of looking, the share of copies that are suspect and whose source is named."""
+    right = {
+        by: found.suspect & (np.array(train.bank.ids)[found.synthetic.index] == np.array(copies.bank.ids))
+        for by, found in searched.items()
+    }
+    right[EITHER] = np.logical_or.reduce(list(right.values()))
+    return {by: {"num_copies": len(one), **_share("copies_found", one, copies)} for by, one in right.items()}
+
+
+def _share(name: str, which: Bool[np.ndarray, " v"], of: _Set) -> dict[str, float]:
+    percent = float(100 * which.mean())
+    low, high = share_interval(percent, of.num_patients)
+    return {f"{name}_percent": percent, f"{name}_low": low, f"{name}_high": high}
+
+
+def _rows(
+    made: _Set, searched: Mapping[str, Memorisation], copies_found: Mapping[str, Mapping[str, float]]
+) -> list[dict[str, Any]]:
+    """Return a row for each way of looking, and one for both together."""
+    rows = []
+    for by, suspect in _suspects(searched).items():
+        row = {
+            "by": by,
+            "num_synthetic": len(suspect),
+            "num_patients": made.num_patients,
+            "num_suspect": int(suspect.sum()),
+            **_share("suspect", suspect, made),
+            **copies_found[by],
+        }
+        if by in searched:
+            row |= _numbers(searched[by], made)
+        if by == THUMBNAILS:
+            both = searched[by].synthetic, searched[by].held_out
+            largest = [float(_correlation(one.distance).max()) for one in both]
+            row |= {"largest_correlation": largest[0], "largest_held_out_correlation": largest[1]}
+        rows.append(row)
+    return rows
+
+
+def _numbers(found: Memorisation, made: _Set) -> dict[str, float]:
+    return {
+        "threshold": found.threshold,
+        "smallest_contrast": float(found.synthetic.contrast.min()),
+        **_share("authenticity", found.synthetic.ratio > 1, made),
+        "held_out_authenticity_percent": found.held_out_authenticity,
+        "copying_z": found.copying_z,
+    }
+
+
+def _correlation(distance: Float[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
+    """Return Pearson's correlation of thumbnails from their distance."""
+    return 1 - distance**2 / 2
+
+
+def _listed(condition: str, made: _Set, searched: Mapping[str, Memorisation], train: _Set) -> pd.DataFrame:
+    """Return a row a volume and way of looking: its nearest training volume, and how near it is."""
+    frames = []
+    for by, found in searched.items():
+        nearest = found.synthetic
+        apart = made.thumbnails.places - train.thumbnails.places[nearest.index]
+        frames.append(
+            pd.DataFrame(
+                {
+                    "condition": condition,
+                    "by": by,
+                    "suspect": found.suspect,
+                    "case": made.bank.ids,
+                    "nearest_training_case": np.array(train.bank.ids)[nearest.index],
+                    "contrast_over_threshold": nearest.contrast / found.threshold,
+                    "contrast": nearest.contrast,
+                    "ratio": nearest.ratio,
+                    "distance": nearest.distance,
+                    "correlation": _correlation(np.linalg.norm(apart, axis=1)),
+                    "extractor": made.bank.facts.extractor,
+                }
+            )
+        )
+    return pd.concat(frames)
+
+
+def _closest(frame: pd.DataFrame, made: Mapping[str, _Set], train: _Set, num: int) -> list[Pair]:
+    """Return the copy that stands out most, as an example of what there is to see, and the samples' closest pairs."""
+    copies, samples = (
+        frame[chosen].drop_duplicates(["condition", "case", "nearest_training_case"])
+        for chosen in (frame["condition"] == COPIES, ~frame["condition"].isin(CONTROLS))
+    )
+    return [
+        Pair(
+            read_made_ct(made[row.condition].paths[row.case]),
+            read_made_ct(train.paths[row.nearest_training_case]),
+            _caption(row),
+        )
+        for row in pd.concat([copies.head(1), samples.head(num)]).itertuples()
+    ]
+
+
+def _caption(row: Any) -> str:
+    what = "control, decoded from its latents" if row.condition == COPIES else row.condition
+    answer = "SUSPECT" if row.suspect else "not suspect"
+    return (
+        f"{row.case}, {what} | {row.nearest_training_case}\n{answer}, nearest by {row.by}: contrast "
+        f"{row.contrast:.2f}, {row.contrast_over_threshold:.2f} x threshold, correlation {row.correlation:.2f}"
+    )

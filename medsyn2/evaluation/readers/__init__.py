@@ -1,0 +1,1 @@
+"""Can readers tell synthetic volumes from real ones?"""

@@ -1,0 +1,1 @@
+"""Overlap and surface distances of masks, and similarity of volumes."""

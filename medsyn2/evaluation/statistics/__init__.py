@@ -1,0 +1,1 @@
+"""Intervals over patients, paired comparisons and classification scores."""

@@ -1,0 +1,42 @@
+"""Tables with a row a case that begin with their means.
+
+Above the cases stand, for each group of them, rows whose ``case`` is ``mean``, ``low`` and ``high``: the mean of each
+value and the ends of its 95 % interval over patients (``bootstrap``). Of a single patient there is no interval, and no
+row of one.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from medsyn2.evaluation.statistics.bootstrap import interval_over_patients
+
+COUNTS = ["num", "num_patients"]
+
+
+def with_means(cases: pd.DataFrame, values: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the rows of the means, then those of the cases.
+
+    Args:
+        cases: A row a case: the columns ``case``, ``patient``, `by` and `values`.
+        values: What is averaged; NaN is left out. Other columns are empty in the rows of means.
+        by: What the cases of a group have in common.
+
+    Returns:
+        The columns of `cases` and, in the rows of means, the cases and patients that they are of: ``num`` and
+        ``num_patients``.
+    """
+    groups = cases.groupby(list(by), sort=False) if by else [((), cases)]
+    rows = [row for key, group in groups for row in _means(group, values, dict(zip(by, key, strict=True)))]
+    return pd.DataFrame([*rows, *cases.to_dict("records")], columns=[*cases.columns, *COUNTS])
+
+
+def _means(group: pd.DataFrame, values: Sequence[str], common: dict[str, object]) -> list[dict[str, object]]:
+    numbers = group[list(values)].astype(float)
+    counts = {"num": len(group), "num_patients": group["patient"].nunique()}
+    rows: list[dict[str, object]] = [{"case": "mean", **common, **numbers.mean(), **counts}]
+    if counts["num_patients"] > 1:
+        ends = {name: interval_over_patients(numbers[name], group["patient"]) for name in values}
+        for index, end in enumerate(("low", "high")):
+            rows.append({"case": end, **common, **{name: both[index] for name, both in ends.items()}})
+    return rows

@@ -1,0 +1,53 @@
+"""Models compared on the same cases: the mean of each, and the difference to the main one with its interval.
+
+The models were given the same cases, masks, seeds and noise, so that their values come in pairs. The interval is that
+of the mean difference, over patients (``bootstrap``): an interval that holds 0 says that this cohort does not tell the
+two apart. It knows nothing of other trainings: one model of each kind was trained, with one seed.
+"""
+
+from math import nan
+
+import numpy as np
+import pandas as pd
+
+from medsyn2.evaluation.statistics.bootstrap import mean_interval
+
+CASE_COLUMNS = ["measure", "part", "variant", "subject", "item", "value"]
+COLUMNS = [
+    "measure", "part", "variant", "value", "main", "difference", "low", "high", "num_pairs", "num_subjects",
+]  # fmt: skip
+
+
+def compare(cases: pd.DataFrame, main: str, *, num_draws: int, seed: int) -> pd.DataFrame:
+    """Return a row for each measure, part and variant, in the order of `cases`.
+
+    Args:
+        cases: The columns `CASE_COLUMNS`; an item is what was measured of each model once. NaN values are left out.
+        main: Name of the variant that the others are compared with.
+        num_draws: Resamples of patients.
+        seed: Of the draws.
+
+    Returns:
+        The columns `COLUMNS`: mean value of the variant; of the pairs that both have, the mean of the main model, the
+        mean difference (variant - main) and its interval.
+    """
+    rows = []
+    known = cases.dropna(subset=["value"])
+    for (measure, part), group in known.groupby(["measure", "part"], sort=False):
+        reference = group[group["variant"] == main].set_index(["subject", "item"])["value"]
+        for variant, own in group.groupby("variant", sort=False):
+            row = {"measure": measure, "part": part, "variant": variant, "value": own["value"].mean()}
+            row |= {"main": nan, "difference": nan, "low": nan, "high": nan}
+            pairs = own.set_index(["subject", "item"])[["value"]].join(reference.rename("main"), how="inner")
+            if variant != main and len(pairs):
+                row |= _difference(pairs, num_draws, seed)
+            counted = own if variant == main else pairs.reset_index()
+            rows.append({**row, "num_pairs": len(counted), "num_subjects": counted["subject"].nunique()})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _difference(pairs: pd.DataFrame, num_draws: int, seed: int) -> dict[str, float]:
+    apart = (pairs["value"] - pairs["main"]).to_numpy(dtype=float)
+    patients = np.unique(pairs.index.get_level_values("subject").astype(str), return_inverse=True)[1]
+    low, high = mean_interval(apart, patients, num_draws, np.random.default_rng(seed))
+    return {"main": pairs["main"].mean(), "difference": float(apart.mean()), "low": low, "high": high}

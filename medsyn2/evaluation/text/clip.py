@@ -1,0 +1,231 @@
+"""Scores of embeddings that a vision-language model made in an environment of its own: the paper's Table 2.
+
+The model never runs here. Somebody's script writes banks (see `banks`) with one row a volume, or a report, in the
+part ``embedding``; ids pair a volume with its report and a synthetic volume with the real one of its case.
+
+    T2I   100 x the mean cosine of a volume and its report
+    I2I   100 x the mean cosine of a synthetic volume and the real one of its case
+
+Neither measures realism: real volumes are not at the top of T2I, and all chests are alike, so that any two have a
+high cosine. Beside each score therefore stand the same over pairs of different patients (``shuffled``), the difference
+of the two, its z against permutations of the pairs, and how often a volume's own partner is among the k nearest
+(``recall``), all with intervals over patients. The rows of the real volumes are the ceiling: as acquired, and on the
+model's grid.
+
+Reports can be alike word for word, and then no model can tell whose is whose. A partner that is as near as t - 1
+others, behind a that are nearer, is among the first k in min(1, max(0, (k - a) / t)) of all orders of the tied, and
+that is what counts; so partners that are all alike give chance, k / n. With n candidates or fewer to choose k from
+there is nothing to find, and the recall is NaN.
+
+Source: Hessel et al., arXiv:2104.08718, without its clipping at 0 and its factor 2.5, as CT-CLIP's scripts do.
+"""
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from medsyn2.errors import EnvironmentFault
+from medsyn2.evaluation.features.banks import Bank
+from medsyn2.evaluation.statistics.bootstrap import mean_interval
+
+EMBEDDING = "embedding"
+RECALLS = (1, 5, 10, 50)
+_PERMUTATIONS = 200
+_TIE = 1e-4
+"""Scores this near are equal: float32 embeddings of one text differ by as much from batch to batch."""
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How often the own partner is among the k nearest.
+
+    Attributes:
+        share: Of the volumes; ties count by their expectation. NaN unless there are more than k candidates.
+        low: Lower end of its 95 % interval, by resampling patients; the candidates stay.
+        high: Upper end.
+        chance: What embeddings that know nothing give, k / candidates.
+    """
+
+    share: float
+    low: float
+    high: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """How much closer a volume is to its own partner than to others'.
+
+    Attributes:
+        score: 100 x the mean cosine of the pairs.
+        score_low: Lower end of its 95 % interval, by resampling patients; NaN with one patient.
+        score_high: Upper end.
+        shuffled: The same of all pairs of different patients; NaN with one patient.
+        above_shuffled: The score minus that.
+        above_shuffled_low: Lower end of its interval.
+        above_shuffled_high: Upper end.
+        z: Score minus the mean over permutations of the partners, in their standard deviations; NaN if all are alike.
+        recall: By k.
+        num_pairs: Pairs, and so the candidates of the recall.
+        num_patients: Whose they are.
+    """
+
+    score: float
+    score_low: float
+    score_high: float
+    shuffled: float
+    above_shuffled: float
+    above_shuffled_low: float
+    above_shuffled_high: float
+    z: float
+    recall: dict[int, Recall]
+    num_pairs: int
+    num_patients: int
+
+
+def pair_score(volumes: Bank, partners: Bank, *, num_draws: int, seed: int) -> PairScore:
+    """Score volumes against their partners of the same id: reports, or real volumes.
+
+    Args:
+        volumes: Embeddings of volumes.
+        partners: Embeddings of their reports, or of the real volumes of their cases.
+        num_draws: Resamples of patients for the interval.
+        seed: Of resamples and permutations.
+
+    Raises:
+        EnvironmentFault: If the embeddings are of two models, or fewer than two ids are in both.
+    """
+    first, second = (_unit_rows(bank) for bank in (volumes, partners))
+    _refuse_two_models(volumes, partners)
+    place = {name: index for index, name in enumerate(partners.ids)}
+    shared = [(index, place[name]) for index, name in enumerate(volumes.ids) if name in place]
+    if len(shared) < 2:
+        raise EnvironmentFault(
+            f"{len(shared)} ids of {volumes.facts.source} are also in {partners.facts.source}, expected two or more.",
+            code="pairs-missing",
+            remedy="write both banks with the ids of the cases.",
+        )
+    mine, theirs = (np.array(one) for one in zip(*shared, strict=True))
+    cosines = 100 * first[mine] @ second[theirs].T
+    patients = np.unique(np.array(volumes.patients)[mine], return_inverse=True)[1]
+    own = np.diagonal(cosines)
+    others = cosines[patients[:, None] != patients[None]]
+    shuffled = float(others.mean()) if others.size else nan
+    rng = np.random.default_rng(seed)
+    return PairScore(
+        float(own.mean()),
+        *mean_interval(own, patients, num_draws, rng),
+        shuffled,
+        float(own.mean()) - shuffled,
+        *_interval_above_shuffled(cosines, patients, num_draws, rng),
+        _z(cosines, rng),
+        {k: _recall(cosines, k, patients, num_draws, rng) for k in RECALLS},
+        len(own),
+        int(patients.max()) + 1,
+    )
+
+
+def label_probabilities(
+    volumes: Bank, prompts: Bank, labels: tuple[str, ...], *, scale: float
+) -> Float[np.ndarray, "v k"]:
+    """Return the zero-shot probability of each label: the softmax of the cosines to two prompts.
+
+    Args:
+        volumes: Embeddings of volumes.
+        prompts: Embeddings of prompts with the ids ``<label>/present`` and ``<label>/absent``.
+        labels: The labels.
+        scale: What the model multiplies cosines by (CT-CLIP's exp of its temperature).
+
+    Raises:
+        EnvironmentFault: If a prompt is missing, or the embeddings are of two models.
+    """
+    _refuse_two_models(volumes, prompts)
+    place = {name: index for index, name in enumerate(prompts.ids)}
+    wanted = [f"{label}/{state}" for state in ("present", "absent") for label in labels]
+    missing = [name for name in wanted if name not in place]
+    if missing:
+        raise EnvironmentFault(
+            f"{prompts.facts.source} has no {missing[0]!r} and {len(missing) - 1} other prompts.",
+            code="prompts-missing",
+            remedy="embed two prompts a label with the ids <label>/present and <label>/absent.",
+        )
+    cosines = _unit_rows(volumes) @ _unit_rows(prompts)[[place[name] for name in wanted]].T
+    present, absent = cosines[:, : len(labels)], cosines[:, len(labels) :]
+    return 1 / (1 + np.exp(-scale * (present - absent)))
+
+
+def _interval_above_shuffled(
+    cosines: Float[np.ndarray, "n n"],
+    patients: Int[np.ndarray, " n"],
+    num_draws: int,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of the pairs minus that of pairs of different patients."""
+    num = int(patients.max()) + 1
+    if num < 2:
+        return nan, nan
+    order, counts = np.argsort(patients, kind="stable"), np.bincount(patients)
+    starts = np.cumsum([0, *counts[:-1]])
+    sums = np.add.reduceat(np.add.reduceat(cosines[order][:, order], starts, axis=0), starts, axis=1)
+    pairs = np.outer(counts, counts).astype(float)
+    # A patient drawn twice is no other patient to himself.
+    for one in (sums, pairs):
+        np.fill_diagonal(one, 0)
+    drawn = rng.integers(0, num, (num_draws, num))
+    weights = np.zeros((num_draws, num))
+    np.add.at(weights, (np.arange(num_draws)[:, None], drawn), 1)
+    apart = ((weights @ pairs) * weights).sum(axis=1)
+    own = (weights @ np.bincount(patients, np.diagonal(cosines))) / (weights @ counts)
+    above = (own - ((weights @ sums) * weights).sum(axis=1) / np.maximum(apart, 1))[apart > 0]
+    low, high = np.percentile(above, [2.5, 97.5]) if len(above) > 1 else (nan, nan)
+    return float(low), float(high)
+
+
+def _z(cosines: Float[np.ndarray, "n n"], rng: np.random.Generator) -> float:
+    rows = np.arange(len(cosines))
+    permuted = [cosines[rows, rng.permutation(rows)].mean() for _ in range(_PERMUTATIONS)]
+    spread = float(np.std(permuted))
+    if spread <= _TIE / len(rows):
+        return nan
+    return float((np.diagonal(cosines).mean() - np.mean(permuted)) / spread)
+
+
+def _recall(
+    cosines: Float[np.ndarray, "n n"],
+    k: int,
+    patients: Int[np.ndarray, " n"],
+    num_draws: int,
+    rng: np.random.Generator,
+) -> Recall:
+    if k >= len(cosines):
+        return Recall(nan, nan, nan, nan)
+    above = cosines - np.diagonal(cosines)[:, None]
+    nearer, tied = (above > _TIE).sum(axis=1), (np.abs(above) <= _TIE).sum(axis=1)
+    hits = np.clip((k - nearer) / tied, 0, 1)
+    return Recall(float(hits.mean()), *mean_interval(hits, patients, num_draws, rng), k / len(cosines))
+
+
+def _refuse_two_models(first: Bank, second: Bank) -> None:
+    mine, theirs = (
+        (bank.facts.extractor, bank.facts.extractor_sha256, bank.parts[EMBEDDING].features.shape[1])
+        for bank in (first, second)
+    )
+    if mine != theirs:
+        raise EnvironmentFault(
+            f"embeddings of {first.facts.source} are by {mine}, those of {second.facts.source} by {theirs}.",
+            code="banks-differ",
+            remedy="embed both with one model and one set of weights.",
+        )
+
+
+def _unit_rows(bank: Bank) -> Float[np.ndarray, "v f"]:
+    if EMBEDDING not in bank.parts:
+        raise EnvironmentFault(
+            f"the bank of {bank.facts.source} has the parts {sorted(bank.parts)}, expected {EMBEDDING!r}.",
+            code="bank-invalid",
+            remedy=f"write one row a volume or report under the name {EMBEDDING!r}.",
+        )
+    rows = bank.volume_means(EMBEDDING)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(float).tiny)

@@ -1,0 +1,297 @@
+"""The stage ``evaluate_scores``: CLIP scores and zero-shot labels, the paper's Tables 2 and 3."""
+
+import logging
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from medsyn2.config import EvaluateFidConfig, EvaluateScoresConfig, GridConfig
+from medsyn2.errors import EnvironmentFault
+from medsyn2.evaluation.features.banks import Bank, BankFacts, Part, read_bank, write_bank
+from medsyn2.evaluation.features.extraction import Recipe, VolumeFile, extracted_bank
+from medsyn2.evaluation.fidelity.evaluate_fid import by_condition, registered
+from medsyn2.evaluation.fidelity.table_one import extractor_of, protocol_of
+from medsyn2.evaluation.text.clip import EMBEDDING
+from medsyn2.evaluation.text.linear_clip import LinearClip, fit_linear_clip
+from medsyn2.evaluation.text.score_tables import (
+    CLIP_COLUMNS,
+    ON_GRID,
+    REAL,
+    ZERO_SHOT_COLUMNS,
+    clip_table,
+    zero_shot_table,
+)
+from medsyn2.files import write_json, write_text_atomically
+from medsyn2.nn.text_encoder import TextEncoder
+from medsyn2.reports.text import compose_report
+from medsyn2.store.artefacts import load_manifests
+from medsyn2.store.text_embeddings import TextStore
+from medsyn2.vocabulary import ABNORMALITY_LABELS, Window
+
+log = logging.getLogger(__name__)
+
+TEXT, PROMPTS = "text", "prompts"
+MIN_PAIRS = 3
+PROMPT_TOKENS = 32
+PROMPT_TEXTS = {"present": "{label} is present.", "absent": "{label} is not present."}
+
+
+def evaluate_scores(
+    grid: GridConfig,
+    evaluate_fid: EvaluateFidConfig,
+    evaluate_scores: EvaluateScoresConfig,
+    *,
+    inventory: list[Path],
+    register: list[Path],
+    text: list[Path],
+    encoder: Path,
+    samples: list[Path],
+    banks: Path,
+    cache: Path,
+    clip: Path,
+    zero_shot: Path,
+) -> None:
+    """Score how well volumes fit their reports, and what a model finds in them without having been taught.
+
+    With a command, the user's vision-language model embeds volumes, reports and prompts in its own environment. Without
+    one, a linear space is fitted to the training cases: features of evaluate_fid against the reports' embeddings. Such
+    features are of volumes on the model's grid, so that only a command's tables have a row of scans as acquired.
+
+    Args:
+        grid: The model's HU range.
+        evaluate_fid: Protocol and extractor of the linear space.
+        evaluate_scores: The model and the resamples.
+        inventory: Manifests of the inventory: scans, reports, labels.
+        register: Manifests of the stage register, training and held-out cases.
+        text: Manifests of the reports' embeddings.
+        encoder: Folder of the text encoder, for the prompts.
+        samples: Manifests of the stage sample.
+        banks: Folder of the embeddings.
+        cache: Folder of the features of single volumes; what is there already is not extracted again.
+        clip: CSV with a row a source and partner; without held-out reports it has no rows.
+        zero_shot: CSV with a row a source; without labels, or reports to fit to, it has no rows.
+    """
+    cases = _Cases(inventory, register, samples)
+    if evaluate_scores.command:
+        found = _asked(evaluate_scores.command, cases, banks)
+    else:
+        features = _Features(grid, evaluate_fid, evaluate_scores.windows, cache)
+        found = _fitted(features, evaluate_scores, cases, text, encoder)
+    for name, bank in found.items():
+        write_bank(banks / f"{name}.json", bank)
+    partners, prompts = found.pop(TEXT, None), found.pop(PROMPTS, None)
+    drawn = {"num_draws": evaluate_scores.num_draws, "seed": evaluate_scores.seed}
+    scored = pd.DataFrame(columns=CLIP_COLUMNS)
+    if partners is not None and len(partners.ids) > 1:
+        scored = clip_table(_with_enough(found, partners.ids, 2, "reports"), partners, **drawn)
+    judged = pd.DataFrame(columns=ZERO_SHOT_COLUMNS)
+    if prompts is not None and len(cases.truth):
+        labelled = _with_enough(found, cases.truth.index, 1, "labels")
+        labelled = {name: _only(bank, cases.truth.index) for name, bank in labelled.items()}
+        where = ", ".join(str(path) for path in inventory)
+        judged = zero_shot_table(
+            labelled, prompts, cases.truth, truth_of=where, scale=evaluate_scores.scale, **drawn
+        )
+    for place, frame in ((clip, scored), (zero_shot, judged)):
+        if frame.empty:
+            log.warning("%s has no rows: too few cases with reports or labels", place)
+        write_text_atomically(place, frame.to_csv(index=False, float_format="%.5g"))
+
+
+class _Cases:
+    """The volumes of each source with what is known of their cases."""
+
+    def __init__(self, inventory: list[Path], register: list[Path], samples: list[Path]) -> None:
+        self.records = {
+            case: record.facts
+            for manifest in load_manifests(inventory)
+            for case, record in manifest.usable().items()
+        }
+        real = registered(load_manifests(register))
+        self.train = [volume for volume, split in real if split == "train" and self.report(volume.id)]
+        self.held_out = [volume for volume, split in real if split == "test"]
+        self.synthetic = by_condition(load_manifests(samples))
+        labels = {volume.id: self.records[volume.id]["labels"] for volume in self.held_out}
+        known = {case: values for case, values in labels.items() if values is not None}
+        frame = pd.DataFrame.from_dict(known, orient="index", columns=list(ABNORMALITY_LABELS))
+        self.truth = frame.astype(int)
+
+    def report(self, case: str) -> dict[str, str | None] | None:
+        """Return a case's report, if it has one."""
+        found: dict[str, str | None] | None = self.records[case]["report"]
+        return found
+
+    def with_report(self) -> list[VolumeFile]:
+        """Return the held-out volumes that have a report."""
+        return [volume for volume in self.held_out if self.report(volume.id)]
+
+    def scans(self) -> list[VolumeFile]:
+        """Return the held-out volumes as they were acquired, where the file alone says where it is and in HU.
+
+        A file whose spacing or HU come from the metadata table would be read wrongly by anybody else's program.
+        """
+        facts = {volume.id: self.records[volume.id] for volume in self.held_out}
+        plain = [
+            replace(volume, path=Path(facts[volume.id]["path"]))
+            for volume in self.held_out
+            if facts[volume.id]["hu"]["convention"] == "hu" and facts[volume.id]["affine_repair"] is None
+        ]
+        if len(plain) < len(facts):
+            num = len(facts) - len(plain)
+            log.warning("%s: %d scans are left out, their geometry or HU are not in the file", REAL, num)
+        return plain
+
+
+class _Features:
+    """Features of volumes by the extractor of evaluate_fid."""
+
+    def __init__(
+        self, grid: GridConfig, config: EvaluateFidConfig, windows: tuple[Window, ...], cache: Path
+    ) -> None:
+        self.recipe = Recipe(protocol_of(grid, config), extractor_of(config), windows)
+        self.cache = cache
+
+    def of(self, volumes: Sequence[VolumeFile], kind: str, source: str) -> Bank:
+        """Return the bank of features of some volumes."""
+        return extracted_bank(volumes, self.recipe, {"kind": kind, "source": source}, self.cache)
+
+
+def _fitted(
+    features: _Features, config: EvaluateScoresConfig, cases: _Cases, text: list[Path], encoder: Path
+) -> dict[str, Bank]:
+    """Return embeddings in a linear space fitted to the training cases; none if those with reports are too few."""
+    chosen = cases.train[: config.max_train]
+    if min(len(chosen), len(cases.held_out)) < MIN_PAIRS:
+        return {}
+    means = _ReportMeans(text)
+    train = features.of(chosen, "real", "training cases")
+    space = fit_linear_clip(_concatenated(train), np.stack([means.of(case) for case in train.ids]))
+    log.info("%s; lambda %.3g of the mean product", space.name, space.penalty)
+    found = {ON_GRID: _embedded(features.of(cases.held_out, "real", ON_GRID), space)}
+    for condition, volumes in sorted(cases.synthetic.items()):
+        found[condition] = _embedded(features.of(volumes, "synthetic", condition), space)
+    facts, reported = found[ON_GRID].facts, cases.with_report()
+    if reported:
+        rows = np.stack([means.of(volume.id) for volume in reported])
+        about = tuple(volume.id for volume in reported), tuple(volume.patient for volume in reported)
+        found[TEXT] = _bank(replace(facts, source=TEXT), *about, space.of_texts(rows))
+    network = TextEncoder.from_folder(encoder)
+    prompts = label_prompts()
+    encoded = network.encode(list(prompts.values()), PROMPT_TOKENS)
+    rows = (encoded.embeddings.sum(dim=1) / encoded.lengths[:, None]).numpy()
+    names = tuple(prompts)
+    found[PROMPTS] = _bank(replace(facts, source=PROMPTS), names, names, space.of_texts(rows))
+    return found
+
+
+def label_prompts() -> dict[str, str]:
+    """Return the text of each prompt by its id, ``<label>/present`` and ``<label>/absent``."""
+    return {
+        f"{label}/{state}": wording.format(label=label)
+        for label in ABNORMALITY_LABELS
+        for state, wording in PROMPT_TEXTS.items()
+    }
+
+
+class _ReportMeans:
+    """The mean of the token embeddings of each stored report."""
+
+    def __init__(self, manifests: list[Path]) -> None:
+        self.stores = {
+            case: TextStore.open(path.with_suffix(".zarr"))
+            for path, manifest in zip(manifests, load_manifests(manifests), strict=True)
+            for case in manifest.usable()
+        }
+
+    def of(self, case: str) -> Float[np.ndarray, " e"]:
+        mean: Float[np.ndarray, " e"] = self.stores[case].get(case).mean(axis=0)
+        return mean
+
+
+def _concatenated(bank: Bank) -> Float[np.ndarray, "v f"]:
+    return np.concatenate([bank.volume_means(part) for part in sorted(bank.parts)], axis=1)
+
+
+def _embedded(features: Bank, space: LinearClip) -> Bank:
+    facts = replace(
+        features.facts,
+        extractor=space.name,
+        extractor_sha256=space.sha256,
+        comparable="nothing but values of this fit",
+    )
+    return _bank(facts, features.ids, features.patients, space.of_volumes(_concatenated(features)))
+
+
+def _bank(
+    facts: BankFacts, ids: tuple[str, ...], patients: tuple[str, ...], rows: Float[np.ndarray, "v e"]
+) -> Bank:
+    part = Part(rows.astype(np.float32), np.arange(len(rows), dtype=np.int32))
+    return Bank(facts, ids, patients, {EMBEDDING: part})
+
+
+def _with_enough(
+    sources: Mapping[str, Bank], known: Collection[str], least: int, what: str
+) -> dict[str, Bank]:
+    """Return the sources that have at least so many of the `known` ids; the others are named and left out."""
+    enough = {}
+    for name, bank in sources.items():
+        shared = sum(one in known for one in bank.ids)
+        if shared >= least:
+            enough[name] = bank
+        else:
+            log.warning("%s is left out: %d of its volumes have %s, needed are %d", name, shared, what, least)
+    return enough
+
+
+def _only(bank: Bank, ids: pd.Index) -> Bank:
+    """Return the rows of a bank whose ids are among `ids`."""
+    kept = [index for index, name in enumerate(bank.ids) if name in ids]
+    names, patients = (tuple(all_of[index] for index in kept) for all_of in (bank.ids, bank.patients))
+    return _bank(bank.facts, names, patients, bank.volume_means(EMBEDDING)[kept])
+
+
+def _asked(command: Sequence[str], cases: _Cases, banks: Path) -> dict[str, Bank]:
+    """Let the user's model embed everything, in a process of its own."""
+    scans = cases.scans()
+    sources = {
+        **({REAL: ("real", scans)} if scans else {}),
+        ON_GRID: ("real", cases.held_out),
+        **{name: ("synthetic", volumes) for name, volumes in sorted(cases.synthetic.items())},
+    }
+    request = {
+        "sources": {
+            name: {"kind": kind, "volumes": [_listed(volume) for volume in volumes]}
+            for name, (kind, volumes) in sources.items()
+        },
+        TEXT: [_reported(volume, cases.report(volume.id)) for volume in cases.with_report()],
+        PROMPTS: [{"id": name, "patient": name, "text": text} for name, text in label_prompts().items()],
+    }
+    place, answers = banks / "request.json", banks / "answers"
+    write_json(place, request)
+    answers.mkdir(parents=True, exist_ok=True)
+    try:
+        subprocess.run([*command, "--request", place, "--out", answers], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EnvironmentFault(
+            f"evaluate_scores.command failed: {error}.",
+            code="scores-command-failed",
+            remedy=f"run it by hand with --request {place} --out {answers}; what it printed is above.",
+        ) from error
+    wanted = [*sources, *([TEXT] if request[TEXT] else []), PROMPTS]
+    return {name: read_bank(answers / f"{name}.json") for name in wanted}
+
+
+def _listed(volume: VolumeFile) -> dict[str, str]:
+    return {"id": volume.id, "patient": volume.patient, "path": str(volume.path.absolute())}
+
+
+def _reported(volume: VolumeFile, report: Mapping[str, Any] | None) -> dict[str, str]:
+    assert report is not None
+    text = compose_report(report["findings"], report["impression"], " ") or ""
+    return {"id": volume.id, "patient": volume.patient, "text": text}

@@ -1,0 +1,1 @@
+"""The CT video tokenizer, and how large volumes pass through it."""

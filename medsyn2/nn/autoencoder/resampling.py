@@ -1,0 +1,163 @@
+"""The blocks of the tokenizer that halve or double depth and plane.
+
+Kernels of stride 2 are zero-padded on the right and at the bottom only, which is where the public weights
+expect it. The depth modes differ in two places, without parameters: how many copies of the first slice a
+kernel that halves depth gets in front (`front_pad`), and whether the first slice is left out when depth is
+doubled (`first_frame`). ``tokenizer.py`` says why. A kernel that halves depth takes the slices before a volume in
+their place (`before`), so that a volume can go through it slab by slab (``slabs.py``).
+
+Source:
+    PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medsyn2.nn.autoencoder.blocks import CausalConv3d, PlanarConv, repeat_first_slice
+from medsyn2.types import Float
+
+
+def pad_right_bottom(x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d padded_h padded_w"]:
+    """Zero-pad one voxel at the end of each in-plane axis."""
+    return F.pad(x, (0, 1, 0, 1))
+
+
+class PlaneDown(nn.Module):
+    """Halve height and width with a 2-D kernel (`planar`) or a 3-D kernel one slice deep."""
+
+    def __init__(self, channels: int, *, planar: bool, causal: bool) -> None:
+        super().__init__()
+        if planar:
+            self.conv: nn.Module = PlanarConv(channels, channels, 3, stride=2)
+        elif causal:
+            self.conv = CausalConv3d(channels, channels, (1, 3, 3), stride=(1, 2, 2), plane_padding=0)
+        else:
+            self.conv = nn.Conv3d(channels, channels, (1, 3, 3), (1, 2, 2))
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d half_h half_w"]:
+        return self.conv(pad_right_bottom(x))
+
+
+class VolumeDown(nn.Module):
+    """Halve depth, height and width in one convolution."""
+
+    def __init__(self, channels: int, front_pad: int) -> None:
+        super().__init__()
+        self.front_pad = front_pad
+        self.conv = CausalConv3d(
+            channels, channels, (3, 3, 3), stride=(2, 2, 2), plane_padding=0, front_pad=front_pad
+        )
+
+    def forward(
+        self, x: Float[Tensor, "b c d h w"], before: Float[Tensor, "b c front h w"] | None = None
+    ) -> Float[Tensor, "b c half_d half_h half_w"]:
+        return self.conv(pad_right_bottom(x), None if before is None else pad_right_bottom(before))
+
+
+class DepthPool(nn.Module):
+    """Halve depth by the average of three slices; no parameters."""
+
+    def __init__(self, front_pad: int) -> None:
+        super().__init__()
+        self.front_pad = front_pad
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c half_d h w"]:
+        return F.avg_pool3d(repeat_first_slice(x, self.front_pad), (3, 1, 1), (2, 1, 1))
+
+
+class DepthMixDown(nn.Module):
+    """Halve depth by a learned mixture of the average and a convolution."""
+
+    def __init__(self, channels: int, front_pad: int) -> None:
+        super().__init__()
+        self.front_pad = front_pad
+        self.mix_factor = nn.Parameter(torch.tensor([2.0]))
+        self.conv = nn.Conv3d(channels, channels, 3, (2, 1, 1), padding=(0, 1, 1))
+
+    def forward(
+        self, x: Float[Tensor, "b c d h w"], before: Float[Tensor, "b c front h w"] | None = None
+    ) -> Float[Tensor, "b c half_d h w"]:
+        padded = repeat_first_slice(x, self.front_pad, before)
+        average = F.avg_pool3d(padded, (3, 1, 1), (2, 1, 1))
+        return torch.lerp(self.conv(padded), average, self.mix_factor.sigmoid())
+
+
+def double(
+    x: Float[Tensor, "b c d h w"], *, plane: int, first_frame: bool
+) -> Float[Tensor, "b c out_d out_h out_w"]:
+    """Double depth by linear interpolation, and scale the plane by `plane`.
+
+    Args:
+        x: Features.
+        plane: Scale of height and width, 1 or 2.
+        first_frame: Keep the first slice single, as a video's first frame: d slices become 2d - 1, not 2d.
+    """
+
+    def interpolated(part: Tensor, depth: int) -> Tensor:
+        if depth == plane == 1:
+            return part
+        return F.interpolate(part, scale_factor=(depth, plane, plane), mode="trilinear", align_corners=False)
+
+    if not first_frame:
+        return interpolated(x, 2)
+    first, rest = x[:, :, :1], x[:, :, 1:]
+    if not rest.shape[2]:
+        return interpolated(first, 1)
+    return torch.cat([interpolated(first, 1), interpolated(rest, 2)], dim=2)
+
+
+class Double(nn.Module):
+    """Double depth by linear interpolation, and scale the plane by `plane`; see `double`."""
+
+    def __init__(self, *, plane: int, first_frame: bool) -> None:
+        super().__init__()
+        self.plane, self.first_frame = plane, first_frame
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d out_h out_w"]:
+        return double(x, plane=self.plane, first_frame=self.first_frame)
+
+
+class PlaneUp(nn.Module):
+    """Double height and width by repetition, then convolve within the slice unless `convolve` is off."""
+
+    def __init__(self, channels: int, *, convolve: bool) -> None:
+        super().__init__()
+        self.conv = CausalConv3d(channels, channels, (1, 3, 3)) if convolve else None
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d twice_h twice_w"]:
+        doubled = F.interpolate(x, scale_factor=(1, 2, 2), mode="nearest")
+        return doubled if self.conv is None else self.conv(doubled)
+
+
+class VolumeUp(nn.Module):
+    """Double depth, height and width by interpolation, then convolve."""
+
+    def __init__(self, channels: int, *, first_frame: bool) -> None:
+        super().__init__()
+        self.doubling = Double(plane=2, first_frame=first_frame)
+        self.conv = CausalConv3d(channels, channels)
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d twice_h twice_w"]:
+        return self.conv(self.doubling(x))
+
+
+class DepthLinearUp(nn.Module):
+    """Double depth by interpolation; no parameters."""
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c twice_d h w"]:
+        return double(x, plane=1, first_frame=False)
+
+
+class DepthMixUp(nn.Module):
+    """Double depth by interpolation, then mix in a convolution of the result."""
+
+    def __init__(self, channels: int, *, first_frame: bool) -> None:
+        super().__init__()
+        self.doubling = Double(plane=1, first_frame=first_frame)
+        self.mix_factor = nn.Parameter(torch.tensor([2.0]))
+        self.conv = CausalConv3d(channels, channels)
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d h w"]:
+        doubled = self.doubling(x)
+        return torch.lerp(self.conv(doubled), doubled, self.mix_factor.sigmoid())

@@ -1,0 +1,365 @@
+"""The CT video tokenizer: Open-Sora Plan's CausalVideoVAE, with depth in the place of time.
+
+An encoder compresses (depth, height, width) by (4, 8, 8) into a Gaussian over `latent_channels` channels, a
+decoder goes back. Images in [-1, 1] and masks at -0.5 and 0.5 go through the same network. A CT has one
+channel and the public weights have three, so it is repeated on the way in and averaged on the way out, inside
+`CausalVideoVAE.encode` and `CausalVideoVAE.decode`; the parameters keep their published names and shapes.
+
+**Depth modes.** Upstream treats the first frame of a video apart: 4k + 1 slices become k + 1 latents and
+4k + 1 slices again (`first_frame`). A CT has no first frame. The paper doubles all slices in the decoder, so
+that 4k slices become k latents and 4k slices (`uniform_paper`); but the encoder then never sees the last
+three slices, and public weights come out three slices late until they are fine-tuned. `uniform_aligned`
+repeats the first slice once instead of twice where depth is halved, which moves latent j to see slices
+up to 4j + 3: nothing is unseen, and public weights keep their alignment. The parameters are the same in all
+three.
+
+**Precision.** The last normalisation and convolution of the decoder run in the precision of the parameters,
+also under autocast: bfloat16 would quantise its output to steps of up to 8 HU.
+
+The blocks are in ``tokenizer_blocks.py`` and ``tokenizer_resampling.py``, the published layouts in
+``tokenizer_layouts.py``; ``slabs.py`` and ``windows.py`` do volumes that are too large to go through at once.
+
+Source:
+    Paper, sections 3.1 and 7.1; Lin et al., Open-Sora Plan (arXiv:2412.00131).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medsyn2.errors import ConfigError
+from medsyn2.nn.autoencoder.blocks import (
+    NORM_EPS,
+    Attention,
+    ConvFactory,
+    ResBlock,
+    causal_conv,
+    planar_conv,
+    symmetric_conv,
+)
+from medsyn2.nn.autoencoder.layouts import LAYOUTS, DepthMode, Layout, LayoutName
+from medsyn2.nn.autoencoder.resampling import (
+    DepthLinearUp,
+    DepthMixDown,
+    DepthMixUp,
+    DepthPool,
+    PlaneDown,
+    PlaneUp,
+    VolumeDown,
+    VolumeUp,
+)
+from medsyn2.types import Float
+
+SCALE = (4, 8, 8)
+"""Voxels a latent stands for, along (depth, height, width)."""
+IMAGE_CHANNELS = 3
+LOGVAR_RANGE = (-30.0, 20.0)
+
+Size = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What the encoder knows about the latents: an independent Gaussian for each of them.
+
+    Attributes:
+        mean: Means.
+        logvar: Logarithms of the variances, within `LOGVAR_RANGE`.
+    """
+
+    mean: Float[Tensor, "b z ld lh lw"]
+    logvar: Float[Tensor, "b z ld lh lw"]
+
+    @classmethod
+    def from_moments(cls, moments: Float[Tensor, "b two_z ld lh lw"]) -> "Posterior":
+        """Split the encoder's output into means and log-variances."""
+        mean, logvar = moments.chunk(2, dim=1)
+        return cls(mean, logvar.clamp(*LOGVAR_RANGE))
+
+    def mode(self) -> Float[Tensor, "b z ld lh lw"]:
+        """Return the most probable latents, the means."""
+        return self.mean
+
+    def sample(self, generator: torch.Generator) -> Float[Tensor, "b z ld lh lw"]:
+        """Draw latents, with noise from the generator's own device: a seed means one draw wherever it runs."""
+        noise = torch.randn(
+            self.mean.shape, generator=generator, device=generator.device, dtype=self.mean.dtype
+        )
+        return self.mean + torch.exp(0.5 * self.logvar) * noise.to(self.mean.device)
+
+    def kl(self) -> Float[Tensor, "b z ld lh lw"]:
+        """Return each element's Kullback-Leibler divergence from the standard normal, in nats."""
+        return 0.5 * (self.mean.square() + self.logvar.exp() - 1.0 - self.logvar)
+
+
+class EncoderLevel(nn.Module):
+    """Residual blocks at one resolution, then halving."""
+
+    def __init__(
+        self, blocks: Sequence[nn.Module], down: nn.Module | None, depth_down: nn.Module | None
+    ) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(blocks)
+        self.downsample = down
+        self.time_downsample = depth_down
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b out out_d out_h out_w"]:
+        for block in self.block:
+            x = block(x)
+        if self.downsample is not None:
+            x = self.downsample(x)
+        return x if self.time_downsample is None else self.time_downsample(x)
+
+
+class DecoderLevel(nn.Module):
+    """Residual blocks at one resolution, then doubling."""
+
+    def __init__(self, blocks: Sequence[nn.Module], up: nn.Module | None, depth_up: nn.Module | None) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(blocks)
+        self.upsample = up
+        self.time_upsample = depth_up
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b out out_d out_h out_w"]:
+        for block in self.block:
+            x = block(x)
+        if self.upsample is not None:
+            x = self.upsample(x)
+        return x if self.time_upsample is None else self.time_upsample(x)
+
+
+class Middle(nn.Module):
+    """Residual block, attention, residual block, at the lowest resolution."""
+
+    def __init__(self, channels: int, groups: int, conv: ConvFactory, *, sliced_attention: bool) -> None:
+        super().__init__()
+        self.block_1 = ResBlock(channels, channels, groups, conv)
+        self.attn_1 = Attention(channels, groups, conv, sliced=sliced_attention)
+        self.block_2 = ResBlock(channels, channels, groups, conv)
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
+        return self.block_2(self.attn_1(self.block_1(x)))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the encoder and the decoder are built from."""
+
+    widths: tuple[int, ...]
+    num_res_blocks: int
+    latent_channels: int
+    groups: int
+    depth_mode: DepthMode
+    layout: Layout
+
+    @property
+    def conv(self) -> ConvFactory:
+        return causal_conv if self.layout.causal else symmetric_conv
+
+
+class Encoder(nn.Module):
+    """From three-channel volumes to the moments of the latents, before `quant_conv`."""
+
+    def __init__(self, plan: _Plan) -> None:
+        super().__init__()
+        layout, widths, deepest = plan.layout, plan.widths, plan.widths[-1]
+        conv_in = planar_conv if layout.planar_levels else plan.conv
+        self.conv_in = conv_in(IMAGE_CHANNELS, widths[0], 3)
+        self.down = nn.ModuleList(_encoder_level(plan, level) for level in range(len(widths)))
+        self.mid = Middle(deepest, plan.groups, plan.conv, sliced_attention=layout.sliced_attention)
+        self.norm_out = nn.GroupNorm(plan.groups, deepest, NORM_EPS)
+        self.conv_out = plan.conv(deepest, 2 * plan.latent_channels, 3)
+        self.planar_levels = layout.planar_levels
+
+    def forward(self, x: Float[Tensor, "b 3 d h w"]) -> Float[Tensor, "b two_z ld lh lw"]:
+        return self.deep(self.conv_in(x), first_level=0)
+
+    def deep(self, x: Float[Tensor, "b c d h w"], first_level: int) -> Float[Tensor, "b two_z ld lh lw"]:
+        """Go on from what enters the level `first_level`."""
+        for level in self.down[first_level:]:
+            x = level(x)
+        return self.conv_out(F.silu(self.norm_out(self.mid(x))))
+
+
+class Decoder(nn.Module):
+    """From latents, after `post_quant_conv`, to three-channel volumes."""
+
+    def __init__(self, plan: _Plan) -> None:
+        super().__init__()
+        layout, widths, deepest = plan.layout, plan.widths, plan.widths[-1]
+        self.conv_in = plan.conv(plan.latent_channels, deepest, 3)
+        self.mid = Middle(deepest, plan.groups, plan.conv, sliced_attention=layout.sliced_attention)
+        self.up = nn.ModuleList(_decoder_level(plan, level) for level in range(len(widths)))
+        self.norm_out = nn.GroupNorm(plan.groups, widths[0], NORM_EPS)
+        self.conv_out = plan.conv(widths[0], IMAGE_CHANNELS, 3)
+
+    def forward(self, latents: Float[Tensor, "b z ld lh lw"]) -> Float[Tensor, "b 3 d h w"]:
+        x = self.mid(self.conv_in(latents))
+        for level in reversed(self.up):
+            x = level(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.conv_out(F.silu(self.norm_out(x.to(self.norm_out.weight.dtype))))
+
+
+def _encoder_level(plan: _Plan, level: int) -> EncoderLevel:
+    layout, out_channels = plan.layout, plan.widths[level]
+    conv = planar_conv if level < layout.planar_levels else plan.conv
+    channels = [plan.widths[max(level - 1, 0)]] + [out_channels] * plan.num_res_blocks
+    blocks = [ResBlock(a, b, plan.groups, conv) for a, b in pairwise(channels)]
+    if level == len(plan.widths) - 1:
+        return EncoderLevel(blocks, None, None)
+    plane, depth = layout.down[level]
+    front_pad = 1 if plan.depth_mode == "uniform_aligned" else 2
+    down = (
+        VolumeDown(out_channels, front_pad)
+        if plane == "volume"
+        else PlaneDown(out_channels, planar=plane == "planar", causal=layout.causal)
+    )
+    if depth == "none":
+        return EncoderLevel(blocks, down, None)
+    return EncoderLevel(
+        blocks, down, DepthPool(front_pad) if depth == "pool" else DepthMixDown(out_channels, front_pad)
+    )
+
+
+def _decoder_level(plan: _Plan, level: int) -> DecoderLevel:
+    out_channels, last = plan.widths[level], len(plan.widths) - 1
+    channels = [plan.widths[min(level + 1, last)]] + [out_channels] * (plan.num_res_blocks + 1)
+    blocks = [ResBlock(a, b, plan.groups, plan.conv) for a, b in pairwise(channels)]
+    if level == 0:
+        return DecoderLevel(blocks, None, None)
+    plane, depth = plan.layout.up[last - level]
+    first_frame = plan.depth_mode == "first_frame"
+    up = (
+        VolumeUp(out_channels, first_frame=first_frame)
+        if plane == "volume"
+        else PlaneUp(out_channels, convolve=plane == "plane")
+    )
+    if depth == "none":
+        return DecoderLevel(blocks, up, None)
+    return DecoderLevel(
+        blocks,
+        up,
+        DepthLinearUp() if depth == "linear" else DepthMixUp(out_channels, first_frame=first_frame),
+    )
+
+
+class CausalVideoVAE(nn.Module):
+    """The tokenizer.
+
+    With the default sizes and the layout ``v1.2`` it has 239,189,991 parameters and takes Open-Sora Plan's
+    public weights strictly.
+
+    Args:
+        hidden_channels: Channels of the first level.
+        channel_multipliers: Channels of the four levels, in multiples of `hidden_channels`.
+        num_res_blocks: Residual blocks of an encoder level; a decoder level has one more.
+        latent_channels: Channels of the latents.
+        norm_groups: Groups of the group normalisation; divides the channels of every level.
+        depth_mode: How depth is compressed, see the module docstring.
+        layout: Which published layout.
+
+    Raises:
+        ConfigError: If `norm_groups` does not divide the channels, or the layout has no such depth mode.
+    """
+
+    def __init__(
+        self,
+        hidden_channels: int = 128,
+        channel_multipliers: Sequence[int] = (1, 2, 4, 4),
+        num_res_blocks: int = 2,
+        latent_channels: int = 4,
+        norm_groups: int = 32,
+        depth_mode: DepthMode = "uniform_aligned",
+        layout: LayoutName = "v1.2",
+    ) -> None:
+        super().__init__()
+        widths = tuple(hidden_channels * multiplier for multiplier in channel_multipliers)
+        _check_configuration(widths, norm_groups, depth_mode, layout)
+        plan = _Plan(widths, num_res_blocks, latent_channels, norm_groups, depth_mode, LAYOUTS[layout])
+        self.depth_mode: DepthMode = depth_mode
+        self.latent_channels = latent_channels
+        self.encoder = Encoder(plan)
+        self.decoder = Decoder(plan)
+        self.quant_conv = plan.conv(2 * latent_channels, 2 * latent_channels, 1)
+        self.post_quant_conv = plan.conv(latent_channels, latent_channels, 1)
+
+    def latent_shape(self, shape: Sequence[int]) -> Size:
+        """Return the shape (depth, height, width) of the latents of a volume of `shape`.
+
+        Raises:
+            ConfigError: If the volume would not come back in the same shape.
+        """
+        depth, height, width = shape
+        lead = int(self.depth_mode == "first_frame")
+        if min(shape) < 1 or (depth - lead) % SCALE[0] or height % SCALE[1] or width % SCALE[2]:
+            wanted = f"{SCALE[0]}k + 1" if lead else f"a multiple of {SCALE[0]}"
+            raise ConfigError(
+                f"The tokenizer in depth mode {self.depth_mode} takes volumes whose depth is {wanted} and "
+                f"whose height and width are multiples of {SCALE[1]}, got {tuple(shape)}.",
+                code="tokenizer-shape",
+                remedy="choose grid.shape, train_tokenizer.crop_shape and encode_latents.window accordingly.",
+            )
+        return (depth - lead) // SCALE[0] + lead, height // SCALE[1], width // SCALE[2]
+
+    def volume_shape(self, latent_shape: Sequence[int]) -> Size:
+        """Return the shape (depth, height, width) that latents of `latent_shape` decode to."""
+        depth, height, width = latent_shape
+        lead = int(self.depth_mode == "first_frame")
+        return SCALE[0] * (depth - lead) + lead, SCALE[1] * height, SCALE[2] * width
+
+    def moments(self, ct: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b two_z ld lh lw"]:
+        """Return means and log-variances, one after the other along the channels, not yet clamped."""
+        self.latent_shape(ct.shape[2:])
+        images = ct.expand(-1, IMAGE_CHANNELS, -1, -1, -1)
+        return self.quant_conv(self.encoder(images))
+
+    def encode(self, ct: Float[Tensor, "b 1 d h w"]) -> Posterior:
+        """Encode images in [-1, 1], or masks at -0.5 and 0.5.
+
+        Raises:
+            ConfigError: If the shape is none the tokenizer can compress.
+        """
+        return Posterior.from_moments(self.moments(ct))
+
+    def decode(self, latents: Float[Tensor, "b z ld lh lw"]) -> Float[Tensor, "b 1 d h w"]:
+        """Decode raw latents, that is without any z-norm, to an image in about [-1, 1]."""
+        images = self.decoder(self.post_quant_conv(latents))
+        return images.mean(dim=1, keepdim=True)
+
+    def forward(
+        self, ct: Float[Tensor, "b 1 d h w"], generator: torch.Generator
+    ) -> tuple[Float[Tensor, "b 1 d h w"], Float[Tensor, "b two_z ld lh lw"]]:
+        """Encode, draw latents, decode: the one call of training, so that wrappers see all parameters.
+
+        Returns:
+            The reconstruction, and the moments of the latents.
+        """
+        moments = self.moments(ct)
+        return self.decode(Posterior.from_moments(moments).sample(generator)), moments
+
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """The kernel of the decoder's last convolution, where losses on the image are compared."""
+        return next(self.decoder.conv_out.parameters())
+
+
+def _check_configuration(
+    widths: Sequence[int], groups: int, depth_mode: DepthMode, layout: LayoutName
+) -> None:
+    if any(width % groups for width in widths):
+        raise ConfigError(
+            f"tokenizer.norm_groups must divide the channels of all levels, got {groups} for {tuple(widths)}.",
+            code="tokenizer-groups",
+            remedy="choose tokenizer.hidden_channels as a multiple of tokenizer.norm_groups.",
+        )
+    if not LAYOUTS[layout].causal and depth_mode != "uniform_paper":
+        raise ConfigError(
+            f"The tokenizer layout {layout} has one depth mode only, uniform_paper, got {depth_mode}.",
+            code="tokenizer-depth-mode",
+            remedy="set tokenizer.depth_mode to uniform_paper, or choose another layout.",
+        )

@@ -1,0 +1,191 @@
+"""The authors' released weights under this package's names.
+
+Their file is the state dict of a diffusion object: the network under ``denoise_fn.``, which has 330 parameters
+and the fixed positions as a buffer (``pos_embed``), and the noise levels of a training that does not concern
+the flow (``betas``, ignored). Every parameter is renamed; two are also reshaped, as a convolution whose stride
+is its kernel, or whose kernel is one voxel, is a linear layer. Nothing is computed, so it can be undone.
+
+The positions are compared with those that the network computes: weights trained with others would load all
+the same, and every output would be wrong.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from medsyn2.errors import WeightsError, listed
+from medsyn2.nn.transformer.dit_official import CROSS_HEADS
+from medsyn2.nn.transformer.layers import TIME_FREQUENCIES, Patch, TokenGrid, positions
+
+NUM_HEADS = 16
+"""Heads of self-attention in the release; the shapes of the tensors do not tell."""
+TOKEN_GRID: TokenGrid = (56, 28, 28)
+"""Grid of tokens that the release was trained on."""
+
+_WRAPPERS = ("module.", "_orig_mod.", "denoise_fn.")
+_IGNORED = "betas"
+_POSITIONS = "pos_embed"
+_POSITIONS_ATOL = 1e-3  # they may have been stored in half precision
+
+_NETWORK = {
+    "x_embedder.proj": "patch_embedding",
+    "t_embedder.mlp.0": "time_embedding.expand",
+    "t_embedder.mlp.2": "time_embedding.project",
+    "final_layer.adaLN_modulation.1": "final_modulation",
+    "final_layer.linear": "final",
+}
+_BLOCK = {
+    "adaLN_modulation.1": "modulation",
+    "attn.qkv": "self_attention.fused",
+    "attn.proj": "self_attention.out",
+    "cross_attn.q_linear": "cross_attention.fused",
+    "cross_attn.kv_linear": "cross_attention.key_value",
+    "cross_attn.proj": "cross_attention.out",
+    "mlp.fc1": "feed_forward.expand",
+    "mlp.fc2": "feed_forward.project",
+    "conv.depthwise_conv.depthwise_conv": "convolution.depthwise",
+    "conv.pointwise_conv.pointwise_conv": "convolution.pointwise",
+}
+
+
+@dataclass(frozen=True)
+class OfficialWeights:
+    """Released weights.
+
+    Attributes:
+        config: Arguments of `DiT` that build the network they fit.
+        state: Its state dict.
+    """
+
+    config: dict[str, Any]
+    state: dict[str, Tensor]
+
+
+def load_official(
+    state: Mapping[str, Tensor], *, num_heads: int = NUM_HEADS, grid: TokenGrid = TOKEN_GRID
+) -> OfficialWeights:
+    """Rename the released state dict, after a check of every name, shape and of the positions.
+
+    Args:
+        state: The tensors by the authors' names.
+        num_heads: Heads of self-attention.
+        grid: Tokens along (depth, height, width) that the positions are for.
+
+    Raises:
+        WeightsError: If a tensor is missing, unexpected or of another shape, or the positions are others; the
+            message gives the authors' names.
+    """
+    theirs = {_unwrapped(name): tensor for name, tensor in state.items()}
+    theirs.pop(_IGNORED, None)
+    config = {**_sizes(theirs), "num_heads": num_heads, "layout": "official"}
+    if num_heads < 1 or config["width"] % (CROSS_HEADS * num_heads):
+        raise _refused(f"their width {config['width']} does not divide by {CROSS_HEADS} x {num_heads} heads")
+    expected = _expected(config, grid)
+    problems = [
+        *listed("missing", [name for name in expected if name not in theirs]),
+        *listed("unexpected", [name for name in theirs if name not in expected]),
+        *listed(
+            "of another shape",
+            [
+                f"{name} {tuple(theirs[name].shape)} instead of {shape}"
+                for name, shape in expected.items()
+                if name in theirs and tuple(theirs[name].shape) != shape
+            ],
+        ),
+    ]
+    if problems:
+        raise _refused("; ".join(problems))
+    stored = theirs.pop(_POSITIONS)
+    apart = (
+        (stored[0].float().cpu() - positions(grid, config["width"], torch.device("cpu"))).abs().max().item()
+    )
+    if not apart <= _POSITIONS_ATOL:
+        raise _refused(f"{_POSITIONS} differs by {apart:.3g} from the sine-cosine positions of {grid} tokens")
+    names = _names(config["depth"])
+    return OfficialWeights(config, {names[name]: _linear(name, tensor) for name, tensor in theirs.items()})
+
+
+def _unwrapped(name: str) -> str:
+    while name.startswith(_WRAPPERS):
+        name = name.partition(".")[2]
+    return name
+
+
+def _sizes(theirs: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the sizes that five tensors tell; all others are then checked against them."""
+    patch, key_value, hidden = (
+        "x_embedder.proj.weight",
+        "blocks.0.cross_attn.kv_linear.weight",
+        "mlp.fc1.weight",
+    )
+    telling = {patch: 5, key_value: 2, f"blocks.0.{hidden}": 2}
+    unfit = [name for name, rank in telling.items() if name not in theirs or theirs[name].ndim != rank]
+    if unfit:
+        raise _refused("; ".join(listed("missing or of another rank", unfit)))
+    width, channels, *voxels = theirs[patch].shape
+    return {
+        "latent_channels": channels // 2,
+        "text_width": theirs[key_value].shape[1],
+        "width": width,
+        "depth": len({name.split(".")[1] for name in theirs if name.startswith("blocks.")}),
+        "patch": tuple(voxels),
+        "mlp_ratio": theirs[f"blocks.0.{hidden}"].shape[0] / width,
+    }
+
+
+def _expected(config: Mapping[str, Any], grid: TokenGrid) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor by the authors' names."""
+    width, text_width, z = config["width"], config["text_width"], config["latent_channels"]
+    patch: Patch = config["patch"]
+    hidden = round(config["mlp_ratio"] * width)
+    weights: dict[str, tuple[int, ...]] = {
+        "x_embedder.proj": (width, 2 * z, *patch),
+        "t_embedder.mlp.0": (width, TIME_FREQUENCIES),
+        "t_embedder.mlp.2": (width, width),
+        "final_layer.adaLN_modulation.1": (2 * width, width),
+        "final_layer.linear": (patch[0] * patch[1] * patch[2] * z, width),
+    }
+    block: dict[str, tuple[int, ...]] = {
+        "adaLN_modulation.1": (9 * width, width),
+        "attn.qkv": (4 * width, width),
+        "attn.proj": (width, width),
+        "cross_attn.q_linear": (2 * width, width),
+        "cross_attn.kv_linear": (2 * width, text_width),
+        "cross_attn.proj": (width, width),
+        "mlp.fc1": (hidden, width),
+        "mlp.fc2": (width, hidden),
+        "conv.depthwise_conv.depthwise_conv": (width, 1, 3, 3, 3),
+        "conv.pointwise_conv.pointwise_conv": (width, width, 1, 1, 1),
+    }
+    for i in range(config["depth"]):
+        weights |= {f"blocks.{i}.{name}": shape for name, shape in block.items()}
+    shapes: dict[str, tuple[int, ...]] = {_POSITIONS: (1, grid[0] * grid[1] * grid[2], width)}
+    for name, shape in weights.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
+
+
+def _names(depth: int) -> dict[str, str]:
+    """Return this package's name for each of theirs."""
+    layers = {**_NETWORK}
+    for i in range(depth):
+        layers |= {f"blocks.{i}.{theirs}": f"blocks.{i}.{ours}" for theirs, ours in _BLOCK.items()}
+    return {f"{a}.{kind}": f"{b}.{kind}" for a, b in layers.items() for kind in ("weight", "bias")}
+
+
+def _linear(name: str, tensor: Tensor) -> Tensor:
+    """Return a convolution's weight as that of the linear layer it is here; other tensors as they are."""
+    if name == "x_embedder.proj.weight":
+        return tensor.movedim(1, -1).flatten(1)  # a token's values: (depth, height, width, channel)
+    return tensor.flatten(1) if name.endswith("pointwise_conv.weight") else tensor
+
+
+def _refused(problem: str) -> WeightsError:
+    return WeightsError(
+        f"the tensors are not those of the released MedSyn2 network: {problem}.",
+        code="weights-layout",
+        remedy="give the authors' final_ckpt as it was released; networks trained here are loaded by their JSON.",
+    )

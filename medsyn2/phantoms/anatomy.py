@@ -1,0 +1,161 @@
+"""The numbers that make one thorax: drawn once, painted on any grid.
+
+Lengths are in mm, in the body frame (LPS, origin at the carina). Pairs are (right, left). The ranges give
+adult chests; what an affine registration cannot undo varies most: the height of each half of the diaphragm,
+the width of each lung, heart size, fissures, and a smooth bend of the whole.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from medsyn2.phantoms.fields import Wave
+
+Side = Literal["right", "left"]
+SIDES: tuple[Side, Side] = ("right", "left")
+SIGN: dict[Side, float] = {"right": -1.0, "left": 1.0}
+"""Sign of x on each side of the midline."""
+
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """One thorax without lesions.
+
+    Attributes:
+        female: Has breasts.
+        half_width_mm: Inner half width of the rib cage at its widest.
+        half_depth_mm: Inner half depth, front to back.
+        side_factor: Width of each side relative to `half_width_mm`.
+        squareness: How much the rib cage's outline departs from an ellipse.
+        shoulder_z_mm: Level at which the rib cage narrows to the neck.
+        shoulder_soft_mm: Over what height.
+        flare: How much wider the rib cage is 100 mm lower.
+        kyphosis_mm: How much further in front the chest lies 100 mm above or below its rearmost level.
+        apex_z_mm: Height of each lung's apex.
+        dome_z_mm: Height of each half of the diaphragm.
+        sulcus_mm: How far the diaphragm falls from the dome to the chest wall.
+        dome_tilt: How much deeper, per mm, the diaphragm lies towards the back.
+        dome_y_mm: Where the dome is highest, front to back.
+        oblique_z_mm: Height of each oblique fissure at y = 0.
+        oblique_slope: Its rise towards the back.
+        oblique_curve_mm: Its sag at the chest wall.
+        horizontal_z_mm: Height of the right lung's horizontal fissure.
+        cardiothoracic_ratio: Heart width over inner chest width.
+        heart_turn_deg: Direction of the heart's long axis below the horizontal.
+        heart_shift_mm: Shift of the heart to the left.
+        aorta_radius_mm: Radius of the ascending aorta.
+        trachea_radius_mm: Inner radius of the trachea.
+        vertebra_mm: Distance of two vertebrae, and of two ribs.
+        rib_drop_mm: How far a rib descends from the spine to its front end.
+        fat_mm: Typical thickness of the subcutaneous fat.
+        muscle_factor: Thickness of the chest wall's muscles relative to the average.
+        breast_mm: Height of the breasts.
+        lung_hu: Density of the aerated lung in the middle.
+        lung_gradient_hu: How much denser it is, per 100 mm towards the back.
+        stomach_gas: Whether the stomach holds a gas bubble.
+        waves: The bend to the anatomical frame.
+        tree_seed: Seed of the vessels and bronchi.
+    """
+
+    female: bool
+    half_width_mm: float
+    half_depth_mm: float
+    side_factor: Pair
+    squareness: float
+    shoulder_z_mm: float
+    shoulder_soft_mm: float
+    flare: float
+    kyphosis_mm: float
+    apex_z_mm: Pair
+    dome_z_mm: Pair
+    sulcus_mm: Pair
+    dome_tilt: float
+    dome_y_mm: float
+    oblique_z_mm: Pair
+    oblique_slope: Pair
+    oblique_curve_mm: Pair
+    horizontal_z_mm: float
+    cardiothoracic_ratio: float
+    heart_turn_deg: float
+    heart_shift_mm: float
+    aorta_radius_mm: float
+    trachea_radius_mm: float
+    vertebra_mm: float
+    rib_drop_mm: float
+    fat_mm: float
+    muscle_factor: float
+    breast_mm: float
+    lung_hu: float
+    lung_gradient_hu: float
+    stomach_gas: bool
+    waves: tuple[Wave, ...]
+    tree_seed: int
+
+
+CARDIOMEGALY_RATIO = 0.5
+"""A heart wider than this share of the chest is enlarged."""
+
+
+def draw_anatomy(rng: np.random.Generator) -> Anatomy:
+    """Draw one thorax."""
+    female = bool(rng.random() < 0.5)
+    size = rng.normal(0.95 if female else 1.03, 0.045)
+    half_width = float(np.clip(rng.normal(133, 6) * size, 114, 152))
+    asymmetry = float(rng.uniform(-0.05, 0.05))
+    dome_right = float(rng.uniform(-120, -80))
+    dome_left = float(np.clip(dome_right - rng.uniform(-8, 22) + 34 * (rng.random() < 0.1), -132, -68))
+    enlarged = rng.random() < 0.2
+    apex = float(rng.uniform(84, 102))
+    return Anatomy(
+        female=female,
+        half_width_mm=half_width,
+        half_depth_mm=float(np.clip(rng.normal(95, 7) * size, 80, 114)),
+        side_factor=(1 + asymmetry, 1 - asymmetry),
+        squareness=float(rng.uniform(0.03, 0.09)),
+        shoulder_z_mm=float(rng.uniform(46, 62)),
+        shoulder_soft_mm=float(rng.uniform(46, 62)),
+        flare=float(rng.uniform(-0.03, 0.07)),
+        kyphosis_mm=float(rng.uniform(0, 5)),
+        apex_z_mm=(apex, apex + float(rng.uniform(-7, 7))),
+        dome_z_mm=(dome_right, dome_left),
+        sulcus_mm=_pair(rng, 48, 78),
+        dome_tilt=float(rng.uniform(0.05, 0.3)),
+        dome_y_mm=float(rng.uniform(-22, 8)),
+        oblique_z_mm=_pair(rng, -48, -6),
+        oblique_slope=_pair(rng, 0.7, 1.15),
+        oblique_curve_mm=_pair(rng, -14, 14),
+        horizontal_z_mm=float(rng.uniform(-32, 6)),
+        cardiothoracic_ratio=float(rng.uniform(0.53, 0.59) if enlarged else rng.uniform(0.41, 0.48)),
+        heart_turn_deg=float(rng.uniform(22, 48)),
+        heart_shift_mm=float(rng.uniform(-6, 6)),
+        aorta_radius_mm=float(rng.uniform(13.5, 17.5)),
+        trachea_radius_mm=float(rng.uniform(7.5, 9) if female else rng.uniform(8.5, 10.5)),
+        vertebra_mm=float(rng.uniform(21.5, 24.5) * np.clip(size, 0.93, 1.07)),
+        rib_drop_mm=float(rng.uniform(84, 116)),
+        fat_mm=float(np.clip(rng.lognormal(2.65, 0.4), 6, 34)),
+        muscle_factor=float(rng.uniform(0.75, 0.95) if female else rng.uniform(0.9, 1.25)),
+        breast_mm=float(rng.uniform(14, 42)) if female else 0.0,
+        lung_hu=float(rng.uniform(-875, -825)),
+        lung_gradient_hu=float(rng.uniform(25, 55)),
+        stomach_gas=bool(rng.random() < 0.75),
+        waves=tuple(_draw_wave(rng) for _ in range(4)),
+        tree_seed=int(rng.integers(2**31)),
+    )
+
+
+def _pair(rng: np.random.Generator, low: float, high: float) -> Pair:
+    return float(rng.uniform(low, high)), float(rng.uniform(low, high))
+
+
+def _draw_wave(rng: np.random.Generator) -> Wave:
+    length = rng.uniform(170, 320)
+    direction = rng.normal(size=3)
+    vector = direction / np.linalg.norm(direction) * 2 * np.pi / length
+    amplitude = rng.normal(size=3) * np.array([1.0, 0.8, 1.0])
+    amplitude *= rng.uniform(2.0, 5.0) / np.linalg.norm(amplitude)
+    ax, ay, az = (float(value) for value in amplitude)
+    kx, ky, kz = (float(value) for value in vector)
+    return Wave((ax, ay, az), (kx, ky, kz), float(rng.uniform(0, 2 * np.pi)))

@@ -1,0 +1,170 @@
+"""What can be wrong with a phantom's chest: kinds, sizes and shapes.
+
+A `Demand` says what is wanted, in a radiologist's terms; `medsyn2.phantoms.placement` finds it a place
+and makes the lesion, whose shape is a function of position like everything else. Lesions that are seen as a
+size in mm (nodules, opacities) live in the body frame; fluid follows the anatomy.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from medsyn2.phantoms.anatomy import SIGN, Anatomy, Side
+from medsyn2.phantoms.central import Point
+from medsyn2.phantoms.chest import Chest
+from medsyn2.phantoms.fields import Field, Points, Wave
+
+Abnormality = Literal["nodules", "ground_glass", "consolidation", "pleural_effusion", "pericardial_effusion"]
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One lesion that is wanted.
+
+    Attributes:
+        kind: What.
+        side: On which side; None leaves it open. A pericardial effusion has none.
+        lobe: In which lobe (a label of `medsyn2.vocabulary.LOBES`); None leaves it open. Effusions have none.
+        size: Diameter in mm of a nodule, extent in mm of an opacity, volume in ml of a pleural effusion,
+            thickness in mm of a pericardial effusion.
+    """
+
+    kind: Abnormality
+    side: Side | None
+    lobe: int | None
+    size: float
+
+
+@dataclass(frozen=True)
+class Nodule:
+    """A round solid nodule."""
+
+    lobe: int
+    centre_mm: Point
+    diameter_mm: float
+    calcified: bool
+
+
+@dataclass(frozen=True)
+class Opacity:
+    """An irregular region of ground glass or consolidation, bounded by its lobe.
+
+    Attributes:
+        kind: Which.
+        lobe: Label of its lobe.
+        centre_mm: Its centre in the body frame.
+        radii_mm: Its half axes before the irregularity.
+        waves: The irregularity: relative changes of the radius.
+        hu: Density of its middle.
+    """
+
+    kind: Literal["ground_glass", "consolidation"]
+    lobe: int
+    centre_mm: Point
+    radii_mm: Point
+    waves: tuple[Wave, ...]
+    hu: float
+
+    @property
+    def extent_mm(self) -> float:
+        """Mean diameter."""
+        return 2 * float(np.prod(self.radii_mm)) ** (1 / 3)
+
+
+@dataclass(frozen=True)
+class PleuralEffusion:
+    """Free fluid of a patient who lies on the back.
+
+    Attributes:
+        side: Which side.
+        volume_ml: How much.
+        level_mm: The surface: fluid lies where `fluid_height` exceeds it.
+        slope: How much the layer thins towards the apex, mm per mm.
+        meniscus_mm: How far the fluid climbs along the walls.
+        atelectasis_mm: Thickness of the lung it compresses, 0 for none.
+        hu: Its density.
+    """
+
+    side: Side
+    volume_ml: float
+    level_mm: float
+    slope: float
+    meniscus_mm: float
+    atelectasis_mm: float
+    hu: float
+
+
+@dataclass(frozen=True)
+class PericardialEffusion:
+    """Fluid of even thickness around the heart."""
+
+    thickness_mm: float
+    hu: float
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """All lesions of a subject."""
+
+    nodules: tuple[Nodule, ...] = ()
+    opacities: tuple[Opacity, ...] = ()
+    pleural: tuple[PleuralEffusion, ...] = ()
+    pericardial: PericardialEffusion | None = None
+
+    @property
+    def pericardial_mm(self) -> float:
+        """Thickness of the pericardial fluid, 0 for none."""
+        return self.pericardial.thickness_mm if self.pericardial else 0.0
+
+    def opacities_of(self, kind: str) -> tuple[Opacity, ...]:
+        """Return the opacities of one kind."""
+        return tuple(opacity for opacity in self.opacities if opacity.kind == kind)
+
+
+def nodule_distance(nodule: Nodule, body: Points) -> Field:
+    """Return the signed distance to a nodule at points of the body frame."""
+    squares = ((part - np.float32(centre)) ** 2 for part, centre in zip(body, nodule.centre_mm, strict=True))
+    return np.sqrt(sum(squares)) - np.float32(nodule.diameter_mm / 2)
+
+
+def opacity_distance(opacity: Opacity, body: Points) -> Field:
+    """Return the approximate signed distance to an opacity's border, its lobe ignored."""
+    shifted = [part - np.float32(centre) for part, centre in zip(body, opacity.centre_mm, strict=True)]
+    squares = (
+        (part * np.float32(1 / radius)) ** 2 for part, radius in zip(shifted, opacity.radii_mm, strict=True)
+    )
+    radius = np.sqrt(sum(squares))
+    for wave in opacity.waves:
+        phase = sum(np.float32(k) * part for k, part in zip(wave.wave_vector, shifted, strict=True))
+        radius = radius + np.float32(wave.amplitude_mm[0]) * np.sin(phase + np.float32(wave.phase))
+    return (radius - 1.0) * np.float32(opacity.extent_mm / 2)
+
+
+def fluid_height(anatomy: Anatomy, side: Side, slope: float, meniscus_mm: float, points: Points) -> Field:
+    """Return how deep points of a pleural space lie: the higher, the sooner fluid covers them.
+
+    Deep is the back, then the base. Along the chest wall and the mediastinum the surface climbs, so that the
+    lung's side of it is round: a meniscus.
+    """
+    index = 0 if side == "right" else 1
+    width = anatomy.half_width_mm * anatomy.side_factor[index]
+    across = (points.x - np.float32(SIGN[side] * 0.52 * width)) * np.float32(1 / (0.46 * width))
+    rise = np.float32(meniscus_mm) * np.minimum(across * across, 1.6)
+    return points.y + rise - np.float32(slope) * (points.z - np.float32(anatomy.dome_z_mm[index]))
+
+
+def fluid_distance(anatomy: Anatomy, effusion: PleuralEffusion, points: Points) -> Field:
+    """Return the signed distance to an effusion's free surface, on its side; far away on the other."""
+    height = fluid_height(anatomy, effusion.side, effusion.slope, effusion.meniscus_mm, points)
+    steep = float(np.hypot(1.0, effusion.slope))
+    distance = (np.float32(effusion.level_mm) - height) * np.float32(1 / steep)
+    return np.where(points.x * np.float32(SIGN[effusion.side]) > 0, distance, np.float32(1000.0))
+
+
+def all_fluid(anatomy: Anatomy, effusions: tuple[PleuralEffusion, ...], chest: Chest) -> Field:
+    """Return the signed distance to the nearest effusion's free surface."""
+    distance = np.full(chest.space.shape, 1000.0, dtype=np.float32)
+    for effusion in effusions:
+        np.minimum(distance, fluid_distance(anatomy, effusion, chest.points), out=distance)
+    return distance

@@ -1,0 +1,107 @@
+"""One imagined patient: anatomy, lesions, and how the body lies in the scanner.
+
+A subject depends on the cohort's seed and on its own number alone. Each part draws from a stream of its own
+(a child of the pair), so that a new kind of lesion leaves everybody's anatomy as it is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from medsyn2.ct.volume import Affine
+from medsyn2.phantoms.anatomy import Anatomy, draw_anatomy
+from medsyn2.phantoms.central import great_vessels
+from medsyn2.phantoms.lesions import Demand, Lesions
+from medsyn2.phantoms.placement import draw_demands, place_lesions
+
+_STREAMS = ("anatomy", "demands", "lesions", "incidental", "pose", "acquisition", "noise", "report")
+
+
+@dataclass(frozen=True)
+class Incidental:
+    """What is seen beside the lesions that have a mask.
+
+    Attributes:
+        emphysema: Holes in the upper lobes.
+        aortic_calcification: Plaques in the wall of the aorta.
+        coronary_calcification: Calcium in a coronary artery.
+        catheter: A central venous catheter from the right subclavian vein.
+    """
+
+    emphysema: bool
+    aortic_calcification: bool
+    coronary_calcification: bool
+    catheter: bool
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the body is in the scanner: rotations about x, y and z, then the place of the carina."""
+
+    rotation_deg: tuple[float, float, float]
+    carina_mm: tuple[float, float, float]
+
+    @property
+    def world_to_body(self) -> Affine:
+        """World LPS in mm to the body frame."""
+        body_to_world = np.eye(4)
+        for axis, angle in enumerate(self.rotation_deg):
+            first, second = [(1, 2), (2, 0), (0, 1)][axis]
+            cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+            turn = np.eye(4)
+            turn[first, first] = turn[second, second] = cosine
+            turn[first, second], turn[second, first] = -sine, sine
+            body_to_world = turn @ body_to_world
+        body_to_world[:3, 3] = self.carina_mm
+        return np.linalg.inv(body_to_world)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One imagined patient."""
+
+    seed: int
+    index: int
+    anatomy: Anatomy
+    lesions: Lesions
+    incidental: Incidental
+    pose: Pose
+
+
+def stream(seed: int, index: int, name: str) -> np.random.Generator:
+    """Return the random stream called `name` of one subject."""
+    return np.random.default_rng(np.random.SeedSequence([seed, index, _STREAMS.index(name)]))
+
+
+def draw_subject(seed: int, index: int, demands: tuple[Demand, ...] | None = None) -> Subject:
+    """Draw one patient.
+
+    Args:
+        seed: The cohort's seed.
+        index: The patient's number in the cohort.
+        demands: The lesions wanted; None draws them too.
+
+    Raises:
+        MaskError: If a wanted lesion does not fit into this patient.
+    """
+    anatomy = draw_anatomy(stream(seed, index, "anatomy"))
+    if demands is None:
+        demands = draw_demands(anatomy, stream(seed, index, "demands"))
+    lesions = place_lesions(anatomy, great_vessels(anatomy), demands, stream(seed, index, "lesions"))
+    rng = stream(seed, index, "incidental")
+    emphysema, aortic, coronary, catheter = (bool(v) for v in rng.random(4) < (0.12, 0.25, 0.18, 0.1))
+    return Subject(
+        seed,
+        index,
+        anatomy,
+        lesions,
+        Incidental(emphysema, aortic, coronary, catheter),
+        _draw_pose(seed, index),
+    )
+
+
+def _draw_pose(seed: int, index: int) -> Pose:
+    rng = stream(seed, index, "pose")
+    rx, ry, rz = (float(v) for v in rng.normal(0, (1.6, 1.5, 2.5)))
+    x, y, z = float(rng.normal(0, 8)), float(rng.uniform(-190, -110)), float(rng.uniform(-900, 300))
+    return Pose((rx, ry, rz), (x, y, z))

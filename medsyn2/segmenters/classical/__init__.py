@@ -1,0 +1,1 @@
+"""Segmentation without learned weights: thresholds, morphology and anatomy."""

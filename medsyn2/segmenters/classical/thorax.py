@@ -1,0 +1,96 @@
+"""A thorax at the classical segmenter's working grid: the CT and what several structures are found from.
+
+All structures of one CT are found on one isotropic grid, and what several of them need is found
+once. A structure's module has one function that takes the thorax and returns a mask on its grid.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from medsyn2.ct.geometry import isotropic, nearest_labels
+from medsyn2.ct.lungs import segment_lungs
+from medsyn2.ct.volume import Affine, CTVolume, Grid
+from medsyn2.types import Bool, Num, Shaped
+
+LEFT, RIGHT = 1, 2
+
+
+@dataclass(frozen=True)
+class Thorax:
+    """A CT on an isotropic grid with its lungs.
+
+    Attributes:
+        hu: Voxels in HU.
+        lungs: 1 where the patient's left lung is, 2 where the right one is.
+        affine_mm: Of the grid both lie on.
+        spacing_mm: Of the grid, the same along each axis.
+    """
+
+    hu: Num[np.ndarray, "d h w"]
+    lungs: Shaped[np.ndarray, "d h w"]
+    affine_mm: Affine
+    spacing_mm: float
+
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels are."""
+        depth, height, width = self.hu.shape
+        return Grid((depth, height, width), self.affine_mm)
+
+    @cached_property
+    def lung(self) -> Bool[np.ndarray, "d h w"]:
+        """Either lung."""
+        return self.lungs > 0
+
+    def middle(self) -> tuple[float, float]:
+        """Return the row and column of the middle between the outer borders of the lungs.
+
+        These are the chest wall's even where one lung is much smaller than the other.
+        """
+        spans = [np.flatnonzero(self.lung.any(axis=axes)) for axes in ((0, 2), (0, 1))]
+        return (spans[0][0] + spans[0][-1]) / 2, (spans[1][0] + spans[1][-1]) / 2
+
+    @cached_property
+    def airways(self) -> Bool[np.ndarray, "d h w"]:
+        """The air of the trachea and of the bronchi that can be followed from it."""
+        from medsyn2.segmenters.classical.airways import find_airways
+
+        return find_airways(self)
+
+    @cached_property
+    def vessels(self) -> Bool[np.ndarray, "d h w"]:
+        """The vessels inside the lungs."""
+        from medsyn2.segmenters.classical.vessels import find_vessels
+
+        return find_vessels(self)
+
+    @cached_property
+    def cage(self) -> Bool[np.ndarray, "d h w"]:
+        """What the ribs, the spine and the sternum enclose."""
+        from medsyn2.segmenters.classical.cage import inside_cage
+
+        return inside_cage(self)
+
+    @cached_property
+    def pleural_effusion(self) -> Bool[np.ndarray, "d h w"]:
+        """Fluid between lung and chest wall."""
+        from medsyn2.segmenters.classical.effusions import find_pleural_effusion
+
+        return find_pleural_effusion(self)
+
+
+def thorax_of(volume: CTVolume, spacing_mm: float) -> Thorax:
+    """Bring a CT to the working grid and find its lungs.
+
+    Args:
+        volume: Any chest CT.
+        spacing_mm: Wanted spacing of the working grid.
+
+    Raises:
+        InvalidVolumeError: If there are no lungs.
+    """
+    working = isotropic(volume, spacing_mm)
+    lungs = nearest_labels(segment_lungs(working, spacing_mm), working.grid)
+    return Thorax(working.hu, lungs.labels, working.affine_mm, spacing_mm)

@@ -1,0 +1,1 @@
+"""External segmenters, each in its own process."""

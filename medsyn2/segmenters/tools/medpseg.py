@@ -1,0 +1,55 @@
+"""MedPSeg: ground-glass opacity and consolidation, separated by one network.
+
+It is not on the package index and wants an environment of its own (``envs/medpseg.yaml``), named in
+``segment.python.medpseg``.
+
+Source:
+    Carmo et al., arXiv:2312.02365.
+"""
+
+from collections.abc import Sequence
+
+from medsyn2.config import SegmentConfig
+from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.segmenters.tools.process import ToolProcess
+from medsyn2.segmenters.tools.tool import ExternalTool, named_labels, run_on, weights_folder
+from medsyn2.vocabulary import Structure
+
+FILES: dict[Structure, str] = {"ground_glass": "ggo", "consolidation": "consolidation"}
+"""What the package calls the file of each structure."""
+
+
+class MedPSegSegmenter(ExternalTool):
+    """Finds the two opacities."""
+
+    name = "medpseg"
+
+    def __init__(self, config: SegmentConfig) -> None:
+        weights = weights_folder(config, "medpseg")
+        super().__init__(
+            ToolProcess(
+                "medpseg",
+                "run_medpseg",
+                python=config.python.get("medpseg"),
+                settings={
+                    "weights": str(weights),
+                    "output": "{home}/output",
+                    "cpu": config.device == "cpu",
+                },
+                time_limit_s=config.time_limit_s,
+                environment={"TORCH_HOME": str(weights / "torch")},
+            )
+        )
+
+    def segment(
+        self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
+    ) -> dict[Structure, LabelMap]:
+        """Return a label map of each wanted opacity.
+
+        Raises:
+            SegmenterError: If MedPSeg fails on this CT, or finds no lungs in it.
+            EnvironmentFault: If it is not installed or its weights are missing.
+        """
+        wanted = [structure for structure in structures if structure in FILES]
+        found = run_on(self._process, volume) if wanted else {}
+        return {name: named_labels(found[FILES[name]], name, {FILES[name]: name}) for name in wanted}

@@ -1,0 +1,132 @@
+"""What the adapters of all external tools share: the CT as a file, and label maps that must lie on its grid.
+
+A tool gets a NIfTI in the CT's own geometry and gives a NIfTI on the same grid. Its numbers are turned into ours by
+the *names* that its own tables give them: `named_labels` finds a structure's label by name, so that a tool whose
+next version counts differently is refused or understood, and never misread.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from medsyn2.config import SegmentConfig
+from medsyn2.ct.nifti.files import read_labels, write_ct
+from medsyn2.ct.volume import CTVolume, Grid, LabelMap
+from medsyn2.errors import SegmenterError, WeightsError
+from medsyn2.segmenters.tools.process import ToolProcess
+from medsyn2.vocabulary import LOBES, Structure
+from medsyn2.weights.needs import refuse_damaged
+
+GRID_TOLERANCE_MM = 0.01
+
+
+class ExternalTool:
+    """What every adapter of a tool in its own process has beside ``segment``."""
+
+    def __init__(self, process: ToolProcess) -> None:
+        self._process = process
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the tool's packages, as records carry them."""
+        return dict(self._process.start()["versions"])
+
+    def sources(self, structures: Sequence[Structure], case: str) -> list[Path]:
+        """Return no files: the CT alone decides the result."""
+        return []
+
+    def close(self) -> None:
+        """End the tool's process."""
+        self._process.close()
+
+
+def run_on(process: ToolProcess, volume: CTVolume, **request: object) -> dict[str, LabelMap]:
+    """Let a tool segment a CT.
+
+    Args:
+        process: The tool.
+        volume: The CT.
+        request: What the worker needs to know beside the CT.
+
+    Returns:
+        What the tool wrote, by the worker's names, with the tool's own label names.
+
+    Raises:
+        SegmenterError: If the tool fails on this CT, or answers on another grid.
+        EnvironmentFault: If the tool cannot work at all.
+    """
+    labels = process.start()["labels"]
+    with tempfile.TemporaryDirectory(prefix="medsyn2-") as folder:
+        ct = Path(folder, "ct.nii.gz")
+        write_ct(ct, volume)
+        files = process.segment({"ct": str(ct), "folder": folder, **request})["files"]
+        return {
+            name: _on_grid(
+                Path(path), {int(label): word for label, word in labels[name].items()}, volume, process
+            )
+            for name, path in files.items()
+        }
+
+
+def check_grid(found: Grid, expected: Grid, what: str) -> None:
+    """Refuse a label map that does not lie on the CT's grid.
+
+    Raises:
+        SegmenterError: If the shapes or positions differ.
+    """
+    corners = np.array([(*((np.array(expected.shape) - 1) * end), 1) for end in np.ndindex(2, 2, 2)])
+    if found.shape == expected.shape:
+        apart = np.abs(corners @ (found.affine_mm - expected.affine_mm).T).max()
+        if apart <= GRID_TOLERANCE_MM:
+            return
+        problem = f"the same shape up to {apart:.3g} mm away"
+    else:
+        problem = f"the shape {found.shape}"
+    raise SegmenterError(
+        f"{what}: expected a label map on the CT's grid {expected.shape}, got {problem}.",
+        code="tool-grid",
+        remedy="check that the CT's header has a rotation and a spacing that the tool understands.",
+    )
+
+
+def named_labels(label_map: LabelMap, structure: Structure, words: Mapping[str, str]) -> LabelMap:
+    """Return a structure's label map in our numbers.
+
+    Args:
+        label_map: As the tool wrote it, with the names its own table gives.
+        structure: What is wanted.
+        words: The tool's name of each label that makes up the structure, and ours: the structure itself, or a
+            lobe's name.
+    """
+    ours = LOBES if structure == "lobes" else {1: structure}
+    number = {name: label for label, name in ours.items()}
+    labels = np.zeros(label_map.shape, dtype=np.uint8)
+    for label, name in label_map.names.items():
+        if name in words:
+            labels[label_map.labels == label] = number[words[name]]
+    return LabelMap(labels, label_map.affine_mm, ours)
+
+
+def _on_grid(path: Path, names: Mapping[int, str], volume: CTVolume, process: ToolProcess) -> LabelMap:
+    found = read_labels(path, names)
+    check_grid(found.grid, volume.grid, process.tool)
+    return found
+
+
+def weights_folder(config: SegmentConfig, tool: str) -> Path:
+    """Return where a tool's weights are, after comparing those that are there with their checksums.
+
+    Raises:
+        WeightsError: If the configuration names no folder of weights, or a file in it is damaged.
+    """
+    if config.weights_dir is None:
+        raise WeightsError(
+            f"segment.tools uses {tool}, whose weights lie in segment.weights_dir, which is empty.",
+            code="weights-missing",
+            remedy="give the folder that `medsyn2 fetch` made; `medsyn2 doctor` says what is missing in it.",
+        )
+    chosen = {structure for structure, name in config.tools.items() if name == tool}
+    refuse_damaged(config.weights_dir, tool, chosen)
+    # The tool's process may change its working directory.
+    return (config.weights_dir / tool).resolve()

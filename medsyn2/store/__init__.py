@@ -1,0 +1,1 @@
+"""Artefacts of a run on disk: written atomically, recorded with checksums, read back."""

@@ -1,0 +1,221 @@
+"""What the diffusion transformer is trained on: latents with conditions drawn at random (section 3.3).
+
+For each sample one of four modes is drawn: the report, a mask, both, or neither. In a mode with a mask one of
+the case's structures whose mask is not empty is drawn, by the configured weights, and the pre-prompt says which
+in one of five wordings; without a mask it says so in one of three, and the mask's latents are zeros after
+normalisation. Without the report the text is the pre-prompt alone. A case that has no such mask, or no report,
+is trained in the mode that remains: `mask` becomes `neither`, `both` becomes `report`, and so on.
+
+Beyond the paper, a share of the masks may be *empty* ones, of a structure that the case was searched for and
+does not have: only then does the network learn that an empty mask asks for none.
+
+A structure that is left out of the training is left out of its cases: neither its masks nor empty ones in its name
+are drawn, and a case that has no other mask is trained in the mode that remains.
+
+All draws of a sample depend on the seed and its position alone.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from medsyn2.errors import ConfigError
+from medsyn2.nn.transformer.conditioning import Conditioning
+from medsyn2.reports.prompts import ABSENT_WORDINGS, MASK_WORDINGS, prompt_id
+from medsyn2.store.latents import Latents, LatentStore
+from medsyn2.store.text_embeddings import TextStore
+from medsyn2.training.dit.objective import DiTBatch
+from medsyn2.training.engine.array_cache import Memory
+from medsyn2.training.engine.draws import generator_of, item_of
+from medsyn2.vocabulary import MODES, Mode, Structure
+from medsyn2.weights.model_folder import ChannelStatistics
+
+Embeddings = Float[np.ndarray, "_tokens e"]
+WITH_REPORT: frozenset[Mode] = frozenset({"report", "both"})
+WITH_MASK: frozenset[Mode] = frozenset({"mask", "both"})
+
+
+@dataclass(frozen=True)
+class TrainingCase:
+    """One case of the training split.
+
+    Attributes:
+        id: The case's id.
+        latents: The store its latents are in.
+        reports: The store its report is in; None if it has none.
+        structures: Structures whose mask is there and not empty.
+        empty: Structures whose mask is there and empty.
+    """
+
+    id: str
+    latents: LatentStore
+    reports: TextStore | None
+    structures: tuple[Structure, ...]
+    empty: tuple[Structure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was drawn for one position of the training.
+
+    Attributes:
+        case: The case.
+        mode: Which conditions are given, after what the case lacks was taken out.
+        structure: What the mask is of; None without a mask.
+        prompt: Id of the pre-prompt.
+    """
+
+    case: TrainingCase
+    mode: Mode
+    structure: Structure | None
+    prompt: str
+
+
+def without(case: TrainingCase, structures: Collection[Structure]) -> TrainingCase:
+    """Return the case as if it had never been searched for `structures`; its report stays as it is."""
+    present, empty = (
+        tuple(name for name in names if name not in structures) for names in (case.structures, case.empty)
+    )
+    return replace(case, structures=present, empty=empty)
+
+
+def possible_mode(mode: Mode, case: TrainingCase) -> Mode:
+    """Return `mode` without what `case` does not have."""
+    report = mode in WITH_REPORT and case.reports is not None
+    mask = mode in WITH_MASK and bool(case.structures)
+    if report:
+        return "both" if mask else "report"
+    return "mask" if mask else "neither"
+
+
+def realised_probabilities(
+    cases: Sequence[TrainingCase], probabilities: Sequence[float]
+) -> dict[Mode, float]:
+    """Return how often each mode is trained, given what the cases have."""
+    realised: dict[Mode, float] = dict.fromkeys(MODES, 0.0)
+    for case in cases:
+        for mode, probability in zip(MODES, probabilities, strict=True):
+            realised[possible_mode(mode, case)] += probability / len(cases)
+    return realised
+
+
+class ConditionedLatents:
+    """Latents with their conditions, as the training loop wants its data.
+
+    Args:
+        cases: The training split.
+        prompts: Embedding of each pre-prompt by its id.
+        image: Statistics that image latents are normalised with.
+        mask: Statistics that mask latents are normalised with.
+        probabilities: Of each mode, in the order of `medsyn2.vocabulary.MODES`.
+        weights: How much more often than others a structure's mask is drawn; 1 where nothing is said.
+        empty_share: Share of the masks that are empty ones, in cases that have any.
+        seed: Of every draw.
+
+    Raises:
+        ConfigError: If there is no case.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[TrainingCase],
+        prompts: Mapping[str, Embeddings],
+        *,
+        image: ChannelStatistics,
+        mask: ChannelStatistics,
+        probabilities: Sequence[float],
+        weights: Mapping[Structure, float],
+        empty_share: float = 0.0,
+        seed: int,
+    ) -> None:
+        if not cases:
+            raise ConfigError(
+                "Expected at least one case of the training split with latents and text, got none.",
+                code="no-training-cases",
+                remedy="look at the quarantine of the stages before, or raise cohort.test_every.",
+            )
+        self.cases, self.prompts = list(cases), prompts
+        self.image, self.mask, self.seed = image, mask, seed
+        self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
+        self.weights, self.empty_share = weights, empty_share
+        self._memory = Memory()
+
+    def draw(self, position: int) -> Sample:
+        """Draw the sample at a position of the training."""
+        case = self.cases[item_of(self.seed, position, len(self.cases))]
+        generator = generator_of(self.seed, "condition", position)
+        index = int(torch.multinomial(self.probabilities, 1, generator=generator))
+        mode = possible_mode(MODES[index], case)
+        if mode not in WITH_MASK:
+            wording = _draw(len(ABSENT_WORDINGS), generator)
+            return Sample(case, mode, None, prompt_id(None, wording))
+        structure = self._structure(case, generator)
+        return Sample(case, mode, structure, prompt_id(structure, _draw(len(MASK_WORDINGS), generator)))
+
+    def _structure(self, case: TrainingCase, generator: torch.Generator) -> Structure:
+        if case.empty and float(torch.rand((), generator=generator)) < self.empty_share:
+            return case.empty[_draw(len(case.empty), generator)]
+        weights = torch.tensor([self.weights.get(name, 1.0) for name in case.structures], dtype=torch.float64)
+        return case.structures[int(torch.multinomial(weights, 1, generator=generator))]
+
+    def batch(self, positions: Sequence[int]) -> DiTBatch:
+        """Return the samples at `positions`."""
+        samples = [self.draw(position) for position in positions]
+        images = np.stack([normalised(self._image(sample.case), self.image) for sample in samples])
+        masks = np.stack([self._mask_latents(sample) for sample in samples])
+        text, text_mask = padded([self._text(sample) for sample in samples])
+        conditioning = Conditioning(torch.from_numpy(masks), text, text_mask)
+        return DiTBatch(torch.from_numpy(images), conditioning)
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        """Return the cases at `positions`."""
+        return [self.draw(position).case.id for position in positions]
+
+    def _image(self, case: TrainingCase) -> Latents:
+        return self._memory.get(("image", case.id), lambda: case.latents.image(case.id))
+
+    def _mask_latents(self, sample: Sample) -> Float[np.ndarray, "z ld lh lw"]:
+        case, structure = sample.case, sample.structure
+        if structure is None:
+            return np.zeros(self._image(case).shape, np.float32)
+        stored = self._memory.get(("mask", case.id, structure), lambda: _mask(case, structure))
+        return normalised(stored, self.mask)
+
+    def _text(self, sample: Sample) -> Embeddings:
+        prompt, reports = self.prompts[sample.prompt], sample.case.reports
+        if sample.mode not in WITH_REPORT or reports is None:
+            return prompt
+        report = self._memory.get(("report", sample.case.id), lambda: reports.get(sample.case.id))
+        return np.concatenate([prompt, report])
+
+
+def normalised(latents: Latents, statistics: ChannelStatistics) -> Float[np.ndarray, "z ld lh lw"]:
+    """Return (latents - mean) / std, channel by channel, in float32."""
+    mean, std = (
+        np.array(values, np.float32)[:, None, None, None] for values in (statistics.mean, statistics.std)
+    )
+    return (latents.astype(np.float32) - mean) / std
+
+
+def padded(texts: Sequence[Embeddings]) -> tuple[Float[Tensor, "b m e"], Bool[Tensor, "b m"]]:
+    """Return the texts as one tensor, zeros after each one's end, and where the real tokens are."""
+    longest, width = max(len(text) for text in texts), texts[0].shape[1]
+    tokens = np.zeros((len(texts), longest, width), np.float32)
+    real = np.zeros((len(texts), longest), bool)
+    for index, text in enumerate(texts):
+        tokens[index, : len(text)], real[index, : len(text)] = text, True
+    return torch.from_numpy(tokens), torch.from_numpy(real)
+
+
+def _mask(case: TrainingCase, structure: Structure) -> Latents:
+    latents = case.latents.mask(case.id, structure)
+    assert latents is not None
+    return latents
+
+
+def _draw(n: int, generator: torch.Generator) -> int:
+    return int(torch.randint(n, (), generator=generator))

@@ -1,0 +1,122 @@
+"""The training split as earlier stages left it: which cases have latents and text, and what made those."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medsyn2.errors import ConfigError
+from medsyn2.store.artefacts import Record, load_manifest
+from medsyn2.store.latents import LatentStore
+from medsyn2.store.text_embeddings import TextStore
+from medsyn2.training.dit.conditions import TrainingCase
+from medsyn2.training.dit.statistics import channel_statistics
+from medsyn2.vocabulary import STRUCTURES
+from medsyn2.weights.model_folder import ChannelStatistics
+
+
+@dataclass(frozen=True)
+class Split:
+    """The cases a transformer is trained on.
+
+    Attributes:
+        cases: In the cohort's order.
+        image: Statistics of image latents.
+        mask: Statistics of the latents of non-empty masks; mean 0 and standard deviation 1 if there are none.
+        latents: How the latents were made, as their stores say.
+        encoder: Which text encoder the reports' embeddings were made with, as their stores say.
+        max_report_tokens: Tokens of a report that were kept.
+        made_from: JSON values that change if any latent or embedding does.
+    """
+
+    cases: Sequence[TrainingCase]
+    image: ChannelStatistics
+    mask: ChannelStatistics
+    latents: Mapping[str, Any]
+    encoder: Mapping[str, str]
+    max_report_tokens: int
+    made_from: Any
+
+
+def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
+    """Join the latents and the reports' embeddings of every training case that has both records.
+
+    Args:
+        latents: Manifests of the latents, a shard each; the stores lie beside them.
+        text: Manifests of the embeddings, of the same shards.
+
+    Raises:
+        ConfigError: If the shards are not the same, if there is no training case, or if the shards were made
+            with different networks.
+    """
+    if [path.stem for path in latents] != [path.stem for path in text]:
+        raise ConfigError(
+            f"Expected latents and text of the same shards, got {[path.stem for path in latents]} and "
+            f"{[path.stem for path in text]}.",
+            code="shards-differ",
+            remedy="give the manifests of both stages in the same order.",
+        )
+    cases: list[TrainingCase] = []
+    sums: list[Mapping[str, Any]] = []
+    made_from: list[Any] = []
+    abouts: list[Mapping[str, Any]] = []
+    texts: list[tuple[Mapping[str, str], int]] = []
+    for latent_path, text_path in zip(latents, text, strict=True):
+        encoded, written = load_manifest(latent_path).usable(), load_manifest(text_path).usable()
+        chosen = [case for case in encoded if case in written and encoded[case].facts["split"] == "train"]
+        if not chosen:
+            continue
+        latent_store = LatentStore.open(latent_path.with_suffix(".zarr"))
+        abouts.append(latent_store.about)
+        reports = None
+        if any(written[case].facts["has_report"] for case in chosen):
+            reports = TextStore.open(text_path.with_suffix(".zarr"))
+            texts.append((reports.store.attributes["encoder"], reports.store.arrays["embeddings"].shape[1]))
+        for case in chosen:
+            has_report = written[case].facts["has_report"]
+            cases.append(_case(encoded[case], latent_store, reports if has_report else None))
+            sums.append(encoded[case].facts["sums"])
+            made_from.append([case, encoded[case].files, written[case].files])
+    _check(cases, abouts, texts)
+    image = channel_statistics([case["image"] for case in sums], what="image")
+    mask = channel_statistics([case["mask"] for case in sums], what="mask")
+    assert image is not None
+    channels = len(image.mean)
+    encoder, max_report_tokens = texts[0] if texts else ({}, 0)
+    return Split(
+        cases,
+        image,
+        mask or ChannelStatistics((0.0,) * channels, (1.0,) * channels),
+        abouts[0],
+        encoder,
+        max_report_tokens,
+        made_from,
+    )
+
+
+def _case(record: Record, latents: LatentStore, reports: TextStore | None) -> TrainingCase:
+    states = record.facts["masks"]
+    present, empty = (
+        tuple(name for name in STRUCTURES if states[name] == state) for state in ("present", "empty")
+    )
+    return TrainingCase(record.case, latents, reports, present, empty)
+
+
+def _check(
+    cases: Sequence[TrainingCase],
+    abouts: Sequence[Mapping[str, Any]],
+    texts: Sequence[tuple[Mapping[str, str], int]],
+) -> None:
+    if not cases:
+        raise ConfigError(
+            "Expected at least one case of the training split with latents and text, got none.",
+            code="no-training-cases",
+            remedy="look at the quarantine of the stages before, or raise cohort.test_every.",
+        )
+    for what, found in (("latents", abouts), ("text", texts)):
+        if any(other != found[0] for other in found):
+            raise ConfigError(
+                f"The {what} of the shards were made with different networks or settings.",
+                code="shards-differ",
+                remedy="run the workflow, which brings all shards to the same state.",
+            )

@@ -1,0 +1,94 @@
+"""The processes and devices of a training, which are Lightning Fabric's business.
+
+One process, unless ``torchrun`` started several: then each takes its device and they average their gradients (gloo
+on CPUs, nccl on GPUs). ``torchrun --nproc-per-node=4 -m medsyn2 train_dit ...`` needs nothing else. With DDP each
+holds all of a network and of what its optimizer keeps, with FSDP a part (``sharding.py``).
+
+Mixed precision is autocast to bfloat16 around a network's forward pass and nothing else. Fabric's own plugin
+also takes part in the backward pass, for the sake of float16's loss scaling, and would forbid the gradients
+by which an adversarial loss is weighed. It is for GPUs: on CPUs, PyTorch's bfloat16 kernels have returned
+uninitialised memory as the gradient of depthwise convolutions on small channels-last grids (2.13, oneDNN).
+"""
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import Precision as PrecisionPlugin
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning_fabric.strategies.strategy import Strategy
+from torch import Tensor
+
+from medsyn2.errors import ConfigError
+from medsyn2.training.engine.sharding import shard
+
+Precision = Literal["32-true", "bf16-mixed"]
+Sharing = Literal["ddp", "fsdp"]
+
+
+class Bfloat16Autocast(PrecisionPlugin):
+    """Autocast to bfloat16 in forward passes; parameters, gradients and updates stay in float32."""
+
+    precision = "bf16-mixed"
+
+    def __init__(self, device_type: str) -> None:
+        self.device_type = device_type
+
+    def forward_context(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device_type, dtype=torch.bfloat16)
+
+
+def make_fabric(precision: Precision, sharing: Sharing = "ddp") -> Fabric:
+    """Return the Fabric of this process, launched.
+
+    Args:
+        precision: Of forward passes.
+        sharing: What several processes share: their gradients, or all that is kept for each parameter.
+
+    Raises:
+        ConfigError: If mixed precision is asked for without a GPU.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    device_type = "cuda" if torch.cuda.is_available() else "cpu"
+    if precision == "bf16-mixed" and device_type == "cpu":
+        raise ConfigError(
+            "The precision bf16-mixed needs a GPU, and there is none.",
+            code="precision-needs-gpu",
+            remedy="set precision to 32-true in the section of this training.",
+        )
+    fabric = Fabric(
+        accelerator=device_type,
+        devices=local,
+        num_nodes=max(1, processes // local),
+        strategy=_strategy(sharing, processes),
+        plugins=[Bfloat16Autocast(device_type)] if precision == "bf16-mixed" else [],
+    )
+    fabric.launch()
+    return fabric
+
+
+def _strategy(sharing: Sharing, processes: int) -> str | Strategy:
+    if processes == 1:
+        return "auto"
+    if sharing == "ddp":
+        return "ddp"
+    return ModelParallelStrategy(shard, data_parallel_size=processes, tensor_parallel_size=1)
+
+
+def is_first_process() -> bool:
+    """Return whether this process is the one that writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Return a dataclass with all its tensors, at any depth, on `device`."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if is_dataclass(batch) and not isinstance(batch, type):
+        moved = {part.name: to_device(getattr(batch, part.name), device) for part in fields(batch)}
+        return replace(batch, **moved)
+    return batch

@@ -1,0 +1,244 @@
+"""The training loop, for the tokenizer and for the diffusion transformer.
+
+One step: every learner, in its order, accumulates the gradients of its loss over the step's micro-batches,
+clips them and is updated; then the moving averages take the weights in, the row of losses is written and, now
+and then, a checkpoint. A learner is a network with its loss; an adversarial pair is two of them.
+
+**Exact resume.** Micro-batch m of the training has the samples [mB, mB + B) and is drawn by generators that
+depend on the seed and on m alone (``draws.py``); step s takes the micro-batches [sA, sA + A) for A
+accumulated ones. So a checkpoint on a step's boundary holds all the state there is, and a
+training that was killed anywhere ends with the same bits as one that was not, on a CPU with the same number
+of threads. Several processes share the micro-batches of a step and do what one does.
+
+**Stops.** A loss or a gradient that is not finite stops the training before the update. SIGTERM ends the
+step, leaves a checkpoint and exits with status 75.
+"""
+
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from tqdm import tqdm
+
+from medsyn2.errors import ConfigError, NonFiniteLossError
+from medsyn2.files import locked
+from medsyn2.training.engine.batches import Data, positions_of, prepared
+from medsyn2.training.engine.checkpoint import Checkpoint, keep_only, latest_checkpoint, save_checkpoint
+from medsyn2.training.engine.draws import generator_of, seed_of
+from medsyn2.training.engine.fabric import make_fabric, to_device
+from medsyn2.training.engine.learner import Learner, LoopSettings
+from medsyn2.training.engine.loss_log import LossLog
+from medsyn2.training.engine.optimizer import set_learning_rate
+from medsyn2.training.engine.preemption import PREEMPTED, sigterm_noted
+from medsyn2.training.engine.sharding import whole
+from medsyn2.training.engine.state import TrainingState
+
+log = logging.getLogger(__name__)
+
+LOSSES = "loss.csv"
+_TABLE = "losses"
+_BEFORE, _AFTER = ("loss",), ("gradient_norm", "learning_rate")
+
+
+def train(
+    learners: Mapping[str, Learner], data: Data, settings: LoopSettings, *, folder: Path, identity: str
+) -> dict[str, dict[str, Tensor]]:
+    """Train from the latest checkpoint, or from the beginning, to the last step.
+
+    Args:
+        learners: What is trained, by name, in the order of the updates in a step.
+        data: Where micro-batches come from.
+        settings: How long and on what.
+        folder: Where checkpoints and the table of losses, ``loss.csv``, go.
+        identity: Hash of everything that decides the course of the training, except its length.
+
+    Returns:
+        The moving average of each learner's state, on the CPU.
+
+    Raises:
+        ConfigError: If the processes cannot share the micro-batches of a step evenly.
+        NonFiniteLossError: If a loss or a gradient is not finite; no update was made with it.
+        SystemExit: With status 75, after a SIGTERM; a checkpoint was written.
+    """
+    fabric = make_fabric(settings.precision, settings.sharing)
+    if settings.accumulate % fabric.world_size:
+        raise ConfigError(
+            f"{fabric.world_size} processes cannot share the {settings.accumulate} micro-batches of a step evenly.",
+            code="processes-do-not-divide",
+            remedy="set accumulate in the section of this training to a multiple of the processes, and batch_size to "
+            "that much less.",
+        )
+    alone = locked(folder / "training") if fabric.is_global_zero else nullcontext()
+    devices = [fabric.device] if fabric.device.type == "cuda" else []
+    with alone, torch.random.fork_rng(devices=devices):
+        with fabric.rank_zero_first():
+            checkpoint = latest_checkpoint(folder, identity, settings.num_steps)
+        if checkpoint is not None:
+            log.info("training goes on after step %d of %d", checkpoint.step, settings.num_steps)
+        state = TrainingState(fabric, learners, checkpoint)
+        table = None if checkpoint is None else checkpoint.tensors[_TABLE]
+        del checkpoint  # As large as the state, and no longer needed.
+        loop = _Loop(fabric, learners, data, settings, state)
+        losses = LossLog(folder / LOSSES, loop.columns(), table) if fabric.is_global_zero else None
+        loop.run(losses, lambda tensors: save_checkpoint(folder, Checkpoint(state.step, tensors), identity))
+        if losses is not None:
+            losses.close()
+            keep_only(folder, settings.num_steps)
+        fabric.barrier()
+    return state.averaged()
+
+
+class _Loop:
+    """The steps of one training."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        learners: Mapping[str, Learner],
+        data: Data,
+        settings: LoopSettings,
+        state: TrainingState,
+    ) -> None:
+        self.fabric, self.learners, self.data = fabric, learners, data
+        self.settings, self.state = settings, state
+
+    def run(self, losses: LossLog | None, save: Callable[[dict[str, Tensor]], None]) -> None:
+        """Make the steps that are left.
+
+        Args:
+            losses: Where rows go; only in the process that writes.
+            save: Writes a checkpoint of the given tensors.
+        """
+        state, settings = self.state, self.settings
+        steps = range(state.step, settings.num_steps)
+        numbers = (number for step in steps for number in self._micro_batches(step))
+        batches = prepared(self.data, numbers, settings.batch_size, settings.num_workers)
+        with sigterm_noted() as received, self._progress() as bar:
+            for step in steps:
+                row = self._step(step, [next(batches) for _ in self._micro_batches(step)])
+                bar.update()
+                preempted = self._anywhere(received.is_set())
+                ended = state.step == settings.num_steps
+                if losses is not None:
+                    losses.append(row)
+                if preempted or ended or state.step % settings.checkpoint_every == 0:
+                    self._save(losses, save)
+                if preempted and not ended:
+                    log.warning("SIGTERM ended the training after step %d; run it again to go on", state.step)
+                    raise SystemExit(PREEMPTED)
+
+    def _save(self, losses: LossLog | None, save: Callable[[dict[str, Tensor]], None]) -> None:
+        """Write a checkpoint; every process takes part in gathering it, as each may hold a share of it."""
+        tensors = self.state.tensors()
+        if losses is None:
+            deque(tensors, maxlen=0)
+        else:
+            save({name: tensor.cpu() for name, tensor in tensors} | {_TABLE: losses.table()})
+
+    def _step(self, step: int, batches: Sequence[Any]) -> dict[str, float]:
+        on_device = [to_device(batch, self.fabric.device) for batch in batches]
+        active = {name: one for name, one in self.learners.items() if step >= one.first_step}
+        row: dict[str, float] = {}
+        for name, learner in active.items():
+            row |= self._update(name, learner, step, on_device)
+        self.state.step = step + 1
+        for name, learner in active.items():
+            self.state.averages[name].update(self.state.networks[name], self.state.step - learner.first_step)
+        return row
+
+    def _update(self, name: str, learner: Learner, step: int, batches: Sequence[Any]) -> dict[str, float]:
+        fabric, network, optimizer = self.fabric, self.state.wrapped[name], self.state.optimizers[name]
+        optimizer.zero_grad()
+        logged = torch.zeros(2, 1 + len(learner.parts), device=fabric.device)
+        for index, (number, batch) in enumerate(zip(self._micro_batches(step), batches, strict=True)):
+            torch.manual_seed(seed_of(self.settings.seed, "network", name, number))
+            generator = generator_of(self.settings.seed, "loss", name, number)
+            with self._gradients_exchanged(network, index == len(batches) - 1):
+                loss = learner.loss(self.state.wrapped, batch, generator, step)
+                self._check(loss.total, f"loss of {name}", step, number)
+                fabric.backward(loss.total / len(batches))
+            total = loss.total.detach()[None]
+            logged += torch.stack(
+                (torch.cat((total, loss.sums)), torch.cat((torch.ones_like(total), loss.counts)))
+            )
+        limit = learner.optimizer.clip_grad_norm or float("inf")
+        norm = fabric.clip_gradients(network, optimizer, max_norm=limit, error_if_nonfinite=False)
+        assert norm is not None
+        norm = whole(norm)
+        self._check(norm, f"gradient of {name}", step, None)
+        rate = learner.optimizer.rate_at(step - learner.first_step)
+        set_learning_rate(optimizer, rate)
+        optimizer.step()
+        return self._row(name, logged, norm.item(), rate)
+
+    def _row(self, name: str, logged: Tensor, norm: float, rate: float) -> dict[str, float]:
+        means = [total / count if count else None for total, count in self._summed(logged).T.tolist()]
+        values = [*means, norm, rate]
+        named = zip(self._columns_of(name), values, strict=True)
+        return {column: value for column, value in named if value is not None}
+
+    def columns(self) -> list[str]:
+        """Return the names of the values of a row."""
+        return [column for name in self.learners for column in self._columns_of(name)]
+
+    def _progress(self) -> Any:
+        return tqdm(
+            total=self.settings.num_steps,
+            initial=self.state.step,
+            desc=" and ".join(self.learners),
+            unit="step",
+            mininterval=5,
+            disable=not self.fabric.is_global_zero,
+            file=sys.stderr,
+        )
+
+    def _columns_of(self, name: str) -> list[str]:
+        columns = [*_BEFORE, *self.learners[name].parts, *_AFTER]
+        return columns if len(self.learners) == 1 else [f"{name}_{column}" for column in columns]
+
+    def _micro_batches(self, step: int) -> range:
+        """Return this process's micro-batches of a step."""
+        first = step * self.settings.accumulate
+        return range(
+            first + self.fabric.global_rank, first + self.settings.accumulate, self.fabric.world_size
+        )
+
+    def _gradients_exchanged(self, network: Any, now: bool) -> AbstractContextManager[None]:
+        """Let several processes exchange gradients in the last backward pass of a step only."""
+        if self.fabric.world_size == 1 or now:
+            return nullcontext()
+        return self.fabric.no_backward_sync(network, enabled=True)
+
+    def _anywhere(self, flag: bool) -> bool:
+        return bool(self._summed(torch.tensor(float(flag), device=self.fabric.device)))
+
+    def _summed(self, values: Tensor) -> Tensor:
+        if self.fabric.world_size == 1:
+            return values
+        total = self.fabric.all_reduce(values, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
+
+    def _check(self, value: Tensor, what: str, step: int, micro_batch: int | None) -> None:
+        if torch.isfinite(value).item():
+            return
+        numbers = self._micro_batches(step) if micro_batch is None else [micro_batch]
+        cases = [
+            case
+            for number in numbers
+            for case in self.data.names(positions_of(number, self.settings.batch_size))
+        ]
+        raise NonFiniteLossError(
+            f"the {what} at step {step + 1} is {value.item()}, with the cases {', '.join(cases)}; "
+            "no update was made with it.",
+            code="loss-not-finite",
+            remedy="lower the learning rate or train in 32-true; the last checkpoint is intact and is "
+            "gone on from unless a setting changes.",
+        )

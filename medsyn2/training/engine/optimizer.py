@@ -1,0 +1,90 @@
+"""AdamW, its linear warm-up, and its state as plain tensors.
+
+Without weight decay AdamW is Adam. The learning rate is a function of the step, so that nothing but the
+moments has to be saved; they are saved by number of the parameter, in the network's own order.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import cos, pi
+
+import torch
+from torch import Tensor, nn
+
+from medsyn2.training.engine.sharding import shared_as
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """How a network is updated.
+
+    Attributes:
+        learning_rate: After the warm-up.
+        warmup_steps: Steps over which the learning rate rises from zero.
+        betas: Decay of the two moments.
+        weight_decay: Decoupled weight decay.
+        clip_grad_norm: Largest norm of the gradient; None leaves it as it is.
+        decay_steps: Steps over which the rate falls to nothing as half a cosine; None keeps it.
+    """
+
+    learning_rate: float
+    warmup_steps: int = 0
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    clip_grad_norm: float | None = None
+    decay_steps: int | None = None
+
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, which counts from 0."""
+        rate = self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
+        if self.decay_steps is None:
+            return rate
+        return rate * 0.5 * (1 + cos(pi * min(1.0, step / self.decay_steps)))
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], settings: AdamSettings) -> torch.optim.AdamW:
+    """Return the optimizer of `parameters`, which updates them all in one kernel."""
+    return torch.optim.AdamW(
+        parameters,
+        lr=settings.rate_at(0),
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next update."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state as tensors named ``<number of the parameter>/<moment>``."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}/{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restore what `optimizer_tensors` returned, whole; the parameters must be the same."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split("/", 1)
+        moment = tensor.shape == parameters[int(index)].shape  # otherwise the number of steps
+        restored = _as_laid_out(tensor, parameters[int(index)]) if moment else tensor
+        state.setdefault(int(index), {})[name] = restored
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _as_laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
+    """Return a moment in the parts of its parameter and in the order of its values.
+
+    An update that meets two orders takes another path, which rounds otherwise.
+    """
+    shared = shared_as(moment, parameter)
+    return shared if shared is not moment else torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)

@@ -1,0 +1,75 @@
+"""All that a training changes: networks, optimizers, moving averages and the number of steps made."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from medsyn2.training.engine.checkpoint import Checkpoint
+from medsyn2.training.engine.ema import MovingAverage
+from medsyn2.training.engine.learner import Learner
+from medsyn2.training.engine.optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors
+from medsyn2.training.engine.sharding import whole
+from medsyn2.weights.tensors import load_strictly
+
+
+class TrainingState:
+    """The state of a training, at its beginning or where a checkpoint left it.
+
+    Args:
+        fabric: Devices and processes.
+        learners: What is trained; their networks are trained in place.
+        checkpoint: Where to go on from; None begins.
+
+    Attributes:
+        step: Steps made.
+        networks: As they were given.
+        wrapped: As they are called, for precision and several processes.
+        optimizers: Of each network.
+        averages: Of each network.
+    """
+
+    def __init__(
+        self, fabric: Fabric, learners: Mapping[str, Learner], checkpoint: Checkpoint | None
+    ) -> None:
+        self.step = 0 if checkpoint is None else checkpoint.step
+        self.networks: dict[str, nn.Module] = {}
+        self.wrapped: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, Any] = {}
+        self.averages: dict[str, MovingAverage] = {}
+        for name, learner in learners.items():
+            network = learner.network.to(fabric.device).train()
+            if checkpoint is not None:
+                source = f"{name} of the checkpoint of step {checkpoint.step}"
+                load_strictly(network, checkpoint.part(f"{name}/network"), source=source)
+            # Where processes share parameters this exchanges them: what refers to them comes after it.
+            self.networks[name], self.wrapped[name] = network, fabric.setup_module(network)
+            optimizer = make_optimizer(network.parameters(), learner.optimizer)
+            self.averages[name] = MovingAverage(network, learner.ema_decay)
+            if checkpoint is not None:
+                load_optimizer_tensors(optimizer, checkpoint.part(f"{name}/optimizer"))
+                self.averages[name].load(checkpoint.part(f"{name}/average"))
+            self.optimizers[name] = fabric.setup_optimizers(optimizer)
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the state as whole tensors, by ``<learner>/<network, optimizer or average>/<name>``.
+
+        Where processes share it, all of them have to go through it, to gather one tensor after the other.
+        """
+        for name, network in self.networks.items():
+            parts = {
+                "network": network.state_dict(),
+                "optimizer": optimizer_tensors(self.optimizers[name]),
+                "average": self.averages[name].tensors,
+            }
+            for part, values in parts.items():
+                for key, tensor in values.items():
+                    yield f"{name}/{part}/{key}", whole(tensor)
+
+    def averaged(self) -> dict[str, dict[str, Tensor]]:
+        """Return the moving average of each network's state, whole and on the CPU; all processes have to ask."""
+        return {
+            name: {key: whole(tensor).cpu() for key, tensor in average.tensors.items()}
+            for name, average in self.averages.items()
+        }

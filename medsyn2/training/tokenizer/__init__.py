@@ -1,0 +1,1 @@
+"""Data and objective of the tokenizer."""

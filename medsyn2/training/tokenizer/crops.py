@@ -1,0 +1,100 @@
+"""Random crops of registered volumes, and drawn masks among them: what the tokenizer is trained on.
+
+The crop at a position of the training depends on the seed and the position alone: which volume by the epoch's
+order, where by a generator of its own. Volumes stay in memory, as int16, while there is room for them, so
+that a small cohort is read once; of a large one the others are read when their turn comes, by as many threads
+as the settings allow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from medsyn2.ct.intensity import hu_to_unit
+from medsyn2.errors import ConfigError
+from medsyn2.store.read_artefact import read_made_ct
+from medsyn2.training.engine.array_cache import Memory
+from medsyn2.training.engine.draws import generator_of, item_of
+from medsyn2.training.tokenizer.drawn_masks import draw_mask
+from medsyn2.training.tokenizer.objective import TokenizerBatch
+
+Shape = tuple[int, int, int]
+Volume = Int[np.ndarray, "d h w"]
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """Which crops are drawn.
+
+    Attributes:
+        grid_shape: Voxels (depth, height, width) of the volumes.
+        crop_shape: Voxels (depth, height, width) of a crop.
+        clip_hu: HU values that become -1 and 1.
+        mask_share: Share of the crops in whose place a mask is drawn (``drawn_masks.py``).
+        seed: Of order, places and masks.
+    """
+
+    grid_shape: Shape
+    crop_shape: Shape
+    clip_hu: tuple[float, float]
+    mask_share: float
+    seed: int
+
+
+class Crops:
+    """Crops of some volumes, as the training loop wants its data.
+
+    Args:
+        volumes: File of each case.
+        settings: Which crops.
+
+    Raises:
+        ConfigError: If there is no volume, or a crop is larger than a volume.
+    """
+
+    def __init__(self, volumes: Sequence[tuple[str, Path]], settings: CropSettings) -> None:
+        if not volumes:
+            raise ConfigError(
+                "Expected at least one volume of the training split to train the tokenizer, got none.",
+                code="no-training-cases",
+                remedy="look at the quarantine of the stages before, or raise cohort.test_every.",
+            )
+        if any(crop > size for crop, size in zip(settings.crop_shape, settings.grid_shape, strict=True)):
+            raise ConfigError(
+                f"train_tokenizer.crop_shape {settings.crop_shape} is larger than grid.shape "
+                f"{settings.grid_shape}.",
+                code="crop-too-large",
+                remedy="lower train_tokenizer.crop_shape.",
+            )
+        self.volumes, self.settings = list(volumes), settings
+        self._memory = Memory()
+
+    def batch(self, positions: Sequence[int]) -> TokenizerBatch:
+        """Return the crops at `positions`."""
+        return TokenizerBatch(torch.stack([self._sample(position) for position in positions]))
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        """Return the cases that the crops at `positions` are of."""
+        return [self.volumes[self._item(position)][0] for position in positions]
+
+    def _item(self, position: int) -> int:
+        return item_of(self.settings.seed, position, len(self.volumes))
+
+    def _sample(self, position: int) -> Float[Tensor, "1 d h w"]:
+        generator = generator_of(self.settings.seed, "crop", position)
+        if float(torch.rand((), generator=generator)) < self.settings.mask_share:
+            return draw_mask(self.settings.crop_shape, generator)
+        hu = self._volume(self._item(position))
+        place = []
+        for size, crop in zip(hu.shape, self.settings.crop_shape, strict=True):
+            start = int(torch.randint(size - crop + 1, (), generator=generator))
+            place.append(slice(start, start + crop))
+        return torch.from_numpy(hu_to_unit(hu[tuple(place)], self.settings.clip_hu))[None]
+
+    def _volume(self, item: int) -> Volume:
+        return self._memory.get(item, lambda: read_made_ct(self.volumes[item][1]).hu)

@@ -1,0 +1,212 @@
+"""The objective of the tokenizer: reconstruction, divergence and, if wanted, an adversarial loss.
+
+The tokenizer minimises
+
+    L = r + kl_weight * mean KL(q(z | x) || N(0, 1)) + a * g,
+    r = mean |x - y| + perceptual_weight * LPIPS(x, y),    g = -mean D(y),
+
+with y decoded from a draw of q, and a = gan_weight * |dr/dW| / (|dg/dW| + 1e-4), where W is the decoder's
+last layer: the adversarial gradient is scaled to that of the reconstruction, wherever the two meet the image.
+The discriminator D minimises the hinge loss (mean relu(1 - D(x)) + mean relu(1 + D(y))) / 2.
+
+Upstream sums |x - y| over each slice and KL over the volume, with a weight of 1e-6; with means, as here, the
+equal weight at 96 slices is 5e-7. Only the ratio matters to Adam. The network of the perceptual loss has
+external weights, which the project neither has nor fetches; without them that loss is left out, and the
+training says so.
+
+Source:
+    Paper, section 7.1; Esser et al., arXiv:2012.09841 (adaptive weight, hinge); losses/perceptual_loss.py of
+    Open-Sora Plan v1.2.0 (read).
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medsyn2.config import TrainTokenizerConfig
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE, Posterior
+from medsyn2.nn.perceptual import Perceptual
+from medsyn2.training.engine.learner import Learner, MicroLoss
+from medsyn2.training.engine.optimizer import AdamSettings
+from medsyn2.training.tokenizer.discriminator import make_discriminator
+from medsyn2.types import Float
+
+log = logging.getLogger(__name__)
+
+TOKENIZER, DISCRIMINATOR = "tokenizer", "discriminator"
+LARGEST_ADVERSARIAL_WEIGHT = 1e4
+
+
+@dataclass(frozen=True)
+class TokenizerBatch:
+    """Crops to reconstruct.
+
+    Attributes:
+        ct: Images in [-1, 1], or masks at -0.5 and 0.5.
+    """
+
+    ct: Float[Tensor, "b 1 d h w"]
+
+
+class TokenizerObjective:
+    """The losses of the tokenizer and of its discriminator.
+
+    Args:
+        kl_weight: Weight of the divergence, a mean over latents.
+        gan_weight: Scale of the adaptive adversarial weight.
+        gan_start: Step from which the discriminator takes part; None leaves it out.
+        perceptual: Network of the perceptual loss; None leaves it out.
+        perceptual_weight: Weight of the perceptual loss.
+    """
+
+    def __init__(
+        self,
+        kl_weight: float,
+        gan_weight: float,
+        gan_start: int | None,
+        perceptual: Perceptual | None = None,
+        perceptual_weight: float = 1.0,
+    ) -> None:
+        self.kl_weight, self.gan_weight, self.gan_start = kl_weight, gan_weight, gan_start
+        self.perceptual, self.perceptual_weight = perceptual, perceptual_weight
+
+    @property
+    def generator_parts(self) -> tuple[str, ...]:
+        """Names of what `generator_loss` logs beside the loss."""
+        perceptual = () if self.perceptual is None else ("perceptual",)
+        adversarial = () if self.gan_start is None else ("adversarial", "adversarial_weight")
+        return ("l1", "kl", *perceptual, *adversarial)
+
+    def generator_loss(
+        self,
+        networks: Mapping[str, nn.Module],
+        batch: TokenizerBatch,
+        generator: torch.Generator,
+        step: int,
+    ) -> MicroLoss:
+        """Return the tokenizer's loss.
+
+        Args:
+            networks: The networks by name; the discriminator need only be there from `gan_start`.
+            batch: The crops.
+            generator: Source of the noise of the latents.
+            step: Steps already made.
+        """
+        tokenizer = networks[TOKENIZER]
+        reconstruction, moments = tokenizer(batch.ct, generator)
+        l1 = F.l1_loss(reconstruction.float(), batch.ct)
+        kl = Posterior.from_moments(moments.float()).kl().mean()
+        error, parts = l1, [l1.detach(), kl.detach()]
+        if self.perceptual is not None:
+            distance = self.perceptual.to(batch.ct.device)(reconstruction, batch.ct)
+            error = l1 + self.perceptual_weight * distance
+            parts.append(distance.detach())
+        total = error + self.kl_weight * kl
+        if self.gan_start is not None:
+            adversarial, weight = l1.new_zeros(()), l1.new_zeros(())
+            if step >= self.gan_start:
+                adversarial = -self._judged(networks[DISCRIMINATOR], reconstruction)
+                weight = self._adversarial_weight(
+                    error, adversarial, cast(nn.Parameter, tokenizer.last_layer)
+                )
+                total = total + weight * adversarial
+            parts += [adversarial.detach(), weight]
+        sums = torch.stack(parts)
+        return MicroLoss(total, sums, torch.ones_like(sums))
+
+    def discriminator_loss(
+        self,
+        networks: Mapping[str, nn.Module],
+        batch: TokenizerBatch,
+        generator: torch.Generator,
+        step: int,
+    ) -> MicroLoss:
+        """Return the discriminator's loss; the arguments are those of `generator_loss`."""
+        discriminator = networks[DISCRIMINATOR]
+        with torch.no_grad():
+            reconstruction, _ = networks[TOKENIZER](batch.ct, generator)
+        on_real = discriminator(batch.ct)[-1].float()
+        on_fake = discriminator(reconstruction)[-1].float()
+        total = 0.5 * (F.relu(1.0 - on_real).mean() + F.relu(1.0 + on_fake).mean())
+        sums = torch.stack([on_real.detach().mean(), on_fake.detach().mean()])
+        return MicroLoss(total, sums, torch.ones_like(sums))
+
+    def _judged(self, discriminator: nn.Module, reconstruction: Tensor) -> Tensor:
+        """Return the mean judgement, without gradients for the discriminator itself."""
+        # What Fabric wraps would wait for those gradients when several processes train.
+        bare = getattr(discriminator, "module", discriminator)
+        with _frozen(bare):
+            return bare(reconstruction)[-1].float().mean()
+
+    def _adversarial_weight(self, error: Tensor, adversarial: Tensor, last_layer: nn.Parameter) -> Tensor:
+        (wanted,) = torch.autograd.grad(error, last_layer, retain_graph=True)
+        (found,) = torch.autograd.grad(adversarial, last_layer, retain_graph=True)
+        ratio = wanted.norm() / (found.norm() + 1e-4)
+        return self.gan_weight * ratio.clamp(0.0, LARGEST_ADVERSARIAL_WEIGHT).detach()
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def tokenizer_learners(
+    tokenizer: CausalVideoVAE, settings: TrainTokenizerConfig, perceptual: Perceptual | None = None
+) -> dict[str, Learner]:
+    """Return what is trained, by name: the tokenizer and, if wanted, its discriminator.
+
+    The discriminator is drawn from torch's global generator.
+
+    Args:
+        tokenizer: The network.
+        settings: The training.
+        perceptual: Network of the perceptual loss; None leaves that loss out.
+    """
+    objective = TokenizerObjective(
+        settings.kl_weight, settings.gan_weight, settings.gan_start, perceptual, settings.perceptual_weight
+    )
+    if perceptual is None:
+        log.warning(
+            "the tokenizer trains without the paper's perceptual loss (LPIPS), on L1 instead of L1 + LPIPS: "
+            "train_tokenizer.perceptual_weights is null"
+        )
+    optimizer = AdamSettings(
+        settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        decay_steps=settings.decay_steps,
+        clip_grad_norm=settings.clip_grad_norm,
+    )
+    learners = {
+        TOKENIZER: Learner(
+            tokenizer,
+            objective.generator_loss,
+            optimizer,
+            settings.ema_decay,
+            objective.generator_parts,
+        )
+    }
+    if settings.gan_start is None:
+        log.info("the tokenizer trains without an adversarial loss: train_tokenizer.gan_start is null")
+        return learners
+    learners[DISCRIMINATOR] = Learner(
+        make_discriminator(),
+        objective.discriminator_loss,
+        optimizer,
+        settings.ema_decay,
+        ("on_real", "on_fake"),
+        first_step=settings.gan_start,
+    )
+    return learners

@@ -1,0 +1,1 @@
+"""Foreign and own weights: the catalogue, the download, the conversion, and the folder of a trained model."""

@@ -1,0 +1,147 @@
+"""Which external weights a configuration needs, and what is there of them.
+
+The tools' weights are looked for below ``segment.weights_dir``. Of what was converted, the files that the
+configuration names are looked at; their own JSON holds the sha256 of the tensors beside it. What has no such JSON must
+open, and have what the loader asks for first; loading itself is stricter still, and needs torch.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from medsyn2.config import Config
+from medsyn2.errors import WeightsError
+from medsyn2.vocabulary import Structure
+from medsyn2.weights.catalogue import EXTERNALS, External
+from medsyn2.weights.checks import Check, check_download, check_format, check_recorded, read_checksums
+from medsyn2.weights.formats import json_problem, read_object, tensors_problem, vocabulary_problem
+
+_DESCRIPTION = ("kind", "config", "sha256")
+_BERT_KEYS = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+_BERT_TENSORS = ("embeddings.position_embeddings.weight",)
+_RADIMAGENET_TENSORS = ("backbone.0.weight", "conv1.bias")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Weights that a configuration needs.
+
+    Attributes:
+        row: The row of the table.
+        setting: The key of the configuration that asks for them.
+        checks: What was found of each file.
+    """
+
+    row: External
+    setting: str
+    checks: tuple[Check, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether nothing is missing or damaged."""
+        return all(check.state not in {"missing", "damaged"} for check in self.checks)
+
+    def remedy(self) -> str:
+        """Return what brings them."""
+        if not self.row.downloads:
+            get = f"get them from {self.row.page}"
+        else:
+            get = f"run `medsyn2 fetch {self.row.name} --to DIR` where there is a network"
+        return f"{get}, then `{self.row.convert}`" if self.row.convert else get
+
+
+def needs(config: Config) -> list[Need]:
+    """Return what a configuration needs of others, with what is there of it.
+
+    Raises:
+        IntegrityError: If the folder's ``SHA256SUMS`` cannot be read.
+    """
+    found = [Need(row, "segment.weights_dir", _segmenter(config, row)) for row in _segmenters(config)]
+    return found + [Need(row, setting, checks) for row, setting, checks in _converted(config)]
+
+
+def refuse_damaged(folder: Path, tool: str, structures: set[Structure]) -> None:
+    """Stop before a tool reads weights that are not those that they should be.
+
+    Raises:
+        WeightsError: If a file of the tool's weights for these structures has another checksum.
+    """
+    sums = read_checksums(folder)
+    for row in EXTERNALS:
+        if row.name.split("/")[0] == tool and row.structures & structures:
+            for download in row.downloads:
+                for check in check_download(download, folder, sums):
+                    if check.state == "damaged":
+                        raise WeightsError(
+                            f"{check.path} is damaged: {check.note}.",
+                            code="weights-damaged",
+                            remedy=f"delete it and run `medsyn2 fetch {row.name} --to DIR` again; weights of your own "
+                            f"are listed in {folder / 'SHA256SUMS'}.",
+                        )
+
+
+def _segmenters(config: Config) -> Iterator[External]:
+    tools = [*config.segment.tools.items(), *config.evaluate_masks.tools.items()]
+    for row in EXTERNALS:
+        if any(tool == row.name.split("/")[0] and structure in row.structures for structure, tool in tools):
+            yield row
+
+
+def _segmenter(config: Config, row: External) -> tuple[Check, ...]:
+    folder = config.segment.weights_dir
+    if folder is None:
+        return (Check(Path(row.downloads[0].path), "missing", "segment.weights_dir is empty"),)
+    sums = read_checksums(folder)
+    return tuple(check for download in row.downloads for check in check_download(download, folder, sums))
+
+
+def _converted(config: Config) -> Iterator[tuple[External, str, tuple[Check, ...]]]:
+    rows = {row.name: row for row in EXTERNALS}
+    if config.encode_text.encoder_dir is not None:
+        yield rows["cxr-bert"], "encode_text.encoder_dir", _encoder(Path(config.encode_text.encoder_dir))
+    if config.train_tokenizer.initial_weights is not None:
+        path = Path(config.train_tokenizer.initial_weights)
+        yield rows["tokenizer"], "train_tokenizer.initial_weights", _component(path, "tokenizer")
+    if config.train_tokenizer.perceptual_weights is not None:
+        setting = "train_tokenizer.perceptual_weights"
+        given = config.train_tokenizer.perceptual_weights
+        path = Path(given.path)
+        configured = check_recorded(path.with_suffix(".safetensors"), given.sha256, f"{setting}.sha256")
+        checks = _component(path, "perceptual")
+        yield rows["perceptual"], setting, checks if configured in checks else (*checks, configured)
+    if config.evaluate_fid.radimagenet is not None:
+        yield rows["radimagenet"], "evaluate_fid.radimagenet", _radimagenet(config.evaluate_fid.radimagenet)
+
+
+def _encoder(folder: Path) -> tuple[Check, ...]:
+    """Check a text encoder's folder; its configuration holds the sha256 of the tensors if we wrote it."""
+    config, tensors = folder / "config.json", folder / "model.safetensors"
+    checks = (
+        check_format(config, partial(json_problem, keys=_BERT_KEYS)),
+        check_format(folder / "vocab.txt", vocabulary_problem),
+    )
+    sha256 = read_object(config).get("weights_sha256") if checks[0].state == "unverified" else None
+    if sha256 is not None:
+        return (*checks, check_recorded(tensors, sha256, config.name))
+    return (*checks, check_format(tensors, partial(tensors_problem, names=_BERT_TENSORS)))
+
+
+def _radimagenet(tensors: Path) -> tuple[Check, ...]:
+    """Check RadImageNet's tensors, by the description beside them if there is one."""
+    description = tensors.with_suffix(".json")
+    if tensors.suffix == ".safetensors" and description.is_file():
+        return _component(description, "radimagenet")
+    return (check_format(tensors, partial(tensors_problem, names=_RADIMAGENET_TENSORS)),)
+
+
+def _component(path: Path, kind: str) -> tuple[Check, ...]:
+    """Check a description of weights and the tensors beside it, whose sha256 it holds."""
+    description = check_format(path, partial(json_problem, keys=_DESCRIPTION))
+    tensors = path.with_suffix(".safetensors")
+    if description.state != "unverified":
+        return description, check_format(tensors, tensors_problem)
+    values = read_object(path)
+    if values["kind"] != kind:
+        return (Check(path, "damaged", f"it describes a {values['kind']!r}, expected a {kind!r}"),)
+    return description, check_recorded(tensors, str(values["sha256"]), path.name)

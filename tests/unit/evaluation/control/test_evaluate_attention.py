@@ -1,0 +1,83 @@
+"""Attention of a tiny model: sums and names that hold for any."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medsyn2.config import EvaluateAttentionConfig, SampleConfig
+from medsyn2.evaluation.control.evaluate_attention import COLUMNS, _about_findings, evaluate_attention
+from medsyn2.files import write_json
+from medsyn2.store.artefacts import Record
+from medsyn2.weights.model_folder import DESCRIPTION
+
+REPORT = {"findings": "A nodule of 5 mm in the right upper lobe.", "impression": "Large pleural effusion."}
+CASES = {"a": ("test", None), "b": ("train", REPORT), "c": ("test", REPORT), "d": ("test", REPORT)}
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_model: Path) -> Callable[..., pd.DataFrame]:
+    def write(stage: str, facts: Callable[[str], dict]) -> Path:
+        records = [asdict(Record(case, "ok", "0", facts=facts(case))) for case in CASES]
+        write_json(tmp_path / f"{stage}.json", {"stage": stage, "cases": records})
+        return tmp_path / f"{stage}.json"
+
+    def evaluated(
+        num_steps: int = 2, max_cases: int = 1, with_reports: bool = True, with_means: bool = False
+    ) -> pd.DataFrame:
+        evaluate_attention(
+            SampleConfig(solver="euler", num_steps=num_steps),
+            EvaluateAttentionConfig(max_cases=max_cases),
+            model=tiny_model / DESCRIPTION,
+            inventory=[write("inventory", lambda case: {"report": CASES[case][1] if with_reports else None})],
+            register=[
+                write("register", lambda case: {"split": CASES[case][0], "subject": f"patient {case}"})
+            ],
+            table=tmp_path / "attention.csv",
+            figure=tmp_path / "attention.png",
+        )
+        table = pd.read_csv(tmp_path / "attention.csv")
+        return table if with_means else table[table["patient"].notna()]
+
+    return evaluated
+
+
+def test_held_out_reports_are_recorded_at_every_step_and_block(run: Callable[..., pd.DataFrame]) -> None:
+    table = run(max_cases=5)
+    assert list(table.columns) == [*COLUMNS, "num", "num_patients"]
+    assert table["case"].tolist() == ["c", "d"]
+    one, three = run(num_steps=1)["num_maps"].item(), run(num_steps=3)["num_maps"].item()
+    assert three == 3 * one  # one call a step, the last of which goes to the end
+
+
+def test_means_stand_above_the_cases(run: Callable[..., pd.DataFrame]) -> None:
+    table = run(max_cases=5, with_means=True)
+    assert table["case"].tolist() == ["mean", "low", "high", "c", "d"]
+    mass = table["first_token_mass"]
+    assert mass[0] == pytest.approx((mass[3] + mass[4]) / 2, rel=1e-3)
+    assert table.loc[0, ["num", "num_patients"]].tolist() == [2, 2]
+
+
+def test_shares_are_shares(run: Callable[..., pd.DataFrame]) -> None:
+    row = run().iloc[0]
+    assert 0 < row["first_token_mass"] < 1
+    assert 0 < row["entropy_share"] <= 1
+    assert row["alike_mass"] * row["num_tokens"] == pytest.approx(1, rel=1e-3)
+    assert row["num_finding_tokens"] >= 2
+    alike = row["finding_mass"] / (row["num_finding_tokens"] * row["alike_mass"])
+    assert row["finding_over_alike"] == pytest.approx(alike, rel=1e-3)
+
+
+def test_without_reports_the_table_is_empty_and_the_figure_says_so(
+    run: Callable[..., pd.DataFrame], tmp_path: Path
+) -> None:
+    assert run(with_reports=False).empty
+    assert (tmp_path / "attention.png").is_file()
+
+
+def test_all_pieces_of_a_finding_s_word_are_about_it() -> None:
+    tokens = ["[CLS]", "No", "##dule", "##s", "of", "mm", "effusion", "[SEP]"]
+    np.testing.assert_array_equal(_about_findings(tokens), [0, 1, 1, 1, 0, 0, 1, 0])

@@ -1,0 +1,142 @@
+"""Edits with a tiny model, whose volumes show no lungs; what is true of any model is checked."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
+from medsyn2.ct.nifti.files import write_labels
+from medsyn2.ct.volume import LabelMap
+from medsyn2.evaluation.control.effects import laterality
+from medsyn2.evaluation.control.evaluate_edits import (
+    EDITS_COLUMNS,
+    PROGRESSIVE_COLUMNS,
+    SEEDS_COLUMNS,
+    evaluate_edits,
+)
+from medsyn2.pipeline import MedSyn2Pipeline
+from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.weights.model_folder import DESCRIPTION
+
+FAST = SampleConfig(solver="euler", num_steps=2, guidance_mask=1.0)
+CASES = {
+    "a": ("test", {"lobes": "present", "heart": "absent"}),
+    "b": ("test", {"lobes": "present", "heart": "present"}),
+    "c": ("train", {"lobes": "present", "heart": "present"}),
+    "d": ("test", {"lobes": "empty"}),
+}
+TABLES = {"seeds": SEEDS_COLUMNS, "edits": EDITS_COLUMNS, "progressive": PROGRESSIVE_COLUMNS}
+
+Run = Callable[..., dict[str, pd.DataFrame]]
+
+
+def of_cases(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of single cases."""
+    return table[table["patient"].notna()].reset_index(drop=True)
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
+    affine = MedSyn2Pipeline.from_pretrained(tiny_model).grid.affine_mm
+
+    def registered(case: CaseWork, folder: Path) -> dict:
+        return {"split": CASES[case.case][0]}
+
+    def masked(case: CaseWork, folder: Path) -> dict:
+        states = CASES[case.case][1]
+        for name in ("lobes", "lobe_labels", "heart"):
+            write_labels(folder / f"{name}.nii.gz", LabelMap(tiny_mask.astype(np.uint8), affine))
+        return {
+            "split": CASES[case.case][0],
+            "subject": f"patient {case.case}",
+            "masks": {name: {"state": state} for name, state in states.items()},
+        }
+
+    manifests = {}
+    for stage, work in (("register", registered), ("masks", masked)):
+        manifests[stage] = tmp_path / stage / "0000.json"
+        process_shard(stage, manifests[stage], [CaseWork(case, None) for case in CASES], work, settings="")
+
+    def evaluated(*, with_means: bool = False, **changes: object) -> dict[str, pd.DataFrame]:
+        config = {"max_cases": 2, "num_seeds": 2, "progressive": ("lobes", "heart"), **changes}
+        evaluate_edits(
+            SegmentConfig(working_spacing_mm=8.0),
+            FAST,
+            EvaluateMasksConfig(),
+            EvaluateEditsConfig(**config),
+            model=tiny_model / DESCRIPTION,
+            register=[manifests["register"]],
+            masks=[manifests["masks"]],
+            **{name: tmp_path / f"{name}.csv" for name in TABLES},
+            **{f"{name}_figure": tmp_path / f"{name}.png" for name in TABLES},
+        )
+        tables = {name: pd.read_csv(tmp_path / f"{name}.csv") for name in TABLES}
+        return tables if with_means else {name: of_cases(table) for name, table in tables.items()}
+
+    return evaluated
+
+
+def test_held_out_cases_with_the_structures_take_part(run: Run) -> None:
+    tables = run()
+    for name, columns in TABLES.items():
+        assert list(tables[name].columns) == [*columns, "num", "num_patients"]
+    assert tables["seeds"]["case"].tolist() == ["a", "b"]
+    assert tables["edits"]["edit"].tolist() == ["mirrored", "moved"] * 2
+    assert tables["progressive"]["case"].tolist() == ["b"]
+    assert tables["progressive"]["added"].tolist() == ["heart"]
+
+
+def test_seeds_differ_and_a_structure_that_is_not_found_agrees_with_nothing(run: Run) -> None:
+    found = run()["seeds"]
+    assert (found["outside_hu"] > 0).all()
+    assert (found["dice_requested"] == 0).all()
+    assert (found["outside_over_inside"] - found["outside_hu"] / found["inside_hu"]).abs().max() < 1e-3
+
+
+def test_means_stand_above_the_cases_with_intervals_over_patients(run: Run) -> None:
+    tables = run(with_means=True)
+    seeds, edits, added = (tables[name] for name in TABLES)
+    assert seeds["case"].tolist() == ["mean", "low", "high", "a", "b"]
+    outside = seeds["outside_hu"]
+    assert outside[1] <= outside[0] <= outside[2]
+    assert seeds.loc[0, ["num", "num_patients", "num_seeds", "structure"]].tolist() == [2, 2, 2, "lobes"]
+    assert edits.loc[edits["case"] == "mean", "edit"].tolist() == ["mirrored", "moved"]
+    assert added["case"].tolist() == ["mean", "b"]
+
+
+def test_what_lies_on_both_sides_has_no_laterality(run: Run) -> None:
+    lungs = run()["edits"]
+    assert lungs[["laterality_requested", "laterality_found"]].isna().all(axis=None)
+
+
+def test_the_request_is_mirrored_and_moved(run: Run, tiny_mask: np.ndarray) -> None:
+    found = run(structures=("heart",), move_mm=(0.0, 6.0, 0.0))["edits"].set_index(["case", "edit"])
+    assert found.loc[("b", "mirrored"), "laterality_requested"] == pytest.approx(
+        -laterality(tiny_mask), abs=1e-4
+    )
+    assert found.loc[("b", "moved"), "asked_mm"] == pytest.approx(6.0, abs=0.7)
+    assert found["centroid_error_mm"].isna().all()
+
+
+def test_an_edit_without_noise_changes_nothing_and_one_with_all_of_it_keeps_little(run: Run) -> None:
+    still, anew = (run(strength=strength)["progressive"].iloc[0] for strength in (0.0, 1.0))
+    assert still["outside_hu"] == 0
+    assert still["inside_hu"] == 0
+    assert anew["outside_hu"] > 0
+    assert still["outside_new_noise_hu"] == anew["outside_new_noise_hu"] > 0
+
+
+def test_figures_have_a_picture_for_each_seed_and_say_when_no_case_has_the_structures(
+    run: Run, tmp_path: Path
+) -> None:
+    run(num_seeds=3)
+    first = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert set(first) == {"seeds.png", "edits.png", "progressive.png"}
+    run(num_seeds=3)
+    assert first == {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
+    tables = run(progressive=("lobes", "nodules"))
+    assert tables["progressive"].empty
+    assert (tmp_path / "progressive.png").read_bytes() != first["progressive.png"]

@@ -1,0 +1,218 @@
+"""Variants of a tiny model: one with the same weights, one with others that never saw a mask of nodules."""
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medsyn2.config import EvaluateVariantsConfig, FlowConfig, SampleConfig
+from medsyn2.ct.nifti.files import write_ct, write_labels
+from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.errors import ConfigError, EnvironmentFault
+from medsyn2.evaluation.control.evaluate_variants import AT_TIME, ORDER, TIMES, evaluate_variants
+from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES
+from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, COLUMNS
+from medsyn2.pipeline import MedSyn2Pipeline
+from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.weights.model_folder import DESCRIPTION, read_description, write_description
+
+FAST = SampleConfig(solver="euler", num_steps=2, guidance_mask=1.0)
+SPLIT = {"a": "test", "b": "test", "c": "train"}
+REPORT = {"findings": "A nodule of 5 mm.", "impression": "Large pleural effusion."}
+OUTPUTS = {"table": "variants.csv", "cases": "cases.csv", "figure": "v.png", "left_out_figure": "l.png"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder that the main model and its variants are in, as the workflow lays them out."""
+
+    root: Path
+    shared: dict[str, list[Path]]
+
+    def of(self, variant: str) -> Path:
+        return self.root if variant == "main" else self.root / "variants" / variant
+
+    def add(self, variant: str, model: Path, mask: np.ndarray, without: tuple[str, ...] = ()) -> None:
+        """Put a model into its place, with samples of the held-out cases and the tables of other stages."""
+        folder = self.of(variant) / "train_dit/model"
+        shutil.copytree(model, folder)
+        described = read_description(folder)
+        seen = {name: n for name, n in described.training.structures.items() if name not in without}
+        write_description(folder, replace(described, training=replace(described.training, structures=seen)))
+        pipeline = MedSyn2Pipeline.from_pretrained(folder)
+        given = LabelMap(mask.astype(np.uint8), pipeline.grid.affine_mm)
+
+        def sampled(case: CaseWork, folder: Path) -> dict:
+            made = pipeline(mask=given, mask_text="lobes", seed=1, solver="euler", num_steps=2)
+            write_ct(folder / "lobes.nii.gz", made.volume)
+            return {"samples": [{"condition": "lobes", "structure": "lobes", "file": "lobes.nii.gz"}]}
+
+        held_out = [CaseWork(case, None) for case, split in SPLIT.items() if split == "test"]
+        process_shard("sample", self.of(variant) / "sample/0000.json", held_out, sampled, settings="")
+        agreement = pd.DataFrame(
+            [
+                {"structure": "lungs", "comparison": name, "case": case, "other": case, "dice": 0.9}
+                for case in "ab"
+                for name in ("requested", "shuffled", "ceiling", "reconstructed_ct", "reconstructed_mask")
+            ],
+            columns=["structure", "comparison", "case", "other", "segmenter", *VALUES, *FLAGS],
+        )
+        agreement.to_csv(self.of(variant) / "mask_agreement_cases.csv", index=False)
+        # The table's own means are not one more case.
+        attention = {"case": ["mean", "a"], "first_token_mass": [0.7, 0.2], "entropy_share": 0.9}
+        pd.DataFrame({**attention, "finding_over_alike": 1.1}).to_csv(
+            self.of(variant) / "attention.csv", index=False
+        )
+        fid = {"window": "lung", "condition": "lobes", "plane": ["axial", "mean"], "fid": [3.0, 4.0]}
+        pd.DataFrame(fid).to_csv(self.of(variant) / "fid_lung.csv", index=False)
+
+    def compare(self, *variants: str, **changes: object) -> tuple[pd.DataFrame, pd.DataFrame]:
+        folders = [self.of(name) for name in ("main", *variants)]
+        evaluate_variants(
+            FlowConfig(),
+            FAST,
+            EvaluateVariantsConfig(num_draws=50, **changes),
+            models=[folder / "train_dit/model" / DESCRIPTION for folder in folders],
+            samples=[folder / "sample/0000.json" for folder in folders],
+            agreement=[folder / "mask_agreement_cases.csv" for folder in folders],
+            attention=[folder / "attention.csv" for folder in folders],
+            fid=[folder / "fid_lung.csv" for folder in folders],
+            **self.shared,
+            **{option: self.root / name for option, name in OUTPUTS.items()},
+        )
+        return pd.read_csv(self.root / "variants.csv"), pd.read_csv(self.root / "cases.csv")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_model, other_tiny_model, tiny_mask) -> Run:
+    root = tmp_path_factory.mktemp("results")
+    grid = MedSyn2Pipeline.from_pretrained(tiny_model).grid
+
+    def inventory(case: CaseWork, folder: Path) -> dict:
+        return {"report": REPORT if case.case == "a" else None}
+
+    def register(case: CaseWork, folder: Path) -> dict:
+        hu = np.random.default_rng(ord(case.case)).integers(-1000, 1000, grid.shape).astype(np.int16)
+        write_ct(folder / "ct.nii.gz", CTVolume(hu, grid.affine_mm))
+        return {"subject": case.case, "split": SPLIT[case.case]}
+
+    def masks(case: CaseWork, folder: Path) -> dict:
+        nodules = np.zeros_like(tiny_mask)
+        nodules[3:5, 6:8, 6:8] = nodules[10:14, 18:26, 20:28] = True
+        for name, mask in (("lobes", tiny_mask), ("nodules", nodules)):
+            write_labels(folder / f"{name}.nii.gz", LabelMap(mask.astype(np.uint8), grid.affine_mm))
+        states = {"lobes": "present", "nodules": "present" if case.case == "a" else "empty"}
+        return {"masks": {name: {"state": state} for name, state in states.items()}}
+
+    shared = {}
+    for work in (inventory, register, masks):
+        manifest = root / work.__name__ / "0000.json"
+        process_shard(work.__name__, manifest, [CaseWork(case, None) for case in SPLIT], work, settings="")
+        shared[work.__name__] = [manifest]
+    made = Run(root, shared)
+    made.add("main", tiny_model, tiny_mask)
+    made.add("same", tiny_model, tiny_mask)
+    made.add("other", other_tiny_model, tiny_mask, without=("nodules",))
+    return made
+
+
+Tables = tuple[pd.DataFrame, pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def found(run: Run) -> Tables:
+    """The tables of both variants."""
+    return run.compare("same", "other", diameters_mm=(20.0,))
+
+
+def rows(table: pd.DataFrame, measure: str, variant: str) -> pd.DataFrame:
+    return table[(table["measure"] == measure) & (table["variant"] == variant)].set_index("part")
+
+
+def test_a_variant_with_the_same_weights_differs_by_exactly_nothing(found: Tables) -> None:
+    same = found[0][found[0]["variant"] == "same"]
+    assert set(same["measure"]) >= {"flow_loss", "blockiness", "dice_requested", "fid", "first_token_mass"}
+    assert (same["difference"] == 0).all()
+    of_patients = same[same["num_subjects"] > 1]
+    assert (of_patients[["low", "high"]] == 0).all(axis=None)
+
+
+def test_other_weights_have_other_losses_on_the_same_pairs(found: Tables) -> None:
+    table, _ = found
+    other, main = (rows(table, "flow_loss", name) for name in ("other", "main"))
+    assert (other["difference"] != 0).all()
+    np.testing.assert_allclose(other["value"] - other["main"], other["difference"], atol=0.02)
+    np.testing.assert_allclose(other["main"], main["value"], rtol=1e-4)
+    assert other.loc["mean", ["num_pairs", "num_subjects"]].tolist() == [2, 2]
+    assert other.loc["given report", "num_pairs"] == 1  # the other held-out case has none
+
+
+def test_the_mean_loss_is_that_of_its_times(found: Tables) -> None:
+    loss, at_time = (rows(found[0], measure, "main")["value"] for measure in ("flow_loss", AT_TIME))
+    assert at_time.mean() == pytest.approx(loss["mean"], rel=1e-3)
+    assert len(at_time) == len(TIMES)
+
+
+def test_real_and_reconstructed_volumes_stand_beside_the_models(found: Tables) -> None:
+    seams = found[0][found[0]["measure"] == "blockiness"]
+    assert seams["variant"].tolist() == ["main", "same", "other", "real", "reconstruction"]
+    real = rows(found[0], "blockiness", "real")
+    assert real.loc["lobes", "value"] == pytest.approx(1, abs=0.1)  # noise has no seams
+    assert rows(found[0], "dice_requested", "real").loc["lungs", "value"] == 0.9
+
+
+def test_only_what_a_variant_left_out_is_made_lesion_by_lesion(found: Tables) -> None:
+    lesions = found[0][found[0]["measure"] == "lesion_made"]
+    assert set(lesions["variant"]) == {"main", "other"}
+    assert set(lesions["part"]) == {
+        "nodules, any size",
+        "nodules, 0 to 20 mm",
+        "nodules, 20 mm and more",
+    }
+    items = found[1].query("measure == 'lesion_made' and part == 'nodules, any size' and variant == 'main'")
+    assert items["item"].tolist() == ["a, 1", "a, 2"]
+
+
+def test_tables_have_their_columns_and_the_run_repeats_itself(run: Run, found: Tables) -> None:
+    table, cases = found
+    assert (list(table.columns), list(cases.columns)) == (COLUMNS, CASE_COLUMNS)
+    assert tuple(table["measure"].unique()) == ORDER
+    before = {name: (run.root / name).read_bytes() for name in OUTPUTS.values()}
+    run.compare("same", "other", diameters_mm=(20.0,))
+    assert {name: (run.root / name).read_bytes() for name in OUTPUTS.values()} == before
+
+
+def test_without_a_structure_left_out_there_is_a_picture_that_says_so(run: Run) -> None:
+    table, _ = run.compare("same")
+    assert not table["measure"].str.startswith("lesion").any()
+    assert (run.root / "l.png").stat().st_size > 0
+
+
+def test_files_of_another_number_of_models_are_refused(run: Run) -> None:
+    with pytest.raises(ConfigError, match="as many files of each of 3 models"):
+        evaluate_variants(
+            FlowConfig(),
+            FAST,
+            EvaluateVariantsConfig(),
+            models=[run.of(name) / "train_dit/model" / DESCRIPTION for name in ("main", "same", "other")],
+            samples=[],
+            agreement=[],
+            attention=[],
+            fid=[run.of("main") / "fid_lung.csv"],
+            **run.shared,
+            **{option: run.root / name for option, name in OUTPUTS.items()},
+        )
+
+
+def test_without_held_out_cases_nothing_is_compared(run: Run, tmp_path: Path) -> None:
+    values = json.loads(run.shared["register"][0].read_text())
+    for record in values["cases"]:
+        record["facts"]["split"] = "train"
+    path = tmp_path / "0000.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(EnvironmentFault, match="0 cases"):
+        replace(run, shared={**run.shared, "register": [path]}).compare("same")

@@ -1,0 +1,99 @@
+"""Folders of anybody's volumes: found by name, checked for HU and for one range."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medsyn2.ct.nifti.files import write_ct
+from medsyn2.ct.volume import CTVolume, axis_aligned_affine
+from medsyn2.errors import EnvironmentFault, IntensityError, TableError
+from medsyn2.evaluation.features.extraction import VolumeFile
+from medsyn2.evaluation.features.folders import (
+    Extent,
+    check_patients,
+    common_clip_hu,
+    extent_of,
+    read_patients,
+    volumes_in,
+)
+
+
+def chest(offset: int = 0) -> CTVolume:
+    rng = np.random.default_rng(0)
+    hu = rng.normal(40, 30, (12, 40, 40))
+    hu[:, 5:35, 5:35] = rng.normal(-850, 30, (12, 30, 30))
+    hu[:, :12] = rng.normal(-1000, 5, (12, 12, 40))
+    hu[:, 38:, 10:30] = 700
+    return CTVolume((hu + offset).astype(np.int16), axis_aligned_affine((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)))
+
+
+def test_files_are_found_by_name_with_their_patients(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("b.nii.gz", "deep/a.nii", "c.txt"):
+        if name.endswith("txt"):
+            (tmp_path / name).write_text("no volume")
+        else:
+            write_ct(tmp_path / name, chest())
+    found = volumes_in(tmp_path, spacing_mm=(1.0, 1.0, 1.0), patients={"b": "p7"})
+    assert [(volume.id, volume.patient) for volume in found] == [("b", "p7"), ("deep/a", "deep/a")]
+    assert found[0].read().spacing_mm == pytest.approx((1.0, 1.0, 1.0))
+    (tmp_path / "b.nii.gz").unlink()
+    with pytest.raises(EnvironmentFault, match="1 NIfTI files"):
+        volumes_in(tmp_path, spacing_mm=None, patients={})
+
+
+def test_extent_is_of_all_volumes_and_refuses_what_is_not_hu(tmp_path: Path) -> None:
+    write_ct(tmp_path / "a.nii.gz", chest())
+    write_ct(tmp_path / "b.nii.gz", chest())
+    files = volumes_in(tmp_path, spacing_mm=None, patients={})
+    extent = extent_of(files, stated=False)
+    assert extent.low_hu < -1000
+    assert extent.high_hu == 700
+    write_ct(tmp_path / "b.nii.gz", CTVolume(chest(1024).hu, chest().affine_mm))
+    with pytest.raises(IntensityError, match="state it with in_hu"):
+        extent_of(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False, state_with="in_hu")
+
+
+def test_one_range_for_both_or_none() -> None:
+    full, short = Extent(-1024, 3000), Extent(-1024, 600)
+    assert common_clip_hu(full, full, (-1024.0, 1024.0)) == (-1024.0, 1024.0)
+    assert common_clip_hu(full, short, (-1024.0, 600.0)) == (-1024.0, 600.0)
+    with pytest.raises(EnvironmentFault, match=r"the high end is 1024 and 600 HU.*--clip-hu -1024 600"):
+        common_clip_hu(full, short, (-1024.0, 1024.0))
+
+
+def test_patients_are_read_whether_ids_have_suffixes_or_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = tmp_path / "patients.csv"
+    table.write_text("id,patient,age\na.nii.gz,NA,4\ndeep/b.nii,p1,5\nc.1,p1,6\n")
+    patients = read_patients(table)
+    assert patients == {"a": "NA", "deep/b": "p1", "c.1": "p1"}
+    volumes = [VolumeFile(name, name, tmp_path / name) for name in patients]
+    check_patients(table, patients, volumes)
+    assert not caplog.records
+    check_patients(table, patients, [*volumes, VolumeFile("d", "d", tmp_path / "d")])
+    assert "does not name 1 volumes: d" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        ("a,p1\nb,p2\na.nii.gz,p3\n", "row 4, names a again, after row 2"),
+        ("a,p1\nb,\n", "row 3, lacks an id or a patient"),
+        (".nii.gz,p1\n", "row 2, lacks"),
+    ],
+)
+def test_rows_that_contradict_each_other_are_named(tmp_path: Path, rows: str, named: str) -> None:
+    (tmp_path / "patients.csv").write_text(f"id,patient\n{rows}")
+    with pytest.raises(TableError, match=rf"patients-contradictory.*patients.csv, {named}"):
+        read_patients(tmp_path / "patients.csv")
+
+
+def test_a_table_of_other_volumes_is_refused(tmp_path: Path) -> None:
+    volumes = [VolumeFile(name, name, tmp_path / name) for name in "ab"]
+    with pytest.raises(
+        TableError, match=r"patients-unmatched.*1 rows that name no volume: row 3, x/b; 2 volumes.*: a, b"
+    ):
+        check_patients(tmp_path / "patients.csv", {"a": "p", "x/b": "p"}, volumes)

@@ -1,0 +1,131 @@
+"""Floor, interval and extrapolation on Gaussians whose distance is known."""
+
+from math import isnan
+
+import numpy as np
+import pytest
+
+from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
+from medsyn2.evaluation.fidelity.fidelity import drawn, fidelity
+
+FACTS = BankFacts("real", "gaussian", "none", "0", "nothing", {}, "0", (-1.0, 1.0), None)
+
+
+def gaussian(seed: int, patients: int, shift: float = 0.0, slices: int = 4, width: int = 6) -> Bank:
+    """Slices that are alike within a patient."""
+    rng = np.random.default_rng(seed)
+    values = (
+        rng.normal(size=(patients, 1, width)) * 0.8 + rng.normal(size=(patients, slices, width)) * 0.6 + shift
+    )
+    part = Part(values.reshape(-1, width).astype(np.float32), np.repeat(np.arange(patients), slices))
+    names = tuple(f"{seed}/{i:03d}" for i in range(patients))
+    return Bank(FACTS, names, names, {"a": part})
+
+
+def compared(real: Bank, synthetic: Bank, num_draws: int = 24):
+    return fidelity(real, synthetic, ["a"], num_draws=num_draws, neighbours=5, seed=0)["a"]
+
+
+def of_the_same_patients(real: Bank, noise: float, shift: float = 0.0) -> Bank:
+    rng = np.random.default_rng(9)
+    part = real.parts["a"]
+    values = part.features + shift + noise * rng.normal(size=part.features.shape).astype(np.float32)
+    return Bank(FACTS, real.ids, real.patients, {"a": Part(values, part.volume)})
+
+
+def test_equal_distributions_lie_at_the_floor_and_extrapolate_to_nothing() -> None:
+    rows = [compared(gaussian(seed, 60), gaussian(seed + 100, 60)) for seed in range(6)]
+    fid, infinity = (np.mean([getattr(row, name) for row in rows]) for name in ("fid", "fid_infinity"))
+    floor, at_floor = (np.mean([getattr(row, name) for row in rows]) for name in ("floor", "fid_at_floor"))
+    assert rows[0].floor_patients == 30
+    assert at_floor == pytest.approx(floor, rel=0.35)
+    assert floor > 1.5 * fid  # half the patients, about twice the distance
+    assert abs(infinity) < 0.4 * fid
+    assert abs(np.mean([row.kid / row.kid_se for row in rows])) < 1.5
+
+
+def test_a_shift_is_found_whatever_the_count() -> None:
+    truth = 6 * 0.5**2
+    rows = {num: compared(gaussian(1, num), gaussian(2, num, shift=0.5)) for num in (20, 80)}
+    assert rows[20].fid - truth > rows[80].fid - truth > 0
+    assert abs(rows[80].fid_infinity - truth) < abs(rows[20].fid - truth)
+    assert rows[80].fid_low <= truth + 0.5
+    assert rows[80].fid_at_floor > 2 * rows[80].floor
+    assert rows[80].kid > 3 * rows[80].kid_se
+
+
+@pytest.mark.parametrize("width", [6, 64])
+def test_near_copies_of_the_same_patients_extrapolate_to_nothing(width: int) -> None:
+    """Subsets of different patients would be far apart, and the line through them end far below zero."""
+    real = gaussian(1, 40, width=width)
+    row = compared(real, of_the_same_patients(real, noise=1e-3))
+    assert row.fid < 1e-3
+    assert abs(row.fid_infinity) < 1e-3 < row.floor
+
+
+def test_a_shift_of_the_same_patients_is_what_remains_at_infinity() -> None:
+    real = gaussian(1, 40)
+    row = compared(real, of_the_same_patients(real, noise=0.1, shift=0.5))
+    assert row.fid_infinity == pytest.approx(6 * 0.5**2, rel=0.1)
+
+
+def test_interval_holds_the_value_and_shrinks_with_patients() -> None:
+    few, many = (compared(gaussian(1, num), gaussian(2, num, shift=0.5), 60) for num in (12, 120))
+    for row in (few, many):
+        assert row.fid_low < row.fid < row.fid_high
+    assert few.fid_high - few.fid_low > 2 * (many.fid_high - many.fid_low)
+
+
+def test_too_few_patients_leave_what_cannot_be_said_undefined() -> None:
+    row = compared(gaussian(1, 3), gaussian(2, 3))
+    assert row.fid > 0
+    assert all(isnan(getattr(row, name)) for name in ("fid_low", "fid_infinity", "floor", "fid_at_floor"))
+    assert row.floor_patients == 0
+
+
+def test_no_draws_leave_the_value_alone() -> None:
+    row = compared(gaussian(1, 9), gaussian(2, 9), num_draws=0)
+    assert row.fid > 0
+    drawn_ones = ("fid_low", "fid_high", "fid_infinity", "floor", "fid_at_floor")
+    assert all(isnan(getattr(row, name)) for name in drawn_ones)
+    assert row.floor_patients == 0
+
+
+def test_draws_keep_patients_together_and_halves_apart() -> None:
+    real = [f"p{i:02d}" for i in range(10)] * 2
+    synthetic = [f"p{i:02d}" for i in range(4, 10)] + ["q1", "q2"]
+    draws = drawn(real, synthetic, 20, np.random.default_rng(0))
+    ours, theirs = np.unique(real), np.unique(synthetic)
+    for first, second in [*draws.resamples, *(counts for alike in draws.subsets for counts in alike)]:
+        counts = dict(zip(ours, first, strict=True)), dict(zip(theirs, second, strict=True))
+        assert all(counts[0][name] == counts[1][name] for name in set(ours) & set(theirs))
+    for first, second in draws.resamples:
+        assert sum(second) == len(theirs)
+        assert sum(first) == len(ours)
+    for one, other, against in draws.splits:
+        assert one.sum() == other.sum() == against.sum() == 5
+        assert not (one & other).any()
+        shared = [
+            name for name, count in zip(theirs, against, strict=True) if count and name in ours[one > 0]
+        ]
+        assert len(shared) <= 1
+    # Of 4 real patients alone, 6 of both and 2 synthetic ones alone, a half, two thirds, five sixths, and all.
+    sizes = [{(int(first.sum()), int(second.sum())) for first, second in alike} for alike in draws.subsets]
+    assert sizes == [{(5, 4)}, {(7, 5)}, {(8, 7)}, {(10, 8)}]
+    assert all(set(first) <= {0, 1} for alike in draws.subsets for first, _ in alike)
+
+
+def test_equal_seeds_give_equal_rows_and_the_mean_is_of_the_parts() -> None:
+    real, synthetic = gaussian(1, 12), gaussian(2, 12, shift=0.3)
+    twice = [_with_second_part(bank) for bank in (real, synthetic)]
+    first, second = (fidelity(*twice, ["a", "b"], num_draws=9, neighbours=3, seed=5) for _ in range(2))
+    assert first == second
+    assert first["mean"].fid == pytest.approx((first["a"].fid + first["b"].fid) / 2)
+    assert first["mean"].fid_low < first["mean"].fid < first["mean"].fid_high
+
+
+def _with_second_part(bank: Bank) -> Bank:
+    first = bank.parts["a"]
+    return Bank(
+        FACTS, bank.ids, bank.patients, {**bank.parts, "b": Part(first.features[:, ::2], first.volume)}
+    )

@@ -1,0 +1,100 @@
+"""The blocked kernel distance is unbiased where slices come in clusters; shares on points in known places."""
+
+from math import isnan
+
+import numpy as np
+import pytest
+
+from medsyn2.evaluation.fidelity.kernel import Slices, blocked_kid, neighbourhood
+
+
+def clustered(rng: np.random.Generator, volumes: int, slices: int = 6, shift: float = 0.0) -> Slices:
+    centres = rng.normal(size=(volumes, 4)) * 0.7 + shift
+    features = np.repeat(centres, slices, axis=0) + rng.normal(size=(volumes * slices, 4)) * 0.7
+    names = tuple(f"{rng.integers(1 << 40)}" for _ in range(volumes))
+    return Slices(features, np.repeat(np.arange(volumes), slices), names)
+
+
+def plain_kid(first: np.ndarray, second: np.ndarray) -> float:
+    """The usual estimate: only a slice with itself is left out."""
+    kernels = [
+        (a @ b.T / a.shape[1] + 1) ** 3 for a, b in ((first, first), (second, second), (first, second))
+    ]
+    within = [(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in kernels[:2]]
+    return within[0] + within[1] - 2 * kernels[2].mean()
+
+
+def test_is_unbiased_for_clustered_slices_where_the_usual_estimate_is_not() -> None:
+    rng = np.random.default_rng(0)
+    blocked, plain = [], []
+    for _ in range(200):
+        first, second = clustered(rng, 10), clustered(rng, 10)
+        blocked.append(blocked_kid(first, second).kid)
+        plain.append(plain_kid(first.features, second.features))
+    error = np.std(blocked) / np.sqrt(200)
+    assert abs(np.mean(blocked)) < 3 * error
+    assert np.mean(plain) > 3 * error
+
+
+def test_without_clusters_it_is_the_usual_estimate() -> None:
+    rng = np.random.default_rng(1)
+    first, second = clustered(rng, 12, slices=1), clustered(rng, 9, slices=1, shift=0.5)
+    expected = plain_kid(first.features, second.features)
+    assert blocked_kid(first, second).kid == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_report_s_patient_and_what_was_generated_for_it_are_no_pair() -> None:
+    rng = np.random.default_rng(2)
+    first = clustered(rng, 20)
+    copies = Slices(first.features, first.volume, first.patient)
+    strangers = Slices(first.features, first.volume, tuple(f"other {name}" for name in first.patient))
+    assert abs(blocked_kid(first, copies).kid) < 1e-9
+    assert blocked_kid(first, strangers).kid < blocked_kid(first, copies).kid
+
+
+def test_standard_error_is_about_the_spread() -> None:
+    rng = np.random.default_rng(3)
+    found = [blocked_kid(clustered(rng, 20), clustered(rng, 20, shift=0.4)) for _ in range(60)]
+    spread = np.std([one.kid for one in found])
+    assert np.median([one.standard_error for one in found]) == pytest.approx(spread, rel=0.5)
+    assert isnan(blocked_kid(clustered(rng, 1), clustered(rng, 1)).standard_error)
+
+
+def test_thinning_many_slices_keeps_the_value_near() -> None:
+    rng = np.random.default_rng(4)
+    first, second = clustered(rng, 30, slices=40), clustered(rng, 30, slices=40, shift=1.0)
+    thin = [Slices(s.features[:], s.volume, s.patient) for s in (first, second)]
+    every = plain_kid(first.features, second.features)
+    assert blocked_kid(*thin).kid == pytest.approx(every, rel=0.3)
+
+
+def test_shares_of_points_in_known_places() -> None:
+    line = np.arange(10.0)[:, None]
+    same = neighbourhood(line, line, neighbours=2)
+    assert (same.precision, same.recall, same.coverage) == (1.0, 1.0, 1.0)
+    far = neighbourhood(line, line + 1000, neighbours=2)
+    assert (far.precision, far.recall, far.density, far.coverage) == (0, 0, 0, 0)
+    half = neighbourhood(line, np.concatenate([line[:5], line[:5] + 1000]) + 0.01, neighbours=2)
+    assert half.precision == 0.5
+    assert 0.4 <= half.coverage <= 0.7
+    assert neighbourhood(line[:1], line).neighbours == 0
+
+
+def test_shares_follow_their_definitions() -> None:
+    rng = np.random.default_rng(5)
+    real, synthetic, k = rng.normal(size=(15, 3)), rng.normal(size=(12, 3)) + 0.5, 3
+    found = neighbourhood(real, synthetic, neighbours=k)
+
+    def radius(points: np.ndarray, i: int) -> float:
+        return sorted(np.linalg.norm(points - points[i], axis=1))[k]
+
+    inside = np.array(
+        [[np.linalg.norm(r - s) < radius(real, i) for s in synthetic] for i, r in enumerate(real)]
+    )
+    reached = [
+        any(np.linalg.norm(r - s) < radius(synthetic, j) for j, s in enumerate(synthetic)) for r in real
+    ]
+    assert found.precision == pytest.approx(inside.any(0).mean())
+    assert found.recall == pytest.approx(np.mean(reached))
+    assert found.density == pytest.approx(inside.sum() / (k * 12))
+    assert found.coverage == pytest.approx(inside.any(1).mean())

@@ -1,0 +1,146 @@
+"""Planted copies are found, honest samples are not accused, and patients are no neighbours of themselves."""
+
+import numpy as np
+import pytest
+from scipy import ndimage, stats
+
+from medsyn2.evaluation.memorisation.copies import (
+    Memorisation,
+    Points,
+    memorisation,
+    share_interval,
+    standardised,
+    thumbnail,
+)
+
+LUNG_HU = (-1350.0, 150.0)
+
+WIDTH = 12
+
+
+def cohort(seed: int, num: int, name: str, shift: float = 0.0) -> Points:
+    features = np.random.default_rng(seed).normal(size=(num, WIDTH)) + shift
+    return Points(features, tuple(f"{name}{i}" for i in range(num)))
+
+
+TRAIN, HELD_OUT = cohort(0, 200, "t"), cohort(1, 100, "h")
+
+
+def searched(train: Points, held_out: Points, synthetic: Points) -> Memorisation:
+    return memorisation(*standardised(train, held_out, synthetic))
+
+
+def anatomy(seed: int, num: int, name: str, blur_voxels: float = 0.0) -> Points:
+    """Return thumbnails of a mean volume with what is each patient's own, fine noise, and then a blur."""
+    rng, places = np.random.default_rng(seed), []
+    shared = ndimage.gaussian_filter(np.random.default_rng(99).normal(size=(48, 48, 48)), 8)
+    for _ in range(num):
+        own = ndimage.gaussian_filter(rng.normal(size=shared.shape), 4)
+        hu = -600 + 300 * shared / shared.std() + 200 * own / own.std() + rng.normal(0, 100, shared.shape)
+        places.append(thumbnail(ndimage.gaussian_filter(hu, blur_voxels), LUNG_HU))
+    return Points(np.stack(places), tuple(f"{name}{i}" for i in range(num)))
+
+
+def test_planted_copies_are_found_and_are_of_the_right_volumes() -> None:
+    honest = cohort(2, 40, "s").places
+    copies = TRAIN.places[[7, 99, 123]] + np.random.default_rng(3).normal(size=(3, WIDTH)) * 0.05
+    found = searched(TRAIN, HELD_OUT, Points(np.concatenate([honest, copies]), tuple("x" * 43)))
+    assert found.suspect[-3:].all()
+    assert found.suspect[:-3].sum() <= 2
+    assert found.synthetic.index[-3:].tolist() == [7, 99, 123]
+    assert found.synthetic.contrast[-3:].max() < 0.2
+
+
+def test_honest_samples_look_like_held_out_ones() -> None:
+    found = [searched(TRAIN, HELD_OUT, cohort(seed, 100, "s")) for seed in range(10, 20)]
+    assert abs(np.mean([one.copying_z for one in found])) < 1.0
+    assert np.mean([one.suspect.mean() for one in found]) < 0.04
+    for one in found:
+        assert one.authenticity == pytest.approx(one.held_out_authenticity, abs=20)
+
+
+def test_a_generator_that_copies_everything_is_seen_by_every_number() -> None:
+    noise = np.random.default_rng(4).normal(size=TRAIN.places.shape) * 0.02
+    found = searched(TRAIN, HELD_OUT, Points(TRAIN.places + noise, TRAIN.patients))
+    assert found.copying_z < -10
+    assert found.authenticity == 0
+    assert found.suspect.all()
+
+
+def test_two_scans_of_one_patient_are_not_neighbours() -> None:
+    """Otherwise each training volume's own distance is small, and copies look authentic."""
+    twice = Points(np.concatenate([TRAIN.places, TRAIN.places + 1e-3]), TRAIN.patients * 2)
+    copies = Points(TRAIN.places[:20] + 0.02, tuple("c" * 20))
+    assert searched(twice, HELD_OUT, copies).suspect.all()
+
+
+def test_statistic_is_the_mann_whitney_z() -> None:
+    found = searched(TRAIN, HELD_OUT, cohort(5, 60, "s", shift=1.0))
+    first, second = found.synthetic.distance, found.held_out.distance
+    above = (first[:, None] > second[None]).sum()
+    n, m = len(first), len(second)
+    assert found.copying_z == pytest.approx((above - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
+    assert found.copying_z > 3
+
+
+def test_shared_patients_and_too_few_are_refused() -> None:
+    with pytest.raises(ValueError, match="both in training and held out"):
+        memorisation(TRAIN, Points(HELD_OUT.places, TRAIN.patients[:100]), HELD_OUT)
+    with pytest.raises(ValueError, match="three training patients"):
+        memorisation(Points(TRAIN.places[:4], ("a", "a", "b", "b")), HELD_OUT, HELD_OUT)
+
+
+def test_constant_features_say_nothing_and_scale_does_not_matter() -> None:
+    wide = [
+        Points(np.concatenate([p.places * 100, np.full((len(p.patients), 1), 7.0)], 1), p.patients)
+        for p in (TRAIN, HELD_OUT, cohort(6, 30, "s"))
+    ]
+    plain = searched(TRAIN, HELD_OUT, cohort(6, 30, "s"))
+    np.testing.assert_allclose(searched(*wide).synthetic.distance, plain.synthetic.distance, rtol=1e-6)
+
+
+def test_copies_are_found_behind_a_blur_and_blurred_strangers_are_not_accused() -> None:
+    """A blur brings every volume nearer to the mean, and so to every training volume."""
+    train, held_out = anatomy(10, 24, "t"), anatomy(11, 20, "h")
+    copies, strangers = anatomy(10, 24, "c", blur_voxels=3.0), anatomy(12, 20, "s", blur_voxels=3.0)
+    found, others = (memorisation(train, held_out, one) for one in (copies, strangers))
+    assert found.synthetic.index.tolist() == list(range(24))
+    assert found.suspect.all()
+    assert found.authenticity == 0
+    assert found.copying_z < -5
+    assert others.suspect.sum() <= 2
+
+
+def test_contrast_is_to_the_nearest_volumes_of_other_patients() -> None:
+    """A second scan of the copied patient is as near as the first, and says nothing of how far others are."""
+    line = np.array([[0.0], [0.1], [4.0], [5.0], [6.0], [7.0], [8.0]])
+    train = Points(line, ("a", "a", "b", "c", "d", "e", "f"))
+    found = memorisation(
+        train, Points(line[:2] + 20, ("g", "h")), Points(np.array([[1.0]]), ("x",))
+    ).synthetic
+    assert found.index.tolist() == [1]
+    assert found.contrast.tolist() == pytest.approx([0.9 / np.mean([3, 4, 5, 6])])
+    assert found.ratio.tolist() == pytest.approx([0.9 / 3.9])
+
+
+@pytest.mark.parametrize("hits", [0, 3, 10])
+def test_the_interval_of_a_share_is_the_exact_one(hits: int) -> None:
+    exact = stats.binomtest(hits, 10).proportion_ci(method="exact")
+    assert share_interval(10.0 * hits, 10) == pytest.approx((100 * exact.low, 100 * exact.high))
+
+
+def test_one_patient_has_no_interval() -> None:
+    assert np.isnan(share_interval(100.0, 1)).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 64), (20, 130, 200)])
+def test_distances_of_thumbnails_tell_their_correlation(shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(7)
+    hu = rng.normal(-800, 10, shape)
+    hu[: shape[0] // 2, : shape[1] // 2] = 100
+    small, other = thumbnail(hu, LUNG_HU), thumbnail(hu[::-1], LUNG_HU)
+    assert small.shape == (32**3,)
+    assert small @ small == pytest.approx(1.0, rel=1e-5)
+    assert np.corrcoef(small, other)[0, 1] < 0.7
+    assert 1 - np.sum((small - other) ** 2) / 2 == pytest.approx(np.corrcoef(small, other)[0, 1], abs=1e-5)
+    assert not thumbnail(np.full(shape, -800.0), LUNG_HU).any()

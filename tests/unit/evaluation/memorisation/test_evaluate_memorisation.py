@@ -1,0 +1,231 @@
+"""What a generator that knows its latents by heart would make is found, named and drawn; honest samples are not."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from medsyn2.config import EvaluateFidConfig, EvaluateMemorisationConfig, GridConfig
+from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
+from medsyn2.ct.nifti.files import write_ct
+from medsyn2.ct.volume import CTVolume, axis_aligned_affine
+from medsyn2.errors import EnvironmentFault
+from medsyn2.evaluation.memorisation.evaluate_memorisation import COLUMNS, evaluate_memorisation
+from medsyn2.nn.autoencoder.start import start_as_blur
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.store.latents import LatentStore
+from medsyn2.vocabulary import STRUCTURES
+from medsyn2.weights.tensors import save_component
+
+SHAPE, SPACING_MM, CLIP_HU = (16, 80, 80), (10.0, 4.0, 4.0), (-1024.0, 1024.0)
+GRID = GridConfig(shape=SHAPE, spacing_mm=SPACING_MM, clip_hu=CLIP_HU)
+AFFINE = axis_aligned_affine(SPACING_MM, (0.0, 0.0, 0.0))
+NETWORK = {"hidden_channels": 4, "num_res_blocks": 1, "norm_groups": 2}
+SPLITS = {**{f"t{i}": "train" for i in range(8)}, **{f"h{i}": "test" for i in range(6)}}
+COPIED = "t5"
+RIDGE = 1e-3
+
+
+def chest(seed: int) -> np.ndarray:
+    """Return a body with two lungs and a consolidation in each, all of which differ from seed to seed."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.indices(SHAPE) / np.array(SHAPE)[:, None, None, None]
+    body = rng.uniform(0.36, 0.46), rng.uniform(0.42, 0.49)
+    hu = np.where(((y - 0.5) / body[0]) ** 2 + ((x - 0.5) / body[1]) ** 2 < 1, 40.0, -1000.0)
+    for middle in (0.28, 0.72):
+        at = 0.5 + rng.uniform(-0.1, 0.1), middle + rng.uniform(-0.05, 0.05)
+        half = rng.uniform(0.18, 0.3), rng.uniform(0.12, 0.19)
+        inside = ((y - at[0]) / half[0]) ** 2 + ((x - at[1]) / half[1]) ** 2 < 1
+        hu[inside & (z >= rng.uniform(0, 0.3))] = -850
+        place = rng.uniform((0.1, 0.3, middle - 0.12), (0.9, 0.7, middle + 0.12))
+        away = (z - place[0]) ** 2 + (y - place[1]) ** 2 + (x - place[2]) ** 2
+        hu[away < rng.uniform(0.16, 0.24) ** 2] = 60
+    return (hu + rng.normal(0, 25, SHAPE)).astype(np.int16)
+
+
+REAL = {case: chest(index) for index, case in enumerate(SPLITS)}
+
+
+@torch.no_grad()
+def small_tokenizer() -> CausalVideoVAE:
+    """Return a blur whose ends mix channels but not voxels, and whose last layer is fitted to two volumes."""
+    generator = torch.Generator().manual_seed(0)
+    network = CausalVideoVAE(**NETWORK).eval()
+    start_as_blur(network, generator)
+    for name, weight in network.named_parameters():
+        if weight.ndim > 3 and (".conv_in" in name or ".conv_out" in name):
+            mixing = torch.randn(weight.shape[:2], generator=generator) / weight.shape[1] ** 0.5
+            weight.zero_()
+            (weight[:, :, -1] if weight.ndim == 5 else weight)[:, :, 1, 1] = mixing
+    network.get_parameter("encoder.conv_out.conv.weight")[network.latent_channels :] = 0
+    last, seen = network.get_submodule("decoder.conv_out"), []
+    hook = last.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0][0].flatten(1).T))
+    values = [torch.from_numpy(hu_to_unit(REAL[case], CLIP_HU)) for case in ("t0", "t1")]
+    for value in values:
+        network.decode(network.encode(value[None, None]).mode())
+    hook.remove()
+    inputs = torch.cat(seen).double()
+    inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
+    wanted = torch.cat([value.flatten() for value in values]).double()
+    # A ridge, or channels that are nearly alike would be subtracted from each other, and noise with them.
+    squares = inputs.T @ inputs + RIDGE * len(inputs) * torch.eye(inputs.shape[1])
+    fitted = torch.linalg.solve(squares, inputs.T @ wanted)
+    weight, bias = (last.get_parameter(f"conv.{name}") for name in ("weight", "bias"))
+    weight.zero_()
+    weight[:, :, -1, 1, 1] = fitted[:-1]
+    bias.fill_(float(fitted[-1]))
+    return network
+
+
+class Generator:
+    """The tokenizer of the tests, with the latents of all real volumes."""
+
+    def __init__(self) -> None:
+        self.network = small_tokenizer()
+        with torch.inference_mode():
+            self.latents = {
+                case: self.network.encode(torch.from_numpy(hu_to_unit(hu, CLIP_HU))[None, None]).mode()[0]
+                for case, hu in REAL.items()
+            }
+
+    def volume(self, case: str, noise: float = 0.0) -> np.ndarray:
+        """Decode the latents of a case, moved by a share of their spread."""
+        latents = self.latents[case]
+        step = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1)) * noise
+        step *= latents.std(dim=(1, 2, 3), keepdim=True)
+        with torch.inference_mode():
+            return unit_to_hu(self.network.decode((latents + step)[None])[0, 0].numpy(), CLIP_HU)
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return Generator()
+
+
+@pytest.fixture
+def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
+    def write(stage: str, work: Callable[..., dict], cases: Iterable[str]) -> Path:
+        manifest = tmp_path / stage / "0000.json"
+        process_shard(stage, manifest, [CaseWork(case, None) for case in cases], work, settings="")
+        return manifest
+
+    def subject(case: CaseWork) -> dict:
+        return {"split": SPLITS[case.case], "subject": f"subject {case.case}"}
+
+    def registered(case: CaseWork, folder: Path) -> dict:
+        write_ct(folder / "ct.nii.gz", CTVolume(REAL[case.case], AFFINE))
+        return subject(case)
+
+    def reconstructed(case: CaseWork, folder: Path) -> dict:
+        write_ct(folder / "ct.nii.gz", CTVolume(generator.volume(case.case), AFFINE))
+        return {}
+
+    def encoded(cases: list[str]) -> Path:
+        manifest = write("encode_latents", lambda case, folder: {}, cases)
+        store = LatentStore.open_for_writing(
+            manifest.with_suffix(".zarr"),
+            cases,
+            shape=tuple(generator.latents["t0"].shape),
+            dtype="float16",
+            about={"window": None, "overlap": 0.25},
+        )
+        for case in cases:
+            states = dict.fromkeys(STRUCTURES, "absent")
+            store.write(case, generator.latents[case].numpy(), {}, states)
+        return manifest
+
+    def searched(
+        synthetic: dict[str, np.ndarray],
+        real: tuple[str, ...] = tuple(SPLITS),
+        latents: tuple[str, ...] = tuple(case for case, split in SPLITS.items() if split == "train"),
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        def sampled(case: CaseWork, folder: Path) -> dict:
+            write_ct(folder / "report.nii.gz", CTVolume(synthetic[case.case], AFFINE))
+            return {**subject(case), "samples": [{"condition": "report", "file": "report.nii.gz"}]}
+
+        tokenizer = tmp_path / "tokenizer.json"
+        save_component(tokenizer, generator.network, kind="tokenizer", config=NETWORK)
+        places = {name: tmp_path / name for name in ("banks", "cache", "table", "pairs", "sheet")}
+        evaluate_memorisation(
+            GRID,
+            EvaluateFidConfig(slices_per_volume=2),
+            EvaluateMemorisationConfig(num_pairs=1, num_copies=4),
+            register=[write("register", registered, real)],
+            samples=[write("sample", sampled, list(synthetic))],
+            latents=[encoded(list(latents))],
+            tokenizer=tokenizer,
+            reconstructions=write("evaluate_tokenizer", reconstructed, ["h0", "h1"]),
+            **places,
+        )
+        assert places["sheet"].read_bytes().startswith(b"\x89PNG")
+        return pd.read_csv(places["table"]), pd.read_csv(places["pairs"])
+
+    return searched
+
+
+def row_of(table: pd.DataFrame, condition: str, by: str) -> pd.Series:
+    (found,) = table[(table["condition"] == condition) & (table["by"] == by)].index
+    return table.loc[found]
+
+
+def test_a_copy_is_found_after_the_tokenizer_and_others_are_not(run, generator) -> None:
+    copy, honest = generator.volume(COPIED, noise=0.1), generator.volume("h4")
+    table, pairs = run({"h2": copy, "h3": chest(50), "h4": honest})
+    assert list(table.columns) == COLUMNS
+    assert len(table) == 9
+    row = row_of(table, "report", "thumbnails")
+    counts = ["num_train", "num_held_out", "num_synthetic", "num_patients", "num_suspect"]
+    assert row[counts].tolist() == [8, 6, 3, 3, 1]
+    assert row["suspect_low"] < row["suspect_percent"] < row["suspect_high"]
+    assert row_of(table, "report", "either")["num_suspect"] >= 1
+    first = pairs[pairs["condition"] == "report"].iloc[0]
+    assert first[["case", "by", "nearest_training_case", "suspect"]].tolist() == [
+        "h2",
+        "thumbnails",
+        COPIED,
+        True,
+    ]
+    assert first["contrast"] == pytest.approx(row["smallest_contrast"], rel=1e-4)
+    assert first["correlation"] == pytest.approx(row["largest_correlation"], rel=1e-4)
+    assert (pairs["extractor"] == row["extractor"]).all()
+    assert row["largest_correlation"] > row["largest_held_out_correlation"]
+
+
+def test_controls_show_that_the_search_finds_copies_and_leaves_others_alone(run, generator) -> None:
+    table, pairs = run({"h2": chest(50), "h3": generator.volume("h3")})
+    copies, others = (row_of(table, name, "thumbnails") for name in ("copies", "held_out_reconstructed"))
+    assert copies[["num_synthetic", "num_suspect", "copies_found_percent"]].tolist() == [4, 4, 100]
+    assert copies["authenticity_percent"] == 0
+    assert others[["num_synthetic", "num_suspect"]].tolist() == [2, 0]
+    assert copies["copying_z"] < others["copying_z"]
+    control = pairs[(pairs["condition"] == "copies") & (pairs["by"] == "thumbnails")]
+    assert control["case"].tolist() == control["nearest_training_case"].tolist()
+    assert set(control["case"]) == {"t0", "t2", "t5", "t7"}
+    assert (table.loc[table["by"] == "thumbnails", "copies_found_percent"] == 100).all()
+
+
+@torch.no_grad()
+def test_controls_show_when_the_search_finds_nothing(run, generator) -> None:
+    """A tokenizer that loses everything makes copies that nobody could find, and the table says so."""
+    weight = generator.network.get_parameter("decoder.conv_out.conv.weight")
+    kept = weight.clone()
+    try:
+        weight.zero_()
+        table, _ = run({"h2": chest(50)})
+    finally:
+        weight.copy_(kept)
+    assert (table.loc[table["by"] == "thumbnails", "copies_found_percent"] == 0).all()
+
+
+def test_too_few_cases_say_so(run) -> None:
+    with pytest.raises(EnvironmentFault, match=r"too-few-cases.*2 training cases, 4 held out"):
+        run({"h2": chest(50)}, real=("t0", "t1", "h0", "h1", "h2", "h3"))
+
+
+def test_without_latents_there_is_no_control(run) -> None:
+    with pytest.raises(EnvironmentFault, match=r"too-few-cases.*of 8 training cases none has latents"):
+        run({"h2": chest(50)}, latents=())

@@ -1,0 +1,140 @@
+"""Classification against scikit-learn, trivial predictors, thresholds and intervals."""
+
+from dataclasses import asdict
+from math import isnan
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from medsyn2.evaluation.statistics.classification import (
+    auroc,
+    average_precision,
+    classification,
+    intervals,
+    others_thresholds,
+    trivial,
+    tuned_thresholds,
+)
+
+
+def drawn(seed: int, num: int = 80, labels: int = 4, signal: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities with ties, and a truth of uneven prevalence."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random((num, labels)) < np.array([0.1, 0.3, 0.5, 0.8])[:labels]
+    scores = np.round(1 / (1 + np.exp(-(rng.normal(size=truth.shape) + signal * (truth - 0.5)))), 2)
+    return scores, truth
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_value_is_scikit_learn_s(seed: int) -> None:
+    scores, truth = drawn(seed)
+    thresholds = np.array([0.3, 0.5, 0.6, 0.99])
+    answers = scores >= thresholds
+    columns = range(truth.shape[1])
+    expected = {
+        "auroc": [metrics.roc_auc_score(truth[:, k], scores[:, k]) for k in columns],
+        "average_precision": [metrics.average_precision_score(truth[:, k], scores[:, k]) for k in columns],
+        "accuracy": [metrics.accuracy_score(truth[:, k], answers[:, k]) for k in columns],
+        "precision": [metrics.precision_score(truth[:, k], answers[:, k], zero_division=0) for k in columns],
+        "recall": [metrics.recall_score(truth[:, k], answers[:, k]) for k in columns],
+    }
+    for average in ("binary", "macro", "weighted"):
+        expected[f"f1_{average}"] = [
+            metrics.f1_score(truth[:, k], answers[:, k], average=average) for k in columns
+        ]
+    found = asdict(classification(scores, truth, answers))
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(np.mean(values), abs=1e-12), name
+
+
+def test_areas_by_counting() -> None:
+    scores, truth = drawn(7, num=30)
+    for k in range(4):
+        positive, negative = scores[truth[:, k], k], scores[~truth[:, k], k]
+        pairs = positive[:, None] - negative[None]
+        assert auroc(scores[:, k], truth[:, k]) == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+    assert average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True])) == pytest.approx(
+        0.5 * 1 + 0.5 * 2 / 3
+    )
+    assert average_precision(np.zeros(4), np.array([True, False, False, False])) == 0.25
+
+
+def test_finding_nothing_is_as_accurate_as_labels_are_rare() -> None:
+    _, truth = drawn(1)
+    answers = (trivial(*truth.shape, positive=positive) for positive in (False, True))
+    nothing, everything = (classification(one, truth, one > 0) for one in answers)
+    assert nothing.accuracy == pytest.approx(1 - truth.mean())
+    assert everything.precision == pytest.approx(truth.mean())
+    assert (nothing.precision, nothing.f1_binary, nothing.auroc) == (0, 0, 0.5)
+
+
+def test_thresholds_are_where_the_curve_is_nearest_to_the_corner() -> None:
+    scores, truth = drawn(2)
+    found = tuned_thresholds(scores, truth)
+    for k in range(4):
+        distance = {
+            t: (1 - (scores[truth[:, k], k] >= t).mean()) ** 2 + (scores[~truth[:, k], k] >= t).mean() ** 2
+            for t in np.unique(scores[:, k])
+        }
+        nearest = min(distance, key=distance.__getitem__)
+        assert ((scores[:, k] >= found[k]) == (scores[:, k] >= nearest)).all()
+        assert found[k] not in distance
+    assert tuned_thresholds(scores[:, :1], np.zeros((80, 1), bool)).tolist() == [0.5]
+
+
+def test_labels_without_both_classes_are_left_out_and_counted() -> None:
+    scores, truth = drawn(3)
+    truth[:, 0] = False
+    answers = scores >= 0.5
+    found = classification(scores, truth, answers)
+    assert found.num_labels == 3
+    assert found.auroc == pytest.approx(classification(scores[:, 1:], truth[:, 1:], answers[:, 1:]).auroc)
+    empty = classification(scores, np.zeros_like(truth), answers)
+    assert empty.num_labels == 0
+    assert isnan(empty.auroc)
+
+
+def test_intervals_hold_the_value() -> None:
+    scores, truth = drawn(4, num=200)
+    answers = scores >= 0.5
+    value = classification(scores, truth, answers)
+    for patients in (np.arange(200), np.arange(200) // 10):
+        found = intervals(scores, truth, answers, patients, num_draws=60, seed=0)
+        low, high = found["accuracy"]
+        assert low < value.accuracy < high
+    assert intervals(scores, truth, answers, np.arange(200), num_draws=60, seed=0)["auroc"][1] > value.auroc
+    one_patient = intervals(scores, truth, answers, np.zeros(200, int), num_draws=60, seed=0)
+    assert np.isnan(one_patient["accuracy"]).all()
+
+
+def test_a_patient_s_own_volumes_do_not_decide_its_thresholds() -> None:
+    scores, truth = drawn(5, num=30)
+    patients = [f"p{i // 2}" for i in range(30)]
+    found = others_thresholds(scores, truth, patients, ["p0", "p3", "a stranger"])
+    np.testing.assert_array_equal(found[0], tuned_thresholds(scores[2:], truth[2:]))
+    np.testing.assert_array_equal(found[2], tuned_thresholds(scores, truth))
+    changed = scores.copy()
+    changed[6:8] = 1 - changed[6:8]
+    np.testing.assert_array_equal(found[1], others_thresholds(changed, truth, patients, ["p3"])[0])
+
+
+@pytest.mark.parametrize(
+    ("num", "values"), [(10, ("accuracy", "recall")), (60, ("accuracy", "recall", "f1_binary"))]
+)
+def test_scores_that_know_nothing_are_as_good_for_real_volumes_as_for_synthetic_ones(
+    num: int, values: tuple[str, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    patients = [f"p{i}" for i in range(num)]
+    apart, flattered = [], []
+    for _ in range(40):
+        truth, real, synthetic = rng.random((num, 8)) < 0.25, *rng.random((2, num, 8))
+        thresholds = others_thresholds(real, truth, patients, patients)
+        mine, theirs = (classification(one, truth, one >= thresholds) for one in (real, synthetic))
+        own = classification(real, truth, real >= tuned_thresholds(real, truth))
+        apart.append([getattr(mine, name) - getattr(theirs, name) for name in values])
+        flattered.append(own.f1_binary - theirs.f1_binary)
+    noise = np.std(apart, axis=0) / np.sqrt(len(apart))
+    assert (np.abs(np.mean(apart, axis=0)) < 3 * noise).all()
+    assert np.mean(flattered) > 5 * np.std(flattered) / np.sqrt(len(flattered))

@@ -1,0 +1,185 @@
+"""What a tokenizer loses of two volumes and their masks."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
+from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
+from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
+from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
+from medsyn2.errors import EnvironmentFault, WeightsError
+from medsyn2.evaluation.similarity.overlap import DISTANCES, OVERLAPS, overlap
+from medsyn2.evaluation.similarity.volumes import (
+    inside_body,
+    mean_absolute_error_hu,
+    psnr_db,
+    ssim_3d_box,
+    ssim_3d_gaussian,
+)
+from medsyn2.evaluation.tokenizer.evaluate_tokenizer import IMAGE_VALUES, evaluate_tokenizer
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.weights.tensors import save_component
+
+SHAPE = (16, 24, 24)
+CLIP_HU = (-1024.0, 1024.0)
+GRID = GridConfig(shape=SHAPE, spacing_mm=(4.0, 4.0, 4.0), clip_hu=CLIP_HU)
+AFFINE = axis_aligned_affine((4.0, 4.0, 4.0), (0.0, 0.0, 0.0))
+NETWORK = {"hidden_channels": 4, "num_res_blocks": 1, "norm_groups": 2}
+CASES = {"a": "test", "b": "test", "c": "train", "d": "test"}
+
+
+def hu_of(case: str) -> np.ndarray:
+    return np.random.default_rng(ord(case)).integers(-1200, 1200, SHAPE).astype(np.int16)
+
+
+def mask_of(case: str) -> np.ndarray:
+    mask = np.zeros(SHAPE, bool)
+    mask[4:12, 6:18, ord(case) % 5 : 14] = True
+    return mask
+
+
+ENDS = ("", "_low", "_high")
+SUMMARY = [
+    "structure", "segmenter", "num", "num_present", "num_patients",
+    *(f"{name}{end}" for name in OVERLAPS for end in ENDS),
+    "dice_median", "num_distances", *(f"{name}{end}" for name in DISTANCES for end in ENDS),
+    "num_missed", "miss_rate", "num_false_alarm", "num_both_empty",
+]  # fmt: skip
+
+
+@pytest.fixture
+def network() -> CausalVideoVAE:
+    torch.manual_seed(0)
+    return CausalVideoVAE(**NETWORK).eval()
+
+
+@pytest.fixture
+def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
+    """Evaluate the network; return the table of volumes and the one of masks."""
+    tokenizer = tmp_path / "tokenizer.json"
+    save_component(tokenizer, network, kind="tokenizer", config=NETWORK)
+
+    def write(stage: str, work: Callable[..., dict], cases: list[str]) -> Path:
+        manifest = tmp_path / stage / "0000.json"
+        process_shard(stage, manifest, [CaseWork(case, None) for case in cases], work, settings="")
+        return manifest
+
+    def evaluated(
+        cases: str = "abcd", masked: str = "ab", **changes: object
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        def registered(case: CaseWork, folder: Path) -> dict:
+            write_ct(folder / "ct.nii.gz", CTVolume(hu_of(case.case), AFFINE))
+            return {"split": CASES[case.case], "subject": f"patient {case.case}"}
+
+        def with_masks(case: CaseWork, folder: Path) -> dict:
+            label_map = LabelMap(mask_of(case.case).astype(np.uint8), AFFINE)
+            write_labels(folder / "heart.nii.gz", label_map)
+            state = {"state": "present", "tool": "classical"}
+            return {"split": CASES[case.case], "masks": {"heart": state}}
+
+        images, masks_table = tmp_path / "reconstruction.csv", tmp_path / "mask_reconstruction.csv"
+        evaluate_tokenizer(
+            GRID,
+            EncodeLatentsConfig(),
+            EvaluateTokenizerConfig(**changes),
+            register=[write("register", registered, list(cases))],
+            masks=[write("masks", with_masks, list(masked))],
+            tokenizer=tokenizer,
+            manifest=tmp_path / "evaluate_tokenizer" / "held_out.json",
+            images=images,
+            masks_table=masks_table,
+            settings=repr(changes),
+        )
+        return pd.read_csv(images), pd.read_csv(masks_table)
+
+    return evaluated
+
+
+def there_and_back(network: CausalVideoVAE, values: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        latents = network.encode(torch.from_numpy(values)[None, None]).mode()
+        return network.decode(latents)[0, 0].numpy()
+
+
+def test_volumes_are_compared_with_what_comes_back(run, network) -> None:
+    images, _ = run()
+    assert list(images.columns) == ["case", "patient", *IMAGE_VALUES, "num", "num_patients"]
+    assert images["case"].tolist() == ["mean", "low", "high", "a", "b", "d"]
+    assert images.loc[3:, "patient"].tolist() == ["patient a", "patient b", "patient d"]
+    before = np.clip(hu_of("a"), *CLIP_HU)
+    after = unit_to_hu(there_and_back(network, hu_to_unit(hu_of("a"), CLIP_HU)), CLIP_HU)
+    expected = [
+        ssim_3d_gaussian(before, after, 2048.0),
+        ssim_3d_box(before, after, 2048.0),
+        psnr_db(before, after, 2048.0),
+        psnr_db(before, after, 2048.0, inside_body(before)),
+        mean_absolute_error_hu(before, after),
+        mean_absolute_error_hu(before, after, inside_body(before)),
+    ]
+    np.testing.assert_allclose(images.loc[3, IMAGE_VALUES].astype(float), expected, rtol=1e-3, atol=1e-5)
+    mean, low, high = (images.loc[row, IMAGE_VALUES].astype(float) for row in range(3))
+    np.testing.assert_allclose(mean, images.loc[3:, IMAGE_VALUES].mean(), rtol=1e-3)
+    assert ((low < mean) & (mean < high)).all()
+    assert images.loc[0, ["num", "num_patients"]].tolist() == [3, 3]
+
+
+def test_masks_are_compared_with_what_comes_back(run, network) -> None:
+    _, table = run()
+    assert list(table.columns) == [*SUMMARY]
+    row = table.iloc[0]
+    assert (row["structure"], row["num"], len(table)) == ("heart", 2, 1)
+    after = {case: there_and_back(network, mask_of(case).astype(np.float32) - 0.5) > 0 for case in "ab"}
+    values = [overlap(after[case], mask_of(case), (4.0, 4.0, 4.0), 5.0) for case in "ab"]
+    assert row["dice"] == pytest.approx(np.mean([value.dice for value in values]), rel=1e-3, abs=1e-5)
+    assert row["num_missed"] == sum(value.missed for value in values)
+
+
+def test_the_threshold_decides_what_of_a_mask_comes_back(run) -> None:
+    _, all_of_it = run(mask_threshold=-0.5)
+    _, none_of_it = run(mask_threshold=0.5)
+    assert all_of_it["num_missed"].tolist() == [0]
+    assert all_of_it["dice"][0] > none_of_it["dice"].fillna(0)[0]
+
+
+def test_what_comes_back_is_kept_and_not_made_again(run, network, tmp_path: Path) -> None:
+    run()
+    kept = tmp_path / "evaluate_tokenizer" / "held_out"
+    after = unit_to_hu(there_and_back(network, hu_to_unit(hu_of("b"), CLIP_HU)), CLIP_HU)
+    np.testing.assert_array_equal(read_ct(kept / "b" / "ct.nii.gz").hu, after)
+    mask = there_and_back(network, mask_of("b").astype(np.float32) - 0.5) > 0
+    np.testing.assert_array_equal(read_labels(kept / "b" / "heart.nii.gz").labels > 0, mask)
+    made = {path: path.stat().st_mtime_ns for path in kept.rglob("*.nii.gz")}
+    run()
+    assert {path: path.stat().st_mtime_ns for path in kept.rglob("*.nii.gz")} == made
+
+
+def test_at_most_so_many_cases(run) -> None:
+    images, _ = run(max_cases=1)
+    assert images["case"].tolist() == ["mean", "a"]
+
+
+def test_without_masks_the_table_of_masks_has_only_its_columns(run) -> None:
+    images, table = run(masked="")
+    assert len(images) == 6
+    assert table.empty
+    assert list(table.columns) == [*SUMMARY]
+
+
+def test_without_held_out_cases_it_says_so(run) -> None:
+    with pytest.raises(EnvironmentFault, match=r"too-few-cases.*cohort\.test_every"):
+        run(cases="c", masked="c")
+
+
+def test_damaged_weights_are_not_used(run, tmp_path: Path) -> None:
+    weights = tmp_path / "tokenizer.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(WeightsError, match="weights-damaged"):
+        run()

@@ -1,0 +1,67 @@
+"""The classical segmenter as the workflow runs it, on real CTs that people or a model have labelled."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medsyn2.config import SegmentConfig
+from medsyn2.ct.geometry import resample_mask
+from medsyn2.ct.nifti.files import read_ct, read_labels
+from medsyn2.evaluation.similarity.overlap import dice
+from medsyn2.segmenters import get_segmenter
+from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES
+
+RTSTRUCT = {"lobes": [1, 2], "heart": [3]}
+LABELLED = {
+    "LUNG1-001_rtstruct": RTSTRUCT,
+    "LUNG1-002_rtstruct": RTSTRUCT,
+    "R01-001_aimi": {"lobes": [8, 9], "nodules": [8]},
+}
+"""Which labels of each file are which structure; lobes are judged as the lungs that they make up."""
+
+TUMOUR = 6
+"""The radiotherapy's target: a mass, which is neither lung nor nodule, and is not judged."""
+
+
+def agreements(folder: Path, name: str) -> dict[str, float | str]:
+    """The Dice of each structure that has labels, the lungs' outside the tumour; of the others the volume found."""
+    case, labels = name.split("_")[0], read_labels(folder / f"labels/{name}.nii.gz")
+    tool = get_segmenter("classical", SegmentConfig())
+    maps = tool.segment(read_ct(folder / f"ct/{case}.nii.gz"), STRUCTURES)
+    found: dict[str, float | str] = {}
+    for structure in STRUCTURES:
+        mask = resample_mask(maps[structure], labels.grid, None, 0.5)
+        truth = np.isin(labels.labels, LABELLED[name].get(structure, []))
+        if structure == "lobes":
+            mask &= labels.labels != TUMOUR
+        found[structure] = dice(mask, truth) if truth.any() else _volume(mask, labels.spacing_mm)
+    return found
+
+
+def printed(table: dict[str, dict[str, float | str]]) -> str:
+    """The table with a row a structure."""
+    lines = [f"| structure | {' | '.join(table)} |", "|---" * (len(table) + 1) + "|"]
+    for structure in STRUCTURES:
+        cells = [found[structure] for found in table.values()]
+        shown = (cell if isinstance(cell, str) else f"{cell:.3f}" for cell in cells)
+        lines.append(f"| {STRUCTURE_WORDS[structure]} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def _volume(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> str:
+    return f"no label, {np.count_nonzero(mask) * np.prod(spacing_mm) / 1000:.1f} ml"
+
+
+@pytest.mark.realdata
+def test_lungs_of_labelled_cts_agree_and_the_rest_is_reported(
+    real_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = {name: agreements(real_data, name) for name in LABELLED}
+    with capsys.disabled():
+        sys.stdout.write(f"\n{printed(table)}\n")
+    assert min(found["lobes"] for found in table.values()) >= 0.93
+    hearts = [found["heart"] for found in table.values() if not isinstance(found["heart"], str)]
+    assert hearts
+    assert min(hearts) >= 0.5

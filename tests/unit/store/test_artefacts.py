@@ -1,0 +1,189 @@
+"""A shard survives being killed, does nothing twice, and tells case errors from all others."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medsyn2.errors import (
+    EnvironmentFault,
+    IntegrityError,
+    InvalidVolumeError,
+    SystematicError,
+    ToolLimitError,
+)
+from medsyn2.store.artefacts import (
+    CaseWork,
+    canonical_json,
+    fingerprint,
+    load_manifest,
+    process_shard,
+    read_record,
+)
+
+
+class Work:
+    """Writes a case's number into a file, and counts how often it was asked."""
+
+    def __init__(self, refuse: tuple[str, ...] = ()) -> None:
+        self.done: list[str] = []
+        self.refuse = refuse
+
+    def __call__(self, case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        self.done.append(case.case)
+        if case.case in self.refuse:
+            raise InvalidVolumeError(f"{case.case} is broken.", code="broken", remedy="mend it.")
+        (folder / "value.txt").write_text(str(case.made_from))
+        return {"value": case.made_from}
+
+
+def cases(num: int, changed: dict[int, int] | None = None) -> list[CaseWork]:
+    """Cases made from their number, or from another one."""
+    return [CaseWork(f"case_{i}", (changed or {}).get(i, i)) for i in range(num)]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, without the locks."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+def test_second_run_does_nothing_and_a_changed_case_is_done_alone(tmp_path: Path) -> None:
+    manifest, work = tmp_path / "0000.json", Work()
+    process_shard("stage", manifest, cases(3), work, settings="{}")
+    before = tree(tmp_path)
+    process_shard("stage", manifest, cases(3), work, settings="{}")
+    assert work.done == ["case_0", "case_1", "case_2"]
+    assert tree(tmp_path) == before
+    process_shard("stage", manifest, cases(4, {1: 7}), work, settings="{}")
+    assert work.done[3:] == ["case_1", "case_3"]
+    process_shard("stage", manifest, cases(4, {1: 7}), work, settings='{"changed":1}')
+    assert len(work.done) == 9
+
+
+def test_lost_artefact_is_made_again(tmp_path: Path) -> None:
+    manifest, work = tmp_path / "0000.json", Work()
+    process_shard("stage", manifest, cases(2), work, settings="{}")
+    load_manifest(manifest).path("case_0", "value.txt").unlink()
+    process_shard("stage", manifest, cases(2), work, settings="{}")
+    assert work.done[2:] == ["case_0"]
+
+
+def test_refused_case_goes_to_quarantine_and_the_others_go_on(tmp_path: Path) -> None:
+    manifest, work = tmp_path / "0000.json", Work(refuse=("case_1",))
+    process_shard("stage", manifest, cases(3), work, settings="{}")
+    found = load_manifest(manifest)
+    assert list(found.usable()) == ["case_0", "case_2"]
+    problem = found.records["case_1"].problem
+    assert problem is not None
+    assert (problem.code, problem.remedy) == ("broken", "mend it.")
+    process_shard("stage", manifest, cases(3), work, settings="{}")
+    assert work.done.count("case_1") == 1
+
+
+def test_a_case_that_the_machine_failed_is_tried_again(tmp_path: Path) -> None:
+    manifest = tmp_path / "0000.json"
+
+    def out_of_time(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        raise ToolLimitError("no result within 1 s.", code="tool-timeout", remedy="raise the limit.")
+
+    process_shard("stage", manifest, cases(1), out_of_time, settings="{}")
+    problem = load_manifest(manifest).records["case_0"].problem
+    assert problem is not None
+    assert problem.retry
+    process_shard("stage", manifest, cases(1), Work(), settings="{}")
+    assert list(load_manifest(manifest).usable()) == ["case_0"]
+
+
+def test_case_that_becomes_bad_loses_its_artefacts(tmp_path: Path) -> None:
+    manifest = tmp_path / "0000.json"
+    process_shard("stage", manifest, cases(1), Work(), settings="{}")
+    process_shard("stage", manifest, cases(1, {0: 5}), Work(refuse=("case_0",)), settings="{}")
+    assert not load_manifest(manifest).path("case_0", "value.txt").exists()
+
+
+def test_any_other_error_stops_the_shard_and_keeps_what_is_done(tmp_path: Path) -> None:
+    manifest = tmp_path / "0000.json"
+
+    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        if case.case == "case_1":
+            raise OSError(28, "No space left on device")
+        return Work()(case, folder)
+
+    with pytest.raises(EnvironmentFault, match="No space left"):
+        process_shard("stage", manifest, cases(3), work, settings="{}")
+    assert not manifest.exists()
+    assert read_record(tmp_path / "0000/case_0.json") is not None
+    assert read_record(tmp_path / "0000/case_1.json") is None
+    rest = Work()
+    process_shard("stage", manifest, cases(3), rest, settings="{}")
+    assert rest.done == ["case_1", "case_2"]
+
+
+def test_a_wrong_set_up_stops_early_and_scattered_bad_files_never_do(tmp_path: Path) -> None:
+    wrong = Work(refuse=tuple(f"case_{i}" for i in range(60)))
+    with pytest.raises(SystematicError, match=r"20 of 20 cases fail with broken.*cohort\.exclude_txt"):
+        process_shard("stage", tmp_path / "0000.json", cases(60), wrong, settings="{}")
+    assert len(wrong.done) == 20
+    scattered = Work(refuse=tuple(f"case_{i}" for i in range(0, 60, 3)))
+    process_shard("stage", tmp_path / "0001.json", cases(60), scattered, settings="{}")
+
+
+def test_damaged_manifest_is_named(tmp_path: Path) -> None:
+    (tmp_path / "0000.json").write_text('{"cases": [')
+    with pytest.raises(IntegrityError, match=r"0000\.json"):
+        load_manifest(tmp_path / "0000.json")
+    with pytest.raises(IntegrityError, match=r"0001\.json"):
+        load_manifest(tmp_path / "0001.json")
+
+
+def test_fingerprint_depends_on_values_and_not_on_the_order_of_keys() -> None:
+    assert canonical_json({"b": 1, "a": [1.5, None]}) == '{"a":[1.5,null],"b":1}'
+    assert fingerprint({"b": 1, "a": 2}) == fingerprint({"a": 2, "b": 1})
+    assert fingerprint("ab", "c") != fingerprint("a", "bc")
+
+
+SLOW_SHARD = """
+import sys, time
+from pathlib import Path
+from medsyn2.store.artefacts import CaseWork, process_shard
+
+def work(case, folder):
+    for part in range(4):
+        (folder / f"{part}.txt").write_text(case.case * 1000)
+        time.sleep(0.01)
+    return {"length": len(case.case)}
+
+process_shard("stage", Path(sys.argv[1]), [CaseWork(f"case_{i}", i) for i in range(12)], work, settings="{}")
+"""
+
+
+def test_killed_at_any_time_the_rerun_gives_the_bytes_of_an_undisturbed_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SLOW_SHARD]
+    subprocess.run([*command, tmp_path / "calm/0000.json"], check=True, stderr=subprocess.DEVNULL)
+    disturbed = tmp_path / "disturbed/0000.json"
+    disturbed.parent.mkdir()
+    for wanted in (1, 5, 9):
+        process = subprocess.Popen([*command, disturbed], stderr=subprocess.DEVNULL)
+        while len(list(disturbed.parent.glob("0000/case_*.json"))) < wanted and process.poll() is None:
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run([*command, disturbed], check=True, stderr=subprocess.DEVNULL)
+    assert tree(disturbed.parent) == tree(tmp_path / "calm")
+
+
+def test_two_processes_on_one_shard_give_one_result(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SLOW_SHARD, tmp_path / "0000.json"]
+    processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert len(load_manifest(tmp_path / "0000.json").usable()) == 12

@@ -1,0 +1,217 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from medsyn2.errors import ConfigError
+from medsyn2.reports.prompts import all_prompts, prompt_id
+from medsyn2.store.latents import EMPTY_MASK, LatentStore
+from medsyn2.store.text_embeddings import TextStore
+from medsyn2.training.dit.conditions import (
+    ConditionedLatents,
+    TrainingCase,
+    normalised,
+    padded,
+    possible_mode,
+    realised_probabilities,
+    without,
+)
+from medsyn2.vocabulary import MODES, STRUCTURES, Structure
+from medsyn2.weights.model_folder import ChannelStatistics
+
+SHAPE, WIDTH = (4, 2, 3, 3), 5
+IMAGE = ChannelStatistics((0.5, -1.0, 0.0, 2.0), (2.0, 1.0, 0.5, 3.0))
+MASK = ChannelStatistics((3.0, 0.0, 1.0, -2.0), (0.1, 1.0, 2.0, 0.5))
+PROBABILITIES = (0.25, 0.25, 0.4, 0.1)
+PROMPTS = {
+    name: np.full((3 + index % 4, WIDTH), index, np.float32) for index, name in enumerate(all_prompts())
+}
+HAS: dict[str, tuple[tuple[Structure, ...], int]] = {
+    "full": (("lobes", "heart", "nodules"), 7),
+    "no_report": (("airways",), 0),
+    "no_mask": ((), 4),
+    "nothing": ((), 0),
+}
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> list[TrainingCase]:
+    draw = np.random.default_rng(0)
+    latents = LatentStore.open_for_writing(
+        tmp_path / "latents.zarr", list(HAS), shape=SHAPE, dtype="float16", about={}
+    )
+    text = TextStore.open_for_writing(
+        tmp_path / "text.zarr", list(HAS), max_tokens=8, width=WIDTH, encoder={}
+    )
+    latents.write_empty_mask(draw.normal(size=SHAPE))
+    made = []
+    for case, (structures, length) in HAS.items():
+        states = {**dict.fromkeys(STRUCTURES, "absent"), **dict.fromkeys(structures, "present")}
+        states["pleural_effusion"] = "empty"
+        masks = {name: draw.normal(size=SHAPE) for name in structures}
+        latents.write(case, draw.normal(size=SHAPE), masks, states)
+        if length:
+            embeddings = np.zeros((8, WIDTH), np.float32)
+            embeddings[:length] = draw.normal(size=(length, WIDTH))
+            text.write(case, embeddings, length)
+        made.append(
+            TrainingCase(
+                case,
+                LatentStore.open(tmp_path / "latents.zarr"),
+                TextStore.open(tmp_path / "text.zarr") if length else None,
+                structures,
+                ("pleural_effusion",),
+            )
+        )
+    return made
+
+
+def data_of(
+    cases: list[TrainingCase],
+    seed: int = 0,
+    weights: dict[str, float] | None = None,
+    empty_share: float = 0.0,
+) -> ConditionedLatents:
+    settings = {"image": IMAGE, "mask": MASK, "probabilities": PROBABILITIES, "seed": seed}
+    return ConditionedLatents(cases, PROMPTS, weights=weights or {}, empty_share=empty_share, **settings)
+
+
+def test_modes_structures_and_wordings_are_drawn_as_asked(cases: list[TrainingCase]) -> None:
+    samples = [data_of(cases[:1]).draw(position) for position in range(8000)]
+    modes = Counter(sample.mode for sample in samples)
+    counts = [modes[mode] for mode in MODES]
+    assert stats.chisquare(counts, [8000 * p for p in PROBABILITIES]).pvalue > 1e-3
+    with_mask = Counter(sample.prompt for sample in samples if sample.structure)
+    assert set(with_mask) == {prompt_id(name, n) for name in ("lobes", "heart", "nodules") for n in range(5)}
+    assert stats.chisquare(list(with_mask.values())).pvalue > 1e-3
+    without = Counter(sample.prompt for sample in samples if not sample.structure)
+    assert set(without) == {prompt_id(None, n) for n in range(3)}
+    assert stats.chisquare(list(without.values())).pvalue > 1e-3
+
+
+def test_a_structure_of_weight_six_is_drawn_six_times_as_often(cases: list[TrainingCase]) -> None:
+    data = data_of(cases[:1], weights={"lobes": 6.0})
+    drawn = Counter(sample.structure for sample in map(data.draw, range(6000)) if sample.structure)
+    total = sum(drawn.values())
+    counts = [drawn[name] for name in ("lobes", "heart", "nodules")]
+    assert stats.chisquare(counts, [total * weight / 8 for weight in (6, 1, 1)]).pvalue > 1e-3
+
+
+def test_a_share_of_the_masks_are_empty_ones_of_what_the_case_does_not_have(
+    cases: list[TrainingCase],
+) -> None:
+    data = data_of(cases[:1], empty_share=0.3)
+    drawn = [(position, data.draw(position).structure) for position in range(4000)]
+    masks = [structure for _, structure in drawn if structure]
+    num_empty = masks.count("pleural_effusion")
+    assert stats.binomtest(num_empty, len(masks), 0.3).pvalue > 1e-3
+    position = next(position for position, structure in drawn if structure == "pleural_effusion")
+    np.testing.assert_array_equal(
+        data.batch([position]).conditioning.mask_latents[0].numpy(),
+        normalised(cases[0].latents.image(EMPTY_MASK), MASK),
+    )
+
+
+def test_a_case_is_trained_in_the_mode_that_remains(cases: list[TrainingCase]) -> None:
+    remaps = {case.id: [possible_mode(mode, case) for mode in MODES] for case in cases}
+    assert remaps == {
+        "full": ["report", "mask", "both", "neither"],
+        "no_report": ["neither", "mask", "mask", "neither"],
+        "no_mask": ["report", "neither", "report", "neither"],
+        "nothing": ["neither"] * 4,
+    }
+    assert realised_probabilities(cases, PROBABILITIES) == pytest.approx(
+        {
+            "report": (0.25 + 0.65) / 4,
+            "mask": (0.25 + 0.65) / 4,
+            "both": 0.4 / 4,
+            "neither": (0.1 + 0.35 + 0.35 + 1.0) / 4,
+        }
+    )
+
+
+def test_a_sample_is_what_was_drawn(cases: list[TrainingCase]) -> None:
+    data = data_of(cases)
+    for position in range(60):
+        sample, batch = data.draw(position), data.batch([position])
+        condition = batch.conditioning
+        np.testing.assert_array_equal(
+            batch.clean_latents[0].numpy(), normalised(sample.case.latents.image(sample.case.id), IMAGE)
+        )
+        assert (condition.mask_latents == 0).all().item() == (sample.structure is None)
+        assert (sample.structure is None) == sample.prompt.startswith("absent")
+        if sample.structure:
+            stored = sample.case.latents.mask(sample.case.id, sample.structure)
+            assert stored is not None
+            np.testing.assert_array_equal(condition.mask_latents[0].numpy(), normalised(stored, MASK))
+        expected = PROMPTS[sample.prompt]
+        if sample.mode in ("report", "both"):
+            assert sample.case.reports is not None
+            expected = np.concatenate([expected, sample.case.reports.get(sample.case.id)])
+        np.testing.assert_array_equal(condition.text[0].numpy(), expected)
+        assert condition.text_mask is not None
+        assert condition.text_mask.all()
+
+
+def test_a_batch_is_its_samples(cases: list[TrainingCase]) -> None:
+    data, again = data_of(cases), data_of(cases)
+    batch = data.batch(range(10, 22))
+    for row, position in enumerate(range(10, 22)):
+        one = again.batch([position])
+        assert torch.equal(batch.clean_latents[row], one.clean_latents[0])
+        assert torch.equal(batch.conditioning.mask_latents[row], one.conditioning.mask_latents[0])
+        real = batch.conditioning.text_mask[row]
+        assert torch.equal(batch.conditioning.text[row][real], one.conditioning.text[0])
+        assert (batch.conditioning.text[row][~real] == 0).all()
+
+
+def test_every_case_is_seen_once_an_epoch(cases: list[TrainingCase]) -> None:
+    data = data_of(cases)
+    for epoch in range(5):
+        assert sorted(data.names(range(4 * epoch, 4 * epoch + 4))) == sorted(HAS)
+
+
+def test_an_empty_mask_is_never_drawn(cases: list[TrainingCase]) -> None:
+    data = data_of(cases)
+    assert "pleural_effusion" not in {data.draw(position).structure for position in range(400)}
+
+
+def test_normalised_latents_can_be_undone() -> None:
+    latents = np.random.default_rng(3).normal(size=SHAPE).astype(np.float32)
+    back = normalised(latents, IMAGE) * np.array(IMAGE.std).reshape(4, 1, 1, 1)
+    np.testing.assert_allclose(back + np.array(IMAGE.mean).reshape(4, 1, 1, 1), latents, rtol=1e-5, atol=1e-6)
+
+
+def test_padding_is_at_the_end_and_marked() -> None:
+    text, real = padded([np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)])
+    assert text.shape == (2, 4, 3)
+    assert real.tolist() == [[True, True, False, False], [True] * 4]
+    assert text[0, 2:].abs().sum() == 0
+
+
+def test_no_case_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="no-training-cases"):
+        data_of([])
+
+
+def test_a_structure_left_out_is_never_drawn_and_the_others_share_its_draws(
+    cases: list[TrainingCase],
+) -> None:
+    kept = [without(case, ["nodules", "pleural_effusion", "airways"]) for case in cases]
+    data = data_of(kept, empty_share=0.5)
+    drawn = Counter(data.draw(position).structure for position in range(6000))
+    assert set(drawn) == {"lobes", "heart", None}
+    assert stats.chisquare([drawn["lobes"], drawn["heart"]]).pvalue > 1e-3
+    modes = {case.id: {possible_mode(mode, case) for mode in MODES} for case in kept}
+    assert modes["no_report"] == {"neither"}  # its airways were all it had
+    assert modes["full"] == set(MODES)
+    assert [case.reports is None for case in kept] == [case.reports is None for case in cases]
+
+
+def test_nothing_left_out_changes_no_draw(cases: list[TrainingCase]) -> None:
+    plain, same = data_of(cases), data_of([without(case, []) for case in cases])
+    for position in range(50):
+        assert plain.draw(position).prompt == same.draw(position).prompt

@@ -1,0 +1,87 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from medsyn2.training.engine.checkpoint import (
+    Checkpoint,
+    identity_of,
+    keep_only,
+    latest_checkpoint,
+    save_checkpoint,
+)
+
+
+def saved(folder: Path, *steps: int, identity: str = "a") -> None:
+    for step in steps:
+        save_checkpoint(
+            folder, Checkpoint(step, {"net/average/weight": torch.tensor([float(step)])}), identity
+        )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_last_two_are_kept_and_the_last_is_used(tmp_path: Path) -> None:
+    saved(tmp_path, 10, 20, 30)
+    assert names(tmp_path) == [
+        f"step_{step:08d}.{end}" for step in (20, 30) for end in ("json", "safetensors")
+    ]
+    found = latest_checkpoint(tmp_path, "a", 100)
+    assert found is not None
+    assert found.step == 30
+    assert found.part("net/average")["weight"].item() == 30.0
+    assert found.part("net") == {"average/weight": torch.tensor([30.0])}
+    assert found.part("ne") == {}
+
+
+def test_a_longer_training_s_checkpoint_is_not_used_for_a_shorter_one(tmp_path: Path) -> None:
+    saved(tmp_path, 10, 20)
+    found = latest_checkpoint(tmp_path, "a", 15)
+    assert found is not None
+    assert found.step == 10
+    assert names(tmp_path) == ["step_00000010.json", "step_00000010.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["step_00000020.json", "step_00000020.safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
+def test_a_damaged_one_is_passed_over(tmp_path: Path, name: str, damage: str) -> None:
+    saved(tmp_path, 10, 20)
+    whole = (tmp_path / name).read_bytes()
+    if damage == "cut":
+        (tmp_path / name).write_bytes(whole[:-2])
+    elif damage == "flip":
+        (tmp_path / name).write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
+    else:
+        (tmp_path / name).unlink()
+    found = latest_checkpoint(tmp_path, "a", 100)
+    assert found is not None
+    assert found.step == 10
+    assert names(tmp_path) == ["step_00000010.json", "step_00000010.safetensors"]
+
+
+def test_another_training_s_are_removed(tmp_path: Path) -> None:
+    saved(tmp_path, 10, 20, identity="b")
+    assert latest_checkpoint(tmp_path, "a", 100) is None
+    assert names(tmp_path) == []
+
+
+def test_no_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path / "none", "a", 100) is None
+
+
+def test_only_the_wanted_one_stays(tmp_path: Path) -> None:
+    saved(tmp_path, 10, 20)
+    keep_only(tmp_path, 20)
+    assert names(tmp_path) == ["step_00000020.json", "step_00000020.safetensors"]
+
+
+def test_the_identity_depends_on_all_but_the_length() -> None:
+    def identity(files: str = "x", version: int = 1, **training: int) -> str:
+        section = {"seed": 0, "num_steps": 10, "checkpoint_every": 5, "num_workers": 0, **training}
+        return identity_of(json.dumps({"train_dit": section, "version": version}), "train_dit", [files])
+
+    assert identity(num_steps=20, checkpoint_every=1, num_workers=3) == identity()
+    assert len({identity(), identity(seed=1), identity(version=2), identity("y")}) == 4

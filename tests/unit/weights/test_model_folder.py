@@ -1,0 +1,107 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from medsyn2.errors import WeightsError
+from medsyn2.weights.model_folder import (
+    ChannelStatistics,
+    GridDescription,
+    LatentDescription,
+    ModelDescription,
+    SamplingDescription,
+    TextDescription,
+    TrainingDescription,
+    hash_files,
+    read_description,
+    write_description,
+)
+
+
+def written(folder: Path) -> ModelDescription:
+    (folder / "text_encoder").mkdir(parents=True)
+    (folder / "dit.json").write_text("{}")
+    (folder / "text_encoder" / "vocab.txt").write_text("a\nb\n")
+    (folder / ".lock").write_text("")
+    description = ModelDescription(
+        grid=GridDescription(
+            (64, 96, 96),
+            ((0.0, 0.0, 3.25, -1.0), (0.0, 3.25, 0.0, -2.0), (4.9, 0.0, 0.0, 0.1), (0.0, 0.0, 0.0, 1.0)),
+            (-1024.0, 1024.0),
+        ),
+        latents=LatentDescription(
+            (2, 16, 12, 12),
+            ChannelStatistics((0.1, 0.2), (1.0, 2.0)),
+            ChannelStatistics((0.3, 0.4), (3.0, 4.0)),
+            (32, 48, 48),
+            0.25,
+        ),
+        text=TextDescription(64, 512, 32),
+        training=TrainingDescription(10, 3, 2, {"lobes": 3}, "00", "Made of phantoms."),
+        fingerprint="ff",
+        files=hash_files(folder),
+    )
+    write_description(folder, description)
+    return description
+
+
+def test_a_description_comes_back_equal(tmp_path: Path) -> None:
+    description = written(tmp_path / "model")
+    assert read_description(tmp_path / "model") == description
+    assert sorted(description.files) == ["dit.json", "text_encoder/vocab.txt"]
+
+
+def test_so_does_one_of_a_model_that_was_trained_elsewhere(tmp_path: Path) -> None:
+    description = written(tmp_path)
+    own = {"heart": ChannelStatistics((0.5, 0.6), (5.0, 6.0))}
+    description = replace(
+        description,
+        latents=replace(description.latents, masks=own, mask_chunk=80),
+        text=replace(description.text, padded=True),
+        training=TrainingDescription(None, None, None, {"heart": None}, None, "unknown"),
+        sampling=SamplingDescription("warped_midpoint", 49, 1e-7),
+        licence="academic",
+    )
+    write_description(tmp_path, description)
+    assert read_description(tmp_path) == description
+
+
+def test_a_description_from_before_those_keys_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    description = written(tmp_path)
+    values = json.loads((tmp_path / "model.json").read_text())
+    for part, keys in (("latents", ("masks", "mask_chunk")), ("text", ("padded",))):
+        for key in keys:
+            del values[part][key]
+    del values["sampling"], values["licence"]
+    (tmp_path / "model.json").write_text(json.dumps(values))
+    assert read_description(tmp_path) == description
+
+
+def test_a_copied_folder_is_as_good(tmp_path: Path) -> None:
+    description = written(tmp_path / "model")
+    (tmp_path / "model").rename(tmp_path / "elsewhere")
+    assert read_description(tmp_path / "elsewhere") == description
+
+
+@pytest.mark.parametrize("name", ["dit.json", "text_encoder/vocab.txt"])
+@pytest.mark.parametrize("damage", ["change", "remove"])
+def test_a_changed_or_missing_file_is_found(tmp_path: Path, name: str, damage: str) -> None:
+    written(tmp_path)
+    if damage == "change":
+        (tmp_path / name).write_text("c\nb\n")
+    else:
+        (tmp_path / name).unlink()
+    with pytest.raises(WeightsError, match="model-damaged"):
+        read_description(tmp_path)
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="model-missing"):
+        read_description(tmp_path)
+    written(tmp_path)
+    values = json.loads((tmp_path / "model.json").read_text())
+    for text in ("{", "{}", json.dumps({**values, "format": 2}), json.dumps({**values, "grid": {}})):
+        (tmp_path / "model.json").write_text(text)
+        with pytest.raises(WeightsError, match="model-unreadable"):
+            read_description(tmp_path)
