@@ -130,12 +130,9 @@ def body_lines(function: FUNCTION) -> int:
 def docstring_words(tree: ast.Module) -> Iterator[str]:
     """Yield the words of all docstrings, of fields too, in lower case."""
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            yield from re.findall(r"[a-z']+", value.lower())
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield from re.findall(r"[a-z']+", text.lower())
 
 
 def is_participle(name: str) -> bool:

@@ -104,7 +104,7 @@ def evaluate_augmentation(
 ) -> None:
     """Train a U-Net on real slices, on synthetic ones and on both, equally long, and test it on real ones of others.
 
-    Slices are drawn by the rule of ``medsyn2.evaluation.augmentation.slices``. The real ones are the cohort's, trained on the training
+    Slices are drawn by the rule of ``slices.py`` beside it. The real ones are the cohort's, trained on the training
     cases and tested on the held-out ones, or those of a public set. For the synthetic ones a volume is generated from
     the mask alone; its slice at the mask's largest place and the mask there are a pair. All are brought to one number
     of pixels: a generated slice shows the grid's whole width, a public one what its picture showed.
