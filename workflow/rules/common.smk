@@ -31,7 +31,7 @@ from medsyn2.planning.banks import Banks
 from medsyn2.stages import stage_params
 from medsyn2.vocabulary import WINDOWS_HU
 
-# The rules' `python` is the one that runs Snakemake, activated or not; with --sdm conda it is the environment's.
+# The rules' `python` is the one that runs Snakemake, activated or not; where conda is deployed, the environment's.
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     shell.prefix(
         f'set -euo pipefail; python() {{{{ {quote(sys.executable)} "$@"; }}}}; '
