@@ -36,7 +36,8 @@ from medsyn2.evaluation.features.folders import (
     volumes_in,
 )
 from medsyn2.evaluation.features.protocols import ProtocolName, named_protocol
-from medsyn2.evaluation.fidelity.table_one import extractor_of, table_rows
+from medsyn2.evaluation.features.recipe import extractor_of
+from medsyn2.evaluation.fidelity.table_one import table_rows
 from medsyn2.files import write_text_atomically
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 
 from medsyn2.errors import IntensityError
+from medsyn2.facts import HuScale
 
 HU_RANGE = (-1024, 3071)
 """The twelve bits of a CT; what lies outside is clipped."""
@@ -38,21 +39,13 @@ _USUAL_INTERCEPTS = (-1024.0, -1000.0, -8192.0, -32768.0)
 
 
 @dataclass(frozen=True)
-class HuConvention:
-    """What the values of one file mean: HU = slope * value + intercept.
+class HuConvention(HuScale):
+    """The meaning of a file's values, and the share of padding among them.
 
     Attributes:
-        convention: ``hu`` (slope 1, intercept 0) or ``stored``.
-        slope: HU a unit.
-        intercept: HU of the value 0.
-        air_hu: The most frequent value of air, in HU, to 10 HU; None if the file shows no air.
         padding_share: Share of the voxels that lie at one value below -1100 HU, outside the field of view.
     """
 
-    convention: Literal["hu", "stored"]
-    slope: float
-    intercept: float
-    air_hu: float | None
     padding_share: float
 
 
@@ -258,7 +251,7 @@ def _seen(sample: Float[np.ndarray, " n"], extremes: tuple[float, float], as_is:
     )
 
 
-def to_hu(values: Num[np.ndarray, "d h w"], meaning: HuConvention) -> Int[np.ndarray, "d h w"]:
+def to_hu(values: Num[np.ndarray, "d h w"], meaning: HuScale) -> Int[np.ndarray, "d h w"]:
     """Apply a convention and clip to -1024 .. 3071, int16; slice by slice, to make no float volume."""
     hu = np.empty(values.shape, np.int16)
     exact = meaning.convention == "hu" and np.issubdtype(values.dtype, np.integer)

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,22 @@ from torch import Tensor
 from medsyn2.config import EncodeLatentsConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.errors import EnvironmentFault, IntegrityError
+from medsyn2.facts import (
+    CT_FILE,
+    ChannelSums,
+    LatentsFacts,
+    LatentSums,
+    MasksFacts,
+    RegisterFacts,
+    mask_file,
+)
 from medsyn2.files import sha256_of, write_json
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import encode_cost, encode_windowed
 from medsyn2.nn.memory_format import move
 from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
-from medsyn2.store.latents import EMPTY_MASK, Latents, LatentStore, MaskState, mask_to_unit
+from medsyn2.store.latents import EMPTY_MASK, Latents, LatentStore, mask_to_unit
 from medsyn2.store.read_artefact import read_made_ct, read_made_labels
-from medsyn2.vocabulary import STRUCTURES, Structure
 from medsyn2.weights.tensors import load_component, load_strictly
 
 log = logging.getLogger(__name__)
@@ -55,49 +62,46 @@ def encode_latents(
         manifest: Manifest of this stage.
         settings: Canonical JSON of the settings and the code version.
     """
-    volumes, drawn = load_manifest(register), load_manifest(masks)
+    volumes = load_manifest(register, RegisterFacts).records
+    masked = load_manifest(masks, MasksFacts).records
     identity = sha256_of(tokenizer)
     cases = [
         CaseWork(
             case,
             {
-                "volume": [record.files, record.facts["subject"], record.facts["split"]],
-                "masks": [drawn.usable()[case].files, drawn.usable()[case].facts["masks"]],
+                "volume": [record.files, record.facts.subject, record.facts.split],
+                "masks": [masked[case].files, masked[case].facts.masks],
                 "tokenizer": identity,
             },
-            inputs=volumes.path(case, "ct.nii.gz"),
         )
-        for case, record in volumes.usable().items()
-        if case in drawn.usable() and record.facts["split"] == "train"
+        for case, record in volumes.items()
+        if case in masked and record.facts.split == "train"
     ]
     encoder = _Encoder(grid, encode_latents, tokenizer)
     rows = _Rows(encoder, manifest.with_suffix(".zarr"), [case.case for case in cases])
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        states = _states(drawn.usable()[case.case])
-        image = encoder.volume(case.inputs)
+    def work(case: CaseWork, folder: Path) -> LatentsFacts:
+        volume, of_masks = volumes[case.case], masked[case.case]
+        states = of_masks.facts.states
+        image = encoder.volume(volume.path(CT_FILE))
         found = {
-            name: encoder.mask(drawn.path(case.case, f"{name}.nii.gz"))
-            for name, state in states.items()
-            if state == "present"
+            name: encoder.mask(of_masks.path(mask_file(name))) for name in of_masks.facts.present
         }
         files = rows.store.write(case.case, image, found, states)
         write_json(folder / ROW, {"files": files})
-        return {
-            "subject": volumes.records[case.case].facts["subject"],
-            "split": volumes.records[case.case].facts["split"],
-            "masks": states,
-            "sums": {"image": _sums([image], rows.dtype), "mask": _sums(list(found.values()), rows.dtype)},
-        }
+        sums = LatentSums(_sums([image], rows.dtype), _sums(list(found.values()), rows.dtype))
+        return LatentsFacts(volume.facts.subject, volume.facts.split, states, sums)
 
-    def intact(record: Record) -> bool:
+    def intact(record: Record[LatentsFacts]) -> bool:
         try:
             row = json.loads((manifest.with_suffix("") / record.case / ROW).read_text(encoding="utf-8"))
             return rows.store.store.holds(record.case, row["files"])
         except (OSError, ValueError, KeyError):
             return False
 
-    process_shard("encode_latents", manifest, cases, work, settings=settings, intact=intact)
+    process_shard(
+        "encode_latents", manifest, cases, work, settings=settings, facts=LatentsFacts, intact=intact
+    )
 
 
 class _Encoder:
@@ -192,19 +196,14 @@ def _memory_bytes(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _states(record: Record) -> dict[Structure, MaskState]:
-    facts = record.facts["masks"]
-    return {name: facts[name]["state"] if name in facts else "absent" for name in STRUCTURES}
-
-
-def _sums(latents: list[Latents], dtype: str) -> dict[str, Any]:
+def _sums(latents: list[Latents], dtype: str) -> ChannelSums:
     """Return what the statistics of the cohort are added up from, of the latents as they are stored."""
     channels = [
         np.concatenate([volume[z].astype(dtype).astype(np.float64).ravel() for volume in latents])
         for z in range(len(latents[0]) if latents else 0)
     ]
-    return {
-        "count": len(channels[0]) if channels else 0,
-        "sum": [float(values.sum()) for values in channels],
-        "sum_of_squares": [float(np.square(values).sum()) for values in channels],
-    }
+    return ChannelSums(
+        count=len(channels[0]) if channels else 0,
+        sum=tuple(float(values.sum()) for values in channels),
+        sum_of_squares=tuple(float(np.square(values).sum()) for values in channels),
+    )

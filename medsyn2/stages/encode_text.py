@@ -9,6 +9,7 @@ from typing import Any
 
 from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import IntegrityError, ReportError
+from medsyn2.facts import InventoryFacts, Report, TextFacts
 from medsyn2.files import sha256_of, write_json
 from medsyn2.nn.text_encoder import (
     ENCODER_FILES,
@@ -27,13 +28,6 @@ ROW = "row.json"
 _MANY_UNKNOWN = 0.05
 _REMEMBERED = 64
 """Texts whose embeddings are kept, 1.6 MB each at the paper's size; a scan's reconstructions stand together."""
-_NO_REPORT: dict[str, Any] = {
-    "has_report": False,
-    "num_tokens": 0,
-    "num_unknown": 0,
-    "num_cut": 0,
-    "cut_text": "",
-}
 
 
 def encode_text(
@@ -54,32 +48,33 @@ def encode_text(
         manifest: Manifest of this stage.
         settings: Canonical JSON of the settings and the code version.
     """
-    records = load_manifest(inventory).usable()
+    records = load_manifest(inventory, InventoryFacts).records
     rows = _Rows(encode_text, encoder, manifest.with_suffix(".zarr"), list(records))
     cases = [
         CaseWork(
             case,
             {
-                "report": record.facts["report"],
-                "subject": record.facts["subject"],
-                "split": record.facts["split"],
+                "report": record.facts.report,
+                "subject": record.facts.subject,
+                "split": record.facts.split,
                 "encoder": rows.identity,
             },
         )
         for case, record in records.items()
     ]
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        report = rows.composed(case.made_from["report"])
-        files, facts = ({}, _NO_REPORT) if report is None else rows.write(case.case, report)
+    def work(case: CaseWork, folder: Path) -> TextFacts:
+        listed = records[case.case].facts
+        report = rows.composed(listed.report)
+        files, embedded = ({}, {}) if report is None else rows.write(case.case, report)
         write_json(folder / ROW, {"files": files})
-        return {"subject": case.made_from["subject"], "split": case.made_from["split"], **facts}
+        return TextFacts(listed.subject, listed.split, report is not None, **embedded)
 
-    def intact(record: Record) -> bool:
+    def intact(record: Record[TextFacts]) -> bool:
         row = json.loads((manifest.with_suffix("") / record.case / ROW).read_text(encoding="utf-8"))
-        return not record.facts["has_report"] or rows.hold(record.case, row["files"])
+        return not record.facts.has_report or rows.hold(record.case, row["files"])
 
-    process_shard("encode_text", manifest, cases, work, settings=settings, intact=intact)
+    process_shard("encode_text", manifest, cases, work, settings=settings, facts=TextFacts, intact=intact)
 
 
 def encoder_identity(folder: Path) -> dict[str, str]:
@@ -110,10 +105,10 @@ class _Rows:
             encoder=self.identity,
         )
 
-    def composed(self, report: Mapping[str, str | None] | None) -> str | None:
+    def composed(self, report: Report | None) -> str | None:
         if report is None:
             return None
-        return compose_report(report["findings"], report["impression"], self.network.separator)
+        return compose_report(report.findings, report.impression, self.network.separator)
 
     def hold(self, case: str, files: Mapping[str, str]) -> bool:
         """Return whether the row of `case` is there to the byte; needs no network."""
@@ -145,7 +140,7 @@ class _Rows:
             )
         files = self.store.write(case, encoded.embeddings[0].numpy(), length)
         facts = {"num_tokens": length, "num_unknown": unknown, "num_cut": encoded.num_cut[0], "cut_text": cut}
-        return files, {"has_report": True, **facts}
+        return files, facts
 
     def _encoded(self, report: str) -> EncodedText:
         return self.network.encode([report], self.config.max_report_tokens)

@@ -22,7 +22,6 @@ from medsyn2.errors import WeightsError
 from medsyn2.store.row_store import RowArray, RowStore, open_row_store, open_row_store_for_writing
 from medsyn2.vocabulary import STRUCTURES, Structure
 
-MaskState = Literal["absent", "empty", "present"]
 MASK_STATES: tuple[MaskState, ...] = get_args(MaskState)
 EMPTY_MASK = "(empty mask)"
 """Name of the row that holds the all-background mask; no case can be called so."""

@@ -22,9 +22,9 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
-from medsyn2.evaluation.features.extraction import Recipe, VolumeFile, extracted_bank
-from medsyn2.evaluation.fidelity.evaluate_fid import by_condition, registered
-from medsyn2.evaluation.fidelity.table_one import extractor_of, protocol_of
+from medsyn2.evaluation.features.extraction import VolumeFile, extracted_bank
+from medsyn2.evaluation.features.recipe import recipe_of
+from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
 from medsyn2.evaluation.memorisation.copies import (
     Memorisation,
     Points,
@@ -34,11 +34,12 @@ from medsyn2.evaluation.memorisation.copies import (
     thumbnail,
 )
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
+from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed
 from medsyn2.nn.memory_format import move
-from medsyn2.store.artefacts import Manifest, load_manifest, load_manifests
+from medsyn2.store.artefacts import Manifest, load_manifests
 from medsyn2.store.latents import LatentStore
 from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import WINDOWS_HU, Window
@@ -95,16 +96,15 @@ def evaluate_memorisation(
         pairs: CSV with the nearest training volume of each of their volumes, the most suspect first.
         sheet: PNG of a decoded training case that was found and of the closest pairs of samples.
     """
-    recipe = Recipe(protocol_of(grid, evaluate_fid), extractor_of(evaluate_fid), (WINDOW,))
-    real = registered(load_manifests(register))
-    train = [volume for volume, split in real if split == "train"][: evaluate_memorisation.max_train]
-    held_out = [volume for volume, split in real if split == "test"]
-    synthetic = by_condition(load_manifests(samples))
+    recipe = recipe_of(grid, evaluate_fid, (WINDOW,))
+    train = [case.volume for case in load_cases(register, split="train")][: evaluate_memorisation.max_train]
+    cases = load_cases(register, samples=samples, reconstructions=[reconstructions])
+    held_out, synthetic = [case.volume for case in cases], volumes_by_condition(cases)
     _refuse_too_few(train, held_out, synthetic)
-    encoded = _cached(train, load_manifests(latents), evaluate_memorisation.num_copies)
+    encoded = _cached(train, load_manifests(latents, LatentsFacts), evaluate_memorisation.num_copies)
     controls = {
         COPIES: _decoded(encoded, tokenizer, grid, banks / COPIES),
-        RECONSTRUCTED: _reconstructed(held_out, load_manifest(reconstructions)),
+        RECONSTRUCTED: [case.reconstruction for case in cases if case.reconstruction],
     }
 
     def described(name: str, kind: str, volumes: list[VolumeFile]) -> "_Set":
@@ -175,13 +175,13 @@ def _refuse_too_few(
 
 
 def _cached(
-    train: Sequence[VolumeFile], latents: Sequence[Manifest], num: int
+    train: Sequence[VolumeFile], latents: Sequence[Manifest[LatentsFacts]], num: int
 ) -> list[tuple[VolumeFile, Path]]:
     """Return training cases whose latents are kept, evenly spaced, each with its store."""
     stores = {
         case: manifest.folder.with_name(f"{manifest.folder.name}.zarr")
         for manifest in latents
-        for case in manifest.usable()
+        for case in manifest.records
     }
     held = [(volume, stores[volume.id]) for volume in train if volume.id in stores]
     if not held:
@@ -215,14 +215,6 @@ def _decoded(
         write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))
         made.append(VolumeFile(volume.id, volume.patient, place))
     return made
-
-
-def _reconstructed(held_out: Sequence[VolumeFile], manifest: Manifest) -> list[VolumeFile]:
-    return [
-        VolumeFile(volume.id, volume.patient, manifest.path(volume.id, "ct.nii.gz"))
-        for volume in held_out
-        if volume.id in manifest.usable()
-    ]
 
 
 def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medsyn2.errors import ConfigError
+from medsyn2.facts import LatentsFacts, LatentSums, TextFacts
 from medsyn2.store.artefacts import Record, load_manifest
 from medsyn2.store.latents import LatentStore
 from medsyn2.store.text_embeddings import TextStore
@@ -57,29 +58,29 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
             remedy="give the manifests of both stages in the same order.",
         )
     cases: list[TrainingCase] = []
-    sums: list[Mapping[str, Any]] = []
+    sums: list[LatentSums] = []
     made_from: list[Any] = []
     abouts: list[Mapping[str, Any]] = []
     texts: list[tuple[Mapping[str, str], int]] = []
     for latent_path, text_path in zip(latents, text, strict=True):
-        encoded, written = load_manifest(latent_path).usable(), load_manifest(text_path).usable()
-        chosen = [case for case in encoded if case in written and encoded[case].facts["split"] == "train"]
+        encoded, written = load_manifest(latent_path, LatentsFacts).records, load_manifest(text_path, TextFacts).records
+        chosen = [case for case in encoded if case in written and encoded[case].facts.split == "train"]
         if not chosen:
             continue
         latent_store = LatentStore.open(latent_path.with_suffix(".zarr"))
         abouts.append(latent_store.about)
         reports = None
-        if any(written[case].facts["has_report"] for case in chosen):
+        if any(written[case].facts.has_report for case in chosen):
             reports = TextStore.open(text_path.with_suffix(".zarr"))
             texts.append((reports.store.attributes["encoder"], reports.store.arrays["embeddings"].shape[1]))
         for case in chosen:
-            has_report = written[case].facts["has_report"]
+            has_report = written[case].facts.has_report
             cases.append(_case(encoded[case], latent_store, reports if has_report else None))
-            sums.append(encoded[case].facts["sums"])
+            sums.append(encoded[case].facts.sums)
             made_from.append([case, encoded[case].files, written[case].files])
     _check(cases, abouts, texts)
-    image = channel_statistics([case["image"] for case in sums], what="image")
-    mask = channel_statistics([case["mask"] for case in sums], what="mask")
+    image = channel_statistics([case.image for case in sums], what="image")
+    mask = channel_statistics([case.mask for case in sums], what="mask")
     assert image is not None
     channels = len(image.mean)
     encoder, max_report_tokens = texts[0] if texts else ({}, 0)
@@ -94,8 +95,8 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
     )
 
 
-def _case(record: Record, latents: LatentStore, reports: TextStore | None) -> TrainingCase:
-    states = record.facts["masks"]
+def _case(record: Record[LatentsFacts], latents: LatentStore, reports: TextStore | None) -> TrainingCase:
+    states = record.facts.masks
     present, empty = (
         tuple(name for name in STRUCTURES if states[name] == state) for state in ("present", "empty")
     )
