@@ -54,7 +54,7 @@ class CaseFacts:
 
 @dataclass(frozen=True)
 class Report:
-    """The two parts of a radiology report that the method uses; None where nothing is given."""
+    """The two parts of a report that the method uses; None for an absent part."""
 
     findings: str | None = None
     impression: str | None = None
@@ -62,13 +62,13 @@ class Report:
 
 @dataclass(frozen=True)
 class HuScale:
-    """The meaning of a file's values: HU = slope * value + intercept.
+    """Conversion of one file's values: HU = slope * value + intercept.
 
     Attributes:
         convention: ``hu`` (slope 1, intercept 0) or ``stored``.
-        slope: HU a unit.
+        slope: HU per unit.
         intercept: HU of the value 0.
-        air_hu: The most frequent value of air, in HU, to 10 HU; None if the file shows no air.
+        air_hu: Most frequent HU of air, to 10 HU; None if the file shows no air.
     """
 
     convention: Literal["hu", "stored"]
