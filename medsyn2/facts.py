@@ -257,7 +257,7 @@ class ImageQuality:
 class MaskQuality:
     """A held-out mask after the tokenizer, compared with itself before; None where a value is undefined."""
 
-    segmenter: str | None
+    segmenter: str
     dice: float | None
     jaccard: float | None
     surface_dice: float | None

@@ -102,9 +102,7 @@ def _check_extent(volume: CTVolume, name: str) -> None:
         )
 
 
-def _place(
-    file: NiftiFile, acquisition: Acquisition | None
-) -> tuple[Affine, dict[str, Any] | None, list[str]]:
+def _place(file: NiftiFile, acquisition: Acquisition | None) -> tuple[Affine, AffineRepair | None, list[str]]:
     """Return the affine from the file's axes to LPS, its repair from the table if any, and notes."""
     try:
         affine, repairs = file.affine()

@@ -60,18 +60,22 @@ class RunManifests:
 def case_table(run: RunManifests) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return a row for every case of the cohort, and a row for every case that was refused."""
     problems = run.problems()
-    registered, masked, texts = (records_of(one) for one in (run.register, run.masks, run.text))
+    registered, masked, texts = records_of(run.register), records_of(run.masks), records_of(run.text)
     cases, refused = [], []
     for manifest in run.inventory:
         for case, record in manifest.cases.items():
-            names = {"case": case, "shard": manifest.folder.name, "path": record.facts.path}
+            names: dict[str, object] = {
+                "case": case,
+                "shard": manifest.folder.name,
+                "path": record.facts.path,
+            }
             if case in problems:
                 stage, problem = problems[case]
                 why = {"code": problem.code, "message": problem.message, "remedy": problem.remedy}
-                refused.append({**names, "stage": stage, **why, "path": record.facts.path or ""})
+                refused.append({**names, **why, "stage": stage, "path": record.facts.path or ""})
             status = f"refused by {problems[case][0]}" if case in problems else "ok"
-            later = registered.get(case), masked.get(case), texts.get(case)
-            cases.append({**names, "status": status, **_case_row(record, *later)})
+            row = _case_row(record, registered.get(case), masked.get(case), texts.get(case))
+            cases.append({**names, "status": status, **row})
     frame = pd.DataFrame(cases, columns=CASE_COLUMNS)
     return without_formulas(frame), without_formulas(pd.DataFrame(refused, columns=QUARANTINE_COLUMNS))
 
@@ -91,7 +95,7 @@ def _case_row(
         "report": "yes" if scan and scan.report else "no",
         "lung_dice": moved and moved.lung_dice,
         "rotation_deg": moved and moved.rotation_deg,
-        **(masked.facts.states if masked else {}),
+        **{name: masked and masked.facts.state(name) for name in STRUCTURES},
         "cut_text": text and text.facts.cut_text,
         "warnings": "; ".join(warnings),
     }

@@ -84,9 +84,7 @@ def encode_latents(
         volume, of_masks = volumes[case.case], masked[case.case]
         states = of_masks.facts.states
         image = encoder.volume(volume.path(CT_FILE))
-        found = {
-            name: encoder.mask(of_masks.path(mask_file(name))) for name in of_masks.facts.present
-        }
+        found = {name: encoder.mask(of_masks.path(mask_file(name))) for name in of_masks.facts.present}
         files = rows.store.write(case.case, image, found, states)
         write_json(folder / ROW, {"files": files})
         sums = LatentSums(_sums([image], rows.dtype), _sums(list(found.values()), rows.dtype))

@@ -53,9 +53,7 @@ def masks(masks: MasksConfig, *, register: Path, segment: Path, manifest: Path, 
         return MasksFacts(found.facts.subject, found.facts.split, states)
 
     cases = [
-        CaseWork(
-            case, [registered[case].files, registered[case].facts, record.files, record.facts]
-        )
+        CaseWork(case, [registered[case].files, registered[case].facts, record.files, record.facts])
         for case, record in segmented.items()
     ]
     process_shard("masks", manifest, cases, work, settings=settings, facts=MasksFacts)

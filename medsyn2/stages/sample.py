@@ -99,17 +99,17 @@ def sample(
             file = f"{condition.name}.nii.gz"
             made.save(folder / file)
             recipe = made.recipe
-            samples.append(
-                SampledVolume(condition.name, recipe.mode, condition.structure, recipe.seed, file)
-            )
+            samples.append(SampledVolume(condition.name, recipe.mode, condition.structure, recipe.seed, file))
         return SampleFacts(volumes[case.case].facts.subject, "test", tuple(samples))
 
     process_shard("sample", manifest, cases, work, settings=settings, facts=SampleFacts)
 
 
-def _conditions(config: SampleConfig, inventory: Record[InventoryFacts], masks: Record[MasksFacts] | None) -> Iterator[Condition]:
+def _conditions(
+    config: SampleConfig, inventory: Record[InventoryFacts], masks: Record[MasksFacts] | None
+) -> Iterator[Condition]:
     if config.with_report:
-        yield Condition(REPORT, None, inventory.facts.report)
+        yield Condition(REPORT, None, listed.facts.report)
     for structure in config.structures:
         if masks is not None and masks.facts.state(structure) == "present":
             yield Condition(structure, structure, None)

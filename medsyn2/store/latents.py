@@ -13,12 +13,13 @@ in the row `EMPTY_MASK`. A mask that is *present* but whose chunk is not there i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from medsyn2.errors import WeightsError
+from medsyn2.facts import MaskState
 from medsyn2.store.row_store import RowArray, RowStore, open_row_store, open_row_store_for_writing
 from medsyn2.vocabulary import STRUCTURES, Structure
 

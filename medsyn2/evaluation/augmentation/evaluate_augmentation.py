@@ -145,7 +145,11 @@ def evaluate_augmentation(
         _write(figure, nothing_png(f"{STRUCTURE_WORDS[config.structure]}: {counts}"))
         return
     rows, found = _trained_and_judged(sets, test, config)
-    judge = PEOPLE if config.public else ", ".join(sorted({source.case.segmenter(config.structure) for source in sources["test"]}))
+    judge = (
+        PEOPLE
+        if config.public
+        else ", ".join(sorted({source.case.segmenter(config.structure) for source in sources["test"]}))
+    )
     sizes = {
         arm: {
             "num_real": len(train) * (arm != "synthetic"),

@@ -130,7 +130,9 @@ def evaluate_edits(
                 names = {"structure": structure, "case": case.name, "segmenter": finder.name}
                 names["patient"] = case.subject
                 try:
-                    seeded = [studio.make(case.name, request, seed) for seed in range(evaluate_edits.num_seeds)]
+                    seeded = [
+                        studio.make(case.name, request, seed) for seed in range(evaluate_edits.num_seeds)
+                    ]
                     again = [segment_again(one.volume, structure, finder) for one in seeded]
                     found["seeds"].append(_seeds(names, request, seeded, again))
                     requests = list(request.edits(evaluate_edits.move_mm))

@@ -154,7 +154,11 @@ class _Comparison:
         """Return the row of one comparison; `other` is the case of the mask where it is not the sample's."""
         structure = "lungs" if sample.structure == "lobes" else sample.structure
         names = {"structure": structure, "comparison": comparison, "case": sample.case.name}
-        names |= {"patient": sample.case.subject, "other": other or sample.case.name, "segmenter": self.tool.name}
+        names |= {
+            "patient": sample.case.subject,
+            "other": other or sample.case.name,
+            "segmenter": self.tool.name,
+        }
         agreement = overlap(found, mask.binary(), mask.spacing_mm, self.tolerance_mm)
         return {**names, **asdict(agreement)}
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -147,7 +148,7 @@ def _mask(
     write_labels(folder / mask_file(structure), LabelMap(after.astype(np.uint8), mask.affine_mm))
     found = asdict(overlap(after, before, mask.spacing_mm, config.surface_tolerance_mm))
     # JSON knows no NaN.
-    defined = {name: None if value != value else value for name, value in found.items()}
+    defined: dict[str, Any] = {name: None if value != value else value for name, value in found.items()}
     return MaskQuality(case.segmenter(structure), **defined)
 
 

@@ -63,7 +63,10 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
     abouts: list[Mapping[str, Any]] = []
     texts: list[tuple[Mapping[str, str], int]] = []
     for latent_path, text_path in zip(latents, text, strict=True):
-        encoded, written = load_manifest(latent_path, LatentsFacts).records, load_manifest(text_path, TextFacts).records
+        encoded, written = (
+            load_manifest(latent_path, LatentsFacts).records,
+            load_manifest(text_path, TextFacts).records,
+        )
         chosen = [case for case in encoded if case in written and encoded[case].facts.split == "train"]
         if not chosen:
             continue
