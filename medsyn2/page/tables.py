@@ -72,7 +72,7 @@ def case_table(run: RunManifests) -> tuple[pd.DataFrame, pd.DataFrame]:
             if case in problems:
                 stage, problem = problems[case]
                 why = {"code": problem.code, "message": problem.message, "remedy": problem.remedy}
-                refused.append({**names, **why, "stage": stage, "path": record.facts.path or ""})
+                refused.append(names | why | {"stage": stage, "path": record.facts.path or ""})
             status = f"refused by {problems[case][0]}" if case in problems else "ok"
             row = _case_row(record, registered.get(case), masked.get(case), texts.get(case))
             cases.append({**names, "status": status, **row})

@@ -106,7 +106,7 @@ def sample(
 
 
 def _conditions(
-    config: SampleConfig, inventory: Record[InventoryFacts], masks: Record[MasksFacts] | None
+    config: SampleConfig, listed: Record[InventoryFacts], masks: Record[MasksFacts] | None
 ) -> Iterator[Condition]:
     if config.with_report:
         yield Condition(REPORT, None, listed.facts.report)
