@@ -1,6 +1,4 @@
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +9,14 @@ from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import IntegrityError
+from medsyn2.facts import CT_FILE, LatentsFacts, MasksFacts, RegisterFacts
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.stages.encode_latents import encode_latents
-from medsyn2.store.artefacts import CaseWork, canonical_json, load_manifest, process_shard
+from medsyn2.store.artefacts import canonical_json, load_manifest
 from medsyn2.store.latents import LatentStore
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.tensors import load_component, save_component
+from tests.unit.records import masks_facts, register_facts, write_manifest
 
 GRID = GridConfig(shape=(16, 16, 24), spacing_mm=(4.0, 4.0, 4.0))
 TOKENIZER = TokenizerConfig(hidden_channels=4, norm_groups=2)
@@ -32,18 +32,17 @@ def mask_of(case: str) -> np.ndarray:
     return hu_of(case) > 600
 
 
-def write_volume(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-    write_ct(folder / "ct.nii.gz", CTVolume(hu_of(case.case), AFFINE))
-    return {"subject": case.case, "split": CASES[case.case]}
+def write_volume(case: str, folder: Path) -> RegisterFacts:
+    write_ct(folder / CT_FILE, CTVolume(hu_of(case), AFFINE))
+    return register_facts(case, CASES[case])
 
 
-def write_masks(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-    states = {name: {"state": "absent"} for name in STRUCTURES if name != "airways"}
-    states["heart"] = {"state": "empty"}
-    if case.case != "d":
-        write_labels(folder / "lobes.nii.gz", LabelMap(mask_of(case.case).astype(np.uint8), AFFINE))
-        states["lobes"] = {"state": "present"}
-    return {"subject": case.case, "split": CASES[case.case], "masks": states}
+def write_masks(case: str, folder: Path) -> MasksFacts:
+    states = {name: "absent" for name in STRUCTURES if name != "airways"} | {"heart": "empty"}
+    if case != "d":
+        write_labels(folder / "lobes.nii.gz", LabelMap(mask_of(case).astype(np.uint8), AFFINE))
+        states["lobes"] = "present"
+    return masks_facts(case, CASES[case], states)
 
 
 class Shard:
@@ -59,15 +58,11 @@ class Shard:
             kind="tokenizer",
             config=config,
         )
-        self.write("register", write_volume, list(CASES))
-        self.write("masks", write_masks, list(CASES))
+        write_manifest(self.path("register/0000.json"), RegisterFacts, CASES, write_volume)
+        write_manifest(self.path("masks/0000.json"), MasksFacts, CASES, write_masks)
 
     def path(self, name: str) -> Path:
         return self.root / name
-
-    def write(self, stage: str, work: Callable[..., Mapping[str, Any]], cases: list[str]) -> None:
-        todo = [CaseWork(case, case) for case in cases]
-        process_shard(stage, self.path(f"{stage}/0000.json"), todo, work, settings="")
 
     def encode(self, config: EncodeLatentsConfig = EncodeLatentsConfig()) -> None:
         encode_latents(
@@ -122,12 +117,12 @@ def test_the_store_holds_the_posterior_means_of_volumes_and_masks(shard: Shard) 
 
 def test_the_facts_carry_states_and_the_sums_of_the_statistics(shard: Shard) -> None:
     shard.encode()
-    records = load_manifest(shard.path("encode_latents/0000.json")).usable()
+    records = load_manifest(shard.path("encode_latents/0000.json"), LatentsFacts).records
     assert sorted(records) == ["a", "b", "d"]
     facts = records["a"].facts
-    assert facts["subject"] == "a"
-    assert facts["split"] == "train"
-    assert {name: facts["masks"][name] for name in ("lobes", "heart", "airways", "nodules")} == {
+    assert facts.subject == "a"
+    assert facts.split == "train"
+    assert {name: facts.masks[name] for name in ("lobes", "heart", "airways", "nodules")} == {
         "lobes": "present",
         "heart": "empty",
         "airways": "absent",
@@ -186,7 +181,11 @@ def test_a_case_that_joins_leaves_the_others_alone(shard: Shard) -> None:
     shard.write("register", write_volume, list(CASES))
     shard.encode()
     after = shard.files()
-    assert sorted(load_manifest(shard.path("encode_latents/0000.json")).usable()) == ["a", "b", "d"]
+    assert sorted(load_manifest(shard.path("encode_latents/0000.json"), LatentsFacts).records) == [
+        "a",
+        "b",
+        "d",
+    ]
     rows = [name for name in before if "/c/" in name]
     assert rows
     assert all(before[name] == after[name] for name in rows)

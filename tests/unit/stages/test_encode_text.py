@@ -1,26 +1,26 @@
 import json
-import shutil
 
 import numpy as np
 import pytest
 
 from medsyn2.config import EncodeTextConfig, TrainTextEncoderConfig
 from medsyn2.errors import WeightsError
+from medsyn2.facts import InventoryFacts, Report, TextFacts
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.stages.encode_text import encode_text
 from medsyn2.store.artefacts import load_manifest
 from medsyn2.store.text_embeddings import TextStore
 from medsyn2.training.text_encoder import save_encoder, train_encoder
-from tests.unit.records import write_manifest
+from tests.unit.records import inventory_facts, write_manifest
 
 SIZES = {"vocabulary_size": 300, "hidden_size": 16, "num_layers": 1, "num_steps": 0, "max_tokens": 64}
 REPORTS = {
-    "a": {"findings": "A nodule in the heart.", "impression": "Nodule."},
+    "a": Report("A nodule in the heart.", "Nodule."),
     "b": None,
-    "c": {"findings": "Not given.", "impression": None},
-    "d": {"findings": "many " * 80, "impression": "End of it."},
-    "e": {"findings": "结节 肺", "impression": None},
+    "c": Report("Not given."),
+    "d": Report("many " * 80, "End of it."),
+    "e": Report("结节 肺"),
 }
 
 
@@ -38,9 +38,12 @@ def encoder(tmp_path_factory):
 @pytest.fixture
 def run(tmp_path, encoder):
     def run(encoder=encoder, reports=REPORTS, max_report_tokens=32):
-        facts = {name: {"subject": "s", "split": "train", "report": text} for name, text in reports.items()}
-        shutil.rmtree(tmp_path / "inventory", ignore_errors=True)
-        inventory = write_manifest(tmp_path / "inventory" / "0000.json", facts)
+        inventory = write_manifest(
+            tmp_path / "inventory" / "0000.json",
+            InventoryFacts,
+            reports,
+            lambda case, folder: inventory_facts(report=reports[case]),
+        )
         manifest = tmp_path / "encode_text" / "0000.json"
         config = EncodeTextConfig(max_report_tokens=max_report_tokens)
         encode_text(
@@ -61,20 +64,20 @@ def test_the_store_holds_what_the_encoder_gives_in_half_precision(run, encoder):
 
 
 def test_records_say_who_has_a_report_and_what_was_cut(run):
-    records = load_manifest(run()).usable()
-    assert {case: record.facts["has_report"] for case, record in records.items()} == {
+    records = load_manifest(run(), TextFacts).records
+    assert {case: record.facts.has_report for case, record in records.items()} == {
         "a": True,
         "b": False,
         "c": False,
         "d": True,
     }
-    assert records["a"].facts["cut_text"] == ""
-    assert records["a"].facts["num_unknown"] == 0
-    assert records["d"].facts["num_tokens"] == 32
-    assert records["d"].facts["cut_text"].endswith("many [SEP] End of it.")
-    assert records["d"].facts["num_cut"] == 80 + 1 + len(["End", "of", "it", "."]) - 30
-    assert records["a"].facts["num_cut"] == 0
-    assert records["b"].facts["subject"] == "s"
+    assert records["a"].facts.cut_text == ""
+    assert records["a"].facts.num_unknown == 0
+    assert records["d"].facts.num_tokens == 32
+    assert records["d"].facts.cut_text.endswith("many [SEP] End of it.")
+    assert records["d"].facts.num_cut == 80 + 1 + len(["End", "of", "it", "."]) - 30
+    assert records["a"].facts.num_cut == 0
+    assert records["b"].facts.subject == "s"
 
 
 def test_a_report_that_cases_share_is_encoded_once(run, monkeypatch):
@@ -95,7 +98,7 @@ def test_a_report_that_cases_share_is_encoded_once(run, monkeypatch):
 
 
 def test_a_report_without_one_known_word_is_quarantined(run):
-    assert load_manifest(run()).refused["e"].problem.code == "report-unknown-words"
+    assert load_manifest(run(), TextFacts).refused["e"].problem.code == "report-unknown-words"
 
 
 def contents(manifest):
@@ -132,6 +135,8 @@ def test_another_encoder_or_length_makes_every_row_again(run, tmp_path):
 
 
 def test_a_shard_without_reports_needs_no_weights(run, tmp_path):
-    assert not load_manifest(run(encoder=tmp_path, reports={"b": None})).usable()["b"].facts["has_report"]
+    assert (
+        not load_manifest(run(encoder=tmp_path, reports={"b": None}), TextFacts).records["b"].facts.has_report
+    )
     with pytest.raises(WeightsError, match=r"model\.safetensors"):
         run(encoder=tmp_path)

@@ -2,7 +2,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from medsyn2.config import Config
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import ConfigError
+from medsyn2.facts import CT_FILE, InventoryFacts, MasksFacts, RegisterFacts, Report, TextFacts
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.pipeline import MedSyn2Pipeline
@@ -24,11 +24,12 @@ from medsyn2.stages.encode_prompts import encode_prompts
 from medsyn2.stages.encode_text import encode_text
 from medsyn2.stages.train_dit import train_dit
 from medsyn2.stages.train_text_encoder import train_text_encoder
-from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
+from medsyn2.store.artefacts import load_manifest
 from medsyn2.store.latents import LatentStore
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.model_folder import read_description
 from medsyn2.weights.tensors import load_component, load_strictly, save_component
+from tests.unit.records import inventory_facts, masks_facts, register_facts, write_manifest
 
 AFFINE = axis_aligned_affine((4.0, 4.0, 5.0), (-30.0, -40.0, 12.5))
 SPLITS = {"a": "train", "b": "train", "c": "test", "d": "train"}
@@ -51,24 +52,22 @@ def hu_of(case: str) -> np.ndarray:
     return np.random.default_rng(ord(case)).integers(-1000, 1000, SHAPE).astype(np.int16)
 
 
-def write_inventory(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-    report = (
-        {"findings": f"Heart of size {case.case}.", "impression": "Normal."} if case.case != "b" else None
-    )
-    return {"subject": case.case, "split": SPLITS[case.case], "report": report}
+def write_inventory(case: str, folder: Path) -> InventoryFacts:
+    report = Report(f"Heart of size {case}.", "Normal.") if case != "b" else None
+    return inventory_facts(case, SPLITS[case], report=report)
 
 
-def write_volume(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-    write_ct(folder / "ct.nii.gz", CTVolume(hu_of(case.case), AFFINE))
-    return {"subject": case.case, "split": SPLITS[case.case]}
+def write_volume(case: str, folder: Path) -> RegisterFacts:
+    write_ct(folder / CT_FILE, CTVolume(hu_of(case), AFFINE))
+    return register_facts(case, SPLITS[case])
 
 
-def write_masks(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-    states = {name: {"state": "absent"} for name in STRUCTURES} | {"heart": {"state": "empty"}}
-    if case.case != "d":
-        write_labels(folder / "lobes.nii.gz", LabelMap((hu_of(case.case) > 500).astype(np.uint8), AFFINE))
-        states["lobes"] = {"state": "present"}
-    return {"subject": case.case, "split": SPLITS[case.case], "masks": states}
+def write_masks(case: str, folder: Path) -> MasksFacts:
+    states = dict.fromkeys(STRUCTURES, "absent") | {"heart": "empty"}
+    if case != "d":
+        write_labels(folder / "lobes.nii.gz", LabelMap((hu_of(case) > 500).astype(np.uint8), AFFINE))
+        states["lobes"] = "present"
+    return masks_facts(case, SPLITS[case], states)
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,9 @@ class Inputs:
 
     def prepare(self) -> None:
         settings = config()
-        stages = {"inventory": write_inventory, "register": write_volume, "masks": write_masks}
-        for stage, work in stages.items():
-            todo = [CaseWork(case, case) for case in SPLITS]
-            process_shard(stage, self.path(f"{stage}/0000.json"), todo, work, settings="")
+        write_manifest(self.path("inventory/0000.json"), InventoryFacts, SPLITS, write_inventory)
+        write_manifest(self.path("register/0000.json"), RegisterFacts, SPLITS, write_volume)
+        write_manifest(self.path("masks/0000.json"), MasksFacts, SPLITS, write_masks)
         torch.manual_seed(0)
         values = settings.tokenizer.model_dump(mode="json")
         tokenizer, encoder = self.path("tokenizer/tokenizer.json"), self.path("text_encoder/encoder.json")
@@ -288,7 +286,7 @@ def test_shards_that_do_not_belong_together_are_refused(prepared: Inputs, tmp_pa
         run(prepared, tmp_path, config(), text=[])
     with pytest.raises(ConfigError, match="no-training-cases"):
         run(prepared, tmp_path, config(), latents=[], text=[])
-    assert load_manifest(prepared.path("text/0000.json")).usable()
+    assert load_manifest(prepared.path("text/0000.json"), TextFacts).records
 
 
 def in_a_process_of_its_own(inputs: Inputs, folder: Path, settings: Config, processes: int = 1) -> Any:

@@ -8,7 +8,8 @@ import pytest
 from medsyn2.config import EvaluateFidConfig, GridConfig
 from medsyn2.errors import WeightsError
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
-from medsyn2.evaluation.fidelity.table_one import extractor_of, protocol_of, table_rows
+from medsyn2.evaluation.features.recipe import extractor_of, protocol_of
+from medsyn2.evaluation.fidelity.table_one import table_rows
 
 
 def bank(kind: str, seed: int) -> Bank:

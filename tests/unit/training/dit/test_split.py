@@ -1,16 +1,15 @@
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from medsyn2.errors import ConfigError, ReportError
-from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.facts import ChannelSums, LatentsFacts, LatentSums, TextFacts
 from medsyn2.store.latents import LatentStore
 from medsyn2.store.text_embeddings import TextStore
 from medsyn2.training.dit.split import load_split
 from medsyn2.vocabulary import STRUCTURES
+from tests.unit.records import latents_facts, write_manifest
 
 SHAPE = (2, 1, 2, 2)
 
@@ -19,15 +18,12 @@ def latents_of(case: str) -> np.ndarray:
     return np.random.default_rng(ord(case)).normal(2.0, 3.0, SHAPE).astype(np.float32)
 
 
-def sums(volumes: list[np.ndarray]) -> dict[str, Any]:
+def sums(volumes: list[np.ndarray]) -> ChannelSums:
     flat = (
         np.concatenate([volume.reshape(2, -1) for volume in volumes], axis=1) if volumes else np.zeros((2, 0))
     )
-    return {
-        "count": flat.shape[1],
-        "sum": flat.sum(axis=1).tolist(),
-        "sum_of_squares": np.square(flat).sum(axis=1).tolist(),
-    }
+    totals, squares = flat.sum(axis=1).tolist(), np.square(flat).sum(axis=1).tolist()
+    return ChannelSums(flat.shape[1], tuple(totals), tuple(squares))
 
 
 class Shards:
@@ -51,7 +47,6 @@ class Shards:
         name = f"{len(self.latents):04d}.json"
         self.latents.append(self.root / "latents" / name)
         self.text.append(self.root / "text" / name)
-        todo = [CaseWork(case, case) for case in cases]
         store = LatentStore.open_for_writing(
             self.latents[-1].with_suffix(".zarr"),
             list(cases),
@@ -63,24 +58,23 @@ class Shards:
             self.text[-1].with_suffix(".zarr"), list(cases), max_tokens=6, width=3, encoder={"model": "e"}
         )
 
-        def encode(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-            lobes = [2 * latents_of(case.case)] if case.case in masked else []
+        def encode(case: str, folder: Path) -> LatentsFacts:
+            lobes = [2 * latents_of(case)] if case in masked else []
             states = {**dict.fromkeys(STRUCTURES, "absent"), "heart": "empty"}
             states |= {"lobes": "present"} if lobes else {}
-            store.write(case.case, latents_of(case.case), dict(zip(["lobes"], lobes, strict=False)), states)
-            split = "test" if case.case in test else "train"
-            both = {"image": sums([latents_of(case.case)]), "mask": sums(lobes)}
-            return {"subject": case.case, "split": split, "masks": states, "sums": both}
+            store.write(case, latents_of(case), dict(zip(["lobes"], lobes, strict=False)), states)
+            split = "test" if case in test else "train"
+            return latents_facts(case, split, states, LatentSums(sums([latents_of(case)]), sums(lobes)))
 
-        def write(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-            if case.case in refused:
+        def write(case: str, folder: Path) -> TextFacts:
+            if case in refused:
                 raise ReportError("no", code="report", remedy="none")
-            if case.case not in silent:
-                texts.write(case.case, np.zeros((6, 3), np.float32), 2)
-            return {"has_report": case.case not in silent}
+            if case not in silent:
+                texts.write(case, np.zeros((6, 3), np.float32), 2)
+            return TextFacts(case, "train", case not in silent)
 
-        process_shard("encode_latents", self.latents[-1], todo, encode, settings="")
-        process_shard("encode_text", self.text[-1], todo, write, settings="")
+        write_manifest(self.latents[-1], LatentsFacts, cases, encode)
+        write_manifest(self.text[-1], TextFacts, cases, write)
 
 
 @pytest.fixture
