@@ -35,7 +35,7 @@ from torch.utils.flop_counter import (
 
 
 @dataclass(frozen=True)
-class Cost:
+class ComputeCost:
     """What a computation costs.
 
     Attributes:
@@ -58,7 +58,7 @@ def simulation() -> AbstractContextManager[object]:
 
 
 @contextmanager
-def simulated() -> Iterator[None]:
+def enter_simulation() -> Iterator[None]:
     """Enter a `simulation`, or stay in the one that has been entered."""
     from torch._guards import detect_fake_mode
 
@@ -66,12 +66,12 @@ def simulated() -> Iterator[None]:
         yield
 
 
-def cost_of(compute: Callable[[], object]) -> Cost:
-    """Return the cost of `compute`; within `simulated` it takes no memory and hardly any time."""
+def cost_of(compute: Callable[[], object]) -> ComputeCost:
+    """Return the cost of `compute`; within `enter_simulation` it takes no memory and hardly any time."""
     counter = _Counter()
     with counter:
         compute()
-    return Cost(counter.flops, counter.peak)
+    return ComputeCost(counter.flops, counter.peak)
 
 
 class _Counter(TorchDispatchMode):

@@ -94,17 +94,17 @@ def double(
         first_frame: Keep the first slice single, as a video's first frame: d slices become 2d - 1, not 2d.
     """
 
-    def interpolated(part: Tensor, depth: int) -> Tensor:
+    def scale(part: Tensor, depth: int) -> Tensor:
         if depth == plane == 1:
             return part
         return F.interpolate(part, scale_factor=(depth, plane, plane), mode="trilinear", align_corners=False)
 
     if not first_frame:
-        return interpolated(x, 2)
+        return scale(x, 2)
     first, rest = x[:, :, :1], x[:, :, 1:]
     if not rest.shape[2]:
-        return interpolated(first, 1)
-    return torch.cat([interpolated(first, 1), interpolated(rest, 2)], dim=2)
+        return scale(first, 1)
+    return torch.cat([scale(first, 1), scale(rest, 2)], dim=2)
 
 
 class Double(nn.Module):

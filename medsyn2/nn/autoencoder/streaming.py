@@ -7,7 +7,7 @@ depth. A doubled slice lies between two; the second of a pair is given when the 
 when the stream ends.
 
 Group normalisation alone looks at the whole volume, which a stream has not seen. Its statistics are therefore
-*frozen*: given beforehand. `pooled_statistics` estimates them from some windows of the same latents, by the law of
+*frozen*: given beforehand. `pool_statistics` estimates them from some windows of the same latents, by the law of
 total variance,
 
     mean = E_w[mean_w],    variance = E_w[variance_w] + Var_w[mean_w],
@@ -37,7 +37,7 @@ from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder.blocks import CausalConv3d, repeat_first_slice
 from medsyn2.nn.autoencoder.resampling import Double
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE, Size
-from medsyn2.nn.cost import Cost, cost_of, simulated
+from medsyn2.nn.cost import ComputeCost, cost_of, enter_simulation
 from medsyn2.types import Float
 
 CHUNK = 1
@@ -76,7 +76,7 @@ class DecodeStream:
         check_causal(tokenizer)
         self._ending = _Ending()
         self._post_quant_conv = tokenizer.post_quant_conv
-        self._decoder = _exchanged(tokenizer.decoder, "", self._streamed(statistics))
+        self._decoder = _replace_parts(tokenizer.decoder, "", self._streaming_parts(statistics))
 
     def push(self, latents: Float[Tensor, "b z ld lh lw"], *, last: bool) -> Float[Tensor, "b 1 d h w"]:
         """Decode the next latents.
@@ -92,15 +92,15 @@ class DecodeStream:
         images: Tensor = self._decoder(self._post_quant_conv(latents))
         return images.mean(dim=1, keepdim=True)
 
-    def _streamed(self, statistics: Statistics) -> "_Exchange":
-        def exchange(name: str, part: nn.Module) -> nn.Module | None:
+    def _streaming_parts(self, statistics: Statistics) -> "_PartReplacement":
+        def replace_part(name: str, part: nn.Module) -> nn.Module | None:
             if isinstance(part, nn.GroupNorm):
                 return _FrozenNorm(part, statistics[name])
             if isinstance(part, CausalConv3d) and part.front_pad:
-                return _StreamedConv(part)
-            return _StreamedDouble(part, self._ending) if isinstance(part, Double) else None
+                return _StreamingConv(part)
+            return _StreamingDouble(part, self._ending) if isinstance(part, Double) else None
 
-        return exchange
+        return replace_part
 
 
 def decode_streamed(
@@ -114,7 +114,7 @@ def decode_streamed(
     Args:
         tokenizer: The network, of a causal layout.
         latents: Latents, without any z-norm.
-        statistics: What the normalisations use, such as `pooled_statistics` of the same latents.
+        statistics: What the normalisations use, such as `pool_statistics` of the same latents.
         chunk: Latents along depth that go through at once.
 
     Returns:
@@ -144,7 +144,7 @@ def decode_streamed(
     return volume
 
 
-def pooled_statistics(
+def pool_statistics(
     tokenizer: CausalVideoVAE,
     latents: Float[Tensor, "b z ld lh lw"],
     window: Sequence[int] | None = None,
@@ -166,14 +166,14 @@ def pooled_statistics(
     depth, height, width = (min(pair) for pair in zip(latents.shape[2:], wanted, strict=True))
     seen: dict[str, list[GroupStatistics]] = {}
 
-    def watched(name: str, part: nn.Module) -> nn.Module | None:
+    def watch(name: str, part: nn.Module) -> nn.Module | None:
         return _WatchedNorm(part, seen.setdefault(name, [])) if isinstance(part, nn.GroupNorm) else None
 
-    decoder = _exchanged(tokenizer.decoder, "", watched)
+    decoder = _replace_parts(tokenizer.decoder, "", watch)
     for d, h, w in _spread(latents.shape[2:], (depth, height, width), count):
         crop = latents[:, :, d : d + depth, h : h + height, w : w + width]
         decoder(tokenizer.post_quant_conv(crop))
-    return {name: _pooled(each) for name, each in seen.items()}
+    return {name: _pool(each) for name, each in seen.items()}
 
 
 def stream_cost(
@@ -181,13 +181,13 @@ def stream_cost(
     shape: Sequence[int],
     window: Sequence[int] | None = None,
     chunk: int = CHUNK,
-) -> Cost:
-    """Predict what `pooled_statistics` and `decode_streamed` take for one volume, without gradients.
+) -> ComputeCost:
+    """Predict what `pool_statistics` and `decode_streamed` take for one volume, without gradients.
 
     Args:
         tokenizer: The network; nothing is computed with it.
         shape: Voxels (depth, height, width) of the volume.
-        window: As for `pooled_statistics`.
+        window: As for `pool_statistics`.
         chunk: As for `decode_streamed`.
 
     Returns:
@@ -197,13 +197,13 @@ def stream_cost(
     check_causal(tokenizer)
     like = tokenizer.last_layer
     weights = sum(parameter.numel() * parameter.element_size() for parameter in tokenizer.parameters())
-    with simulated(), torch.no_grad():
+    with enter_simulation(), torch.no_grad():
         latents = like.new_empty(1, tokenizer.latent_channels, *tokenizer.latent_shape(shape))
         cost = cost_of(
-            lambda: decode_streamed(tokenizer, latents, pooled_statistics(tokenizer, latents, window), chunk)
+            lambda: decode_streamed(tokenizer, latents, pool_statistics(tokenizer, latents, window), chunk)
         )
         held = latents.numel() * latents.element_size()
-    return Cost(cost.flops, weights + held + cost.peak_bytes)
+    return ComputeCost(cost.flops, weights + held + cost.peak_bytes)
 
 
 def check_causal(tokenizer: CausalVideoVAE) -> None:
@@ -222,18 +222,18 @@ def check_causal(tokenizer: CausalVideoVAE) -> None:
     )
 
 
-_Exchange = Callable[[str, nn.Module], nn.Module | None]
+_PartReplacement = Callable[[str, nn.Module], nn.Module | None]
 """Returns what stands in for the part of that name, or None to keep it."""
 
 
-def _exchanged(module: nn.Module, name: str, exchange: _Exchange) -> nn.Module:
+def _replace_parts(module: nn.Module, name: str, replace_part: _PartReplacement) -> nn.Module:
     """Return a twin of `module` that shares its parameters and has some of its parts exchanged."""
-    found = exchange(name, module)
+    found = replace_part(name, module)
     if found is not None:
         return found
     twin = copy.copy(module)
     twin._modules = {
-        child: None if part is None else _exchanged(part, f"{name}.{child}".lstrip("."), exchange)
+        child: None if part is None else _replace_parts(part, f"{name}.{child}".lstrip("."), replace_part)
         for child, part in module._modules.items()
     }
     return twin
@@ -283,7 +283,7 @@ class _WatchedNorm(nn.Module):
         return normed
 
 
-class _StreamedConv(nn.Module):
+class _StreamingConv(nn.Module):
     """A causal convolution that goes on from the chunk before."""
 
     def __init__(self, causal: CausalConv3d) -> None:
@@ -301,7 +301,7 @@ class _StreamedConv(nn.Module):
         return convolved
 
 
-class _StreamedDouble(nn.Module):
+class _StreamingDouble(nn.Module):
     """A doubling of depth that gives the second slice of a pair when it has seen what comes after it."""
 
     def __init__(self, double: Double, ending: _Ending) -> None:
@@ -344,7 +344,7 @@ def _spread(shape: Sequence[int], window: Size, count: int) -> list[tuple[int, i
     return list(found)
 
 
-def _pooled(parts: Sequence[GroupStatistics]) -> GroupStatistics:
+def _pool(parts: Sequence[GroupStatistics]) -> GroupStatistics:
     means = torch.stack([part.mean for part in parts])
     within = torch.stack([part.variance for part in parts]).mean(dim=0)
     return GroupStatistics(means.mean(dim=0), within + means.var(dim=0, correction=0))

@@ -35,7 +35,7 @@ from torch import Tensor
 from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder.slabs import has_planar_levels, moments_in_slabs
 from medsyn2.nn.autoencoder.tokenizer import SCALE, CausalVideoVAE, Posterior, Size
-from medsyn2.nn.cost import Cost, cost_of, simulated
+from medsyn2.nn.cost import ComputeCost, cost_of, enter_simulation
 from medsyn2.types import Float
 
 SMALL_VOXELS = 2**24
@@ -87,7 +87,7 @@ def encode_windowed(
             known[key] = plain(crop[:1])
         return known[key].expand(len(ct), -1, -1, -1, -1)
 
-    return Posterior.from_moments(_blended(moments, places, places))
+    return Posterior.from_moments(_blend(moments, places, places))
 
 
 def decode_windowed(
@@ -111,7 +111,7 @@ def decode_windowed(
     latent_window = _latent_window(tokenizer, (depth, height, width), window)
     places = _places(tokenizer, (depth, height, width), latent_window, overlap)
     outputs = [_voxels(tokenizer, place) for place in places]
-    return _blended(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs)
+    return _blend(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs)
 
 
 def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], num_slices: int) -> Posterior:
@@ -136,7 +136,7 @@ def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], nu
 
 def encode_cost(
     tokenizer: CausalVideoVAE, shape: Sequence[int], window: Sequence[int] | None, overlap: float
-) -> Cost:
+) -> ComputeCost:
     """Predict what `encode_windowed` takes for one volume without gradients.
 
     Args:
@@ -154,26 +154,26 @@ def encode_cost(
     places = len(_places(tokenizer, latent_shape, latent_window, overlap))
     moments, channels = _moments(tokenizer, window), 2 * tokenizer.latent_channels
     like = tokenizer.last_layer
-    with simulated(), torch.no_grad():
+    with enter_simulation(), torch.no_grad():
         crop = like.new_empty(1, 1, *tokenizer.volume_shape(latent_window))
         one = cost_of(lambda: moments(crop))
     held = math.prod(shape) * like.element_size() + _blend_bytes(places, channels, latent_shape)
-    return Cost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
+    return ComputeCost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
 
 
 def decode_cost(
     tokenizer: CausalVideoVAE, shape: Sequence[int], window: Sequence[int] | None, overlap: float
-) -> Cost:
+) -> ComputeCost:
     """Predict what `decode_windowed` takes for the latents of a volume; see `encode_cost`."""
     latent_shape = tokenizer.latent_shape(shape)
     latent_window = _latent_window(tokenizer, latent_shape, window)
     places = len(_places(tokenizer, latent_shape, latent_window, overlap))
     like, z = tokenizer.last_layer, tokenizer.latent_channels
-    with simulated(), torch.no_grad():
+    with enter_simulation(), torch.no_grad():
         crop = like.new_empty(1, z, *latent_window)
         one = cost_of(lambda: tokenizer.decode(crop))
     held = z * math.prod(latent_shape) * like.element_size() + _blend_bytes(places, 1, shape)
-    return Cost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
+    return ComputeCost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
 
 
 def _moments(tokenizer: CausalVideoVAE, window: Sequence[int] | None) -> Callable[[Tensor], Tensor]:
@@ -233,7 +233,7 @@ def _places(tokenizer: CausalVideoVAE, latent_shape: Size, window: Size, overlap
     ]
 
 
-def _blended(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Tensor:
+def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Tensor:
     """Compute every window and add it, weighted, to where it belongs.
 
     Args:

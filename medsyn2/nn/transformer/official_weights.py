@@ -78,12 +78,14 @@ def load_official(
         WeightsError: If a tensor is missing, unexpected or of another shape, or the positions are others; the
             message gives the authors' names.
     """
-    theirs = {_unwrapped(name): tensor for name, tensor in state.items()}
+    theirs = {_strip_wrappers(name): tensor for name, tensor in state.items()}
     theirs.pop(_IGNORED, None)
     config = {**_sizes(theirs), "num_heads": num_heads, "layout": "official"}
     if num_heads < 1 or config["width"] % (CROSS_HEADS * num_heads):
-        raise _refused(f"their width {config['width']} does not divide by {CROSS_HEADS} x {num_heads} heads")
-    expected = _expected(config, grid)
+        raise _layout_error(
+            f"their width {config['width']} does not divide by {CROSS_HEADS} x {num_heads} heads"
+        )
+    expected = _tensor_shapes(config, grid)
     problems = [
         *listed("missing", [name for name in expected if name not in theirs]),
         *listed("unexpected", [name for name in theirs if name not in expected]),
@@ -97,18 +99,20 @@ def load_official(
         ),
     ]
     if problems:
-        raise _refused("; ".join(problems))
+        raise _layout_error("; ".join(problems))
     stored = theirs.pop(_POSITIONS)
     apart = (
         (stored[0].float().cpu() - positions(grid, config["width"], torch.device("cpu"))).abs().max().item()
     )
     if not apart <= _POSITIONS_ATOL:
-        raise _refused(f"{_POSITIONS} differs by {apart:.3g} from the sine-cosine positions of {grid} tokens")
+        raise _layout_error(
+            f"{_POSITIONS} differs by {apart:.3g} from the sine-cosine positions of {grid} tokens"
+        )
     names = _names(config["depth"])
     return OfficialWeights(config, {names[name]: _linear(name, tensor) for name, tensor in theirs.items()})
 
 
-def _unwrapped(name: str) -> str:
+def _strip_wrappers(name: str) -> str:
     while name.startswith(_WRAPPERS):
         name = name.partition(".")[2]
     return name
@@ -124,7 +128,7 @@ def _sizes(theirs: Mapping[str, Tensor]) -> dict[str, Any]:
     telling = {patch: 5, key_value: 2, f"blocks.0.{hidden}": 2}
     unfit = [name for name, rank in telling.items() if name not in theirs or theirs[name].ndim != rank]
     if unfit:
-        raise _refused("; ".join(listed("missing or of another rank", unfit)))
+        raise _layout_error("; ".join(listed("missing or of another rank", unfit)))
     width, channels, *voxels = theirs[patch].shape
     return {
         "latent_channels": channels // 2,
@@ -136,7 +140,7 @@ def _sizes(theirs: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def _expected(config: Mapping[str, Any], grid: TokenGrid) -> dict[str, tuple[int, ...]]:
+def _tensor_shapes(config: Mapping[str, Any], grid: TokenGrid) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor by the authors' names."""
     width, text_width, z = config["width"], config["text_width"], config["latent_channels"]
     patch: Patch = config["patch"]
@@ -183,7 +187,7 @@ def _linear(name: str, tensor: Tensor) -> Tensor:
     return tensor.flatten(1) if name.endswith("pointwise_conv.weight") else tensor
 
 
-def _refused(problem: str) -> WeightsError:
+def _layout_error(problem: str) -> WeightsError:
     return WeightsError(
         f"the tensors are not those of the released MedSyn2 network: {problem}.",
         code="weights-layout",
