@@ -231,7 +231,7 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
 
 
 def find(names: Sequence[str]) -> Iterator[CatalogueEntry]:
-    """Yield the entries of the given names; ``totalsegmentator`` stands for all of its entries, no name for every entry.
+    """Yield the entries of the given names; ``totalsegmentator`` stands for all of its entries, no name for all.
 
     Raises:
         KeyError: If a name is unknown.

@@ -4,8 +4,8 @@
     dit.safetensors   the tensors, by their names in the network's state dict
 
 The JSON is written last and holds the sha256 of the tensors' file, which is checked before use: a flipped bit in
-weights would otherwise go unnoticed (200 of 200 did). A converted network's JSON also has an ``origin``: its source file
-and that file's sha256. No pickle is read. Loading into a network is strict: a missing tensor, an unexpected one or
+weights would otherwise go unnoticed (200 of 200 did). A converted network's JSON also has an ``origin``, its source
+file and that file's sha256. No pickle is read. Loading into a network is strict: a missing tensor, an unexpected one or
 one of another shape is an error that names it.
 """
 
