@@ -67,7 +67,7 @@ def mean_dice(probability: Float[np.ndarray, "h w"], reference: Bool[np.ndarray,
     return float(np.mean(2 * common / (found + np.count_nonzero(reference))))
 
 
-def judged(
+def judge_slices(
     probabilities: Float[np.ndarray, "n h w"],
     slices: Sequence[LabelledSlice],
     *,
@@ -92,13 +92,13 @@ def judged(
     return rows
 
 
-def compared(
+def compare_arms(
     cases: pd.DataFrame, sizes: Mapping[str, Mapping[str, Any]], *, num_draws: int, seed: int
 ) -> pd.DataFrame:
     """Return the table: a row a training set.
 
     Args:
-        cases: The rows of `judged` of every training set and seed.
+        cases: The rows of `judge_slices` of every training set and seed.
         sizes: By training set, what the table repeats: ``structure``, ``segmenter``, ``num_real``, ``num_synthetic``,
             ``num_steps``.
         num_draws: Resamples of patients.

@@ -76,7 +76,7 @@ def augmentation_png(
         for column, arm in enumerate(arms, 1):
             found, dice = test.found[arm]
             axis = figure.add_subplot(grid[row, column])
-            _draw(axis, test.slice, f"by {_trained_on(arm)}: Dice {dice:.2f}", test.slice.mask, found)
+            _draw(axis, test.slice, f"by {_arm_label(arm)}: Dice {dice:.2f}", test.slice.mask, found)
     charts = grid[:, columns].subgridspec(2, 1, hspace=0.32)
     holders = [
         figure.add_subplot(charts[place].subgridspec(1, 2, width_ratios=[0.28, 1])[1]) for place in range(2)
@@ -106,7 +106,7 @@ def nothing_png(why: str) -> bytes:
     return buffer.getvalue()
 
 
-def _trained_on(arm: str) -> str:
+def _arm_label(arm: str) -> str:
     return {"both": "real + synthetic"}.get(arm, arm)
 
 
@@ -172,7 +172,7 @@ def _with_interval(axis: Axes, place: int, row: Mapping[str, Any], name: str, co
 
 
 def _name_places(axis: Axes, arms: Sequence[str]) -> None:
-    axis.set_xticks(range(len(arms)), [_trained_on(arm).replace(" + ", " +\n") for arm in arms], fontsize=8)
+    axis.set_xticks(range(len(arms)), [_arm_label(arm).replace(" + ", " +\n") for arm in arms], fontsize=8)
     axis.set_xlim(-0.5, len(arms) - 0.3)
     axis.tick_params(axis="y", labelsize=8)
     axis.grid(axis="y", alpha=0.3)

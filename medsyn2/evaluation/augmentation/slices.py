@@ -54,7 +54,7 @@ def largest_slice(mask: Bool[np.ndarray, "d h w"], spacing_mm: Spacing, min_area
     return index if pixels[index] and area_mm2 >= min_area_mm2 else None
 
 
-def drawn(names: Sequence[str], at_most: int | None, seed: int) -> list[str]:
+def draw_names(names: Sequence[str], at_most: int | None, seed: int) -> list[str]:
     """Return at most so many of the names, drawn without replacement and in their order; None takes all."""
     if at_most is None or len(names) <= at_most:
         return list(names)
@@ -62,7 +62,7 @@ def drawn(names: Sequence[str], at_most: int | None, seed: int) -> list[str]:
     return [names[index] for index in np.sort(chosen)]
 
 
-def resized(one: LabelledSlice, size: int) -> LabelledSlice:
+def resize_slice(one: LabelledSlice, size: int) -> LabelledSlice:
     """Return the whole slice on `size` x `size` pixels, its spacing changed so that millimetres stay what they are.
 
     Pixels are interpolated linearly, after a Gaussian where there become fewer; of the mask, a pixel belongs to the
@@ -72,12 +72,12 @@ def resized(one: LabelledSlice, size: int) -> LabelledSlice:
     if (rows, columns) == (size, size):
         return one
     spacing = (one.spacing_mm[0] * rows / size, one.spacing_mm[1] * columns / size)
-    hu = _zoomed(one.hu.astype(np.float32), size)
-    mask = _zoomed(one.mask.astype(np.float32), size) > _HALF
+    hu = _zoom(one.hu.astype(np.float32), size)
+    mask = _zoom(one.mask.astype(np.float32), size) > _HALF
     return replace(one, hu=hu, mask=mask, spacing_mm=spacing)
 
 
-def _zoomed(values: Num[np.ndarray, "h w"], size: int) -> Shaped[np.ndarray, "s s"]:
+def _zoom(values: Num[np.ndarray, "h w"], size: int) -> Shaped[np.ndarray, "s s"]:
     shrunk = [length / size for length in values.shape]
     smooth = ndimage.gaussian_filter(
         values, [max(0.0, (factor - 1) / 2) for factor in shrunk], mode="nearest"

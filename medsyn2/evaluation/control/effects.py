@@ -44,12 +44,12 @@ def change(first: Num[np.ndarray, "d h w"], second: Num[np.ndarray, "d h w"], ma
     return Change(inside, outside)
 
 
-def mirrored(mask: Mask) -> Mask:
+def mirror_mask(mask: Mask) -> Mask:
     """Exchange left and right, about the grid's middle plane."""
     return np.ascontiguousarray(mask[:, :, ::-1])
 
 
-def moved(mask: Mask, by_mm: Spacing, spacing_mm: Spacing) -> Mask:
+def shift_mask(mask: Mask, by_mm: Spacing, spacing_mm: Spacing) -> Mask:
     """Shift a mask by whole voxels, the nearest to `by_mm`; what leaves the grid is lost.
 
     Args:
@@ -83,7 +83,9 @@ def laterality(mask: Mask) -> float:
     return float((side * count).sum() / apart) if apart else nan
 
 
-def followed(asked_mm: Float[np.ndarray, " 3"], went_mm: Float[np.ndarray, " 3"], least_mm: float) -> float:
+def displacement_ratio(
+    asked_mm: Float[np.ndarray, " 3"], went_mm: Float[np.ndarray, " 3"], least_mm: float
+) -> float:
     """Return the share of a requested displacement that was made; NaN if less than `least_mm` was requested."""
     length = float(np.linalg.norm(asked_mm))
     return float(asked_mm @ went_mm / length**2) if length >= least_mm else nan

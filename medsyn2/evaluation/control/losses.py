@@ -24,7 +24,7 @@ Latents = Float[Tensor, "1 z ld lh lw"]
 
 
 @torch.inference_mode()
-def encoded(pipeline: MedSyn2Pipeline, volume: CTVolume) -> Latents:
+def encode_volume(pipeline: MedSyn2Pipeline, volume: CTVolume) -> Latents:
     """Return the normalised latents of a volume on the model's grid."""
     described = pipeline.description.latents
     unit = hu_to_unit(volume.hu, pipeline.description.grid.clip_hu)
@@ -34,10 +34,10 @@ def encoded(pipeline: MedSyn2Pipeline, volume: CTVolume) -> Latents:
 
 
 @torch.inference_mode()
-def reconstructed(pipeline: MedSyn2Pipeline, volume: CTVolume) -> CTVolume:
+def reconstruct_volume(pipeline: MedSyn2Pipeline, volume: CTVolume) -> CTVolume:
     """Return what the model's tokenizer makes of a volume: the best that the model could do."""
     described = pipeline.description.latents
-    stored = raw(encoded(pipeline, volume), described.image.mean, described.image.std)
+    stored = raw(encode_volume(pipeline, volume), described.image.mean, described.image.std)
     unit = decode_windowed(pipeline.tokenizer, stored, described.window, described.overlap)[0, 0]
     hu = unit_to_hu(unit.float().cpu().numpy(), pipeline.description.grid.clip_hu)
     return CTVolume(hu, volume.affine_mm)
@@ -55,7 +55,7 @@ def flow_losses(
 
     Args:
         pipeline: The model.
-        clean: Normalised latents of the volume, as `encoded` gives them.
+        clean: Normalised latents of the volume, as `encode_volume` gives them.
         recipe: The conditions, guidance included, and the seed of the noise.
         times: Times in (0, 1].
         t_clamp: Smallest t in the weight 1/t^2.

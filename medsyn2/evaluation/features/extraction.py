@@ -26,8 +26,9 @@ from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
-from medsyn2.evaluation.features.extractors import FeatureExtractor, estimated_cost, volume_features
+from medsyn2.evaluation.features.extractors import estimate_cost, volume_features
 from medsyn2.evaluation.features.protocols import PLANES, Protocol
+from medsyn2.evaluation.features.spec import FeatureSpec
 from medsyn2.files import sha256_of, write_atomically
 
 log = logging.getLogger(__name__)
@@ -62,45 +63,18 @@ class VolumeFile:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the features of a volume are made.
-
-    Attributes:
-        protocol: What is done to the volume.
-        extractor: What the slices go through.
-        windows: The protocol's windows that are used.
-    """
-
-    protocol: Protocol
-    extractor: FeatureExtractor
-    windows: tuple[str, ...]
-
-    def files(self, volume: VolumeFile, cache: Path) -> dict[str, Path]:
-        """Return where the volume's features are kept, for each window."""
-        parts = [
-            sha256_of(volume.path),
-            volume.spacing_mm,
-            self.protocol.sha256,
-            self.extractor.name,
-            self.extractor.sha256,
-        ]
-        keys = {window: json.dumps([*parts, window]).encode() for window in self.windows}
-        return {window: cache / f"{hashlib.sha256(key).hexdigest()}.npz" for window, key in keys.items()}
-
-
-@dataclass(frozen=True)
-class Extracted:
+class FeatureFiles:
     """Features of a set of volumes, on the disk.
 
     Attributes:
         volumes: The set.
-        recipe: Protocol, extractor and windows.
+        spec: Protocol, extractor and windows.
         facts: ``kind`` and ``source`` of its banks.
         files: Where the features of each volume are, for each window, by id.
     """
 
     volumes: tuple[VolumeFile, ...]
-    recipe: Recipe
+    spec: FeatureSpec
     facts: Mapping[str, str]
     files: Mapping[str, Mapping[str, Path]]
 
@@ -116,13 +90,14 @@ class Extracted:
         for window in windows:
             places = [self.files[name][window] for name in names]
             spacings |= {
-                name: _rounded(_kept(place, "spacing_mm")) for name, place in zip(names, places, strict=True)
+                name: _round_spacing(_read_array(place, "spacing_mm"))
+                for name, place in zip(names, places, strict=True)
             }
             for plane in PLANES:
-                held = [_kept(place, f"{window}/{plane}") for place in places]
+                held = [_read_array(place, f"{window}/{plane}") for place in places]
                 volume = np.repeat(np.arange(len(held), dtype=np.int32), [len(one) for one in held])
                 parts[f"{window}/{plane}"] = Part(np.concatenate(held), volume)
-        protocol, extractor = self.recipe.protocol, self.recipe.extractor
+        protocol, extractor = self.spec.protocol, self.spec.extractor
         return Bank(
             BankFacts(
                 **{"kind": "real", **self.facts},  # type: ignore[arg-type]
@@ -140,22 +115,22 @@ class Extracted:
         )
 
 
-def extracted(
-    volumes: Sequence[VolumeFile], recipe: Recipe, facts: Mapping[str, str], cache: Path
-) -> Extracted:
+def extract_features(
+    volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path
+) -> FeatureFiles:
     """Extract what of a set's features is not there yet.
 
     Args:
         volumes: The set; of a protocol with a greatest number, the first by id are taken.
-        recipe: Protocol, extractor and windows.
+        spec: Protocol, extractor and windows.
         facts: ``kind`` and ``source`` of the set.
-        cache: Folder of the features of single volumes, for any set, recipe and metric.
+        cache: Folder of the features of single volumes, for any set, spec and metric.
 
     Raises:
         CaseError: If a file cannot be read.
     """
-    chosen = sorted(volumes, key=lambda volume: volume.id)[: recipe.protocol.max_volumes]
-    files = {volume.id: recipe.files(volume, cache) for volume in chosen}
+    chosen = sorted(volumes, key=lambda volume: volume.id)[: spec.protocol.max_volumes]
+    files = {volume.id: _feature_paths(volume, spec, cache) for volume in chosen}
     missing = {
         volume: {window: path for window, path in files[volume.id].items() if not path.is_file()}
         for volume in chosen
@@ -163,22 +138,35 @@ def extracted(
     missing = {volume: paths for volume, paths in missing.items() if paths}
     if missing:
         first, passes = next(iter(missing)).read(), sum(len(paths) for paths in missing.values())
-        log.info(estimated_cost(first, recipe.protocol, recipe.extractor, passes))
+        log.info(estimate_cost(first, spec.protocol, spec.extractor, passes))
     for volume, paths in tqdm(missing.items(), desc=f"features of {facts['source']}", unit="volume"):
-        _keep(paths, volume, recipe)
-    return Extracted(tuple(chosen), recipe, facts, files)
+        _extract_volume(paths, volume, spec)
+    return FeatureFiles(tuple(chosen), spec, facts, files)
 
 
-def extracted_bank(
-    volumes: Sequence[VolumeFile], recipe: Recipe, facts: Mapping[str, str], cache: Path
+def extract_bank(
+    volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path
 ) -> Bank:
-    """Return the bank of all of a recipe's windows; arguments and errors are those of `extracted` and `bank`."""
-    return extracted(volumes, recipe, facts, cache).bank(recipe.windows)
+    """Return the bank of all of a spec's windows; arguments and errors are those of `extract_features` and `bank`."""
+    return extract_features(volumes, spec, facts, cache).bank(spec.windows)
 
 
-def _keep(paths: Mapping[str, Path], volume: VolumeFile, recipe: Recipe) -> None:
+def _feature_paths(volume: VolumeFile, spec: FeatureSpec, cache: Path) -> dict[str, Path]:
+    """Return the file of the volume's features for each window."""
+    parts = [
+        sha256_of(volume.path),
+        volume.spacing_mm,
+        spec.protocol.sha256,
+        spec.extractor.name,
+        spec.extractor.sha256,
+    ]
+    keys = {window: json.dumps([*parts, window]).encode() for window in spec.windows}
+    return {window: cache / f"{hashlib.sha256(key).hexdigest()}.npz" for window, key in keys.items()}
+
+
+def _extract_volume(paths: Mapping[str, Path], volume: VolumeFile, spec: FeatureSpec) -> None:
     held = volume.read()
-    features = volume_features(held, recipe.protocol, recipe.extractor, paths)
+    features = volume_features(held, spec.protocol, spec.extractor, paths)
     for window, place in paths.items():
         arrays: dict[str, Any] = {f"{window}/{plane}": features[f"{window}/{plane}"] for plane in PLANES}
         write_atomically(place, partial(_save, arrays={**arrays, "spacing_mm": np.array(held.spacing_mm)}))
@@ -189,7 +177,7 @@ def _save(path: Path, arrays: Mapping[str, Any]) -> None:
         np.savez(file, **arrays)
 
 
-def _kept(place: Path, name: str) -> np.ndarray:
+def _read_array(place: Path, name: str) -> np.ndarray:
     try:
         with np.load(place, allow_pickle=False) as arrays:
             array: np.ndarray = arrays[name]
@@ -202,7 +190,7 @@ def _kept(place: Path, name: str) -> np.ndarray:
         ) from error
 
 
-def _rounded(spacing: np.ndarray) -> Spacing:
+def _round_spacing(spacing: np.ndarray) -> Spacing:
     depth, height, width = (round(float(value), _DECIMALS) for value in spacing)
     return depth, height, width
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medsyn2.ct.volume import CTVolume
-from medsyn2.evaluation.features.protocols import PLANES, Protocol, plane_slices, prepared
+from medsyn2.evaluation.features.protocols import PLANES, Protocol, plane_slices, prepare_volume
 
 _TIMED_SLICES = 4
 
@@ -83,7 +83,7 @@ def volume_features(
     volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, windows: Iterable[str]
 ) -> dict[str, Float[np.ndarray, "n f"]]:
     """Return the features of a volume's slices, for each window and plane, named ``<window>/<plane>``."""
-    hu = prepared(volume, protocol)
+    hu = prepare_volume(volume, protocol)
     return {
         f"{window}/{plane}": extractor(plane_slices(hu, plane, protocol.windows_hu[window], protocol))
         for window in windows
@@ -91,7 +91,7 @@ def volume_features(
     }
 
 
-def estimated_cost(
+def estimate_cost(
     volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, num_windowed: int
 ) -> str:
     """Say, before it starts, what an extraction takes, from a few slices of one of its volumes.
@@ -102,7 +102,7 @@ def estimated_cost(
         extractor: Timed on four slices of each plane.
         num_windowed: Volumes in all, each counted once a window.
     """
-    hu = prepared(volume, protocol)
+    hu = prepare_volume(volume, protocol)
     window = next(iter(protocol.windows_hu.values()))
     slices, seconds = 0, 0.0
     for plane in PLANES:

@@ -82,7 +82,7 @@ def read_patients(path: Path) -> dict[str, str]:
     """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        rows = list(zip(frame["id"].map(_without_suffix), frame["patient"], strict=True))
+        rows = list(zip(frame["id"].map(_strip_suffix), frame["patient"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
             f"{path} cannot be read as a table with the columns id and patient: {reason(error)}.",
@@ -131,7 +131,7 @@ def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[
         log.warning("%s does not name %s; each counts as a patient of its own", path, alone[0])
 
 
-def _without_suffix(name: str) -> str:
+def _strip_suffix(name: str) -> str:
     suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
     return name.removesuffix(suffix)
 
@@ -150,7 +150,7 @@ def extent_of(
         IntensityError: If the values are not HU, or contradict the statement.
     """
     files = tqdm(list(volumes), desc="HU", unit="volume")
-    return _extent(_looked_at(volume, stated, state_with) for volume in files)
+    return _extent(_read_hu(volume, stated, state_with) for volume in files)
 
 
 def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
@@ -158,7 +158,7 @@ def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
     return _extent(read_ct(volume.path).hu for volume in volumes)
 
 
-def _looked_at(volume: VolumeFile, stated: bool, state_with: str) -> Num[np.ndarray, "d h w"]:
+def _read_hu(volume: VolumeFile, stated: bool, state_with: str) -> Num[np.ndarray, "d h w"]:
     values = read_ct(volume.path).hu
     try:
         detect_hu(values, name=volume.id, convention="hu" if stated else "detect")

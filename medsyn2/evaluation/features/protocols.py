@@ -91,7 +91,7 @@ class Protocol:
         return middle[((np.arange(self.num_slices) + 0.5) * len(middle) / self.num_slices).astype(int)]
 
 
-def named_protocol(
+def make_protocol(
     name: ProtocolName, *, clip_hu: tuple[float, float], num_slices: int | None = None
 ) -> Protocol:
     """Return a protocol by its name.
@@ -117,14 +117,14 @@ def named_protocol(
     return replace(protocol, name=f"{name}, {num_slices} slices", num_slices=num_slices)
 
 
-def prepared(volume: CTVolume, protocol: Protocol) -> Float[np.ndarray, "a b c"]:
+def prepare_volume(volume: CTVolume, protocol: Protocol) -> Float[np.ndarray, "a b c"]:
     """Return a volume's HU on the protocol's grid, in its frame and range."""
     low, high = protocol.clip_hu
     if protocol.resample_mm is not None:
-        volume = _isotropic(volume, protocol.resample_mm, outside_hu=low)
+        volume = _resample_isotropically(volume, protocol.resample_mm, outside_hu=low)
     hu = np.clip(volume.hu.astype(np.float32), low, high)
     if protocol.cube is not None:
-        hu = _centred_in_cube(hu, protocol.cube, low)
+        hu = _fit_in_cube(hu, protocol.cube, low)
     return hu if protocol.frame == "zyx_lps" else hu.transpose(2, 1, 0)[::-1, ::-1, :]
 
 
@@ -134,7 +134,7 @@ def plane_slices(
     """Return the slices of a plane in one window, in [0, 1].
 
     Args:
-        hu: What `prepared` returned.
+        hu: What `prepare_volume` returned.
         plane: The plane.
         window_hu: Lower and upper end.
         protocol: The same protocol.
@@ -148,7 +148,7 @@ def plane_slices(
     return (slices - least) / max(float(greatest - least), 1e-10)
 
 
-def _isotropic(volume: CTVolume, spacing_mm: float, *, outside_hu: float) -> CTVolume:
+def _resample_isotropically(volume: CTVolume, spacing_mm: float, *, outside_hu: float) -> CTVolume:
     spacing = np.array(volume.spacing_mm)
     if np.allclose(spacing, spacing_mm, rtol=_SPACING_TOLERANCE):
         return volume
@@ -160,7 +160,7 @@ def _isotropic(volume: CTVolume, spacing_mm: float, *, outside_hu: float) -> CTV
     return resample_ct(volume, Grid((depth, height, width), affine), outside_hu=outside_hu)
 
 
-def _centred_in_cube(hu: Float[np.ndarray, "d h w"], side: int, pad_hu: float) -> Float[np.ndarray, "s s s"]:
+def _fit_in_cube(hu: Float[np.ndarray, "d h w"], side: int, pad_hu: float) -> Float[np.ndarray, "s s s"]:
     padding = [((side - n) // 2, side - n - (side - n) // 2) if n < side else (0, 0) for n in hu.shape]
     cut = tuple(slice((n - side) // 2, (n - side) // 2 + side) if n > side else slice(None) for n in hu.shape)
     return np.pad(hu[cut], padding, constant_values=pad_hu)

@@ -50,7 +50,7 @@ class RadImageNet:
     comparable = "values of the same weights and protocol, published ones included"
 
     def __init__(self, state: Mapping[str, Tensor], *, sha256: str, source: str, device: str = "cpu") -> None:
-        form, tensors = recognised(state, source=source)
+        form, tensors = recognise_form(state, source=source)
         self.name = f"radimagenet_resnet50({form.name})"
         self.sha256 = sha256
         self.device = available_device(device)
@@ -70,7 +70,7 @@ class RadImageNet:
         return channels * 2.0 - 1.0
 
 
-def recognised(state: Mapping[str, Tensor], *, source: str) -> tuple[ResNetForm, dict[str, Tensor]]:
+def recognise_form(state: Mapping[str, Tensor], *, source: str) -> tuple[ResNetForm, dict[str, Tensor]]:
     """Tell the form of a weight file from its names, and give its tensors this project's names.
 
     Args:
@@ -81,7 +81,7 @@ def recognised(state: Mapping[str, Tensor], *, source: str) -> tuple[ResNetForm,
         WeightsError: If it is neither public form.
     """
     if any(name.startswith("backbone.") for name in state):
-        return TORCH, {_without_backbone(name): tensor for name, tensor in state.items()}
+        return TORCH, {_strip_backbone(name): tensor for name, tensor in state.items()}
     if "conv1.bias" in state:
         # The Keras file has no counters; they do not take part in evaluation.
         counters = {
@@ -131,7 +131,7 @@ def _loose_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _without_backbone(name: str) -> str:
+def _strip_backbone(name: str) -> str:
     first, _, rest = name.removeprefix("backbone.").partition(".")
     known = _BACKBONE.get(int(first)) if name.startswith("backbone.") and first.isdigit() else None
     return f"{known}.{rest}" if known else name

@@ -30,8 +30,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from medsyn2.evaluation.features.banks import Bank, check_comparable
-from medsyn2.evaluation.fidelity.frechet import frechet_distance, weighted_frechet_distance
-from medsyn2.evaluation.fidelity.kernel import Slices, blocked_kid, neighbourhood
+from medsyn2.evaluation.fidelity.frechet import frechet_distance, frechet_distance_of_counts
+from medsyn2.evaluation.fidelity.kernel import Slices, kid_between_patients, neighbourhood
 
 MIN_PATIENTS = 4
 _SHARES = (1 / 2, 2 / 3, 5 / 6)
@@ -113,7 +113,7 @@ def fidelity(
         EnvironmentFault: If the banks are not comparable.
     """
     check_comparable(real, synthetic)
-    draws = drawn(real.patients, synthetic.patients, num_draws, np.random.default_rng(seed))
+    draws = draw_patients(real.patients, synthetic.patients, num_draws, np.random.default_rng(seed))
     rows, resampled = {}, []
     for part in parts:
         pair = _Pair(real, synthetic, part)
@@ -128,7 +128,9 @@ def fidelity(
     return {**rows, "mean": Fidelity(**mean)}
 
 
-def drawn(real: Sequence[str], synthetic: Sequence[str], num_draws: int, rng: np.random.Generator) -> Draws:
+def draw_patients(
+    real: Sequence[str], synthetic: Sequence[str], num_draws: int, rng: np.random.Generator
+) -> Draws:
     """Draw resamples, splits and subsets of the patients of two sets, each in sorted order."""
     ours, theirs = np.unique(np.array(real)), np.unique(np.array(synthetic))
     if num_draws == 0 or min(len(ours), len(theirs)) < MIN_PATIENTS:
@@ -151,7 +153,7 @@ class _Pair:
     def distance(self, real: Int[np.ndarray, " r"], synthetic: Int[np.ndarray, " s"]) -> float:
         first, second = self.features
         counts = real[self.patient[0]], synthetic[self.patient[1]]
-        return weighted_frechet_distance(first, second, *counts)
+        return frechet_distance_of_counts(first, second, *counts)
 
     def real_distance(self, one: Int[np.ndarray, " r"], other: Int[np.ndarray, " r"]) -> float:
         features, patient = self.features[0], self.patient[0]
@@ -167,7 +169,7 @@ class _Pair:
 def _row(pair: _Pair, draws: Draws, resampled: Float[np.ndarray, " b"], neighbours: int) -> Fidelity:
     fid = frechet_distance(*pair.features)
     low, high = _interval(fid, resampled)
-    kernel = blocked_kid(*pair.slices())
+    kernel = kid_between_patients(*pair.slices())
     real, synthetic = (bank.volume_means(pair.part) for bank in pair.banks)
     shares = neighbourhood(real, synthetic, neighbours)
     floors = [pair.real_distance(one, other) for one, other, _ in draws.splits]
@@ -176,7 +178,7 @@ def _row(pair: _Pair, draws: Draws, resampled: Float[np.ndarray, " b"], neighbou
         fid,
         low,
         high,
-        _extrapolated(pair, draws),
+        _extrapolate(pair, draws),
         float(np.mean(at_floor)) if at_floor else nan,
         float(np.mean(floors)) if floors else nan,
         int(draws.splits[0][0].sum()) if draws.splits else 0,
@@ -198,7 +200,7 @@ def _interval(value: float, resampled: Float[np.ndarray, " b"]) -> tuple[float, 
     return float(max(low, 0.0)), float(high)
 
 
-def _extrapolated(pair: _Pair, draws: Draws) -> float:
+def _extrapolate(pair: _Pair, draws: Draws) -> float:
     if not draws.subsets:
         return nan
     inverse = [np.mean([_inverse_size(counts) for counts in alike]) for alike in draws.subsets]

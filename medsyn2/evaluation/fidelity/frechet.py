@@ -46,7 +46,7 @@ class Moments:
         deviation = values - mean
         return cls(len(values), mean, deviation.T @ deviation)
 
-    def merged(self, other: "Moments") -> "Moments":
+    def merge(self, other: "Moments") -> "Moments":
         """Return the moments of both sets together."""
         num = self.num + other.num
         shift = other.mean - self.mean
@@ -69,12 +69,12 @@ def frechet_distance(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, 
     Raises:
         ValueError: If a set has fewer than two rows, or a feature is not finite.
     """
-    return weighted_frechet_distance(
+    return frechet_distance_of_counts(
         first, second, np.ones(len(first), np.int64), np.ones(len(second), np.int64)
     )
 
 
-def weighted_frechet_distance(
+def frechet_distance_of_counts(
     first: Float[np.ndarray, "n f"],
     second: Float[np.ndarray, "m f"],
     first_counts: Num[np.ndarray, " n"],
@@ -85,9 +85,9 @@ def weighted_frechet_distance(
     Raises:
         ValueError: If a set has fewer than two samples, or a feature is not finite.
     """
-    sets = [_chosen(first, first_counts), _chosen(second, second_counts)]
+    sets = [_select_rows(first, first_counts), _select_rows(second, second_counts)]
     if min(len(rows) for rows, _ in sets) < first.shape[1]:
-        (mean_1, root_1), (mean_2, root_2) = (_rooted(rows, counts) for rows, counts in sets)
+        (mean_1, root_1), (mean_2, root_2) = (_mean_and_root(rows, counts) for rows, counts in sets)
         overlap = np.linalg.svd(root_1 @ root_2.T, compute_uv=False).sum()
         distance = np.sum((mean_1 - mean_2) ** 2) + np.sum(root_1**2) + np.sum(root_2**2) - 2 * overlap
         return float(max(distance, 0.0))
@@ -109,7 +109,7 @@ def frechet_distance_of_moments(first: Moments, second: Moments) -> float:
     return float(max(np.sum((first.mean - second.mean) ** 2) + traces - 2 * overlap, 0.0))
 
 
-def _chosen(
+def _select_rows(
     features: Float[np.ndarray, "n f"], counts: Num[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "m f"], Num[np.ndarray, " m"]]:
     if counts.sum() < 2:
@@ -122,10 +122,10 @@ def _chosen(
 def _moments(rows: Float[np.ndarray, "n f"], counts: Num[np.ndarray, " n"]) -> Moments:
     """Return the moments of rows, a chunk at a time: their copies in float64 would be several times the rows."""
     chunks = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
-    return reduce(Moments.merged, (Moments.of(np.repeat(rows[one], counts[one], axis=0)) for one in chunks))
+    return reduce(Moments.merge, (Moments.of(np.repeat(rows[one], counts[one], axis=0)) for one in chunks))
 
 
-def _rooted(
+def _mean_and_root(
     rows: Float[np.ndarray, "n f"], counts: Num[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, "n f"]]:
     """Return the mean, and the matrix A with A'A the covariance."""

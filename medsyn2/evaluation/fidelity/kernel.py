@@ -73,13 +73,13 @@ class Slices:
     patient: tuple[str, ...]
 
 
-def blocked_kid(real: Slices, synthetic: Slices) -> KernelDistance:
+def kid_between_patients(real: Slices, synthetic: Slices) -> KernelDistance:
     """Return the kernel distance over pairs of different patients.
 
     Where a volume has more than 16 slices, 16 evenly spaced ones are taken; that changes the estimate's spread,
     not its expectation.
     """
-    first, second = _thinned(real), _thinned(synthetic)
+    first, second = _thin_slices(real), _thin_slices(synthetic)
     within = [_VolumePairs(_volume_kernel(one, one), one.patient, one.patient) for one in (first, second)]
     across = _VolumePairs(_volume_kernel(first, second), first.patient, second.patient)
     value = within[0].mean() + within[1].mean() - 2 * across.mean()
@@ -124,7 +124,7 @@ def _radius(points: Float[np.ndarray, "n f"], k: int) -> Float[np.ndarray, " n"]
     return np.partition(cdist(points, points), k, axis=1)[:, k]
 
 
-def _thinned(slices: Slices) -> Slices:
+def _thin_slices(slices: Slices) -> Slices:
     kept: list[int] = []
     for volume in range(len(slices.patient)):
         rows = np.flatnonzero(slices.volume == volume)

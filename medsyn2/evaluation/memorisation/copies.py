@@ -144,7 +144,7 @@ def memorisation(train: Points, held_out: Points, synthetic: Points) -> Memorisa
     )
 
 
-def standardised(train: Points, *others: Points) -> list[Points]:
+def standardise(train: Points, *others: Points) -> list[Points]:
     """Return features of unit variance on the training set, and of those its leading components."""
     reference = np.asarray(train.places, dtype=np.float64)
     mean, scale = reference.mean(axis=0), reference.std(axis=0)

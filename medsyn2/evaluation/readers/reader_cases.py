@@ -55,7 +55,7 @@ class StudyVolume:
         return f"{self.source}/{self.file.id}"
 
     @property
-    def given(self) -> set[str]:
+    def requests(self) -> set[str]:
         """Which of ``report`` and ``mask`` there are."""
         return {name for name in ("report", "mask") if getattr(self, name) is not None}
 
@@ -84,7 +84,7 @@ def volumes_by_finding(folder: Path, source: Source, spacing_mm: Spacing | None)
     return found
 
 
-def with_requests(volumes: Sequence[StudyVolume], table: Path) -> list[StudyVolume]:
+def add_requests(volumes: Sequence[StudyVolume], table: Path) -> list[StudyVolume]:
     """Add the reports and masks that a table names, and leave the masks themselves out of the volumes.
 
     Args:
@@ -129,7 +129,7 @@ def _check_report(report: str | None, of: StudyVolume) -> None:
         )
 
 
-def chosen(volumes: Sequence[StudyVolume], at_most: int, seed: int) -> list[StudyVolume]:
+def choose_volumes(volumes: Sequence[StudyVolume], at_most: int, seed: int) -> list[StudyVolume]:
     """Draw as many real as synthetic volumes of each finding, by the files' contents and the seed alone.
 
     Raises:
@@ -156,17 +156,17 @@ def chosen(volumes: Sequence[StudyVolume], at_most: int, seed: int) -> list[Stud
     return drawn
 
 
-def given_to_all(volumes: Sequence[StudyVolume]) -> set[str]:
+def common_requests(volumes: Sequence[StudyVolume]) -> set[str]:
     """Return which of ``report`` and ``mask`` all volumes have.
 
     Raises:
         TableError: If some have one and others do not.
     """
-    given = volumes[0].given
-    odd = next((one for one in volumes if one.given != given), None)
+    given = volumes[0].requests
+    odd = next((one for one in volumes if one.requests != given), None)
     if odd is not None:
         raise TableError(
-            f"{odd.name} has {sorted(odd.given) or 'neither report nor mask'}, but "
+            f"{odd.name} has {sorted(odd.requests) or 'neither report nor mask'}, but "
             f"{volumes[0].name} has {sorted(given) or 'neither'}.",
             code="requests-uneven",
             remedy="give a report to all volumes or to none, and the same for masks; a difference tells them apart.",

@@ -56,15 +56,15 @@ class Question:
     ends: tuple[str, str] | None = None
 
 
-def _graded(name: str, text: str) -> Question:
+def _graded_question(name: str, text: str) -> Question:
     return Question(name, text, ("Match", "Partial match", "Not match"), _GRADES)
 
 
 _FIVE = ("1", "2", "3", "4", "5")
 _MATCHING = {
-    "report": _graded("report", "Does the image match the report?"),
-    "mask": _graded("mask", "Does the image match the contour?"),
-    "finding": _graded("finding", "Does the image show the finding?"),
+    "report": _graded_question("report", "Does the image match the report?"),
+    "mask": _graded_question("mask", "Does the image match the contour?"),
+    "finding": _graded_question("finding", "Does the image show the finding?"),
 }
 _ALWAYS = (
     Question("origin", "Is the image real or synthetic?", ("Real", "Synthetic"), ("real", "synthetic")),
@@ -162,8 +162,8 @@ def case_body(case: ReaderCase, frame: Frame) -> str:
     steps = np.diff(offset, axis=2, prepend=np.uint16(0))
     planes = np.concatenate([(steps & 255).astype(np.uint8).ravel(), (steps >> 8).astype(np.uint8).ravel()])
     values = {
-        "volume": _packed(planes.tobytes()),
-        "mask": None if case.mask is None else _packed(np.packbits(case.mask).tobytes()),
+        "volume": _pack(planes.tobytes()),
+        "mask": None if case.mask is None else _pack(np.packbits(case.mask).tobytes()),
         "pathology": case.pathology,
         "report": case.report,
     }
@@ -175,7 +175,7 @@ def case_script(name: str, body: str, length: int) -> bytes:
     return f'receive("{name}",{body:<{length}});\n'.encode("ascii")
 
 
-def numbered(digests: Iterable[str], seed: int) -> dict[str, str]:
+def number_cases(digests: Iterable[str], seed: int) -> dict[str, str]:
     """Number cases, from 001 on, in a random order that follows from their contents' sha256 and the seed."""
     known = sorted(digests)
     places = np.random.default_rng([seed, 0]).permutation(len(known)) + 1
@@ -237,5 +237,5 @@ def page_files(
     return identity, {"index.html": page, "study.js": f"const STUDY = {study};\n".encode()}
 
 
-def _packed(values: bytes) -> str:
+def _pack(values: bytes) -> str:
     return base64.b64encode(zlib.compress(values, _LEVEL)).decode("ascii")

@@ -34,7 +34,7 @@ TURING = ("origin", "confidence")
 """The columns that a Turing test needs."""
 
 
-def judged(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
+def join_key(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     """Join answers with the key: a row a reading, with ``source``, ``pathology`` and ``again`` for a repeat.
 
     Args:
@@ -47,14 +47,14 @@ def judged(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     columns = {"reader", "position", "case"}
     graded = [name for name in _GRADED if name in answers]
     if missing := columns - set(answers) or (set() if graded else {"report, mask or finding"}):
-        raise _refused(f"the answers have no column {', '.join(sorted(missing))}")
+        raise _answers_error(f"the answers have no column {', '.join(sorted(missing))}")
     if len(unknown := sorted(set(answers["case"]) - set(key.index))):
-        raise _refused(f"the key does not know the case {unknown[0]} and {len(unknown) - 1} others")
+        raise _answers_error(f"the key does not know the case {unknown[0]} and {len(unknown) - 1} others")
     if answers.duplicated(["reader", "position"]).any():
-        raise _refused("one reader's answers are given twice; two readers must have different numbers")
+        raise _answers_error("one reader's answers are given twice; two readers must have different numbers")
     for name, levels in (*((name, GRADES) for name in graded), ("origin", SOURCES)):
         if name in answers and not answers[name].isin(levels).all():
-            raise _refused(f"a value of the column {name} is none of {', '.join(levels)}")
+            raise _answers_error(f"a value of the column {name} is none of {', '.join(levels)}")
     ordered = answers.sort_values(["reader", "position"], ignore_index=True)
     found = ordered.join(key[["source", "pathology"]], on="case")
     if {"report", "mask"} <= set(graded):
@@ -63,18 +63,18 @@ def judged(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     return found.assign(again=found.duplicated(["reader", "case"]))
 
 
-def unread(found: pd.DataFrame, orders: Sequence[Sequence[str]]) -> pd.DataFrame:
+def unread_cases(found: pd.DataFrame, orders: Sequence[Sequence[str]]) -> pd.DataFrame:
     """Return the readings that were planned and not made: ``reader``, ``case``, and ``again`` for a repeat.
 
     Args:
-        found: From `judged`.
+        found: From `join_key`.
         orders: The cases that each reader was given, in order, from reader 1 on.
 
     Raises:
         TableError: If answers are of a reader that the study does not have.
     """
     if strangers := sorted(set(found["reader"]) - set(range(1, len(orders) + 1))):
-        raise _refused(f"the study has the readers 1 to {len(orders)}, not {strangers[0]}")
+        raise _answers_error(f"the study has the readers 1 to {len(orders)}, not {strangers[0]}")
     rows = []
     for reader, order in enumerate(orders, 1):
         made = Counter(found.loc[found["reader"] == reader, "case"])
@@ -90,11 +90,11 @@ def counts(found: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return how many cases match, match in part and do not, with the share that matches: Table 4, or by pathology 8.
 
     Args:
-        found: From `judged`.
+        found: From `join_key`.
         by: Columns that make the rows beside the question: reader, source, pathology.
     """
     rows = []
-    for question in _asked(found):
+    for question in _graded_questions(found):
         for names, group in found[~found["again"]].groupby(list(by), sort=True):
             number = {grade: int((group[question] == grade).sum()) for grade in GRADES}
             low, high = wilson(number["match"], len(group))
@@ -143,12 +143,12 @@ def agreements(found: pd.DataFrame, *, num_draws: int, seed: int) -> pd.DataFram
     """Return how far each two readers agree, and each with himself on repeats, with 95 % bootstrap intervals by case.
 
     Args:
-        found: From `judged`.
+        found: From `join_key`.
         num_draws: Resamples of the cases.
         seed: Of the resamples.
     """
     rows = []
-    for question in _asked(found):
+    for question in _graded_questions(found):
         for names, pair in _pairs(found, question):
             for source in ("all", *SOURCES):
                 chosen = pair if source == "all" else pair[pair["source"] == source]
@@ -163,13 +163,13 @@ def non_inferiority(found: pd.DataFrame, *, margin: float, num_unread: Mapping[i
     """Return, for each question and reader, how much less often synthetic images match than real ones.
 
     Args:
-        found: From `judged`.
+        found: From `join_key`.
         margin: Largest loss of the share that matches which is accepted, such as 0.15.
         num_unread: Cases that a reader has not read, by reader; there is no verdict on who has any.
     """
     rows = []
     first = found[~found["again"]]
-    for question in _asked(found):
+    for question in _graded_questions(found):
         for reader, mine in first.groupby("reader"):
             of = {
                 source: (int((group[question] == "match").sum()), len(group))
@@ -210,7 +210,7 @@ def _pairs(found: pd.DataFrame, question: str) -> Iterator[tuple[dict[str, objec
 
 def _with_intervals(first: np.ndarray, second: np.ndarray, num_draws: int, seed: int) -> dict[str, float]:
     value = asdict(agreement(first, second, len(GRADES)))
-    drawn = _resampled(lambda a, b: agreement(a, b, len(GRADES)), first, second, num_draws, seed)
+    drawn = _resample(lambda a, b: agreement(a, b, len(GRADES)), first, second, num_draws, seed)
     for name in ("kappa", "kappa_quadratic", "ac1"):
         of = np.array([getattr(one, name) for one in drawn])
         known = of[np.isfinite(of)]
@@ -219,7 +219,7 @@ def _with_intervals(first: np.ndarray, second: np.ndarray, num_draws: int, seed:
     return value
 
 
-def _resampled(
+def _resample(
     measure: Callable[[np.ndarray, np.ndarray], Agreement],
     first: np.ndarray,
     second: np.ndarray,
@@ -231,7 +231,7 @@ def _resampled(
     return [measure(first[draw], second[draw]) for draw in draws]
 
 
-def _asked(found: pd.DataFrame) -> list[str]:
+def _graded_questions(found: pd.DataFrame) -> list[str]:
     return [name for name in (*_GRADED, BOTH) if name in found]
 
 
@@ -243,7 +243,7 @@ def _as_tuple(names: object) -> tuple[object, ...]:
     return names if isinstance(names, tuple) else (names,)
 
 
-def _refused(what: str) -> TableError:
+def _answers_error(what: str) -> TableError:
     return TableError(
         f"expected the answers of one study as its page saves them, but {what}.",
         code="answers-invalid",

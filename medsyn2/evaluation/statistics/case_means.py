@@ -14,7 +14,7 @@ from medsyn2.evaluation.statistics.bootstrap import interval_over_patients
 COUNTS = ["num", "num_patients"]
 
 
-def with_means(cases: pd.DataFrame, values: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
+def prepend_means(cases: pd.DataFrame, values: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
     """Return the rows of the means, then those of the cases.
 
     Args:

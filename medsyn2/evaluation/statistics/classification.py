@@ -117,7 +117,7 @@ def intervals(
     return ends
 
 
-def others_thresholds(
+def thresholds_of_others(
     probabilities: Probabilities, truth: Truth, patients: Sequence[str], judged: Sequence[str]
 ) -> Float[np.ndarray, "w k"]:
     """Return the thresholds that each judged volume has: those tuned on the volumes of all patients but its own.
@@ -130,13 +130,13 @@ def others_thresholds(
     """
     owners = np.array(patients)
     tuned = {
-        one: tuned_thresholds(probabilities[owners != one], truth[owners != one])
+        one: tune_thresholds(probabilities[owners != one], truth[owners != one])
         for one in dict.fromkeys(judged)
     }
     return np.stack([tuned[one] for one in judged])
 
 
-def tuned_thresholds(probabilities: Probabilities, truth: Truth) -> Float[np.ndarray, " k"]:
+def tune_thresholds(probabilities: Probabilities, truth: Truth) -> Float[np.ndarray, " k"]:
     """Return for each label the threshold at which the ROC curve is nearest to (0, 1); 0.5 without both classes.
 
     Of all thresholds that decide alike it is the one midway between two scores, so that a volume left out of the tuning

@@ -89,11 +89,11 @@ def fit_linear_clip(volumes: Float[np.ndarray, "v f"], texts: Float[np.ndarray, 
     unit = max(float(np.trace(gram)) / len(gram), np.finfo(float).tiny)
     rotated = vectors.T @ y
 
-    def left_out_error(penalty: float) -> float:
+    def leave_one_out_error(penalty: float) -> float:
         shrunk = values / (values + penalty * unit)
         residual = y - vectors @ (shrunk[:, None] * rotated)
         return float(((residual / (1 - 1 / len(x) - (vectors**2) @ shrunk)[:, None]) ** 2).sum())
 
-    penalty = min(PENALTIES, key=left_out_error)
+    penalty = min(PENALTIES, key=leave_one_out_error)
     weights = x.T @ (vectors @ (rotated / (values + penalty * unit)[:, None]))
     return LinearClip(image_mean, scale, texts.mean(axis=0), weights, float(penalty), len(x))

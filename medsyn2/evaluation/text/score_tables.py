@@ -23,7 +23,7 @@ from medsyn2.evaluation.statistics.classification import (
     VALUES,
     classification,
     intervals,
-    others_thresholds,
+    thresholds_of_others,
     trivial,
 )
 from medsyn2.evaluation.text.clip import RECALLS, label_probabilities, pair_score
@@ -107,12 +107,12 @@ def zero_shot_table(
     """
     against = _reference(sources)
     drawn = {"num_draws": num_draws, "seed": seed}
-    judged = {name: _judged(bank, prompts, truth, truth_of, scale) for name, bank in sources.items()}
+    judged = {name: _predict(bank, prompts, truth, truth_of, scale) for name, bank in sources.items()}
     rows = []
     for name, (probabilities, there) in judged.items():
         tuned_on = name if sources[name].facts.kind == "real" else against
         owners, patients = (sources[one].patients for one in (tuned_on, name))
-        found = probabilities >= others_thresholds(*judged[tuned_on], owners, patients)
+        found = probabilities >= thresholds_of_others(*judged[tuned_on], owners, patients)
         values = _values(probabilities, there, found, patients, **drawn)
         words = {"thresholds": f"{tuned_on}, other patients", "model": sources[name].facts.extractor}
         rows.append({"source": name, **values, **words})
@@ -162,7 +162,7 @@ def _values(
     return {**values, "num_volumes": len(there), "num_patients": int(numbers.max()) + 1}
 
 
-def _judged(
+def _predict(
     bank: Bank, prompts: Bank, truth: pd.DataFrame, truth_of: str, scale: float
 ) -> tuple[Float[np.ndarray, "v k"], Bool[np.ndarray, "v k"]]:
     missing = [name for name in bank.ids if name not in truth.index]

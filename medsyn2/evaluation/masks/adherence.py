@@ -11,7 +11,7 @@ import pandas as pd
 
 
 @dataclass(frozen=True)
-class Following:
+class MaskAdherence:
     """How far a structure's mask is followed.
 
     Attributes:
@@ -43,7 +43,7 @@ class Following:
     num_reconstructed: int
 
 
-def followings(agreement: pd.DataFrame) -> list[Following]:
+def mask_adherence(agreement: pd.DataFrame) -> list[MaskAdherence]:
     """Read the table results/mask_agreement.csv; structures that have no other case to compare are left out."""
     found = []
     for structure, group in agreement.groupby("structure", sort=False):
@@ -51,7 +51,7 @@ def followings(agreement: pd.DataFrame) -> list[Following]:
         if {"requested", "shuffled", "ceiling"} <= rows.keys():
             requested, after = rows["requested"], rows.get("reconstructed_ct", {})
             found.append(
-                Following(
+                MaskAdherence(
                     str(structure),
                     requested=requested["dice"],
                     shuffled=rows["shuffled"]["dice"],
