@@ -30,7 +30,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError, SystematicError, reason
-from medsyn2.files import locked, sha256_of, sync, write_json
+from medsyn2.files import lock, sha256_of, sync, write_json
 from medsyn2.files import write_atomically as write_atomically
 from medsyn2.files import write_text_atomically as write_text_atomically
 
@@ -184,7 +184,7 @@ def process_shard(
         SystematicError: If too many cases fail with one code.
     """
     folder = manifest.with_suffix("")
-    with locked(manifest):
+    with lock(manifest):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_partial(folder)
         records: list[Record] = []

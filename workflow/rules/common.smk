@@ -7,9 +7,9 @@ from pathlib import Path
 
 from medsyn2.store.artefacts import write_text_atomically
 from medsyn2.cohort.file_state import (
-    marked_repeats,
+    mark_repeats,
     mask_paths,
-    repeated_files,
+    find_repeats,
     state_of,
 )
 from medsyn2.cohort.shards import (
@@ -141,13 +141,13 @@ def cases_of(wildcards):
 @cache
 def repeats():
     """The files that seem to be copies, of the whole cohort."""
-    return repeated_files(case for cases in COHORT.shards.values() for case in cases)
+    return find_repeats(case for cases in COHORT.shards.values() for case in cases)
 
 
 def listed_of(wildcards):
     """The same for the inventory, which refuses the copies."""
     cases = COHORT.shards[wildcards.shard]
-    return case_json(cases if PHANTOMS else marked_repeats(cases, repeats()))
+    return case_json(cases if PHANTOMS else mark_repeats(cases, repeats()))
 
 
 def files_of(wildcards):
