@@ -4,6 +4,9 @@ import sys
 from functools import cache
 from math import prod
 from pathlib import Path
+from shlex import quote
+
+from snakemake.settings.types import DeploymentMethod
 
 from medsyn2.store.artefacts import write_text_atomically
 from medsyn2.cohort.file_state import (
@@ -27,6 +30,12 @@ from medsyn2.config import validate_config
 from medsyn2.planning.banks import Banks
 from medsyn2.stages import stage_params
 from medsyn2.vocabulary import WINDOWS_HU
+
+# The rules' `python` is the one that runs Snakemake, activated or not; where conda is deployed, the environment's.
+if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+    shell.prefix(
+        f'set -euo pipefail; python() {{{{ {quote(sys.executable)} "$@"; }}}}; '
+    )
 
 SETTINGS = validate_config(config, source="the configuration")
 PHANTOMS = SETTINGS.cohort.data_dir is None
