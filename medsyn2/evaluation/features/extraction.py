@@ -1,12 +1,9 @@
-"""From files of volumes to a bank of their features, one volume after the other and never twice.
+"""Extraction of features from files of volumes, one volume at a time and never twice.
 
-The features of each volume in each window are kept in a file of their own whose name is a hash of the volume's
-bytes, the protocol, the extractor, the window and the stated spacing; an extraction that was stopped goes on where
-it was, several processes and several metrics can share the folder, and a changed volume or setting is extracted
-anew. What it will take is logged before it starts.
-
-The features of a large cohort are more than the memory of a job; they are left on the disk, and a bank of those
-windows that are needed is made at a time.
+The features of each volume and window have a file of their own, named by a hash of the volume's bytes, the protocol,
+the extractor, the window and the stated spacing: a stopped extraction resumes, processes and metrics can share the
+folder, and a changed volume or setting is extracted anew. The estimated time is logged first. Features of a large
+cohort exceed the memory of a job, so they stay on disk and a bank is read for the windows in use.
 """
 
 import hashlib
@@ -42,9 +39,9 @@ class VolumeFile:
 
     Attributes:
         id: Its name within the set.
-        patient: Whose it is, or whose report or mask it was generated from.
+        patient: Its patient, or the one whose report or mask it was generated from.
         path: The NIfTI file, in HU.
-        spacing_mm: Spacing (depth, height, width) in place of the header's, where that is known to be wrong.
+        spacing_mm: Spacing (depth, height, width) that replaces a wrong one of the header.
     """
 
     id: str
@@ -70,7 +67,7 @@ class FeatureFiles:
         volumes: The set.
         spec: Protocol, extractor and windows.
         facts: ``kind`` and ``source`` of its banks.
-        files: Where the features of each volume are, for each window, by id.
+        files: File of each volume's features, by id and window.
     """
 
     volumes: tuple[VolumeFile, ...]
@@ -118,13 +115,13 @@ class FeatureFiles:
 def extract_features(
     volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path
 ) -> FeatureFiles:
-    """Extract what of a set's features is not there yet.
+    """Extract the features that are missing from the cache.
 
     Args:
-        volumes: The set; of a protocol with a greatest number, the first by id are taken.
+        volumes: The set; if the protocol has a greatest number, the first by id are taken.
         spec: Protocol, extractor and windows.
         facts: ``kind`` and ``source`` of the set.
-        cache: Folder of the features of single volumes, for any set, spec and metric.
+        cache: Folder of single volumes' features, common to all sets, specs and metrics.
 
     Raises:
         CaseError: If a file cannot be read.
@@ -147,7 +144,7 @@ def extract_features(
 def extract_bank(
     volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path
 ) -> Bank:
-    """Return the bank of all of a spec's windows; arguments and errors are those of `extract_features` and `bank`."""
+    """Return the bank of all windows of a spec; see `extract_features` and `FeatureFiles.bank`."""
     return extract_features(volumes, spec, facts, cache).bank(spec.windows)
 
 

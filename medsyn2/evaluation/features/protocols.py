@@ -1,17 +1,16 @@
-"""How a volume becomes slices for a feature extractor: named, hashed protocols.
+"""Preparation of volumes for a feature extractor: named, hashed protocols.
 
-Two Frechet distances compare only if every step before the extractor was the same: the HU range, the grid, the
-window and its scaling, which slices, which way they lie. A protocol is all of that in one frozen record; its
-hash goes into every bank and every table, and banks of two protocols are never compared.
+Two Frechet distances compare only if every step before the extractor was the same: the HU range, the grid, the window
+and its scaling, the slices and their orientation. A protocol is one frozen record of all these; its hash goes into
+every bank and table, and banks of two protocols are never compared.
 
     paper   Supplement 7.1.5: the model's own grid, each window clipped and scaled by its own ends, every slice
     maisi   MONAI's tutorial for MAISI: 1 mm, 512 x 512 x 512, [-1000, 1000] HU, each window scaled by the least
             and the greatest value in the selected slices, the middle 40 % of the slices
     vlm3d   the VLM3D challenge: as maisi, but all slices, and of the first 100 volumes by name
 
-The paper does not say which slices it took or how it scaled them; ``paper`` is the plain reading. A number of
-slices smaller than a protocol's own makes another protocol, with another name and hash: slices of one volume
-are alike, and every fourth changes the distance by less than 1 %, but equal is equal.
+The paper states neither its slices nor their scaling; ``paper`` is the plain reading. A limited number of slices makes
+another protocol, with another name and hash, although every fourth slice changes the distance by less than 1 %.
 
 Source: MONAI tutorials, generation/maisi/scripts/compute_fid_2-5d_ct.py (preprocessing and slices); VLM3D,
 ctgen_evaluation (the same with all slices and 100 volumes).
@@ -44,10 +43,10 @@ _FRAME_AXIS: dict[str, dict[Plane, int]] = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything that is done to a volume before the extractor sees it.
+    """Every step from a volume to the slices that the extractor sees.
 
     Attributes:
-        name: What the tables call it.
+        name: Name in the tables.
         clip_hu: Range both real and synthetic volumes are clipped to.
         windows_hu: Windows by name.
         scaling: ``window``: the window's ends become 0 and 1; ``extremes``: the least and the greatest value
@@ -55,7 +54,7 @@ class Protocol:
         resample_mm: Isotropic spacing the volumes are brought to; None leaves them on their grid.
         cube: Voxels an axis that the volumes are cut or padded to, about their centre; None leaves them.
         frame: Order and direction of the axes that slices are cut along: ``zyx_lps`` as in memory, ``xyz_ras``
-            as nibabel loads what was brought to RAS.
+            as nibabel loads a volume in RAS.
         central_share: Share of the slices of each plane, about the middle, that are used.
         num_slices: At most this many of those, evenly spaced; None takes all.
         max_volumes: At most this many volumes, the first by name; None takes all.
@@ -134,7 +133,7 @@ def plane_slices(
     """Return the slices of a plane in one window, in [0, 1].
 
     Args:
-        hu: What `prepare_volume` returned.
+        hu: Values from `prepare_volume`.
         plane: The plane.
         window_hu: Lower and upper end.
         protocol: The same protocol.
