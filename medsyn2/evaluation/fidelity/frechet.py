@@ -1,15 +1,15 @@
-"""The Frechet distance of two sets of features, seen as two Gaussians.
+"""The Frechet distance of two sets of features, each taken as a Gaussian.
 
     d^2 = |mu_1 - mu_2|^2 + tr C_1 + tr C_2 - 2 tr (C_1 C_2)^(1/2)
 
-Two ways to the last trace, both real, in float64 and without the square root of a matrix product, which is
-slow, may come out complex and fails on covariances of low rank:
+The root of the matrix product is slow, may come out complex and fails on covariances of low rank. Its trace is computed
+in two other ways, both real and in float64:
 
     fewer samples than features   C_1 = A'A and C_2 = B'B with the scaled, centred features A and B; the trace
                                   is the sum of the singular values of A B', a matrix of samples by samples
     otherwise                     the sum of the roots of the eigenvalues of C_1^(1/2) C_2 C_1^(1/2)
 
-The second needs only the moments of each set, which merge: a large set is counted in chunks that are joined.
+The second needs only the moments of each set, which merge: a large set is counted in chunks.
 
 Source: Dowson and Landau 1982; Heusel et al., arXiv:1706.08500, equation 6; Chan, Golub and LeVeque 1983 for
 the merging of moments.
@@ -60,7 +60,7 @@ class Moments:
 
 
 def frechet_distance(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, "m f"]) -> float:
-    """Return the squared Frechet distance of two sets of features, what is called FID.
+    """Return the squared Frechet distance of two sets of features, known as FID.
 
     Args:
         first: Features, a row each; at least two rows.
@@ -80,7 +80,7 @@ def frechet_distance_of_counts(
     first_counts: Num[np.ndarray, " n"],
     second_counts: Num[np.ndarray, " m"],
 ) -> float:
-    """Return the distance of two sets in which each row counts a whole number of times, as in a resample.
+    """Return the squared distance of two sets whose rows have integer counts, as in a resample.
 
     Raises:
         ValueError: If a set has fewer than two samples, or a feature is not finite.
@@ -95,7 +95,7 @@ def frechet_distance_of_counts(
 
 
 def frechet_distance_of_moments(first: Moments, second: Moments) -> float:
-    """Return the squared Frechet distance of two sets of which only the moments are known.
+    """Return the squared Frechet distance from the moments of two sets.
 
     Raises:
         ValueError: If a set has fewer than two samples.
@@ -120,7 +120,7 @@ def _select_rows(
 
 
 def _moments(rows: Float[np.ndarray, "n f"], counts: Num[np.ndarray, " n"]) -> Moments:
-    """Return the moments of rows, a chunk at a time: their copies in float64 would be several times the rows."""
+    """Return the moments of rows, in chunks: float64 copies of all would take several times their memory."""
     chunks = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
     return reduce(Moments.merge, (Moments.of(np.repeat(rows[one], counts[one], axis=0)) for one in chunks))
 
