@@ -18,7 +18,7 @@ from medsyn2.errors import ConfigError
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.store.artefacts import fingerprint
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.text_embeddings import read_text
 from medsyn2.training.dit.conditions import ConditionedLatents, realised_probabilities, without
 from medsyn2.training.dit.model_export import Parts, export_model
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
@@ -91,10 +91,10 @@ def train_dit(
     split = replace(split, cases=[without(case, train_dit.leave_out) for case in split.cases])
     _check_origins(split, wording, tokenizer)
     _check_patch(split.latents["shape"], dit)
-    store = TextStore.open(prompts.with_suffix(".zarr"))
+    wordings = prompts.with_suffix(".zarr.zip")
     data = ConditionedLatents(
         split.cases,
-        {name: store.get(name) for name in wording["prompts"]},
+        {name: read_text(wordings, name) for name in wording["prompts"]},
         image=split.image,
         mask=split.mask,
         probabilities=train_dit.mode_probabilities,
@@ -212,7 +212,7 @@ def _training(split: Split, num_steps: int) -> TrainingDescription:
     return TrainingDescription(
         num_steps=num_steps,
         num_cases=len(split.cases),
-        num_reports=sum(case.reports is not None for case in split.cases),
+        num_reports=sum(case.report is not None for case in split.cases),
         structures=dict(sorted(structures.items())),
         cases_sha256=fingerprint(sorted(case.id for case in split.cases)),
         note=NOTE,

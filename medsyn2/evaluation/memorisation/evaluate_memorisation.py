@@ -39,7 +39,7 @@ from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed
 from medsyn2.nn.memory_format import move
 from medsyn2.store.artefacts import Manifest, load_manifest, load_manifests
-from medsyn2.store.latents import LatentStore
+from medsyn2.store.latents import read_image
 from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import WINDOWS_HU, Window
 from medsyn2.weights.tensors import load_component, load_strictly
@@ -176,14 +176,10 @@ def _refuse_too_few(
 
 def _cached(
     train: Sequence[VolumeFile], latents: Sequence[Manifest], num: int
-) -> list[tuple[VolumeFile, Path]]:
-    """Return training cases whose latents are kept, evenly spaced, each with its store."""
-    stores = {
-        case: manifest.folder.with_name(f"{manifest.folder.name}.zarr")
-        for manifest in latents
-        for case in manifest.usable()
-    }
-    held = [(volume, stores[volume.id]) for volume in train if volume.id in stores]
+) -> list[tuple[VolumeFile, Manifest]]:
+    """Return training cases whose latents are kept, evenly spaced, each with the manifest of its latents."""
+    manifests = {case: manifest for manifest in latents for case in manifest.usable()}
+    held = [(volume, manifests[volume.id]) for volume in train if volume.id in manifests]
     if not held:
         raise EnvironmentFault(
             f"the search for copies has no control: of {len(train)} training cases none has latents.",
@@ -196,7 +192,7 @@ def _cached(
 
 @torch.inference_mode()
 def _decoded(
-    cases: Sequence[tuple[VolumeFile, Path]], tokenizer: Path, grid: GridConfig, folder: Path
+    cases: Sequence[tuple[VolumeFile, Manifest]], tokenizer: Path, grid: GridConfig, folder: Path
 ) -> list[VolumeFile]:
     """Decode the latents of training cases, as a generator that knows them by heart would."""
     config, state = load_component(tokenizer, "tokenizer")
@@ -206,10 +202,11 @@ def _decoded(
     move(network, device)
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for volume, path in cases:
-        store = LatentStore.open(path)
-        latents = torch.from_numpy(store.image(volume.id).astype(np.float32))[None].to(device)
-        unit = decode_windowed(network, latents, store.about["window"], store.about["overlap"])[0, 0]
+    for volume, manifest in cases:
+        made_with = manifest.records[volume.id].facts["made_with"]
+        image = read_image(manifest.folder / volume.id).astype(np.float32)
+        latents = torch.from_numpy(image)[None].to(device)
+        unit = decode_windowed(network, latents, made_with["window"], made_with["overlap"])[0, 0]
         place = folder / f"{volume.id}.nii.gz"
         hu = unit_to_hu(unit.float().cpu().numpy(), grid.clip_hu)
         write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))

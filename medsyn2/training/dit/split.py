@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medsyn2.errors import ConfigError
-from medsyn2.store.artefacts import Record, load_manifest
-from medsyn2.store.latents import LatentStore
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.artefacts import Manifest, load_manifest
 from medsyn2.training.dit.conditions import TrainingCase
 from medsyn2.training.dit.statistics import channel_statistics
 from medsyn2.vocabulary import STRUCTURES
@@ -23,8 +21,8 @@ class Split:
         cases: In the cohort's order.
         image: Statistics of image latents.
         mask: Statistics of the latents of non-empty masks; mean 0 and standard deviation 1 if there are none.
-        latents: How the latents were made, as their stores say.
-        encoder: Which text encoder the reports' embeddings were made with, as their stores say.
+        latents: How the latents were made, as their records say.
+        encoder: Which text encoder the reports' embeddings were made with, as their records say.
         max_report_tokens: Tokens of a report that were kept.
         made_from: JSON values that change if any latent or embedding does.
     """
@@ -42,7 +40,7 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
     """Join the latents and the reports' embeddings of every training case that has both records.
 
     Args:
-        latents: Manifests of the latents, a shard each; the stores lie beside them.
+        latents: Manifests of the latents, a shard each.
         text: Manifests of the embeddings, of the same shards.
 
     Raises:
@@ -62,21 +60,18 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
     abouts: list[Mapping[str, Any]] = []
     texts: list[tuple[Mapping[str, str], int]] = []
     for latent_path, text_path in zip(latents, text, strict=True):
-        encoded, written = load_manifest(latent_path).usable(), load_manifest(text_path).usable()
-        chosen = [case for case in encoded if case in written and encoded[case].facts["split"] == "train"]
-        if not chosen:
-            continue
-        latent_store = LatentStore.open(latent_path.with_suffix(".zarr"))
-        abouts.append(latent_store.about)
-        reports = None
-        if any(written[case].facts["has_report"] for case in chosen):
-            reports = TextStore.open(text_path.with_suffix(".zarr"))
-            texts.append((reports.store.attributes["encoder"], reports.store.arrays["embeddings"].shape[1]))
-        for case in chosen:
-            has_report = written[case].facts["has_report"]
-            cases.append(_case(encoded[case], latent_store, reports if has_report else None))
-            sums.append(encoded[case].facts["sums"])
-            made_from.append([case, encoded[case].files, written[case].files])
+        encoded, reports = load_manifest(latent_path), load_manifest(text_path)
+        written = reports.usable()
+        for case, record in encoded.usable().items():
+            if case not in written or record.facts["split"] != "train":
+                continue
+            facts = written[case].facts
+            cases.append(_case(case, encoded, reports if facts["has_report"] else None))
+            abouts.append(record.facts["made_with"])
+            if facts["has_report"]:
+                texts.append((facts["encoder"], facts["max_tokens"]))
+            sums.append(record.facts["sums"])
+            made_from.append([case, record.files, written[case].files])
     _check(cases, abouts, texts)
     image = channel_statistics([case["image"] for case in sums], what="image")
     mask = channel_statistics([case["mask"] for case in sums], what="mask")
@@ -94,12 +89,13 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
     )
 
 
-def _case(record: Record, latents: LatentStore, reports: TextStore | None) -> TrainingCase:
-    states = record.facts["masks"]
+def _case(case: str, latents: Manifest, reports: Manifest | None) -> TrainingCase:
+    states = latents.records[case].facts["masks"]
     present, empty = (
         tuple(name for name in STRUCTURES if states[name] == state) for state in ("present", "empty")
     )
-    return TrainingCase(record.case, latents, reports, present, empty)
+    report = None if reports is None else reports.folder / case
+    return TrainingCase(case, latents.folder / case, report, present, empty)
 
 
 def _check(

@@ -25,7 +25,7 @@ from medsyn2.stages.encode_text import encode_text
 from medsyn2.stages.train_dit import train_dit
 from medsyn2.stages.train_text_encoder import train_text_encoder
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
-from medsyn2.store.latents import LatentStore
+from medsyn2.store.latents import read_image, read_mask
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.model_folder import read_description
 from medsyn2.weights.tensors import load_component, load_strictly, save_component
@@ -169,14 +169,12 @@ def test_the_folder_describes_the_model_and_what_it_has_seen(prepared: Inputs, t
     assert (model.training.num_cases, model.training.num_reports) == (3, 2)
     assert model.training.structures == {"lobes": 2}
     assert {"dit.safetensors", "tokenizer.safetensors", "text_encoder/vocab.txt"} <= set(model.files)
-    store = LatentStore.open(prepared.path("latents/0000.zarr"))
-    images = np.concatenate([store.image(case).astype(np.float64).reshape(4, -1) for case in "abd"], axis=1)
+    stored = [read_image(prepared.path(f"latents/0000/{case}")) for case in "abd"]
+    images = np.concatenate([image.astype(np.float64).reshape(4, -1) for image in stored], axis=1)
     np.testing.assert_allclose(model.latents.image.mean, images.mean(axis=1))
     np.testing.assert_allclose(model.latents.image.std, images.std(axis=1))
-    masks = [store.mask(case, "lobes") for case in "ab"]
-    joined = np.concatenate(
-        [mask.astype(np.float64).reshape(4, -1) for mask in masks if mask is not None], axis=1
-    )
+    masks = [read_mask(prepared.path(f"latents/0000/{case}"), "lobes") for case in "ab"]
+    joined = np.concatenate([mask.astype(np.float64).reshape(4, -1) for mask in masks], axis=1)
     np.testing.assert_allclose(model.latents.mask.mean, joined.mean(axis=1))
 
 

@@ -17,8 +17,7 @@ from medsyn2.evaluation.memorisation.evaluate_memorisation import COLUMNS, evalu
 from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.store.artefacts import CaseWork, process_shard
-from medsyn2.store.latents import LatentStore
-from medsyn2.vocabulary import STRUCTURES
+from medsyn2.store.latents import write_latents
 from medsyn2.weights.tensors import save_component
 
 SHAPE, SPACING_MM, CLIP_HU = (16, 80, 80), (10.0, 4.0, 4.0), (-1024.0, 1024.0)
@@ -125,18 +124,11 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
         return {}
 
     def encoded(cases: list[str]) -> Path:
-        manifest = write("encode_latents", lambda case, folder: {}, cases)
-        store = LatentStore.open_for_writing(
-            manifest.with_suffix(".zarr"),
-            cases,
-            shape=tuple(generator.latents["t0"].shape),
-            dtype="float16",
-            about={"window": None, "overlap": 0.25},
-        )
-        for case in cases:
-            states = dict.fromkeys(STRUCTURES, "absent")
-            store.write(case, generator.latents[case].numpy(), {}, states)
-        return manifest
+        def encode(case: CaseWork, folder: Path) -> dict:
+            write_latents(folder, case.case, generator.latents[case.case].numpy().astype(np.float16), {})
+            return {"made_with": {"window": None, "overlap": 0.25}}
+
+        return write("encode_latents", encode, cases)
 
     def searched(
         synthetic: dict[str, np.ndarray],

@@ -7,8 +7,8 @@ import pytest
 
 from medsyn2.errors import ConfigError, ReportError
 from medsyn2.store.artefacts import CaseWork, process_shard
-from medsyn2.store.latents import LatentStore
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.latents import write_latents
+from medsyn2.store.text_embeddings import write_report
 from medsyn2.training.dit.split import load_split
 from medsyn2.vocabulary import STRUCTURES
 
@@ -31,7 +31,7 @@ def sums(volumes: list[np.ndarray]) -> dict[str, Any]:
 
 
 class Shards:
-    """Manifests and stores of latents and text as the stages leave them."""
+    """Manifests of latents and text as the stages leave them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -52,32 +52,30 @@ class Shards:
         self.latents.append(self.root / "latents" / name)
         self.text.append(self.root / "text" / name)
         todo = [CaseWork(case, case) for case in cases]
-        store = LatentStore.open_for_writing(
-            self.latents[-1].with_suffix(".zarr"),
-            list(cases),
-            shape=SHAPE,
-            dtype="float32",
-            about={"tokenizer": tokenizer},
-        )
-        texts = TextStore.open_for_writing(
-            self.text[-1].with_suffix(".zarr"), list(cases), max_tokens=6, width=3, encoder={"model": "e"}
-        )
 
         def encode(case: CaseWork, folder: Path) -> Mapping[str, Any]:
             lobes = [2 * latents_of(case.case)] if case.case in masked else []
             states = {**dict.fromkeys(STRUCTURES, "absent"), "heart": "empty"}
             states |= {"lobes": "present"} if lobes else {}
-            store.write(case.case, latents_of(case.case), dict(zip(["lobes"], lobes, strict=False)), states)
+            masks = dict(zip(["lobes"], lobes, strict=False))
+            write_latents(folder, case.case, latents_of(case.case), masks)
             split = "test" if case.case in test else "train"
             both = {"image": sums([latents_of(case.case)]), "mask": sums(lobes)}
-            return {"subject": case.case, "split": split, "masks": states, "sums": both}
+            about = {"tokenizer": tokenizer}
+            return {
+                "subject": case.case,
+                "split": split,
+                "masks": states,
+                "sums": both,
+                "made_with": about,
+            }
 
         def write(case: CaseWork, folder: Path) -> Mapping[str, Any]:
             if case.case in refused:
                 raise ReportError("no", code="report", remedy="none")
             if case.case not in silent:
-                texts.write(case.case, np.zeros((6, 3), np.float32), 2)
-            return {"has_report": case.case not in silent}
+                write_report(folder, np.zeros((2, 3), np.float32))
+            return {"has_report": case.case not in silent, "encoder": {"model": "e"}, "max_tokens": 6}
 
         process_shard("encode_latents", self.latents[-1], todo, encode, settings="")
         process_shard("encode_text", self.text[-1], todo, write, settings="")
@@ -95,7 +93,7 @@ def test_training_cases_with_both_records_are_joined_in_order(shards: Shards) ->
     assert [case.id for case in split.cases] == ["a", "c", "d", "f"]
     assert [case.structures for case in split.cases] == [("lobes",), (), (), ("lobes",)]
     assert all(case.empty == ("heart",) for case in split.cases)
-    assert [case.reports is not None for case in split.cases] == [False, True, True, True]
+    assert [case.report is not None for case in split.cases] == [False, True, True, True]
     images = np.stack([latents_of(case) for case in "acdf"]).transpose(1, 0, 2, 3, 4).reshape(2, -1)
     np.testing.assert_allclose(split.image.mean, images.mean(axis=1), rtol=1e-6)
     np.testing.assert_allclose(split.image.std, images.std(axis=1), rtol=1e-6)
@@ -110,7 +108,7 @@ def test_a_cohort_without_masks_and_reports_can_be_trained_on(shards: Shards) ->
     split = load_split(shards.latents, shards.text)
     assert (split.mask.mean, split.mask.std) == ((0.0, 0.0), (1.0, 1.0))
     assert split.max_report_tokens == 0
-    assert all(case.reports is None and case.structures == () for case in split.cases)
+    assert all(case.report is None and case.structures == () for case in split.cases)
 
 
 def test_what_it_is_made_from_follows_the_cases(shards: Shards) -> None:
