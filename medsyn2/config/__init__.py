@@ -144,7 +144,7 @@ class Config(Section):
             raise ValueError(f"{MAIN} is the model of train_dit, name the variant otherwise")
         base = {name: info.data[name].model_dump() for name in Variant.model_fields if name in info.data}
         return {
-            name: _merged(base, overrides) if isinstance(overrides, Mapping) else overrides
+            name: _merge(base, overrides) if isinstance(overrides, Mapping) else overrides
             for name, overrides in given.items()
         }
 
@@ -174,7 +174,7 @@ def validate_config(values: Mapping[str, Any], *, source: str, whole: bool = Tru
         config = Config.model_validate(values)
     except ValidationError as error:
         problems = [
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {_shown(problem['input'])})"
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {_shorten(problem['input'])})"
             for problem in error.errors()
         ]
         raise _invalid(source, problems) from error
@@ -183,7 +183,7 @@ def validate_config(values: Mapping[str, Any], *, source: str, whole: bool = Tru
     return config
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} ..."
 
@@ -204,7 +204,7 @@ def load_config(*paths: Path | str) -> Config:
     """
     values: dict[str, Any] = {}
     for path in paths:
-        values = _merged(values, _read_yaml(Path(path)))
+        values = _merge(values, _read_yaml(Path(path)))
     return validate_config(values, source=" and ".join(str(path) for path in paths))
 
 
@@ -226,13 +226,13 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     return values or {}
 
 
-def _merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with the values of `override`, mapping by mapping, as Snakemake merges its configuration files."""
     merged = dict(base)
     for key, value in override.items():
         below = merged.get(key)
         if isinstance(below, Mapping) and isinstance(value, Mapping):
-            merged[key] = _merged(below, value)
+            merged[key] = _merge(below, value)
         else:
             merged[key] = value
     return merged

@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from medsyn2.ct.binary_mask import binarised, on_grid
+from medsyn2.ct.binary_mask import binarize, mask_to_grid
 from medsyn2.ct.volume import Grid, LabelMap
 from medsyn2.errors import MaskError, ReportError
 from medsyn2.nn.text_encoder import NUM_SPECIAL_TOKENS, TextEncoder
-from medsyn2.reports.text import clean_text, compose_report, given_text
+from medsyn2.reports.text import clean_text, compose_report, text_or_none
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES, Structure
 
 _MANY_UNKNOWN = 0.05
@@ -82,7 +82,7 @@ def check_inputs(
     text = compose_report(report if findings is None else findings, impression, separator)
     given = any(part is not None for part in (report, findings, impression))
     unused = (_EMPTY_REPORT,) if given and text is None else ()
-    words = given_text(mask_text)
+    words = text_or_none(mask_text)
     if mask is None and words is None:
         return Prompt(text, None, None, unused)
     known = ", ".join(repr(STRUCTURE_WORDS[name]) for name in STRUCTURES)
@@ -98,8 +98,8 @@ def check_inputs(
             code="mask-without-words",
             remedy=f"give them as mask text. The model knows {known}; others are allowed.",
         )
-    inside, reading = binarised(mask.labels, "the mask")
-    placed, moving = on_grid(LabelMap(inside, mask.affine_mm), grid)
+    inside, reading = binarize(mask.labels, "the mask")
+    placed, moving = mask_to_grid(LabelMap(inside, mask.affine_mm), grid)
     empty = () if placed.any() else (_EMPTY,)
     words, meaning = _known_words(words, trained)
     return Prompt(text, placed, words, (*unused, *reading, *moving, *empty, *meaning))

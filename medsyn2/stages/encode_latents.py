@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,23 @@ from torch import Tensor
 from medsyn2.config import EncodeLatentsConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.errors import EnvironmentFault
+from medsyn2.facts import (
+    CT_FILE,
+    ChannelSums,
+    LatentOrigin,
+    LatentsFacts,
+    LatentSums,
+    MasksFacts,
+    RegisterFacts,
+    mask_file,
+)
 from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import encode_cost, encode_windowed
 from medsyn2.nn.memory_format import move
-from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
-from medsyn2.store.latents import EMPTY_MASK, Latents, MaskState, mask_to_unit, write_latents
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
+from medsyn2.store.latents import EMPTY_MASK, Latents, mask_to_unit, write_latents
 from medsyn2.store.read_artefact import read_made_ct, read_made_labels
-from medsyn2.vocabulary import STRUCTURES, Structure
 from medsyn2.weights.tensors import load_component, load_strictly
 
 log = logging.getLogger(__name__)
@@ -52,55 +60,40 @@ def encode_latents(
         manifest: Manifest of this stage.
         settings: Canonical JSON of the settings and the code version.
     """
-    volumes, drawn = load_manifest(register), load_manifest(masks)
+    volumes, masked = load_manifest(register, RegisterFacts), load_manifest(masks, MasksFacts)
     identity = sha256_of(tokenizer)
     cases = [
         CaseWork(
             case,
             {
-                "volume": [record.files, record.facts["subject"], record.facts["split"]],
-                "masks": [drawn.usable()[case].files, drawn.usable()[case].facts["masks"]],
+                "volume": [record.files, record.facts.subject, record.facts.split],
+                "masks": [masked.records[case].files, masked.records[case].facts.masks],
                 "tokenizer": identity,
             },
         )
-        for case, record in volumes.usable().items()
-        if case in drawn.usable() and record.facts["split"] == "train"
+        for case, record in volumes.records.items()
+        if case in masked.records and record.facts.split == "train"
     ]
     if cases:
         cases.insert(0, CaseWork(EMPTY_MASK, {"tokenizer": identity}))
     encoder = _Encoder(grid, encode_latents, tokenizer)
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        states: dict[Structure, MaskState] = dict.fromkeys(STRUCTURES, "absent")
-        found: dict[Structure, Latents] = {}
+    def work(case: CaseWork, folder: Path) -> LatentsFacts:
         if case.case == EMPTY_MASK:
-            subject, split = EMPTY_MASK, "train"
+            facts = MasksFacts(EMPTY_MASK, "train", {})
             image = encoder.empty_mask()
         else:
-            subject, split = (volumes.records[case.case].facts[name] for name in ("subject", "split"))
-            states = _states(drawn.usable()[case.case])
-            image = encoder.volume(volumes.path(case.case, "ct.nii.gz"))
-            found = {
-                name: encoder.mask(drawn.path(case.case, f"{name}.nii.gz"))
-                for name, state in states.items()
-                if state == "present"
-            }
-        write_latents(folder, case.case, image, found)
-        return {
-            "subject": subject,
-            "split": split,
-            "masks": states,
-            "sums": {"image": _sums([image]), "mask": _sums(list(found.values()))},
-            "made_with": {
-                "tokenizer": identity,
-                "clip_hu": list(grid.clip_hu),
-                "window": None if encode_latents.window is None else list(encode_latents.window),
-                "overlap": encode_latents.overlap,
-                "shape": list(image.shape),
-            },
-        }
+            facts = masked.records[case.case].facts
+            image = encoder.volume(volumes.path(case.case, CT_FILE))
+        present = {name: encoder.mask(masked.path(case.case, mask_file(name))) for name in facts.present}
+        write_latents(folder, case.case, image, present)
+        sums = LatentSums(_sums([image]), _sums(list(present.values())))
+        origin = LatentOrigin(
+            identity, grid.clip_hu, encode_latents.window, encode_latents.overlap, image.shape
+        )
+        return LatentsFacts(facts.subject, facts.split, facts.states, sums, origin)
 
-    process_shard("encode_latents", manifest, cases, work, settings=settings)
+    process_shard("encode_latents", manifest, cases, work, settings=settings, facts=LatentsFacts)
 
 
 class _Encoder:
@@ -164,19 +157,14 @@ def _memory_bytes(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _states(record: Record) -> dict[Structure, MaskState]:
-    facts = record.facts["masks"]
-    return {name: facts[name]["state"] if name in facts else "absent" for name in STRUCTURES}
-
-
-def _sums(latents: list[Latents]) -> dict[str, Any]:
+def _sums(latents: list[Latents]) -> ChannelSums:
     """Return the sums over the latents, as they are stored, from which the statistics of the cohort are computed."""
     channels = [
         np.concatenate([volume[z].astype(np.float64).ravel() for volume in latents])
         for z in range(len(latents[0]) if latents else 0)
     ]
-    return {
-        "count": len(channels[0]) if channels else 0,
-        "sum": [float(values.sum()) for values in channels],
-        "sum_of_squares": [float(np.square(values).sum()) for values in channels],
-    }
+    return ChannelSums(
+        len(channels[0]) if channels else 0,
+        tuple(float(values.sum()) for values in channels),
+        tuple(float(np.square(values).sum()) for values in channels),
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import ConfigError
-from medsyn2.files import locked, sha256_of, write_atomically, write_json
+from medsyn2.files import lock, sha256_of, write_atomically, write_json
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.stages.encode_text import encoder_identity
@@ -42,7 +42,7 @@ def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Pat
     embeddings = {
         name: padded[: lengths[name]].numpy() for name, padded in zip(texts, encoded.embeddings, strict=True)
     }
-    with locked(prompts):
+    with lock(prompts):
         place = prompts.with_suffix(".zarr.zip")
         write_atomically(place, lambda partial: write_texts(partial, embeddings))
         write_json(

@@ -1,13 +1,13 @@
 """The stage ``encode_text``: the reports as token embeddings."""
 
 import logging
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import ReportError
+from medsyn2.facts import InventoryFacts, Report, TextFacts
 from medsyn2.files import sha256_of
 from medsyn2.nn.text_encoder import (
     ENCODER_FILES,
@@ -25,13 +25,6 @@ log = logging.getLogger(__name__)
 _MANY_UNKNOWN = 0.05
 _REMEMBERED = 64
 """Texts whose embeddings are kept, 1.6 MB each at the paper's size; a scan's reconstructions stand together."""
-_NO_REPORT: dict[str, Any] = {
-    "has_report": False,
-    "num_tokens": 0,
-    "num_unknown": 0,
-    "num_cut": 0,
-    "cut_text": "",
-}
 
 
 def encode_text(
@@ -55,27 +48,21 @@ def encode_text(
         CaseWork(
             case,
             {
-                "report": record.facts["report"],
-                "subject": record.facts["subject"],
-                "split": record.facts["split"],
+                "report": record.facts.report,
+                "subject": record.facts.subject,
+                "split": record.facts.split,
                 "encoder": reports.identity,
             },
+            inputs=record.facts,
         )
-        for case, record in load_manifest(inventory).usable().items()
+        for case, record in load_manifest(inventory, InventoryFacts).records.items()
     ]
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        report = reports.compose(case.made_from["report"])
-        facts = _NO_REPORT if report is None else reports.write(case.case, report, folder)
-        return {
-            "subject": case.made_from["subject"],
-            "split": case.made_from["split"],
-            "encoder": reports.identity,
-            "max_tokens": encode_text.max_report_tokens,
-            **facts,
-        }
+    def work(case: CaseWork, folder: Path) -> TextFacts:
+        listed: InventoryFacts = case.inputs
+        return reports.write(case.case, listed, folder)
 
-    process_shard("encode_text", manifest, cases, work, settings=settings)
+    process_shard("encode_text", manifest, cases, work, settings=settings, facts=TextFacts)
 
 
 def encoder_identity(folder: Path) -> dict[str, str]:
@@ -96,13 +83,14 @@ class _Reports:
     def network(self) -> TextEncoder:
         return TextEncoder.from_folder(self.encoder)
 
-    def compose(self, report: Mapping[str, str | None] | None) -> str | None:
+    def write(self, case: str, listed: InventoryFacts, folder: Path) -> TextFacts:
+        """Encode and store the report of a case, if it has one; return the facts of its record."""
+        facts = TextFacts(
+            listed.subject, listed.split, self.identity, self.config.max_report_tokens, has_report=False
+        )
+        report = None if listed.report is None else self._compose(listed.report)
         if report is None:
-            return None
-        return compose_report(report["findings"], report["impression"], self.network.separator)
-
-    def write(self, case: str, report: str, folder: Path) -> dict[str, Any]:
-        """Encode and store one report; return the facts of its record."""
+            return facts
         encoded = self.encode(report)
         length, unknown, cut = int(encoded.lengths[0]), encoded.unknown[0], encoded.cut[0]
         if unknown == length - NUM_SPECIAL_TOKENS:
@@ -123,8 +111,17 @@ class _Reports:
                 cut,
             )
         write_report(folder, encoded.embeddings[0, :length].numpy())
-        facts = {"num_tokens": length, "num_unknown": unknown, "num_cut": encoded.num_cut[0], "cut_text": cut}
-        return {"has_report": True, **facts}
+        return replace(
+            facts,
+            has_report=True,
+            num_tokens=length,
+            num_unknown=unknown,
+            num_cut=encoded.num_cut[0],
+            cut_text=cut,
+        )
+
+    def _compose(self, report: Report) -> str | None:
+        return compose_report(report.findings, report.impression, self.network.separator)
 
     def _encode(self, report: str) -> EncodedText:
         return self.network.encode([report], self.config.max_report_tokens)

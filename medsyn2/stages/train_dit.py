@@ -90,7 +90,7 @@ def train_dit(
     split, wording = load_split(latents, text), json.loads(prompts.read_text(encoding="utf-8"))
     split = replace(split, cases=[without(case, train_dit.leave_out) for case in split.cases])
     _check_origins(split, wording, tokenizer)
-    _check_patch(split.latents["shape"], dit)
+    _check_patch(split.latents.shape, dit)
     wordings = prompts.with_suffix(".zarr.zip")
     data = ConditionedLatents(
         split.cases,
@@ -106,7 +106,7 @@ def train_dit(
     log.info("dit: %d cases; modes, after what cases lack: %s", len(split.cases), realised)
     identity = identity_of(settings, "train_dit", split.made_from, wording)
     config = {
-        "latent_channels": split.latents["shape"][0],
+        "latent_channels": split.latents.shape[0],
         "text_width": wording["width"],
         **dit.model_dump(),
     }
@@ -170,7 +170,7 @@ def _learner(network: DiT, flow: FlowConfig, config: TrainDiTConfig) -> Learner:
 def _check_origins(split: Split, wording: Mapping[str, Any], tokenizer: Path) -> None:
     """Refuse latents, reports and pre-prompts that were not made with the same networks."""
     found = sha256_of(tokenizer)
-    if split.latents["tokenizer"] != found:
+    if split.latents.tokenizer != found:
         raise ConfigError(
             f"The latents were made with another tokenizer than {tokenizer} ({found[:12]}).",
             code="inputs-disagree",
@@ -199,12 +199,8 @@ def _grid(config: GridConfig, template: Path) -> GridDescription:
 
 
 def _latents(split: Split) -> LatentDescription:
-    about = split.latents
-    channels, depth, height, width = about["shape"]
-    window = None if about["window"] is None else tuple(about["window"])
-    return LatentDescription(
-        (channels, depth, height, width), split.image, split.mask, window, about["overlap"]
-    )
+    origin = split.latents
+    return LatentDescription(origin.shape, split.image, split.mask, origin.window, origin.overlap)
 
 
 def _training(split: Split, num_steps: int) -> TrainingDescription:

@@ -10,7 +10,6 @@ once a shard, as if `EMPTY_MASK` were a case. Neither is in the case's file: the
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -21,7 +20,6 @@ from medsyn2.vocabulary import Structure
 
 LATENTS = "latents.zarr.zip"
 
-MaskState = Literal["absent", "empty", "present"]
 EMPTY_MASK = "(empty mask)"
 """Name under which a shard keeps the all-background mask; no case can be called so."""
 

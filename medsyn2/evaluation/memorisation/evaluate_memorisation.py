@@ -34,6 +34,7 @@ from medsyn2.evaluation.memorisation.copies import (
     thumbnail,
 )
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
+from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed
@@ -101,7 +102,7 @@ def evaluate_memorisation(
     held_out = [volume for volume, split in real if split == "test"]
     synthetic = by_condition(load_manifests(samples))
     _refuse_too_few(train, held_out, synthetic)
-    encoded = _cached(train, load_manifests(latents), evaluate_memorisation.num_copies)
+    encoded = _cached(train, load_manifests(latents, LatentsFacts), evaluate_memorisation.num_copies)
     controls = {
         COPIES: _decoded(encoded, tokenizer, grid, banks / COPIES),
         RECONSTRUCTED: _reconstructed(held_out, load_manifest(reconstructions)),
@@ -175,8 +176,8 @@ def _refuse_too_few(
 
 
 def _cached(
-    train: Sequence[VolumeFile], latents: Sequence[Manifest], num: int
-) -> list[tuple[VolumeFile, Manifest]]:
+    train: Sequence[VolumeFile], latents: Sequence[Manifest[LatentsFacts]], num: int
+) -> list[tuple[VolumeFile, Manifest[LatentsFacts]]]:
     """Return training cases whose latents are kept, evenly spaced, each with the manifest of its latents."""
     manifests = {case: manifest for manifest in latents for case in manifest.usable()}
     held = [(volume, manifests[volume.id]) for volume in train if volume.id in manifests]
@@ -192,7 +193,10 @@ def _cached(
 
 @torch.inference_mode()
 def _decoded(
-    cases: Sequence[tuple[VolumeFile, Manifest]], tokenizer: Path, grid: GridConfig, folder: Path
+    cases: Sequence[tuple[VolumeFile, Manifest[LatentsFacts]]],
+    tokenizer: Path,
+    grid: GridConfig,
+    folder: Path,
 ) -> list[VolumeFile]:
     """Decode the latents of training cases, as a generator that knows them by heart would."""
     config, state = load_component(tokenizer, "tokenizer")
@@ -203,10 +207,10 @@ def _decoded(
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for volume, manifest in cases:
-        made_with = manifest.records[volume.id].facts["made_with"]
+        origin = manifest.records[volume.id].facts.origin
         image = read_image(manifest.folder / volume.id).astype(np.float32)
         latents = torch.from_numpy(image)[None].to(device)
-        unit = decode_windowed(network, latents, made_with["window"], made_with["overlap"])[0, 0]
+        unit = decode_windowed(network, latents, origin.window, origin.overlap)[0, 0]
         place = folder / f"{volume.id}.nii.gz"
         hu = unit_to_hu(unit.float().cpu().numpy(), grid.clip_hu)
         write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medsyn2.errors import ConfigError
+from medsyn2.facts import LatentOrigin, LatentsFacts, LatentSums, TextFacts
 from medsyn2.store.artefacts import Manifest, load_manifest
 from medsyn2.training.dit.conditions import TrainingCase
 from medsyn2.training.dit.statistics import channel_statistics
@@ -30,7 +31,7 @@ class Split:
     cases: Sequence[TrainingCase]
     image: ChannelStatistics
     mask: ChannelStatistics
-    latents: Mapping[str, Any]
+    latents: LatentOrigin
     encoder: Mapping[str, str]
     max_report_tokens: int
     made_from: Any
@@ -55,26 +56,25 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
             remedy="give the manifests of both stages in the same order.",
         )
     cases: list[TrainingCase] = []
-    sums: list[Mapping[str, Any]] = []
+    sums: list[LatentSums] = []
     made_from: list[Any] = []
-    abouts: list[Mapping[str, Any]] = []
+    origins: list[LatentOrigin] = []
     texts: list[tuple[Mapping[str, str], int]] = []
     for latent_path, text_path in zip(latents, text, strict=True):
-        encoded, reports = load_manifest(latent_path), load_manifest(text_path)
-        written = reports.usable()
-        for case, record in encoded.usable().items():
-            if case not in written or record.facts["split"] != "train":
+        encoded, reports = load_manifest(latent_path, LatentsFacts), load_manifest(text_path, TextFacts)
+        for case, record in encoded.records.items():
+            if case not in reports.records or record.facts.split != "train":
                 continue
-            facts = written[case].facts
-            cases.append(_case(case, encoded, reports if facts["has_report"] else None))
-            abouts.append(record.facts["made_with"])
-            if facts["has_report"]:
-                texts.append((facts["encoder"], facts["max_tokens"]))
-            sums.append(record.facts["sums"])
-            made_from.append([case, record.files, written[case].files])
-    _check(cases, abouts, texts)
-    image = channel_statistics([case["image"] for case in sums], what="image")
-    mask = channel_statistics([case["mask"] for case in sums], what="mask")
+            report = reports.records[case]
+            cases.append(_case(case, encoded, reports if report.facts.has_report else None))
+            origins.append(record.facts.origin)
+            if report.facts.has_report:
+                texts.append((report.facts.encoder, report.facts.max_tokens))
+            sums.append(record.facts.sums)
+            made_from.append([case, record.files, report.files])
+    _check(cases, origins, texts)
+    image = channel_statistics([case.image for case in sums], what="image")
+    mask = channel_statistics([case.mask for case in sums], what="mask")
     assert image is not None
     channels = len(image.mean)
     encoder, max_report_tokens = texts[0] if texts else ({}, 0)
@@ -82,15 +82,15 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
         cases,
         image,
         mask or ChannelStatistics((0.0,) * channels, (1.0,) * channels),
-        abouts[0],
+        origins[0],
         encoder,
         max_report_tokens,
         made_from,
     )
 
 
-def _case(case: str, latents: Manifest, reports: Manifest | None) -> TrainingCase:
-    states = latents.records[case].facts["masks"]
+def _case(case: str, latents: Manifest[LatentsFacts], reports: Manifest[TextFacts] | None) -> TrainingCase:
+    states = latents.records[case].facts.masks
     present, empty = (
         tuple(name for name in STRUCTURES if states[name] == state) for state in ("present", "empty")
     )
@@ -100,7 +100,7 @@ def _case(case: str, latents: Manifest, reports: Manifest | None) -> TrainingCas
 
 def _check(
     cases: Sequence[TrainingCase],
-    abouts: Sequence[Mapping[str, Any]],
+    origins: Sequence[LatentOrigin],
     texts: Sequence[tuple[Mapping[str, str], int]],
 ) -> None:
     if not cases:
@@ -109,7 +109,7 @@ def _check(
             code="no-training-cases",
             remedy="look at the quarantine of the stages before, or raise cohort.test_every.",
         )
-    for what, found in (("latents", abouts), ("text", texts)):
+    for what, found in (("latents", origins), ("text", texts)):
         if any(other != found[0] for other in found):
             raise ConfigError(
                 f"The {what} of the shards were made with different networks or settings.",

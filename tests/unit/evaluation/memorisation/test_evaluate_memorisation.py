@@ -14,6 +14,7 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.memorisation.evaluate_memorisation import COLUMNS, evaluate_memorisation
+from medsyn2.facts import ChannelSums, LatentOrigin, LatentsFacts, LatentSums
 from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.store.artefacts import CaseWork, process_shard
@@ -124,11 +125,17 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
         return {}
 
     def encoded(cases: list[str]) -> Path:
-        def encode(case: CaseWork, folder: Path) -> dict:
+        def encode(case: CaseWork, folder: Path) -> LatentsFacts:
             write_latents(folder, case.case, generator.latents[case.case].numpy().astype(np.float16), {})
-            return {"made_with": {"window": None, "overlap": 0.25}}
+            shape = tuple(generator.latents["t0"].shape)
+            origin = LatentOrigin("tokenizer", (-1000.0, 600.0), None, 0.25, shape)
+            nothing = ChannelSums(0, (), ())
+            return LatentsFacts(case.case, "train", {}, LatentSums(nothing, nothing), origin)
 
-        return write("encode_latents", encode, cases)
+        manifest = tmp_path / "encode_latents" / "0000.json"
+        todo = [CaseWork(case, None) for case in cases]
+        process_shard("encode_latents", manifest, todo, encode, settings="", facts=LatentsFacts)
+        return manifest
 
     def searched(
         synthetic: dict[str, np.ndarray],

@@ -1,16 +1,15 @@
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from medsyn2.errors import ConfigError, ReportError
+from medsyn2.facts import ChannelSums, LatentOrigin, LatentsFacts, LatentSums, MaskState, TextFacts
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.store.latents import write_latents
 from medsyn2.store.text_embeddings import write_report
 from medsyn2.training.dit.split import load_split
-from medsyn2.vocabulary import STRUCTURES
+from medsyn2.vocabulary import STRUCTURES, Structure
 
 SHAPE = (2, 1, 2, 2)
 
@@ -19,15 +18,13 @@ def latents_of(case: str) -> np.ndarray:
     return np.random.default_rng(ord(case)).normal(2.0, 3.0, SHAPE).astype(np.float32)
 
 
-def sums(volumes: list[np.ndarray]) -> dict[str, Any]:
+def sums(volumes: list[np.ndarray]) -> ChannelSums:
     flat = (
         np.concatenate([volume.reshape(2, -1) for volume in volumes], axis=1) if volumes else np.zeros((2, 0))
     )
-    return {
-        "count": flat.shape[1],
-        "sum": flat.sum(axis=1).tolist(),
-        "sum_of_squares": np.square(flat).sum(axis=1).tolist(),
-    }
+    return ChannelSums(
+        flat.shape[1], tuple(flat.sum(axis=1).tolist()), tuple(np.square(flat).sum(axis=1).tolist())
+    )
 
 
 class Shards:
@@ -53,32 +50,25 @@ class Shards:
         self.text.append(self.root / "text" / name)
         todo = [CaseWork(case, case) for case in cases]
 
-        def encode(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        def encode(case: CaseWork, folder: Path) -> LatentsFacts:
             lobes = [2 * latents_of(case.case)] if case.case in masked else []
-            states = {**dict.fromkeys(STRUCTURES, "absent"), "heart": "empty"}
+            states: dict[Structure, MaskState] = {**dict.fromkeys(STRUCTURES, "absent"), "heart": "empty"}
             states |= {"lobes": "present"} if lobes else {}
             masks = dict(zip(["lobes"], lobes, strict=False))
             write_latents(folder, case.case, latents_of(case.case), masks)
-            split = "test" if case.case in test else "train"
-            both = {"image": sums([latents_of(case.case)]), "mask": sums(lobes)}
-            about = {"tokenizer": tokenizer}
-            return {
-                "subject": case.case,
-                "split": split,
-                "masks": states,
-                "sums": both,
-                "made_with": about,
-            }
+            both = LatentSums(sums([latents_of(case.case)]), sums(lobes))
+            origin = LatentOrigin(tokenizer, (-1000.0, 600.0), None, 0.25, SHAPE)
+            return LatentsFacts(case.case, "test" if case.case in test else "train", states, both, origin)
 
-        def write(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        def write(case: CaseWork, folder: Path) -> TextFacts:
             if case.case in refused:
                 raise ReportError("no", code="report", remedy="none")
             if case.case not in silent:
                 write_report(folder, np.zeros((2, 3), np.float32))
-            return {"has_report": case.case not in silent, "encoder": {"model": "e"}, "max_tokens": 6}
+            return TextFacts(case.case, "train", {"model": "e"}, 6, case.case not in silent)
 
-        process_shard("encode_latents", self.latents[-1], todo, encode, settings="")
-        process_shard("encode_text", self.text[-1], todo, write, settings="")
+        process_shard("encode_latents", self.latents[-1], todo, encode, settings="", facts=LatentsFacts)
+        process_shard("encode_text", self.text[-1], todo, write, settings="", facts=TextFacts)
 
 
 @pytest.fixture
