@@ -33,11 +33,11 @@ from medsyn2.errors import EnvironmentFault, TableError, reason
 from medsyn2.evaluation.features.folders import common_clip_hu, extent_of
 from medsyn2.evaluation.readers.reader_cases import (
     StudyVolume,
-    chosen,
-    given_to_all,
+    add_requests,
+    choose_volumes,
+    common_requests,
     mask_of,
     volumes_by_finding,
-    with_requests,
 )
 from medsyn2.evaluation.readers.reader_pack import (
     Frame,
@@ -45,7 +45,7 @@ from medsyn2.evaluation.readers.reader_pack import (
     case_body,
     case_script,
     common_frame,
-    numbered,
+    number_cases,
     page_files,
     questions,
     reading_orders,
@@ -55,10 +55,10 @@ from medsyn2.evaluation.readers.reader_study import (
     TURING,
     agreements,
     counts,
-    judged,
+    join_key,
     non_inferiority,
     turing,
-    unread,
+    unread_cases,
 )
 from medsyn2.evaluation.statistics.classification import auroc
 from medsyn2.files import write_atomically, write_json, write_text_atomically
@@ -196,9 +196,9 @@ def _make(arguments: argparse.Namespace) -> None:
         )
     ]
     if arguments.cases is not None:
-        found = with_requests(found, arguments.cases)
-    volumes = chosen(found, arguments.per_finding, arguments.seed)
-    given = given_to_all(volumes)
+        found = add_requests(found, arguments.cases)
+    volumes = choose_volumes(found, arguments.per_finding, arguments.seed)
+    given = common_requests(volumes)
     extents = {
         source: extent_of(
             [one.file for one in volumes if one.source == source],
@@ -221,7 +221,7 @@ def _make(arguments: argparse.Namespace) -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.out.parent) as staged:
         bodies = _write_bodies(volumes, frame, Path(staged))
-        names = numbered(bodies, arguments.seed)
+        names = number_cases(bodies, arguments.seed)
         orders = reading_orders(list(names.values()), arguments.readers, arguments.repeated, arguments.seed)
         digests = {name: digest for digest, name in sorted(names.items(), key=lambda item: item[1])}
         identity, files = page_files(frame, orders, questions(given), digests)
@@ -312,8 +312,8 @@ def _tabulate(arguments: argparse.Namespace) -> None:
             code="study-another",
             remedy="give the key that was written with the folder that was read.",
         )
-    found = judged(answers, pd.DataFrame.from_dict(key["cases"], orient="index"))
-    left = unread(found, key["orders"])
+    found = join_key(answers, pd.DataFrame.from_dict(key["cases"], orient="index"))
+    left = unread_cases(found, key["orders"])
     num_unread = left.loc[~left["again"].astype(bool), "reader"].value_counts().to_dict()
     tables = {
         "table_4": counts(found, ["reader", "source"]),
