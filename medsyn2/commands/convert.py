@@ -1,4 +1,4 @@
-"""Convert a foreign checkpoint, once, to the files that this project reads.
+"""Convert a foreign checkpoint to this project's files.
 
 Open-Sora Plan's tokenizer, from a folder as diffusers writes it, a Lightning file or its trainer's .ckpt:
 
@@ -12,13 +12,13 @@ The authors' transformer, from their folder final_ckpt or the file of tensors in
 
     medsyn2 convert dit MedSynV2/final_ckpt --to weights/dit
 
-All that the authors released, as a folder that sampling reads; --base is Microsoft's CXR-BERT:
+All parts of the authors' release, as a model folder for sampling; --base is Microsoft's CXR-BERT:
 
     medsyn2 convert official MedSynV2 --base weights/source/cxr-bert --to weights/medsynv2
     medsyn2 generate --model weights/medsynv2 --report "No effusion." --output a.nii.gz
 
-CXR-BERT, Microsoft's or MedSyn's, as a plain BERT with its vocabulary; MedSyn's copy has weights alone, so
-its configuration and vocabulary come from Microsoft's folder:
+CXR-BERT, Microsoft's or MedSyn's, as a plain BERT with its vocabulary; MedSyn's copy has weights only, so its
+configuration and vocabulary come from Microsoft's folder:
 
     medsyn2 convert text-encoder weights/source/cxr-bert --to weights/cxr-bert
     medsyn2 convert text-encoder pretrained_lm --base weights/source/cxr-bert --to weights/cxr-bert-medsyn
@@ -27,11 +27,10 @@ RadImageNet's ResNet50, for the FID, from its authors' file or from Warvito's:
 
     medsyn2 convert radimagenet RadImageNet-ResNet50_notop.pth --to weights/radimagenet
 
-Each writes a JSON that says what the network is, where it comes from (sha256 of the source) and the sha256 of
-the tensors beside it, as safetensors; a text encoder is a folder in Hugging Face format. Loading is strict: a
-tensor that is missing, too many or of another shape is named, and nothing is written. Pickles are opened
-without running code that is in them, here and nowhere else: this command is a process of its own, and no other
-calls it.
+The result is a JSON with the network's configuration, the sha256 of its source and the sha256 of the tensors next to
+it (safetensors); a text encoder is a folder in Hugging Face format. Loading is strict: a missing or unexpected tensor,
+or one of another shape, is named, and nothing is written. Only this command opens pickles, without running code in
+them.
 """
 
 import argparse
@@ -59,9 +58,9 @@ from medsyn2.weights.conversion.official import (
     find_official,
     read_official,
 )
-from medsyn2.weights.conversion.perceptual import filled_perceptual
-from medsyn2.weights.conversion.text_encoder import converted_encoder
-from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
+from medsyn2.weights.conversion.perceptual import build_perceptual
+from medsyn2.weights.conversion.text_encoder import convert_encoder
+from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, build_tokenizer, check_published_config
 from medsyn2.weights.tensors import load_strictly, save_component, tensors_path
 
 
@@ -70,9 +69,9 @@ class Kind:
     """A kind of checkpoint.
 
     Attributes:
-        about: One line of help.
-        add_arguments: Declares its options, beside ``--to``.
-        run: Converts; gets the parsed options.
+        about: Help in a line.
+        add_arguments: Declares its options other than ``--to``.
+        run: Converts, by the parsed options.
     """
 
     about: str
@@ -81,7 +80,7 @@ class Kind:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the kinds, each with its options."""
+    """Declare the kinds and their options."""
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     for name, kind in KINDS.items():
         inner = kinds.add_parser(name, help=kind.about, description=kind.about, allow_abbrev=False)
@@ -115,7 +114,7 @@ def _tokenizer(arguments: argparse.Namespace) -> None:
     if published.is_file():
         check_published_config(published)
     foreign = read_weights(arguments.source, arguments.weights, drop=TRAINING_ONLY)
-    config, network = filled_tokenizer(foreign.state, arguments.depth_mode, source=str(arguments.source))
+    config, network = build_tokenizer(foreign.state, arguments.depth_mode, source=str(arguments.source))
     path = arguments.to / "tokenizer.json"
     save_component(
         path, network, kind="tokenizer", config=config.model_dump(mode="json"), origin=foreign.origin
@@ -133,7 +132,7 @@ def _perceptual_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _perceptual(arguments: argparse.Namespace) -> None:
     vgg, lpips = read_weights(arguments.vgg), read_weights(arguments.lpips)
-    network = filled_perceptual(vgg.state, lpips.state, source=f"{arguments.vgg} and {arguments.lpips}")
+    network = build_perceptual(vgg.state, lpips.state, source=f"{arguments.vgg} and {arguments.lpips}")
     path = arguments.to / "perceptual.json"
     origin = {
         f"{name}_{key}": foreign.origin[key]
@@ -257,7 +256,7 @@ def _text_encoder_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _text_encoder(arguments: argparse.Namespace) -> None:
-    encoder = converted_encoder(arguments.source, arguments.base)
+    encoder = convert_encoder(arguments.source, arguments.base)
     write_encoder(arguments.to, **encoder.files)
     for name in encoder.bert.dropped:
         sys.stdout.write(f"left out: {name}\n")

@@ -1,6 +1,6 @@
-"""The authors' released model as a folder that sampling reads: see ``medsyn2.weights.model_folder`` for what is in it.
+"""Export of the authors' released model as a model folder (``medsyn2.weights.model_folder``).
 
-The folder is made beside its place and moved there when it is whole.
+The folder is built next to its destination and moved there when complete.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from medsyn2.pipeline.texts import ABSENT
 from medsyn2.store.artefacts import fingerprint
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.conversion import official
-from medsyn2.weights.conversion.official import OfficialModel, half, pooled_mask_statistics
+from medsyn2.weights.conversion.official import OfficialModel, half, pool_mask_statistics
 from medsyn2.weights.model_folder import (
     DIT,
     PROMPTS,
@@ -38,10 +38,10 @@ from medsyn2.weights.tensors import save_component
 
 
 def check_place(folder: Path) -> None:
-    """Refuse a place that something stands at.
+    """Refuse an existing destination.
 
     Raises:
-        ConfigError: If `folder` is there and not empty.
+        ConfigError: If `folder` exists and is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
@@ -68,7 +68,7 @@ def describe(model: OfficialModel, token_grid: TokenGrid, files: Mapping[str, st
         latents=LatentDescription(
             shape=(official.CHANNELS, ld, lh, lw),
             image=_statistics(official.IMAGE_STATISTICS),
-            mask=_statistics(pooled_mask_statistics()),
+            mask=_statistics(pool_mask_statistics()),
             window=official.DECODE_WINDOW,
             overlap=official.DECODE_OVERLAP,
             masks={name: _statistics(values) for name, values in official.MASK_STATISTICS.items()},
@@ -98,10 +98,10 @@ def describe(model: OfficialModel, token_grid: TokenGrid, files: Mapping[str, st
 
 
 def write_official(folder: Path, model: OfficialModel, token_grid: TokenGrid) -> ModelDescription:
-    """Write the model's folder, whole or not at all; the same model gives the same bytes.
+    """Write the model's folder atomically; the same model gives the same bytes.
 
     Args:
-        folder: Where it goes; nothing or an empty folder stands there.
+        folder: Destination, absent or empty.
         model: The model.
         token_grid: Tokens along (depth, height, width).
     """

@@ -1,12 +1,12 @@
-"""Download the weights that others made into one folder, which can be carried to a machine without a network.
+"""Download external weights into a folder, which can be copied to a machine without a network.
 
     medsyn2 fetch lungmask totalsegmentator --to weights      by name
-    medsyn2 fetch --config configs/paper.yaml --to weights    what a configuration needs
+    medsyn2 fetch --config configs/paper.yaml --to weights    by the needs of a configuration
     medsyn2 fetch --list                                      names, sizes, licences
 
-What is interrupted goes on where it stopped; what is there and right is not fetched again. Every file is compared
-with its published checksum, and recorded in weights/SHA256SUMS (`sha256sum -c SHA256SUMS` checks a copy). You accept
-the licence that is shown. No other command of medsyn2 opens a connection.
+Interrupted downloads resume, and intact files are not fetched again. Every file is compared with its published
+checksum and recorded in weights/SHA256SUMS (`sha256sum -c SHA256SUMS` checks a copy). By fetching you accept the
+licence shown. No other command opens a connection.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from medsyn2.config import load_config
 from medsyn2.errors import ConfigError
-from medsyn2.weights.catalogue import EXTERNALS, Download, External, find
+from medsyn2.weights.catalogue import CATALOGUE, CatalogueEntry, Download, find
 from medsyn2.weights.checks import add_checksums, check_download, read_checksums
 from medsyn2.weights.needs import needs
 
@@ -42,14 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Fetch, row by row."""
+    """Fetch the selected entries."""
     if arguments.list:
-        sys.stdout.write("".join(described(row) for row in EXTERNALS))
+        sys.stdout.write("".join(describe_entry(row) for row in CATALOGUE))
         return
-    for row in chosen(arguments.names, arguments.config):
+    for row in select_entries(arguments.names, arguments.config):
         if arguments.to is None:
             raise ConfigError("no folder was given.", code="fetch-folder", remedy="add --to DIR.")
-        sys.stdout.write(described(row))
+        sys.stdout.write(describe_entry(row))
         if not row.downloads:
             sys.stdout.write(f"  not downloaded by this command: get it by hand from {row.page}\n")
         for item in row.downloads:
@@ -58,16 +58,16 @@ def run(arguments: argparse.Namespace) -> None:
             sys.stdout.write(f"  next: {row.convert}\n")
 
 
-def chosen(names: list[str], configs: list[Path] | None) -> list[External]:
-    """Return the rows that are asked for by name or needed by a configuration, given as files.
+def select_entries(names: list[str], configs: list[Path] | None) -> list[CatalogueEntry]:
+    """Return the entries given by name or needed by the configuration files `configs`.
 
     Raises:
         ConfigError: If neither is given, or a name is unknown.
     """
     if configs is not None:
         wanted = [need.row.name for need in needs(load_config(*configs))]
-        return [row for row in EXTERNALS if row.name in [*wanted, *names]]
-    known = ", ".join(row.name for row in EXTERNALS)
+        return [row for row in CATALOGUE if row.name in [*wanted, *names]]
+    known = ", ".join(row.name for row in CATALOGUE)
     if not names:
         raise ConfigError(
             "nothing was named.", code="fetch-names", remedy=f"name some of {known}, or give --config."
@@ -80,15 +80,15 @@ def chosen(names: list[str], configs: list[Path] | None) -> list[External]:
         ) from error
 
 
-def described(row: External) -> str:
-    """Return a row of the table as text."""
+def describe_entry(row: CatalogueEntry) -> str:
+    """Return an entry as text."""
     sizes = [item.size_bytes for item in row.downloads]
     size = f"{sum(filter(None, sizes)) / 1e6:.0f} MB" if all(sizes) and sizes else "size not published"
     return f"{row.name}: {row.about} ({size})\n  licence: {row.licence}\n  source: {row.page}\n"
 
 
 def bring(item: Download, folder: Path, mirror: str | None) -> None:
-    """Download one file or archive, unless it is there and right."""
+    """Download a file or archive unless it is there and intact."""
     from medsyn2.weights.download import download, unpack
 
     if all(

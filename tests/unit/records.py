@@ -11,6 +11,7 @@ from medsyn2.facts import (
     HuScale,
     ImageQuality,
     InventoryFacts,
+    LatentOrigin,
     LatentsFacts,
     LatentSums,
     MaskFacts,
@@ -32,7 +33,7 @@ Facts = TypeVar("Facts")
 IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
-def write_manifest(
+def write_shard(
     path: Path, kind: type[Facts], cases: Iterable[str], work: Callable[[str, Path], Facts]
 ) -> Path:
     """Write the manifest of a shard: `work` leaves the artefacts of a case in its folder and returns its facts."""
@@ -43,6 +44,18 @@ def write_manifest(
         path.parent.name, path, todo, lambda case, folder: work(case.case, folder), settings="", facts=kind
     )
     return path
+
+
+def write_manifest(
+    path: Path, facts: Mapping[str, Facts], write: Callable[[str, Path], object] = lambda case, folder: None
+) -> Path:
+    """Write the manifest of a shard: the facts of each case, and the artefacts that `write` leaves in its folder."""
+
+    def work(case: str, folder: Path) -> Facts:
+        write(case, folder)
+        return facts[case]
+
+    return write_shard(path, type(next(iter(facts.values()))), facts, work)
 
 
 def change_facts(path: Path, kind: type[Facts], change: Callable[[Facts], Facts]) -> Path:
@@ -58,9 +71,9 @@ def change_facts(path: Path, kind: type[Facts], change: Callable[[Facts], Facts]
 def inventory_facts(
     subject: str = "s",
     split: Split = "train",
+    report: Report | None = None,
     *,
     path: str = "ct.nii.gz",
-    report: Report | None = None,
     labels: dict[str, int] | None = None,
     hu: HuScale = HuScale("hu", 1.0, 0.0, -1000.0),
     warnings: tuple[str, ...] = (),
@@ -125,10 +138,12 @@ def latents_facts(
     subject: str = "s",
     split: Split = "train",
     states: Mapping[Structure, MaskState] = {},
-    sums: LatentSums = LatentSums(ChannelSums(0, (), ()), ChannelSums(0, (), ())),
+    origin: LatentOrigin = LatentOrigin("tokenizer", (-1024.0, 600.0), None, 0.25, (4, 1, 1, 1)),
 ) -> LatentsFacts:
     """Facts of the latents of a case; a structure without a state is absent."""
-    return LatentsFacts(subject, split, {name: states.get(name, "absent") for name in STRUCTURES}, sums)
+    nothing = ChannelSums(0, (), ())
+    found = {name: states.get(name, "absent") for name in STRUCTURES}
+    return LatentsFacts(subject, split, found, LatentSums(nothing, nothing), origin)
 
 
 def sample_facts(subject: str, conditions: Mapping[str, Structure | None]) -> SampleFacts:

@@ -1,4 +1,4 @@
-"""Rows of Table 1, for the workflow's own samples and for anybody's folders alike."""
+"""Rows of Table 1, for the workflow's samples and for any folder alike."""
 
 from dataclasses import asdict
 

@@ -25,7 +25,7 @@ from medsyn2.evaluation.similarity.volumes import (
     ssim_3d_box,
     ssim_3d_gaussian,
 )
-from medsyn2.evaluation.statistics.case_means import with_means
+from medsyn2.evaluation.statistics.case_means import prepend_means
 from medsyn2.facts import CT_FILE, ImageQuality, MaskQuality, ReconstructionFacts, mask_file
 from medsyn2.files import sha256_of, write_text_atomically
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
@@ -162,7 +162,7 @@ def _write(images: Path, masks_table: Path, found: Mapping[Case, ReconstructionF
     rows = [
         {"case": case.name, "patient": case.subject, **vars(facts.image)} for case, facts in found.items()
     ]
-    means = with_means(pd.DataFrame(rows, columns=["case", "patient", *IMAGE_VALUES]), IMAGE_VALUES)
+    means = prepend_means(pd.DataFrame(rows, columns=["case", "patient", *IMAGE_VALUES]), IMAGE_VALUES)
     write_text_atomically(images, means.to_csv(index=False, float_format="%.5g"))
     mask_rows = [
         {"structure": structure, "patient": case.subject, **vars(quality)}

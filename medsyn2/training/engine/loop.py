@@ -1,17 +1,16 @@
 """The training loop, for the tokenizer and for the diffusion transformer.
 
-One step: every learner, in its order, accumulates the gradients of its loss over the step's micro-batches,
-clips them and is updated; then the moving averages take the weights in, the row of losses is written and, now
-and then, a checkpoint. A learner is a network with its loss; an adversarial pair is two of them.
+In a step every learner, in order, accumulates the gradients of its loss over the step's micro-batches, clips them and
+is updated; then the moving averages are updated, the row of losses is written and, at intervals, a checkpoint. A
+learner is a network with its loss; an adversarial pair is two of them.
 
-**Exact resume.** Micro-batch m of the training has the samples [mB, mB + B) and is drawn by generators that
-depend on the seed and on m alone (``draws.py``); step s takes the micro-batches [sA, sA + A) for A
-accumulated ones. So a checkpoint on a step's boundary holds all the state there is, and a
-training that was killed anywhere ends with the same bits as one that was not, on a CPU with the same number
-of threads. Several processes share the micro-batches of a step and do what one does.
+**Exact resume.** Micro-batch m has the samples [mB, mB + B) and generators that depend on the seed and m alone
+(``draws.py``); step s takes the micro-batches [sA, sA + A) for A accumulated ones. A checkpoint between steps therefore
+holds the whole state, and a training killed at any time ends with the same bits as an undisturbed one, on a CPU with
+the same number of threads. Several processes share the micro-batches of a step and compute the same result as one.
 
-**Stops.** A loss or a gradient that is not finite stops the training before the update. SIGTERM ends the
-step, leaves a checkpoint and exits with status 75.
+**Stops.** A loss or gradient that is not finite stops the training before the update. SIGTERM ends the step, writes a
+checkpoint and exits with status 75.
 """
 
 import logging
@@ -29,15 +28,15 @@ from tqdm import tqdm
 
 from medsyn2.errors import ConfigError, NonFiniteLossError
 from medsyn2.files import lock
-from medsyn2.training.engine.batches import Data, positions_of, prepared
+from medsyn2.training.engine.batches import Data, positions_of, prefetch_batches
 from medsyn2.training.engine.checkpoint import Checkpoint, keep_only, latest_checkpoint, save_checkpoint
 from medsyn2.training.engine.draws import generator_of, seed_of
 from medsyn2.training.engine.fabric import make_fabric, to_device
 from medsyn2.training.engine.learner import Learner, LoopSettings
 from medsyn2.training.engine.loss_log import LossLog
 from medsyn2.training.engine.optimizer import set_learning_rate
-from medsyn2.training.engine.preemption import PREEMPTED, sigterm_noted
-from medsyn2.training.engine.sharding import whole
+from medsyn2.training.engine.preemption import PREEMPTED, catch_sigterm
+from medsyn2.training.engine.sharding import gather_full_tensor
 from medsyn2.training.engine.state import TrainingState
 
 log = logging.getLogger(__name__)
@@ -53,19 +52,19 @@ def train(
     """Train from the latest checkpoint, or from the beginning, to the last step.
 
     Args:
-        learners: What is trained, by name, in the order of the updates in a step.
-        data: Where micro-batches come from.
-        settings: How long and on what.
-        folder: Where checkpoints and the table of losses, ``loss.csv``, go.
-        identity: Hash of everything that decides the course of the training, except its length.
+        learners: Networks to train by name, in the order of their updates.
+        data: Source of micro-batches.
+        settings: Length, batches and devices.
+        folder: Folder of the checkpoints and of the table of losses, ``loss.csv``.
+        identity: Hash of everything that influences the course of the training, except its length.
 
     Returns:
         The moving average of each learner's state, on the CPU.
 
     Raises:
         ConfigError: If the processes cannot share the micro-batches of a step evenly.
-        NonFiniteLossError: If a loss or a gradient is not finite; no update was made with it.
-        SystemExit: With status 75, after a SIGTERM; a checkpoint was written.
+        NonFiniteLossError: If a loss or a gradient is not finite, before an update with it.
+        SystemExit: With status 75 after a SIGTERM, when a checkpoint is written.
     """
     fabric = make_fabric(settings.precision, settings.sharing)
     if settings.accumulate % fabric.world_size:
@@ -84,7 +83,7 @@ def train(
             log.info("training goes on after step %d of %d", checkpoint.step, settings.num_steps)
         state = TrainingState(fabric, learners, checkpoint)
         table = None if checkpoint is None else checkpoint.tensors[_TABLE]
-        del checkpoint  # As large as the state, and no longer needed.
+        del checkpoint  # as large as the state
         loop = _Loop(fabric, learners, data, settings, state)
         losses = LossLog(folder / LOSSES, loop.columns(), table) if fabric.is_global_zero else None
         loop.run(losses, lambda tensors: save_checkpoint(folder, Checkpoint(state.step, tensors), identity))
@@ -92,7 +91,7 @@ def train(
             losses.close()
             keep_only(folder, settings.num_steps)
         fabric.barrier()
-    return state.averaged()
+    return state.full_averages()
 
 
 class _Loop:
@@ -110,17 +109,17 @@ class _Loop:
         self.settings, self.state = settings, state
 
     def run(self, losses: LossLog | None, save: Callable[[dict[str, Tensor]], None]) -> None:
-        """Make the steps that are left.
+        """Run the remaining steps.
 
         Args:
-            losses: Where rows go; only in the process that writes.
+            losses: Table of losses, in the process that writes.
             save: Writes a checkpoint of the given tensors.
         """
         state, settings = self.state, self.settings
         steps = range(state.step, settings.num_steps)
         numbers = (number for step in steps for number in self._micro_batches(step))
-        batches = prepared(self.data, numbers, settings.batch_size, settings.num_workers)
-        with sigterm_noted() as received, self._progress() as bar:
+        batches = prefetch_batches(self.data, numbers, settings.batch_size, settings.num_workers)
+        with catch_sigterm() as received, self._progress() as bar:
             for step in steps:
                 row = self._step(step, [next(batches) for _ in self._micro_batches(step)])
                 bar.update()
@@ -135,10 +134,10 @@ class _Loop:
                     raise SystemExit(PREEMPTED)
 
     def _save(self, losses: LossLog | None, save: Callable[[dict[str, Tensor]], None]) -> None:
-        """Write a checkpoint; every process takes part in gathering it, as each may hold a share of it."""
+        """Write a checkpoint; every process takes part, as each may hold a shard."""
         tensors = self.state.tensors()
         if losses is None:
-            deque(tensors, maxlen=0)
+            deque(tensors, maxlen=0)  # gathering is collective
         else:
             save({name: tensor.cpu() for name, tensor in tensors} | {_TABLE: losses.table()})
 
@@ -160,7 +159,7 @@ class _Loop:
         for index, (number, batch) in enumerate(zip(self._micro_batches(step), batches, strict=True)):
             torch.manual_seed(seed_of(self.settings.seed, "network", name, number))
             generator = generator_of(self.settings.seed, "loss", name, number)
-            with self._gradients_exchanged(network, index == len(batches) - 1):
+            with self._gradient_exchange(network, index == len(batches) - 1):
                 loss = learner.loss(self.state.wrapped, batch, generator, step)
                 self._check(loss.total, f"loss of {name}", step, number)
                 fabric.backward(loss.total / len(batches))
@@ -171,7 +170,7 @@ class _Loop:
         limit = learner.optimizer.clip_grad_norm or float("inf")
         norm = fabric.clip_gradients(network, optimizer, max_norm=limit, error_if_nonfinite=False)
         assert norm is not None
-        norm = whole(norm)
+        norm = gather_full_tensor(norm)
         self._check(norm, f"gradient of {name}", step, None)
         rate = learner.optimizer.rate_at(step - learner.first_step)
         set_learning_rate(optimizer, rate)
@@ -179,7 +178,9 @@ class _Loop:
         return self._row(name, logged, norm.item(), rate)
 
     def _row(self, name: str, logged: Tensor, norm: float, rate: float) -> dict[str, float]:
-        means = [total / count if count else None for total, count in self._summed(logged).T.tolist()]
+        means = [
+            total / count if count else None for total, count in self._sum_over_processes(logged).T.tolist()
+        ]
         values = [*means, norm, rate]
         named = zip(self._columns_of(name), values, strict=True)
         return {column: value for column, value in named if value is not None}
@@ -210,16 +211,16 @@ class _Loop:
             first + self.fabric.global_rank, first + self.settings.accumulate, self.fabric.world_size
         )
 
-    def _gradients_exchanged(self, network: Any, now: bool) -> AbstractContextManager[None]:
-        """Let several processes exchange gradients in the last backward pass of a step only."""
+    def _gradient_exchange(self, network: Any, now: bool) -> AbstractContextManager[None]:
+        """Exchange gradients between processes in the last backward pass of a step only."""
         if self.fabric.world_size == 1 or now:
             return nullcontext()
         return self.fabric.no_backward_sync(network, enabled=True)
 
     def _anywhere(self, flag: bool) -> bool:
-        return bool(self._summed(torch.tensor(float(flag), device=self.fabric.device)))
+        return bool(self._sum_over_processes(torch.tensor(float(flag), device=self.fabric.device)))
 
-    def _summed(self, values: Tensor) -> Tensor:
+    def _sum_over_processes(self, values: Tensor) -> Tensor:
         if self.fabric.world_size == 1:
             return values
         total = self.fabric.all_reduce(values, reduce_op="sum")

@@ -26,7 +26,7 @@ from tests.unit.records import (
     reconstruction_facts,
     register_facts,
     sample_facts,
-    write_manifest,
+    write_shard,
 )
 
 SPLITS = {"b": "test", "a": "test", "t": "train"}
@@ -61,18 +61,18 @@ def write_volume(case: str, folder: Path) -> RegisterFacts:
 @pytest.fixture
 def paths(tmp_path: Path) -> dict[str, list[Path]]:
     return {
-        "register": [write_manifest(tmp_path / "register/0000.json", RegisterFacts, SPLITS, write_volume)],
+        "register": [write_shard(tmp_path / "register/0000.json", RegisterFacts, SPLITS, write_volume)],
         "inventory": [
-            write_manifest(
+            write_shard(
                 tmp_path / "inventory/0000.json",
                 InventoryFacts,
                 SPLITS,
                 lambda case, folder: inventory_facts(report=REPORT if case == "b" else None),
             )
         ],
-        "masks": [write_manifest(tmp_path / "masks/0000.json", MasksFacts, "bt", write_masks)],
+        "masks": [write_shard(tmp_path / "masks/0000.json", MasksFacts, "bt", write_masks)],
         "samples": [
-            write_manifest(
+            write_shard(
                 tmp_path / "sample/0000.json",
                 SampleFacts,
                 "ba",
@@ -80,7 +80,7 @@ def paths(tmp_path: Path) -> dict[str, list[Path]]:
             )
         ],
         "reconstructions": [
-            write_manifest(
+            write_shard(
                 tmp_path / "evaluate_tokenizer/0000.json", ReconstructionFacts, "b", write_reconstruction
             )
         ],

@@ -16,7 +16,7 @@ from medsyn2.facts import CT_FILE, InventoryFacts, RegisterFacts
 from medsyn2.phantoms import Phantom, draw_acquisition, draw_subject, scan, write_scan
 from medsyn2.stages.inventory import inventory
 from medsyn2.store.artefacts import load_manifest
-from tests.unit.records import register_facts, write_manifest
+from tests.unit.records import register_facts, write_shard
 
 PHANTOM, BODY = "phantom_00003", "body"
 SPACING_MM = 6.0
@@ -86,5 +86,5 @@ def registered_shard(tmp_path_factory) -> RegisteredShard:
         write_ct(folder / CT_FILE, resample_ct(read_case(scan), grid, transform))
         return register_facts(scan.subject, scan.split, to_native=tuple(map(tuple, transform.tolist())))
 
-    register = write_manifest(root / "register" / "0000.json", RegisterFacts, records, work)
+    register = write_shard(root / "register" / "0000.json", RegisterFacts, records, work)
     return RegisteredShard(manifest, register, grid, transform, phantom)

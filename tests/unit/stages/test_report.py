@@ -30,7 +30,7 @@ from medsyn2.facts import (
 from medsyn2.files import write_json
 from medsyn2.page.strips import Picture, strips_png
 from medsyn2.stages.report import FIGURES, report
-from tests.unit.records import inventory_facts, masks_facts, register_facts, sample_facts, write_manifest
+from tests.unit.records import inventory_facts, masks_facts, register_facts, sample_facts, write_shard
 
 SHAPE = (16, 24, 24)
 AFFINE = axis_aligned_affine((8.0, 8.0, 8.0), (0.0, 0.0, 0.0))
@@ -104,7 +104,7 @@ class Run:
         self.registered = [case for case in CASES if case != "four"]
 
     def write(self, stage: str, kind: type, cases: Iterable[str], work: Callable[..., object]) -> list[Path]:
-        return [write_manifest(self.root / stage / "0000.json", kind, cases, work)]
+        return [write_shard(self.root / stage / "0000.json", kind, cases, work)]
 
     def inventory(self, case: str, folder: Path) -> InventoryFacts:
         report = Report("A nodule.", "") if case == "one" else None

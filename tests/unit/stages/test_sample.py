@@ -10,7 +10,7 @@ from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.stages.sample import sample
 from medsyn2.store.artefacts import load_manifest
 from medsyn2.weights.model_folder import DESCRIPTION
-from tests.unit.records import inventory_facts, masks_facts, register_facts, write_manifest
+from tests.unit.records import inventory_facts, masks_facts, register_facts, write_shard
 
 FAST = {"solver": "euler", "num_steps": 2, "structures": ("heart", "nodules", "airways")}
 REPORT = Report("A nodule of 5 mm.", "Nodule.")
@@ -42,9 +42,9 @@ def shard(tmp_path, tiny_model, tiny_mask):
         return masks_facts(f"s_{case}", split, states)
 
     inputs = {
-        "inventory": write_manifest(tmp_path / "inventory/0000.json", InventoryFacts, CASES, listed),
-        "register": write_manifest(tmp_path / "register/0000.json", RegisterFacts, CASES, registered),
-        "masks": write_manifest(tmp_path / "masks/0000.json", MasksFacts, CASES, draw),
+        "inventory": write_shard(tmp_path / "inventory/0000.json", InventoryFacts, CASES, listed),
+        "register": write_shard(tmp_path / "register/0000.json", RegisterFacts, CASES, registered),
+        "masks": write_shard(tmp_path / "masks/0000.json", MasksFacts, CASES, draw),
     }
 
     def run(model=tiny_model, **changes):

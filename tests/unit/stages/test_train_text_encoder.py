@@ -8,7 +8,7 @@ from medsyn2.facts import InventoryFacts, Report
 from medsyn2.files import sha256_of
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.stages.train_text_encoder import train_text_encoder
-from tests.unit.records import inventory_facts, write_manifest
+from tests.unit.records import inventory_facts, write_shard
 
 TINY = TrainTextEncoderConfig(
     vocabulary_size=200, hidden_size=16, num_layers=1, num_steps=3, max_tokens=64, window_tokens=16
@@ -26,7 +26,7 @@ def write_inventory(path, reports):
         split, report = reports[case]
         return inventory_facts(case, split, report=report)
 
-    return write_manifest(path, InventoryFacts, reports, listed)
+    return write_shard(path, InventoryFacts, reports, listed)
 
 
 @pytest.fixture

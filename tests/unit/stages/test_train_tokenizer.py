@@ -16,7 +16,7 @@ from medsyn2.nn.perceptual import Perceptual
 from medsyn2.stages import stage_params
 from medsyn2.stages.train_tokenizer import train_tokenizer
 from medsyn2.weights.tensors import load_component, load_strictly, save_component
-from tests.unit.records import register_facts, write_manifest
+from tests.unit.records import register_facts, write_shard
 
 SPLITS = {"a": "train", "b": "train", "c": "test"}
 
@@ -49,7 +49,7 @@ def write_volume(case: str, folder: Path) -> RegisterFacts:
 
 
 def registered(root: Path, cases: str = "abc") -> Path:
-    return write_manifest(root / "register" / "0000.json", RegisterFacts, cases, write_volume)
+    return write_shard(root / "register" / "0000.json", RegisterFacts, cases, write_volume)
 
 
 def run(root: Path, settings: Config, cases: str = "abc") -> Path:

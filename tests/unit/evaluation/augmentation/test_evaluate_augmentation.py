@@ -23,7 +23,7 @@ from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.store.artefacts import load_manifest
 from medsyn2.weights.model_folder import DESCRIPTION
-from tests.unit.records import change_facts, masks_facts, register_facts, write_manifest
+from tests.unit.records import change_facts, masks_facts, register_facts, write_shard
 
 SPLITS = {"a": "train", "b": "train", "c": "train", "d": "train", "e": "test", "f": "test", "g": "test"}
 STATES = {
@@ -48,8 +48,8 @@ class Study:
     def __init__(self, root: Path, model: Path, mask: np.ndarray) -> None:
         self.root, self.model, self.mask = root, model, mask
         self.affine = MedSyn2Pipeline.from_pretrained(model).grid.affine_mm
-        write_manifest(root / "register/0000.json", RegisterFacts, SPLITS, self._registered)
-        write_manifest(root / "masks/0000.json", MasksFacts, SPLITS, self._masked)
+        write_shard(root / "register/0000.json", RegisterFacts, SPLITS, self._registered)
+        write_shard(root / "masks/0000.json", MasksFacts, SPLITS, self._masked)
 
     def _registered(self, case: str, folder: Path) -> RegisterFacts:
         hu = np.random.default_rng(ord(case)).normal(-800, 50, self.mask.shape)

@@ -11,7 +11,7 @@ from medsyn2.config import EvaluateAttentionConfig, SampleConfig
 from medsyn2.evaluation.control.evaluate_attention import COLUMNS, _about_findings, evaluate_attention
 from medsyn2.facts import InventoryFacts, RegisterFacts, Report
 from medsyn2.weights.model_folder import DESCRIPTION
-from tests.unit.records import inventory_facts, register_facts, write_manifest
+from tests.unit.records import inventory_facts, register_facts, write_shard
 
 REPORT = Report("A nodule of 5 mm in the right upper lobe.", "Large pleural effusion.")
 CASES = {"a": ("test", None), "b": ("train", REPORT), "c": ("test", REPORT), "d": ("test", REPORT)}
@@ -32,8 +32,8 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., pd.DataFrame]:
             SampleConfig(solver="euler", num_steps=num_steps),
             EvaluateAttentionConfig(max_cases=max_cases),
             model=tiny_model / DESCRIPTION,
-            inventory=[write_manifest(tmp_path / "inventory/0000.json", InventoryFacts, CASES, listed)],
-            register=[write_manifest(tmp_path / "register/0000.json", RegisterFacts, CASES, registered)],
+            inventory=[write_shard(tmp_path / "inventory/0000.json", InventoryFacts, CASES, listed)],
+            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, CASES, registered)],
             table=tmp_path / "attention.csv",
             figure=tmp_path / "attention.png",
         )

@@ -20,7 +20,7 @@ from medsyn2.evaluation.control.evaluate_edits import (
 from medsyn2.facts import MasksFacts, RegisterFacts
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.weights.model_folder import DESCRIPTION
-from tests.unit.records import masks_facts, register_facts, write_manifest
+from tests.unit.records import masks_facts, register_facts, write_shard
 
 FAST = SampleConfig(solver="euler", num_steps=2, guidance_mask=1.0)
 CASES = {
@@ -52,8 +52,8 @@ def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
         return masks_facts(f"patient {case}", *CASES[case])
 
     manifests = {
-        "register": write_manifest(tmp_path / "register/0000.json", RegisterFacts, CASES, registered),
-        "masks": write_manifest(tmp_path / "masks/0000.json", MasksFacts, CASES, masked),
+        "register": write_shard(tmp_path / "register/0000.json", RegisterFacts, CASES, registered),
+        "masks": write_shard(tmp_path / "masks/0000.json", MasksFacts, CASES, masked),
     }
 
     def evaluated(*, with_means: bool = False, **changes: object) -> dict[str, pd.DataFrame]:

@@ -24,7 +24,7 @@ from tests.unit.records import (
     masks_facts,
     register_facts,
     sample_facts,
-    write_manifest,
+    write_shard,
 )
 
 FAST = SampleConfig(solver="euler", num_steps=2, guidance_mask=1.0)
@@ -59,7 +59,7 @@ class Run:
             return sample_facts(case, {"lobes": "lobes"})
 
         held_out = [case for case, split in SPLIT.items() if split == "test"]
-        write_manifest(self.of(variant) / "sample/0000.json", SampleFacts, held_out, sampled)
+        write_shard(self.of(variant) / "sample/0000.json", SampleFacts, held_out, sampled)
         agreement = pd.DataFrame(
             [
                 {"structure": "lungs", "comparison": name, "case": case, "other": case, "dice": 0.9}
@@ -116,7 +116,7 @@ def run(tmp_path_factory, tiny_model, other_tiny_model, tiny_mask) -> Run:
         return masks_facts(case, SPLIT[case], {"lobes": "present", "nodules": nodules_state})
 
     shared = {
-        work.__name__: [write_manifest(root / work.__name__ / "0000.json", kind, SPLIT, work)]
+        work.__name__: [write_shard(root / work.__name__ / "0000.json", kind, SPLIT, work)]
         for work, kind in ((inventory, InventoryFacts), (register, RegisterFacts), (masks, MasksFacts))
     }
     made = Run(root, shared)

@@ -17,7 +17,7 @@ from medsyn2.errors import EnvironmentFault, IntensityError, TableError
 from medsyn2.evaluation.fidelity.evaluate_fid import evaluate_fid
 from medsyn2.facts import CT_FILE, RegisterFacts, SampleFacts
 from medsyn2.vocabulary import WINDOWS_HU
-from tests.unit.records import register_facts, sample_facts, write_manifest
+from tests.unit.records import register_facts, sample_facts, write_shard
 
 SHAPE = (16, 24, 24)
 GRID = GridConfig(shape=SHAPE, spacing_mm=(8.0, 8.0, 8.0), clip_hu=(-1024.0, 1024.0))
@@ -71,10 +71,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.
         evaluate_fid(
             GRID,
             EvaluateFidConfig(slices_per_volume=6, num_draws=8, **settings),
-            register=[
-                write_manifest(root / "register/0000.json", RegisterFacts, [*real, *train], registered)
-            ],
-            samples=[write_manifest(root / "sample/0000.json", SampleFacts, real, sampled)],
+            register=[write_shard(root / "register/0000.json", RegisterFacts, [*real, *train], registered)],
+            samples=[write_shard(root / "sample/0000.json", SampleFacts, real, sampled)],
             banks=root / "banks",
             cache=root / "features",
             tables=tables[::-1],

@@ -16,7 +16,7 @@ from medsyn2.evaluation.masks.evaluate_masks import COLUMNS, evaluate_masks
 from medsyn2.evaluation.similarity.overlap import DISTANCES, OVERLAPS
 from medsyn2.facts import CT_FILE, MasksFacts, ReconstructionFacts, RegisterFacts, SampleFacts
 from medsyn2.phantoms import Phantom, draw_subject, render
-from tests.unit.records import masks_facts, reconstruction_facts, register_facts, sample_facts, write_manifest
+from tests.unit.records import masks_facts, reconstruction_facts, register_facts, sample_facts, write_shard
 
 SPACING_MM = 8.0
 SHAPE = (46, 40, 48)
@@ -88,10 +88,10 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
         evaluate_masks(
             segment,
             EvaluateMasksConfig(structures=asked, tools=tools or {}),
-            masks=[write_manifest(tmp_path / "masks/0000.json", MasksFacts, SUBJECTS, masked)],
-            register=[write_manifest(tmp_path / "register/0000.json", RegisterFacts, SUBJECTS, registered)],
-            samples=[write_manifest(tmp_path / "sample/0000.json", SampleFacts, generated, sampled)],
-            reconstructions=write_manifest(
+            masks=[write_shard(tmp_path / "masks/0000.json", MasksFacts, SUBJECTS, masked)],
+            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, SUBJECTS, registered)],
+            samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, generated, sampled)],
+            reconstructions=write_shard(
                 tmp_path / "evaluate_tokenizer/0000.json", ReconstructionFacts, reconstructed, there_and_back
             ),
             table=table,

@@ -14,18 +14,17 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.memorisation.evaluate_memorisation import COLUMNS, evaluate_memorisation
-from medsyn2.facts import CT_FILE, LatentsFacts, ReconstructionFacts, RegisterFacts, SampleFacts
+from medsyn2.facts import CT_FILE, LatentOrigin, LatentsFacts, ReconstructionFacts, RegisterFacts, SampleFacts
 from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.store.latents import LatentStore
-from medsyn2.vocabulary import STRUCTURES
+from medsyn2.store.latents import write_latents
 from medsyn2.weights.tensors import save_component
 from tests.unit.records import (
     latents_facts,
     reconstruction_facts,
     register_facts,
     sample_facts,
-    write_manifest,
+    write_shard,
 )
 
 SHAPE, SPACING_MM, CLIP_HU = (16, 80, 80), (10.0, 4.0, 4.0), (-1024.0, 1024.0)
@@ -123,21 +122,11 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
         write_ct(folder / CT_FILE, CTVolume(generator.volume(case), AFFINE))
         return reconstruction_facts()
 
-    def encoded(cases: list[str]) -> Path:
-        manifest = write_manifest(
-            tmp_path / "encode_latents/0000.json", LatentsFacts, cases, lambda case, folder: latents_facts()
-        )
-        store = LatentStore.open_for_writing(
-            manifest.with_suffix(".zarr"),
-            cases,
-            shape=tuple(generator.latents["t0"].shape),
-            dtype="float16",
-            about={"window": None, "overlap": 0.25},
-        )
-        for case in cases:
-            states = dict.fromkeys(STRUCTURES, "absent")
-            store.write(case, generator.latents[case].numpy(), {}, states)
-        return manifest
+    def encoded(case: str, folder: Path) -> LatentsFacts:
+        latents = generator.latents[case]
+        write_latents(folder, case, latents.numpy().astype(np.float16), {})
+        origin = LatentOrigin("tokenizer", CLIP_HU, None, 0.25, tuple(latents.shape))
+        return latents_facts(case, origin=origin)
 
     def searched(
         synthetic: dict[str, np.ndarray],
@@ -155,11 +144,11 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
             GRID,
             EvaluateFidConfig(slices_per_volume=2),
             EvaluateMemorisationConfig(num_pairs=1, num_copies=4),
-            register=[write_manifest(tmp_path / "register/0000.json", RegisterFacts, real, registered)],
-            samples=[write_manifest(tmp_path / "sample/0000.json", SampleFacts, synthetic, sampled)],
-            latents=[encoded(list(latents))],
+            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, real, registered)],
+            samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, synthetic, sampled)],
+            latents=[write_shard(tmp_path / "encode_latents/0000.json", LatentsFacts, latents, encoded)],
             tokenizer=tokenizer,
-            reconstructions=write_manifest(
+            reconstructions=write_shard(
                 tmp_path / "evaluate_tokenizer/0000.json", ReconstructionFacts, ["h0", "h1"], reconstructed
             ),
             **places,

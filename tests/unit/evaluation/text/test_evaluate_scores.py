@@ -18,7 +18,7 @@ from medsyn2.evaluation.text.score_tables import CLIP_COLUMNS, ZERO_SHOT_COLUMNS
 from medsyn2.facts import CT_FILE, HuScale, InventoryFacts, RegisterFacts, Report, SampleFacts
 from medsyn2.stages.encode_text import encode_text
 from medsyn2.vocabulary import ABNORMALITY_LABELS
-from tests.unit.records import inventory_facts, register_facts, sample_facts, write_manifest
+from tests.unit.records import inventory_facts, register_facts, sample_facts, write_shard
 
 HOW_TO = Path(__file__).parents[4] / "docs/how-to/score-with-a-clip-model.md"
 SHAPE = (16, 24, 24)
@@ -93,7 +93,7 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., tuple[pd.DataFrame, p
         def listed(case: str, folder: Path) -> InventoryFacts:
             return facts_of(case, tmp_path, reports, stored)
 
-        inventory = write_manifest(tmp_path / "inventory/0000.json", InventoryFacts, SPLITS, listed)
+        inventory = write_shard(tmp_path / "inventory/0000.json", InventoryFacts, SPLITS, listed)
         encoder, text = tiny_model / "text_encoder", tmp_path / "text" / "0000.json"
         limits = EncodeTextConfig(max_report_tokens=32, max_prompt_tokens=32)
         encode_text(limits, inventory=inventory, encoder=encoder, manifest=text, settings="")
@@ -103,10 +103,10 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., tuple[pd.DataFrame, p
             EvaluateFidConfig(slices_per_volume=4),
             EvaluateScoresConfig(num_draws=20, **config),
             inventory=[inventory],
-            register=[write_manifest(tmp_path / "register/0000.json", RegisterFacts, SPLITS, registered)],
+            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, SPLITS, registered)],
             text=[text],
             encoder=encoder,
-            samples=[write_manifest(tmp_path / "sample/0000.json", SampleFacts, held_out, sampled)],
+            samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, held_out, sampled)],
             banks=tmp_path / "banks",
             cache=tmp_path / "features",
             clip=tmp_path / "clip.csv",

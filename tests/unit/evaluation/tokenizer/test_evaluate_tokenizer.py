@@ -25,7 +25,7 @@ from medsyn2.evaluation.tokenizer.evaluate_tokenizer import IMAGE_VALUES, evalua
 from medsyn2.facts import CT_FILE, MasksFacts, RegisterFacts, mask_file
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.weights.tensors import save_component
-from tests.unit.records import masks_facts, register_facts, write_manifest
+from tests.unit.records import masks_facts, register_facts, write_shard
 
 SHAPE = (16, 24, 24)
 CLIP_HU = (-1024.0, 1024.0)
@@ -82,8 +82,8 @@ def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataF
             GRID,
             EncodeLatentsConfig(),
             EvaluateTokenizerConfig(**changes),
-            register=[write_manifest(tmp_path / "register/0000.json", RegisterFacts, cases, registered)],
-            masks=[write_manifest(tmp_path / "masks/0000.json", MasksFacts, masked, with_masks)],
+            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, cases, registered)],
+            masks=[write_shard(tmp_path / "masks/0000.json", MasksFacts, masked, with_masks)],
             tokenizer=tokenizer,
             manifest=tmp_path / "evaluate_tokenizer" / "held_out.json",
             images=images,
