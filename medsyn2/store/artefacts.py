@@ -211,13 +211,11 @@ class CaseWork:
         case: The case's id.
         made_from: JSON values and dataclasses that, with the settings, decide the artefacts; for example the
             ``files`` and ``facts`` of the records they are made from.
-        inputs: Whatever the stage's own function wants to be handed.
         known: The cohort's entry of the case, which its record has even if the case is refused.
     """
 
     case: str
     made_from: Any
-    inputs: Any = None
     known: Listed = field(default_factory=Listed)
 
 
