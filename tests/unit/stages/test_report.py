@@ -126,7 +126,7 @@ class Run:
         return masks_facts(f"s_{case}", CASES[case], {"lobes": "present", "nodules": "empty"})
 
     def text(self, case: str, folder: Path) -> TextFacts:
-        return TextFacts(f"s_{case}", CASES[case], False)
+        return TextFacts(f"s_{case}", CASES[case], {}, 32, has_report=False)
 
     def sample(self, case: str, folder: Path) -> SampleFacts:
         conditions = {"report": None, "lobes": "lobes"} if case == "two" else {"report": None}
