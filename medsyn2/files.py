@@ -71,7 +71,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_table(path: Path, table: "pd.DataFrame", *, digits: int | None = 5) -> None:
     """Write a table as CSV without its index, with `digits` significant digits or all (None)."""
-    write_text_atomically(path, table.to_csv(index=False, float_format=digits and f"%.{digits}g"))
+    write_text_atomically(path, table.to_csv(index=False, float_format=f"%.{digits}g" if digits else None))
 
 
 def write_json(path: Path, value: Any) -> None:
