@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 
 from medsyn2.config.agreement import disagreements
 from medsyn2.config.base import FileName, Section
@@ -53,6 +54,7 @@ from medsyn2.config.preparation import (
     TemplateConfig,
 )
 from medsyn2.errors import ConfigError
+from medsyn2.flow.sampling import Sampling
 
 __all__ = [
     "Baseline",
@@ -118,6 +120,7 @@ class Config(Section):
     dit: DiTConfig = Field(default_factory=DiTConfig)
     flow: FlowConfig = Field(default_factory=FlowConfig)
     train_dit: TrainDiTConfig = Field(default_factory=TrainDiTConfig)
+    sampling: Sampling = Field(default_factory=Sampling)
     variants: dict[FileName, Variant] = Field(default_factory=dict)
     """Models trained beside the main one with other settings, by name: for each, the keys of ``dit``, ``flow`` and
     ``train_dit`` that differ, such as ``no_conv: {dit: {conv: false}}``. Each costs a whole training; see
@@ -153,9 +156,9 @@ class Config(Section):
         changed = {section: getattr(self.variants[name], section) for section in Variant.model_fields}
         return self.model_copy(update={**changed, "variants": {}})
 
-    def section(self, name: str) -> Section:
+    def section(self, name: str) -> Section | Sampling:
         """Return the section that the configuration file calls `name`."""
-        found: Section = getattr(self, "register_" if name == "register" else name)
+        found: Section | Sampling = getattr(self, "register_" if name == "register" else name)
         return found
 
 
@@ -173,14 +176,18 @@ def validate_config(values: Mapping[str, Any], *, source: str, whole: bool = Tru
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {_shown(problem['input'])})"
-            for problem in error.errors()
-        ]
-        raise _invalid(source, problems) from error
+        raise _invalid(source, [_described(problem) for problem in error.errors()]) from error
     if whole and (problems := list(disagreements(config))):
         raise _invalid(source, problems)
     return config
+
+
+def _described(problem: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    error = problem.get("ctx", {}).get("error")
+    if isinstance(error, ConfigError):  # a record that checks itself: its message begins with the key
+        return f"{place}.{error.message.removesuffix('.')}"
+    return f"{place}: {problem['msg']} (got {_shown(problem['input'])})"
 
 
 def _shown(value: object) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from medsyn2.errors import WeightsError
 from medsyn2.store.row_store import RowArray, RowStore, open_row_store, open_row_store_for_writing
@@ -27,17 +27,8 @@ MASK_STATES: tuple[MaskState, ...] = get_args(MaskState)
 EMPTY_MASK = "(empty mask)"
 """Name of the row that holds the all-background mask; no case can be called so."""
 
-MASK_VALUES = (-0.5, 0.5)
-"""Background and foreground of a mask as the tokenizer sees it."""
-
 Latents = Float[np.ndarray, "z ld lh lw"]
 _AXES = ("channel", "depth", "height", "width")
-
-
-def mask_to_unit(inside: Bool[np.ndarray, "d h w"]) -> Float[np.ndarray, "d h w"]:
-    """Return a mask as the tokenizer sees it, float32."""
-    background, foreground = MASK_VALUES
-    return np.where(inside, np.float32(foreground), np.float32(background))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ slabs where the layout allows it (``slabs.py``).
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import pairwise, product
 
 import torch
@@ -45,6 +45,9 @@ LATE_TAKEOVER = 0.5
 """Share of the overlap in depth that belongs wholly to the earlier window."""
 LEAST_WEIGHT = 1e-4
 """Weight, before normalisation, of a voxel that is another window's; keeps every sum above zero."""
+
+Parts = Generator[tuple[int, int], None, Tensor]
+"""A computation in parts: yields the parts done and their number after each, and returns the result."""
 
 Place = tuple[slice, slice, slice]
 """Where a window is, along (depth, height, width)."""
@@ -87,7 +90,7 @@ def encode_windowed(
             known[key] = plain(crop[:1])
         return known[key].expand(len(ct), -1, -1, -1, -1)
 
-    return Posterior.from_moments(_blended(moments, places, places))
+    return Posterior.from_moments(finish(_blend(moments, places, places)))
 
 
 def decode_windowed(
@@ -107,11 +110,31 @@ def decode_windowed(
     Raises:
         ConfigError: If the window is no shape the tokenizer can compress, or the overlap is not in [0, 1).
     """
+    return finish(decode_windows(tokenizer, latents, window, overlap))
+
+
+def decode_windows(
+    tokenizer: CausalVideoVAE,
+    latents: Float[Tensor, "b z ld lh lw"],
+    window: Sequence[int] | None,
+    overlap: float,
+) -> Parts:
+    """Decode as `decode_windowed` does, and pause after each window."""
     depth, height, width = latents.shape[2:]
     latent_window = _latent_window(tokenizer, (depth, height, width), window)
     places = _places(tokenizer, (depth, height, width), latent_window, overlap)
     outputs = [_voxels(tokenizer, place) for place in places]
-    return _blended(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs)
+    return (yield from _blend(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs))
+
+
+def finish(parts: Parts) -> Tensor:
+    """Run a computation to its end and return the result."""
+    while True:
+        try:
+            next(parts)
+        except StopIteration as end:
+            result: Tensor = end.value
+            return result
 
 
 def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], num_slices: int) -> Posterior:
@@ -233,7 +256,7 @@ def _places(tokenizer: CausalVideoVAE, latent_shape: Size, window: Size, overlap
     ]
 
 
-def _blended(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Tensor:
+def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Parts:
     """Compute every window and add it, weighted, to where it belongs.
 
     Args:
@@ -242,10 +265,12 @@ def _blended(compute: Callable[[Place], Tensor], places: Sequence[Place], output
         outputs: Where each result belongs.
     """
     if len(places) == 1:
-        return compute(places[0])
+        only = compute(places[0])
+        yield 1, 1
+        return only
     weights = [_axis_weights([output[axis] for output in outputs], late=axis == 0) for axis in range(3)]
     total: Tensor | None = None
-    for place, output in zip(places, outputs, strict=True):
+    for done, (place, output) in enumerate(zip(places, outputs, strict=True), start=1):
         part = compute(place)
         part = part.to(torch.promote_types(part.dtype, torch.float32))
         if total is None:
@@ -254,6 +279,7 @@ def _blended(compute: Callable[[Place], Tensor], places: Sequence[Place], output
             )
         depth, height, width = (weights[axis][output[axis].start].to(part) for axis in range(3))
         total[:, :, *output] += part * depth[:, None, None] * height[:, None] * width
+        yield done, len(places)
     assert total is not None
     return total
 

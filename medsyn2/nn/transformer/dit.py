@@ -66,6 +66,7 @@ class DiT(nn.Module):
         layout: The paper's blocks or those of the authors' release.
 
     Attributes:
+        config: The arguments, from which an equal network is built.
         checkpointing: What training keeps for the backward pass; may be set at any time.
     """
 
@@ -86,6 +87,7 @@ class DiT(nn.Module):
         layout: Layout = "paper",
     ) -> None:
         super().__init__()
+        self.config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.width = width
         self.head_width = width // num_heads
         self.positions = positions

@@ -165,11 +165,11 @@ class ConditionedLatents:
     def batch(self, positions: Sequence[int]) -> DiTBatch:
         """Return the samples at `positions`."""
         samples = [self.draw(position) for position in positions]
-        images = np.stack([normalised(self._image(sample.case), self.image) for sample in samples])
-        masks = np.stack([self._mask_latents(sample) for sample in samples])
+        images = torch.stack([_normalized(self._image(sample.case), self.image) for sample in samples])
+        masks = torch.stack([self._mask_latents(sample) for sample in samples])
         text, text_mask = padded([self._text(sample) for sample in samples])
-        conditioning = Conditioning(torch.from_numpy(masks), text, text_mask)
-        return DiTBatch(torch.from_numpy(images), conditioning)
+        conditioning = Conditioning(masks, text, text_mask)
+        return DiTBatch(images, conditioning)
 
     def names(self, positions: Sequence[int]) -> list[str]:
         """Return the cases at `positions`."""
@@ -178,12 +178,12 @@ class ConditionedLatents:
     def _image(self, case: TrainingCase) -> Latents:
         return self._memory.get(("image", case.id), lambda: case.latents.image(case.id))
 
-    def _mask_latents(self, sample: Sample) -> Float[np.ndarray, "z ld lh lw"]:
+    def _mask_latents(self, sample: Sample) -> Float[Tensor, "z ld lh lw"]:
         case, structure = sample.case, sample.structure
         if structure is None:
-            return np.zeros(self._image(case).shape, np.float32)
+            return torch.zeros(self._image(case).shape)
         stored = self._memory.get(("mask", case.id, structure), lambda: _mask(case, structure))
-        return normalised(stored, self.mask)
+        return _normalized(stored, self.mask)
 
     def _text(self, sample: Sample) -> Embeddings:
         prompt, reports = self.prompts[sample.prompt], sample.case.reports
@@ -193,12 +193,8 @@ class ConditionedLatents:
         return np.concatenate([prompt, report])
 
 
-def normalised(latents: Latents, statistics: ChannelStatistics) -> Float[np.ndarray, "z ld lh lw"]:
-    """Return (latents - mean) / std, channel by channel, in float32."""
-    mean, std = (
-        np.array(values, np.float32)[:, None, None, None] for values in (statistics.mean, statistics.std)
-    )
-    return (latents.astype(np.float32) - mean) / std
+def _normalized(latents: Latents, statistics: ChannelStatistics) -> Float[Tensor, "z ld lh lw"]:
+    return statistics.normalize(torch.from_numpy(latents.astype(np.float32)))
 
 
 def padded(texts: Sequence[Embeddings]) -> tuple[Float[Tensor, "b m e"], Bool[Tensor, "b m"]]:
