@@ -24,7 +24,7 @@ from scipy.spatial.transform import Rotation
 
 from medsyn2.ct.geometry import resample_ct
 from medsyn2.ct.nifti.files import read_ct
-from medsyn2.ct.registration.affine import Thorax, register_affine, working_thorax
+from medsyn2.ct.registration.affine import ChestCT, register_affine, working_ct
 from medsyn2.ct.volume import Affine, CTVolume, Grid, axis_aligned_affine
 
 SPACING_MM = (2.5, 1.6, 1.6)
@@ -83,10 +83,10 @@ def moved(volume: CTVolume, affine: Affine, air_mm: float) -> CTVolume:
     return resample_ct(volume, grid, np.linalg.inv(affine))
 
 
-def recover(template: Thorax, volume: CTVolume, truth: Affine, spacing_mm: float) -> Outcome:
+def recover(template: ChestCT, volume: CTVolume, truth: Affine, spacing_mm: float) -> Outcome:
     """Register `volume` to `template` and compare with the truth."""
     start = time.process_time()
-    alignment = register_affine(working_thorax(volume, spacing_mm), template, seed=0)
+    alignment = register_affine(working_ct(volume, spacing_mm), template, seed=0)
     cpu_s = time.process_time() - start
     difference = alignment.template_to_native_lps_mm - truth
     errors_mm = np.linalg.norm(template.lung_points_mm @ difference[:3, :3].T + difference[:3, 3], axis=1)
@@ -99,7 +99,7 @@ def outcomes(paths: list[Path], abdomen: CTVolume, num_cases: int, spacing_mm: f
     for number in range(num_cases):
         rng = np.random.default_rng(number)
         volume = read_ct(paths[number % len(paths)])
-        template = working_thorax(volume, spacing_mm)
+        template = working_ct(volume, spacing_mm)
         truth = random_affine(template.lung_points_mm.mean(axis=0), rng)
         source = with_abdomen(volume, abdomen) if number % 2 else volume
         case = moved(source, truth, AIR_MM if number % 3 == 0 else 0.0)

@@ -23,7 +23,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from medsyn2.config import GridConfig, SegmentConfig
-from medsyn2.ct.geometry import band_limited, nearest_labels, resample_ct, resample_mask
+from medsyn2.ct.geometry import band_limit, nearest_labels, resample_ct, resample_mask
 from medsyn2.ct.lungs import segment_lungs
 from medsyn2.ct.nifti.files import read_ct, read_labels
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
@@ -56,7 +56,7 @@ def model_grid_around(volume: CTVolume, spacing_mm: float) -> Grid:
 
 def as_generated(volume: CTVolume, grid: Grid) -> CTVolume:
     """Return `volume` on `grid`, blurred and noisy."""
-    cropped = resample_ct(band_limited(volume, grid.spacing_mm), grid)
+    cropped = resample_ct(band_limit(volume, grid.spacing_mm), grid)
     noise = np.random.default_rng(0).normal(scale=NOISE_HU, size=grid.shape)
     hu = ndimage.gaussian_filter(cropped.hu.astype(np.float32), BLUR_VOXELS) + noise
     return CTVolume(np.clip(np.rint(hu), -1024, 1024).astype(np.int16), grid.affine_mm)

@@ -28,7 +28,7 @@ brings in neither torch nor numpy.
 from typing import TYPE_CHECKING
 
 from medsyn2.faces import lazy
-from medsyn2.version import __version__
+from medsyn2.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from medsyn2.config import Config, load_config

@@ -44,12 +44,12 @@ def _rebuild(cls: type[MedSyn2Error], message: str, code: str, remedy: str) -> M
     return cls(message, code=code, remedy=remedy)
 
 
-def listed(what: str, names: list[str]) -> list[str]:
+def list_names(label: str, names: list[str]) -> list[str]:
     """Return one phrase for a message that counts `names` and shows the first five; none if there are none."""
     if not names:
         return []
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return [f"{len(names)} {what}: {', '.join(names[:5])}{more}"]
+    return [f"{len(names)} {label}: {', '.join(names[:5])}{more}"]
 
 
 def reason(error: BaseException) -> str:

@@ -34,7 +34,7 @@ def mask_paths(pattern: str | None, cases: Iterable[Case], structures: Iterable[
     return [path.replace("{case}", case.id) for case in cases for path in filled if path]
 
 
-def repeated_files(cases: Iterable[Case]) -> dict[str, str]:
+def find_repeats(cases: Iterable[Case]) -> dict[str, str]:
     """Return, of each case whose file seems to hold the bytes of an earlier case's, that file."""
     by_size: dict[int, list[Case]] = defaultdict(list)
     for case in cases:
@@ -51,7 +51,7 @@ def repeated_files(cases: Iterable[Case]) -> dict[str, str]:
     return repeated
 
 
-def marked_repeats(cases: Iterable[Case], repeated: Mapping[str, str]) -> list[Case]:
+def mark_repeats(cases: Iterable[Case], repeated: Mapping[str, str]) -> list[Case]:
     """Return the cases, each with the earlier file that it seems to repeat."""
     return [replace(case, same_as=repeated.get(case.id)) for case in cases]
 

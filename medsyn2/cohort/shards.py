@@ -41,7 +41,7 @@ class Case:
         subject: The patient; a split never divides one.
         split: Training or test.
         position: Place in the cohort's order.
-        same_as: An earlier case's file that seems to hold the same bytes, see `file_state.marked_repeats`.
+        same_as: An earlier case's file that seems to hold the same bytes, see `file_state.mark_repeats`.
     """
 
     id: str
@@ -174,7 +174,7 @@ def case_ids(paths: Sequence[Path], root: Path, order: Order) -> dict[str, Path]
     return ids
 
 
-def excluded_names(path: Path | None) -> set[str]:
+def read_exclusions(path: Path | None) -> set[str]:
     """Read the stems of files to leave out; lines may be names or paths.
 
     Raises:
@@ -241,7 +241,7 @@ def cohort_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> dict[
             for index, case_id in enumerate(phantom_ids(cohort))
         }
     found = list_nifti(cohort.data_dir, cohort.exclude_dirs)
-    excluded = excluded_names(cohort.exclude_txt)
+    excluded = read_exclusions(cohort.exclude_txt)
     ids = case_ids(found, cohort.data_dir, order)
     kept = {case_id: path for case_id, path in ids.items() if stem_of(path) not in excluded}
     _refuse_repeated_names(kept.values())

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from medsyn2.ct.geometry import canonical_axes, orthonormalised
+from medsyn2.ct.geometry import canonical_axes, orthonormalize
 from medsyn2.ct.intensity import Convention, HuConvention, detect_hu, to_hu
 from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
@@ -128,7 +128,7 @@ def _place(
     except GeometryError as error:
         if error.code not in _REPAIRABLE or acquisition is None or acquisition.spacing_mm is None:
             raise
-        affine = _acquired_affine(acquisition, file)
+        affine = _affine_from_metadata(acquisition, file)
         repair = {"reason": error.code, "affine_mm": affine.tolist()}
         return affine, repair, [f"the position in space comes from the metadata table ({error.code})"]
 
@@ -163,7 +163,7 @@ def _compare_spacing(affine: Affine, acquired_mm: tuple[float, float, float], na
         )
 
 
-def _acquired_affine(acquisition: Acquisition, file: NiftiFile) -> Affine:
+def _affine_from_metadata(acquisition: Acquisition, file: NiftiFile) -> Affine:
     """Return the affine of a DICOM series whose columns, rows and slices are the file's axes.
 
     Source:
@@ -197,7 +197,7 @@ def _acquired_affine(acquisition: Acquisition, file: NiftiFile) -> Affine:
             code="metadata-geometry",
             remedy="correct the row of the metadata table.",
         )
-    return orthonormalised(affine, file.name)[0]
+    return orthonormalize(affine, file.name)[0]
 
 
 def _mm(spacing: np.ndarray) -> str:

@@ -147,7 +147,7 @@ class Config(Section):
             raise ValueError(f"{MAIN} is the model of train_dit, name the variant otherwise")
         base = {name: info.data[name].model_dump() for name in Variant.model_fields if name in info.data}
         return {
-            name: _merged(base, overrides) if isinstance(overrides, Mapping) else overrides
+            name: _merge(base, overrides) if isinstance(overrides, Mapping) else overrides
             for name, overrides in given.items()
         }
 
@@ -176,21 +176,21 @@ def validate_config(values: Mapping[str, Any], *, source: str, whole: bool = Tru
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        raise _invalid(source, [_described(problem) for problem in error.errors()]) from error
+        raise _invalid(source, [_describe(problem) for problem in error.errors()]) from error
     if whole and (problems := list(disagreements(config))):
         raise _invalid(source, problems)
     return config
 
 
-def _described(problem: ErrorDetails) -> str:
+def _describe(problem: ErrorDetails) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     error = problem.get("ctx", {}).get("error")
     if isinstance(error, ConfigError):  # a record that checks itself: its message begins with the key
         return f"{place}.{error.message.removesuffix('.')}"
-    return f"{place}: {problem['msg']} (got {_shown(problem['input'])})"
+    return f"{place}: {problem['msg']} (got {_shorten(problem['input'])})"
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} ..."
 
@@ -211,7 +211,7 @@ def load_config(*paths: Path | str) -> Config:
     """
     values: dict[str, Any] = {}
     for path in paths:
-        values = _merged(values, _read_yaml(Path(path)))
+        values = _merge(values, _read_yaml(Path(path)))
     return validate_config(values, source=" and ".join(str(path) for path in paths))
 
 
@@ -233,13 +233,13 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     return values or {}
 
 
-def _merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with the values of `override`, mapping by mapping, as Snakemake merges its configuration files."""
     merged = dict(base)
     for key, value in override.items():
         below = merged.get(key)
         if isinstance(below, Mapping) and isinstance(value, Mapping):
-            merged[key] = _merged(below, value)
+            merged[key] = _merge(below, value)
         else:
             merged[key] = value
     return merged

@@ -178,7 +178,7 @@ class SegmentConfig(Section):
     """Longest time a tool may take for one CT; then the case is refused."""
 
     @model_validator(mode="after")
-    def _able(self) -> Self:
+    def _check_tools(self) -> Self:
         for structure, tool in self.tools.items():
             if tool is not None and structure not in TOOL_STRUCTURES[tool]:
                 able = [name for name, found in TOOL_STRUCTURES.items() if structure in found]
@@ -186,7 +186,7 @@ class SegmentConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _found(self) -> Self:
+    def _check_sources(self) -> Self:
         if "files" in self.tools.values() and _fields(self.mask_files or "") != {"case", "structure"}:
             raise ValueError(
                 "segment.tools uses files, so segment.mask_files must be a pattern with {case} and {structure} and no "

@@ -41,12 +41,12 @@ def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
     """
     file = open_nifti(path, max_ratio=MAX_MASK_RATIO)
     affine, repairs = file.affine()
-    inside, notes = binarised(file.values, file.name)
+    inside, notes = binarize(file.values, file.name)
     labels, affine = canonical(inside, affine)
     return LabelMap(labels, affine), (*file.notes, *repairs, *notes)
 
 
-def binarised(
+def binarize(
     values: Shaped[np.ndarray, "d h w"], name: str
 ) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
     """Return where the mask is, and how the values were read if they are not 0 and 1.
@@ -85,7 +85,7 @@ def _not_a_mask(name: str, found: str) -> MaskError:
     )
 
 
-def on_grid(mask: LabelMap, grid: Grid) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
+def mask_to_grid(mask: LabelMap, grid: Grid) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
     """Bring a mask to a grid.
 
     Args:
@@ -99,10 +99,10 @@ def on_grid(mask: LabelMap, grid: Grid) -> tuple[Bool[np.ndarray, "d h w"], tupl
         MaskError: If it has no foreground on the grid although it has some, or is all foreground.
     """
     inside = mask.labels != 0
-    if mask.shape == grid.shape and _aligned(mask.affine_mm, grid):
+    if mask.shape == grid.shape and _same_grid(mask.affine_mm, grid):
         return _with_background(inside), ()
     moved = resample_mask(LabelMap(_with_background(inside), mask.affine_mm), grid)
-    where = f"its grid, {_described(mask.grid)}, to the model's, {_described(grid)}"
+    where = f"its grid, {_describe(mask.grid)}, to the model's, {_describe(grid)}"
     if not inside.any():
         return moved, (f"the mask, which is empty, was brought from {where}",)
     before_ml, after_ml = _volume_ml(inside, mask.grid), _volume_ml(moved, grid)
@@ -130,7 +130,7 @@ def _with_background(inside: Bool[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h
     return inside
 
 
-def _aligned(affine_mm: Shaped[np.ndarray, "4 4"], grid: Grid) -> bool:
+def _same_grid(affine_mm: Shaped[np.ndarray, "4 4"], grid: Grid) -> bool:
     """Return whether the corners of two grids of one shape lie within a thousandth of a voxel."""
     corners = np.array([[d, h, w, 1] for d in (0, 1) for h in (0, 1) for w in (0, 1)]) * [*grid.shape, 1]
     apart_mm = corners @ (affine_mm - grid.affine_mm).T
@@ -150,7 +150,7 @@ def _volume_ml(inside: Bool[np.ndarray, "d h w"], grid: Grid) -> float:
     return float(inside.sum()) * abs(float(np.linalg.det(grid.affine_mm[:3, :3]))) / 1000.0
 
 
-def _described(grid: Grid) -> str:
+def _describe(grid: Grid) -> str:
     return f"{_times(grid.shape)} at {_times(round(size, 3) for size in grid.spacing_mm)} mm"
 
 

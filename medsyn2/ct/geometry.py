@@ -10,7 +10,7 @@ world point of the source it shows (ITK's fixed to moving). With it, a volume co
 interpolation, whatever the number of steps the transform is made of.
 
 Linear interpolation reads the eight nearest voxels, so it aliases when the grid is coarser than the source.
-`band_limited` is the remedy: it averages and smooths the source to the resolution that the grid can carry.
+`band_limit` is the remedy: it averages and smooths the source to the resolution that the grid can carry.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def shear_of(affine_mm: Affine) -> float:
     return float(np.abs(directions.T @ directions - np.eye(3)).max())
 
 
-def orthonormalised(affine_mm: Affine, name: str) -> tuple[Affine, float]:
+def orthonormalize(affine_mm: Affine, name: str) -> tuple[Affine, float]:
     """Replace slightly skewed axes by the nearest perpendicular ones, keeping origin and spacing.
 
     Args:
@@ -122,7 +122,7 @@ def _itk_frame(affine_mm: Affine) -> tuple[Sequence[float], Sequence[float], Seq
     return spacing.tolist(), (by_index / spacing).ravel().tolist(), affine_mm[:3, 3].tolist()
 
 
-def _resampled(
+def _resample(
     image: sitk.Image, grid: Grid, grid_to_source_lps_mm: Affine | None, how: int, outside: float, pixel: int
 ) -> Num[np.ndarray, "d h w"]:
     matrix = (
@@ -149,7 +149,7 @@ def resample_ct(
     Returns:
         An int16 volume on the grid. ITK itself would cut the fraction off, half a HU too low on average.
     """
-    hu = _resampled(
+    hu = _resample(
         to_sitk(volume), grid, grid_to_source_lps_mm, sitk.sitkLinear, outside_hu, sitk.sitkFloat32
     )
     np.rint(hu, out=hu)
@@ -170,20 +170,18 @@ def resample_mask(
         threshold: A voxel belongs to the mask where the interpolated indicator is above it.
     """
     indicator = LabelMap((mask.labels != 0).astype(np.uint8), mask.affine_mm)
-    share = _resampled(
-        to_sitk(indicator), grid, grid_to_source_lps_mm, sitk.sitkLinear, 0.0, sitk.sitkFloat32
-    )
+    share = _resample(to_sitk(indicator), grid, grid_to_source_lps_mm, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
     return share > threshold
 
 
 def nearest_labels(label_map: LabelMap, grid: Grid, grid_to_source_lps_mm: Affine | None = None) -> LabelMap:
     """Bring a label map to a grid by its nearest voxel; outside the source it is background."""
     image = to_sitk(label_map)
-    labels = _resampled(image, grid, grid_to_source_lps_mm, sitk.sitkNearestNeighbor, 0.0, image.GetPixelID())
+    labels = _resample(image, grid, grid_to_source_lps_mm, sitk.sitkNearestNeighbor, 0.0, image.GetPixelID())
     return LabelMap(labels, grid.affine_mm, label_map.names)
 
 
-def band_limited(volume: CTVolume, spacing_mm: Spacing) -> CTVolume:
+def band_limit(volume: CTVolume, spacing_mm: Spacing) -> CTVolume:
     """Remove the detail that a grid of `spacing_mm` cannot carry, so that sampling the result does not alias.
 
     Blocks of as many voxels as fit into the coarser spacing are averaged; what remains of the ratio k (below
@@ -233,7 +231,7 @@ def isotropic(volume: CTVolume, spacing_mm: float) -> CTVolume:
     to_source = np.diag([*scale, 1.0])
     to_source[:3, 3] = (np.array(volume.shape) - 1) / 2 - scale * (shape - 1) / 2
     grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), volume.affine_mm @ to_source)
-    source = band_limited(volume, (spacing_mm, spacing_mm, spacing_mm))
+    source = band_limit(volume, (spacing_mm, spacing_mm, spacing_mm))
     return _edge_replicated(source, grid)
 
 

@@ -25,13 +25,13 @@ from medsyn2.ct.geometry import isotropic
 from medsyn2.ct.morphology import (
     Mask,
     bounding_box,
-    closed,
+    close_mask,
     components,
     depth_mm,
-    filled,
-    opened,
-    touching,
-    without_small,
+    fill_holes,
+    open_mask,
+    remove_small,
+    touching_components,
 )
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import InvalidVolumeError
@@ -94,14 +94,14 @@ def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:
         InvalidVolumeError: With code ``no-lungs`` if there is less lung than a small child has.
     """
     working = isotropic(volume, spacing_mm)
-    smooth = lightly_smoothed(working.hu, spacing_mm)
+    smooth = smooth_hu(working.hu, spacing_mm)
     air = body_air(smooth, spacing_mm)
     trachea = trachea_of(air.inside, spacing_mm)
     lung = _lung_air(air.inside & ~trachea, smooth, air.walls, spacing_mm)
     labels = np.zeros(lung.shape, dtype=np.uint8)
     box = bounding_box(lung, margin_voxels=2)
     sides = _sides(lung[box], _middle(lung, trachea, smooth) - (box[2].start or 0), spacing_mm)
-    labels[box] = _completed(sides, (air.outside | trachea)[box], spacing_mm)
+    labels[box] = _complete(sides, (air.outside | trachea)[box], spacing_mm)
     lung_ml = float(np.count_nonzero(labels)) * spacing_mm**3 / 1000
     if lung_ml < MIN_LUNGS_ML:
         raise InvalidVolumeError(
@@ -112,7 +112,7 @@ def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:
     return LabelMap(labels, working.affine_mm, LUNG_NAMES)
 
 
-def lightly_smoothed(hu: Num[np.ndarray, "d h w"], spacing_mm: float) -> _Hu:
+def smooth_hu(hu: Num[np.ndarray, "d h w"], spacing_mm: float) -> _Hu:
     """Return HU without the noise of single voxels."""
     return ndimage.gaussian_filter(hu, min(1.5 / spacing_mm, 0.8), output=np.float32)
 
@@ -144,12 +144,12 @@ def _outside_air(smooth: _Hu, air: Mask, spacing_mm: float) -> Mask:
     sides[:, [0, -1], :] = True
     sides[:, :, [0, -1]] = True
     rim_voxels = max(1, round(RIM_MM / spacing_mm))
-    return ndimage.binary_dilation(touching(empty > 0, sides), iterations=rim_voxels, mask=air)
+    return ndimage.binary_dilation(touching_components(empty > 0, sides), iterations=rim_voxels, mask=air)
 
 
 def _walls(smooth: _Hu, spacing_mm: float) -> _Labels:
     """Return in how many of the four directions of its axial slice a voxel has tissue."""
-    tissue = opened(smooth > TISSUE_HU, WALL_MM / 2, spacing_mm)
+    tissue = open_mask(smooth > TISSUE_HU, WALL_MM / 2, spacing_mm)
     seen = np.zeros(tissue.shape, dtype=np.uint8)
     for axis in (1, 2):
         seen += np.logical_or.accumulate(tissue, axis=axis)
@@ -185,7 +185,7 @@ def trachea_of(air: Mask, spacing_mm: float) -> Mask:
 
 def _lung_air(inside: Mask, smooth: _Hu, walls: _Labels, spacing_mm: float) -> Mask:
     """Return the components that are lung: big, thick, well enclosed, and not as empty as gas in the bowel."""
-    labels, sizes = components(without_small(inside, COMPONENT_ML, spacing_mm))
+    labels, sizes = components(remove_small(inside, COMPONENT_ML, spacing_mm))
     depth = depth_mm(labels > 0, spacing_mm)
     is_lung = [False]
     for number in range(1, len(sizes) + 1):
@@ -223,10 +223,10 @@ def _sides(lung: Mask, middle: float, spacing_mm: float) -> _Labels:
     markers = np.concatenate([[0], np.where(share > 0.5, 1, 2)]).astype(np.uint8)[labels]
     if radius_mm == 0:
         return markers
-    return _flooded(markers, depth) * lung
+    return _flood(markers, depth) * lung
 
 
-def _flooded(markers: _Labels, depth: Float[np.ndarray, "d h w"]) -> _Labels:
+def _flood(markers: _Labels, depth: Float[np.ndarray, "d h w"]) -> _Labels:
     """Return `markers` grown over the volume, meeting where `depth` is lowest between them."""
     grown = sitk.MorphologicalWatershedFromMarkers(
         sitk.GetImageFromArray(-depth), sitk.GetImageFromArray(markers), markWatershedLine=False
@@ -234,10 +234,10 @@ def _flooded(markers: _Labels, depth: Float[np.ndarray, "d h w"]) -> _Labels:
     return sitk.GetArrayFromImage(grown)
 
 
-def _completed(sides: _Labels, not_lung: Mask, spacing_mm: float) -> _Labels:
+def _complete(sides: _Labels, not_lung: Mask, spacing_mm: float) -> _Labels:
     """Return the lungs closed and filled, each within what is neither the other nor `not_lung`."""
     labels = sides.astype(np.uint8)
     for side in LUNG_NAMES:
-        solid = filled(closed(sides == side, CLOSING_MM, spacing_mm))
+        solid = fill_holes(close_mask(sides == side, CLOSING_MM, spacing_mm))
         labels[solid & (labels == 0) & ~not_lung] = side
     return labels

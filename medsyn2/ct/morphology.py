@@ -51,12 +51,12 @@ def erode(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
     return _inside_box(mask, spacing_mm, spacing_mm, lambda part: ~_near(~part, radius_mm, spacing_mm))
 
 
-def opened(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
+def open_mask(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
     """Return `mask` without the parts that a ball of `radius_mm` does not fit into."""
     return dilate(erode(mask, radius_mm, spacing_mm), radius_mm, spacing_mm) & mask
 
 
-def closed(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
+def close_mask(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
     """Return `mask` with the gaps filled that a ball of `radius_mm` does not fit into.
 
     The array is extended by its edge values, so that a gap which the array's border cuts is a gap still.
@@ -72,7 +72,7 @@ def closed(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
     return _inside_box(mask, radius_mm, spacing_mm, close) | mask
 
 
-def filled(mask: Mask) -> Mask:
+def fill_holes(mask: Mask) -> Mask:
     """Return `mask` with its holes filled: those enclosed in space and those enclosed in an axial slice."""
     in_plane = ndimage.generate_binary_structure(3, 1)
     in_plane[[0, 2]] = False
@@ -89,19 +89,19 @@ def components(mask: Mask) -> tuple[Int[np.ndarray, "d h w"], Int[np.ndarray, " 
     return labels, np.bincount(labels.ravel(), minlength=count + 1)[1:]
 
 
-def without_small(mask: Mask, min_ml: float, spacing_mm: float) -> Mask:
+def remove_small(mask: Mask, min_ml: float, spacing_mm: float) -> Mask:
     """Return the face-connected components of `mask` of at least `min_ml`."""
     labels, sizes = components(mask)
     return np.concatenate([[False], sizes * spacing_mm**3 >= min_ml * 1000])[labels]
 
 
-def largest(mask: Mask) -> Mask:
+def largest_component(mask: Mask) -> Mask:
     """Return the largest face-connected component of `mask`; the first one among equals."""
     labels, sizes = components(mask)
     return labels == 1 + int(np.argmax(sizes)) if len(sizes) else mask.copy()
 
 
-def touching(mask: Mask, seed: Mask) -> Mask:
+def touching_components(mask: Mask, seed: Mask) -> Mask:
     """Return the face-connected components of `mask` that share a voxel with `seed`."""
     labels, count = ndimage.label(mask)
     reached = np.zeros(count + 1, dtype=bool)

@@ -7,7 +7,7 @@ holds one can use it. Numbers of NumPy become Python's, so that it can always be
 
 from dataclasses import dataclass, fields
 from math import isfinite, nan
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args, no_type_check
 
 from medsyn2.errors import ConfigError
 
@@ -15,6 +15,7 @@ Solver = Literal["euler", "heun", "dpmpp_2m", "unipc", "dopri5", "dopri5_adaptiv
 Decoding = Literal["windows", "stream"]
 
 
+@no_type_check  # it checks and converts the values itself
 @dataclass(frozen=True)
 class Sampling:
     """Solver, guidance and decoding of every volume that the model makes."""

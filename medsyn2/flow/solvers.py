@@ -48,7 +48,7 @@ class State(NamedTuple):
         t: Time that the step has reached.
         clean: Newest prediction of the clean latents; in the last state the solution.
         step: Steps done; a jump that follows the last step counts with it.
-        num_steps: Steps in all.
+        num_steps: Steps in all; the adaptive solver takes one, as far as can be seen from outside.
     """
 
     t: float
@@ -71,7 +71,6 @@ def edit(
     return _last(edit_trajectory(predict_clean, clean, noise, sampling, strength=strength))
 
 
-@torch.no_grad()
 def trajectory(
     predict_clean: PredictClean,
     noise: Latents,
@@ -102,13 +101,15 @@ def trajectory(
             remedy="set sampling.t_end to 0.001.",
         )
     steps = sampling.num_steps if num_steps is None else num_steps
-    z = noise.to(torch.promote_types(noise.dtype, torch.float32))
+    z = noise.detach().to(torch.promote_types(noise.dtype, torch.float32))
 
+    @torch.no_grad()
     def predict_at(z: Latents, t: float) -> Latents:
         return predict_clean(z, torch.full((len(z),), t, dtype=z.dtype, device=z.device)).to(z.dtype)
 
+    total = 1 if sampling.solver == "dopri5_adaptive" else steps
     for step, (t, clean) in enumerate(_integrate(predict_at, z, sampling, steps, t_start), start=1):
-        yield State(t, clean, min(step, steps), steps)
+        yield State(t, clean, min(step, total), total)
 
 
 def edit_trajectory(

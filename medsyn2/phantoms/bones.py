@@ -123,7 +123,7 @@ def shoulder_bones(anatomy: Anatomy) -> tuple[Tubes, Tubes]:
         blades.append(Tubes.along(path([(62, 88, 66), (98, 84, 82), (134, 44, 98)]), [3.5, 5, 6]))
         blades.append(Tubes.along(path([(112, 52, 70), (132, 30, 78)]), [8, 12]))
         blades.append(Tubes.along(path([(150, 24, 82), (153, 24, 84)]), [20, 20]))
-    return Tubes.together(clavicles), Tubes.together(blades)
+    return Tubes.concatenate(clavicles), Tubes.concatenate(blades)
 
 
 def blade_distance(anatomy: Anatomy, points: Points, cage: RibCage) -> Field:

@@ -141,13 +141,13 @@ class GreatVessels:
     @property
     def all_solid(self) -> Tubes:
         """Every tube whose surroundings belong to the mediastinum."""
-        return Tubes.together([self.arteries, self.pulmonary, self.veins, self.oesophagus])
+        return Tubes.concatenate([self.arteries, self.pulmonary, self.veins, self.oesophagus])
 
 
 def great_vessels(anatomy: Anatomy) -> GreatVessels:
     """Lay the tubes of the mediastinum for one subject."""
     place, root = scale_of(anatomy), anatomy.aorta_radius_mm
-    aorta = Tubes.together(
+    aorta = Tubes.concatenate(
         [
             Tubes.along(place(_ASCENDING), [root, root, 0.98 * root, 0.92 * root, 0.86 * root]),
             Tubes.along(place(_DESCENDING), [root * f for f in (0.86, 0.82, 0.8, 0.78, 0.75, 0.72)]),
@@ -168,10 +168,10 @@ def great_vessels(anatomy: Anatomy) -> GreatVessels:
     ]
     catheter = place([_CAVA[5][2], _CAVA[5][1], _CAVA[5][0], *_CAVA[0]])
     return GreatVessels(
-        arteries=Tubes.together([aorta, *branches]),
+        arteries=Tubes.concatenate([aorta, *branches]),
         aorta=aorta,
-        pulmonary=Tubes.together(pulmonary),
-        veins=Tubes.together(veins),
+        pulmonary=Tubes.concatenate(pulmonary),
+        veins=Tubes.concatenate(veins),
         lumen=_central_airways(place, anatomy.trachea_radius_mm),
         oesophagus=Tubes.along(place(_OESOPHAGUS), [7, 7, 7, 7.5, 8, 9]),
         bronchus_end_mm={lobe: place(path)[-1] for lobe, path in _LOBAR_BRONCHI.items()},
@@ -191,7 +191,7 @@ def _central_airways(place: Scale, radius_mm: float) -> Tubes:
         )
         parts.append(Tubes.along(place(path), radii))
     parts += [Tubes.along(place(path), _LOBAR_RADII_MM[lobe]) for lobe, path in _LOBAR_BRONCHI.items()]
-    return Tubes.together(parts)
+    return Tubes.concatenate(parts)
 
 
 @dataclass(frozen=True)

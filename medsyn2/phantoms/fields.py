@@ -158,7 +158,7 @@ class Tubes:
         return Tubes(path[:-1], path[1:], np.stack([radii[:-1], radii[1:]], axis=1))
 
     @staticmethod
-    def together(parts: list["Tubes"]) -> "Tubes":
+    def concatenate(parts: list["Tubes"]) -> "Tubes":
         """Return all tubes of several sets."""
         return Tubes(
             np.concatenate([part.start_mm for part in parts]),
@@ -166,7 +166,7 @@ class Tubes:
             np.concatenate([part.radius_mm for part in parts]),
         )
 
-    def moved(self, offset_mm: Float[np.ndarray, "*n 3"], radius_factor: float) -> "Tubes":
+    def shift(self, offset_mm: Float[np.ndarray, "*n 3"], radius_factor: float) -> "Tubes":
         """Return the tubes displaced, and with their radii multiplied."""
         return Tubes(
             self.start_mm + offset_mm, self.end_mm + offset_mm, self.radius_mm * np.float32(radius_factor)

@@ -131,7 +131,7 @@ class _Room:
     def lobe_ml(self, lobe: int) -> float:
         return float(np.sum((self.cloud.chest.lobes == lobe) & (self.lung < 0))) * self.cloud.point_ml
 
-    def allowed(self, demand: Demand) -> list[int]:
+    def candidate_lobes(self, demand: Demand) -> list[int]:
         """Return the lobes that a demand may mean and that are there."""
         return [
             lobe
@@ -174,7 +174,7 @@ def _pleural(anatomy: Anatomy, cloud: Cloud, demand: Demand, rng: np.random.Gene
 
 
 def _opacity(room: _Room, demand: Demand, others: list[Opacity], rng: np.random.Generator) -> Opacity:
-    lobes = room.allowed(demand)
+    lobes = room.candidate_lobes(demand)
     if not lobes:
         raise _does_not_fit(demand)
     lobe = int(rng.choice(lobes))
@@ -213,7 +213,7 @@ def _nodule(
     others: list[Nodule],
     rng: np.random.Generator,
 ) -> Nodule:
-    lobes = room.allowed(demand)
+    lobes = room.candidate_lobes(demand)
     free = _free_of_others(room, demand.size, opacities, others)
     fits = np.isin(room.cloud.chest.lobes, lobes) & (room.lobe_depth > demand.size / 2 + 3.0) & free
     candidates = np.flatnonzero(fits)

@@ -101,7 +101,7 @@ def paint_slab(scene: Scene, slab: Slab) -> tuple[Field, dict[str, Mask]]:
     solid = tube_distance(slab, scene.vessels.all_solid, TUBE_MARGIN_MM)
     chest = chest_at(subject.anatomy, points.at(inside), solid[inside], subject.lesions.pericardial_mm)
     hu[inside], truth = paint_inside(subject, chest, slab.body.at(inside), slab.edge_mm)
-    masks = {name: _scattered(part, inside) for name, part in truth.items()}
+    masks = {name: _scatter(part, inside) for name, part in truth.items()}
     _paint_mediastinum(scene, slab, hu)
     _paint_midline_bones(scene, slab, hu)
     paint_shoulders(subject.anatomy, hu, slab)
@@ -113,7 +113,7 @@ def _at(cage: RibCage, chosen: Bool[np.ndarray, "d h w"]) -> RibCage:
     return RibCage(*(part[chosen] for part in cage))
 
 
-def _scattered(flat: Shaped[np.ndarray, " n"], where: Bool[np.ndarray, "d h w"]) -> Mask:
+def _scatter(flat: Shaped[np.ndarray, " n"], where: Bool[np.ndarray, "d h w"]) -> Mask:
     whole = np.zeros(where.shape, dtype=np.uint8)
     whole[where] = flat
     return whole

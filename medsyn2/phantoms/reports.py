@@ -73,7 +73,7 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _listed(parts: Sequence[str]) -> str:
+def _enumerate(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
@@ -361,4 +361,4 @@ def _places(lobes: Sequence[int]) -> str:
     for side in SIDES:
         if len(chosen) > 1 and chosen == sorted(lobe for lobe in LOBES if lobar_side(lobe) == side):
             return f"{side} lung"
-    return _listed([LOBE_WORDS[lobe] for lobe in chosen])
+    return _enumerate([LOBE_WORDS[lobe] for lobe in chosen])

@@ -184,12 +184,12 @@ def fissures(anatomy: Anatomy, points: Points) -> Fissures:
     out = np.abs(x) * np.float32(1 / anatomy.half_width_mm)
     wave = np.sin(x * np.float32(0.035)) * np.sin(y * np.float32(0.03) + 1.0)
 
-    def chosen(pair: tuple[float, float]) -> Field:
+    def of_side(pair: tuple[float, float]) -> Field:
         return np.where(is_right, np.float32(pair[0]), np.float32(pair[1]))
 
-    slope = chosen(anatomy.oblique_slope)
+    slope = of_side(anatomy.oblique_slope)
     level = (
-        chosen(anatomy.oblique_z_mm) + slope * y + chosen(anatomy.oblique_curve_mm) * out * out + 5.0 * wave
+        of_side(anatomy.oblique_z_mm) + slope * y + of_side(anatomy.oblique_curve_mm) * out * out + 5.0 * wave
     )
     oblique = (z - level) / np.sqrt(1.0 + slope * slope)
     horizontal = z - (np.float32(anatomy.horizontal_z_mm) - 10.0 * out * out - 0.15 * y + 4.0 * wave)

@@ -62,24 +62,24 @@ def grow_trees(anatomy: Anatomy, vessels: GreatVessels, lesions: Lesions) -> Lun
         bronchus = vessels.bronchus_end_mm[lobe]
         beside = (bronchus[0], bronchus[1] - 6.0, bronchus[2] + 5.0)
         arteries = _grow(beside, targets[0 : 2 ** (levels + 1) : 2], levels, TWIG_MM, rng)
-        root = _joined(vessels.artery_root_mm[side], beside, float(arteries[0].radius_mm.max()) + 1.0)
+        root = _connect(vessels.artery_root_mm[side], beside, float(arteries[0].radius_mm.max()) + 1.0)
         away = (bronchus[0], bronchus[1] - 14.0, bronchus[2] - 9.0)
         veins = _grow(away, targets[1 : 2 ** (levels + 1) : 2], levels, TWIG_MM, rng)
-        vein_root = _joined(vessels.vein_root_mm[side], away, float(veins[0].radius_mm.max()) + 0.5)
+        vein_root = _connect(vessels.vein_root_mm[side], away, float(veins[0].radius_mm.max()) + 0.5)
         blood += [root, vein_root, *arteries, *veins]
         bronchi += _bronchi(bronchus, arteries, rng)
-    lumen = Tubes.together(bronchi) if bronchi else _nothing()
+    lumen = Tubes.concatenate(bronchi) if bronchi else _nothing()
     wall = Tubes(
         lumen.start_mm, lumen.end_mm, lumen.radius_mm * np.float32(WALL_FACTOR) + np.float32(WALL_MM)
     )
-    return LungTrees(Tubes.together(blood) if blood else _nothing(), lumen, wall)
+    return LungTrees(Tubes.concatenate(blood) if blood else _nothing(), lumen, wall)
 
 
 def _nothing() -> Tubes:
     return Tubes(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32))
 
 
-def _joined(start: Point, end: Point, radius_mm: float) -> Tubes:
+def _connect(start: Point, end: Point, radius_mm: float) -> Tubes:
     return Tubes.along([start, end], [1.25 * radius_mm, radius_mm])
 
 
@@ -109,7 +109,7 @@ def _grow(
     radius = _radius(groups.shape[1], twig_mm)
     grown: list[Tubes] = []
     for level in range(levels):
-        groups = _halved(groups, turn)
+        groups = _halve(groups, turn)
         starts = np.repeat(nodes, 2, axis=0)
         share = 1.0 if level == levels - 1 else rng.uniform(0.34, 0.52, size=(len(starts), 1))
         nodes = starts + share * (groups.mean(axis=1) - starts)
@@ -125,7 +125,7 @@ def _radius(served: int, twig_mm: float) -> float:
     return twig_mm * served ** (1 / MURRAY_EXPONENT)
 
 
-def _halved(
+def _halve(
     groups: Float[np.ndarray, "g n 3"], turn: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "gg nn 3"]:
     """Divide each group of points in two equal halves along the axis of `turn` in which it is longest."""
@@ -144,7 +144,7 @@ def _bronchi(root: Point, arteries: list[Tubes], rng: np.random.Generator) -> li
     grown: list[Tubes] = []
     for level, tubes in enumerate(arteries[:BRONCHIAL_LEVELS]):
         shrunk = offset * np.float32(0.72**level)
-        beside = tubes.moved(shrunk, float(rng.uniform(0.72, 0.82) * 0.86**level))
+        beside = tubes.shift(shrunk, float(rng.uniform(0.72, 0.82) * 0.86**level))
         start = tubes.start_mm + offset * np.float32(0.72 ** (level - 1))
         if level == 0:
             start = np.broadcast_to(np.asarray(root, dtype=np.float32), start.shape)

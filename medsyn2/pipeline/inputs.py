@@ -18,11 +18,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from medsyn2.ct.binary_mask import binarised, on_grid
+from medsyn2.ct.binary_mask import binarize, mask_to_grid
 from medsyn2.ct.volume import Grid, LabelMap
 from medsyn2.errors import MaskError, ReportError
 from medsyn2.nn.text_encoder import NUM_SPECIAL_TOKENS, TextEncoder
-from medsyn2.reports.text import clean_text, compose_report, given_text
+from medsyn2.reports.text import clean_text, compose_report, text_or_none
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES, Structure
 
 _MANY_UNKNOWN = 0.05
@@ -49,11 +49,11 @@ class Prompt:
 
 def check_inputs(
     *,
-    report: str | None,
-    findings: str | None,
-    impression: str | None,
-    mask: LabelMap | None,
-    mask_text: str | None,
+    report: object,
+    findings: object,
+    impression: object,
+    mask: object,
+    mask_text: object,
     grid: Grid,
     trained: Collection[Structure],
     separator: str,
@@ -61,7 +61,7 @@ def check_inputs(
     """Check what was asked for and bring it to the model's terms.
 
     Args:
-        report: A whole report; or else
+        report: A whole report, text or None, as are the next two; or else
         findings: its first and
         impression: its second part.
         mask: A binary mask, on any grid.
@@ -74,15 +74,8 @@ def check_inputs(
         ReportError: If a text is none, or a whole report and its parts are given.
         MaskError: If a mask comes without words or words without a mask, or the mask is unusable.
     """
-    report, findings, impression, mask_text = (
-        _text(value, name)
-        for name, value in (
-            ("report", report),
-            ("findings", findings),
-            ("impression", impression),
-            ("mask_text", mask_text),
-        )
-    )
+    report, findings = _text(report, "report"), _text(findings, "findings")
+    impression, mask_text = _text(impression, "impression"), _text(mask_text, "mask_text")
     if mask is not None and not isinstance(mask, LabelMap):
         raise _not_a_label_map(mask)
     if report is not None and (findings is not None or impression is not None):
@@ -94,7 +87,7 @@ def check_inputs(
     text = compose_report(report if findings is None else findings, impression, separator)
     given = any(part is not None for part in (report, findings, impression))
     unused = (_EMPTY_REPORT,) if given and text is None else ()
-    words = given_text(mask_text)
+    words = text_or_none(mask_text)
     if mask is None and words is None:
         return Prompt(text, None, None, unused)
     known = ", ".join(repr(STRUCTURE_WORDS[name]) for name in STRUCTURES)
@@ -110,8 +103,8 @@ def check_inputs(
             code="mask-without-words",
             remedy=f"give them as mask text. The model knows {known}; others are allowed.",
         )
-    inside, reading = binarised(mask.labels, "the mask")
-    placed, moving = on_grid(LabelMap(inside, mask.affine_mm), grid)
+    inside, reading = binarize(mask.labels, "the mask")
+    placed, moving = mask_to_grid(LabelMap(inside, mask.affine_mm), grid)
     empty = () if placed.any() else (_EMPTY,)
     words, meaning = _known_words(words, trained)
     return Prompt(text, placed, words, (*unused, *reading, *moving, *empty, *meaning))

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -35,6 +35,7 @@ DescribeMask = Callable[[Mask, int], dict[str, str]]
 """Returns the JSON of a mask, given how many edits ago it was used."""
 
 
+@no_type_check  # it checks and converts the seed itself
 @dataclass(frozen=True)
 class Recipe:
     """Everything that, with the model, decides a volume.

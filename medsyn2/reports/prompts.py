@@ -10,7 +10,7 @@ trained with.
 """
 
 from medsyn2.errors import MaskError
-from medsyn2.reports.text import given_text
+from medsyn2.reports.text import text_or_none
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES, Structure
 
 MASK_WORDINGS: tuple[str, ...] = (
@@ -40,7 +40,7 @@ def mask_prompt(words: str, wording: int = 0) -> str:
     Raises:
         MaskError: If `words` says nothing.
     """
-    cleaned = given_text(words)
+    cleaned = text_or_none(words)
     if cleaned is None:
         raise MaskError(
             f"Expected words that say what the mask is of, got {words!r}.",

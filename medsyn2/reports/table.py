@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 import pandas as pd
 
 from medsyn2.errors import ReportError, TableError
-from medsyn2.reports.text import given_text
+from medsyn2.reports.text import text_or_none
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 log = logging.getLogger(__name__)
@@ -269,7 +269,7 @@ def _report(row: Row) -> Report:
             code="report-too-long",
             remedy="a quote is probably missing in the table, so that several rows became one cell.",
         )
-    return Report(given_text(row["Findings_EN"]), given_text(row["Impressions_EN"]))
+    return Report(text_or_none(row["Findings_EN"]), text_or_none(row["Impressions_EN"]))
 
 
 def _labels(row: Row) -> dict[str, int]:

@@ -25,7 +25,7 @@ def clean_text(text: str) -> str:
     return _SPACE.sub(" ", unicodedata.normalize("NFKC", visible)).strip()
 
 
-def given_text(text: str | None) -> str | None:
+def text_or_none(text: str | None) -> str | None:
     """Return the cleaned `text`, or None where it says nothing: empty, "Not given.", "None", "n/a", "nan"."""
     cleaned = clean_text(text or "")
     return None if cleaned.lower().rstrip(" .") in _ABSENT else cleaned
@@ -42,5 +42,5 @@ def compose_report(findings: str | None, impression: str | None, separator: str)
     Source:
         The paper, section 4.2: findings first, then the separator, then the impression.
     """
-    parts = [part for part in (given_text(findings), given_text(impression)) if part is not None]
+    parts = [part for part in (text_or_none(findings), text_or_none(impression)) if part is not None]
     return f" {separator} ".join(parts) or None

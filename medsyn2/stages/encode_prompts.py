@@ -5,7 +5,7 @@ from pathlib import Path
 
 from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import ConfigError
-from medsyn2.files import locked, write_json
+from medsyn2.files import lock, write_json
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.stages.encode_text import encoder_identity
@@ -38,7 +38,7 @@ def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Pat
             code="prompt-too-long",
             remedy="raise it; 32 is the paper's and enough for an English vocabulary.",
         )
-    with locked(prompts):
+    with lock(prompts):
         store = TextStore.open_for_writing(
             prompts.with_suffix(".zarr"),
             list(texts),

@@ -14,11 +14,11 @@ from medsyn2.config import GridConfig, RegisterConfig
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.overlays import save_overlay
 from medsyn2.ct.registration.affine import (
-    Thorax,
-    brought_to_grid,
+    ChestCT,
     register_within_gates,
+    resample_to_grid,
+    working_ct,
     working_template,
-    working_thorax,
 )
 from medsyn2.ct.registration.alignment import AS_GIVEN, MIRRORED, Alignment
 from medsyn2.errors import IntegrityError
@@ -63,14 +63,14 @@ def register(
         )
 
     @cache
-    def fixed() -> Thorax:
+    def fixed() -> ChestCT:
         return working_template(reference.volume, reference.lungs, register.working_spacing_mm)
 
     def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
         volume = read_case(case.inputs)
-        moving = working_thorax(volume, register.working_spacing_mm)
+        moving = working_ct(volume, register.working_spacing_mm)
         alignment = register_within_gates(moving, fixed(), register)
-        moved = brought_to_grid(volume, reference.volume.grid, alignment.template_to_native_lps_mm)
+        moved = resample_to_grid(volume, reference.volume.grid, alignment.template_to_native_lps_mm)
         write_ct(folder / "ct.nii.gz", moved, description="registered")
         outlines = {name: reference.lungs.binary(name) for name in reference.lungs.names.values()}
         save_overlay(folder / "overlay.png", moved, outlines, caption(case.case, alignment, register))

@@ -16,11 +16,11 @@ from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
 from medsyn2.ct.geometry import nearest_labels
 from medsyn2.ct.lungs import segment_lungs
 from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
-from medsyn2.ct.registration.affine import Thorax, brought_to_grid, lung_box_mm, working_thorax
-from medsyn2.ct.registration.template import Posed, average, centred_grid, check_fit, find_consensus
+from medsyn2.ct.registration.affine import ChestCT, lung_box_mm, resample_to_grid, working_ct
+from medsyn2.ct.registration.template import Posed, average, check_fit, find_consensus, grid_around
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
-from medsyn2.files import locked, sha256_of, write_atomically, write_json
+from medsyn2.files import lock, sha256_of, write_atomically, write_json
 from medsyn2.store.artefacts import fingerprint, load_manifests
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def template(
     cases = {} if given else _training_cases(inventory, template.num_cases)
     origin = [sha256_of(path) for path in given] or {case: voxels_of(facts) for case, facts in cases.items()}
     made_from = fingerprint("template", settings, origin)
-    with locked(reference):
+    with lock(reference):
         # The workflow removes what it declared before a job starts, so the description is kept once more.
         description = _finished(reference.with_name(_KEPT), made_from)
         if description is None:
@@ -156,9 +156,9 @@ def _brought(path: Path, grid: GridConfig, spacing_mm: float) -> Made:
             remedy=f"{error.remedy} Or leave template.path empty to build one from the cohort.",
         ) from error
     low, high = lung_box_mm(lungs)
-    target = centred_grid(grid.shape, grid.spacing_mm, ((low + high) / 2).tolist())
+    target = grid_around(grid.shape, grid.spacing_mm, ((low + high) / 2).tolist())
     return (
-        brought_to_grid(volume, target, np.eye(4)),
+        resample_to_grid(volume, target, np.eye(4)),
         nearest_labels(lungs, target),
         {"given": sha256_of(path)},
     )
@@ -168,7 +168,7 @@ def _built(
     cases: Mapping[str, Facts], grid: GridConfig, template: TemplateConfig, register: RegisterConfig
 ) -> Made:
     """Make the mean of some cases."""
-    target = centred_grid(grid.shape, grid.spacing_mm, (0.0, 0.0, 0.0))
+    target = grid_around(grid.shape, grid.spacing_mm, (0.0, 0.0, 0.0))
     thoraces, refused = _thoraces(cases, register)
     consensus = find_consensus(thoraces, target, num_rounds=template.num_rounds, gates=register)
 
@@ -187,12 +187,12 @@ def _built(
 
 def _thoraces(
     cases: Mapping[str, Facts], register: RegisterConfig
-) -> tuple[dict[str, Thorax], dict[str, str]]:
+) -> tuple[dict[str, ChestCT], dict[str, str]]:
     """Return the cases at the working spacing, and the codes of those that are no thorax."""
     thoraces, refused = {}, {}
     for case, facts in cases.items():
         try:
-            thorax = working_thorax(read_case(facts), register.working_spacing_mm)
+            thorax = working_ct(read_case(facts), register.working_spacing_mm)
         except CaseError as error:
             log.warning("template: case %s is not used: %s", case, error)
             refused[case] = error.code

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from medsyn2.config import TrainTextEncoderConfig
-from medsyn2.files import locked, sha256_of, write_atomically, write_json
+from medsyn2.files import lock, sha256_of, write_atomically, write_json
 from medsyn2.nn.text_encoder import CONFIG_FILE
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.reports.text import compose_report
@@ -43,7 +43,7 @@ def train_text_encoder(
     folder = encoder.with_suffix("")
     # The workflow removes what it declared before a job starts, so the encoder is kept where it does not look.
     kept = folder.with_name(f".{folder.name}.kept")
-    with locked(encoder):
+    with lock(encoder):
         description = _finished(kept, made_from)
         if description is None:
             description = _train(train_text_encoder, texts, kept, made_from)

@@ -18,7 +18,7 @@ import safetensors
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from medsyn2.errors import WeightsError, listed
+from medsyn2.errors import WeightsError, list_names
 from medsyn2.files import sha256_of, write_atomically, write_json
 
 
@@ -102,9 +102,9 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, source: Pat
     """
     own = module.state_dict()
     problems = [
-        *listed("missing", [name for name in own if name not in state]),
-        *listed("unexpected", [name for name in state if name not in own]),
-        *listed(
+        *list_names("missing", [name for name in own if name not in state]),
+        *list_names("unexpected", [name for name in state if name not in own]),
+        *list_names(
             "of another shape",
             [
                 f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"

@@ -13,8 +13,15 @@ import yaml
 
 from .conftest import ROOT
 
-PLACES = ("README.md", "docs/**/*.md", "config.yaml", "configs/*.yaml", "profiles/*/profile.yaml")
-CHECKOUT = ("Snakefile", "all", "config.yaml", "configs", "envs", "profiles", "workflow")
+PLACES = (
+    "README.md",
+    "docs/**/*.md",
+    "config/README.md",
+    "config.yaml",
+    "configs/*.yaml",
+    "profiles/*/profile.yaml",
+)
+CHECKOUT = ("Snakefile", "config.yaml", "configs", "envs", "profiles", "workflow")
 COMMAND = re.compile(r"(?:^(?:# *)?|`)(snakemake -[^\n`#]*)", re.M)
 COMMANDS = sorted(
     {

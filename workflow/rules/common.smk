@@ -4,12 +4,15 @@ import sys
 from functools import cache
 from math import prod
 from pathlib import Path
+from shlex import quote
+
+from snakemake.settings.types import DeploymentMethod
 
 from medsyn2.store.artefacts import write_text_atomically
 from medsyn2.cohort.file_state import (
-    marked_repeats,
+    mark_repeats,
     mask_paths,
-    repeated_files,
+    find_repeats,
     state_of,
 )
 from medsyn2.cohort.shards import (
@@ -27,6 +30,12 @@ from medsyn2.config import validate_config
 from medsyn2.planning.banks import Banks
 from medsyn2.stages import stage_params
 from medsyn2.vocabulary import WINDOWS_HU
+
+# The rules' `python` is the one that runs Snakemake, activated or not; where conda is deployed, the environment's.
+if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+    shell.prefix(
+        f'set -euo pipefail; python() {{{{ {quote(sys.executable)} "$@"; }}}}; '
+    )
 
 SETTINGS = validate_config(config, source="the configuration")
 PHANTOMS = SETTINGS.cohort.data_dir is None
@@ -141,13 +150,13 @@ def cases_of(wildcards):
 @cache
 def repeats():
     """The files that seem to be copies, of the whole cohort."""
-    return repeated_files(case for cases in COHORT.shards.values() for case in cases)
+    return find_repeats(case for cases in COHORT.shards.values() for case in cases)
 
 
 def listed_of(wildcards):
     """The same for the inventory, which refuses the copies."""
     cases = COHORT.shards[wildcards.shard]
-    return case_json(cases if PHANTOMS else marked_repeats(cases, repeats()))
+    return case_json(cases if PHANTOMS else mark_repeats(cases, repeats()))
 
 
 def files_of(wildcards):

@@ -21,7 +21,7 @@ from jaxtyping import Num, Shaped
 from nibabel.nifti1 import Nifti1Header
 from nibabel.orientations import aff2axcodes
 
-from medsyn2.ct.geometry import canonical, orthonormalised
+from medsyn2.ct.geometry import canonical, orthonormalize
 from medsyn2.ct.nifti.header import NiftiHeader, header_affine
 from medsyn2.ct.nifti.stream import MAX_CT_RATIO, MAX_MASK_RATIO, read_nifti_bytes
 from medsyn2.ct.volume import Affine, CTVolume, LabelMap
@@ -221,7 +221,7 @@ def _all_whole(values: Num[np.ndarray, "..."]) -> bool:
 
 
 def _write(path: Path, voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, description: str) -> None:
-    affine_mm, _ = orthonormalised(affine_mm, path.name)
+    affine_mm, _ = orthonormalize(affine_mm, path.name)
     header = Nifti1Header(endianness="<")
     header.set_data_dtype(voxels.dtype)
     header.set_data_shape(voxels.shape[::-1])

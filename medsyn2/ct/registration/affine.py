@@ -29,7 +29,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from medsyn2.config import RegisterConfig
-from medsyn2.ct.geometry import band_limited, isotropic, nearest_labels, resample_ct, resample_mask, to_sitk
+from medsyn2.ct.geometry import band_limit, isotropic, nearest_labels, resample_ct, resample_mask, to_sitk
 from medsyn2.ct.lungs import segment_lungs
 from medsyn2.ct.morphology import bounding_box, dilate
 from medsyn2.ct.registration.alignment import AS_GIVEN, MIRRORED, Alignment, check_alignment
@@ -62,7 +62,7 @@ Box = tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]
 
 
 @dataclass(frozen=True)
-class Thorax:
+class ChestCT:
     """A CT and its lungs at the working spacing, each on its own grid, with the images a search needs of them."""
 
     volume: CTVolume
@@ -85,13 +85,13 @@ class Thorax:
         image = to_sitk(
             CTVolume(np.clip(self.volume.hu, *HU_RANGE).astype(np.float32), self.volume.affine_mm)
         )
-        return _smoothed(image, 0.5)
+        return _smooth(image, 0.5)
 
     @cached_property
     def lung_image(self) -> sitk.Image:
         """The lungs as an image from 0 to 1, smoothed by a voxel."""
         indicator = LabelMap((self.lungs.labels != 0).astype(np.float32), self.lungs.affine_mm)
-        return _smoothed(to_sitk(indicator), 1.0)
+        return _smooth(to_sitk(indicator), 1.0)
 
     @cached_property
     def coarse_hu_image(self) -> sitk.Image:
@@ -117,23 +117,23 @@ class Thorax:
         return sitk.GetArrayFromImage(coarse) != 0
 
 
-def working_thorax(volume: CTVolume, spacing_mm: float) -> Thorax:
+def working_ct(volume: CTVolume, spacing_mm: float) -> ChestCT:
     """Bring a CT to the working spacing and find its lungs.
 
     Raises:
         InvalidVolumeError: With code ``no-lungs`` if there are none.
     """
     working = isotropic(volume, spacing_mm)
-    return Thorax(working, segment_lungs(working, spacing_mm))
+    return ChestCT(working, segment_lungs(working, spacing_mm))
 
 
-def working_template(volume: CTVolume, lungs: LabelMap, spacing_mm: float) -> Thorax:
+def working_template(volume: CTVolume, lungs: LabelMap, spacing_mm: float) -> ChestCT:
     """Bring a template whose lungs are known to the working spacing."""
     working = isotropic(volume, spacing_mm)
-    return Thorax(working, nearest_labels(lungs, working.grid))
+    return ChestCT(working, nearest_labels(lungs, working.grid))
 
 
-def register_affine(moving: Thorax, fixed: Thorax, *, seed: int) -> Alignment:
+def register_affine(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignment:
     """Find the affine that takes `fixed`, the template, to `moving`, a case.
 
     Args:
@@ -146,12 +146,12 @@ def register_affine(moving: Thorax, fixed: Thorax, *, seed: int) -> Alignment:
     """
     fits = {name: _coarse_fit(moving, fixed, signs, seed) for name, signs in MIRRORS.items()}
     orientation = {name: similarity(moving, fixed, matrix) for name, matrix in fits.items()}
-    matrix = _refined_on_lungs(moving, fixed, fits[AS_GIVEN], seed)
-    matrix = _refined_on_intensities(moving, fixed, matrix, seed)
-    return _measured(moving, fixed, matrix, orientation, "lungs")
+    matrix = _refine_on_lungs(moving, fixed, fits[AS_GIVEN], seed)
+    matrix = _refine_on_intensities(moving, fixed, matrix, seed)
+    return _measure(moving, fixed, matrix, orientation, "lungs")
 
 
-def register_from_boxes(moving: Thorax, fixed: Thorax, *, seed: int) -> Alignment:
+def register_from_boxes(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignment:
     """Find the affine from the intensities alone, starting from the boxes around the lungs.
 
     The fall-back for lungs whose mask has not the template's shape, for example with one side full of fluid.
@@ -159,11 +159,11 @@ def register_from_boxes(moving: Thorax, fixed: Thorax, *, seed: int) -> Alignmen
     (fixed_low, fixed_high), (low, high) = lung_box_mm(fixed.lungs), lung_box_mm(moving.lungs)
     scale = float(np.cbrt(np.prod(high - low) / np.prod(fixed_high - fixed_low)))
     matrix = _scaling(scale, (1.0, 1.0, 1.0), (fixed_low + fixed_high) / 2, (low + high) / 2)
-    matrix = _refined_on_intensities(moving, fixed, matrix, seed)
-    return _measured(moving, fixed, matrix, {}, "boxes")
+    matrix = _refine_on_intensities(moving, fixed, matrix, seed)
+    return _measure(moving, fixed, matrix, {}, "boxes")
 
 
-def register_within_gates(moving: Thorax, fixed: Thorax, gates: RegisterConfig) -> Alignment:
+def register_within_gates(moving: ChestCT, fixed: ChestCT, gates: RegisterConfig) -> Alignment:
     """Register a case, with the fall-back where the first attempt does not pass the gates.
 
     Raises:
@@ -183,7 +183,7 @@ def register_within_gates(moving: Thorax, fixed: Thorax, gates: RegisterConfig) 
     return first
 
 
-def brought_to_grid(
+def resample_to_grid(
     volume: CTVolume, grid: Grid, template_to_native_lps_mm: Affine, *, outside_hu: int = OUTSIDE_HU
 ) -> CTVolume:
     """Bring a native CT to the template's grid in one linear interpolation.
@@ -200,7 +200,7 @@ def brought_to_grid(
     steps_mm = np.linalg.norm(template_to_native_lps_mm[:3, :3] @ grid.affine_mm[:3, :3], axis=0)
     own_mm = np.array(volume.spacing_mm)
     depth, height, width = np.where(steps_mm > ALIASING_RATIO * own_mm, steps_mm, own_mm).tolist()
-    source = band_limited(volume, (depth, height, width))
+    source = band_limit(volume, (depth, height, width))
     return resample_ct(source, grid, template_to_native_lps_mm, outside_hu=outside_hu)
 
 
@@ -214,7 +214,7 @@ def grid_box_mm(grid: Grid) -> Box:
     return _box_mm(grid.affine_mm, [(0, size) for size in grid.shape])
 
 
-def similarity(moving: Thorax, fixed: Thorax, template_to_native_lps_mm: Affine) -> float:
+def similarity(moving: ChestCT, fixed: ChestCT, template_to_native_lps_mm: Affine) -> float:
     """Return the correlation of the two CTs' HU in and around the template's lungs, at the coarse level."""
     transform = _transform(template_to_native_lps_mm)
     moved = sitk.Resample(
@@ -227,7 +227,7 @@ def similarity(moving: Thorax, fixed: Thorax, template_to_native_lps_mm: Affine)
     return float(np.corrcoef(ours, theirs)[0, 1])
 
 
-def _coarse_fit(moving: Thorax, fixed: Thorax, signs: tuple[float, float, float], seed: int) -> Affine:
+def _coarse_fit(moving: ChestCT, fixed: ChestCT, signs: tuple[float, float, float], seed: int) -> Affine:
     """Fit the lungs at the coarse level, from their centroids and volumes, with the template mirrored."""
     scale = float(np.cbrt(moving.lung_ml / fixed.lung_ml))
     centres = fixed.lung_points_mm.mean(axis=0), moving.lung_points_mm.mean(axis=0)
@@ -236,25 +236,25 @@ def _coarse_fit(moving: Thorax, fixed: Thorax, signs: tuple[float, float, float]
     method.SetMetricAsMeanSquares()
     _sample(method, COARSE_SAMPLES, fixed.coarse_lung_image.GetNumberOfPixels(), seed)
     steps_mm = (COARSE_STEP_MM, COARSE_STEP_MM / 32)
-    return _descended(method, fixed.coarse_lung_image, moving.coarse_lung_image, start, centres[0], steps_mm)
+    return _descend(method, fixed.coarse_lung_image, moving.coarse_lung_image, start, centres[0], steps_mm)
 
 
-def _refined_on_lungs(moving: Thorax, fixed: Thorax, start: Affine, seed: int) -> Affine:
+def _refine_on_lungs(moving: ChestCT, fixed: ChestCT, start: Affine, seed: int) -> Affine:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMeanSquares()
     method.SetMetricFixedMask(to_sitk(fixed.shell))
     _sample(method, NUM_SAMPLES, int(np.count_nonzero(fixed.shell.labels)), seed)
     centre = fixed.lung_points_mm.mean(axis=0)
-    return _descended(method, fixed.lung_image, moving.lung_image, start, centre, (STEP_MM, STEP_MM / 64))
+    return _descend(method, fixed.lung_image, moving.lung_image, start, centre, (STEP_MM, STEP_MM / 64))
 
 
-def _refined_on_intensities(moving: Thorax, fixed: Thorax, start: Affine, seed: int) -> Affine:
+def _refine_on_intensities(moving: ChestCT, fixed: ChestCT, start: Affine, seed: int) -> Affine:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(NUM_BINS)
     method.SetMetricFixedMask(to_sitk(fixed.shell))
     _sample(method, NUM_SAMPLES, int(np.count_nonzero(fixed.shell.labels)), seed)
     centre = fixed.lung_points_mm.mean(axis=0)
-    return _descended(method, fixed.hu_image, moving.hu_image, start, centre, (STEP_MM, STEP_MM / 64))
+    return _descend(method, fixed.hu_image, moving.hu_image, start, centre, (STEP_MM, STEP_MM / 64))
 
 
 def _sample(method: sitk.ImageRegistrationMethod, wanted: int, available: int, seed: int) -> None:
@@ -264,7 +264,7 @@ def _sample(method: sitk.ImageRegistrationMethod, wanted: int, available: int, s
     method.SetMetricSamplingPercentage(share, seed + 1)  # ITK takes 0 for "use the clock"
 
 
-def _descended(
+def _descend(
     method: sitk.ImageRegistrationMethod,
     fixed: sitk.Image,
     moving: sitk.Image,
@@ -311,8 +311,8 @@ def _one_thread() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
-def _measured(
-    moving: Thorax, fixed: Thorax, matrix: Affine, orientation: Mapping[str, float], start: str
+def _measure(
+    moving: ChestCT, fixed: ChestCT, matrix: Affine, orientation: Mapping[str, float], start: str
 ) -> Alignment:
     template_lungs = fixed.lungs.labels != 0
     moved_lungs = resample_mask(moving.lungs, fixed.lungs.grid, matrix)
@@ -358,10 +358,10 @@ def _transform(matrix: Affine) -> sitk.AffineTransform:
     return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
 
 
-def _smoothed(image: sitk.Image, voxels: float) -> sitk.Image:
+def _smooth(image: sitk.Image, voxels: float) -> sitk.Image:
     sigma_mm = [voxels * spacing for spacing in image.GetSpacing()]
     return sitk.SmoothingRecursiveGaussian(image, sigma_mm)
 
 
 def _coarse(image: sitk.Image) -> sitk.Image:
-    return sitk.Shrink(_smoothed(image, COARSE_FACTOR / 2), [COARSE_FACTOR] * 3)
+    return sitk.Shrink(_smooth(image, COARSE_FACTOR / 2), [COARSE_FACTOR] * 3)

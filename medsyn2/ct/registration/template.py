@@ -29,11 +29,11 @@ from medsyn2.ct.geometry import resample_mask
 from medsyn2.ct.lungs import LUNG_NAMES
 from medsyn2.ct.registration.affine import (
     OUTSIDE_HU,
-    Thorax,
-    brought_to_grid,
+    ChestCT,
     grid_box_mm,
     lung_box_mm,
     register_within_gates,
+    resample_to_grid,
 )
 from medsyn2.ct.registration.alignment import Alignment
 from medsyn2.ct.volume import Affine, CTVolume, Grid, LabelMap, Spacing, axis_aligned_affine
@@ -68,7 +68,7 @@ Posed = tuple[CTVolume, LabelMap, Affine]
 """A CT, its lungs, and the affine from the template to it."""
 
 
-def centred_grid(shape: tuple[int, int, int], spacing_mm: Spacing, centre_mm: Sequence[float]) -> Grid:
+def grid_around(shape: tuple[int, int, int], spacing_mm: Spacing, centre_mm: Sequence[float]) -> Grid:
     """Return the grid along the world's axes whose middle is at `centre_mm` (x, y, z).
 
     Its numbers are whole 32-bit floats, so that a NIfTI header holds exactly this grid.
@@ -83,11 +83,11 @@ def working_grid(grid: Grid, spacing_mm: float) -> Grid:
     """Return the isotropic grid that covers a grid along the world's axes, with the same middle."""
     shape = [max(2, round(n * own / spacing_mm)) for n, own in zip(grid.shape, grid.spacing_mm, strict=True)]
     middle = grid.affine_mm @ [*((np.array(grid.shape) - 1) / 2), 1.0]
-    return centred_grid((shape[0], shape[1], shape[2]), (spacing_mm,) * 3, middle[:3].tolist())
+    return grid_around((shape[0], shape[1], shape[2]), (spacing_mm,) * 3, middle[:3].tolist())
 
 
 def find_consensus(
-    thoraces: Mapping[str, Thorax], grid: Grid, *, num_rounds: int, gates: RegisterConfig
+    thoraces: Mapping[str, ChestCT], grid: Grid, *, num_rounds: int, gates: RegisterConfig
 ) -> Consensus:
     """Find the common space of some cases, centred on `grid`.
 
@@ -102,7 +102,7 @@ def find_consensus(
     """
     working = working_grid(grid, gates.working_spacing_mm)
     refusals: dict[str, Mapping[str, str]] = {}
-    for start in most_ordinary(thoraces)[:MAX_STARTS]:
+    for start in rank_by_lung_size(thoraces)[:MAX_STARTS]:
         consensus = _consensus_from(start, thoraces, working, num_rounds, gates)
         if 2 * len(consensus.alignments) >= len(thoraces):
             return consensus
@@ -117,7 +117,7 @@ def find_consensus(
     )
 
 
-def most_ordinary(thoraces: Mapping[str, Thorax]) -> list[str]:
+def rank_by_lung_size(thoraces: Mapping[str, ChestCT]) -> list[str]:
     """Return the cases by how near the sizes of their lungs (the box and the volume) are to the median."""
     sizes = {
         case: np.log([*np.subtract(*lung_box_mm(thorax.lungs)[::-1]), np.cbrt(thorax.lung_ml)])
@@ -146,7 +146,7 @@ def average(cases: Iterable[Posed], grid: Grid) -> tuple[CTVolume, LabelMap]:
     covered, left, right = (np.zeros(grid.shape, dtype=np.uint16) for _ in range(3))
     number = 0
     for volume, lungs, matrix in cases:
-        hu = brought_to_grid(volume, grid, matrix, outside_hu=_NOT_COVERED).hu
+        hu = resample_to_grid(volume, grid, matrix, outside_hu=_NOT_COVERED).hu
         inside = hu > _NOT_COVERED
         np.add(total, hu, out=total, where=inside)
         covered += inside
@@ -181,14 +181,14 @@ def check_fit(lungs: LabelMap) -> None:
 
 
 def _consensus_from(
-    start: str, thoraces: Mapping[str, Thorax], working: Grid, num_rounds: int, gates: RegisterConfig
+    start: str, thoraces: Mapping[str, ChestCT], working: Grid, num_rounds: int, gates: RegisterConfig
 ) -> Consensus:
     low, high = lung_box_mm(thoraces[start].lungs)
     to_native = {start: _translation((low + high) / 2)}
     alignments: dict[str, Alignment] = {}
     refused: dict[str, str] = {}
     for number in range(num_rounds):
-        fixed = _averaged(thoraces, to_native, working)
+        fixed = _average_chest(thoraces, to_native, working)
         alignments, refused = {}, {}
         for case, thorax in thoraces.items():
             try:
@@ -197,19 +197,19 @@ def _consensus_from(
                 refused[case] = refusal.code
         if 2 * len(alignments) < len(thoraces):
             break
-        to_native = _centred(_without_bias(alignments, thoraces), thoraces, working)
+        to_native = _centre(_remove_bias(alignments, thoraces), thoraces, working)
         log.info(
             "template round %d from %s: %d of %d cases", number + 1, start, len(alignments), len(thoraces)
         )
     return Consensus(start, alignments, to_native, refused)
 
 
-def _averaged(thoraces: Mapping[str, Thorax], to_native: Mapping[str, Affine], grid: Grid) -> Thorax:
+def _average_chest(thoraces: Mapping[str, ChestCT], to_native: Mapping[str, Affine], grid: Grid) -> ChestCT:
     cases = ((thoraces[case].volume, thoraces[case].lungs, matrix) for case, matrix in to_native.items())
-    return Thorax(*average(cases, grid))
+    return ChestCT(*average(cases, grid))
 
 
-def _without_bias(alignments: Mapping[str, Alignment], thoraces: Mapping[str, Thorax]) -> dict[str, Affine]:
+def _remove_bias(alignments: Mapping[str, Alignment], thoraces: Mapping[str, ChestCT]) -> dict[str, Affine]:
     """Return the affines from the space in which their mean, from lung centre to lung centre, is the identity."""
     found = {case: alignment.template_to_native_lps_mm for case, alignment in alignments.items()}
     centred = [
@@ -219,11 +219,11 @@ def _without_bias(alignments: Mapping[str, Alignment], thoraces: Mapping[str, Th
     return {case: matrix @ unbiased for case, matrix in found.items()}
 
 
-def _centred(
-    to_native: Mapping[str, Affine], thoraces: Mapping[str, Thorax], working: Grid
+def _centre(
+    to_native: Mapping[str, Affine], thoraces: Mapping[str, ChestCT], working: Grid
 ) -> dict[str, Affine]:
     """Return the affines from the space in which the box of the mean lungs is in the grid's middle."""
-    low, high = lung_box_mm(_averaged(thoraces, to_native, working).lungs)
+    low, high = lung_box_mm(_average_chest(thoraces, to_native, working).lungs)
     middle = working.affine_mm @ [*((np.array(working.shape) - 1) / 2), 1.0]
     shift = _translation((low + high) / 2 - middle[:3])
     return {case: matrix @ shift for case, matrix in to_native.items()}

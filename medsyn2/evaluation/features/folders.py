@@ -20,7 +20,7 @@ from tqdm import tqdm
 from medsyn2.ct.intensity import detect_hu
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import Spacing
-from medsyn2.errors import EnvironmentFault, IntensityError, TableError, listed, reason
+from medsyn2.errors import EnvironmentFault, IntensityError, TableError, list_names, reason
 from medsyn2.evaluation.features.extraction import VolumeFile
 
 log = logging.getLogger(__name__)
@@ -121,12 +121,12 @@ def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[
     astray = [f"row {row}, {name}" for row, name in enumerate(patients, _FIRST_ROW) if name not in known]
     if astray:
         raise TableError(
-            f"{path} has {listed('rows that name no volume', astray)[0]}; "
-            f"{listed('volumes are there', sorted(known))[0]}.",
+            f"{path} has {list_names('rows that name no volume', astray)[0]}; "
+            f"{list_names('volumes are there', sorted(known))[0]}.",
             code="patients-unmatched",
             remedy="write each volume's path below its folder in the column id, and leave other volumes out.",
         )
-    alone = listed("volumes", sorted(known - set(patients)))
+    alone = list_names("volumes", sorted(known - set(patients)))
     if alone:
         log.warning("%s does not name %s; each counts as a patient of its own", path, alone[0])
 

@@ -28,7 +28,7 @@ from importlib.resources import files
 import numpy as np
 from jaxtyping import Bool
 
-from medsyn2.ct.geometry import band_limited, resample_ct, resample_mask
+from medsyn2.ct.geometry import band_limit, resample_ct, resample_mask
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, Shape, Spacing
 from medsyn2.errors import GeometryError
 
@@ -114,7 +114,7 @@ class Frame:
     def volume(self, volume: CTVolume) -> CTVolume:
         """Bring a CT to the frame: the middle of what it shows, without aliasing, clipped, int16."""
         low, high = self.clip_hu
-        shown = resample_ct(band_limited(volume, self.spacing_mm), self.around(volume.grid), outside_hu=low)
+        shown = resample_ct(band_limit(volume, self.spacing_mm), self.around(volume.grid), outside_hu=low)
         return CTVolume(np.clip(shown.hu, low, high).astype(np.int16), shown.affine_mm)
 
     def mask(self, mask: LabelMap) -> Bool[np.ndarray, "d h w"]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from medsyn2.errors import WeightsError, listed
+from medsyn2.errors import WeightsError, list_names
 from medsyn2.nn.transformer.dit_official import CROSS_HEADS
 from medsyn2.nn.transformer.layers import TIME_FREQUENCIES, Patch, TokenGrid, positions
 
@@ -85,9 +85,9 @@ def load_official(
         raise _refused(f"their width {config['width']} does not divide by {CROSS_HEADS} x {num_heads} heads")
     expected = _expected(config, grid)
     problems = [
-        *listed("missing", [name for name in expected if name not in theirs]),
-        *listed("unexpected", [name for name in theirs if name not in expected]),
-        *listed(
+        *list_names("missing", [name for name in expected if name not in theirs]),
+        *list_names("unexpected", [name for name in theirs if name not in expected]),
+        *list_names(
             "of another shape",
             [
                 f"{name} {tuple(theirs[name].shape)} instead of {shape}"
@@ -124,7 +124,7 @@ def _sizes(theirs: Mapping[str, Tensor]) -> dict[str, Any]:
     telling = {patch: 5, key_value: 2, f"blocks.0.{hidden}": 2}
     unfit = [name for name, rank in telling.items() if name not in theirs or theirs[name].ndim != rank]
     if unfit:
-        raise _refused("; ".join(listed("missing or of another rank", unfit)))
+        raise _refused("; ".join(list_names("missing or of another rank", unfit)))
     width, channels, *voxels = theirs[patch].shape
     return {
         "latent_channels": channels // 2,

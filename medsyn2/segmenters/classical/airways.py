@@ -17,8 +17,8 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import ndimage
 
-from medsyn2.ct.lungs import body_air, lightly_smoothed, trachea_of
-from medsyn2.ct.morphology import Mask, bounding_box, closed, touching
+from medsyn2.ct.lungs import body_air, smooth_hu, trachea_of
+from medsyn2.ct.morphology import Mask, bounding_box, close_mask, touching_components
 from medsyn2.segmenters.classical.thorax import Thorax
 from medsyn2.types import Bool
 
@@ -40,7 +40,7 @@ def find_airways(thorax: Thorax) -> Bool[np.ndarray, "d h w"]:
     """Return the air of the trachea and of the bronchi that can be followed from it."""
     found = np.zeros(thorax.hu.shape, dtype=bool)
     spacing_mm = thorax.spacing_mm
-    smooth = lightly_smoothed(thorax.hu, spacing_mm)
+    smooth = smooth_hu(thorax.hu, spacing_mm)
     inside = body_air(smooth, spacing_mm).inside
     box = bounding_box(inside | thorax.lung)
     hu, lung, smooth, inside = thorax.hu[box], thorax.lung[box], smooth[box], inside[box]
@@ -52,7 +52,7 @@ def find_airways(thorax: Thorax) -> Bool[np.ndarray, "d h w"]:
     central = ndimage.binary_dilation(central, mask=central | (hu < np.where(lung, RIM_HU, LUMEN_HU)))
     width = max(2 * round(VALLEY_WIDTH_MM / spacing_mm / 2) + 1, 3)
     depth_hu = ndimage.grey_closing(hu, size=width).astype(np.float32) - hu
-    possible = (hu < LUMEN_HU) & closed(lung, HILUM_MM, spacing_mm)
+    possible = (hu < LUMEN_HU) & close_mask(lung, HILUM_MM, spacing_mm)
     valleys = (possible & (depth_hu > least) for least in VALLEY_HU)
     found[box] = _grown(central, valleys, spacing_mm)
     return found
@@ -62,7 +62,7 @@ def _grown(seed: Mask, regions: Iterable[Mask], spacing_mm: float) -> Mask:
     """Return `seed` grown through one region after the other, each wider than the last, until it explodes."""
     grown, most = seed, MAX_GROWTH * np.count_nonzero(seed)
     for region in regions:
-        wider = touching(region | seed, seed)
+        wider = touching_components(region | seed, seed)
         added_ml = (np.count_nonzero(wider) - np.count_nonzero(grown)) * spacing_mm**3 / 1000
         if added_ml > EXPLOSION_ML or np.count_nonzero(wider) > most:
             break

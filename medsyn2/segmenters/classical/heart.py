@@ -10,7 +10,7 @@ liver. The largest piece is the heart with its blood; contrast agent is allowed 
 import numpy as np
 from scipy import ndimage
 
-from medsyn2.ct.morphology import closed, erode, filled, largest, opened
+from medsyn2.ct.morphology import close_mask, erode, fill_holes, largest_component, open_mask
 from medsyn2.segmenters.classical.thorax import LEFT, RIGHT, Thorax
 from medsyn2.types import Bool, Int, Shaped
 
@@ -35,10 +35,10 @@ def find_heart(thorax: Thorax) -> Bool[np.ndarray, "d h w"]:
     region[:, _front_of_spine(thorax, low, high) :] = False
     smooth = ndimage.gaussian_filter(thorax.hu.astype(np.float32), SMOOTHING_MM / spacing_mm)
     soft = region & (smooth > SOFT_HU[0]) & (smooth < SOFT_HU[1]) & ~thorax.lung
-    heart = largest(opened(soft, OPENING_MM, spacing_mm))
+    heart = largest_component(open_mask(soft, OPENING_MM, spacing_mm))
     if heart.sum() * spacing_mm**3 < MIN_ML * 1000:
         return np.zeros_like(soft)
-    return filled(closed(heart, CLOSING_MM, spacing_mm) & soft)
+    return fill_holes(close_mask(heart, CLOSING_MM, spacing_mm) & soft)
 
 
 def _between_lungs(lungs: Shaped[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h w"]:

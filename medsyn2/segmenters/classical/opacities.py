@@ -16,13 +16,13 @@ from medsyn2.ct.morphology import (
     Box,
     Mask,
     bounding_box,
-    closed,
+    close_mask,
     components,
     dilate,
     distance_mm,
     erode,
-    opened,
-    without_small,
+    open_mask,
+    remove_small,
 )
 from medsyn2.segmenters.classical.thorax import LEFT, RIGHT, Thorax
 from medsyn2.types import Float
@@ -58,7 +58,7 @@ def lung_hull(thorax: Thorax, fluid: Mask) -> Mask:
     hull = thorax.lung.copy()
     for side in (LEFT, RIGHT):
         own = (thorax.lungs == side) | (fluid & (is_left == (side == LEFT)))
-        coarse = closed(own[::step, ::step, ::step], HULL_MM, step * thorax.spacing_mm)
+        coarse = close_mask(own[::step, ::step, ::step], HULL_MM, step * thorax.spacing_mm)
         fine = coarse.repeat(step, 0).repeat(step, 1).repeat(step, 2)
         offset = step // 2
         fine = np.pad(fine, [(0, step)] * 3, mode="edge")[offset:, offset:, offset:]
@@ -100,7 +100,7 @@ def find_consolidation(thorax: Thorax) -> Mask:
             and _share_of_rim(beyond, own, solid, spacing) <= BEYOND_SHARE
         )
     found = dilate(np.array(kept)[labels], VESSEL_MM + spacing, spacing) & solid
-    return without_small(found, CONSOLIDATION_ML, spacing)
+    return remove_small(found, CONSOLIDATION_ML, spacing)
 
 
 def _is_round(core: Mask, thick_mm: float, spacing_mm: float) -> bool:
@@ -137,10 +137,10 @@ def find_ground_glass(thorax: Thorax) -> Mask:
     thick = ndimage.grey_opening(np.where(own, smooth, np.float32(-1000)), size=(size,) * 3)
     inner = erode(own, RIM_MM, spacing)
     seed = (thick > low_hu) & (thick < GLASS_HU[1]) & inner
-    solid = opened(smooth > GLASS_HU[1], VESSEL_MM, spacing)
+    solid = open_mask(smooth > GLASS_HU[1], VESSEL_MM, spacing)
     allowed = own & (smooth > low_hu) & (smooth < GLASS_HU[1]) & ~dilate(solid, 2 * RIM_MM, spacing)
     seed &= ~dilate(solid, 2 * RIM_MM, spacing)
-    seed = without_small(opened(seed, RIM_MM, spacing), GLASS_ML, spacing)
+    seed = remove_small(open_mask(seed, RIM_MM, spacing), GLASS_ML, spacing)
     found = np.zeros_like(lung)
     found[box] = dilate(seed, RIM_MM, spacing) & allowed
     return found

@@ -12,7 +12,7 @@ Source: white top-hat after Serra, "Image Analysis and Mathematical Morphology",
 import numpy as np
 from scipy import ndimage
 
-from medsyn2.ct.morphology import bounding_box, closed, dilate, erode, opened, without_small
+from medsyn2.ct.morphology import bounding_box, close_mask, dilate, erode, open_mask, remove_small
 from medsyn2.segmenters.classical.thorax import Thorax
 from medsyn2.types import Bool
 
@@ -35,10 +35,10 @@ def find_vessels(thorax: Thorax) -> Bool[np.ndarray, "d h w"]:
     box = bounding_box(thorax.lung, width // 2 + 1)
     hu = thorax.hu[box]
     contrast_hu = hu - ndimage.grey_opening(hu, size=width).astype(np.float32)
-    inner = erode(closed(thorax.lung[box], RIM_MM, spacing_mm), RIM_MM, spacing_mm)
-    inner &= ~dilate(opened(thorax.airways[box], WIDE_MM, spacing_mm), WALL_MM, spacing_mm)
+    inner = erode(close_mask(thorax.lung[box], RIM_MM, spacing_mm), RIM_MM, spacing_mm)
+    inner &= ~dilate(open_mask(thorax.airways[box], WIDE_MM, spacing_mm), WALL_MM, spacing_mm)
     if not inner.any():
         return found
     least_hu = np.clip(PART * np.percentile(contrast_hu[inner], BEST_PERCENT), *CONTRAST_HU)
-    found[box] = without_small(inner & (contrast_hu > least_hu), BIT_ML, spacing_mm)
+    found[box] = remove_small(inner & (contrast_hu > least_hu), BIT_ML, spacing_mm)
     return found

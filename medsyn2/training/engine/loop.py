@@ -28,7 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medsyn2.errors import ConfigError, NonFiniteLossError
-from medsyn2.files import locked
+from medsyn2.files import lock
 from medsyn2.training.engine.batches import Data, positions_of, prepared
 from medsyn2.training.engine.checkpoint import Checkpoint, keep_only, latest_checkpoint, save_checkpoint
 from medsyn2.training.engine.draws import generator_of, seed_of
@@ -75,7 +75,7 @@ def train(
             remedy="set accumulate in the section of this training to a multiple of the processes, and batch_size to "
             "that much less.",
         )
-    alone = locked(folder / "training") if fabric.is_global_zero else nullcontext()
+    alone = lock(folder / "training") if fabric.is_global_zero else nullcontext()
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with alone, torch.random.fork_rng(devices=devices):
         with fabric.rank_zero_first():

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsyn2.cohort.file_state import marked_repeats, mask_paths, repeated_files, state_of
+from medsyn2.cohort.file_state import find_repeats, mark_repeats, mask_paths, state_of
 from medsyn2.cohort.shards import Case
 
 
@@ -21,10 +21,10 @@ def cases(tmp_path: Path) -> list[Case]:
 
 
 def test_only_a_copy_of_an_earlier_file_is_marked(cases: list[Case], tmp_path: Path) -> None:
-    repeated = repeated_files(cases)
+    repeated = find_repeats(cases)
     assert repeated == {"c2": cases[0].path}
-    assert [case.same_as for case in marked_repeats(cases, repeated)] == [None, None, cases[0].path, None]
-    assert repeated_files(reversed(cases)) == {"c0": cases[2].path}
+    assert [case.same_as for case in mark_repeats(cases, repeated)] == [None, None, cases[0].path, None]
+    assert find_repeats(reversed(cases)) == {"c0": cases[2].path}
 
 
 def test_files_that_hold_nothing_or_are_none_repeat_nothing(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_files_that_hold_nothing_or_are_none_repeat_nothing(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "c.nii")
     (tmp_path / "d.nii").mkdir()
     paths = [tmp_path / f"{name}.nii" for name in "abcde"]
-    assert repeated_files(Case(path.stem, str(path), "s", "train", 0) for path in paths) == {}
+    assert find_repeats(Case(path.stem, str(path), "s", "train", 0) for path in paths) == {}
 
 
 def test_size_time_and_presence_make_the_state(tmp_path: Path) -> None:

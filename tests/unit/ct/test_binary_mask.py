@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medsyn2.ct.binary_mask import binarised, on_grid, read_mask
+from medsyn2.ct.binary_mask import binarize, mask_to_grid, read_mask
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
 from medsyn2.errors import MaskError
@@ -18,7 +18,7 @@ def ball(grid, centre_mm, radius_mm):
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.float32])
 def test_zero_and_one_are_taken_as_they_are(dtype):
     inside = np.arange(24).reshape(2, 3, 4) % 3 == 0
-    found, notes = binarised(inside.astype(dtype), "mask")
+    found, notes = binarize(inside.astype(dtype), "mask")
     np.testing.assert_array_equal(found, inside)
     assert notes == ()
 
@@ -33,7 +33,7 @@ def test_zero_and_one_are_taken_as_they_are(dtype):
     ],
 )
 def test_other_ways_of_saying_it_are_read_and_noted(values, expected):
-    found, notes = binarised(np.array(values).reshape(1, 1, -1), "soft.nii")
+    found, notes = binarize(np.array(values).reshape(1, 1, -1), "soft.nii")
     assert found.ravel().tolist() == [bool(value) for value in expected]
     assert len(notes) == 1
     assert "soft.nii" in notes[0]
@@ -42,19 +42,19 @@ def test_other_ways_of_saying_it_are_read_and_noted(values, expected):
 @pytest.mark.parametrize("values", [[0, 1, 2], [-1000, 40], [0.0, np.nan], [0, np.inf], [-1, 0]])
 def test_images_label_maps_and_broken_values_are_refused(values):
     with pytest.raises(MaskError):
-        binarised(np.array(values).reshape(1, 1, -1), "mask")
+        binarize(np.array(values).reshape(1, 1, -1), "mask")
 
 
 def test_a_mask_on_the_grid_stays_as_it_is():
     mask = ball(GRID, (0, 0, 0), 12)
-    found, notes = on_grid(mask, GRID)
+    found, notes = mask_to_grid(mask, GRID)
     np.testing.assert_array_equal(found, mask.labels)
     assert notes == ()
 
 
 def test_a_mask_on_another_grid_comes_to_the_same_place_in_space():
     fine = Grid((60, 70, 80), axis_aligned_affine((1.0, 1.1, 1.2), (-45.0, -40.0, -28.0)))
-    found, notes = on_grid(ball(fine, (5, 3, -4), 14), GRID)
+    found, notes = mask_to_grid(ball(fine, (5, 3, -4), 14), GRID)
     expected = ball(GRID, (5, 3, -4), 14).labels
     dice = 2 * (found & expected).sum() / (found.sum() + expected.sum())
     assert dice > 0.97
@@ -63,14 +63,14 @@ def test_a_mask_on_another_grid_comes_to_the_same_place_in_space():
 
 def test_the_part_outside_the_grid_is_noted():
     wide = Grid((40, 40, 40), axis_aligned_affine((4.0, 4.0, 4.0), (-80.0, -80.0, -80.0)))
-    _, notes = on_grid(ball(wide, (-30, 0, 0), 15), GRID)
+    _, notes = mask_to_grid(ball(wide, (-30, 0, 0), 15), GRID)
     assert any("lie outside" in note for note in notes)
 
 
 def test_an_empty_mask_is_allowed():
-    found, _ = on_grid(LabelMap(np.zeros(GRID.shape, np.uint8), GRID.affine_mm), GRID)
+    found, _ = mask_to_grid(LabelMap(np.zeros(GRID.shape, np.uint8), GRID.affine_mm), GRID)
     assert not found.any()
-    found, notes = on_grid(LabelMap(np.zeros((4, 4, 4), np.uint8), np.eye(4)), GRID)
+    found, notes = mask_to_grid(LabelMap(np.zeros((4, 4, 4), np.uint8), np.eye(4)), GRID)
     assert found.shape == GRID.shape
     assert not found.any()
     assert "empty" in notes[0]
@@ -78,15 +78,15 @@ def test_an_empty_mask_is_allowed():
 
 def test_a_full_mask_and_one_elsewhere_are_refused():
     with pytest.raises(MaskError, match="background") as caught:
-        on_grid(LabelMap(np.ones(GRID.shape, np.uint8), GRID.affine_mm), GRID)
+        mask_to_grid(LabelMap(np.ones(GRID.shape, np.uint8), GRID.affine_mm), GRID)
     assert caught.value.code == "mask-full"
     far = Grid(GRID.shape, axis_aligned_affine((4.0, 3.0, 3.0), (500.0, 500.0, 500.0)))
     with pytest.raises(MaskError) as caught:
-        on_grid(ball(far, (530, 530, 530), 12), GRID)
+        mask_to_grid(ball(far, (530, 530, 530), 12), GRID)
     assert caught.value.code == "mask-outside-grid"
     large = Grid((40, 40, 40), axis_aligned_affine((9.0, 9.0, 9.0), (-180.0, -180.0, -180.0)))
     with pytest.raises(MaskError) as caught:
-        on_grid(ball(large, (0, 0, 0), 170), GRID)
+        mask_to_grid(ball(large, (0, 0, 0), 170), GRID)
     assert caught.value.code == "mask-full"
 
 

@@ -5,11 +5,11 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from medsyn2.ct.geometry import (
-    band_limited,
+    band_limit,
     canonical,
     isotropic,
     nearest_labels,
-    orthonormalised,
+    orthonormalize,
     resample_ct,
     resample_mask,
     shear_of,
@@ -158,13 +158,13 @@ def test_nearest_labels_invents_no_label():
 
 def test_band_limiting_changes_nothing_on_a_finer_grid():
     volume = CTVolume(smooth_noise((8, 9, 10)), oblique())
-    assert np.array_equal(band_limited(volume, (1.0, 0.5, 0.5)).hu, volume.hu)
+    assert np.array_equal(band_limit(volume, (1.0, 0.5, 0.5)).hu, volume.hu)
 
 
 def test_averaged_blocks_lie_at_their_centres():
     ramp = world_of(oblique((1.0, 1.0, 1.0)), (24, 24, 24)) @ (10.0, -7.0, 5.0)
     volume = CTVolume(np.rint(ramp).astype(np.int16), oblique((1.0, 1.0, 1.0)))
-    coarse = band_limited(volume, (3.0, 4.0, 2.0))
+    coarse = band_limit(volume, (3.0, 4.0, 2.0))
     assert coarse.shape == (8, 6, 12)
     expected = world_of(coarse.affine_mm, coarse.shape) @ (10.0, -7.0, 5.0)
     assert np.abs(coarse.hu - expected).max() <= 1.5
@@ -195,9 +195,9 @@ def test_isotropic_keeps_a_smooth_image(spacing_mm):
 def test_slight_skew_is_repaired_and_more_is_refused():
     affine = np.diag([2.0, 1.0, 3.0, 1.0])
     affine[0, 1] = 5e-4
-    repaired, shear = orthonormalised(affine, "case")
+    repaired, shear = orthonormalize(affine, "case")
     assert shear == pytest.approx(5e-4, rel=1e-3)
     assert shear_of(repaired) < 1e-12
     affine[0, 1] = 0.05
     with pytest.raises(GeometryError, match="affine-sheared"):
-        orthonormalised(affine, "case")
+        orthonormalize(affine, "case")

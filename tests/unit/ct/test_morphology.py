@@ -39,7 +39,7 @@ def test_opening_removes_what_a_ball_does_not_fit_into() -> None:
     mask = np.zeros((20, 20, 20), bool)
     mask[5:15, 5:15, 5:15] = True
     mask[10, 10, 15:] = True
-    opened = morphology.opened(mask, 2.0, 1.0)
+    opened = morphology.open_mask(mask, 2.0, 1.0)
     assert opened[10, 10, 10]
     assert not opened[10, 10, 17:].any()
 
@@ -47,7 +47,7 @@ def test_opening_removes_what_a_ball_does_not_fit_into() -> None:
 def test_closing_fills_a_gap_also_where_the_border_cuts_it() -> None:
     mask = np.zeros((16, 16, 16), bool)
     mask[:, 4:7, :] = mask[:, 9:12, :] = True
-    closed = morphology.closed(mask, 2.0, 1.0)
+    closed = morphology.close_mask(mask, 2.0, 1.0)
     np.testing.assert_array_equal(
         closed, np.broadcast_to((np.arange(16) >= 4) & (np.arange(16) < 12), (16, 16, 16)).swapaxes(1, 2)
     )
@@ -56,7 +56,7 @@ def test_closing_fills_a_gap_also_where_the_border_cuts_it() -> None:
 def test_filled_closes_cavities_and_tunnels_along_depth() -> None:
     mask = np.ones((8, 8, 8), bool)
     mask[4, 4, 4] = mask[:, 2, 2] = False
-    assert morphology.filled(mask).all()
+    assert morphology.fill_holes(mask).all()
 
 
 def test_components_are_counted_largest_found_small_removed() -> None:
@@ -65,9 +65,9 @@ def test_components_are_counted_largest_found_small_removed() -> None:
     mask[5:9, 5:9, 5:9] = True
     labels, sizes = morphology.components(mask)
     assert sizes.tolist() == [8, 64]
-    np.testing.assert_array_equal(morphology.largest(mask), labels == 2)
-    np.testing.assert_array_equal(morphology.without_small(mask, 0.064 * 8, 2.0), labels == 2)
-    assert not morphology.largest(np.zeros((2, 2, 2), bool)).any()
+    np.testing.assert_array_equal(morphology.largest_component(mask), labels == 2)
+    np.testing.assert_array_equal(morphology.remove_small(mask, 0.064 * 8, 2.0), labels == 2)
+    assert not morphology.largest_component(np.zeros((2, 2, 2), bool)).any()
 
 
 def test_touching_keeps_the_components_of_the_seed() -> None:
@@ -75,7 +75,7 @@ def test_touching_keeps_the_components_of_the_seed() -> None:
     mask[..., :3] = mask[..., 6:] = True
     seed = np.zeros_like(mask)
     seed[0, 0, 7] = seed[0, 0, 4] = True
-    kept = morphology.touching(mask, seed)
+    kept = morphology.touching_components(mask, seed)
     assert kept[..., 6:].all()
     assert not kept[..., :6].any()
 

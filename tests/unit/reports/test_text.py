@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsyn2.reports.text import clean_text, compose_report, given_text
+from medsyn2.reports.text import clean_text, compose_report, text_or_none
 
 
 def test_findings_come_before_the_impression_with_the_separator_between():
@@ -21,7 +21,7 @@ def test_an_absent_part_leaves_no_separator(absent):
 
 
 def test_a_sentence_that_contains_not_given_is_kept():
-    assert given_text("Contrast was not given.") == "Contrast was not given."
+    assert text_or_none("Contrast was not given.") == "Contrast was not given."
 
 
 def test_mixed_line_ends_and_invisible_characters_become_single_spaces():

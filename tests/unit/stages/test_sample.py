@@ -1,19 +1,19 @@
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 
 from medsyn2.config import SampleConfig
 from medsyn2.ct.nifti.files import read_ct, write_labels
 from medsyn2.ct.volume import LabelMap
-from medsyn2.files import write_json
+from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.stages.sample import sample
-from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.weights.model_folder import DESCRIPTION
+from tests.unit.records import write_manifest
 
-FAST = {"solver": "euler", "num_steps": 2, "structures": ("heart", "nodules", "airways")}
+STRUCTURES = ("heart", "nodules", "airways")
+FAST = Sampling("euler", 2, guidance_mask=1.0)
 REPORT = {"findings": "A nodule of 5 mm.", "impression": "Nodule."}
 CASES = {
     "a": ("test", REPORT, {"heart": "present", "nodules": "empty", "airways": "absent"}),
@@ -30,10 +30,8 @@ def shard(tmp_path, tiny_model, tiny_mask):
     facts = {case: {"subject": f"s_{case}", "split": split} for case, (split, _, _) in CASES.items()}
 
     def write(stage, more):
-        records = [Record(case, "ok", "0", facts={**facts[case], **more(case)}) for case in CASES]
-        path = tmp_path / stage / "0000.json"
-        write_json(path, {"stage": stage, "cases": [asdict(record) for record in records]})
-        return path
+        found = {case: {**facts[case], **more(case)} for case in CASES}
+        return write_manifest(tmp_path / stage / "0000.json", found)
 
     def draw(case, folder):
         states = CASES[case.case][2]
@@ -53,9 +51,10 @@ def shard(tmp_path, tiny_model, tiny_mask):
 
     def run(model=tiny_model, **changes):
         manifest = tmp_path / "sample" / "0000.json"
-        config = SampleConfig(**FAST | changes)
+        config = SampleConfig(**{"structures": STRUCTURES, **changes})
         sample(
             config,
+            FAST,
             model=model / DESCRIPTION,
             **inputs,
             manifest=manifest,
@@ -94,7 +93,7 @@ def test_a_sample_is_what_the_pipeline_gives_and_its_sidecar_makes_it_again(shar
     manifest = shard()
     pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
     seed = derive_seed(0, "a", "report")
-    expected = pipeline(**REPORT, seed=seed, solver="euler", num_steps=2)
+    expected = pipeline(**REPORT, seed=seed, sampling=FAST)
     found = read_ct(manifest.path("a", "report.nii.gz"))
     np.testing.assert_array_equal(found.hu, expected.volume.hu)
     again = pipeline.remake(manifest.path("b", "heart.json"))

@@ -13,14 +13,14 @@ from medsyn2.config import RegisterConfig
 from medsyn2.ct.geometry import resample_ct
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.registration.affine import (
-    Thorax,
-    brought_to_grid,
+    ChestCT,
     grid_box_mm,
     lung_box_mm,
     register_affine,
     register_within_gates,
+    resample_to_grid,
+    working_ct,
     working_template,
-    working_thorax,
 )
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
 from medsyn2.errors import RegistrationError
@@ -53,13 +53,13 @@ def volume() -> CTVolume:
 
 
 @pytest.fixture(scope="module")
-def fixed(volume: CTVolume) -> Thorax:
-    return working_thorax(volume, SPACING_MM)
+def fixed(volume: CTVolume) -> ChestCT:
+    return working_ct(volume, SPACING_MM)
 
 
 @pytest.fixture(scope="module")
-def other() -> Thorax:
-    return working_thorax(phantom(3), SPACING_MM)
+def other() -> ChestCT:
+    return working_ct(phantom(3), SPACING_MM)
 
 
 def moved(volume: CTVolume, affine: np.ndarray) -> CTVolume:
@@ -82,20 +82,20 @@ def flipped(volume: CTVolume, *axes: int) -> CTVolume:
     return CTVolume(np.ascontiguousarray(np.flip(volume.hu, axes)), volume.affine_mm)
 
 
-def errors_mm(thorax: Thorax, found: np.ndarray, true: np.ndarray) -> np.ndarray:
+def errors_mm(thorax: ChestCT, found: np.ndarray, true: np.ndarray) -> np.ndarray:
     difference = found - true
     return np.linalg.norm(thorax.lung_points_mm @ difference[:3, :3].T + difference[:3, 3], axis=1)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_known_affine_is_found_again(volume: CTVolume, fixed: Thorax, seed: int) -> None:
+def test_known_affine_is_found_again(volume: CTVolume, fixed: ChestCT, seed: int) -> None:
     rng = np.random.default_rng(seed)
     affine = np.eye(4)
     axis = rng.normal(size=3)
     rotation = Rotation.from_rotvec(axis / np.linalg.norm(axis) * np.radians(14)).as_matrix()
     affine[:3, :3] = rotation @ np.diag(rng.uniform(0.87, 1.15, size=3))
     affine[:3, 3] = rng.uniform(-30, 30, size=3)
-    found = register_affine(working_thorax(moved(volume, affine), SPACING_MM), fixed, seed=0)
+    found = register_affine(working_ct(moved(volume, affine), SPACING_MM), fixed, seed=0)
     error = errors_mm(fixed, found.template_to_native_lps_mm, to_moved(volume, affine))
     assert np.median(error) < 1.0
     assert found.lung_dice > 0.94
@@ -103,7 +103,7 @@ def test_known_affine_is_found_again(volume: CTVolume, fixed: Thorax, seed: int)
     assert found.rotation_deg == pytest.approx(14, abs=1.0)
 
 
-def test_of_a_thorax_with_itself_is_the_identity(fixed: Thorax) -> None:
+def test_of_a_thorax_with_itself_is_the_identity(fixed: ChestCT) -> None:
     found = register_affine(fixed, fixed, seed=0)
     assert errors_mm(fixed, found.template_to_native_lps_mm, np.eye(4)).max() < 0.1
     assert found.lung_dice > 0.995
@@ -112,23 +112,23 @@ def test_of_a_thorax_with_itself_is_the_identity(fixed: Thorax) -> None:
     assert found.lung_ml == pytest.approx(fixed.lung_ml)
 
 
-def test_same_bits_whatever_the_number_of_threads(fixed: Thorax, other: Thorax) -> None:
+def test_same_bits_whatever_the_number_of_threads(fixed: ChestCT, other: ChestCT) -> None:
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     found = []
     try:
         for threads in (1, 2):
             sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
-            fresh = [Thorax(thorax.volume, thorax.lungs) for thorax in (other, fixed)]
+            fresh = [ChestCT(thorax.volume, thorax.lungs) for thorax in (other, fixed)]
             found.append(register_affine(*fresh, seed=0))
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
     assert found[0].facts() == found[1].facts()
 
 
-def test_where_the_scanner_s_origin_is_does_not_matter(fixed: Thorax, other: Thorax) -> None:
+def test_where_the_scanner_s_origin_is_does_not_matter(fixed: ChestCT, other: ChestCT) -> None:
     shift = np.eye(4)
     shift[:3, 3] = (300.0, -500.0, 1200.0)
-    far = Thorax(
+    far = ChestCT(
         CTVolume(other.volume.hu, shift @ other.volume.affine_mm),
         LabelMap(other.lungs.labels, shift @ other.lungs.affine_mm, other.lungs.names),
     )
@@ -147,45 +147,47 @@ def test_where_the_scanner_s_origin_is_does_not_matter(fixed: Thorax, other: Tho
         ((1, 2), "back-to-front"),
     ],
 )
-def test_wrong_orientation_is_told(volume: CTVolume, other: Thorax, axes: tuple[int, ...], code: str) -> None:
-    wrong = working_thorax(flipped(volume, *axes), SPACING_MM)
+def test_wrong_orientation_is_told(
+    volume: CTVolume, other: ChestCT, axes: tuple[int, ...], code: str
+) -> None:
+    wrong = working_ct(flipped(volume, *axes), SPACING_MM)
     with pytest.raises(RegistrationError) as caught:
         register_within_gates(wrong, other, GATES)
     assert caught.value.code == code
 
 
-def test_mirrored_sides_are_seen(volume: CTVolume, fixed: Thorax) -> None:
-    found = register_affine(working_thorax(flipped(volume, 2), SPACING_MM), fixed, seed=0)
+def test_mirrored_sides_are_seen(volume: CTVolume, fixed: ChestCT) -> None:
+    found = register_affine(working_ct(flipped(volume, 2), SPACING_MM), fixed, seed=0)
     assert found.best_orientation == "left-right"
 
 
-def test_a_mirrored_chest_seems_so_and_one_that_is_right_does_not(volume: CTVolume, other: Thorax) -> None:
-    assert not register_affine(working_thorax(volume, SPACING_MM), other, seed=0).seems_mirrored
-    assert register_affine(working_thorax(flipped(volume, 2), SPACING_MM), other, seed=0).seems_mirrored
+def test_a_mirrored_chest_seems_so_and_one_that_is_right_does_not(volume: CTVolume, other: ChestCT) -> None:
+    assert not register_affine(working_ct(volume, SPACING_MM), other, seed=0).seems_mirrored
+    assert register_affine(working_ct(flipped(volume, 2), SPACING_MM), other, seed=0).seems_mirrored
 
 
 @pytest.mark.realdata
 def test_a_mirrored_real_ct_seems_so(real_data: Path) -> None:
     template, case = (read_ct(real_data / f"ct/{name}.nii.gz") for name in ("R01-001", "LIDC-IDRI-0001"))
-    reference = working_thorax(template, SPACING_MM)
+    reference = working_ct(template, SPACING_MM)
     for volume, expected in ((case, False), (flipped(case, 2), True)):
-        found = register_affine(working_thorax(volume, SPACING_MM), reference, seed=0)
+        found = register_affine(working_ct(volume, SPACING_MM), reference, seed=0)
         assert found.seems_mirrored == expected, found.orientation
 
 
-def test_part_of_a_chest_is_refused(volume: CTVolume, fixed: Thorax) -> None:
+def test_part_of_a_chest_is_refused(volume: CTVolume, fixed: ChestCT) -> None:
     low = CTVolume(volume.hu[: volume.shape[0] // 2], volume.affine_mm)
     with pytest.raises(RegistrationError) as caught:
-        register_within_gates(working_thorax(low, SPACING_MM), fixed, GATES)
+        register_within_gates(working_ct(low, SPACING_MM), fixed, GATES)
     assert caught.value.code == "lungs-cut-off"
 
 
-def test_intensities_help_where_the_lung_mask_misleads(fixed: Thorax, other: Thorax) -> None:
+def test_intensities_help_where_the_lung_mask_misleads(fixed: ChestCT, other: ChestCT) -> None:
     """Half of one lung missing from the mask, as under an effusion, bends the fit of the masks."""
     labels = other.lungs.labels.copy()
     low = labels.shape[0] // 2
     labels[:low][labels[:low] == 1] = 0
-    damaged = Thorax(other.volume, LabelMap(labels, other.lungs.affine_mm, other.lungs.names))
+    damaged = ChestCT(other.volume, LabelMap(labels, other.lungs.affine_mm, other.lungs.names))
     first = register_affine(damaged, fixed, seed=0)
     strict = replace_gate(first.similarity + 0.01)
     found = register_within_gates(damaged, fixed, strict)
@@ -216,7 +218,7 @@ def test_to_a_finer_grid_is_one_linear_interpolation(volume: CTVolume) -> None:
     matrix = to_moved(volume, np.eye(4))
     matrix = np.linalg.inv(matrix)
     np.testing.assert_array_equal(
-        brought_to_grid(volume, grid, matrix).hu, resample_ct(volume, grid, matrix, outside_hu=-1024).hu
+        resample_to_grid(volume, grid, matrix).hu, resample_ct(volume, grid, matrix, outside_hu=-1024).hu
     )
 
 
@@ -224,13 +226,13 @@ def test_a_much_coarser_grid_averages_the_noise() -> None:
     noise = np.random.default_rng(0).normal(scale=100, size=(60, 60, 60))
     volume = CTVolume(noise.astype(np.int16), axis_aligned_affine((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
     grid = Grid((12, 12, 12), axis_aligned_affine((4.0, 4.0, 4.0), (6.0, 6.0, 6.0)))
-    assert brought_to_grid(volume, grid, np.eye(4)).hu.std() < 100 / 4**1.5 * 1.5
+    assert resample_to_grid(volume, grid, np.eye(4)).hu.std() < 100 / 4**1.5 * 1.5
     shrinking = np.diag([0.25, 0.25, 0.25, 1.0])  # four template millimetres are one of the CT
     # Half-way between voxels, interpolation alone leaves 100 / sqrt(8); averaging would leave 12.
-    assert brought_to_grid(volume, grid, shrinking).hu.std() == pytest.approx(100 / 8**0.5, rel=0.1)
+    assert resample_to_grid(volume, grid, shrinking).hu.std() == pytest.approx(100 / 8**0.5, rel=0.1)
 
 
-def test_template_s_lungs_stay_its_own(fixed: Thorax) -> None:
+def test_template_s_lungs_stay_its_own(fixed: ChestCT) -> None:
     template = working_template(fixed.volume, fixed.lungs, SPACING_MM)
     np.testing.assert_array_equal(template.lungs.labels, fixed.lungs.labels)
     assert template.lungs.names == fixed.lungs.names
@@ -249,10 +251,10 @@ def test_known_affines_of_real_cts_are_found_again(
 @pytest.mark.realdata
 def test_real_upside_down_chest_and_abdomen_are_refused(real_data: Path, real_cts: list[Path]) -> None:
     gates = RegisterConfig()
-    template = working_thorax(read_ct(real_cts[4]), gates.working_spacing_mm)
+    template = working_ct(read_ct(real_cts[4]), gates.working_spacing_mm)
     chest = read_ct(real_cts[0])
-    assert register_within_gates(working_thorax(chest, 4.0), template, gates).lung_dice > 0.85
+    assert register_within_gates(working_ct(chest, 4.0), template, gates).lung_dice > 0.85
     for wrong, code in ((flipped(chest, 0), "upside-down"), (read_ct(real_data / ABDOMEN), "lungs-cut-off")):
         with pytest.raises(RegistrationError) as caught:
-            register_within_gates(working_thorax(wrong, 4.0), template, gates)
+            register_within_gates(working_ct(wrong, 4.0), template, gates)
         assert caught.value.code == code

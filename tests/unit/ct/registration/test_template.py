@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from medsyn2.ct.registration.template import average, centred_grid, mean_affine, working_grid
+from medsyn2.ct.registration.template import average, grid_around, mean_affine, working_grid
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
 
 
 def test_grid_has_its_middle_where_it_was_asked_for() -> None:
-    grid = centred_grid((10, 21, 8), (3.0, 2.0, 1.5), (5.0, -7.0, 11.0))
+    grid = grid_around((10, 21, 8), (3.0, 2.0, 1.5), (5.0, -7.0, 11.0))
     middle = grid.affine_mm @ [*((np.array(grid.shape) - 1) / 2), 1.0]
     np.testing.assert_allclose(middle[:3], [5.0, -7.0, 11.0], atol=1e-5)
     coarse = working_grid(grid, 6.0)
