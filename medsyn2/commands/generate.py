@@ -131,11 +131,16 @@ def run(arguments: argparse.Namespace) -> None:
     mask = None if arguments.mask is None else _read_mask(arguments.mask)
     pipeline = MedSyn2Pipeline.from_pretrained(arguments.model, device=arguments.device)
     with tqdm(file=sys.stderr, disable=None) as bar:
+        phase = ""
 
         def progress(step: Step) -> None:
-            if step.phase != bar.desc.removesuffix(": "):
+            nonlocal phase
+            if (
+                step.phase != phase or step.done < bar.n
+            ):  # an edit may begin with the steps of the earlier volume
+                phase = step.phase
                 bar.reset(total=step.total)
-                bar.set_description(step.phase)
+                bar.set_description(phase)
             bar.update(step.done - bar.n)
 
         made = _generate(pipeline, arguments, report, mask, progress)

@@ -240,7 +240,7 @@ def test_the_model_samples_by_itself_as_the_stage_sample_of_its_run(prepared: In
     inputs = {name: prepared.path(f"{name}/0000.json") for name in ("inventory", "register", "masks")}
     manifest = tmp_path / "sample/0000.json"
     sample(settings.sample, sampling, model=model / "model.json", **inputs, manifest=manifest, settings="")
-    ((case, record),) = load_manifest(manifest).usable().items()
+    (case,) = load_manifest(manifest).usable()
     of_run = manifest.with_suffix("") / case
     assert {path.name for path in of_run.glob("*.nii.gz")} >= {"report.nii.gz", "lobes.nii.gz"}
     mask, seed = prepared.path(f"masks/0000/{case}/lobes.nii.gz"), derive_seed(0, case, "lobes")
