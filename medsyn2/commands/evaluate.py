@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.patients is not None:
         check_patients(arguments.patients, patients, [*volumes["real"], *volumes["synthetic"]])
     protocol = named_protocol(
-        arguments.protocol, clip_hu=_stated_clip_hu(arguments) or _CLIP_HU, num_slices=arguments.slices
+        arguments.protocol, clip_hu=_clip_hu_option(arguments) or _CLIP_HU, num_slices=arguments.slices
     )
     _check_hu(arguments, volumes, protocol.clip_hu)
     recipe = Recipe(protocol, extractor_of(config), tuple(protocol.windows_hu))
@@ -156,7 +156,7 @@ def _settings(arguments: argparse.Namespace) -> EvaluateFidConfig:
     ).evaluate_fid
 
 
-def _stated_clip_hu(arguments: argparse.Namespace) -> tuple[float, float] | None:
+def _clip_hu_option(arguments: argparse.Namespace) -> tuple[float, float] | None:
     if arguments.clip_hu is None:
         return None
     low, high = arguments.clip_hu

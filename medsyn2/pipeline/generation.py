@@ -24,7 +24,7 @@ from medsyn2.errors import WeightsError
 from medsyn2.flow.guidance import PredictClean, guide
 from medsyn2.flow.sampling import Sampling
 from medsyn2.flow.solvers import edit_trajectory, trajectory
-from medsyn2.nn.autoencoder.streaming import decode_stream, pooled_statistics
+from medsyn2.nn.autoencoder.streaming import decode_stream, pool_statistics
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import Parts, decode_windows, encode_chunked, encode_windowed, finish
 from medsyn2.nn.device import available_device
@@ -192,7 +192,7 @@ class Generation:
         described = self.description.latents
         stored = described.image.denormalize(latents)
         if sampling.decode == "stream":
-            statistics = pooled_statistics(self.tokenizer, stored, described.window)
+            statistics = pool_statistics(self.tokenizer, stored, described.window)
             return decode_stream(self.tokenizer, stored, statistics)
         return decode_windows(self.tokenizer, stored, described.window, described.overlap)
 

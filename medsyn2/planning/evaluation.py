@@ -12,7 +12,7 @@ from medsyn2.evaluation.augmentation.unet2d import UNet2d
 from medsyn2.evaluation.features.extractors import RandomBank
 from medsyn2.evaluation.features.resnet import KERAS, ResNet50Features
 from medsyn2.evaluation.memorisation.copies import THUMBNAIL
-from medsyn2.nn.cost import cost_of, simulated
+from medsyn2.nn.cost import cost_of, enter_simulation
 from medsyn2.planning import costs
 from medsyn2.planning.banks import Banks
 from medsyn2.planning.costs import GB, Cost, added
@@ -79,7 +79,7 @@ def _extraction(config: Config, banks: Banks) -> tuple[float, float]:
     weight_free = config.evaluate_fid.radimagenet is None
     own = RandomBank(config.evaluate_fid.seed)
     flops = peak = 0.0
-    with simulated():
+    with enter_simulation():
         network = ResNet50Features(KERAS)
         for num, (height, width) in zip(banks.slices, banks.shapes, strict=True):
             run = own.forward if weight_free else network
@@ -146,7 +146,7 @@ def _augmentation(config: Config, work: Workload, sampled: Sampling) -> Cost:
     settings = config.evaluate_augmentation
     whose = work.train_cases if settings.masks_from == "train" else work.test_cases
     made = whose if settings.max_synthetic is None else min(whose, settings.max_synthetic)
-    with simulated():
+    with enter_simulation():
         network = UNet2d(settings.channels, settings.num_levels)
         slices = torch.empty(settings.batch_size, 1, settings.image_size, settings.image_size)
         step = cost_of(lambda: segmentation_loss(network(slices), torch.zeros_like(slices)).backward())

@@ -29,7 +29,7 @@ from medsyn2.reports.prompts import ABSENT_WORDINGS, MASK_WORDINGS, prompt_id
 from medsyn2.store.latents import Latents, LatentStore
 from medsyn2.store.text_embeddings import TextStore
 from medsyn2.training.dit.objective import DiTBatch
-from medsyn2.training.engine.array_cache import Memory
+from medsyn2.training.engine.array_cache import ArrayCache
 from medsyn2.training.engine.draws import generator_of, item_of
 from medsyn2.vocabulary import MODES, Mode, Structure
 from medsyn2.weights.model_folder import ChannelStatistics
@@ -142,7 +142,7 @@ class ConditionedLatents:
         self.image, self.mask, self.seed = image, mask, seed
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
         self.weights, self.empty_share = weights, empty_share
-        self._memory = Memory()
+        self._memory = ArrayCache()
 
     def draw(self, position: int) -> Sample:
         """Draw the sample at a position of the training."""
@@ -165,7 +165,7 @@ class ConditionedLatents:
     def batch(self, positions: Sequence[int]) -> DiTBatch:
         """Return the samples at `positions`."""
         samples = [self.draw(position) for position in positions]
-        images = torch.stack([_normalized(self._image(sample.case), self.image) for sample in samples])
+        images = torch.stack([_normalize(self._image(sample.case), self.image) for sample in samples])
         masks = torch.stack([self._mask_latents(sample) for sample in samples])
         text, text_mask = padded([self._text(sample) for sample in samples])
         conditioning = Conditioning(masks, text, text_mask)
@@ -183,7 +183,7 @@ class ConditionedLatents:
         if structure is None:
             return torch.zeros(self._image(case).shape)
         stored = self._memory.get(("mask", case.id, structure), lambda: _mask(case, structure))
-        return _normalized(stored, self.mask)
+        return _normalize(stored, self.mask)
 
     def _text(self, sample: Sample) -> Embeddings:
         prompt, reports = self.prompts[sample.prompt], sample.case.reports
@@ -193,7 +193,7 @@ class ConditionedLatents:
         return np.concatenate([prompt, report])
 
 
-def _normalized(latents: Latents, statistics: ChannelStatistics) -> Float[Tensor, "z ld lh lw"]:
+def _normalize(latents: Latents, statistics: ChannelStatistics) -> Float[Tensor, "z ld lh lw"]:
     return statistics.normalize(torch.from_numpy(latents.astype(np.float32)))
 
 
