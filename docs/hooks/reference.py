@@ -10,6 +10,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from types import UnionType
@@ -19,12 +20,13 @@ import yaml
 from error_codes import Use, collect_uses
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 import medsyn2
 from medsyn2 import errors
 from medsyn2.cli import COMMANDS, command_parser, stage_parser
 from medsyn2.config import Config
+from medsyn2.flow import Sampling
 from medsyn2.stages import STAGES, Stage
 
 PACKAGE = Path(medsyn2.__file__).parent
@@ -66,7 +68,7 @@ def configuration_page() -> str:
         key = field.alias or name
         described = field.description or inspect.getdoc(type(section)) or ""
         parts.append(f"## {key} {{ #{key} }}\n\n{_plain(described)}")
-        parts += _records(type(section), key, section) if isinstance(section, BaseModel) else []
+        parts += _records(type(section), key, section) if isinstance(section, BaseModel | Sampling) else []
     for record in _nested_records(Config):
         parts.append(
             f"## {record.__name__} {{ #{record.__name__} }}\n\n{_plain(inspect.getdoc(record) or '')}"
@@ -75,13 +77,19 @@ def configuration_page() -> str:
     return _joined(parts)
 
 
-def _records(record: type[BaseModel], prefix: str, defaults: BaseModel | None) -> Iterator[str]:
+def _records(record: type[Any], prefix: str, defaults: BaseModel | Sampling | None) -> Iterator[str]:
     """Yield an entry for each key of a section: its type, its default and its meaning."""
-    values = defaults.model_dump(mode="json") if defaults is not None else {}
-    for name, field in record.model_fields.items():
+    adapter: TypeAdapter[Any] = TypeAdapter(record)
+    values = adapter.dump_python(defaults, mode="json") if defaults is not None else {}
+    types = (
+        {name: field.annotation for name, field in record.model_fields.items()}
+        if issubclass(record, BaseModel)
+        else {field.name: field.type for field in fields(record)}
+    )
+    for name, about in adapter.json_schema()["properties"].items():
         default = f", default `{_yaml(values[name])}`" if name in values else ""
-        term = f'<a id="{prefix}.{name}"></a>`{name}`: {_type_name(field.annotation)}{default}'
-        yield f"{term}\n:   {_plain(field.description or '')}"
+        term = f'<a id="{prefix}.{name}"></a>`{name}`: {_type_name(types[name])}{default}'
+        yield f"{term}\n:   {_plain(about.get('description', ''))}"
 
 
 def _nested_records(record: type[BaseModel]) -> list[type[BaseModel]]:
@@ -123,8 +131,10 @@ def _type_name(annotation: Any) -> str:
     if origin is dict:
         return f"mapping of {_type_name(arguments[0])} to {_type_name(arguments[1])}"
     if origin in (tuple, list):
-        many = f"{len(arguments)} of" if origin is tuple and arguments[-1] is not Ellipsis else "list of"
-        return f"{many} {_type_name(arguments[0])}"
+        item = _type_name(arguments[0])
+        items = f"{item}s" if item in _WORDS.values() else item
+        fixed = origin is tuple and arguments[-1] is not Ellipsis
+        return f"{len(arguments)} {items}" if fixed else f"list of {items}"
     return _WORDS.get(annotation) or f"`{getattr(annotation, '__name__', annotation)}`"
 
 
@@ -236,8 +246,8 @@ def api_pages() -> dict[str, str]:
 
 def _api_page(name: str) -> str:
     if name == "medsyn2":
-        options = "    options:\n      members: true\n      show_submodules: false\n"
-        return f"# {name}\n\n::: {name}\n{options}"
+        members = "".join(f"        - {member}\n" for member in medsyn2.__all__)
+        return f"# {name}\n\n::: {name}\n    options:\n      members:\n{members}"
     parts = [f"# {name}", f"::: {name}\n    options:\n      show_submodules: false"]
     folder = PACKAGE / name.removeprefix("medsyn2.")
     for path in sorted(folder.rglob("*.py")):

@@ -2,17 +2,16 @@ r"""Compare any generator's folder of NIfTI volumes with a folder of real ones: 
 
     medsyn2 evaluate --real real/ --synthetic generated/ --out evaluation/
 
-Nothing is assumed of the files. Values must look like HU, or be stated to be; both folders must have one spacing,
-or it is stated where headers are wrong; and both must fill one HU range, or it is stated. A generator that writes
-0.7 mm voxels under headers of 1 mm and ends at 600 HU:
+Nothing is assumed of the files: values must look like HU, both folders must have one spacing and fill one HU range,
+unless options state otherwise. A generator that writes 0.7 mm voxels with headers of 1 mm and clips at 600 HU:
 
     medsyn2 evaluate --real real/ --synthetic generated/ --out evaluation/ \
         --synthetic-spacing-mm 0.7 0.7 0.7 --clip-hu -1024 600
 
 The table evaluation/fid.csv has a row for each window and plane: the Frechet distance with its interval, its floor
 (real against other patients' real volumes) and its extrapolation to infinitely many volumes, the kernel distance,
-precision, recall, density and coverage. The features are kept as banks, evaluation/<window>/real.json and
-synthetic.json; what is there is not extracted again.
+precision, recall, density and coverage. Features are stored as banks, evaluation/<window>/real.json and
+synthetic.json; existing ones are not extracted again.
 """
 
 import argparse
@@ -27,7 +26,7 @@ import pandas as pd
 from medsyn2.config import EvaluateFidConfig, validate_config
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.features.banks import write_bank
-from medsyn2.evaluation.features.extraction import Recipe, VolumeFile, extracted
+from medsyn2.evaluation.features.extraction import VolumeFile, extract_features
 from medsyn2.evaluation.features.folders import (
     check_patients,
     common_clip_hu,
@@ -35,8 +34,9 @@ from medsyn2.evaluation.features.folders import (
     read_patients,
     volumes_in,
 )
-from medsyn2.evaluation.features.protocols import ProtocolName, named_protocol
-from medsyn2.evaluation.fidelity.table_one import extractor_of, table_rows
+from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
+from medsyn2.evaluation.features.spec import FeatureSpec, extractor_of
+from medsyn2.evaluation.fidelity.table_one import table_rows
 from medsyn2.files import write_text_atomically
 
 log = logging.getLogger(__name__)
@@ -118,29 +118,29 @@ def run(arguments: argparse.Namespace) -> None:
     }
     if arguments.patients is not None:
         check_patients(arguments.patients, patients, [*volumes["real"], *volumes["synthetic"]])
-    protocol = named_protocol(
+    protocol = make_protocol(
         arguments.protocol, clip_hu=_clip_hu_option(arguments) or _CLIP_HU, num_slices=arguments.slices
     )
     _check_hu(arguments, volumes, protocol.clip_hu)
-    recipe = Recipe(protocol, extractor_of(config), tuple(protocol.windows_hu))
+    spec = FeatureSpec(protocol, extractor_of(config), tuple(protocol.windows_hu))
     found = {
-        side: extracted(
+        side: extract_features(
             volumes[side],
-            recipe,
+            spec,
             {"kind": side, "source": getattr(arguments, side).name},
             arguments.out / "volumes",
         )
         for side in _SIDES
     }
     rows = []
-    for window in recipe.windows:
+    for window in spec.windows:
         real, synthetic = (found[side].bank([window]) for side in _SIDES)
         for side, bank in zip(_SIDES, (real, synthetic), strict=True):
             write_bank(arguments.out / window / f"{side}.json", bank)
         rows += table_rows(window, real, synthetic, config)
     table = arguments.out / "fid.csv"
     write_text_atomically(table, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
-    log.info("%s written; its values compare with %s", table, recipe.extractor.comparable)
+    log.info("%s written; its values compare with %s", table, spec.extractor.comparable)
 
 
 def _settings(arguments: argparse.Namespace) -> EvaluateFidConfig:
@@ -178,7 +178,7 @@ def _clip_hu_option(arguments: argparse.Namespace) -> tuple[float, float] | None
 def _check_hu(
     arguments: argparse.Namespace, volumes: Mapping[str, list[VolumeFile]], clip_hu: tuple[float, float]
 ) -> None:
-    """Refuse values that are no HU, and ends that differ unless somebody states where both are cut."""
+    """Refuse values that are not HU, and ranges that differ unless --clip-hu is given."""
     extents = {side: extent_of(volumes[side], stated=getattr(arguments, f"{side}_in_hu")) for side in _SIDES}
     if arguments.clip_hu is None:
         common_clip_hu(extents["real"], extents["synthetic"], clip_hu)

@@ -22,23 +22,24 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
-from medsyn2.evaluation.features.extraction import Recipe, VolumeFile, extracted_bank
+from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank
+from medsyn2.evaluation.features.spec import make_spec
 from medsyn2.evaluation.fidelity.evaluate_fid import by_condition, registered
-from medsyn2.evaluation.fidelity.table_one import extractor_of, protocol_of
 from medsyn2.evaluation.memorisation.copies import (
     Memorisation,
     Points,
     memorisation,
     share_interval,
-    standardised,
+    standardise,
     thumbnail,
 )
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
+from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.nn.autoencoder.windows import decode_windowed
 from medsyn2.nn.device import available_device
 from medsyn2.store.artefacts import Manifest, load_manifest, load_manifests
-from medsyn2.store.latents import LatentStore
+from medsyn2.store.latents import read_image
 from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import WINDOWS_HU, Window
 from medsyn2.weights.networks import load_tokenizer
@@ -94,20 +95,20 @@ def evaluate_memorisation(
         pairs: CSV with the nearest training volume of each of their volumes, the most suspect first.
         sheet: PNG of a decoded training case that was found and of the closest pairs of samples.
     """
-    recipe = Recipe(protocol_of(grid, evaluate_fid), extractor_of(evaluate_fid), (WINDOW,))
+    spec = make_spec(grid, evaluate_fid, (WINDOW,))
     real = registered(load_manifests(register))
     train = [volume for volume, split in real if split == "train"][: evaluate_memorisation.max_train]
     held_out = [volume for volume, split in real if split == "test"]
     synthetic = by_condition(load_manifests(samples))
     _refuse_too_few(train, held_out, synthetic)
-    encoded = _cached(train, load_manifests(latents), evaluate_memorisation.num_copies)
+    encoded = _cached(train, load_manifests(latents, LatentsFacts), evaluate_memorisation.num_copies)
     controls = {
         COPIES: _decoded(encoded, tokenizer, grid, banks / COPIES),
         RECONSTRUCTED: _reconstructed(held_out, load_manifest(reconstructions)),
     }
 
     def described(name: str, kind: str, volumes: list[VolumeFile]) -> "_Set":
-        bank = extracted_bank(volumes, recipe, {"kind": kind, "source": name}, cache)
+        bank = extract_bank(volumes, spec, {"kind": kind, "source": name}, cache)
         write_bank(banks / f"{name}.json", bank)
         return _Set(bank, {volume.id: volume.path for volume in volumes})
 
@@ -122,8 +123,8 @@ def evaluate_memorisation(
     facts = {
         "num_train": len(of_train.bank.ids),
         "num_held_out": len(of_held_out.bank.ids),
-        "extractor": recipe.extractor.name,
-        "protocol": recipe.protocol.name,
+        "extractor": spec.extractor.name,
+        "protocol": spec.protocol.name,
     }
     rows = [
         {"condition": name, **row, **facts}
@@ -174,15 +175,11 @@ def _refuse_too_few(
 
 
 def _cached(
-    train: Sequence[VolumeFile], latents: Sequence[Manifest], num: int
-) -> list[tuple[VolumeFile, Path]]:
-    """Return training cases whose latents are kept, evenly spaced, each with its store."""
-    stores = {
-        case: manifest.folder.with_name(f"{manifest.folder.name}.zarr")
-        for manifest in latents
-        for case in manifest.usable()
-    }
-    held = [(volume, stores[volume.id]) for volume in train if volume.id in stores]
+    train: Sequence[VolumeFile], latents: Sequence[Manifest[LatentsFacts]], num: int
+) -> list[tuple[VolumeFile, Manifest[LatentsFacts]]]:
+    """Return training cases whose latents are kept, evenly spaced, each with the manifest of its latents."""
+    manifests = {case: manifest for manifest in latents for case in manifest.usable()}
+    held = [(volume, manifests[volume.id]) for volume in train if volume.id in manifests]
     if not held:
         raise EnvironmentFault(
             f"the search for copies has no control: of {len(train)} training cases none has latents.",
@@ -195,17 +192,21 @@ def _cached(
 
 @torch.inference_mode()
 def _decoded(
-    cases: Sequence[tuple[VolumeFile, Path]], tokenizer: Path, grid: GridConfig, folder: Path
+    cases: Sequence[tuple[VolumeFile, Manifest[LatentsFacts]]],
+    tokenizer: Path,
+    grid: GridConfig,
+    folder: Path,
 ) -> list[VolumeFile]:
     """Decode the latents of training cases, as a generator that knows them by heart would."""
     device = available_device()
     network = load_tokenizer(tokenizer, device)
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for volume, path in cases:
-        store = LatentStore.open(path)
-        latents = torch.from_numpy(store.image(volume.id).astype(np.float32))[None].to(device)
-        unit = decode_windowed(network, latents, store.about["window"], store.about["overlap"])[0, 0]
+    for volume, manifest in cases:
+        origin = manifest.records[volume.id].facts.origin
+        image = read_image(manifest.folder / volume.id).astype(np.float32)
+        latents = torch.from_numpy(image)[None].to(device)
+        unit = decode_windowed(network, latents, origin.window, origin.overlap)[0, 0]
         place = folder / f"{volume.id}.nii.gz"
         hu = unit_to_hu(unit.float().cpu().numpy(), grid.clip_hu)
         write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))
@@ -225,7 +226,7 @@ def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:
     sets = (train, held_out, made)
     return {
         THUMBNAILS: memorisation(*(one.thumbnails for one in sets)),
-        FEATURES: memorisation(*standardised(*(one.features for one in sets))),
+        FEATURES: memorisation(*standardise(*(one.features for one in sets))),
     }
 
 
