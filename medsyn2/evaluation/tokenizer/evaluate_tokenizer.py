@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
-from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
+from medsyn2.ct.intensity import hu_to_unit, mask_to_unit, unit_to_hu
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import EnvironmentFault
@@ -30,10 +30,9 @@ from medsyn2.facts import CT_FILE, ImageQuality, MaskQuality, ReconstructionFact
 from medsyn2.files import sha256_of, write_text_atomically
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
-from medsyn2.nn.memory_format import move
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.vocabulary import Structure
-from medsyn2.weights.tensors import load_component, load_strictly
+from medsyn2.weights.networks import load_tokenizer
 
 IMAGE_VALUES = ["ssim_gaussian", "ssim_box", "psnr_db", "psnr_db_body", "mae_hu", "mae_hu_body"]
 
@@ -107,11 +106,7 @@ class _RoundTrip:
 
     @cached_property
     def network(self) -> CausalVideoVAE:
-        config, state = load_component(self.tokenizer, "tokenizer")
-        network = CausalVideoVAE(**config).eval()
-        load_strictly(network, state, source=self.tokenizer)
-        move(network, torch.device("cpu"))
-        return network
+        return load_tokenizer(self.tokenizer, torch.device("cpu"))
 
     @torch.inference_mode()
     def __call__(self, values: Float[np.ndarray, "d h w"]) -> Float[np.ndarray, "d h w"]:
@@ -144,7 +139,7 @@ def _mask(
 ) -> MaskQuality:
     mask = case.mask(structure)
     before = mask.binary()
-    after = round_trip(before.astype(np.float32) - 0.5) > config.mask_threshold
+    after = round_trip(mask_to_unit(before)) > config.mask_threshold
     write_labels(folder / mask_file(structure), LabelMap(after.astype(np.uint8), mask.affine_mm))
     found = asdict(overlap(after, before, mask.spacing_mm, config.surface_tolerance_mm))
     # JSON knows no NaN.

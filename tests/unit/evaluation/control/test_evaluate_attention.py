@@ -10,6 +10,7 @@ import pytest
 from medsyn2.config import EvaluateAttentionConfig, SampleConfig
 from medsyn2.evaluation.control.evaluate_attention import COLUMNS, _about_findings, evaluate_attention
 from medsyn2.facts import InventoryFacts, RegisterFacts, Report
+from medsyn2.flow import Sampling
 from medsyn2.weights.model_folder import DESCRIPTION
 from tests.unit.records import inventory_facts, register_facts, write_shard
 
@@ -29,7 +30,8 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., pd.DataFrame]:
             return register_facts(f"patient {case}", CASES[case][0])
 
         evaluate_attention(
-            SampleConfig(solver="euler", num_steps=num_steps),
+            SampleConfig(),
+            Sampling("euler", num_steps),
             EvaluateAttentionConfig(max_cases=max_cases),
             model=tiny_model / DESCRIPTION,
             inventory=[write_shard(tmp_path / "inventory/0000.json", InventoryFacts, CASES, listed)],

@@ -16,6 +16,7 @@ from medsyn2.evaluation.control.evaluate_variants import AT_TIME, ORDER, TIMES, 
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES
 from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, COLUMNS
 from medsyn2.facts import CT_FILE, InventoryFacts, MasksFacts, RegisterFacts, Report, SampleFacts
+from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.weights.model_folder import DESCRIPTION, read_description, write_description
 from tests.unit.records import (
@@ -27,7 +28,7 @@ from tests.unit.records import (
     write_shard,
 )
 
-FAST = SampleConfig(solver="euler", num_steps=2, guidance_mask=1.0)
+FAST = Sampling("euler", 2, guidance_mask=1.0)
 SPLIT = {"a": "test", "b": "test", "c": "train"}
 REPORT = Report("A nodule of 5 mm.", "Large pleural effusion.")
 OUTPUTS = {"table": "variants.csv", "cases": "cases.csv", "figure": "v.png", "left_out_figure": "l.png"}
@@ -54,7 +55,7 @@ class Run:
         given = LabelMap(mask.astype(np.uint8), pipeline.grid.affine_mm)
 
         def sampled(case: str, folder: Path) -> SampleFacts:
-            made = pipeline(mask=given, mask_text="lobes", seed=1, solver="euler", num_steps=2)
+            made = pipeline(mask=given, mask_text="lobes", seed=1, sampling=FAST)
             write_ct(folder / "lobes.nii.gz", made.volume)
             return sample_facts(case, {"lobes": "lobes"})
 
@@ -81,6 +82,7 @@ class Run:
         folders = [self.of(name) for name in ("main", *variants)]
         evaluate_variants(
             FlowConfig(),
+            SampleConfig(),
             FAST,
             EvaluateVariantsConfig(num_draws=50, **changes),
             models=[folder / "train_dit/model" / DESCRIPTION for folder in folders],
@@ -202,6 +204,7 @@ def test_files_of_another_number_of_models_are_refused(run: Run) -> None:
     with pytest.raises(ConfigError, match="as many files of each of 3 models"):
         evaluate_variants(
             FlowConfig(),
+            SampleConfig(),
             FAST,
             EvaluateVariantsConfig(),
             models=[run.of(name) / "train_dit/model" / DESCRIPTION for name in ("main", "same", "other")],
