@@ -20,18 +20,18 @@ FORWARDED = ("subject", "split")
 
 
 def masks(masks: MasksConfig, *, register: Path, segment: Path, manifest: Path, settings: str) -> None:
-    """Bring every label map of a shard to the model's grid and make the nine binary masks of it.
+    """Resample every label map of a shard to the model's grid and make the nine binary masks.
 
-    Each label is resampled once, through the registration's own transform. Lobes become their boundaries, made
-    on the grid; the lobe map is kept beside them. A structure is *present* and has a file, or *empty* (looked for
+    Each label is resampled once, through the registration's transform. Lobes become their boundaries on the grid; the
+    lobe map is kept as well. A structure is *present* and has a file, or *empty* (looked for
     and not found, or smaller than ``masks.min_volume_ml``), or *absent* (no tool made it).
 
     Args:
         masks: Threshold, boundary width, smallest volume.
         register: Manifest of the stage register, for the grid and the transforms.
         segment: Manifest of the stage segment.
-        manifest: Where this stage's manifest goes.
-        settings: What decides the result beside the inputs.
+        manifest: Manifest of this stage.
+        settings: Canonical JSON of the settings and the code version.
     """
     registered = load_manifest(register)
     segmented = load_manifest(segment)

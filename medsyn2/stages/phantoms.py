@@ -58,7 +58,7 @@ def phantom_index(case_id: str) -> int:
     """Return the number of a phantom from its id.
 
     Raises:
-        ConfigError: If the id is no phantom's.
+        ConfigError: If the id is not a phantom's.
     """
     digits = case_id.removeprefix(PREFIX)
     if not case_id.startswith(PREFIX) or not digits.isdecimal():

@@ -37,11 +37,11 @@ def register(
     manifest: Path,
     settings: str,
 ) -> None:
-    """Register each case of a shard to the template and bring it to the grid, in one interpolation.
+    """Register each case of a shard to the template and resample it to the grid, in one interpolation.
 
-    The affine is found at the working spacing: lungs to lungs, then intensities. A case that does not pass the
-    quality gates is quarantined; one that seems mirrored is kept, with a warning. A picture shows the template's
-    lungs on each registered CT.
+    The affine is estimated at the working spacing: lungs to lungs, then intensities. A case that fails the quality
+    gates is quarantined; one that seems mirrored is kept, with a warning. A picture shows the template's lungs on each
+    registered CT.
 
     Args:
         grid: The grid that the template must have.
@@ -63,13 +63,13 @@ def register(
         )
 
     @cache
-    def fixed() -> ChestCT:
+    def fixed_chest() -> ChestCT:
         return working_template(reference.volume, reference.lungs, register.working_spacing_mm)
 
     def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
         volume = read_case(case.inputs)
         moving = working_ct(volume, register.working_spacing_mm)
-        alignment = register_within_gates(moving, fixed(), register)
+        alignment = register_within_gates(moving, fixed_chest(), register)
         moved = resample_to_grid(volume, reference.volume.grid, alignment.template_to_native_lps_mm)
         write_ct(folder / "ct.nii.gz", moved, description="registered")
         outlines = {name: reference.lungs.binary(name) for name in reference.lungs.names.values()}
@@ -92,7 +92,7 @@ def register(
 
 
 def caption(case: str, alignment: Alignment, gates: RegisterConfig) -> str:
-    """Return the numbers of an alignment beside its gates, for the picture."""
+    """Return the figures of an alignment and its gates, for the picture."""
     largest, _, smallest = alignment.scales
     return (
         f"{case}: the template's lungs on the registered CT\n"
