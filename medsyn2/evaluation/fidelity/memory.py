@@ -1,21 +1,28 @@
-"""The features of volumes that evaluate_fid compares: how many there are, and what a job holds of them at once.
+"""The features that are compared: how many there are, and how much of them a job holds at once.
 
-Without torch and numpy, for the workflow asks the rule's memory of it whenever it is parsed.
+They outgrow the usual memory of a job with the cohort. The workflow asks for the memory of the rule whenever it is
+parsed, so this module imports neither PyTorch nor NumPy.
 """
 
 from dataclasses import dataclass
 from math import prod
 
 from medsyn2.config import Config
+from medsyn2.evaluation.features.sizes import (
+    CENTRAL_SHARE,
+    CUBE_VOXELS,
+    MAX_VOLUMES,
+    RADIMAGENET_WIDTH,
+    WEIGHT_FREE_WIDTH,
+)
+from medsyn2.evaluation.fidelity.sizes import FRECHET_CHUNK_ROWS, KERNEL_CHUNK_ROWS, KERNEL_MAX_SLICES
 from medsyn2.planning.costs import GB
 from medsyn2.vocabulary import WINDOWS_HU
 
-WIDTHS = {"weight_free": 226, "radimagenet": 2048}
-"""Features of a slice."""
+PREPARED_BYTES_PER_VOXEL = 19.0
+"""Memory of a volume that is resampled and cut for the extractor, for each voxel."""
 
-_CUBE, _CENTRAL_SHARE, _MAX_VOLUMES = 512, {"maisi": 0.4, "vlm3d": 1.0}, {"vlm3d": 100}
-_PREPARED_BYTES_PER_VOXEL = 19.0
-_KERNEL_SLICES, _KERNEL_ROWS, _CHUNK_ROWS = 16, 4096, 8192
+_USUAL_MB, _MARGIN = 8000, 1.25
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,10 @@ class Banks:
     def of(cls, config: Config, test_cases: int, shards: int) -> "Banks":
         """Return those of a configuration and so many held-out cases in so many shards."""
         fid, sample = config.evaluate_fid, config.sample
-        own_grid = fid.protocol == "paper"
-        grid = config.grid.shape if own_grid else (_CUBE, _CUBE, _CUBE)
-        taken = [round(_CENTRAL_SHARE.get(fid.protocol, 1.0) * length) for length in grid]
+        grid = config.grid.shape if fid.protocol == "paper" else (CUBE_VOXELS, CUBE_VOXELS, CUBE_VOXELS)
+        taken = [round(CENTRAL_SHARE[fid.protocol] * length) for length in grid]
         depth, height, width = grid
-        most = _MAX_VOLUMES.get(fid.protocol, test_cases)
+        most = MAX_VOLUMES[fid.protocol] or test_cases
         sampled = test_cases if sample.max_cases is None else min(test_cases, sample.max_cases * shards)
         return cls(
             real=min(test_cases, most),
@@ -56,7 +62,7 @@ class Banks:
             conditions=len(sample.structures) + sample.with_report + len(fid.baselines),
             slices=tuple(min(fid.slices_per_volume or length, length) for length in taken),
             shapes=((height, width), (depth, width), (depth, height)),
-            width=WIDTHS["weight_free" if fid.radimagenet is None else "radimagenet"],
+            width=WEIGHT_FREE_WIDTH if fid.radimagenet is None else RADIMAGENET_WIDTH,
             num_draws=fid.num_draws,
         )
 
@@ -78,18 +84,24 @@ class Banks:
 
     def memory_bytes(self, grid_voxels: int) -> float:
         """Return the most that one job holds: a volume that is extracted, or the banks of one window."""
-        prepared = 0.6 * GB + _PREPARED_BYTES_PER_VOXEL * max(
+        prepared = 0.6 * GB + PREPARED_BYTES_PER_VOXEL * max(
             grid_voxels, prod(self.shapes[0]) * self.shapes[1][0]
         )
         volumes = self.real + self.synthetic
         row = 4.0 * self.width
         held = row * volumes * sum(self.slices)
         rows = [count * max(self.slices) for count in (self.real, self.synthetic)]
-        thinned = [count * min(max(self.slices), _KERNEL_SLICES) for count in (self.real, self.synthetic)]
-        kernel = 4 * row * sum(thinned) + 24.0 * min(max(thinned), _KERNEL_ROWS) * max(thinned)
+        thinned = [count * min(max(self.slices), KERNEL_MAX_SLICES) for count in (self.real, self.synthetic)]
+        kernel = 4 * row * sum(thinned) + 24.0 * min(max(thinned), KERNEL_CHUNK_ROWS) * max(thinned)
         if min(rows) < self.width:
             distance = row * 5 * sum(rows) + 16.0 * rows[0] * rows[1]
         else:
-            distance = row * (sum(rows) + 6 * _CHUNK_ROWS) + 80.0 * self.width**2
+            distance = row * (sum(rows) + 6 * FRECHET_CHUNK_ROWS) + 80.0 * self.width**2
         joining = row * max(rows)
         return max(prepared, 0.6 * GB + held + max(kernel, distance, joining))
+
+
+def job_memory_mb(config: Config, num_test_cases: int, num_shards: int) -> int:
+    """Return the memory of the rule evaluate_fid, a quarter of it for libraries, and at least a job's usual one."""
+    banks = Banks.of(config, num_test_cases, num_shards)
+    return max(_USUAL_MB, round(_MARGIN * banks.memory_bytes(prod(config.grid.shape)) / 1e6))

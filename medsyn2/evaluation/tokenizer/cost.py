@@ -1,0 +1,25 @@
+"""The cost of reconstructing held-out volumes and their masks."""
+
+from medsyn2.planning.costs import START_S, Cost
+from medsyn2.planning.run import PlannedRun
+
+
+def num_reconstructed(run: PlannedRun) -> int:
+    """Return the number of held-out cases that go through the tokenizer."""
+    kept = run.config.evaluate_tokenizer.max_cases
+    return run.work.test_cases if kept is None else min(run.work.test_cases, kept)
+
+
+def evaluate_tokenizer(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    cases = num_reconstructed(run)
+    encoding, decoding = run.networks.encoding(), run.networks.decoding()
+    return Cost(
+        "evaluate_tokenizer",
+        1,
+        START_S,
+        float(encoding.flops + decoding.flops) * cases * 2,
+        memory_bytes=run.on_grid_bytes,
+        device_bytes=max(encoding.peak_bytes, decoding.peak_bytes),
+        basis=f"{cases} cases and their masks",
+    )
