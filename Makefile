@@ -2,6 +2,7 @@
 # make test    the tests
 # make test-tools  lungmask and TotalSegmentator, run for real in an environment of their own (about 15 minutes)
 # make check   format, lint and types
+# make docs    the documentation as files below site/
 # make config  config.yaml and its schema, after a change in medsyn2/config
 VENV ?= .venv
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test test-slow test-tools check config
+.PHONY: demo test test-slow test-tools check config docs
 demo: $(STAMP)
 	snakemake --cores $(CORES) all
 	@echo "Open results/report.html"
@@ -36,6 +37,9 @@ check: $(STAMP)
 
 config: $(STAMP)
 	medsyn2 config
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # pip, not uv: a lock of uv's names the CUDA build of torch whatever the machine.
 $(STAMP): pyproject.toml constraints.txt

@@ -1,13 +1,13 @@
-"""The errors a user can meet, in two families that the pipeline treats differently.
+"""Errors for users, in two families that the pipeline treats differently.
 
-A *case error* is the fault of one input (a corrupt file, an impossible geometry, a report that cannot be
-read). The case goes to quarantine with its code, its message and a remedy, and the run continues.
+A *case error* is the fault of one input (a corrupt file, an impossible geometry, an unreadable report). The case goes
+to quarantine with its code, its message and a remedy, and the run continues.
 
-An *environment error* is the fault of the machine or the set-up (no disk, no memory, missing weights, a
-table without its columns). It stops the run and quarantines nothing, because the next case would fail too.
+An *environment fault* is one of the machine or the set-up (no disk, no memory, missing weights, a table without its
+columns). It stops the run and quarantines nothing, because the next case would fail too.
 
-Every message says what was expected, what came and what to do; the code is short and stable, so that it can
-be counted and looked up.
+Every message gives the expected value, the actual one and a remedy; the code is short and stable, so that it can be
+counted and looked up.
 """
 
 from typing import ClassVar
@@ -17,12 +17,12 @@ _MAX_REASON = 200
 
 
 class MedSyn2Error(Exception):
-    """Base of all errors that are meant for the user.
+    """Base of all errors for users.
 
     Args:
-        message: What was expected and what came, with the file or case it concerns.
+        message: Expected and actual value, with the file or case concerned.
         code: Short stable identifier, such as ``nifti-truncated``.
-        remedy: What the user can do about it.
+        remedy: Advice to the user.
     """
 
     exit_code = 1
@@ -45,7 +45,7 @@ def _rebuild(cls: type[MedSyn2Error], message: str, code: str, remedy: str) -> M
 
 
 def list_names(label: str, names: list[str]) -> list[str]:
-    """Return one phrase for a message that counts `names` and shows the first five; none if there are none."""
+    """Return a phrase that counts `names` and gives the first five, in a list that is empty if there are none."""
     if not names:
         return []
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
@@ -53,7 +53,7 @@ def list_names(label: str, names: list[str]) -> list[str]:
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error says, in one line that fits into a message, whatever the error holds."""
+    """Summarize an error in one line of bounded length, for a message."""
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -62,87 +62,87 @@ def reason(error: BaseException) -> str:
 
 
 class CaseError(MedSyn2Error):
-    """One case cannot be used; the run goes on without it.
+    """One case cannot be used; the run continues without it.
 
     Attributes:
-        retry: Whether the next run tries the case again although nothing that it is made from has changed: what
-            failed it depends on the machine, such as its time, its memory or a disk that was not mounted.
+        retry: Whether the next run tries the case again although its inputs are unchanged, because the cause is on
+            the machine: its time, its memory, a disk that was not mounted.
     """
 
     retry: ClassVar[bool] = False
 
 
 class InvalidVolumeError(CaseError, ValueError):
-    """A file that is not a usable CT: damaged, wrong rank, impossible values."""
+    """A file is not a usable CT: damaged, of the wrong rank, with impossible values."""
 
 
 class UnreachableVolumeError(InvalidVolumeError):
-    """A file that is not there or must not be read, as long as the disk or the permissions are not mended."""
+    """A file is missing or unreadable; repairing the disk or the permissions may help."""
 
     retry = True
 
 
 class GeometryError(CaseError, ValueError):
-    """An affine, spacing or orientation that cannot be true, or two grids that disagree."""
+    """An affine, spacing or orientation is impossible, or two grids disagree."""
 
 
 class IntensityError(CaseError, ValueError):
-    """Voxel values that are not Hounsfield units and cannot safely be brought to them."""
+    """Voxel values are not Hounsfield units and cannot safely be converted."""
 
 
 class RegistrationError(CaseError, RuntimeError):
-    """A registration that failed its quality gates."""
+    """A registration failed its quality gates."""
 
 
 class ReportError(CaseError, ValueError):
-    """A report text that cannot be used."""
+    """A report cannot be used."""
 
 
 class SegmenterError(CaseError, RuntimeError):
-    """A segmenter that failed on this case alone."""
+    """A segmenter failed on this case only."""
 
 
 class ToolLimitError(SegmenterError):
-    """A segmenter whose process died, or ran out of time or memory; with more of either it may finish."""
+    """A segmenter's process died or ran out of time or memory; with more of either it may finish."""
 
     retry = True
 
 
 class MaskError(CaseError, ValueError):
-    """A mask that cannot be used as a condition."""
+    """A mask cannot be used as a condition."""
 
 
 class EnvironmentFault(MedSyn2Error):
-    """The run cannot go on, whatever the case; nothing is quarantined."""
+    """The run cannot continue with any case; nothing is quarantined."""
 
     exit_code = 10
 
 
 class TableError(EnvironmentFault, ValueError):
-    """A table without the needed columns, or with contradictory rows."""
+    """A table lacks columns or has contradictory rows."""
 
 
 class WeightsError(EnvironmentFault, RuntimeError):
-    """Weights that are missing, damaged or of another layout."""
+    """Weights are missing, damaged or of another layout."""
 
     exit_code = 14
 
 
 class IntegrityError(EnvironmentFault, RuntimeError):
-    """An artefact whose bytes are not those that were written."""
+    """An artefact's bytes differ from those that were written."""
 
     exit_code = 15
 
 
 class SystematicError(EnvironmentFault, RuntimeError):
-    """Too many cases fail with one code: the set-up is wrong, not the cases."""
+    """Too many cases failed with one code: the set-up is wrong, not the cases."""
 
 
 class NonFiniteLossError(EnvironmentFault, ArithmeticError):
-    """The training loss is not a finite number; no update was made with it."""
+    """The training loss is not finite; it updated nothing."""
 
 
 class ConfigError(EnvironmentFault, ValueError):
-    """A setting, or a combination of settings, that cannot work."""
+    """A setting or a combination of settings cannot work."""
 
     exit_code = 2

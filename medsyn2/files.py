@@ -1,9 +1,9 @@
-"""Files that are there whole or not at all, and that one process at a time writes.
+"""Atomic writing and locking of files.
 
-A file is written under a temporary name in the folder where it belongs, flushed to the disk and renamed into
-place, so that a reader sees the old file, or none, or the whole new one, also after a crash. Its writer holds a
-lock on it, so that the next writer tells what a killed one left from what is being written. This module uses the
-standard library alone: Snakemake's own process imports it.
+A file is written under a temporary name in its folder, flushed to the disk and renamed into place, so that a reader
+sees the old file, none, or the complete new one, also after a crash. The writer locks the temporary file, so that the
+next writer can tell a killed writer's leftover from a file in progress. This module uses only the standard library,
+because Snakemake's own process imports it.
 """
 
 import fcntl
@@ -24,11 +24,7 @@ def sha256_of(path: Path) -> str:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name beside `path`, then put it in place.
-
-    A reader sees the old file, or none, or the whole new one, also after a crash. What a killed writer of `path`
-    left beside it is removed.
-    """
+    """Let `write` make a file under a temporary name, then move it to `path`; remove leftovers of killed writers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(path.suffixes[-2:])
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.partial{glob.escape(suffix)}"):
@@ -46,10 +42,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _claim(file: BinaryIO) -> bool:
-    """Lock an open file unless another process has it; the lock ends with the process, however it ends."""
+    """Lock an open file unless another process holds it; the lock ends with the process."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # Somebody has it, or the file system knows no locks: nothing is known to be abandoned.
+    except OSError:  # Locked by another process, or a file system without locks: not known to be abandoned.
         return False
     return True
 
@@ -61,17 +57,17 @@ def _remove_abandoned(partial: Path) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path` atomically."""
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, whole or not at all."""
+    """Write `value` atomically as indented JSON with sorted keys."""
     write_text_atomically(path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
 
 
 def sync(path: Path) -> None:
-    """Flush a file or a folder to the disk, so that a power cut does not undo what was written."""
+    """Flush a file or a folder to the disk, so that writes survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -81,7 +77,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold the lock of `path` against every other process; waits for a process that is still writing."""
+    """Wait for the lock of `path` and hold it against other processes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,12 +1,11 @@
 """Array and tensor types with their shapes.
 
-Axis names, used in every annotation: ``b`` batch, ``c`` channels, ``z`` latent channels, ``d h w`` voxels
-(depth, height, width), ``ld lh lw`` the latent grid, ``n`` image tokens, ``m`` text tokens, ``e`` embedding
-width. ``docs/explanation/conventions.md`` says which way each axis points.
+Axis names in annotations: ``b`` batch, ``c`` channels, ``z`` latent channels, ``d h w`` voxels (depth, height,
+width), ``ld lh lw`` the latent grid, ``n`` image tokens, ``m`` text tokens, ``e`` embedding width. The axes' directions
+are in ``docs/explanation/conventions.md``.
 
-The annotations are checked at run time in the tests (jaxtyping with beartype) and cost nothing otherwise.
-Where jaxtyping is not installed, as on a machine that has torch alone, they fall back to the bare type, so
-that the networks and the flow can be used from a bare checkout.
+The tests check the annotations at run time (jaxtyping with beartype); otherwise they cost nothing. Without jaxtyping
+they fall back to the bare type, so that networks and flow run from a checkout with torch alone.
 """
 
 from typing import TYPE_CHECKING, Any

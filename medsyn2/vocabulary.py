@@ -1,7 +1,6 @@
-"""The fixed words of the project: structures, lobes, abnormality labels, windows, planes, conditioning modes.
+"""The project's vocabulary: structures, lobes, abnormality labels, windows, planes, conditioning modes.
 
-They are the paper's (sections 4.1 and 7.1) and CT-RATE's; every table, file name and prompt takes them from
-here, so that no part has its own spelling.
+The words are the paper's (sections 4.1 and 7.1) and CT-RATE's. Tables, file names and prompts take them from here.
 """
 
 import re
@@ -19,7 +18,7 @@ Structure = Literal[
     "pericardial_effusion",
 ]
 STRUCTURES: tuple[Structure, ...] = get_args(Structure)
-"""The four anatomies and five abnormalities a mask can be of. ``lobes`` as a mask is the lobes' boundaries."""
+"""The four anatomies and five abnormalities of masks. A mask of ``lobes`` holds the lobes' boundaries."""
 
 STRUCTURE_WORDS: dict[Structure, str] = {
     "lobes": "lung lobes",
@@ -32,7 +31,7 @@ STRUCTURE_WORDS: dict[Structure, str] = {
     "pleural_effusion": "pleural effusion",
     "pericardial_effusion": "pericardial effusion",
 }
-"""How a structure is called in a pre-prompt."""
+"""Name of a structure in a pre-prompt."""
 
 LOBES: dict[int, str] = {
     1: "left_upper",
@@ -76,15 +75,15 @@ WINDOWS_HU: dict[Window, tuple[float, float]] = {
 
 Plane = Literal["axial", "sagittal", "coronal"]
 PLANE_AXIS: dict[Plane, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
-"""The array axis that a plane's slices are stacked along (depth, height, width)."""
+"""The array axis (depth, height, width) along which a plane's slices are stacked."""
 
 Split = Literal["train", "test"]
 Mode = Literal["report", "mask", "both", "neither"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-"""Which conditions are given: section 3.3, conditioning randomization."""
+"""The conditions given to the model: section 3.3, conditioning randomization."""
 
 CT_RATE_NAME = re.compile(r"^(train|valid)_(\d+)_([a-z]+)_(\d+)$")
 """CT-RATE's volumes: split, patient, scan, reconstruction; ``train_1_a_1`` lies in ``train_1/train_1_a``."""
 
 REPORT = "report"
-"""Name of the condition that gives a report and no mask."""
+"""Name of the condition with a report and no mask."""

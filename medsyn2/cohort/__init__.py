@@ -1,1 +1,1 @@
-"""The cohort: which cases there are, what was made of them, and where it is stored."""
+"""The cohort: its cases, their order, shards, subjects and splits."""

@@ -1,11 +1,11 @@
-"""What can be told of files without reading them: whether one changed, and whether two seem the same.
+"""Detection of changed and repeated files without reading them whole.
 
-The workflow tracks manifests, not the CTs, which may be any kind of broken. So the state of a shard's files, size
-and time of each, is a parameter of the rules that read them: a changed file re-runs its shard, where the cases
-whose content is as it was are skipped.
+The workflow tracks manifests, not the CTs, which may be missing or damaged. So the state of a shard's files (size and
+time of each) is a parameter of the rules that read them: a changed file re-runs its shard, which skips the cases with
+unchanged content.
 
-Two files of equal size with equal bytes at a few places, the last ones (of a gzip stream: its checksum) among
-them, are probably copies. Only files of equal size are opened; whoever refuses one compares them whole first.
+Two files of equal size with equal bytes at a few places, including the last (the checksum of a gzip stream), are
+probably copies. Only files of equal size are opened; a case is refused only after a full comparison.
 """
 
 import hashlib
@@ -22,20 +22,20 @@ _PLACES, _BYTES = 8, 4096
 
 
 def state_of(paths: Iterable[str]) -> str:
-    """Return a hash of the size and time of each file; of one that cannot be seen, of that it cannot."""
+    """Hash the size and time of each file, or its absence."""
     found = [_status(path) for path in paths]
     state = [(status.st_size, status.st_mtime_ns) if status else None for status in found]
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
 def mask_paths(pattern: str | None, cases: Iterable[Case], structures: Iterable[str]) -> list[str]:
-    """Return the files that ``segment.mask_files`` names for some cases; none if it is empty."""
+    """Return the files that the pattern ``segment.mask_files`` names; none if it is empty."""
     filled = [(pattern or "").replace("{structure}", name) for name in structures]
     return [path.replace("{case}", case.id) for case in cases for path in filled if path]
 
 
 def find_repeats(cases: Iterable[Case]) -> dict[str, str]:
-    """Return, of each case whose file seems to hold the bytes of an earlier case's, that file."""
+    """Return the earlier file that each repeating case seems to copy, by case id."""
     by_size: dict[int, list[Case]] = defaultdict(list)
     for case in cases:
         status = _status(case.path)
@@ -52,7 +52,7 @@ def find_repeats(cases: Iterable[Case]) -> dict[str, str]:
 
 
 def mark_repeats(cases: Iterable[Case], repeated: Mapping[str, str]) -> list[Case]:
-    """Return the cases, each with the earlier file that it seems to repeat."""
+    """Set `same_as` of the cases that seem to repeat an earlier file."""
     return [replace(case, same_as=repeated.get(case.id)) for case in cases]
 
 
@@ -64,7 +64,7 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def _sample(path: str, size: int) -> bytes | None:
-    """Return some bytes of a file, from its first to its last, or None if it cannot be read."""
+    """Hash bytes at evenly spaced places of a file; None if it cannot be read."""
     last = max(size - _BYTES, 0)
     try:
         with Path(path).open("rb", buffering=0) as file:

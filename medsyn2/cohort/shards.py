@@ -1,13 +1,13 @@
-"""Which files are the cohort, and which shard each belongs to, decided without opening one of them.
+"""The cohort's files and their shards, determined without opening a file.
 
-Snakemake needs the shards when it parses the workflow, on every node of a cluster, so this module uses the
-standard library alone and only lists folders. A shard is a run of ``shard_size`` consecutive cases in the
-cohort's *order*. The order is append-only: what has a place keeps it and its id, new files come after, sorted by
-id, and a file that disappeared leaves its place empty. So adding cases touches the last shard and new ones only.
+Snakemake needs the shards when it parses the workflow, on every node of a cluster, so this module only lists folders.
+A shard is a run of ``shard_size`` consecutive cases in the cohort's *order*. The order is append-only: a known case
+keeps its place and id, new files follow, sorted by id, and a file that disappears leaves its place empty. So adding
+cases touches only the last shard and new ones.
 
-Subjects and splits follow from the files' names too, whatever their ids: CT-RATE's ``train_1_a_1`` is
-reconstruction 1 of scan a of subject ``train_1`` of the training split. Of other files the table of subjects says
-whose they are; one that it does not name is a subject of its own. Every n-th subject of the order is held out.
+Subjects and splits follow from file names: CT-RATE's ``train_1_a_1`` is reconstruction 1 of scan a of subject
+``train_1`` in the training split. Other files get their subject from the table of subjects, or are a subject each;
+every n-th subject in the order is held out.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
 _SUFFIXES = (".nii.gz", ".nii")
 
 Order = Mapping[str, str]
-"""The cases that have a place, in order: of each id its file, relative to the cohort's folder."""
+"""File of each case id that has a place, relative to the cohort's folder, in order."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Case:
     """One CT file of the cohort.
 
     Attributes:
-        id: Safe in paths and commands, unique whatever the case of its letters.
-        path: The file. Of a phantom, where it will be.
-        subject: The patient; a split never divides one.
+        id: Identifier, safe in paths and commands, unique regardless of letter case.
+        path: The file; a phantom's may not exist yet.
+        subject: The patient; all scans of one are in the same split.
         split: Training or test.
         position: Place in the cohort's order.
         same_as: An earlier case's file that seems to hold the same bytes, see `file_state.mark_repeats`.
@@ -54,12 +54,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The cases, shard by shard."""
+    """The cases by shard."""
 
     shards: dict[str, tuple[Case, ...]]
 
     def shards_with(self, split: Split) -> list[str]:
-        """Return the names of the shards that hold at least one case of `split`."""
+        """Return the names of the shards with at least one case of `split`."""
         return [name for name, cases in self.shards.items() if any(case.split == split for case in cases)]
 
     def first_training_shards(self, num_cases: int) -> list[str]:
@@ -73,10 +73,10 @@ class Cohort:
         return chosen
 
     def require(self, split: Split, num_cases: int) -> None:
-        """Check that a split is large enough for what is planned, before hours go into it.
+        """Check, before hours of work, that `split` has at least `num_cases` cases.
 
         Raises:
-            ConfigError: If `split` has fewer than `num_cases` cases.
+            ConfigError: If it has fewer.
         """
         cases = [case for shard in self.shards.values() for case in shard]
         found = sum(case.split == split for case in cases)
@@ -85,18 +85,18 @@ class Cohort:
             raise ConfigError(
                 f"expected at least {num_cases} cases in the {split} split, got {found} of {len(cases)} cases.",
                 code="split-too-small",
-                remedy=f"{change} cohort.test_every or add cases. What prepares the cases can be asked for by name, "
-                "for example results/masks/0000.json.",
+                remedy=f"{change} cohort.test_every or add cases. To prepare the cases only, ask for their files, for "
+                "example results/masks/0000.json.",
             )
 
 
 def phantom_ids(config: CohortConfig) -> list[str]:
-    """Return the ids of the phantoms, in order."""
+    """Return the ids of the phantoms."""
     return [f"phantom_{index:05d}" for index in range(config.num_phantoms)]
 
 
 def list_nifti(folder: Path, exclude_dirs: Collection[str] = ()) -> list[Path]:
-    """Return every NIfTI file under `folder`, links followed, sorted.
+    """Return all NIfTI files under `folder`, sorted; links are followed.
 
     Raises:
         ConfigError: If the folder does not exist or holds none.
@@ -121,13 +121,13 @@ def list_nifti(folder: Path, exclude_dirs: Collection[str] = ()) -> list[Path]:
 
 
 def other_suffixes(folder: Path, exclude_dirs: Collection[str] = ()) -> dict[str, int]:
-    """Return how many files of each suffix under `folder` are not looked at, most first."""
+    """Count the files under `folder` that are no NIfTI, by suffix, most frequent first."""
     others = (path for path in _walk(folder, exclude_dirs) if not path.name.lower().endswith(_SUFFIXES))
     return dict(Counter(path.suffix.lower() or "no suffix" for path in others).most_common())
 
 
 def _walk(folder: Path, exclude_dirs: Collection[str]) -> Iterator[Path]:
-    """Yield every file that is not hidden, of each folder once: links come last, and may point anywhere."""
+    """Yield all files that are not hidden, visiting each folder once; linked folders come last."""
     seen: set[tuple[int, int]] = set()
     starts = [folder]
     while starts:
@@ -147,7 +147,7 @@ def _walk(folder: Path, exclude_dirs: Collection[str]) -> Iterator[Path]:
 
 
 def stem_of(path: Path) -> str:
-    """Return the file's name without its NIfTI suffix."""
+    """Return a file's name without its NIfTI suffix."""
     lowered = path.name.lower()
     for suffix in _SUFFIXES:
         if lowered.endswith(suffix):
@@ -156,7 +156,7 @@ def stem_of(path: Path) -> str:
 
 
 def case_ids(paths: Sequence[Path], root: Path, order: Order) -> dict[str, Path]:
-    """Give each file an id: the one it had, else its stem where safe and unique, else that with a hash of its path."""
+    """Give each file its earlier id, else its stem if safe and unique, else that with a hash of its path."""
     places = {path.relative_to(root).as_posix(): path for path in paths}
     had = {place: case_id for case_id, place in order.items() if place in places}
     stems = {place: stem_of(path) for place, path in places.items() if place not in had}
@@ -175,7 +175,7 @@ def case_ids(paths: Sequence[Path], root: Path, order: Order) -> dict[str, Path]
 
 
 def read_exclusions(path: Path | None) -> set[str]:
-    """Read the stems of files to leave out; lines may be names or paths.
+    """Read the stems of excluded files; lines are names or paths.
 
     Raises:
         ConfigError: If the file cannot be read as text.
@@ -194,7 +194,7 @@ def read_exclusions(path: Path | None) -> set[str]:
 
 
 def first_reconstructions(files: Mapping[str, Path]) -> dict[str, Path]:
-    """Keep the lowest reconstruction of each CT-RATE scan, and every file that is not named so."""
+    """Keep the lowest reconstruction of each CT-RATE scan, and all files with other names."""
     best: dict[str, tuple[int, str]] = {}
     for case_id, path in files.items():
         match = CT_RATE_NAME.match(stem_of(path))
@@ -218,18 +218,18 @@ def _refuse_repeated_names(paths: Iterable[Path]) -> None:
 
 
 def append_to_order(order: Order, files: Mapping[str, Path], root: Path) -> dict[str, str]:
-    """Return `order` with the files' present places, and the ids it lacks after it, sorted."""
+    """Update the places of known ids and append new ones, sorted."""
     places = {case_id: path.relative_to(root).as_posix() for case_id, path in files.items()}
     return {**order, **dict(sorted(places.items()))}
 
 
 def cohort_folder(cohort: CohortConfig, phantom_dir: Path) -> Path:
-    """Return the folder that the cohort's files lie in."""
+    """Return the folder of the cohort's files."""
     return phantom_dir if cohort.data_dir is None else cohort.data_dir
 
 
 def cohort_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> dict[str, Path]:
-    """Return the file of each case id, for the phantoms (in the folders they will be written to) or the data folder.
+    """Return the file of each case id, of the data folder or of phantoms to be written.
 
     Raises:
         ConfigError: If the data folder holds nothing usable, or two files of one CT-RATE name.
@@ -255,9 +255,9 @@ def plan_cohort(
 
     Args:
         files: File of each case id.
-        order: Every case that ever had a place, those of `files` included.
-        cohort: Shard size and the rule for splits.
-        subjects: Subject of each file that the table of subjects names, see `subjects.read_subjects`.
+        order: All cases that ever had a place, including those of `files`.
+        cohort: Shard size and rule for splits.
+        subjects: Subject of each file in the table of subjects, see `subjects.read_subjects`.
 
     Raises:
         ConfigError: If a subject would be in both splits.
@@ -290,22 +290,22 @@ def _refuse_divided(first: Case, case: Case) -> None:
 
 
 def volume_name(name: str) -> str:
-    """Return what a file and its row in a table are matched by: no folder, no NIfTI suffix, composed characters."""
+    """Return the name that matches a file to its row: no folder, no NIfTI suffix, composed characters."""
     return unicodedata.normalize("NFC", stem_of(Path(name.strip().replace("\\", "/"))))
 
 
 def read_order(path: Path) -> dict[str, str]:
-    """Return the order that earlier runs left, or none if there was no run."""
+    """Read the order of earlier runs; empty if there is none."""
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     cases = (line.partition("\t") for line in lines)
     return {case_id: place and json.loads(place) for case_id, _, place in cases}
 
 
 def order_text(order: Order) -> str:
-    """Return an order as the text that `read_order` reads: of each case its id and, as a JSON string, its file."""
+    """Format an order for `read_order`: a line per case with its id and its file as a JSON string."""
     return "".join(f"{case_id}\t{json.dumps(place)}\n" for case_id, place in order.items())
 
 
 def case_json(cases: Iterable[Case]) -> str:
-    """Return cases as the JSON that the workflow passes to the first stages."""
+    """Format cases as the JSON that the workflow passes to the first stages."""
     return json.dumps([asdict(case) for case in cases], separators=(",", ":"), sort_keys=True)

@@ -1,7 +1,7 @@
-"""Whose scan a file is, where its name does not say so: the table ``cohort.subjects_csv``.
+"""Subjects of files whose name does not give one: the table ``cohort.subjects_csv``.
 
-Splits are by subject, so two rows that contradict each other stop the run rather than put one patient on both
-sides. Read when the workflow is planned, by the standard library alone.
+Splits are by subject, so contradicting rows stop the run rather than put one patient into both splits. The table is
+read when the workflow is planned, with the standard library only.
 """
 
 import csv
@@ -14,10 +14,10 @@ COLUMNS = ("VolumeName", "Subject")
 
 
 def read_subjects(path: Path | None) -> dict[str, str]:
-    """Read the subject of each volume, by `volume_name`; a row without a subject says nothing.
+    """Read the subject of each volume, by `volume_name`; rows without a subject are ignored.
 
     Args:
-        path: CSV file with VolumeName and Subject, in UTF-8. None: there is no table.
+        path: CSV file in UTF-8 with VolumeName and Subject; None if there is no table.
 
     Raises:
         TableError: If the file cannot be read, lacks a column, or gives a volume two subjects.

@@ -1,12 +1,11 @@
-"""The cohort's own volumes: looked at once, read by every stage that needs them.
+"""The cohort's volumes: inspected once, read by every stage that needs them.
 
-`inspect_case` decides what a file means (where its voxels are, whether its values are HU) and writes the
-decision down as facts; `read_case` only carries it out. So every stage sees the same volume, and the decision
-is on record in the inventory.
+`inspect_case` interprets a file (position of its voxels, unit of its values) and records the decision as facts;
+`read_case` only applies them. So every stage sees the same volume, and the decision is on record in the inventory.
 
-CT-RATE's first version has no geometry in its headers and stored values in its voxels; the metadata table
-supplies both. Its second version is repaired, and beside it the same table must change nothing. The values
-decide which it is (`ct.intensity`), and a header that has a geometry of its own must agree with the table.
+CT-RATE's first version has no geometry in its headers and stored values in its voxels; the metadata table supplies
+geometry and rescaling. Its second version is repaired and comes with the same table, which must change nothing. The
+values decide which one it is (`ct.intensity`), and a header with a geometry of its own must agree with the table.
 """
 
 from collections.abc import Mapping
@@ -29,10 +28,10 @@ _REPAIRABLE = frozenset({"affine-missing", "affine-not-finite", "affine-degenera
 
 
 def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: Convention) -> dict[str, Any]:
-    """Decide what a CT file means.
+    """Determine the geometry and the unit of a CT file.
 
     Args:
-        path: The NIfTI file; kept in the facts as it is given.
+        path: The NIfTI file; recorded as given.
         acquisition: Its row of the metadata table, if there is one.
         convention: The configured ``inventory.hu_convention``.
 
@@ -75,17 +74,14 @@ def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: 
 
 
 def read_case(facts: Mapping[str, Any]) -> CTVolume:
-    """Read a case's CT as its inventory facts say.
-
-    Args:
-        facts: What `inspect_case` returned.
+    """Read a case's CT by the facts of `inspect_case`.
 
     Returns:
         The canonical volume in HU, int16, clipped to -1024 .. 3071.
 
     Raises:
         InvalidVolumeError: If the file is damaged or is not the one that was inspected.
-        GeometryError: If its position in space is not usable any more.
+        GeometryError: If its position in space is no longer usable.
     """
     file = open_nifti(facts["path"])
     repair = facts["affine_repair"]
@@ -117,7 +113,7 @@ def _check_extent(volume: CTVolume, name: str) -> None:
 def _place(
     file: NiftiFile, acquisition: Acquisition | None
 ) -> tuple[Affine, dict[str, Any] | None, list[str]]:
-    """Return the affine from the file's axes to LPS, the repair if the header's was not used, and notes."""
+    """Return the affine from the file's axes to LPS, its repair from the table if any, and notes."""
     try:
         affine, repairs = file.affine()
         notes = list(repairs)
@@ -134,13 +130,11 @@ def _place(
 
 
 def _refuse_no_geometry(affine: Affine, acquisition: Acquisition | None, name: str) -> None:
-    """Refuse the affine that programs write when they know none: spacing 1 mm, origin 0, no rotation.
-
-    A metadata table that says another spacing makes every spacing of exactly 1 mm such an affine.
-    """
+    """Refuse the placeholder that programs write when they know no affine: spacing 1 mm, origin 0, no rotation."""
     spacing = np.array(spacing_of(affine))
     if np.abs(spacing - 1).max() > 1e-6:
         return
+    # If the table has another spacing, 1 mm is a placeholder whatever the origin.
     other = acquisition is not None and not np.allclose(acquisition.spacing_mm or spacing, 1, rtol=1e-2)
     if other or (np.abs(affine[:3, 3]).max() < 1e-6 and np.allclose(np.abs(affine[:3, :3]), np.eye(3))):
         raise GeometryError(
@@ -164,7 +158,7 @@ def _compare_spacing(affine: Affine, acquired_mm: tuple[float, float, float], na
 
 
 def _affine_from_metadata(acquisition: Acquisition, file: NiftiFile) -> Affine:
-    """Return the affine of a DICOM series whose columns, rows and slices are the file's axes.
+    """Compute the affine of a DICOM series whose columns, rows and slices are the file's axes.
 
     Source:
         DICOM PS3.3 C.7.6.2.1.1, equation for pixel positions; CT-RATE's ``fix_metadata.py`` for the axes.

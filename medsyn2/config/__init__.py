@@ -1,10 +1,8 @@
-"""The configuration: one typed, frozen object, a section for each stage and for each shared fact.
+"""The configuration: one typed, frozen object with a section for each stage and each shared fact.
 
-``config.yaml`` and ``config.schema.json`` are generated from these classes (``medsyn2 config``), field by
-field with the docstrings as comments. A stage reads its own section and the shared sections that the stage
-table lists, and nothing else; ``medsyn2.stages.stage_params`` cuts them out.
-
-This module imports neither torch nor numpy: Snakemake parses it in every job.
+``medsyn2 config`` generates ``config.yaml`` and ``config.schema.json`` from these classes, with the fields' docstrings
+as comments. A stage reads only its own section and the shared sections in the stage table, which
+``medsyn2.stages.stage_params`` selects. This module imports neither torch nor numpy: every Snakemake job imports it.
 """
 
 from collections.abc import Mapping
@@ -93,7 +91,7 @@ __all__ = [
 
 
 MAIN = "main"
-"""What the model of ``train_dit`` is called beside its variants."""
+"""Name of ``train_dit``'s model among its variants."""
 
 _MAX_SHOWN = 200
 """Characters of a value in a message."""
@@ -119,8 +117,8 @@ class Config(Section):
     flow: FlowConfig = Field(default_factory=FlowConfig)
     train_dit: TrainDiTConfig = Field(default_factory=TrainDiTConfig)
     variants: dict[FileName, Variant] = Field(default_factory=dict)
-    """Models trained beside the main one with other settings, by name: for each, the keys of ``dit``, ``flow`` and
-    ``train_dit`` that differ, such as ``no_conv: {dit: {conv: false}}``. Each costs a whole training; see
+    """Further models with other settings, by name: for each, the keys of ``dit``, ``flow`` and ``train_dit`` that
+    differ from the main model's, such as ``no_conv: {dit: {conv: false}}``. Each costs a full training; see
     configs/ablations.yaml."""
     sample: SampleConfig = Field(default_factory=SampleConfig)
     evaluate_fid: EvaluateFidConfig = Field(default_factory=EvaluateFidConfig)
@@ -137,7 +135,7 @@ class Config(Section):
     @field_validator("variants", mode="before")
     @classmethod
     def _on_top_of_the_main_model(cls, given: Any, info: ValidationInfo) -> Any:
-        """Complete each variant's sections with the main model's, so that they are validated as they will be used."""
+        """Complete each variant's sections from the main model's, so that validation sees the values in use."""
         if not isinstance(given, Mapping):
             return given
         if MAIN in given:
@@ -149,23 +147,23 @@ class Config(Section):
         }
 
     def with_variant(self, name: str) -> "Config":
-        """Return the configuration in which a variant's settings are the main model's."""
+        """Return the configuration with a variant's settings as the main model's."""
         changed = {section: getattr(self.variants[name], section) for section in Variant.model_fields}
         return self.model_copy(update={**changed, "variants": {}})
 
     def section(self, name: str) -> Section:
-        """Return the section that the configuration file calls `name`."""
+        """Return the section with the name `name` in the configuration file."""
         found: Section = getattr(self, "register_" if name == "register" else name)
         return found
 
 
 def validate_config(values: Mapping[str, Any], *, source: str, whole: bool = True) -> Config:
-    """Check `values` and return the configuration they describe.
+    """Validate nested mappings, as YAML gives them; missing keys take their defaults.
 
     Args:
-        values: Nested mappings, as YAML gives them; what is left out takes its default.
-        source: Where they come from, for the message.
-        whole: Whether they describe a run; otherwise a stage's own sections, which agree with no others.
+        values: The mappings.
+        source: Their origin, for the message.
+        whole: Whether they describe a run, whose sections must agree, and not only a stage's sections.
 
     Raises:
         ConfigError: If a key is unknown, a value impossible, or sections disagree; the message names each.
@@ -197,7 +195,7 @@ def _invalid(source: str, problems: list[str]) -> ConfigError:
 
 
 def load_config(*paths: Path | str) -> Config:
-    """Read YAML files and return the configuration they describe together; a later one overrides an earlier one.
+    """Read YAML files into one configuration; a later file overrides an earlier one.
 
     Raises:
         ConfigError: If a file cannot be read, is no YAML mapping, or they do not validate.
@@ -227,7 +225,7 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
 
 
 def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `override`, mapping by mapping, as Snakemake merges its configuration files."""
+    """Merge `override` into `base`, mapping by mapping, as Snakemake merges configuration files."""
     merged = dict(base)
     for key, value in override.items():
         below = merged.get(key)

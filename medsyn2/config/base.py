@@ -1,4 +1,4 @@
-"""The base of all sections: unknown keys are refused, values never change after loading and are finite."""
+"""The base of all sections, which refuses unknown keys, changes after loading, and infinite values."""
 
 from typing import Annotated
 
@@ -7,10 +7,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, StringC
 from medsyn2.vocabulary import Structure
 
 COMPRESSION = (4, 8, 8)
-"""Voxels (depth, height, width) that become one latent."""
+"""Voxels (depth, height, width) per latent."""
 
 FileName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
-"""A name that files or folders get too."""
+"""A name that is also used for files and folders."""
 
 
 class Section(BaseModel):
@@ -35,4 +35,4 @@ Structures = Annotated[tuple[Structure, ...], AfterValidator(_once)]
 """Structures, each once."""
 
 CropShape = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], AfterValidator(_compressible)]
-"""Voxels (depth, height, width) of a part of a volume that the tokenizer sees at once."""
+"""Voxels (depth, height, width) of a crop or window that the tokenizer processes at once."""

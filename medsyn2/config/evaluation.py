@@ -55,15 +55,16 @@ class Baseline(Section):
     folder: Path
     """Folder, subfolders included."""
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
-    """Spacing (depth, height, width) in place of the headers'; null trusts the headers."""
+    """Spacing (depth, height, width) that replaces the headers'; null trusts the headers."""
     in_hu: bool = False
-    """The values are HU, though they may not look like it; else they must."""
+    """Accept the values as HU even if they do not look like HU."""
     clip_hu: tuple[float, float] | None = None
-    """HU range that it and the real volumes are clipped to, such as [-1024, 600] for a generator that ends at 600 HU;
-    null takes the protocol's, which both must fill. Of the protocol ``paper`` alone: the others have their own."""
+    """HU range to which the baseline and the real volumes are clipped, such as [-1024, 600] for a generator that ends
+    at 600 HU; null takes the protocol's range. Only with the protocol ``paper``: the others have a fixed range."""
     patients: Path | None = None
-    """CSV with the columns id and patient: whose report or mask each volume was generated from; the id is its path
-    below the folder. Null: an id that is a case of the cohort is of that case's patient, any other of its own."""
+    """CSV with the columns id and patient: the patient whose report or mask each volume was generated from, where the
+    id is the volume's path below the folder. Null: an id equal to a case of the cohort belongs to that case's patient,
+    any other id to a patient of its own."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -73,37 +74,37 @@ class Baseline(Section):
 
 
 _OURS = {"real", "report", *STRUCTURES}
-"""What the real volumes and those of our own conditions are called, in tables and banks."""
+"""Names of the real volumes and of our conditions, in tables and banks."""
 
 
 class EvaluateFidConfig(Section):
-    """FID in the paper's four windows on three planes, with its floor, interval and companions."""
+    """FID in the paper's four windows on three planes, with its floor, its interval and related metrics."""
 
     protocol: Literal["paper", "maisi", "vlm3d"] = "paper"
-    """What is done to a volume before the extractor: the paper's, MAISI's or the VLM3D challenge's way."""
+    """Preprocessing of volumes before the extractor: the paper's, MAISI's or the VLM3D challenge's."""
     slices_per_volume: PositiveInt | None = 12
-    """At most this many slices a plane, evenly spaced; null takes all that the protocol takes."""
+    """Maximum number of slices per plane, evenly spaced; null takes all slices of the protocol."""
     radimagenet: Path | None = None
-    """RadImageNet's ResNet50 as safetensors. Empty: a weight-free bank of filters, comparable with nothing else."""
+    """RadImageNet's ResNet50 as safetensors. Empty: a weight-free filter bank, whose FID compares only with itself."""
     device: str = Field(default="cpu", pattern="^(cpu|cuda(:[0-9]+)?)$")
-    """Where RadImageNet runs: cpu, cuda or cuda:N."""
+    """Device of RadImageNet: cpu, cuda or cuda:N."""
     num_draws: NonNegativeInt = 40
-    """Resamples of patients for the 95 % interval; a quarter as many splits for the floor, and subsets of each size for
-    the extrapolation. 0: none of them."""
+    """Resamples of patients for the 95 % interval; the floor takes a quarter as many splits, the extrapolation a
+    quarter as many subsets of each size. 0 leaves out all three."""
     neighbours: PositiveInt = 5
     """The k of precision, recall, density and coverage."""
     baselines: dict[FileName, Baseline] = Field(default_factory=dict)
     """Other generators by name, compared with the same real volumes, such as
     ``GenerateCT: {folder: generatect, clip_hu: [-1024, 600]}``; further keys are spacing_mm, in_hu and patients."""
     seed: NonNegativeInt = 0
-    """Seed of the weight-free filters and of the draws."""
+    """Seed of the weight-free filters and of the resamples."""
 
     @model_validator(mode="after")
     def _baselines_stand_apart(self) -> Self:
         for name, baseline in self.baselines.items():
             if name.lower() in _OURS:
                 raise ValueError(
-                    f"{name} is what the tables call volumes of ours, name the generator otherwise"
+                    f"{name} is a name of our own volumes in the tables, name the generator otherwise"
                 )
             if baseline.clip_hu is not None and self.protocol != "paper":
                 raise ValueError(
@@ -113,51 +114,51 @@ class EvaluateFidConfig(Section):
 
 
 class EvaluateMemorisationConfig(Section):
-    """Search for copies of training volumes, by thumbnails and with the features of evaluate_fid."""
+    """Search for copies of training volumes, by thumbnails and by the features of evaluate_fid."""
 
     max_train: PositiveInt | None = None
-    """At most this many training volumes are searched; null takes all, as a search for copies should. Each takes
+    """Maximum number of training volumes searched; null searches all, which a claim about copies needs. Each takes
     0.13 MB of memory."""
     num_copies: PositiveInt = 6
-    """Training cases that are decoded from their latents, a control that the search has to find."""
+    """Training cases decoded from their latents: a positive control that the search has to find."""
     num_pairs: PositiveInt = 8
-    """The closest pairs, drawn for a person to judge."""
+    """Closest pairs shown for a person to judge."""
 
 
 class EvaluateMasksConfig(Section):
-    """Agreement of generated volumes with the masks they were asked for."""
+    """Agreement of generated volumes with the masks that conditioned them."""
 
     structures: Structures | None = None
-    """Structures that are segmented again and compared; null: all that volumes were generated from masks of
-    (``sample.structures``)."""
+    """Structures that are segmented in the generated volumes and compared; null takes those of
+    ``sample.structures``."""
     tools: dict[Structure, Segmenter] = Field(default_factory=dict)
-    """Tool that segments a structure again, where it is not the one of ``segment.tools``; masks that were read from
-    files need one here, or are left out."""
+    """Tool for a structure, if it differs from that of ``segment.tools``. A structure whose masks were read from files
+    needs a tool here, or is left out."""
     surface_tolerance_mm: PositiveFloat = 5.0
-    """Surfaces nearer than this agree, in the surface Dice; one voxel of the default grid."""
+    """Distance within which surfaces agree in the surface Dice; one voxel of the default grid."""
 
 
 class EvaluateEditsConfig(Section):
-    """One mask with several seeds, masks that are mirrored and moved, and structures added one after the other."""
+    """Edits: one mask with several seeds, mirrored and moved masks, and structures added one after another."""
 
     structures: Structures = ("lobes",)
-    """Structures whose mask is given with several seeds, mirrored, and moved. The default's short training learns the
-    lungs; they lie on both sides, so that the laterality of the edits, empty for lobes, airways and vessels, needs one
-    with a side: heart, nodules, an effusion."""
+    """Structures whose masks are sampled with several seeds, mirrored and moved. The default's short training learns
+    the lungs, which lie on both sides. Laterality, empty for lobes, airways and vessels, needs a one-sided structure:
+    heart, nodules, an effusion."""
     max_cases: PositiveInt = 3
-    """Held-out cases of each structure, and of the progressive synthesis."""
+    """Held-out cases per structure, and for the progressive synthesis."""
     num_seeds: int = Field(default=3, ge=2)
-    """Seeds of one mask."""
+    """Seeds per mask."""
     move_mm: tuple[float, float, float] = (0.0, 0.0, 10.0)
-    """How far a mask is moved along (depth, height, width): to superior, posterior, the patient's left."""
+    """Displacement of a mask along (depth, height, width): to superior, posterior and the patient's left."""
     progressive: Structures = Field(default=("lobes", "nodules"), min_length=2)
-    """Structures added one after the other, each by its own mask of a case that has all of them."""
+    """Structures added one after another, each by its own mask of a case that has all of them."""
     strength: float = Field(default=0.75, ge=0, le=1)
-    """How far a volume is taken back towards its noise before a structure is added; 1 makes it anew."""
+    """Share of the way back to noise that a volume takes before a structure is added; 1 regenerates it."""
 
 
 class EvaluateAttentionConfig(Section):
-    """Cross-attention of held-out reports, sampled once more."""
+    """Cross-attention maps of held-out reports."""
 
     max_cases: PositiveInt = 4
     """Held-out cases with a report."""
@@ -168,14 +169,14 @@ class EvaluateScoresConfig(Section):
 
     command: tuple[str, ...] = ()
     """Your vision-language model: a command that gets ``--request FILE --out DIR`` and writes the embeddings
-    (docs/how-to/score-with-a-clip-model.md). Empty: a linear space fitted to the training cases, with the features of
+    (docs/how-to/score-with-a-clip-model.md). Empty: a linear space fitted to the training cases, on the features of
     evaluate_fid."""
     windows: tuple[Window, ...] = Field(default=("lung",), min_length=1)
-    """HU windows whose features the linear space has."""
+    """HU windows of the linear space's features."""
     scale: PositiveFloat = 10.0
-    """What the model multiplies cosines by, for zero-shot labels."""
+    """Factor of the cosines for zero-shot labels."""
     max_train: PositiveInt | None = None
-    """At most this many training cases are fitted to; null takes all that have a report."""
+    """Maximum number of training cases that the space is fitted to; null takes all that have a report."""
     num_draws: int = Field(default=200, ge=2)
     """Resamples of patients for the 95 % intervals."""
     seed: NonNegativeInt = 0
@@ -186,14 +187,14 @@ class EvaluateVariantsConfig(Section):
     """Comparison of the main model with each of ``variants``, on the same cases, masks, noise and times."""
 
     max_cases: PositiveInt = 8
-    """Held-out cases of the flow loss, of the reference rows, and of each structure that a variant left out."""
+    """Held-out cases for the flow loss, for the reference rows, and for each structure that a variant left out."""
     num_pictures: PositiveInt = 2
     """Cases shown."""
     denser_hu: PositiveFloat = 300.0
-    """A mask of a class left out made something where the volume is denser by this than with an empty mask; a third
-    of the way from aerated lung to tissue. Ground glass needs less."""
+    """Excess in HU over the volume with an empty mask from which a mask of a left-out structure counts as having an
+    effect; a third of the way from aerated lung to tissue. Ground glass needs less."""
     diameters_mm: tuple[PositiveFloat, ...] = (10.0, 20.0)
-    """Bounds between the sizes of lesions, by the diameter of a sphere of their volume."""
+    """Bounds between size groups of lesions: diameters of a sphere of equal volume."""
     num_draws: NonNegativeInt = 1000
     """Resamples of patients for the 95 % interval of each difference."""
     seed: NonNegativeInt = 0
@@ -201,38 +202,39 @@ class EvaluateVariantsConfig(Section):
 
 
 class PublicSlices(Section):
-    """MedSeg's 100 labelled slices (medicalsegmentation.com; figshare 13521488, version 2) in place of the cohort's."""
+    """MedSeg's 100 labelled slices (medicalsegmentation.com; figshare 13521488, version 2) instead of the cohort's."""
 
     folder: Path
-    """Folder with tr_im.nii.gz and tr_mask.nii.gz as they are published."""
+    """Folder with tr_im.nii.gz and tr_mask.nii.gz as published."""
     split: Path
-    """JSON with the numbers, from 0, of the slices to train on and to test: ``{"train": [...], "test": [...]}``."""
+    """JSON with the numbers, from 0, of the training and test slices: ``{"train": [...], "test": [...]}``."""
     pixel_mm: PositiveFloat | None = None
-    """Size of a pixel, for the distances; null trusts the header, which was written over pictures of any size."""
+    """Pixel size for the distances; null trusts the header, although the slices come from pictures of any size."""
 
 
 class EvaluateAugmentationConfig(Section):
-    """A segmentation network for slices, trained on real ones, on synthetic ones, and on both."""
+    """A segmentation network for slices, trained on real slices, on synthetic slices, and on both."""
 
     structure: Structure = "heart"
-    """What is segmented; of ``lobes``, the lungs. The paper's is ``ground_glass``, which 4 of the embedded cohort's 10
-    held-out cases have, too few for an interval, and which the default's short training does not learn to make."""
+    """Structure to segment; ``lobes`` stands for the lungs. The paper's is ``ground_glass``: only 4 of the embedded
+    cohort's 10 held-out cases have it, too few for an interval, and the default's short training does not learn it."""
     min_area_mm2: NonNegativeFloat = 200.0
-    """Each volume gives its axial slice with the most of the structure, if it is at least so much."""
+    """Minimum area of the structure in a slice; each volume gives its axial slice with the largest area."""
     max_real: PositiveInt | None = 2
-    """Real slices trained on, drawn with the seed; few, as in the paper, where they are an eighth of the synthetic
-    ones: with many there is nothing to help. Null takes all."""
+    """Real training slices, drawn with the seed; null takes all. Few, as in the paper, where they are an eighth of the
+    synthetic ones: with many, synthetic slices have nothing to add."""
     max_synthetic: PositiveInt | None = 5
-    """Synthetic slices, a volume each, from masks of other cases where there are enough; 416 in the paper; null makes
-    one of each mask."""
+    """Synthetic slices, one per volume, from masks of other cases if there are enough; 416 in the paper; null makes one
+    from each mask."""
     masks_from: Split = "train"
-    """Whose masks the synthetic volumes are made from; ``test`` needs ``public``, or they would be the test's own."""
+    """Split whose masks condition the synthetic volumes; ``test`` needs ``public``, so that test masks are not trained
+    on."""
     relabel: bool = False
-    """Segment each synthetic volume and train on what is found in it, not on the mask it was made from."""
+    """Label each synthetic volume by segmentation, not by the mask that conditioned it."""
     public: PublicSlices | None = None
-    """Public slices to train on and to test, as in the paper; null takes the cohort's own."""
+    """Public training and test slices, as in the paper; null takes the cohort's own."""
     image_size: PositiveInt = 64
-    """Pixels of a side; slices are brought to it. Divides by 2 to the power of ``num_levels`` less one."""
+    """Side in pixels to which slices are resampled; a multiple of 2 to the power of ``num_levels`` - 1."""
     channels: PositiveInt = 8
     """Channels of the U-Net's first level."""
     num_levels: PositiveInt = 4
@@ -240,17 +242,17 @@ class EvaluateAugmentationConfig(Section):
     num_steps: PositiveInt = 30
     """Optimizer steps, the same for each training set."""
     batch_size: PositiveInt = 2
-    """Slices a step."""
+    """Slices per step."""
     learning_rate: PositiveFloat = 1e-2
     """Adam's learning rate."""
     num_seeds: PositiveInt = 5
-    """Networks trained on each set, each from another seed."""
+    """Networks per training set, each with its own seed."""
     num_draws: NonNegativeInt = 1000
-    """Resamples of test patients for the 95 % intervals; 0: none."""
+    """Resamples of test patients for the 95 % intervals; 0 for none."""
     surface_tolerance_mm: PositiveFloat = 5.0
-    """Surfaces nearer than this agree, in the surface Dice; one voxel of the default grid."""
+    """Distance within which surfaces agree in the surface Dice; one voxel of the default grid."""
     seed: NonNegativeInt = 0
-    """Seed of the draws, of the networks and of the resamples."""
+    """Seed of drawing slices, of the networks and of the resamples."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -271,11 +273,11 @@ class EvaluateTokenizerConfig(Section):
     """Reconstruction by the tokenizer."""
 
     max_cases: PositiveInt | None = 3
-    """Test cases reconstructed; null takes all."""
+    """Maximum number of test cases; null takes all."""
     surface_tolerance_mm: PositiveFloat = 5.0
-    """Surfaces nearer than this agree, in the surface Dice; one voxel of the default grid."""
+    """Distance within which surfaces agree in the surface Dice; one voxel of the default grid."""
     mask_threshold: float = Field(default=0.0, ge=-0.5, le=0.5)
-    """Decoded value from which a voxel belongs to the mask; the masks lie at -0.5 and 0.5."""
+    """Decoded value above which a voxel belongs to the mask; masks are encoded as -0.5 and 0.5."""
 
 
 class ReportConfig(Section):

@@ -1,4 +1,4 @@
-"""Sections of the networks and of the stages that train them and cache what they encode."""
+"""Sections of the networks and of the stages that train them or run their encoders."""
 
 from typing import Literal, Self
 
@@ -16,70 +16,70 @@ class TokenizerConfig(Section):
     channel_multipliers: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 4)
     """Channels of the four levels, in multiples of ``hidden_channels``."""
     num_res_blocks: PositiveInt = 1
-    """Residual blocks a level; 2 in the public weights."""
+    """Residual blocks per level; 2 in the public weights."""
     latent_channels: PositiveInt = 4
     """Channels of the latents."""
     norm_groups: PositiveInt = 1
     """Groups of the group normalisation; 32 in the public weights."""
     depth_mode: Literal["uniform_aligned", "uniform_paper", "first_frame"] = "uniform_aligned"
-    """How depth is compressed by 4: see docs/explanation/conventions.md. ``first_frame`` is for public weights that are
-    used by themselves: it takes a slice more than a multiple of 4, which no grid has."""
+    """Compression of depth by 4, see docs/explanation/conventions.md. ``first_frame`` is for public weights used on
+    their own: it takes one slice more than a multiple of 4, which no grid has."""
     layout: Literal["v1.2", "v1.1", "official"] = "v1.2"
-    """Which published layout: Open-Sora Plan's v1.2 or v1.1, or that of the authors' own release, which goes
-    with the depth mode ``uniform_paper``."""
+    """Published layout: Open-Sora Plan's v1.2 or v1.1, or that of the authors' release, which needs the depth mode
+    ``uniform_paper``."""
 
 
 class PerceptualWeights(Section):
     """The external network of the perceptual loss."""
 
     path: str
-    """The JSON that ``medsyn2 convert perceptual`` wrote; the tensors are beside it."""
+    """The JSON file of ``medsyn2 convert perceptual``, in one folder with the tensors."""
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    """Of the tensors (``perceptual.safetensors``), as that command shows it."""
+    """sha256 of the tensors (``perceptual.safetensors``), as that command prints it."""
 
 
 class TrainTokenizerConfig(Section):
-    """Training of the tokenizer: L1, KL, a perceptual loss given its weights, an adversarial one from ``gan_start``."""
+    """Training of the tokenizer by L1, KL, perceptual (given its weights) and, from ``gan_start``, adversarial loss."""
 
     num_steps: PositiveInt = 1200
     """Optimizer steps."""
     crop_shape: CropShape = (16, 40, 40)
     """Random crops (depth, height, width), no larger than the grid; 96 x 96 x 96 in the paper."""
     batch_size: PositiveInt = 2
-    """Crops a micro-step."""
+    """Crops per micro-step."""
     accumulate: PositiveInt = 1
-    """Micro-steps an optimizer step; several processes share them."""
+    """Micro-steps per optimizer step, shared by all processes."""
     learning_rate: PositiveFloat = 1e-3
     """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
     warmup_steps: NonNegativeInt = 20
     """Steps of linear warm-up; none in the paper."""
     decay_steps: PositiveInt | None = 1200
-    """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
+    """Steps over which the learning rate falls to 0 as half a cosine; null keeps it constant, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     mask_share: float = Field(default=0.25, ge=0, le=1)
-    """Share of crops that are randomly drawn binary volumes, so that a tokenizer trained from scratch learns masks
-    too; 0 in the paper, which starts from public weights."""
+    """Share of crops that are random binary volumes, so that a tokenizer trained from scratch also learns masks; 0 in
+    the paper, which starts from public weights."""
     kl_weight: NonNegativeFloat = 1e-3
-    """Weight of the KL divergence, with both terms averaged over elements; 1e-6 in the paper. More of it makes plainer
-    latents, which a short training of the transformer learns sooner."""
+    """Weight of the KL divergence, with both terms averaged over elements; 1e-6 in the paper. A larger weight gives
+    simpler latents, which a short training of the transformer learns sooner."""
     perceptual_weights: PerceptualWeights | None = None
-    """Path and sha256 of the network of the perceptual loss, which the paper has; null leaves the loss out, and the
-    training says so."""
+    """Path and sha256 of the perceptual loss's network, which the paper uses; null trains without this loss and logs
+    it."""
     perceptual_weight: NonNegativeFloat = 1.0
     """Weight of the perceptual loss."""
     gan_weight: NonNegativeFloat = 0.5
     """Scale of the adaptive adversarial weight."""
     gan_start: NonNegativeInt | None = None
-    """Step from which the discriminator takes part; null leaves it out."""
+    """First step with the discriminator; null trains without it."""
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the exponential moving average that is exported."""
     initial_weights: str | None = None
-    """Tokenizer to start from: the JSON beside converted public weights. Empty: from scratch."""
+    """Tokenizer to start from: the JSON file of converted public weights. Empty: from scratch."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's precision; bf16-mixed on a GPU."""
     num_workers: NonNegativeInt = 0
-    """Threads that read volumes ahead; 0 suits a cohort that fits into memory."""
+    """Threads that prefetch volumes; 0 suits a cohort that fits into memory."""
     checkpoint_every: PositiveInt = 100
     """Steps between checkpoints to resume from."""
     seed: NonNegativeInt = 0
@@ -90,11 +90,11 @@ class EncodeLatentsConfig(Section):
     """Encoding of volumes and masks into the latent store."""
 
     window: CropShape | None = None
-    """Sliding window (depth, height, width); null encodes the whole volume at once."""
+    """Sliding window (depth, height, width); null encodes a volume at once."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Overlap of neighbouring windows."""
     dtype: Literal["float16", "float32"] = "float16"
-    """How latents are stored."""
+    """Data type of stored latents."""
 
 
 class TrainTextEncoderConfig(Section):
@@ -107,15 +107,15 @@ class TrainTextEncoderConfig(Section):
     num_layers: PositiveInt = 2
     """Transformer layers."""
     num_heads: PositiveInt = 2
-    """Attention heads; ``hidden_size`` divides by it."""
+    """Attention heads; must divide ``hidden_size``."""
     max_tokens: int = Field(default=512, ge=3)
-    """Longest text there are positions for; not below ``encode_text.max_report_tokens``."""
+    """Positions for tokens; at least ``encode_text.max_report_tokens``."""
     num_steps: NonNegativeInt = 200
     """Steps of masked-language-model training."""
     batch_size: PositiveInt = 16
-    """Texts a step."""
+    """Texts per step."""
     window_tokens: int = Field(default=64, ge=3)
-    """Tokens of each text that a step looks at, from a random place on; all positions are trained that way."""
+    """Tokens of each text per step, from a random position on, so that all positions are trained."""
     learning_rate: PositiveFloat = 1e-3
     """AdamW's learning rate."""
     seed: NonNegativeInt = 0
@@ -137,23 +137,23 @@ class EncodeTextConfig(Section):
     encoder_dir: str | None = None
     """Folder of a BERT in Hugging Face format (CXR-BERT). Empty: the encoder trained on the cohort."""
     max_report_tokens: int = Field(default=512, ge=3)
-    """Report tokens kept; the paper's 512. What is cut is counted and shown."""
+    """Maximum number of report tokens; 512 in the paper. Longer reports are cut and counted."""
     max_prompt_tokens: int = Field(default=32, ge=3)
-    """Pre-prompt tokens kept; the paper's 32."""
+    """Maximum number of pre-prompt tokens; 32 in the paper."""
 
 
 class DiTConfig(Section):
     """The diffusion transformer."""
 
     width: PositiveInt = 144
-    """Feature dimension; 1152 in the paper. Divides by 6 and by ``num_heads``."""
+    """Feature dimension, a multiple of 6 and of ``num_heads``; 1152 in the paper."""
     depth: PositiveInt = 4
     """Blocks; 16 in the paper."""
     num_heads: PositiveInt = 4
-    """Attention heads; the paper does not say, 16 by convention."""
+    """Attention heads; the paper does not state it, 16 by convention."""
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2)
-    """Latent voxels a token takes (depth, height, width); they divide the latents' grid, which is that of the volumes
-    by (4, 8, 8)."""
+    """Latent voxels per token (depth, height, width); must divide the latents' grid, which is the volumes' by
+    (4, 8, 8)."""
     mlp_ratio: PositiveFloat = 4.0
     """Width of the feed-forward layers in multiples of ``width``."""
     qk_norm: bool = True
@@ -163,10 +163,10 @@ class DiTConfig(Section):
     conv: bool = True
     """Depthwise separable convolution in each block; off for the ablation of section 7.5."""
     positions: Literal["sincos", "rope", "both"] = "sincos"
-    """Fixed sine-cosine positions added to the tokens, rotations of queries and keys, or both; DiT's are ``sincos``."""
+    """Fixed sine-cosine positions added to the tokens, as in DiT, rotations of queries and keys, or both."""
     layout: Literal["paper", "official"] = "paper"
-    """The paper's blocks, or those of the authors' release: convolution beside the block, not after it, biased
-    gates, three times as many heads in cross-attention."""
+    """The paper's blocks, or those of the authors' release: convolution in parallel to the block and not after it,
+    biased gates, three times as many heads in cross-attention."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -187,17 +187,17 @@ class DiTConfig(Section):
 
 
 class FlowConfig(Section):
-    """The rectified flow: how t is drawn in training, and where the loss weight is clamped."""
+    """The rectified flow: distribution of t in training, and clamp of the loss weight."""
 
     t_distribution: Literal["logit_normal", "uniform", "mixture"] = "uniform"
-    """How t is drawn; ``mixture`` is 0.9 logit-normal and 0.1 uniform. Short trainings need the times near 1, which
-    decide the anatomy and which the logit-normal hardly draws."""
+    """Distribution of t; ``mixture`` is 0.9 logit-normal and 0.1 uniform. A short training needs times near 1, which
+    decide the anatomy and are rare in the logit-normal."""
     t_logit_mean: float = 0.8
     """Mean of logit(t)."""
     t_logit_std: PositiveFloat = 0.8
     """Standard deviation of logit(t)."""
     t_clamp: float = Field(default=0.3, gt=0, le=1)
-    """Smallest t in the loss weight 1/t^2; 0.05 is usual, a larger one spends a short training on the anatomy."""
+    """Smallest t in the loss weight 1/t^2; 0.05 is usual, a larger value focuses a short training on the anatomy."""
 
 
 class TrainDiTConfig(Section):
@@ -206,15 +206,15 @@ class TrainDiTConfig(Section):
     num_steps: PositiveInt = 3200
     """Optimizer steps."""
     batch_size: PositiveInt = 2
-    """Cases a micro-step; 1 in the paper."""
+    """Cases per micro-step; 1 in the paper."""
     accumulate: PositiveInt = 1
-    """Micro-steps an optimizer step, shared by the processes if there are several; 4 in the paper."""
+    """Micro-steps per optimizer step, shared by all processes; 4 in the paper."""
     learning_rate: PositiveFloat = 3e-3
     """AdamW's learning rate; 1e-4 in the paper."""
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
     decay_steps: PositiveInt | None = 3200
-    """Steps over which the learning rate falls to nothing as half a cosine; null keeps it, as in the paper."""
+    """Steps over which the learning rate falls to 0 as half a cosine; null keeps it constant, as in the paper."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
@@ -227,25 +227,25 @@ class TrainDiTConfig(Section):
     )
     """Probabilities of report only, mask only, both, neither."""
     structure_weights: dict[Structure, PositiveFloat] = Field(default={"lobes": 30.0})
-    """How much more often than others a structure's mask is drawn where a case has several; 1 where nothing is said.
-    The lobes say most about the whole image, which a short training learns first."""
+    """Weight with which a structure's mask is drawn if a case has several; 1 if not given. The lobes tell most about
+    the whole image, which a short training learns first."""
     leave_out: Structures = ()
-    """Structures whose masks, empty ones included, are never drawn, to see what a model makes of a mask that it was
-    not trained with (Fig. 12). The reports stay as they are, and go on to speak of them."""
+    """Structures whose masks, also empty ones, are never drawn, to test the model on masks that it was not trained with
+    (Fig. 12). The reports stay unchanged and still mention them."""
     empty_mask_share: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the masks drawn that are empty ones, of a structure the case does not have, so that an empty mask is
-    understood as asking for none; 0, as in the paper, spends a short training on what is there."""
+    """Share of empty masks among those drawn, of structures that the case lacks, so that the model learns that an empty
+    mask asks for absence; 0, as in the paper, spends a short training on present structures."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's precision; bf16-mixed on a GPU."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
-    """What each of several processes holds: everything (``ddp``), or a share of weights, gradients, moments and average
-    (``fsdp``), for cards that are too small for all; a checkpoint of either is gone on from by the other."""
+    """State that each of several processes holds: all of it (``ddp``), or a share of weights, gradients, moments and
+    average (``fsdp``), for GPUs with too little memory; either strategy resumes the other's checkpoints."""
     compile: bool = False
     """Compile the network (torch.compile): a minute at the start, then faster steps on a GPU."""
     checkpointing: Literal["none", "selective", "full"] = "none"
-    """What is computed twice to save memory: nothing, all but attention, or all of each block."""
+    """Activations recomputed to save memory: none, all but attention, or all of each block."""
     num_workers: NonNegativeInt = 0
-    """Threads that read latents ahead; 0 suits a cohort that fits into memory."""
+    """Threads that prefetch latents; 0 suits a cohort that fits into memory."""
     checkpoint_every: PositiveInt = 200
     """Steps between checkpoints to resume from."""
     seed: NonNegativeInt = 0
@@ -259,7 +259,7 @@ class TrainDiTConfig(Section):
 
 
 class Variant(Section):
-    """A model trained beside the main one: the sections in full, with what was said for the variant put in."""
+    """A further model: the main model's sections with the variant's keys replaced."""
 
     dit: DiTConfig = Field(default_factory=DiTConfig)
     flow: FlowConfig = Field(default_factory=FlowConfig)

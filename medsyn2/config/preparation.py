@@ -26,18 +26,18 @@ TOOL_STRUCTURES: dict[Segmenter, tuple[Structure, ...]] = {
     "ct_rate": ("lobes", "heart", "nodules", "pleural_effusion", "pericardial_effusion"),
     "files": STRUCTURES,
 }
-"""What each tool can find."""
+"""Structures that each tool can segment."""
 
 
 class GridConfig(Section):
-    """The grid every volume is brought to: the template's and the model's. The paper's is 448 x 448 x 448 at 0.7 mm."""
+    """The common grid of the template and the model; the paper's is 448 x 448 x 448 at 0.7 mm."""
 
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 96, 96)
-    """Voxels (depth, height, width). Depth must divide by 4, height and width by 8: the tokenizer's compression."""
+    """Voxels (depth, height, width): multiples of 4, 8 and 8, the tokenizer's compression."""
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (4.9, 3.2667, 3.2667)
     """Voxel spacing (depth, height, width) in mm."""
     clip_hu: tuple[float, float] = (-1024.0, 1024.0)
-    """HU values that become -1 and +1 in the networks; what lies outside is clipped."""
+    """HU range that is mapped to -1 .. +1 in the networks; values outside are clipped."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -54,12 +54,12 @@ class GridConfig(Section):
 
 
 class CohortConfig(Section):
-    """Which files are the cohort. Read when the workflow is planned; no stage depends on it as a whole."""
+    """Files of the cohort. Read when the workflow is planned; no stage depends on the section as a whole."""
 
     data_dir: Path | None = None
-    """Folder searched for .nii and .nii.gz files, subfolders included. Empty: the embedded phantoms."""
+    """Folder searched for .nii and .nii.gz files, with its subfolders. Empty: the embedded phantoms."""
     num_phantoms: PositiveInt = 40
-    """How many phantoms the embedded cohort has. Raising it adds cases and leaves the existing ones as they are."""
+    """Number of phantoms in the embedded cohort. Raising it adds cases and leaves the existing ones unchanged."""
     reports_csv: Path | None = None
     """Reports: columns VolumeName, Findings_EN, Impressions_EN (CT-RATE's names). Empty: no case has a report."""
     labels_csv: Path | None = None
@@ -67,43 +67,44 @@ class CohortConfig(Section):
     metadata_csv: Path | None = None
     """Acquisition metadata with CT-RATE's columns (RescaleSlope, XYSpacing, ...), needed for its unrepaired volumes."""
     exclude_txt: Path | None = None
-    """File names to leave out, one a line (CT-RATE's no_chest lists work)."""
+    """Text file with file names to exclude, one per line (CT-RATE's no_chest lists work)."""
     exclude_dirs: tuple[Annotated[str, Field(pattern=r"^[^/]+$")], ...] = ("ts_seg",)
-    """Names of folders to leave out, at any depth: CT-RATE's masks lie in ts_seg under the names of its CTs."""
+    """Names of folders to exclude, at any depth. CT-RATE's masks lie in ts_seg under the names of its CTs."""
     subjects_csv: Path | None = None
-    """Whose scan a file is: columns VolumeName, Subject. Files without a row, and without a name of CT-RATE's, are a
-    subject each."""
+    """Subjects of the files: columns VolumeName, Subject. A file without a row and without a CT-RATE name is a subject
+    of its own."""
     reconstruction: Literal["first", "all"] = "first"
-    """Which reconstructions of a CT-RATE scan are used: ``first`` takes the lowest number of each."""
+    """Reconstructions of each CT-RATE scan: the one with the lowest number, or all."""
     test_every: int = Field(default=4, ge=2)
     """Without CT-RATE's train_/valid_ names, every n-th subject is held out for testing."""
     shard_size: PositiveInt = 20
-    """Cases a job works on. 64 suits a cluster. Changing it re-runs everything."""
+    """Cases per job; 64 suits a cluster. Changing it re-runs everything."""
 
 
 class PhantomsConfig(Section):
-    """The embedded cohort of procedural thoraces, used while ``cohort.data_dir`` is empty."""
+    """The embedded cohort of procedural chests, used if ``cohort.data_dir`` is empty."""
 
     spacing_mm: PositiveFloat = 3.0
-    """In-plane spacing of the simulated scanner, varied by +-15 % from case to case."""
+    """In-plane spacing of the simulated scanner, varied by +-15 % between cases."""
     seed: NonNegativeInt = 0
-    """Seed of the whole cohort; case i depends on the seed and on i alone."""
+    """Seed of the cohort; case i depends only on the seed and on i."""
 
 
 class InventoryConfig(Section):
     """Strict reading of every file."""
 
     hu_convention: Literal["detect", "hu", "stored"] = "detect"
-    """What the voxel values are: ``hu``, ``stored`` (rescaled by the metadata), or ``detect``: told by the air peak."""
+    """Unit of the voxel values: ``hu``, ``stored`` (to be rescaled by the metadata), or ``detect``, by the peak of
+    air."""
 
 
 class TemplateConfig(Section):
     """The common template."""
 
     path: Path | None = None
-    """A given template CT (NIfTI). Empty: it is built from the cohort's training cases."""
+    """An existing template CT (NIfTI). Empty: built from the cohort's training cases."""
     num_cases: PositiveInt = 8
-    """Training cases averaged; the first ones of the cohort, so that adding cases leaves the template alone."""
+    """Training cases averaged, the first of the cohort, so that adding cases does not change the template."""
     num_rounds: PositiveInt = 2
     """Rounds of registering and averaging."""
 
@@ -118,15 +119,16 @@ class RegisterConfig(Section):
     min_similarity: float = Field(default=0.6, ge=-1, le=1)
     """Gate: correlation of the HU in and around the lungs with the template's. An abdomen has less than 0.5."""
     min_lung_covered: float = Field(default=0.8, ge=0, le=1)
-    """Gate: share of the template's lungs that the CT's field of view covers; less is a part of a chest."""
+    """Gate: share of the template's lungs in the CT's field of view. Less means that the CT shows only a part of a
+    chest."""
     max_rotation_deg: PositiveFloat = 30.0
     """Gate: rotation of the affine."""
     scale_range: tuple[PositiveFloat, PositiveFloat] = (0.6, 1.6)
     """Gate: smallest and largest singular value of the affine."""
     min_lung_inside: float = Field(default=0.95, ge=0, le=1)
-    """Gate: share of the case's lungs that lies inside the grid."""
+    """Gate: share of the case's lungs inside the grid."""
     min_lung_ml: PositiveFloat = 800.0
-    """Gate: volume of the lungs found; a head or an abdomen has less."""
+    """Gate: volume of the lungs; a head or an abdomen has less."""
     seed: NonNegativeInt = 0
     """Seed of the metric's random samples."""
 
@@ -144,7 +146,7 @@ def _classical() -> dict[Structure, Segmenter | None]:
 
 
 def _fields(pattern: str) -> set[str]:
-    """Return the names in braces; that of broken braces is empty."""
+    """Return the names in braces; broken braces give an empty name."""
     try:
         return {name for _, name, _, _ in Formatter().parse(pattern) if name is not None}
     except ValueError:
@@ -152,30 +154,30 @@ def _fields(pattern: str) -> set[str]:
 
 
 class SegmentConfig(Section):
-    """Which tool makes which structure, and where."""
+    """Segmentation: the tool of each structure, and its environment."""
 
     space: Literal["native", "registered"] = "native"
-    """Segment the CT as it was acquired, or the registered volume."""
+    """Segment the CT as acquired, or the registered volume."""
     tools: dict[Structure, Segmenter | None] = Field(default_factory=_classical)
-    """Tool of each structure; null leaves the structure out. ``classical`` needs no weights; ``lungmask`` finds lobes,
-    ``totalsegmentator`` all but opacities, ``medpseg`` opacities; ``ct_rate`` reads CT-RATE's published masks,
+    """Tool of each structure; null leaves the structure out. ``classical`` needs no weights; ``lungmask`` segments
+    lobes, ``totalsegmentator`` all but opacities, ``medpseg`` opacities; ``ct_rate`` reads CT-RATE's published masks,
     ``files`` your own."""
     working_spacing_mm: PositiveFloat = 3.0
-    """Isotropic spacing at which the classical segmenter works."""
+    """Isotropic working spacing of the classical segmenter."""
     mask_files: str | None = None
-    """Where ``files`` finds masks on the CT's grid: a pattern with {case} and {structure}, such as
+    """Path pattern of the masks for ``files``, on the CT's grid, with {case} and {structure}, such as
     masks/{case}/{structure}.nii.gz."""
     ct_rate_masks: Path | None = None
-    """Where ``ct_rate`` finds CT-RATE's masks: its folder dataset/ts_seg."""
+    """Folder of CT-RATE's masks for ``ct_rate``: its dataset/ts_seg."""
     weights_dir: Path | None = None
-    """Folder of the tools' weights, as ``medsyn2 fetch`` makes it. Like the keys below it says where, not what:
-    changing it segments nothing again."""
+    """Folder of the tools' weights, as ``medsyn2 fetch`` makes it. Changing this key or those below repeats no
+    segmentation."""
     python: dict[Literal["lungmask", "totalsegmentator", "medpseg"], Path] = Field(default_factory=dict)
-    """Python of the environment that has a tool; the one that runs medsyn2 where nothing is said."""
+    """Python interpreter of each tool's environment; by default the one that runs medsyn2."""
     device: Literal["auto", "cpu"] = "auto"
-    """Where the tools' networks run; ``auto`` takes a GPU if there is one."""
+    """Device of the tools' networks; ``auto`` takes a GPU if there is one."""
     time_limit_s: PositiveFloat = 1800.0
-    """Longest time a tool may take for one CT; then the case is refused."""
+    """Time limit of a tool for one CT; beyond it the case is refused."""
 
     @model_validator(mode="after")
     def _check_tools(self) -> Self:
@@ -203,8 +205,8 @@ class MasksConfig(Section):
     """From label maps to the nine binary masks on the grid."""
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
-    """Share of a structure in a voxel from which the voxel belongs to it, after linear resampling."""
+    """Share of a structure above which a voxel belongs to it, after linear resampling."""
     boundary_dilation_voxels: NonNegativeInt = 1
     """Radius of the cube that widens lobe boundaries; 1 is the paper's 3 x 3 x 3."""
     min_volume_ml: float = Field(default=0.05, ge=0)
-    """A mask smaller than this on the grid counts as empty."""
+    """Volume on the grid below which a mask counts as empty."""

@@ -1,13 +1,12 @@
-"""Masks as people have them, made binary and brought to the model's grid.
+"""User-supplied masks: made binary and resampled to the model's grid.
 
-A mask is given to the model as where a structure is and where it is not. Files say that in several ways: 0 and
-1, 0 and 255, a probability from 0 to 1, a probability in 256 steps. Each is told from the values, and any
-that is not plain 0 and 1 is noted. A map of several labels does not say which of them is meant, and is
-refused.
+Files encode a binary mask as 0 and 1, as 0 and 255, as a probability from 0 to 1, or as a probability in 256 steps.
+The encoding is detected from the values, and every one but plain 0 and 1 is noted. A map of several labels is
+refused, because it does not say which label is meant.
 
-A mask on another grid is brought to the model's, one linear interpolation of its indicator and a threshold at
-one half, as the training's masks were. What falls outside the grid is noted; a mask of which nothing is left
-is refused. An all-background mask is allowed: it says that the structure is nowhere.
+A mask on another grid is resampled by one linear interpolation of its indicator and a threshold at one half, as the
+training masks were. Loss outside the grid is noted; a mask that vanishes is refused. An all-background mask is
+allowed and states that the structure is absent.
 """
 
 from collections.abc import Iterable
@@ -29,10 +28,10 @@ _LOST_SHARE = 0.01
 
 
 def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
-    """Read one binary mask from a file that may hold 0 and 1, 0 and 255, or probabilities.
+    """Read one binary mask from a file that holds 0 and 1, 0 and 255, or probabilities.
 
     Returns:
-        The mask, canonical, and what is unusual about the file.
+        The mask in canonical axes, and notes on anything unusual about the file.
 
     Raises:
         InvalidVolumeError: If the file is damaged or is no volume.
@@ -49,14 +48,14 @@ def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
 def binarize(
     values: Shaped[np.ndarray, "d h w"], name: str
 ) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
-    """Return where the mask is, and how the values were read if they are not 0 and 1.
+    """Return the foreground, and a note on the encoding if the values are not 0 and 1.
 
     Args:
-        values: Of any type.
-        name: What they belong to, for messages.
+        values: Voxels of any type.
+        name: Name of the mask, for messages.
 
     Raises:
-        MaskError: If they are not finite, negative, or those of several labels.
+        MaskError: If the values are not finite, negative, or several labels.
     """
     if values.dtype == bool:
         return values, ()
@@ -86,17 +85,13 @@ def _not_a_mask(name: str, found: str) -> MaskError:
 
 
 def mask_to_grid(mask: LabelMap, grid: Grid) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
-    """Bring a mask to a grid.
-
-    Args:
-        mask: Every label except 0 is the mask.
-        grid: The model's grid.
+    """Resample a mask, whose foreground is every label except 0, to the model's grid.
 
     Returns:
-        The mask on the grid, and what happened to it on the way.
+        The mask on the grid, and notes on resampling and losses.
 
     Raises:
-        MaskError: If it has no foreground on the grid although it has some, or is all foreground.
+        MaskError: If all foreground is lost on the way, or there is no background.
     """
     inside = mask.labels != 0
     if mask.shape == grid.shape and _same_grid(mask.affine_mm, grid):
@@ -131,7 +126,7 @@ def _with_background(inside: Bool[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h
 
 
 def _same_grid(affine_mm: Shaped[np.ndarray, "4 4"], grid: Grid) -> bool:
-    """Return whether the corners of two grids of one shape lie within a thousandth of a voxel."""
+    """Say whether the corners of two grids of one shape agree to a thousandth of a voxel."""
     corners = np.array([[d, h, w, 1] for d in (0, 1) for h in (0, 1) for w in (0, 1)]) * [*grid.shape, 1]
     apart_mm = corners @ (affine_mm - grid.affine_mm).T
     return bool(np.linalg.norm(apart_mm[:, :3], axis=1).max() < _ALIGNED_VOXELS * min(grid.spacing_mm))

@@ -1,16 +1,14 @@
-"""Geometry: canonical axes, exchange with SimpleITK, and the resamplings.
+"""Geometry: canonical axes, exchange with SimpleITK, and resampling.
 
-An array of any axis order becomes canonical, (depth, height, width) from inferior to superior, anterior to
-posterior and right to left, by one permutation and flips; the voxels keep their world positions, so an
-oblique acquisition stays oblique and only its axes are named. Everything else here goes through ITK, whose
-images have the same frame (LPS mm) and whose index order (x, y, z) is the array's reversed.
+One permutation and flips make an array canonical: (depth, height, width) from inferior to superior, anterior to
+posterior and right to left. The voxels keep their world positions, so an oblique acquisition stays oblique.
+Everything else goes through ITK, whose images share the frame (LPS mm) and reverse the index order, to (x, y, z).
 
-A transform ``grid_to_source_lps_mm`` is a 4 x 4 matrix that takes a world point of the target grid to the
-world point of the source it shows (ITK's fixed to moving). With it, a volume comes to the grid in ONE
-interpolation, whatever the number of steps the transform is made of.
+A transform ``grid_to_source_lps_mm`` is a 4 x 4 matrix from a world point of the target grid to the matching world
+point of the source (ITK's fixed to moving). A composed transform still costs only ONE interpolation.
 
 Linear interpolation reads the eight nearest voxels, so it aliases when the grid is coarser than the source.
-`band_limit` is the remedy: it averages and smooths the source to the resolution that the grid can carry.
+`band_limit` prevents that: it averages and smooths the source to the resolution that the grid can carry.
 """
 
 from collections.abc import Sequence
@@ -29,13 +27,10 @@ _ROUNDING = 1e-5
 
 
 def canonical_axes(affine_mm: Affine) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Tell how an array with this affine becomes canonical.
+    """Return the axes of an array in the order (depth, height, width), and whether to flip each of them.
 
     Args:
         affine_mm: Index of the array's three axes to LPS world.
-
-    Returns:
-        The array's axes in the order (depth, height, width), and which of these three are to be flipped.
     """
     nearest = io_orientation(affine_mm)
     axis_of_world = np.argsort(nearest[:, 0])
@@ -47,15 +42,7 @@ def canonical_axes(affine_mm: Affine) -> tuple[tuple[int, int, int], tuple[bool,
 def canonical(
     array: Shaped[np.ndarray, "i j k"], affine_mm: Affine
 ) -> tuple[Shaped[np.ndarray, "d h w"], Affine]:
-    """Permute and flip an array into canonical axes; every voxel keeps its world position.
-
-    Args:
-        array: Voxels in any axis order.
-        affine_mm: Index of these axes to LPS world.
-
-    Returns:
-        The contiguous canonical array and its affine.
-    """
+    """Permute and flip an array into canonical axes, and adapt its affine (index to LPS world); returns both."""
     order, flips = canonical_axes(affine_mm)
     from_canonical = np.zeros((4, 4))
     from_canonical[3, 3] = 1.0
@@ -67,7 +54,7 @@ def canonical(
 
 
 def shear_of(affine_mm: Affine) -> float:
-    """Return how far the axes are from perpendicular: the largest cosine between two of them."""
+    """Return the largest cosine between two axes; 0 if they are perpendicular."""
     directions = affine_mm[:3, :3] / np.linalg.norm(affine_mm[:3, :3], axis=0)
     return float(np.abs(directions.T @ directions - np.eye(3)).max())
 
@@ -77,10 +64,10 @@ def orthonormalize(affine_mm: Affine, name: str) -> tuple[Affine, float]:
 
     Args:
         affine_mm: Finite and invertible.
-        name: What it belongs to, for the message.
+        name: Name of the file, for the message.
 
     Returns:
-        The affine and the shear it had; up to 1e-5 it is the rounding of a file's 32-bit numbers.
+        The affine and its shear, 0 up to 1e-5: such a shear comes from rounding to a file's 32-bit numbers.
 
     Raises:
         GeometryError: If the axes are skewed by more than 1e-3.
@@ -106,7 +93,7 @@ def orthonormalize(affine_mm: Affine, name: str) -> tuple[Affine, float]:
 
 
 def to_sitk(volume: CTVolume | LabelMap) -> sitk.Image:
-    """Return an ITK image with the voxels and the world positions of `volume`; a bool array becomes uint8."""
+    """Convert a volume to an ITK image with the same world positions; bool becomes uint8."""
     voxels = volume.hu if isinstance(volume, CTVolume) else volume.labels
     image = sitk.GetImageFromArray(voxels.astype(np.uint8) if voxels.dtype == bool else voxels)
     spacing, direction, origin = _itk_frame(volume.affine_mm)
@@ -138,17 +125,15 @@ def _resample(
 def resample_ct(
     volume: CTVolume, grid: Grid, grid_to_source_lps_mm: Affine | None = None, *, outside_hu: float = -1024
 ) -> CTVolume:
-    """Bring a CT to a grid in one linear interpolation, rounded to whole HU.
+    """Resample a CT to a grid in one linear interpolation, rounded to whole HU (int16).
 
     Args:
         volume: The source, in HU.
-        grid: Where the result's voxels are.
+        grid: The target grid.
         grid_to_source_lps_mm: World of the grid to world of the source; None is the identity.
         outside_hu: Value of grid voxels outside the source.
-
-    Returns:
-        An int16 volume on the grid. ITK itself would cut the fraction off, half a HU too low on average.
     """
+    # In floats: to integers ITK truncates, which is half a HU too low on average.
     hu = _resample(
         to_sitk(volume), grid, grid_to_source_lps_mm, sitk.sitkLinear, outside_hu, sitk.sitkFloat32
     )
@@ -159,15 +144,15 @@ def resample_ct(
 def resample_mask(
     mask: LabelMap, grid: Grid, grid_to_source_lps_mm: Affine | None = None, threshold: float = 0.5
 ) -> Bool[np.ndarray, "d h w"]:
-    """Bring a mask to a grid: linear interpolation of its 0/1 indicator, then a threshold.
+    """Resample a mask by linear interpolation of its 0/1 indicator and a threshold.
 
-    On nodules of 3 to 10 mm this keeps a Dice of 0.957 where the nearest neighbour keeps 0.931.
+    On nodules of 3 to 10 mm this keeps a Dice of 0.957, the nearest neighbour 0.931.
 
     Args:
-        mask: Every label except 0 is the mask.
-        grid: Where the result's voxels are.
+        mask: Every label except 0 is foreground.
+        grid: The target grid.
         grid_to_source_lps_mm: World of the grid to world of the source; None is the identity.
-        threshold: A voxel belongs to the mask where the interpolated indicator is above it.
+        threshold: Foreground is where the interpolated indicator exceeds it.
     """
     indicator = LabelMap((mask.labels != 0).astype(np.uint8), mask.affine_mm)
     share = _resample(to_sitk(indicator), grid, grid_to_source_lps_mm, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
@@ -175,7 +160,7 @@ def resample_mask(
 
 
 def nearest_labels(label_map: LabelMap, grid: Grid, grid_to_source_lps_mm: Affine | None = None) -> LabelMap:
-    """Bring a label map to a grid by its nearest voxel; outside the source it is background."""
+    """Resample a label map by nearest neighbour; outside the source is background."""
     image = to_sitk(label_map)
     labels = _resample(image, grid, grid_to_source_lps_mm, sitk.sitkNearestNeighbor, 0.0, image.GetPixelID())
     return LabelMap(labels, grid.affine_mm, label_map.names)
@@ -184,15 +169,12 @@ def nearest_labels(label_map: LabelMap, grid: Grid, grid_to_source_lps_mm: Affin
 def band_limit(volume: CTVolume, spacing_mm: Spacing) -> CTVolume:
     """Remove the detail that a grid of `spacing_mm` cannot carry, so that sampling the result does not alias.
 
-    Blocks of as many voxels as fit into the coarser spacing are averaged; what remains of the ratio k (below
-    2) is smoothed with a Gaussian of variance (k^2 - 1) / (8 ln 2) voxels. A finer spacing changes nothing.
+    Blocks of as many voxels as fit into the coarser spacing are averaged, which coarsens the grid; the remaining ratio
+    k, below 2, is smoothed by a Gaussian of variance (k^2 - 1) / (8 ln 2) voxels. A finer spacing changes nothing.
 
     Args:
         volume: CT in HU.
-        spacing_mm: Spacing (depth, height, width) along the volume's own axes that it will be sampled at.
-
-    Returns:
-        The volume, on a coarser grid where blocks were averaged.
+        spacing_mm: Target spacing (depth, height, width) along the volume's own axes.
 
     Source:
         Cardoso et al., "Scale factor point spread function matching", MICCAI 2015, equation 3.
@@ -216,14 +198,9 @@ def band_limit(volume: CTVolume, spacing_mm: Spacing) -> CTVolume:
 
 
 def isotropic(volume: CTVolume, spacing_mm: float) -> CTVolume:
-    """Bring a CT to an isotropic grid along its own axes that covers the same box, without aliasing.
+    """Resample a CT without aliasing to an isotropic grid along its own axes.
 
-    Args:
-        volume: CT in HU.
-        spacing_mm: Spacing of the result on all axes.
-
-    Returns:
-        An int16 volume; its box has the same centre and differs by at most half a voxel on each side.
+    The result is int16; its box has the same centre and differs by at most half a voxel on each side.
     """
     size_mm = np.array(volume.shape) * volume.spacing_mm
     shape = np.maximum(1, np.rint(size_mm / spacing_mm)).astype(int)
@@ -236,7 +213,7 @@ def isotropic(volume: CTVolume, spacing_mm: float) -> CTVolume:
 
 
 def _edge_replicated(source: CTVolume, grid: Grid) -> CTVolume:
-    """Resample, repeating the edge where the grid reaches beyond the source by less than a coarse voxel."""
+    """Resample, and repeat the edge where the grid exceeds the source by less than a coarse voxel."""
     padded = np.pad(source.hu, 2, mode="edge")
     shift = np.eye(4)
     shift[:3, 3] = -2.0

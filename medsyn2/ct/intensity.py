@@ -1,15 +1,14 @@
-"""Intensity: which values are Hounsfield units, and the ranges that networks and windows use.
+"""Intensity: detection of Hounsfield units, and the value ranges of networks and windows.
 
-A file does not say what its numbers mean. CT-RATE alone exists as stored values whose slope and intercept are
-in a table, and as HU beside the same table; applying the table to the second kind gives air of -2024 HU and
-raises no error. So the meaning is told from the values and never assumed: in HU a chest has air and lung
-between -1100 and -700, soft tissue between -200 and 300, next to nothing below -1100, and the most frequent
-value of air is within 60 of -1000. Padding outside the scanner's field of view (-2000, -3024, ...) is one
-isolated value and is left out of the account.
+A file does not state the unit of its values. CT-RATE alone exists both as stored values, whose slope and intercept
+are in a table, and as HU with the same table; applying the table to the latter gives air of -2024 HU and raises no
+error. So the unit is detected from the values and never assumed: in HU a chest has air and lung between -1100 and
+-700, soft tissue between -200 and 300, next to nothing below -1100, and the most frequent value of air lies within 60
+of -1000. Padding outside the scanner's field of view (-2000, -3024, ...) is one isolated value and is ignored.
 
-`detect_hu` tries the readings that make sense (the values as they are; slope and intercept applied) and
-accepts the one that looks like a chest. If none does, the known accidents (rescaled twice, inverted, wrapped
-to 65,5xx, normalised) are tried for the message alone: a guess never becomes data.
+`detect_hu` tries the plausible readings (the values as they are; slope and intercept applied) and accepts the one
+that looks like a chest. If none does, the known accidents (rescaled twice, inverted, wrapped to 65,5xx, normalised)
+are tried for the error message only: a guess never becomes data.
 """
 
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from jaxtyping import Float, Int, Num
 from medsyn2.errors import IntensityError
 
 HU_RANGE = (-1024, 3071)
-"""The twelve bits of a CT; what lies outside is clipped."""
+"""Range of a 12-bit CT; values are clipped to it."""
 
 Convention = Literal["detect", "hu", "stored"]
 
@@ -39,14 +38,14 @@ _USUAL_INTERCEPTS = (-1024.0, -1000.0, -8192.0, -32768.0)
 
 @dataclass(frozen=True)
 class HuConvention:
-    """What the values of one file mean: HU = slope * value + intercept.
+    """Conversion of one file's values: HU = slope * value + intercept.
 
     Attributes:
         convention: ``hu`` (slope 1, intercept 0) or ``stored``.
-        slope: HU a unit.
+        slope: HU per unit.
         intercept: HU of the value 0.
-        air_hu: The most frequent value of air, in HU, to 10 HU; None if the file shows no air.
-        padding_share: Share of the voxels that lie at one value below -1100 HU, outside the field of view.
+        air_hu: Most frequent HU of air, to 10 HU; None if the file shows no air.
+        padding_share: Share of the voxels that are padding: one value below -1100 HU, outside the field of view.
     """
 
     convention: Literal["hu", "stored"]
@@ -58,7 +57,7 @@ class HuConvention:
 
 @dataclass(frozen=True)
 class _Look:
-    """How values look when read as HU."""
+    """Statistics of values that are read as HU."""
 
     air_hu: float | None
     air_share: float
@@ -83,7 +82,7 @@ class _Look:
 
     @property
     def is_upright_chest(self) -> bool:
-        """Whether bone is brighter than tissue and nothing is darker than air, unlike in inverted values."""
+        # In inverted values, more voxels are darker than air than are brighter than tissue.
         return self.is_chest and self.dark_share <= max(self.bright_share, _MAX_DARK)
 
 
@@ -95,18 +94,18 @@ def detect_hu(
     slope: float | None = None,
     intercept: float | None = None,
 ) -> HuConvention:
-    """Tell what the values of a chest CT mean, or refuse.
+    """Detect the unit of a chest CT's values.
 
     Args:
-        values: The file's values, its own header's scaling applied.
+        values: The file's values after its own header's scaling.
         name: The file, for messages.
-        convention: ``detect``; or ``hu`` or ``stored`` where the values alone do not settle it. What is
-            stated is still refused if the values contradict it.
+        convention: ``detect``; or ``hu`` or ``stored`` where the values alone are ambiguous. A stated convention
+            that the values contradict is refused.
         slope: RescaleSlope of the metadata table, if there is a row.
         intercept: RescaleIntercept of the metadata table, if there is a row.
 
     Raises:
-        IntensityError: If the values are constant, damaged in a known way, unclear, contradict
+        IntensityError: If the values are constant, damaged in a known way, ambiguous, contradict
             `convention`, or are stored values without slope and intercept.
     """
     sample = _sample(values)
@@ -128,7 +127,7 @@ def detect_hu(
     if found is not None:
         seen = _seen(sample, (low, high), as_is)
         raise IntensityError(
-            f"{name}: expected HU, got {found.what}: {seen}.", code=found.code, remedy=found.remedy
+            f"{name}: expected HU, got {found.finding}: {seen}.", code=found.code, remedy=found.remedy
         )
     if convention == "hu" and as_is.is_possible:
         return HuConvention("hu", 1.0, 0.0, as_is.air_hu, as_is.padding_share)
@@ -143,7 +142,7 @@ def detect_hu(
 
 
 def _sample(values: Num[np.ndarray, "d h w"]) -> Float[np.ndarray, " n"]:
-    """Take every n-th voxel on all axes, at most some four million."""
+    """Take every n-th voxel on all axes, at most about four million."""
     step = max(1, int(np.ceil((values.size / _SAMPLED_VOXELS) ** (1 / 3))))
     return values[::step, ::step, ::step].ravel().astype(np.float32)
 
@@ -172,10 +171,10 @@ def _share(hu: Float[np.ndarray, " n"], bounds: tuple[float, float]) -> float:
 
 @dataclass(frozen=True)
 class _Accident:
-    """Something that went wrong with the values before, and what helps."""
+    """A known way in which values are spoiled, with its remedy."""
 
     code: str
-    what: str
+    finding: str
     remedy: str
 
 
@@ -220,7 +219,7 @@ _INVERTED = _Accident(
 def _contradiction(
     convention: Convention, rescale: tuple[float, float] | None, as_is: _Look, rescaled: _Look | None
 ) -> _Accident | None:
-    """Tell how the values contradict what the configuration states."""
+    """Find the contradiction between the values and the configured convention, if any."""
     if convention == "stored" and rescale is None:
         return _NO_METADATA
     if convention == "stored" and as_is.is_chest:
@@ -233,7 +232,7 @@ def _contradiction(
 def _accident(
     sample: Float[np.ndarray, " n"], extremes: tuple[float, float], rescale: tuple[float, float] | None
 ) -> _Accident | None:
-    """Find a reading that would make the values a chest, though it cannot be applied safely."""
+    """Find a reading under which the values look like a chest, although it cannot be applied safely."""
     low, high = extremes
     shifts = {*_USUAL_INTERCEPTS, *((rescale[1],) if rescale else ())}
     if high - low <= 256 and low >= -1:
@@ -259,17 +258,17 @@ def _seen(sample: Float[np.ndarray, " n"], extremes: tuple[float, float], as_is:
 
 
 def to_hu(values: Num[np.ndarray, "d h w"], meaning: HuConvention) -> Int[np.ndarray, "d h w"]:
-    """Apply a convention and clip to -1024 .. 3071, int16; slice by slice, to make no float volume."""
+    """Convert values to HU, clipped to -1024 .. 3071, as int16."""
     hu = np.empty(values.shape, np.int16)
     exact = meaning.convention == "hu" and np.issubdtype(values.dtype, np.integer)
-    for source, target in zip(values, hu, strict=True):
+    for source, target in zip(values, hu, strict=True):  # Slice by slice: no copy of the volume in floats.
         slab = source if exact else np.rint(source.astype(np.float64) * meaning.slope + meaning.intercept)
         target[...] = np.clip(slab, *HU_RANGE)
     return hu
 
 
 def hu_to_unit(hu: Num[np.ndarray, "..."], clip_hu: tuple[float, float]) -> Float[np.ndarray, "..."]:
-    """Map HU to [-1, 1], float32; what lies outside `clip_hu` is clipped."""
+    """Clip HU to `clip_hu` and map them to [-1, 1], float32."""
     low, high = clip_hu
     unit = np.clip(hu, low, high).astype(np.float32)
     unit -= (low + high) / 2
@@ -278,7 +277,7 @@ def hu_to_unit(hu: Num[np.ndarray, "..."], clip_hu: tuple[float, float]) -> Floa
 
 
 def unit_to_hu(unit: Float[np.ndarray, "..."], clip_hu: tuple[float, float]) -> Int[np.ndarray, "..."]:
-    """Map [-1, 1] back to whole HU, int16; what lies outside is clipped.
+    """Clip to [-1, 1] and map back to whole HU, int16.
 
     Raises:
         IntensityError: If a value is not finite.
@@ -294,6 +293,6 @@ def unit_to_hu(unit: Float[np.ndarray, "..."], clip_hu: tuple[float, float]) -> 
 
 
 def apply_window(hu: Num[np.ndarray, "..."], window_hu: tuple[float, float]) -> Float[np.ndarray, "..."]:
-    """Map the HU of a window, (lower, upper), to [0, 1], float32; what lies outside is clipped."""
+    """Clip HU to a window (lower, upper) and map them to [0, 1], float32."""
     low, high = window_hu
     return (np.clip(hu, low, high).astype(np.float32) - low) / (high - low)

@@ -1,18 +1,17 @@
-"""The two lungs, found without trained weights.
+"""Lung segmentation without trained weights.
 
-Lungs are air inside the body. The difficulty is the rest of the air: around the patient, inside the table,
-in the trachea, in stomach and bowel. What tells them apart here does not need the whole body to be in view,
-so that it also works on volumes cropped to the lungs, cut by the field of view or padded with air:
+Lungs are air inside the body. The difficulty is all other air: around the patient, inside the table, in the trachea,
+in stomach and bowel. The rules that separate them do not need the whole body in view, so they also hold for volumes
+that are cropped to the lungs, cut by the field of view or padded with air:
 
-* *outside air* is empty (-1000 HU, where aerated lung is about -850) and reaches a side of the volume;
-* lung is *enclosed*: solid tissue stands in at least three of the four directions of the axial slice, and in
-  all four somewhere; plates too thin for a chest wall, as the table's, do not count as tissue;
-* the *trachea* is the round air-filled spot that persists from slice to slice near the midline, above the
-  place where it meets the lungs;
+* *outside air* is empty (-1000 HU, against about -850 in aerated lung) and reaches a side of the volume;
+* lung is *enclosed*: tissue stands in at least three of the four directions of the axial slice, and in all four
+  somewhere; plates too thin for a chest wall, such as the table's, do not count as tissue;
+* the *trachea* is a round spot of air that persists from slice to slice near the midline, above the lungs' middle;
 * *gas* in stomach and bowel is as empty as outside air.
 
-The lungs are then separated from each other by a watershed of the distance to their surface, and closed with
-a ball, which brings in vessels and most dense disease that lies against the pleura.
+A watershed of the distance to their surface then separates the lungs, and a closing with a ball adds vessels and most
+dense disease against the pleura.
 """
 
 from typing import NamedTuple
@@ -69,7 +68,7 @@ class BodyAir(NamedTuple):
     Attributes:
         inside: Air inside the body: lungs, airways, stomach and bowel.
         outside: Air around the body.
-        walls: In how many of the four directions of its axial slice a voxel has tissue.
+        walls: Number of directions, of the four in its axial slice, in which a voxel meets tissue.
     """
 
     inside: Mask
@@ -78,13 +77,13 @@ class BodyAir(NamedTuple):
 
 
 def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:
-    """Return the lungs of a CT on an isotropic grid.
+    """Segment the lungs of a CT on an isotropic grid.
 
-    Airways are left out as far down as the main bronchi; vessels, nodules and consolidation that the closing
-    reaches are part of the lung; pleural effusion is not.
+    Airways are excluded down to the main bronchi, and so is pleural effusion; vessels, nodules and consolidation that
+    the closing reaches are part of the lung.
 
     Args:
-        volume: CT in HU, the whole thorax or a crop that holds the lungs.
+        volume: CT in HU, the whole thorax or a crop that contains the lungs.
         spacing_mm: Spacing of the result; 2 to 4 mm is sensible.
 
     Returns:
@@ -113,17 +112,12 @@ def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:
 
 
 def smooth_hu(hu: Num[np.ndarray, "d h w"], spacing_mm: float) -> _Hu:
-    """Return HU without the noise of single voxels."""
+    """Smooth HU lightly, against the noise of single voxels."""
     return ndimage.gaussian_filter(hu, min(1.5 / spacing_mm, 0.8), output=np.float32)
 
 
 def body_air(smooth: _Hu, spacing_mm: float) -> BodyAir:
-    """Tell the air inside the body from the air around it.
-
-    Args:
-        smooth: HU, lightly smoothed, on an isotropic grid.
-        spacing_mm: Of the grid.
-    """
+    """Separate the air inside the body from the air around it, in HU of `smooth_hu`."""
     air = smooth < AIR_HU
     outside = _outside_air(smooth, air, spacing_mm)
     walls = _walls(smooth, spacing_mm)
@@ -131,10 +125,8 @@ def body_air(smooth: _Hu, spacing_mm: float) -> BodyAir:
 
 
 def _outside_air(smooth: _Hu, air: Mask, spacing_mm: float) -> Mask:
-    """Return the wide empty space that reaches a side of the volume, with its blurred rim.
-
-    A trachea that the top of the volume cuts is empty too and may touch that space, but is not wide.
-    """
+    """Return the wide empty space that reaches a side of the volume, with its blurred rim."""
+    # Wide, because a trachea that the top of the volume cuts is empty too and may touch that space.
     width = 2 * round(WIDE_MM / spacing_mm / 2) + 1
     empty = (smooth < EMPTY_HU).astype(np.uint8)
     for extreme in (ndimage.minimum_filter1d, ndimage.maximum_filter1d):
@@ -148,7 +140,7 @@ def _outside_air(smooth: _Hu, air: Mask, spacing_mm: float) -> Mask:
 
 
 def _walls(smooth: _Hu, spacing_mm: float) -> _Labels:
-    """Return in how many of the four directions of its axial slice a voxel has tissue."""
+    """Count the directions, of the four in its axial slice, in which a voxel meets tissue."""
     tissue = open_mask(smooth > TISSUE_HU, WALL_MM / 2, spacing_mm)
     seen = np.zeros(tissue.shape, dtype=np.uint8)
     for axis in (1, 2):
@@ -158,11 +150,9 @@ def _walls(smooth: _Hu, spacing_mm: float) -> _Labels:
 
 
 def trachea_of(air: Mask, spacing_mm: float) -> Mask:
-    """Return the trachea, and what shows of the main bronchi as tubes: a stack of small, compact spots of air.
+    """Return the trachea, with the main bronchi as far as they show as tubes.
 
-    Args:
-        air: Air inside the body; the tallest stack above its middle, which is the lungs', is taken.
-        spacing_mm: Isotropic spacing.
+    It is the tallest stack of small, compact spots of air above the middle of all `air` inside the body.
     """
     in_plane = ndimage.generate_binary_structure(3, 1)
     in_plane[[0, 2]] = False
@@ -184,7 +174,7 @@ def trachea_of(air: Mask, spacing_mm: float) -> Mask:
 
 
 def _lung_air(inside: Mask, smooth: _Hu, walls: _Labels, spacing_mm: float) -> Mask:
-    """Return the components that are lung: big, thick, well enclosed, and not as empty as gas in the bowel."""
+    """Return the components that are lung: large, thick, well enclosed, and not as empty as bowel gas."""
     labels, sizes = components(remove_small(inside, COMPONENT_ML, spacing_mm))
     depth = depth_mm(labels > 0, spacing_mm)
     is_lung = [False]
@@ -198,7 +188,7 @@ def _lung_air(inside: Mask, smooth: _Hu, walls: _Labels, spacing_mm: float) -> M
 
 
 def _middle(lung: Mask, trachea: Mask, smooth: _Hu) -> float:
-    """Return the width index between the lungs: the trachea's, or else the middle of the bones."""
+    """Return the width index between the lungs, from the trachea or else from the bones."""
     if trachea.any():
         return float(np.nonzero(trachea)[2].mean())
     bone = smooth > BONE_HU
@@ -209,7 +199,7 @@ def _middle(lung: Mask, trachea: Mask, smooth: _Hu) -> float:
 
 
 def _sides(lung: Mask, middle: float, spacing_mm: float) -> _Labels:
-    """Return 1 in the left and 2 in the right lung, cutting what connects them at its thinnest."""
+    """Label the left lung 1 and the right lung 2, and cut a bridge between them where it is thinnest."""
     depth = depth_mm(lung, spacing_mm)
     for radius_mm in np.arange(0.0, MAX_NECK_MM, spacing_mm):
         labels, count = ndimage.label(depth > radius_mm)
@@ -227,7 +217,7 @@ def _sides(lung: Mask, middle: float, spacing_mm: float) -> _Labels:
 
 
 def _flood(markers: _Labels, depth: Float[np.ndarray, "d h w"]) -> _Labels:
-    """Return `markers` grown over the volume, meeting where `depth` is lowest between them."""
+    """Grow `markers` over the volume; they meet where `depth` is lowest between them."""
     grown = sitk.MorphologicalWatershedFromMarkers(
         sitk.GetImageFromArray(-depth), sitk.GetImageFromArray(markers), markWatershedLine=False
     )
@@ -235,7 +225,7 @@ def _flood(markers: _Labels, depth: Float[np.ndarray, "d h w"]) -> _Labels:
 
 
 def _complete(sides: _Labels, not_lung: Mask, spacing_mm: float) -> _Labels:
-    """Return the lungs closed and filled, each within what is neither the other nor `not_lung`."""
+    """Close and fill each lung, without the other one and `not_lung`."""
     labels = sides.astype(np.uint8)
     for side in LUNG_NAMES:
         solid = fill_holes(close_mask(sides == side, CLOSING_MM, spacing_mm))

@@ -1,12 +1,11 @@
 """From label maps to the binary masks that condition the model.
 
-A label map comes on the grid of the tool that made it. Each label is brought to the model's grid as a 0/1
-image, by linear interpolation through the registration's transform, and where its share is above a threshold
-it holds the voxel: on small nodules that loses less than taking the nearest label. Of several labels the one
-with the largest share wins.
+A label map lies on the grid of the tool that made it. Each label is resampled as a 0/1 image, by linear interpolation
+through the registration's transform, and holds a voxel where its share exceeds a threshold; on small nodules this
+loses less than the nearest label.
 
-Lobes touch each other, so their mask is made of boundaries (section 7.1 of the paper): every voxel with a face
-neighbour of another label, the outside included, widened to a cube. They are taken on the model's grid, after
+Lobes touch each other, so their mask consists of boundaries (section 7.1 of the paper): every voxel with a face
+neighbour of another label, the outside included, widened to a cube. They are computed on the model's grid, after
 resampling, so that they are equally thick everywhere.
 """
 
@@ -21,16 +20,13 @@ from medsyn2.types import Bool, Shaped
 def labels_on_grid(
     label_map: LabelMap, grid: Grid, grid_to_source_lps_mm: Affine, threshold: float
 ) -> Shaped[np.ndarray, "d h w"]:
-    """Bring every label of a map to the grid.
+    """Resample every label of a map to the grid, as uint8.
 
     Args:
         label_map: Labels on the tool's own grid.
         grid: The model's grid.
-        grid_to_source_lps_mm: Takes a point of the grid to the CT that was segmented.
-        threshold: Share from which a voxel belongs to any label.
-
-    Returns:
-        Labels as uint8; where two labels both exceed the threshold, the later one of the map's names.
+        grid_to_source_lps_mm: World of the grid to world of the segmented CT.
+        threshold: Share above which a voxel belongs to a label; of several such labels, the last one wins.
     """
     labels = np.zeros(grid.shape, dtype=np.uint8)
     for label in label_map.names:
@@ -42,13 +38,13 @@ def labels_on_grid(
 def touching_labels_on_grid(
     label_map: LabelMap, grid: Grid, grid_to_source_lps_mm: Affine, threshold: float
 ) -> Shaped[np.ndarray, "d h w"]:
-    """Bring labels that fill a region together to the grid, without gaps between them.
+    """Resample labels that fill a region together, without gaps between them.
 
-    Where the region is decided as in `labels_on_grid`, and each voxel of it takes the label nearest to it: two
-    lobes that share a voxel half and half would both miss the threshold.
+    The threshold of `labels_on_grid` decides the region, and each of its voxels takes the nearest label.
     """
     region = LabelMap((label_map.labels > 0).astype(np.uint8), label_map.affine_mm)
     inside = resample_mask(region, grid, grid_to_source_lps_mm, threshold)
+    # Two lobes that share a voxel half and half both miss the threshold, hence the nearest label below.
     labels = labels_on_grid(label_map, grid, grid_to_source_lps_mm, threshold)
     if not labels.any():
         return labels
@@ -61,8 +57,7 @@ def touching_labels_on_grid(
 def lobe_boundaries(labels: Shaped[np.ndarray, "d h w"], radius: int) -> Bool[np.ndarray, "d h w"]:
     """Return the boundaries of a label map, widened by a cube of 2 x `radius` + 1 voxels.
 
-    A voxel lies on a boundary if it has a label and a face neighbour with another one or none. The volume's
-    own border is no boundary.
+    A boundary voxel has a label and a face neighbour with another label or none. The volume's border is no boundary.
 
     Source:
         The paper, section 7.1 ("Mask Conditions"); its 3 x 3 x 3 cube is `radius` 1.

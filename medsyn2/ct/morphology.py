@@ -1,10 +1,10 @@
 """Binary morphology with radii in millimetres, and connected components, on isotropic arrays.
 
 Dilation by a ball of radius r is "at most r from the set", erosion "farther than r from the complement". Squared
-distances in voxels are whole numbers and separate along the axes, d^2(x) = min_k d^2(x + k) + k^2 for one axis after
-the other; for a small r only the |k| <= r are looked at, for a large one the Euclidean distance transform is faster,
-whose cost does not depend on r. What lies beyond the array is neither set nor complement: an erosion does not eat into
-a structure that the field of view cuts, and a closing does not leak out of it.
+distances in voxels are integers and separate along the axes, d^2(x) = min_k d^2(x + k) + k^2 for one axis after the
+other; a small r needs only |k| <= r, for a large one the Euclidean distance transform is faster, whose cost does not
+depend on r. Voxels beyond the array are neither set nor complement: an erosion does not eat into a structure that the
+field of view cuts, and a closing does not leak out of it.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ SEPARATE_VOXELS = 8
 
 
 def distance_mm(mask: Mask, spacing_mm: float) -> Float[np.ndarray, "d h w"]:
-    """Return the distance of each voxel to the nearest one of `mask`, 0 inside; infinite if it is empty."""
+    """Return the distance of each voxel to `mask`: 0 inside, infinite if the mask is empty."""
     if not mask.any():
         return np.full(mask.shape, np.inf, dtype=np.float32)
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
@@ -33,7 +33,7 @@ def distance_mm(mask: Mask, spacing_mm: float) -> Float[np.ndarray, "d h w"]:
 
 
 def depth_mm(mask: Mask, spacing_mm: float) -> Float[np.ndarray, "d h w"]:
-    """Return the distance of each voxel of `mask` to the nearest one outside it, infinite if there is none; else 0."""
+    """Return the distance of each voxel of `mask` to its outside, infinite if there is none; 0 outside the mask."""
     depth = np.zeros(mask.shape, dtype=np.float32)
     if mask.any():
         box = bounding_box(mask, 1)
@@ -52,15 +52,13 @@ def erode(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
 
 
 def open_mask(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
-    """Return `mask` without the parts that a ball of `radius_mm` does not fit into."""
+    """Remove the parts of `mask` that a ball of `radius_mm` does not fit into."""
     return dilate(erode(mask, radius_mm, spacing_mm), radius_mm, spacing_mm) & mask
 
 
 def close_mask(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
-    """Return `mask` with the gaps filled that a ball of `radius_mm` does not fit into.
-
-    The array is extended by its edge values, so that a gap which the array's border cuts is a gap still.
-    """
+    """Fill the gaps of `mask` that a ball of `radius_mm` does not fit into."""
+    # Padded by the edge values, so that a gap cut by the array's border stays a gap.
     pad = int(np.ceil(radius_mm / spacing_mm)) + 1
 
     def close(part: Mask) -> Mask:
@@ -73,7 +71,7 @@ def close_mask(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
 
 
 def fill_holes(mask: Mask) -> Mask:
-    """Return `mask` with its holes filled: those enclosed in space and those enclosed in an axial slice."""
+    """Fill the holes of `mask` that are enclosed in space or in an axial slice."""
     in_plane = ndimage.generate_binary_structure(3, 1)
     in_plane[[0, 2]] = False
     labels, count = ndimage.label(~mask, structure=in_plane)
@@ -90,7 +88,7 @@ def components(mask: Mask) -> tuple[Int[np.ndarray, "d h w"], Int[np.ndarray, " 
 
 
 def remove_small(mask: Mask, min_ml: float, spacing_mm: float) -> Mask:
-    """Return the face-connected components of `mask` of at least `min_ml`."""
+    """Remove the face-connected components of `mask` below `min_ml`."""
     labels, sizes = components(mask)
     return np.concatenate([[False], sizes * spacing_mm**3 >= min_ml * 1000])[labels]
 
@@ -136,7 +134,7 @@ def _near(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:
 
 
 def _inside_box(mask: Mask, reach_mm: float, spacing_mm: float, work: Callable[[Mask], Mask]) -> Mask:
-    """Apply `work` to the box that its result can differ from background in."""
+    """Apply `work` to the box outside of which its result is background."""
     result = np.zeros_like(mask)
     if mask.any():
         box = bounding_box(mask, int(np.ceil(reach_mm / spacing_mm)) + 1)

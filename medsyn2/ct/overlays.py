@@ -1,8 +1,8 @@
-"""A picture to judge a case by: the outlines of masks over the CT, in three planes, with the numbers above.
+"""Overlay picture of a case: outlines of masks over the CT in three planes.
 
-Each plane is cut where the masks have their largest area. The patient's right is on the left of the picture in
-the axial and coronal plane, anterior on the left in the sagittal one, superior on top; millimetres are square.
-Equal input gives equal bytes.
+Each plane is cut where the masks have their largest area. The patient's right is on the left of the picture in the
+axial and coronal plane, anterior on the left in the sagittal one, superior on top; pixels are to scale. Equal input
+gives equal bytes.
 """
 
 from collections.abc import Mapping
@@ -42,8 +42,8 @@ def save_overlay(
     Args:
         path: The PNG file.
         volume: CT in HU.
-        contours: Masks on the volume's grid, by the name that the legend shows; an empty one is left out.
-        title: Text above, such as the numbers of the quality gates; may have several lines.
+        contours: Masks on the volume's grid by their name in the legend; empty ones are omitted.
+        title: One or several lines above, such as the numbers of the quality gates.
     """
     shown = {name: mask for name, mask in contours.items() if mask.any()}
     union = np.logical_or.reduce(list(shown.values())) if shown else np.zeros(volume.shape, dtype=bool)
@@ -60,7 +60,7 @@ def save_overlay(
 
 
 def _fullest(mask: Bool[np.ndarray, "d h w"], axis: int) -> int:
-    """Return the slice in which `mask` is largest, the first of equals; the middle one if it is empty."""
+    """Return the slice with the largest area of `mask`, the middle one if it is empty."""
     area = np.count_nonzero(mask, axis=tuple({0, 1, 2} - {axis}))
     return int(np.argmax(area)) if area.any() else mask.shape[axis] // 2
 
@@ -89,7 +89,7 @@ def _draw(
 def _as_seen(
     array: Num[np.ndarray, "d h w"] | Bool[np.ndarray, "d h w"], plane: Plane, index: int
 ) -> Num[np.ndarray, "r c"] | Bool[np.ndarray, "r c"]:
-    """Return a slice with the rows downwards: superior, or anterior, first."""
+    """Return a slice with superior (in the axial plane anterior) in the first row."""
     image = np.take(array, index, axis=PLANE_AXIS[plane])
     return image if plane == "axial" else image[::-1]
 

@@ -1,11 +1,12 @@
 """The tables of the page: cases, quarantine, timings, from the records that the stages left."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from medsyn2.store.artefacts import Manifest, Record
+from medsyn2.store.artefacts import Manifest, Record, Refusal
 from medsyn2.vocabulary import STRUCTURES
 
 CASE_COLUMNS = [
@@ -28,7 +29,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def case_table(
-    inventory: Iterable[Manifest], others: Mapping[str, Sequence[Manifest]]
+    inventory: Iterable[Manifest[Any]], others: Mapping[str, Sequence[Manifest[Any]]]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return a row for every case of the cohort, and a row for every case that was refused.
 
@@ -36,19 +37,19 @@ def case_table(
         inventory: Manifests of the stage inventory: every case.
         others: Manifests of the later stages, by stage, in the order of the workflow.
     """
-    records: dict[str, dict[str, Record]] = {
-        stage: {case: record for manifest in manifests for case, record in manifest.records.items()}
+    records: dict[str, dict[str, Record[Any] | Refusal]] = {
+        stage: {case: record for manifest in manifests for case, record in manifest.cases.items()}
         for stage, manifests in others.items()
     }
     cases, refused = [], []
     for manifest in inventory:
-        for case, record in manifest.records.items():
+        for case, record in manifest.cases.items():
             chain = {
                 "inventory": record,
                 **{stage: found[case] for stage, found in records.items() if case in found},
             }
             problem = next(((stage, r.problem) for stage, r in chain.items() if r.problem), None)
-            shard, path = manifest.folder.name, record.facts.get("path", "")
+            shard, path = manifest.folder.name, _facts(record).get("path", "")
             cases.append(_case_row(case, shard, chain, problem[0] if problem else None))
             if problem:
                 stage, why = problem
@@ -58,10 +59,12 @@ def case_table(
     return without_formulas(frame), without_formulas(pd.DataFrame(refused, columns=QUARANTINE_COLUMNS))
 
 
-def _case_row(case: str, shard: str, chain: Mapping[str, Record], refused_by: str | None) -> dict[str, Any]:
+def _case_row(
+    case: str, shard: str, chain: Mapping[str, Record[Any] | Refusal], refused_by: str | None
+) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for record in chain.values():
-        facts.update(record.facts)
+        facts.update(_facts(record))
     masks = facts.get("masks") or {}
     row = {
         name: facts.get(name)
@@ -69,10 +72,14 @@ def _case_row(case: str, shard: str, chain: Mapping[str, Record], refused_by: st
     }
     row |= {structure: masks.get(structure, {}).get("state") for structure in STRUCTURES}
     row["warnings"] = "; ".join(
-        text for record in chain.values() for text in record.facts.get("warnings", ())
+        text for record in chain.values() for text in _facts(record).get("warnings", ())
     )
     row["report"] = "yes" if facts.get("report") else "no"
     return {**row, "case": case, "shard": shard, "status": f"refused by {refused_by}" if refused_by else "ok"}
+
+
+def _facts(record: Record[Any] | Refusal) -> Mapping[str, Any]:
+    return asdict(record.facts) if isinstance(record, Refusal) else record.facts
 
 
 def timing_table(benchmarks: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """The embedded cohort: procedural thoraces with reports, labels and ground truth, on any grid.
 
-``subject`` draws a patient, ``rendering`` paints it, ``scanner`` makes a scan of it, ``reports`` describes it.
+``subject`` draws a patient, ``rendering`` paints it, ``scanner`` scans it, ``reports`` writes its report.
 """
 
 from medsyn2.phantoms.lesions import Demand

@@ -1,8 +1,8 @@
-"""The numbers that make one thorax: drawn once, painted on any grid.
+"""The parameters of one thorax, drawn once and painted on any grid.
 
-Lengths are in mm, in the body frame (LPS, origin at the carina). Pairs are (right, left). The ranges give
-adult chests; what an affine registration cannot undo varies most: the height of each half of the diaphragm,
-the width of each lung, heart size, fissures, and a smooth bend of the whole.
+Lengths are in mm, in the body frame (LPS, origin at the carina). Pairs are (right, left). The ranges are those of
+adults. The features that no affine registration can undo vary most: the height of each half of the diaphragm, the
+width of each lung, the size of the heart, the fissures, and a smooth bend of the whole.
 """
 
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ class Anatomy:
     """One thorax without lesions.
 
     Attributes:
-        female: Has breasts.
+        female: Whether the subject has breasts.
         half_width_mm: Inner half width of the rib cage at its widest.
         half_depth_mm: Inner half depth, front to back.
         side_factor: Width of each side relative to `half_width_mm`.
-        squareness: How much the rib cage's outline departs from an ellipse.
+        squareness: Departure of the rib cage's outline from an ellipse.
         shoulder_z_mm: Level at which the rib cage narrows to the neck.
-        shoulder_soft_mm: Over what height.
-        flare: How much wider the rib cage is 100 mm lower.
-        kyphosis_mm: How much further in front the chest lies 100 mm above or below its rearmost level.
+        shoulder_soft_mm: Height over which it narrows.
+        flare: Relative widening of the rib cage over 100 mm downwards.
+        kyphosis_mm: Forward shift of the chest 100 mm above or below its rearmost level.
         apex_z_mm: Height of each lung's apex.
         dome_z_mm: Height of each half of the diaphragm.
-        sulcus_mm: How far the diaphragm falls from the dome to the chest wall.
-        dome_tilt: How much deeper, per mm, the diaphragm lies towards the back.
-        dome_y_mm: Where the dome is highest, front to back.
+        sulcus_mm: Fall of the diaphragm from the dome to the chest wall.
+        dome_tilt: Fall of the diaphragm per mm towards the back.
+        dome_y_mm: y at which the dome is highest.
         oblique_z_mm: Height of each oblique fissure at y = 0.
         oblique_slope: Its rise towards the back.
         oblique_curve_mm: Its sag at the chest wall.
@@ -48,15 +48,15 @@ class Anatomy:
         heart_shift_mm: Shift of the heart to the left.
         aorta_radius_mm: Radius of the ascending aorta.
         trachea_radius_mm: Inner radius of the trachea.
-        vertebra_mm: Distance of two vertebrae, and of two ribs.
-        rib_drop_mm: How far a rib descends from the spine to its front end.
+        vertebra_mm: Distance between two vertebrae, and between two ribs.
+        rib_drop_mm: Descent of a rib from the spine to its front end.
         fat_mm: Typical thickness of the subcutaneous fat.
         muscle_factor: Thickness of the chest wall's muscles relative to the average.
         breast_mm: Height of the breasts.
-        lung_hu: Density of the aerated lung in the middle.
-        lung_gradient_hu: How much denser it is, per 100 mm towards the back.
+        lung_hu: HU of the aerated lung in the middle.
+        lung_gradient_hu: Increase of these HU per 100 mm towards the back.
         stomach_gas: Whether the stomach holds a gas bubble.
-        waves: The bend to the anatomical frame.
+        waves: The bend from the body frame to the anatomical frame.
         tree_seed: Seed of the vessels and bronchi.
     """
 

@@ -1,8 +1,8 @@
 """Ribs, spine, sternum, shoulder blades and collar bones.
 
-A rib is where the chest wall's mid-surface meets a descending sheet: seen from the spine (facing = 1) a rib
-sinks towards its front end, so that an axial slice cuts several of them, each an oval. All twelve pairs come
-from one formula, because ribs lie one vertebra apart.
+A rib is the intersection of the chest wall's mid-surface with a sheet that descends from the spine (facing = 1) to
+the front, so that an axial slice cuts several ribs, each as an oval. One formula gives all twelve pairs, because
+ribs lie one vertebra apart.
 """
 
 import numpy as np
@@ -16,29 +16,29 @@ CORTEX_HU, MARROW_HU, CARTILAGE_HU, DISC_HU = 850.0, 190.0, 105.0, 80.0
 CORTEX_MM = 1.6
 RIB_OFFSET_MM, RIB_THICK_MM, RIB_HIGH_MM = 5.2, 3.7, 5.9
 FIRST_VERTEBRA_ABOVE_CARINA = 3.6
-"""The first thoracic vertebra and rib, in vertebrae above the carina."""
+"""Height of the first thoracic vertebra and rib above the carina, in vertebrae."""
 
 
 def paint(hu: Field, covered: Field, value: Field | float) -> None:
-    """Mix `value` into `hu` by how much of each voxel is covered, in place."""
+    """Blend `value` into `hu` in place; `covered` is the share of each voxel from 0 to 1."""
     hu += covered * (np.float32(value) - hu)
 
 
 def paint_bone(
     hu: Field, distance: Field, edge_mm: float, cortex_hu: float = CORTEX_HU, marrow_hu: float = MARROW_HU
 ) -> None:
-    """Paint a bone: a shell of cortex around marrow."""
+    """Paint a bone as a shell of cortex around marrow."""
     paint(hu, coverage(distance, edge_mm), cortex_hu)
     paint(hu, coverage(distance + np.float32(CORTEX_MM), edge_mm), marrow_hu)
 
 
 def first_rib_z(anatomy: Anatomy) -> float:
-    """Return the height at which the first rib leaves the spine."""
+    """Return the z at which the first rib leaves the spine."""
     return FIRST_VERTEBRA_ABOVE_CARINA * anatomy.vertebra_mm
 
 
 def paint_ribs(anatomy: Anatomy, hu: Field, points: Points, cage: RibCage, edge_mm: float) -> None:
-    """Paint the ribs and their cartilages into flat arrays of voxels near the rib cage."""
+    """Paint the ribs and their cartilages; all arrays are flat, of voxels near the rib cage."""
     facing = cage.facing
     turned = np.arccos(np.clip(facing, -1.0, 1.0)) * np.float32(1 / np.pi)
     sunk = np.minimum(turned, 0.72 - 0.9 * (turned - 0.72)) * (1.0 - 0.4 * narrowing(anatomy, points.z))

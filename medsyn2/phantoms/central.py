@@ -1,7 +1,7 @@
 """Heart, great vessels, airways and oesophagus: the middle of the chest, as tubes and ellipsoids.
 
-Positions are written for a standard thorax (half width 130 mm, half depth 90 mm, domes 98 mm below the
-carina) and scaled to the subject's, so that what touches in one chest touches in all.
+Positions are given for a standard thorax (half width 130 mm, half depth 90 mm, domes 98 mm below the carina) and
+scaled to the subject's, so that structures which touch in one chest touch in all.
 """
 
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ _LEFT_ATRIUM: Point = (0, 9, -50)
 
 @dataclass(frozen=True)
 class Scale:
-    """From the standard thorax to one subject's."""
+    """A scaling of the standard thorax to one subject's."""
 
     x: float
     y: float
@@ -100,7 +100,7 @@ class Scale:
 
 
 def scale_of(anatomy: Anatomy) -> Scale:
-    """Return the scaling of the standard thorax to the subject's."""
+    """Return a subject's scaling."""
     dome = sum(anatomy.dome_z_mm) / 2
     return Scale(
         anatomy.half_width_mm / STANDARD_HALF_WIDTH_MM,
@@ -115,16 +115,16 @@ class GreatVessels:
     """The tubes of the mediastinum.
 
     Attributes:
-        arteries: Aorta and its branches; unenhanced blood.
+        arteries: Aorta and its branches.
         aorta: The aorta alone, for its wall.
         pulmonary: Pulmonary trunk and main arteries.
         veins: Venae cavae, brachiocephalic and central pulmonary veins.
         lumen: Air of the trachea and the main and lobar bronchi.
         oesophagus: Its outer wall.
-        bronchus_end_mm: Where each lobe's bronchus ends.
-        artery_root_mm: Where each lung's artery enters it.
-        vein_root_mm: Where each lung's veins leave it.
-        catheter: The way of a central venous catheter from the right subclavian vein.
+        bronchus_end_mm: End of each lobe's bronchus.
+        artery_root_mm: Point at which each lung's artery enters it.
+        vein_root_mm: Point at which each lung's veins leave it.
+        catheter: Path of a central venous catheter from the right subclavian vein.
     """
 
     arteries: Tubes
@@ -140,7 +140,7 @@ class GreatVessels:
 
     @property
     def all_solid(self) -> Tubes:
-        """Every tube whose surroundings belong to the mediastinum."""
+        """All tubes whose surroundings belong to the mediastinum."""
         return Tubes.concatenate([self.arteries, self.pulmonary, self.veins, self.oesophagus])
 
 
@@ -213,7 +213,7 @@ _CHAMBERS = (
 
 
 def _turn(anatomy: Anatomy) -> Float[np.ndarray, "3 3"]:
-    """Return the half-axis directions of the ventricles: the long axis to the left, the front and down."""
+    """Return the half-axis directions of the ventricles; the long axis points left, forward and down."""
     down = np.radians(anatomy.heart_turn_deg)
     level = np.radians(38.0)
     long_axis = np.array([np.cos(down) * np.cos(level), -np.cos(down) * np.sin(level), -np.sin(down)])
@@ -223,7 +223,7 @@ def _turn(anatomy: Anatomy) -> Float[np.ndarray, "3 3"]:
 
 
 def heart_factor(anatomy: Anatomy) -> float:
-    """Return the enlargement that gives the heart its cardiothoracic ratio."""
+    """Return the factor that gives the heart its cardiothoracic ratio."""
     turn = _turn(anatomy)
     low, high = np.inf, -np.inf
     for chamber in _CHAMBERS:
@@ -235,7 +235,7 @@ def heart_factor(anatomy: Anatomy) -> float:
 
 
 def heart_distance(anatomy: Anatomy, points: Points) -> Field:
-    """Return the signed distance to the heart's surface, before it is cut by the diaphragm and the chest wall."""
+    """Return the signed distance to the heart, before the diaphragm and the chest wall cut it."""
     factor, turn = heart_factor(anatomy), _turn(anatomy)
     ((px, py, pz),) = scale_of(anatomy)([_PIVOT])
     distance: Field | None = None
@@ -250,5 +250,5 @@ def heart_distance(anatomy: Anatomy, points: Points) -> Field:
 
 
 def lobar_side(lobe: int) -> Side:
-    """Return the side that a lobe is on."""
+    """Return the side of a lobe."""
     return "left" if lobe in (1, 2) else "right"

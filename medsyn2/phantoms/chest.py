@@ -1,4 +1,4 @@
-"""The whole chest at a set of points: every surface that lungs, fluid and lesions are bounded by."""
+"""The chest at a set of points: every surface that bounds lungs, fluid and lesions."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from medsyn2.phantoms.thorax import (
 from medsyn2.types import Shaped
 
 TUBE_MARGIN_MM = 30.0
-"""Up to what distance the great vessels shape the mediastinum."""
+"""Distance up to which the great vessels shape the mediastinum."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Chest:
 
     Attributes:
         points: The points.
-        cage: Where they are relative to the rib cage.
+        cage: Their position relative to the rib cage.
         diaphragm_z: Height of the diaphragm there.
         pericardium: Distance to the heart and the fluid around it.
         heart: Distance to the heart's own surface.
         middle: Distance to the mediastinum.
-        space: Distance to what lungs and pleural fluid share.
+        space: Distance to the pleural space, which lungs and pleural fluid share.
         fissures: Distances to the fissures.
         lobes: Lobe labels, as if all were lung.
     """
@@ -83,12 +83,12 @@ def chest_at(anatomy: Anatomy, points: Points, tubes_mm: Field, pericardial_flui
 
 @dataclass(frozen=True)
 class Cloud:
-    """The chest on a coarse lattice of the body frame: for volumes, and to find places.
+    """The chest on a coarse lattice of the body frame, for volumes and for placing lesions.
 
     Attributes:
         body: The lattice's points inside the pleural spaces, in the body frame.
         chest: The chest there.
-        point_ml: Volume that each point stands for.
+        point_ml: Volume that each point represents.
     """
 
     body: Points

@@ -1,12 +1,13 @@
-"""Shapes as functions of position: what a phantom is painted with.
+"""Shapes as functions of position, with which a phantom is painted.
 
-Everything of a phantom is a function of a point's coordinates, so that one subject can be painted on any
-grid. A shape is a *signed distance* in mm, negative inside and exact enough near the surface; a surface is
-made soft over one voxel (`coverage`), which is how a scanner's partial volume looks. Coordinates live in two
-frames. The *body frame* is LPS in millimetres with its origin at the carina. The *anatomical frame* is the
-body frame bent by a smooth displacement that differs from subject to subject; anatomy is simple there and
-natural after the bend, and no affine transform takes one subject to another. What has a stated size in mm
-(a nodule) is painted in the body frame.
+Everything in a phantom is a function of a point's coordinates, so that one subject can be painted on any grid. A
+shape is a *signed distance* in mm, negative inside and nearly exact at the surface; `coverage` softens the surface
+over one voxel, as a scanner's partial volume does.
+
+There are two frames. The *body frame* is LPS in mm with its origin at the carina. The *anatomical frame* is the body
+frame bent by a smooth displacement that differs between subjects: anatomy is simple there and looks natural after
+the bend, and no affine transform takes one subject to another. Shapes with a stated size in mm, such as nodules, are
+painted in the body frame.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ Region = tuple[slice, slice, slice]
 
 
 class Points(NamedTuple):
-    """Coordinates of points, three arrays of one shape, in mm: x to the left, y to posterior, z to superior."""
+    """Coordinates of points in mm, three arrays of one shape: x to left, y to posterior, z to superior."""
 
     x: Field
     y: Field
@@ -45,7 +46,7 @@ class Wave:
 
 
 def bend(waves: tuple[Wave, ...], points: Points) -> Points:
-    """Take points of the body frame to the anatomical frame."""
+    """Map points of the body frame to the anatomical frame."""
     x, y, z = points
     bent = [x.copy(), y.copy(), z.copy()]
     for wave in waves:
@@ -57,7 +58,7 @@ def bend(waves: tuple[Wave, ...], points: Points) -> Points:
 
 
 def unbend(waves: tuple[Wave, ...], points: Points) -> Points:
-    """Take points of the anatomical frame to the body frame: the inverse of `bend`, by fixed-point iteration."""
+    """Map points of the anatomical frame to the body frame: the inverse of `bend`, by fixed-point iteration."""
     guess = points
     for _ in range(12):
         bent = bend(waves, guess)
@@ -77,7 +78,7 @@ _RIPPLES = (
 
 
 def texture(points: Points) -> Field:
-    """Return an irregular pattern of about 15 mm, the same for everybody, with standard deviation 1.7."""
+    """Return an irregular pattern with grains of about 15 mm and standard deviation 1.7, the same for all subjects."""
     pattern = np.zeros(points.x.shape, dtype=np.float32)
     for kx, ky, kz, phase in _RIPPLES:
         pattern += np.sin(
@@ -90,12 +91,12 @@ def texture(points: Points) -> Field:
 
 
 def smooth_max(first: Field, second: Field, radius_mm: float) -> Field:
-    """Intersect two shapes with a rounded edge of about `radius_mm`."""
+    """Intersect two shapes with an edge rounded by about `radius_mm`."""
     return -smooth_min(-first, -second, radius_mm)
 
 
 def coverage(distance_mm: Field, edge_mm: float) -> Field:
-    """Return how much of a voxel a shape covers, from the signed distance of its centre."""
+    """Return the share of a voxel that a shape covers, from the signed distance of the voxel's centre."""
     return np.clip(0.5 - distance_mm * np.float32(1.0 / edge_mm), 0.0, 1.0)
 
 
@@ -117,10 +118,10 @@ def ellipsoid(
     """Return the signed distance to an ellipsoid, exact to first order near its surface.
 
     Args:
-        points: Where.
-        centre_mm: Its centre.
-        radii_mm: Its half axes.
-        rotation: Rows are the directions of the half axes; None is the frame's own.
+        points: Points to evaluate.
+        centre_mm: Centre.
+        radii_mm: Half axes.
+        rotation: Directions of the half axes, in rows; None takes the frame's axes.
 
     Source: the bound |k0| (|k0| - 1) / |k1| of I. Quilez, "ellipsoid - distance" (iquilezles.org).
     """
@@ -159,7 +160,7 @@ class Tubes:
 
     @staticmethod
     def concatenate(parts: list["Tubes"]) -> "Tubes":
-        """Return all tubes of several sets."""
+        """Join several sets of tubes."""
         return Tubes(
             np.concatenate([part.start_mm for part in parts]),
             np.concatenate([part.end_mm for part in parts]),
@@ -167,7 +168,7 @@ class Tubes:
         )
 
     def shift(self, offset_mm: Float[np.ndarray, "*n 3"], radius_factor: float) -> "Tubes":
-        """Return the tubes displaced, and with their radii multiplied."""
+        """Displace the tubes and multiply their radii."""
         return Tubes(
             self.start_mm + offset_mm, self.end_mm + offset_mm, self.radius_mm * np.float32(radius_factor)
         )
@@ -228,15 +229,10 @@ def slabs(
 def tube_distances(
     slab: Slab, tubes: Tubes, margin_mm: float
 ) -> Iterator[tuple[Region, Field, Field, float]]:
-    """Yield for each tube that touches a slab: the voxels around it, their distance from its axis and its radius there.
-
-    Args:
-        slab: Where.
-        tubes: The tubes.
-        margin_mm: How far beyond the surface the voxels reach.
+    """Measure the voxels within `margin_mm` of each tube that touches a slab.
 
     Yields:
-        Region, distance (mm), radius at the nearest point of the axis (mm), largest radius (mm).
+        Region, distance from the axis, radius at the nearest point of the axis, largest radius (all mm).
     """
     if not len(tubes.start_mm):
         return
@@ -267,7 +263,7 @@ def _axis_distance(points: Points, tubes: Tubes, number: int) -> tuple[Field, Fi
 
 
 def tube_distance(slab: Slab, tubes: Tubes, margin_mm: float) -> Field:
-    """Return the signed distance to the nearest tube, and `margin_mm` where none is as near."""
+    """Return the signed distance to the nearest tube, at most `margin_mm`."""
     distance = np.full(slab.shape, margin_mm, dtype=np.float32)
     for region, axis_mm, radius_mm, _ in tube_distances(slab, tubes, margin_mm):
         np.minimum(distance[region], axis_mm - radius_mm, out=distance[region])
@@ -275,7 +271,7 @@ def tube_distance(slab: Slab, tubes: Tubes, margin_mm: float) -> Field:
 
 
 def tube_coverage(slab: Slab, tubes: Tubes) -> Field:
-    """Return how much of each voxel the tubes fill; one thinner than a voxel fills its share and no more."""
+    """Return the share of each voxel that the tubes fill, also of tubes thinner than a voxel."""
     covered = np.zeros(slab.shape, dtype=np.float32)
     half = slab.edge_mm / 2
     for region, axis_mm, radius_mm, _ in tube_distances(slab, tubes, half):
@@ -293,7 +289,7 @@ def _slices(low: Float[np.ndarray, "3"], high: Float[np.ndarray, "3"], shape: tu
 
 
 def tube_distance_at(points: Points, tubes: Tubes, margin_mm: float) -> Field:
-    """Return what `tube_distance` returns, for points that lie on no grid."""
+    """Return the distance of `tube_distance` at points that lie on no grid."""
     distance = np.full(points.x.shape, margin_mm, dtype=np.float32)
     for number in range(len(tubes.start_mm)):
         axis_mm, radius_mm = _axis_distance(points, tubes, number)

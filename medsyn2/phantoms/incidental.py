@@ -10,11 +10,11 @@ from medsyn2.types import Shaped
 
 HOLE_HU = -985.0
 CORONARY_STARTS: tuple[Point, ...] = ((6.0, -72.0, -38.0), (22.0, -76.0, -54.0), (36.0, -76.0, -70.0))
-"""Directions, in the standard thorax, in which the left anterior descending artery is looked for."""
+"""Points of the standard thorax towards which the left anterior descending artery is searched."""
 
 
 def paint_emphysema(anatomy: Anatomy, hu: Field, body: Points, lobes: Shaped[np.ndarray, " n"]) -> None:
-    """Paint small holes without lung tissue into the upper lobes."""
+    """Paint small holes into the upper lobes."""
     upper = (lobes == 1) | (lobes == 3)
     some = body.at(upper)
     pattern = texture(some)
@@ -25,13 +25,13 @@ def paint_emphysema(anatomy: Anatomy, hu: Field, body: Points, lobes: Shaped[np.
 
 
 def plaque_share(points: Points) -> Field:
-    """Return where along and around the aorta its wall is calcified."""
+    """Return how calcified the aorta's wall is at each point, from 0 to 1."""
     pattern = np.sin(points.z * 0.13 + 0.08 * points.y) * np.sin(points.x * 0.21 - points.y * 0.16 + 0.5)
     return np.clip((pattern - 0.35) * 5.0, 0.0, 1.0)
 
 
 def coronary_plaque(anatomy: Anatomy) -> Tubes:
-    """Return calcium along the front of the heart, on its surface."""
+    """Return the calcium on the front surface of the heart."""
     centre = np.asarray(scale_of(anatomy)([(4.0, -14.0, -66.0)])[0])
     on_surface: list[Point] = []
     for target in scale_of(anatomy)(list(CORONARY_STARTS)):

@@ -1,6 +1,6 @@
-"""Abdomen, mediastinum, heart, lungs, fluid and opacities: what lies inside the rib cage.
+"""Painting inside the rib cage: abdomen, mediastinum, heart, lungs, fluid and opacities.
 
-All arrays are flat: the voxels of a slab that are inside. Tubes (vessels, bronchi) come later.
+All arrays are flat and hold the voxels of a slab that are inside. Tubes (vessels, bronchi) are painted later.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ KIDNEY_HU, THYROID_HU = 34.0, 95.0
 NODULE_HU, CALCIFIED_NODULE_HU, ATELECTASIS_HU, FISSURE_HU = 30.0, 320.0, 28.0, -480.0
 FISSURE_MM = 1.2
 OPACITY_EDGE_MM = 4.0
-"""How gradually an opacity ends, beside the scanner's own blur."""
+"""Width of an opacity's soft border, before the scanner's blur."""
 
 Masks = dict[str, Shaped[np.ndarray, "..."]]
 
@@ -30,7 +30,7 @@ def paint_inside(subject: Subject, chest: Chest, body: Points, edge_mm: float) -
     """Return HU and truth of the voxels inside the rib cage.
 
     Args:
-        subject: Who.
+        subject: The subject.
         chest: The chest's surfaces at the voxels.
         body: The voxels in the body frame.
         edge_mm: Width of a soft surface.
@@ -102,14 +102,14 @@ def _paint_fissures(hu: Field, surfaces: Fissures, lobes: Shaped[np.ndarray, " n
 
 
 def paint_nodules(lesions: Lesions, hu: Field, body: Points, edge_mm: float) -> None:
-    """Paint the nodules into voxels of the body frame, in place."""
+    """Paint the nodules in place."""
     for nodule in lesions.nodules:
         value = CALCIFIED_NODULE_HU if nodule.calcified else NODULE_HU
         paint(hu, coverage(nodule_distance(nodule, body), edge_mm), value)
 
 
 def _truth(lesions: Lesions, chest: Chest, body: Points, fluid: Field) -> Masks:
-    """Return the masks of everything that is no tube; a pericardial fluid voxel is never heart."""
+    """Return the masks of all structures but the tubes; pericardial fluid is never heart."""
     lungs = (chest.space < 0) & (fluid >= 0)
     empty = np.zeros(lungs.shape, dtype=bool)
     masks: Masks = {
@@ -158,7 +158,7 @@ def _paint_abdomen(anatomy: Anatomy, hu: Field, chest: Chest, edge_mm: float) ->
 
 
 def _abdominal_organs(anatomy: Anatomy, points: Points, shell: Field) -> list[tuple[Field, float]]:
-    """Return distance and HU of each organ; `shell` is the distance to the space below the diaphragm."""
+    """Return signed distance and HU of each organ; `shell` is the distance to the space below the diaphragm."""
     width, (_, dome) = anatomy.half_width_mm, anatomy.dome_z_mm
     x, y, z = points
     before_spine = np.hypot(x, np.minimum(y - spine_y(anatomy, z), 0.0))

@@ -1,8 +1,8 @@
-"""What can be wrong with a phantom's chest: kinds, sizes and shapes.
+"""Lesions of a phantom: kinds, sizes and shapes.
 
-A `Demand` says what is wanted, in a radiologist's terms; `medsyn2.phantoms.placement` finds it a place
-and makes the lesion, whose shape is a function of position like everything else. Lesions that are seen as a
-size in mm (nodules, opacities) live in the body frame; fluid follows the anatomy.
+A `Demand` asks for a lesion in a radiologist's terms; `medsyn2.phantoms.placement` finds a place for it and makes the
+lesion, whose shape is a function of position. Lesions with a size in mm (nodules, opacities) live in the body frame;
+fluid follows the anatomy.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ Abnormality = Literal["nodules", "ground_glass", "consolidation", "pleural_effus
 
 @dataclass(frozen=True)
 class Demand:
-    """One lesion that is wanted.
+    """A request for one lesion.
 
     Attributes:
-        kind: What.
-        side: On which side; None leaves it open. A pericardial effusion has none.
-        lobe: In which lobe (a label of `medsyn2.vocabulary.LOBES`); None leaves it open. Effusions have none.
+        kind: Kind of the lesion.
+        side: Side; None leaves it open. A pericardial effusion has none.
+        lobe: Lobe, a label of `medsyn2.vocabulary.LOBES`; None leaves it open. Effusions have none.
         size: Diameter in mm of a nodule, extent in mm of an opacity, volume in ml of a pleural effusion,
             thickness in mm of a pericardial effusion.
     """
@@ -51,12 +51,12 @@ class Opacity:
     """An irregular region of ground glass or consolidation, bounded by its lobe.
 
     Attributes:
-        kind: Which.
-        lobe: Label of its lobe.
-        centre_mm: Its centre in the body frame.
-        radii_mm: Its half axes before the irregularity.
+        kind: Ground glass or consolidation.
+        lobe: Label of the lobe.
+        centre_mm: Centre in the body frame.
+        radii_mm: Half axes before the irregularity.
         waves: The irregularity: relative changes of the radius.
-        hu: Density of its middle.
+        hu: HU in the middle.
     """
 
     kind: Literal["ground_glass", "consolidation"]
@@ -68,22 +68,22 @@ class Opacity:
 
     @property
     def extent_mm(self) -> float:
-        """Mean diameter."""
+        """Mean diameter, in mm."""
         return 2 * float(np.prod(self.radii_mm)) ** (1 / 3)
 
 
 @dataclass(frozen=True)
 class PleuralEffusion:
-    """Free fluid of a patient who lies on the back.
+    """Free pleural fluid of a supine patient.
 
     Attributes:
-        side: Which side.
-        volume_ml: How much.
-        level_mm: The surface: fluid lies where `fluid_height` exceeds it.
-        slope: How much the layer thins towards the apex, mm per mm.
-        meniscus_mm: How far the fluid climbs along the walls.
-        atelectasis_mm: Thickness of the lung it compresses, 0 for none.
-        hu: Its density.
+        side: Side of the chest.
+        volume_ml: Volume.
+        level_mm: Level of the surface: fluid lies where `fluid_height` exceeds it.
+        slope: Thinning of the layer towards the apex, mm per mm.
+        meniscus_mm: Climb of the fluid along the walls.
+        atelectasis_mm: Thickness of the compressed lung, 0 for none.
+        hu: HU of the fluid.
     """
 
     side: Side
@@ -123,13 +123,13 @@ class Lesions:
 
 
 def nodule_distance(nodule: Nodule, body: Points) -> Field:
-    """Return the signed distance to a nodule at points of the body frame."""
+    """Return the signed distance to a nodule, at points of the body frame."""
     squares = ((part - np.float32(centre)) ** 2 for part, centre in zip(body, nodule.centre_mm, strict=True))
     return np.sqrt(sum(squares)) - np.float32(nodule.diameter_mm / 2)
 
 
 def opacity_distance(opacity: Opacity, body: Points) -> Field:
-    """Return the approximate signed distance to an opacity's border, its lobe ignored."""
+    """Return the approximate signed distance to an opacity, regardless of its lobe."""
     shifted = [part - np.float32(centre) for part, centre in zip(body, opacity.centre_mm, strict=True)]
     squares = (
         (part * np.float32(1 / radius)) ** 2 for part, radius in zip(shifted, opacity.radii_mm, strict=True)
@@ -142,10 +142,10 @@ def opacity_distance(opacity: Opacity, body: Points) -> Field:
 
 
 def fluid_height(anatomy: Anatomy, side: Side, slope: float, meniscus_mm: float, points: Points) -> Field:
-    """Return how deep points of a pleural space lie: the higher, the sooner fluid covers them.
+    """Return how early fluid covers points of a pleural space: the larger the value, the sooner.
 
-    Deep is the back, then the base. Along the chest wall and the mediastinum the surface climbs, so that the
-    lung's side of it is round: a meniscus.
+    Fluid collects at the back first, then at the base. Its surface climbs along the chest wall and the mediastinum,
+    as a meniscus does.
     """
     index = 0 if side == "right" else 1
     width = anatomy.half_width_mm * anatomy.side_factor[index]
@@ -155,7 +155,7 @@ def fluid_height(anatomy: Anatomy, side: Side, slope: float, meniscus_mm: float,
 
 
 def fluid_distance(anatomy: Anatomy, effusion: PleuralEffusion, points: Points) -> Field:
-    """Return the signed distance to an effusion's free surface, on its side; far away on the other."""
+    """Return the signed distance to an effusion's free surface; 1000 mm on the other side of the chest."""
     height = fluid_height(anatomy, effusion.side, effusion.slope, effusion.meniscus_mm, points)
     steep = float(np.hypot(1.0, effusion.slope))
     distance = (np.float32(effusion.level_mm) - height) * np.float32(1 / steep)

@@ -1,8 +1,8 @@
-"""Which lesions a subject gets, and where they fit.
+"""Drawing a subject's lesions and placing them.
 
-Places are looked for on a coarse lattice of the subject's own chest: a nodule needs a point far enough from
-every surface, an opacity a lobe that is there, and a pleural effusion's surface is the quantile of the
-lattice's depths that leaves the wanted volume below it.
+Places are searched on a coarse lattice of the subject's own chest. A nodule needs a point far enough from every
+surface, an opacity needs a lobe that is still aerated, and the surface of a pleural effusion is the quantile of
+`fluid_height` over the lattice that leaves the requested volume below it.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ MIN_LOBE_ML = 60.0
 
 
 def draw_demands(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Demand, ...]:
-    """Draw what a subject suffers from: nothing in four of ten, else one to several kinds."""
+    """Draw a subject's lesions: none in four of ten subjects, else one or several kinds."""
     if rng.random() < 0.4:
         return ()
     demands: list[Demand] = []
@@ -73,7 +73,7 @@ def _draw_effusions(anatomy: Anatomy, rng: np.random.Generator) -> list[Demand]:
 
 
 def _side_ml(anatomy: Anatomy, side: Side) -> float:
-    """Return roughly the volume of one pleural space."""
+    """Return the approximate volume of one pleural space."""
     index = SIDES.index(side)
     height = anatomy.apex_z_mm[index] - anatomy.dome_z_mm[index]
     return HEMITHORAX_SHARE * anatomy.half_width_mm * anatomy.half_depth_mm * height / 1000.0
@@ -82,16 +82,10 @@ def _side_ml(anatomy: Anatomy, side: Side) -> float:
 def place_lesions(
     anatomy: Anatomy, vessels: GreatVessels, demands: tuple[Demand, ...], rng: np.random.Generator
 ) -> Lesions:
-    """Find a place for every lesion that is wanted.
-
-    Args:
-        anatomy: The chest.
-        vessels: Its great vessels.
-        demands: What is wanted.
-        rng: Decides what the demands leave open.
+    """Find a place for every requested lesion; `rng` decides whatever the demands leave open.
 
     Raises:
-        MaskError: If a lesion fits nowhere in the place that was asked for.
+        MaskError: If a lesion fits nowhere in the requested place.
     """
     if not demands:
         return Lesions()
@@ -132,7 +126,7 @@ class _Room:
         return float(np.sum((self.cloud.chest.lobes == lobe) & (self.lung < 0))) * self.cloud.point_ml
 
     def candidate_lobes(self, demand: Demand) -> list[int]:
-        """Return the lobes that a demand may mean and that are there."""
+        """Return the aerated lobes that a demand allows."""
         return [
             lobe
             for lobe in LOBES

@@ -1,9 +1,9 @@
-"""From a subject to voxels: HU and ground truth on any grid.
+"""Rendering of a subject: HU and ground truth on any grid.
 
-A grid is painted slab by slab. Within a slab, voxels outside the rib cage get the chest wall, voxels inside
-get abdomen, mediastinum, lungs and fluid, each as flat arrays; tubes (vessels, bronchi) are painted where they
-are. Later paint covers earlier paint. The truth of a structure is where its signed distance is negative, so
-painted surface and mask agree to a fraction of a voxel.
+A grid is painted slab by slab, to bound memory. In a slab, voxels outside the rib cage get the chest wall, voxels
+inside get abdomen, mediastinum, lungs and fluid, both as flat arrays; tubes (vessels, bronchi) follow, and later
+paint covers earlier paint. A structure's mask is where its signed distance is negative, so painted surface and mask
+agree to a fraction of a voxel.
 """
 
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ BLOOD_HU, VESSEL_HU, WALL_HU, OESOPHAGUS_HU, CATHETER_HU = 45.0, 40.0, 25.0, 32.
 CALCIUM_HU, AIRWAY_HU = 700.0, -1000.0
 TRACHEA_WALL_MM = 1.6
 SPINE_WIDTH_MM, SPINE_FRONT_Y_MM, STERNUM_BACK_Y_MM = 38.0, 15.0, -25.0
-"""Where spine and sternum are looked for."""
+"""Bounds of the regions in which spine and sternum are painted."""
 BOUNDARY_RADIUS = 1
-"""Dilation of the lobes' boundaries, as in the masks that condition the model."""
+"""Dilation of lobe boundaries in voxels, as in the masks that condition the model."""
 
 Mask = Shaped[np.ndarray, "d h w"]
 
@@ -44,8 +44,8 @@ class Phantom:
 
     Attributes:
         volume: HU before noise, int16.
-        truth: Binary label maps by name: the structures of `medsyn2.vocabulary.STRUCTURES` (``lobes`` is the
-            lobes' boundaries) and ``lungs``; and ``lobe_labels`` with the five lobes.
+        truth: Binary label maps by name: the structures of `medsyn2.vocabulary.STRUCTURES` (``lobes`` holds the
+            lobes' boundaries) and ``lungs``; also ``lobe_labels`` with the five lobes.
     """
 
     volume: CTVolume
@@ -54,7 +54,7 @@ class Phantom:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is computed once for a subject, whatever the grid."""
+    """A subject with its vessels and lung trees, which are the same on every grid."""
 
     subject: Subject
     vessels: GreatVessels
@@ -62,7 +62,7 @@ class Scene:
 
 
 def scene_of(subject: Subject) -> Scene:
-    """Lay the vessels and grow the trees of a subject."""
+    """Lay a subject's vessels and grow its lung trees."""
     vessels = great_vessels(subject.anatomy)
     return Scene(subject, vessels, grow_trees(subject.anatomy, vessels, subject.lesions))
 
@@ -71,8 +71,8 @@ def render(subject: Subject, grid: Grid) -> Phantom:
     """Paint a subject on a grid, without noise.
 
     Args:
-        subject: Who.
-        grid: Where the voxels are, in world LPS; any spacing, orientation and size.
+        subject: The subject.
+        grid: Voxels in world LPS; any spacing, orientation and size.
     """
     scene = scene_of(subject)
     hu = np.empty(grid.shape, dtype=np.int16)
@@ -91,7 +91,7 @@ def render(subject: Subject, grid: Grid) -> Phantom:
 
 
 def paint_slab(scene: Scene, slab: Slab) -> tuple[Field, dict[str, Mask]]:
-    """Paint one slab; return HU and the truth arrays."""
+    """Return HU and masks of one slab."""
     subject, points = scene.subject, slab.points
     cage = rib_cage(subject.anatomy, points)
     inside = cage.depth < 0
@@ -120,7 +120,7 @@ def _scatter(flat: Shaped[np.ndarray, " n"], where: Bool[np.ndarray, "d h w"]) -
 
 
 def _paint_mediastinum(scene: Scene, slab: Slab, hu: Field) -> None:
-    """Paint the great vessels and the oesophagus, and what calcium and plastic they hold."""
+    """Paint the great vessels and the oesophagus, with their plaques and catheter."""
     vessels, incidental = scene.vessels, scene.subject.incidental
     for tubes, value in (
         (vessels.oesophagus, OESOPHAGUS_HU),

@@ -1,9 +1,8 @@
-"""The report of a phantom: findings and impression that say what is there, and nothing else.
+"""The report of a phantom: findings and impression that are true of its voxels.
 
-Sentences are chosen among equivalent wordings, so that no two reports read alike and yet each is true: every
-lesion is named with its side (and lobe and size where a radiologist would give them), and what is said to be
-absent is absent. A sentence that mentions a finding to exclude it opens with "No" or holds "not" or
-"without".
+Sentences are drawn from equivalent wordings, so that reports differ and each is true: every lesion is named with its
+side (and with lobe and size where a radiologist would give them), and every finding that a sentence excludes is
+absent. Such a sentence opens with "No" or contains "not" or "without".
 """
 
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ class Report:
 
 
 def labels_of(subject: Subject) -> dict[str, int]:
-    """Return CT-RATE's 18 labels, 1 where the abnormality is there."""
+    """Return CT-RATE's 18 labels, 1 where the abnormality is present."""
     lesions, incidental = subject.lesions, subject.incidental
     present = {
         "Medical material": incidental.catheter,
@@ -48,12 +47,7 @@ def labels_of(subject: Subject) -> dict[str, int]:
 
 
 def describe(subject: Subject, rng: np.random.Generator) -> Report:
-    """Write the report of a subject.
-
-    Args:
-        subject: Who; the report is true of what `render` paints.
-        rng: Chooses the wordings.
-    """
+    """Write the report of a subject; `rng` draws the wordings."""
     findings = [
         *_airway_sentences(rng),
         *_heart_sentences(subject, rng),
@@ -164,7 +158,7 @@ def _mediastinal_sentences(subject: Subject, rng: np.random.Generator) -> list[s
 
 
 def effusion_size(volume_ml: float) -> str:
-    """Return the word for a pleural effusion's volume."""
+    """Grade a pleural effusion by its volume."""
     return "small" if volume_ml < 375 else "moderate" if volume_ml < 925 else "large"
 
 

@@ -1,9 +1,9 @@
-"""The scanner: where it looks, what it adds, and how its files lie.
+"""The simulated scanner: field of view, table, kernel, noise, and axis order of the file.
 
 A scan is the painted subject on the scanner's own grid with a table under it, blurred or sharpened by the
-reconstruction kernel, with noise of that kernel's grain, cut by a round field of view and written with the
-axes in one of the orders that converters leave behind. Spacing, slice distance, field of view, centring,
-kernel, dose, padding and axis order vary from case to case.
+reconstruction kernel, with noise of that kernel's grain, cut by a round field of view and written in one of the axis
+orders that DICOM converters produce. Spacing, slice distance, field of view, centring, kernel, dose, padding and axis
+order vary from case to case.
 """
 
 import gzip
@@ -21,26 +21,26 @@ from medsyn2.phantoms.wall import back_y, body_half_width_mm
 from medsyn2.types import Float, Num, Shaped
 
 ORDERS = ("LPS", "LAS", "RAS", "RPS", "LPI", "RAI")
-"""Axis orders of the files, in nibabel's words: where the array's axes point."""
+"""Axis orders of the files as nibabel's axis codes."""
 SMALLEST_HU, LARGEST_HU = -1024, 3071
 TABLE_FOAM_HU, TABLE_SHELL_HU = -920.0, -350.0
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """How one scan was made.
+    """Settings of one scan.
 
     Attributes:
         spacing_mm: Voxel spacing (depth, height, width).
         shape: Voxels (depth, height, width).
         first_voxel_mm: World LPS of voxel (0, 0, 0).
-        round_radius_mm: Radius of the reconstructed circle; beyond it is padding. None fills the square.
+        round_radius_mm: Radius of the reconstructed circle, with padding outside; None reconstructs the square.
         padding_hu: Value outside the circle.
         noise_hu: Standard deviation of the noise in soft tissue.
-        sharpness: Kernel: below 0 smooth, above 0 edge-enhancing.
+        sharpness: Reconstruction kernel: below 0 smooth, above 0 edge-enhancing.
         table: Whether the table is inside the field of view.
         order: Axis order of the file.
-        stored_intercept: Offset of the file's stored values (its header gives it back).
+        stored_intercept: Rescale intercept of the file's stored values.
     """
 
     spacing_mm: tuple[float, float, float]
@@ -67,12 +67,7 @@ class Acquisition:
 
 
 def draw_acquisition(subject: Subject, spacing_mm: float) -> Acquisition:
-    """Draw how a subject is scanned.
-
-    Args:
-        subject: Who.
-        spacing_mm: Typical in-plane spacing; the subject's own lies within 15 % of it.
-    """
+    """Draw the scan settings of a subject; its in-plane spacing lies within 15 % of `spacing_mm`."""
     rng = stream(subject.seed, subject.index, "acquisition")
     anatomy = subject.anatomy
     in_plane = float(spacing_mm * rng.uniform(0.85, 1.15))
@@ -101,14 +96,10 @@ def draw_acquisition(subject: Subject, spacing_mm: float) -> Acquisition:
 
 
 def scan(subject: Subject, acquisition: Acquisition) -> Phantom:
-    """Scan a subject: paint it on the scanner's grid, then add what a scanner adds.
-
-    Args:
-        subject: Who.
-        acquisition: How.
+    """Paint a subject on the scanner's grid and add table, kernel, noise and padding.
 
     Returns:
-        The volume as the scanner gives it, in canonical axes, and the truth on the same grid.
+        The volume in canonical axes, int16, and the truth on the same grid.
     """
     painted = render(subject, acquisition.grid)
     hu = painted.volume.hu.astype(np.float32)
@@ -139,7 +130,7 @@ def _outside_circle(acquisition: Acquisition) -> Shaped[np.ndarray, "h w"]:
 
 
 def _add_table(subject: Subject, acquisition: Acquisition, hu: Num[np.ndarray, "d h w"]) -> None:
-    """Add a curved table: foam in a carbon shell, wherever there is nothing but air."""
+    """Add a curved table of foam in a carbon shell, where there is only air."""
     x, y = _plane(acquisition)
     carina_x, carina_y, _ = subject.pose.carina_mm
     top = carina_y + back_y(subject.anatomy) + 9.0 - 0.00055 * (x - carina_x) ** 2
@@ -165,7 +156,7 @@ def _kernel(hu: Float[np.ndarray, "d h w"], acquisition: Acquisition) -> Float[n
 def _noise(
     hu: Float[np.ndarray, "d h w"], acquisition: Acquisition, rng: np.random.Generator
 ) -> Float[np.ndarray, "d h w"]:
-    """Return noise with the kernel's grain: no zero frequency, little of the highest, less of it in lungs."""
+    """Return noise with the kernel's grain, without zero frequency and weaker in the lungs."""
     white = rng.standard_normal(hu.shape, dtype=np.float32)
     grain = 0.95 - 0.35 * acquisition.sharpness
     correlated = gaussian_filter(white, (0.35, 0.55 * grain, 0.55 * grain))
@@ -178,7 +169,7 @@ def _noise(
 
 
 def write_scan(path: Path, volume: CTVolume, acquisition: Acquisition) -> None:
-    """Write a scan as a scanner's converter would: axes in the acquisition's order, int16, gzip without a date."""
+    """Write a scan as int16 NIfTI in the acquisition's axis order; gzip without a date, so that bytes repeat."""
     stored = (volume.hu - np.int16(acquisition.stored_intercept)).astype(np.int16)
     _write_ordered(path, stored, volume.affine_mm, acquisition)
 
@@ -186,7 +177,7 @@ def write_scan(path: Path, volume: CTVolume, acquisition: Acquisition) -> None:
 def write_truth(
     path: Path, labels: Shaped[np.ndarray, "d h w"], volume: CTVolume, acquisition: Acquisition
 ) -> None:
-    """Write a label map with the axes of its scan."""
+    """Write a label map in the axis order of its scan."""
     _write_ordered(path, labels.astype(np.uint8), volume.affine_mm, acquisition)
 
 

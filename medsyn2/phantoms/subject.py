@@ -1,7 +1,7 @@
-"""One imagined patient: anatomy, lesions, and how the body lies in the scanner.
+"""One simulated patient: anatomy, lesions, and the pose in the scanner.
 
-A subject depends on the cohort's seed and on its own number alone. Each part draws from a stream of its own
-(a child of the pair), so that a new kind of lesion leaves everybody's anatomy as it is.
+A subject depends only on the cohort's seed and on its own number. Each part draws from a stream of its own, a child
+of that pair, so that a new kind of lesion changes nobody's anatomy.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _STREAMS = ("anatomy", "demands", "lesions", "incidental", "pose", "acquisition"
 
 @dataclass(frozen=True)
 class Incidental:
-    """What is seen beside the lesions that have a mask.
+    """Findings that have no mask.
 
     Attributes:
         emphysema: Holes in the upper lobes.
@@ -36,14 +36,14 @@ class Incidental:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the body is in the scanner: rotations about x, y and z, then the place of the carina."""
+    """Pose of the body in the scanner: rotations about x, y and z, then the position of the carina."""
 
     rotation_deg: tuple[float, float, float]
     carina_mm: tuple[float, float, float]
 
     @property
     def world_to_body(self) -> Affine:
-        """World LPS in mm to the body frame."""
+        """Affine from world LPS in mm to the body frame."""
         body_to_world = np.eye(4)
         for axis, angle in enumerate(self.rotation_deg):
             first, second = [(1, 2), (2, 0), (0, 1)][axis]
@@ -58,7 +58,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Subject:
-    """One imagined patient."""
+    """One simulated patient."""
 
     seed: int
     index: int
@@ -79,10 +79,10 @@ def draw_subject(seed: int, index: int, demands: tuple[Demand, ...] | None = Non
     Args:
         seed: The cohort's seed.
         index: The patient's number in the cohort.
-        demands: The lesions wanted; None draws them too.
+        demands: The lesions to place; None draws them too.
 
     Raises:
-        MaskError: If a wanted lesion does not fit into this patient.
+        MaskError: If a requested lesion does not fit into this patient.
     """
     anatomy = draw_anatomy(stream(seed, index, "anatomy"))
     if demands is None:

@@ -1,8 +1,8 @@
-"""The walls of the chest and what they leave to the lungs.
+"""The walls of the chest: rib cage, diaphragm, mediastinum and fissures.
 
-A lung is what lies inside the rib cage, above its half of the diaphragm, below its apex and outside the
-mediastinum. All functions take points of the anatomical frame and give signed distances in mm (negative
-inside) or labels.
+A lung fills the space inside the rib cage, above its half of the diaphragm, below its apex and outside the
+mediastinum. All functions take points of the anatomical frame and return signed distances in mm (negative inside)
+or labels.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from medsyn2.phantoms.fields import Field, Points, smooth_max, smooth_min
 from medsyn2.types import Shaped
 
 PLEURA_MM = 2.5
-"""Inner rib surface to lung surface."""
+"""Distance from the inner rib surface to the lung surface."""
 DIAPHRAGM_MM = 4.0
 """Thickness of the diaphragm."""
 MEDIASTINAL_FAT_MM = 4.5
@@ -23,7 +23,7 @@ MEDIASTINAL_FAT_MM = 4.5
 
 
 class RibCage(NamedTuple):
-    """Where points are relative to the inner surface of the rib cage.
+    """Position of points relative to the inner surface of the rib cage.
 
     Attributes:
         depth: Horizontal distance beyond the surface, in mm; negative inside.
@@ -44,7 +44,7 @@ def narrowing(anatomy: Anatomy, z: Field) -> Field:
 
 
 def axis_y(anatomy: Anatomy, z: Field, neck: Field) -> Field:
-    """Return y of the axis of the chest at height z."""
+    """Return the y of the chest's axis at height z."""
     away = np.maximum(z + 30.0, -110.0)
     return 14.0 * neck - np.float32(anatomy.kyphosis_mm * 1e-4) * away * away
 
@@ -55,7 +55,7 @@ def half_depth(anatomy: Anatomy, neck: Field) -> Field:
 
 
 def rib_cage(anatomy: Anatomy, points: Points) -> RibCage:
-    """Return where points are relative to the rib cage."""
+    """Locate points relative to the rib cage."""
     x, y, z = points
     neck = narrowing(anatomy, z)
     right, left = anatomy.side_factor
@@ -107,7 +107,7 @@ def diaphragm_z(anatomy: Anatomy, points: Points) -> Field:
 
 
 def apex_z(anatomy: Anatomy, points: Points) -> Field:
-    """Return the height of the lung's upper end above or below each point."""
+    """Return the height of the lung's apex surface above or below each point."""
     x, y, _ = points
     right, left = anatomy.apex_z_mm
     top = np.where(x < 0, np.float32(right), np.float32(left))
@@ -119,28 +119,23 @@ def apex_z(anatomy: Anatomy, points: Points) -> Field:
 
 
 def spine_y(anatomy: Anatomy, z: Field) -> Field:
-    """Return y of the middle of the vertebral bodies at height z."""
+    """Return the y of the middle of the vertebral bodies at height z."""
     neck = narrowing(anatomy, z)
     back = axis_y(anatomy, z, neck) + half_depth(anatomy, neck)
     return back - np.float32(0.36 * anatomy.half_depth_mm) + 6.0 * neck
 
 
 def cut_heart(anatomy: Anatomy, points: Points, heart: Field, cage: RibCage, diaphragm: Field) -> Field:
-    """Return the distance to the heart as the diaphragm and the chest wall let it be."""
+    """Cut the heart's signed distance by the diaphragm and the chest wall."""
     wall = cage.depth + 9.0
     floor = diaphragm + 1.0 - points.z
     return smooth_max(heart, np.maximum(wall, floor), 8.0)
 
 
 def mediastinum(anatomy: Anatomy, points: Points, heart: Field, tubes: Field, cage: RibCage) -> Field:
-    """Return the signed distance to the mediastinum, the fat around its organs included.
+    """Return the signed distance to the mediastinum, including the fat around its organs.
 
-    Args:
-        anatomy: The subject.
-        points: Where.
-        heart: Distance to the heart (with its pericardium).
-        tubes: Distance to the nearest great vessel or the oesophagus.
-        cage: Where the points are in the rib cage.
+    `heart` is the distance to the pericardium, `tubes` that to the nearest great vessel or the oesophagus.
     """
     x, y, z = points
     y_spine = spine_y(anatomy, z)
@@ -159,7 +154,7 @@ def mediastinum(anatomy: Anatomy, points: Points, heart: Field, tubes: Field, ca
 
 
 def pleural_space(anatomy: Anatomy, points: Points, cage: RibCage, diaphragm: Field, middle: Field) -> Field:
-    """Return the signed distance to what the lungs and the pleural fluid share."""
+    """Return the signed distance to the pleural space, which lungs and pleural fluid share."""
     above = (diaphragm + np.float32(DIAPHRAGM_MM) - points.z) * np.float32(0.75)
     below = (points.z - apex_z(anatomy, points)) * np.float32(0.75)
     return np.maximum(np.maximum(cage.depth + np.float32(PLEURA_MM), -middle), np.maximum(above, below))
@@ -170,7 +165,7 @@ class Fissures(NamedTuple):
 
     Attributes:
         oblique: Positive above the oblique fissure of the point's own side.
-        horizontal: Positive above the horizontal fissure, which the right lung alone has.
+        horizontal: Positive above the horizontal fissure, which only the right lung has.
     """
 
     oblique: Field
@@ -178,7 +173,7 @@ class Fissures(NamedTuple):
 
 
 def fissures(anatomy: Anatomy, points: Points) -> Fissures:
-    """Return where points are relative to the fissures."""
+    """Locate points relative to the fissures."""
     x, y, z = points
     is_right = x < 0
     out = np.abs(x) * np.float32(1 / anatomy.half_width_mm)
@@ -197,7 +192,7 @@ def fissures(anatomy: Anatomy, points: Points) -> Fissures:
 
 
 def lobe_labels(points: Points, surfaces: Fissures) -> Shaped[np.ndarray, "..."]:
-    """Return each point's lobe label, as if the whole space were lung."""
+    """Return the lobe label of each point, as if all of the space were lung."""
     lower_left, lower_right, middle = np.uint8(2), np.uint8(5), np.uint8(4)
     right = np.where(
         surfaces.oblique < 0, lower_right, np.where(surfaces.horizontal < 0, middle, np.uint8(3))
@@ -206,5 +201,5 @@ def lobe_labels(points: Points, surfaces: Fissures) -> Shaped[np.ndarray, "..."]
 
 
 def heart_with_pericardium(anatomy: Anatomy, points: Points, fluid_mm: float) -> Field:
-    """Return the distance to the pericardium: the heart, widened by the fluid around it."""
+    """Return the signed distance to the pericardium: the heart widened by the fluid around it."""
     return heart_distance(anatomy, points) - np.float32(fluid_mm)

@@ -1,12 +1,12 @@
 """The trees of the lung: arteries, veins and bronchi, grown to fill each lobe.
 
-Targets are spread evenly over a lobe with a low-discrepancy sequence. A branch that serves a set of targets
-runs part of the way to their centre and divides the set in two along its longest direction, and so on until
-each twig serves one target. Radii follow Murray's law, r = r_twig * (targets served)^(1/exponent), so the
-vessels taper as real ones do. Bronchi run beside the arteries and stop earlier. Veins grow on their own.
+Targets are spread evenly over a lobe by a low-discrepancy sequence. A branch that serves a set of targets runs part
+of the way to their centre and halves the set along its longest direction, until each twig serves one target. Radii
+follow Murray's law, r = r_twig * (targets served)^(1/exponent), so the vessels taper as real ones do. Bronchi run
+along the arteries and stop earlier; veins grow independently.
 
-Source: recursive bisection of the supplied territory after Wang, Bassingthwaighte et al.; Murray 1926 for
-the radii.
+Source:
+    Recursive bisection of the supplied territory after Wang, Bassingthwaighte et al.; Murray 1926 for the radii.
 """
 
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ from medsyn2.types import Float
 from medsyn2.vocabulary import LOBES
 
 CANDIDATES = 16000
-"""Points tried over a box around the chest to find targets."""
+"""Points of the box around the chest that are tried as targets."""
 MURRAY_EXPONENT = 2.6
 TWIG_MM = 0.8
-"""Radius of the last vessels."""
+"""Radius of the terminal vessels."""
 BRONCHIAL_LEVELS = 4
 """Divisions of the bronchi beyond the lobar ones."""
 WALL_FACTOR, WALL_MM = 1.18, 0.35
-"""A bronchus's outer radius: the inner times a factor, and a little more."""
+"""Outer radius of a bronchus: the inner radius times the factor, plus the constant."""
 
 Targets = Float[np.ndarray, "n 3"]
 
@@ -50,7 +50,7 @@ class LungTrees:
 
 
 def grow_trees(anatomy: Anatomy, vessels: GreatVessels, lesions: Lesions) -> LungTrees:
-    """Grow the trees of one subject into its aerated lungs."""
+    """Grow a subject's trees into its aerated lungs."""
     rng = np.random.default_rng(anatomy.tree_seed)
     lobes = _targets(anatomy, vessels, lesions, rng)
     blood: list[Tubes] = []
@@ -86,7 +86,7 @@ def _connect(start: Point, end: Point, radius_mm: float) -> Tubes:
 def _targets(
     anatomy: Anatomy, vessels: GreatVessels, lesions: Lesions, rng: np.random.Generator
 ) -> dict[int, Targets]:
-    """Spread points over the aerated lung, some way from its surface, lobe by lobe."""
+    """Spread points over the aerated lung of each lobe, away from its surface."""
     steps = np.array([0.8191725, 0.6710436, 0.5497005])  # powers of the inverse plastic number
     unit = (rng.random(3) + np.arange(1, CANDIDATES + 1)[:, None] * steps) % 1.0
     low, high = np.array([-150.0, -105.0, -190.0]), np.array([150.0, 110.0, 105.0])
@@ -102,7 +102,7 @@ def _targets(
 def _grow(
     root: Point, targets: Targets, levels: int, twig_mm: float, rng: np.random.Generator
 ) -> list[Tubes]:
-    """Grow a tree from `root` to 2**levels targets; the result lists the tubes of each level."""
+    """Grow a tree from `root` to 2**levels targets; return the tubes of each level."""
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     groups = targets[None].astype(np.float64)
     nodes = np.asarray(root, dtype=np.float64)[None]
@@ -128,7 +128,7 @@ def _radius(served: int, twig_mm: float) -> float:
 def _halve(
     groups: Float[np.ndarray, "g n 3"], turn: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "gg nn 3"]:
-    """Divide each group of points in two equal halves along the axis of `turn` in which it is longest."""
+    """Divide each group of points into equal halves along the axis of `turn` in which it is longest."""
     turned = groups @ turn
     longest = np.argmax(turned.var(axis=1), axis=1)
     along = np.take_along_axis(turned, longest[:, None, None], axis=2)[..., 0]
@@ -139,7 +139,7 @@ def _halve(
 
 
 def _bronchi(root: Point, arteries: list[Tubes], rng: np.random.Generator) -> list[Tubes]:
-    """Return airways beside the first levels of an artery's tree."""
+    """Return airways along the first levels of an arterial tree."""
     offset = np.array([1.0, 4.5, -2.0], dtype=np.float32)
     grown: list[Tubes] = []
     for level, tubes in enumerate(arteries[:BRONCHIAL_LEVELS]):

@@ -1,4 +1,4 @@
-"""Skin, fat, breasts, muscles and the bones of the chest wall: what lies outside the rib cage's inner surface."""
+"""The chest wall, outside the rib cage's inner surface: bones, muscles, fat, breasts and skin."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def _bump(values: Field, middle: float, width: float) -> Field:
 
 
 def muscle_mm(anatomy: Anatomy, points: Points, cage: RibCage) -> Field:
-    """Return the thickness of rib layer and muscles: pectoral, latissimus and shoulder, and beside the spine."""
+    """Return the thickness of the rib layer with the pectoral, latissimus, shoulder and paraspinal muscles."""
     x, _, z = points
     out = np.abs(x)
     neck = narrowing(anatomy, z)
@@ -36,13 +36,13 @@ def muscle_mm(anatomy: Anatomy, points: Points, cage: RibCage) -> Field:
 
 
 def shoulder_mm(anatomy: Anatomy, points: Points, cage: RibCage) -> Field:
-    """Return how much the shoulder girdle and the raised arms widen the wall."""
+    """Return the thickness that the shoulder girdle and the raised arms add to the wall."""
     high = 0.5 + 0.5 * np.tanh((points.z - 64.0) * np.float32(1 / 30.0))
     return np.float32(0.85 * anatomy.half_width_mm) * high * _bump(cage.facing, 0.1, 0.55)
 
 
 def fat_mm(anatomy: Anatomy, points: Points, cage: RibCage) -> Field:
-    """Return the thickness of the fat below the skin, breasts included."""
+    """Return the thickness of the subcutaneous fat, including the breasts."""
     low = 0.5 - 0.5 * np.tanh((points.z + 70.0) * np.float32(1 / 60.0))
     share = 0.55 + 0.35 * cage.facing * cage.facing + 0.45 * low
     thickness = np.float32(anatomy.fat_mm) * share
@@ -85,7 +85,7 @@ def paint_wall(anatomy: Anatomy, points: Points, cage: RibCage, edge_mm: float) 
 
 
 def _behind_back(anatomy: Anatomy, points: Points) -> Field:
-    """Return how far points lie below the plane that the back is pressed to by the table."""
+    """Return the distance of points behind the plane to which the table flattens the back."""
     neck = narrowing(anatomy, points.z)
     level = np.float32(back_y(anatomy))
     lifted = axis_y(anatomy, points.z, neck) + half_depth(anatomy, neck) + np.float32(62.0)
@@ -93,7 +93,7 @@ def _behind_back(anatomy: Anatomy, points: Points) -> Field:
 
 
 def back_y(anatomy: Anatomy) -> float:
-    """Return y of the back that lies on the table."""
+    """Return the y of the back, which lies on the table."""
     return anatomy.half_depth_mm + 0.62 * anatomy.fat_mm + 34.0
 
 
@@ -111,7 +111,7 @@ def _paint_gland(anatomy: Anatomy, hu: Field, points: Points, body: Field, edge_
 def _paint_fat_planes(
     anatomy: Anatomy, hu: Field, points: Points, muscle: Field, depth: Field, edge_mm: float
 ) -> None:
-    """Paint the fat of the armpits and the thin layers of fat between muscles, where the wall is thick."""
+    """Paint the fat of the armpits and the thin layers of fat between thick muscles."""
     x, y, z = points
     armpit = ellipsoid(Points(np.abs(x), y, z), (0.98 * anatomy.half_width_mm, 4.0, 52.0), (30.0, 32.0, 34.0))
     ripple = 6.0 * np.sin(0.16 * x + 0.11 * z) * np.sin(0.15 * y - 0.12 * z)

@@ -1,1 +1,1 @@
-"""Radiology reports and the sentences that say what a mask means."""
+"""Radiology reports and the pre-prompts that name a mask's structure."""

@@ -1,11 +1,8 @@
 """The tables that come with a cohort: reports, abnormality labels, acquisition metadata.
 
-CT-RATE's column names are the format. Each table has a row for each volume, named in ``VolumeName`` with or
-without ``.nii.gz``; rows of volumes that are not in the cohort do no harm.
-
-A table is a fact about the whole run, so a table without its columns stops it. A row is a fact about one case:
-two rows of one volume that differ, or a cell that cannot be read, put that case into quarantine and no other.
-Two equal rows are one row.
+The tables have CT-RATE's columns and one row per volume, named in ``VolumeName`` with or without ``.nii.gz``; rows of
+volumes outside the cohort are ignored. A table without its columns stops the run. A fault in a row (two rows of one
+volume that differ, or an unreadable cell) puts only its case into quarantine; equal rows count as one.
 """
 
 import io
@@ -38,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Report:
-    """The two parts of a report that the method uses; None where nothing is given."""
+    """The two parts of a report that the method uses; None for an absent part."""
 
     findings: str | None
     impression: str | None
@@ -46,12 +43,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Acquisition:
-    """What a metadata table says about a volume; None where a cell is empty.
+    """The acquisition parameters of a volume; None where a cell is empty.
 
     Attributes:
-        slope: HU a stored unit.
+        slope: HU per stored unit.
         intercept: HU of the stored value 0.
-        spacing_mm: Along the file's axes: column index, row index, slice (x, y, z of an axial scan).
+        spacing_mm: Spacing along the file's axes: column index, row index, slice (x, y, z of an axial scan).
         position_lps_mm: World position of the first voxel.
         orientation: World directions of the first and the second axis, six cosines.
         size: Voxels along the file's axes.
@@ -67,12 +64,12 @@ class Acquisition:
 
 @dataclass(frozen=True)
 class Rows(Generic[T]):
-    """The rows of the wanted volumes.
+    """The rows of the requested volumes.
 
     Attributes:
-        values: What the row of each volume says, by `volume_key`.
-        faults: Why the row of a volume cannot be used.
-        total: Rows of the table, the unwanted ones included.
+        values: Parsed row of each volume, by `volume_key`.
+        faults: Error of each unusable row, by `volume_key`.
+        total: Number of rows of the table, all volumes included.
     """
 
     values: dict[str, T] = field(default_factory=dict)
@@ -80,10 +77,10 @@ class Rows(Generic[T]):
     total: int = 0
 
     def get(self, key: str) -> T | None:
-        """Return what the row of a volume says, or None if it has no row.
+        """Return the parsed row of a volume, or None if it has none.
 
         Raises:
-            ReportError: If its row cannot be used.
+            ReportError: If the row cannot be used.
         """
         if key in self.faults:
             raise self.faults[key]
@@ -91,7 +88,7 @@ class Rows(Generic[T]):
 
 
 def volume_key(name: str) -> str:
-    """Return the name that volumes and rows are matched by: no folder, no NIfTI suffix, composed characters."""
+    """Return the name that matches volumes to rows: no folder, no NIfTI suffix, composed characters."""
     stem = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/").strip()).name
     lowered = stem.lower()
     for suffix in (".nii.gz", ".nii"):
@@ -101,11 +98,11 @@ def volume_key(name: str) -> str:
 
 
 def read_reports(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Report]:
-    """Read the reports of the wanted volumes.
+    """Read the reports of the volumes with the keys `wanted`, see `volume_key`.
 
     Args:
         paths: CSV files with VolumeName, Findings_EN and Impressions_EN.
-        wanted: Keys of the volumes, see `volume_key`.
+        wanted: Keys of volumes.
 
     Raises:
         TableError: If a file cannot be read or lacks a column.
@@ -114,11 +111,11 @@ def read_reports(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Report]
 
 
 def read_labels(paths: Sequence[Path], wanted: Collection[str]) -> Rows[dict[str, int]]:
-    """Read the abnormality labels of the wanted volumes, each 0 or 1.
+    """Read the abnormality labels, each 0 or 1, of the volumes with the keys `wanted`.
 
     Args:
         paths: CSV files with VolumeName and CT-RATE's 18 columns.
-        wanted: Keys of the volumes, see `volume_key`.
+        wanted: Keys of volumes.
 
     Raises:
         TableError: If a file cannot be read or lacks a column.
@@ -127,12 +124,12 @@ def read_labels(paths: Sequence[Path], wanted: Collection[str]) -> Rows[dict[str
 
 
 def read_metadata(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Acquisition]:
-    """Read the acquisition metadata of the wanted volumes.
+    """Read the acquisition metadata of the volumes with the keys `wanted`.
 
     Args:
-        paths: CSV files with VolumeName, RescaleSlope, RescaleIntercept, XYSpacing and ZSpacing, and perhaps
+        paths: CSV files with VolumeName, RescaleSlope, RescaleIntercept, XYSpacing and ZSpacing, and optionally
             ImagePositionPatient, ImageOrientationPatient, Rows, Columns and NumberofSlices.
-        wanted: Keys of the volumes, see `volume_key`.
+        wanted: Keys of volumes.
 
     Raises:
         TableError: If a file cannot be read or lacks a column.
@@ -142,14 +139,10 @@ def read_metadata(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Acquis
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV file as text, whatever wrote it: UTF-8 or UTF-16, any line ends, NUL bytes dropped.
-
-    Args:
-        path: The file.
-        columns: Columns it must have.
+    """Read a CSV file with all cells as text: UTF-8 or UTF-16, any line ends, NUL bytes dropped.
 
     Raises:
-        TableError: If the file cannot be read or lacks a column.
+        TableError: If the file cannot be read or lacks one of `columns`.
     """
     text = _text_of(path)
     try:
@@ -217,8 +210,8 @@ def _read(
     optional: Sequence[str],
     parse: Callable[[Row], T],
 ) -> Rows[T]:
-    """Collect the wanted rows of all tables, then turn each into what it says."""
-    found: dict[str, dict[str, str]] = {}
+    """Collect the wanted rows of all tables, then parse each."""
+    found: dict[str, Row] = {}
     faults: dict[str, ReportError] = {}
     total = repeated = 0
     wanted = set(wanted)
@@ -228,7 +221,9 @@ def _read(
         keys = table[NAME].map(volume_key)
         used = [name for name in (*columns, *optional) if name in table.columns]
         chosen = keys.isin(wanted)
-        for key, row in zip(keys[chosen], table.loc[chosen, used].to_dict("records"), strict=True):
+        cells = table.loc[chosen, used].itertuples(index=False, name=None)
+        for key, values in zip(keys[chosen], cells, strict=True):
+            row: Row = dict(zip(used, values, strict=True))
             known = found.setdefault(key, row)
             if known is not row and known == row:
                 repeated += 1
@@ -236,11 +231,11 @@ def _read(
                 faults[key] = _conflict(key, kind, known, row)
     if repeated:
         log.warning("%s: %d rows repeat another row of the same volume and were dropped", kind, repeated)
-    values: dict[str, T] = {}
+    parsed: dict[str, T] = {}
     for key, row in found.items():
         try:
             if key not in faults:
-                values[key] = parse(row)
+                parsed[key] = parse(row)
         except ReportError as error:
             faults[key] = error
         except ValueError as error:
@@ -249,7 +244,7 @@ def _read(
                 code=f"{kind}-value",
                 remedy="correct the row in the table.",
             )
-    return Rows(values, faults, total)
+    return Rows(parsed, faults, total)
 
 
 def _conflict(key: str, kind: str, known: Row, row: Row) -> ReportError:

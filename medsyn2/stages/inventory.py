@@ -13,6 +13,7 @@ from typing import Any
 from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
 from medsyn2.errors import InvalidVolumeError
+from medsyn2.facts import Listed
 from medsyn2.reports.table import (
     Report,
     Rows,
@@ -83,7 +84,7 @@ def inventory(
             case["id"],
             _known(case, keys[case["id"]], tables),
             case,
-            known={**{name: case[name] for name in ("subject", "split")}, "path": _printable(case["path"])},
+            known=Listed(case["subject"], case["split"], _printable(case["path"])),
         )
         for case in listed
     ]

@@ -22,14 +22,17 @@ import logging
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
+from pydantic import ConfigDict, Field, TypeAdapter
 from tqdm import tqdm
 
 from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError, SystematicError, reason
+from medsyn2.facts import Listed
 from medsyn2.files import lock, sha256_of, sync, write_json
 from medsyn2.files import write_atomically as write_atomically
 from medsyn2.files import write_text_atomically as write_text_atomically
@@ -38,6 +41,9 @@ log = logging.getLogger(__name__)
 
 SYSTEMATIC_SHARE = 0.5
 SYSTEMATIC_CASES = 20
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+Facts = TypeVar("Facts", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -51,37 +57,68 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a stage did with one case.
+class Record(Generic[Facts]):
+    """The record of a case that a stage has done.
 
     Attributes:
         case: The case's id.
-        status: ``ok``, or ``quarantined`` with `problem` saying why.
         fingerprint: Hash of the settings and of everything the artefacts were made from.
         files: sha256 of each artefact, by its path relative to the shard's folder.
-        facts: What later stages and the report need to know; JSON values.
-        problem: Why the case was refused.
+        facts: What later stages and the report need to know; see ``medsyn2/facts.py``.
     """
 
     case: str
-    status: Literal["ok", "quarantined"]
     fingerprint: str
-    files: dict[str, str] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
-    problem: Problem | None = None
+    files: dict[str, str]
+    facts: Facts
+    problem: None = None
+    status: Literal["ok"] = "ok"
+    __pydantic_config__: ClassVar = _STRICT
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """The records of one shard of one stage, and where its artefacts are."""
+class Refusal:
+    """The record of a case that a stage has put into quarantine, with the cohort's entry of it if that is known."""
+
+    case: str
+    fingerprint: str
+    problem: Problem
+    facts: Listed = field(default_factory=Listed)
+    files: dict[str, str] = field(default_factory=dict)
+    status: Literal["quarantined"] = "quarantined"
+    __pydantic_config__: ClassVar = _STRICT
+
+
+@dataclass(frozen=True)
+class _Shard(Generic[Facts]):
+    """A manifest as it is on disk."""
+
+    stage: str
+    cases: list[Annotated[Record[Facts] | Refusal, Field(discriminator="status")]]
+    __pydantic_config__: ClassVar = _STRICT
+
+
+@dataclass(frozen=True)
+class Manifest(Generic[Facts]):
+    """The records of one shard of one stage, in the shard's order, and where its artefacts are."""
 
     stage: str
     folder: Path
-    records: dict[str, Record]
+    cases: dict[str, Record[Facts] | Refusal]
 
-    def usable(self) -> dict[str, Record]:
+    @cached_property
+    def records(self) -> dict[str, Record[Facts]]:
+        """The records of the cases that are not quarantined."""
+        return {case: record for case, record in self.cases.items() if isinstance(record, Record)}
+
+    @cached_property
+    def refused(self) -> dict[str, Refusal]:
+        """The quarantined cases."""
+        return {case: record for case, record in self.cases.items() if isinstance(record, Refusal)}
+
+    def usable(self) -> dict[str, Record[Facts]]:
         """Return the records of the cases that are not quarantined."""
-        return {case: record for case, record in self.records.items() if record.status == "ok"}
+        return self.records
 
     def path(self, case: str, name: str) -> Path:
         """Return the path of the artefact called `name` of `case`."""
@@ -90,49 +127,71 @@ class Manifest:
 
 def canonical_json(value: Any) -> str:
     """Return `value` as JSON with sorted keys and no spaces, the same text for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def fingerprint(*parts: Any) -> str:
-    """Return a hash of JSON values."""
+    """Return a hash of JSON values and dataclasses of such."""
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
-def read_record(path: Path) -> Record | None:
+def _plain(value: Any) -> Any:
+    """Return JSON values of a value that may hold dataclasses; sparse fields that are None are left out."""
+    if is_dataclass(value):
+        found = ((one, getattr(value, one.name)) for one in fields(value))
+        return {one.name: _plain(of) for one, of in found if of is not None or not one.metadata.get("sparse")}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(of) for name, of in value.items()}
+    return [_plain(of) for of in value] if isinstance(value, list | tuple) else value
+
+
+@cache
+def _shards(facts: type[Facts]) -> TypeAdapter[_Shard[Facts]]:
+    return TypeAdapter(_Shard[facts])  # type: ignore[valid-type]
+
+
+def _read_cases(text: str, facts: type[Facts]) -> tuple[str, list[Record[Facts] | Refusal]]:
+    shard = _shards(facts).validate_json(text)  # type: ignore[arg-type]
+    return shard.stage, shard.cases
+
+
+def read_record(path: Path, facts: type[Facts]) -> Record[Facts] | Refusal | None:
     """Return the record at `path`, or None if there is none that can be read."""
     try:
-        return _record(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):
+        text = path.read_text(encoding="utf-8")
+        return _read_cases(f'{{"stage": "", "cases": [{text}]}}', facts)[1][0]
+    except (OSError, ValueError, IndexError):
         return None
 
 
-def _record(values: Mapping[str, Any]) -> Record:
-    problem = values.get("problem")
-    return Record(**{**values, "problem": Problem(**problem) if problem else None})
-
-
-def load_manifest(path: Path) -> Manifest:
-    """Read a shard's manifest.
+def load_manifest(path: Path, facts: type[Facts] = dict) -> Manifest[Facts]:  # type: ignore[assignment]
+    """Read a shard's manifest, whose records hold such facts.
 
     Raises:
-        IntegrityError: If the file is missing or is no manifest.
+        IntegrityError: If the file is missing, is no manifest, or has keys or values that are not of `facts`.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        records = [_record(record) for record in values["cases"]]
-        stage = values["stage"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        stage, records = _read_cases(path.read_text(encoding="utf-8"), facts)
+    except (OSError, ValueError) as error:
         raise IntegrityError(
-            f"{path} is not a manifest: {reason(error)}.",
+            f"{path} is not a manifest with {facts.__name__}: {reason(error)}.",
             code="manifest-unreadable",
             remedy="delete the file and run the workflow again; finished cases are not done again.",
         ) from error
     return Manifest(stage, path.with_suffix(""), {record.case: record for record in records})
 
 
-def load_manifests(paths: Sequence[Path]) -> list[Manifest]:
+def load_manifests(
+    paths: Sequence[Path],
+    facts: type[Facts] = dict,  # type: ignore[assignment]
+) -> list[Manifest[Facts]]:
     """Read several shards' manifests, in the given order."""
-    return [load_manifest(path) for path in paths]
+    return [load_manifest(path, facts) for path in paths]
+
+
+def facts_of(manifests: Iterable[Manifest[Facts]]) -> dict[str, Facts]:
+    """Return the facts of every case that is not quarantined, by case."""
+    return {case: record.facts for manifest in manifests for case, record in manifest.records.items()}
 
 
 @dataclass(frozen=True)
@@ -141,23 +200,23 @@ class CaseWork:
 
     Attributes:
         case: The case's id.
-        made_from: JSON values that, with the settings, decide the artefacts; for example the ``files`` and
-            ``facts`` of the records they are made from.
+        made_from: JSON values and dataclasses that, with the settings, decide the artefacts; for example the
+            ``files`` and ``facts`` of the records they are made from.
         inputs: Whatever the stage's own function wants to be handed.
-        known: Facts that its record has even if the case is refused.
+        known: The cohort's entry of the case, which its record has even if the case is refused.
     """
 
     case: str
     made_from: Any
     inputs: Any = None
-    known: Mapping[str, Any] = field(default_factory=dict)
+    known: Listed = field(default_factory=Listed)
 
 
-Work = Callable[[CaseWork, Path], Mapping[str, Any]]
+Work = Callable[[CaseWork, Path], Facts]
 """Makes one case's artefacts inside the given empty folder and returns the record's facts."""
 
 
-Intact = Callable[[Record], bool]
+Intact = Callable[[Record[Facts]], bool]
 """Says whether what a case has outside its folder, such as its row of a store, is still there."""
 
 
@@ -165,12 +224,13 @@ def process_shard(
     stage: str,
     manifest: Path,
     cases: Sequence[CaseWork],
-    work: Work,
+    work: Work[Facts],
     *,
     settings: str,
-    intact: Intact = lambda record: True,
-) -> None:
-    """Do every case of a shard that is not done, then write the shard's manifest.
+    facts: type[Facts] = dict,  # type: ignore[assignment]
+    intact: Intact[Facts] = lambda record: True,
+) -> Manifest[Facts]:
+    """Do every case of a shard that is not done, then write and return the shard's manifest.
 
     Args:
         stage: Name of the stage.
@@ -178,6 +238,7 @@ def process_shard(
         cases: The cases, in the shard's order.
         work: Makes one case's artefacts.
         settings: Canonical JSON of the settings and the code version, part of every fingerprint.
+        facts: The class of the facts that `work` returns; a record with others is done again.
         intact: Asked for each finished case; one that is not intact is done again.
 
     Raises:
@@ -187,31 +248,33 @@ def process_shard(
     with lock(manifest):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_partial(folder)
-        records: list[Record] = []
+        records: list[Record[Facts] | Refusal] = []
         for case in tqdm(cases, desc=f"{stage} {manifest.stem}", unit="case", mininterval=5, file=sys.stderr):
-            records.append(_process_case(stage, folder, case, work, settings, intact))
+            expected = fingerprint(stage, settings, case.made_from)
+            record = read_record(folder / f"{case.case}.json", facts)
+            if record is None or record.fingerprint != expected or not _present(folder, record, intact):
+                record = _process_case(stage, folder, case, work, expected, facts)
+            records.append(record)
             _stop_if_systematic(stage, records)
-        write_json(manifest, {"stage": stage, "cases": [asdict(record) for record in records]})
+        write_json(manifest, _plain(_Shard(stage, records)))
+    return Manifest(stage, folder, {record.case: record for record in records})
 
 
 def _process_case(
-    stage: str, folder: Path, case: CaseWork, work: Work, settings: str, intact: Intact
-) -> Record:
-    expected = fingerprint(stage, settings, case.made_from)
+    stage: str, folder: Path, case: CaseWork, work: Work[Facts], expected: str, facts: type[Facts]
+) -> Record[Facts] | Refusal:
     record_path = folder / f"{case.case}.json"
-    record = read_record(record_path)
-    if record is not None and record.fingerprint == expected and _present(folder, record, intact):
-        return record
     record_path.unlink(missing_ok=True)
     partial = folder / f".{case.case}.partial"
     partial.mkdir()
+    record: Record[Facts] | Refusal
     try:
-        facts = {**case.known, **work(case, partial)}
-        record = Record(case.case, "ok", expected, _commit(partial, folder / case.case, folder), facts)
+        found = work(case, partial)
+        record = Record(case.case, expected, _commit(partial, folder / case.case, folder), found)
     except CaseError as error:
         shutil.rmtree(folder / case.case, ignore_errors=True)
         problem = Problem(error.code, error.message, error.remedy, error.retry)
-        record = Record(case.case, "quarantined", expected, facts=dict(case.known), problem=problem)
+        record = Refusal(case.case, expected, problem, case.known)
         log.warning("%s: case %s goes to quarantine: %s", stage, case.case, error)
     except OSError as error:
         raise EnvironmentFault(
@@ -222,7 +285,9 @@ def _process_case(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    write_json(record_path, asdict(record))
+    # Read back what is written: facts that could not be read later are an error of this stage, now.
+    record = _read_cases(json.dumps(_plain(_Shard(stage, [record]))), facts)[1][0]
+    write_json(record_path, _plain(record))
     return record
 
 
@@ -237,8 +302,8 @@ def _commit(partial: Path, place: Path, folder: Path) -> dict[str, str]:
     return hashes
 
 
-def _present(folder: Path, record: Record, intact: Intact) -> bool:
-    if record.problem is not None:
+def _present(folder: Path, record: Record[Facts] | Refusal, intact: Intact[Facts]) -> bool:
+    if isinstance(record, Refusal):
         return not record.problem.retry
     return all((folder / name).is_file() for name in record.files) and intact(record)
 
@@ -248,12 +313,13 @@ def _remove_partial(folder: Path) -> None:
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
-def _stop_if_systematic(stage: str, records: Sequence[Record]) -> None:
+def _stop_if_systematic(stage: str, records: Sequence[Record[Facts] | Refusal]) -> None:
     """Stop where most cases of a shard fail alike: a wrong set-up, which scattered bad files never look like."""
     if len(records) < SYSTEMATIC_CASES:
         return
-    codes = Counter(record.problem.code for record in records if record.problem)
-    remedies = {record.problem.code: record.problem.remedy for record in records if record.problem}
+    problems = [record.problem for record in records if record.problem]
+    codes = Counter(problem.code for problem in problems)
+    remedies = {problem.code: problem.remedy for problem in problems}
     for code, count in codes.items():
         if count >= SYSTEMATIC_SHARE * len(records):
             raise SystematicError(

@@ -61,7 +61,7 @@ def test_settings_are_the_stages_own_sections_and_version_wherever_they_come_fro
     fingerprints = []
     for given in (str(given_file), stage_params(Config(), "inventory")):
         assert main(["inventory", "--config", given, "--cases", cases, "--manifest", str(manifest)]) == 0
-        fingerprints.append(load_manifest(manifest).records["x"].fingerprint)
+        fingerprints.append(load_manifest(manifest).cases["x"].fingerprint)
     assert fingerprints[0] == fingerprints[1]
 
 

@@ -1,19 +1,19 @@
-"""Affine registration of a thorax to the template: lungs to lungs first, then intensities.
+"""Affine registration of a chest CT to the template: lungs to lungs first, then intensities.
 
-The search starts from the lungs' centroids and volumes, so that it does not matter where in the scanner the
-patient lay or how much abdomen, table and air the field of view holds. Three steps refine it:
+The search starts from the lungs' centroids and volumes, so that the patient's position and the amount of abdomen,
+table and air in the field of view do not matter. Three steps refine it:
 
-1. the lungs as smoothed 0/1 images, mean squares, a coarse level: finds the way from far away;
+1. the lungs as smoothed 0/1 images, mean squares, at a coarse level, which has a wide capture range;
 2. the same at the working spacing;
-3. Mattes mutual information of the HU in a shell: the template's lungs and 16 mm around them. With the whole
-   image instead, the body wall wins over the lungs, and the agreement of the lungs gets worse.
+3. Mattes mutual information of the HU in a shell: the template's lungs and 16 mm around them. On the whole image,
+   the body wall would outweigh the lungs, and their agreement gets worse.
 
-Samples are drawn with a seed and the optimisation runs on one thread, so that the same input gives the same
-matrix; work is divided by cases, not inside one.
+Samples are drawn with a seed and the optimisation runs on one thread, so that equal input gives an equal matrix; work
+is divided by cases, not within one.
 
-Whether the axes of the file tell the truth is tested too: the mirrored template is fitted in the same way, and
-should the CT resemble a template whose top and bottom, or front and back, are exchanged, it is the CT that is
-wrong. ``alignment.py`` holds the gates that an alignment must pass, ``template.py`` makes the template.
+The orientation of the file is tested too: mirrored templates are fitted in the same way, and a CT that resembles the
+template more with top and bottom or front and back exchanged has a wrong header. ``alignment.py`` holds the gates
+that an alignment must pass, ``template.py`` makes the template.
 
 Source:
     Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 2003.
@@ -55,22 +55,21 @@ MIRRORS = {
     "front-back": (1.0, -1.0, 1.0),
     "up-down": (1.0, 1.0, -1.0),
 }
-"""Signs of x, y and z. Every wrong orientation is one of these after another, and resembles one more than none."""
-
+"""Signs of x, y and z. A wrong orientation that combines several still resembles one of them more than none."""
 
 Box = tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]
 
 
 @dataclass(frozen=True)
 class ChestCT:
-    """A CT and its lungs at the working spacing, each on its own grid, with the images a search needs of them."""
+    """A chest CT and its lungs at the working spacing, with the images that a search derives from them."""
 
     volume: CTVolume
     lungs: LabelMap
 
     @property
     def lung_ml(self) -> float:
-        """Volume of the lungs in ml."""
+        """Volume of the lungs."""
         voxel_ml = abs(float(np.linalg.det(self.lungs.affine_mm[:3, :3]))) / 1000
         return float(np.count_nonzero(self.lungs.labels)) * voxel_ml
 
@@ -81,7 +80,7 @@ class ChestCT:
 
     @cached_property
     def hu_image(self) -> sitk.Image:
-        """The HU that carry anatomy, smoothed by half a voxel."""
+        """HU clipped to the range of anatomy, smoothed by half a voxel."""
         image = to_sitk(
             CTVolume(np.clip(self.volume.hu, *HU_RANGE).astype(np.float32), self.volume.affine_mm)
         )
@@ -89,7 +88,7 @@ class ChestCT:
 
     @cached_property
     def lung_image(self) -> sitk.Image:
-        """The lungs as an image from 0 to 1, smoothed by a voxel."""
+        """Indicator of the lungs, smoothed by a voxel."""
         indicator = LabelMap((self.lungs.labels != 0).astype(np.float32), self.lungs.affine_mm)
         return _smooth(to_sitk(indicator), 1.0)
 
@@ -105,7 +104,7 @@ class ChestCT:
 
     @cached_property
     def shell(self) -> LabelMap:
-        """The lungs and what is around them, on the lungs' grid."""
+        """The lungs and 16 mm around them, on the lungs' grid."""
         near = dilate(self.lungs.labels != 0, SHELL_MM, self.lungs.spacing_mm[0])
         return LabelMap(near.astype(np.uint8), self.lungs.affine_mm)
 
@@ -118,7 +117,7 @@ class ChestCT:
 
 
 def working_ct(volume: CTVolume, spacing_mm: float) -> ChestCT:
-    """Bring a CT to the working spacing and find its lungs.
+    """Resample a CT to the working spacing and segment its lungs.
 
     Raises:
         InvalidVolumeError: With code ``no-lungs`` if there are none.
@@ -128,21 +127,15 @@ def working_ct(volume: CTVolume, spacing_mm: float) -> ChestCT:
 
 
 def working_template(volume: CTVolume, lungs: LabelMap, spacing_mm: float) -> ChestCT:
-    """Bring a template whose lungs are known to the working spacing."""
+    """Resample a template and its known lungs to the working spacing."""
     working = isotropic(volume, spacing_mm)
     return ChestCT(working, nearest_labels(lungs, working.grid))
 
 
 def register_affine(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignment:
-    """Find the affine that takes `fixed`, the template, to `moving`, a case.
+    """Find the affine from `fixed`, the template, to `moving`, a case; no gate is applied.
 
-    Args:
-        moving: The case.
-        fixed: The template; the share of the lungs inside its volume is measured too.
-        seed: Seed of the metrics' samples.
-
-    Returns:
-        The alignment as it comes, without regard to any gate.
+    `seed` is that of the metrics' samples.
     """
     fits = {name: _coarse_fit(moving, fixed, signs, seed) for name, signs in MIRRORS.items()}
     orientation = {name: similarity(moving, fixed, matrix) for name, matrix in fits.items()}
@@ -152,9 +145,9 @@ def register_affine(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignment:
 
 
 def register_from_boxes(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignment:
-    """Find the affine from the intensities alone, starting from the boxes around the lungs.
+    """Find the affine from intensities alone, starting from the boxes around the lungs.
 
-    The fall-back for lungs whose mask has not the template's shape, for example with one side full of fluid.
+    This is the fall-back for lungs whose mask is unlike the template's, for example with one side full of fluid.
     """
     (fixed_low, fixed_high), (low, high) = lung_box_mm(fixed.lungs), lung_box_mm(moving.lungs)
     scale = float(np.cbrt(np.prod(high - low) / np.prod(fixed_high - fixed_low)))
@@ -164,7 +157,7 @@ def register_from_boxes(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignm
 
 
 def register_within_gates(moving: ChestCT, fixed: ChestCT, gates: RegisterConfig) -> Alignment:
-    """Register a case, with the fall-back where the first attempt does not pass the gates.
+    """Register a case, with the fall-back if the first attempt fails the gates.
 
     Raises:
         RegistrationError: With the code of the gate that the first attempt failed, see `check_alignment`.
@@ -186,17 +179,15 @@ def register_within_gates(moving: ChestCT, fixed: ChestCT, gates: RegisterConfig
 def resample_to_grid(
     volume: CTVolume, grid: Grid, template_to_native_lps_mm: Affine, *, outside_hu: int = OUTSIDE_HU
 ) -> CTVolume:
-    """Bring a native CT to the template's grid in one linear interpolation.
-
-    Linear interpolation averages neighbouring voxels, and needs help only where the grid is more than one and a
-    half times as coarse as the CT: there the CT is averaged to the grid's spacing first, lest it alias.
+    """Resample a native CT to the template's grid in one linear interpolation.
 
     Args:
         volume: The native CT.
-        grid: The template's grid, which may be any other in its space.
+        grid: The template's grid, or any other in its space.
         template_to_native_lps_mm: The alignment.
         outside_hu: Value of grid voxels that the CT does not reach.
     """
+    # Linear interpolation averages neighbours; only a grid more than 1.5 times as coarse as the CT would alias.
     steps_mm = np.linalg.norm(template_to_native_lps_mm[:3, :3] @ grid.affine_mm[:3, :3], axis=0)
     own_mm = np.array(volume.spacing_mm)
     depth, height, width = np.where(steps_mm > ALIASING_RATIO * own_mm, steps_mm, own_mm).tolist()
@@ -205,17 +196,17 @@ def resample_to_grid(
 
 
 def lung_box_mm(lungs: LabelMap) -> Box:
-    """Return the lowest and the highest world coordinates (x, y, z) of the lungs, voxel edges included."""
+    """Return the lowest and the highest world coordinates (x, y, z) of the lungs, to the voxels' edges."""
     return _box_mm(lungs.affine_mm, [(span.start, span.stop) for span in bounding_box(lungs.labels != 0)])
 
 
 def grid_box_mm(grid: Grid) -> Box:
-    """Return the lowest and the highest world coordinates (x, y, z) of a grid, voxel edges included."""
+    """Return the lowest and the highest world coordinates (x, y, z) of a grid, to the voxels' edges."""
     return _box_mm(grid.affine_mm, [(0, size) for size in grid.shape])
 
 
 def similarity(moving: ChestCT, fixed: ChestCT, template_to_native_lps_mm: Affine) -> float:
-    """Return the correlation of the two CTs' HU in and around the template's lungs, at the coarse level."""
+    """Correlate the HU of both CTs in and around the template's lungs, at the coarse level."""
     transform = _transform(template_to_native_lps_mm)
     moved = sitk.Resample(
         moving.coarse_hu_image, fixed.coarse_hu_image, transform, sitk.sitkLinear, HU_RANGE[0]
@@ -228,7 +219,7 @@ def similarity(moving: ChestCT, fixed: ChestCT, template_to_native_lps_mm: Affin
 
 
 def _coarse_fit(moving: ChestCT, fixed: ChestCT, signs: tuple[float, float, float], seed: int) -> Affine:
-    """Fit the lungs at the coarse level, from their centroids and volumes, with the template mirrored."""
+    """Fit the lungs at the coarse level to the template mirrored by `signs`, from centroids and volumes."""
     scale = float(np.cbrt(moving.lung_ml / fixed.lung_ml))
     centres = fixed.lung_points_mm.mean(axis=0), moving.lung_points_mm.mean(axis=0)
     start = _scaling(scale, signs, *centres)
@@ -258,7 +249,7 @@ def _refine_on_intensities(moving: ChestCT, fixed: ChestCT, start: Affine, seed:
 
 
 def _sample(method: sitk.ImageRegistrationMethod, wanted: int, available: int, seed: int) -> None:
-    """Let the metric see about `wanted` random points of the `available` voxels, whatever the spacing."""
+    """Let the metric sample about `wanted` of the `available` voxels, independent of the spacing."""
     method.SetMetricSamplingStrategy(method.RANDOM)
     share = min(1.0, wanted / max(1, available))
     method.SetMetricSamplingPercentage(share, seed + 1)  # ITK takes 0 for "use the clock"
@@ -272,7 +263,7 @@ def _descend(
     centre: Float[np.ndarray, " 3"],
     steps_mm: tuple[float, float],
 ) -> Affine:
-    """Return where gradient descent leads from `start`, with steps shrinking from the first to the second size."""
+    """Descend the metric's gradient from `start`, with steps that shrink from the first to the second size."""
     transform = sitk.AffineTransform(3)
     transform.SetCenter(centre.tolist())
     transform.SetMatrix(start[:3, :3].ravel().tolist())
@@ -293,7 +284,7 @@ def _descend(
         except RuntimeError as error:
             if "samples map outside" not in str(error):
                 raise
-            return start
+            return start  # The images do not overlap.
     result = np.eye(4)
     result[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
     result[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
@@ -302,7 +293,8 @@ def _descend(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let ITK work on one thread: sums over threads depend on their number in the last bits."""
+    """Run ITK on one thread."""
+    # Sums over threads differ in the last bits with the number of threads.
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:

@@ -1,10 +1,8 @@
-"""What an affine to the template says, and the gates that decide whether to believe it.
+"""The alignment of a case to the template, and the gates that decide whether to trust it.
 
-The matrix is split as A = R S, a rotation R and a symmetric stretch S (polar decomposition): the angle of R and
-the eigenvalues of S, which are A's singular values, are what a person can judge. The scales are millimetres of
-the native CT for a millimetre of the template: 1.1 means lungs 10 % larger than the template's.
-
-``registration.py`` makes the alignments.
+Polar decomposition splits the matrix as A = R S into a rotation R and a symmetric stretch S. A person can judge the
+angle of R and the eigenvalues of S, which are A's singular values. These scales are millimetres of the native CT per
+millimetre of the template: 1.1 means lungs 10 % larger than the template's. ``affine.py`` makes the alignments.
 """
 
 from collections.abc import Mapping
@@ -19,26 +17,26 @@ from medsyn2.errors import RegistrationError
 AS_GIVEN = "as given"
 MIRRORED = "left-right"
 MIRROR_MARGIN = 0.025
-"""By how much a CT must resemble the mirrored template more before it is said to be mirrored.
+"""Excess of the correlation with the mirrored template from which a CT counts as mirrored.
 
-Measured on 9 real CTs and 40 phantoms: as they are, the largest difference is 0.007; mirrored, the real CTs have 0.046
-to 0.154 and 38 of the phantoms 0.03 or more. The other two, whose disease makes the sides alike, cannot be told.
+Measured on 9 real CTs and 40 phantoms: unmirrored, the largest excess is 0.007; mirrored, the real CTs have 0.046 to
+0.154 and 38 of the phantoms 0.03 or more. The other two, whose disease makes the sides alike, cannot be told.
 """
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """An affine from the template to a native CT, and how well it fits.
+    """An affine from the template to a native CT, with measures of its fit.
 
     Attributes:
-        template_to_native_lps_mm: Point of the template to the point of the native CT that it shows.
+        template_to_native_lps_mm: World of the template to world of the native CT.
         lung_dice: Dice of the template's lungs with the CT's, on the template.
         lung_inside: Share of the CT's lungs that lies inside the template's grid.
         lung_covered: Share of the template's lungs that the CT's field of view covers.
         lung_ml: Volume of the CT's lungs, in the CT.
         similarity: Correlation of the HU with the template's, in and around the lungs.
         orientation: The same after a coarse fit to the template ``as given`` and to its mirror images.
-        start: What the search started from.
+        start: Start of the search: ``lungs`` or ``boxes``.
     """
 
     template_to_native_lps_mm: Affine
@@ -52,7 +50,7 @@ class Alignment:
 
     @property
     def rotation_deg(self) -> float:
-        """Angle of the rotation nearest to the matrix, in degrees; of a reflection, that of its opposite."""
+        """Angle of the rotation nearest to the matrix; of a reflection, that of its negative."""
         left, _, right = np.linalg.svd(self.template_to_native_lps_mm[:3, :3])
         rotation = left @ right
         rotation = rotation * np.sign(np.linalg.det(rotation))
@@ -66,18 +64,18 @@ class Alignment:
 
     @property
     def best_orientation(self) -> str:
-        """The mirror image of the template that the CT resembles most; ``as given`` if it was not tested."""
+        """Orientation of the template that the CT resembles most; ``as given`` if it was not tested."""
         return max(self.orientation, key=lambda name: self.orientation[name], default=AS_GIVEN)
 
     @property
     def seems_mirrored(self) -> bool:
-        """Whether the CT resembles the template clearly more with left and right exchanged."""
+        """Whether the CT clearly resembles the template more with left and right exchanged."""
         if MIRRORED not in self.orientation:
             return False
         return self.orientation[MIRRORED] - self.orientation[AS_GIVEN] >= MIRROR_MARGIN
 
     def facts(self) -> dict[str, object]:
-        """Return all of it as JSON values."""
+        """Return the alignment as JSON values."""
         return {
             "template_to_native_lps_mm": self.template_to_native_lps_mm.tolist(),
             "lung_dice": self.lung_dice,
@@ -93,10 +91,10 @@ class Alignment:
 
 
 def check_alignment(alignment: Alignment, gates: RegisterConfig) -> None:
-    """Refuse an alignment that does not pass the gates; the first that fails is named.
+    """Refuse an alignment that fails a gate; the error names the first.
 
-    Lungs that fit a left-right mirrored template better are let through, because situs inversus exists and
-    disease can make the sides alike; the numbers are in the record, and `Alignment.seems_mirrored` tells.
+    Lungs that fit a left-right mirrored template better pass, because situs inversus exists and disease can make the
+    sides alike; `Alignment.seems_mirrored` reports them.
 
     Raises:
         RegistrationError: With the code ``lungs-too-small``, ``lungs-cut-off``, ``upside-down``,

@@ -1,16 +1,15 @@
-"""The common template: the mean thorax of some training cases, on the model's own grid.
+"""The common template: the mean chest of some training cases, on the model's grid.
 
-The case whose lungs have the most ordinary size is the first template. All cases are registered to it and
-averaged, which gives the next template, and so on. An average keeps the shape of what it started from, so each
-round takes the bias out: with M_i the affine from the template to case i (from lung centre to lung centre), the
-mean affine is
+The case whose lung size is nearest to the median is the first template. All cases are registered to it and averaged
+to the next template, and so on. An average inherits the shape of its start, so each round removes that bias: with M_i
+the affine from the template to case i (from lung centre to lung centre), the mean affine is
 
     M = exp(mean of log M_i),
 
-and the template's space is changed so that it becomes the identity. The template then has the mean size, shape
-and pose, in the patients' own axes. It stands in the middle of the grid, and nothing is scaled to fit.
+and the template's space is changed so that M becomes the identity. The template then has the mean size, shape and
+pose, in the patients' own axes. It is centred in the grid, and nothing is scaled to fit.
 
-A first case that most others do not register to, because it is the odd one, is given up for the next.
+A first case to which most others do not register is an outlier and is replaced by the next.
 
 Source:
     Arsigny et al., "A log-Euclidean framework for statistics on diffeomorphisms", MICCAI 2006, for the mean of
@@ -49,7 +48,7 @@ _NOT_COVERED = -32768
 
 @dataclass(frozen=True)
 class Consensus:
-    """The space that the cases have in common.
+    """The common space of the cases.
 
     Attributes:
         start: The case that was the first template.
@@ -69,18 +68,17 @@ Posed = tuple[CTVolume, LabelMap, Affine]
 
 
 def grid_around(shape: tuple[int, int, int], spacing_mm: Spacing, centre_mm: Sequence[float]) -> Grid:
-    """Return the grid along the world's axes whose middle is at `centre_mm` (x, y, z).
-
-    Its numbers are whole 32-bit floats, so that a NIfTI header holds exactly this grid.
-    """
+    """Return the grid along the world's axes whose middle is at `centre_mm` (x, y, z)."""
     half_mm = (np.array(shape) - 1) / 2 * spacing_mm
     first = np.array(centre_mm) - half_mm[::-1]
     affine = axis_aligned_affine(spacing_mm, (float(first[0]), float(first[1]), float(first[2])))
-    return Grid(shape, affine.astype(np.float32).astype(np.float64))
+    return Grid(
+        shape, affine.astype(np.float32).astype(np.float64)
+    )  # So that a NIfTI header holds it exactly.
 
 
 def working_grid(grid: Grid, spacing_mm: float) -> Grid:
-    """Return the isotropic grid that covers a grid along the world's axes, with the same middle."""
+    """Return the isotropic grid along the world's axes that covers a grid, with the same middle."""
     shape = [max(2, round(n * own / spacing_mm)) for n, own in zip(grid.shape, grid.spacing_mm, strict=True)]
     middle = grid.affine_mm @ [*((np.array(grid.shape) - 1) / 2), 1.0]
     return grid_around((shape[0], shape[1], shape[2]), (spacing_mm,) * 3, middle[:3].tolist())
@@ -95,7 +93,7 @@ def find_consensus(
         thoraces: The cases, at the working spacing.
         grid: The template's grid; the search works on a coarser one over the same field of view.
         num_rounds: Rounds of registering and averaging.
-        gates: What an alignment must fulfil; also the working spacing and the seed.
+        gates: Gates of an alignment, working spacing and seed.
 
     Raises:
         EnvironmentFault: With code ``template-no-consensus`` if most cases register to none of the candidates.
@@ -118,7 +116,7 @@ def find_consensus(
 
 
 def rank_by_lung_size(thoraces: Mapping[str, ChestCT]) -> list[str]:
-    """Return the cases by how near the sizes of their lungs (the box and the volume) are to the median."""
+    """Sort the cases by the distance of their lungs' size (box and volume) from the median."""
     sizes = {
         case: np.log([*np.subtract(*lung_box_mm(thorax.lungs)[::-1]), np.cbrt(thorax.lung_ml)])
         for case, thorax in thoraces.items()
@@ -133,14 +131,14 @@ def mean_affine(affines: Iterable[Affine]) -> Affine:
 
 
 def average(cases: Iterable[Posed], grid: Grid) -> tuple[CTVolume, LabelMap]:
-    """Average CTs on a grid, each from its native voxels in one interpolation, and their lungs.
+    """Average CTs and their lungs on a grid, each from its native voxels in one interpolation.
 
-    Where only some CTs reach, these are averaged; where none does, there is air. A voxel is lung where more than
-    half of the cases have lung, and belongs to the side that more of them say.
+    A voxel averages the CTs that reach it, and is air where none does. It is lung where more than half of the cases
+    have lung, of the side that most of them have.
 
     Args:
         cases: CTs, lungs and affines from the grid's world to them; consumed one by one.
-        grid: Where the average is.
+        grid: Grid of the average.
     """
     total = np.zeros(grid.shape, dtype=np.float32)
     covered, left, right = (np.zeros(grid.shape, dtype=np.uint16) for _ in range(3))
@@ -162,7 +160,7 @@ def average(cases: Iterable[Posed], grid: Grid) -> tuple[CTVolume, LabelMap]:
 
 
 def check_fit(lungs: LabelMap) -> None:
-    """Refuse a template whose lungs do not fit into its grid with a margin.
+    """Refuse a template whose lungs do not fit into its grid with a margin of 5 mm.
 
     Raises:
         ConfigError: With code ``grid-too-small``.
@@ -210,7 +208,7 @@ def _average_chest(thoraces: Mapping[str, ChestCT], to_native: Mapping[str, Affi
 
 
 def _remove_bias(alignments: Mapping[str, Alignment], thoraces: Mapping[str, ChestCT]) -> dict[str, Affine]:
-    """Return the affines from the space in which their mean, from lung centre to lung centre, is the identity."""
+    """Change the template's space so that the mean affine, from lung centre to lung centre, is the identity."""
     found = {case: alignment.template_to_native_lps_mm for case, alignment in alignments.items()}
     centred = [
         _translation(-thoraces[case].lung_points_mm.mean(axis=0)) @ matrix for case, matrix in found.items()
@@ -222,7 +220,7 @@ def _remove_bias(alignments: Mapping[str, Alignment], thoraces: Mapping[str, Che
 def _centre(
     to_native: Mapping[str, Affine], thoraces: Mapping[str, ChestCT], working: Grid
 ) -> dict[str, Affine]:
-    """Return the affines from the space in which the box of the mean lungs is in the grid's middle."""
+    """Shift the template's space so that the box of the mean lungs is in the middle of the grid."""
     low, high = lung_box_mm(_average_chest(thoraces, to_native, working).lungs)
     middle = working.affine_mm @ [*((np.array(working.shape) - 1) / 2), 1.0]
     shift = _translation((low + high) / 2 - middle[:3])

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from medsyn2.page.tables import case_table, timing_table, without_formulas
-from medsyn2.store.artefacts import Manifest, Problem, Record
+from medsyn2.store.artefacts import Manifest, Problem, Record, Refusal
 
 
-def manifest(stage: str, *records: Record) -> Manifest:
+def manifest(stage: str, *records: Record[dict] | Refusal) -> Manifest[dict]:
     """A shard's manifest."""
     return Manifest(stage, Path("results") / stage / "0000", {record.case: record for record in records})
 
@@ -17,16 +17,16 @@ def test_each_case_has_a_row_and_each_refusal_its_stage() -> None:
     facts = {"subject": "s", "split": "train", "path": "=cmd()", "report": {"findings": "x"}}
     problem = Problem("lungs-small", "too small", "look")
     inventory = manifest(
-        "inventory", Record("a", "ok", "", facts={**facts, "warnings": ["padded", "no unit"]}),
-        Record("b", "ok", "", facts=facts),
-        Record("c", "quarantined", "", problem=Problem("torn", "torn file", "again")),
+        "inventory", Record("a", "", {}, {**facts, "warnings": ["padded", "no unit"]}),
+        Record("b", "", {}, facts),
+        Refusal("c", "", Problem("torn", "torn file", "again")),
     )  # fmt: skip
     register = manifest(
         "register",
-        Record("a", "ok", "", facts={"lung_dice": 0.9, "warnings": ["seems mirrored"]}),
-        Record("b", "quarantined", "", problem=problem),
+        Record("a", "", {}, {"lung_dice": 0.9, "warnings": ["seems mirrored"]}),
+        Refusal("b", "", problem),
     )
-    masks = manifest("masks", Record("a", "ok", "", facts={"masks": {"heart": {"state": "present"}}}))
+    masks = manifest("masks", Record("a", "", {}, {"masks": {"heart": {"state": "present"}}}))
     cases, refused = case_table([inventory], {"register": [register], "masks": [masks]})
     assert cases["status"].tolist() == ["ok", "refused by register", "refused by inventory"]
     assert (cases["lung_dice"][0], cases["heart"][0], cases["report"][0]) == (0.9, "present", "yes")

@@ -1,18 +1,18 @@
 import json
-from dataclasses import asdict
+import shutil
 
 import numpy as np
 import pytest
 
 from medsyn2.config import EncodeTextConfig, TrainTextEncoderConfig
 from medsyn2.errors import WeightsError
-from medsyn2.files import write_json
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.stages.encode_text import encode_text
-from medsyn2.store.artefacts import Record, load_manifest
+from medsyn2.store.artefacts import load_manifest
 from medsyn2.store.text_embeddings import TextStore
 from medsyn2.training.text_encoder import save_encoder, train_encoder
+from tests.unit.records import write_manifest
 
 SIZES = {"vocabulary_size": 300, "hidden_size": 16, "num_layers": 1, "num_steps": 0, "max_tokens": 64}
 REPORTS = {
@@ -38,10 +38,9 @@ def encoder(tmp_path_factory):
 @pytest.fixture
 def run(tmp_path, encoder):
     def run(encoder=encoder, reports=REPORTS, max_report_tokens=32):
-        facts = {"subject": "s", "split": "train"}
-        records = [Record(name, "ok", "0", facts={**facts, "report": text}) for name, text in reports.items()]
-        inventory = tmp_path / "inventory" / "0000.json"
-        write_json(inventory, {"stage": "inventory", "cases": [asdict(record) for record in records]})
+        facts = {name: {"subject": "s", "split": "train", "report": text} for name, text in reports.items()}
+        shutil.rmtree(tmp_path / "inventory", ignore_errors=True)
+        inventory = write_manifest(tmp_path / "inventory" / "0000.json", facts)
         manifest = tmp_path / "encode_text" / "0000.json"
         config = EncodeTextConfig(max_report_tokens=max_report_tokens)
         encode_text(
@@ -96,9 +95,7 @@ def test_a_report_that_cases_share_is_encoded_once(run, monkeypatch):
 
 
 def test_a_report_without_one_known_word_is_quarantined(run):
-    record = load_manifest(run()).records["e"]
-    assert record.status == "quarantined"
-    assert record.problem.code == "report-unknown-words"
+    assert load_manifest(run()).refused["e"].problem.code == "report-unknown-words"
 
 
 def contents(manifest):

@@ -78,11 +78,11 @@ def run(cohort, manifest, convention="detect", reports=None):
 def test_sound_cases_are_described_and_bad_ones_quarantined_with_their_codes(cohort, tmp_path, caplog):
     caplog.set_level("INFO")
     found = run(cohort, tmp_path / "results/inventory/0000.json")
-    assert list(found.records) == ["a", "b", "c", "damaged", "missing", "conflict"]
+    assert list(found.cases) == ["a", "b", "c", "damaged", "missing", "conflict"]
     assert list(found.usable()) == ["a", "b", "c"]
-    codes = {case: record.problem.code for case, record in found.records.items() if record.problem}
+    codes = {case: refusal.problem.code for case, refusal in found.refused.items()}
     assert codes == {"damaged": "gzip-truncated", "missing": "file-missing", "conflict": "report-conflict"}
-    assert found.records["missing"].facts["path"].endswith("missing.nii.gz")
+    assert found.refused["missing"].facts.path.endswith("missing.nii.gz")
     facts = found.records["a"].facts
     assert (facts["subject"], facts["split"], facts["position"]) == ("s_a", "train", 0)
     assert facts["path"] == cohort[0][0]["path"]
@@ -144,7 +144,7 @@ def test_a_copy_is_refused_and_a_file_that_only_looks_like_one_is_not(cohort, tm
     Path(copied["path"]).write_bytes(Path(cases[0]["path"]).read_bytes())
     found = run(([cases[0], alike, copied], *tables), tmp_path / "results/0000.json")
     assert list(found.usable()) == ["a", "b"]
-    problem = found.records["c"].problem
+    problem = found.refused["c"].problem
     assert problem.code == "file-repeated"
     assert all(name in problem.message for name in ("a.nii.gz", "c.nii.gz"))
 
@@ -155,8 +155,8 @@ def test_a_name_that_is_no_text_is_refused_alone(cohort, tmp_path):
     shutil.copy(cases[0]["path"], path)
     found = run(([cases[0], {**cases[1], "path": path}], *tables), tmp_path / "results/0000.json")
     assert list(found.usable()) == ["a"]
-    assert found.records["b"].problem.code == "file-name"
-    assert found.records["b"].facts["path"].endswith(r"/bad\xff.nii.gz")
+    assert found.refused["b"].problem.code == "file-name"
+    assert found.refused["b"].facts.path.endswith(r"/bad\xff.nii.gz")
 
 
 def test_a_changed_report_or_setting_makes_its_records_new(cohort, tmp_path):
@@ -175,7 +175,7 @@ def test_stored_values_are_quarantined_until_a_metadata_table_is_given(cohort, t
     affine = axis_aligned_affine((3.0, 4.0, 4.0), (-60.0, -50.0, 10.0))
     write_ct(cases[0]["path"], CTVolume(chest(0) + np.int16(1024), affine))
     manifest = tmp_path / "results/0000.json"
-    record = run(([cases[0]], reports, labels), manifest).records["a"]
+    record = run(([cases[0]], reports, labels), manifest).refused["a"]
     assert record.problem.code == "hu-stored"
     columns = ("VolumeName", "RescaleSlope", "RescaleIntercept", "XYSpacing", "ZSpacing")
     metadata = write_table(tmp_path / "metadata.csv", columns, [("a.nii.gz", 1, -1024, "[4.0, 4.0]", 3.0)])

@@ -65,7 +65,7 @@ def test_good_cases_pass_and_bad_ones_are_refused_with_their_reason(
     assert facts["lung_dice"] > 0.85
     assert np.array(facts["template_to_native_lps_mm"]).shape == (4, 4)
     assert (facts["subject"], facts["split"]) == ("s_phantom_3", "train")
-    problems = {case: record.problem for case, record in found.records.items() if record.problem}
+    problems = {case: refusal.problem for case, refusal in found.refused.items()}
     assert set(problems) == {"upside_down", "no_lungs"}
     assert len({problem.code for problem in problems.values()}) == 2
     assert all(problem.remedy for problem in problems.values())

@@ -1,17 +1,15 @@
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 
 from medsyn2.config import SampleConfig
 from medsyn2.ct.nifti.files import read_ct, write_labels
 from medsyn2.ct.volume import LabelMap
-from medsyn2.files import write_json
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.stages.sample import sample
-from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.weights.model_folder import DESCRIPTION
+from tests.unit.records import write_manifest
 
 FAST = {"solver": "euler", "num_steps": 2, "structures": ("heart", "nodules", "airways")}
 REPORT = {"findings": "A nodule of 5 mm.", "impression": "Nodule."}
@@ -30,10 +28,8 @@ def shard(tmp_path, tiny_model, tiny_mask):
     facts = {case: {"subject": f"s_{case}", "split": split} for case, (split, _, _) in CASES.items()}
 
     def write(stage, more):
-        records = [Record(case, "ok", "0", facts={**facts[case], **more(case)}) for case in CASES]
-        path = tmp_path / stage / "0000.json"
-        write_json(path, {"stage": stage, "cases": [asdict(record) for record in records]})
-        return path
+        found = {case: {**facts[case], **more(case)} for case in CASES}
+        return write_manifest(tmp_path / stage / "0000.json", found)
 
     def draw(case, folder):
         states = CASES[case.case][2]

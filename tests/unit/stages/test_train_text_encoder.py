@@ -1,14 +1,14 @@
 import json
+import shutil
 import time
-from dataclasses import asdict
 
 import pytest
 
 from medsyn2.config import TrainTextEncoderConfig
-from medsyn2.files import sha256_of, write_json
+from medsyn2.files import sha256_of
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.stages.train_text_encoder import train_text_encoder
-from medsyn2.store.artefacts import Record
+from tests.unit.records import write_manifest
 
 TINY = TrainTextEncoderConfig(
     vocabulary_size=200, hidden_size=16, num_layers=1, num_steps=3, max_tokens=64, window_tokens=16
@@ -22,12 +22,10 @@ REPORTS = {
 
 
 def write_inventory(path, reports):
-    records = [
-        Record(case, "ok", "0", facts={"split": split, "report": report})
-        for case, (split, report) in reports.items()
-    ]
-    write_json(path, {"stage": "inventory", "cases": [asdict(record) for record in records]})
-    return path
+    path.unlink(missing_ok=True)
+    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+    facts = {case: {"split": split, "report": report} for case, (split, report) in reports.items()}
+    return write_manifest(path, facts)
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """A shard survives being killed, does nothing twice, and tells case errors from all others."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,6 +29,13 @@ from medsyn2.store.artefacts import (
 )
 
 
+@dataclass(frozen=True)
+class Value:
+    """The number that a case is made from."""
+
+    value: int
+
+
 class Work:
     """Writes a case's number into a file, and counts how often it was asked."""
 
@@ -35,12 +43,12 @@ class Work:
         self.done: list[str] = []
         self.refuse = refuse
 
-    def __call__(self, case: CaseWork, folder: Path) -> Mapping[str, Any]:
+    def __call__(self, case: CaseWork, folder: Path) -> Value:
         self.done.append(case.case)
         if case.case in self.refuse:
             raise InvalidVolumeError(f"{case.case} is broken.", code="broken", remedy="mend it.")
         (folder / "value.txt").write_text(str(case.made_from))
-        return {"value": case.made_from}
+        return Value(case.made_from)
 
 
 def cases(num: int, changed: dict[int, int] | None = None) -> list[CaseWork]:
@@ -59,91 +67,113 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_second_run_does_nothing_and_a_changed_case_is_done_alone(tmp_path: Path) -> None:
     manifest, work = tmp_path / "0000.json", Work()
-    process_shard("stage", manifest, cases(3), work, settings="{}")
+    process_shard("stage", manifest, cases(3), work, settings="{}", facts=Value)
     before = tree(tmp_path)
-    process_shard("stage", manifest, cases(3), work, settings="{}")
+    process_shard("stage", manifest, cases(3), work, settings="{}", facts=Value)
     assert work.done == ["case_0", "case_1", "case_2"]
     assert tree(tmp_path) == before
-    process_shard("stage", manifest, cases(4, {1: 7}), work, settings="{}")
+    process_shard("stage", manifest, cases(4, {1: 7}), work, settings="{}", facts=Value)
     assert work.done[3:] == ["case_1", "case_3"]
-    process_shard("stage", manifest, cases(4, {1: 7}), work, settings='{"changed":1}')
+    process_shard("stage", manifest, cases(4, {1: 7}), work, settings='{"changed":1}', facts=Value)
     assert len(work.done) == 9
 
 
 def test_lost_artefact_is_made_again(tmp_path: Path) -> None:
     manifest, work = tmp_path / "0000.json", Work()
-    process_shard("stage", manifest, cases(2), work, settings="{}")
-    load_manifest(manifest).path("case_0", "value.txt").unlink()
-    process_shard("stage", manifest, cases(2), work, settings="{}")
+    process_shard("stage", manifest, cases(2), work, settings="{}", facts=Value)
+    load_manifest(manifest, Value).path("case_0", "value.txt").unlink()
+    process_shard("stage", manifest, cases(2), work, settings="{}", facts=Value)
     assert work.done[2:] == ["case_0"]
 
 
 def test_refused_case_goes_to_quarantine_and_the_others_go_on(tmp_path: Path) -> None:
     manifest, work = tmp_path / "0000.json", Work(refuse=("case_1",))
-    process_shard("stage", manifest, cases(3), work, settings="{}")
-    found = load_manifest(manifest)
-    assert list(found.usable()) == ["case_0", "case_2"]
-    problem = found.records["case_1"].problem
-    assert problem is not None
+    process_shard("stage", manifest, cases(3), work, settings="{}", facts=Value)
+    found = load_manifest(manifest, Value)
+    assert list(found.records) == ["case_0", "case_2"]
+    problem = found.refused["case_1"].problem
     assert (problem.code, problem.remedy) == ("broken", "mend it.")
-    process_shard("stage", manifest, cases(3), work, settings="{}")
+    process_shard("stage", manifest, cases(3), work, settings="{}", facts=Value)
     assert work.done.count("case_1") == 1
 
 
 def test_a_case_that_the_machine_failed_is_tried_again(tmp_path: Path) -> None:
     manifest = tmp_path / "0000.json"
 
-    def out_of_time(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+    def out_of_time(case: CaseWork, folder: Path) -> Value:
         raise ToolLimitError("no result within 1 s.", code="tool-timeout", remedy="raise the limit.")
 
-    process_shard("stage", manifest, cases(1), out_of_time, settings="{}")
-    problem = load_manifest(manifest).records["case_0"].problem
-    assert problem is not None
+    process_shard("stage", manifest, cases(1), out_of_time, settings="{}", facts=Value)
+    problem = load_manifest(manifest, Value).refused["case_0"].problem
     assert problem.retry
-    process_shard("stage", manifest, cases(1), Work(), settings="{}")
-    assert list(load_manifest(manifest).usable()) == ["case_0"]
+    process_shard("stage", manifest, cases(1), Work(), settings="{}", facts=Value)
+    assert list(load_manifest(manifest, Value).records) == ["case_0"]
 
 
 def test_case_that_becomes_bad_loses_its_artefacts(tmp_path: Path) -> None:
     manifest = tmp_path / "0000.json"
-    process_shard("stage", manifest, cases(1), Work(), settings="{}")
-    process_shard("stage", manifest, cases(1, {0: 5}), Work(refuse=("case_0",)), settings="{}")
-    assert not load_manifest(manifest).path("case_0", "value.txt").exists()
+    process_shard("stage", manifest, cases(1), Work(), settings="{}", facts=Value)
+    process_shard("stage", manifest, cases(1, {0: 5}), Work(refuse=("case_0",)), settings="{}", facts=Value)
+    assert not load_manifest(manifest, Value).path("case_0", "value.txt").exists()
 
 
 def test_any_other_error_stops_the_shard_and_keeps_what_is_done(tmp_path: Path) -> None:
     manifest = tmp_path / "0000.json"
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+    def work(case: CaseWork, folder: Path) -> Value:
         if case.case == "case_1":
             raise OSError(28, "No space left on device")
         return Work()(case, folder)
 
     with pytest.raises(EnvironmentFault, match="No space left"):
-        process_shard("stage", manifest, cases(3), work, settings="{}")
+        process_shard("stage", manifest, cases(3), work, settings="{}", facts=Value)
     assert not manifest.exists()
-    assert read_record(tmp_path / "0000/case_0.json") is not None
-    assert read_record(tmp_path / "0000/case_1.json") is None
+    assert read_record(tmp_path / "0000/case_0.json", Value) is not None
+    assert read_record(tmp_path / "0000/case_1.json", Value) is None
     rest = Work()
-    process_shard("stage", manifest, cases(3), rest, settings="{}")
+    process_shard("stage", manifest, cases(3), rest, settings="{}", facts=Value)
     assert rest.done == ["case_1", "case_2"]
 
 
 def test_a_wrong_set_up_stops_early_and_scattered_bad_files_never_do(tmp_path: Path) -> None:
     wrong = Work(refuse=tuple(f"case_{i}" for i in range(60)))
     with pytest.raises(SystematicError, match=r"20 of 20 cases fail with broken.*cohort\.exclude_txt"):
-        process_shard("stage", tmp_path / "0000.json", cases(60), wrong, settings="{}")
+        process_shard("stage", tmp_path / "0000.json", cases(60), wrong, settings="{}", facts=Value)
     assert len(wrong.done) == 20
     scattered = Work(refuse=tuple(f"case_{i}" for i in range(0, 60, 3)))
-    process_shard("stage", tmp_path / "0001.json", cases(60), scattered, settings="{}")
+    process_shard("stage", tmp_path / "0001.json", cases(60), scattered, settings="{}", facts=Value)
 
 
 def test_damaged_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / "0000.json").write_text('{"cases": [')
     with pytest.raises(IntegrityError, match=r"0000\.json"):
-        load_manifest(tmp_path / "0000.json")
+        load_manifest(tmp_path / "0000.json", Value)
     with pytest.raises(IntegrityError, match=r"0001\.json"):
-        load_manifest(tmp_path / "0001.json")
+        load_manifest(tmp_path / "0001.json", Value)
+
+
+@pytest.mark.parametrize(
+    "facts", [{}, {"value": 1, "other": 2}, {"value": "1"}, {"value": None}, {"values": 1}]
+)
+def test_other_facts_than_expected_are_no_manifest_and_are_done_again(
+    tmp_path: Path, facts: dict[str, object]
+) -> None:
+    manifest, work = tmp_path / "0000.json", Work()
+    process_shard("stage", manifest, cases(1), work, settings="{}", facts=Value)
+    for path in (manifest, tmp_path / "0000/case_0.json"):
+        path.write_text(re.sub(r'"facts": {[^}]*}', f'"facts": {json.dumps(facts)}', path.read_text()))
+    with pytest.raises(IntegrityError, match=r"0000\.json is not a manifest with Value"):
+        load_manifest(manifest, Value)
+    process_shard("stage", manifest, cases(1), work, settings="{}", facts=Value)
+    assert work.done == ["case_0", "case_0"]
+    assert load_manifest(manifest, Value).records["case_0"].facts == Value(0)
+
+
+def test_facts_that_could_not_be_read_are_not_written(tmp_path: Path) -> None:
+    work = Work()
+    with pytest.raises(ValueError, match="value"):
+        process_shard("stage", tmp_path / "0000.json", [CaseWork("a", "x")], work, settings="{}", facts=Value)
+    assert not (tmp_path / "0000/a.json").exists()
 
 
 def test_fingerprint_depends_on_values_and_not_on_the_order_of_keys() -> None:
@@ -154,16 +184,22 @@ def test_fingerprint_depends_on_values_and_not_on_the_order_of_keys() -> None:
 
 SLOW_SHARD = """
 import sys, time
+from dataclasses import dataclass
 from pathlib import Path
 from medsyn2.store.artefacts import CaseWork, process_shard
+
+@dataclass(frozen=True)
+class Length:
+    length: int
 
 def work(case, folder):
     for part in range(4):
         (folder / f"{part}.txt").write_text(case.case * 1000)
         time.sleep(0.01)
-    return {"length": len(case.case)}
+    return Length(len(case.case))
 
-process_shard("stage", Path(sys.argv[1]), [CaseWork(f"case_{i}", i) for i in range(12)], work, settings="{}")
+cases = [CaseWork(f"case_{i}", i) for i in range(12)]
+process_shard("stage", Path(sys.argv[1]), cases, work, settings="{}", facts=Length)
 """
 
 
@@ -186,4 +222,4 @@ def test_two_processes_on_one_shard_give_one_result(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SLOW_SHARD, tmp_path / "0000.json"]
     processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
-    assert len(load_manifest(tmp_path / "0000.json").usable()) == 12
+    assert len(json.loads((tmp_path / "0000.json").read_text())["cases"]) == 12

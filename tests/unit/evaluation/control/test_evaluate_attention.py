@@ -1,7 +1,7 @@
 """Attention of a tiny model: sums and names that hold for any."""
 
+import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,8 @@ import pytest
 
 from medsyn2.config import EvaluateAttentionConfig, SampleConfig
 from medsyn2.evaluation.control.evaluate_attention import COLUMNS, _about_findings, evaluate_attention
-from medsyn2.files import write_json
-from medsyn2.store.artefacts import Record
 from medsyn2.weights.model_folder import DESCRIPTION
+from tests.unit.records import write_manifest
 
 REPORT = {"findings": "A nodule of 5 mm in the right upper lobe.", "impression": "Large pleural effusion."}
 CASES = {"a": ("test", None), "b": ("train", REPORT), "c": ("test", REPORT), "d": ("test", REPORT)}
@@ -21,9 +20,8 @@ CASES = {"a": ("test", None), "b": ("train", REPORT), "c": ("test", REPORT), "d"
 @pytest.fixture
 def run(tmp_path: Path, tiny_model: Path) -> Callable[..., pd.DataFrame]:
     def write(stage: str, facts: Callable[[str], dict]) -> Path:
-        records = [asdict(Record(case, "ok", "0", facts=facts(case))) for case in CASES]
-        write_json(tmp_path / f"{stage}.json", {"stage": stage, "cases": records})
-        return tmp_path / f"{stage}.json"
+        shutil.rmtree(tmp_path / stage, ignore_errors=True)
+        return write_manifest(tmp_path / stage / "0000.json", {case: facts(case) for case in CASES})
 
     def evaluated(
         num_steps: int = 2, max_cases: int = 1, with_reports: bool = True, with_means: bool = False

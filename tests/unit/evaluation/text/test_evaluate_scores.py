@@ -1,9 +1,9 @@
 """Scores of samples that fit their reports, and of samples that fit the others'."""
 
 import re
+import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,10 @@ from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.text.evaluate_scores import evaluate_scores, label_prompts
 from medsyn2.evaluation.text.score_tables import CLIP_COLUMNS, ZERO_SHOT_COLUMNS
-from medsyn2.files import write_json
 from medsyn2.stages.encode_text import encode_text
-from medsyn2.store.artefacts import CaseWork, Record, process_shard
+from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.vocabulary import ABNORMALITY_LABELS
+from tests.unit.records import write_manifest
 
 HOW_TO = Path(__file__).parents[4] / "docs/how-to/score-with-a-clip-model.md"
 SHAPE = (16, 24, 24)
@@ -99,19 +99,17 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., tuple[pd.DataFrame, p
         *, reports: bool = True, stored: tuple[str, ...] = (), **config: object
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         facts = {case: facts_of(case, tmp_path, reports, stored) for case in SPLITS}
-        records = [asdict(Record(case, "ok", "0", facts=facts[case])) for case in SPLITS]
-        write_json(tmp_path / "inventory.json", {"stage": "inventory", "cases": records})
+        shutil.rmtree(tmp_path / "inventory", ignore_errors=True)
+        inventory = write_manifest(tmp_path / "inventory" / "0000.json", facts)
         encoder, text = tiny_model / "text_encoder", tmp_path / "text" / "0000.json"
         limits = EncodeTextConfig(max_report_tokens=32, max_prompt_tokens=32)
-        encode_text(
-            limits, inventory=tmp_path / "inventory.json", encoder=encoder, manifest=text, settings=""
-        )
+        encode_text(limits, inventory=inventory, encoder=encoder, manifest=text, settings="")
         held_out = [case for case, split in SPLITS.items() if split == "test"]
         evaluate_scores(
             GRID,
             EvaluateFidConfig(slices_per_volume=4),
             EvaluateScoresConfig(num_draws=20, **config),
-            inventory=[tmp_path / "inventory.json"],
+            inventory=[inventory],
             register=[written("register", list(SPLITS), registered)],
             text=[text],
             encoder=encoder,

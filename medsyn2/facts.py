@@ -1,0 +1,254 @@
+"""The facts that a stage records about a case, and the names of the files it leaves.
+
+Stages do not call each other: one writes a record of each case, the next reads it. These dataclasses are the contract
+between them. ``store/artefacts.py`` is the only place that turns them into JSON and back, strictly: a missing, unknown
+or mistyped key stops the run. A field with the metadata `SPARSE` is written only where it holds something.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from medsyn2.vocabulary import STRUCTURES, Split, Structure
+
+CT_FILE = "ct.nii.gz"
+OVERLAY_FILE = "overlay.png"
+
+MaskState = Literal["absent", "empty", "present"]
+SPARSE = {"sparse": True}
+"""Metadata of a field that is left out of the record where it is None."""
+
+Triple = tuple[float, float, float]
+
+
+def mask_file(structure: Structure) -> str:
+    """Return the file name of a structure's mask, as the model gets it."""
+    return f"{structure}.nii.gz"
+
+
+def region_file(structure: Structure) -> str:
+    """Return the file name of the region that a segmenter can find again: of the lobes' boundaries, the lobes."""
+    return "lobe_labels.nii.gz" if structure == "lobes" else mask_file(structure)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The cohort's entry of a case, kept where its file is refused; empty in the records of later stages."""
+
+    subject: str | None = field(default=None, metadata=SPARSE)
+    split: Split | None = field(default=None, metadata=SPARSE)
+    path: str | None = field(default=None, metadata=SPARSE)
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """The facts that every stage carries on.
+
+    Attributes:
+        subject: The patient.
+        split: Whether the case is trained on or held out.
+    """
+
+    subject: str
+    split: Split
+
+
+@dataclass(frozen=True)
+class Report:
+    """The two parts of a radiology report that the method uses; None where nothing is given."""
+
+    findings: str | None = None
+    impression: str | None = None
+
+
+@dataclass(frozen=True)
+class HuScale:
+    """The meaning of a file's values: HU = slope * value + intercept.
+
+    Attributes:
+        convention: ``hu`` (slope 1, intercept 0) or ``stored``.
+        slope: HU a unit.
+        intercept: HU of the value 0.
+        air_hu: The most frequent value of air, in HU, to 10 HU; None if the file shows no air.
+    """
+
+    convention: Literal["hu", "stored"]
+    slope: float
+    intercept: float
+    air_hu: float | None
+
+
+@dataclass(frozen=True)
+class AffineRepair:
+    """The affine to LPS (4 x 4, mm) that replaces the header's, and the code of the header's fault."""
+
+    reason: str
+    affine_mm: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class ScanFacts:
+    """The decision on a CT file, which every later reader of the file follows.
+
+    Attributes:
+        path: The NIfTI file.
+        shape: Voxels (depth, height, width).
+        spacing_mm: Depth, height, width.
+        orientation: Of the file's axes, such as LPS.
+        hu: The meaning of the values.
+        affine_repair: The affine that is used in place of the header's.
+        warnings: Oddities that were let through.
+    """
+
+    path: str
+    shape: tuple[int, int, int]
+    spacing_mm: Triple
+    orientation: str
+    hu: HuScale
+    affine_repair: AffineRepair | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class InventoryFacts(ScanFacts, CaseFacts):
+    """A usable file of the cohort with its report and labels.
+
+    Attributes:
+        position: Place in the cohort's order.
+        content: Hash of the file's content.
+        report: None if there is none.
+        labels: The 18 abnormality labels, 0 or 1; None if there are none.
+    """
+
+    position: int
+    content: str | None
+    report: Report | None
+    labels: dict[str, int] | None
+
+    @property
+    def voxels(self) -> tuple[object, ...]:
+        """The facts that decide the voxels that are read."""
+        return self.content, self.shape, self.hu, self.affine_repair
+
+
+@dataclass(frozen=True)
+class AlignmentFacts:
+    """A registration to the template; ``ct/registration/alignment.py`` explains the numbers."""
+
+    template_to_native_lps_mm: tuple[tuple[float, ...], ...]
+    lung_dice: float
+    lung_inside: float
+    lung_covered: float
+    lung_ml: float
+    similarity: float
+    rotation_deg: float
+    scales: Triple
+    orientation: dict[str, float]
+    start: str
+
+
+@dataclass(frozen=True)
+class RegisterFacts(AlignmentFacts, CaseFacts):
+    """A case on the template's grid, in `CT_FILE`, with a picture in `OVERLAY_FILE`."""
+
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelMapFacts:
+    """A label map: the tool that made it, the names of its labels, the versions of the tool's packages."""
+
+    tool: str
+    names: dict[int, str]
+    versions: dict[str, str] | None = field(default=None, metadata=SPARSE)
+
+
+@dataclass(frozen=True)
+class SegmentFacts(CaseFacts):
+    """The label maps of a case, in `mask_file` of each structure, on the grid of `space`."""
+
+    space: Literal["native", "registered"]
+    structures: dict[Structure, LabelMapFacts]
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """The state of a structure in a case: ``absent`` if no tool looked for it."""
+
+    state: MaskState
+    volume_ml: float
+    tool: str | None
+
+
+@dataclass(frozen=True)
+class MasksFacts(CaseFacts):
+    """The masks of a case on the model's grid: `mask_file` and `region_file` of each structure that is present."""
+
+    masks: dict[Structure, MaskFacts]
+
+    def state(self, structure: Structure) -> MaskState:
+        """Return the state of a structure."""
+        return self.masks[structure].state if structure in self.masks else "absent"
+
+    @property
+    def states(self) -> dict[Structure, MaskState]:
+        """The state of every structure."""
+        return {structure: self.state(structure) for structure in STRUCTURES}
+
+    @property
+    def present(self) -> tuple[Structure, ...]:
+        """The structures that have a mask."""
+        return tuple(structure for structure in STRUCTURES if self.state(structure) == "present")
+
+
+@dataclass(frozen=True)
+class ChannelSums:
+    """Count, sum and sum of squares of latents, by channel."""
+
+    count: int
+    sum: tuple[float, ...]
+    sum_of_squares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LatentSums:
+    """The sums of a case's image latents and of the latents of its masks."""
+
+    image: ChannelSums
+    mask: ChannelSums
+
+
+@dataclass(frozen=True)
+class LatentsFacts(CaseFacts):
+    """The latents of a case: the state of each structure, and the sums for the cohort's statistics."""
+
+    masks: dict[Structure, MaskState]
+    sums: LatentSums
+
+
+@dataclass(frozen=True)
+class TextFacts(CaseFacts):
+    """The embedded report of a case: numbers of tokens, and the text that did not fit."""
+
+    has_report: bool
+    num_tokens: int = 0
+    num_unknown: int = 0
+    num_cut: int = 0
+    cut_text: str = ""
+
+
+@dataclass(frozen=True)
+class SampledVolume:
+    """A synthetic volume: the condition it was given, and its file."""
+
+    condition: str
+    mode: str
+    structure: Structure | None
+    seed: int
+    file: str
+
+
+@dataclass(frozen=True)
+class SampleFacts(CaseFacts):
+    """The synthetic volumes of a held-out case."""
+
+    samples: tuple[SampledVolume, ...]
