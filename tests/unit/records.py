@@ -21,5 +21,7 @@ def write_manifest(
         return facts[case.case]
 
     kind = type(next(iter(facts.values()), None))
-    process_shard(path.parent.name, path, [CaseWork(case, None) for case in facts], work, settings="", facts=kind)
+    process_shard(
+        path.parent.name, path, [CaseWork(case, None) for case in facts], work, settings="", facts=kind
+    )
     return path
