@@ -33,7 +33,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from medsyn2.nn.autoencoder.slabs import moments_in_slabs
-from medsyn2.nn.autoencoder.streaming import decode_streamed, pooled_statistics, stream_cost
+from medsyn2.nn.autoencoder.streaming import decode_streamed, pool_statistics, stream_cost
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_cost, decode_windowed, encode_cost, encode_windowed
 
@@ -142,7 +142,7 @@ def ours(
             "ours, streamed",
             tokenizer,
             lambda ct: encode_windowed(tokenizer, ct, None, 0).mode(),
-            lambda z: decode_streamed(tokenizer, z, pooled_statistics(tokenizer, z, window)),
+            lambda z: decode_streamed(tokenizer, z, pool_statistics(tokenizer, z, window)),
             tuple(cost.peak_bytes / 2**30 for cost in costs),
         )
 

@@ -58,7 +58,7 @@ def collect_uses() -> list[Use]:
         use
         for path, tree in trees.items()
         if path.name != "errors.py"
-        for use in _uses_in(tree, str(path.relative_to(PACKAGE.parent)), {**public, **dict(_helpers(tree))})
+        for use in _uses_in(tree, str(path.relative_to(PACKAGE.parent)), _visible_helpers(tree, public))
     ]
     return sorted(set(uses), key=lambda use: (use.code.lower(), use.place, use.message))
 
@@ -82,6 +82,12 @@ def _helpers(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
             names = [argument.arg for argument in init.args.args[1:]] if init else fields
             if "code" in names:
                 yield node.name, names
+
+
+def _visible_helpers(tree: ast.Module, public: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the helpers that a module can call; its own definitions hide public ones of the same name."""
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return {name: names for name, names in public.items() if name not in own} | dict(_helpers(tree))
 
 
 def _uses_in(tree: ast.Module, place: str, helpers: dict[str, list[str]]) -> Iterator[Use]:

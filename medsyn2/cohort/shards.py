@@ -204,7 +204,7 @@ def first_reconstructions(files: Mapping[str, Path]) -> dict[str, Path]:
     return {case_id: files[case_id] for _, case_id in best.values()}
 
 
-def _refuse_repeated_names(paths: Iterable[Path]) -> None:
+def _check_names(paths: Iterable[Path]) -> None:
     found: dict[str, Path] = {}
     for path in paths:
         name = stem_of(path)
@@ -244,7 +244,7 @@ def cohort_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> dict[
     excluded = read_exclusions(cohort.exclude_txt)
     ids = case_ids(found, cohort.data_dir, order)
     kept = {case_id: path for case_id, path in ids.items() if stem_of(path) not in excluded}
-    _refuse_repeated_names(kept.values())
+    _check_names(kept.values())
     return first_reconstructions(kept) if cohort.reconstruction == "first" else kept
 
 
@@ -274,12 +274,12 @@ def plan_cohort(
             continue
         held_out = match[1] == "valid" if match else rank % cohort.test_every == cohort.test_every - 1
         case = Case(case_id, str(files[case_id]), subject, "test" if held_out else "train", position)
-        _refuse_divided(split_of.setdefault(subject, case), case)
+        _check_split(split_of.setdefault(subject, case), case)
         shards.setdefault(f"{position // cohort.shard_size:04d}", []).append(case)
     return Cohort({name: tuple(cases) for name, cases in shards.items()})
 
 
-def _refuse_divided(first: Case, case: Case) -> None:
+def _check_split(first: Case, case: Case) -> None:
     if case.split != first.split:
         raise ConfigError(
             f"the subject {case.subject} has {first.path} in the {first.split} split and {case.path} in the "

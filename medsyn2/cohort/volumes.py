@@ -45,7 +45,7 @@ def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: 
         IntensityError: If its values are not HU and cannot safely be brought to them.
     """
     file = open_nifti(path)
-    affine, repair, notes = _place(file, acquisition)
+    affine, repair, notes = _find_affine(file, acquisition)
     volume = file.ct(affine)
     _check_extent(volume, file.name)
     meaning = detect_hu(
@@ -110,7 +110,7 @@ def _check_extent(volume: CTVolume, name: str) -> None:
         )
 
 
-def _place(
+def _find_affine(
     file: NiftiFile, acquisition: Acquisition | None
 ) -> tuple[Affine, dict[str, Any] | None, list[str]]:
     """Return the affine from the file's axes to LPS, its repair from the table if any, and notes."""
@@ -151,7 +151,8 @@ def _compare_spacing(affine: Affine, acquired_mm: tuple[float, float, float], na
     expected = np.array(acquired_mm[::-1])
     if np.abs(found / expected - 1).max() > _SPACING_TOLERANCE:
         raise GeometryError(
-            f"{name}: expected the table's spacing {_mm(expected)} (depth, height, width), got {_mm(found)}.",
+            f"{name}: expected the table's spacing {_format_mm(expected)} (depth, height, width), got "
+            f"{_format_mm(found)}.",
             code="spacing-contradicts-metadata",
             remedy="find out which is right; correct the row, or leave the volume out (cohort.exclude_txt).",
         )
@@ -194,5 +195,5 @@ def _affine_from_metadata(acquisition: Acquisition, file: NiftiFile) -> Affine:
     return orthonormalize(affine, file.name)[0]
 
 
-def _mm(spacing: np.ndarray) -> str:
+def _format_mm(spacing: np.ndarray) -> str:
     return " x ".join(f"{float(value):.4g}" for value in spacing) + " mm"

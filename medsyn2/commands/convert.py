@@ -59,9 +59,9 @@ from medsyn2.weights.conversion.official import (
     find_official,
     read_official,
 )
-from medsyn2.weights.conversion.perceptual import filled_perceptual
-from medsyn2.weights.conversion.text_encoder import converted_encoder
-from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, check_published_config, filled_tokenizer
+from medsyn2.weights.conversion.perceptual import build_perceptual
+from medsyn2.weights.conversion.text_encoder import convert_encoder
+from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, build_tokenizer, check_published_config
 from medsyn2.weights.tensors import load_strictly, save_component, tensors_path
 
 
@@ -115,7 +115,7 @@ def _tokenizer(arguments: argparse.Namespace) -> None:
     if published.is_file():
         check_published_config(published)
     foreign = read_weights(arguments.source, arguments.weights, drop=TRAINING_ONLY)
-    config, network = filled_tokenizer(foreign.state, arguments.depth_mode, source=str(arguments.source))
+    config, network = build_tokenizer(foreign.state, arguments.depth_mode, source=str(arguments.source))
     path = arguments.to / "tokenizer.json"
     save_component(
         path, network, kind="tokenizer", config=config.model_dump(mode="json"), origin=foreign.origin
@@ -133,7 +133,7 @@ def _perceptual_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _perceptual(arguments: argparse.Namespace) -> None:
     vgg, lpips = read_weights(arguments.vgg), read_weights(arguments.lpips)
-    network = filled_perceptual(vgg.state, lpips.state, source=f"{arguments.vgg} and {arguments.lpips}")
+    network = build_perceptual(vgg.state, lpips.state, source=f"{arguments.vgg} and {arguments.lpips}")
     path = arguments.to / "perceptual.json"
     origin = {
         f"{name}_{key}": foreign.origin[key]
@@ -257,7 +257,7 @@ def _text_encoder_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _text_encoder(arguments: argparse.Namespace) -> None:
-    encoder = converted_encoder(arguments.source, arguments.base)
+    encoder = convert_encoder(arguments.source, arguments.base)
     write_encoder(arguments.to, **encoder.files)
     for name in encoder.bert.dropped:
         sys.stdout.write(f"left out: {name}\n")

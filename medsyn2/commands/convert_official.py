@@ -17,7 +17,7 @@ from medsyn2.pipeline.texts import ABSENT
 from medsyn2.store.artefacts import fingerprint
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.conversion import official
-from medsyn2.weights.conversion.official import OfficialModel, half, pooled_mask_statistics
+from medsyn2.weights.conversion.official import OfficialModel, half, pool_mask_statistics
 from medsyn2.weights.model_folder import (
     DIT,
     PROMPTS,
@@ -68,7 +68,7 @@ def describe(model: OfficialModel, token_grid: TokenGrid, files: Mapping[str, st
         latents=LatentDescription(
             shape=(official.CHANNELS, ld, lh, lw),
             image=_statistics(official.IMAGE_STATISTICS),
-            mask=_statistics(pooled_mask_statistics()),
+            mask=_statistics(pool_mask_statistics()),
             window=official.DECODE_WINDOW,
             overlap=official.DECODE_OVERLAP,
             masks={name: _statistics(values) for name, values in official.MASK_STATISTICS.items()},

@@ -96,7 +96,7 @@ def weights(config: Config, missing: list[str]) -> Iterator[str]:
         yield "ok none is needed"
     for need in found:
         yield from _weight(need)
-        if not need.met:
+        if not need.is_met:
             missing.append(need.row.name)
 
 
@@ -133,12 +133,12 @@ def _weight(need: Need) -> Iterator[str]:
     row = need.row
     sizes = [item.size_bytes for item in row.downloads]
     size = f"{sum(filter(None, sizes)) / 1e6:.0f} MB" if sizes and all(sizes) else "size not published"
-    yield f"{'ok' if need.met else '!!'} {row.name}: {row.about} ({need.setting}; for {', '.join(row.stages)})"
+    yield f"{'ok' if need.is_met else '!!'} {row.name}: {row.about} ({need.setting}; for {', '.join(row.stages)})"
     yield f"     {size}; licence: {row.licence}; {row.page}"
     for check in need.checks:
         note = f": {check.note}" if check.note else ""
         yield f"     {check.state:<10} {check.path}{note}"
-    if not need.met:
+    if not need.is_met:
         yield f"     what to do: {need.remedy()}"
 
 

@@ -27,7 +27,7 @@ import pandas as pd
 from medsyn2.config import EvaluateFidConfig, validate_config
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.features.banks import write_bank
-from medsyn2.evaluation.features.extraction import Recipe, VolumeFile, extracted
+from medsyn2.evaluation.features.extraction import VolumeFile, extract_features
 from medsyn2.evaluation.features.folders import (
     check_patients,
     common_clip_hu,
@@ -35,8 +35,9 @@ from medsyn2.evaluation.features.folders import (
     read_patients,
     volumes_in,
 )
-from medsyn2.evaluation.features.protocols import ProtocolName, named_protocol
-from medsyn2.evaluation.fidelity.table_one import extractor_of, table_rows
+from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
+from medsyn2.evaluation.features.spec import FeatureSpec, extractor_of
+from medsyn2.evaluation.fidelity.table_one import table_rows
 from medsyn2.files import write_text_atomically
 
 log = logging.getLogger(__name__)
@@ -118,29 +119,29 @@ def run(arguments: argparse.Namespace) -> None:
     }
     if arguments.patients is not None:
         check_patients(arguments.patients, patients, [*volumes["real"], *volumes["synthetic"]])
-    protocol = named_protocol(
-        arguments.protocol, clip_hu=_stated_clip_hu(arguments) or _CLIP_HU, num_slices=arguments.slices
+    protocol = make_protocol(
+        arguments.protocol, clip_hu=_clip_hu_option(arguments) or _CLIP_HU, num_slices=arguments.slices
     )
     _check_hu(arguments, volumes, protocol.clip_hu)
-    recipe = Recipe(protocol, extractor_of(config), tuple(protocol.windows_hu))
+    spec = FeatureSpec(protocol, extractor_of(config), tuple(protocol.windows_hu))
     found = {
-        side: extracted(
+        side: extract_features(
             volumes[side],
-            recipe,
+            spec,
             {"kind": side, "source": getattr(arguments, side).name},
             arguments.out / "volumes",
         )
         for side in _SIDES
     }
     rows = []
-    for window in recipe.windows:
+    for window in spec.windows:
         real, synthetic = (found[side].bank([window]) for side in _SIDES)
         for side, bank in zip(_SIDES, (real, synthetic), strict=True):
             write_bank(arguments.out / window / f"{side}.json", bank)
         rows += table_rows(window, real, synthetic, config)
     table = arguments.out / "fid.csv"
     write_text_atomically(table, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
-    log.info("%s written; its values compare with %s", table, recipe.extractor.comparable)
+    log.info("%s written; its values compare with %s", table, spec.extractor.comparable)
 
 
 def _settings(arguments: argparse.Namespace) -> EvaluateFidConfig:
@@ -156,7 +157,7 @@ def _settings(arguments: argparse.Namespace) -> EvaluateFidConfig:
     ).evaluate_fid
 
 
-def _stated_clip_hu(arguments: argparse.Namespace) -> tuple[float, float] | None:
+def _clip_hu_option(arguments: argparse.Namespace) -> tuple[float, float] | None:
     if arguments.clip_hu is None:
         return None
     low, high = arguments.clip_hu

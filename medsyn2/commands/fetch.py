@@ -15,7 +15,7 @@ from pathlib import Path
 
 from medsyn2.config import load_config
 from medsyn2.errors import ConfigError
-from medsyn2.weights.catalogue import EXTERNALS, Download, External, find
+from medsyn2.weights.catalogue import CATALOGUE, CatalogueEntry, Download, find
 from medsyn2.weights.checks import add_checksums, check_download, read_checksums
 from medsyn2.weights.needs import needs
 
@@ -44,12 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Fetch, row by row."""
     if arguments.list:
-        sys.stdout.write("".join(described(row) for row in EXTERNALS))
+        sys.stdout.write("".join(describe_entry(row) for row in CATALOGUE))
         return
-    for row in chosen(arguments.names, arguments.config):
+    for row in select_entries(arguments.names, arguments.config):
         if arguments.to is None:
             raise ConfigError("no folder was given.", code="fetch-folder", remedy="add --to DIR.")
-        sys.stdout.write(described(row))
+        sys.stdout.write(describe_entry(row))
         if not row.downloads:
             sys.stdout.write(f"  not downloaded by this command: get it by hand from {row.page}\n")
         for item in row.downloads:
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
             sys.stdout.write(f"  next: {row.convert}\n")
 
 
-def chosen(names: list[str], configs: list[Path] | None) -> list[External]:
+def select_entries(names: list[str], configs: list[Path] | None) -> list[CatalogueEntry]:
     """Return the rows that are asked for by name or needed by a configuration, given as files.
 
     Raises:
@@ -66,8 +66,8 @@ def chosen(names: list[str], configs: list[Path] | None) -> list[External]:
     """
     if configs is not None:
         wanted = [need.row.name for need in needs(load_config(*configs))]
-        return [row for row in EXTERNALS if row.name in [*wanted, *names]]
-    known = ", ".join(row.name for row in EXTERNALS)
+        return [row for row in CATALOGUE if row.name in [*wanted, *names]]
+    known = ", ".join(row.name for row in CATALOGUE)
     if not names:
         raise ConfigError(
             "nothing was named.", code="fetch-names", remedy=f"name some of {known}, or give --config."
@@ -80,7 +80,7 @@ def chosen(names: list[str], configs: list[Path] | None) -> list[External]:
         ) from error
 
 
-def described(row: External) -> str:
+def describe_entry(row: CatalogueEntry) -> str:
     """Return a row of the table as text."""
     sizes = [item.size_bytes for item in row.downloads]
     size = f"{sum(filter(None, sizes)) / 1e6:.0f} MB" if all(sizes) and sizes else "size not published"

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     cores = arguments.cores or machine.cores
     sys.stdout.write(
-        f"{described(work)}\nNetworks at {device}.\n\n{table(costs, speed)}\n{total(costs, speed, cores)}\n"
+        f"{describe_workload(work)}\nNetworks at {device}.\n\n{table(costs, speed)}\n{total(costs, speed, cores)}\n"
     )
 
 
@@ -75,7 +75,7 @@ def all_costs(config: Config, work: Workload) -> list[Cost]:
     ]
 
 
-def described(work: Workload) -> str:
+def describe_workload(work: Workload) -> str:
     """Return the workload in words."""
     note = f"; {work.assumed}" if work.assumed else ""
     return (

@@ -33,11 +33,11 @@ from medsyn2.errors import EnvironmentFault, TableError, reason
 from medsyn2.evaluation.features.folders import common_clip_hu, extent_of
 from medsyn2.evaluation.readers.reader_cases import (
     StudyVolume,
-    chosen,
-    given_to_all,
+    add_requests,
+    choose_volumes,
+    common_requests,
     mask_of,
     volumes_by_finding,
-    with_requests,
 )
 from medsyn2.evaluation.readers.reader_pack import (
     Frame,
@@ -45,7 +45,7 @@ from medsyn2.evaluation.readers.reader_pack import (
     case_body,
     case_script,
     common_frame,
-    numbered,
+    number_cases,
     page_files,
     questions,
     reading_orders,
@@ -55,10 +55,10 @@ from medsyn2.evaluation.readers.reader_study import (
     TURING,
     agreements,
     counts,
-    judged,
+    join_key,
     non_inferiority,
     turing,
-    unread,
+    unread_cases,
 )
 from medsyn2.evaluation.statistics.classification import auroc
 from medsyn2.files import write_atomically, write_json, write_text_atomically
@@ -196,9 +196,9 @@ def _make(arguments: argparse.Namespace) -> None:
         )
     ]
     if arguments.cases is not None:
-        found = with_requests(found, arguments.cases)
-    volumes = chosen(found, arguments.per_finding, arguments.seed)
-    given = given_to_all(volumes)
+        found = add_requests(found, arguments.cases)
+    volumes = choose_volumes(found, arguments.per_finding, arguments.seed)
+    given = common_requests(volumes)
     extents = {
         source: extent_of(
             [one.file for one in volumes if one.source == source],
@@ -220,8 +220,8 @@ def _make(arguments: argparse.Namespace) -> None:
     log.info("%d cases on %s voxels of %s mm", len(volumes), frame.shape, frame.spacing_mm)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.out.parent) as staged:
-        bodies = _staged(volumes, frame, Path(staged))
-        names = numbered(bodies, arguments.seed)
+        bodies = _write_bodies(volumes, frame, Path(staged))
+        names = number_cases(bodies, arguments.seed)
         orders = reading_orders(list(names.values()), arguments.readers, arguments.repeated, arguments.seed)
         digests = {name: digest for digest, name in sorted(names.items(), key=lambda item: item[1])}
         identity, files = page_files(frame, orders, questions(given), digests)
@@ -233,7 +233,7 @@ def _make(arguments: argparse.Namespace) -> None:
         _ship(arguments.out / name, content)
     for folder in (arguments.out / "cases", arguments.out):
         os.utime(folder, (_MTIME_S, _MTIME_S))
-    cases = {name: _known(bodies[digest]) for name, digest in digests.items()}
+    cases = {name: _key_entry(bodies[digest]) for name, digest in digests.items()}
     told = _told(bodies, sizes)
     facts = {"seed": arguments.seed, "orders": orders, "cases": cases, "auroc_of_noise": told}
     write_json(key_path, {"study": identity, **facts})
@@ -261,7 +261,7 @@ def _check_places(out: Path, key: Path) -> None:
         )
 
 
-def _staged(volumes: list[StudyVolume], frame: Frame, folder: Path) -> dict[str, StudyVolume]:
+def _write_bodies(volumes: list[StudyVolume], frame: Frame, folder: Path) -> dict[str, StudyVolume]:
     """Write what is shipped of each volume under its sha256, and return which volume that is."""
     found: dict[str, StudyVolume] = {}
     for one in tqdm(volumes, desc="reader study", unit="case"):
@@ -286,7 +286,7 @@ def _ship(path: Path, content: bytes) -> None:
     os.utime(path, (_MTIME_S, _MTIME_S))
 
 
-def _known(one: StudyVolume) -> dict[str, str]:
+def _key_entry(one: StudyVolume) -> dict[str, str]:
     return {"source": one.source, "pathology": one.pathology, "id": one.file.id, "sha256": one.digest}
 
 
@@ -312,8 +312,8 @@ def _tabulate(arguments: argparse.Namespace) -> None:
             code="study-another",
             remedy="give the key that was written with the folder that was read.",
         )
-    found = judged(answers, pd.DataFrame.from_dict(key["cases"], orient="index"))
-    left = unread(found, key["orders"])
+    found = join_key(answers, pd.DataFrame.from_dict(key["cases"], orient="index"))
+    left = unread_cases(found, key["orders"])
     num_unread = left.loc[~left["again"].astype(bool), "reader"].value_counts().to_dict()
     tables = {
         "table_4": counts(found, ["reader", "source"]),
@@ -330,7 +330,7 @@ def _tabulate(arguments: argparse.Namespace) -> None:
             path.unlink(missing_ok=True)  # of the answers that were tabulated before
         else:
             write_text_atomically(path, table.to_csv(index=False, float_format="%.5g"))
-    for warning in (*_incomplete(left, key["orders"]), *_left_out(tables)):
+    for warning in (*_incomplete(left, key["orders"]), *_omission_warnings(tables)):
         log.warning(warning)
     log.info(
         "%d answers of %d readers: %s", len(found), found["reader"].nunique(), ", ".join(_summary(tables))
@@ -347,7 +347,7 @@ def _incomplete(left: pd.DataFrame, orders: Sequence[Sequence[str]]) -> Iterator
         )
 
 
-def _left_out(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
+def _omission_warnings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     lacking = [name for name in TURING if name not in tables["readings"]]
     reasons = {
         "turing": f"the answers have no column {', '.join(lacking)}",

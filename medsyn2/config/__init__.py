@@ -134,7 +134,7 @@ class Config(Section):
 
     @field_validator("variants", mode="before")
     @classmethod
-    def _on_top_of_the_main_model(cls, given: Any, info: ValidationInfo) -> Any:
+    def _complete_variants(cls, given: Any, info: ValidationInfo) -> Any:
         """Complete each variant's sections from the main model's, so that validation sees the values in use."""
         if not isinstance(given, Mapping):
             return given

@@ -19,20 +19,20 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-def _once(structures: tuple[Structure, ...]) -> tuple[Structure, ...]:
+def _check_distinct(structures: tuple[Structure, ...]) -> tuple[Structure, ...]:
     if len(set(structures)) < len(structures):
         raise ValueError("each structure can be named once")
     return structures
 
 
-def _compressible(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+def _check_divisible(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     if any(size % factor for size, factor in zip(shape, COMPRESSION, strict=True)):
         raise ValueError(f"must be divisible by {COMPRESSION}, which is the tokenizer's compression")
     return shape
 
 
-Structures = Annotated[tuple[Structure, ...], AfterValidator(_once)]
+Structures = Annotated[tuple[Structure, ...], AfterValidator(_check_distinct)]
 """Structures, each once."""
 
-CropShape = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], AfterValidator(_compressible)]
+CropShape = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], AfterValidator(_check_divisible)]
 """Voxels (depth, height, width) of a crop or window that the tokenizer processes at once."""

@@ -67,7 +67,7 @@ class Baseline(Section):
     any other id to a patient of its own."""
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _check(self) -> Self:
         if self.clip_hu is not None and not -inf < self.clip_hu[0] < self.clip_hu[1] < inf:
             raise ValueError(f"clip_hu must be (low, high) with low < high, got {self.clip_hu}")
         return self
@@ -100,7 +100,7 @@ class EvaluateFidConfig(Section):
     """Seed of the weight-free filters and of the resamples."""
 
     @model_validator(mode="after")
-    def _baselines_stand_apart(self) -> Self:
+    def _check(self) -> Self:
         for name, baseline in self.baselines.items():
             if name.lower() in _OURS:
                 raise ValueError(
@@ -255,7 +255,7 @@ class EvaluateAugmentationConfig(Section):
     """Seed of drawing slices, of the networks and of the resamples."""
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _check(self) -> Self:
         smallest = 2 ** (self.num_levels - 1)
         if self.image_size % smallest or self.image_size < 2 * smallest:
             raise ValueError(

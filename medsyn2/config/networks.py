@@ -122,7 +122,7 @@ class TrainTextEncoderConfig(Section):
     """Seed of initialisation, order and masking."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check(self) -> Self:
         if self.hidden_size % self.num_heads:
             raise ValueError(
                 f"train_text_encoder.hidden_size must divide by num_heads, "
@@ -169,7 +169,7 @@ class DiTConfig(Section):
     biased gates, three times as many heads in cross-attention."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check(self) -> Self:
         if self.width % 6 or self.width % self.num_heads:
             raise ValueError(
                 f"dit.width must divide by 6 (3-D positions) and by num_heads, got {self.width} and {self.num_heads}"
@@ -252,7 +252,7 @@ class TrainDiTConfig(Section):
     """Seed of initialisation, order, noise, times and modes."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check(self) -> Self:
         if abs(sum(self.mode_probabilities) - 1.0) > 1e-6:
             raise ValueError(f"train_dit.mode_probabilities must sum to 1, got {self.mode_probabilities}")
         return self

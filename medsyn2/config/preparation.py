@@ -40,7 +40,7 @@ class GridConfig(Section):
     """HU range that is mapped to -1 .. +1 in the networks; values outside are clipped."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check(self) -> Self:
         nearest = tuple(
             -(-size // factor) * factor for size, factor in zip(self.shape, COMPRESSION, strict=True)
         )
@@ -133,7 +133,7 @@ class RegisterConfig(Section):
     """Seed of the metric's random samples."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check(self) -> Self:
         if self.scale_range[0] >= self.scale_range[1]:
             raise ValueError(
                 f"register.scale_range must be (low, high) with low < high, got {self.scale_range}"

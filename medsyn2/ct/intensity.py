@@ -56,7 +56,7 @@ class HuConvention:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Statistics:
     """Statistics of values that are read as HU."""
 
     air_hu: float | None
@@ -116,16 +116,18 @@ def detect_hu(
             code="volume-constant",
             remedy="the file holds no image; get it again from its source.",
         )
-    as_is = _look(sample)
+    as_is = _measure(sample)
     rescale = None if slope is None or intercept is None else (slope, intercept)
-    rescaled = None if rescale is None else _look(sample * rescale[0] + rescale[1])
+    rescaled = None if rescale is None else _measure(sample * rescale[0] + rescale[1])
     if convention != "stored" and as_is.is_chest:
         return HuConvention("hu", 1.0, 0.0, as_is.air_hu, as_is.padding_share)
     if convention != "hu" and rescale is not None and rescaled is not None and rescaled.is_upright_chest:
         return HuConvention("stored", *rescale, rescaled.air_hu, rescaled.padding_share)
-    found = _contradiction(convention, rescale, as_is, rescaled) or _accident(sample, (low, high), rescale)
+    found = _find_contradiction(convention, rescale, as_is, rescaled) or _find_accident(
+        sample, (low, high), rescale
+    )
     if found is not None:
-        seen = _seen(sample, (low, high), as_is)
+        seen = _describe(sample, (low, high), as_is)
         raise IntensityError(
             f"{name}: expected HU, got {found.finding}: {seen}.", code=found.code, remedy=found.remedy
         )
@@ -134,7 +136,7 @@ def detect_hu(
     if convention == "stored" and rescale is not None and rescaled is not None and rescaled.is_possible:
         return HuConvention("stored", *rescale, rescaled.air_hu, rescaled.padding_share)
     raise IntensityError(
-        f"{name}: expected HU (air near -1000, tissue near 40), got {_seen(sample, (low, high), as_is)}.",
+        f"{name}: expected HU (air near -1000, tissue near 40), got {_describe(sample, (low, high), as_is)}.",
         code="hu-unclear",
         remedy="look at the file; if its values are HU, set inventory.hu_convention: hu; if they need a slope "
         "and an intercept, set inventory.hu_convention: stored and give cohort.metadata_csv.",
@@ -147,14 +149,14 @@ def _sample(values: Num[np.ndarray, "d h w"]) -> Float[np.ndarray, " n"]:
     return values[::step, ::step, ::step].ravel().astype(np.float32)
 
 
-def _look(hu: Float[np.ndarray, " n"]) -> _Look:
+def _measure(hu: Float[np.ndarray, " n"]) -> _Statistics:
     lowest = hu.min()
     above = hu[hu > lowest]
     is_padding = lowest < _POSSIBLE_HU[0] and above.size > 0 and above.min() - lowest >= _PADDING_GAP
     body = above if is_padding else hu
     air = body[(body >= _AIR_AND_LUNG_HU[0]) & (body < -850)]
     counts, edges = np.histogram(air, bins=25, range=(-1100, -850))
-    return _Look(
+    return _Statistics(
         air_hu=float(edges[counts.argmax()] + 5) if air.size else None,
         air_share=_share(body, _AIR_AND_LUNG_HU),
         tissue_share=_share(body, _TISSUE_HU),
@@ -216,8 +218,11 @@ _INVERTED = _Accident(
 )
 
 
-def _contradiction(
-    convention: Convention, rescale: tuple[float, float] | None, as_is: _Look, rescaled: _Look | None
+def _find_contradiction(
+    convention: Convention,
+    rescale: tuple[float, float] | None,
+    as_is: _Statistics,
+    rescaled: _Statistics | None,
 ) -> _Accident | None:
     """Find the contradiction between the values and the configured convention, if any."""
     if convention == "stored" and rescale is None:
@@ -229,7 +234,7 @@ def _contradiction(
     return None
 
 
-def _accident(
+def _find_accident(
     sample: Float[np.ndarray, " n"], extremes: tuple[float, float], rescale: tuple[float, float] | None
 ) -> _Accident | None:
     """Find a reading under which the values look like a chest, although it cannot be applied safely."""
@@ -237,18 +242,18 @@ def _accident(
     shifts = {*_USUAL_INTERCEPTS, *((rescale[1],) if rescale else ())}
     if high - low <= 256 and low >= -1:
         return _NORMALISED
-    if high > 32767 and _look(np.where(sample > 32767, sample - 65536, sample)).is_upright_chest:
+    if high > 32767 and _measure(np.where(sample > 32767, sample - 65536, sample)).is_upright_chest:
         return _WRAPPED
-    if any(_look(sample - shift).is_upright_chest for shift in shifts):
+    if any(_measure(sample - shift).is_upright_chest for shift in shifts):
         return _TWICE
-    if any(_look(sample + shift).is_upright_chest for shift in shifts):
+    if any(_measure(sample + shift).is_upright_chest for shift in shifts):
         return _STORED
-    if any(_look(top - sample).is_upright_chest for top in (0.0, low + high, high - 1024, high - 1000)):
+    if any(_measure(top - sample).is_upright_chest for top in (0.0, low + high, high - 1024, high - 1000)):
         return _INVERTED
     return None
 
 
-def _seen(sample: Float[np.ndarray, " n"], extremes: tuple[float, float], as_is: _Look) -> str:
+def _describe(sample: Float[np.ndarray, " n"], extremes: tuple[float, float], as_is: _Statistics) -> str:
     middle = np.percentile(sample, (10, 50, 90))
     return (
         f"values from {extremes[0]:g} to {extremes[1]:g} with 10, 50, 90 % below {middle[0]:g}, "

@@ -95,12 +95,12 @@ def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:
     working = isotropic(volume, spacing_mm)
     smooth = smooth_hu(working.hu, spacing_mm)
     air = body_air(smooth, spacing_mm)
-    trachea = trachea_of(air.inside, spacing_mm)
+    trachea = find_trachea(air.inside, spacing_mm)
     lung = _lung_air(air.inside & ~trachea, smooth, air.walls, spacing_mm)
     labels = np.zeros(lung.shape, dtype=np.uint8)
     box = bounding_box(lung, margin_voxels=2)
-    sides = _sides(lung[box], _middle(lung, trachea, smooth) - (box[2].start or 0), spacing_mm)
-    labels[box] = _complete(sides, (air.outside | trachea)[box], spacing_mm)
+    sides = _separate(lung[box], _find_midline(lung, trachea, smooth) - (box[2].start or 0), spacing_mm)
+    labels[box] = _fill_lungs(sides, (air.outside | trachea)[box], spacing_mm)
     lung_ml = float(np.count_nonzero(labels)) * spacing_mm**3 / 1000
     if lung_ml < MIN_LUNGS_ML:
         raise InvalidVolumeError(
@@ -120,7 +120,7 @@ def body_air(smooth: _Hu, spacing_mm: float) -> BodyAir:
     """Separate the air inside the body from the air around it, in HU of `smooth_hu`."""
     air = smooth < AIR_HU
     outside = _outside_air(smooth, air, spacing_mm)
-    walls = _walls(smooth, spacing_mm)
+    walls = _count_walls(smooth, spacing_mm)
     return BodyAir(air & ~outside & (walls >= 3), outside, walls)
 
 
@@ -139,7 +139,7 @@ def _outside_air(smooth: _Hu, air: Mask, spacing_mm: float) -> Mask:
     return ndimage.binary_dilation(touching_components(empty > 0, sides), iterations=rim_voxels, mask=air)
 
 
-def _walls(smooth: _Hu, spacing_mm: float) -> _Labels:
+def _count_walls(smooth: _Hu, spacing_mm: float) -> _Labels:
     """Count the directions, of the four in its axial slice, in which a voxel meets tissue."""
     tissue = open_mask(smooth > TISSUE_HU, WALL_MM / 2, spacing_mm)
     seen = np.zeros(tissue.shape, dtype=np.uint8)
@@ -149,7 +149,7 @@ def _walls(smooth: _Hu, spacing_mm: float) -> _Labels:
     return seen
 
 
-def trachea_of(air: Mask, spacing_mm: float) -> Mask:
+def find_trachea(air: Mask, spacing_mm: float) -> Mask:
     """Return the trachea, with the main bronchi as far as they show as tubes.
 
     It is the tallest stack of small, compact spots of air above the middle of all `air` inside the body.
@@ -187,7 +187,7 @@ def _lung_air(inside: Mask, smooth: _Hu, walls: _Labels, spacing_mm: float) -> M
     return np.array(is_lung)[labels]
 
 
-def _middle(lung: Mask, trachea: Mask, smooth: _Hu) -> float:
+def _find_midline(lung: Mask, trachea: Mask, smooth: _Hu) -> float:
     """Return the width index between the lungs, from the trachea or else from the bones."""
     if trachea.any():
         return float(np.nonzero(trachea)[2].mean())
@@ -198,7 +198,7 @@ def _middle(lung: Mask, trachea: Mask, smooth: _Hu) -> float:
     return (lung.shape[2] - 1) / 2
 
 
-def _sides(lung: Mask, middle: float, spacing_mm: float) -> _Labels:
+def _separate(lung: Mask, middle: float, spacing_mm: float) -> _Labels:
     """Label the left lung 1 and the right lung 2, and cut a bridge between them where it is thinnest."""
     depth = depth_mm(lung, spacing_mm)
     for radius_mm in np.arange(0.0, MAX_NECK_MM, spacing_mm):
@@ -224,7 +224,7 @@ def _flood(markers: _Labels, depth: Float[np.ndarray, "d h w"]) -> _Labels:
     return sitk.GetArrayFromImage(grown)
 
 
-def _complete(sides: _Labels, not_lung: Mask, spacing_mm: float) -> _Labels:
+def _fill_lungs(sides: _Labels, not_lung: Mask, spacing_mm: float) -> _Labels:
     """Close and fill each lung, without the other one and `not_lung`."""
     labels = sides.astype(np.uint8)
     for side in LUNG_NAMES:

@@ -51,7 +51,7 @@ def save_overlay(
     FigureCanvasAgg(figure)
     places = figure.subplots(1, 3, gridspec_kw=_MARGINS)
     for axes, plane in zip(places, PLANE_AXIS, strict=True):
-        index = _fullest(union, PLANE_AXIS[plane])
+        index = _largest_slice(union, PLANE_AXIS[plane])
         _draw(axes, volume, shown, plane, index)
     figure.suptitle(title, color="white", fontsize=8, family="monospace", y=0.985)
     for position, (name, colour) in enumerate(zip(shown, _colours(len(shown)), strict=True)):
@@ -59,7 +59,7 @@ def save_overlay(
     figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None})
 
 
-def _fullest(mask: Bool[np.ndarray, "d h w"], axis: int) -> int:
+def _largest_slice(mask: Bool[np.ndarray, "d h w"], axis: int) -> int:
     """Return the slice with the largest area of `mask`, the middle one if it is empty."""
     area = np.count_nonzero(mask, axis=tuple({0, 1, 2} - {axis}))
     return int(np.argmax(area)) if area.any() else mask.shape[axis] // 2
@@ -76,17 +76,17 @@ def _draw(
     rows_mm, columns_mm = np.delete(np.array(volume.spacing_mm), axis)
     low, high = WINDOW_HU
     axes.imshow(
-        _as_seen(volume.hu, plane, index), cmap="gray", vmin=low, vmax=high, aspect=rows_mm / columns_mm
+        _display_slice(volume.hu, plane, index), cmap="gray", vmin=low, vmax=high, aspect=rows_mm / columns_mm
     )
     for mask, colour in zip(masks.values(), _colours(len(masks)), strict=True):
-        outline = _as_seen(mask, plane, index)
+        outline = _display_slice(mask, plane, index)
         if outline.any() and not outline.all():
             axes.contour(outline, levels=[0.5], colors=[colour], linewidths=0.8)
     axes.set_title(f"{plane} {index}", color="white", fontsize=7, pad=2)
     axes.set_axis_off()
 
 
-def _as_seen(
+def _display_slice(
     array: Num[np.ndarray, "d h w"] | Bool[np.ndarray, "d h w"], plane: Plane, index: int
 ) -> Num[np.ndarray, "r c"] | Bool[np.ndarray, "r c"]:
     """Return a slice with superior (in the axial plane anterior) in the first row."""

@@ -1,9 +1,8 @@
-"""Scaled dot-product attention, and which of PyTorch's kernels computes it.
+"""Scaled dot-product attention, with an explicit choice of PyTorch's kernels.
 
-All kernels compute softmax(q k^T / sqrt(d) + mask) v. They differ in speed, in what they accept, and in faults. Left to
-itself PyTorch takes the first of its own order that accepts the call and, where none of the fused ones does, the plain
-one without a word, which writes the matrix of scores to memory: 3.6 GiB a head for 43,904 tokens in bfloat16. Here the
-order is decided by `choose`, from what is known of the machine and of the call:
+All kernels compute softmax(q k^T / sqrt(d) + mask) v, but differ in speed, accepted inputs and faults. PyTorch's own
+choice falls back to the plain kernel silently, which writes the score matrix to memory: 3.6 GiB a head for 43,904
+tokens in bfloat16. `choose` fixes the order instead:
 
     device, type              allowed, in this order       because
     ------------------------  ---------------------------  -----------------------------------------------------
@@ -17,16 +16,14 @@ order is decided by `choose`, from what is known of the machine and of the call:
 
 cuDNN is left out
 
-* before PyTorch 2.11 and cuDNN 9.15.1, from which on PyTorch itself puts it first on these devices;
-* where heads do not divide by 8 or are wider than 128;
+* before PyTorch 2.11 and cuDNN 9.15.1; from these on PyTorch itself puts it first on these devices;
+* for heads wider than 128 or not a multiple of 8;
 * under `torch.use_deterministic_algorithms`;
-* with a mask where the number of keys leaves 64 when it is divided by 128: its backward pass then returns NaN for the
-  queries if a row's scores are all below -88.7.
+* with a mask when the number of keys is 64 modulo 128: its backward pass then returns NaN for the queries if all
+  scores of a row are below -88.7.
 
-math is left out where its scores would be more than `MOST_SCORES`: an error is better than a run out of memory, or one
-that takes ten times as long. Fused kernels want channels to be contiguous; tensors that are not are copied.
-
-The order is logged once for each device and width of heads.
+math is left out above `MOST_SCORES` scores: an error is better than exhausted memory or a tenfold run time. Fused
+kernels need contiguous channels; other tensors are copied. The order is logged once per device and head width.
 
 Source:
     The fault: pytorch/pytorch#196678 (torch 2.11 to 2.13, cuDNN to 9.20). PyTorch's own order and limits:
@@ -47,7 +44,7 @@ from medsyn2.types import Bool, Float
 log = logging.getLogger(__name__)
 
 MOST_SCORES = 2**28
-"""Scores that the plain kernel may write: 1 GiB in float32."""
+"""Largest score matrix for the plain kernel: 1 GiB in float32."""
 
 _CUDNN, _FLASH = SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION
 _EFFICIENT, _MATH = SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH
@@ -58,14 +55,14 @@ _CUDNN_CAPABILITIES = ((9, 0), (10, 0))
 
 @dataclass(frozen=True)
 class Machine:
-    """What of a device decides about kernels.
+    """Properties of a device that the choice of kernels depends on.
 
     Attributes:
         device_type: ``cuda``, ``cpu`` or another of PyTorch's.
         torch_version: Major and minor.
         capability: CUDA's compute capability, major and minor.
         cudnn_version: As `torch.backends.cudnn.version` gives it (92000 for 9.20); 0 without cuDNN.
-        deterministic: Whether deterministic algorithms are asked for.
+        deterministic: Deterministic algorithms are required.
         name: For the log.
     """
 
@@ -79,14 +76,14 @@ class Machine:
 
 @dataclass(frozen=True)
 class Call:
-    """What of a call decides about kernels.
+    """Properties of a call that the choice of kernels depends on.
 
     Attributes:
         head_width: Channels of a head.
         dtype: Of queries, keys and values.
-        masked: Whether there is a mask.
-        half_tile: Whether the number of keys leaves 64 when it is divided by 128.
-        large: Whether there are more than `MOST_SCORES` scores.
+        masked: A mask is given.
+        half_tile: The number of keys is 64 modulo 128.
+        large: There are more than `MOST_SCORES` scores.
     """
 
     head_width: int
@@ -98,11 +95,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Choice:
-    """Kernels in the order in which they are tried.
+    """Kernels in order of preference.
 
     Attributes:
-        kernels: The first that accepts the call computes it; None leaves the order to PyTorch.
-        reason: Why, in words.
+        kernels: The first that accepts the call is used; None leaves the order to PyTorch.
+        reason: Explanation for the log.
     """
 
     kernels: tuple[SDPBackend, ...] | None
@@ -121,13 +118,13 @@ def attend(
         query: Queries.
         key: Keys.
         value: Values.
-        mask: True where a key is attended to; each query needs one.
+        mask: True where a key is attended to; at least one key per sample.
 
     Raises:
-        RuntimeError: PyTorch's, if no kernel that `choose` allows takes the call.
+        RuntimeError: From PyTorch, if no allowed kernel accepts the call.
     """
     num_keys, masked = key.shape[2], mask is not None
-    # Branches, not the comparisons themselves: where lengths vary, torch.compile needs a graph for either side alone.
+    # Branches instead of comparisons: with varying lengths torch.compile then needs one graph per branch only.
     half_tile = True if masked and num_keys % 128 == 64 else False  # noqa: SIM210
     large = True if query[..., 0].numel() * num_keys > MOST_SCORES else False  # noqa: SIM210
     kernels = _kernels(query.device, query.shape[-1], query.dtype, masked, half_tile, large)
@@ -139,7 +136,7 @@ def attend(
 
 
 def choose(machine: Machine, call: Call) -> Choice:
-    """Return the kernels for a call on a machine: the table of the module's docstring."""
+    """Return the kernels for a call on a machine, by the table in the module's docstring."""
     math = () if call.large else (_MATH,)
     if machine.device_type == "cpu":
         return Choice((_FLASH, *math), "it has one fused kernel")
@@ -158,7 +155,7 @@ def choose(machine: Machine, call: Call) -> Choice:
 
 
 def _against_cudnn(machine: Machine, call: Call) -> str | None:
-    """Return why cuDNN is left out, or None if it is not."""
+    """Return the reason to leave cuDNN out, or None."""
     reasons = (
         (machine.capability not in _CUDNN_CAPABILITIES, "not ahead on this capability"),
         (
@@ -176,7 +173,7 @@ def _against_cudnn(machine: Machine, call: Call) -> str | None:
 
 
 def machine_of(device: torch.device) -> Machine:
-    """Return what of `device` decides about kernels."""
+    """Describe `device` for `choose`."""
     major, minor = torch.__version__.split(".")[:2]
     version = int(major), int(minor)
     if device.type != "cuda":
@@ -195,13 +192,13 @@ def machine_of(device: torch.device) -> Machine:
 def _kernels(
     device: torch.device, head_width: int, dtype: torch.dtype, masked: bool, half_tile: bool, large: bool
 ) -> tuple[SDPBackend, ...] | None:
-    """Choose and, the first time, log; `torch.compile` asks once for each graph and does not look inside."""
+    """Choose the kernels and log the first choice; `torch.compile` calls this once per graph, as a constant."""
     machine = _machine(device, torch.are_deterministic_algorithms_enabled())
     _log_once(machine, head_width, dtype)
     return choose(machine, Call(head_width, dtype, masked, half_tile, large)).kernels
 
 
-# What torch.compiler.assume_constant_result does, which would import the compiler: a second in every process.
+# Same effect as torch.compiler.assume_constant_result, without importing the compiler (one second per process).
 _kernels._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 

@@ -1,18 +1,17 @@
-"""What a computation costs, before it is made: operations and memory, from its shapes alone.
+"""Operations and memory of a computation, predicted from its shapes.
 
-The network is run on tensors that have shapes and types and no values (torch's fake tensors), so that a
-448 x 448 x 448 volume through a network of a billion parameters takes seconds and no memory. Counted are
+The network runs on torch's fake tensors, which have shapes and types but no values, so that a 448 x 448 x 448 volume
+through a network of a billion parameters takes seconds and no memory. Counted are
 
 * floating-point operations of convolutions, products and attention, an addition and a multiplication each;
-* the largest sum of tensors that are alive at once, from their creation to their release, as the code runs
-  eagerly: what autograd keeps for the backward pass is in it, and so is what checkpointing does not keep.
+* the largest sum of live tensors in eager execution, including tensors that autograd keeps for the backward pass and
+  excluding those that checkpointing drops.
 
-Not in it are the workspaces that libraries take inside one operation (on the CPU, oneDNN's copies of a
-convolution's input and output can double a peak) and what an allocator loses to fragmentation. Attention is
-fused: no matrix of scores is counted in memory.
+Not counted are library workspaces (on the CPU, oneDNN's copies of a convolution's input and output can double a peak)
+and the allocator's fragmentation. Attention is fused: no score matrix is counted.
 
-torch counts the weight gradient of a grouped convolution as if it had no groups; here it costs what the forward
-pass costs, and attention on the CPU, which torch's counter leaves out, is counted as on other devices.
+torch counts the weight gradient of a grouped convolution as if it had no groups; here it costs as much as the forward
+pass. Attention on the CPU, which torch's counter leaves out, is counted as on other devices.
 """
 
 import weakref
@@ -35,12 +34,12 @@ from torch.utils.flop_counter import (
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a computation costs.
+class ComputeCost:
+    """Cost of a computation.
 
     Attributes:
         flops: Floating-point operations.
-        peak_bytes: Largest sum of the tensors that it made and that were alive at once.
+        peak_bytes: Largest total size of its own tensors alive at once.
     """
 
     flops: int
@@ -48,36 +47,36 @@ class Cost:
 
 
 def simulation() -> AbstractContextManager[object]:
-    """Return a context in which every tensor that is made is without values; real ones are read as if they had none.
+    """Return a reusable context in which tensors have no values; real tensors are read as if they had none.
 
-    It can be entered again and again. A network that is built within can be used within the same one alone.
+    A network built inside can only be used inside the same context.
     """
-    from torch._subclasses.fake_tensor import FakeTensorMode  # brings in sympy, half a second
+    from torch._subclasses.fake_tensor import FakeTensorMode  # imports sympy, half a second
 
     return FakeTensorMode(allow_non_fake_inputs=True)
 
 
 @contextmanager
-def simulated() -> Iterator[None]:
-    """Enter a `simulation`, or stay in the one that has been entered."""
+def enter_simulation() -> Iterator[None]:
+    """Enter a `simulation`, or stay in the active one."""
     from torch._guards import detect_fake_mode
 
     with nullcontext() if detect_fake_mode() else simulation():
         yield
 
 
-def cost_of(compute: Callable[[], object]) -> Cost:
-    """Return the cost of `compute`; within `simulated` it takes no memory and hardly any time."""
+def cost_of(compute: Callable[[], object]) -> ComputeCost:
+    """Measure the cost of `compute`; inside `enter_simulation` this takes no memory and little time."""
     counter = _Counter()
     with counter:
         compute()
-    return Cost(counter.flops, counter.peak)
+    return ComputeCost(counter.flops, counter.peak)
 
 
 class _Counter(TorchDispatchMode):
-    """Adds up operations, and the storages that they make, which it takes off again when they are released.
+    """Count operations and live storages.
 
-    torch's own counter of operations is not used beside it: its hooks hold what checkpointing would release.
+    torch's own FLOP counter is not used: its hooks keep tensors alive that checkpointing would release.
     """
 
     def __init__(self) -> None:
@@ -91,15 +90,14 @@ class _Counter(TorchDispatchMode):
         kwargs = kwargs or {}
         formula = _FLOPS.get(func._overloadpacket)
         if formula is None and func is not torch.ops.prim.device.default:
-            with self:  # what is made of other operations, as everything in inference mode may be
+            with self:  # composite operations, as any may be in inference mode
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
         result = func(*args, **kwargs)
         if formula is not None:
             self.flops += formula(*args, **kwargs, out_val=result)
-        # A view or an operation in place returns a storage that is known; one of an input, made before, is
-        # counted from here on if it is returned, and was somebody else's.
+        # Views and in-place operations return storages of their inputs, which are already counted or not ours.
         known = {_key(leaf) for leaf in tree_iter((args, kwargs)) if isinstance(leaf, Tensor)}
         for leaf in tree_iter(result):
             if isinstance(leaf, Tensor) and _key(leaf) not in known:
@@ -126,7 +124,7 @@ def _key(tensor: Tensor) -> int:
 def _convolution_backward(
     grad_out: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *args: Any, **kwargs: Any
 ) -> int:
-    """Count a convolution's gradients of input and weight, each as much as the forward pass."""
+    """Count the gradients of input and weight, each as much as the forward pass."""
     *_, transposed, _, _, wanted = args
     del kwargs
     places = x if transposed else grad_out

@@ -1,4 +1,4 @@
-"""The device that networks run on, by the name a user gives it."""
+"""Devices by name."""
 
 import torch
 
@@ -9,7 +9,7 @@ def available_device(name: torch.device | str) -> torch.device:
     """Return the device called `name`.
 
     Raises:
-        ConfigError: If there is no device of this name, here or at all.
+        ConfigError: If the name is invalid or this machine has no such device.
     """
     try:
         device = torch.device(name)

@@ -1,8 +1,8 @@
-"""Where the channels of convolutions lie in memory.
+"""Memory layout of convolution weights.
 
-oneDNN works through convolutions of few channels up to three times as fast where the channels of a voxel lie side by
-side. It is enough that the weights do: the input is brought into the same order, and the output stays in it for what
-comes next. Values and shapes are the same, the order of sums is not.
+oneDNN computes convolutions of few channels up to three times as fast in channels-last order. Converting the weights
+is enough: oneDNN reorders the input and keeps the order in the output. Values and shapes do not change, the order of
+summation does.
 """
 
 import torch
@@ -12,9 +12,9 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def move(network: nn.Module, device: torch.device) -> None:
-    """Move the network to `device`, and on a CPU lay the weights of its convolutions out channels last.
+    """Move the network to `device`, and on a CPU store the weights of its convolutions channels last.
 
-    On GPUs they stay as they are: nobody has measured which order is better there.
+    On GPUs the order is unchanged, as it has not been measured there.
     """
     network.to(device)
     for weight in network.parameters():

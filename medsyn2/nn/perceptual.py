@@ -1,16 +1,15 @@
-"""The perceptual distance of the tokenizer's training: LPIPS on the slices of a volume.
+"""LPIPS on the slices of a volume: the perceptual loss of the tokenizer.
 
-Two images go through VGG16's convolutions; at the last activation before each of its four poolings, and at
-the last of all, features f_l are divided by their length at each pixel and compared,
+Two images go through VGG16's convolutions. The features f_l before each of its four poolings and after the last
+convolution are divided by their length at each pixel and compared,
 
     d(x, y) = sum_l mean_pixels sum_channels w_lc (f_lc(x) / |f_l(x)| - f_lc(y) / |f_l(y)|)^2,
 
-with weights w that were fitted to human judgements. A CT is no photograph: the network is given each axial
-slice as a grey image in three channels, as upstream gives it the frames of a video.
+with weights w fitted to human judgements. Each axial slice of a CT is a grey image in three channels, as upstream
+treats the frames of a video.
 
-The parameters are external: VGG16 from torchvision (``features.*``), the weights w from the `lpips` package
-(``lin*.model.1.weight``); the names here are theirs. `medsyn2 convert perceptual` brings the two files
-together. Nothing here is trained: parameters take no gradient, and the images do.
+All parameters are frozen and external: VGG16 from torchvision (``features.*``), w from the `lpips` package
+(``lin*.model.1.weight``), under their own names. `medsyn2 convert perceptual` merges the two files.
 
 Source:
     Zhang et al., arXiv:1801.03924 (v0.1 of the weights, with ScalingLayer); Simonyan and Zisserman,
@@ -24,11 +23,11 @@ from medsyn2.errors import ConfigError
 from medsyn2.types import Float
 
 CHANNELS = (64, 128, 256, 512, 512)
-"""Channels of the five stages of VGG16, between its poolings."""
+"""Channels of VGG16's five stages."""
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 """Convolutions of each stage."""
 SMALLEST_PLANE = 2 ** (len(CHANNELS) - 1)
-"""Height and width in pixels that leave one pixel for the last stage."""
+"""Height and width in pixels of the smallest slice, one pixel at the last stage."""
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """ImageNet's mean and standard deviation, of values in [-1, 1], for red, green and blue."""
 EPS = 1e-10
@@ -49,13 +48,13 @@ class Perceptual(nn.Module):
         self.features = _vgg16(channels)
         for stage, width in enumerate(channels):
             self.add_module(f"lin{stage}", _Weights(width))
-        # Not persistent: they are the same in every file, and the files of torchvision lack them.
+        # Not persistent: constants, absent from torchvision's files.
         self.register_buffer("shift", torch.tensor(SHIFT).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor(SCALE).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
 
     def forward(self, x: Float[Tensor, "b 1 d h w"], y: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, ""]:
-        """Return the distance of `x` and `y`, volumes in [-1, 1], averaged over their slices.
+        """Return the distance between volumes in [-1, 1], averaged over their slices.
 
         Raises:
             ConfigError: If a slice is too small for the network.
@@ -72,7 +71,7 @@ class Perceptual(nn.Module):
             return self.images(_slices(x.float()), _slices(y.float())).mean()
 
     def images(self, x: Float[Tensor, "b 3 h w"], y: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
-        """Return the distance of each pair of colour images in [-1, 1]."""
+        """Return the distance between each pair of colour images in [-1, 1]."""
         distance = x.new_zeros(len(x))
         for stage, (ours, theirs) in enumerate(zip(self._features(x), self._features(y), strict=True)):
             difference = (_unit(ours) - _unit(theirs)).square()
@@ -90,7 +89,7 @@ class Perceptual(nn.Module):
 
 
 class _Weights(nn.Module):
-    """One fitted weight a channel, under the name the `lpips` package gives it (behind a dropout)."""
+    """A weight per channel, under its name in the `lpips` package (where it follows a dropout)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -101,7 +100,7 @@ class _Weights(nn.Module):
 
 
 def _vgg16(channels: tuple[int, ...]) -> nn.Sequential:
-    """Return VGG16's convolutions, numbered as in torchvision's ``features``, without the last pooling."""
+    """Build VGG16's convolutions, numbered as in torchvision's ``features``, without the last pooling."""
     layers: list[nn.Module] = []
     inputs = 3
     for width, count in zip(channels, CONVOLUTIONS, strict=True):
@@ -114,8 +113,7 @@ def _vgg16(channels: tuple[int, ...]) -> nn.Sequential:
 
 
 def _unit(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    # The square root's gradient is infinite at zero, where all channels of a pixel are off; upstream's is too,
-    # and gives NaN there. `norm` has the gradient 0.
+    # A square root has an infinite gradient where all channels of a pixel are 0 (NaN upstream); vector_norm's is 0.
     return features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + EPS)
 
 

@@ -1,18 +1,16 @@
-"""The text encoder: a plain BERT that turns a report or a pre-prompt into one vector for each token.
+"""The text encoder: a BERT that turns a report or a pre-prompt into one vector per token.
 
-A folder in Hugging Face format is read, and nothing else: ``config.json``, ``vocab.txt`` and
-``model.safetensors``; ``tokenizer_config.json`` says whether letters are lowered. No code of the folder is
-run and no network is used. What comes out is BERT's last hidden state. A folder that this project wrote records the
-sha256 of its weights in the configuration, and no other weights are read from it.
+It reads a local folder in Hugging Face format (``config.json``, ``vocab.txt``, ``model.safetensors`` and, for the
+case of letters, ``tokenizer_config.json``), runs no code from it and uses no network. The vectors are BERT's last
+hidden state. Folders written by this project record the sha256 of their weights, which is checked.
 
-CXR-BERT is such a BERT with a masked-language-model head and a projection head that this use does not need:
-its encoder stands under the prefix ``bert.``, which is removed, and only the heads may be left over. Its
-position embeddings may have been enlarged without the configuration saying so; the weights decide.
+CXR-BERT is a BERT under the prefix ``bert.`` with a masked-language-model head and a projection head. Prefix and heads
+are removed; any other tensor is refused. Its position embeddings may be longer than the configuration says, so the
+weights decide.
 
-A text is ``[CLS] ... [SEP]``, cut to a number of tokens that counts those two. Each text is encoded on its
-own and at its own length, so its vectors depend neither on the others nor on any padding, and equal those
-that a padded batch with an attention mask would give. There are as many vectors as tokens; the rest is zeros.
-Models that were trained to attend to padding need its vectors too: `TextEncoder.encode_padded`.
+A text is ``[CLS] ... [SEP]``, truncated to a number of tokens that includes these two. Each text is encoded by itself
+and unpadded, so its vectors do not depend on other texts; they equal those of a padded batch with an attention mask.
+Positions after the text are zeros. Models trained to attend to padding need `TextEncoder.encode_padded`.
 """
 
 import json
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE = "config.json", "vocab.txt", "model.safetensors"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 ENCODER_FILES = (CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE)
-"""The files a folder must have; ``tokenizer_config.json`` may be missing."""
+"""Required files; ``tokenizer_config.json`` is optional."""
 
 ARCHITECTURE = (
     "vocab_size",
@@ -48,13 +46,13 @@ ARCHITECTURE = (
     "layer_norm_eps",
     "pad_token_id",
 )
-"""The keys of the configuration that decide the network."""
+"""Keys of the configuration that define the network."""
 
 WEIGHTS_SHA256 = "weights_sha256"
-"""The key of the configuration under which `write_encoder` records the sha256 of the weights."""
+"""Key of the configuration with the sha256 of the weights, written by `write_encoder`."""
 
 TOKENIZER_SETTINGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
-"""The keys of ``tokenizer_config.json`` that decide how words are cut."""
+"""Keys of ``tokenizer_config.json`` that define the splitting into tokens."""
 
 _PREFIX = "bert."
 _HEADS = ("cls.", "cls_projection_head.", "pooler.", "embeddings.position_ids")
@@ -65,14 +63,14 @@ _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 @dataclass(frozen=True)
 class EncodedText:
-    """Token embeddings of some texts.
+    """Token embeddings of a batch of texts.
 
     Attributes:
-        embeddings: One vector a token, zeros from each text's length on.
+        embeddings: A vector per token, zeros after the end of each text.
         lengths: Tokens of each text, ``[CLS]`` and ``[SEP]`` included.
-        cut: The end of each text that did not fit; empty where everything did.
-        num_cut: How many tokens of each text that is.
-        unknown: How many of each text's tokens are not in the vocabulary.
+        cut: Truncated end of each text; empty if the text fits.
+        num_cut: Number of truncated tokens of each text.
+        unknown: Number of out-of-vocabulary tokens of each text.
     """
 
     embeddings: Float[Tensor, "n m e"]
@@ -83,7 +81,7 @@ class EncodedText:
 
 
 class TextEncoder(nn.Module):
-    """A BERT with its tokenizer; see the module docstring.
+    """A frozen BERT with its tokenizer.
 
     Args:
         bert: A ``transformers.BertModel``.
@@ -97,10 +95,10 @@ class TextEncoder(nn.Module):
 
     @classmethod
     def from_folder(cls, folder: Path | str) -> "TextEncoder":
-        """Load the encoder that a folder in Hugging Face format holds.
+        """Load an encoder from a folder in Hugging Face format.
 
         Raises:
-            WeightsError: If a file is missing or unreadable, or the weights are not the configuration's BERT.
+            WeightsError: If a file is missing or unreadable, or the weights do not match the configuration.
         """
         folder = Path(folder)
         missing = [name for name in ENCODER_FILES if not (folder / name).is_file()]
@@ -116,17 +114,17 @@ class TextEncoder(nn.Module):
 
     @property
     def separator(self) -> str:
-        """The token that stands between findings and impression."""
+        """Token between findings and impression."""
         return str(self.tokenizer.sep_token)
 
     @property
     def width(self) -> int:
-        """Length of each vector."""
+        """Length of a token's vector."""
         return int(self.bert.config.hidden_size)
 
     @property
     def max_tokens(self) -> int:
-        """The longest text there are position embeddings for."""
+        """Number of position embeddings."""
         return int(self.bert.config.max_position_embeddings)
 
     @torch.no_grad()
@@ -157,12 +155,12 @@ class TextEncoder(nn.Module):
     def encode_padded(self, texts: Sequence[str], max_tokens: int) -> EncodedText:
         """Encode each text into exactly `max_tokens` vectors, as MedSyn and the authors of MedSyn2 do.
 
-        A text is read whole, as far as there are positions for it, and padded with ``[PAD]``, which no token
-        attends to but which has vectors like any other. The first `max_tokens` vectors are kept: those of a
-        longer text know of the words that are cut, and it ends without ``[SEP]``.
+        A text is encoded up to the encoder's number of positions and padded with ``[PAD]``, which has vectors
+        although no token attends to it. The first `max_tokens` vectors are kept: those of a longer text depend on
+        the truncated words, and ``[SEP]`` is lost.
 
         Returns:
-            As `encode`, with vectors in place of the zeros behind a text.
+            As `encode`, with the vectors of the padding instead of zeros.
 
         Raises:
             ConfigError: If `max_tokens` exceeds the encoder's positions or leaves no room for a word.
@@ -186,7 +184,7 @@ class TextEncoder(nn.Module):
         )
 
     def words(self, text: str, max_tokens: int) -> list[str]:
-        """Return the token that each vector of `encode` is of, pieces of words beginning with ``##``."""
+        """Return the token of each vector of `encode`; continuations of words begin with ``##``."""
         token_ids, _, _ = self._tokens(text, max_tokens)
         return [str(token) for token in self.tokenizer.convert_ids_to_tokens(token_ids)]
 
@@ -213,10 +211,10 @@ class TextEncoder(nn.Module):
 
 
 def fitting_tokenizer(folder: Path, num_embeddings: int) -> "BertTokenizer":
-    """Return the tokenizer of a folder, for weights with an embedding for each of `num_embeddings` tokens.
+    """Load a folder's tokenizer, checked against weights with `num_embeddings` token embeddings.
 
     Raises:
-        WeightsError: If the vocabulary is none, or has more tokens than that.
+        WeightsError: If the vocabulary is invalid or larger than `num_embeddings`.
     """
     tokenizer = load_tokenizer(folder)
     if len(tokenizer) > num_embeddings:
@@ -230,7 +228,7 @@ def fitting_tokenizer(folder: Path, num_embeddings: int) -> "BertTokenizer":
 
 
 def load_tokenizer(folder: Path) -> "BertTokenizer":
-    """Return the ``transformers.BertTokenizer`` of a folder's ``vocab.txt``.
+    """Load the ``transformers.BertTokenizer`` of a folder's ``vocab.txt``.
 
     Raises:
         WeightsError: If the vocabulary lacks a special token or has a token twice.
@@ -268,11 +266,11 @@ def write_encoder(
     """Write a text encoder in Hugging Face format; the same encoder gives the same bytes.
 
     Args:
-        folder: Where it goes.
+        folder: Output folder.
         config: Content of ``config.json``.
         state: Tensors of a ``transformers.BertModel`` without a pooler.
-        vocabulary: Content of ``vocab.txt``: one token a line, UTF-8.
-        tokenizer: Those of `TOKENIZER_SETTINGS` that are not BERT's defaults.
+        vocabulary: Content of ``vocab.txt``: a token per line, UTF-8.
+        tokenizer: Values of `TOKENIZER_SETTINGS` other than BERT's defaults.
     """
     from safetensors.torch import save_file
 
@@ -312,7 +310,7 @@ def _load_bert(folder: Path) -> "BertModel":
 
 
 def _check_recorded(weights: Path, sha256: str | None) -> None:
-    """Refuse weights that are not those that the configuration was written with; others' say nothing of it."""
+    """Refuse weights whose sha256 is not the recorded one; foreign folders record none."""
     if sha256 is not None and (found := sha256_of(weights)) != sha256:
         raise WeightsError(
             f"{weights} has the sha256 {found}, expected {sha256} as {CONFIG_FILE} says.",
@@ -323,7 +321,7 @@ def _check_recorded(weights: Path, sha256: str | None) -> None:
 
 
 def _encoder_state(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Keep the encoder's own weights, in float32, and refuse any other than the known heads."""
+    """Select the encoder's weights, in float32, and refuse tensors other than the known heads."""
     prefixed = any(name.startswith(_PREFIX) for name in weights)
     named = {name.removeprefix(_PREFIX) if prefixed else name: tensor for name, tensor in weights.items()}
     state = {name: tensor.float() for name, tensor in named.items() if not name.startswith(_HEADS)}

@@ -212,7 +212,7 @@ _CHAMBERS = (
 )
 
 
-def _turn(anatomy: Anatomy) -> Float[np.ndarray, "3 3"]:
+def _ventricle_axes(anatomy: Anatomy) -> Float[np.ndarray, "3 3"]:
     """Return the half-axis directions of the ventricles; the long axis points left, forward and down."""
     down = np.radians(anatomy.heart_turn_deg)
     level = np.radians(38.0)
@@ -224,7 +224,7 @@ def _turn(anatomy: Anatomy) -> Float[np.ndarray, "3 3"]:
 
 def heart_factor(anatomy: Anatomy) -> float:
     """Return the factor that gives the heart its cardiothoracic ratio."""
-    turn = _turn(anatomy)
+    turn = _ventricle_axes(anatomy)
     low, high = np.inf, -np.inf
     for chamber in _CHAMBERS:
         rows = turn if chamber.turned else np.eye(3)
@@ -236,7 +236,7 @@ def heart_factor(anatomy: Anatomy) -> float:
 
 def heart_distance(anatomy: Anatomy, points: Points) -> Field:
     """Return the signed distance to the heart, before the diaphragm and the chest wall cut it."""
-    factor, turn = heart_factor(anatomy), _turn(anatomy)
+    factor, turn = heart_factor(anatomy), _ventricle_axes(anatomy)
     ((px, py, pz),) = scale_of(anatomy)([_PIVOT])
     distance: Field | None = None
     for chamber in _CHAMBERS:

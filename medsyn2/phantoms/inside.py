@@ -58,7 +58,7 @@ def paint_inside(subject: Subject, chest: Chest, body: Points, edge_mm: float) -
     mixed = hu[in_lung]
     paint(mixed, coverage(space, edge_mm), 0.0)
     hu[in_lung] = mixed + coverage(space, edge_mm) * lung_hu
-    return hu, _truth(subject.lesions, chest, body, fluid)
+    return hu, _masks(subject.lesions, chest, body, fluid)
 
 
 def _lung_hu(
@@ -70,7 +70,7 @@ def _lung_hu(
     hu += 4.0 * texture(Points(*(0.6 * part for part in near)))
     if subject.incidental.emphysema:
         paint_emphysema(anatomy, hu, near, lobes)
-    surfaces = Fissures(*(part[where] for part in chest.fissures))
+    surfaces = chest.fissures.at(where)
     _paint_fissures(hu, surfaces, lobes, edge_mm)
     for opacity in lesions.opacities:
         covered = coverage(opacity_distance(opacity, near), max(edge_mm, OPACITY_EDGE_MM)) * (
@@ -108,7 +108,7 @@ def paint_nodules(lesions: Lesions, hu: Field, body: Points, edge_mm: float) -> 
         paint(hu, coverage(nodule_distance(nodule, body), edge_mm), value)
 
 
-def _truth(lesions: Lesions, chest: Chest, body: Points, fluid: Field) -> Masks:
+def _masks(lesions: Lesions, chest: Chest, body: Points, fluid: Field) -> Masks:
     """Return the masks of all structures but the tubes; pericardial fluid is never heart."""
     lungs = (chest.space < 0) & (fluid >= 0)
     empty = np.zeros(lungs.shape, dtype=bool)

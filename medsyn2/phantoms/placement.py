@@ -93,18 +93,20 @@ def place_lesions(
     pericardial = PericardialEffusion(shells[0].size, float(rng.uniform(5, 18))) if shells else None
     cloud = chest_cloud(anatomy, vessels, pericardial.thickness_mm if pericardial else 0.0, STEP_MM)
     pleural = tuple(
-        _pleural(anatomy, cloud, demand, rng) for demand in demands if demand.kind == "pleural_effusion"
+        _place_effusion(anatomy, cloud, demand, rng)
+        for demand in demands
+        if demand.kind == "pleural_effusion"
     )
     room = _Room(cloud, np.maximum(cloud.chest.space, -all_fluid(anatomy, pleural, cloud.chest)))
     opacities: list[Opacity] = []
     for kind in ("consolidation", "ground_glass"):
         for demand in demands:
             if demand.kind == kind:
-                opacities.append(_opacity(room, demand, opacities, rng))
+                opacities.append(_place_opacity(room, demand, opacities, rng))
     nodules: list[Nodule] = []
     for demand in demands:
         if demand.kind == "nodules":
-            nodules.append(_nodule(room, demand, opacities, nodules, rng))
+            nodules.append(_place_nodule(room, demand, opacities, nodules, rng))
     return Lesions(tuple(nodules), tuple(opacities), pleural, pericardial)
 
 
@@ -140,7 +142,7 @@ class _Room:
         return x, y, z
 
 
-def _does_not_fit(demand: Demand) -> MaskError:
+def _misfit_error(demand: Demand) -> MaskError:
     place = (
         " ".join(str(part) for part in (demand.side, LOBES.get(demand.lobe or 0)) if part) or "either lung"
     )
@@ -151,14 +153,16 @@ def _does_not_fit(demand: Demand) -> MaskError:
     )
 
 
-def _pleural(anatomy: Anatomy, cloud: Cloud, demand: Demand, rng: np.random.Generator) -> PleuralEffusion:
+def _place_effusion(
+    anatomy: Anatomy, cloud: Cloud, demand: Demand, rng: np.random.Generator
+) -> PleuralEffusion:
     side = demand.side or SIDES[int(rng.integers(2))]
     slope, meniscus = float(rng.uniform(0.12, 0.4)), float(rng.uniform(22, 38))
     own = cloud.chest.points.x * np.float32(SIGN[side]) > 0
     heights = fluid_height(anatomy, side, slope, meniscus, cloud.chest.points.at(own))
     share = demand.size / (len(heights) * cloud.point_ml)
     if share > 0.85:
-        raise _does_not_fit(demand)
+        raise _misfit_error(demand)
     thickness = float(rng.uniform(5, 12)) if demand.size >= COMPRESSING_ML else 0.0
     level = float(np.quantile(heights.astype(np.float64), 1.0 - share))
     lower = np.isin(cloud.chest.lobes[own], (2, 5))
@@ -167,10 +171,10 @@ def _pleural(anatomy: Anatomy, cloud: Cloud, demand: Demand, rng: np.random.Gene
     return PleuralEffusion(side, demand.size, level, slope, meniscus, thickness, float(rng.uniform(4, 16)))
 
 
-def _opacity(room: _Room, demand: Demand, others: list[Opacity], rng: np.random.Generator) -> Opacity:
+def _place_opacity(room: _Room, demand: Demand, others: list[Opacity], rng: np.random.Generator) -> Opacity:
     lobes = room.candidate_lobes(demand)
     if not lobes:
-        raise _does_not_fit(demand)
+        raise _misfit_error(demand)
     lobe = int(rng.choice(lobes))
     inside = (room.cloud.chest.lobes == lobe) & (room.lung < 0)
     wanted = min(0.3 * demand.size, float(np.quantile(room.lobe_depth[inside], 0.7)))
@@ -200,7 +204,7 @@ def _ripple(rng: np.random.Generator, extent_mm: float) -> Wave:
     return Wave((float(rng.uniform(0.03, 0.13)), 0.0, 0.0), (kx, ky, kz), float(rng.uniform(0, 2 * np.pi)))
 
 
-def _nodule(
+def _place_nodule(
     room: _Room,
     demand: Demand,
     opacities: list[Opacity],
@@ -208,17 +212,17 @@ def _nodule(
     rng: np.random.Generator,
 ) -> Nodule:
     lobes = room.candidate_lobes(demand)
-    free = _free_of_others(room, demand.size, opacities, others)
+    free = _free_space(room, demand.size, opacities, others)
     fits = np.isin(room.cloud.chest.lobes, lobes) & (room.lobe_depth > demand.size / 2 + 3.0) & free
     candidates = np.flatnonzero(fits)
     if not len(candidates):
-        raise _does_not_fit(demand)
+        raise _misfit_error(demand)
     number = int(rng.choice(candidates))
     calcified = bool(rng.random() < 0.15)
     return Nodule(int(room.cloud.chest.lobes[number]), room.point(number), demand.size, calcified)
 
 
-def _free_of_others(
+def _free_space(
     room: _Room, diameter_mm: float, opacities: list[Opacity], others: list[Nodule]
 ) -> Bool[np.ndarray, " n"]:
     free = np.ones(len(room.lung), dtype=bool)

@@ -20,7 +20,7 @@ from medsyn2.phantoms.fields import Field, Slab, Tubes, coverage, slabs, tube_co
 from medsyn2.phantoms.incidental import coronary_plaque, plaque_share
 from medsyn2.phantoms.inside import paint_inside, paint_nodules
 from medsyn2.phantoms.subject import Subject
-from medsyn2.phantoms.thorax import RibCage, rib_cage
+from medsyn2.phantoms.thorax import rib_cage
 from medsyn2.phantoms.trees import LungTrees, grow_trees
 from medsyn2.phantoms.wall import paint_wall
 from medsyn2.types import Bool, Shaped
@@ -61,7 +61,7 @@ class Scene:
     trees: LungTrees
 
 
-def scene_of(subject: Subject) -> Scene:
+def build_scene(subject: Subject) -> Scene:
     """Lay a subject's vessels and grow its lung trees."""
     vessels = great_vessels(subject.anatomy)
     return Scene(subject, vessels, grow_trees(subject.anatomy, vessels, subject.lesions))
@@ -74,7 +74,7 @@ def render(subject: Subject, grid: Grid) -> Phantom:
         subject: The subject.
         grid: Voxels in world LPS; any spacing, orientation and size.
     """
-    scene = scene_of(subject)
+    scene = build_scene(subject)
     hu = np.empty(grid.shape, dtype=np.int16)
     masks: dict[str, Mask] = {}
     for where, slab in slabs(grid, subject.pose.world_to_body, subject.anatomy.waves, MAX_SLAB_VOXELS):
@@ -97,7 +97,7 @@ def paint_slab(scene: Scene, slab: Slab) -> tuple[Field, dict[str, Mask]]:
     inside = cage.depth < 0
     outside = ~inside
     hu = np.empty(slab.shape, dtype=np.float32)
-    hu[outside] = paint_wall(subject.anatomy, points.at(outside), _at(cage, outside), slab.edge_mm)
+    hu[outside] = paint_wall(subject.anatomy, points.at(outside), cage.at(outside), slab.edge_mm)
     solid = tube_distance(slab, scene.vessels.all_solid, TUBE_MARGIN_MM)
     chest = chest_at(subject.anatomy, points.at(inside), solid[inside], subject.lesions.pericardial_mm)
     hu[inside], truth = paint_inside(subject, chest, slab.body.at(inside), slab.edge_mm)
@@ -107,10 +107,6 @@ def paint_slab(scene: Scene, slab: Slab) -> tuple[Field, dict[str, Mask]]:
     paint_shoulders(subject.anatomy, hu, slab)
     _paint_lung_trees(scene, slab, hu, masks)
     return hu, masks
-
-
-def _at(cage: RibCage, chosen: Bool[np.ndarray, "d h w"]) -> RibCage:
-    return RibCage(*(part[chosen] for part in cage))
 
 
 def _scatter(flat: Shaped[np.ndarray, " n"], where: Bool[np.ndarray, "d h w"]) -> Mask:

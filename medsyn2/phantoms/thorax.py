@@ -12,7 +12,7 @@ import numpy as np
 from medsyn2.phantoms.anatomy import SIDES, Anatomy
 from medsyn2.phantoms.central import heart_distance
 from medsyn2.phantoms.fields import Field, Points, smooth_max, smooth_min
-from medsyn2.types import Shaped
+from medsyn2.types import Bool, Shaped
 
 PLEURA_MM = 2.5
 """Distance from the inner rib surface to the lung surface."""
@@ -34,6 +34,10 @@ class RibCage(NamedTuple):
     depth: Field
     facing: Field
     reach: Field
+
+    def at(self, region: Bool[np.ndarray, "..."]) -> "RibCage":
+        """Return the positions of the points of a region."""
+        return RibCage(*(part[region] for part in self))
 
 
 def narrowing(anatomy: Anatomy, z: Field) -> Field:
@@ -170,6 +174,10 @@ class Fissures(NamedTuple):
 
     oblique: Field
     horizontal: Field
+
+    def at(self, region: Bool[np.ndarray, "..."]) -> "Fissures":
+        """Return the distances of the points of a region."""
+        return Fissures(*(part[region] for part in self))
 
 
 def fissures(anatomy: Anatomy, points: Points) -> Fissures:

@@ -52,7 +52,7 @@ class LungTrees:
 def grow_trees(anatomy: Anatomy, vessels: GreatVessels, lesions: Lesions) -> LungTrees:
     """Grow a subject's trees into its aerated lungs."""
     rng = np.random.default_rng(anatomy.tree_seed)
-    lobes = _targets(anatomy, vessels, lesions, rng)
+    lobes = _spread_targets(anatomy, vessels, lesions, rng)
     blood: list[Tubes] = []
     bronchi: list[Tubes] = []
     for lobe, targets in lobes.items():
@@ -61,21 +61,21 @@ def grow_trees(anatomy: Anatomy, vessels: GreatVessels, lesions: Lesions) -> Lun
             continue
         bronchus = vessels.bronchus_end_mm[lobe]
         beside = (bronchus[0], bronchus[1] - 6.0, bronchus[2] + 5.0)
-        arteries = _grow(beside, targets[0 : 2 ** (levels + 1) : 2], levels, TWIG_MM, rng)
+        arteries = _grow_tree(beside, targets[0 : 2 ** (levels + 1) : 2], levels, TWIG_MM, rng)
         root = _connect(vessels.artery_root_mm[side], beside, float(arteries[0].radius_mm.max()) + 1.0)
         away = (bronchus[0], bronchus[1] - 14.0, bronchus[2] - 9.0)
-        veins = _grow(away, targets[1 : 2 ** (levels + 1) : 2], levels, TWIG_MM, rng)
+        veins = _grow_tree(away, targets[1 : 2 ** (levels + 1) : 2], levels, TWIG_MM, rng)
         vein_root = _connect(vessels.vein_root_mm[side], away, float(veins[0].radius_mm.max()) + 0.5)
         blood += [root, vein_root, *arteries, *veins]
-        bronchi += _bronchi(bronchus, arteries, rng)
-    lumen = Tubes.concatenate(bronchi) if bronchi else _nothing()
+        bronchi += _grow_bronchi(bronchus, arteries, rng)
+    lumen = Tubes.concatenate(bronchi) if bronchi else _no_tubes()
     wall = Tubes(
         lumen.start_mm, lumen.end_mm, lumen.radius_mm * np.float32(WALL_FACTOR) + np.float32(WALL_MM)
     )
-    return LungTrees(Tubes.concatenate(blood) if blood else _nothing(), lumen, wall)
+    return LungTrees(Tubes.concatenate(blood) if blood else _no_tubes(), lumen, wall)
 
 
-def _nothing() -> Tubes:
+def _no_tubes() -> Tubes:
     return Tubes(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32))
 
 
@@ -83,7 +83,7 @@ def _connect(start: Point, end: Point, radius_mm: float) -> Tubes:
     return Tubes.along([start, end], [1.25 * radius_mm, radius_mm])
 
 
-def _targets(
+def _spread_targets(
     anatomy: Anatomy, vessels: GreatVessels, lesions: Lesions, rng: np.random.Generator
 ) -> dict[int, Targets]:
     """Spread points over the aerated lung of each lobe, away from its surface."""
@@ -99,7 +99,7 @@ def _targets(
     return {lobe: stacked[inside & (chest.lobes == lobe)] for lobe in LOBES}
 
 
-def _grow(
+def _grow_tree(
     root: Point, targets: Targets, levels: int, twig_mm: float, rng: np.random.Generator
 ) -> list[Tubes]:
     """Grow a tree from `root` to 2**levels targets; return the tubes of each level."""
@@ -138,7 +138,7 @@ def _halve(
     return ranked.reshape(count * 2, size // 2, 3)
 
 
-def _bronchi(root: Point, arteries: list[Tubes], rng: np.random.Generator) -> list[Tubes]:
+def _grow_bronchi(root: Point, arteries: list[Tubes], rng: np.random.Generator) -> list[Tubes]:
     """Return airways along the first levels of an arterial tree."""
     offset = np.array([1.0, 4.5, -2.0], dtype=np.float32)
     grown: list[Tubes] = []

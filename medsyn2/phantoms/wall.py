@@ -77,7 +77,7 @@ def paint_wall(anatomy: Anatomy, points: Points, cage: RibCage, edge_mm: float) 
     _paint_fat_planes(anatomy, hu, points, muscle, cage.depth, edge_mm)
     near = cage.depth < 46.0
     some = hu[near]
-    bones = RibCage(*(part[near] for part in cage))
+    bones = cage.at(near)
     paint_ribs(anatomy, some, points.at(near), bones, edge_mm)
     paint_blades(anatomy, some, points.at(near), bones, edge_mm)
     hu[near] = some

@@ -27,7 +27,7 @@ from medsyn2.ct.volume import CTVolume, Grid, LabelMap
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.flow.guidance import PredictClean, guide
 from medsyn2.flow.solvers import Progress, Solver, edit, solve
-from medsyn2.nn.autoencoder.streaming import check_causal, decode_streamed, pooled_statistics
+from medsyn2.nn.autoencoder.streaming import check_causal, decode_streamed, pool_statistics
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_chunked, encode_windowed
 from medsyn2.nn.device import available_device
@@ -366,7 +366,7 @@ class MedSyn2Pipeline:
         described = self.description.latents
         stored = raw(latents, described.image.mean, described.image.std)
         if how == "stream":
-            statistics = pooled_statistics(self.tokenizer, stored, described.window)
+            statistics = pool_statistics(self.tokenizer, stored, described.window)
             unit = decode_streamed(self.tokenizer, stored, statistics)
         else:
             unit = decode_windowed(self.tokenizer, stored, described.window, described.overlap)

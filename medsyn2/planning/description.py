@@ -12,7 +12,7 @@ from math import prod
 from torch import nn
 
 from medsyn2.config import Config
-from medsyn2.nn.cost import Cost
+from medsyn2.nn.cost import ComputeCost
 from medsyn2.planning.passes import KEPT_FOR_ADAM, Networks, weight_bytes
 
 
@@ -99,11 +99,11 @@ def describe(config: Config) -> Description:
     )
 
 
-def _training(name: str, network: nn.Module, cost: Cost) -> Work:
+def _training(name: str, network: nn.Module, cost: ComputeCost) -> Work:
     return _added(name, cost, KEPT_FOR_ADAM * weight_bytes(network))
 
 
-def _added(name: str, cost: Cost, held_bytes: int = 0) -> Work:
+def _added(name: str, cost: ComputeCost, held_bytes: int = 0) -> Work:
     return Work(name, cost.flops, held_bytes + cost.peak_bytes)
 
 

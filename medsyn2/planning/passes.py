@@ -19,7 +19,7 @@ from medsyn2.nn import attention
 from medsyn2.nn.autoencoder.streaming import stream_cost
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_cost, encode_cost
-from medsyn2.nn.cost import Cost, cost_of, simulation
+from medsyn2.nn.cost import ComputeCost, cost_of, simulation
 from medsyn2.nn.transformer.dit import DiT
 
 CXR_BERT_WIDTH = 768
@@ -65,13 +65,13 @@ class Networks:
         """Tokens of pre-prompt and report."""
         return self.config.encode_text.max_prompt_tokens + self.config.encode_text.max_report_tokens
 
-    def dit_forward(self) -> Cost:
+    def dit_forward(self) -> ComputeCost:
         """Return what the transformer takes for one sample, without gradients."""
         with self._without_values(), torch.no_grad():
             inputs = self._dit_inputs(1)
             return cost_of(lambda: self.dit(*inputs))
 
-    def dit_training(self) -> Cost:
+    def dit_training(self) -> ComputeCost:
         """Return what one micro-step of the transformer's training takes."""
         training = self.config.train_dit
         with self._without_values():
@@ -84,7 +84,7 @@ class Networks:
 
             return cost_of(step)
 
-    def tokenizer_training(self) -> Cost:
+    def tokenizer_training(self) -> ComputeCost:
         """Return what one step of the tokenizer's training takes, without an adversary."""
         training = self.config.train_tokenizer
         with self._without_values():
@@ -100,19 +100,19 @@ class Networks:
 
             return cost_of(step)
 
-    def encoding(self) -> Cost:
+    def encoding(self) -> ComputeCost:
         """Return what it takes to encode one volume."""
         windows = self.config.encode_latents
         with self._without_values():
             return encode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap)
 
-    def decoding(self) -> Cost:
+    def decoding(self) -> ComputeCost:
         """Return what it takes to decode one volume as the encoder's windows do."""
         windows = self.config.encode_latents
         with self._without_values():
             return decode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap)
 
-    def decoding_of_samples(self) -> Cost:
+    def decoding_of_samples(self) -> ComputeCost:
         """Return what it takes to decode one sampled volume, in the way that is configured for those."""
         if self.config.sample.decode == "windows":
             return self.decoding()

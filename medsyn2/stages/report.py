@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from medsyn2.config import ReportConfig
-from medsyn2.evaluation.masks.following import followings
+from medsyn2.evaluation.masks.adherence import mask_adherence
 from medsyn2.evaluation.paper.audit import findings
 from medsyn2.files import write_text_atomically
 from medsyn2.page.figures import Panel, bars_png, curves_png, embedded, panel_png
@@ -72,7 +72,7 @@ def report(
     write_text_atomically(cases, all_cases.to_csv(index=False))
     write_text_atomically(quarantine, refused.to_csv(index=False))
     frames = {path.name: pd.read_csv(path) for path in tables}
-    follow = followings(frames["mask_agreement.csv"]) if "mask_agreement.csv" in frames else []
+    follow = mask_adherence(frames["mask_agreement.csv"]) if "mask_agreement.csv" in frames else []
     values: dict[str, Any] = {
         "title": report.title,
         "version": version("medsyn2"),

@@ -37,7 +37,7 @@ class Download:
 
 
 @dataclass(frozen=True)
-class External:
+class CatalogueEntry:
     """Weights that somebody else made.
 
     Attributes:
@@ -67,8 +67,10 @@ _CXR_BERT = "https://huggingface.co/microsoft/BiomedVLP-CXR-BERT-specialized/res
 _SEGMENTING = ("segment", "evaluate_masks")
 
 
-def _dataset(name: str, release: str, size_bytes: int | None, *structures: Structure, about: str) -> External:
-    return External(
+def _dataset(
+    name: str, release: str, size_bytes: int | None, *structures: Structure, about: str
+) -> CatalogueEntry:
+    return CatalogueEntry(
         f"totalsegmentator/{name.split('_')[0]}",
         about,
         _SEGMENTING,
@@ -86,8 +88,8 @@ def _dataset(name: str, release: str, size_bytes: int | None, *structures: Struc
     )
 
 
-EXTERNALS: tuple[External, ...] = (
-    External(
+CATALOGUE: tuple[CatalogueEntry, ...] = (
+    CatalogueEntry(
         "lungmask",
         "lobes, by two U-Nets",
         _SEGMENTING,
@@ -144,7 +146,7 @@ EXTERNALS: tuple[External, ...] = (
         "pericardial_effusion",
         about="pleural and pericardial effusion",
     ),
-    External(
+    CatalogueEntry(
         "medpseg",
         "ground-glass opacity and consolidation",
         _SEGMENTING,
@@ -164,7 +166,7 @@ EXTERNALS: tuple[External, ...] = (
         ),
         frozenset({"ground_glass", "consolidation"}),
     ),
-    External(
+    CatalogueEntry(
         "cxr-bert",
         "embeddings of reports and pre-prompts",
         ("encode_prompts", "encode_text"),
@@ -182,7 +184,7 @@ EXTERNALS: tuple[External, ...] = (
         ),
         convert="medsyn2 convert text-encoder weights/source/cxr-bert --to weights/cxr-bert",
     ),
-    External(
+    CatalogueEntry(
         "tokenizer",
         "the video tokenizer that training starts from (Open-Sora Plan v1.2, folder vae)",
         ("train_tokenizer",),
@@ -190,7 +192,7 @@ EXTERNALS: tuple[External, ...] = (
         "https://huggingface.co/LanguageBind/Open-Sora-Plan-v1.2.0",
         convert="medsyn2 convert tokenizer Open-Sora-Plan-v1.2.0/vae --to weights/tokenizer",
     ),
-    External(
+    CatalogueEntry(
         "perceptual",
         "the perceptual loss (LPIPS) of the tokenizer's training",
         ("train_tokenizer",),
@@ -210,7 +212,7 @@ EXTERNALS: tuple[External, ...] = (
         convert="medsyn2 convert perceptual weights/source/perceptual/vgg16-397923af.pth "
         "weights/source/perceptual/vgg.pth --to weights/perceptual",
     ),
-    External(
+    CatalogueEntry(
         "radimagenet",
         "features of the FID",
         ("evaluate_fid",),
@@ -228,15 +230,15 @@ EXTERNALS: tuple[External, ...] = (
 )
 
 
-def find(names: Sequence[str]) -> Iterator[External]:
+def find(names: Sequence[str]) -> Iterator[CatalogueEntry]:
     """Return the rows of the given names; ``totalsegmentator`` stands for all of its rows, no name for every row.
 
     Raises:
         KeyError: If there is no such row.
     """
     for name in names:
-        if not any(name in (row.name, row.name.split("/")[0]) for row in EXTERNALS):
+        if not any(name in (row.name, row.name.split("/")[0]) for row in CATALOGUE):
             raise KeyError(name)
-    for row in EXTERNALS:
+    for row in CATALOGUE:
         if not names or row.name in names or row.name.split("/")[0] in names:
             yield row

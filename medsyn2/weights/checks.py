@@ -78,7 +78,7 @@ def check_download(download: Download, folder: Path, sums: Mapping[str, str]) ->
     if not download.unpacks:
         if not place.is_file():
             return [Check(place, "missing")]
-        return [_compared(place, download.sha256, sums.get(download.path, ""))]
+        return [_compare_checksum(place, download.sha256, sums.get(download.path, ""))]
     checks = []
     for pattern in download.unpacks:
         recorded = {name for name in sums if fnmatch(name, f"{download.path}/{pattern}")}
@@ -86,7 +86,7 @@ def check_download(download: Download, folder: Path, sums: Mapping[str, str]) ->
             path.relative_to(folder).as_posix() for path in place.glob(pattern) if path.is_file()
         }
         checks += [
-            _compared(folder / name, "", sums.get(name, ""))
+            _compare_checksum(folder / name, "", sums.get(name, ""))
             if (folder / name).is_file()
             else Check(folder / name, "missing")
             for name in sorted(names)
@@ -119,7 +119,7 @@ def check_format(path: Path, problem: Callable[[Path], str]) -> Check:
     return Check(path, "damaged", found) if found else Check(path, "unverified", "no checksum is recorded")
 
 
-def _compared(path: Path, published: str, recorded: str) -> Check:
+def _compare_checksum(path: Path, published: str, recorded: str) -> Check:
     if path.stat().st_size == 0:
         return Check(path, "damaged", "it is empty")
     if not published and not recorded:

@@ -48,13 +48,13 @@ def download(url: str, path: Path, *, sha256: str = "") -> None:
             if _receive(url, partial, tag):
                 break
         except urllib.error.HTTPError as error:
-            raise _failed(url, f"the server answers {error.code} {error.reason}") from error
+            raise _download_error(url, f"the server answers {error.code} {error.reason}") from error
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             if attempt == ATTEMPTS:
-                raise _failed(url, str(error)) from error
+                raise _download_error(url, str(error)) from error
             log.warning("%s was interrupted (%s); attempt %d of %d", url, error, attempt + 1, ATTEMPTS)
     else:
-        raise _failed(url, f"the connection ended early {ATTEMPTS} times")
+        raise _download_error(url, f"the connection ended early {ATTEMPTS} times")
     found = sha256_of(partial)
     if not found.startswith(sha256):
         partial.unlink()
@@ -158,7 +158,7 @@ def _refuse_escape(member: zipfile.ZipInfo, name: PurePosixPath, archive: Path) 
         )
 
 
-def _failed(url: str, why: str) -> WeightsError:
+def _download_error(url: str, why: str) -> WeightsError:
     return WeightsError(
         f"{url} could not be fetched: {why}.",
         code="download-failed",

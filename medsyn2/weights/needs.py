@@ -13,7 +13,7 @@ from pathlib import Path
 from medsyn2.config import Config
 from medsyn2.errors import WeightsError
 from medsyn2.vocabulary import Structure
-from medsyn2.weights.catalogue import EXTERNALS, External
+from medsyn2.weights.catalogue import CATALOGUE, CatalogueEntry
 from medsyn2.weights.checks import Check, check_download, check_format, check_recorded, read_checksums
 from medsyn2.weights.formats import json_problem, read_object, tensors_problem, vocabulary_problem
 
@@ -33,12 +33,12 @@ class Need:
         checks: What was found of each file.
     """
 
-    row: External
+    row: CatalogueEntry
     setting: str
     checks: tuple[Check, ...]
 
     @property
-    def met(self) -> bool:
+    def is_met(self) -> bool:
         """Whether nothing is missing or damaged."""
         return all(check.state not in {"missing", "damaged"} for check in self.checks)
 
@@ -58,7 +58,7 @@ def needs(config: Config) -> list[Need]:
         IntegrityError: If the folder's ``SHA256SUMS`` cannot be read.
     """
     found = [Need(row, "segment.weights_dir", _segmenter(config, row)) for row in _segmenters(config)]
-    return found + [Need(row, setting, checks) for row, setting, checks in _converted(config)]
+    return found + [Need(row, setting, checks) for row, setting, checks in _conversion_needs(config)]
 
 
 def refuse_damaged(folder: Path, tool: str, structures: set[Structure]) -> None:
@@ -68,7 +68,7 @@ def refuse_damaged(folder: Path, tool: str, structures: set[Structure]) -> None:
         WeightsError: If a file of the tool's weights for these structures has another checksum.
     """
     sums = read_checksums(folder)
-    for row in EXTERNALS:
+    for row in CATALOGUE:
         if row.name.split("/")[0] == tool and row.structures & structures:
             for download in row.downloads:
                 for check in check_download(download, folder, sums):
@@ -81,14 +81,14 @@ def refuse_damaged(folder: Path, tool: str, structures: set[Structure]) -> None:
                         )
 
 
-def _segmenters(config: Config) -> Iterator[External]:
+def _segmenters(config: Config) -> Iterator[CatalogueEntry]:
     tools = [*config.segment.tools.items(), *config.evaluate_masks.tools.items()]
-    for row in EXTERNALS:
+    for row in CATALOGUE:
         if any(tool == row.name.split("/")[0] and structure in row.structures for structure, tool in tools):
             yield row
 
 
-def _segmenter(config: Config, row: External) -> tuple[Check, ...]:
+def _segmenter(config: Config, row: CatalogueEntry) -> tuple[Check, ...]:
     folder = config.segment.weights_dir
     if folder is None:
         return (Check(Path(row.downloads[0].path), "missing", "segment.weights_dir is empty"),)
@@ -96,8 +96,8 @@ def _segmenter(config: Config, row: External) -> tuple[Check, ...]:
     return tuple(check for download in row.downloads for check in check_download(download, folder, sums))
 
 
-def _converted(config: Config) -> Iterator[tuple[External, str, tuple[Check, ...]]]:
-    rows = {row.name: row for row in EXTERNALS}
+def _conversion_needs(config: Config) -> Iterator[tuple[CatalogueEntry, str, tuple[Check, ...]]]:
+    rows = {row.name: row for row in CATALOGUE}
     if config.encode_text.encoder_dir is not None:
         yield rows["cxr-bert"], "encode_text.encoder_dir", _encoder(Path(config.encode_text.encoder_dir))
     if config.train_tokenizer.initial_weights is not None:

@@ -95,12 +95,12 @@ class ChestCT:
     @cached_property
     def coarse_hu_image(self) -> sitk.Image:
         """`hu_image` at the coarse level."""
-        return _coarse(self.hu_image)
+        return _shrink(self.hu_image)
 
     @cached_property
     def coarse_lung_image(self) -> sitk.Image:
         """`lung_image` at the coarse level."""
-        return _coarse(self.lung_image)
+        return _shrink(self.lung_image)
 
     @cached_property
     def shell(self) -> LabelMap:
@@ -151,7 +151,7 @@ def register_from_boxes(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignm
     """
     (fixed_low, fixed_high), (low, high) = lung_box_mm(fixed.lungs), lung_box_mm(moving.lungs)
     scale = float(np.cbrt(np.prod(high - low) / np.prod(fixed_high - fixed_low)))
-    matrix = _scaling(scale, (1.0, 1.0, 1.0), (fixed_low + fixed_high) / 2, (low + high) / 2)
+    matrix = _scaling_affine(scale, (1.0, 1.0, 1.0), (fixed_low + fixed_high) / 2, (low + high) / 2)
     matrix = _refine_on_intensities(moving, fixed, matrix, seed)
     return _measure(moving, fixed, matrix, {}, "boxes")
 
@@ -222,7 +222,7 @@ def _coarse_fit(moving: ChestCT, fixed: ChestCT, signs: tuple[float, float, floa
     """Fit the lungs at the coarse level to the template mirrored by `signs`, from centroids and volumes."""
     scale = float(np.cbrt(moving.lung_ml / fixed.lung_ml))
     centres = fixed.lung_points_mm.mean(axis=0), moving.lung_points_mm.mean(axis=0)
-    start = _scaling(scale, signs, *centres)
+    start = _scaling_affine(scale, signs, *centres)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMeanSquares()
     _sample(method, COARSE_SAMPLES, fixed.coarse_lung_image.GetNumberOfPixels(), seed)
@@ -329,7 +329,7 @@ def _share_inside(points_mm: Float[np.ndarray, "n 3"], to_grid_world: Affine, gr
     return float(inside.all(axis=1).mean())
 
 
-def _scaling(
+def _scaling_affine(
     scale: float,
     signs: tuple[float, float, float],
     from_mm: Float[np.ndarray, " 3"],
@@ -355,5 +355,5 @@ def _smooth(image: sitk.Image, voxels: float) -> sitk.Image:
     return sitk.SmoothingRecursiveGaussian(image, sigma_mm)
 
 
-def _coarse(image: sitk.Image) -> sitk.Image:
+def _shrink(image: sitk.Image) -> sitk.Image:
     return sitk.Shrink(_smooth(image, COARSE_FACTOR / 2), [COARSE_FACTOR] * 3)

@@ -101,7 +101,7 @@ def find_consensus(
     working = working_grid(grid, gates.working_spacing_mm)
     refusals: dict[str, Mapping[str, str]] = {}
     for start in rank_by_lung_size(thoraces)[:MAX_STARTS]:
-        consensus = _consensus_from(start, thoraces, working, num_rounds, gates)
+        consensus = _search_from(start, thoraces, working, num_rounds, gates)
         if 2 * len(consensus.alignments) >= len(thoraces):
             return consensus
         refusals[start] = consensus.refused
@@ -178,7 +178,7 @@ def check_fit(lungs: LabelMap) -> None:
         )
 
 
-def _consensus_from(
+def _search_from(
     start: str, thoraces: Mapping[str, ChestCT], working: Grid, num_rounds: int, gates: RegisterConfig
 ) -> Consensus:
     low, high = lung_box_mm(thoraces[start].lungs)

@@ -1,18 +1,17 @@
-"""Do synthetic slices help to train a segmentation network? The paper's Table 5 and Figure 11.
+"""Training sets compared by the networks they train: the paper's Table 5 and Figure 11.
 
-Networks are trained on real slices, on synthetic ones, and on both, and judged on real slices of other patients. Each
-is judged at a threshold of 0.5, and by its mean Dice over 256 thresholds: Inf-Net's number in the paper's table is of
-the second kind and compares with no other there.
+Networks are trained on real slices, on synthetic ones and on both, and judged on real slices of other patients, at a
+threshold of 0.5 and by the mean Dice over 256 thresholds: Inf-Net's number in the paper's table is of the second kind
+and compares with no other there.
 
-A table has a row a training set. Values are means over test slices, then over seeds, with the standard deviation over
-seeds beside them; ``<value>_low`` and ``_high`` are a 95 % interval over test patients of the mean over seeds. The
-differences ``<value>_minus_real`` are taken slice by slice, each the mean over its seeds, and resampled as pairs by
-patient: an interval with 0 in it shows no difference. The seeds' spread is of the training, the interval of the
-patients; neither contains the other.
+The table has a row a training set. Values are means over test slices, then over seeds, with the standard deviation over
+seeds; ``<value>_low`` and ``_high`` are a 95 % interval over test patients of the mean over seeds. The differences
+``<value>_minus_real`` are paired by slice, each the mean over its seeds, and resampled by patient: an interval around 0
+shows no difference. The spread of seeds is of the training, the interval of the patients; neither contains the other.
 
-Empty masks are treated as in `overlap`: a slice where a network finds nothing counts with an overlap of 0 and has no
-distances; slices without the structure are left out of the means; both are counted. A difference of distances is of
-the slices that have one with both training sets.
+Empty masks are treated as in `overlap`: a slice without a finding counts with an overlap of 0 and has no distances;
+slices without the structure are left out of the means; both are counted. A difference of distances is over the slices
+that have one with both training sets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,14 +59,14 @@ def mean_dice(probability: Float[np.ndarray, "h w"], reference: Bool[np.ndarray,
     if not reference.any():
         return nan
     level = np.floor(probability.astype(np.float64) * (_LEVELS - 1)).astype(np.int64)
-    # From how many pixels on are at or above each threshold.
+    # Numbers of pixels at or above each threshold, from the highest down.
     found, common = (
         np.bincount(values, minlength=_LEVELS)[::-1].cumsum() for values in (level.ravel(), level[reference])
     )
     return float(np.mean(2 * common / (found + np.count_nonzero(reference))))
 
 
-def judged(
+def judge_slices(
     probabilities: Float[np.ndarray, "n h w"],
     slices: Sequence[LabelledSlice],
     *,
@@ -78,9 +77,9 @@ def judged(
     """Return a row a test slice of one trained network.
 
     Args:
-        probabilities: Of the structure, a map a slice.
+        probabilities: Probability maps of the structure, one a slice.
         slices: The test slices.
-        arm: What the network was trained on.
+        arm: Training set of the network.
         seed: Number of the seed it was trained with.
         tolerance_mm: Of the surface Dice.
     """
@@ -92,15 +91,14 @@ def judged(
     return rows
 
 
-def compared(
+def compare_arms(
     cases: pd.DataFrame, sizes: Mapping[str, Mapping[str, Any]], *, num_draws: int, seed: int
 ) -> pd.DataFrame:
     """Return the table: a row a training set.
 
     Args:
-        cases: The rows of `judged` of every training set and seed.
-        sizes: By training set, what the table repeats: ``structure``, ``segmenter``, ``num_real``, ``num_synthetic``,
-            ``num_steps``.
+        cases: The rows of `judge_slices` of every training set and seed.
+        sizes: By training set: ``structure``, ``segmenter``, ``num_real``, ``num_synthetic``, ``num_steps``.
         num_draws: Resamples of patients.
         seed: Of the resamples.
     """

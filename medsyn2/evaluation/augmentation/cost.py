@@ -5,7 +5,7 @@ import torch
 from medsyn2.evaluation.augmentation.arms import ARMS
 from medsyn2.evaluation.augmentation.slice_segmenter import segmentation_loss
 from medsyn2.evaluation.augmentation.unet2d import UNet2d
-from medsyn2.nn.cost import cost_of, simulated
+from medsyn2.nn.cost import cost_of, enter_simulation
 from medsyn2.planning.costs import START_S, Cost, added
 from medsyn2.planning.run import PlannedRun
 
@@ -15,7 +15,7 @@ def evaluate_augmentation(run: PlannedRun) -> Cost:
     settings, sampled = run.config.evaluate_augmentation, run.sampled
     masks = run.work.train_cases if settings.masks_from == "train" else run.work.test_cases
     volumes = masks if settings.max_synthetic is None else min(masks, settings.max_synthetic)
-    with simulated():
+    with enter_simulation():
         network = UNet2d(settings.channels, settings.num_levels)
         slices = torch.empty(settings.batch_size, 1, settings.image_size, settings.image_size)
         step = cost_of(lambda: segmentation_loss(network(slices), torch.zeros_like(slices)).backward())

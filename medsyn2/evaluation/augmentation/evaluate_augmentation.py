@@ -20,14 +20,14 @@ from medsyn2.evaluation.augmentation.arms import (
     ARMS,
     CASES_COLUMNS,
     THRESHOLD,
-    compared,
-    judged,
+    compare_arms,
+    judge_slices,
     table_columns,
 )
 from medsyn2.evaluation.augmentation.figure import JudgedSlice, augmentation_png, nothing_png
 from medsyn2.evaluation.augmentation.slice_segmenter import SegmenterTraining, probabilities, train_segmenter
 from medsyn2.evaluation.augmentation.slice_set import read_slice_set
-from medsyn2.evaluation.augmentation.slices import LabelledSlice, drawn, largest_slice, resized
+from medsyn2.evaluation.augmentation.slices import LabelledSlice, draw_names, largest_slice, resize_slice
 from medsyn2.evaluation.masks.evaluate_masks import segmented_again
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.files import sha256_of, write_atomically, write_text_atomically
@@ -138,7 +138,7 @@ def evaluate_augmentation(
     wanted = _masks_to_use(sources[config.masks_from], used, config)
     synthetic = _synthetic(wanted, model, slices, (segment, sample, evaluate_masks, config))
     train, synthetic, test = (
-        [resized(one, config.image_size) for one in kind] for kind in (train, synthetic, test)
+        [resize_slice(one, config.image_size) for one in kind] for kind in (train, synthetic, test)
     )
     sets = dict(zip(ARMS, (train, synthetic, [*train, *synthetic]), strict=True))
     counts = f"{len(train)} real and {len(synthetic)} synthetic slices to train on, {len(test)} to test"
@@ -160,7 +160,7 @@ def evaluate_augmentation(
         for arm in ARMS
     }
     frame = pd.DataFrame(rows).assign(segmenter=judge)[CASES_COLUMNS]
-    means = compared(frame, sizes, num_draws=config.num_draws, seed=config.seed)
+    means = compare_arms(frame, sizes, num_draws=config.num_draws, seed=config.seed)
     write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
     write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
     examples = {"real": train[:2], "SYNTHETIC": synthetic[:2]}
@@ -204,9 +204,9 @@ def _real(
     if config.public is not None:
         public = config.public
         train, test = read_slice_set(public.folder, public.split, config.structure, pixel_mm=public.pixel_mm)
-        kept = set(drawn([one.name for one in train], config.max_real, config.seed))
+        kept = set(draw_names([one.name for one in train], config.max_real, config.seed))
         return [one for one in train if one.name in kept], test, set()
-    used = set(drawn([source.case for source in sources["train"]], config.max_real, config.seed))
+    used = set(draw_names([source.case for source in sources["train"]], config.max_real, config.seed))
     return (
         [source.real() for source in sources["train"] if source.case in used],
         [source.real() for source in sources["test"]],
@@ -221,7 +221,9 @@ def _masks_to_use(
     others = [source.case for source in sources if source.case not in used]
     enough = config.max_synthetic is not None and len(others) >= config.max_synthetic
     chosen = set(
-        drawn(others if enough else [source.case for source in sources], config.max_synthetic, config.seed)
+        draw_names(
+            others if enough else [source.case for source in sources], config.max_synthetic, config.seed
+        )
     )
     return [source for source in sources if source.case in chosen]
 
@@ -329,7 +331,7 @@ def _trained_and_judged(
         start = derive_seed(config.seed, "augmentation", str(seed))
         network = train_segmenter(sets[arm], how, seed=start, device=_device())
         maps = probabilities(network, test)
-        rows += judged(maps, test, arm=arm, seed=seed, tolerance_mm=config.surface_tolerance_mm)
+        rows += judge_slices(maps, test, arm=arm, seed=seed, tolerance_mm=config.surface_tolerance_mm)
         found.setdefault(arm, maps >= THRESHOLD)
     return rows, found
 

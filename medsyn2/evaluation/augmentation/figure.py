@@ -1,8 +1,7 @@
-"""The figure of the augmentation study: slices to train on, what each network finds on test slices, and the Dice.
+"""The figure of the augmentation study: training slices, the findings of each network on test slices, and the Dice.
 
-In yellow is the mask, in blue what the network of the first seed finds. The Dice of each training set has a dot a seed
-and the 95 % interval over test patients around the mean; its difference from the real slices has the interval of the
-pairs, which with 0 in it shows none.
+The mask is yellow, the finding of the first seed's network blue. The Dice of each training set has a dot a seed and the
+95 % interval over test patients around the mean; its difference from real slices has the interval of the pairs.
 """
 
 import io
@@ -31,11 +30,11 @@ _CHART_COLUMNS = 2.2
 
 @dataclass(frozen=True)
 class JudgedSlice:
-    """A test slice and what the network of each training set finds on it.
+    """A test slice and the findings of each training set's network.
 
     Attributes:
         slice: The slice with its true mask.
-        found: By training set, what is found, and its Dice.
+        found: Found mask and its Dice, by training set.
     """
 
     slice: LabelledSlice
@@ -51,10 +50,10 @@ def augmentation_png(
     """Draw the figure.
 
     Args:
-        examples: Training slices to show, by what they are: real, SYNTHETIC.
+        examples: Training slices to show, by kind: real, SYNTHETIC.
         tested: Test slices, a row each.
-        table: Of `metrics.augmentation.compared`.
-        cases: The rows it was made from.
+        table: From `arms.compare_arms`.
+        cases: Its rows from `arms.judge_slices`.
     """
     arms = list(table["arm"])
     columns = len(arms) + 1
@@ -76,7 +75,7 @@ def augmentation_png(
         for column, arm in enumerate(arms, 1):
             found, dice = test.found[arm]
             axis = figure.add_subplot(grid[row, column])
-            _draw(axis, test.slice, f"by {_trained_on(arm)}: Dice {dice:.2f}", test.slice.mask, found)
+            _draw(axis, test.slice, f"by {_arm_label(arm)}: Dice {dice:.2f}", test.slice.mask, found)
     charts = grid[:, columns].subgridspec(2, 1, hspace=0.32)
     holders = [
         figure.add_subplot(charts[place].subgridspec(1, 2, width_ratios=[0.28, 1])[1]) for place in range(2)
@@ -86,8 +85,8 @@ def augmentation_png(
     lines = [Line2D([], [], color=colour) for colour in (MASK_COLOUR, FOUND_COLOUR)]
     figure.legend(lines, ["mask", "found"], loc="lower left", ncols=2, frameon=False, fontsize=9)
     first = table.iloc[0]
-    what = str(first["structure"]).replace("_", " ")
-    words = f"{what}: tested on {first['num_test']} slices of {first['num_patients']} patients; "
+    structure = str(first["structure"]).replace("_", " ")
+    words = f"{structure}: tested on {first['num_test']} slices of {first['num_patients']} patients; "
     words += f"{first['num_seeds']} networks a training set"
     figure.text(0.2, 0.022, words, fontsize=9)
     buffer = io.BytesIO()
@@ -97,7 +96,7 @@ def augmentation_png(
 
 
 def nothing_png(why: str) -> bytes:
-    """Draw the figure of a study that no slices take part in."""
+    """Draw the figure of a study without slices."""
     figure = Figure(figsize=(6, 1))
     FigureCanvasAgg(figure)
     figure.text(0.5, 0.5, why, ha="center", va="center", fontsize=9)
@@ -106,7 +105,7 @@ def nothing_png(why: str) -> bytes:
     return buffer.getvalue()
 
 
-def _trained_on(arm: str) -> str:
+def _arm_label(arm: str) -> str:
     return {"both": "real + synthetic"}.get(arm, arm)
 
 
@@ -172,7 +171,7 @@ def _with_interval(axis: Axes, place: int, row: Mapping[str, Any], name: str, co
 
 
 def _name_places(axis: Axes, arms: Sequence[str]) -> None:
-    axis.set_xticks(range(len(arms)), [_trained_on(arm).replace(" + ", " +\n") for arm in arms], fontsize=8)
+    axis.set_xticks(range(len(arms)), [_arm_label(arm).replace(" + ", " +\n") for arm in arms], fontsize=8)
     axis.set_xlim(-0.5, len(arms) - 0.3)
     axis.tick_params(axis="y", labelsize=8)
     axis.grid(axis="y", alpha=0.3)

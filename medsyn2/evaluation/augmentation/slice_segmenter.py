@@ -1,11 +1,9 @@
-"""Training of a plain U-Net on slices, so that training sets can be compared by what a network learns from them.
+"""Training of a plain U-Net on slices, the yardstick of the training sets.
 
-A training is a number of optimizer steps, not of epochs, so that sets of different sizes are worked on equally long.
-The input is the lung window, from -1 to 1. The loss is binary cross-entropy plus 1 - soft Dice of each slice, the
-optimizer Adam with one rate throughout, without augmentation.
-
-The seed decides the first weights and the order of the slices; two sets trained with one seed start from the same
-network. The same slices, seed and number of threads give the same network.
+A training is a number of optimizer steps, not of epochs, so that sets of different sizes get equal work. The input is
+the lung window, from -1 to 1. The loss is binary cross-entropy plus 1 - soft Dice of each slice, the optimizer Adam
+with a constant rate, without augmentation. The seed decides the first weights and the order of the slices, so that two
+sets with one seed start from the same network; equal slices, seed and number of threads give the same network.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,12 +23,12 @@ from medsyn2.types import Float
 from medsyn2.vocabulary import WINDOWS_HU
 
 _SMOOTH = 1.0
-"""Pixels added above and below in the soft Dice, so that an empty mask asks for an empty prediction."""
+"""Added to numerator and denominator of the soft Dice, so that an empty mask asks for an empty prediction."""
 
 
 @dataclass(frozen=True)
 class SegmenterTraining:
-    """How a U-Net is trained.
+    """Size and training of a U-Net.
 
     Attributes:
         num_steps: Optimizer steps.
@@ -101,7 +99,7 @@ def segmentation_loss(logits: Float[Tensor, "b 1 h w"], masks: Float[Tensor, "b 
 
 
 def images_of(slices: Sequence[LabelledSlice]) -> Float[Tensor, "n 1 h w"]:
-    """Return slices of one size as the network gets them: the lung window from -1 to 1."""
+    """Return slices of one size as the network's input: the lung window from -1 to 1."""
     windowed = [2 * apply_window(one.hu, WINDOWS_HU["lung"]) - 1 for one in slices]
     return torch.from_numpy(np.stack(windowed).astype(np.float32))[:, None]
 
@@ -111,7 +109,7 @@ def _masks_of(slices: Sequence[LabelledSlice]) -> Float[Tensor, "n 1 h w"]:
 
 
 def _order(num: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield batches without end: every slice once, in an order of its own each time, across the batches' borders."""
+    """Yield endless batches over random orders of the slices; a batch may span two orders."""
     waiting = torch.empty(0, dtype=torch.int64)
     while True:
         while len(waiting) < batch_size:

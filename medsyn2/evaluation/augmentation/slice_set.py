@@ -1,19 +1,17 @@
-"""The public set of 100 labelled axial slices, as it is published, and the list that splits it.
+"""The public set of 100 labelled axial slices, as published, and the list that splits it.
 
 MedSeg's "COVID-19 CT segmentation dataset" (medicalsegmentation.com; figshare 13521488, version 2) is two files:
 
     tr_im.nii.gz     512 x 512 x 100, axial slices of more than 40 patients, brought to HU by its authors
     tr_mask.nii.gz   the same shape: 0, 1 ground glass, 2 consolidation, 3 pleural effusion
 
-The slices were pictures in publications, put on top of each other: the third axis is no direction in space, and the
-header's world says nothing about a patient. So the axes are taken as they lie, columns, rows, slices, which shows
-every slice upright with the patient's right on the left; the size of a pixel is the header's unless it is given.
+The slices were pictures in publications, stacked: the third axis is no direction in space, and the header's world says
+nothing about a patient. So the axes are taken as they lie, columns, rows, slices, which shows every slice upright with
+the patient's right on the left; the pixel size is the header's unless given.
 
-A JSON file says which slices are trained on and which are tested: ``{"train": [0, 1, ...], "test": [50, ...]}``,
-counted from 0. A third key ``patients`` may say whose each of the slices is, a name for every slice of the set; without
-it each slice counts as a patient of its own, and intervals are narrower than they should be.
-
-The slices are other people's: they are read where the user put them and copied nowhere.
+A JSON file lists the slices to train on and to test on: ``{"train": [0, 1, ...], "test": [50, ...]}``, counted from 0.
+A third key ``patients`` may name the patient of every slice; without it each slice counts as a patient of its own, and
+intervals are too narrow. The slices are not ours: they are read in place and copied nowhere.
 """
 
 import json
@@ -33,7 +31,7 @@ from medsyn2.vocabulary import Structure
 
 IMAGES, MASKS = "tr_im.nii.gz", "tr_mask.nii.gz"
 LABELS: dict[Structure, int] = {"ground_glass": 1, "consolidation": 2, "pleural_effusion": 3}
-"""What the numbers of the masks mean."""
+"""Labels of the masks."""
 
 _AIR_HU, _DENSE_HU = -500.0, -200.0
 _SOURCE = "get both files again from figshare 13521488, version 2."
@@ -41,7 +39,7 @@ _SOURCE = "get both files again from figshare 13521488, version 2."
 
 @dataclass(frozen=True)
 class SliceSplit:
-    """Which slices of the set are trained on and which are tested, and whose they are."""
+    """Slices to train on and to test on, and the patient of each slice if known."""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
@@ -54,16 +52,15 @@ def read_slice_set(
     """Read the set and return the slices to train on and those to test.
 
     Args:
-        folder: Where ``tr_im.nii.gz`` and ``tr_mask.nii.gz`` are.
+        folder: Folder of ``tr_im.nii.gz`` and ``tr_mask.nii.gz``.
         split: The JSON file.
-        structure: Which label is the mask.
+        structure: Label of the mask.
         pixel_mm: Size of a pixel; None takes the header's.
 
     Raises:
         ConfigError: If the set has no label for the structure, or a file is not there.
         InvalidVolumeError: If a file is damaged.
-        TableError: If the files do not belong together or are not what is published, or the split is not a split of
-            these slices.
+        TableError: If the files are not the published pair, or the split is not one of these slices.
     """
     if structure not in LABELS:
         raise ConfigError(
@@ -95,14 +92,14 @@ def read_slice_set(
 
 
 def read_split(path: Path, num_slices: int) -> SliceSplit:
-    """Read which slices are trained on and which are tested.
+    """Read the slices to train on and to test on.
 
     Args:
         path: The JSON file.
-        num_slices: How many slices the set has.
+        num_slices: Number of slices of the set.
 
     Raises:
-        TableError: If it is no JSON of this form, a number is no slice's or comes twice, a side is empty, or a patient
+        TableError: If it is no JSON of this form, an index is out of range or repeated, a side is empty, or a patient
             is on both sides.
     """
     try:
@@ -156,7 +153,7 @@ def _no_split(path: Path, found: str) -> TableError:
 
 
 def _check(images: Num[np.ndarray, "i j k"], masks: Num[np.ndarray, "a b c"], folder: Path) -> None:
-    """Refuse what is not the published set: other labels, shapes that differ, pixels that are not HU."""
+    """Refuse other labels, different shapes, and pixels that are not HU."""
     if images.shape != masks.shape:
         raise TableError(
             f"{folder}: {IMAGES} has {images.shape} and {MASKS} {masks.shape} voxels, expected the same.",

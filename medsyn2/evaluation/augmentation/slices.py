@@ -1,12 +1,12 @@
-"""Axial slices with a mask, for networks that see one slice: the rule by which 2-D masks are drawn from 3-D ones.
+"""Axial slices with a mask for 2-D networks, drawn from 3-D masks.
 
-The paper draws 416 masks "from 3D ones" and does not say how. The rule here:
+The paper draws 416 masks "from 3D ones" and states no rule. The rule here:
 
     1  a volume gives at most one slice, the axial one in which the structure is largest, the lowest of equals;
-    2  a volume whose largest slice has less than a smallest area in mm^2 gives none;
-    3  of the volumes that are left at most a given number takes part, drawn with a seed, in the cohort's order.
+    2  a volume whose largest area is below a minimum in mm^2 gives none;
+    3  of the remaining volumes at most a given number takes part, drawn with a seed, in the cohort's order.
 
-Which patients may be drawn from is for the caller to say; nobody's slices are on two sides of a comparison.
+The caller chooses the patients, so that nobody's slices are on two sides of a comparison.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class LabelledSlice:
 
     Attributes:
         name: The case, or the slice's name in its set.
-        patient: Whose it is; resampling keeps a patient's slices together.
+        patient: Its patient; resampling keeps a patient's slices together.
         hu: Pixels in HU, rows from anterior to posterior, columns from the patient's right to left.
         mask: Where the structure is.
         spacing_mm: Spacing (height, width).
@@ -41,12 +41,12 @@ class LabelledSlice:
 
 
 def largest_slice(mask: Bool[np.ndarray, "d h w"], spacing_mm: Spacing, min_area_mm2: float) -> int | None:
-    """Return the number of the axial slice in which a mask is largest; None if it is smaller than `min_area_mm2`.
+    """Return the index of the axial slice in which a mask is largest; None if its area is below `min_area_mm2`.
 
     Args:
         mask: Where the structure is.
         spacing_mm: Spacing (depth, height, width).
-        min_area_mm2: Smallest area; an empty mask gives no slice whatever it is.
+        min_area_mm2: Least area; an empty mask never gives a slice.
     """
     pixels = np.count_nonzero(mask, axis=(1, 2))
     index = int(np.argmax(pixels))
@@ -54,30 +54,30 @@ def largest_slice(mask: Bool[np.ndarray, "d h w"], spacing_mm: Spacing, min_area
     return index if pixels[index] and area_mm2 >= min_area_mm2 else None
 
 
-def drawn(names: Sequence[str], at_most: int | None, seed: int) -> list[str]:
-    """Return at most so many of the names, drawn without replacement and in their order; None takes all."""
+def draw_names(names: Sequence[str], at_most: int | None, seed: int) -> list[str]:
+    """Draw at most `at_most` names without replacement, in their order; None takes all."""
     if at_most is None or len(names) <= at_most:
         return list(names)
     chosen = np.random.default_rng(seed).choice(len(names), at_most, replace=False)
     return [names[index] for index in np.sort(chosen)]
 
 
-def resized(one: LabelledSlice, size: int) -> LabelledSlice:
-    """Return the whole slice on `size` x `size` pixels, its spacing changed so that millimetres stay what they are.
+def resize_slice(one: LabelledSlice, size: int) -> LabelledSlice:
+    """Resample a slice to `size` x `size` pixels over the same extent in mm.
 
-    Pixels are interpolated linearly, after a Gaussian where there become fewer; of the mask, a pixel belongs to the
-    structure if more than half of it does.
+    Pixels are interpolated linearly, after a Gaussian where their number falls; a pixel of the mask is set if more than
+    half of it is covered.
     """
     rows, columns = one.hu.shape
     if (rows, columns) == (size, size):
         return one
     spacing = (one.spacing_mm[0] * rows / size, one.spacing_mm[1] * columns / size)
-    hu = _zoomed(one.hu.astype(np.float32), size)
-    mask = _zoomed(one.mask.astype(np.float32), size) > _HALF
+    hu = _zoom(one.hu.astype(np.float32), size)
+    mask = _zoom(one.mask.astype(np.float32), size) > _HALF
     return replace(one, hu=hu, mask=mask, spacing_mm=spacing)
 
 
-def _zoomed(values: Num[np.ndarray, "h w"], size: int) -> Shaped[np.ndarray, "s s"]:
+def _zoom(values: Num[np.ndarray, "h w"], size: int) -> Shaped[np.ndarray, "s s"]:
     shrunk = [length / size for length in values.shape]
     smooth = ndimage.gaussian_filter(
         values, [max(0.0, (factor - 1) / 2) for factor in shrunk], mode="nearest"

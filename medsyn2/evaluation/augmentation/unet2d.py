@@ -1,10 +1,10 @@
-"""A plain U-Net for one slice: what a synthetic training set is judged by.
+"""A plain U-Net for one slice.
 
-    down   num_levels times: two 3 x 3 convolutions; between the levels the larger of 2 x 2 pixels
-    up     a 2 x 2 transposed convolution, beside the level's own features, two 3 x 3 convolutions
+    down   num_levels times: two 3 x 3 convolutions; between the levels the maximum of 2 x 2 pixels
+    up     a 2 x 2 transposed convolution, concatenated with the level's own features, two 3 x 3 convolutions
 
-Channels double from level to level. After each 3 x 3 convolution stand instance normalisation, which makes the
-contrast of a slice matter less, and a ReLU. The original has no normalisation and no padding, five levels and 64
+Channels double from level to level. Each 3 x 3 convolution is followed by instance normalisation, which reduces the
+influence of a slice's contrast, and a ReLU. The original has no normalisation and no padding, five levels and 64
 channels at the first.
 
 Source: Ronneberger, Fischer, Brox, "U-Net", arXiv:1505.04597; instance normalisation as in nnU-Net.
@@ -20,7 +20,7 @@ from medsyn2.types import Float
 def _convolutions(fan_in: int, fan_out: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (fan_in, fan_out):
-        # The normalisation takes a bias away again.
+        # The normalisation would remove a bias.
         layers += [nn.Conv2d(channels, fan_out, 3, padding=1, bias=False)]
         layers += [nn.InstanceNorm2d(fan_out, affine=True), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
@@ -31,7 +31,7 @@ class UNet2d(nn.Module):
 
     Args:
         channels: Of the first level.
-        num_levels: Levels; height and width divide by 2^(num_levels - 1), and leave more than one pixel.
+        num_levels: Levels; height and width must divide by 2^(num_levels - 1) into more than one pixel.
     """
 
     def __init__(self, channels: int, num_levels: int) -> None:

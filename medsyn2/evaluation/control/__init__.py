@@ -1,1 +1,1 @@
-"""What do seeds, edits, attention and variants of the model change?"""
+"""Effects of seeds, edits, attention and variants of the model."""

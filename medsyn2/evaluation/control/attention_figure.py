@@ -1,7 +1,7 @@
-"""Maps of cross-attention as a picture: image tokens from bottom to top of the body, words of the text from left.
+"""Maps of cross-attention: image tokens from inferior to superior, words of the text from left to right.
 
-A report has hundreds of tokens and a volume thousands; shown are the tokens that get most, in reading order, and the
-image's tokens in runs of their own order, which is depth first.
+A report has hundreds of tokens and a volume thousands: the figure shows the heaviest tokens of the text in reading
+order, and the image's tokens averaged over runs of their order, which is depth first.
 """
 
 import io
@@ -20,12 +20,12 @@ _DPI = 130
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """What one volume's tokens attended to.
+    """Cross-attention of one volume's tokens.
 
     Attributes:
         weights: Mean over heads, blocks and steps; each row sums to 1.
         tokens: The text's tokens.
-        title: What it is of.
+        title: Title of its panel.
     """
 
     weights: Float[np.ndarray, "n m"]
@@ -34,9 +34,9 @@ class AttentionMap:
 
 
 def attention_png(maps: Sequence[AttentionMap]) -> bytes:
-    """Draw each map: its heaviest tokens in reading order, and above them the mean weight of each.
+    """Draw each map, with the mean weight of each token above it.
 
-    A dashed line is the weight that each token would have if all were alike.
+    A dashed line marks the weight of uniform attention.
     """
     columns = max(min(MAX_WORDS, one.weights.shape[1]) for one in maps)
     figure = Figure(figsize=(max(6.0, 0.2 * columns + 1.5), 4.6 * len(maps)), layout="constrained")
@@ -58,7 +58,7 @@ def attention_png(maps: Sequence[AttentionMap]) -> bytes:
         image = below.imshow(
             picture, aspect="auto", cmap="magma", vmin=0, origin="lower", interpolation="nearest"
         )
-        # Of both, so that the tokens of one stay above those of the other.
+        # A bar for both axes keeps their tokens aligned.
         figure.colorbar(image, ax=[above, below], label="share of attention", pad=0.01, aspect=30)
         below.set_xticks(places, [one.tokens[index] for index in shown], rotation=90, fontsize=7)
         below.set(xlabel="token of the text, in reading order", yticks=[])

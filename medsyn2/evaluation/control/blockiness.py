@@ -1,15 +1,15 @@
 """Seams between the transformer's tokens: are neighbouring voxels less alike across a token's border than elsewhere?
 
 A transformer predicts a volume token by token, each a block of voxels (16 x 16 in the plane in the paper's model). If
-tokens do not agree at their borders, the volume shows the grid of the blocks. Along each axis with pitch p let
+tokens disagree at their borders, the volume shows the grid of the blocks. Along each axis with pitch p let
 
     across_a  mean |x[i+1] - x[i]| over the planes between two tokens (i + 1 a multiple of p)
     within_a  the same over all other planes
 
-and the index be sum_a across_a / sum_a within_a. It is 1 of a ramp, and of white noise on average; larger the more the
-borders show; and knows neither the unit nor the offset of the values. Anatomy that happens to lie on a border counts
-too, and so does the tokenizer, whose own blocks are smaller: real volumes of the same cases and their reconstructions
-are what a value is read against.
+and the index be sum_a across_a / sum_a within_a. It is 1 for a ramp, and for white noise on average; it grows as
+borders show, and does not depend on the unit or the offset of the values. Anatomy on a border counts too, and so does
+the tokenizer with its smaller blocks: read a value against those of real volumes of the same cases and their
+reconstructions.
 """
 
 from collections.abc import Sequence
@@ -53,9 +53,9 @@ def blockiness(values: Num[np.ndarray, "d h w"], pitches: Pitches) -> float:
 
 
 def profiles(values: Num[np.ndarray, "d h w"], pitches: Pitches) -> list[Float[np.ndarray, " p"]]:
-    """Return for each axis with a border the mean difference of neighbours by their place in the token.
+    """Return for each axis with a border the mean difference of neighbours, by place in the token.
 
-    Entry j is of the planes j and j + 1 of all tokens; the last is across the border to the next token.
+    Entry j is between the planes j and j + 1 of all tokens; the last is across the border to the next token.
     """
     found = []
     for axis, pitch in enumerate(pitches):

@@ -1,13 +1,13 @@
-"""How far a generated volume follows its mask when the mask changes, and what changes where it did not.
+"""Effects of a changed mask on a generated volume, where the mask changed and elsewhere.
 
-*Where*: the centroid of what is found in a volume, against the centroid of what was asked for. If an edit moves the
-request by d and what is found by e, ``followed`` is e.d / d.d: 1 if the structure went where the mask went, 0 if it
-stayed, whatever the bias of both positions.
+*Position*: the centroid of the structure found in a volume against that of the request. If an edit moves the request
+by d and the finding by e, ``followed`` is e.d / d.d: 1 if the structure moved with the mask, 0 if it stayed, whatever
+the bias of both positions.
 
-*Which side*: the laterality (L - R) / (L + R) of the volumes left and right of the grid's middle plane, from -1 (all
-on the patient's right) to 1 (all on the left).
+*Side*: the laterality (L - R) / (L + R) of the volumes left and right of the grid's middle plane, from -1 (all on the
+patient's right) to 1 (all on the left).
 
-*What else*: the mean absolute difference of two volumes in HU, inside the mask and outside it within the body, since
+*Elsewhere*: the mean absolute difference of two volumes in HU, inside the mask and outside it within the body, since
 the air around a patient is alike in any two volumes.
 """
 
@@ -44,13 +44,13 @@ def change(first: Num[np.ndarray, "d h w"], second: Num[np.ndarray, "d h w"], ma
     return Change(inside, outside)
 
 
-def mirrored(mask: Mask) -> Mask:
+def mirror_mask(mask: Mask) -> Mask:
     """Exchange left and right, about the grid's middle plane."""
     return np.ascontiguousarray(mask[:, :, ::-1])
 
 
-def moved(mask: Mask, by_mm: Spacing, spacing_mm: Spacing) -> Mask:
-    """Shift a mask by whole voxels, the nearest to `by_mm`; what leaves the grid is lost.
+def shift_mask(mask: Mask, by_mm: Spacing, spacing_mm: Spacing) -> Mask:
+    """Shift a mask by whole voxels, the nearest to `by_mm`; voxels beyond the grid are lost.
 
     Args:
         mask: The mask.
@@ -83,8 +83,10 @@ def laterality(mask: Mask) -> float:
     return float((side * count).sum() / apart) if apart else nan
 
 
-def followed(asked_mm: Float[np.ndarray, " 3"], went_mm: Float[np.ndarray, " 3"], least_mm: float) -> float:
-    """Return the share of a requested displacement that was made; NaN if less than `least_mm` was requested."""
+def displacement_ratio(
+    asked_mm: Float[np.ndarray, " 3"], went_mm: Float[np.ndarray, " 3"], least_mm: float
+) -> float:
+    """Return the realised share of a requested displacement; NaN if the request is under `least_mm`."""
     length = float(np.linalg.norm(asked_mm))
     return float(asked_mm @ went_mm / length**2) if length >= least_mm else nan
 

@@ -11,7 +11,7 @@ import torch
 
 from medsyn2.config import EvaluateAttentionConfig, SampleConfig
 from medsyn2.evaluation.control.attention_figure import AttentionMap, attention_png
-from medsyn2.evaluation.statistics.case_means import with_means
+from medsyn2.evaluation.statistics.case_means import prepend_means
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.nn.transformer.attention_maps import entropy_share, first_token_mass, recording
 from medsyn2.pipeline import MedSyn2Pipeline
@@ -86,7 +86,7 @@ def evaluate_attention(
         maps.append(AttentionMap(weights[0].cpu().numpy(), tokens, title))
     if not maps:
         log.warning("no held-out case has a report; the figure of attention is empty")
-    frame = with_means(pd.DataFrame(rows, columns=COLUMNS), AVERAGED, ["gate"])
+    frame = prepend_means(pd.DataFrame(rows, columns=COLUMNS), AVERAGED, ["gate"])
     write_text_atomically(table, frame.to_csv(index=False, float_format="%.5g"))
     png = attention_png(maps or [AttentionMap(np.ones((1, 1)), [""], "no held-out report")])
     write_atomically(figure, lambda partial: partial.write_bytes(png))

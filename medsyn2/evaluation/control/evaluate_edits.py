@@ -17,10 +17,17 @@ from tqdm import tqdm
 from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import SegmenterError
-from medsyn2.evaluation.control.effects import centroid_mm, change, followed, laterality, mirrored, moved
+from medsyn2.evaluation.control.effects import (
+    centroid_mm,
+    change,
+    displacement_ratio,
+    laterality,
+    mirror_mask,
+    shift_mask,
+)
 from medsyn2.evaluation.masks.evaluate_masks import segmented_again
 from medsyn2.evaluation.similarity.overlap import dice
-from medsyn2.evaluation.statistics.case_means import with_means
+from medsyn2.evaluation.statistics.case_means import prepend_means
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.page.strips import Picture, difference, strips_png
 from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
@@ -68,9 +75,12 @@ class Request:
         """Return the request with both masks mirrored, and with both moved."""
         affine, spacing = self.given.affine_mm, self.given.spacing_mm
         given = self.given.binary()
-        yield "mirrored", Request(self.structure, LabelMap(mirrored(given), affine), mirrored(self.region))
-        shifted = LabelMap(moved(given, by_mm, spacing), affine)
-        yield "moved", Request(self.structure, shifted, moved(self.region, by_mm, spacing))
+        yield (
+            "mirrored",
+            Request(self.structure, LabelMap(mirror_mask(given), affine), mirror_mask(self.region)),
+        )
+        shifted = LabelMap(shift_mask(given, by_mm, spacing), affine)
+        yield "moved", Request(self.structure, shifted, shift_mask(self.region, by_mm, spacing))
 
 
 def evaluate_edits(
@@ -151,7 +161,7 @@ def evaluate_edits(
     )
     for (name, parts), (table, columns, by, figure) in zip(found.items(), outputs, strict=True):
         frame = pd.DataFrame([row for rows, _ in parts for row in rows], columns=columns)
-        means = with_means(frame, AVERAGED[name], by)
+        means = prepend_means(frame, AVERAGED[name], by)
         write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
         contour = "mask that is added" if name == "progressive" else "mask asked for"
         png = strips_png([strip for _, strip in parts] or [[studio.nothing(name)]], contour)
@@ -281,7 +291,9 @@ def _edits(
                 "centroid_error_mm": np.linalg.norm(went - target),
                 "centroid_error_unedited_mm": np.linalg.norm(went - start),
                 "asked_mm": np.linalg.norm(target - start),
-                "followed": followed(target - start, went - found_start, max(before.volume.spacing_mm)),
+                "followed": displacement_ratio(
+                    target - start, went - found_start, max(before.volume.spacing_mm)
+                ),
                 "laterality_requested": laterality(asked.region) if has_a_side else np.nan,
                 "laterality_found": laterality(found) if has_a_side else np.nan,
             }

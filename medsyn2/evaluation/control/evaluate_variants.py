@@ -16,7 +16,7 @@ from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, EnvironmentFault
 from medsyn2.evaluation.control.blockiness import Pitches, blockiness, profiles, token_pitches
 from medsyn2.evaluation.control.lesions import lesions, size_class
-from medsyn2.evaluation.control.losses import combinations, encoded, flow_losses, reconstructed
+from medsyn2.evaluation.control.losses import combinations, encode_volume, flow_losses, reconstruct_volume
 from medsyn2.evaluation.control.variants_figure import Seams, variants_png
 from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, compare
 from medsyn2.files import write_atomically, write_text_atomically
@@ -265,7 +265,7 @@ def _losses(
     """Yield the flow loss of each case: in all, with each combination of conditions, and at each time."""
     pipeline = model.pipeline
     for case in tqdm(cases, desc=f"flow loss of {model.name}", unit="case"):
-        clean, said = encoded(pipeline, case.real()), case.report or {}
+        clean, said = encode_volume(pipeline, case.real()), case.report or {}
         report = compose_report(said.get("findings"), said.get("impression"), pipeline.text_encoder.separator)
         given = next((name for name in structures if case.has(name)), None)
         mask, words = (case.mask(given).binary(), STRUCTURE_WORDS[given]) if given else (None, None)
@@ -291,7 +291,7 @@ def _references(pipeline: MedSyn2Pipeline, case: Case) -> dict[str, CTVolume]:
     real = case.real()
     low, high = pipeline.description.grid.clip_hu
     clipped = CTVolume(np.clip(real.hu, low, high).astype(np.int16), real.affine_mm)
-    return {REAL: clipped, RECONSTRUCTION: reconstructed(pipeline, real)}
+    return {REAL: clipped, RECONSTRUCTION: reconstruct_volume(pipeline, real)}
 
 
 def _reference_seams(

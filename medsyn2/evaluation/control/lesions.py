@@ -1,11 +1,10 @@
-"""What a mask made: lesion by lesion, where a volume is denser with the mask than with an empty one.
+"""Lesions that a mask made: the parts where a volume is denser with the mask than with an empty one.
 
-Both volumes are made from one noise, so that they differ by the mask alone, and no segmenter's errors come in. A
+Both volumes start from the same noise, so that they differ by the mask alone, and no segmenter's errors enter. A
 *lesion* is a connected part of the mask (26 neighbours). It is *made* if at least half of it is denser by a given
-number of HU than with the empty mask. Its size is the diameter of a sphere of its volume.
-
-Density that comes up anywhere would make some lesions by chance: the same question of the mirrored lesions, on the
-other side of the body, is the level to read the rate against.
+number of HU than with the empty mask. Its size is the diameter of a sphere of its volume. Density that appears anywhere
+makes some lesions by chance: the rate of the mirrored lesions, on the other side of the body, is the level to read the
+rate against.
 """
 
 from collections.abc import Sequence
@@ -22,12 +21,12 @@ MADE_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Lesion:
-    """One part of a mask, and what it made.
+    """One part of a mask and its effect.
 
     Attributes:
         diameter_mm: Of a sphere of the same volume.
         denser_hu: Mean difference inside.
-        made: Whether half of it is denser by what was asked for.
+        made: Whether half of it is denser by the requested HU.
     """
 
     diameter_mm: float
@@ -41,13 +40,13 @@ def lesions(
     spacing_mm: Spacing,
     denser_hu: float,
 ) -> list[Lesion]:
-    """Return the parts of a mask in the order of their first voxel.
+    """Measure the connected parts of a mask, in the order of their first voxel.
 
     Args:
         difference_hu: The volume made with the mask, minus that made with an empty one.
         mask: The mask.
         spacing_mm: Of the grid.
-        denser_hu: What counts as denser.
+        denser_hu: Least difference that counts as denser.
     """
     labels, num = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     parts = range(1, num + 1)
@@ -63,7 +62,7 @@ def lesions(
 
 
 def size_class(diameter_mm: float, bounds_mm: Sequence[float]) -> str:
-    """Return in words between which of the ascending bounds a diameter lies."""
+    """Return the interval of ascending bounds around a diameter, in words."""
     place = int(np.searchsorted(bounds_mm, diameter_mm, side="right"))
     low, high = (0.0, *bounds_mm)[place], (*bounds_mm, None)[place]
     return f"{low:g} mm and more" if high is None else f"{low:g} to {high:g} mm"

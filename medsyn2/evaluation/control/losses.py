@@ -1,7 +1,7 @@
-"""How well a trained model predicts a given volume: the training's loss, at chosen times and with chosen noise.
+"""Loss of a trained model on a given volume, at chosen times and with chosen noise.
 
-Trainings differ in the times and conditions that they draw, so that their own losses compare with nothing. Here every
-model sees the same volume, conditions, times and noise, without guidance.
+Trainings differ in the times and conditions they draw, so that their own losses do not compare. Here every model gets
+the same volume, conditions, times and noise, without guidance.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ Latents = Float[Tensor, "1 z ld lh lw"]
 
 
 @torch.inference_mode()
-def encoded(pipeline: MedSyn2Pipeline, volume: CTVolume) -> Latents:
+def encode_volume(pipeline: MedSyn2Pipeline, volume: CTVolume) -> Latents:
     """Return the normalised latents of a volume on the model's grid."""
     described = pipeline.description.latents
     unit = hu_to_unit(volume.hu, pipeline.description.grid.clip_hu)
@@ -34,10 +34,10 @@ def encoded(pipeline: MedSyn2Pipeline, volume: CTVolume) -> Latents:
 
 
 @torch.inference_mode()
-def reconstructed(pipeline: MedSyn2Pipeline, volume: CTVolume) -> CTVolume:
-    """Return what the model's tokenizer makes of a volume: the best that the model could do."""
+def reconstruct_volume(pipeline: MedSyn2Pipeline, volume: CTVolume) -> CTVolume:
+    """Return a volume's reconstruction by the model's tokenizer, the bound on the model's own volumes."""
     described = pipeline.description.latents
-    stored = raw(encoded(pipeline, volume), described.image.mean, described.image.std)
+    stored = raw(encode_volume(pipeline, volume), described.image.mean, described.image.std)
     unit = decode_windowed(pipeline.tokenizer, stored, described.window, described.overlap)[0, 0]
     hu = unit_to_hu(unit.float().cpu().numpy(), pipeline.description.grid.clip_hu)
     return CTVolume(hu, volume.affine_mm)
@@ -55,7 +55,7 @@ def flow_losses(
 
     Args:
         pipeline: The model.
-        clean: Normalised latents of the volume, as `encoded` gives them.
+        clean: Normalised latents of the volume, as `encode_volume` gives them.
         recipe: The conditions, guidance included, and the seed of the noise.
         times: Times in (0, 1].
         t_clamp: Smallest t in the weight 1/t^2.
@@ -74,12 +74,12 @@ def flow_losses(
 def combinations(
     report: str | None, mask: Bool[np.ndarray, "d h w"] | None, words: str | None, seed: int
 ) -> Iterator[Recipe]:
-    """Yield an unguided recipe for each combination of the conditions that there are: none, each, and both.
+    """Yield an unguided recipe for each combination of the given conditions: none, each, and both.
 
     Args:
         report: The report; None without one.
         mask: The mask; None without one.
-        words: What the mask is of.
+        words: Structures of the mask.
         seed: Of the noise.
     """
     for with_report in (False, True) if report is not None else (False,):

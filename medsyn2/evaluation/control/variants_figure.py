@@ -1,8 +1,9 @@
-"""The main model and its variants side by side (Fig. 13), and where in a token neighbouring voxels differ.
+"""The main model and its variants side by side (Fig. 13), and the seams between their tokens.
 
-Rows are cases, columns what is real and each model's volume of the same mask and seed. Below the first case stands the
-step from each voxel to its neighbours, with a mark at each token's border; and below all a curve for each column: the
-mean step over the place in the token, in multiples of the mean within tokens. Where the borders show, it rises there.
+Rows are cases; columns are the real volume and each model's volume of the same mask and seed. Below the first case,
+maps show the step from each voxel to its neighbours, with a mark at each token's border. The curves below all cases
+give the mean step by place in the token, in multiples of the mean within tokens: visible borders rise at the last
+place.
 """
 
 import io
@@ -22,7 +23,7 @@ from medsyn2.page.strips import Picture
 from medsyn2.vocabulary import PLANE_AXIS, WINDOWS_HU, Plane
 
 STEP_HU = 400
-"""The step that is white."""
+"""Step drawn as white."""
 _DPI = 130
 _INCHES = 2.6
 _CURVES_INCHES = 2.8
@@ -36,14 +37,14 @@ class Seams:
     profiles: list[list[Float[np.ndarray, " _p"]]]
 
     def curve(self) -> Float[np.ndarray, " p"]:
-        """Return the mean over volumes and the axes of the largest tokens, over the mean within them."""
+        """Return the mean profile over volumes and axes of the largest tokens, over its mean within tokens."""
         longest = max(len(one) for volume in self.profiles for one in volume)
         mean = np.mean([one for volume in self.profiles for one in volume if len(one) == longest], axis=0)
         return mean / mean[:-1].mean()
 
 
 def steps(volume: CTVolume, plane: Plane) -> CTVolume:
-    """Return the larger of the steps to the next voxel along the plane's axes, as a volume to look at."""
+    """Return the larger of the steps to the next voxel along the plane's axes, scaled to the lung window."""
     axes = [axis for axis in range(3) if axis != PLANE_AXIS[plane]]
     hu = volume.hu.astype(np.int32)
     apart = [np.abs(np.diff(hu, axis=axis, append=np.take(hu, [-1], axis=axis))) for axis in axes]

@@ -1,19 +1,16 @@
-"""The one form in which features are kept and compared: a bank.
+"""Banks of features: the one form in which features are kept and compared.
 
-A bank is the features of one set of volumes, with the id and the patient of each and with everything that
-decides what the numbers mean. On disk it is two files:
+A bank holds the features of one set of volumes, with the id and the patient of each and every setting that defines
+the features. On disk it is two files:
 
     real.npz    ids, patients (text, one a volume); for each part <name> its features (n, f) float32, and
                 <name>.volume (n,) int32, the position in ids of the volume each row is of
     real.json   kind, source, extractor and its sha256, protocol and its sha256, clip_hu, spacing_mm, and the
                 sha256 of the npz
 
-A part is a view of the volumes, such as ``lung/axial`` with a row a slice, or ``image`` with a row a volume.
-Anybody's program can write one: numpy's `savez` and a JSON. Nothing is pickled.
-
-Every metric takes banks, and `check_comparable` refuses two whose extractor, protocol, HU range or spacing
-differ. Patients matter because slices and scans of one patient are alike: halves, resamples and neighbours are
-taken by patient.
+A part is a view of the volumes, such as ``lung/axial`` with a row a slice, or ``image`` with a row a volume. Any
+program can write a bank with numpy's `savez` and JSON; nothing is pickled. Slices and scans of one patient are alike,
+so that every metric takes halves, resamples and neighbours by patient.
 """
 
 import json
@@ -33,19 +30,18 @@ FORMAT = "medsyn2-bank-1"
 
 @dataclass(frozen=True)
 class BankFacts:
-    """What the numbers of a bank mean.
+    """Origin and definition of the features of a bank.
 
     Attributes:
-        kind: Whether the volumes are of patients or generated.
-        source: Which volumes, in words; the only fact in which comparable banks may differ, beside `kind`.
+        kind: Real or generated volumes.
+        source: Name of the set; with `kind`, the only fact in which comparable banks may differ.
         extractor: Name of the extractor.
         extractor_sha256: Of its weights.
-        comparable: What values of this extractor compare with, in words.
+        comparable: Values that this extractor's compare with, in words.
         protocol: The whole protocol, JSON values.
         protocol_sha256: Its hash.
         clip_hu: Range that the volumes were clipped to.
-        spacing_mm: Spacing (depth, height, width) that the extractor saw; None if it differs from volume to
-            volume or has no meaning.
+        spacing_mm: Spacing (depth, height, width) that the extractor saw; None if it varies or has no meaning.
     """
 
     kind: Literal["real", "synthetic"]
@@ -117,7 +113,7 @@ class Bank:
 
 
 def check_comparable(*banks: Bank) -> None:
-    """Refuse banks whose numbers do not mean the same.
+    """Refuse banks that cannot be compared.
 
     Raises:
         EnvironmentFault: If extractor, protocol, HU range, spacing or parts differ; the message says which.
@@ -142,7 +138,7 @@ def check_comparable(*banks: Bank) -> None:
 
 
 def write_bank(json_path: Path, bank: Bank) -> None:
-    """Write a bank: the arrays first, then the JSON that vouches for them; equal banks give equal bytes."""
+    """Write a bank: the arrays, then the JSON with their hash; equal banks give equal bytes."""
     arrays: dict[str, Any] = {"ids": np.array(bank.ids), "patients": np.array(bank.patients)}
     for name, part in bank.parts.items():
         arrays[name] = part.features.astype(np.float32)

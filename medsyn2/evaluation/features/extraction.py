@@ -1,12 +1,9 @@
-"""From files of volumes to a bank of their features, one volume after the other and never twice.
+"""Extraction of features from files of volumes, one volume at a time and never twice.
 
-The features of each volume in each window are kept in a file of their own whose name is a hash of the volume's
-bytes, the protocol, the extractor, the window and the stated spacing; an extraction that was stopped goes on where
-it was, several processes and several metrics can share the folder, and a changed volume or setting is extracted
-anew. What it will take is logged before it starts.
-
-The features of a large cohort are more than the memory of a job; they are left on the disk, and a bank of those
-windows that are needed is made at a time.
+The features of each volume and window have a file of their own, named by a hash of the volume's bytes, the protocol,
+the extractor, the window and the stated spacing: a stopped extraction resumes, processes and metrics can share the
+folder, and a changed volume or setting is extracted anew. The estimated time is logged first. Features of a large
+cohort exceed the memory of a job, so they stay on disk and a bank is read for the windows in use.
 """
 
 import hashlib
@@ -26,8 +23,9 @@ from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
-from medsyn2.evaluation.features.extractors import FeatureExtractor, estimated_cost, volume_features
+from medsyn2.evaluation.features.extractors import estimate_cost, volume_features
 from medsyn2.evaluation.features.protocols import PLANES, Protocol
+from medsyn2.evaluation.features.spec import FeatureSpec
 from medsyn2.files import sha256_of, write_atomically
 
 log = logging.getLogger(__name__)
@@ -41,9 +39,9 @@ class VolumeFile:
 
     Attributes:
         id: Its name within the set.
-        patient: Whose it is, or whose report or mask it was generated from.
+        patient: Its patient, or the one whose report or mask it was generated from.
         path: The NIfTI file, in HU.
-        spacing_mm: Spacing (depth, height, width) in place of the header's, where that is known to be wrong.
+        spacing_mm: Spacing (depth, height, width) that replaces a wrong one of the header.
     """
 
     id: str
@@ -62,45 +60,18 @@ class VolumeFile:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the features of a volume are made.
-
-    Attributes:
-        protocol: What is done to the volume.
-        extractor: What the slices go through.
-        windows: The protocol's windows that are used.
-    """
-
-    protocol: Protocol
-    extractor: FeatureExtractor
-    windows: tuple[str, ...]
-
-    def files(self, volume: VolumeFile, cache: Path) -> dict[str, Path]:
-        """Return where the volume's features are kept, for each window."""
-        parts = [
-            sha256_of(volume.path),
-            volume.spacing_mm,
-            self.protocol.sha256,
-            self.extractor.name,
-            self.extractor.sha256,
-        ]
-        keys = {window: json.dumps([*parts, window]).encode() for window in self.windows}
-        return {window: cache / f"{hashlib.sha256(key).hexdigest()}.npz" for window, key in keys.items()}
-
-
-@dataclass(frozen=True)
-class Extracted:
+class FeatureFiles:
     """Features of a set of volumes, on the disk.
 
     Attributes:
         volumes: The set.
-        recipe: Protocol, extractor and windows.
+        spec: Protocol, extractor and windows.
         facts: ``kind`` and ``source`` of its banks.
-        files: Where the features of each volume are, for each window, by id.
+        files: File of each volume's features, by id and window.
     """
 
     volumes: tuple[VolumeFile, ...]
-    recipe: Recipe
+    spec: FeatureSpec
     facts: Mapping[str, str]
     files: Mapping[str, Mapping[str, Path]]
 
@@ -116,13 +87,14 @@ class Extracted:
         for window in windows:
             places = [self.files[name][window] for name in names]
             spacings |= {
-                name: _rounded(_kept(place, "spacing_mm")) for name, place in zip(names, places, strict=True)
+                name: _round_spacing(_read_array(place, "spacing_mm"))
+                for name, place in zip(names, places, strict=True)
             }
             for plane in PLANES:
-                held = [_kept(place, f"{window}/{plane}") for place in places]
+                held = [_read_array(place, f"{window}/{plane}") for place in places]
                 volume = np.repeat(np.arange(len(held), dtype=np.int32), [len(one) for one in held])
                 parts[f"{window}/{plane}"] = Part(np.concatenate(held), volume)
-        protocol, extractor = self.recipe.protocol, self.recipe.extractor
+        protocol, extractor = self.spec.protocol, self.spec.extractor
         return Bank(
             BankFacts(
                 **{"kind": "real", **self.facts},  # type: ignore[arg-type]
@@ -140,22 +112,22 @@ class Extracted:
         )
 
 
-def extracted(
-    volumes: Sequence[VolumeFile], recipe: Recipe, facts: Mapping[str, str], cache: Path
-) -> Extracted:
-    """Extract what of a set's features is not there yet.
+def extract_features(
+    volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path
+) -> FeatureFiles:
+    """Extract the features that are missing from the cache.
 
     Args:
-        volumes: The set; of a protocol with a greatest number, the first by id are taken.
-        recipe: Protocol, extractor and windows.
+        volumes: The set; if the protocol has a greatest number, the first by id are taken.
+        spec: Protocol, extractor and windows.
         facts: ``kind`` and ``source`` of the set.
-        cache: Folder of the features of single volumes, for any set, recipe and metric.
+        cache: Folder of single volumes' features, common to all sets, specs and metrics.
 
     Raises:
         CaseError: If a file cannot be read.
     """
-    chosen = sorted(volumes, key=lambda volume: volume.id)[: recipe.protocol.max_volumes]
-    files = {volume.id: recipe.files(volume, cache) for volume in chosen}
+    chosen = sorted(volumes, key=lambda volume: volume.id)[: spec.protocol.max_volumes]
+    files = {volume.id: _feature_paths(volume, spec, cache) for volume in chosen}
     missing = {
         volume: {window: path for window, path in files[volume.id].items() if not path.is_file()}
         for volume in chosen
@@ -163,22 +135,35 @@ def extracted(
     missing = {volume: paths for volume, paths in missing.items() if paths}
     if missing:
         first, passes = next(iter(missing)).read(), sum(len(paths) for paths in missing.values())
-        log.info(estimated_cost(first, recipe.protocol, recipe.extractor, passes))
+        log.info(estimate_cost(first, spec.protocol, spec.extractor, passes))
     for volume, paths in tqdm(missing.items(), desc=f"features of {facts['source']}", unit="volume"):
-        _keep(paths, volume, recipe)
-    return Extracted(tuple(chosen), recipe, facts, files)
+        _extract_volume(paths, volume, spec)
+    return FeatureFiles(tuple(chosen), spec, facts, files)
 
 
-def extracted_bank(
-    volumes: Sequence[VolumeFile], recipe: Recipe, facts: Mapping[str, str], cache: Path
+def extract_bank(
+    volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path
 ) -> Bank:
-    """Return the bank of all of a recipe's windows; arguments and errors are those of `extracted` and `bank`."""
-    return extracted(volumes, recipe, facts, cache).bank(recipe.windows)
+    """Return the bank of all windows of a spec; see `extract_features` and `FeatureFiles.bank`."""
+    return extract_features(volumes, spec, facts, cache).bank(spec.windows)
 
 
-def _keep(paths: Mapping[str, Path], volume: VolumeFile, recipe: Recipe) -> None:
+def _feature_paths(volume: VolumeFile, spec: FeatureSpec, cache: Path) -> dict[str, Path]:
+    """Return the file of the volume's features for each window."""
+    parts = [
+        sha256_of(volume.path),
+        volume.spacing_mm,
+        spec.protocol.sha256,
+        spec.extractor.name,
+        spec.extractor.sha256,
+    ]
+    keys = {window: json.dumps([*parts, window]).encode() for window in spec.windows}
+    return {window: cache / f"{hashlib.sha256(key).hexdigest()}.npz" for window, key in keys.items()}
+
+
+def _extract_volume(paths: Mapping[str, Path], volume: VolumeFile, spec: FeatureSpec) -> None:
     held = volume.read()
-    features = volume_features(held, recipe.protocol, recipe.extractor, paths)
+    features = volume_features(held, spec.protocol, spec.extractor, paths)
     for window, place in paths.items():
         arrays: dict[str, Any] = {f"{window}/{plane}": features[f"{window}/{plane}"] for plane in PLANES}
         write_atomically(place, partial(_save, arrays={**arrays, "spacing_mm": np.array(held.spacing_mm)}))
@@ -189,7 +174,7 @@ def _save(path: Path, arrays: Mapping[str, Any]) -> None:
         np.savez(file, **arrays)
 
 
-def _kept(place: Path, name: str) -> np.ndarray:
+def _read_array(place: Path, name: str) -> np.ndarray:
     try:
         with np.load(place, allow_pickle=False) as arrays:
             array: np.ndarray = arrays[name]
@@ -202,7 +187,7 @@ def _kept(place: Path, name: str) -> np.ndarray:
         ) from error
 
 
-def _rounded(spacing: np.ndarray) -> Spacing:
+def _round_spacing(spacing: np.ndarray) -> Spacing:
     depth, height, width = (round(float(value), _DECIMALS) for value in spacing)
     return depth, height, width
 

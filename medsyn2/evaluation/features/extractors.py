@@ -1,11 +1,10 @@
-"""Features of CT slices, for distances between sets of volumes.
+"""Feature extractors for CT slices.
 
-An extractor takes windowed slices in [0, 1] and gives a vector for each. The weight-free one is a fixed bank
-of random filters: three levels of 3 x 3 convolution, rectification and 2 x 2 pooling, whose channels are
-summarised by their mean and standard deviation over the slice. Random filters rank distributions of textures
-and edges sensibly (Ustyuzhaninov et al., arXiv:1606.00021), and anybody can make the same ones; but their
-distances compare with each other only, never with published values, and every table says which extractor
-made it.
+An extractor maps windowed slices in [0, 1] to vectors. The weight-free one is a fixed bank of random filters: three
+levels of 3 x 3 convolution, rectification and 2 x 2 pooling, whose channels are summarised by their mean and standard
+deviation over the slice. Random filters rank distributions of textures and edges sensibly (Ustyuzhaninov et al.,
+arXiv:1606.00021) and anybody can reproduce them, but their distances compare with each other only, never with
+published values; every table names its extractor.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medsyn2.ct.volume import CTVolume
-from medsyn2.evaluation.features.protocols import PLANES, Protocol, plane_slices, prepared
+from medsyn2.evaluation.features.protocols import PLANES, Protocol, plane_slices, prepare_volume
 from medsyn2.evaluation.features.sizes import WEIGHT_FREE_BATCH, WEIGHT_FREE_CHANNELS
 
 _TIMED_SLICES = 4
@@ -29,12 +28,12 @@ _TIMED_SLICES = 4
 
 @runtime_checkable
 class FeatureExtractor(Interface):
-    """Turns slices into features.
+    """Maps slices to features.
 
     Attributes:
-        name: What the tables call it; two names never compare.
+        name: Name in the tables; extractors of different names never compare.
         sha256: Of its weights.
-        comparable: What its values compare with, for the tables.
+        comparable: Values that its own compare with, for the tables.
     """
 
     name: str
@@ -57,7 +56,7 @@ class RandomBank(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         for level, (fan_in, width) in enumerate(zip((1, *channels), channels, strict=False)):
             filters = torch.randn(width, fan_in, 3, 3, generator=generator) / (9 * fan_in) ** 0.5
-            # Without their mean, so that the first level sees edges rather than brightness.
+            # The first level has no mean, so that it sees edges rather than brightness.
             self.register_buffer(
                 f"level_{level}", filters - filters.mean(dim=(2, 3), keepdim=True) * (level == 0)
             )
@@ -84,7 +83,7 @@ def volume_features(
     volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, windows: Iterable[str]
 ) -> dict[str, Float[np.ndarray, "n f"]]:
     """Return the features of a volume's slices, for each window and plane, named ``<window>/<plane>``."""
-    hu = prepared(volume, protocol)
+    hu = prepare_volume(volume, protocol)
     return {
         f"{window}/{plane}": extractor(plane_slices(hu, plane, protocol.windows_hu[window], protocol))
         for window in windows
@@ -92,18 +91,18 @@ def volume_features(
     }
 
 
-def estimated_cost(
+def estimate_cost(
     volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, num_windowed: int
 ) -> str:
-    """Say, before it starts, what an extraction takes, from a few slices of one of its volumes.
+    """Describe the cost of an extraction, timed on a few slices of one volume.
 
     Args:
         volume: One of the volumes.
-        protocol: What is done to each.
+        protocol: Preparation of the volumes.
         extractor: Timed on four slices of each plane.
-        num_windowed: Volumes in all, each counted once a window.
+        num_windowed: Number of volumes, each counted once a window.
     """
-    hu = prepared(volume, protocol)
+    hu = prepare_volume(volume, protocol)
     window = next(iter(protocol.windows_hu.values()))
     slices, seconds = 0, 0.0
     for plane in PLANES:

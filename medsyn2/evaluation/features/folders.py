@@ -1,10 +1,9 @@
-"""A folder of NIfTI files as a set of volumes, from whatever generator, with nothing assumed of it.
+"""A folder of NIfTI files as a set of volumes, from any generator.
 
-Spacing: the header's, or the one that is stated; some generators write volumes of 0.7 mm with headers of 1 mm,
-and no value in the file tells. HU: the values must look like Hounsfield units of a chest, or be stated to be.
-Range: a generator that ends at 600 HU is compared with real volumes clipped there too; where the two sets end
-at different values and no range is stated, that is an error and not a distance. Patients: a table of them names
-volumes that are there, once.
+Spacing is the header's unless stated: some generators write volumes of 0.7 mm with headers of 1 mm, and no value in
+the file tells. Values must look like the HU of a chest, or be stated to be HU. A generator that ends at 600 HU is
+compared with real volumes clipped there too: two sets that end at different values without a stated range are an
+error. A table of patients must name existing volumes, each once.
 """
 
 import logging
@@ -33,7 +32,7 @@ _FIRST_ROW = 2
 
 @dataclass(frozen=True)
 class Extent:
-    """What was seen of a set of volumes.
+    """HU range of a set of volumes.
 
     Attributes:
         low_hu: Least value of all.
@@ -50,8 +49,8 @@ def volumes_in(folder: Path, *, spacing_mm: Spacing | None, patients: Mapping[st
     Args:
         folder: The folder.
         spacing_mm: Spacing (depth, height, width) in place of the headers', or None.
-        patients: Patient by id, the file's path below the folder without its suffix; a file that is not in it
-            is taken to be of a patient of its own.
+        patients: Patient by id, the file's path below the folder without its suffix; a file that is not named
+            counts as a patient of its own.
 
     Raises:
         EnvironmentFault: If there are fewer than two.
@@ -73,16 +72,16 @@ def volumes_in(folder: Path, *, spacing_mm: Spacing | None, patients: Mapping[st
 
 
 def read_patients(path: Path) -> dict[str, str]:
-    """Return the patient by id, of a CSV with the columns id and patient, in the order of its rows.
+    """Return the patient by id from a CSV with the columns id and patient, in the order of its rows.
 
-    An id is the path of a volume below its folder; a suffix that it has is taken off.
+    An id is the path of a volume below its folder, with or without its suffix.
 
     Raises:
         TableError: If the table cannot be read, or a row lacks a value or names a volume again.
     """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        rows = list(zip(frame["id"].map(_without_suffix), frame["patient"], strict=True))
+        rows = list(zip(frame["id"].map(_strip_suffix), frame["patient"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
             f"{path} cannot be read as a table with the columns id and patient: {reason(error)}.",
@@ -107,12 +106,12 @@ def read_patients(path: Path) -> dict[str, str]:
 
 
 def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[VolumeFile]) -> None:
-    """Refuse a table whose rows are not of these volumes, and tell of volumes that it does not have.
+    """Refuse a table with rows of unknown volumes, and warn of volumes without a row.
 
     Args:
         path: The table.
-        patients: What `read_patients` returned of it.
-        volumes: All that it may name.
+        patients: Its rows, from `read_patients`.
+        volumes: The volumes that it may name.
 
     Raises:
         TableError: If a row names no volume.
@@ -131,7 +130,7 @@ def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[
         log.warning("%s does not name %s; each counts as a patient of its own", path, alone[0])
 
 
-def _without_suffix(name: str) -> str:
+def _strip_suffix(name: str) -> str:
     suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
     return name.removesuffix(suffix)
 
@@ -143,22 +142,22 @@ def extent_of(
 
     Args:
         volumes: The set.
-        stated: Whether somebody says that the values are HU; else they must look like it.
-        state_with: How that is said, for the message.
+        stated: Whether the user states that the values are HU; else they must look like HU.
+        state_with: Option that states it, for the message.
 
     Raises:
         IntensityError: If the values are not HU, or contradict the statement.
     """
     files = tqdm(list(volumes), desc="HU", unit="volume")
-    return _extent(_looked_at(volume, stated, state_with) for volume in files)
+    return _extent(_read_hu(volume, stated, state_with) for volume in files)
 
 
 def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
-    """Return the same of volumes that are known to be in HU, such as the cohort's."""
+    """Return the extent of volumes known to be in HU, such as the cohort's."""
     return _extent(read_ct(volume.path).hu for volume in volumes)
 
 
-def _looked_at(volume: VolumeFile, stated: bool, state_with: str) -> Num[np.ndarray, "d h w"]:
+def _read_hu(volume: VolumeFile, stated: bool, state_with: str) -> Num[np.ndarray, "d h w"]:
     values = read_ct(volume.path).hu
     try:
         detect_hu(values, name=volume.id, convention="hu" if stated else "detect")
@@ -183,13 +182,13 @@ def common_clip_hu(
     *,
     state_with: str = "--clip-hu -1024 600",
 ) -> tuple[float, float]:
-    """Return the HU range to compare in, if both sets fill it or both are cut by it.
+    """Return the HU range to compare in, if both sets fill it or are cut by it at the same value.
 
     Args:
-        real: What was seen of the real volumes.
-        synthetic: What was seen of the others.
+        real: Extent of the real volumes.
+        synthetic: Extent of the others.
         clip_hu: The range.
-        state_with: How another one is stated, for the message.
+        state_with: Option that states another, for the message.
 
     Raises:
         EnvironmentFault: If one set ends inside the range and the other goes beyond that end.

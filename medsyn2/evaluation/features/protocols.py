@@ -1,17 +1,16 @@
-"""How a volume becomes slices for a feature extractor: named, hashed protocols.
+"""Preparation of volumes for a feature extractor: named, hashed protocols.
 
-Two Frechet distances compare only if every step before the extractor was the same: the HU range, the grid, the
-window and its scaling, which slices, which way they lie. A protocol is all of that in one frozen record; its
-hash goes into every bank and every table, and banks of two protocols are never compared.
+Two Frechet distances compare only if every step before the extractor was the same: the HU range, the grid, the window
+and its scaling, the slices and their orientation. A protocol is one frozen record of all these; its hash goes into
+every bank and table, and banks of two protocols are never compared.
 
     paper   Supplement 7.1.5: the model's own grid, each window clipped and scaled by its own ends, every slice
     maisi   MONAI's tutorial for MAISI: 1 mm, 512 x 512 x 512, [-1000, 1000] HU, each window scaled by the least
             and the greatest value in the selected slices, the middle 40 % of the slices
     vlm3d   the VLM3D challenge: as maisi, but all slices, and of the first 100 volumes by name
 
-The paper does not say which slices it took or how it scaled them; ``paper`` is the plain reading. A number of
-slices smaller than a protocol's own makes another protocol, with another name and hash: slices of one volume
-are alike, and every fourth changes the distance by less than 1 %, but equal is equal.
+The paper states neither its slices nor their scaling; ``paper`` is the plain reading. A limited number of slices makes
+another protocol, with another name and hash, although every fourth slice changes the distance by less than 1 %.
 
 Source: MONAI tutorials, generation/maisi/scripts/compute_fid_2-5d_ct.py (preprocessing and slices); VLM3D,
 ctgen_evaluation (the same with all slices and 100 volumes).
@@ -45,10 +44,10 @@ _FRAME_AXIS: dict[str, dict[Plane, int]] = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything that is done to a volume before the extractor sees it.
+    """Every step from a volume to the slices that the extractor sees.
 
     Attributes:
-        name: What the tables call it.
+        name: Name in the tables.
         clip_hu: Range both real and synthetic volumes are clipped to.
         windows_hu: Windows by name.
         scaling: ``window``: the window's ends become 0 and 1; ``extremes``: the least and the greatest value
@@ -56,7 +55,7 @@ class Protocol:
         resample_mm: Isotropic spacing the volumes are brought to; None leaves them on their grid.
         cube: Voxels an axis that the volumes are cut or padded to, about their centre; None leaves them.
         frame: Order and direction of the axes that slices are cut along: ``zyx_lps`` as in memory, ``xyz_ras``
-            as nibabel loads what was brought to RAS.
+            as nibabel loads a volume in RAS.
         central_share: Share of the slices of each plane, about the middle, that are used.
         num_slices: At most this many of those, evenly spaced; None takes all.
         max_volumes: At most this many volumes, the first by name; None takes all.
@@ -92,7 +91,7 @@ class Protocol:
         return middle[((np.arange(self.num_slices) + 0.5) * len(middle) / self.num_slices).astype(int)]
 
 
-def named_protocol(
+def make_protocol(
     name: ProtocolName, *, clip_hu: tuple[float, float], num_slices: int | None = None
 ) -> Protocol:
     """Return a protocol by its name.
@@ -126,14 +125,14 @@ def named_protocol(
     return replace(protocol, name=f"{name}, {num_slices} slices", num_slices=num_slices)
 
 
-def prepared(volume: CTVolume, protocol: Protocol) -> Float[np.ndarray, "a b c"]:
+def prepare_volume(volume: CTVolume, protocol: Protocol) -> Float[np.ndarray, "a b c"]:
     """Return a volume's HU on the protocol's grid, in its frame and range."""
     low, high = protocol.clip_hu
     if protocol.resample_mm is not None:
-        volume = _isotropic(volume, protocol.resample_mm, outside_hu=low)
+        volume = _resample_isotropically(volume, protocol.resample_mm, outside_hu=low)
     hu = np.clip(volume.hu.astype(np.float32), low, high)
     if protocol.cube is not None:
-        hu = _centred_in_cube(hu, protocol.cube, low)
+        hu = _fit_in_cube(hu, protocol.cube, low)
     return hu if protocol.frame == "zyx_lps" else hu.transpose(2, 1, 0)[::-1, ::-1, :]
 
 
@@ -143,7 +142,7 @@ def plane_slices(
     """Return the slices of a plane in one window, in [0, 1].
 
     Args:
-        hu: What `prepared` returned.
+        hu: Values from `prepare_volume`.
         plane: The plane.
         window_hu: Lower and upper end.
         protocol: The same protocol.
@@ -157,7 +156,7 @@ def plane_slices(
     return (slices - least) / max(float(greatest - least), 1e-10)
 
 
-def _isotropic(volume: CTVolume, spacing_mm: float, *, outside_hu: float) -> CTVolume:
+def _resample_isotropically(volume: CTVolume, spacing_mm: float, *, outside_hu: float) -> CTVolume:
     spacing = np.array(volume.spacing_mm)
     if np.allclose(spacing, spacing_mm, rtol=_SPACING_TOLERANCE):
         return volume
@@ -169,7 +168,7 @@ def _isotropic(volume: CTVolume, spacing_mm: float, *, outside_hu: float) -> CTV
     return resample_ct(volume, Grid((depth, height, width), affine), outside_hu=outside_hu)
 
 
-def _centred_in_cube(hu: Float[np.ndarray, "d h w"], side: int, pad_hu: float) -> Float[np.ndarray, "s s s"]:
+def _fit_in_cube(hu: Float[np.ndarray, "d h w"], side: int, pad_hu: float) -> Float[np.ndarray, "s s s"]:
     padding = [((side - n) // 2, side - n - (side - n) // 2) if n < side else (0, 0) for n in hu.shape]
     cut = tuple(slice((n - side) // 2, (n - side) // 2 + side) if n > side else slice(None) for n in hu.shape)
     return np.pad(hu[cut], padding, constant_values=pad_hu)

@@ -1,16 +1,15 @@
 """RadImageNet's ResNet-50, the extractor of published Frechet distances on CT, from either public weight file.
 
     RadImageNet-ResNet50_notop   names conv1.bias, layer1.0.conv1.weight, ...: converted from Keras, by Warvito; the
-                                 one that MAISI's, VLM3D's and, as far as can be told, the paper's code uses
+                                 one of MAISI's, VLM3D's and, as far as can be told, the paper's code
     ResNet50                     names backbone.0.weight, backbone.4.0.conv1.weight, ...: the authors' own torch file
 
-The form is told from the names and every tensor must find its place. Each form has its author's preprocessing:
-the first takes three equal channels in [0, 1] minus (0.406, 0.456, 0.485), the second values in [-1, 1]. Their
-features are not comparable, so the names of the two extractors differ.
+The form is told from the names, and every tensor must find its place. Each form has its author's preprocessing: the
+first takes three equal channels in [0, 1] minus (0.406, 0.456, 0.485), the second values in [-1, 1]. Their features are
+not comparable, so the names of the two extractors differ.
 
-The weights are read as safetensors only; a pickled ``.pt`` or ``.pth`` file is converted once. Where the description
-that the conversion wrote lies beside them, they must be those that it was written of. They are not part of this project
-and have a licence of their own.
+Weights are read as safetensors only; a pickled ``.pt`` or ``.pth`` file is converted once, and its description, if it
+lies in the same folder, must match. The weights are not part of this project and have a licence of their own.
 
 Source: Mei et al., Radiology: Artificial Intelligence 2022; github.com/Warvito/radimagenet-models;
 github.com/BMEII-AI/RadImageNet (preprocessing in its notebooks); MONAI tutorials, compute_fid_2-5d_ct.py.
@@ -39,18 +38,18 @@ _BACKBONE = {0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "la
 
 
 class RadImageNet:
-    """Turns slices into RadImageNet features.
+    """Maps slices to RadImageNet features.
 
     Attributes:
         name: ``radimagenet_resnet50(keras)`` or ``radimagenet_resnet50(torch)``.
         sha256: Of the weight file.
-        comparable: What its values compare with.
+        comparable: Values that its own compare with.
     """
 
     comparable = "values of the same weights and protocol, published ones included"
 
     def __init__(self, state: Mapping[str, Tensor], *, sha256: str, source: str, device: str = "cpu") -> None:
-        form, tensors = recognised(state, source=source)
+        form, tensors = recognise_form(state, source=source)
         self.name = f"radimagenet_resnet50({form.name})"
         self.sha256 = sha256
         self.device = available_device(device)
@@ -70,8 +69,8 @@ class RadImageNet:
         return channels * 2.0 - 1.0
 
 
-def recognised(state: Mapping[str, Tensor], *, source: str) -> tuple[ResNetForm, dict[str, Tensor]]:
-    """Tell the form of a weight file from its names, and give its tensors this project's names.
+def recognise_form(state: Mapping[str, Tensor], *, source: str) -> tuple[ResNetForm, dict[str, Tensor]]:
+    """Return the form of a weight file, and its tensors under this project's names.
 
     Args:
         state: The file's tensors by name.
@@ -81,7 +80,7 @@ def recognised(state: Mapping[str, Tensor], *, source: str) -> tuple[ResNetForm,
         WeightsError: If it is neither public form.
     """
     if any(name.startswith("backbone.") for name in state):
-        return TORCH, {_without_backbone(name): tensor for name, tensor in state.items()}
+        return TORCH, {_strip_backbone(name): tensor for name, tensor in state.items()}
     if "conv1.bias" in state:
         # The Keras file has no counters; they do not take part in evaluation.
         counters = {
@@ -102,7 +101,7 @@ def load_radimagenet(path: Path, *, device: str = "cpu") -> RadImageNet:
     """Read a safetensors file of RadImageNet's ResNet-50.
 
     Raises:
-        WeightsError: If it is missing, unreadable, of another layout, or not what the description beside it says.
+        WeightsError: If it is missing, unreadable, of another layout, or contradicts its description.
     """
     if not path.is_file():
         raise WeightsError(
@@ -120,7 +119,7 @@ def load_radimagenet(path: Path, *, device: str = "cpu") -> RadImageNet:
 
 
 def _loose_tensors(path: Path) -> dict[str, Tensor]:
-    """Read tensors that no description says anything of."""
+    """Read tensors without a description."""
     try:
         return load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
@@ -131,7 +130,7 @@ def _loose_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _without_backbone(name: str) -> str:
+def _strip_backbone(name: str) -> str:
     first, _, rest = name.removeprefix("backbone.").partition(".")
     known = _BACKBONE.get(int(first)) if name.startswith("backbone.") and first.isdigit() else None
     return f"{known}.{rest}" if known else name

@@ -1,13 +1,12 @@
-"""ResNet-50 as a feature extractor, in the two forms in which RadImageNet's weights are public.
+"""ResNet-50 as a feature extractor, in the two forms of RadImageNet's public weights.
 
-Both are the network of He et al. 2015, table 1; they differ in four details, and weights of one form in a
-network of the other run without an error and give other features:
+Both are the network of He et al. 2015, table 1. They differ in four details, and weights of one form run in a network
+of the other without an error but give other features:
 
     keras       convolutions with bias, the stride in the first 1 x 1 of a block, epsilon 1.001e-5
     torch       convolutions without bias, the stride in the 3 x 3, epsilon 1e-5
 
-The features are the mean of the last stage's map, 2,048 numbers; there is no classifier. The network is fully
-convolutional and takes slices of any size.
+The features are the mean of the last stage's map, 2,048 numbers, without a classifier. Slices may have any size.
 
 Source: He et al., arXiv:1512.03385; keras.applications.resnet and torchvision's resnet for the two forms.
 """
@@ -26,7 +25,7 @@ EXPANSION = 4
 
 @dataclass(frozen=True)
 class ResNetForm:
-    """What tells the two public forms apart.
+    """Differences of the two public forms.
 
     Attributes:
         name: ``keras`` or ``torch``.
@@ -46,7 +45,7 @@ TORCH = ResNetForm("torch", bias=False, stride_first=False, epsilon=1e-5)
 
 
 class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3 and 1 x 1 convolution beside a shortcut."""
+    """1 x 1, 3 x 3 and 1 x 1 convolution with a shortcut."""
 
     def __init__(self, fan_in: int, width: int, stride: int, form: ResNetForm) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from medsyn2.evaluation.features.extractors import RandomBank
 from medsyn2.evaluation.features.resnet import KERAS, ResNet50Features
 from medsyn2.evaluation.features.sizes import RADIMAGENET_BATCH, WEIGHT_FREE_BATCH
 from medsyn2.evaluation.fidelity.memory import Banks
-from medsyn2.nn.cost import cost_of, simulated
+from medsyn2.nn.cost import cost_of, enter_simulation
 from medsyn2.planning.costs import INVENTORY_S_PER_MVOXEL, START_S, Cost
 from medsyn2.planning.run import PlannedRun
 from medsyn2.vocabulary import WINDOWS_HU
@@ -56,7 +56,7 @@ def _extraction(config: Config, banks: Banks) -> tuple[float, float]:
     weight_free = config.evaluate_fid.radimagenet is None
     own = RandomBank(config.evaluate_fid.seed)
     flops = peak = 0.0
-    with simulated():
+    with enter_simulation():
         network = ResNet50Features(KERAS)
         for num, (height, width) in zip(banks.slices, banks.shapes, strict=True):
             forward = own.forward if weight_free else network

@@ -12,7 +12,7 @@ import pandas as pd
 from medsyn2.config import Baseline, EvaluateFidConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, write_bank
-from medsyn2.evaluation.features.extraction import Extracted, Recipe, VolumeFile, extracted
+from medsyn2.evaluation.features.extraction import FeatureFiles, VolumeFile, extract_features
 from medsyn2.evaluation.features.folders import (
     check_patients,
     common_clip_hu,
@@ -21,7 +21,8 @@ from medsyn2.evaluation.features.folders import (
     read_patients,
     volumes_in,
 )
-from medsyn2.evaluation.fidelity.table_one import extractor_of, protocol_of, table_rows
+from medsyn2.evaluation.features.spec import FeatureSpec, make_spec
+from medsyn2.evaluation.fidelity.table_one import table_rows
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.page.strips import Picture, strips_png
 from medsyn2.store.artefacts import Manifest, load_manifests
@@ -61,7 +62,7 @@ def evaluate_fid(
         tables: The four CSV files, named fid_<window>.csv.
         figure: PNG of one held-out case, real and as each condition and generator has it, in the four windows.
     """
-    recipe = recipe_of(grid, evaluate_fid)
+    spec = make_spec(grid, evaluate_fid, tuple(WINDOWS_HU))
     cohort = registered(load_manifests(register))
     held_out = [volume for volume, split in cohort if split == "test"]
     synthetic = by_condition(load_manifests(samples))
@@ -72,20 +73,20 @@ def evaluate_fid(
             code="too-few-cases",
             remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
         )
-    generators = [_Generator(condition, volumes, recipe) for condition, volumes in synthetic.items()]
-    generators += _baselines(evaluate_fid.baselines, recipe, cohort)
-    made: dict[ClipHU, list[Extracted]] = defaultdict(list)
+    generators = [_Generator(condition, volumes, spec) for condition, volumes in synthetic.items()]
+    generators += _baselines(evaluate_fid.baselines, spec, cohort)
+    made: dict[ClipHU, list[FeatureFiles]] = defaultdict(list)
     for one in sorted(generators, key=lambda one: one.name):
         facts = {"kind": "synthetic", "source": one.name}
-        made[one.recipe.protocol.clip_hu].append(extracted(one.volumes, one.recipe, facts, cache))
+        made[one.spec.protocol.clip_hu].append(extract_features(one.volumes, one.spec, facts, cache))
     facts = {"kind": "real", "source": "held-out cases"}
-    real = {clip_hu: extracted(held_out, _clipped(recipe, clip_hu), facts, cache) for clip_hu in made}
+    real = {clip_hu: extract_features(held_out, _clipped(spec, clip_hu), facts, cache) for clip_hu in made}
     places = {path.name: path for path in tables}
     frames: dict[Window, pd.DataFrame] = {}
     for window in WINDOWS_HU:
         rows: list[dict[str, object]] = []
         for clip_hu, sources in made.items():
-            ends = "" if clip_hu == recipe.protocol.clip_hu else ".{:g}_{:g}".format(*clip_hu)
+            ends = "" if clip_hu == spec.protocol.clip_hu else ".{:g}_{:g}".format(*clip_hu)
             of_real = _written(real[clip_hu], window, banks / window / f"real{ends}.json")
             for source in sources:
                 bank = _written(source, window, banks / window / f"{source.facts['source']}.json")
@@ -103,11 +104,11 @@ class _Generator:
 
     name: str
     volumes: list[VolumeFile]
-    recipe: Recipe
+    spec: FeatureSpec
 
 
 def _baselines(
-    baselines: Mapping[str, Baseline], recipe: Recipe, cohort: Sequence[tuple[VolumeFile, str]]
+    baselines: Mapping[str, Baseline], spec: FeatureSpec, cohort: Sequence[tuple[VolumeFile, str]]
 ) -> Iterator[_Generator]:
     """Yield the generators that the configuration names, once their values and their range are what it states."""
     patient_of_case = {volume.id: volume.patient for volume, _ in cohort}
@@ -121,10 +122,10 @@ def _baselines(
         key = f"evaluate_fid.baselines.{name}"
         theirs = extent_of(volumes, stated=other.in_hu, state_with=f"{key}.in_hu: true")
         if other.clip_hu is None and extent is not None:
-            common_clip_hu(extent, theirs, recipe.protocol.clip_hu, state_with=f"{key}.clip_hu: [-1024, 600]")
+            common_clip_hu(extent, theirs, spec.protocol.clip_hu, state_with=f"{key}.clip_hu: [-1024, 600]")
         shared = len({volume.patient for volume in volumes} & {volume.patient for volume in held_out})
         log.info("%s: %d volumes, of %d held-out patients", name, len(volumes), shared)
-        yield _Generator(name, volumes, _clipped(recipe, other.clip_hu or recipe.protocol.clip_hu))
+        yield _Generator(name, volumes, _clipped(spec, other.clip_hu or spec.protocol.clip_hu))
 
 
 def _compared(
@@ -152,19 +153,14 @@ def _compared(
     return rows
 
 
-def _clipped(recipe: Recipe, clip_hu: ClipHU) -> Recipe:
-    return replace(recipe, protocol=replace(recipe.protocol, clip_hu=clip_hu))
+def _clipped(spec: FeatureSpec, clip_hu: ClipHU) -> FeatureSpec:
+    return replace(spec, protocol=replace(spec.protocol, clip_hu=clip_hu))
 
 
-def _written(source: Extracted, window: Window, place: Path) -> Bank:
+def _written(source: FeatureFiles, window: Window, place: Path) -> Bank:
     bank = source.bank([window])
     write_bank(place, bank)
     return bank
-
-
-def recipe_of(grid: GridConfig, config: EvaluateFidConfig) -> Recipe:
-    """Return protocol, extractor and windows as configured."""
-    return Recipe(protocol_of(grid, config), extractor_of(config), tuple(WINDOWS_HU))
 
 
 def registered(manifests: Iterable[Manifest]) -> list[tuple[VolumeFile, str]]:

@@ -1,23 +1,22 @@
-"""A row of Table 1 with what makes its number readable.
+"""A row of Table 1: the Frechet distance with the numbers needed to read it.
 
-The Frechet distance of few volumes is large whatever they are, for it grows as 1 / volumes; two values compare
-only at equal counts. So beside it stand
+The distance of few volumes is large whatever they are, for its bias grows as 1 / volumes, so that two values compare
+only at equal counts. Each is therefore given with
 
     floor          the distance of real volumes from other patients' real volumes, k against k patients
     fid_at_floor   the distance of k real from k synthetic patients, to be read against the floor
     fid_infinity   the distance extrapolated to infinitely many volumes: a straight line in 1 / patients through
                    the sets and smaller subsets of both
-    fid_low, high  a 95 % interval over patients: of the bootstrap, moved by the bootstrap's own bias, since a
-                   resample holds fewer different volumes than the set
+    fid_low, high  a 95 % interval over patients: the bootstrap's, shifted by its own bias, since a resample holds
+                   fewer different volumes than the set
 
-and, from `kernel`, the blocked KID, precision, recall, density and coverage. Halves, subsets and resamples are
-drawn by patient: a patient's slices, scans and samples stay together, and in resamples and subsets a patient that
-is in both sets is drawn for both: subsets of other patients would add a distance that the sets do not have, and
-the line through it would end far below zero. The draws are the same for all planes, so that the mean over planes
-has an interval of its own.
+and, from `kernel`, the blocked KID, precision, recall, density and coverage. Halves, subsets and resamples are drawn by
+patient, with all slices, scans and samples of each. A patient in both sets is drawn for both: subsets of different
+patients would add a distance that the sets do not have, and the line would end far below zero. All planes share the
+draws, so that the mean over planes has an interval of its own.
 
-The line is straight where patients outnumber what the features vary in; of fewer it takes away a part of the bias
-only, and a distance near zero may come out a little below it.
+The line is straight where patients outnumber the dimensions in which features vary; with fewer it removes only part of
+the bias, and a distance near zero may come out a little below it.
 
 Source: Chong and Forsyth, arXiv:1911.07023, for the extrapolation (there in samples, here in patients).
 """
@@ -30,20 +29,20 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from medsyn2.evaluation.features.banks import Bank, check_comparable
-from medsyn2.evaluation.fidelity.frechet import frechet_distance, weighted_frechet_distance
-from medsyn2.evaluation.fidelity.kernel import Slices, blocked_kid, neighbourhood
+from medsyn2.evaluation.fidelity.frechet import frechet_distance, frechet_distance_of_counts
+from medsyn2.evaluation.fidelity.kernel import Slices, kid_between_patients, neighbourhood
 
 MIN_PATIENTS = 4
 _SHARES = (1 / 2, 2 / 3, 5 / 6)
 _LEVEL = 95.0
 
 Counts = tuple[Int[np.ndarray, " r"], Int[np.ndarray, " s"]]
-"""How often each real and each synthetic patient counts."""
+"""Counts of each real and each synthetic patient."""
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """One row; what fewer than four patients in a set, or no draws, leave undefined is NaN.
+    """One row; values undefined with fewer than four patients in a set, or without draws, are NaN.
 
     Attributes:
         fid: Squared Frechet distance of all real from all synthetic slices.
@@ -55,7 +54,7 @@ class Fidelity:
         floor_patients: Patients on each side of the floor.
         kid: Kernel distance over pairs of different patients.
         kid_se: Its standard error.
-        precision: See `kernel`, as for the next four.
+        precision: This and the next three as in `kernel`.
         recall: As above.
         density: As above.
         coverage: As above.
@@ -80,7 +79,7 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Draws:
-    """How often each patient counts in each set, for every resample, subset and split.
+    """Counts of each patient in each set, for every resample, subset and split.
 
     Attributes:
         resamples: Counts (real, synthetic) of each bootstrap resample.
@@ -102,7 +101,7 @@ def fidelity(
         real: Real volumes.
         synthetic: Synthetic volumes.
         parts: Names of the parts.
-        num_draws: Resamples for the interval; a quarter as many splits, and subsets of each size. 0: none of them.
+        num_draws: Resamples for the interval; a quarter as many splits and subsets of each size. 0 draws none.
         neighbours: Of precision, recall, density and coverage.
         seed: Of the draws.
 
@@ -113,7 +112,7 @@ def fidelity(
         EnvironmentFault: If the banks are not comparable.
     """
     check_comparable(real, synthetic)
-    draws = drawn(real.patients, synthetic.patients, num_draws, np.random.default_rng(seed))
+    draws = draw_patients(real.patients, synthetic.patients, num_draws, np.random.default_rng(seed))
     rows, resampled = {}, []
     for part in parts:
         pair = _Pair(real, synthetic, part)
@@ -128,7 +127,9 @@ def fidelity(
     return {**rows, "mean": Fidelity(**mean)}
 
 
-def drawn(real: Sequence[str], synthetic: Sequence[str], num_draws: int, rng: np.random.Generator) -> Draws:
+def draw_patients(
+    real: Sequence[str], synthetic: Sequence[str], num_draws: int, rng: np.random.Generator
+) -> Draws:
     """Draw resamples, splits and subsets of the patients of two sets, each in sorted order."""
     ours, theirs = np.unique(np.array(real)), np.unique(np.array(synthetic))
     if num_draws == 0 or min(len(ours), len(theirs)) < MIN_PATIENTS:
@@ -151,7 +152,7 @@ class _Pair:
     def distance(self, real: Int[np.ndarray, " r"], synthetic: Int[np.ndarray, " s"]) -> float:
         first, second = self.features
         counts = real[self.patient[0]], synthetic[self.patient[1]]
-        return weighted_frechet_distance(first, second, *counts)
+        return frechet_distance_of_counts(first, second, *counts)
 
     def real_distance(self, one: Int[np.ndarray, " r"], other: Int[np.ndarray, " r"]) -> float:
         features, patient = self.features[0], self.patient[0]
@@ -167,7 +168,7 @@ class _Pair:
 def _row(pair: _Pair, draws: Draws, resampled: Float[np.ndarray, " b"], neighbours: int) -> Fidelity:
     fid = frechet_distance(*pair.features)
     low, high = _interval(fid, resampled)
-    kernel = blocked_kid(*pair.slices())
+    kernel = kid_between_patients(*pair.slices())
     real, synthetic = (bank.volume_means(pair.part) for bank in pair.banks)
     shares = neighbourhood(real, synthetic, neighbours)
     floors = [pair.real_distance(one, other) for one, other, _ in draws.splits]
@@ -176,7 +177,7 @@ def _row(pair: _Pair, draws: Draws, resampled: Float[np.ndarray, " b"], neighbou
         fid,
         low,
         high,
-        _extrapolated(pair, draws),
+        _extrapolate(pair, draws),
         float(np.mean(at_floor)) if at_floor else nan,
         float(np.mean(floors)) if floors else nan,
         int(draws.splits[0][0].sum()) if draws.splits else 0,
@@ -198,7 +199,7 @@ def _interval(value: float, resampled: Float[np.ndarray, " b"]) -> tuple[float, 
     return float(max(low, 0.0)), float(high)
 
 
-def _extrapolated(pair: _Pair, draws: Draws) -> float:
+def _extrapolate(pair: _Pair, draws: Draws) -> float:
     if not draws.subsets:
         return nan
     inverse = [np.mean([_inverse_size(counts) for counts in alike]) for alike in draws.subsets]
@@ -207,7 +208,7 @@ def _extrapolated(pair: _Pair, draws: Draws) -> float:
 
 
 def _inverse_size(counts: Counts) -> float:
-    """Return what the bias is in proportion to."""
+    """Return the quantity that the bias is proportional to."""
     return float(sum(1 / count.sum() for count in counts))
 
 
@@ -224,7 +225,7 @@ def _subset(ours: np.ndarray, theirs: np.ndarray, share: float, rng: np.random.G
 def _by_stratum(
     ours: np.ndarray, theirs: np.ndarray, draw: Callable[[Int[np.ndarray, " m"]], Int[np.ndarray, " n"]]
 ) -> Counts:
-    """Draw among the patients of both sets, among those of the real one alone and those of the other alone."""
+    """Draw from each stratum: patients of both sets, of the real set alone, of the other alone."""
     everyone = np.union1d(ours, theirs)
     counts = np.zeros(len(everyone), np.int64)
     in_ours, in_theirs = np.isin(everyone, ours), np.isin(everyone, theirs)
@@ -238,7 +239,7 @@ def _by_stratum(
 def _split(
     ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " r"], Int[np.ndarray, " r"], Int[np.ndarray, " s"]]:
-    """Draw k real patients, k others, and k synthetic ones: those of the others as far as there are any."""
+    """Draw k real patients, k others, and k synthetic ones, preferably the others."""
     size = min(len(ours) // 2, len(theirs))
     order = rng.permutation(len(ours))
     one, other = (np.zeros(len(ours), np.int64) for _ in range(2))

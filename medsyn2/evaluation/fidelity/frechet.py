@@ -1,15 +1,15 @@
-"""The Frechet distance of two sets of features, seen as two Gaussians.
+"""The Frechet distance of two sets of features, each taken as a Gaussian.
 
     d^2 = |mu_1 - mu_2|^2 + tr C_1 + tr C_2 - 2 tr (C_1 C_2)^(1/2)
 
-Two ways to the last trace, both real, in float64 and without the square root of a matrix product, which is
-slow, may come out complex and fails on covariances of low rank:
+The root of the matrix product is slow, may come out complex and fails on covariances of low rank. Its trace is computed
+in two other ways, both real and in float64:
 
     fewer samples than features   C_1 = A'A and C_2 = B'B with the scaled, centred features A and B; the trace
                                   is the sum of the singular values of A B', a matrix of samples by samples
     otherwise                     the sum of the roots of the eigenvalues of C_1^(1/2) C_2 C_1^(1/2)
 
-The second needs only the moments of each set, which merge: a large set is counted in chunks that are joined.
+The second needs only the moments of each set, which merge: a large set is counted in chunks.
 
 Source: Dowson and Landau 1982; Heusel et al., arXiv:1706.08500, equation 6; Chan, Golub and LeVeque 1983 for
 the merging of moments.
@@ -46,7 +46,7 @@ class Moments:
         deviation = values - mean
         return cls(len(values), mean, deviation.T @ deviation)
 
-    def merged(self, other: "Moments") -> "Moments":
+    def merge(self, other: "Moments") -> "Moments":
         """Return the moments of both sets together."""
         num = self.num + other.num
         shift = other.mean - self.mean
@@ -60,7 +60,7 @@ class Moments:
 
 
 def frechet_distance(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, "m f"]) -> float:
-    """Return the squared Frechet distance of two sets of features, what is called FID.
+    """Return the squared Frechet distance of two sets of features, known as FID.
 
     Args:
         first: Features, a row each; at least two rows.
@@ -69,25 +69,25 @@ def frechet_distance(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, 
     Raises:
         ValueError: If a set has fewer than two rows, or a feature is not finite.
     """
-    return weighted_frechet_distance(
+    return frechet_distance_of_counts(
         first, second, np.ones(len(first), np.int64), np.ones(len(second), np.int64)
     )
 
 
-def weighted_frechet_distance(
+def frechet_distance_of_counts(
     first: Float[np.ndarray, "n f"],
     second: Float[np.ndarray, "m f"],
     first_counts: Num[np.ndarray, " n"],
     second_counts: Num[np.ndarray, " m"],
 ) -> float:
-    """Return the distance of two sets in which each row counts a whole number of times, as in a resample.
+    """Return the squared distance of two sets whose rows have integer counts, as in a resample.
 
     Raises:
         ValueError: If a set has fewer than two samples, or a feature is not finite.
     """
-    sets = [_chosen(first, first_counts), _chosen(second, second_counts)]
+    sets = [_select_rows(first, first_counts), _select_rows(second, second_counts)]
     if min(len(rows) for rows, _ in sets) < first.shape[1]:
-        (mean_1, root_1), (mean_2, root_2) = (_rooted(rows, counts) for rows, counts in sets)
+        (mean_1, root_1), (mean_2, root_2) = (_mean_and_root(rows, counts) for rows, counts in sets)
         overlap = np.linalg.svd(root_1 @ root_2.T, compute_uv=False).sum()
         distance = np.sum((mean_1 - mean_2) ** 2) + np.sum(root_1**2) + np.sum(root_2**2) - 2 * overlap
         return float(max(distance, 0.0))
@@ -95,7 +95,7 @@ def weighted_frechet_distance(
 
 
 def frechet_distance_of_moments(first: Moments, second: Moments) -> float:
-    """Return the squared Frechet distance of two sets of which only the moments are known.
+    """Return the squared Frechet distance from the moments of two sets.
 
     Raises:
         ValueError: If a set has fewer than two samples.
@@ -109,7 +109,7 @@ def frechet_distance_of_moments(first: Moments, second: Moments) -> float:
     return float(max(np.sum((first.mean - second.mean) ** 2) + traces - 2 * overlap, 0.0))
 
 
-def _chosen(
+def _select_rows(
     features: Float[np.ndarray, "n f"], counts: Num[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "m f"], Num[np.ndarray, " m"]]:
     if counts.sum() < 2:
@@ -120,12 +120,12 @@ def _chosen(
 
 
 def _moments(rows: Float[np.ndarray, "n f"], counts: Num[np.ndarray, " n"]) -> Moments:
-    """Return the moments of rows, a chunk at a time: their copies in float64 would be several times the rows."""
+    """Return the moments of rows, in chunks: float64 copies of all would take several times their memory."""
     chunks = (slice(start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS))
-    return reduce(Moments.merged, (Moments.of(np.repeat(rows[one], counts[one], axis=0)) for one in chunks))
+    return reduce(Moments.merge, (Moments.of(np.repeat(rows[one], counts[one], axis=0)) for one in chunks))
 
 
-def _rooted(
+def _mean_and_root(
     rows: Float[np.ndarray, "n f"], counts: Num[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, "n f"]]:
     """Return the mean, and the matrix A with A'A the covariance."""

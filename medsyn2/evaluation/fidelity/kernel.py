@@ -1,19 +1,18 @@
-"""Distances and shares that need no Gaussian: blocked KID, precision, recall, density and coverage.
+"""Measures that assume no Gaussian: blocked KID, precision, recall, density and coverage.
 
 *Blocked KID.* The kernel distance is the unbiased estimate of the squared maximum mean discrepancy with the
 kernel (x.y / f + 1)^3:
 
     mean k(x, x') + mean k(y, y') - 2 mean k(x, y)
 
-over pairs of different samples. Slices of one volume, scans of one patient, and a volume and what was generated
-from that patient's report are not independent; taken as pairs they bias the estimate. Here no pair is of one
-patient: neither within a set nor between them. Every pair of volumes counts the same, whatever its slices. The
-standard error is the jackknife's over patients.
+over pairs of different samples. Slices of one volume, scans of one patient, and a volume generated from a patient's
+report and that patient's own are dependent, and such pairs bias the estimate. Here no pair is of one patient, within a
+set or between sets. Every pair of volumes has equal weight. The standard error is the jackknife's over patients.
 
-*Neighbours.* Each volume is one point, the mean of its slices. A point's ball reaches its k-th neighbour within
-its own set. Precision is the share of synthetic points in a real ball, recall the share of real points in a
-synthetic ball, density the mean number of real balls a synthetic point lies in, over k, and coverage the share
-of real balls with a synthetic point in them.
+*Neighbours.* Each volume is one point, the mean of its slices. A point's ball reaches its k-th neighbour within its own
+set. Precision is the share of synthetic points in a real ball, recall the share of real points in a synthetic ball,
+density the mean number of real balls around a synthetic point, over k, and coverage the share of real balls with a
+synthetic point in them.
 
 Source: Binkowski et al., arXiv:1801.01401; Kynkaanniemi et al., arXiv:1904.06991; Naeem et al.,
 arXiv:2002.09797. The blocking is our own: without it slices of 50 volumes from one distribution gave a KID of
@@ -47,7 +46,7 @@ class Neighbourhood:
         precision: Share of synthetic points that look real.
         recall: Share of real points that the generator reaches.
         density: As precision, but counts balls; above 1 where the real points are dense.
-        coverage: Share of real points with a synthetic one beside them.
+        coverage: Share of real points with a synthetic one in their ball.
         neighbours: The k that was used.
     """
 
@@ -73,13 +72,13 @@ class Slices:
     patient: tuple[str, ...]
 
 
-def blocked_kid(real: Slices, synthetic: Slices) -> KernelDistance:
+def kid_between_patients(real: Slices, synthetic: Slices) -> KernelDistance:
     """Return the kernel distance over pairs of different patients.
 
-    Where a volume has more than 16 slices, 16 evenly spaced ones are taken; that changes the estimate's spread,
+    Of a volume with more than 16 slices, 16 evenly spaced ones are taken, which changes the estimate's spread but
     not its expectation.
     """
-    first, second = _thinned(real), _thinned(synthetic)
+    first, second = _thin_slices(real), _thin_slices(synthetic)
     within = [_VolumePairs(_volume_kernel(one, one), one.patient, one.patient) for one in (first, second)]
     across = _VolumePairs(_volume_kernel(first, second), first.patient, second.patient)
     value = within[0].mean() + within[1].mean() - 2 * across.mean()
@@ -124,7 +123,7 @@ def _radius(points: Float[np.ndarray, "n f"], k: int) -> Float[np.ndarray, " n"]
     return np.partition(cdist(points, points), k, axis=1)[:, k]
 
 
-def _thinned(slices: Slices) -> Slices:
+def _thin_slices(slices: Slices) -> Slices:
     kept: list[int] = []
     for volume in range(len(slices.patient)):
         rows = np.flatnonzero(slices.volume == volume)
@@ -149,7 +148,7 @@ def _volume_kernel(first: Slices, second: Slices) -> Float[np.ndarray, "v w"]:
 
 
 class _VolumePairs:
-    """Mean over the pairs of volumes of different patients, also without one patient."""
+    """Mean over the pairs of volumes of different patients, optionally without one patient."""
 
     def __init__(
         self, kernel: Float[np.ndarray, "v w"], first: tuple[str, ...], second: tuple[str, ...]

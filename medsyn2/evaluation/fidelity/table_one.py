@@ -1,25 +1,11 @@
-"""Rows of Table 1, for the workflow's own samples and for anybody's folders alike."""
+"""Rows of Table 1, for the workflow's samples and for any folder alike."""
 
 from dataclasses import asdict
 
-from medsyn2.config import EvaluateFidConfig, GridConfig
+from medsyn2.config import EvaluateFidConfig
 from medsyn2.evaluation.features.banks import Bank
-from medsyn2.evaluation.features.extractors import FeatureExtractor, RandomBank
-from medsyn2.evaluation.features.protocols import PLANES, Protocol, named_protocol
-from medsyn2.evaluation.features.radimagenet import load_radimagenet
+from medsyn2.evaluation.features.protocols import PLANES
 from medsyn2.evaluation.fidelity.fidelity import fidelity
-
-
-def protocol_of(grid: GridConfig, config: EvaluateFidConfig) -> Protocol:
-    """Return the configured protocol."""
-    return named_protocol(config.protocol, clip_hu=grid.clip_hu, num_slices=config.slices_per_volume)
-
-
-def extractor_of(config: EvaluateFidConfig) -> FeatureExtractor:
-    """Return the extractor: RadImageNet's if its weights are given, else the weight-free one."""
-    if config.radimagenet is None:
-        return RandomBank(config.seed)
-    return load_radimagenet(config.radimagenet, device=config.device)
 
 
 def table_rows(

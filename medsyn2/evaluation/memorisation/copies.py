@@ -1,8 +1,8 @@
-"""Did the generator learn, or copy? Nearest training volumes, read against what real volumes do.
+"""Search for copies of training volumes among synthetic ones.
 
-Every number is of a synthetic volume's nearest *training* volume t, set beside the same number of held-out *real*
-volumes, which cannot be copies: anatomy is alike, and only a synthetic volume that is nearer than real ones ever are
-is suspect.
+Every number is of a synthetic volume's nearest *training* volume t and is read against the same number of held-out
+*real* volumes, which cannot be copies: anatomy is alike, and only a synthetic volume nearer than real ones ever are is
+suspect.
 
     contrast     d(x, t) / mean d(x, nearest volume of each of the four next nearest training patients)
     suspect      contrast below the 1st percentile of the held-out real ones, or below all of them where there are
@@ -12,32 +12,27 @@ is suspect.
     C_T          z of the Mann-Whitney test of d(synthetic, train) against d(held-out, train); below about -3
                  the synthetic volumes lie nearer to the training data than real ones do
 
-A copy stands out from its own background: it is near to one patient and no nearer than others to the rest. That is
-why contrast decides and neither distance nor ratio does. What comes out of a tokenizer is smoother than a CT; a
-smooth volume is farther from every CT in one description, nearer to every CT in another, and both cancel in the
-contrast. The same holds of the averages that a badly trained generator makes.
-
-Two descriptions of a volume are searched, and a volume is suspect if either says so.
+A copy is near to one patient and no nearer than others to the rest, so contrast decides, not distance or ratio. Decoded
+volumes, and the averages that a badly trained generator makes, are smoother than a CT, which moves them away from every
+CT in one description and towards every CT in another; both cancel in the contrast. They do not in AuthPct and C_T: read
+these against the rows of held-out volumes after the tokenizer. A volume is suspect if either of two descriptions says
+so:
 
     thumbnails   32 voxels an axis in the lung window, without mean, of unit norm: d = sqrt(2 - 2 Pearson's r).
-                 They keep where things are and nothing that is finer than about a centimetre, which is about
-                 what a tokenizer keeps.
-    features     One vector a volume, brought to unit variance on the training set, of which the principal components
-                 of 95 % of the variance, at most 64, are kept. They see texture, forget where things are, and
-                 are blind to copies that went through a tokenizer which blurs.
+                 They keep positions and nothing finer than about a centimetre, as a tokenizer does.
+    features     one vector a volume, of unit variance on the training set, in the principal components of 95 % of the
+                 variance, at most 64. They see texture, ignore position, and miss copies that a tokenizer blurred.
 
-In the demo, whose tokenizer blurs much, all 30 training volumes that went through it are nearest to themselves
-and suspect by thumbnails, with contrasts of 0.29 to 0.63 beside 0.84 and more of held-out volumes, before the
-tokenizer or after it; by the weight-free features one is nearest to itself and none is suspect. Smoothing all volumes
-first, taking away the mean shift that the tokenizer makes, or both, let features name up to nine of ten sources, but
-call six of ten suspect at most, and it would cost an extraction of its own. Therefore AuthPct and C_T are given for
-both descriptions, and every run puts training volumes through its tokenizer: how many of those a description finds
-stands beside what it says of samples. AuthPct and C_T are not freed of smoothness as contrast is; read them beside
-those of held-out volumes after the tokenizer.
+In the demo, whose tokenizer blurs much, all 30 training volumes put through it are nearest to themselves and suspect by
+thumbnails, with contrasts of 0.29 to 0.63 against 0.84 and more of held-out volumes, before or after the tokenizer; by
+the weight-free features one is nearest to itself and none is suspect. Smoothing all volumes first, removing the
+tokenizer's mean shift, or both, let features find up to nine of ten sources but call at most six of ten suspect, and
+would need an extraction of their own. Every run therefore puts training volumes through its tokenizer and reports how
+many of these copies each description finds.
 
-Volumes of one patient are never each other's neighbours. Copies that were turned or cut are missed; none found is no
-proof. A sample that copies nothing has a chance of one in the number of held-out volumes plus one to be suspect in one
-description, as any real volume has.
+Volumes of one patient are never neighbours. Rotated or cropped copies are missed; finding none proves nothing. A sample
+that copies nothing is suspect in one description with a chance of one in the number of held-out volumes plus one, as
+any real volume is.
 
 Source: Carlini et al., arXiv:2301.13188 (distance over that of the next neighbours); Alaa et al., arXiv:2102.08921
 (AuthPct; the form of Stein et al., arXiv:2306.04675); Meehan et al., arXiv:2004.05675 (C_T, here in one cell).
@@ -63,11 +58,11 @@ _TINY = np.finfo(float).tiny
 
 @dataclass(frozen=True)
 class Points:
-    """One vector a volume, in a space whose distances mean something.
+    """One vector a volume, in a space with meaningful distances.
 
     Attributes:
         places: A row a volume.
-        patients: Whose each is.
+        patients: Patient of each.
     """
 
     places: Float[np.ndarray, "v f"]
@@ -93,11 +88,11 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Memorisation:
-    """What a set of synthetic volumes has of the training set.
+    """Nearest training volumes of a synthetic set, with those of held-out volumes as the null.
 
     Attributes:
         synthetic: Nearest training volume of each synthetic one.
-        held_out: Of each held-out real one: the null.
+        held_out: Of each held-out real one.
         threshold: Contrast below which a synthetic volume is suspect.
         authenticity: AuthPct of the synthetic volumes.
         held_out_authenticity: The same of the held-out real ones.
@@ -113,7 +108,7 @@ class Memorisation:
 
     @property
     def suspect(self) -> Bool[np.ndarray, " v"]:
-        """Which synthetic volumes are nearer to a training volume than real ones are."""
+        """Mask of the synthetic volumes nearer to a training volume than real ones are."""
         return self.synthetic.contrast < self.threshold
 
 
@@ -144,8 +139,8 @@ def memorisation(train: Points, held_out: Points, synthetic: Points) -> Memorisa
     )
 
 
-def standardised(train: Points, *others: Points) -> list[Points]:
-    """Return features of unit variance on the training set, and of those its leading components."""
+def standardise(train: Points, *others: Points) -> list[Points]:
+    """Scale features to unit variance on the training set and project them on its leading components."""
     reference = np.asarray(train.places, dtype=np.float64)
     mean, scale = reference.mean(axis=0), reference.std(axis=0)
     scale[scale == 0] = np.inf  # a feature that never varies says nothing
@@ -159,7 +154,7 @@ def standardised(train: Points, *others: Points) -> list[Points]:
 
 
 def thumbnail(hu: Num[np.ndarray, "d h w"], window_hu: tuple[float, float]) -> Float[np.ndarray, " n"]:
-    """Return a volume in one window on 32 voxels an axis, flat, without mean and of unit norm, float32.
+    """Return a volume in one window, flattened from 32 voxels an axis, of zero mean and unit norm, float32.
 
     Block means, then linear interpolation. A constant volume gives zeros.
     """
@@ -177,7 +172,7 @@ def thumbnail(hu: Num[np.ndarray, "d h w"], window_hu: tuple[float, float]) -> F
 def share_interval(percent: float, num_patients: int) -> tuple[float, float]:
     """Return the exact (Clopper-Pearson) 95 % interval of a share in %, NaN with fewer than two patients.
 
-    Resampling would say of 0 of 10 that it is 0 for certain. A patient counts once, however many volumes are his.
+    A bootstrap would give 0 of 10 an interval of no width. A patient counts once, whatever the number of volumes.
     """
     if num_patients < 2:
         return np.nan, np.nan
@@ -205,7 +200,7 @@ def _nearest(points: Points, train: Points) -> Nearest:
 
 
 def _distances(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, "m f"]) -> Float[np.ndarray, "n m"]:
-    """Return Euclidean distances; block by block, because cdist makes a float64 copy of what it is given."""
+    """Return Euclidean distances, in blocks, because cdist copies its arguments to float64."""
     blocks = [second[start : start + _BLOCK] for start in range(0, len(second), _BLOCK)]
     return np.concatenate([cdist(first, block) for block in blocks], axis=1)
 

@@ -22,15 +22,15 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
-from medsyn2.evaluation.features.extraction import Recipe, VolumeFile, extracted_bank
+from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank
+from medsyn2.evaluation.features.spec import make_spec
 from medsyn2.evaluation.fidelity.evaluate_fid import by_condition, registered
-from medsyn2.evaluation.fidelity.table_one import extractor_of, protocol_of
 from medsyn2.evaluation.memorisation.copies import (
     Memorisation,
     Points,
     memorisation,
     share_interval,
-    standardised,
+    standardise,
     thumbnail,
 )
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
@@ -95,7 +95,7 @@ def evaluate_memorisation(
         pairs: CSV with the nearest training volume of each of their volumes, the most suspect first.
         sheet: PNG of a decoded training case that was found and of the closest pairs of samples.
     """
-    recipe = Recipe(protocol_of(grid, evaluate_fid), extractor_of(evaluate_fid), (WINDOW,))
+    spec = make_spec(grid, evaluate_fid, (WINDOW,))
     real = registered(load_manifests(register))
     train = [volume for volume, split in real if split == "train"][: evaluate_memorisation.max_train]
     held_out = [volume for volume, split in real if split == "test"]
@@ -108,7 +108,7 @@ def evaluate_memorisation(
     }
 
     def described(name: str, kind: str, volumes: list[VolumeFile]) -> "_Set":
-        bank = extracted_bank(volumes, recipe, {"kind": kind, "source": name}, cache)
+        bank = extract_bank(volumes, spec, {"kind": kind, "source": name}, cache)
         write_bank(banks / f"{name}.json", bank)
         return _Set(bank, {volume.id: volume.path for volume in volumes})
 
@@ -123,8 +123,8 @@ def evaluate_memorisation(
     facts = {
         "num_train": len(of_train.bank.ids),
         "num_held_out": len(of_held_out.bank.ids),
-        "extractor": recipe.extractor.name,
-        "protocol": recipe.protocol.name,
+        "extractor": spec.extractor.name,
+        "protocol": spec.protocol.name,
     }
     rows = [
         {"condition": name, **row, **facts}
@@ -229,7 +229,7 @@ def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:
     sets = (train, held_out, made)
     return {
         THUMBNAILS: memorisation(*(one.thumbnails for one in sets)),
-        FEATURES: memorisation(*standardised(*(one.features for one in sets))),
+        FEATURES: memorisation(*standardise(*(one.features for one in sets))),
     }
 
 

@@ -1,6 +1,6 @@
-"""A sheet of synthetic volumes, each beside the training volume that it is nearest to.
+"""A sheet of synthetic volumes, each with its nearest training volume.
 
-A person sees in a second whether two CTs are of one patient; a number cannot be trusted with that alone.
+A person sees in a second whether two CTs are of one patient; no number replaces that look.
 """
 
 import io
@@ -27,7 +27,7 @@ class Pair:
     Attributes:
         synthetic: The generated one.
         training: The real one.
-        caption: What is known of the two.
+        caption: Names and distance of the two.
     """
 
     synthetic: CTVolume

@@ -1,15 +1,15 @@
 """Agreement of readers beyond chance, and intervals of shares.
 
-Two readers judge the same cases on q ordered levels; table n_ij counts the cases that the first put on level i and
-the second on level j, p_ij = n_ij / n. With weights w_ij = 1 on the diagonal, less beside it,
+Two readers judge the same cases on q ordered levels; n_ij counts the cases that the first put on level i and the second
+on level j, p_ij = n_ij / n. With weights w_ij, 1 on the diagonal and less off it,
 
     observed  p_o = sum w_ij p_ij,
     Cohen's kappa: by chance  p_e = sum w_ij p_i. p_.j                              (Cohen 1960, 1968),
     Gwet's AC:     by chance  p_e = sum w_ij / (q (q - 1)) * sum_k r_k (1 - r_k),   r_k = (p_k. + p_.k) / 2
                                                                                     (Gwet 2008, 2014),
 
-and the coefficient is (p_o - p_e) / (1 - p_e). Where nearly all cases are on one level kappa falls to nothing
-though the readers agree (the kappa paradox); AC does not, which is why both are given. AC1 is AC with w = identity.
+and the coefficient is (p_o - p_e) / (1 - p_e). Where nearly all cases are on one level kappa falls to nothing although
+the readers agree (the kappa paradox); AC does not, so both are given. AC1 is AC with w = identity.
 
 Weights: ``none``, the identity; ``linear``, 1 - |i - j| / (q - 1); ``quadratic``, 1 - (i - j)^2 / (q - 1)^2.
 """
@@ -27,16 +27,16 @@ _Z = 1.959964
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two readers agree on the same cases.
+    """Agreement of two readers on the same cases.
 
     Attributes:
         num: Cases both judged.
         same: Share of cases on the same level.
         kappa: Cohen's.
-        kappa_linear: The same, neighbouring levels counting in part.
-        kappa_quadratic: The same, with squared weights.
+        kappa_linear: The same with linear weights.
+        kappa_quadratic: The same with quadratic weights.
         ac1: Gwet's.
-        ac2_quadratic: Gwet's with squared weights.
+        ac2_quadratic: Gwet's with quadratic weights.
     """
 
     num: int

@@ -1,8 +1,8 @@
-"""Which volumes a reader study shows, and what each is compared with.
+"""Choice of the volumes of a reader study, with the report and mask each is compared with.
 
-As many real as synthetic volumes of each finding are drawn. The draw follows from the files' contents and the seed and
-not from names, order or kind, so that nothing about the choice depends on what is called real. A report or a mask that
-only one kind had would tell the kinds apart, and so would a report that names its source; both are refused.
+As many real as synthetic volumes of each finding are drawn. The draw follows from the files' contents and the seed, not
+from names, order or kind, so that it cannot depend on the label "real". A report or mask of one kind only would tell
+the kinds apart, and so would a report that names its source; both are refused.
 """
 
 import logging
@@ -38,8 +38,8 @@ class StudyVolume:
         file: The volume.
         digest: sha256 of the file.
         pathology: The finding, in words.
-        report: What the image is compared with, in words; None without.
-        mask: File of what the image is compared with; None without.
+        report: Report to compare the image with; None without.
+        mask: File of the mask to compare the image with; None without.
     """
 
     source: Source
@@ -51,21 +51,21 @@ class StudyVolume:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name in messages."""
         return f"{self.source}/{self.file.id}"
 
     @property
-    def given(self) -> set[str]:
-        """Which of ``report`` and ``mask`` there are."""
+    def requests(self) -> set[str]:
+        """Those of ``report`` and ``mask`` that it has."""
         return {name for name in ("report", "mask") if getattr(self, name) is not None}
 
 
 def volumes_by_finding(folder: Path, source: Source, spacing_mm: Spacing | None) -> list[StudyVolume]:
-    """Return the volumes below a folder; the first folder below it says which finding a volume is of.
+    """Return the volumes below a folder, whose subfolders name the findings.
 
     Args:
         folder: The folder.
-        source: What its volumes are.
+        source: Kind of its volumes.
         spacing_mm: Spacing (depth, height, width) in place of the headers', or None.
 
     Raises:
@@ -84,15 +84,15 @@ def volumes_by_finding(folder: Path, source: Source, spacing_mm: Spacing | None)
     return found
 
 
-def with_requests(volumes: Sequence[StudyVolume], table: Path) -> list[StudyVolume]:
-    """Add the reports and masks that a table names, and leave the masks themselves out of the volumes.
+def add_requests(volumes: Sequence[StudyVolume], table: Path) -> list[StudyVolume]:
+    """Add the reports and masks that a table names, and drop the masks from the volumes.
 
     Args:
         volumes: All volumes.
         table: CSV with source, id, and report, mask or both; masks are named from the table's folder.
 
     Raises:
-        TableError: If the table cannot be read, or a report holds words that tell where it is from.
+        TableError: If the table cannot be read, or a report holds words that reveal its source.
     """
     try:
         frame = pd.read_csv(table, dtype=str).set_index(["source", "id"])
@@ -129,8 +129,8 @@ def _check_report(report: str | None, of: StudyVolume) -> None:
         )
 
 
-def chosen(volumes: Sequence[StudyVolume], at_most: int, seed: int) -> list[StudyVolume]:
-    """Draw as many real as synthetic volumes of each finding, by the files' contents and the seed alone.
+def choose_volumes(volumes: Sequence[StudyVolume], at_most: int, seed: int) -> list[StudyVolume]:
+    """Draw as many real as synthetic volumes of each finding, by the files' contents and the seed.
 
     Raises:
         EnvironmentFault: If a finding has volumes of one kind only.
@@ -156,17 +156,17 @@ def chosen(volumes: Sequence[StudyVolume], at_most: int, seed: int) -> list[Stud
     return drawn
 
 
-def given_to_all(volumes: Sequence[StudyVolume]) -> set[str]:
-    """Return which of ``report`` and ``mask`` all volumes have.
+def common_requests(volumes: Sequence[StudyVolume]) -> set[str]:
+    """Return those of ``report`` and ``mask`` that all volumes have.
 
     Raises:
         TableError: If some have one and others do not.
     """
-    given = volumes[0].given
-    odd = next((one for one in volumes if one.given != given), None)
+    given = volumes[0].requests
+    odd = next((one for one in volumes if one.requests != given), None)
     if odd is not None:
         raise TableError(
-            f"{odd.name} has {sorted(odd.given) or 'neither report nor mask'}, but "
+            f"{odd.name} has {sorted(odd.requests) or 'neither report nor mask'}, but "
             f"{volumes[0].name} has {sorted(given) or 'neither'}.",
             code="requests-uneven",
             remedy="give a report to all volumes or to none, and the same for masks; a difference tells them apart.",
@@ -175,14 +175,14 @@ def given_to_all(volumes: Sequence[StudyVolume]) -> set[str]:
 
 
 def mask_of(volume: StudyVolume, grid: Grid) -> LabelMap | None:
-    """Read the mask of a volume; it lies where the volume does, whatever spacing was stated for both.
+    """Read the mask of a volume and place it on the volume's grid, which a stated spacing may have changed.
 
     Args:
-        volume: Whose mask.
-        grid: Where the volume's voxels are.
+        volume: The volume.
+        grid: Its grid.
 
     Raises:
-        MaskError: If it cannot be read or has not the volume's voxels.
+        MaskError: If it cannot be read or has another shape.
     """
     path = volume.mask
     if path is None:

@@ -2,19 +2,18 @@
 
     index.html        the viewer and the questions; it may load scripts of its own folder and nothing else
     study.js          the questions, the grid, and each reader's own order of the cases, with hidden repeats
-    cases/001.js ...  one case each: its voxels, the finding, and the report and mask it is to be compared with
+    cases/001.js ...  one case each: its voxels, the finding, and the report and mask to compare it with
 
-What could tell real from synthetic beside the picture itself is taken away. All volumes come to one spacing (the
-coarsest of all, so that none is sharper by its grid), one box (the smallest of all, so that none is padded) and one
-HU range, as whole HU. Of a file only these voxels are kept: no header, name, position in space or date. Cases are
-numbered in a random order of their contents, and all case files have one length, filled up with blanks, since a
-noisier image compresses less. Exchanging what is called real and synthetic therefore changes no byte of the folder;
-the key, which must not be in it, is the only place that knows.
+Every clue to the source but the picture itself is removed. All volumes come to one spacing (the coarsest of all, so
+that none is sharper by its grid), one box (the smallest of all, so that none is padded) and one HU range, as whole HU.
+Only these voxels are kept of a file: no header, name, position in space or date. Cases are numbered in a random order
+of their contents, and all case files are padded to one length, since a noisier image compresses less. Exchanging the
+labels real and synthetic therefore changes no byte of the folder; only the key, which must stay out of it, knows them.
 
 The voxels of a case are uint16, HU less the lower end of the range, as differences along the last axis (modulo 2^16,
 the first of a row as it is), all low bytes before all high bytes, zlib, base64. The mask is one bit a voxel, zlib,
-base64. Browsers inflate both by themselves, exactly; a picture format would pass the values through colour
-management, which some browsers disturb on purpose.
+base64. Browsers inflate both exactly; a picture format would pass the values through colour management, which some
+browsers disturb on purpose.
 """
 
 import base64
@@ -44,9 +43,9 @@ class Question:
     Attributes:
         id: Column of the answers.
         text: As the reader sees it.
-        levels: What the buttons say.
-        values: What is stored.
-        ends: What the first and the last level mean, where the buttons do not say it.
+        levels: Labels of the buttons.
+        values: Stored values.
+        ends: Meaning of the first and the last level, where the buttons do not say it.
     """
 
     id: str
@@ -56,15 +55,15 @@ class Question:
     ends: tuple[str, str] | None = None
 
 
-def _graded(name: str, text: str) -> Question:
+def _graded_question(name: str, text: str) -> Question:
     return Question(name, text, ("Match", "Partial match", "Not match"), _GRADES)
 
 
 _FIVE = ("1", "2", "3", "4", "5")
 _MATCHING = {
-    "report": _graded("report", "Does the image match the report?"),
-    "mask": _graded("mask", "Does the image match the contour?"),
-    "finding": _graded("finding", "Does the image show the finding?"),
+    "report": _graded_question("report", "Does the image match the report?"),
+    "mask": _graded_question("mask", "Does the image match the contour?"),
+    "finding": _graded_question("finding", "Does the image show the finding?"),
 }
 _ALWAYS = (
     Question("origin", "Is the image real or synthetic?", ("Real", "Synthetic"), ("real", "synthetic")),
@@ -75,13 +74,13 @@ _ALWAYS = (
 
 @dataclass(frozen=True)
 class ReaderCase:
-    """What a reader sees of one case.
+    """One case as a reader sees it.
 
     Attributes:
         volume: The CT, on the study's grid.
-        mask: What the image is to be compared with, on the same grid.
+        mask: Mask to compare the image with, on the same grid.
         pathology: The finding in words.
-        report: What the image is to be compared with, in words.
+        report: Report to compare the image with.
     """
 
     volume: CTVolume
@@ -92,7 +91,7 @@ class ReaderCase:
 
 @dataclass(frozen=True)
 class Frame:
-    """The grid and the HU range that all cases of a study have in common.
+    """The common grid and HU range of all cases of a study.
 
     Attributes:
         spacing_mm: (depth, height, width).
@@ -112,13 +111,13 @@ class Frame:
         return Grid(self.shape, grid.affine_mm @ to_source)
 
     def volume(self, volume: CTVolume) -> CTVolume:
-        """Bring a CT to the frame: the middle of what it shows, without aliasing, clipped, int16."""
+        """Resample the middle of a CT to the frame, without aliasing, clipped, int16."""
         low, high = self.clip_hu
         shown = resample_ct(band_limit(volume, self.spacing_mm), self.around(volume.grid), outside_hu=low)
         return CTVolume(np.clip(shown.hu, low, high).astype(np.int16), shown.affine_mm)
 
     def mask(self, mask: LabelMap) -> Bool[np.ndarray, "d h w"]:
-        """Bring a mask on a volume's grid to where `volume` brings the volume."""
+        """Resample a mask on a volume's grid as `volume` resamples the volume."""
         return resample_mask(mask, self.around(mask.grid))
 
 
@@ -135,7 +134,7 @@ def common_frame(
         grids: Of all volumes of the study.
         clip_hu: HU range.
         finest_mm: No finer spacing than this (depth, height, width), to keep the folder small.
-        trim_mm: Cut off at each end of each axis (depth, height, width), where registration left no scan to show.
+        trim_mm: Cut off at each end of each axis (depth, height, width), where registration left no scan.
 
     Raises:
         GeometryError: If nothing is left.
@@ -157,13 +156,13 @@ def common_frame(
 
 
 def case_body(case: ReaderCase, frame: Frame) -> str:
-    """Return what is shipped of a case, as JSON in ASCII."""
+    """Return the content of a case as JSON in ASCII."""
     offset = (case.volume.hu.astype(np.int32) - int(frame.clip_hu[0])).astype(np.uint16)
     steps = np.diff(offset, axis=2, prepend=np.uint16(0))
     planes = np.concatenate([(steps & 255).astype(np.uint8).ravel(), (steps >> 8).astype(np.uint8).ravel()])
     values = {
-        "volume": _packed(planes.tobytes()),
-        "mask": None if case.mask is None else _packed(np.packbits(case.mask).tobytes()),
+        "volume": _pack(planes.tobytes()),
+        "mask": None if case.mask is None else _pack(np.packbits(case.mask).tobytes()),
         "pathology": case.pathology,
         "report": case.report,
     }
@@ -171,12 +170,12 @@ def case_body(case: ReaderCase, frame: Frame) -> str:
 
 
 def case_script(name: str, body: str, length: int) -> bytes:
-    """Return a case's file, filled up with blanks to `length` bytes beside its name."""
+    """Return a case's file, its body padded with blanks to `length` bytes."""
     return f'receive("{name}",{body:<{length}});\n'.encode("ascii")
 
 
-def numbered(digests: Iterable[str], seed: int) -> dict[str, str]:
-    """Number cases, from 001 on, in a random order that follows from their contents' sha256 and the seed."""
+def number_cases(digests: Iterable[str], seed: int) -> dict[str, str]:
+    """Number cases from 001 in a random order, a function of their sha256 and the seed."""
     known = sorted(digests)
     places = np.random.default_rng([seed, 0]).permutation(len(known)) + 1
     digits = max(3, len(str(len(known))))
@@ -184,12 +183,12 @@ def numbered(digests: Iterable[str], seed: int) -> dict[str, str]:
 
 
 def reading_orders(names: Sequence[str], num_readers: int, repeated: float, seed: int) -> list[list[str]]:
-    """Return each reader's own random order; a share of the cases comes again, in the second half.
+    """Return each reader's random order, with a share of the cases repeated in the second half.
 
     Args:
         names: The cases.
         num_readers: Readers.
-        repeated: Share of the cases that each reader sees twice, for the agreement with oneself.
+        repeated: Share of the cases that each reader sees twice, for the agreement within a reader.
         seed: Of the orders.
     """
     known, orders = sorted(names), []
@@ -197,7 +196,7 @@ def reading_orders(names: Sequence[str], num_readers: int, repeated: float, seed
     for reader in range(num_readers):
         rng = np.random.default_rng([seed, 1, reader])
         order = [known[index] for index in rng.permutation(len(known))]
-        # Those seen first come again, at random places of the second half, so that something lies between.
+        # Early cases repeat at random places of the second half, so that others lie between.
         for name in rng.permutation(order[: len(order) // 2][:num_again]):
             order.insert(int(rng.integers(len(order) // 2 + 1, len(order) + 1)), str(name))
         orders.append(order)
@@ -205,7 +204,7 @@ def reading_orders(names: Sequence[str], num_readers: int, repeated: float, seed
 
 
 def questions(given: Iterable[str]) -> tuple[Question, ...]:
-    """Return the questions, given of what the cases have ``report`` and ``mask``."""
+    """Return the questions for cases with ``report``, ``mask`` or neither."""
     matching = tuple(_MATCHING[name] for name in ("report", "mask") if name in set(given))
     return (*(matching or (_MATCHING["finding"],)), *_ALWAYS)
 
@@ -213,14 +212,14 @@ def questions(given: Iterable[str]) -> tuple[Question, ...]:
 def page_files(
     frame: Frame, orders: Sequence[Sequence[str]], asked: Sequence[Question], digests: Mapping[str, str]
 ) -> tuple[str, dict[str, bytes]]:
-    """Return the study's identity and the files beside the cases.
+    """Return the study's identity and its files other than the cases.
 
     Args:
         frame: Grid and HU range.
         orders: For each reader.
         asked: The questions.
-        digests: sha256 of each case's body by its number; they make the identity, so that answers to one study
-            are not counted for another.
+        digests: sha256 of each case's body by its number, part of the identity, so that answers to one study never
+            count for another.
     """
     values = {
         "shape": frame.shape,
@@ -237,5 +236,5 @@ def page_files(
     return identity, {"index.html": page, "study.js": f"const STUDY = {study};\n".encode()}
 
 
-def _packed(values: bytes) -> str:
+def _pack(values: bytes) -> str:
     return base64.b64encode(zlib.compress(values, _LEVEL)).decode("ascii")

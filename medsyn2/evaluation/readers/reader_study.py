@@ -1,16 +1,15 @@
 """The tables of a reader study, from the readers' answers and the key.
 
-Graded questions (``report``, ``mask``, ``finding``) have the levels match, partial, not; where both report and mask
-were asked for, ``report and mask`` is the worse of the two, which is what the paper's Tables 4 and 8 count. A case
-that a reader saw twice counts once, with its first answer; the second serves the agreement with oneself.
+Graded questions (``report``, ``mask``, ``finding``) have the levels match, partial, not; with both report and mask,
+``report and mask`` is the worse of the two, as counted in the paper's Tables 4 and 8. A repeated case counts once, with
+its first answer; the second serves the agreement within a reader.
 
-The question ``origin`` is a Turing test: an accuracy of one half means that real and synthetic are not told apart,
-and so does an area under the curve of one half, with the confidence as the score.
+The question ``origin`` is a Turing test: an accuracy of one half means that real and synthetic are not told apart, and
+so does an area under the curve of one half, with the confidence as the score.
 
-Non-inferiority: synthetic images match as often as real ones do, but for a margin that was fixed beforehand, if the
-lower end of the 95 % interval of the difference lies above minus the margin. An interval that includes 0 does not
-show it. There is no verdict on a reader who has not read every case: who stops early may have stopped for what was
-seen, and a file that was saved in between is no study.
+Synthetic images are non-inferior if the lower end of the 95 % interval of the difference of match rates lies above
+minus a margin fixed beforehand. An interval that includes 0 does not show it. A reader who has not read every case gets
+no verdict: stopping early may depend on the cases seen.
 """
 
 from collections import Counter
@@ -34,8 +33,8 @@ TURING = ("origin", "confidence")
 """The columns that a Turing test needs."""
 
 
-def judged(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
-    """Join answers with the key: a row a reading, with ``source``, ``pathology`` and ``again`` for a repeat.
+def join_key(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
+    """Join answers with the key: a row a reading, with ``source``, ``pathology`` and ``again`` (a repeat).
 
     Args:
         answers: Columns reader, position, case and the questions', for one study.
@@ -47,14 +46,14 @@ def judged(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     columns = {"reader", "position", "case"}
     graded = [name for name in _GRADED if name in answers]
     if missing := columns - set(answers) or (set() if graded else {"report, mask or finding"}):
-        raise _refused(f"the answers have no column {', '.join(sorted(missing))}")
+        raise _answers_error(f"the answers have no column {', '.join(sorted(missing))}")
     if len(unknown := sorted(set(answers["case"]) - set(key.index))):
-        raise _refused(f"the key does not know the case {unknown[0]} and {len(unknown) - 1} others")
+        raise _answers_error(f"the key does not know the case {unknown[0]} and {len(unknown) - 1} others")
     if answers.duplicated(["reader", "position"]).any():
-        raise _refused("one reader's answers are given twice; two readers must have different numbers")
+        raise _answers_error("one reader's answers are given twice; two readers must have different numbers")
     for name, levels in (*((name, GRADES) for name in graded), ("origin", SOURCES)):
         if name in answers and not answers[name].isin(levels).all():
-            raise _refused(f"a value of the column {name} is none of {', '.join(levels)}")
+            raise _answers_error(f"a value of the column {name} is none of {', '.join(levels)}")
     ordered = answers.sort_values(["reader", "position"], ignore_index=True)
     found = ordered.join(key[["source", "pathology"]], on="case")
     if {"report", "mask"} <= set(graded):
@@ -63,18 +62,18 @@ def judged(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     return found.assign(again=found.duplicated(["reader", "case"]))
 
 
-def unread(found: pd.DataFrame, orders: Sequence[Sequence[str]]) -> pd.DataFrame:
-    """Return the readings that were planned and not made: ``reader``, ``case``, and ``again`` for a repeat.
+def unread_cases(found: pd.DataFrame, orders: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """Return the planned readings that were not made: ``reader``, ``case``, and ``again`` for a repeat.
 
     Args:
-        found: From `judged`.
+        found: From `join_key`.
         orders: The cases that each reader was given, in order, from reader 1 on.
 
     Raises:
         TableError: If answers are of a reader that the study does not have.
     """
     if strangers := sorted(set(found["reader"]) - set(range(1, len(orders) + 1))):
-        raise _refused(f"the study has the readers 1 to {len(orders)}, not {strangers[0]}")
+        raise _answers_error(f"the study has the readers 1 to {len(orders)}, not {strangers[0]}")
     rows = []
     for reader, order in enumerate(orders, 1):
         made = Counter(found.loc[found["reader"] == reader, "case"])
@@ -87,14 +86,14 @@ def unread(found: pd.DataFrame, orders: Sequence[Sequence[str]]) -> pd.DataFrame
 
 
 def counts(found: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Return how many cases match, match in part and do not, with the share that matches: Table 4, or by pathology 8.
+    """Count the cases that match, match in part and do not, with the share of matches (Table 4; by pathology, 8).
 
     Args:
-        found: From `judged`.
-        by: Columns that make the rows beside the question: reader, source, pathology.
+        found: From `join_key`.
+        by: Columns that define the rows, with the question: reader, source, pathology.
     """
     rows = []
-    for question in _asked(found):
+    for question in _graded_questions(found):
         for names, group in found[~found["again"]].groupby(list(by), sort=True):
             number = {grade: int((group[question] == grade).sum()) for grade in GRADES}
             low, high = wilson(number["match"], len(group))
@@ -106,7 +105,7 @@ def counts(found: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def turing(found: pd.DataFrame) -> pd.DataFrame:
-    """Return how well each reader tells real from synthetic, for each pathology and over all.
+    """Score how well each reader tells real from synthetic, for each pathology and over all.
 
     ``sensitivity`` is the share of synthetic images called synthetic, ``specificity`` of real ones called real.
     """
@@ -140,15 +139,15 @@ def turing(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreements(found: pd.DataFrame, *, num_draws: int, seed: int) -> pd.DataFrame:
-    """Return how far each two readers agree, and each with himself on repeats, with 95 % bootstrap intervals by case.
+    """Return the agreement of each pair of readers, and within each reader on repeats, with 95 % intervals over cases.
 
     Args:
-        found: From `judged`.
+        found: From `join_key`.
         num_draws: Resamples of the cases.
         seed: Of the resamples.
     """
     rows = []
-    for question in _asked(found):
+    for question in _graded_questions(found):
         for names, pair in _pairs(found, question):
             for source in ("all", *SOURCES):
                 chosen = pair if source == "all" else pair[pair["source"] == source]
@@ -160,16 +159,16 @@ def agreements(found: pd.DataFrame, *, num_draws: int, seed: int) -> pd.DataFram
 
 
 def non_inferiority(found: pd.DataFrame, *, margin: float, num_unread: Mapping[int, int]) -> pd.DataFrame:
-    """Return, for each question and reader, how much less often synthetic images match than real ones.
+    """Return, for each question and reader, the difference of match rates, synthetic minus real, and the verdict.
 
     Args:
-        found: From `judged`.
-        margin: Largest loss of the share that matches which is accepted, such as 0.15.
-        num_unread: Cases that a reader has not read, by reader; there is no verdict on who has any.
+        found: From `join_key`.
+        margin: Largest accepted loss of the match rate, such as 0.15.
+        num_unread: Unread cases by reader; a reader with any gets no verdict.
     """
     rows = []
     first = found[~found["again"]]
-    for question in _asked(found):
+    for question in _graded_questions(found):
         for reader, mine in first.groupby("reader"):
             of = {
                 source: (int((group[question] == "match").sum()), len(group))
@@ -196,7 +195,7 @@ def non_inferiority(found: pd.DataFrame, *, margin: float, num_unread: Mapping[i
 
 
 def _pairs(found: pd.DataFrame, question: str) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
-    """Return, for each two readings of the same cases, whose they are and both answers."""
+    """Yield, for each two readings of the same cases, their readers and both answers."""
     by_reader = dict(iter(found.groupby("reader")))
     once = {reader: mine[~mine["again"]].set_index("case") for reader, mine in by_reader.items()}
     for one, other in combinations(once, 2):
@@ -210,7 +209,7 @@ def _pairs(found: pd.DataFrame, question: str) -> Iterator[tuple[dict[str, objec
 
 def _with_intervals(first: np.ndarray, second: np.ndarray, num_draws: int, seed: int) -> dict[str, float]:
     value = asdict(agreement(first, second, len(GRADES)))
-    drawn = _resampled(lambda a, b: agreement(a, b, len(GRADES)), first, second, num_draws, seed)
+    drawn = _resample(lambda a, b: agreement(a, b, len(GRADES)), first, second, num_draws, seed)
     for name in ("kappa", "kappa_quadratic", "ac1"):
         of = np.array([getattr(one, name) for one in drawn])
         known = of[np.isfinite(of)]
@@ -219,7 +218,7 @@ def _with_intervals(first: np.ndarray, second: np.ndarray, num_draws: int, seed:
     return value
 
 
-def _resampled(
+def _resample(
     measure: Callable[[np.ndarray, np.ndarray], Agreement],
     first: np.ndarray,
     second: np.ndarray,
@@ -231,7 +230,7 @@ def _resampled(
     return [measure(first[draw], second[draw]) for draw in draws]
 
 
-def _asked(found: pd.DataFrame) -> list[str]:
+def _graded_questions(found: pd.DataFrame) -> list[str]:
     return [name for name in (*_GRADED, BOTH) if name in found]
 
 
@@ -243,9 +242,9 @@ def _as_tuple(names: object) -> tuple[object, ...]:
     return names if isinstance(names, tuple) else (names,)
 
 
-def _refused(what: str) -> TableError:
+def _answers_error(problem: str) -> TableError:
     return TableError(
-        f"expected the answers of one study as its page saves them, but {what}.",
+        f"expected the answers of one study as its page saves them, but {problem}.",
         code="answers-invalid",
         remedy="give each reader's saved file once, and the key that was written with the study's folder.",
     )

@@ -1,18 +1,17 @@
-"""How far a found mask agrees with a reference: Dice, Jaccard and the distances of their surfaces.
+"""Overlap of a found mask with a reference: Dice, Jaccard and the distances of their surfaces.
 
-What is empty decides what can be said, and libraries differ in it silently, up to a better score for more
-misses. Here nothing is imputed:
+Libraries differ silently in their treatment of empty masks, up to a better score for more misses. Nothing is imputed
+here:
 
-    both empty        every value is undefined (NaN); the pair is counted and left out
-    only found empty  a miss: the overlaps are 0, the distances undefined
-    only the          a false alarm: the same
-    reference empty
+    both empty            every value is undefined (NaN); the pair is counted and left out
+    only found empty      a miss: the overlaps are 0, the distances undefined
+    only reference empty  a false alarm: the same
 
-The surface Dice is an overlap: a share of what should agree, of which a miss has none. `summarise` makes the rows of a
-table: overlaps are averaged where the reference is present, a miss as 0; distances where both are; and beside the means
-stand how many pairs they rest on and what they leave out.
+In the rows of `summarise`, overlaps are averaged where the reference is present, a miss as 0, and distances where both
+masks are present; counts beside the means say how many pairs they rest on and leave out. Surface Dice is an overlap, so
+that a miss has 0.
 
-Per-case means of Dice D and Jaccard J satisfy J >= D / (2 - D), equal only if all cases are alike; a table in
+Per-case means of Dice D and Jaccard J satisfy J >= D / (2 - D), with equality only if all cases are alike; a table in
 which they are equal took J from the mean of D.
 """
 
@@ -35,7 +34,7 @@ FLAGS = ("both_empty", "missed", "false_alarm")
 
 @dataclass(frozen=True)
 class Overlap:
-    """Agreement of two masks; see the module docstring for what is undefined when, `surface` for the distances.
+    """Agreement of two masks; NaN where undefined (see the module), distances as in `surface`.
 
     Attributes:
         dice: 2 |A and B| / (|A| + |B|).
@@ -98,7 +97,7 @@ def overlap(
 
 
 def present(cases: pd.DataFrame) -> pd.DataFrame:
-    """Return the compared pairs whose reference is not empty, which is what overlaps are averaged over."""
+    """Return the compared pairs whose reference is not empty; overlaps are averaged over these."""
     return cases[~cases["both_empty"].astype(bool) & ~cases["false_alarm"].astype(bool)]
 
 
@@ -107,13 +106,14 @@ def summarise(cases: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Args:
         cases: A row a pair: the columns `by`, ``patient`` and the fields of `Overlap`.
-        by: What a row of the summary is of.
+        by: Columns that define the groups.
 
     Returns:
-        Columns: `by`; ``num`` pairs; ``num_present``, those whose reference is not empty, and ``num_patients``, of
-        whom these are; mean overlaps of these and their median Dice; ``num_distances`` pairs in which both are
-        there, and their mean distances; ``num_missed``, ``miss_rate`` of the present ones; ``num_false_alarm`` and
-        ``num_both_empty``. After each mean stand ``<value>_low`` and ``<value>_high``, its 95 % interval over patients.
+        Columns: `by`; ``num`` pairs; ``num_present`` pairs with a reference and their ``num_patients``; mean overlaps
+            of
+        these and their median Dice; ``num_distances`` pairs with both masks and their mean distances; ``num_missed``,
+        ``miss_rate`` of the present ones; ``num_false_alarm`` and ``num_both_empty``. Each mean has a 95 % interval
+        over patients, ``<value>_low`` and ``<value>_high``.
     """
     overlaps, distances = (
         [f"{value}{end}" for value in values for end in ("", "_low", "_high")]

@@ -1,9 +1,8 @@
 """Distances of the surfaces of two binary masks, in mm.
 
-The surface of a mask is its voxels with a face neighbour outside it, the edge of the grid counting as outside; of a
-slice, which has two dimensions, its pixels with an edge neighbour outside it.
-From every surface voxel of each mask the distance to the nearest surface voxel of the other is taken. Libraries
-make different numbers of these and call them the same, so that the convention is in the name here:
+The surface of a mask is its voxels with a face neighbour outside it, beyond the grid included; in two dimensions, its
+pixels with an edge neighbour outside. From every surface voxel of each mask the distance to the nearest surface voxel
+of the other is taken. Libraries summarise these differently under one name, so that names here state the convention:
 
     hd95_max      the larger of the two directed 95th percentiles (MONAI)
     hd95_pooled   the 95th percentile of all distances, both ways together (medpy)
@@ -11,8 +10,8 @@ make different numbers of these and call them the same, so that the convention i
     surface_dice  the share of surface voxels, of both, that lie within a tolerance of the other surface
                   (MONAI without subvoxels; DeepMind's counts areas and differs by some percent)
 
-For the same masks the conventions differ by 10 to 35 %. Only the box of each mask is eroded and only surface
-voxels are searched, in a k-d tree, so that a mask costs by its surface and not by its grid.
+For the same masks the conventions differ by 10 to 35 %. The cost follows the surface, not the grid: only the box of
+each mask is eroded, and only surface voxels are searched, in a k-d tree.
 
 Source: MONAI's metrics and medpy.metric.binary for the conventions; Nikolov et al., arXiv:1809.04430, for the
 surface Dice.

@@ -1,13 +1,13 @@
-"""How well a volume survives encoding and decoding: SSIM in three dimensions, PSNR and the mean error in HU.
+"""Similarity of two volumes, such as a CT and its reconstruction: SSIM in three dimensions, PSNR and mean error in HU.
 
-SSIM follows Wang et al. 2004 with the constants 0.01 and 0.03, averaged over the windows that lie inside the
-volume. The window changes the value by several percent, so it is in the name:
+SSIM follows Wang et al. 2004 with the constants 0.01 and 0.03, averaged over the windows inside the volume. The window
+changes the value by several percent, so it is in the name:
 
     ssim_3d_box        7 x 7 x 7 voxels, equal weights, unbiased covariance (scikit-image's default)
     ssim_3d_gaussian   11 x 11 x 11 voxels, Gaussian of 1.5 voxels, biased covariance (Wang's, MONAI's default)
 
-Both windows are products of one-dimensional ones and are applied axis by axis, slab by slab with the overlap
-that the window needs: the same value as at once, in the memory of a few slices.
+Both windows are separable and are applied axis by axis, in overlapping slabs: the same value in the memory of a few
+slices.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def psnr_db(
 
 
 def inside_body(hu: Num[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h w"]:
-    """Return where the body is, its lungs included, without the air and the table around it.
+    """Return the mask of the body, lungs included, without the air and the table around it.
 
     The air around a patient is reproduced by anything and makes every mean look better.
     """

@@ -1,8 +1,8 @@
-"""Intervals over patients: what would have come out with other patients of the same kind.
+"""Intervals over patients by the cluster bootstrap.
 
-Patients are drawn with replacement, each with all that is his; a 95 % interval lies between the percentiles 2.5 and
-97.5 of the mean. Of paired values the differences are resampled, so that what two methods share does not widen it; of
-the ratio of two means both are taken of the same draw, for the same reason.
+Patients are drawn with replacement, each with all of their values; a 95 % interval lies between the percentiles 2.5
+and 97.5 of the mean. Paired values are resampled as differences, and both means of a ratio come from the same draw,
+so that variation common to the two does not widen the interval.
 """
 
 from math import nan
@@ -36,7 +36,7 @@ def mean_interval(
 
 
 def interval_over_patients(values: pd.Series, patients: pd.Series) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of the values that are there; NaN if they are of fewer than two patients.
+    """Return the 95 % interval of the mean of the known values; NaN with fewer than two patients.
 
     Args:
         values: Some may be NaN.
@@ -50,14 +50,14 @@ def interval_over_patients(values: pd.Series, patients: pd.Series) -> tuple[floa
 
 
 def ratio_over_patients(above: pd.Series, below: pd.Series) -> tuple[float, float, float]:
-    """Return the ratio of two means, of the patients that have values of both, and the ends of its 95 % interval.
+    """Return the ratio of two means and the ends of its 95 % interval.
 
     Args:
-        above: Values by patient; a patient may have several.
-        below: Those whose mean it is divided by; NaN is left out of both.
+        above: Numerator: values by patient; a patient may have several.
+        below: Denominator. Patients without a value in both are left out.
 
     Returns:
-        The ratio, NaN if no patient has both, and the interval, NaN of a single patient.
+        The ratio, NaN if no patient has both, and the interval, NaN with a single patient.
     """
     sums = pd.concat(
         [one.dropna().groupby(level=0).agg(["sum", "count"]) for one in (above, below)], axis=1, join="inner"

@@ -1,8 +1,7 @@
-"""Tables with a row a case that begin with their means.
+"""Tables with a row a case, headed by their means.
 
-Above the cases stand, for each group of them, rows whose ``case`` is ``mean``, ``low`` and ``high``: the mean of each
-value and the ends of its 95 % interval over patients (``bootstrap``). Of a single patient there is no interval, and no
-row of one.
+Each group of cases is headed by rows whose ``case`` is ``mean``, ``low`` and ``high``: the mean of each value and the
+ends of its 95 % interval over patients (`bootstrap`). A single patient has no interval, and no rows for one.
 """
 
 from collections.abc import Sequence
@@ -14,17 +13,16 @@ from medsyn2.evaluation.statistics.bootstrap import interval_over_patients
 COUNTS = ["num", "num_patients"]
 
 
-def with_means(cases: pd.DataFrame, values: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the rows of the means, then those of the cases.
+def prepend_means(cases: pd.DataFrame, values: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the rows of means, then those of the cases.
 
     Args:
         cases: A row a case: the columns ``case``, ``patient``, `by` and `values`.
-        values: What is averaged; NaN is left out. Other columns are empty in the rows of means.
-        by: What the cases of a group have in common.
+        values: Columns to average; NaN is left out. Other columns are empty in the rows of means.
+        by: Columns that define the groups.
 
     Returns:
-        The columns of `cases` and, in the rows of means, the cases and patients that they are of: ``num`` and
-        ``num_patients``.
+        The columns of `cases` and, in the rows of means, ``num`` cases and ``num_patients``.
     """
     groups = cases.groupby(list(by), sort=False) if by else [((), cases)]
     rows = [row for key, group in groups for row in _means(group, values, dict(zip(by, key, strict=True)))]

@@ -1,19 +1,17 @@
-"""How well probabilities of labels agree with the truth: the paper's Table 3.
+"""Classification scores of label probabilities: the paper's Table 3.
 
-AUROC and average precision need no threshold and come first. All else depends on one, and a threshold tuned on the
-volumes it is judged on flatters: with scores that know nothing, 10 volumes and labels of one in five, F1 is then 0.49
-where a generator's is 0.25. Here a threshold is tuned on *real* volumes, for each label where the ROC curve comes
-nearest to (0, 1), and each volume, real or synthetic, is judged by those of all patients but its own. Scores that know
-nothing then give real and synthetic volumes the same accuracy and recall; F1, which is no mean over volumes, still is
-some 0.04 higher for the real ones at 10 volumes, 0.01 at 50.
+AUROC and average precision need no threshold and come first. All other scores do, and a threshold tuned on the judged
+volumes flatters: with uninformative scores, 10 volumes and labels of one in five, F1 is then 0.49 where a generator's
+is 0.25. Here thresholds are tuned on *real* volumes, for each label where the ROC curve is nearest to (0, 1), and each
+volume, real or synthetic, is judged by the thresholds of all patients but its own. Uninformative scores then give real
+and synthetic volumes the same accuracy and recall; F1, which is no mean over volumes, is still some 0.04 higher for
+the real ones at 10 volumes, 0.01 at 50.
 
-F1 has three averages that differ twofold on rare labels, and papers do not say which they print; all three are given.
-A row each for finding nothing and for finding everything shows what accuracy and precision are worth.
+F1 has three averages that differ twofold on rare labels, and papers do not name theirs; all three are given. Two
+trivial rows, finding nothing and finding everything, are the levels to read accuracy and precision against. Means are
+over the labels with both a positive and a negative case, whose number is given.
 
-Means are over the labels that have both a positive and a negative case, whose number is given.
-
-Source: definitions as in scikit-learn; the threshold rule as in CT-CLIP's evaluation, which tunes it on the judged
-set itself.
+Source: definitions as in scikit-learn; the threshold rule as in CT-CLIP's evaluation, which tunes on the judged set.
 """
 
 from collections.abc import Sequence
@@ -61,12 +59,12 @@ VALUES = tuple(field.name for field in fields(Classification) if field.name != "
 def classification(
     probabilities: Probabilities, truth: Truth, found: Bool[np.ndarray, "v k"]
 ) -> Classification:
-    """Judge probabilities, and the decisions made by them, by the truth.
+    """Score probabilities, and the decisions made from them, against the truth.
 
     Args:
         probabilities: A row a volume, a column a label.
-        truth: Whether the label is there.
-        found: Whether it was found: a probability at or above its threshold.
+        truth: Presence of the label.
+        found: Decision: a probability at or above its threshold.
     """
     judged = [k for k in range(truth.shape[1]) if truth[:, k].any() and not truth[:, k].all()]
     if not judged:
@@ -92,13 +90,13 @@ def intervals(
     num_draws: int,
     seed: int,
 ) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of each value, by resampling patients; NaN with one patient. Decisions stay as they are.
+    """Return the 95 % interval of each score by resampling patients, with the decisions fixed; NaN with one patient.
 
     Args:
-        probabilities: As above.
-        truth: As above.
-        found: As above.
-        patients: Whose each volume is, from 0.
+        probabilities: A row a volume, a column a label.
+        truth: Presence of the label.
+        found: Decision.
+        patients: Number of each volume's patient, from 0.
         num_draws: Resamples.
         seed: Of the draws.
     """
@@ -117,30 +115,30 @@ def intervals(
     return ends
 
 
-def others_thresholds(
+def thresholds_of_others(
     probabilities: Probabilities, truth: Truth, patients: Sequence[str], judged: Sequence[str]
 ) -> Float[np.ndarray, "w k"]:
-    """Return the thresholds that each judged volume has: those tuned on the volumes of all patients but its own.
+    """Return for each judged volume the thresholds tuned on the volumes of all other patients.
 
     Args:
         probabilities: Of the volumes to tune on.
-        truth: As above.
-        patients: Whose each of them is.
-        judged: Whose each judged volume is; whoever is not among `patients` has thresholds tuned on all of them.
+        truth: Their labels.
+        patients: Patient of each volume to tune on.
+        judged: Patient of each judged volume; patients not among `patients` get thresholds tuned on all.
     """
     owners = np.array(patients)
     tuned = {
-        one: tuned_thresholds(probabilities[owners != one], truth[owners != one])
+        one: tune_thresholds(probabilities[owners != one], truth[owners != one])
         for one in dict.fromkeys(judged)
     }
     return np.stack([tuned[one] for one in judged])
 
 
-def tuned_thresholds(probabilities: Probabilities, truth: Truth) -> Float[np.ndarray, " k"]:
+def tune_thresholds(probabilities: Probabilities, truth: Truth) -> Float[np.ndarray, " k"]:
     """Return for each label the threshold at which the ROC curve is nearest to (0, 1); 0.5 without both classes.
 
-    Of all thresholds that decide alike it is the one midway between two scores, so that a volume left out of the tuning
-    is not on the wrong side of its neighbours for its own absence.
+    The threshold lies midway between two scores: at a score itself, a volume left out of the tuning would fall on the
+    wrong side of its neighbours for its own absence.
     """
     found = np.full(truth.shape[1], 0.5)
     for k in range(truth.shape[1]):

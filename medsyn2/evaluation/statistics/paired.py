@@ -1,8 +1,8 @@
-"""Models compared on the same cases: the mean of each, and the difference to the main one with its interval.
+"""Models compared on the same cases: the mean of each, and its difference from the main model with an interval.
 
-The models were given the same cases, masks, seeds and noise, so that their values come in pairs. The interval is that
-of the mean difference, over patients (``bootstrap``): an interval that holds 0 says that this cohort does not tell the
-two apart. It knows nothing of other trainings: one model of each kind was trained, with one seed.
+All models get the same cases, masks, seeds and noise, so that values come in pairs. The interval of the mean
+difference is over patients (`bootstrap`): if it holds 0, this cohort does not tell the two apart. It does not cover
+the variance of training, for each model was trained once, with one seed.
 """
 
 from math import nan
@@ -22,14 +22,14 @@ def compare(cases: pd.DataFrame, main: str, *, num_draws: int, seed: int) -> pd.
     """Return a row for each measure, part and variant, in the order of `cases`.
 
     Args:
-        cases: The columns `CASE_COLUMNS`; an item is what was measured of each model once. NaN values are left out.
+        cases: The columns `CASE_COLUMNS`; each model has one value an item. NaN values are left out.
         main: Name of the variant that the others are compared with.
         num_draws: Resamples of patients.
         seed: Of the draws.
 
     Returns:
-        The columns `COLUMNS`: mean value of the variant; of the pairs that both have, the mean of the main model, the
-        mean difference (variant - main) and its interval.
+        The columns `COLUMNS`: mean value of the variant; over the items of both, the mean of the main model, the mean
+            difference (variant - main) and its interval.
     """
     rows = []
     known = cases.dropna(subset=["value"])

@@ -1,21 +1,19 @@
-"""Scores of embeddings that a vision-language model made in an environment of its own: the paper's Table 2.
+"""Scores of embeddings from a vision-language model: the paper's Table 2.
 
-The model never runs here. Somebody's script writes banks (see `banks`) with one row a volume, or a report, in the
-part ``embedding``; ids pair a volume with its report and a synthetic volume with the real one of its case.
+The model never runs here. A script of its own environment writes banks (see `banks`) with one row a volume or report in
+the part ``embedding``; ids pair a volume with its report and a synthetic volume with the real one of its case.
 
     T2I   100 x the mean cosine of a volume and its report
     I2I   100 x the mean cosine of a synthetic volume and the real one of its case
 
-Neither measures realism: real volumes are not at the top of T2I, and all chests are alike, so that any two have a
-high cosine. Beside each score therefore stand the same over pairs of different patients (``shuffled``), the difference
-of the two, its z against permutations of the pairs, and how often a volume's own partner is among the k nearest
-(``recall``), all with intervals over patients. The rows of the real volumes are the ceiling: as acquired, and on the
-model's grid.
+Neither measures realism: real volumes are not at the top of T2I, and any two chests have a high cosine. Each score is
+therefore given with that of pairs of different patients (``shuffled``), the difference of the two, its z against
+permutations of the pairs, and the share of volumes whose own partner is among the k nearest (``recall``), all with
+intervals over patients. The ceiling is the rows of real volumes, as acquired and on the model's grid.
 
-Reports can be alike word for word, and then no model can tell whose is whose. A partner that is as near as t - 1
-others, behind a that are nearer, is among the first k in min(1, max(0, (k - a) / t)) of all orders of the tied, and
-that is what counts; so partners that are all alike give chance, k / n. With n candidates or fewer to choose k from
-there is nothing to find, and the recall is NaN.
+Reports can be equal word for word, and then no model can tell them apart. A partner tied with t - 1 others, behind a
+nearer ones, is among the first k in min(1, max(0, (k - a) / t)) of the orders of the tied; the recall counts this
+expectation, so that identical partners give chance, k / n. With n <= k candidates the recall is NaN.
 
 Source: Hessel et al., arXiv:2104.08718, without its clipping at 0 and its factor 2.5, as CT-CLIP's scripts do.
 """
@@ -39,13 +37,13 @@ _TIE = 1e-4
 
 @dataclass(frozen=True)
 class Recall:
-    """How often the own partner is among the k nearest.
+    """Share of volumes whose own partner is among the k nearest.
 
     Attributes:
-        share: Of the volumes; ties count by their expectation. NaN unless there are more than k candidates.
-        low: Lower end of its 95 % interval, by resampling patients; the candidates stay.
+        share: The share; ties count by their expectation. NaN unless there are more than k candidates.
+        low: Lower end of its 95 % interval, by resampling patients with fixed candidates.
         high: Upper end.
-        chance: What embeddings that know nothing give, k / candidates.
+        chance: Share for uninformative embeddings, k / candidates.
     """
 
     share: float
@@ -56,20 +54,20 @@ class Recall:
 
 @dataclass(frozen=True)
 class PairScore:
-    """How much closer a volume is to its own partner than to others'.
+    """Cosines of volumes with their own partners, and with others'.
 
     Attributes:
         score: 100 x the mean cosine of the pairs.
         score_low: Lower end of its 95 % interval, by resampling patients; NaN with one patient.
         score_high: Upper end.
         shuffled: The same of all pairs of different patients; NaN with one patient.
-        above_shuffled: The score minus that.
+        above_shuffled: The score minus `shuffled`.
         above_shuffled_low: Lower end of its interval.
         above_shuffled_high: Upper end.
         z: Score minus the mean over permutations of the partners, in their standard deviations; NaN if all are alike.
         recall: By k.
         num_pairs: Pairs, and so the candidates of the recall.
-        num_patients: Whose they are.
+        num_patients: Their patients.
     """
 
     score: float
@@ -136,7 +134,7 @@ def label_probabilities(
         volumes: Embeddings of volumes.
         prompts: Embeddings of prompts with the ids ``<label>/present`` and ``<label>/absent``.
         labels: The labels.
-        scale: What the model multiplies cosines by (CT-CLIP's exp of its temperature).
+        scale: Factor of the cosines (CT-CLIP: exp of its temperature).
 
     Raises:
         EnvironmentFault: If a prompt is missing, or the embeddings are of two models.
@@ -162,7 +160,7 @@ def _interval_above_shuffled(
     num_draws: int,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of the pairs minus that of pairs of different patients."""
+    """Return the 95 % interval of the mean of the pairs minus the mean of pairs of different patients."""
     num = int(patients.max()) + 1
     if num < 2:
         return nan, nan

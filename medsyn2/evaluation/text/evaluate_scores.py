@@ -14,9 +14,9 @@ from jaxtyping import Float
 from medsyn2.config import EvaluateFidConfig, EvaluateScoresConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part, read_bank, write_bank
-from medsyn2.evaluation.features.extraction import Recipe, VolumeFile, extracted_bank
+from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank
+from medsyn2.evaluation.features.spec import make_spec
 from medsyn2.evaluation.fidelity.evaluate_fid import by_condition, registered
-from medsyn2.evaluation.fidelity.table_one import extractor_of, protocol_of
 from medsyn2.evaluation.text.clip import EMBEDDING
 from medsyn2.evaluation.text.linear_clip import LinearClip, fit_linear_clip
 from medsyn2.evaluation.text.score_tables import (
@@ -154,12 +154,12 @@ class _Features:
     def __init__(
         self, grid: GridConfig, config: EvaluateFidConfig, windows: tuple[Window, ...], cache: Path
     ) -> None:
-        self.recipe = Recipe(protocol_of(grid, config), extractor_of(config), windows)
+        self.spec = make_spec(grid, config, windows)
         self.cache = cache
 
     def of(self, volumes: Sequence[VolumeFile], kind: str, source: str) -> Bank:
         """Return the bank of features of some volumes."""
-        return extracted_bank(volumes, self.recipe, {"kind": kind, "source": source}, self.cache)
+        return extract_bank(volumes, self.spec, {"kind": kind, "source": source}, self.cache)
 
 
 def _fitted(

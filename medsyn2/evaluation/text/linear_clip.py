@@ -1,19 +1,19 @@
-"""A joint space of volumes and reports that needs no weights: a ridge regression, fitted to the training cases.
+"""A joint space of volumes and reports without weights: a ridge regression fitted to the training cases.
 
 With a volume's features x and its report's features y, both centred on the training cases and x also scaled to unit
 variance a feature,
 
     W = argmin  sum_i |W x_i - y_i|^2 + lambda |W|^2,
 
-a volume's embedding is W x and a report's is y. There are more features than cases, so it is solved in the space of
-cases: W x = Y^T (K + lambda)^-1 k(x), with K the products of the training volumes. The lambda of a geometric grid with
-the smallest leave-one-out error is taken, which is known without fitting again: with H = K (K + lambda)^-1 the residual
-of case i, had it been left out of the means too, is (y_i - (H Y)_i) / (1 - 1 / n - H_ii). Without the means' 1 / n a
-fit that passes through every case would seem to have no error at all.
+a volume's embedding is W x and a report's is y. Features outnumber cases, so the problem is solved in the space of
+cases: W x = Y^T (K + lambda)^-1 k(x), with K the products of the training volumes. Lambda is the value of a geometric
+grid with the smallest leave-one-out error, known without fitting again: with H = K (K + lambda)^-1 the residual of case
+i, left out of the means too, is (y_i - (H Y)_i) / (1 - 1 / n - H_ii). Without the means' 1 / n a fit through every case
+would seem to have no error.
 
-It says how much of a report's variation can be read off the volume's features by a line: enough to see whether a
-generator's volumes fit their reports better than others', and far from what a model trained on thousands of pairs
-sees. Its scores compare with nothing but themselves.
+The space measures how much of a report's variation is linear in the volume's features: enough to see whether a
+generator's volumes fit their reports better than others', and far from a model trained on thousands of pairs. Its
+scores compare only with each other.
 
 Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, sections 3.4 and 7.10.
 """
@@ -35,7 +35,7 @@ class LinearClip:
 
     Attributes:
         image_mean: Mean of the training volumes' features.
-        image_scale: Their standard deviations; infinite for features that do not vary, which then count nothing.
+        image_scale: Their standard deviations; infinite for constant features, which then have no weight.
         text_mean: Mean of the training reports' features.
         weights: W, from scaled features of volumes to features of reports.
         penalty: The lambda taken, in multiples of the mean of K's diagonal.
@@ -51,12 +51,12 @@ class LinearClip:
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """Name in the tables."""
         return f"linear, fitted to {self.num_cases} training cases"
 
     @property
     def sha256(self) -> str:
-        """Of all that decides an embedding."""
+        """Hash of the arrays that decide an embedding."""
         arrays = (self.image_mean, self.image_scale, self.text_mean, self.weights)
         return hashlib.sha256(b"".join(array.astype(np.float32).tobytes() for array in arrays)).hexdigest()
 
@@ -89,11 +89,11 @@ def fit_linear_clip(volumes: Float[np.ndarray, "v f"], texts: Float[np.ndarray, 
     unit = max(float(np.trace(gram)) / len(gram), np.finfo(float).tiny)
     rotated = vectors.T @ y
 
-    def left_out_error(penalty: float) -> float:
+    def leave_one_out_error(penalty: float) -> float:
         shrunk = values / (values + penalty * unit)
         residual = y - vectors @ (shrunk[:, None] * rotated)
         return float(((residual / (1 - 1 / len(x) - (vectors**2) @ shrunk)[:, None]) ** 2).sum())
 
-    penalty = min(PENALTIES, key=left_out_error)
+    penalty = min(PENALTIES, key=leave_one_out_error)
     weights = x.T @ (vectors @ (rotated / (values + penalty * unit)[:, None]))
     return LinearClip(image_mean, scale, texts.mean(axis=0), weights, float(penalty), len(x))

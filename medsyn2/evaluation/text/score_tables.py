@@ -1,13 +1,12 @@
-"""The tables of embeddings that a vision-language model made: CLIP scores (Table 2), zero-shot labels (Table 3).
+"""Tables of a vision-language model's embeddings: CLIP scores (Table 2) and zero-shot labels (Table 3).
 
-``clip`` has a row a source and partner, with the score of shuffled pairs beside it. ``zero shot`` has a row a source,
-with all three averages of F1, and a row each for finding nothing and for finding everything.
+``clip`` has a row a source and partner, with the score of shuffled pairs. ``zero shot`` has a row a source, with all
+three averages of F1, and the rows of finding nothing and finding everything.
 
-Sources are banks by name. Two names are kept for real volumes: ``real`` as they were acquired, and ``real_on_grid``,
-brought to the model's grid. Synthetic volumes lie on that grid, so ``real_on_grid`` is what they are scored against
-and what their thresholds are tuned on; without it ``real`` is, and the tables say which (``against``, ``thresholds``).
-Rows of real volumes have thresholds tuned on their own kind. Whatever the row, a volume's thresholds come from other
-patients' volumes only.
+Sources are banks by name. Two names are reserved for real volumes: ``real`` as acquired, and ``real_on_grid``, brought
+to the model's grid. Synthetic volumes lie on that grid, so ``real_on_grid`` is their partner and the set their
+thresholds are tuned on; without it ``real`` is. The columns ``against`` and ``thresholds`` name the set. Real volumes
+have thresholds tuned on their own kind. In every row, a volume's thresholds come from other patients' volumes only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from medsyn2.evaluation.statistics.classification import (
     VALUES,
     classification,
     intervals,
-    others_thresholds,
+    thresholds_of_others,
     trivial,
 )
 from medsyn2.evaluation.text.clip import RECALLS, label_probabilities, pair_score
@@ -92,8 +91,8 @@ def zero_shot_table(
         sources: Embeddings of volumes by name; ``real_on_grid`` or ``real`` is one of them.
         prompts: Embeddings of ``<label>/present`` and ``<label>/absent``.
         truth: CT-RATE's 18 columns of 0 and 1, by the ids of the volumes.
-        truth_of: Where it was read, for messages.
-        scale: What the model multiplies cosines by.
+        truth_of: Its source, for messages.
+        scale: Factor of the cosines (CT-CLIP: exp of its temperature).
         num_draws: Resamples of patients for the intervals.
         seed: Of the resamples.
 
@@ -107,12 +106,12 @@ def zero_shot_table(
     """
     against = _reference(sources)
     drawn = {"num_draws": num_draws, "seed": seed}
-    judged = {name: _judged(bank, prompts, truth, truth_of, scale) for name, bank in sources.items()}
+    judged = {name: _predict(bank, prompts, truth, truth_of, scale) for name, bank in sources.items()}
     rows = []
     for name, (probabilities, there) in judged.items():
         tuned_on = name if sources[name].facts.kind == "real" else against
         owners, patients = (sources[one].patients for one in (tuned_on, name))
-        found = probabilities >= others_thresholds(*judged[tuned_on], owners, patients)
+        found = probabilities >= thresholds_of_others(*judged[tuned_on], owners, patients)
         values = _values(probabilities, there, found, patients, **drawn)
         words = {"thresholds": f"{tuned_on}, other patients", "model": sources[name].facts.extractor}
         rows.append({"source": name, **values, **words})
@@ -125,7 +124,7 @@ def zero_shot_table(
 
 
 def _reference(sources: Mapping[str, Bank]) -> str:
-    """Return the name of the real volumes that synthetic ones are held against."""
+    """Return the name of the real volumes that synthetic ones are compared with."""
     for name, bank in sources.items():
         expected = "real" if name in (REAL, ON_GRID) else "synthetic"
         if bank.facts.kind != expected:
@@ -153,7 +152,7 @@ def _values(
     num_draws: int,
     seed: int,
 ) -> dict[str, float]:
-    """Return what was found, its intervals and its counts by the names of the columns."""
+    """Return scores, intervals and counts by column."""
     values = asdict(classification(probabilities, there, found))
     numbers = np.unique(np.array(patients), return_inverse=True)[1]
     spread = intervals(probabilities, there, found, numbers, num_draws=num_draws, seed=seed)
@@ -162,7 +161,7 @@ def _values(
     return {**values, "num_volumes": len(there), "num_patients": int(numbers.max()) + 1}
 
 
-def _judged(
+def _predict(
     bank: Bank, prompts: Bank, truth: pd.DataFrame, truth_of: str, scale: float
 ) -> tuple[Float[np.ndarray, "v k"], Bool[np.ndarray, "v k"]]:
     missing = [name for name in bank.ids if name not in truth.index]

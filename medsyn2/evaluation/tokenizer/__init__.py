@@ -1,1 +1,1 @@
-"""What survives the tokenizer?"""
+"""How well does the tokenizer reconstruct volumes?"""

@@ -24,7 +24,7 @@ from medsyn2.evaluation.similarity.volumes import (
     ssim_3d_box,
     ssim_3d_gaussian,
 )
-from medsyn2.evaluation.statistics.case_means import with_means
+from medsyn2.evaluation.statistics.case_means import prepend_means
 from medsyn2.files import sha256_of, write_text_atomically
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
@@ -187,7 +187,7 @@ def _write(
     rows = [
         {"case": case, "patient": patients[case], **record.facts["image"]} for case, record in records.items()
     ]
-    means = with_means(pd.DataFrame(rows, columns=["case", "patient", *IMAGE_VALUES]), IMAGE_VALUES)
+    means = prepend_means(pd.DataFrame(rows, columns=["case", "patient", *IMAGE_VALUES]), IMAGE_VALUES)
     write_text_atomically(images, means.to_csv(index=False, float_format="%.5g"))
     mask_rows = [
         {"structure": structure, "patient": patients[case], **row}

@@ -1,11 +1,9 @@
-"""The blocks of the tokenizer that keep the size: convolutions, residual blocks, attention.
+"""Size-preserving blocks of the tokenizer: convolutions, residual blocks, attention.
 
-All of them take and return (b, c, d, h, w). A *planar* block treats each slice as an image of its own, down
-to the statistics of its group normalisation; a *causal* block sees the slices before it and never those
-after, by repeating the first slice in front. In the plane every kernel is zero-padded.
-
-``tokenizer_resampling.py`` has the blocks that halve and double; ``tokenizer_layouts.py`` says which blocks
-a layout uses where.
+All take and return (b, c, d, h, w). A *planar* block treats each slice as an image, including the statistics of its
+group normalisation. A *causal* block sees earlier slices but no later ones: its front is padded with copies of the
+first slice. In the plane every kernel is zero-padded. ``resampling.py`` has the blocks that change the size,
+``layouts.py`` the arrangement.
 
 Source:
     PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
@@ -26,14 +24,14 @@ NORM_EPS = 1e-6
 def repeat_first_slice(
     x: Float[Tensor, "b c d h w"], copies: int, before: Float[Tensor, "b c copies h w"] | None = None
 ) -> Float[Tensor, "b c padded h w"]:
-    """Put `copies` of the first slice in front, or the slices `before`, where `x` goes on from them."""
+    """Prepend `copies` of the first slice, or the preceding slices `before` if they are given."""
     if before is not None:
         return torch.cat([before, x], dim=2)
     return torch.cat([x[:, :, :1]] * copies + [x], dim=2) if copies else x
 
 
 class CausalConv3d(nn.Module):
-    """3-D convolution that sees no later slice; its parameters are one level down, at ``conv``.
+    """3-D convolution that sees no later slice; its parameters are at ``conv``.
 
     Args:
         in_channels: Channels of the input.
@@ -41,7 +39,7 @@ class CausalConv3d(nn.Module):
         kernel: Kernel (depth, height, width).
         stride: Stride (depth, height, width).
         plane_padding: Zero padding of height and width.
-        front_pad: Copies of the first slice put in front; by default one less than the kernel is deep.
+        front_pad: Copies of the first slice in front; by default the kernel's depth less one.
     """
 
     def __init__(
@@ -66,7 +64,7 @@ class CausalConv3d(nn.Module):
 
 
 class PlanarConv(nn.Conv2d):
-    """2-D convolution of each slice: a 3-D one whose kernel is one slice deep."""
+    """2-D convolution of each slice, computed as a 3-D one with a kernel of depth 1."""
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b out d out_h out_w"]:
         kernel = self.weight.unsqueeze(2)  # (out, c, 1, k, k)
@@ -74,7 +72,7 @@ class PlanarConv(nn.Conv2d):
 
 
 class PlanarGroupNorm(nn.GroupNorm):
-    """Group normalisation with statistics of each slice on its own."""
+    """Group normalisation with separate statistics for each slice."""
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
         b, c, d, h, w = x.shape
@@ -97,7 +95,7 @@ def symmetric_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Modul
 
 
 def planar_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Module:
-    """Return a convolution of each slice."""
+    """Return a 2-D convolution of each slice."""
     return PlanarConv(in_channels, out_channels, kernel, padding=kernel // 2)
 
 
@@ -127,9 +125,8 @@ class Attention(nn.Module):
         channels: Channels, which are also the width of the head.
         groups: Groups of the normalisation.
         conv: Makes the 1 x 1 x 1 convolutions.
-        sliced: Attend within slices. Otherwise the volume is cut into as many pieces of `channels` planes in
-            memory order, as the authors' network was trained: channels and slices mix, and the result depends
-            on how deep the window is.
+        sliced: Attend within slices. Otherwise tokens are `channels` consecutive planes in memory order, which mixes
+            channels and slices and depends on the window's depth; the authors' network was trained so.
     """
 
     def __init__(self, channels: int, groups: int, conv: ConvFactory, *, sliced: bool) -> None:

@@ -1,16 +1,13 @@
 """The published layouts of the tokenizer, as a table.
 
-A layout says which convolutions are planar, how depth and plane are halved and doubled at each level, and
-whether the convolutions are causal; together with the sizes it fixes the name and the shape of every
-parameter, so that public weights load strictly and without a map of names.
+A layout and the sizes fix the name and shape of every parameter, so that public weights load strictly without a map
+of names.
 
-* ``v1.2`` and ``v1.1`` are Open-Sora Plan's public releases of those numbers. Their first two encoder levels
-  work on single slices; v1.2 halves depth and plane in one convolution, v1.1 one after the other.
-* ``official`` is what the authors of MedSyn2 released: Open-Sora Plan's v1.0 topology with symmetric zero
-  padding in place of causal padding, without convolutions after upsampling, and with the v1.0 attention,
-  which mixes channels and slices. It has no choice of depth mode.
-
-The blocks the words stand for are in ``tokenizer_blocks.py``.
+* ``v1.2`` and ``v1.1`` are Open-Sora Plan's releases. Their first two encoder levels work on single slices; v1.2
+  halves depth and plane in one convolution, v1.1 one after the other.
+* ``official`` is the release of MedSyn2's authors: Open-Sora Plan's v1.0 topology with symmetric zero padding instead
+  of causal padding, no convolutions after upsampling, and v1.0's attention, which mixes channels and slices. It has
+  one depth mode only.
 
 Source:
     PKU-YuanGroup/Open-Sora-Plan, tags v1.1.0 and v1.2.0; batmanlab/MedSynV2 (layout read, no code taken).
@@ -37,11 +34,11 @@ class Layout:
     """One row of the table.
 
     Attributes:
-        causal: Convolutions look back in depth only, and their parameters carry an extra ``.conv``.
-        planar_levels: Encoder levels, from the first, whose residual blocks are 2-D.
-        down: How plane and depth are halved after encoder levels 0, 1, 2.
-        up: How plane and depth are doubled after decoder levels 3, 2, 1, the order in which they run.
-        sliced_attention: Attention stays within a slice; otherwise it is v1.0's, see `Attention`.
+        causal: Convolutions look back in depth only; their parameters have an extra ``.conv``.
+        planar_levels: Number of first encoder levels with 2-D residual blocks.
+        down: Halving of plane and depth after encoder levels 0, 1, 2.
+        up: Doubling of plane and depth after decoder levels 3, 2, 1, in running order.
+        sliced_attention: Attention stays within a slice; otherwise v1.0's, see `Attention`.
     """
 
     causal: bool

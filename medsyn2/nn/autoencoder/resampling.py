@@ -1,10 +1,9 @@
-"""The blocks of the tokenizer that halve or double depth and plane.
+"""Blocks of the tokenizer that halve or double depth and plane.
 
-Kernels of stride 2 are zero-padded on the right and at the bottom only, which is where the public weights
-expect it. The depth modes differ in two places, without parameters: how many copies of the first slice a
-kernel that halves depth gets in front (`front_pad`), and whether the first slice is left out when depth is
-doubled (`first_frame`). ``tokenizer.py`` says why. A kernel that halves depth takes the slices before a volume in
-their place (`before`), so that a volume can go through it slab by slab (``slabs.py``).
+Kernels of stride 2 are zero-padded at the right and bottom only, as in the public weights' training. The depth modes
+differ, without parameters, in the copies of the first slice in front of a kernel that halves depth (`front_pad`) and
+in whether doubling leaves out the first slice (`first_frame`); ``tokenizer.py`` explains them. A kernel that halves
+depth takes preceding slices instead of copies (`before`), so that a volume can pass slab by slab (``slabs.py``).
 
 Source:
     PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
@@ -24,7 +23,7 @@ def pad_right_bottom(x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d padd
 
 
 class PlaneDown(nn.Module):
-    """Halve height and width with a 2-D kernel (`planar`) or a 3-D kernel one slice deep."""
+    """Halve height and width with a 2-D kernel (`planar`) or a 3-D kernel of depth 1."""
 
     def __init__(self, channels: int, *, planar: bool, causal: bool) -> None:
         super().__init__()
@@ -56,7 +55,7 @@ class VolumeDown(nn.Module):
 
 
 class DepthPool(nn.Module):
-    """Halve depth by the average of three slices; no parameters."""
+    """Halve depth by averaging three slices; no parameters."""
 
     def __init__(self, front_pad: int) -> None:
         super().__init__()
@@ -91,20 +90,20 @@ def double(
     Args:
         x: Features.
         plane: Scale of height and width, 1 or 2.
-        first_frame: Keep the first slice single, as a video's first frame: d slices become 2d - 1, not 2d.
+        first_frame: Keep the first slice single, as a video's first frame: d slices become 2d - 1.
     """
 
-    def interpolated(part: Tensor, depth: int) -> Tensor:
+    def scale(part: Tensor, depth: int) -> Tensor:
         if depth == plane == 1:
             return part
         return F.interpolate(part, scale_factor=(depth, plane, plane), mode="trilinear", align_corners=False)
 
     if not first_frame:
-        return interpolated(x, 2)
+        return scale(x, 2)
     first, rest = x[:, :, :1], x[:, :, 1:]
     if not rest.shape[2]:
-        return interpolated(first, 1)
-    return torch.cat([interpolated(first, 1), interpolated(rest, 2)], dim=2)
+        return scale(first, 1)
+    return torch.cat([scale(first, 1), scale(rest, 2)], dim=2)
 
 
 class Double(nn.Module):
@@ -119,7 +118,7 @@ class Double(nn.Module):
 
 
 class PlaneUp(nn.Module):
-    """Double height and width by repetition, then convolve within the slice unless `convolve` is off."""
+    """Double height and width by repetition, then convolve within the slice if `convolve`."""
 
     def __init__(self, channels: int, *, convolve: bool) -> None:
         super().__init__()

@@ -1,14 +1,13 @@
-"""The tokenizer's encoder on a whole volume, exactly and in less memory.
+"""Exact encoding of a whole volume, slab by slab, with less memory.
 
-In the layouts v1.1 and v1.2 the first two levels of the encoder look at single slices, the statistics of their
-normalisations included; only the kernel that halves depth at the end of the second sees the slices before.
-These levels hold the large tensors. They are computed slab by slab, each slab with the few slices that its
-predecessor ends with; what is left, an eighth in each plane and half in depth, goes through the other levels at
-once. Nothing is approximated and nothing computed twice: every sum is the plain encoder's. The bits are too
-wherever the library takes the same kernel for a slab as for a volume, as oneDNN does for planes of 96 x 96 at
-128 channels; for small ones it chooses by the number of slices, and the last digits differ.
+In the layouts v1.1 and v1.2 the first two levels of the encoder, which hold the large tensors, work on single slices,
+normalisation included; only the kernel that halves depth at the end of the second sees earlier slices. They run on
+slabs, each given the last slices of its predecessor; the result, an eighth in each plane and half in depth, passes
+the remaining levels at once. Nothing is approximated or computed twice. Results are bit-identical wherever the library
+uses the same kernel for a slab as for a volume, as oneDNN does for planes of 96 x 96 at 128 channels; for small planes
+its choice depends on the number of slices, and the last digits differ.
 
-The authors' layout normalises over the whole volume from the first level on, and has no such shortcut.
+The authors' layout normalises over the whole volume from the first level, so it cannot be encoded in slabs.
 """
 
 import torch
@@ -20,27 +19,27 @@ from medsyn2.nn.autoencoder.tokenizer import IMAGE_CHANNELS, CausalVideoVAE, Enc
 from medsyn2.types import Float
 
 SLAB = 16
-"""Slices a slab; memory grows with it, and there is little to gain beyond."""
+"""Slices per slab; larger slabs take more memory and gain little."""
 
 
 def has_planar_levels(tokenizer: CausalVideoVAE) -> bool:
-    """Return whether the layout can be encoded in slabs."""
+    """Say whether the layout can be encoded in slabs."""
     return tokenizer.encoder.planar_levels > 0
 
 
 def moments_in_slabs(
     tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], slab: int = SLAB
 ) -> Float[Tensor, "b two_z ld lh lw"]:
-    """Return what `CausalVideoVAE.moments` returns, without its large tensors.
+    """Compute `CausalVideoVAE.moments` without its large tensors.
 
     Args:
         tokenizer: The network, of a layout with planar levels.
         ct: Images in [-1, 1], or masks at -0.5 and 0.5.
-        slab: Slices that go through the planar levels at once; even, so that slabs halve evenly.
+        slab: Slices per slab; even, so that slabs halve evenly.
 
     Raises:
-        ConfigError: If the layout has no planar levels, the slab is odd or below 2, or the volume's shape is
-            none the tokenizer can compress.
+        ConfigError: If the layout has no planar levels, the slab is odd or below 2, or the tokenizer cannot compress
+            the volume's shape.
     """
     if not has_planar_levels(tokenizer) or slab < 2 or slab % 2:
         raise ConfigError(

@@ -1,11 +1,9 @@
-"""Where a tokenizer's training from scratch starts.
+"""Initialisation of a tokenizer trained from scratch.
 
-With PyTorch's own initialisation an untrained autoencoder of this depth passes next to nothing, and its first
-hundreds of steps go into finding out that neighbouring voxels are alike. Here it starts as a blurred copy: each
-residual branch adds nothing, each step down averages, each step up repeats, and the convolutions at the ends
-mix at random. The posterior starts narrow, because noise on the latents would hide the little that they carry.
-
-Training from public weights never comes here.
+With PyTorch's initialisation an autoencoder of this depth passes almost no signal, and hundreds of steps are spent on
+learning that neighbouring voxels are alike. Here it starts as a blur: residual branches add zero, steps down average,
+steps up repeat, and the convolutions at the ends mix at random. The posterior starts narrow, because noise would hide
+the little that the latents carry.
 """
 
 import torch
@@ -46,7 +44,7 @@ def start_as_blur(tokenizer: CausalVideoVAE, generator: torch.Generator) -> None
 
 
 def _average(weight: torch.Tensor) -> None:
-    """Average the two voxels an axis that a stride of two brings together; all but the last pad is in front."""
+    """Average the two voxels per axis that a stride of 2 merges; padding in depth is in front."""
     channels = torch.arange(len(weight))
     weight.zero_()
     if weight.ndim == 5 and weight.shape[2] > 1:

@@ -1,23 +1,22 @@
-"""Decoding a volume in full planes, chunk after chunk of depth, without seams: experimental.
+"""Decoding a volume in full planes, chunk by chunk in depth, without seams: experimental.
 
-A causal decoder needs, of all that came before a chunk, the last two slices before each convolution and the last
-slice before each doubling of depth. `DecodeStream` keeps them, so that chunks of any size give what the decoder gives
-for all slices at once: nothing is computed twice, nothing is blended, and memory grows with the chunk, not with the
-depth. A doubled slice lies between two; the second of a pair is given when the next slice has come, the very last
-when the stream ends.
+A causal decoder depends on a chunk's predecessors only through the last two slices before each convolution and the
+last slice before each doubling of depth. `DecodeStream` keeps them, so that chunks of any size give the same result as
+the decoder on all slices: nothing is computed twice or blended, and memory grows with the chunk, not with the depth.
+A doubled slice lies between two inputs: the second of a pair is emitted after the next slice, or at the stream's end.
 
-Group normalisation alone looks at the whole volume, which a stream has not seen. Its statistics are therefore
-*frozen*: given beforehand. `pooled_statistics` estimates them from some windows of the same latents, by the law of
+Only group normalisation depends on the whole volume. Its statistics are therefore *frozen*: given beforehand.
+`pool_statistics` estimates them from some windows of the same latents, by the law of
 total variance,
 
     mean = E_w[mean_w],    variance = E_w[variance_w] + Var_w[mean_w],
 
 over windows w of one size that are spread evenly. With one window as large as the volume that is exact, and so is
-the stream. Otherwise it is an approximation of the whole-volume decoder; windows (``windows.py``) are another one,
-nearer to the crops that the network was trained with, and remain the default.
+the stream. Otherwise it approximates the whole-volume decoder; windows (``windows.py``) are another approximation,
+closer to the crops of the training, and remain the default.
 
-The stream is the tokenizer's own decoder with three kinds of parts exchanged, sharing its parameters. Only causal
-layouts (v1.1, v1.2) have one; the authors' looks ahead, and its attention mixes slices.
+The stream is the tokenizer's decoder with three kinds of layers replaced; it shares the parameters. It needs a causal
+layout (v1.1, v1.2): the authors' convolutions look ahead, and their attention mixes slices.
 
 Source:
     Statistics shared among tiles: the tiled autoencoder of multidiffusion-upscaler. Caches of causal convolutions:
@@ -37,36 +36,36 @@ from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder.blocks import CausalConv3d, repeat_first_slice
 from medsyn2.nn.autoencoder.resampling import Double
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE, Size
-from medsyn2.nn.cost import Cost, cost_of, simulated
+from medsyn2.nn.cost import ComputeCost, cost_of, enter_simulation
 from medsyn2.types import Float
 
 CHUNK = 1
-"""Latents along depth that go through at once; every further one takes memory and saves no operation."""
+"""Latents along depth per chunk; more take memory and save no operation."""
 STATISTICS_WINDOW = (24, 12, 12)
-"""Latents (depth, height, width) of the windows that statistics are pooled from, where none are given: 96 x 96 x 96
-voxels, which the paper's tokenizer was trained with."""
+"""Default windows for statistics, in latents (depth, height, width): 96 x 96 x 96 voxels, the crops of the paper's
+tokenizer."""
 STATISTICS_WINDOWS = 8
-"""Windows that statistics are pooled from."""
+"""Default number of windows for statistics."""
 
 
 @dataclass(frozen=True)
 class GroupStatistics:
-    """Mean and variance of each group of channels before one normalisation, of each sample."""
+    """Mean and variance per sample and group of channels, before a normalisation."""
 
     mean: Float[Tensor, "b groups"]
     variance: Float[Tensor, "b groups"]
 
 
 Statistics = Mapping[str, GroupStatistics]
-"""Of every group normalisation of the decoder, by its name there."""
+"""Statistics of every group normalisation by its name in the decoder."""
 
 
 class DecodeStream:
-    """The decoder of a tokenizer, fed with latents from the first slice to the last.
+    """A tokenizer's decoder, fed with latents from the first slice to the last.
 
     Args:
-        tokenizer: The network; its parameters are shared, nothing in it changes.
-        statistics: What its normalisations use in place of their input's own.
+        tokenizer: The network; its parameters are shared and unchanged.
+        statistics: Statistics for its normalisations.
 
     Raises:
         ConfigError: If the layout is not causal.
@@ -76,31 +75,31 @@ class DecodeStream:
         check_causal(tokenizer)
         self._ending = _Ending()
         self._post_quant_conv = tokenizer.post_quant_conv
-        self._decoder = _exchanged(tokenizer.decoder, "", self._streamed(statistics))
+        self._decoder = _replace_parts(tokenizer.decoder, "", self._streaming_parts(statistics))
 
     def push(self, latents: Float[Tensor, "b z ld lh lw"], *, last: bool) -> Float[Tensor, "b 1 d h w"]:
         """Decode the next latents.
 
         Args:
             latents: At least one slice of raw latents, in full planes.
-            last: Whether the stream ends with them.
+            last: These are the last latents.
 
         Returns:
-            The next slices of the volume; all of them, from all pushes, are the volume.
+            The next slices of the volume.
         """
         self._ending.now = last
         images: Tensor = self._decoder(self._post_quant_conv(latents))
         return images.mean(dim=1, keepdim=True)
 
-    def _streamed(self, statistics: Statistics) -> "_Exchange":
-        def exchange(name: str, part: nn.Module) -> nn.Module | None:
+    def _streaming_parts(self, statistics: Statistics) -> "_PartReplacement":
+        def replace_part(name: str, part: nn.Module) -> nn.Module | None:
             if isinstance(part, nn.GroupNorm):
                 return _FrozenNorm(part, statistics[name])
             if isinstance(part, CausalConv3d) and part.front_pad:
-                return _StreamedConv(part)
-            return _StreamedDouble(part, self._ending) if isinstance(part, Double) else None
+                return _StreamingConv(part)
+            return _StreamingDouble(part, self._ending) if isinstance(part, Double) else None
 
-        return exchange
+        return replace_part
 
 
 def decode_streamed(
@@ -114,8 +113,8 @@ def decode_streamed(
     Args:
         tokenizer: The network, of a causal layout.
         latents: Latents, without any z-norm.
-        statistics: What the normalisations use, such as `pooled_statistics` of the same latents.
-        chunk: Latents along depth that go through at once.
+        statistics: Statistics for the normalisations, such as `pool_statistics` of the same latents.
+        chunk: Latents along depth per chunk.
 
     Returns:
         The volume, at least in float32.
@@ -144,36 +143,36 @@ def decode_streamed(
     return volume
 
 
-def pooled_statistics(
+def pool_statistics(
     tokenizer: CausalVideoVAE,
     latents: Float[Tensor, "b z ld lh lw"],
     window: Sequence[int] | None = None,
     count: int = STATISTICS_WINDOWS,
 ) -> dict[str, GroupStatistics]:
-    """Estimate the statistics of every normalisation of the decoder from some windows of the latents.
+    """Estimate the statistics of every normalisation of the decoder from windows of the latents.
 
     Args:
         tokenizer: The network.
-        latents: Raw latents of the volume that is to be decoded.
-        window: Shape (depth, height, width) of the windows in voxels; None takes `STATISTICS_WINDOW`. One that
-            is larger than the volume is the volume, and the statistics are exact.
+        latents: Raw latents of the volume to be decoded.
+        window: Shape (depth, height, width) of the windows in voxels; None takes `STATISTICS_WINDOW`. A window is
+            cropped to the volume; statistics of the whole volume are exact.
         count: Windows, at least 1; they do not overlap where the volume allows it.
 
     Raises:
-        ConfigError: If the window is no shape the tokenizer can compress.
+        ConfigError: If the tokenizer cannot compress the window's shape.
     """
     wanted = STATISTICS_WINDOW if window is None else tokenizer.latent_shape(window)
     depth, height, width = (min(pair) for pair in zip(latents.shape[2:], wanted, strict=True))
     seen: dict[str, list[GroupStatistics]] = {}
 
-    def watched(name: str, part: nn.Module) -> nn.Module | None:
+    def watch(name: str, part: nn.Module) -> nn.Module | None:
         return _WatchedNorm(part, seen.setdefault(name, [])) if isinstance(part, nn.GroupNorm) else None
 
-    decoder = _exchanged(tokenizer.decoder, "", watched)
+    decoder = _replace_parts(tokenizer.decoder, "", watch)
     for d, h, w in _spread(latents.shape[2:], (depth, height, width), count):
         crop = latents[:, :, d : d + depth, h : h + height, w : w + width]
         decoder(tokenizer.post_quant_conv(crop))
-    return {name: _pooled(each) for name, each in seen.items()}
+    return {name: _pool(each) for name, each in seen.items()}
 
 
 def stream_cost(
@@ -181,33 +180,33 @@ def stream_cost(
     shape: Sequence[int],
     window: Sequence[int] | None = None,
     chunk: int = CHUNK,
-) -> Cost:
-    """Predict what `pooled_statistics` and `decode_streamed` take for one volume, without gradients.
+) -> ComputeCost:
+    """Predict the cost of `pool_statistics` and `decode_streamed` for one volume, without gradients.
 
     Args:
         tokenizer: The network; nothing is computed with it.
         shape: Voxels (depth, height, width) of the volume.
-        window: As for `pooled_statistics`.
-        chunk: As for `decode_streamed`.
+        window: Window of `pool_statistics`, in voxels.
+        chunk: Latents along depth per chunk.
 
     Returns:
-        Operations of both; and the largest memory: the weights, the latents, the volume and the tensors of a
-        chunk with what is kept between chunks, without what libraries take inside an operation.
+        Operations, and peak memory: weights, latents, volume, a chunk's tensors and the state between chunks,
+        without library workspaces.
     """
     check_causal(tokenizer)
     like = tokenizer.last_layer
     weights = sum(parameter.numel() * parameter.element_size() for parameter in tokenizer.parameters())
-    with simulated(), torch.no_grad():
+    with enter_simulation(), torch.no_grad():
         latents = like.new_empty(1, tokenizer.latent_channels, *tokenizer.latent_shape(shape))
         cost = cost_of(
-            lambda: decode_streamed(tokenizer, latents, pooled_statistics(tokenizer, latents, window), chunk)
+            lambda: decode_streamed(tokenizer, latents, pool_statistics(tokenizer, latents, window), chunk)
         )
         held = latents.numel() * latents.element_size()
-    return Cost(cost.flops, weights + held + cost.peak_bytes)
+    return ComputeCost(cost.flops, weights + held + cost.peak_bytes)
 
 
 def check_causal(tokenizer: CausalVideoVAE) -> None:
-    """Refuse a tokenizer that has no stream.
+    """Refuse a tokenizer that cannot be decoded as a stream.
 
     Raises:
         ConfigError: If the layout is not causal.
@@ -222,31 +221,31 @@ def check_causal(tokenizer: CausalVideoVAE) -> None:
     )
 
 
-_Exchange = Callable[[str, nn.Module], nn.Module | None]
-"""Returns what stands in for the part of that name, or None to keep it."""
+_PartReplacement = Callable[[str, nn.Module], nn.Module | None]
+"""Returns the replacement of the layer of that name, or None to keep it."""
 
 
-def _exchanged(module: nn.Module, name: str, exchange: _Exchange) -> nn.Module:
-    """Return a twin of `module` that shares its parameters and has some of its parts exchanged."""
-    found = exchange(name, module)
+def _replace_parts(module: nn.Module, name: str, replace_part: _PartReplacement) -> nn.Module:
+    """Return a copy of `module` that shares its parameters and has some layers replaced."""
+    found = replace_part(name, module)
     if found is not None:
         return found
     twin = copy.copy(module)
     twin._modules = {
-        child: None if part is None else _exchanged(part, f"{name}.{child}".lstrip("."), exchange)
+        child: None if part is None else _replace_parts(part, f"{name}.{child}".lstrip("."), replace_part)
         for child, part in module._modules.items()
     }
     return twin
 
 
 class _Ending:
-    """Whether the chunk that is being decoded is the last, which every doubling of depth has to know."""
+    """State shared by all doublings of depth: the current chunk is the last."""
 
     now = False
 
 
 class _FrozenNorm(nn.Module):
-    """A group normalisation by given statistics."""
+    """Group normalisation with given statistics."""
 
     def __init__(self, norm: nn.GroupNorm, statistics: GroupStatistics) -> None:
         super().__init__()
@@ -266,7 +265,7 @@ class _FrozenNorm(nn.Module):
 
 
 class _WatchedNorm(nn.Module):
-    """A group normalisation that notes the statistics it uses."""
+    """Group normalisation that records its statistics."""
 
     def __init__(self, norm: nn.Module, seen: list[GroupStatistics]) -> None:
         super().__init__()
@@ -283,8 +282,8 @@ class _WatchedNorm(nn.Module):
         return normed
 
 
-class _StreamedConv(nn.Module):
-    """A causal convolution that goes on from the chunk before."""
+class _StreamingConv(nn.Module):
+    """Causal convolution that continues from the preceding chunk."""
 
     def __init__(self, causal: CausalConv3d) -> None:
         super().__init__()
@@ -293,7 +292,7 @@ class _StreamedConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b out d h w"]:
         kind = x.device.type
-        if torch.is_autocast_enabled(kind):  # as the convolution would; what is kept takes half the memory
+        if torch.is_autocast_enabled(kind):  # as the convolution would; halves the memory of the state
             x = x.to(torch.get_autocast_dtype(kind))
         padded = repeat_first_slice(x, self.causal.front_pad, self.before)
         self.before = padded[:, :, -self.causal.front_pad :].clone()  # a view would keep the whole chunk
@@ -301,8 +300,8 @@ class _StreamedConv(nn.Module):
         return convolved
 
 
-class _StreamedDouble(nn.Module):
-    """A doubling of depth that gives the second slice of a pair when it has seen what comes after it."""
+class _StreamingDouble(nn.Module):
+    """Doubling of depth that emits the second slice of a pair after the next input slice."""
 
     def __init__(self, double: Double, ending: _Ending) -> None:
         super().__init__()
@@ -313,7 +312,7 @@ class _StreamedDouble(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d out_h out_w"]:
         parts = []
-        if self.alone:  # the first slice of a video, which stays single
+        if self.alone:  # the first frame stays single
             parts.append(self.whole(x[:, :, :1])[:, :, :1])
             x, self.alone = x[:, :, 1:], False
         if x.shape[2]:
@@ -326,7 +325,7 @@ class _StreamedDouble(nn.Module):
 
 
 def _spread(shape: Sequence[int], window: Size, count: int) -> list[tuple[int, int, int]]:
-    """Return where windows begin: cells of a grid without overlaps, spread by a quasirandom sequence."""
+    """Return the starts of `count` windows: cells of a grid without overlaps, in quasirandom order."""
     starts = [
         [*range(0, size - length, length), size - length] for size, length in zip(shape, window, strict=True)
     ]
@@ -344,7 +343,7 @@ def _spread(shape: Sequence[int], window: Size, count: int) -> list[tuple[int, i
     return list(found)
 
 
-def _pooled(parts: Sequence[GroupStatistics]) -> GroupStatistics:
+def _pool(parts: Sequence[GroupStatistics]) -> GroupStatistics:
     means = torch.stack([part.mean for part in parts])
     within = torch.stack([part.variance for part in parts]).mean(dim=0)
     return GroupStatistics(means.mean(dim=0), within + means.var(dim=0, correction=0))

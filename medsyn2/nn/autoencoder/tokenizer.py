@@ -1,23 +1,19 @@
-"""The CT video tokenizer: Open-Sora Plan's CausalVideoVAE, with depth in the place of time.
+"""The CT tokenizer: Open-Sora Plan's CausalVideoVAE, with depth in the place of time.
 
-An encoder compresses (depth, height, width) by (4, 8, 8) into a Gaussian over `latent_channels` channels, a
-decoder goes back. Images in [-1, 1] and masks at -0.5 and 0.5 go through the same network. A CT has one
-channel and the public weights have three, so it is repeated on the way in and averaged on the way out, inside
-`CausalVideoVAE.encode` and `CausalVideoVAE.decode`; the parameters keep their published names and shapes.
+The encoder compresses (depth, height, width) by (4, 8, 8) into a Gaussian over `latent_channels` channels; the decoder
+inverts it. Images in [-1, 1] and masks at -0.5 and 0.5 use the same network. The public weights have three image
+channels, so `CausalVideoVAE` repeats a CT's channel on the way in and averages on the way out; parameters keep their
+published names and shapes.
 
-**Depth modes.** Upstream treats the first frame of a video apart: 4k + 1 slices become k + 1 latents and
-4k + 1 slices again (`first_frame`). A CT has no first frame. The paper doubles all slices in the decoder, so
-that 4k slices become k latents and 4k slices (`uniform_paper`); but the encoder then never sees the last
-three slices, and public weights come out three slices late until they are fine-tuned. `uniform_aligned`
-repeats the first slice once instead of twice where depth is halved, which moves latent j to see slices
-up to 4j + 3: nothing is unseen, and public weights keep their alignment. The parameters are the same in all
-three.
+**Depth modes.** Upstream treats the first frame of a video apart: 4k + 1 slices become k + 1 latents and 4k + 1
+slices again (`first_frame`). A CT has no first frame. The paper doubles all slices in the decoder, so that 4k slices
+become k latents and 4k slices (`uniform_paper`); but then the encoder never sees the last three slices, and public
+weights decode three slices late until fine-tuned. `uniform_aligned` repeats the first slice once instead of twice
+where depth is halved: latent j sees slices up to 4j + 3, nothing is unseen, and public weights stay aligned. The
+parameters are the same in all three.
 
-**Precision.** The last normalisation and convolution of the decoder run in the precision of the parameters,
-also under autocast: bfloat16 would quantise its output to steps of up to 8 HU.
-
-The blocks are in ``tokenizer_blocks.py`` and ``tokenizer_resampling.py``, the published layouts in
-``tokenizer_layouts.py``; ``slabs.py`` and ``windows.py`` do volumes that are too large to go through at once.
+**Precision.** The decoder's last normalisation and convolution run in the precision of the parameters, also under
+autocast: bfloat16 would quantise the output to steps of up to 8 HU.
 
 Source:
     Paper, sections 3.1 and 7.1; Lin et al., Open-Sora Plan (arXiv:2412.00131).
@@ -55,7 +51,7 @@ from medsyn2.nn.autoencoder.resampling import (
 from medsyn2.types import Float
 
 SCALE = (4, 8, 8)
-"""Voxels a latent stands for, along (depth, height, width)."""
+"""Voxels per latent along (depth, height, width)."""
 IMAGE_CHANNELS = 3
 LOGVAR_RANGE = (-30.0, 20.0)
 
@@ -64,7 +60,7 @@ Size = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the encoder knows about the latents: an independent Gaussian for each of them.
+    """Distribution of the latents given an image: independent Gaussians.
 
     Attributes:
         mean: Means.
@@ -81,11 +77,11 @@ class Posterior:
         return cls(mean, logvar.clamp(*LOGVAR_RANGE))
 
     def mode(self) -> Float[Tensor, "b z ld lh lw"]:
-        """Return the most probable latents, the means."""
+        """Return the most probable latents: the means."""
         return self.mean
 
     def sample(self, generator: torch.Generator) -> Float[Tensor, "b z ld lh lw"]:
-        """Draw latents, with noise from the generator's own device: a seed means one draw wherever it runs."""
+        """Draw latents. Noise comes from the generator's device, so that a seed gives the same draw everywhere."""
         noise = torch.randn(
             self.mean.shape, generator=generator, device=generator.device, dtype=self.mean.dtype
         )
@@ -147,7 +143,7 @@ class Middle(nn.Module):
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the encoder and the decoder are built from."""
+    """Sizes and layout of encoder and decoder."""
 
     widths: tuple[int, ...]
     num_res_blocks: int
@@ -162,7 +158,7 @@ class _Plan:
 
 
 class Encoder(nn.Module):
-    """From three-channel volumes to the moments of the latents, before `quant_conv`."""
+    """Map three-channel volumes to the moments of the latents, before `quant_conv`."""
 
     def __init__(self, plan: _Plan) -> None:
         super().__init__()
@@ -179,14 +175,14 @@ class Encoder(nn.Module):
         return self.deep(self.conv_in(x), first_level=0)
 
     def deep(self, x: Float[Tensor, "b c d h w"], first_level: int) -> Float[Tensor, "b two_z ld lh lw"]:
-        """Go on from what enters the level `first_level`."""
+        """Run the levels from `first_level` on."""
         for level in self.down[first_level:]:
             x = level(x)
         return self.conv_out(F.silu(self.norm_out(self.mid(x))))
 
 
 class Decoder(nn.Module):
-    """From latents, after `post_quant_conv`, to three-channel volumes."""
+    """Map latents, after `post_quant_conv`, to three-channel volumes."""
 
     def __init__(self, plan: _Plan) -> None:
         super().__init__()
@@ -251,8 +247,8 @@ def _decoder_level(plan: _Plan, level: int) -> DecoderLevel:
 class CausalVideoVAE(nn.Module):
     """The tokenizer.
 
-    With the default sizes and the layout ``v1.2`` it has 239,189,991 parameters and takes Open-Sora Plan's
-    public weights strictly.
+    With the default sizes and the layout ``v1.2`` it has 239,189,991 parameters, those of Open-Sora Plan's public
+    weights.
 
     Args:
         hidden_channels: Channels of the first level.
@@ -260,8 +256,8 @@ class CausalVideoVAE(nn.Module):
         num_res_blocks: Residual blocks of an encoder level; a decoder level has one more.
         latent_channels: Channels of the latents.
         norm_groups: Groups of the group normalisation; divides the channels of every level.
-        depth_mode: How depth is compressed, see the module docstring.
-        layout: Which published layout.
+        depth_mode: Compression of depth, see the module docstring.
+        layout: Published layout.
 
     Raises:
         ConfigError: If `norm_groups` does not divide the channels, or the layout has no such depth mode.
@@ -313,28 +309,28 @@ class CausalVideoVAE(nn.Module):
         return SCALE[0] * (depth - lead) + lead, SCALE[1] * height, SCALE[2] * width
 
     def moments(self, ct: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b two_z ld lh lw"]:
-        """Return means and log-variances, one after the other along the channels, not yet clamped."""
+        """Return means and log-variances, concatenated along the channels and not clamped."""
         self.latent_shape(ct.shape[2:])
-        images = ct.expand(-1, IMAGE_CHANNELS, -1, -1, -1)
+        images = ct.expand(-1, IMAGE_CHANNELS, -1, -1, -1)  # (b, 3, d, h, w)
         return self.quant_conv(self.encoder(images))
 
     def encode(self, ct: Float[Tensor, "b 1 d h w"]) -> Posterior:
         """Encode images in [-1, 1], or masks at -0.5 and 0.5.
 
         Raises:
-            ConfigError: If the shape is none the tokenizer can compress.
+            ConfigError: If the tokenizer cannot compress the shape.
         """
         return Posterior.from_moments(self.moments(ct))
 
     def decode(self, latents: Float[Tensor, "b z ld lh lw"]) -> Float[Tensor, "b 1 d h w"]:
-        """Decode raw latents, that is without any z-norm, to an image in about [-1, 1]."""
-        images = self.decoder(self.post_quant_conv(latents))
+        """Decode raw latents (without z-norm) to an image in about [-1, 1]."""
+        images = self.decoder(self.post_quant_conv(latents))  # (b, 3, d, h, w)
         return images.mean(dim=1, keepdim=True)
 
     def forward(
         self, ct: Float[Tensor, "b 1 d h w"], generator: torch.Generator
     ) -> tuple[Float[Tensor, "b 1 d h w"], Float[Tensor, "b two_z ld lh lw"]]:
-        """Encode, draw latents, decode: the one call of training, so that wrappers see all parameters.
+        """Encode, draw latents and decode in one call, so that wrappers for training see all parameters.
 
         Returns:
             The reconstruction, and the moments of the latents.
@@ -344,7 +340,7 @@ class CausalVideoVAE(nn.Module):
 
     @property
     def last_layer(self) -> nn.Parameter:
-        """The kernel of the decoder's last convolution, where losses on the image are compared."""
+        """Kernel of the decoder's last convolution, where gradients of losses are compared."""
         return next(self.decoder.conv_out.parameters())
 
 

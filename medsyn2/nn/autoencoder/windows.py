@@ -1,28 +1,22 @@
-"""The tokenizer on volumes that are too large to go through it at once.
+"""Sliding-window encoding and decoding of volumes too large for one pass.
 
-The volume is cut into overlapping windows that start and end on whole latents and never reach beyond the
-volume: the group normalisations of the tokenizer would otherwise take the padding for anatomy and shift every
-value. A window that is larger than the volume is the volume. What the windows give is blended,
+A volume is cut into overlapping windows that start and end on whole latents and stay inside the volume: the
+tokenizer's group normalisations would take padding for anatomy and shift every value. Windows are cropped to the
+volume. Their results are blended in float32,
 
-    y(i) = sum_s w_s(i) y_s(i),    sum_s w_s(i) = 1,
+    y(i) = sum_s w_s(i) y_s(i),    sum_s w_s(i) = 1.
 
-in float32, whatever the precision of the network. Windows lie on a Cartesian grid and a weight is a product of
-one factor for each axis, so the sum over windows is a product too: each axis is normalised by itself, at the
-resolution of what is blended (latents when encoding, voxels when decoding), and no count volume is needed.
-Encoding blends moments, not draws.
+Windows lie on a Cartesian grid and a weight is a product of one factor per axis, so each axis is normalised by itself,
+at the resolution of the result (latents when encoding, voxels when decoding), and no count volume is needed. Encoding
+blends moments, not draws.
 
-A causal network knows little about the first slices of a window and lacks at most one latent at its end, so in
-depth a window takes over from the one before it late, in the second half of what they share; in the plane the
-change is spread over the whole overlap.
+A causal network knows little about the first slices of a window and lacks at most one latent at its end, so in depth
+a window takes over late, in the second half of the overlap; in the plane the change is spread over the whole overlap.
+Constant windows (the background of masks, the air around the body) are computed once per value.
 
-Windows of a single value (the background of masks, the air around the body) all look the same to the network,
-so each value is computed once.
-
-Windows are an approximation: one of 96 x 96 x 96 is smaller than the receptive field of the public network.
-Encode all data of a model with the same windows. Without windows a volume is encoded exactly, a large one in
-slabs where the layout allows it (``slabs.py``).
-
-`encode_cost` and `decode_cost` say beforehand what either takes, from shapes alone (``cost.py``).
+Windows are an approximation: 96 x 96 x 96 voxels are less than the receptive field of the public network. Encode all
+data of a model with the same windows. Without windows a volume is encoded exactly, in slabs if it is large and the
+layout allows (``slabs.py``).
 """
 
 import math
@@ -35,19 +29,19 @@ from torch import Tensor
 from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder.slabs import has_planar_levels, moments_in_slabs
 from medsyn2.nn.autoencoder.tokenizer import SCALE, CausalVideoVAE, Posterior, Size
-from medsyn2.nn.cost import Cost, cost_of, simulated
+from medsyn2.nn.cost import ComputeCost, cost_of, enter_simulation
 from medsyn2.types import Float
 
 SMALL_VOXELS = 2**24
-"""A volume of up to so many voxels goes through the encoder at once: there is little memory for slabs to save."""
+"""Largest volume encoded in one pass: slabs would save little memory."""
 
 LATE_TAKEOVER = 0.5
-"""Share of the overlap in depth that belongs wholly to the earlier window."""
+"""Share of the overlap in depth that belongs to the earlier window alone."""
 LEAST_WEIGHT = 1e-4
-"""Weight, before normalisation, of a voxel that is another window's; keeps every sum above zero."""
+"""Smallest weight before normalisation; keeps every sum positive."""
 
 Place = tuple[slice, slice, slice]
-"""Where a window is, along (depth, height, width)."""
+"""Extent of a window along (depth, height, width)."""
 
 
 def encode_windowed(
@@ -57,19 +51,18 @@ def encode_windowed(
     overlap: float,
     constants: dict[tuple[float, Size], Float[Tensor, "1 two_z ld lh lw"]] | None = None,
 ) -> Posterior:
-    """Encode a volume, or a batch of volumes, window by window.
+    """Encode a batch of volumes, window by window.
 
     Args:
         tokenizer: The network.
         ct: Images in [-1, 1], or masks at -0.5 and 0.5.
         window: Shape (depth, height, width) of the windows in voxels; None encodes the whole volume, exactly.
         overlap: Share of a window that its neighbour covers as well, in [0, 1).
-        constants: Moments of windows of a single value, by value and shape. It is filled here; hand in the
-            same one for the next volume of the same tokenizer to keep what is in it.
+        constants: Cache of the moments of constant windows, by value and shape; pass the same one for further
+            volumes of the same tokenizer.
 
     Raises:
-        ConfigError: If the volume or the window is no shape the tokenizer can compress, or the overlap is not
-            in [0, 1).
+        ConfigError: If the tokenizer cannot compress the volume or the window, or the overlap is not in [0, 1).
     """
     latent_shape = tokenizer.latent_shape(ct.shape[2:])
     latent_window = _latent_window(tokenizer, latent_shape, window)
@@ -87,7 +80,7 @@ def encode_windowed(
             known[key] = plain(crop[:1])
         return known[key].expand(len(ct), -1, -1, -1, -1)
 
-    return Posterior.from_moments(_blended(moments, places, places))
+    return Posterior.from_moments(_blend(moments, places, places))
 
 
 def decode_windowed(
@@ -105,20 +98,19 @@ def decode_windowed(
         overlap: Share of a window that its neighbour covers as well, in [0, 1).
 
     Raises:
-        ConfigError: If the window is no shape the tokenizer can compress, or the overlap is not in [0, 1).
+        ConfigError: If the tokenizer cannot compress the window, or the overlap is not in [0, 1).
     """
     depth, height, width = latents.shape[2:]
     latent_window = _latent_window(tokenizer, (depth, height, width), window)
     places = _places(tokenizer, (depth, height, width), latent_window, overlap)
     outputs = [_voxels(tokenizer, place) for place in places]
-    return _blended(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs)
+    return _blend(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs)
 
 
 def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], num_slices: int) -> Posterior:
-    """Encode a volume in chunks of depth, one after the other, none of which knows of its neighbours.
+    """Encode a volume in independent chunks of depth, with seams between them.
 
-    There is a seam where two chunks meet. It is for models that were trained with those seams; see
-    `encode_windowed` for encoding without.
+    For models that were trained with those seams; `encode_windowed` has none.
 
     Args:
         tokenizer: The network.
@@ -126,7 +118,7 @@ def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], nu
         num_slices: Slices of a chunk; the last chunk may have fewer.
 
     Raises:
-        ConfigError: If the volume or the chunk is no shape that the tokenizer can compress.
+        ConfigError: If the tokenizer cannot compress the volume or the chunk.
     """
     height, width = ct.shape[3:]
     tokenizer.latent_shape((num_slices, height, width))
@@ -136,44 +128,44 @@ def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], nu
 
 def encode_cost(
     tokenizer: CausalVideoVAE, shape: Sequence[int], window: Sequence[int] | None, overlap: float
-) -> Cost:
-    """Predict what `encode_windowed` takes for one volume without gradients.
+) -> ComputeCost:
+    """Predict the cost of `encode_windowed` for one volume, without gradients.
 
     Args:
         tokenizer: The network; nothing is computed with it.
         shape: Voxels (depth, height, width) of the volume.
-        window: As for `encode_windowed`.
-        overlap: As for `encode_windowed`.
+        window: Shape of the windows in voxels; None encodes the whole volume.
+        overlap: Share of a window that its neighbour covers as well.
 
     Returns:
-        Operations of all windows, none of them of a single value; and the largest memory: the weights, the
-        volume, the result and one window's tensors, without what libraries take inside an operation.
+        Operations of all windows, assuming none is constant, and peak memory: weights, volume, result and one
+        window's tensors, without library workspaces.
     """
     latent_shape = tokenizer.latent_shape(shape)
     latent_window = _latent_window(tokenizer, latent_shape, window)
     places = len(_places(tokenizer, latent_shape, latent_window, overlap))
     moments, channels = _moments(tokenizer, window), 2 * tokenizer.latent_channels
     like = tokenizer.last_layer
-    with simulated(), torch.no_grad():
+    with enter_simulation(), torch.no_grad():
         crop = like.new_empty(1, 1, *tokenizer.volume_shape(latent_window))
         one = cost_of(lambda: moments(crop))
     held = math.prod(shape) * like.element_size() + _blend_bytes(places, channels, latent_shape)
-    return Cost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
+    return ComputeCost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
 
 
 def decode_cost(
     tokenizer: CausalVideoVAE, shape: Sequence[int], window: Sequence[int] | None, overlap: float
-) -> Cost:
-    """Predict what `decode_windowed` takes for the latents of a volume; see `encode_cost`."""
+) -> ComputeCost:
+    """Predict the cost of `decode_windowed` for the latents of a volume, as `encode_cost` does."""
     latent_shape = tokenizer.latent_shape(shape)
     latent_window = _latent_window(tokenizer, latent_shape, window)
     places = len(_places(tokenizer, latent_shape, latent_window, overlap))
     like, z = tokenizer.last_layer, tokenizer.latent_channels
-    with simulated(), torch.no_grad():
+    with enter_simulation(), torch.no_grad():
         crop = like.new_empty(1, z, *latent_window)
         one = cost_of(lambda: tokenizer.decode(crop))
     held = z * math.prod(latent_shape) * like.element_size() + _blend_bytes(places, 1, shape)
-    return Cost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
+    return ComputeCost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
 
 
 def _moments(tokenizer: CausalVideoVAE, window: Sequence[int] | None) -> Callable[[Tensor], Tensor]:
@@ -189,7 +181,7 @@ def _weight_bytes(tokenizer: CausalVideoVAE) -> int:
 
 
 def _blend_bytes(places: int, channels: int, shape: Sequence[int]) -> int:
-    """Return the size of what windows are added up in, in float32; a single window is the result itself."""
+    """Return the size of the float32 sum of windows; a single window needs none."""
     return 4 * channels * math.prod(shape) if places > 1 else 0
 
 
@@ -202,7 +194,7 @@ def _latent_window(tokenizer: CausalVideoVAE, latent_shape: Size, window: Sequen
 
 
 def _voxels(tokenizer: CausalVideoVAE, place: Place) -> Place:
-    """Return the voxels of a window of latents: it starts where its first latent does."""
+    """Return the voxels of a window of latents."""
     extent = tokenizer.volume_shape([axis.stop - axis.start for axis in place])
     depth, height, width = (
         slice(axis.start * scale, axis.start * scale + length)
@@ -222,7 +214,7 @@ def _places(tokenizer: CausalVideoVAE, latent_shape: Size, window: Size, overlap
     voxels = tokenizer.volume_shape(window)
     starts = []
     for axis in range(3):
-        # With a first frame apart, n latents are less than n times the scale long: steps must leave no gap.
+        # With a first frame, n latents span less than n * SCALE voxels: larger steps would leave gaps.
         largest_step = voxels[axis] // SCALE[axis]
         step = max(1, min(largest_step, round(window[axis] * (1.0 - overlap))))
         last = latent_shape[axis] - window[axis]
@@ -233,13 +225,13 @@ def _places(tokenizer: CausalVideoVAE, latent_shape: Size, window: Size, overlap
     ]
 
 
-def _blended(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Tensor:
-    """Compute every window and add it, weighted, to where it belongs.
+def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Tensor:
+    """Compute every window and add its weighted result to the output.
 
     Args:
         compute: Returns a window's result.
-        places: The windows, as `compute` takes them.
-        outputs: Where each result belongs.
+        places: Windows in the input.
+        outputs: Their extents in the output.
     """
     if len(places) == 1:
         return compute(places[0])
@@ -261,7 +253,7 @@ def _blended(compute: Callable[[Place], Tensor], places: Sequence[Place], output
 def _axis_weights(spans: Iterable[slice], *, late: bool) -> dict[int, Float[Tensor, " length"]]:
     """Return the normalised factor of each window along one axis, by the window's start.
 
-    Neighbours cross-fade over what they share; `late` leaves the first part of it to the earlier window.
+    Neighbours cross-fade over their overlap; `late` leaves its first part to the earlier window.
     """
     windows = sorted({(span.start, span.stop) for span in spans})
     factors = {start: torch.ones(stop - start, dtype=torch.float64) for start, stop in windows}
@@ -277,7 +269,7 @@ def _axis_weights(spans: Iterable[slice], *, late: bool) -> dict[int, Float[Tens
 
 
 def _crossfade(length: int, delay: float) -> Float[Tensor, " length"]:
-    """Return a raised cosine from 0 to 1 over `length` samples, whose first share `delay` stays 0."""
+    """Return a raised cosine from 0 to 1 over `length` samples; the first share `delay` stays 0."""
     position = (torch.arange(length, dtype=torch.float64) + 0.5) / max(length, 1)
     ramp = ((position - delay) / (1.0 - delay)).clamp(0.0, 1.0)
     return torch.sin(0.5 * math.pi * ramp).square()

@@ -1,12 +1,12 @@
-"""What the image's tokens attend to in the text: maps of cross-attention, and two numbers that sum them up.
+"""Maps of cross-attention from image tokens to text tokens, and two numbers that summarise them.
 
-The fused kernels never form the weights softmax(q k^T / sqrt(d)). While `recording`, they are formed beside the
-network's own computation, head by head so that one head's map is in memory at a time, and averaged over heads, blocks
-and calls, as in the paper's Figs. 14 and 15. The network's output does not change.
+Fused kernels never form the weights softmax(q k^T / sqrt(d)). While `recording`, they are computed in addition, one
+head at a time to bound memory, and averaged over heads, blocks and calls, as in the paper's Figs. 14 and 15. The
+network's output does not change.
 
-A softmax must put its mass somewhere. Where a head has nothing to look for, that is often the first token, whatever
-it says (an *attention sink*); gates give such a head another way to say nothing. So the mass on the first token, and
-the entropy of the map as a share of the largest possible, tell the two apart: 0 looks at one token, 1 at all alike.
+A softmax must put its mass somewhere. A head with nothing to look for often puts it on the first token, whatever it
+says (an *attention sink*); gates give such a head another way to say nothing. The mass on the first token and the
+entropy as a share of the largest possible (0: one token, 1: uniform) tell the two apart.
 
 Source:
     Attention sinks: Xiao et al., "Efficient streaming language models with attention sinks", ICLR 2024; gates: Qiu et
@@ -30,17 +30,17 @@ from medsyn2.types import Float
 
 @dataclass
 class AttentionRecord:
-    """Maps of the longest text that a network was called with while it was recorded.
+    """Sum of the maps of the longest text among the recorded calls.
 
     Attributes:
-        num_maps: Maps averaged: blocks times calls.
+        num_maps: Number of maps in the sum: blocks times calls.
     """
 
     num_maps: int = 0
     _sum: Tensor | None = field(default=None, repr=False)
 
     def add(self, weights: Float[Tensor, "b n m"]) -> None:
-        """Count one map; a longer text replaces what there is, a shorter one (of guidance) is left out."""
+        """Add one map; a longer text replaces the sum, a shorter one (of guidance) is ignored."""
         length = 0 if self._sum is None else self._sum.shape[-1]
         if self._sum is None or weights.shape[-1] > length:
             self._sum, self.num_maps = weights.clone(), 1
@@ -86,12 +86,12 @@ def recording(network: DiT) -> Iterator[AttentionRecord]:
 
 
 def first_token_mass(weights: Float[Tensor, "b n m"]) -> Float[Tensor, " b"]:
-    """Return the mean weight of the text's first token; 1 / m would be its share if all were alike."""
+    """Return the mean weight of the text's first token; a uniform map gives 1 / m."""
     return weights[..., 0].mean(dim=1)
 
 
 def entropy_share(weights: Float[Tensor, "b n m"]) -> Float[Tensor, " b"]:
-    """Return the mean entropy of the image tokens' weights over log(m): 0 is one token, 1 is all alike."""
+    """Return the mean entropy of the image tokens' weights over log(m): 0 for one token, 1 for a uniform map."""
     entropy = -torch.xlogy(weights, weights).sum(dim=-1)
     return (
         entropy.mean(dim=1) / log(weights.shape[-1]) if weights.shape[-1] > 1 else torch.zeros(len(weights))

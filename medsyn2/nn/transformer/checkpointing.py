@@ -1,10 +1,10 @@
-"""Trading time for memory in training: what a block keeps for its backward pass.
+"""Activation checkpointing: the tensors that a block keeps for its backward pass.
 
-    none        everything: fastest, and about 29 tensors of a token's width a token and block
-    selective   the block's input and what attention returned; all else is computed again
-    full        the block's input alone; the block is computed again, attention included
+    none        all: fastest, and about 29 tensors of a token's width per token and block
+    selective   the block's input and the output of attention; the rest is recomputed
+    full        the block's input alone; the whole block is recomputed, attention included
 
-Attention is 81 % of all operations at the paper's size but its result is one tensor, so keeping it makes
+Attention is 81 % of all operations at the paper's size but its output is one tensor, so keeping it makes
 recomputation cheap. The gradients are the same in all three, to the last bit where kernels are deterministic.
 """
 
@@ -31,20 +31,20 @@ ATTENTION = tuple(
         "_scaled_dot_product_fused_attention_overrideable",
     )
 )
-"""Every fused kernel that attention may run in: one left out would be computed twice without a word."""
+"""All fused attention kernels; a missing one would silently be recomputed."""
 
 
 def run_block(block: nn.Module, mode: Checkpointing, *inputs: Any) -> Tensor:
-    """Return ``block(*inputs)``, keeping what `mode` says for the backward pass.
+    """Return ``block(*inputs)``, checkpointed by `mode`.
 
     Args:
         block: A block of the network.
-        mode: What is kept. Without gradients nothing is, whatever it says.
-        inputs: Of the block.
+        mode: Tensors to keep; without effect if gradients are disabled.
+        inputs: Inputs of the block.
     """
     if mode == "none" or not torch.is_grad_enabled():
         return block(*inputs)
-    # Nothing in a block is random. Two calls, as torch.compile wants to see what a context is made by.
+    # Blocks have no randomness to restore. torch.compile must see context_fn in the call itself, hence two calls.
     if mode == "full":
         return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
     keeping = partial(create_selective_checkpoint_contexts, _keep_attention)

@@ -1,10 +1,9 @@
-"""What a sample is conditioned on, and how it reaches the network.
+"""Conditions of a sample: mask latents and text.
 
-A condition is mask latents and text. Both are always there: without a mask the latents are zeros and the text
-begins with "no image segmentation is provided"; without a report the text is that pre-prompt alone. The text
-is the pre-prompt's tokens followed by the report's, each padded on its own, so padding may stand in the
-middle; the text mask says which tokens are real. Tokens carry no position here (the text encoder has put
-word order into them), so their order does not matter to the network.
+Both are always there: without a mask the latents are zeros and the text begins with "no image segmentation is
+provided"; without a report the text is that pre-prompt alone. Pre-prompt and report are padded separately, so padding
+may stand in the middle; the text mask marks the real tokens. Tokens carry no position here, as the text encoder has
+encoded word order, so their order does not matter to the network.
 """
 
 from collections.abc import Callable
@@ -26,7 +25,7 @@ class Conditioning:
     Attributes:
         mask_latents: Normalised latents of the mask; zeros where no mask is given.
         text: Token embeddings, pre-prompt then report.
-        text_mask: True where a token is real; None if all are.
+        text_mask: True for real tokens; None if all are.
     """
 
     mask_latents: Float[Tensor, "b z ld lh lw"]
@@ -34,7 +33,7 @@ class Conditioning:
     text_mask: Bool[Tensor, "b m"] | None = None
 
     def bind(self, network: Callable[..., Latents]) -> Callable[[Latents, Float[Tensor, " b"]], Latents]:
-        """Return `network` as a function of noisy latents and time alone, as solvers want it."""
+        """Return `network` as a function of noisy latents and time, the form that solvers take."""
 
         def predict_clean(latents: Latents, t: Float[Tensor, " b"]) -> Latents:
             return network(latents, t, self.mask_latents, self.text, self.text_mask)
@@ -45,11 +44,11 @@ class Conditioning:
 def real_tokens(
     text: Float[Tensor, "b m c"], text_mask: Bool[Tensor, "b m"]
 ) -> tuple[Float[Tensor, "b k c"], Bool[Tensor, "b k"] | None]:
-    """Gather the real tokens of each text, so that attention spends nothing on padding that all share.
+    """Gather the real tokens of each text, so that attention does not compute shared padding.
 
-    A text of its own, or texts of one length, need no mask then, and run in the fastest kernels. Otherwise
-    the texts are padded to the longest of them. A masked length of 64 modulo 128 is avoided, for which
-    cuDNN's attention has returned NaN gradients (pytorch issue 196678).
+    A single text, or texts of one length, then need no mask and run in the fastest kernels. Other texts are padded to
+    the longest. A masked length of 64 modulo 128 is avoided: cuDNN's attention has returned NaN gradients for it
+    (pytorch issue 196678).
 
     Args:
         text: Token embeddings.
@@ -59,7 +58,7 @@ def real_tokens(
         The tokens, and a mask over them, or None if all are real.
 
     Raises:
-        ValueError: If a text has no real token: attention over nothing is undefined.
+        ValueError: If a text has no real token.
     """
     lengths = text_mask.sum(dim=1)
     shortest, longest = lengths.min().item(), lengths.max().item()

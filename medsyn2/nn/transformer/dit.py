@@ -1,23 +1,22 @@
-"""The diffusion transformer: from noisy latents, a mask, a text and a time to the clean latents.
+"""The diffusion transformer: predicts clean latents from noisy latents, a mask, a text and a time.
 
-Noisy image latents and mask latents are concatenated along channels, so that a mask costs no tokens
-(equation 1), cut into patches and run through blocks of
+Noisy image latents and mask latents are concatenated along channels, so that a mask costs no tokens (equation 1), cut
+into patches and passed through blocks of
 
     x <- x + out_1 * SelfAttention (LN(x) * (1 + scale_1) + shift_1)
     x <- x + out_2 * CrossAttention(LN(x) * (1 + scale_2) + shift_2, text)
     x <- x + out_3 * FeedForward   (LN(x) * (1 + scale_3) + shift_3)
     x <- Convolution(x)                                          pointwise after depthwise 3 x 3 x 3
 
-(equation 2), where scales, shifts and outs are read from the time. Both attentions are gated. At the start
-every ``out`` is zero and the convolution the identity: a block does nothing, and the network predicts zero.
+(equation 2), with scales, shifts and outs computed from the time. Both attentions are gated. Initially every ``out``
+is zero and the convolution the identity: a block does nothing, and the network predicts zero.
 
-Where the paper is silent: 16 heads, positions, initialisation and the final layer are DiT's; the
-convolution starts as the identity because it has no residual. At the paper's size (width 1152, depth 16,
-patch 2, text width 768, 4 latent channels) there are 585,719,456 parameters.
-The network that the authors released has another block, in ``dit_official.py``, and runs time the other way:
-1000 tau with tau = 1 - t. The layout ``official`` is that network, for the same arguments as ``paper``.
+Where the paper is silent, 16 heads, positions, initialisation and the final layer are DiT's; the convolution starts as
+the identity because it has no residual. At the paper's size (width 1152, depth 16, patch 2, text width 768, 4 latent
+channels) there are 585,719,456 parameters.
 
-``layers.py`` has the parts, ``conditioning.py`` the conditions, ``medsyn2.flow`` what the prediction is for.
+The network that the authors released has another block (``dit_official.py``) and reverses time: 1000 tau with
+tau = 1 - t. The layout ``official`` is that network, with the same arguments.
 """
 
 from typing import Literal
@@ -57,16 +56,16 @@ class DiT(nn.Module):
         width: Feature dimension; divides by 6 and by `num_heads`.
         depth: Number of blocks.
         num_heads: Attention heads.
-        patch: Latent voxels of a token (depth, height, width).
+        patch: Latent voxels per token (depth, height, width).
         mlp_ratio: Width of the feed-forward layers in multiples of `width`.
         qk_norm: Normalise queries and keys.
         gate: Gated attention.
         conv: Convolution over the tokens, in each block.
-        positions: Where a token is: sine-cosine positions added to it, rotations of queries and keys, or both.
+        positions: Encoding of a token's place: added sine-cosine positions, rotations of queries and keys, or both.
         layout: The paper's blocks or those of the authors' release.
 
     Attributes:
-        checkpointing: What training keeps for the backward pass; may be set at any time.
+        checkpointing: Activation checkpointing; may be set at any time.
     """
 
     def __init__(
@@ -121,7 +120,7 @@ class DiT(nn.Module):
             t: Time of each sample: 0 clean, 1 noise.
             mask_latents: Latents of the mask; zeros where there is none.
             text: Token embeddings, pre-prompt then report.
-            text_mask: True where a token is real; None if all are. Each text has a real token.
+            text_mask: True for real tokens, at least one per text; None if all are.
 
         Returns:
             Predicted z_0, in the type of `latents`.
@@ -145,7 +144,7 @@ class DiT(nn.Module):
         return unpatchify(x, grid, self.patch).to(latents.dtype)
 
     def reset_parameters(self) -> None:
-        """Initialise as DiT does: Xavier, and zero where a block or the output starts at nothing."""
+        """Initialise as DiT does: Xavier, and zeros for modulation and output."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -207,7 +206,7 @@ class DiTBlock(nn.Module):
         return x if self.convolution is None else self.convolution(x, grid)
 
     def reset_to_identity(self) -> None:
-        """Make the block the identity, with gates half open; the other weights stay as they are."""
+        """Make the block the identity, with gates half open; other weights are unchanged."""
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
         for attention in (self.self_attention, self.cross_attention):

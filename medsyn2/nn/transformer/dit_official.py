@@ -1,4 +1,4 @@
-"""The block of the network that the authors of MedSyn2 released, which is not quite the paper's.
+"""The block of the network that the authors of MedSyn2 released, which differs from the paper's.
 
     r <- Convolution(x)                                              of the block's input, in parallel
     x <- x + out_1 * SelfAttention (LN(x) * (1 + scale_1) + shift_1)
@@ -6,12 +6,12 @@
     x <- x + out_3 * FeedForward   (LN(x) * (1 + scale_3) + shift_3)
     x <- x + r
 
-Beside the place of the convolution, its gates have a bias, its cross-attention has three times as many heads
-as its self-attention (48 of 24 channels), and queries, keys, values and gates come from fused matrices. At the
-paper's size (16 heads) the network is 585,756,320 parameters in 330 tensors. The order of rows in the fused
-matrices and in the modulation is theirs, so that their weights load by renaming (``official_weights.py``).
+The convolution is parallel, gates have a bias, cross-attention has three times as many heads as self-attention (48 of
+24 channels), and queries, keys, values and gates come from fused matrices. At the paper's size (16 heads) the network
+has 585,756,320 parameters in 330 tensors. The order of rows in the fused matrices and in the modulation is theirs, so
+that their weights load by renaming (``official_weights.py``).
 
-Their code attends to the padding of texts too: for outputs equal to theirs, pass padded text without a mask.
+Their code attends to the padding of texts: for outputs equal to theirs, pass padded text without a mask.
 
 Source:
     batmanlab/MedSynV2 at 5be924c, read and compared with, no code taken.
@@ -34,7 +34,7 @@ from medsyn2.nn.transformer.layers import (
 from medsyn2.types import Bool, Float
 
 CROSS_HEADS = 3
-"""Heads of cross-attention for each head of self-attention."""
+"""Heads of cross-attention per head of self-attention."""
 
 
 class OfficialBlock(nn.Module):
@@ -79,7 +79,7 @@ class OfficialBlock(nn.Module):
         return x if convolved is None else x + convolved
 
     def reset_to_identity(self) -> None:
-        """Make the block the identity; the weights inside its branches stay as they are."""
+        """Make the block the identity; weights inside its branches are unchanged."""
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
         if self.convolution is not None:

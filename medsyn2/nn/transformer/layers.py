@@ -1,12 +1,13 @@
 """Layers of the diffusion transformer.
 
-Tokens are patches of the latent grid in depth-major order (depth, height, width; width fastest), so that the
-token tensor (b, n, e), viewed as (b, ld, lh, lw, e), is the grid in channels-last memory: the convolution
-over tokens needs no copy, and a contiguous run of tokens is a slab of depth. Inside a token the values are
-ordered (depth, height, width, channel), channel fastest.
+Tokens are patches of the latent grid in the order (depth, height, width), width fastest, so that the token tensor
+(b, n, e), viewed as (b, ld, lh, lw, e), is the grid in channels-last memory: the convolution over tokens needs no
+copy, and a contiguous run of tokens is a slab of depth. Values of a token are ordered (depth, height, width,
+channel), channel fastest.
 
-``dit.py`` puts these layers together; the ideas are from DiT (Peebles & Xie 2023: adaptive normalisation with
-zero-initialised modulation, fixed sine-cosine positions) and from gated attention (Qiu et al. 2025).
+Source:
+    DiT (Peebles & Xie 2023: adaptive normalisation with zero-initialised modulation, fixed sine-cosine positions);
+    gated attention (Qiu et al. 2025).
 """
 
 from math import log
@@ -27,28 +28,18 @@ NORM_EPS = 1e-6
 
 
 def patchify(latents: Float[Tensor, "b z ld lh lw"], patch: Patch) -> Float[Tensor, "b n p"]:
-    """Cut `latents` into non-overlapping patches, one token each.
-
-    Args:
-        latents: Its grid divides by `patch`.
-        patch: Latent voxels of a token (depth, height, width).
-    """
+    """Cut `latents` into non-overlapping patches of `patch` (depth, height, width) latent voxels, one token each."""
     b, z, *grid = latents.shape
     (ld, pd), (lh, ph), (lw, pw) = ((size // p, p) for size, p in zip(grid, patch, strict=True))
     split = latents.reshape(b, z, ld, pd, lh, ph, lw, pw)
+    # permuted to (b, ld, lh, lw, pd, ph, pw, z)
     return split.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, ld * lh * lw, pd * ph * pw * z)
 
 
 def unpatchify(
     tokens: Float[Tensor, "b n p"], grid: TokenGrid, patch: Patch
 ) -> Float[Tensor, "b z ld lh lw"]:
-    """Put tokens back into a latent grid: the inverse of `patchify`.
-
-    Args:
-        tokens: One for each cell of `grid`.
-        grid: Tokens along (depth, height, width).
-        patch: Latent voxels of a token.
-    """
+    """Put one token per cell of `grid` back into a latent grid: the inverse of `patchify`."""
     split = tokens.reshape(len(tokens), *grid, *patch, -1)  # (b, ld, lh, lw, pd, ph, pw, z)
     b, z = split.shape[0], split.shape[-1]
     merged = split.permute(0, 7, 1, 4, 2, 5, 3, 6)  # (b, z, ld, pd, lh, ph, lw, pw)
@@ -58,14 +49,14 @@ def unpatchify(
 def positions(grid: TokenGrid, width: int, device: torch.device) -> Float[Tensor, "n e"]:
     """Return the fixed 3-D sine-cosine position of each token of `grid`.
 
-    A third of the channels belongs to each of depth, height and width, in this order; a third is the sines,
-    then the cosines, of the integer coordinate at frequencies from 1 down to 1/10000. Computed for whichever
-    grid comes, so that one network takes volumes of any size.
+    Depth, height and width have a third of the channels each, in this order: the sines, then the cosines, of the
+    integer coordinate at frequencies from 1 down to 1/10000. They are computed for any grid, so that one network takes
+    volumes of any size.
 
     Args:
         grid: Tokens along (depth, height, width).
         width: Feature dimension; divides by 6.
-        device: Where the result is.
+        device: Device of the result.
 
     Source:
         DiT's 2-D positions (facebookresearch/DiT), extended to three axes.
@@ -86,13 +77,13 @@ def positions(grid: TokenGrid, width: int, device: torch.device) -> Float[Tensor
 def rotations(grid: TokenGrid, head_width: int, device: torch.device) -> Float[Tensor, "2 n r"]:
     """Return cosines and sines of the angles by which `rotate` turns each token's queries and keys.
 
-    A third of a head's pairs of channels belongs to each axis, what does not divide to depth; the angles are
-    the integer coordinate at frequencies from 1 down to 1/10000.
+    Each axis has a third of a head's pairs of channels, depth also the remainder; angles are the integer coordinate
+    at frequencies from 1 down to 1/10000.
 
     Args:
         grid: Tokens along (depth, height, width).
         head_width: Channels of a head; even and at least 6.
-        device: Where the result is.
+        device: Device of the result.
 
     Source:
         RoFormer (arXiv:2104.09864), a share of each head for each axis.
@@ -111,7 +102,7 @@ def rotations(grid: TokenGrid, head_width: int, device: torch.device) -> Float[T
 
 
 def rotate(x: Float[Tensor, "b heads n d"], rotation: Float[Tensor, "2 n r"]) -> Float[Tensor, "b heads n d"]:
-    """Turn each pair of channels by its token's angle, so that products of two depend on their distance alone."""
+    """Rotate each pair of channels by its token's angle: products then depend on relative positions only."""
     (a, b), (cos, sin) = x.float().chunk(2, dim=-1), rotation
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1).to(x.dtype)
 
@@ -119,8 +110,8 @@ def rotate(x: Float[Tensor, "b heads n d"], rotation: Float[Tensor, "2 n r"]) ->
 def time_frequencies(t: Float[Tensor, " b"]) -> Float[Tensor, "b f"]:
     """Return cosines and sines of 1000 t, in float32.
 
-    The factor 1000 sets neighbouring times apart: unscaled, two times 0.002 apart differ by less than
-    bfloat16 resolves, just near t = 0 where the loss depends on t the most.
+    The factor 1000 separates neighbouring times: unscaled, times 0.002 apart differ by less than bfloat16 resolves,
+    near t = 0 where the loss depends on t the most.
 
     Source:
         DiT's timestep embedding (facebookresearch/DiT); the factor as in FLUX.
@@ -132,7 +123,7 @@ def time_frequencies(t: Float[Tensor, " b"]) -> Float[Tensor, "b f"]:
 
 
 class TimeEmbedding(nn.Module):
-    """From times to features: sinusoid, linear, SiLU, linear."""
+    """Map times to features: sinusoid, linear, SiLU, linear."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -156,15 +147,14 @@ def modulate(
 
 
 def split_heads(features: Float[Tensor, "b n e"], num_heads: int) -> Float[Tensor, "b heads n d"]:
-    """Return `features` with an axis of heads before that of tokens."""
+    """Split the features into heads, with the head axis before the token axis."""
     return features.view(*features.shape[:2], num_heads, -1).transpose(1, 2)
 
 
 class HeadNorm(nn.RMSNorm):
-    """RMS normalisation of each head that keeps its input's type.
+    """RMS normalisation of each head in its input's type.
 
-    Under autocast the plain one would meet bfloat16 features with a float32 weight: float32 copies of all
-    queries and keys, in a kernel that is not fused.
+    Under autocast the plain layer would make float32 copies of all queries and keys, in a kernel that is not fused.
     """
 
     def forward(self, x: Float[Tensor, "b heads n d"]) -> Float[Tensor, "b heads n d"]:
@@ -174,15 +164,15 @@ class HeadNorm(nn.RMSNorm):
 class GatedAttention(nn.Module):
     """Multi-head attention whose output is gated by its queries' input (equation 2).
 
-    Each head computes sigmoid(x W_gate) * softmax(q k^T / sqrt(d)) v; then all heads are projected. Keys and
-    values come from `context`: the tokens themselves in self-attention, the text in cross-attention.
+    Each head computes sigmoid(x W_gate) * softmax(q k^T / sqrt(d)) v; then all heads are projected. `context` gives
+    keys and values: the tokens themselves in self-attention, the text in cross-attention.
 
     Args:
         width: Feature dimension of queries and output; divides by `num_heads`.
         num_heads: Heads.
-        context_width: Feature dimension of what is attended to.
+        context_width: Feature dimension of the context.
         qk_norm: Normalise queries and keys of each head (RMS), which bounds the logits in low precision.
-        gate: Whether the output is gated.
+        gate: Gate the output.
 
     Source:
         Qiu et al. 2025 (qiuzh20/gated_attention): elementwise gate after attention, no bias.
@@ -205,15 +195,15 @@ class GatedAttention(nn.Module):
         context_mask: Bool[Tensor, "b m"] | None = None,
         rotation: Float[Tensor, "2 n r"] | None = None,
     ) -> Float[Tensor, "b n e"]:
-        """Attend from `x` to those tokens of `context` where `context_mask` is true, or to all."""
+        """Attend from `x` to the tokens of `context` where `context_mask` is true, or to all."""
         keys, values = self.key_value(context).chunk(2, dim=-1)
         q = self.query_norm(split_heads(self.query(x), self.num_heads))  # (b, heads, n, d)
         k = self.key_norm(split_heads(keys, self.num_heads))  # (b, heads, m, d)
-        v = split_heads(values, self.num_heads)
+        v = split_heads(values, self.num_heads)  # (b, heads, m, d)
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
         mask = None if context_mask is None else context_mask[:, None, None, :]  # (b, 1, 1, m)
-        attended = attend(q, k, v, mask)
+        attended = attend(q, k, v, mask)  # (b, heads, n, d)
         y = attended.transpose(1, 2).flatten(2)  # (b, n, e)
         if self.gate is not None:
             y = y * torch.sigmoid(self.gate(x))
@@ -235,9 +225,9 @@ class FeedForward(nn.Module):
 class TokenConvolution(nn.Module):
     """Depthwise 3 x 3 x 3, then pointwise convolution over the grid of tokens, with nothing between.
 
-    After a block it has no residual (last line of equation 2) and starts as the identity: PyTorch's own
-    initialisation would leave a correlation of 0.002 with the input after one block. Beside a block, as in the
-    authors' network, it is added and starts as zero.
+    After a block it has no residual (last line of equation 2) and starts as the identity: with PyTorch's initialisation
+    the output of one block would correlate with its input by 0.002. Parallel to a block, as in the authors' network, it
+    is added and starts as zero.
     """
 
     def __init__(self, width: int) -> None:
@@ -259,6 +249,6 @@ class TokenConvolution(nn.Module):
         nn.init.eye_(self.pointwise.weight)
 
     def reset_to_zero(self) -> None:
-        """Make the layer's output zero; its depthwise part, the identity, learns from the second step on."""
+        """Make the output zero; the depthwise part, the identity, has gradients from the second step on."""
         self.reset_to_identity()
         nn.init.zeros_(self.pointwise.weight)

@@ -1,12 +1,12 @@
 """The authors' released weights under this package's names.
 
-Their file is the state dict of a diffusion object: the network under ``denoise_fn.``, which has 330 parameters
-and the fixed positions as a buffer (``pos_embed``), and the noise levels of a training that does not concern
-the flow (``betas``, ignored). Every parameter is renamed; two are also reshaped, as a convolution whose stride
-is its kernel, or whose kernel is one voxel, is a linear layer. Nothing is computed, so it can be undone.
+Their file is the state dict of a diffusion object: the network under ``denoise_fn.``, with 330 parameters and the
+fixed positions as a buffer (``pos_embed``), and noise levels that the flow does not use (``betas``, ignored). Every
+parameter is renamed; two are also reshaped, since a convolution whose stride equals its kernel, or whose kernel is one
+voxel, is a linear layer. Nothing is computed, so the conversion is reversible.
 
-The positions are compared with those that the network computes: weights trained with others would load all
-the same, and every output would be wrong.
+The positions are compared with the network's own: weights trained with others would load, and every output would be
+wrong.
 """
 
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ from medsyn2.nn.transformer.dit_official import CROSS_HEADS
 from medsyn2.nn.transformer.layers import TIME_FREQUENCIES, Patch, TokenGrid, positions
 
 NUM_HEADS = 16
-"""Heads of self-attention in the release; the shapes of the tensors do not tell."""
+"""Heads of self-attention in the release; not evident from the tensors' shapes."""
 TOKEN_GRID: TokenGrid = (56, 28, 28)
-"""Grid of tokens that the release was trained on."""
+"""Token grid of the release's training."""
 
 _WRAPPERS = ("module.", "_orig_mod.", "denoise_fn.")
 _IGNORED = "betas"
 _POSITIONS = "pos_embed"
-_POSITIONS_ATOL = 1e-3  # they may have been stored in half precision
+_POSITIONS_ATOL = 1e-3  # they may be stored in half precision
 
 _NETWORK = {
     "x_embedder.proj": "patch_embedding",
@@ -56,8 +56,8 @@ class OfficialWeights:
     """Released weights.
 
     Attributes:
-        config: Arguments of `DiT` that build the network they fit.
-        state: Its state dict.
+        config: Arguments of `DiT`.
+        state: State dict of that network.
     """
 
     config: dict[str, Any]
@@ -67,23 +67,25 @@ class OfficialWeights:
 def load_official(
     state: Mapping[str, Tensor], *, num_heads: int = NUM_HEADS, grid: TokenGrid = TOKEN_GRID
 ) -> OfficialWeights:
-    """Rename the released state dict, after a check of every name, shape and of the positions.
+    """Check every name, every shape and the positions, and rename the released state dict.
 
     Args:
-        state: The tensors by the authors' names.
+        state: Tensors by the authors' names.
         num_heads: Heads of self-attention.
-        grid: Tokens along (depth, height, width) that the positions are for.
+        grid: Tokens along (depth, height, width) of the stored positions.
 
     Raises:
-        WeightsError: If a tensor is missing, unexpected or of another shape, or the positions are others; the
-            message gives the authors' names.
+        WeightsError: If a tensor is missing, unexpected or of another shape, or the positions differ; the message gives
+            the authors' names.
     """
-    theirs = {_unwrapped(name): tensor for name, tensor in state.items()}
+    theirs = {_strip_wrappers(name): tensor for name, tensor in state.items()}
     theirs.pop(_IGNORED, None)
     config = {**_sizes(theirs), "num_heads": num_heads, "layout": "official"}
     if num_heads < 1 or config["width"] % (CROSS_HEADS * num_heads):
-        raise _refused(f"their width {config['width']} does not divide by {CROSS_HEADS} x {num_heads} heads")
-    expected = _expected(config, grid)
+        raise _layout_error(
+            f"their width {config['width']} does not divide by {CROSS_HEADS} x {num_heads} heads"
+        )
+    expected = _tensor_shapes(config, grid)
     problems = [
         *list_names("missing", [name for name in expected if name not in theirs]),
         *list_names("unexpected", [name for name in theirs if name not in expected]),
@@ -97,25 +99,27 @@ def load_official(
         ),
     ]
     if problems:
-        raise _refused("; ".join(problems))
+        raise _layout_error("; ".join(problems))
     stored = theirs.pop(_POSITIONS)
     apart = (
         (stored[0].float().cpu() - positions(grid, config["width"], torch.device("cpu"))).abs().max().item()
     )
     if not apart <= _POSITIONS_ATOL:
-        raise _refused(f"{_POSITIONS} differs by {apart:.3g} from the sine-cosine positions of {grid} tokens")
+        raise _layout_error(
+            f"{_POSITIONS} differs by {apart:.3g} from the sine-cosine positions of {grid} tokens"
+        )
     names = _names(config["depth"])
     return OfficialWeights(config, {names[name]: _linear(name, tensor) for name, tensor in theirs.items()})
 
 
-def _unwrapped(name: str) -> str:
+def _strip_wrappers(name: str) -> str:
     while name.startswith(_WRAPPERS):
         name = name.partition(".")[2]
     return name
 
 
 def _sizes(theirs: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the sizes that five tensors tell; all others are then checked against them."""
+    """Infer the sizes from a few tensors; all others are then checked against them."""
     patch, key_value, hidden = (
         "x_embedder.proj.weight",
         "blocks.0.cross_attn.kv_linear.weight",
@@ -124,7 +128,7 @@ def _sizes(theirs: Mapping[str, Tensor]) -> dict[str, Any]:
     telling = {patch: 5, key_value: 2, f"blocks.0.{hidden}": 2}
     unfit = [name for name, rank in telling.items() if name not in theirs or theirs[name].ndim != rank]
     if unfit:
-        raise _refused("; ".join(list_names("missing or of another rank", unfit)))
+        raise _layout_error("; ".join(list_names("missing or of another rank", unfit)))
     width, channels, *voxels = theirs[patch].shape
     return {
         "latent_channels": channels // 2,
@@ -136,8 +140,8 @@ def _sizes(theirs: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def _expected(config: Mapping[str, Any], grid: TokenGrid) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor by the authors' names."""
+def _tensor_shapes(config: Mapping[str, Any], grid: TokenGrid) -> dict[str, tuple[int, ...]]:
+    """Return the expected shape of every tensor by the authors' names."""
     width, text_width, z = config["width"], config["text_width"], config["latent_channels"]
     patch: Patch = config["patch"]
     hidden = round(config["mlp_ratio"] * width)
@@ -169,7 +173,7 @@ def _expected(config: Mapping[str, Any], grid: TokenGrid) -> dict[str, tuple[int
 
 
 def _names(depth: int) -> dict[str, str]:
-    """Return this package's name for each of theirs."""
+    """Map the authors' names to this package's."""
     layers = {**_NETWORK}
     for i in range(depth):
         layers |= {f"blocks.{i}.{theirs}": f"blocks.{i}.{ours}" for theirs, ours in _BLOCK.items()}
@@ -177,13 +181,13 @@ def _names(depth: int) -> dict[str, str]:
 
 
 def _linear(name: str, tensor: Tensor) -> Tensor:
-    """Return a convolution's weight as that of the linear layer it is here; other tensors as they are."""
+    """Reshape the weight of a convolution that is a linear layer here; return other tensors unchanged."""
     if name == "x_embedder.proj.weight":
         return tensor.movedim(1, -1).flatten(1)  # a token's values: (depth, height, width, channel)
     return tensor.flatten(1) if name.endswith("pointwise_conv.weight") else tensor
 
 
-def _refused(problem: str) -> WeightsError:
+def _layout_error(problem: str) -> WeightsError:
     return WeightsError(
         f"the tensors are not those of the released MedSyn2 network: {problem}.",
         code="weights-layout",

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import ndimage
 
-from medsyn2.ct.lungs import body_air, smooth_hu, trachea_of
+from medsyn2.ct.lungs import body_air, find_trachea, smooth_hu
 from medsyn2.ct.morphology import Mask, bounding_box, close_mask, touching_components
 from medsyn2.segmenters.classical.thorax import Thorax
 from medsyn2.types import Bool
@@ -44,7 +44,7 @@ def find_airways(thorax: Thorax) -> Bool[np.ndarray, "d h w"]:
     inside = body_air(smooth, spacing_mm).inside
     box = bounding_box(inside | thorax.lung)
     hu, lung, smooth, inside = thorax.hu[box], thorax.lung[box], smooth[box], inside[box]
-    trachea = trachea_of(inside, spacing_mm) & (hu < LUMEN_HU)
+    trachea = find_trachea(inside, spacing_mm) & (hu < LUMEN_HU)
     if not trachea.any():
         return found
     empty = (inside & (smooth < threshold) for threshold in EMPTY_HU)

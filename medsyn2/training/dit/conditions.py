@@ -29,7 +29,7 @@ from medsyn2.reports.prompts import ABSENT_WORDINGS, MASK_WORDINGS, prompt_id
 from medsyn2.store.latents import Latents, LatentStore
 from medsyn2.store.text_embeddings import TextStore
 from medsyn2.training.dit.objective import DiTBatch
-from medsyn2.training.engine.array_cache import Memory
+from medsyn2.training.engine.array_cache import ArrayCache
 from medsyn2.training.engine.draws import generator_of, item_of
 from medsyn2.vocabulary import MODES, Mode, Structure
 from medsyn2.weights.model_folder import ChannelStatistics
@@ -142,7 +142,7 @@ class ConditionedLatents:
         self.image, self.mask, self.seed = image, mask, seed
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
         self.weights, self.empty_share = weights, empty_share
-        self._memory = Memory()
+        self._memory = ArrayCache()
 
     def draw(self, position: int) -> Sample:
         """Draw the sample at a position of the training."""

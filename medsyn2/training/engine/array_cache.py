@@ -10,7 +10,7 @@ ROOM_BYTES = 4 << 30
 """Room for the arrays of one training."""
 
 
-class Memory:
+class ArrayCache:
     """Arrays by key, kept from the first time they are read until the end, as long as they fit.
 
     What does not fit is read whenever it is asked for. Nothing is ever put out: an epoch takes every case

@@ -24,7 +24,9 @@ def positions_of(micro_batch: int, batch_size: int) -> range:
     return range(micro_batch * batch_size, (micro_batch + 1) * batch_size)
 
 
-def prepared(data: Data, micro_batches: Iterator[int], batch_size: int, num_workers: int) -> Iterator[Any]:
+def prefetch_batches(
+    data: Data, micro_batches: Iterator[int], batch_size: int, num_workers: int
+) -> Iterator[Any]:
     """Yield the batch of each micro-batch, in order, made up to `num_workers` ahead by as many threads."""
     if num_workers == 0:
         for micro_batch in micro_batches:

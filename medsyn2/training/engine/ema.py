@@ -15,7 +15,7 @@ Source:
 import torch
 from torch import Tensor, nn
 
-from medsyn2.training.engine.sharding import own, shared_as
+from medsyn2.training.engine.sharding import local_shard, shard_like
 
 
 class MovingAverage:
@@ -38,8 +38,8 @@ class MovingAverage:
         averages, weights = [], []
         for name, tensor in network.state_dict().items():
             if name in parameters and tensor.is_floating_point():
-                averages.append(own(self.tensors[name]))
-                weights.append(own(tensor).float())
+                averages.append(local_shard(self.tensors[name]))
+                weights.append(local_shard(tensor).float())
             else:
                 self.tensors[name].copy_(tensor)
         torch._foreach_lerp_(averages, weights, 1.0 - kept)
@@ -47,7 +47,7 @@ class MovingAverage:
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Go on from a saved average, of whole tensors."""
         for name, tensor in self.tensors.items():
-            tensor.copy_(shared_as(tensors[name], tensor))
+            tensor.copy_(shard_like(tensors[name], tensor))
 
 
 def _copy(tensor: Tensor) -> Tensor:

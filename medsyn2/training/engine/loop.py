@@ -29,15 +29,15 @@ from tqdm import tqdm
 
 from medsyn2.errors import ConfigError, NonFiniteLossError
 from medsyn2.files import lock
-from medsyn2.training.engine.batches import Data, positions_of, prepared
+from medsyn2.training.engine.batches import Data, positions_of, prefetch_batches
 from medsyn2.training.engine.checkpoint import Checkpoint, keep_only, latest_checkpoint, save_checkpoint
 from medsyn2.training.engine.draws import generator_of, seed_of
 from medsyn2.training.engine.fabric import make_fabric, to_device
 from medsyn2.training.engine.learner import Learner, LoopSettings
 from medsyn2.training.engine.loss_log import LossLog
 from medsyn2.training.engine.optimizer import set_learning_rate
-from medsyn2.training.engine.preemption import PREEMPTED, sigterm_noted
-from medsyn2.training.engine.sharding import whole
+from medsyn2.training.engine.preemption import PREEMPTED, catch_sigterm
+from medsyn2.training.engine.sharding import gather_full_tensor
 from medsyn2.training.engine.state import TrainingState
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def train(
             losses.close()
             keep_only(folder, settings.num_steps)
         fabric.barrier()
-    return state.averaged()
+    return state.full_averages()
 
 
 class _Loop:
@@ -119,8 +119,8 @@ class _Loop:
         state, settings = self.state, self.settings
         steps = range(state.step, settings.num_steps)
         numbers = (number for step in steps for number in self._micro_batches(step))
-        batches = prepared(self.data, numbers, settings.batch_size, settings.num_workers)
-        with sigterm_noted() as received, self._progress() as bar:
+        batches = prefetch_batches(self.data, numbers, settings.batch_size, settings.num_workers)
+        with catch_sigterm() as received, self._progress() as bar:
             for step in steps:
                 row = self._step(step, [next(batches) for _ in self._micro_batches(step)])
                 bar.update()
@@ -160,7 +160,7 @@ class _Loop:
         for index, (number, batch) in enumerate(zip(self._micro_batches(step), batches, strict=True)):
             torch.manual_seed(seed_of(self.settings.seed, "network", name, number))
             generator = generator_of(self.settings.seed, "loss", name, number)
-            with self._gradients_exchanged(network, index == len(batches) - 1):
+            with self._gradient_exchange(network, index == len(batches) - 1):
                 loss = learner.loss(self.state.wrapped, batch, generator, step)
                 self._check(loss.total, f"loss of {name}", step, number)
                 fabric.backward(loss.total / len(batches))
@@ -171,7 +171,7 @@ class _Loop:
         limit = learner.optimizer.clip_grad_norm or float("inf")
         norm = fabric.clip_gradients(network, optimizer, max_norm=limit, error_if_nonfinite=False)
         assert norm is not None
-        norm = whole(norm)
+        norm = gather_full_tensor(norm)
         self._check(norm, f"gradient of {name}", step, None)
         rate = learner.optimizer.rate_at(step - learner.first_step)
         set_learning_rate(optimizer, rate)
@@ -179,7 +179,9 @@ class _Loop:
         return self._row(name, logged, norm.item(), rate)
 
     def _row(self, name: str, logged: Tensor, norm: float, rate: float) -> dict[str, float]:
-        means = [total / count if count else None for total, count in self._summed(logged).T.tolist()]
+        means = [
+            total / count if count else None for total, count in self._sum_over_processes(logged).T.tolist()
+        ]
         values = [*means, norm, rate]
         named = zip(self._columns_of(name), values, strict=True)
         return {column: value for column, value in named if value is not None}
@@ -210,16 +212,16 @@ class _Loop:
             first + self.fabric.global_rank, first + self.settings.accumulate, self.fabric.world_size
         )
 
-    def _gradients_exchanged(self, network: Any, now: bool) -> AbstractContextManager[None]:
+    def _gradient_exchange(self, network: Any, now: bool) -> AbstractContextManager[None]:
         """Let several processes exchange gradients in the last backward pass of a step only."""
         if self.fabric.world_size == 1 or now:
             return nullcontext()
         return self.fabric.no_backward_sync(network, enabled=True)
 
     def _anywhere(self, flag: bool) -> bool:
-        return bool(self._summed(torch.tensor(float(flag), device=self.fabric.device)))
+        return bool(self._sum_over_processes(torch.tensor(float(flag), device=self.fabric.device)))
 
-    def _summed(self, values: Tensor) -> Tensor:
+    def _sum_over_processes(self, values: Tensor) -> Tensor:
         if self.fabric.world_size == 1:
             return values
         total = self.fabric.all_reduce(values, reduce_op="sum")

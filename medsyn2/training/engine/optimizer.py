@@ -11,7 +11,7 @@ from math import cos, pi
 import torch
 from torch import Tensor, nn
 
-from medsyn2.training.engine.sharding import shared_as
+from medsyn2.training.engine.sharding import shard_like
 
 
 @dataclass(frozen=True)
@@ -86,5 +86,5 @@ def _as_laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
 
     An update that meets two orders takes another path, which rounds otherwise.
     """
-    shared = shared_as(moment, parameter)
+    shared = shard_like(moment, parameter)
     return shared if shared is not moment else torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)

@@ -10,7 +10,7 @@ PREEMPTED = 75
 
 
 @contextmanager
-def sigterm_noted() -> Iterator[threading.Event]:
+def catch_sigterm() -> Iterator[threading.Event]:
     """Yield an event that SIGTERM sets, instead of ending the process; outside the main thread, none does."""
     received = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -40,17 +40,17 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
     return network
 
 
-def whole(tensor: Tensor) -> Tensor:
+def gather_full_tensor(tensor: Tensor) -> Tensor:
     """Return a tensor with all its parts; if it is sharded, every process has to ask at the same time."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def own(tensor: Tensor) -> Tensor:
+def local_shard(tensor: Tensor) -> Tensor:
     """Return this process's part of a tensor, which is not a copy."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def shared_as(tensor: Tensor, pattern: Tensor) -> Tensor:
+def shard_like(tensor: Tensor, pattern: Tensor) -> Tensor:
     """Return a whole tensor, which every process has, in the parts that `pattern` is in."""
     if not isinstance(pattern, DTensor):
         return tensor

@@ -10,7 +10,7 @@ from medsyn2.training.engine.checkpoint import Checkpoint
 from medsyn2.training.engine.ema import MovingAverage
 from medsyn2.training.engine.learner import Learner
 from medsyn2.training.engine.optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors
-from medsyn2.training.engine.sharding import whole
+from medsyn2.training.engine.sharding import gather_full_tensor
 from medsyn2.weights.tensors import load_strictly
 
 
@@ -65,11 +65,11 @@ class TrainingState:
             }
             for part, values in parts.items():
                 for key, tensor in values.items():
-                    yield f"{name}/{part}/{key}", whole(tensor)
+                    yield f"{name}/{part}/{key}", gather_full_tensor(tensor)
 
-    def averaged(self) -> dict[str, dict[str, Tensor]]:
+    def full_averages(self) -> dict[str, dict[str, Tensor]]:
         """Return the moving average of each network's state, whole and on the CPU; all processes have to ask."""
         return {
-            name: {key: whole(tensor).cpu() for key, tensor in average.tensors.items()}
+            name: {key: gather_full_tensor(tensor).cpu() for key, tensor in average.tensors.items()}
             for name, average in self.averages.items()
         }

@@ -18,7 +18,7 @@ from torch import Tensor
 from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.errors import ConfigError
 from medsyn2.store.read_artefact import read_made_ct
-from medsyn2.training.engine.array_cache import Memory
+from medsyn2.training.engine.array_cache import ArrayCache
 from medsyn2.training.engine.draws import generator_of, item_of
 from medsyn2.training.tokenizer.drawn_masks import draw_mask
 from medsyn2.training.tokenizer.objective import TokenizerBatch
@@ -72,7 +72,7 @@ class Crops:
                 remedy="lower train_tokenizer.crop_shape.",
             )
         self.volumes, self.settings = list(volumes), settings
-        self._memory = Memory()
+        self._memory = ArrayCache()
 
     def batch(self, positions: Sequence[int]) -> TokenizerBatch:
         """Return the crops at `positions`."""

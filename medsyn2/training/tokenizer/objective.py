@@ -111,7 +111,7 @@ class TokenizerObjective:
         if self.gan_start is not None:
             adversarial, weight = l1.new_zeros(()), l1.new_zeros(())
             if step >= self.gan_start:
-                adversarial = -self._judged(networks[DISCRIMINATOR], reconstruction)
+                adversarial = -self._judge(networks[DISCRIMINATOR], reconstruction)
                 weight = self._adversarial_weight(
                     error, adversarial, cast(nn.Parameter, tokenizer.last_layer)
                 )
@@ -137,7 +137,7 @@ class TokenizerObjective:
         sums = torch.stack([on_real.detach().mean(), on_fake.detach().mean()])
         return MicroLoss(total, sums, torch.ones_like(sums))
 
-    def _judged(self, discriminator: nn.Module, reconstruction: Tensor) -> Tensor:
+    def _judge(self, discriminator: nn.Module, reconstruction: Tensor) -> Tensor:
         """Return the mean judgement, without gradients for the discriminator itself."""
         # What Fabric wraps would wait for those gradients when several processes train.
         bare = getattr(discriminator, "module", discriminator)

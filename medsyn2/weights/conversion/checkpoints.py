@@ -62,7 +62,7 @@ def read_weights(source: Path, choice: Choice = "auto", *, drop: tuple[str, ...]
     """
     path = weights_file(source)
     content = _open(path)
-    state, which = _unwrapped(content, choice, path)
+    state, which = _unwrap(content, choice, path)
     state = {name: tensor for name, tensor in state.items() if not name.startswith(drop)}
     _check_tensors(state, path)
     return ForeignWeights(state, {"file": path.name, "sha256": sha256_of(path), "weights": which})
@@ -106,7 +106,7 @@ def _open(path: Path) -> Any:
     raise WeightsError(f"{path} {problem}.", code="weights-unreadable", remedy=remedy)
 
 
-def _unwrapped(content: Any, choice: Choice, path: Path) -> tuple[dict[str, Any], str]:
+def _unwrap(content: Any, choice: Choice, path: Path) -> tuple[dict[str, Any], str]:
     average = content.get("ema_state_dict") if isinstance(content, Mapping) else None
     if choice == "ema" and not average:
         raise WeightsError(
@@ -115,7 +115,7 @@ def _unwrapped(content: Any, choice: Choice, path: Path) -> tuple[dict[str, Any]
             remedy="leave --weights out, or give --weights plain.",
         )
     if average and choice != "plain":
-        return _without_prefix(average), "ema"
+        return _strip_prefix(average), "ema"
     for key in ("state_dict", "gen_model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -126,10 +126,10 @@ def _unwrapped(content: Any, choice: Choice, path: Path) -> tuple[dict[str, Any]
             code="weights-unreadable",
             remedy="give a checkpoint of the network itself.",
         )
-    return _without_prefix(content), "plain"
+    return _strip_prefix(content), "plain"
 
 
-def _without_prefix(state: Mapping[str, Any], prefix: str = "module.") -> dict[str, Any]:
+def _strip_prefix(state: Mapping[str, Any], prefix: str = "module.") -> dict[str, Any]:
     """Undo what wrapping a network for several devices does to its names."""
     wrapped = all(name.startswith(prefix) for name in state)
     return {name.removeprefix(prefix) if wrapped else name: value for name, value in state.items()}

@@ -31,8 +31,8 @@ from medsyn2.nn.transformer.official_weights import OfficialWeights, load_offici
 from medsyn2.vocabulary import Structure
 from medsyn2.weights.conversion.checkpoints import read_weights
 from medsyn2.weights.conversion.dit import FOLDER, NETWORKS, network_file
-from medsyn2.weights.conversion.text_encoder import ConvertedEncoder, converted_encoder
-from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, filled_tokenizer
+from medsyn2.weights.conversion.text_encoder import ConvertedEncoder, convert_encoder
+from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, build_tokenizer
 from medsyn2.weights.tensors import load_strictly
 
 VAE, LANGUAGE_MODEL, PROMPTS = "vae.ckpt", "pretrained_lm", "extra_prompts_gen"
@@ -174,7 +174,7 @@ def half(values: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(float(value) for value in np.asarray(values, np.float16))
 
 
-def pooled_mask_statistics() -> Statistics:
+def pool_mask_statistics() -> Statistics:
     """Return the statistics of any mask, each kind counted alike; consolidation's own scale is left out."""
     kinds = [values for name, values in MASK_STATISTICS.items() if name != "consolidation"]
     means, stds = (np.array([kind[i] for kind in kinds]) for i in range(2))
@@ -246,14 +246,14 @@ def read_official(folder: OfficialFolder, *, num_heads: int, token_grid: TokenGr
         built = DiT(**dit.config)
     load_strictly(built.to_empty(device="cpu"), dit.state, source=folder.network)
     vae = read_weights(folder.vae, drop=TRAINING_ONLY)
-    config, tokenizer = filled_tokenizer(vae.state, source=str(folder.vae))
+    config, tokenizer = build_tokenizer(vae.state, source=str(folder.vae))
     if config.layout != "official":
         raise WeightsError(
             f"{folder.vae} is a tokenizer of the layout {config.layout!r}, expected the authors' ('official').",
             code="official-parts",
             remedy="give the authors' vae.ckpt; others are converted by `medsyn2 convert tokenizer`.",
         )
-    encoder = converted_encoder(folder.language_model, folder.base)
+    encoder = convert_encoder(folder.language_model, folder.base)
     width = encoder.bert.config["hidden_size"]
     channels = (dit.config["latent_channels"], config.latent_channels)
     if dit.config["text_width"] != width or channels != (CHANNELS, CHANNELS):

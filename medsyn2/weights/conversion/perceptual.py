@@ -14,7 +14,7 @@ from medsyn2.weights.tensors import load_strictly
 VGG_PREFIX = "features."
 
 
-def filled_perceptual(
+def build_perceptual(
     vgg: Mapping[str, Tensor],
     lpips: Mapping[str, Tensor],
     *,

@@ -122,7 +122,7 @@ class ConvertedEncoder:
         }
 
 
-def converted_encoder(source: Path, base: Path | None = None) -> ConvertedEncoder:
+def convert_encoder(source: Path, base: Path | None = None) -> ConvertedEncoder:
     """Convert a checkpoint.
 
     Args:

@@ -101,7 +101,7 @@ def tokenizer_config(
     )
 
 
-def filled_tokenizer(
+def build_tokenizer(
     state: Mapping[str, Tensor], depth_mode: DepthMode | None = None, *, source: str
 ) -> tuple[TokenizerConfig, CausalVideoVAE]:
     """Build the tokenizer that `state` is of, and load it strictly.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from medsyn2.cli import main
-from medsyn2.commands.fetch import chosen
+from medsyn2.commands.fetch import select_entries
 from medsyn2.weights.catalogue import find
 from medsyn2.weights.checks import read_checksums
 
@@ -47,13 +47,13 @@ def test_other_bytes_than_the_published_end_with_a_sentence(mirror, tmp_path, ca
 def test_a_configuration_says_what_it_needs(tmp_path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(f"segment: {{tools: {{heart: totalsegmentator, lobes: null}}, weights_dir: {tmp_path}}}")
-    assert [row.name for row in chosen([], [mine])] == [
+    assert [row.name for row in select_entries([], [mine])] == [
         "totalsegmentator/Dataset298",
         "totalsegmentator/Dataset293",
     ]
     on_top = tmp_path / "on_top.yaml"
     on_top.write_text("segment: {tools: {heart: null, lobes: lungmask}}")
-    assert [row.name for row in chosen([], [mine, on_top])] == ["lungmask"]
+    assert [row.name for row in select_entries([], [mine, on_top])] == ["lungmask"]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from medsyn2.nn.cost import cost_of, simulated
+from medsyn2.nn.cost import cost_of, enter_simulation
 
 MIB = 2**20
 
 
 def test_operations_of_a_product_and_of_attention_by_hand():
-    with simulated(), torch.no_grad():
+    with enter_simulation(), torch.no_grad():
         a, b = torch.empty(300, 40), torch.empty(40, 7)
         assert cost_of(lambda: a @ b).flops == 2 * 300 * 40 * 7
         query, key = torch.empty(2, 3, 50, 8), torch.empty(2, 3, 20, 8)
@@ -21,7 +21,7 @@ def test_operations_of_a_product_and_of_attention_by_hand():
 
 @pytest.mark.parametrize("groups", [1, 4])
 def test_gradients_of_a_convolution_cost_two_forward_passes(groups):
-    with simulated():
+    with enter_simulation():
         x = torch.empty(2, 8, 6, 10, 10, requires_grad=True)
         weight = torch.empty(16, 8 // groups, 3, 3, 3, requires_grad=True)
         forward = 2 * 2 * 6 * 10 * 10 * 16 * (8 // groups) * 27
@@ -34,7 +34,7 @@ def test_gradients_of_a_convolution_cost_two_forward_passes(groups):
 
 
 def test_gradients_of_attention_cost_two_and_a_half_forward_passes():
-    with simulated():
+    with enter_simulation():
         query = torch.empty(1, 2, 64, 16, requires_grad=True)
         forward = cost_of(lambda: F.scaled_dot_product_attention(query, query, query)).flops
         both = cost_of(lambda: F.scaled_dot_product_attention(query, query, query).sum().backward()).flops
@@ -42,7 +42,7 @@ def test_gradients_of_attention_cost_two_and_a_half_forward_passes():
 
 
 def test_memory_is_what_is_alive_at_once():
-    with simulated():
+    with enter_simulation():
         x = torch.empty(MIB // 4)
 
         def chain() -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_memory_is_what_is_alive_at_once():
 
 
 def test_memory_of_a_backward_pass_holds_what_is_kept_for_it():
-    with simulated():
+    with enter_simulation():
         layers = torch.nn.Sequential(*(torch.nn.Tanh() for _ in range(8)))
         x = torch.empty(MIB // 4, requires_grad=True)
         with torch.no_grad():
@@ -78,7 +78,7 @@ def test_operations_are_those_torch_counts(mode):
 
 
 def test_checkpointing_keeps_less_and_computes_more():
-    with simulated():
+    with enter_simulation():
         layers = [torch.nn.Sequential(*(torch.nn.Linear(64, 64) for _ in range(4))) for _ in range(8)]
         x = torch.empty(10_000, 64, requires_grad=True)
 

@@ -4,11 +4,11 @@ import pytest
 
 from medsyn2.config.preparation import TOOL_STRUCTURES
 from medsyn2.stages import STAGES
-from medsyn2.weights.catalogue import EXTERNALS, find
+from medsyn2.weights.catalogue import CATALOGUE, find
 
 
 def test_each_row_says_what_a_user_must_know() -> None:
-    for row in EXTERNALS:
+    for row in CATALOGUE:
         assert row.about
         assert row.licence
         assert row.page.startswith("https://")
@@ -21,8 +21,8 @@ def test_each_row_says_what_a_user_must_know() -> None:
 
 
 def test_names_and_places_are_unique() -> None:
-    assert len({row.name for row in EXTERNALS}) == len(EXTERNALS)
-    paths = [item.path for row in EXTERNALS for item in row.downloads]
+    assert len({row.name for row in CATALOGUE}) == len(CATALOGUE)
+    paths = [item.path for row in CATALOGUE for item in row.downloads]
     assert len(set(paths)) == len(paths)
 
 
@@ -38,6 +38,6 @@ def test_a_tool_stands_for_its_rows() -> None:
         "totalsegmentator/Dataset315",
         "medpseg",
     ]
-    assert list(find([])) == list(EXTERNALS)
+    assert list(find([])) == list(CATALOGUE)
     with pytest.raises(KeyError, match="nothing"):
         list(find(["nothing"]))

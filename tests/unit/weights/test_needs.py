@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from medsyn2.config import Config, validate_config
 from medsyn2.errors import WeightsError
 from medsyn2.files import sha256_of
-from medsyn2.weights.catalogue import EXTERNALS
+from medsyn2.weights.catalogue import CATALOGUE
 from medsyn2.weights.checks import add_checksums
 from medsyn2.weights.needs import needs, refuse_damaged
 
@@ -18,7 +18,7 @@ from medsyn2.weights.needs import needs, refuse_damaged
 def put(folder: Path, *tools: str) -> None:
     """Make correctly named files of the tools, and list them as the site's own."""
     paths = []
-    for row in EXTERNALS:
+    for row in CATALOGUE:
         if row.name.split("/")[0] in tools:
             for item in row.downloads:
                 for pattern in item.unpacks or ("",):
@@ -52,7 +52,7 @@ def test_each_tool_needs_what_its_structures_need(tmp_path) -> None:
         "totalsegmentator/Dataset293",
         "medpseg",
     ]
-    assert not any(need.met for need in found)
+    assert not any(need.is_met for need in found)
     assert "medsyn2 fetch totalsegmentator/Dataset293" in found[2].remedy()
 
 
@@ -65,7 +65,7 @@ def test_tools_of_the_evaluation_count_too(tmp_path) -> None:
 
 def test_a_folder_of_correctly_named_files_is_enough(tmp_path) -> None:
     put(tmp_path, "lungmask", "totalsegmentator", "medpseg")
-    assert all(need.met for need in needs(config(tmp_path)))
+    assert all(need.is_met for need in needs(config(tmp_path)))
 
 
 def test_each_missing_or_damaged_file_is_named(tmp_path) -> None:
@@ -84,7 +84,7 @@ def test_each_missing_or_damaged_file_is_named(tmp_path) -> None:
 
 def test_no_folder_is_named_too() -> None:
     [need] = needs(validate_config({"segment": {"tools": {"lobes": "lungmask"}}}, source="test"))
-    assert not need.met
+    assert not need.is_met
     assert need.checks[0].note == "segment.weights_dir is empty"
 
 
@@ -95,7 +95,7 @@ def test_converted_weights_are_those_of_their_description(tmp_path) -> None:
     description.write_text(json.dumps({"kind": "tokenizer", "config": {}, "sha256": sha256_of(tensors)}))
     values = {"train_tokenizer": {"initial_weights": str(description)}}
     [need] = needs(config(tmp_path, segment={}, **values))
-    assert (need.row.name, need.met) == ("tokenizer", True)
+    assert (need.row.name, need.is_met) == ("tokenizer", True)
     assert [check.state for check in need.checks] == ["unverified", "recorded"]
     assert "medsyn2 convert tokenizer" in need.remedy()
     tensors.write_bytes(b"tensorz")
@@ -121,7 +121,7 @@ def encoder(folder: Path, **config: object) -> Config:
 def test_the_encoder_is_its_three_files(tmp_path) -> None:
     given = encoder(tmp_path)
     [need] = needs(given)
-    assert need.met
+    assert need.is_met
     assert [check.path.name for check in need.checks] == ["config.json", "vocab.txt", "model.safetensors"]
     for path in tmp_path.iterdir():
         whole = path.read_bytes()

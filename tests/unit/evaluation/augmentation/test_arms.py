@@ -7,8 +7,8 @@ import pytest
 from medsyn2.evaluation.augmentation.arms import (
     CASES_COLUMNS,
     MEASURES,
-    compared,
-    judged,
+    compare_arms,
+    judge_slices,
     mean_dice,
     table_columns,
 )
@@ -42,7 +42,7 @@ def rows_of(slices: list[LabelledSlice], found: dict[str, list[np.ndarray]]) -> 
         row
         for arm, by_seed in found.items()
         for seed, probability in enumerate(by_seed)
-        for row in judged(probability, slices, arm=arm, seed=seed, tolerance_mm=2.0)
+        for row in judge_slices(probability, slices, arm=arm, seed=seed, tolerance_mm=2.0)
     ]
     return pd.DataFrame(rows, columns=CASES_COLUMNS)
 
@@ -64,7 +64,7 @@ def test_the_mean_over_thresholds_is_that_of_256_binarised_maps(seed: int) -> No
 def test_identical_training_sets_differ_by_exactly_nothing() -> None:
     slices = slices_of()
     found = [maps(slices, seed, 0.9) for seed in range(5)]
-    table = compared(rows_of(slices, dict.fromkeys(SIZES, found)), SIZES, num_draws=200, seed=0)
+    table = compare_arms(rows_of(slices, dict.fromkeys(SIZES, found)), SIZES, num_draws=200, seed=0)
     assert list(table.columns) == table_columns()
     apart = table[table["arm"] != "real"].filter(like="_minus_real")
     assert apart.shape == (2, 3 * len(MEASURES))
@@ -78,7 +78,7 @@ def test_a_worse_set_is_worse_beyond_its_interval_and_the_difference_is_that_of_
         "real": [maps(slices, seed, 0.4) for seed in range(3)],
         "synthetic": [maps(slices, seed, 0.9) for seed in range(3)],
     }
-    table = compared(rows_of(slices, found), SIZES, num_draws=400, seed=0).set_index("arm")
+    table = compare_arms(rows_of(slices, found), SIZES, num_draws=400, seed=0).set_index("arm")
     worse = table.loc["synthetic"]
     assert worse["dice_minus_real_high"] < 0
     assert worse["dice_minus_real"] == pytest.approx(worse["dice"] - table.loc["real", "dice"], abs=1e-12)
@@ -95,7 +95,7 @@ def test_what_is_empty_is_counted_and_left_out_as_in_other_tables() -> None:
     perfect = np.stack([one.mask.astype(float) for one in slices])
     missed, alarm = perfect.copy(), perfect.copy()
     missed[0], alarm[4, 3, 3] = 0, 1
-    table = compared(
+    table = compare_arms(
         rows_of(slices, {"real": [perfect, missed], "both": [alarm, perfect]}), SIZES, num_draws=50, seed=0
     )
     real, both = table.set_index("arm").loc["real"], table.set_index("arm").loc["both"]
@@ -112,7 +112,7 @@ def test_a_network_that_finds_nothing_at_all_has_overlaps_and_no_distances() -> 
     slices = slices_of(4)
     blind = np.zeros((4, 12, 12))
     found = {"real": [maps(slices, 0, 0.1)], "synthetic": [blind]}
-    row = compared(rows_of(slices, found), SIZES, num_draws=50, seed=0).set_index("arm").loc["synthetic"]
+    row = compare_arms(rows_of(slices, found), SIZES, num_draws=50, seed=0).set_index("arm").loc["synthetic"]
     assert row["dice"] == 0
     assert row["num_missed"] == 4
     assert np.isnan([row["assd_mm"], row["assd_mm_minus_real"], row["assd_mm_minus_real_low"]]).all()
@@ -120,6 +120,6 @@ def test_a_network_that_finds_nothing_at_all_has_overlaps_and_no_distances() -> 
 
 def test_without_any_structure_to_find_there_is_no_mean() -> None:
     slices = [LabelledSlice("a", "a", np.zeros((12, 12), np.int16), np.zeros((12, 12), bool), (1.0, 1.0))]
-    table = compared(rows_of(slices, {"real": [np.zeros((1, 12, 12))]}), SIZES, num_draws=50, seed=0)
+    table = compare_arms(rows_of(slices, {"real": [np.zeros((1, 12, 12))]}), SIZES, num_draws=50, seed=0)
     assert table["num_both_empty"].tolist() == [1]
     assert table[["dice", "dice_low", "assd_mm"]].isna().all(axis=None)

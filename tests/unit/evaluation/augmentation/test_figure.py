@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 
-from medsyn2.evaluation.augmentation.arms import ARMS, CASES_COLUMNS, compared, judged
+from medsyn2.evaluation.augmentation.arms import ARMS, CASES_COLUMNS, compare_arms, judge_slices
 from medsyn2.evaluation.augmentation.figure import FOUND_COLOUR, JudgedSlice, augmentation_png, nothing_png
 from medsyn2.evaluation.augmentation.slices import LabelledSlice
 
@@ -24,11 +24,11 @@ def figure(found: np.ndarray, num_draws: int = 20) -> bytes:
         row
         for arm in ARMS
         for seed in range(2)
-        for row in judged(np.stack([found] * 3), test, arm=arm, seed=seed, tolerance_mm=2.0)
+        for row in judge_slices(np.stack([found] * 3), test, arm=arm, seed=seed, tolerance_mm=2.0)
     ]
     cases = pd.DataFrame(rows, columns=CASES_COLUMNS)
     sizes = {arm: {"num_real": 1, "num_synthetic": 1, "num_steps": 1, "structure": "heart"} for arm in ARMS}
-    table = compared(cases, sizes, num_draws=num_draws, seed=0)
+    table = compare_arms(cases, sizes, num_draws=num_draws, seed=0)
     shown = [JudgedSlice(one, dict.fromkeys(ARMS, (found >= 0.5, 0.5))) for one in test]
     return augmentation_png({"real": slices(2), "SYNTHETIC": slices(2)}, shown, table, cases)
 

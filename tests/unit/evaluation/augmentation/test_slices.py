@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medsyn2.evaluation.augmentation.slices import LabelledSlice, drawn, largest_slice, resized
+from medsyn2.evaluation.augmentation.slices import LabelledSlice, draw_names, largest_slice, resize_slice
 
 SPACING_MM = (5.0, 2.0, 3.0)
 
@@ -36,14 +36,14 @@ def test_so_many_are_drawn_in_their_order_and_equally_often() -> None:
     names = [f"case_{index}" for index in range(9)]
     counts = dict.fromkeys(names, 0)
     for seed in range(300):
-        chosen = drawn(names, 3, seed)
+        chosen = draw_names(names, 3, seed)
         assert chosen == sorted(set(chosen))
         assert len(chosen) == 3
         for name in chosen:
             counts[name] += 1
-    assert drawn(names, 3, 1) == drawn(names, 3, 1)
+    assert draw_names(names, 3, 1) == draw_names(names, 3, 1)
     assert min(counts.values()) > 60  # 100 expected, standard deviation 8
-    assert drawn(names, None, 0) == drawn(names, 9, 0) == names
+    assert draw_names(names, None, 0) == draw_names(names, 9, 0) == names
 
 
 def disc(size: int, spacing_mm: tuple[float, float]) -> LabelledSlice:
@@ -55,7 +55,7 @@ def disc(size: int, spacing_mm: tuple[float, float]) -> LabelledSlice:
 @pytest.mark.parametrize("size", [48, 96, 200])
 def test_resizing_keeps_millimetres_values_and_place(size: int) -> None:
     before = disc(96, (2.0, 2.0))
-    after = resized(before, size)
+    after = resize_slice(before, size)
     assert after.hu.shape == after.mask.shape == (size, size)
     assert after.spacing_mm == pytest.approx((192 / size, 192 / size))
     area_mm2 = after.mask.sum() * np.prod(after.spacing_mm)
@@ -67,4 +67,4 @@ def test_resizing_keeps_millimetres_values_and_place(size: int) -> None:
 
 def test_a_slice_of_the_size_is_left_as_it_is() -> None:
     one = disc(32, (4.0, 4.0))
-    assert resized(one, 32) is one
+    assert resize_slice(one, 32) is one

@@ -12,11 +12,13 @@ from tests.unit.planned import planned_run
 
 
 def test_edits_cost_their_seeds_and_edits_and_steps_of_progressive_synthesis() -> None:
-    settings = {"structures": ["lobes"], "max_cases": 2, "num_seeds": 3, "progressive": ["lobes"]}
+    settings = {"structures": ["lobes"], "max_cases": 2, "num_seeds": 3, "progressive": ["lobes", "heart"]}
     cost = evaluate_edits(planned_run(evaluate_edits=settings))
-    assert cost.basis == "at most 12 volumes, 10 of them segmented again"
-    more = evaluate_edits(planned_run(evaluate_edits={**settings, "progressive": ["lobes", "heart"]}))
-    assert more.flops == pytest.approx(cost.flops * 16 / 12)
+    assert cost.basis == "at most 16 volumes, 10 of them segmented again"
+    more = evaluate_edits(
+        planned_run(evaluate_edits={**settings, "progressive": ["lobes", "heart", "nodules"]})
+    )
+    assert more.flops == pytest.approx(cost.flops * 20 / 16)
 
 
 def test_attention_costs_a_volume_a_report_of_the_held_out_cases() -> None:

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from medsyn2.ct.volume import axis_aligned_affine
-from medsyn2.evaluation.control.effects import centroid_mm, change, followed, laterality, mirrored, moved
+from medsyn2.evaluation.control.effects import (
+    centroid_mm,
+    change,
+    displacement_ratio,
+    laterality,
+    mirror_mask,
+    shift_mask,
+)
 
 AFFINE = axis_aligned_affine((2.0, 1.0, 3.0), (-30.0, 10.0, 100.0))
 
@@ -21,16 +28,16 @@ def test_the_centroid_of_a_block() -> None:
 
 
 def test_a_move_moves_the_centroid_by_as_much() -> None:
-    before, after = block(2, 3, 4), moved(block(2, 3, 4), (4.0, -2.0, 9.2), (2.0, 1.0, 3.0))
+    before, after = block(2, 3, 4), shift_mask(block(2, 3, 4), (4.0, -2.0, 9.2), (2.0, 1.0, 3.0))
     shift = centroid_mm(after, AFFINE) - centroid_mm(before, AFFINE)
     assert shift == pytest.approx([9, -2, 4])  # x, y, z: 9.2 mm is three voxels of 3 mm
-    assert followed(shift, shift / 2, 1.0) == pytest.approx(0.5)
-    assert np.isnan(followed(shift, shift, 20.0))
+    assert displacement_ratio(shift, shift / 2, 1.0) == pytest.approx(0.5)
+    assert np.isnan(displacement_ratio(shift, shift, 20.0))
 
 
 def test_what_leaves_the_grid_is_lost_and_does_not_come_back() -> None:
-    assert not moved(block(2, 3, 4), (1000.0, 0, 0), (2.0, 1.0, 3.0)).any()
-    edge = moved(block(9, 3, 4), (2.0, 0, 0), (2.0, 1.0, 3.0))
+    assert not shift_mask(block(2, 3, 4), (1000.0, 0, 0), (2.0, 1.0, 3.0)).any()
+    edge = shift_mask(block(9, 3, 4), (2.0, 0, 0), (2.0, 1.0, 3.0))
     assert edge.sum() == 2 * 3 * 3
     assert not edge[0].any()
 
@@ -38,10 +45,10 @@ def test_what_leaves_the_grid_is_lost_and_does_not_come_back() -> None:
 def test_sides() -> None:
     right = block(2, 3, 1)
     assert laterality(right) == -1
-    assert laterality(mirrored(right)) == 1
-    assert laterality(right | mirrored(right)) == 0
+    assert laterality(mirror_mask(right)) == 1
+    assert laterality(right | mirror_mask(right)) == 0
     assert np.isnan(laterality(np.zeros((2, 2, 4), dtype=bool)))
-    np.testing.assert_array_equal(mirrored(mirrored(right)), right)
+    np.testing.assert_array_equal(mirror_mask(mirror_mask(right)), right)
 
 
 def test_the_middle_plane_belongs_to_no_side() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medsyn2.evaluation.control.effects import mirrored
+from medsyn2.evaluation.control.effects import mirror_mask
 from medsyn2.evaluation.control.lesions import lesions, size_class
 
 SPACING_MM = (2.0, 1.0, 1.5)
@@ -35,8 +35,8 @@ def test_half_of_a_lesion_makes_it_and_less_does_not() -> None:
 
 def test_what_is_made_on_one_side_only_is_not_made_on_the_other() -> None:
     one_side, everywhere = np.where(SMALL, 500, 0), np.full(SHAPE, 500)
-    assert not lesions(one_side, mirrored(SMALL), SPACING_MM, 300)[0].made
-    assert lesions(everywhere, mirrored(SMALL), SPACING_MM, 300)[0].made
+    assert not lesions(one_side, mirror_mask(SMALL), SPACING_MM, 300)[0].made
+    assert lesions(everywhere, mirror_mask(SMALL), SPACING_MM, 300)[0].made
 
 
 def test_parts_that_touch_at_a_corner_are_one_and_an_empty_mask_has_none() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from medsyn2.ct.volume import CTVolume
-from medsyn2.evaluation.control.losses import combinations, encoded, flow_losses, reconstructed
+from medsyn2.evaluation.control.losses import combinations, encode_volume, flow_losses, reconstruct_volume
 from medsyn2.pipeline import MedSyn2Pipeline, Recipe, Sampling
 
 REPORT = "A nodule of 5 mm in the right upper lobe."
@@ -19,7 +19,7 @@ def pipeline(tiny_model):
 @pytest.fixture(scope="module")
 def clean(pipeline):
     hu = np.random.default_rng(0).integers(-1000, 1000, pipeline.grid.shape).astype(np.int16)
-    return encoded(pipeline, CTVolume(hu, pipeline.grid.affine_mm))
+    return encode_volume(pipeline, CTVolume(hu, pipeline.grid.affine_mm))
 
 
 def test_the_loss_is_the_velocity_s_square_error(pipeline, clean):
@@ -51,7 +51,7 @@ def test_a_reconstruction_is_the_tokenizer_s_round_trip(pipeline, clean):
     assert clean.abs().max() > 0
     hu = np.full(pipeline.grid.shape, 40, np.int16)
     volume = CTVolume(hu, pipeline.grid.affine_mm)
-    after = reconstructed(pipeline, volume)
+    after = reconstruct_volume(pipeline, volume)
     with torch.inference_mode():
         unit = torch.full((1, 1, *hu.shape), 40 / 1024)
         expected = pipeline.tokenizer.decode(pipeline.tokenizer.encode(unit).mode())[0, 0]

@@ -10,12 +10,13 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import check_comparable
-from medsyn2.evaluation.features.extraction import Recipe, VolumeFile, extracted, extracted_bank
+from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank, extract_features
 from medsyn2.evaluation.features.extractors import RandomBank
-from medsyn2.evaluation.features.protocols import named_protocol
+from medsyn2.evaluation.features.protocols import make_protocol
+from medsyn2.evaluation.features.spec import FeatureSpec
 
-PROTOCOL = named_protocol("paper", clip_hu=(-1024.0, 1024.0), num_slices=3)
-RECIPE = Recipe(PROTOCOL, RandomBank(0), ("lung", "bone"))
+PROTOCOL = make_protocol("paper", clip_hu=(-1024.0, 1024.0), num_slices=3)
+SPEC = FeatureSpec(PROTOCOL, RandomBank(0), ("lung", "bone"))
 FACTS = {"kind": "real", "source": "a folder"}
 
 
@@ -32,7 +33,7 @@ def files(tmp_path: Path) -> list[VolumeFile]:
 
 
 def test_bank_says_what_it_is_of(files, tmp_path: Path) -> None:
-    bank = extracted_bank(files, RECIPE, FACTS, tmp_path / "cache")
+    bank = extract_bank(files, SPEC, FACTS, tmp_path / "cache")
     assert bank.ids == ("a", "b", "c")
     assert bank.patients == ("patient a", "patient b", "patient c")
     assert bank.facts.spacing_mm == (2.0, 2.0, 2.0)
@@ -52,62 +53,62 @@ class Counting(RandomBank):
 
 
 def test_what_is_there_is_not_extracted_again(files, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, extractor=Counting(0))
-    first = extracted_bank(files[:2], recipe, FACTS, tmp_path / "cache")
-    once = recipe.extractor.calls
-    assert extracted_bank(files[:2], recipe, FACTS, tmp_path / "cache").facts == first.facts
-    assert recipe.extractor.calls == once
-    extracted_bank(files, recipe, FACTS, tmp_path / "cache")
-    assert recipe.extractor.calls == once + 3 + 6  # three timed batches, and the new volume's six parts
-    other = replace(recipe, protocol=replace(PROTOCOL, clip_hu=(-900.0, 900.0)))
-    extracted_bank(files[:1], other, FACTS, tmp_path / "cache")
-    assert recipe.extractor.calls > once + 9
+    spec = replace(SPEC, extractor=Counting(0))
+    first = extract_bank(files[:2], spec, FACTS, tmp_path / "cache")
+    once = spec.extractor.calls
+    assert extract_bank(files[:2], spec, FACTS, tmp_path / "cache").facts == first.facts
+    assert spec.extractor.calls == once
+    extract_bank(files, spec, FACTS, tmp_path / "cache")
+    assert spec.extractor.calls == once + 3 + 6  # three timed batches, and the new volume's six parts
+    other = replace(spec, protocol=replace(PROTOCOL, clip_hu=(-900.0, 900.0)))
+    extract_bank(files[:1], other, FACTS, tmp_path / "cache")
+    assert spec.extractor.calls > once + 9
 
 
 def test_stated_spacing_takes_the_place_of_the_header_s(files, tmp_path: Path) -> None:
     stated = [replace(file, spacing_mm=(0.7, 0.7, 0.7)) for file in files]
-    bank = extracted_bank(stated, RECIPE, FACTS, tmp_path / "cache")
+    bank = extract_bank(stated, SPEC, FACTS, tmp_path / "cache")
     assert bank.facts.spacing_mm == (0.7, 0.7, 0.7)
     with pytest.raises(EnvironmentFault, match="spacing_mm"):
-        check_comparable(bank, extracted_bank(files, RECIPE, FACTS, tmp_path / "cache"))
+        check_comparable(bank, extract_bank(files, SPEC, FACTS, tmp_path / "cache"))
 
 
 def test_volumes_of_several_spacings_are_named(files, tmp_path: Path) -> None:
     mixed = [files[0], replace(files[1], spacing_mm=(1.0, 1.0, 1.0))]
     with pytest.raises(EnvironmentFault, match=r"2 spacings: a \(1.0, 1.0, 1.0\) mm, b \(2.0"):
-        extracted_bank(mixed, RECIPE, FACTS, tmp_path / "cache")
-    resampled = replace(RECIPE, protocol=replace(PROTOCOL, resample_mm=1.0))
-    assert extracted_bank(mixed, resampled, FACTS, tmp_path / "cache").facts.spacing_mm == (1.0, 1.0, 1.0)
+        extract_bank(mixed, SPEC, FACTS, tmp_path / "cache")
+    resampled = replace(SPEC, protocol=replace(PROTOCOL, resample_mm=1.0))
+    assert extract_bank(mixed, resampled, FACTS, tmp_path / "cache").facts.spacing_mm == (1.0, 1.0, 1.0)
 
 
 def test_a_protocol_s_number_of_volumes_counts_by_name(files, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, protocol=replace(PROTOCOL, max_volumes=2))
-    assert extracted_bank(files, recipe, FACTS, tmp_path / "cache").ids == ("a", "b")
+    spec = replace(SPEC, protocol=replace(PROTOCOL, max_volumes=2))
+    assert extract_bank(files, spec, FACTS, tmp_path / "cache").ids == ("a", "b")
 
 
 def test_damaged_features_are_named(files, tmp_path: Path) -> None:
-    extracted_bank(files, RECIPE, FACTS, tmp_path / "cache")
+    extract_bank(files, SPEC, FACTS, tmp_path / "cache")
     damaged = next((tmp_path / "cache").glob("*.npz"))
     for content in (b"nothing", damaged.read_bytes()[:900]):
         damaged.write_bytes(content)
         with pytest.raises(EnvironmentFault, match="features-unreadable"):
-            extracted_bank(files, RECIPE, FACTS, tmp_path / "cache")
+            extract_bank(files, SPEC, FACTS, tmp_path / "cache")
 
 
 def test_recipes_share_the_windows_they_have_in_common(files, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, extractor=Counting(0))
-    both = extracted_bank(files, recipe, FACTS, tmp_path / "cache")
-    once = recipe.extractor.calls
-    alone = extracted_bank(files, replace(recipe, windows=("bone",)), FACTS, tmp_path / "cache")
-    assert recipe.extractor.calls == once
+    spec = replace(SPEC, extractor=Counting(0))
+    both = extract_bank(files, spec, FACTS, tmp_path / "cache")
+    once = spec.extractor.calls
+    alone = extract_bank(files, replace(spec, windows=("bone",)), FACTS, tmp_path / "cache")
+    assert spec.extractor.calls == once
     np.testing.assert_array_equal(alone.parts["bone/axial"].features, both.parts["bone/axial"].features)
-    extracted_bank(files, replace(recipe, windows=("bone", "vessel")), FACTS, tmp_path / "cache")
-    assert recipe.extractor.calls == once + 3 + 3 * 3  # three timed batches, and a window of three volumes
+    extract_bank(files, replace(spec, windows=("bone", "vessel")), FACTS, tmp_path / "cache")
+    assert spec.extractor.calls == once + 3 + 3 * 3  # three timed batches, and a window of three volumes
 
 
 def test_a_bank_has_the_windows_that_are_asked_for(files, tmp_path: Path) -> None:
-    held = extracted(files, RECIPE, FACTS, tmp_path / "cache")
-    alone, both = held.bank(["bone"]), extracted_bank(files, RECIPE, FACTS, tmp_path / "cache")
+    held = extract_features(files, SPEC, FACTS, tmp_path / "cache")
+    alone, both = held.bank(["bone"]), extract_bank(files, SPEC, FACTS, tmp_path / "cache")
     assert set(alone.parts) == {"bone/axial", "bone/sagittal", "bone/coronal"}
     assert (alone.facts, alone.ids, alone.patients) == (both.facts, both.ids, both.patients)
     for name, part in alone.parts.items():

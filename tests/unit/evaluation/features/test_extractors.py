@@ -4,8 +4,8 @@ import numpy as np
 from scipy import ndimage
 
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.evaluation.features.extractors import RandomBank, estimated_cost, volume_features
-from medsyn2.evaluation.features.protocols import PLANES, named_protocol
+from medsyn2.evaluation.features.extractors import RandomBank, estimate_cost, volume_features
+from medsyn2.evaluation.features.protocols import PLANES, make_protocol
 from medsyn2.evaluation.fidelity.frechet import frechet_distance
 
 
@@ -40,9 +40,9 @@ def test_a_volume_has_features_for_each_window_and_plane() -> None:
         np.random.default_rng(0).integers(-1000, 1000, (12, 16, 20)).astype(np.int16),
         axis_aligned_affine((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)),
     )
-    protocol = named_protocol("paper", clip_hu=(-1024.0, 1024.0), num_slices=5)
+    protocol = make_protocol("paper", clip_hu=(-1024.0, 1024.0), num_slices=5)
     parts = volume_features(volume, protocol, RandomBank(0), ("lung", "bone"))
     assert list(parts) == [f"{window}/{plane}" for window in ("lung", "bone") for plane in PLANES]
     assert all(part.shape[0] == 5 for part in parts.values())
-    line = estimated_cost(volume, protocol, RandomBank(0), num_windowed=14)
+    line = estimate_cost(volume, protocol, RandomBank(0), num_windowed=14)
     assert "14 volumes in a window x 15 slices = 210 slices" in line

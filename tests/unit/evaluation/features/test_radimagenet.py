@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from medsyn2.errors import WeightsError
-from medsyn2.evaluation.features.radimagenet import RadImageNet, load_radimagenet, recognised
+from medsyn2.evaluation.features.radimagenet import RadImageNet, load_radimagenet, recognise_form
 from medsyn2.evaluation.features.resnet import KERAS, TORCH, ResNet50Features
 from medsyn2.files import sha256_of
 from medsyn2.weights.tensors import save_component
@@ -37,15 +37,15 @@ def torch_file() -> dict[str, torch.Tensor]:
 
 
 def test_each_file_gives_its_own_form(keras_file, torch_file) -> None:
-    assert recognised(keras_file, source="a")[0] is KERAS
-    assert recognised(torch_file, source="b")[0] is TORCH
+    assert recognise_form(keras_file, source="a")[0] is KERAS
+    assert recognise_form(torch_file, source="b")[0] is TORCH
     names = {RadImageNet(state, sha256="0", source="file").name for state in (keras_file, torch_file)}
     assert names == {"radimagenet_resnet50(keras)", "radimagenet_resnet50(torch)"}
 
 
 def test_keras_form_takes_channels_minus_the_mean_in_bgr(keras_file) -> None:
     network = ResNet50Features(KERAS)
-    network.load_state_dict(recognised(keras_file, source="a")[1])
+    network.load_state_dict(recognise_form(keras_file, source="a")[1])
     channels = torch.from_numpy(SLICES)[:, None].repeat(1, 3, 1, 1)
     expected = network(channels - torch.tensor([0.406, 0.456, 0.485])[:, None, None])
     found = RadImageNet(keras_file, sha256="0", source="a")(SLICES)
@@ -54,7 +54,7 @@ def test_keras_form_takes_channels_minus_the_mean_in_bgr(keras_file) -> None:
 
 def test_torch_form_takes_minus_one_to_one(torch_file) -> None:
     network = ResNet50Features(TORCH)
-    network.load_state_dict(recognised(torch_file, source="a")[1])
+    network.load_state_dict(recognise_form(torch_file, source="a")[1])
     expected = network(torch.from_numpy(SLICES)[:, None].repeat(1, 3, 1, 1) * 2 - 1)
     found = RadImageNet(torch_file, sha256="0", source="a")(SLICES)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
@@ -83,7 +83,7 @@ def test_missing_foreign_and_incomplete_files_are_refused(keras_file, torch_file
     with pytest.raises(WeightsError, match="weights-unreadable"):
         load_radimagenet(tmp_path / "pickled.pt")
     with pytest.raises(WeightsError, match=r"weights-layout.*neither names"):
-        recognised({"fc.weight": torch.zeros(1)}, source="x")
+        recognise_form({"fc.weight": torch.zeros(1)}, source="x")
     for state, name in ((keras_file, "layer4.2.conv3.bias"), (torch_file, "backbone.7.2.conv3.weight")):
         less = {key: value for key, value in state.items() if key != name}
         with pytest.raises(WeightsError, match=r"1 missing: layer4\.2\.conv3"):

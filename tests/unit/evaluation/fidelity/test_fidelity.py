@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
-from medsyn2.evaluation.fidelity.fidelity import drawn, fidelity
+from medsyn2.evaluation.fidelity.fidelity import draw_patients, fidelity
 
 FACTS = BankFacts("real", "gaussian", "none", "0", "nothing", {}, "0", (-1.0, 1.0), None)
 
@@ -94,7 +94,7 @@ def test_no_draws_leave_the_value_alone() -> None:
 def test_draws_keep_patients_together_and_halves_apart() -> None:
     real = [f"p{i:02d}" for i in range(10)] * 2
     synthetic = [f"p{i:02d}" for i in range(4, 10)] + ["q1", "q2"]
-    draws = drawn(real, synthetic, 20, np.random.default_rng(0))
+    draws = draw_patients(real, synthetic, 20, np.random.default_rng(0))
     ours, theirs = np.unique(real), np.unique(synthetic)
     for first, second in [*draws.resamples, *(counts for alike in draws.subsets for counts in alike)]:
         counts = dict(zip(ours, first, strict=True)), dict(zip(theirs, second, strict=True))

@@ -7,8 +7,8 @@ from scipy import linalg
 from medsyn2.evaluation.fidelity.frechet import (
     Moments,
     frechet_distance,
+    frechet_distance_of_counts,
     frechet_distance_of_moments,
-    weighted_frechet_distance,
 )
 
 
@@ -55,7 +55,7 @@ def test_refuses_what_has_no_covariance() -> None:
 def test_moments_of_shards_are_those_of_the_whole() -> None:
     rng = np.random.default_rng(2)
     first, second = rng.normal(size=(90, 12)) + 100, rng.normal(size=(80, 12)) * 2 + 101
-    merged = Moments.of(first[:7]).merged(Moments.of(first[7:50])).merged(Moments.of(first[50:]))
+    merged = Moments.of(first[:7]).merge(Moments.of(first[7:50])).merge(Moments.of(first[50:]))
     whole = Moments.of(first)
     np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-12)
     np.testing.assert_allclose(merged.scatter, whole.scatter, rtol=1e-10)
@@ -78,7 +78,7 @@ def test_counts_are_repetitions(f: int) -> None:
     counts = rng.integers(0, 4, 30), rng.integers(0, 4, 25)
     repeated = (np.repeat(first, counts[0], axis=0), np.repeat(second, counts[1], axis=0))
     expected = reference(*repeated)
-    assert weighted_frechet_distance(first, second, *counts) == pytest.approx(expected, rel=1e-4)
+    assert frechet_distance_of_counts(first, second, *counts) == pytest.approx(expected, rel=1e-4)
     assert frechet_distance(*repeated) == pytest.approx(expected, rel=1e-4)
 
 

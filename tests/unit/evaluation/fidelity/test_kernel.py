@@ -5,7 +5,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from medsyn2.evaluation.fidelity.kernel import Slices, blocked_kid, neighbourhood
+from medsyn2.evaluation.fidelity.kernel import Slices, kid_between_patients, neighbourhood
 
 
 def clustered(rng: np.random.Generator, volumes: int, slices: int = 6, shift: float = 0.0) -> Slices:
@@ -29,7 +29,7 @@ def test_is_unbiased_for_clustered_slices_where_the_usual_estimate_is_not() -> N
     blocked, plain = [], []
     for _ in range(200):
         first, second = clustered(rng, 10), clustered(rng, 10)
-        blocked.append(blocked_kid(first, second).kid)
+        blocked.append(kid_between_patients(first, second).kid)
         plain.append(plain_kid(first.features, second.features))
     error = np.std(blocked) / np.sqrt(200)
     assert abs(np.mean(blocked)) < 3 * error
@@ -40,7 +40,7 @@ def test_without_clusters_it_is_the_usual_estimate() -> None:
     rng = np.random.default_rng(1)
     first, second = clustered(rng, 12, slices=1), clustered(rng, 9, slices=1, shift=0.5)
     expected = plain_kid(first.features, second.features)
-    assert blocked_kid(first, second).kid == pytest.approx(expected, rel=1e-9)
+    assert kid_between_patients(first, second).kid == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_report_s_patient_and_what_was_generated_for_it_are_no_pair() -> None:
@@ -48,16 +48,16 @@ def test_a_report_s_patient_and_what_was_generated_for_it_are_no_pair() -> None:
     first = clustered(rng, 20)
     copies = Slices(first.features, first.volume, first.patient)
     strangers = Slices(first.features, first.volume, tuple(f"other {name}" for name in first.patient))
-    assert abs(blocked_kid(first, copies).kid) < 1e-9
-    assert blocked_kid(first, strangers).kid < blocked_kid(first, copies).kid
+    assert abs(kid_between_patients(first, copies).kid) < 1e-9
+    assert kid_between_patients(first, strangers).kid < kid_between_patients(first, copies).kid
 
 
 def test_standard_error_is_about_the_spread() -> None:
     rng = np.random.default_rng(3)
-    found = [blocked_kid(clustered(rng, 20), clustered(rng, 20, shift=0.4)) for _ in range(60)]
+    found = [kid_between_patients(clustered(rng, 20), clustered(rng, 20, shift=0.4)) for _ in range(60)]
     spread = np.std([one.kid for one in found])
     assert np.median([one.standard_error for one in found]) == pytest.approx(spread, rel=0.5)
-    assert isnan(blocked_kid(clustered(rng, 1), clustered(rng, 1)).standard_error)
+    assert isnan(kid_between_patients(clustered(rng, 1), clustered(rng, 1)).standard_error)
 
 
 def test_thinning_many_slices_keeps_the_value_near() -> None:
@@ -65,7 +65,7 @@ def test_thinning_many_slices_keeps_the_value_near() -> None:
     first, second = clustered(rng, 30, slices=40), clustered(rng, 30, slices=40, shift=1.0)
     thin = [Slices(s.features[:], s.volume, s.patient) for s in (first, second)]
     every = plain_kid(first.features, second.features)
-    assert blocked_kid(*thin).kid == pytest.approx(every, rel=0.3)
+    assert kid_between_patients(*thin).kid == pytest.approx(every, rel=0.3)
 
 
 def test_shares_of_points_in_known_places() -> None:

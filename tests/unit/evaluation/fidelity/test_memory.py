@@ -5,7 +5,7 @@ import pytest
 
 from medsyn2.config import validate_config
 from medsyn2.evaluation.features.extractors import RandomBank
-from medsyn2.evaluation.features.protocols import named_protocol
+from medsyn2.evaluation.features.protocols import make_protocol
 from medsyn2.evaluation.features.sizes import WEIGHT_FREE_WIDTH
 from medsyn2.evaluation.fidelity.memory import Banks, job_memory_mb
 
@@ -15,7 +15,7 @@ from medsyn2.evaluation.fidelity.memory import Banks, job_memory_mb
 def test_slices_and_volumes_are_the_protocol_s(protocol: str, num_slices: int | None) -> None:
     settings = {"protocol": protocol, "slices_per_volume": num_slices}
     config = validate_config({"evaluate_fid": settings}, source="test")
-    truth = named_protocol(protocol, clip_hu=(-1024.0, 1024.0), num_slices=num_slices)
+    truth = make_protocol(protocol, clip_hu=(-1024.0, 1024.0), num_slices=num_slices)
     counted = Banks.of(config, 300, 10)
     lengths = config.grid.shape if truth.cube is None else (truth.cube,) * 3
     assert counted.slices == tuple(len(truth.slice_positions(length)) for length in lengths)

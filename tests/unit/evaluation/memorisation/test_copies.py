@@ -9,7 +9,7 @@ from medsyn2.evaluation.memorisation.copies import (
     Points,
     memorisation,
     share_interval,
-    standardised,
+    standardise,
     thumbnail,
 )
 
@@ -27,7 +27,7 @@ TRAIN, HELD_OUT = cohort(0, 200, "t"), cohort(1, 100, "h")
 
 
 def searched(train: Points, held_out: Points, synthetic: Points) -> Memorisation:
-    return memorisation(*standardised(train, held_out, synthetic))
+    return memorisation(*standardise(train, held_out, synthetic))
 
 
 def anatomy(seed: int, num: int, name: str, blur_voxels: float = 0.0) -> Points:

@@ -9,7 +9,7 @@ from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap
 from medsyn2.errors import EnvironmentFault, MaskError
 from medsyn2.evaluation.features.extraction import VolumeFile
-from medsyn2.evaluation.readers.reader_cases import StudyVolume, chosen, mask_of, volumes_by_finding
+from medsyn2.evaluation.readers.reader_cases import StudyVolume, choose_volumes, mask_of, volumes_by_finding
 
 
 def volume(source: str, pathology: str, index: int) -> StudyVolume:
@@ -20,16 +20,18 @@ def volume(source: str, pathology: str, index: int) -> StudyVolume:
 
 def test_as_many_real_as_synthetic_of_each_finding() -> None:
     volumes = [volume("real", "a", i) for i in range(5)] + [volume("synthetic", "a", i) for i in range(3)]
-    drawn = chosen(volumes, 4, seed=0)
+    drawn = choose_volumes(volumes, 4, seed=0)
     assert [one.source for one in drawn] == ["real"] * 3 + ["synthetic"] * 3
-    assert drawn == chosen(volumes[::-1], 4, seed=0)
+    assert drawn == choose_volumes(volumes[::-1], 4, seed=0)
     many = [volume(source, "a", i) for i in range(40) for source in ("real", "synthetic")]
-    assert chosen(many, 5, seed=0) != chosen(many, 5, seed=1)
+    assert choose_volumes(many, 5, seed=0) != choose_volumes(many, 5, seed=1)
 
 
 def test_a_finding_of_one_kind_is_refused() -> None:
     with pytest.raises(EnvironmentFault, match="1 real and 0 synthetic volumes of b"):
-        chosen([volume("real", "a", 0), volume("synthetic", "a", 0), volume("real", "b", 0)], 4, seed=0)
+        choose_volumes(
+            [volume("real", "a", 0), volume("synthetic", "a", 0), volume("real", "b", 0)], 4, seed=0
+        )
 
 
 def test_findings_are_folders(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from medsyn2.evaluation.readers.reader_pack import (
     case_body,
     case_script,
     common_frame,
-    numbered,
+    number_cases,
     page_files,
     questions,
     reading_orders,
@@ -89,9 +89,9 @@ def test_a_box_that_fits_all_pads_none() -> None:
 
 def test_numbers_and_orders_follow_from_contents_and_seed() -> None:
     digests = [f"{i:064x}" for i in range(20)]
-    names = numbered(digests, seed=3)
+    names = number_cases(digests, seed=3)
     assert sorted(names.values()) == [f"{i:03d}" for i in range(1, 21)]
-    assert names == numbered(reversed(digests), seed=3) != numbered(digests, seed=4)
+    assert names == number_cases(reversed(digests), seed=3) != number_cases(digests, seed=4)
     assert list(names.values()) != sorted(names.values())
 
 

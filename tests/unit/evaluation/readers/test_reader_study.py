@@ -12,10 +12,10 @@ from medsyn2.evaluation.readers.reader_study import (
     GRADES,
     agreements,
     counts,
-    judged,
+    join_key,
     non_inferiority,
     turing,
-    unread,
+    unread_cases,
 )
 
 
@@ -45,11 +45,11 @@ def study(num: int, given: Mapping[str, object], again: int = 0) -> pd.DataFrame
         {"source": ["real", "synthetic"] * (num // 2), "pathology": "nodules"},
         index=[str(c) for c in range(num)],
     )
-    return judged(answers, key)
+    return join_key(answers, key)
 
 
 def test_table_8_gives_table_4() -> None:
-    found = counts(judged(*paper()), ["reader", "source"]).set_index(["reader", "source"])
+    found = counts(join_key(*paper()), ["reader", "source"]).set_index(["reader", "source"])
     for (reader, source), row in found.iterrows():
         printed = PRINTED["4"].loc[f"R{reader}_{source.title()}"]
         assert [row[grade] for grade in GRADES] == list(printed)
@@ -57,7 +57,7 @@ def test_table_8_gives_table_4() -> None:
 
 
 def test_table_8_is_drawn_again() -> None:
-    found = counts(judged(*paper()), ["reader", "source", "pathology"])
+    found = counts(join_key(*paper()), ["reader", "source", "pathology"])
     assert len(found) == 20
     row = found.set_index(["reader", "source", "pathology"]).loc[(2, "synthetic", "GGO")]
     assert [row[grade] for grade in GRADES] == [3, 11, 1]
@@ -65,15 +65,15 @@ def test_table_8_is_drawn_again() -> None:
 
 
 def test_the_paper_s_own_counts_do_not_show_non_inferiority() -> None:
-    found = non_inferiority(judged(*paper()), margin=0.15, num_unread={}).set_index("reader")
+    found = non_inferiority(join_key(*paper()), margin=0.15, num_unread={}).set_index("reader")
     assert found["difference"].to_numpy() == pytest.approx([-0.12, -0.12])
     assert found["low"].to_numpy() == pytest.approx([-0.269, -0.270], abs=1e-3)
     assert not found["non_inferior"].any()
-    assert non_inferiority(judged(*paper()), margin=0.3, num_unread={})["non_inferior"].all()
+    assert non_inferiority(join_key(*paper()), margin=0.3, num_unread={})["non_inferior"].all()
 
 
 def test_there_is_no_verdict_on_a_reader_who_has_not_read_all() -> None:
-    found = non_inferiority(judged(*paper()), margin=0.3, num_unread={2: 1}).set_index("reader")
+    found = non_inferiority(join_key(*paper()), margin=0.3, num_unread={2: 1}).set_index("reader")
     assert found["num_unread"].tolist() == [0, 1]
     assert found.loc[1, "non_inferior"]
     assert found.loc[2, "non_inferior"] is None
@@ -81,11 +81,11 @@ def test_there_is_no_verdict_on_a_reader_who_has_not_read_all() -> None:
 
 def test_what_was_planned_and_not_read_is_listed() -> None:
     found = study(4, {"finding": "match"})
-    assert unread(found, [["0", "1", "2", "3"]]).empty
-    left = unread(found, [["0", "5", "1", "2", "3", "1"], ["3"]])
+    assert unread_cases(found, [["0", "1", "2", "3"]]).empty
+    left = unread_cases(found, [["0", "5", "1", "2", "3", "1"], ["3"]])
     assert left.to_numpy().tolist() == [[1, "5", False], [1, "1", True], [2, "3", False]]
     with pytest.raises(TableError, match="readers 1 to 0, not 1"):
-        unread(found, [])
+        unread_cases(found, [])
 
 
 def test_report_and_mask_together_are_the_worse_of_both() -> None:
@@ -108,10 +108,10 @@ def test_a_repeat_counts_once_and_measures_the_reader() -> None:
 def test_two_readers_alike_and_not() -> None:
     answers, key = paper()
     alike = pd.concat([answers[answers["reader"] == 1].assign(reader=reader) for reader in (1, 2)])
-    same = agreements(judged(alike, key), num_draws=20, seed=0)
+    same = agreements(join_key(alike, key), num_draws=20, seed=0)
     assert same["kappa"].tolist() == [1, 1, 1]
     assert same["source"].tolist() == ["all", "real", "synthetic"]
-    paired = agreements(judged(answers, key), num_draws=200, seed=0).set_index("source").loc["all"]
+    paired = agreements(join_key(answers, key), num_draws=200, seed=0).set_index("source").loc["all"]
     assert paired["kappa_quadratic_low"] < paired["kappa_quadratic"] < paired["kappa_quadratic_high"]
 
 
@@ -140,6 +140,6 @@ def test_turing(origin: str, accuracy: float, auroc: float) -> None:
 def test_wrong_answers_are_refused(change: Mapping[str, object], message: str) -> None:
     answers, key = paper()
     with pytest.raises(TableError, match=message):
-        judged(answers.assign(**change), key)
+        join_key(answers.assign(**change), key)
     with pytest.raises(TableError, match="no column report, mask or finding"):
-        judged(answers.drop(columns="report"), key)
+        join_key(answers.drop(columns="report"), key)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medsyn2.evaluation.statistics.case_means import with_means
+from medsyn2.evaluation.statistics.case_means import prepend_means
 
 CASES = pd.DataFrame(
     [
@@ -18,7 +18,7 @@ CASES = pd.DataFrame(
 
 
 def test_each_group_has_its_means_above_the_cases() -> None:
-    table = with_means(CASES, ["x", "y"], ["edit"])
+    table = prepend_means(CASES, ["x", "y"], ["edit"])
     assert table["case"].tolist() == ["mean", "low", "high", "mean", "a", "b", "c", "a"]
     mean, low, high, single = (table.iloc[index] for index in range(4))
     assert (mean["edit"], mean["num"], mean["num_patients"]) == ("moved", 3, 2)
@@ -30,7 +30,7 @@ def test_each_group_has_its_means_above_the_cases() -> None:
 
 
 def test_without_groups_all_cases_are_one_and_without_cases_there_are_no_means() -> None:
-    assert with_means(CASES, ["x"])["case"].tolist()[:3] == ["mean", "low", "high"]
-    empty = with_means(CASES.iloc[:0], ["x"], ["edit"])
+    assert prepend_means(CASES, ["x"])["case"].tolist()[:3] == ["mean", "low", "high"]
+    empty = prepend_means(CASES.iloc[:0], ["x"], ["edit"])
     assert empty.empty
     assert list(empty.columns) == [*CASES.columns, "num", "num_patients"]

@@ -12,9 +12,9 @@ from medsyn2.evaluation.statistics.classification import (
     average_precision,
     classification,
     intervals,
-    others_thresholds,
+    thresholds_of_others,
     trivial,
-    tuned_thresholds,
+    tune_thresholds,
 )
 
 
@@ -71,7 +71,7 @@ def test_finding_nothing_is_as_accurate_as_labels_are_rare() -> None:
 
 def test_thresholds_are_where_the_curve_is_nearest_to_the_corner() -> None:
     scores, truth = drawn(2)
-    found = tuned_thresholds(scores, truth)
+    found = tune_thresholds(scores, truth)
     for k in range(4):
         distance = {
             t: (1 - (scores[truth[:, k], k] >= t).mean()) ** 2 + (scores[~truth[:, k], k] >= t).mean() ** 2
@@ -80,7 +80,7 @@ def test_thresholds_are_where_the_curve_is_nearest_to_the_corner() -> None:
         nearest = min(distance, key=distance.__getitem__)
         assert ((scores[:, k] >= found[k]) == (scores[:, k] >= nearest)).all()
         assert found[k] not in distance
-    assert tuned_thresholds(scores[:, :1], np.zeros((80, 1), bool)).tolist() == [0.5]
+    assert tune_thresholds(scores[:, :1], np.zeros((80, 1), bool)).tolist() == [0.5]
 
 
 def test_labels_without_both_classes_are_left_out_and_counted() -> None:
@@ -111,12 +111,12 @@ def test_intervals_hold_the_value() -> None:
 def test_a_patient_s_own_volumes_do_not_decide_its_thresholds() -> None:
     scores, truth = drawn(5, num=30)
     patients = [f"p{i // 2}" for i in range(30)]
-    found = others_thresholds(scores, truth, patients, ["p0", "p3", "a stranger"])
-    np.testing.assert_array_equal(found[0], tuned_thresholds(scores[2:], truth[2:]))
-    np.testing.assert_array_equal(found[2], tuned_thresholds(scores, truth))
+    found = thresholds_of_others(scores, truth, patients, ["p0", "p3", "a stranger"])
+    np.testing.assert_array_equal(found[0], tune_thresholds(scores[2:], truth[2:]))
+    np.testing.assert_array_equal(found[2], tune_thresholds(scores, truth))
     changed = scores.copy()
     changed[6:8] = 1 - changed[6:8]
-    np.testing.assert_array_equal(found[1], others_thresholds(changed, truth, patients, ["p3"])[0])
+    np.testing.assert_array_equal(found[1], thresholds_of_others(changed, truth, patients, ["p3"])[0])
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_scores_that_know_nothing_are_as_good_for_real_volumes_as_for_synthetic_
     apart, flattered = [], []
     for _ in range(40):
         truth, real, synthetic = rng.random((num, 8)) < 0.25, *rng.random((2, num, 8))
-        thresholds = others_thresholds(real, truth, patients, patients)
+        thresholds = thresholds_of_others(real, truth, patients, patients)
         mine, theirs = (classification(one, truth, one >= thresholds) for one in (real, synthetic))
-        own = classification(real, truth, real >= tuned_thresholds(real, truth))
+        own = classification(real, truth, real >= tune_thresholds(real, truth))
         apart.append([getattr(mine, name) - getattr(theirs, name) for name in values])
         flattered.append(own.f1_binary - theirs.f1_binary)
     noise = np.std(apart, axis=0) / np.sqrt(len(apart))

@@ -12,12 +12,12 @@ from medsyn2.nn.autoencoder.streaming import (
     DecodeStream,
     GroupStatistics,
     decode_streamed,
-    pooled_statistics,
+    pool_statistics,
     stream_cost,
 )
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_cost
-from medsyn2.nn.cost import cost_of, simulated
+from medsyn2.nn.cost import cost_of, enter_simulation
 
 SHAPES = [
     ("v1.2", "uniform_aligned"),
@@ -68,7 +68,7 @@ def frozen(tokenizer: CausalVideoVAE, statistics):
 
 
 def some_statistics(tokenizer: CausalVideoVAE, latents):
-    return pooled_statistics(tokenizer, latents[:, :, :1], None)
+    return pool_statistics(tokenizer, latents[:, :, :1], None)
 
 
 @torch.no_grad()
@@ -94,7 +94,7 @@ def test_any_chunks_give_what_the_plain_decoder_gives_with_the_same_statistics(l
 def test_with_the_statistics_of_the_volume_it_is_the_plain_decoder(layout, depth_mode, chunk, depth):
     for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 2e-5)):
         tokenizer, latents = network(layout, depth_mode, dtype), latents_of(depth, dtype=dtype)
-        volume = decode_streamed(tokenizer, latents, pooled_statistics(tokenizer, latents), chunk)
+        volume = decode_streamed(tokenizer, latents, pool_statistics(tokenizer, latents), chunk)
         expected = tokenizer.decode(latents)
         assert volume.shape == expected.shape
         torch.testing.assert_close(volume, expected, rtol=0, atol=tolerance)
@@ -115,7 +115,7 @@ def test_statistics_of_windows_that_tile_the_volume_are_those_of_the_volume_at_t
     """Further on, each window was normalised by its own, and the pooled statistics are an estimate."""
     tokenizer, latents = network(), latents_of(8, 4, 4)
     name = "mid.block_1.norm1"
-    whole = pooled_statistics(tokenizer, latents)[name]
+    whole = pool_statistics(tokenizer, latents)[name]
     x = tokenizer.decoder.conv_in(tokenizer.post_quant_conv(latents)).reshape(1, 4, -1)
     torch.testing.assert_close(whole.mean, x.mean(dim=2))
     torch.testing.assert_close(whole.variance, x.var(dim=2, correction=0))
@@ -125,7 +125,7 @@ def test_the_law_of_total_variance():
     parts = torch.randn(5, 2, 3, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     each = [GroupStatistics(part.mean(2), part.var(2, correction=0)) for part in parts]
     whole = parts.permute(1, 2, 0, 3).reshape(2, 3, -1)
-    pooled = streaming._pooled(each)
+    pooled = streaming._pool(each)
     torch.testing.assert_close(pooled.mean, whole.mean(2))
     torch.testing.assert_close(pooled.variance, whole.var(2, correction=0))
 
@@ -149,7 +149,7 @@ def test_pooled_statistics_come_nearer_with_more_windows():
     expected = tokenizer.decode(latents)
 
     def apart(count: int) -> float:
-        statistics = pooled_statistics(tokenizer, latents, (16, 16, 16), count)
+        statistics = pool_statistics(tokenizer, latents, (16, 16, 16), count)
         return F.mse_loss(decode_streamed(tokenizer, latents, statistics), expected).item()
 
     assert apart(12) < 0.5 * apart(1)
@@ -175,9 +175,9 @@ def test_a_stream_costs_the_operations_of_the_plain_decoder_and_memory_that_does
     window = (4, 8, 8)  # hardly anything to collect statistics from
     costs = [stream_cost(tokenizer, (depth, 24, 24), window) for depth in (32, 64)]
     plain = [decode_cost(tokenizer, (depth, 24, 24), None, 0.0) for depth in (32, 64)]
-    with simulated(), torch.no_grad():
+    with enter_simulation(), torch.no_grad():
         crop = torch.empty(1, 4, 1, 1, 1)
-        one = cost_of(lambda: pooled_statistics(tokenizer, crop)).flops
+        one = cost_of(lambda: pool_statistics(tokenizer, crop)).flops
     assert [cost.flops - 8 * one for cost in costs] == [cost.flops for cost in plain]
     grown = 32 * 24 * 24 * 4 + 8 * 9 * 4 * 4  # the volume and its latents
     assert costs[1].peak_bytes - costs[0].peak_bytes == grown

@@ -16,7 +16,7 @@ from medsyn2.nn.autoencoder.windows import (
     encode_cost,
     encode_windowed,
 )
-from medsyn2.nn.cost import cost_of, simulated
+from medsyn2.nn.cost import cost_of, enter_simulation
 
 
 class LocalCodec(CausalVideoVAE):
@@ -198,7 +198,7 @@ def test_predicted_operations_are_those_that_are_made():
 
 def test_published_sizes_cost_what_is_known_of_them():
     """Of the public v1.2 network: 405 TFLOP for a whole encoding, 4.0 and 18.6 for windows of 96 voxels."""
-    with simulated():
+    with enter_simulation():
         tokenizer = CausalVideoVAE()
         assert encode_cost(tokenizer, (448, 448, 448), None, 0.25).flops == pytest.approx(405e12, rel=5e-3)
         assert encode_cost(tokenizer, (96, 96, 96), None, 0.25).flops == pytest.approx(4.0e12, rel=1e-2)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from medsyn2.training.engine.array_cache import Memory
+from medsyn2.training.engine.array_cache import ArrayCache
 
 
 class Reader:
@@ -13,7 +13,7 @@ class Reader:
 
 
 def test_what_fits_is_read_once_and_the_rest_each_time() -> None:
-    reader, memory = Reader(), Memory(25)
+    reader, memory = Reader(), ArrayCache(25)
     for _ in range(3):
         for key in "abc":
             assert (memory.get(key, lambda key=key: reader.read(key)) == ord(key)).all()
@@ -21,7 +21,7 @@ def test_what_fits_is_read_once_and_the_rest_each_time() -> None:
 
 
 def test_without_room_nothing_is_kept() -> None:
-    reader, memory = Reader(), Memory(0)
+    reader, memory = Reader(), ArrayCache(0)
     memory.get("a", lambda: reader.read("a"))
     memory.get("a", lambda: reader.read("a"))
     assert reader.reads == ["a", "a"]

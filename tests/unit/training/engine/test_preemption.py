@@ -2,12 +2,12 @@ import os
 import signal
 import threading
 
-from medsyn2.training.engine.preemption import sigterm_noted
+from medsyn2.training.engine.preemption import catch_sigterm
 
 
 def test_sigterm_is_noted_instead_of_ending_the_process() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with sigterm_noted() as received:
+    with catch_sigterm() as received:
         assert not received.is_set()
         os.kill(os.getpid(), signal.SIGTERM)
         assert received.wait(5)
@@ -18,7 +18,7 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
     seen: list[bool] = []
 
     def other() -> None:
-        with sigterm_noted() as received:
+        with catch_sigterm() as received:
             seen.append(received.is_set())
 
     thread = threading.Thread(target=other)

@@ -19,7 +19,7 @@ from medsyn2.training.engine.fabric import Sharing, make_fabric
 from medsyn2.training.engine.learner import Learner, LoopSettings, MicroLoss
 from medsyn2.training.engine.loop import train
 from medsyn2.training.engine.optimizer import AdamSettings
-from medsyn2.training.engine.sharding import own, whole
+from medsyn2.training.engine.sharding import gather_full_tensor, local_shard
 from medsyn2.training.engine.state import TrainingState
 
 SETTINGS = LoopSettings(num_steps=6, batch_size=2, checkpoint_every=2, seed=3, accumulate=4)
@@ -156,14 +156,16 @@ def test_each_process_holds_its_share_of_everything(tmp_path: Path) -> None:
         state = TrainingState(fabric, learners(), None)
         names = dict(state.networks["net"].named_parameters())
         assert all(isinstance(parameter, DTensor) for parameter in names.values())
-        held = sum(own(parameter).numel() for parameter in names.values())
+        held = sum(local_shard(parameter).numel() for parameter in names.values())
         total = sum(parameter.numel() for parameter in names.values())
         assert 0.3 * total < held < 0.7 * total  # no size is even
         averages = state.averages["net"].tensors
-        assert {name: own(averages[name]).numel() for name in names} == {
-            name: own(parameter).numel() for name, parameter in names.items()
+        assert {name: local_shard(averages[name]).numel() for name in names} == {
+            name: local_shard(parameter).numel() for name, parameter in names.items()
         }
         fresh = dict(learners()["net"].network.named_parameters())
-        assert all(torch.equal(whole(parameter), fresh[name]) for name, parameter in names.items())
+        assert all(
+            torch.equal(gather_full_tensor(parameter), fresh[name]) for name, parameter in names.items()
+        )
 
     in_processes(2, work)

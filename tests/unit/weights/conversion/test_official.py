@@ -8,7 +8,7 @@ from medsyn2.weights.conversion.official import (
     PROMPT_FILES,
     find_official,
     half,
-    pooled_mask_statistics,
+    pool_mask_statistics,
     read_prompt,
 )
 
@@ -30,7 +30,7 @@ def test_pooled_statistics_are_those_of_all_masks_together():
     generator = np.random.default_rng(0)
     kinds = [MASK_STATISTICS[name] for name in STRUCTURES if name != "consolidation"]
     drawn = np.concatenate([generator.normal(mean, std, (200_000, 4)) for mean, std in kinds])
-    mean, std = pooled_mask_statistics()
+    mean, std = pool_mask_statistics()
     np.testing.assert_allclose(mean, drawn.mean(axis=0), atol=0.01)
     np.testing.assert_allclose(std, drawn.std(axis=0), atol=0.01)
 

@@ -3,7 +3,7 @@ import torch
 
 from medsyn2.errors import WeightsError
 from medsyn2.nn.perceptual import Perceptual
-from medsyn2.weights.conversion.perceptual import filled_perceptual
+from medsyn2.weights.conversion.perceptual import build_perceptual
 
 TINY = (2, 3, 4, 5, 6)
 
@@ -19,7 +19,7 @@ def public_files(seed: int = 0) -> tuple[dict[str, torch.Tensor], dict[str, torc
 
 def test_the_two_files_make_one_network() -> None:
     vgg, lpips = public_files()
-    made = filled_perceptual(vgg, lpips, source="x", channels=TINY).state_dict()
+    made = build_perceptual(vgg, lpips, source="x", channels=TINY).state_dict()
     assert all(torch.equal(made[name], tensor) for name, tensor in {**vgg, **lpips}.items() if name in made)
     assert len(made) == 31
 
@@ -29,7 +29,7 @@ def test_what_else_a_file_holds_is_left_out() -> None:
     _, others = public_files(1)
     extra = {"scaling_layer.shift": torch.zeros(1, 3, 1, 1), "net.slice1.0.weight": torch.zeros(1)}
     extra |= {f"lins.{name[3]}{name[4:]}": tensor for name, tensor in others.items()}
-    made = filled_perceptual(vgg, {**lpips, **extra}, source="x", channels=TINY).state_dict()
+    made = build_perceptual(vgg, {**lpips, **extra}, source="x", channels=TINY).state_dict()
     assert all(torch.equal(made[name], tensor) for name, tensor in lpips.items())
 
 
@@ -37,7 +37,7 @@ def test_what_else_a_file_holds_is_left_out() -> None:
 def test_a_lost_tensor_is_named(lost: str) -> None:
     vgg, lpips = public_files()
     with pytest.raises(WeightsError, match=rf"missing.*{lost}"):
-        filled_perceptual(
+        build_perceptual(
             {name: tensor for name, tensor in vgg.items() if name != lost},
             {name: tensor for name, tensor in lpips.items() if name != lost},
             source="x",
@@ -47,4 +47,4 @@ def test_a_lost_tensor_is_named(lost: str) -> None:
 
 def test_other_sizes_are_refused() -> None:
     with pytest.raises(WeightsError, match="of another shape"):
-        filled_perceptual(*public_files(), source="x")
+        build_perceptual(*public_files(), source="x")

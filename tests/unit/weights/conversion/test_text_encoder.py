@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 from medsyn2.config import validate_config
 from medsyn2.errors import WeightsError
 from medsyn2.nn.text_encoder import TextEncoder, write_encoder
-from medsyn2.weights.conversion.text_encoder import DROPPED, converted_encoder
+from medsyn2.weights.conversion.text_encoder import DROPPED, convert_encoder
 from medsyn2.weights.needs import needs
 
 WORDS = [
@@ -107,7 +107,7 @@ def test_it_encodes_as_transformers_own_network_does(kind, positions, tmp_path):
     source = base
     if kind == "medsyn":
         source = write_source(tmp_path / "pretrained_lm", state, config=False)
-    converted = converted_encoder(source, base)
+    converted = convert_encoder(source, base)
     write_encoder(tmp_path / "out", **converted.files)
     encoder = TextEncoder.from_folder(tmp_path / "out")
     assert (encoder.max_tokens, encoder.separator, encoder.width) == (positions, "[SEP]", 16)
@@ -129,7 +129,7 @@ def test_it_encodes_as_transformers_own_network_does(kind, positions, tmp_path):
 def test_what_is_left_out_is_listed_and_nothing_else_is(tmp_path):
     _, state = checkpoint("medsyn")
     names = {name.removeprefix("module.") for name in state}
-    converted = converted_encoder(write_source(tmp_path / "source", state))
+    converted = convert_encoder(write_source(tmp_path / "source", state))
     assert set(converted.bert.dropped) == {name for name in names if name in DROPPED}
     assert {f"bert.{name}" for name in converted.bert.state} == names - set(converted.bert.dropped)
     assert len(converted.bert.dropped) == 7 + 6 + 2 + 1
@@ -138,7 +138,7 @@ def test_what_is_left_out_is_listed_and_nothing_else_is(tmp_path):
 def test_a_plain_bert_without_a_prefix_is_read_as_well(tmp_path):
     network, _ = checkpoint("general")
     pooler = {"pooler.dense.weight": torch.zeros(16, 16), "pooler.dense.bias": torch.zeros(16)}
-    converted = converted_encoder(write_source(tmp_path / "source", {**network.state_dict(), **pooler}))
+    converted = convert_encoder(write_source(tmp_path / "source", {**network.state_dict(), **pooler}))
     assert converted.bert.dropped == tuple(sorted(pooler))
     assert all(torch.equal(converted.bert.state[name], value) for name, value in network.state_dict().items())
 
@@ -166,14 +166,14 @@ def test_any_other_difference_is_named(change, named, tmp_path):
     _, state = checkpoint("specialized")
     state = {name: tensor for name, tensor in (state | change).items() if tensor is not None}
     with pytest.raises(WeightsError) as caught:
-        converted_encoder(write_source(tmp_path / "source", state))
+        convert_encoder(write_source(tmp_path / "source", state))
     assert named in str(caught.value)
 
 
 def test_weights_alone_ask_for_the_folder_they_were_made_from(tmp_path):
     _, state = checkpoint("medsyn", 2048)
     with pytest.raises(WeightsError, match=r"no config\.json and no vocab\.txt.*--base"):
-        converted_encoder(write_source(tmp_path / "pretrained_lm", state, config=False))
+        convert_encoder(write_source(tmp_path / "pretrained_lm", state, config=False))
 
 
 def test_a_vocabulary_of_another_network_is_refused(tmp_path):
@@ -181,7 +181,7 @@ def test_a_vocabulary_of_another_network_is_refused(tmp_path):
     source = write_source(tmp_path / "source", state)
     (source / "vocab.txt").write_text("\n".join([*VOCABULARY, "another"]) + "\n")
     with pytest.raises(WeightsError, match=r"20 tokens.*embeddings for 19"):
-        converted_encoder(source)
+        convert_encoder(source)
 
 
 @pytest.mark.parametrize(
@@ -193,14 +193,14 @@ def test_another_kind_of_network_is_refused(change, tmp_path):
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(WeightsError, match="text-encoder-layout"):
-        converted_encoder(source)
+        convert_encoder(source)
 
 
 def test_words_are_cut_as_the_source_says(tmp_path):
     _, state = checkpoint("general")
     source = write_source(tmp_path / "source", state)
     (source / "tokenizer_config.json").write_text('{"do_lower_case": false, "tokenizer_class": "Remote"}')
-    write_encoder(tmp_path / "out", **converted_encoder(source).files)
+    write_encoder(tmp_path / "out", **convert_encoder(source).files)
     settings = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
     assert settings == {"do_lower_case": False, "tokenizer_class": "BertTokenizer"}
     assert TextEncoder.from_folder(tmp_path / "out").encode(["LUNG lung"], 8).unknown == (1,)
@@ -208,7 +208,7 @@ def test_words_are_cut_as_the_source_says(tmp_path):
 
 def test_the_weights_are_those_that_the_configuration_records(tmp_path):
     _, state = checkpoint("general")
-    write_encoder(tmp_path / "out", **converted_encoder(write_source(tmp_path / "source", state)).files)
+    write_encoder(tmp_path / "out", **convert_encoder(write_source(tmp_path / "source", state)).files)
     weights = tmp_path / "out" / "model.safetensors"
     config = validate_config({"encode_text": {"encoder_dir": str(weights.parent)}}, source="test")
     [need] = needs(config)

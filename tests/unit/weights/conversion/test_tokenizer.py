@@ -8,9 +8,9 @@ from medsyn2.config import TokenizerConfig
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.weights.conversion.tokenizer import (
+    build_tokenizer,
     check_published_config,
     detect_layout,
-    filled_tokenizer,
     tokenizer_config,
 )
 
@@ -56,7 +56,7 @@ def test_published_lists_are_told_apart(real_data: Path) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_any_size_is_found_and_filled(layout: str) -> None:
     source = network(layout)
-    config, filled = filled_tokenizer(source.state_dict(), source="x")
+    config, filled = build_tokenizer(source.state_dict(), source="x")
     assert config.channel_multipliers == (1, 2, 2, 3)
     assert (config.num_res_blocks, config.latent_channels) == (1, 3)
     ct = torch.randn(1, 1, 4, 8, 8)
@@ -66,15 +66,15 @@ def test_any_size_is_found_and_filled(layout: str) -> None:
 
 def test_depth_mode_is_the_caller_s_choice() -> None:
     state = network("v1.2").state_dict()
-    assert filled_tokenizer(state, "first_frame", source="x")[1].depth_mode == "first_frame"
+    assert build_tokenizer(state, "first_frame", source="x")[1].depth_mode == "first_frame"
     with pytest.raises(ConfigError, match="uniform_paper"):
-        filled_tokenizer(network("official").state_dict(), "uniform_aligned", source="x")
+        build_tokenizer(network("official").state_dict(), "uniform_aligned", source="x")
 
 
 def test_v1_0_is_refused_with_the_reason() -> None:
     state = {"encoder.conv_in.conv.weight": torch.zeros(32, 3, 3, 3, 3)}
     with pytest.raises(WeightsError, match=r"tokenizer-v1\.0.*mixes channels and slices"):
-        filled_tokenizer(state, source="x")
+        build_tokenizer(state, source="x")
 
 
 @pytest.mark.parametrize(
@@ -89,16 +89,16 @@ def test_a_lost_tensor_is_named(lost: str, named: str) -> None:
     state = dict(network("v1.2").state_dict())
     del state[lost]
     with pytest.raises(WeightsError, match=named):
-        filled_tokenizer(state, source="x")
+        build_tokenizer(state, source="x")
 
 
 def test_other_networks_are_refused() -> None:
     state = dict(network("v1.2").state_dict())
     with pytest.raises(WeightsError, match=r"unexpected.*decoder\.extra"):
-        filled_tokenizer({**state, "decoder.extra": torch.zeros(1)}, source="x")
+        build_tokenizer({**state, "decoder.extra": torch.zeros(1)}, source="x")
     narrow = CausalVideoVAE(8, num_res_blocks=1, norm_groups=4).state_dict()
     with pytest.raises(WeightsError, match="multiples of 32"):
-        filled_tokenizer(narrow, source="x")
+        build_tokenizer(narrow, source="x")
 
 
 def test_a_published_config_with_the_mixing_attention_is_refused(tmp_path: Path) -> None:

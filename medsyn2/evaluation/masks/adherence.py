@@ -1,7 +1,7 @@
-"""What the table of mask agreement says in one sentence a structure: does the mask decide what is generated?
+"""Adherence to masks, one number a structure: does the mask decide where the structure is generated?
 
-The number is the ratio of disagreements: 1 - Dice with the requested mask over 1 - Dice with the masks of
-other patients. A generator that ignores its mask has the ratio 1; one that follows it perfectly has 0.
+The number is the ratio of disagreements: 1 - Dice with the requested mask over 1 - Dice with the masks of other
+patients. It is 1 for a generator that ignores its mask, 0 for one that follows it perfectly.
 """
 
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ import pandas as pd
 
 
 @dataclass(frozen=True)
-class Following:
+class MaskAdherence:
     """How far a structure's mask is followed.
 
     Attributes:
-        structure: What the mask is of.
+        structure: Structure of the mask.
         requested: Mean Dice with the requested mask.
         shuffled: Mean Dice with other cases' masks.
-        ceiling: Mean Dice of the real volume segmented again with its own mask.
+        ceiling: Mean Dice of the real volume, segmented again, with its own mask.
         ratio: Disagreement with the requested mask over disagreement with others'.
-        low: Lower end of its 95 % interval over patients; NaN of a single one.
+        low: Lower end of its 95 % interval over patients; NaN with a single one.
         high: Upper end.
         least: The same ratio of the real volumes segmented again.
         num: Generated volumes.
         num_patients: Their patients.
-        reconstructed: Mean Dice of real volumes after the tokenizer; NaN where none went through it.
-        num_reconstructed: How many did.
+        reconstructed: Mean Dice of real volumes after the tokenizer; NaN without any.
+        num_reconstructed: Their number.
     """
 
     structure: str
@@ -43,15 +43,15 @@ class Following:
     num_reconstructed: int
 
 
-def followings(agreement: pd.DataFrame) -> list[Following]:
-    """Read the table results/mask_agreement.csv; structures that have no other case to compare are left out."""
+def mask_adherence(agreement: pd.DataFrame) -> list[MaskAdherence]:
+    """Summarise results/mask_agreement.csv; structures without another case to compare with are left out."""
     found = []
     for structure, group in agreement.groupby("structure", sort=False):
         rows = group.set_index("comparison").to_dict("index")
         if {"requested", "shuffled", "ceiling"} <= rows.keys():
             requested, after = rows["requested"], rows.get("reconstructed_ct", {})
             found.append(
-                Following(
+                MaskAdherence(
                     str(structure),
                     requested=requested["dice"],
                     shuffled=rows["shuffled"]["dice"],

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from medsyn2.evaluation.masks.following import followings
+from medsyn2.evaluation.masks.adherence import mask_adherence
 
 
 def test_what_the_table_says_of_a_structure() -> None:
@@ -15,12 +15,12 @@ def test_what_the_table_says_of_a_structure() -> None:
     ]
     table = pd.DataFrame(rows, columns=["structure", "comparison", "dice", "disagreement_ratio"])
     table = table.assign(num=3, num_patients=2, disagreement_ratio_low=0.2, disagreement_ratio_high=0.3)
-    (found,) = followings(table)
+    (found,) = mask_adherence(table)
     assert found.structure == "lungs"
     assert (found.requested, found.shuffled, found.ceiling) == (0.95, 0.8, 0.99)
     assert (found.ratio, found.low, found.high, found.least) == (0.25, 0.2, 0.3, 0.05)
     assert (found.num, found.num_patients) == (3, 2)
     assert (found.reconstructed, found.num_reconstructed) == (0.97, 3)
-    (without,) = followings(table[table["comparison"] != "reconstructed_ct"])
+    (without,) = mask_adherence(table[table["comparison"] != "reconstructed_ct"])
     assert without.num_reconstructed == 0
-    assert followings(table.iloc[:0]) == []
+    assert mask_adherence(table.iloc[:0]) == []
