@@ -1,16 +1,16 @@
-"""How many training samples a second the stores give, from cold and from warm disk, beside what training takes.
+"""Measure how fast latents and embeddings are written and read, from cold and from warm disk, against a training step.
 
     OMP_NUM_THREADS=1 python benchmarks/stores.py
     OMP_NUM_THREADS=1 python benchmarks/stores.py --config configs/paper.yaml --cases 256 --folder /scratch/stores
 
-A sample is what one position of the training reads in the mode `both`, the most there is: the latents of a
-volume and of a mask and the embeddings of a full report, each with its checksum compared, then normalised in
-float32 and put together as a batch, by the same code that trains. Stores of random numbers are written into a
-temporary folder (6.4 MB a case at the paper's size) by the writers of the stages. Each case is read once a
-pass, in the order of an epoch. Before a cold pass the kernel is told to forget the files, which are on the
-disk by then (posix_fadvise); whether the disk has a memory of its own is not seen from here.
+A sample is the most that one position of the training reads, in the mode `both`: the latents of a volume and of a
+mask and the embeddings of a full report, checksums compared, normalised in float32 and put together as a batch, by
+the same code that trains. Cases of random numbers are written into a temporary folder (12 MB each at the paper's
+size) by the writers and the commit protocol of the stages. Each case is read once a pass, in the order of an
+epoch. Before a cold pass the kernel is told to forget the files, which are on the disk by then (posix_fadvise);
+whether the disk has a memory of its own is not seen from here.
 
-What training takes is an upper bound: the operations of one sample's step, counted from the networks' shapes, at
+The need of the training is an upper bound: the operations of one sample's step, counted from the networks' shapes, at
 the peak of the device (989 TFLOP/s in bfloat16: H200, NVIDIA's data sheet); a real step is slower, and needs less.
 """
 
@@ -20,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -28,40 +29,42 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from medsyn2.config import load_config
 from medsyn2.planning.description import describe
 from medsyn2.reports.prompts import all_prompts
-from medsyn2.store.latents import LatentStore, MaskState
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.store.latents import write_latents
+from medsyn2.store.text_embeddings import write_report
 from medsyn2.training.dit.conditions import ConditionedLatents, TrainingCase
 from medsyn2.training.engine.batches import prepared
-from medsyn2.vocabulary import STRUCTURES, Structure
+from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.model_folder import ChannelStatistics
 
 PEAK_FLOPS_PER_S = 989e12
 STATISTICS = ChannelStatistics((0.0,) * 4, (1.0,) * 4)
 BOTH = (0.0, 0.0, 1.0, 0.0)
-STRUCTURE = STRUCTURES[0]
+MASKS = STRUCTURES[:3]
 WIDTH = 768
 
 
-def written(
+def write_cases(
     folder: Path, num_cases: int, shape: tuple[int, int, int, int], max_tokens: int
 ) -> list[TrainingCase]:
-    """Write a shard of cases with one mask and a full report each, and open it as training does."""
-    names = [f"case_{index}" for index in range(num_cases)]
-    latents = LatentStore.open_for_writing(
-        folder / "latents.zarr", names, shape=shape, dtype="float16", about={}
-    )
-    reports = TextStore.open_for_writing(
-        folder / "reports.zarr", names, max_tokens=max_tokens, width=WIDTH, encoder={}
-    )
-    states: dict[Structure, MaskState] = dict.fromkeys(STRUCTURES, "absent")
-    states[STRUCTURE] = "present"
+    """Write a shard of cases with masks and a full report each, as the stages do, and list them for training."""
+    todo = [CaseWork(f"case_{index}", index) for index in range(num_cases)]
     generator = np.random.default_rng(0)
-    for name in names:
-        image, mask = generator.standard_normal((2, *shape), np.float32)
-        latents.write(name, image, {STRUCTURE: mask}, states)
-        reports.write(name, generator.standard_normal((max_tokens, WIDTH), np.float32), max_tokens)
-    opened = LatentStore.open(folder / "latents.zarr"), TextStore.open(folder / "reports.zarr")
-    return [TrainingCase(name, *opened, (STRUCTURE,)) for name in names]
+    image, *masks = generator.standard_normal((1 + len(MASKS), *shape), np.float32).astype(np.float16)
+    report = generator.standard_normal((max_tokens, WIDTH), np.float32)
+
+    def encode_latents(case: CaseWork, place: Path) -> dict[str, Any]:
+        write_latents(place, case.case, image, dict(zip(MASKS, masks, strict=True)))
+        return {}
+
+    def encode_text(case: CaseWork, place: Path) -> dict[str, Any]:
+        write_report(place, report)
+        return {}
+
+    latents, text = folder / "latents" / "0000", folder / "text" / "0000"
+    process_shard("encode_latents", latents.with_suffix(".json"), todo, encode_latents, settings="")
+    process_shard("encode_text", text.with_suffix(".json"), todo, encode_text, settings="")
+    return [TrainingCase(case.case, latents / case.case, text / case.case, MASKS) for case in todo]
 
 
 def forget(folder: Path) -> None:
@@ -108,10 +111,13 @@ def main() -> None:
         arguments.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        cases = written(folder, arguments.cases, found.latent_shape, config.encode_text.max_report_tokens)
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        begin = perf_counter()
+        cases = write_cases(folder, arguments.cases, found.latent_shape, config.encode_text.max_report_tokens)
+        write_s = (perf_counter() - begin) / len(cases)
+        sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
         out = sys.stdout.write
-        out(f"{len(cases)} cases, {size / 1e6 / len(cases):.1f} MB each\n\n")
+        out(f"{len(cases)} cases of {sum(sizes) / 1e6 / len(cases):.1f} MB and {len(MASKS)} masks; a case: ")
+        out(f"{write_s:.2f} s to write, {len(sizes) / len(cases):.1f} files\n\n")
         out("| threads that read | cold disk, samples/s | warm disk, samples/s |\n|---|---|---|\n")
         for workers in arguments.workers:
             forget(folder)

@@ -218,17 +218,45 @@ class LatentSums:
 
 
 @dataclass(frozen=True)
+class LatentOrigin:
+    """The network and the settings that latents were made with.
+
+    Attributes:
+        tokenizer: sha256 of the tokenizer.
+        clip_hu: HU range that the tokenizer saw.
+        window: Voxels that were encoded at once; None for the whole volume.
+        overlap: Share of a window that overlaps the next.
+        shape: Of the latents of a volume or mask (z, ld, lh, lw).
+    """
+
+    tokenizer: str
+    clip_hu: tuple[float, float]
+    window: tuple[int, int, int] | None
+    overlap: float
+    shape: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
 class LatentsFacts(CaseFacts):
-    """The latents of a case: the state of each structure, and the sums for the cohort's statistics."""
+    """The latents of a case: their origin, the state of each structure, and the sums for the cohort's statistics."""
 
     masks: dict[Structure, MaskState]
     sums: LatentSums
+    origin: LatentOrigin
 
 
 @dataclass(frozen=True)
 class TextFacts(CaseFacts):
-    """The embedded report of a case: numbers of tokens, and the text that did not fit."""
+    """The embedded report of a case: numbers of tokens, and the text that did not fit.
 
+    Attributes:
+        encoder: sha256 of each file of the text encoder that decides the embeddings.
+        max_tokens: The most tokens that were kept of any report.
+        has_report: Whether there is one; the numbers are 0 otherwise.
+    """
+
+    encoder: dict[str, str]
+    max_tokens: int
     has_report: bool
     num_tokens: int = 0
     num_unknown: int = 0

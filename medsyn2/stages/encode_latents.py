@@ -1,9 +1,7 @@
-"""The stage ``encode_latents``: volumes and masks of the training split through the tokenizer, into a store."""
+"""The stage ``encode_latents``: volumes and masks of the training split through the tokenizer."""
 
-import json
 import logging
 import os
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,20 +13,27 @@ from torch import Tensor
 
 from medsyn2.config import EncodeLatentsConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit
-from medsyn2.errors import EnvironmentFault, IntegrityError
-from medsyn2.files import sha256_of, write_json
+from medsyn2.errors import EnvironmentFault
+from medsyn2.facts import (
+    CT_FILE,
+    ChannelSums,
+    LatentOrigin,
+    LatentsFacts,
+    LatentSums,
+    MasksFacts,
+    RegisterFacts,
+    mask_file,
+)
+from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import encode_cost, encode_windowed
 from medsyn2.nn.memory_format import move
-from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
-from medsyn2.store.latents import EMPTY_MASK, Latents, LatentStore, MaskState, mask_to_unit
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
+from medsyn2.store.latents import EMPTY_MASK, Latents, mask_to_unit, write_latents
 from medsyn2.store.read_artefact import read_made_ct, read_made_labels
-from medsyn2.vocabulary import STRUCTURES, Structure
 from medsyn2.weights.tensors import load_component, load_strictly
 
 log = logging.getLogger(__name__)
-
-ROW = "row.json"
 
 
 def encode_latents(
@@ -43,8 +48,8 @@ def encode_latents(
 ) -> None:
     """Encode the volume and every mask of each training case; held-out cases are not needed by the training.
 
-    The latents are the means of the posterior, in one Zarr store a shard, beside the manifest. A case's folder
-    holds the sha256 of each file of its row; a row that is not there, or not those bytes, is made again.
+    The latents are the means of the posterior. A shard with cases also gets those of an all-background mask, under
+    the name `EMPTY_MASK` as if that were a case. Each record says how its latents were made.
 
     Args:
         grid: Shape and HU range of the volumes.
@@ -55,49 +60,40 @@ def encode_latents(
         manifest: Manifest of this stage.
         settings: Canonical JSON of the settings and the code version.
     """
-    volumes, drawn = load_manifest(register), load_manifest(masks)
+    volumes, masked = load_manifest(register, RegisterFacts), load_manifest(masks, MasksFacts)
     identity = sha256_of(tokenizer)
     cases = [
         CaseWork(
             case,
             {
-                "volume": [record.files, record.facts["subject"], record.facts["split"]],
-                "masks": [drawn.usable()[case].files, drawn.usable()[case].facts["masks"]],
+                "volume": [record.files, record.facts.subject, record.facts.split],
+                "masks": [masked.records[case].files, masked.records[case].facts.masks],
                 "tokenizer": identity,
             },
-            inputs=volumes.path(case, "ct.nii.gz"),
         )
-        for case, record in volumes.usable().items()
-        if case in drawn.usable() and record.facts["split"] == "train"
+        for case, record in volumes.records.items()
+        if case in masked.records and record.facts.split == "train"
     ]
+    if cases:
+        cases.insert(0, CaseWork(EMPTY_MASK, {"tokenizer": identity}))
     encoder = _Encoder(grid, encode_latents, tokenizer)
-    rows = _Rows(encoder, manifest.with_suffix(".zarr"), [case.case for case in cases])
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        states = _states(drawn.usable()[case.case])
-        image = encoder.volume(case.inputs)
-        found = {
-            name: encoder.mask(drawn.path(case.case, f"{name}.nii.gz"))
-            for name, state in states.items()
-            if state == "present"
-        }
-        files = rows.store.write(case.case, image, found, states)
-        write_json(folder / ROW, {"files": files})
-        return {
-            "subject": volumes.records[case.case].facts["subject"],
-            "split": volumes.records[case.case].facts["split"],
-            "masks": states,
-            "sums": {"image": _sums([image], rows.dtype), "mask": _sums(list(found.values()), rows.dtype)},
-        }
+    def work(case: CaseWork, folder: Path) -> LatentsFacts:
+        if case.case == EMPTY_MASK:
+            facts = MasksFacts(EMPTY_MASK, "train", {})
+            image = encoder.empty_mask()
+        else:
+            facts = masked.records[case.case].facts
+            image = encoder.volume(volumes.path(case.case, CT_FILE))
+        present = {name: encoder.mask(masked.path(case.case, mask_file(name))) for name in facts.present}
+        write_latents(folder, case.case, image, present)
+        sums = LatentSums(_sums([image]), _sums(list(present.values())))
+        origin = LatentOrigin(
+            identity, grid.clip_hu, encode_latents.window, encode_latents.overlap, image.shape
+        )
+        return LatentsFacts(facts.subject, facts.split, facts.states, sums, origin)
 
-    def intact(record: Record) -> bool:
-        try:
-            row = json.loads((manifest.with_suffix("") / record.case / ROW).read_text(encoding="utf-8"))
-            return rows.store.store.holds(record.case, row["files"])
-        except (OSError, ValueError, KeyError):
-            return False
-
-    process_shard("encode_latents", manifest, cases, work, settings=settings, intact=intact)
+    process_shard("encode_latents", manifest, cases, work, settings=settings, facts=LatentsFacts)
 
 
 class _Encoder:
@@ -135,10 +131,6 @@ class _Encoder:
                 remedy="set encode_latents.window, to 96 x 96 x 96 for example, or use another machine.",
             )
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return self.network.latent_channels, *self.network.latent_shape(self.grid.shape)
-
     def volume(self, path: Path) -> Latents:
         return self.latents(hu_to_unit(read_made_ct(path).hu, self.grid.clip_hu))
 
@@ -154,36 +146,9 @@ class _Encoder:
         posterior = encode_windowed(
             self.network, ct, self.config.window, self.config.overlap, constants=self.constants
         )
-        return posterior.mode()[0].float().cpu().numpy()
-
-
-class _Rows:
-    """The shard's store, opened when it is first needed: by then the shard's lock is held."""
-
-    def __init__(self, encoder: _Encoder, path: Path, cases: list[str]) -> None:
-        self.encoder, self.path, self.cases = encoder, path, cases
-
-    @property
-    def dtype(self) -> str:
-        return self.encoder.config.dtype
-
-    @cached_property
-    def store(self) -> LatentStore:
-        encoder = self.encoder
-        about = {
-            "tokenizer": sha256_of(encoder.path),
-            "clip_hu": list(encoder.grid.clip_hu),
-            "window": None if encoder.config.window is None else list(encoder.config.window),
-            "overlap": encoder.config.overlap,
-        }
-        store = LatentStore.open_for_writing(
-            self.path, self.cases, shape=encoder.shape, dtype=self.dtype, about=about
-        )
-        try:
-            store.image(EMPTY_MASK)
-        except IntegrityError:
-            store.write_empty_mask(encoder.empty_mask())
-        return store
+        # A value beyond the type's range becomes infinite, which `write_latents` refuses.
+        with np.errstate(over="ignore"):
+            return posterior.mode()[0].float().cpu().numpy().astype(self.config.dtype)
 
 
 def _memory_bytes(device: torch.device) -> int:
@@ -192,19 +157,14 @@ def _memory_bytes(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _states(record: Record) -> dict[Structure, MaskState]:
-    facts = record.facts["masks"]
-    return {name: facts[name]["state"] if name in facts else "absent" for name in STRUCTURES}
-
-
-def _sums(latents: list[Latents], dtype: str) -> dict[str, Any]:
-    """Return what the statistics of the cohort are added up from, of the latents as they are stored."""
+def _sums(latents: list[Latents]) -> ChannelSums:
+    """Return the sums over the latents, as they are stored, from which the statistics of the cohort are computed."""
     channels = [
-        np.concatenate([volume[z].astype(dtype).astype(np.float64).ravel() for volume in latents])
+        np.concatenate([volume[z].astype(np.float64).ravel() for volume in latents])
         for z in range(len(latents[0]) if latents else 0)
     ]
-    return {
-        "count": len(channels[0]) if channels else 0,
-        "sum": [float(values.sum()) for values in channels],
-        "sum_of_squares": [float(np.square(values).sum()) for values in channels],
-    }
+    return ChannelSums(
+        len(channels[0]) if channels else 0,
+        tuple(float(values.sum()) for values in channels),
+        tuple(float(np.square(values).sum()) for values in channels),
+    )

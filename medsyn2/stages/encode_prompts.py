@@ -1,16 +1,16 @@
-"""The stage ``encode_prompts``: the pre-prompts as token embeddings, in a store."""
+"""The stage ``encode_prompts``: the pre-prompts as token embeddings, in one file."""
 
 import logging
 from pathlib import Path
 
 from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import ConfigError
-from medsyn2.files import lock, write_json
+from medsyn2.files import lock, sha256_of, write_atomically, write_json
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.stages.encode_text import encoder_identity
 from medsyn2.store.artefacts import fingerprint
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.text_embeddings import write_texts
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Path, settings: str) -> None:
     """Encode every wording of every pre-prompt: five for each structure, three without a mask.
 
-    The embeddings go beside `prompts`, into the Zarr store of the same name, under the ids of
+    The embeddings go beside `prompts`, into the file ``.zarr.zip`` of the same name, under the ids of
     ``medsyn2.reports.prompts.prompt_id``.
 
     Args:
@@ -38,30 +38,23 @@ def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Pat
             code="prompt-too-long",
             remedy="raise it; 32 is the paper's and enough for an English vocabulary.",
         )
+    lengths = dict(zip(texts, encoded.lengths.tolist(), strict=True))
+    embeddings = {
+        name: padded[: lengths[name]].numpy() for name, padded in zip(texts, encoded.embeddings, strict=True)
+    }
     with lock(prompts):
-        store = TextStore.open_for_writing(
-            prompts.with_suffix(".zarr"),
-            list(texts),
-            max_tokens=encode_text.max_prompt_tokens,
-            width=network.width,
-            encoder=identity,
-        )
-        lengths = dict(zip(texts, encoded.lengths.tolist(), strict=True))
-        files = {
-            name: store.write(name, embeddings.numpy(), lengths[name])
-            for name, embeddings in zip(texts, encoded.embeddings, strict=True)
-        }
-        described = {
-            name: {"text": text, "num_tokens": lengths[name], "files": files[name]}
-            for name, text in texts.items()
-        }
+        place = prompts.with_suffix(".zarr.zip")
+        write_atomically(place, lambda partial: write_texts(partial, embeddings))
         write_json(
             prompts,
             {
                 "fingerprint": fingerprint("encode_prompts", settings, identity, texts),
                 "encoder": identity,
+                "embeddings_sha256": sha256_of(place),
                 "max_tokens": encode_text.max_prompt_tokens,
                 "width": network.width,
-                "prompts": described,
+                "prompts": {
+                    name: {"text": text, "num_tokens": lengths[name]} for name, text in texts.items()
+                },
             },
         )

@@ -1,15 +1,14 @@
-"""The stage ``encode_text``: the reports as token embeddings, in a store."""
+"""The stage ``encode_text``: the reports as token embeddings."""
 
-import json
 import logging
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 from medsyn2.config import EncodeTextConfig
-from medsyn2.errors import IntegrityError, ReportError
-from medsyn2.files import sha256_of, write_json
+from medsyn2.errors import ReportError
+from medsyn2.facts import InventoryFacts, Report, TextFacts
+from medsyn2.files import sha256_of
 from medsyn2.nn.text_encoder import (
     ENCODER_FILES,
     NUM_SPECIAL_TOKENS,
@@ -18,34 +17,24 @@ from medsyn2.nn.text_encoder import (
     TextEncoder,
 )
 from medsyn2.reports.text import compose_report
-from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
+from medsyn2.store.text_embeddings import write_report
 
 log = logging.getLogger(__name__)
 
-ROW = "row.json"
 _MANY_UNKNOWN = 0.05
 _REMEMBERED = 64
 """Texts whose embeddings are kept, 1.6 MB each at the paper's size; a scan's reconstructions stand together."""
-_NO_REPORT: dict[str, Any] = {
-    "has_report": False,
-    "num_tokens": 0,
-    "num_unknown": 0,
-    "num_cut": 0,
-    "cut_text": "",
-}
 
 
 def encode_text(
     encode_text: EncodeTextConfig, *, inventory: Path, encoder: Path, manifest: Path, settings: str
 ) -> None:
-    """Encode the reports of a shard into token embeddings, in one Zarr store a shard, beside the manifest.
+    """Encode the reports of a shard into token embeddings.
 
     Findings and impression are joined by the encoder's separator. A case without a report has a record that
-    says so and nothing in the store. What of a report does not fit is in its record, as text and as a number
-    of tokens. A report that several cases share, as the reconstructions of one scan do, is encoded once. A
-    case's folder holds the sha256 of each file of its row; a row that is not there, or not those bytes, is
-    made again.
+    says so and an empty folder. The end of a report that does not fit is in its record, as text and as a number
+    of tokens. A report that several cases share, as the reconstructions of one scan do, is encoded once.
 
     Args:
         encode_text: How many tokens are kept.
@@ -54,32 +43,26 @@ def encode_text(
         manifest: Manifest of this stage.
         settings: Canonical JSON of the settings and the code version.
     """
-    records = load_manifest(inventory).usable()
-    rows = _Rows(encode_text, encoder, manifest.with_suffix(".zarr"), list(records))
+    reports = _Reports(encode_text, encoder)
     cases = [
         CaseWork(
             case,
             {
-                "report": record.facts["report"],
-                "subject": record.facts["subject"],
-                "split": record.facts["split"],
-                "encoder": rows.identity,
+                "report": record.facts.report,
+                "subject": record.facts.subject,
+                "split": record.facts.split,
+                "encoder": reports.identity,
             },
+            inputs=record.facts,
         )
-        for case, record in records.items()
+        for case, record in load_manifest(inventory, InventoryFacts).records.items()
     ]
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        report = rows.composed(case.made_from["report"])
-        files, facts = ({}, _NO_REPORT) if report is None else rows.write(case.case, report)
-        write_json(folder / ROW, {"files": files})
-        return {"subject": case.made_from["subject"], "split": case.made_from["split"], **facts}
+    def work(case: CaseWork, folder: Path) -> TextFacts:
+        listed: InventoryFacts = case.inputs
+        return reports.write(case.case, listed, folder)
 
-    def intact(record: Record) -> bool:
-        row = json.loads((manifest.with_suffix("") / record.case / ROW).read_text(encoding="utf-8"))
-        return not record.facts["has_report"] or rows.hold(record.case, row["files"])
-
-    process_shard("encode_text", manifest, cases, work, settings=settings, intact=intact)
+    process_shard("encode_text", manifest, cases, work, settings=settings, facts=TextFacts)
 
 
 def encoder_identity(folder: Path) -> dict[str, str]:
@@ -88,43 +71,27 @@ def encoder_identity(folder: Path) -> dict[str, str]:
     return {name: sha256_of(folder / name) for name in names if (folder / name).is_file()}
 
 
-class _Rows:
-    """The shard's store, opened when it is first needed: by then the shard's lock is held."""
+class _Reports:
+    """The text encoder, loaded when the first report needs it."""
 
-    def __init__(self, config: EncodeTextConfig, encoder: Path, path: Path, cases: list[str]) -> None:
-        self.config, self.encoder, self.path, self.cases = config, encoder, path, cases
+    def __init__(self, config: EncodeTextConfig, encoder: Path) -> None:
+        self.config, self.encoder = config, encoder
         self.identity = encoder_identity(encoder)
-        self.encoded = lru_cache(_REMEMBERED)(self._encoded)
+        self.encode = lru_cache(_REMEMBERED)(self._encode)
 
     @cached_property
     def network(self) -> TextEncoder:
         return TextEncoder.from_folder(self.encoder)
 
-    @cached_property
-    def store(self) -> TextStore:
-        return TextStore.open_for_writing(
-            self.path,
-            self.cases,
-            max_tokens=self.config.max_report_tokens,
-            width=self.network.width,
-            encoder=self.identity,
+    def write(self, case: str, listed: InventoryFacts, folder: Path) -> TextFacts:
+        """Encode and store the report of a case, if it has one; return the facts of its record."""
+        facts = TextFacts(
+            listed.subject, listed.split, self.identity, self.config.max_report_tokens, has_report=False
         )
-
-    def composed(self, report: Mapping[str, str | None] | None) -> str | None:
+        report = None if listed.report is None else self._compose(listed.report)
         if report is None:
-            return None
-        return compose_report(report["findings"], report["impression"], self.network.separator)
-
-    def hold(self, case: str, files: Mapping[str, str]) -> bool:
-        """Return whether the row of `case` is there to the byte; needs no network."""
-        try:
-            return TextStore.open(self.path).store.holds(case, files)
-        except IntegrityError:
-            return False
-
-    def write(self, case: str, report: str) -> tuple[dict[str, str], dict[str, Any]]:
-        """Encode and store one report; return the files of its row and the facts of its record."""
-        encoded = self.encoded(report)
+            return facts
+        encoded = self.encode(report)
         length, unknown, cut = int(encoded.lengths[0]), encoded.unknown[0], encoded.cut[0]
         if unknown == length - NUM_SPECIAL_TOKENS:
             raise ReportError(
@@ -143,9 +110,18 @@ class _Rows:
                 encoded.num_cut[0],
                 cut,
             )
-        files = self.store.write(case, encoded.embeddings[0].numpy(), length)
-        facts = {"num_tokens": length, "num_unknown": unknown, "num_cut": encoded.num_cut[0], "cut_text": cut}
-        return files, {"has_report": True, **facts}
+        write_report(folder, encoded.embeddings[0, :length].numpy())
+        return replace(
+            facts,
+            has_report=True,
+            num_tokens=length,
+            num_unknown=unknown,
+            num_cut=encoded.num_cut[0],
+            cut_text=cut,
+        )
 
-    def _encoded(self, report: str) -> EncodedText:
+    def _compose(self, report: Report) -> str | None:
+        return compose_report(report.findings, report.impression, self.network.separator)
+
+    def _encode(self, report: str) -> EncodedText:
         return self.network.encode([report], self.config.max_report_tokens)

@@ -18,7 +18,7 @@ from medsyn2.errors import ConfigError
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.store.artefacts import fingerprint
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.text_embeddings import read_text
 from medsyn2.training.dit.conditions import ConditionedLatents, realised_probabilities, without
 from medsyn2.training.dit.model_export import Parts, export_model
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
@@ -90,11 +90,11 @@ def train_dit(
     split, wording = load_split(latents, text), json.loads(prompts.read_text(encoding="utf-8"))
     split = replace(split, cases=[without(case, train_dit.leave_out) for case in split.cases])
     _check_origins(split, wording, tokenizer)
-    _check_patch(split.latents["shape"], dit)
-    store = TextStore.open(prompts.with_suffix(".zarr"))
+    _check_patch(split.latents.shape, dit)
+    wordings = prompts.with_suffix(".zarr.zip")
     data = ConditionedLatents(
         split.cases,
-        {name: store.get(name) for name in wording["prompts"]},
+        {name: read_text(wordings, name) for name in wording["prompts"]},
         image=split.image,
         mask=split.mask,
         probabilities=train_dit.mode_probabilities,
@@ -106,7 +106,7 @@ def train_dit(
     log.info("dit: %d cases; modes, after what cases lack: %s", len(split.cases), realised)
     identity = identity_of(settings, "train_dit", split.made_from, wording)
     config = {
-        "latent_channels": split.latents["shape"][0],
+        "latent_channels": split.latents.shape[0],
         "text_width": wording["width"],
         **dit.model_dump(),
     }
@@ -170,7 +170,7 @@ def _learner(network: DiT, flow: FlowConfig, config: TrainDiTConfig) -> Learner:
 def _check_origins(split: Split, wording: Mapping[str, Any], tokenizer: Path) -> None:
     """Refuse latents, reports and pre-prompts that were not made with the same networks."""
     found = sha256_of(tokenizer)
-    if split.latents["tokenizer"] != found:
+    if split.latents.tokenizer != found:
         raise ConfigError(
             f"The latents were made with another tokenizer than {tokenizer} ({found[:12]}).",
             code="inputs-disagree",
@@ -199,12 +199,8 @@ def _grid(config: GridConfig, template: Path) -> GridDescription:
 
 
 def _latents(split: Split) -> LatentDescription:
-    about = split.latents
-    channels, depth, height, width = about["shape"]
-    window = None if about["window"] is None else tuple(about["window"])
-    return LatentDescription(
-        (channels, depth, height, width), split.image, split.mask, window, about["overlap"]
-    )
+    origin = split.latents
+    return LatentDescription(origin.shape, split.image, split.mask, origin.window, origin.overlap)
 
 
 def _training(split: Split, num_steps: int) -> TrainingDescription:
@@ -212,7 +208,7 @@ def _training(split: Split, num_steps: int) -> TrainingDescription:
     return TrainingDescription(
         num_steps=num_steps,
         num_cases=len(split.cases),
-        num_reports=sum(case.reports is not None for case in split.cases),
+        num_reports=sum(case.report is not None for case in split.cases),
         structures=dict(sorted(structures.items())),
         cases_sha256=fingerprint(sorted(case.id for case in split.cases)),
         note=NOTE,

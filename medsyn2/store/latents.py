@@ -1,31 +1,27 @@
-"""The latents of a shard's volumes and masks on disk: a row store (``row_store.py``).
+"""The latents of a case, an artefact of its folder: ``image``, and ``masks/<structure>`` for each mask that is present.
 
-    image   (row, z, ld, lh, lw)              one chunk a case
-    masks   (row, structure, z, ld, lh, lw)   one file a case, one chunk a structure inside it
-    states  (row, structure)                  0 nothing written, 1 absent, 2 empty, 3 present
+    <shard>/<case>/latents.zarr.zip           (z, ld, lh, lw) each, as the encoder gives them: not normalised
+    <shard>/(empty mask)/latents.zarr.zip     ``image``: the latents of an all-background mask
 
-Latents are stored as the encoder gives them, not normalised. A mask that is *absent* was never made: nothing
-is stored, and the network will see zeros after normalisation. A mask that is *empty* was made and found
-nothing: its latents are those of an all-background mask, the same for every case, and therefore stored once,
-in the row `EMPTY_MASK`. A mask that is *present* but whose chunk is not there is damage, and is said so.
+A mask that is *absent* was never made, and the network will see zeros after normalisation. A mask that is *empty* was
+made and found nothing: its latents are those of an all-background mask, the same for every case, and therefore stored
+once a shard, as if `EMPTY_MASK` were a case. Neither is in the case's file: the case's record tells them apart.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from medsyn2.errors import WeightsError
-from medsyn2.store.row_store import RowArray, RowStore, open_row_store, open_row_store_for_writing
-from medsyn2.vocabulary import STRUCTURES, Structure
+from medsyn2.store.array_file import read_array, write_arrays
+from medsyn2.vocabulary import Structure
 
-MaskState = Literal["absent", "empty", "present"]
-MASK_STATES: tuple[MaskState, ...] = get_args(MaskState)
+LATENTS = "latents.zarr.zip"
+
 EMPTY_MASK = "(empty mask)"
-"""Name of the row that holds the all-background mask; no case can be called so."""
+"""Name under which a shard keeps the all-background mask; no case can be called so."""
 
 MASK_VALUES = (-0.5, 0.5)
 """Background and foreground of a mask as the tokenizer sees it."""
@@ -40,133 +36,51 @@ def mask_to_unit(inside: Bool[np.ndarray, "d h w"]) -> Float[np.ndarray, "d h w"
     return np.where(inside, np.float32(foreground), np.float32(background))
 
 
-@dataclass(frozen=True)
-class LatentStore:
-    """The latents of some cases, by case id."""
+def write_latents(folder: Path, case: str, image: Latents, masks: Mapping[Structure, Latents]) -> None:
+    """Write the latents of a volume and of the masks that are present into a case's folder.
 
-    store: RowStore
+    Args:
+        folder: Folder of the case's artefacts.
+        case: The case's id, for the message.
+        image: Latents of the volume.
+        masks: Latents of each mask that is present.
 
-    @classmethod
-    def open(cls, path: Path) -> "LatentStore":
-        """Open a store for reading.
-
-        Raises:
-            IntegrityError: If `path` is no such store.
-        """
-        return cls(open_row_store(path))
-
-    @classmethod
-    def open_for_writing(
-        cls,
-        path: Path,
-        cases: Sequence[str],
-        *,
-        shape: tuple[int, int, int, int],
-        dtype: str,
-        about: Mapping[str, Any],
-    ) -> "LatentStore":
-        """Open the store at `path` with a row for each of `cases`, or make it anew.
-
-        Args:
-            path: The store's folder.
-            cases: The shard's cases.
-            shape: Of one volume's latents (z, ld, lh, lw).
-            dtype: float16 or float32.
-            about: JSON values that say how the latents were made; a store with other ones is discarded.
-        """
-        num_structures = len(STRUCTURES)
-        arrays = {
-            "image": RowArray(shape, dtype, _AXES),
-            "masks": RowArray((num_structures, *shape), dtype, ("structure", *_AXES), (1, *shape)),
-            "states": RowArray((num_structures,), "uint8", ("structure",)),
-        }
-        about = {**about, "structures": list(STRUCTURES), "shape": list(shape)}
-        return cls(open_row_store_for_writing(path, arrays, [EMPTY_MASK, *cases], about))
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """How the latents were made, and their ``shape``."""
-        return self.store.attributes
-
-    def write_empty_mask(self, latents: Latents) -> None:
-        """Write the latents of an all-background mask."""
-        self.write(EMPTY_MASK, latents, {}, dict.fromkeys(STRUCTURES, "absent"))
-
-    def write(
-        self,
-        case: str,
-        image: Latents,
-        masks: Mapping[Structure, Latents],
-        states: Mapping[Structure, MaskState],
-    ) -> dict[str, str]:
-        """Write one case and return the sha256 of each file of its row.
-
-        Args:
-            case: A case of the store.
-            image: Latents of the volume.
-            masks: Latents of each mask that is present.
-            states: State of every structure's mask.
-
-        Raises:
-            WeightsError: If a latent is not a finite number in the store's type.
-        """
-        assert {name for name, state in states.items() if state == "present"} == set(masks)
-        dtype = self.store.arrays["image"].dtype
-        block = np.full(self.store.arrays["masks"].shape[1:], np.nan, dtype)
-        for structure, latents in masks.items():
-            block[STRUCTURES.index(structure)] = self._stored(case, structure, latents)
-        numbers = [1 + MASK_STATES.index(states[structure]) for structure in STRUCTURES]
-        row = {
-            "image": self._stored(case, "image", image),
-            "masks": block,
-            "states": np.array(numbers, np.uint8),
-        }
-        return self.store.write(case, row)
-
-    def image(self, case: str) -> Latents:
-        """Return the latents of a volume as they are stored.
-
-        Raises:
-            IntegrityError: If they are not there or damaged.
-        """
-        return self._checked(case, "image", self.store.read(case, "image"))
-
-    def states(self, case: str) -> dict[Structure, MaskState]:
-        """Return the state of every structure's mask.
-
-        Raises:
-            IntegrityError: If they are not there or damaged.
-        """
-        numbers = self.store.read(case, "states")
-        if not ((numbers >= 1) & (numbers <= len(MASK_STATES))).all():
-            raise self.store.damaged(case, f"its states are {numbers.tolist()}")
-        return {name: MASK_STATES[number - 1] for name, number in zip(STRUCTURES, numbers, strict=True)}
-
-    def mask(self, case: str, structure: Structure) -> Latents | None:
-        """Return the latents of a mask as they are stored, those of an empty one, or None if it is absent.
-
-        Raises:
-            IntegrityError: If they are not there or damaged.
-        """
-        state = self.states(case)[structure]
-        if state == "absent":
-            return None
-        if state == "empty":
-            return self.image(EMPTY_MASK)
-        return self._checked(case, structure, self.store.read(case, "masks", STRUCTURES.index(structure)))
-
-    def _stored(self, case: str, name: str, latents: Latents) -> Latents:
-        with np.errstate(over="ignore"):
-            stored = latents.astype(self.store.arrays["image"].dtype)
-        if not np.isfinite(stored).all():
+    Raises:
+        WeightsError: If a latent is not a finite number.
+    """
+    arrays = {"image": image, **{f"masks/{name}": latents for name, latents in masks.items()}}
+    for name, latents in arrays.items():
+        if not np.isfinite(latents).all():
             raise WeightsError(
-                f"The latents of {name} of case {case} are not all finite in {stored.dtype}.",
+                f"The latents {name} of case {case} are not all finite in {latents.dtype}.",
                 code="latents-not-finite",
                 remedy="the tokenizer is probably damaged or badly trained; look at its losses.",
             )
-        return stored
+    write_arrays(folder / LATENTS, arrays, dict.fromkeys(arrays, _AXES))
 
-    def _checked(self, case: str, name: str, latents: Latents) -> Latents:
-        if np.isnan(latents).any():
-            raise self.store.damaged(case, f"the latents of {name} are not there")
-        return latents
+
+def read_image(folder: Path) -> Latents:
+    """Return the latents of a volume as they are stored in a case's folder; the array cannot be written to.
+
+    Raises:
+        IntegrityError: If they are not there or damaged.
+    """
+    return read_array(folder / LATENTS, "image")
+
+
+def read_mask(folder: Path, structure: Structure) -> Latents:
+    """Return the latents of a mask that is present, as `read_image` does for the volume.
+
+    Raises:
+        IntegrityError: If they are not there or damaged.
+    """
+    return read_array(folder / LATENTS, f"masks/{structure}")
+
+
+def read_empty_mask(shard: Path) -> Latents:
+    """Return the latents of an all-background mask from a shard's folder.
+
+    Raises:
+        IntegrityError: If they are not there or damaged.
+    """
+    return read_image(shard / EMPTY_MASK)

@@ -42,6 +42,6 @@ def _read(path: Path, read: Callable[[], Made]) -> Made:
         raise IntegrityError(
             f"{path}, which an earlier stage wrote, cannot be read: {error.message}",
             code="artefact-damaged",
-            remedy=f"put the file back, or delete what is left of it and the manifest {manifest}, and run the workflow "
-            "again; that case alone is made again.",
+            remedy=f"put the file back, or delete the manifest {manifest} and run the workflow again; that case "
+            "alone is made again.",
         ) from error

@@ -1,76 +1,48 @@
-"""Token embeddings on disk: a row store (`row_store.py`) of reports, a store a shard, or of pre-prompts.
+"""Token embeddings on disk: one vector for each token of a text, in float16 and without padding.
 
-    embeddings  float16, (tokens, width), zeros from the text's length on
-    length      int32, how many of them are tokens
-
-A case without a report has a place in the store and nothing written in it: that there is no report is a fact
-of its record, and reading it is an error.
+The embeddings of a case's report are an artefact of its folder, those of all pre-prompts one file beside their
+description. A case without a report has an empty folder, and its record says so.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from medsyn2.store.row_store import RowArray, RowStore, open_row_store, open_row_store_for_writing
+from medsyn2.store.array_file import read_array, write_arrays
+
+REPORT = "report.zarr.zip"
+_EMBEDDINGS = "embeddings"
+
+Embeddings = Float[np.ndarray, "_tokens e"]
 
 
-@dataclass(frozen=True)
-class TextStore:
-    """The embeddings of some texts, by case id or prompt id."""
+def write_texts(path: Path, texts: Mapping[str, Embeddings]) -> None:
+    """Write the embeddings of some texts into one file, by their names."""
+    halves = {name: embeddings.astype(np.float16) for name, embeddings in texts.items()}
+    write_arrays(path, halves, dict.fromkeys(halves, ("token", "channel")))
 
-    store: RowStore
 
-    @classmethod
-    def open(cls, path: Path) -> "TextStore":
-        """Open a store for reading.
+def read_text(path: Path, name: str) -> Embeddings:
+    """Return one vector for each token of a text, in float32.
 
-        Raises:
-            IntegrityError: If `path` is no such store.
-        """
-        return cls(open_row_store(path))
+    Raises:
+        IntegrityError: If it is not there or damaged.
+    """
+    embeddings: Embeddings = read_array(path, name).astype(np.float32)
+    return embeddings
 
-    @classmethod
-    def open_for_writing(
-        cls, path: Path, cases: Sequence[str], *, max_tokens: int, width: int, encoder: dict[str, Any]
-    ) -> "TextStore":
-        """Open the store at `path` with a row for each of `cases`, or make it anew.
 
-        Args:
-            path: The store's folder.
-            cases: The shard's cases, or the ids of the prompts.
-            max_tokens: Tokens there is room for.
-            width: Length of each vector.
-            encoder: JSON values that identify the encoder; a store made with another one is discarded.
-        """
-        arrays = {
-            "embeddings": RowArray((max_tokens, width), "float16", ("token", "channel")),
-            "length": RowArray((), "int32", ()),
-        }
-        return cls(open_row_store_for_writing(path, arrays, cases, {"encoder": encoder}))
+def write_report(folder: Path, embeddings: Embeddings) -> None:
+    """Write the embeddings of a report into its case's folder."""
+    write_texts(folder / REPORT, {_EMBEDDINGS: embeddings})
 
-    def write(self, case: str, embeddings: Float[np.ndarray, "m e"], length: int) -> dict[str, str]:
-        """Write one text and return the sha256 of each file of its row.
 
-        Args:
-            case: A case of the store.
-            embeddings: All the store has room for, zeros from `length` on.
-            length: Number of tokens.
-        """
-        row: dict[str, np.ndarray] = {
-            "embeddings": embeddings.astype(np.float16),
-            "length": np.asarray(length, np.int32),
-        }
-        return self.store.write(case, row)
+def read_report(folder: Path) -> Embeddings:
+    """Return the embeddings of the report in a case's folder, as `read_text` does.
 
-    def get(self, case: str) -> Float[np.ndarray, "m e"]:
-        """Return one vector for each token of a text, in float32.
-
-        Raises:
-            IntegrityError: If nothing was written for `case`, or its bytes are damaged.
-        """
-        length = int(self.store.read(case, "length"))
-        return self.store.read(case, "embeddings")[:length].astype(np.float32)
+    Raises:
+        IntegrityError: If they are not there or damaged.
+    """
+    return read_text(folder / REPORT, _EMBEDDINGS)

@@ -34,12 +34,13 @@ from medsyn2.evaluation.memorisation.copies import (
     thumbnail,
 )
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
+from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed
 from medsyn2.nn.memory_format import move
 from medsyn2.store.artefacts import Manifest, load_manifest, load_manifests
-from medsyn2.store.latents import LatentStore
+from medsyn2.store.latents import read_image
 from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import WINDOWS_HU, Window
 from medsyn2.weights.tensors import load_component, load_strictly
@@ -101,7 +102,7 @@ def evaluate_memorisation(
     held_out = [volume for volume, split in real if split == "test"]
     synthetic = by_condition(load_manifests(samples))
     _refuse_too_few(train, held_out, synthetic)
-    encoded = _cached(train, load_manifests(latents), evaluate_memorisation.num_copies)
+    encoded = _cached(train, load_manifests(latents, LatentsFacts), evaluate_memorisation.num_copies)
     controls = {
         COPIES: _decoded(encoded, tokenizer, grid, banks / COPIES),
         RECONSTRUCTED: _reconstructed(held_out, load_manifest(reconstructions)),
@@ -175,15 +176,11 @@ def _refuse_too_few(
 
 
 def _cached(
-    train: Sequence[VolumeFile], latents: Sequence[Manifest], num: int
-) -> list[tuple[VolumeFile, Path]]:
-    """Return training cases whose latents are kept, evenly spaced, each with its store."""
-    stores = {
-        case: manifest.folder.with_name(f"{manifest.folder.name}.zarr")
-        for manifest in latents
-        for case in manifest.usable()
-    }
-    held = [(volume, stores[volume.id]) for volume in train if volume.id in stores]
+    train: Sequence[VolumeFile], latents: Sequence[Manifest[LatentsFacts]], num: int
+) -> list[tuple[VolumeFile, Manifest[LatentsFacts]]]:
+    """Return training cases whose latents are kept, evenly spaced, each with the manifest of its latents."""
+    manifests = {case: manifest for manifest in latents for case in manifest.usable()}
+    held = [(volume, manifests[volume.id]) for volume in train if volume.id in manifests]
     if not held:
         raise EnvironmentFault(
             f"the search for copies has no control: of {len(train)} training cases none has latents.",
@@ -196,7 +193,10 @@ def _cached(
 
 @torch.inference_mode()
 def _decoded(
-    cases: Sequence[tuple[VolumeFile, Path]], tokenizer: Path, grid: GridConfig, folder: Path
+    cases: Sequence[tuple[VolumeFile, Manifest[LatentsFacts]]],
+    tokenizer: Path,
+    grid: GridConfig,
+    folder: Path,
 ) -> list[VolumeFile]:
     """Decode the latents of training cases, as a generator that knows them by heart would."""
     config, state = load_component(tokenizer, "tokenizer")
@@ -206,10 +206,11 @@ def _decoded(
     move(network, device)
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for volume, path in cases:
-        store = LatentStore.open(path)
-        latents = torch.from_numpy(store.image(volume.id).astype(np.float32))[None].to(device)
-        unit = decode_windowed(network, latents, store.about["window"], store.about["overlap"])[0, 0]
+    for volume, manifest in cases:
+        origin = manifest.records[volume.id].facts.origin
+        image = read_image(manifest.folder / volume.id).astype(np.float32)
+        latents = torch.from_numpy(image)[None].to(device)
+        unit = decode_windowed(network, latents, origin.window, origin.overlap)[0, 0]
         place = folder / f"{volume.id}.nii.gz"
         hu = unit_to_hu(unit.float().cpu().numpy(), grid.clip_hu)
         write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))

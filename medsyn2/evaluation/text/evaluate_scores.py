@@ -31,7 +31,7 @@ from medsyn2.files import write_json, write_text_atomically
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.text import compose_report
 from medsyn2.store.artefacts import load_manifests
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.text_embeddings import read_report
 from medsyn2.vocabulary import ABNORMALITY_LABELS, Window
 
 log = logging.getLogger(__name__)
@@ -203,14 +203,14 @@ class _ReportMeans:
     """The mean of the token embeddings of each stored report."""
 
     def __init__(self, manifests: list[Path]) -> None:
-        self.stores = {
-            case: TextStore.open(path.with_suffix(".zarr"))
-            for path, manifest in zip(manifests, load_manifests(manifests), strict=True)
+        self.folders = {
+            case: manifest.folder / case
+            for manifest in load_manifests(manifests)
             for case in manifest.usable()
         }
 
     def of(self, case: str) -> Float[np.ndarray, " e"]:
-        mean: Float[np.ndarray, " e"] = self.stores[case].get(case).mean(axis=0)
+        mean: Float[np.ndarray, " e"] = read_report(self.folders[case]).mean(axis=0)
         return mean
 
 

@@ -17,6 +17,7 @@ All draws of a sample depend on the seed and its position alone.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,15 +27,14 @@ from torch import Tensor
 from medsyn2.errors import ConfigError
 from medsyn2.nn.transformer.conditioning import Conditioning
 from medsyn2.reports.prompts import ABSENT_WORDINGS, MASK_WORDINGS, prompt_id
-from medsyn2.store.latents import Latents, LatentStore
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.latents import Latents, read_empty_mask, read_image, read_mask
+from medsyn2.store.text_embeddings import Embeddings, read_report
 from medsyn2.training.dit.objective import DiTBatch
 from medsyn2.training.engine.array_cache import ArrayCache
 from medsyn2.training.engine.draws import generator_of, item_of
 from medsyn2.vocabulary import MODES, Mode, Structure
 from medsyn2.weights.model_folder import ChannelStatistics
 
-Embeddings = Float[np.ndarray, "_tokens e"]
 WITH_REPORT: frozenset[Mode] = frozenset({"report", "both"})
 WITH_MASK: frozenset[Mode] = frozenset({"mask", "both"})
 
@@ -45,15 +45,15 @@ class TrainingCase:
 
     Attributes:
         id: The case's id.
-        latents: The store its latents are in.
-        reports: The store its report is in; None if it has none.
+        latents: The folder its latents are in.
+        report: The folder the embeddings of its report are in; None if it has none.
         structures: Structures whose mask is there and not empty.
         empty: Structures whose mask is there and empty.
     """
 
     id: str
-    latents: LatentStore
-    reports: TextStore | None
+    latents: Path
+    report: Path | None
     structures: tuple[Structure, ...]
     empty: tuple[Structure, ...] = ()
 
@@ -85,7 +85,7 @@ def without(case: TrainingCase, structures: Collection[Structure]) -> TrainingCa
 
 def possible_mode(mode: Mode, case: TrainingCase) -> Mode:
     """Return `mode` without what `case` does not have."""
-    report = mode in WITH_REPORT and case.reports is not None
+    report = mode in WITH_REPORT and case.report is not None
     mask = mode in WITH_MASK and bool(case.structures)
     if report:
         return "both" if mask else "report"
@@ -176,21 +176,27 @@ class ConditionedLatents:
         return [self.draw(position).case.id for position in positions]
 
     def _image(self, case: TrainingCase) -> Latents:
-        return self._memory.get(("image", case.id), lambda: case.latents.image(case.id))
+        return self._memory.get(("image", case.id), lambda: read_image(case.latents))
 
     def _mask_latents(self, sample: Sample) -> Float[np.ndarray, "z ld lh lw"]:
         case, structure = sample.case, sample.structure
         if structure is None:
             return np.zeros(self._image(case).shape, np.float32)
-        stored = self._memory.get(("mask", case.id, structure), lambda: _mask(case, structure))
+        shard = case.latents.parent
+        if structure in case.empty:
+            stored = self._memory.get(("empty mask", shard), lambda: read_empty_mask(shard))
+        else:
+            stored = self._memory.get(
+                ("mask", case.id, structure), lambda: read_mask(case.latents, structure)
+            )
         return normalised(stored, self.mask)
 
     def _text(self, sample: Sample) -> Embeddings:
-        prompt, reports = self.prompts[sample.prompt], sample.case.reports
-        if sample.mode not in WITH_REPORT or reports is None:
+        prompt, report = self.prompts[sample.prompt], sample.case.report
+        if sample.mode not in WITH_REPORT or report is None:
             return prompt
-        report = self._memory.get(("report", sample.case.id), lambda: reports.get(sample.case.id))
-        return np.concatenate([prompt, report])
+        embeddings = self._memory.get(("report", sample.case.id), lambda: read_report(report))
+        return np.concatenate([prompt, embeddings])
 
 
 def normalised(latents: Latents, statistics: ChannelStatistics) -> Float[np.ndarray, "z ld lh lw"]:
@@ -209,12 +215,6 @@ def padded(texts: Sequence[Embeddings]) -> tuple[Float[Tensor, "b m e"], Bool[Te
     for index, text in enumerate(texts):
         tokens[index, : len(text)], real[index, : len(text)] = text, True
     return torch.from_numpy(tokens), torch.from_numpy(real)
-
-
-def _mask(case: TrainingCase, structure: Structure) -> Latents:
-    latents = case.latents.mask(case.id, structure)
-    assert latents is not None
-    return latents
 
 
 def _draw(n: int, generator: torch.Generator) -> int:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from medsyn2.errors import ConfigError
-from medsyn2.store.artefacts import Record, load_manifest
-from medsyn2.store.latents import LatentStore
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.facts import LatentOrigin, LatentsFacts, LatentSums, TextFacts
+from medsyn2.store.artefacts import Manifest, load_manifest
 from medsyn2.training.dit.conditions import TrainingCase
 from medsyn2.training.dit.statistics import channel_statistics
 from medsyn2.vocabulary import STRUCTURES
@@ -23,8 +22,8 @@ class Split:
         cases: In the cohort's order.
         image: Statistics of image latents.
         mask: Statistics of the latents of non-empty masks; mean 0 and standard deviation 1 if there are none.
-        latents: How the latents were made, as their stores say.
-        encoder: Which text encoder the reports' embeddings were made with, as their stores say.
+        latents: How the latents were made, as their records say.
+        encoder: Which text encoder the reports' embeddings were made with, as their records say.
         max_report_tokens: Tokens of a report that were kept.
         made_from: JSON values that change if any latent or embedding does.
     """
@@ -32,7 +31,7 @@ class Split:
     cases: Sequence[TrainingCase]
     image: ChannelStatistics
     mask: ChannelStatistics
-    latents: Mapping[str, Any]
+    latents: LatentOrigin
     encoder: Mapping[str, str]
     max_report_tokens: int
     made_from: Any
@@ -42,7 +41,7 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
     """Join the latents and the reports' embeddings of every training case that has both records.
 
     Args:
-        latents: Manifests of the latents, a shard each; the stores lie beside them.
+        latents: Manifests of the latents, a shard each.
         text: Manifests of the embeddings, of the same shards.
 
     Raises:
@@ -57,29 +56,25 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
             remedy="give the manifests of both stages in the same order.",
         )
     cases: list[TrainingCase] = []
-    sums: list[Mapping[str, Any]] = []
+    sums: list[LatentSums] = []
     made_from: list[Any] = []
-    abouts: list[Mapping[str, Any]] = []
+    origins: list[LatentOrigin] = []
     texts: list[tuple[Mapping[str, str], int]] = []
     for latent_path, text_path in zip(latents, text, strict=True):
-        encoded, written = load_manifest(latent_path).usable(), load_manifest(text_path).usable()
-        chosen = [case for case in encoded if case in written and encoded[case].facts["split"] == "train"]
-        if not chosen:
-            continue
-        latent_store = LatentStore.open(latent_path.with_suffix(".zarr"))
-        abouts.append(latent_store.about)
-        reports = None
-        if any(written[case].facts["has_report"] for case in chosen):
-            reports = TextStore.open(text_path.with_suffix(".zarr"))
-            texts.append((reports.store.attributes["encoder"], reports.store.arrays["embeddings"].shape[1]))
-        for case in chosen:
-            has_report = written[case].facts["has_report"]
-            cases.append(_case(encoded[case], latent_store, reports if has_report else None))
-            sums.append(encoded[case].facts["sums"])
-            made_from.append([case, encoded[case].files, written[case].files])
-    _check(cases, abouts, texts)
-    image = channel_statistics([case["image"] for case in sums], what="image")
-    mask = channel_statistics([case["mask"] for case in sums], what="mask")
+        encoded, reports = load_manifest(latent_path, LatentsFacts), load_manifest(text_path, TextFacts)
+        for case, record in encoded.records.items():
+            if case not in reports.records or record.facts.split != "train":
+                continue
+            report = reports.records[case]
+            cases.append(_case(case, encoded, reports if report.facts.has_report else None))
+            origins.append(record.facts.origin)
+            if report.facts.has_report:
+                texts.append((report.facts.encoder, report.facts.max_tokens))
+            sums.append(record.facts.sums)
+            made_from.append([case, record.files, report.files])
+    _check(cases, origins, texts)
+    image = channel_statistics([case.image for case in sums], what="image")
+    mask = channel_statistics([case.mask for case in sums], what="mask")
     assert image is not None
     channels = len(image.mean)
     encoder, max_report_tokens = texts[0] if texts else ({}, 0)
@@ -87,24 +82,25 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
         cases,
         image,
         mask or ChannelStatistics((0.0,) * channels, (1.0,) * channels),
-        abouts[0],
+        origins[0],
         encoder,
         max_report_tokens,
         made_from,
     )
 
 
-def _case(record: Record, latents: LatentStore, reports: TextStore | None) -> TrainingCase:
-    states = record.facts["masks"]
+def _case(case: str, latents: Manifest[LatentsFacts], reports: Manifest[TextFacts] | None) -> TrainingCase:
+    states = latents.records[case].facts.masks
     present, empty = (
         tuple(name for name in STRUCTURES if states[name] == state) for state in ("present", "empty")
     )
-    return TrainingCase(record.case, latents, reports, present, empty)
+    report = None if reports is None else reports.folder / case
+    return TrainingCase(case, latents.folder / case, report, present, empty)
 
 
 def _check(
     cases: Sequence[TrainingCase],
-    abouts: Sequence[Mapping[str, Any]],
+    origins: Sequence[LatentOrigin],
     texts: Sequence[tuple[Mapping[str, str], int]],
 ) -> None:
     if not cases:
@@ -113,7 +109,7 @@ def _check(
             code="no-training-cases",
             remedy="look at the quarantine of the stages before, or raise cohort.test_every.",
         )
-    for what, found in (("latents", abouts), ("text", texts)):
+    for what, found in (("latents", origins), ("text", texts)):
         if any(other != found[0] for other in found):
             raise ConfigError(
                 f"The {what} of the shards were made with different networks or settings.",

@@ -6,20 +6,20 @@ could not be undone for a volume that is yet to be made.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from medsyn2.errors import WeightsError
+from medsyn2.facts import ChannelSums
 from medsyn2.weights.model_folder import ChannelStatistics
 
 _SMALLEST_STD = 1e-6
 
 
-def channel_statistics(sums: Iterable[Mapping[str, Any]], *, what: str) -> ChannelStatistics | None:
+def channel_statistics(sums: Iterable[ChannelSums], *, what: str) -> ChannelStatistics | None:
     """Add sums up.
 
     Args:
-        sums: For each case ``count``, and ``sum`` and ``sum_of_squares`` of each channel.
+        sums: Of each case.
         what: What the latents are of, for the message.
 
     Returns:
@@ -28,14 +28,14 @@ def channel_statistics(sums: Iterable[Mapping[str, Any]], *, what: str) -> Chann
     Raises:
         WeightsError: If a channel is constant, which no trained tokenizer gives.
     """
-    used = [case for case in sums if case["count"]]
+    used = [case for case in sums if case.count]
     if not used:
         return None
-    count = sum(case["count"] for case in used)
+    count = sum(case.count for case in used)
     means, deviations = [], []
-    for channel in range(len(used[0]["sum"])):
-        mean = math.fsum(case["sum"][channel] for case in used) / count
-        square = math.fsum(case["sum_of_squares"][channel] for case in used) / count
+    for channel in range(len(used[0].sum)):
+        mean = math.fsum(case.sum[channel] for case in used) / count
+        square = math.fsum(case.sum_of_squares[channel] for case in used) / count
         means.append(mean)
         deviations.append(math.sqrt(max(0.0, square - mean**2)))
     if min(deviations) < _SMALLEST_STD:

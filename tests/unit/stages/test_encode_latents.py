@@ -1,6 +1,4 @@
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,17 +9,19 @@ from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import IntegrityError
+from medsyn2.facts import ChannelSums, LatentsFacts, MaskState
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.stages.encode_latents import encode_latents
-from medsyn2.store.artefacts import CaseWork, canonical_json, load_manifest, process_shard
-from medsyn2.store.latents import LatentStore
-from medsyn2.vocabulary import STRUCTURES
+from medsyn2.store.artefacts import canonical_json, load_manifest
+from medsyn2.store.latents import EMPTY_MASK, LATENTS, read_empty_mask, read_image, read_mask
+from medsyn2.vocabulary import STRUCTURES, Split, Structure
 from medsyn2.weights.tensors import load_component, save_component
+from tests.unit.records import masks_facts, register_facts, write_manifest
 
 GRID = GridConfig(shape=(16, 16, 24), spacing_mm=(4.0, 4.0, 4.0))
 TOKENIZER = TokenizerConfig(hidden_channels=4, norm_groups=2)
 AFFINE = axis_aligned_affine((4.0, 4.0, 4.0), (0.0, 0.0, 0.0))
-CASES = {"a": "train", "b": "train", "c": "test", "d": "train"}
+CASES: dict[str, Split] = {"a": "train", "b": "train", "c": "test", "d": "train"}
 
 
 def hu_of(case: str) -> np.ndarray:
@@ -32,18 +32,19 @@ def mask_of(case: str) -> np.ndarray:
     return hu_of(case) > 600
 
 
-def write_volume(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-    write_ct(folder / "ct.nii.gz", CTVolume(hu_of(case.case), AFFINE))
-    return {"subject": case.case, "split": CASES[case.case]}
+def write_volume(case: str, folder: Path) -> None:
+    write_ct(folder / "ct.nii.gz", CTVolume(hu_of(case), AFFINE))
 
 
-def write_masks(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-    states = {name: {"state": "absent"} for name in STRUCTURES if name != "airways"}
-    states["heart"] = {"state": "empty"}
-    if case.case != "d":
-        write_labels(folder / "lobes.nii.gz", LabelMap(mask_of(case.case).astype(np.uint8), AFFINE))
-        states["lobes"] = {"state": "present"}
-    return {"subject": case.case, "split": CASES[case.case], "masks": states}
+def write_masks(case: str, folder: Path) -> None:
+    if case != "d":
+        write_labels(folder / "lobes.nii.gz", LabelMap(mask_of(case).astype(np.uint8), AFFINE))
+
+
+def states_of(case: str) -> dict[Structure, MaskState]:
+    states: dict[Structure, MaskState] = {name: "absent" for name in STRUCTURES if name != "airways"}
+    states["heart"] = "empty"
+    return states if case == "d" else {**states, "lobes": "present"}
 
 
 class Shard:
@@ -59,15 +60,16 @@ class Shard:
             kind="tokenizer",
             config=config,
         )
-        self.write("register", write_volume, list(CASES))
-        self.write("masks", write_masks, list(CASES))
+        self.register(list(CASES))
+        masks = {case: masks_facts(case, split, states_of(case)) for case, split in CASES.items()}
+        write_manifest(self.path("masks/0000.json"), masks, write_masks)
 
     def path(self, name: str) -> Path:
         return self.root / name
 
-    def write(self, stage: str, work: Callable[..., Mapping[str, Any]], cases: list[str]) -> None:
-        todo = [CaseWork(case, case) for case in cases]
-        process_shard(stage, self.path(f"{stage}/0000.json"), todo, work, settings="")
+    def register(self, cases: list[str]) -> None:
+        facts = {case: register_facts(case, CASES[case]) for case in cases}
+        write_manifest(self.path("register/0000.json"), facts, write_volume)
 
     def encode(self, config: EncodeLatentsConfig = EncodeLatentsConfig()) -> None:
         encode_latents(
@@ -80,9 +82,8 @@ class Shard:
             settings=canonical_json(config.model_dump(mode="json")),
         )
 
-    @property
-    def store(self) -> LatentStore:
-        return LatentStore.open(self.path("encode_latents/0000.zarr"))
+    def folder(self, case: str) -> Path:
+        return self.path(f"encode_latents/0000/{case}")
 
     def files(self) -> dict[str, tuple[bytes, int]]:
         return {
@@ -105,41 +106,44 @@ def encoded_here(shard: Shard, values: np.ndarray) -> np.ndarray:
         return network.encode(torch.from_numpy(values)[None, None]).mode()[0].numpy()
 
 
-def test_the_store_holds_the_posterior_means_of_volumes_and_masks(shard: Shard) -> None:
+def test_latents_are_the_posterior_means_of_volumes_and_masks(shard: Shard) -> None:
     shard.encode()
-    store = shard.store
     for case in ("a", "b"):
         image = encoded_here(shard, hu_to_unit(hu_of(case), GRID.clip_hu))
         lobes = encoded_here(shard, np.where(mask_of(case), 0.5, -0.5).astype(np.float32))
-        np.testing.assert_array_equal(store.image(case), image.astype(np.float16))
-        np.testing.assert_array_equal(store.mask(case, "lobes"), lobes.astype(np.float16))
+        np.testing.assert_array_equal(read_image(shard.folder(case)), image.astype(np.float16))
+        np.testing.assert_array_equal(read_mask(shard.folder(case), "lobes"), lobes.astype(np.float16))
     empty = encoded_here(shard, np.full(GRID.shape, -0.5, np.float32)).astype(np.float16)
-    np.testing.assert_array_equal(store.mask("a", "heart"), empty)
-    assert store.mask("a", "airways") is None
-    assert store.mask("d", "lobes") is None
-    assert store.mask("a", "nodules") is None
+    np.testing.assert_array_equal(read_empty_mask(shard.path("encode_latents/0000")), empty)
+    for case, structure in (("a", "airways"), ("d", "lobes"), ("a", "heart")):
+        with pytest.raises(IntegrityError, match="store-damaged"):
+            read_mask(shard.folder(case), structure)
 
 
 def test_the_facts_carry_states_and_the_sums_of_the_statistics(shard: Shard) -> None:
     shard.encode()
-    records = load_manifest(shard.path("encode_latents/0000.json")).usable()
-    assert sorted(records) == ["a", "b", "d"]
+    records = load_manifest(shard.path("encode_latents/0000.json"), LatentsFacts).records
+    assert sorted(records) == [EMPTY_MASK, "a", "b", "d"]
     facts = records["a"].facts
-    assert facts["subject"] == "a"
-    assert facts["split"] == "train"
-    assert {name: facts["masks"][name] for name in ("lobes", "heart", "airways", "nodules")} == {
+    assert facts.origin.shape == read_image(shard.folder("a")).shape
+    assert facts.origin.window is None
+    assert (facts.subject, facts.split) == ("a", "train")
+    assert {name: facts.masks[name] for name in ("lobes", "heart", "airways", "nodules")} == {
         "lobes": "present",
         "heart": "empty",
         "airways": "absent",
         "nodules": "absent",
     }
-    for name, latents in (("image", shard.store.image("a")), ("mask", shard.store.mask("a", "lobes"))):
-        assert latents is not None
+    folder = shard.folder("a")
+    for sums, latents in (
+        (facts.sums.image, read_image(folder)),
+        (facts.sums.mask, read_mask(folder, "lobes")),
+    ):
         values = latents.astype(np.float64).reshape(4, -1)
-        assert facts["sums"][name]["count"] == values.shape[1]
-        np.testing.assert_allclose(facts["sums"][name]["sum"], values.sum(axis=1))
-        np.testing.assert_allclose(facts["sums"][name]["sum_of_squares"], np.square(values).sum(axis=1))
-    assert records["d"].facts["sums"]["mask"] == {"count": 0, "sum": [], "sum_of_squares": []}
+        assert sums.count == values.shape[1]
+        np.testing.assert_allclose(sums.sum, values.sum(axis=1))
+        np.testing.assert_allclose(sums.sum_of_squares, np.square(values).sum(axis=1))
+    assert records["d"].facts.sums.mask == ChannelSums(0, (), ())
 
 
 def test_two_runs_leave_the_same_bytes_and_a_second_does_nothing(tmp_path: Path) -> None:
@@ -157,48 +161,51 @@ def test_two_runs_leave_the_same_bytes_and_a_second_does_nothing(tmp_path: Path)
 
 
 @pytest.mark.parametrize("damage", ["remove", "flip"])
-@pytest.mark.parametrize("array", ["image", "masks", "states", "written"])
-def test_only_the_damaged_row_is_made_again(shard: Shard, array: str, damage: str) -> None:
+@pytest.mark.parametrize("case", ["b", EMPTY_MASK])
+def test_only_the_damaged_case_is_made_again(shard: Shard, case: str, damage: str) -> None:
     shard.encode()
     before = shard.files()
-    row = shard.store.store.rows["b"]
-    place = shard.path(f"encode_latents/0000.zarr/{array}/c/{row}")
-    path = place if place.is_file() else next(path for path in place.rglob("*") if path.is_file())
+    path = shard.folder(case) / LATENTS
     if damage == "remove":
         path.unlink()
     else:
         whole = path.read_bytes()
-        path.write_bytes(whole[:3] + bytes([whole[3] ^ 4]) + whole[4:])
+        path.write_bytes(whole[:99] + bytes([whole[99] ^ 4]) + whole[100:])
     shard.encode()
     after = shard.files()
     assert {name: content for name, (content, _) in before.items()} == {
         name: content for name, (content, _) in after.items()
     }
     changed = {name for name in before if before[name][1] != after[name][1]}
-    assert all("/b" in name or f"/c/{row}" in name or name.endswith("0000.json") for name in changed)
-    assert f"encode_latents/0000.zarr/image/c/{row}/0/0/0/0" in changed
+    names = ("0000.json", f"0000/{case}.json", f"0000/{case}/{LATENTS}")
+    assert changed == {f"encode_latents/{name}" for name in names}
 
 
 def test_a_case_that_joins_leaves_the_others_alone(shard: Shard) -> None:
-    shard.write("register", write_volume, ["b", "d"])
+    shard.register(["b", "d"])
     shard.encode()
     before = shard.files()
-    shard.write("register", write_volume, list(CASES))
+    shard.register(list(CASES))
     shard.encode()
     after = shard.files()
-    assert sorted(load_manifest(shard.path("encode_latents/0000.json")).usable()) == ["a", "b", "d"]
-    rows = [name for name in before if "/c/" in name]
-    assert rows
-    assert all(before[name] == after[name] for name in rows)
+    assert sorted(load_manifest(shard.path("encode_latents/0000.json"), LatentsFacts).records) == [
+        EMPTY_MASK,
+        "a",
+        "b",
+        "d",
+    ]
+    assert all(before[name] == after[name] for name in before if name != "encode_latents/0000.json")
 
 
 def test_another_window_encodes_everything_anew(shard: Shard) -> None:
     shard.encode()
-    whole = shard.store.image("a")
+    whole = read_image(shard.folder("a"))
     shard.encode(EncodeLatentsConfig(window=(8, 16, 16), overlap=0.25, dtype="float32"))
-    assert shard.store.image("a").dtype == np.float32
-    assert shard.store.about["window"] == [8, 16, 16]
-    assert not np.array_equal(shard.store.image("a").astype(np.float16), whole)
+    image = read_image(shard.folder("a"))
+    assert image.dtype == np.float32
+    facts = load_manifest(shard.path("encode_latents/0000.json"), LatentsFacts).records["a"].facts
+    assert facts.origin.window == (8, 16, 16)
+    assert not np.array_equal(image.astype(np.float16), whole)
 
 
 def test_a_damaged_volume_of_an_earlier_stage_stops_the_run(shard: Shard) -> None:

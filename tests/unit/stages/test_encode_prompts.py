@@ -8,7 +8,7 @@ from medsyn2.errors import ConfigError
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import absent_prompt, all_prompts, prompt_id
 from medsyn2.stages.encode_prompts import encode_prompts
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.text_embeddings import read_text
 from medsyn2.training.text_encoder import save_encoder, train_encoder
 
 
@@ -25,10 +25,10 @@ def test_every_prompt_is_stored_under_its_id_and_described(encoder, tmp_path):
     encode_prompts(EncodeTextConfig(), encoder=encoder, prompts=prompts, settings="{}")
     described = json.loads(prompts.read_text())
     assert {name: entry["text"] for name, entry in described["prompts"].items()} == all_prompts()
-    store = TextStore.open(prompts.with_suffix(".zarr"))
+    stored = read_text(prompts.with_suffix(".zarr.zip"), prompt_id(None))
     absent = TextEncoder.from_folder(encoder).encode([absent_prompt()], 32)
     expected = absent.embeddings[0, : absent.lengths[0]].half().float()
-    assert torch.equal(torch.from_numpy(store.get(prompt_id(None))), expected)
+    assert torch.equal(torch.from_numpy(stored), expected)
     assert described["prompts"][prompt_id(None)]["num_tokens"] == len(expected)
 
 

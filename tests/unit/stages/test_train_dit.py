@@ -2,7 +2,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from medsyn2.config import Config
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import ConfigError
+from medsyn2.facts import MaskState, Report
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.pipeline import MedSyn2Pipeline
@@ -24,14 +24,15 @@ from medsyn2.stages.encode_prompts import encode_prompts
 from medsyn2.stages.encode_text import encode_text
 from medsyn2.stages.train_dit import train_dit
 from medsyn2.stages.train_text_encoder import train_text_encoder
-from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
-from medsyn2.store.latents import LatentStore
-from medsyn2.vocabulary import STRUCTURES
+from medsyn2.store.artefacts import load_manifest
+from medsyn2.store.latents import read_image, read_mask
+from medsyn2.vocabulary import STRUCTURES, Split, Structure
 from medsyn2.weights.model_folder import read_description
 from medsyn2.weights.tensors import load_component, load_strictly, save_component
+from tests.unit.records import inventory_facts, masks_facts, register_facts, write_manifest
 
 AFFINE = axis_aligned_affine((4.0, 4.0, 5.0), (-30.0, -40.0, 12.5))
-SPLITS = {"a": "train", "b": "train", "c": "test", "d": "train"}
+SPLITS: dict[str, Split] = {"a": "train", "b": "train", "c": "test", "d": "train"}
 SHAPE = (16, 32, 16)
 
 
@@ -51,24 +52,22 @@ def hu_of(case: str) -> np.ndarray:
     return np.random.default_rng(ord(case)).integers(-1000, 1000, SHAPE).astype(np.int16)
 
 
-def write_inventory(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-    report = (
-        {"findings": f"Heart of size {case.case}.", "impression": "Normal."} if case.case != "b" else None
-    )
-    return {"subject": case.case, "split": SPLITS[case.case], "report": report}
+def report_of(case: str) -> Report | None:
+    return Report(f"Heart of size {case}.", "Normal.") if case != "b" else None
 
 
-def write_volume(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-    write_ct(folder / "ct.nii.gz", CTVolume(hu_of(case.case), AFFINE))
-    return {"subject": case.case, "split": SPLITS[case.case]}
+def states_of(case: str) -> dict[Structure, MaskState]:
+    states: dict[Structure, MaskState] = {**dict.fromkeys(STRUCTURES, "absent"), "heart": "empty"}
+    return states if case == "d" else {**states, "lobes": "present"}
 
 
-def write_masks(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-    states = {name: {"state": "absent"} for name in STRUCTURES} | {"heart": {"state": "empty"}}
-    if case.case != "d":
-        write_labels(folder / "lobes.nii.gz", LabelMap((hu_of(case.case) > 500).astype(np.uint8), AFFINE))
-        states["lobes"] = {"state": "present"}
-    return {"subject": case.case, "split": SPLITS[case.case], "masks": states}
+def write_volume(case: str, folder: Path) -> None:
+    write_ct(folder / "ct.nii.gz", CTVolume(hu_of(case), AFFINE))
+
+
+def write_masks(case: str, folder: Path) -> None:
+    if case != "d":
+        write_labels(folder / "lobes.nii.gz", LabelMap((hu_of(case) > 500).astype(np.uint8), AFFINE))
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,12 @@ class Inputs:
 
     def prepare(self) -> None:
         settings = config()
-        stages = {"inventory": write_inventory, "register": write_volume, "masks": write_masks}
-        for stage, work in stages.items():
-            todo = [CaseWork(case, case) for case in SPLITS]
-            process_shard(stage, self.path(f"{stage}/0000.json"), todo, work, settings="")
+        listed = {case: inventory_facts(case, split, report_of(case)) for case, split in SPLITS.items()}
+        write_manifest(self.path("inventory/0000.json"), listed)
+        registered = {case: register_facts(case, split) for case, split in SPLITS.items()}
+        write_manifest(self.path("register/0000.json"), registered, write_volume)
+        masked = {case: masks_facts(case, split, states_of(case)) for case, split in SPLITS.items()}
+        write_manifest(self.path("masks/0000.json"), masked, write_masks)
         torch.manual_seed(0)
         values = settings.tokenizer.model_dump(mode="json")
         tokenizer, encoder = self.path("tokenizer/tokenizer.json"), self.path("text_encoder/encoder.json")
@@ -169,14 +170,12 @@ def test_the_folder_describes_the_model_and_what_it_has_seen(prepared: Inputs, t
     assert (model.training.num_cases, model.training.num_reports) == (3, 2)
     assert model.training.structures == {"lobes": 2}
     assert {"dit.safetensors", "tokenizer.safetensors", "text_encoder/vocab.txt"} <= set(model.files)
-    store = LatentStore.open(prepared.path("latents/0000.zarr"))
-    images = np.concatenate([store.image(case).astype(np.float64).reshape(4, -1) for case in "abd"], axis=1)
+    stored = [read_image(prepared.path(f"latents/0000/{case}")) for case in "abd"]
+    images = np.concatenate([image.astype(np.float64).reshape(4, -1) for image in stored], axis=1)
     np.testing.assert_allclose(model.latents.image.mean, images.mean(axis=1))
     np.testing.assert_allclose(model.latents.image.std, images.std(axis=1))
-    masks = [store.mask(case, "lobes") for case in "ab"]
-    joined = np.concatenate(
-        [mask.astype(np.float64).reshape(4, -1) for mask in masks if mask is not None], axis=1
-    )
+    masks = [read_mask(prepared.path(f"latents/0000/{case}"), "lobes") for case in "ab"]
+    joined = np.concatenate([mask.astype(np.float64).reshape(4, -1) for mask in masks], axis=1)
     np.testing.assert_allclose(model.latents.mask.mean, joined.mean(axis=1))
 
 

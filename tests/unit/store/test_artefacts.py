@@ -78,12 +78,15 @@ def test_second_run_does_nothing_and_a_changed_case_is_done_alone(tmp_path: Path
     assert len(work.done) == 9
 
 
-def test_lost_artefact_is_made_again(tmp_path: Path) -> None:
+def test_lost_and_changed_artefacts_are_made_again(tmp_path: Path) -> None:
     manifest, work = tmp_path / "0000.json", Work()
-    process_shard("stage", manifest, cases(2), work, settings="{}", facts=Value)
+    process_shard("stage", manifest, cases(3), work, settings="{}", facts=Value)
+    before = tree(tmp_path)
     load_manifest(manifest, Value).path("case_0", "value.txt").unlink()
-    process_shard("stage", manifest, cases(2), work, settings="{}", facts=Value)
-    assert work.done[2:] == ["case_0"]
+    load_manifest(manifest, Value).path("case_2", "value.txt").write_text("3")
+    process_shard("stage", manifest, cases(3), work, settings="{}", facts=Value)
+    assert work.done[3:] == ["case_0", "case_2"]
+    assert tree(tmp_path) == before
 
 
 def test_refused_case_goes_to_quarantine_and_the_others_go_on(tmp_path: Path) -> None:

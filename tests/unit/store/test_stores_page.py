@@ -1,13 +1,15 @@
-"""The page on the stores: what it says to others about reading them is run here, on stores of the real writers."""
+"""The page on the stores: the reader that it gives to others is run here, on files of the real writers."""
 
 import re
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pytest
 
-from medsyn2.store.latents import LatentStore
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.store.latents import EMPTY_MASK, LATENTS, write_latents
+from medsyn2.store.text_embeddings import write_report
 from medsyn2.vocabulary import STRUCTURES
 
 PAGE = Path(__file__).parents[3] / "docs/reference/stores.md"
@@ -18,54 +20,49 @@ SHAPE = (4, 2, 3, 3)
 def reader():
     (code,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert code.count("\n") < 50
-    assert set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)) == {"numpy", "zarr"}
+    assert set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)) == {"json", "pathlib", "zarr"}
     names: dict = {}
     exec(compile(code, str(PAGE), "exec"), names)
     return names
 
 
 def values(seed, shape=SHAPE):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float16)
 
 
 @pytest.fixture
-def latents(tmp_path):
-    path = tmp_path / "0000.zarr"
-    store = LatentStore.open_for_writing(path, ["a", "b"], shape=SHAPE, dtype="float16", about={})
-    store.write_empty_mask(values(9))
-    states = dict.fromkeys(STRUCTURES, "absent") | {"heart": "present", "nodules": "empty"}
-    store.write("a", values(0), {"heart": values(1)}, states)
-    return path
+def shard(tmp_path):
+    def encode(case, folder):
+        if case.case == EMPTY_MASK:
+            write_latents(folder, case.case, values(9), {})
+            return {"masks": dict.fromkeys(STRUCTURES, "absent")}
+        write_latents(folder, case.case, values(0), {"heart": values(1)})
+        write_report(folder, values(2, (4, 8)))
+        return {"masks": dict.fromkeys(STRUCTURES, "absent") | {"heart": "present", "nodules": "empty"}}
+
+    todo = [CaseWork(case, case) for case in (EMPTY_MASK, "a")]
+    process_shard("encode_latents", tmp_path / "0000.json", todo, encode, settings="")
+    return tmp_path / "0000"
 
 
-def test_latents_are_read(reader, latents):
-    np.testing.assert_array_equal(reader["image_latents"](latents, "a"), values(0).astype(np.float16))
-    np.testing.assert_array_equal(reader["mask_latents"](latents, "a", "heart"), values(1).astype(np.float16))
-    empty = reader["mask_latents"](latents, "a", "nodules")
-    np.testing.assert_array_equal(empty, values(9).astype(np.float16))
-    assert reader["mask_latents"](latents, "a", "lobes") is None
+def test_latents_are_read(reader, shard):
+    np.testing.assert_array_equal(reader["image_latents"](shard, "a"), values(0))
+    np.testing.assert_array_equal(reader["mask_latents"](shard, "a", "heart"), values(1))
+    np.testing.assert_array_equal(reader["mask_latents"](shard, "a", "nodules"), values(9))
+    assert reader["mask_latents"](shard, "a", "lobes") is None
 
 
-def test_texts_are_read(reader, tmp_path):
-    path = tmp_path / "0000.zarr"
-    store = TextStore.open_for_writing(path, ["a", "b"], max_tokens=6, width=8, encoder={})
-    embeddings = np.zeros((6, 8), np.float32)
-    embeddings[:4] = values(0, (4, 8))
-    store.write("a", embeddings, 4)
-    np.testing.assert_array_equal(reader["text_embeddings"](path, "a"), store.get("a").astype(np.float16))
-    with pytest.raises(ValueError, match="the row of b is not there"):
-        reader["text_embeddings"](path, "b")
+def test_reports_are_read(reader, shard):
+    np.testing.assert_array_equal(reader["report_embeddings"](shard, "a"), values(2, (4, 8)))
 
 
-def test_an_unwritten_row_a_missing_chunk_and_a_flipped_bit_are_all_found(reader, latents):
-    with pytest.raises(ValueError, match="the row of b is not there"):
-        reader["image_latents"](latents, "b")
-    (chunk,) = (path for path in (latents / "image" / "c" / "1").rglob("*") if path.is_file())
-    content = bytearray(chunk.read_bytes())
-    content[7] ^= 1
-    chunk.write_bytes(content)
-    with pytest.raises(ValueError, match=r"(?i)crc|checksum"):
-        reader["image_latents"](latents, "a")
-    chunk.unlink()
-    with pytest.raises(ValueError, match="a chunk is missing"):
-        reader["image_latents"](latents, "a")
+def test_a_flipped_bit_and_a_missing_file_are_found(reader, shard):
+    path = shard / "a" / LATENTS
+    content = bytearray(path.read_bytes())
+    content[content.index(values(0).tobytes()) + 7] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BadZipFile, match="CRC"):
+        reader["image_latents"](shard, "a")
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        reader["image_latents"](shard, "a")

@@ -2,43 +2,34 @@ import numpy as np
 import pytest
 
 from medsyn2.errors import IntegrityError
-from medsyn2.store.text_embeddings import TextStore
-
-ENCODER = {"model.safetensors": "0" * 64}
-
-
-def new_store(path, cases=("a", "b"), encoder=ENCODER):
-    return TextStore.open_for_writing(path, cases, max_tokens=6, width=4, encoder=encoder)
+from medsyn2.store.text_embeddings import REPORT, read_report, read_text, write_report, write_texts
 
 
 def some_text(length):
-    embeddings = np.zeros((6, 4), np.float32)
-    embeddings[:length] = np.random.default_rng(length).standard_normal((length, 4))
-    return embeddings
+    return np.random.default_rng(length).standard_normal((length, 4)).astype(np.float32)
 
 
-def test_a_text_comes_back_at_its_own_length_in_float32_to_half_precision(tmp_path):
-    path = tmp_path / "0000.zarr"
-    new_store(path).write("b", some_text(3), 3)
-    read = TextStore.open(path).get("b")
+def test_a_report_comes_back_in_float32_to_half_precision(tmp_path):
+    write_report(tmp_path, some_text(3))
+    read = read_report(tmp_path)
     assert read.shape == (3, 4)
     assert read.dtype == np.float32
-    np.testing.assert_allclose(read, some_text(3)[:3], rtol=2**-11)
+    np.testing.assert_array_equal(read, some_text(3).astype(np.float16))
 
 
-def test_a_case_without_a_text_has_a_place_but_nothing_to_read(tmp_path):
-    new_store(tmp_path / "0000.zarr")
-    with pytest.raises(IntegrityError, match="case a"):
-        TextStore.open(tmp_path / "0000.zarr").get("a")
+def test_texts_of_any_length_share_a_file(tmp_path):
+    texts = {f"prompt-{length}": some_text(length) for length in (2, 5)}
+    write_texts(tmp_path / "prompts.zarr.zip", texts)
+    for name, embeddings in texts.items():
+        read = read_text(tmp_path / "prompts.zarr.zip", name)
+        np.testing.assert_array_equal(read, embeddings.astype(np.float16))
 
 
-def test_another_encoder_starts_a_new_store_and_the_same_one_keeps_it(tmp_path):
-    path = tmp_path / "0000.zarr"
-    files = new_store(path).write("a", some_text(6), 6)
-    assert new_store(path, ("a", "b", "c")).store.holds("a", files)
-    assert not new_store(path, encoder={"model.safetensors": "1" * 64}).store.holds("a", files)
-
-
-def test_the_same_texts_give_the_same_bytes(tmp_path):
-    files = [new_store(tmp_path / name).write("a", some_text(5), 5) for name in ("one.zarr", "two.zarr")]
-    assert files[0] == files[1]
+def test_a_report_that_is_not_there_or_cut_is_refused(tmp_path):
+    with pytest.raises(IntegrityError, match="store-unreadable"):
+        read_report(tmp_path)
+    write_report(tmp_path, some_text(5))
+    path = tmp_path / REPORT
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(IntegrityError, match="store-damaged"):
+        read_report(tmp_path)

@@ -14,11 +14,11 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.memorisation.evaluate_memorisation import COLUMNS, evaluate_memorisation
+from medsyn2.facts import ChannelSums, LatentOrigin, LatentsFacts, LatentSums
 from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.store.artefacts import CaseWork, process_shard
-from medsyn2.store.latents import LatentStore
-from medsyn2.vocabulary import STRUCTURES
+from medsyn2.store.latents import write_latents
 from medsyn2.weights.tensors import save_component
 
 SHAPE, SPACING_MM, CLIP_HU = (16, 80, 80), (10.0, 4.0, 4.0), (-1024.0, 1024.0)
@@ -125,17 +125,16 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
         return {}
 
     def encoded(cases: list[str]) -> Path:
-        manifest = write("encode_latents", lambda case, folder: {}, cases)
-        store = LatentStore.open_for_writing(
-            manifest.with_suffix(".zarr"),
-            cases,
-            shape=tuple(generator.latents["t0"].shape),
-            dtype="float16",
-            about={"window": None, "overlap": 0.25},
-        )
-        for case in cases:
-            states = dict.fromkeys(STRUCTURES, "absent")
-            store.write(case, generator.latents[case].numpy(), {}, states)
+        def encode(case: CaseWork, folder: Path) -> LatentsFacts:
+            write_latents(folder, case.case, generator.latents[case.case].numpy().astype(np.float16), {})
+            shape = tuple(generator.latents["t0"].shape)
+            origin = LatentOrigin("tokenizer", (-1000.0, 600.0), None, 0.25, shape)
+            nothing = ChannelSums(0, (), ())
+            return LatentsFacts(case.case, "train", {}, LatentSums(nothing, nothing), origin)
+
+        manifest = tmp_path / "encode_latents" / "0000.json"
+        todo = [CaseWork(case, None) for case in cases]
+        process_shard("encode_latents", manifest, todo, encode, settings="", facts=LatentsFacts)
         return manifest
 
     def searched(

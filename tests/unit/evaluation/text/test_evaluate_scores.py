@@ -16,10 +16,11 @@ from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.text.evaluate_scores import evaluate_scores, label_prompts
 from medsyn2.evaluation.text.score_tables import CLIP_COLUMNS, ZERO_SHOT_COLUMNS
+from medsyn2.facts import HuScale, InventoryFacts, Report
 from medsyn2.stages.encode_text import encode_text
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.vocabulary import ABNORMALITY_LABELS
-from tests.unit.records import write_manifest
+from tests.unit.records import inventory_facts, write_manifest
 
 HOW_TO = Path(__file__).parents[4] / "docs/how-to/score-with-a-clip-model.md"
 SHAPE = (16, 24, 24)
@@ -60,17 +61,16 @@ def chest(ill: bool, seed: int) -> CTVolume:
     return CTVolume(hu.astype(np.int16), AFFINE)
 
 
-def facts_of(case: str, path: Path, reports: bool, stored: tuple[str, ...]) -> dict:
+def facts_of(case: str, path: Path, reports: bool, stored: tuple[str, ...]) -> InventoryFacts:
     findings = "Large pleural effusion." if ILL[case] else "No effusion, the lung is clear."
-    return {
-        "path": str(path / f"{case}.nii.gz"),
-        "report": {"findings": findings, "impression": None} if reports else None,
-        "labels": {label: int(ILL[case]) for label in ABNORMALITY_LABELS},
-        "subject": f"subject {case}",
-        "split": SPLITS[case],
-        "hu": {"convention": "stored" if case in stored else "hu"},
-        "affine_repair": None,
-    }
+    return inventory_facts(
+        f"subject {case}",
+        SPLITS[case],
+        Report(findings) if reports else None,
+        path=str(path / f"{case}.nii.gz"),
+        labels={label: int(ILL[case]) for label in ABNORMALITY_LABELS},
+        hu=HuScale("stored" if case in stored else "hu", 1.0, 0.0, None),
+    )
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from scipy import stats
 
 from medsyn2.errors import ConfigError
 from medsyn2.reports.prompts import all_prompts, prompt_id
-from medsyn2.store.latents import EMPTY_MASK, LatentStore
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.latents import EMPTY_MASK, read_empty_mask, read_image, read_mask, write_latents
+from medsyn2.store.text_embeddings import read_report, write_report
 from medsyn2.training.dit.conditions import (
     ConditionedLatents,
     TrainingCase,
@@ -19,7 +19,7 @@ from medsyn2.training.dit.conditions import (
     realised_probabilities,
     without,
 )
-from medsyn2.vocabulary import MODES, STRUCTURES, Structure
+from medsyn2.vocabulary import MODES, Structure
 from medsyn2.weights.model_folder import ChannelStatistics
 
 SHAPE, WIDTH = (4, 2, 3, 3), 5
@@ -40,32 +40,19 @@ HAS: dict[str, tuple[tuple[Structure, ...], int]] = {
 @pytest.fixture
 def cases(tmp_path: Path) -> list[TrainingCase]:
     draw = np.random.default_rng(0)
-    latents = LatentStore.open_for_writing(
-        tmp_path / "latents.zarr", list(HAS), shape=SHAPE, dtype="float16", about={}
-    )
-    text = TextStore.open_for_writing(
-        tmp_path / "text.zarr", list(HAS), max_tokens=8, width=WIDTH, encoder={}
-    )
-    latents.write_empty_mask(draw.normal(size=SHAPE))
+    empty = tmp_path / EMPTY_MASK
+    empty.mkdir()
+    write_latents(empty, EMPTY_MASK, draw.normal(size=SHAPE), {})
     made = []
     for case, (structures, length) in HAS.items():
-        states = {**dict.fromkeys(STRUCTURES, "absent"), **dict.fromkeys(structures, "present")}
-        states["pleural_effusion"] = "empty"
-        masks = {name: draw.normal(size=SHAPE) for name in structures}
-        latents.write(case, draw.normal(size=SHAPE), masks, states)
-        if length:
-            embeddings = np.zeros((8, WIDTH), np.float32)
-            embeddings[:length] = draw.normal(size=(length, WIDTH))
-            text.write(case, embeddings, length)
-        made.append(
-            TrainingCase(
-                case,
-                LatentStore.open(tmp_path / "latents.zarr"),
-                TextStore.open(tmp_path / "text.zarr") if length else None,
-                structures,
-                ("pleural_effusion",),
-            )
+        folder = tmp_path / case
+        folder.mkdir()
+        write_latents(
+            folder, case, draw.normal(size=SHAPE), {name: draw.normal(size=SHAPE) for name in structures}
         )
+        if length:
+            write_report(folder, draw.normal(size=(length, WIDTH)))
+        made.append(TrainingCase(case, folder, folder if length else None, structures, ("pleural_effusion",)))
     return made
 
 
@@ -111,7 +98,7 @@ def test_a_share_of_the_masks_are_empty_ones_of_what_the_case_does_not_have(
     position = next(position for position, structure in drawn if structure == "pleural_effusion")
     np.testing.assert_array_equal(
         data.batch([position]).conditioning.mask_latents[0].numpy(),
-        normalised(cases[0].latents.image(EMPTY_MASK), MASK),
+        normalised(read_empty_mask(cases[0].latents.parent), MASK),
     )
 
 
@@ -139,18 +126,17 @@ def test_a_sample_is_what_was_drawn(cases: list[TrainingCase]) -> None:
         sample, batch = data.draw(position), data.batch([position])
         condition = batch.conditioning
         np.testing.assert_array_equal(
-            batch.clean_latents[0].numpy(), normalised(sample.case.latents.image(sample.case.id), IMAGE)
+            batch.clean_latents[0].numpy(), normalised(read_image(sample.case.latents), IMAGE)
         )
         assert (condition.mask_latents == 0).all().item() == (sample.structure is None)
         assert (sample.structure is None) == sample.prompt.startswith("absent")
         if sample.structure:
-            stored = sample.case.latents.mask(sample.case.id, sample.structure)
-            assert stored is not None
+            stored = read_mask(sample.case.latents, sample.structure)
             np.testing.assert_array_equal(condition.mask_latents[0].numpy(), normalised(stored, MASK))
         expected = PROMPTS[sample.prompt]
         if sample.mode in ("report", "both"):
-            assert sample.case.reports is not None
-            expected = np.concatenate([expected, sample.case.reports.get(sample.case.id)])
+            assert sample.case.report is not None
+            expected = np.concatenate([expected, read_report(sample.case.report)])
         np.testing.assert_array_equal(condition.text[0].numpy(), expected)
         assert condition.text_mask is not None
         assert condition.text_mask.all()
@@ -208,7 +194,7 @@ def test_a_structure_left_out_is_never_drawn_and_the_others_share_its_draws(
     modes = {case.id: {possible_mode(mode, case) for mode in MODES} for case in kept}
     assert modes["no_report"] == {"neither"}  # its airways were all it had
     assert modes["full"] == set(MODES)
-    assert [case.reports is None for case in kept] == [case.reports is None for case in cases]
+    assert [case.report is None for case in kept] == [case.report is None for case in cases]
 
 
 def test_nothing_left_out_changes_no_draw(cases: list[TrainingCase]) -> None:

@@ -1,16 +1,15 @@
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from medsyn2.errors import ConfigError, ReportError
+from medsyn2.facts import ChannelSums, LatentOrigin, LatentsFacts, LatentSums, MaskState, TextFacts
 from medsyn2.store.artefacts import CaseWork, process_shard
-from medsyn2.store.latents import LatentStore
-from medsyn2.store.text_embeddings import TextStore
+from medsyn2.store.latents import write_latents
+from medsyn2.store.text_embeddings import write_report
 from medsyn2.training.dit.split import load_split
-from medsyn2.vocabulary import STRUCTURES
+from medsyn2.vocabulary import STRUCTURES, Structure
 
 SHAPE = (2, 1, 2, 2)
 
@@ -19,19 +18,17 @@ def latents_of(case: str) -> np.ndarray:
     return np.random.default_rng(ord(case)).normal(2.0, 3.0, SHAPE).astype(np.float32)
 
 
-def sums(volumes: list[np.ndarray]) -> dict[str, Any]:
+def sums(volumes: list[np.ndarray]) -> ChannelSums:
     flat = (
         np.concatenate([volume.reshape(2, -1) for volume in volumes], axis=1) if volumes else np.zeros((2, 0))
     )
-    return {
-        "count": flat.shape[1],
-        "sum": flat.sum(axis=1).tolist(),
-        "sum_of_squares": np.square(flat).sum(axis=1).tolist(),
-    }
+    return ChannelSums(
+        flat.shape[1], tuple(flat.sum(axis=1).tolist()), tuple(np.square(flat).sum(axis=1).tolist())
+    )
 
 
 class Shards:
-    """Manifests and stores of latents and text as the stages leave them."""
+    """Manifests of latents and text as the stages leave them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -52,35 +49,26 @@ class Shards:
         self.latents.append(self.root / "latents" / name)
         self.text.append(self.root / "text" / name)
         todo = [CaseWork(case, case) for case in cases]
-        store = LatentStore.open_for_writing(
-            self.latents[-1].with_suffix(".zarr"),
-            list(cases),
-            shape=SHAPE,
-            dtype="float32",
-            about={"tokenizer": tokenizer},
-        )
-        texts = TextStore.open_for_writing(
-            self.text[-1].with_suffix(".zarr"), list(cases), max_tokens=6, width=3, encoder={"model": "e"}
-        )
 
-        def encode(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        def encode(case: CaseWork, folder: Path) -> LatentsFacts:
             lobes = [2 * latents_of(case.case)] if case.case in masked else []
-            states = {**dict.fromkeys(STRUCTURES, "absent"), "heart": "empty"}
+            states: dict[Structure, MaskState] = {**dict.fromkeys(STRUCTURES, "absent"), "heart": "empty"}
             states |= {"lobes": "present"} if lobes else {}
-            store.write(case.case, latents_of(case.case), dict(zip(["lobes"], lobes, strict=False)), states)
-            split = "test" if case.case in test else "train"
-            both = {"image": sums([latents_of(case.case)]), "mask": sums(lobes)}
-            return {"subject": case.case, "split": split, "masks": states, "sums": both}
+            masks = dict(zip(["lobes"], lobes, strict=False))
+            write_latents(folder, case.case, latents_of(case.case), masks)
+            both = LatentSums(sums([latents_of(case.case)]), sums(lobes))
+            origin = LatentOrigin(tokenizer, (-1000.0, 600.0), None, 0.25, SHAPE)
+            return LatentsFacts(case.case, "test" if case.case in test else "train", states, both, origin)
 
-        def write(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+        def write(case: CaseWork, folder: Path) -> TextFacts:
             if case.case in refused:
                 raise ReportError("no", code="report", remedy="none")
             if case.case not in silent:
-                texts.write(case.case, np.zeros((6, 3), np.float32), 2)
-            return {"has_report": case.case not in silent}
+                write_report(folder, np.zeros((2, 3), np.float32))
+            return TextFacts(case.case, "train", {"model": "e"}, 6, case.case not in silent)
 
-        process_shard("encode_latents", self.latents[-1], todo, encode, settings="")
-        process_shard("encode_text", self.text[-1], todo, write, settings="")
+        process_shard("encode_latents", self.latents[-1], todo, encode, settings="", facts=LatentsFacts)
+        process_shard("encode_text", self.text[-1], todo, write, settings="", facts=TextFacts)
 
 
 @pytest.fixture
@@ -95,7 +83,7 @@ def test_training_cases_with_both_records_are_joined_in_order(shards: Shards) ->
     assert [case.id for case in split.cases] == ["a", "c", "d", "f"]
     assert [case.structures for case in split.cases] == [("lobes",), (), (), ("lobes",)]
     assert all(case.empty == ("heart",) for case in split.cases)
-    assert [case.reports is not None for case in split.cases] == [False, True, True, True]
+    assert [case.report is not None for case in split.cases] == [False, True, True, True]
     images = np.stack([latents_of(case) for case in "acdf"]).transpose(1, 0, 2, 3, 4).reshape(2, -1)
     np.testing.assert_allclose(split.image.mean, images.mean(axis=1), rtol=1e-6)
     np.testing.assert_allclose(split.image.std, images.std(axis=1), rtol=1e-6)
@@ -110,7 +98,7 @@ def test_a_cohort_without_masks_and_reports_can_be_trained_on(shards: Shards) ->
     split = load_split(shards.latents, shards.text)
     assert (split.mask.mean, split.mask.std) == ((0.0, 0.0), (1.0, 1.0))
     assert split.max_report_tokens == 0
-    assert all(case.reports is None and case.structures == () for case in split.cases)
+    assert all(case.report is None and case.structures == () for case in split.cases)
 
 
 def test_what_it_is_made_from_follows_the_cases(shards: Shards) -> None:

@@ -2,16 +2,15 @@ import numpy as np
 import pytest
 
 from medsyn2.errors import WeightsError
+from medsyn2.facts import ChannelSums
 from medsyn2.training.dit.statistics import channel_statistics
 
 
-def sums_of(values: np.ndarray) -> dict[str, object]:
+def sums_of(values: np.ndarray) -> ChannelSums:
     flat = values.reshape(len(values), -1)
-    return {
-        "count": flat.shape[1],
-        "sum": flat.sum(axis=1).tolist(),
-        "sum_of_squares": np.square(flat).sum(axis=1).tolist(),
-    }
+    return ChannelSums(
+        flat.shape[1], tuple(flat.sum(axis=1).tolist()), tuple(np.square(flat).sum(axis=1).tolist())
+    )
 
 
 def test_sums_of_cases_give_numpy_s_statistics_of_all() -> None:
@@ -34,7 +33,7 @@ def test_normalised_latents_have_mean_zero_and_standard_deviation_one() -> None:
 
 
 def test_cases_without_latents_do_not_count() -> None:
-    empty = {"count": 0, "sum": [], "sum_of_squares": []}
+    empty = ChannelSums(0, (), ())
     values = sums_of(np.random.default_rng(2).normal(size=(2, 50)))
     assert channel_statistics([empty, values, empty], what="mask") == channel_statistics(
         [values], what="mask"
