@@ -183,16 +183,27 @@ def stages_page() -> str:
 
 def _stage(stage: Stage) -> str:
     sections = ", ".join(f"[`{name}`](configuration.md#{name})" for name in stage.sections)
-    facts = [f"- Settings: {sections}"]
+    anchor = stage.name.replace("_", "-")
+    facts = [f"- Settings: {sections}", f"- Options: [`medsyn2 {stage.name}`](commands.md#{anchor})"]
     if stage.sharded:
         facts.append("- Works shard by shard.")
     if stage.shared:
         facts.append("- Several processes can share it (`--processes`).")
+    if getattr(stage, "each_model", False):
+        facts.append("- Runs for each variant too, below `results/variants/<name>/`.")
     facts.append(f"- Version of its code: {stage.version}")
-    anchor = stage.name.replace("_", "-")
     about = _plain((inspect.getdoc(stage.load()) or "").split("\n\nArgs:")[0])
-    facts.append(f"- Options: [`medsyn2 {stage.name}`](commands.md#{anchor})")
-    return f"## {stage.name}\n\n{about}\n\n" + "\n".join(facts)
+    outputs = "\n\n".join(_output(stage, output) for output in getattr(stage, "outputs", ()))
+    return f"## {stage.name}\n\n{about}\n\n" + "\n".join(facts) + f"\n\n{outputs}"
+
+
+def _output(stage: Stage, output: Any) -> str:
+    """Return an entry for the files of one output, with the caption that the reports show."""
+    files = ", ".join(f"`results/{name}`" for name in output.files)
+    caption = (
+        stage.caption_path(output).read_text(encoding="utf-8") if output.caption else "For later stages."
+    )
+    return f"{files}\n:   " + caption.strip().replace("\n", "\n    ")
 
 
 def errors_page() -> str:

@@ -23,8 +23,8 @@ from medsyn2.errors import ConfigError, TableError
 from medsyn2.evaluation.features.banks import Bank, read_bank
 from medsyn2.evaluation.text.score_tables import ON_GRID, REAL, TRIVIAL, clip_table, zero_shot_table
 from medsyn2.files import write_text_atomically
-from medsyn2.reports.table import NAME, read_table, volume_key
-from medsyn2.vocabulary import ABNORMALITY_LABELS
+from medsyn2.reports.table import NAME, read_table
+from medsyn2.vocabulary import ABNORMALITY_LABELS, volume_key
 
 log = logging.getLogger(__name__)
 
