@@ -146,7 +146,7 @@ _ALL = (
     Stage("encode_text", ("encode_text",), _of_shard("encode_text"), sharded=True),
     Stage(
         "train_dit",
-        ("grid", "dit", "flow", "train_dit"),
+        ("grid", "dit", "flow", "train_dit", "sampling"),
         (
             File("model", ("train_dit/model/model.json",)),
             File("loss", ("train_dit/loss.csv",)),
@@ -157,7 +157,7 @@ _ALL = (
     ),
     Stage(
         "sample",
-        ("sample",),
+        ("sample", "sampling"),
         _of_shard("sample"),
         gpu=(devices.runs_generator,),
         sharded=True,
@@ -201,7 +201,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_edits",
-        ("segment", "sample", "evaluate_masks", "evaluate_edits"),
+        ("segment", "sample", "sampling", "evaluate_masks", "evaluate_edits"),
         (
             Table("seeds", ("seeds.csv",), caption="seeds"),
             Table("edits", ("edits.csv",), caption="edits"),
@@ -216,7 +216,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_attention",
-        ("sample", "evaluate_attention"),
+        ("sample", "sampling", "evaluate_attention"),
         (
             Table("table", ("attention.csv",), caption="attention"),
             Figure(
@@ -233,7 +233,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_augmentation",
-        ("segment", "sample", "evaluate_masks", "evaluate_augmentation"),
+        ("segment", "sample", "sampling", "evaluate_masks", "evaluate_augmentation"),
         (
             Table("table", ("augmentation.csv",), caption="augmentation"),
             Table("cases", ("augmentation_cases.csv",)),
@@ -256,7 +256,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_variants",
-        ("flow", "sample", "evaluate_variants"),
+        ("flow", "sample", "sampling", "evaluate_variants"),
         (
             Table("table", ("variants.csv",), caption="variants", asked_for=outputs.if_variants),
             Table("cases", ("variants_cases.csv",), asked_for=outputs.if_variants),
