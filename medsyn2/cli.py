@@ -1,9 +1,8 @@
-"""The command line: a verb for each stage, and what people use around them.
+"""The command line: a verb per stage, and commands outside the workflow.
 
-A stage's verb takes ``--config`` and paths, nothing else: knobs are in the configuration. The options follow
-from the signature of the stage's function, so that there is one place where a stage says what it needs. The
-workflow calls exactly these commands; any of them can be copied from its log and run by hand, under
-``torchrun`` or under a profiler.
+A stage's verb takes ``--config`` and paths only; settings are in the configuration. The options follow from the
+signature of the stage's function. The workflow calls exactly these commands; any of them can be copied from its log and
+run by hand, under ``torchrun`` or a profiler.
 
 Exit status: 0 done, 1 a case error outside a shard, 2 a wrong command or configuration, 10 the environment,
 14 weights, 15 a damaged artefact.
@@ -76,12 +75,12 @@ def _run(arguments: list[str]) -> int:
 
 
 def command_module(verb: str) -> Any:
-    """Return the module of a command that is not a stage; importing one must not cost the others anything."""
+    """Import the module of a command; others are not imported, for a fast start."""
     return importlib.import_module(f"medsyn2.commands.{verb}")
 
 
 def command_parser(verb: str) -> argparse.ArgumentParser:
-    """Return the parser of a command that is not a stage."""
+    """Return the parser of a command."""
     command = command_module(verb)
     parser = _parser(verb, command.__doc__ or "")
     command.add_arguments(parser)
@@ -179,7 +178,7 @@ def _run_stage(stage: Stage, arguments: list[str]) -> None:
 
 
 def _start_processes(processes: int, arguments: list[str]) -> None:
-    """Become a torchrun that runs this command in so many processes."""
+    """Replace this process by a torchrun of this command."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     os.execv(sys.executable, [sys.executable, *torchrun, "-m", "medsyn2", *arguments])
 

@@ -4,6 +4,8 @@ The words are the paper's (sections 4.1 and 7.1) and CT-RATE's. Tables, file nam
 """
 
 import re
+import unicodedata
+from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 Structure = Literal[
@@ -87,3 +89,13 @@ CT_RATE_NAME = re.compile(r"^(train|valid)_(\d+)_([a-z]+)_(\d+)$")
 
 REPORT = "report"
 """Name of the condition with a report and no mask."""
+
+
+def volume_key(name: str) -> str:
+    """Return the name that matches volumes to rows: no folder, no NIfTI suffix, composed characters."""
+    stem = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/").strip()).name
+    lowered = stem.lower()
+    for suffix in (".nii.gz", ".nii"):
+        if lowered.endswith(suffix):
+            return stem[: -len(suffix)]
+    return stem

@@ -1,9 +1,10 @@
 """Collect every error code of the package from its source, with its family, message and remedy.
 
-A code is written where an error is raised, so the source is its only register. Codes reach an error in three ways:
-as the keyword ``code``; through a function or record of the package that has a parameter of that name; or as a value
-of a dictionary called ``codes``. A code built from a parameter, such as ``f"{kind}-value"``, is listed once for each
-text that the module passes as that parameter. Any other expression is refused, so that no code escapes the reference.
+A code is written where an error is raised, so the source is its only register. Codes reach an error in three ways: as
+the keyword ``code``; through a function or record of the same folder with parameters ``code`` and ``remedy``; or as a
+value of a dictionary called ``codes``. A code built from a parameter, such as ``f"{kind}-value"``, is listed once for
+each text that the module passes as that parameter. Any other expression is refused, so that no code escapes the
+reference.
 """
 
 import ast
@@ -51,24 +52,24 @@ class Use:
 def collect_uses() -> list[Use]:
     """Return the uses of every code, sorted by code and place."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
-    public = {
-        name: names for tree in trees.values() for name, names in _helpers(tree) if not name.startswith("_")
-    }
+    helpers: dict[Path, dict[str, list[str]]] = {}
+    for path, tree in trees.items():
+        helpers.setdefault(path.parent, {}).update(_helpers(tree))
     uses = [
         use
         for path, tree in trees.items()
         if path.name != "errors.py"
-        for use in _uses_in(tree, str(path.relative_to(PACKAGE.parent)), _visible_helpers(tree, public))
+        for use in _uses_in(tree, str(path.relative_to(PACKAGE.parent)), helpers[path.parent])
     ]
     return sorted(set(uses), key=lambda use: (use.code.lower(), use.place, use.message))
 
 
 def _helpers(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    """Yield functions and records with a parameter ``code``, and their parameters' names in order."""
+    """Yield functions and records with parameters ``code`` and ``remedy``, and their parameters' names in order."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             names = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
-            if "code" in names and not node.name.startswith("__"):
+            if {"code", "remedy"} <= set(names) and not node.name.startswith("__"):
                 yield node.name, [name for name in names if name != "self"]
         elif isinstance(node, ast.ClassDef):
             fields = [
@@ -80,14 +81,8 @@ def _helpers(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
                 (f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"), None
             )
             names = [argument.arg for argument in init.args.args[1:]] if init else fields
-            if "code" in names:
+            if {"code", "remedy"} <= set(names):
                 yield node.name, names
-
-
-def _visible_helpers(tree: ast.Module, public: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return the helpers that a module can call; its own definitions hide public ones of the same name."""
-    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    return {name: names for name, names in public.items() if name not in own} | dict(_helpers(tree))
 
 
 def _uses_in(tree: ast.Module, place: str, helpers: dict[str, list[str]]) -> Iterator[Use]:
@@ -104,7 +99,10 @@ def _uses_in(tree: ast.Module, place: str, helpers: dict[str, list[str]]) -> Ite
         if "code" not in given or not (name in helpers or _is_error(name) or "remedy" in given):
             continue
         family = name if _is_error(name) else _family_of_call(name, given, families)
-        message = _template(given.get("message") or given.get("expected") or given.get("what"))
+        told = [
+            value for key, value in given.items() if key not in {"name", "kind", "code", "remedy", "marks"}
+        ]
+        message = _template(told[0] if told else None)
         for code in _codes(given["code"], tree, place):
             yield Use(code, family, message, _template(given.get("remedy")), place)
 

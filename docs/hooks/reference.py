@@ -123,8 +123,10 @@ def _type_name(annotation: Any) -> str:
     if origin is dict:
         return f"mapping of {_type_name(arguments[0])} to {_type_name(arguments[1])}"
     if origin in (tuple, list):
-        many = f"{len(arguments)} of" if origin is tuple and arguments[-1] is not Ellipsis else "list of"
-        return f"{many} {_type_name(arguments[0])}"
+        item = _type_name(arguments[0])
+        items = f"{item}s" if item in _WORDS.values() else item
+        fixed = origin is tuple and arguments[-1] is not Ellipsis
+        return f"{len(arguments)} {items}" if fixed else f"list of {items}"
     return _WORDS.get(annotation) or f"`{getattr(annotation, '__name__', annotation)}`"
 
 
@@ -236,8 +238,8 @@ def api_pages() -> dict[str, str]:
 
 def _api_page(name: str) -> str:
     if name == "medsyn2":
-        options = "    options:\n      members: true\n      show_submodules: false\n"
-        return f"# {name}\n\n::: {name}\n{options}"
+        members = "".join(f"        - {member}\n" for member in medsyn2.__all__)
+        return f"# {name}\n\n::: {name}\n    options:\n      members:\n{members}"
     parts = [f"# {name}", f"::: {name}\n    options:\n      show_submodules: false"]
     folder = PACKAGE / name.removeprefix("medsyn2.")
     for path in sorted(folder.rglob("*.py")):

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from medsyn2.config import CohortConfig
 from medsyn2.errors import ConfigError
-from medsyn2.vocabulary import CT_RATE_NAME, Split
+from medsyn2.vocabulary import CT_RATE_NAME, Split, volume_key
 
 _SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
 _SUFFIXES = (".nii.gz", ".nii")
@@ -175,7 +174,7 @@ def case_ids(paths: Sequence[Path], root: Path, order: Order) -> dict[str, Path]
 
 
 def read_exclusions(path: Path | None) -> set[str]:
-    """Read the stems of excluded files; lines are names or paths.
+    """Read the keys of excluded volumes; lines are names or paths.
 
     Raises:
         ConfigError: If the file cannot be read as text.
@@ -190,7 +189,7 @@ def read_exclusions(path: Path | None) -> set[str]:
             code="exclude-unreadable",
             remedy="give a text file in UTF-8 with a file name on each line, or leave it empty.",
         ) from error
-    return {stem_of(Path(line.strip())) for line in lines if line.strip() and not line.startswith("#")}
+    return {volume_key(line) for line in lines if line.strip() and not line.startswith("#")}
 
 
 def first_reconstructions(files: Mapping[str, Path]) -> dict[str, Path]:
@@ -243,7 +242,7 @@ def cohort_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> dict[
     found = list_nifti(cohort.data_dir, cohort.exclude_dirs)
     excluded = read_exclusions(cohort.exclude_txt)
     ids = case_ids(found, cohort.data_dir, order)
-    kept = {case_id: path for case_id, path in ids.items() if stem_of(path) not in excluded}
+    kept = {case_id: path for case_id, path in ids.items() if volume_key(path.name) not in excluded}
     _check_names(kept.values())
     return first_reconstructions(kept) if cohort.reconstruction == "first" else kept
 
@@ -268,7 +267,7 @@ def plan_cohort(
     for position, (case_id, place) in enumerate(order.items()):
         name = stem_of(Path(place))
         match = CT_RATE_NAME.match(name)
-        subject = subjects.get(volume_name(name)) or (f"{match[1]}_{match[2]}" if match else case_id)
+        subject = subjects.get(volume_key(name)) or (f"{match[1]}_{match[2]}" if match else case_id)
         rank = subject_rank.setdefault(subject, len(subject_rank))
         if case_id not in files:
             continue
@@ -287,11 +286,6 @@ def _check_split(first: Case, case: Case) -> None:
             code="subject-divided",
             remedy="correct cohort.subjects_csv, or name the scans of one split in cohort.exclude_txt.",
         )
-
-
-def volume_name(name: str) -> str:
-    """Return the name that matches a file to its row: no folder, no NIfTI suffix, composed characters."""
-    return unicodedata.normalize("NFC", stem_of(Path(name.strip().replace("\\", "/"))))
 
 
 def read_order(path: Path) -> dict[str, str]:

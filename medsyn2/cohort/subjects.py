@@ -7,14 +7,14 @@ read when the workflow is planned, with the standard library only.
 import csv
 from pathlib import Path
 
-from medsyn2.cohort.shards import volume_name
 from medsyn2.errors import TableError
+from medsyn2.vocabulary import volume_key
 
 COLUMNS = ("VolumeName", "Subject")
 
 
 def read_subjects(path: Path | None) -> dict[str, str]:
-    """Read the subject of each volume, by `volume_name`; rows without a subject are ignored.
+    """Read the subject of each volume, by `volume_key`; rows without a subject are ignored.
 
     Args:
         path: CSV file in UTF-8 with VolumeName and Subject; None if there is no table.
@@ -43,9 +43,9 @@ def read_subjects(path: Path | None) -> dict[str, str]:
         )
     subjects: dict[str, str] = {}
     for volume, subject in named:
-        if subject and subjects.setdefault(volume_name(volume), subject) != subject:
+        if subject and subjects.setdefault(volume_key(volume), subject) != subject:
             raise TableError(
-                f"{path} gives {volume} the subjects {subjects[volume_name(volume)]} and {subject}, expected one.",
+                f"{path} gives {volume} the subjects {subjects[volume_key(volume)]} and {subject}, expected one.",
                 code="subject-conflict",
                 remedy="correct the rows of this volume.",
             )

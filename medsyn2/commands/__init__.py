@@ -1,1 +1,1 @@
-"""What people run beside the stages: one module a verb, with ``add_arguments`` and ``run``."""
+"""Commands outside the workflow: a module per verb, with ``add_arguments`` and ``run``."""

@@ -1,11 +1,11 @@
 """Write config.yaml and config.schema.json, the default configuration and its schema.
 
-Both are generated from the classes in medsyn2/config; edit those, not the files. To change settings of a run,
-write the keys that differ into a file of your own and pass it:
+Both are generated from the classes in medsyn2/config; do not edit them. To change settings of a run, write the keys
+that differ into a file of your own and pass it:
 
     snakemake --cores 8 --configfile=mine.yaml all
 
-Editors that know JSON schema complete and check the keys through the first line of config.yaml.
+Editors with support for JSON schema complete and check keys by the first line of config.yaml.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def json_schema() -> str:
 
 
 def default_yaml() -> str:
-    """Return the default configuration as YAML, each key under its explanation."""
+    """Return the default configuration as YAML, with each key's description as a comment."""
     parts = [_HEAD]
     defaults = Config()
     for name, field in Config.model_fields.items():

@@ -1,4 +1,4 @@
-"""Convert a foreign checkpoint, once, to the files that this project reads.
+"""Convert a foreign checkpoint to this project's files.
 
 Open-Sora Plan's tokenizer, from a folder as diffusers writes it, a Lightning file or its trainer's .ckpt:
 
@@ -12,13 +12,13 @@ The authors' transformer, from their folder final_ckpt or the file of tensors in
 
     medsyn2 convert dit MedSynV2/final_ckpt --to weights/dit
 
-All that the authors released, as a folder that sampling reads; --base is Microsoft's CXR-BERT:
+All parts of the authors' release, as a model folder for sampling; --base is Microsoft's CXR-BERT:
 
     medsyn2 convert official MedSynV2 --base weights/source/cxr-bert --to weights/medsynv2
     medsyn2 generate --model weights/medsynv2 --report "No effusion." --output a.nii.gz
 
-CXR-BERT, Microsoft's or MedSyn's, as a plain BERT with its vocabulary; MedSyn's copy has weights alone, so
-its configuration and vocabulary come from Microsoft's folder:
+CXR-BERT, Microsoft's or MedSyn's, as a plain BERT with its vocabulary; MedSyn's copy has weights only, so its
+configuration and vocabulary come from Microsoft's folder:
 
     medsyn2 convert text-encoder weights/source/cxr-bert --to weights/cxr-bert
     medsyn2 convert text-encoder pretrained_lm --base weights/source/cxr-bert --to weights/cxr-bert-medsyn
@@ -27,11 +27,10 @@ RadImageNet's ResNet50, for the FID, from its authors' file or from Warvito's:
 
     medsyn2 convert radimagenet RadImageNet-ResNet50_notop.pth --to weights/radimagenet
 
-Each writes a JSON that says what the network is, where it comes from (sha256 of the source) and the sha256 of
-the tensors beside it, as safetensors; a text encoder is a folder in Hugging Face format. Loading is strict: a
-tensor that is missing, too many or of another shape is named, and nothing is written. Pickles are opened
-without running code that is in them, here and nowhere else: this command is a process of its own, and no other
-calls it.
+The result is a JSON with the network's configuration, the sha256 of its source and the sha256 of the tensors next to
+it (safetensors); a text encoder is a folder in Hugging Face format. Loading is strict: a missing or unexpected tensor,
+or one of another shape, is named, and nothing is written. Only this command opens pickles, without running code in
+them.
 """
 
 import argparse
@@ -70,9 +69,9 @@ class Kind:
     """A kind of checkpoint.
 
     Attributes:
-        about: One line of help.
-        add_arguments: Declares its options, beside ``--to``.
-        run: Converts; gets the parsed options.
+        about: Help in a line.
+        add_arguments: Declares its options other than ``--to``.
+        run: Converts, by the parsed options.
     """
 
     about: str
@@ -81,7 +80,7 @@ class Kind:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the kinds, each with its options."""
+    """Declare the kinds and their options."""
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     for name, kind in KINDS.items():
         inner = kinds.add_parser(name, help=kind.about, description=kind.about, allow_abbrev=False)

@@ -1,6 +1,6 @@
-"""The authors' released model as a folder that sampling reads: see ``medsyn2.weights.model_folder`` for what is in it.
+"""Export of the authors' released model as a model folder (``medsyn2.weights.model_folder``).
 
-The folder is made beside its place and moved there when it is whole.
+The folder is built next to its destination and moved there when complete.
 """
 
 import shutil
@@ -38,10 +38,10 @@ from medsyn2.weights.tensors import save_component
 
 
 def check_place(folder: Path) -> None:
-    """Refuse a place that something stands at.
+    """Refuse an existing destination.
 
     Raises:
-        ConfigError: If `folder` is there and not empty.
+        ConfigError: If `folder` exists and is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
@@ -98,10 +98,10 @@ def describe(model: OfficialModel, token_grid: TokenGrid, files: Mapping[str, st
 
 
 def write_official(folder: Path, model: OfficialModel, token_grid: TokenGrid) -> ModelDescription:
-    """Write the model's folder, whole or not at all; the same model gives the same bytes.
+    """Write the model's folder atomically; the same model gives the same bytes.
 
     Args:
-        folder: Where it goes; nothing or an empty folder stands there.
+        folder: Destination, absent or empty.
         model: The model.
         token_grid: Tokens along (depth, height, width).
     """

@@ -1,12 +1,11 @@
-"""Say whether this machine has what a configuration needs, and what to do where it does not.
+"""Check this machine against the needs of a configuration.
 
     medsyn2 doctor --config configs/paper.yaml
     medsyn2 doctor --config configs/paper.yaml configs/recommended.yaml
 
-Packages and their versions; every external weight that the configuration needs, with where it is looked for, whether
-it is there and whole (by its sha256, or by opening in its format where none is known), where it comes from, its
-licence and size, and which stages need it; memory and disk against the plan (`medsyn2 plan`). Nothing is downloaded
-and no connection is opened. Ends with status 14 if something that is needed is missing or damaged.
+It lists packages with their versions; every external weight that the configuration needs, with its path, integrity (by
+sha256, or by opening it if none is known), source, licence, size and stages; memory and disk in comparison with
+`medsyn2 plan`. Nothing is downloaded. The exit status is 14 if anything needed is missing or damaged.
 """
 
 import argparse
@@ -27,7 +26,7 @@ TOOL_PACKAGES = {
     "medpseg": ("medpseg", "torch", "monai"),
     "ct_rate": ("TotalSegmentator",),
 }
-"""Packages that must be in a tool's environment; the first is the tool."""
+"""Packages required in a tool's environment; the first is the tool."""
 _OWN = ("medsyn2", "torch", "snakemake", "monai", "nibabel", "SimpleITK", "transformers", "zarr", "pandas")
 _GB = 1e9
 
@@ -45,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print what was found.
+    """Print the findings.
 
     Raises:
-        WeightsError: If something that is needed is missing or damaged.
+        WeightsError: If anything needed is missing or damaged.
     """
     config = load_config(*arguments.config)
     missing: list[str] = []
@@ -90,7 +89,7 @@ def packages(config: Config, missing: list[str]) -> Iterator[str]:
 
 
 def weights(config: Config, missing: list[str]) -> Iterator[str]:
-    """Yield what was found of each external weight that the configuration needs."""
+    """Yield the state of each external weight that the configuration needs."""
     found = needs(config)
     if not found:
         yield "ok none is needed"
@@ -101,7 +100,7 @@ def weights(config: Config, missing: list[str]) -> Iterator[str]:
 
 
 def machine(config: Config) -> Iterator[str]:
-    """Yield memory and disk beside what the plan needs."""
+    """Yield memory and disk, compared with the plan."""
     from medsyn2.commands.plan import all_costs
     from medsyn2.planning.speed import this_machine
     from medsyn2.planning.workload import workload_of
@@ -143,7 +142,7 @@ def _weight(need: Need) -> Iterator[str]:
 
 
 def _versions(python: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """Return the versions of packages in an environment, without importing one; empty if it does not run."""
+    """Return the versions of packages in an environment without importing them; empty if its Python fails."""
     code = (
         "import json\nfrom importlib import metadata\nfound = {}\n"
         f"for name in {list(names)!r}:\n"

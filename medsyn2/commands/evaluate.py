@@ -2,17 +2,16 @@ r"""Compare any generator's folder of NIfTI volumes with a folder of real ones: 
 
     medsyn2 evaluate --real real/ --synthetic generated/ --out evaluation/
 
-Nothing is assumed of the files. Values must look like HU, or be stated to be; both folders must have one spacing,
-or it is stated where headers are wrong; and both must fill one HU range, or it is stated. A generator that writes
-0.7 mm voxels under headers of 1 mm and ends at 600 HU:
+Nothing is assumed of the files: values must look like HU, both folders must have one spacing and fill one HU range,
+unless options state otherwise. A generator that writes 0.7 mm voxels with headers of 1 mm and clips at 600 HU:
 
     medsyn2 evaluate --real real/ --synthetic generated/ --out evaluation/ \
         --synthetic-spacing-mm 0.7 0.7 0.7 --clip-hu -1024 600
 
 The table evaluation/fid.csv has a row for each window and plane: the Frechet distance with its interval, its floor
 (real against other patients' real volumes) and its extrapolation to infinitely many volumes, the kernel distance,
-precision, recall, density and coverage. The features are kept as banks, evaluation/<window>/real.json and
-synthetic.json; what is there is not extracted again.
+precision, recall, density and coverage. Features are stored as banks, evaluation/<window>/real.json and
+synthetic.json; existing ones are not extracted again.
 """
 
 import argparse
@@ -179,7 +178,7 @@ def _clip_hu_option(arguments: argparse.Namespace) -> tuple[float, float] | None
 def _check_hu(
     arguments: argparse.Namespace, volumes: Mapping[str, list[VolumeFile]], clip_hu: tuple[float, float]
 ) -> None:
-    """Refuse values that are no HU, and ends that differ unless somebody states where both are cut."""
+    """Refuse values that are not HU, and ranges that differ unless --clip-hu is given."""
     extents = {side: extent_of(volumes[side], stated=getattr(arguments, f"{side}_in_hu")) for side in _SIDES}
     if arguments.clip_hu is None:
         common_clip_hu(extents["real"], extents["synthetic"], clip_hu)

@@ -1,12 +1,12 @@
-"""Download the weights that others made into one folder, which can be carried to a machine without a network.
+"""Download external weights into a folder, which can be copied to a machine without a network.
 
     medsyn2 fetch lungmask totalsegmentator --to weights      by name
-    medsyn2 fetch --config configs/paper.yaml --to weights    what a configuration needs
+    medsyn2 fetch --config configs/paper.yaml --to weights    by the needs of a configuration
     medsyn2 fetch --list                                      names, sizes, licences
 
-What is interrupted goes on where it stopped; what is there and right is not fetched again. Every file is compared
-with its published checksum, and recorded in weights/SHA256SUMS (`sha256sum -c SHA256SUMS` checks a copy). You accept
-the licence that is shown. No other command of medsyn2 opens a connection.
+Interrupted downloads resume, and intact files are not fetched again. Every file is compared with its published
+checksum and recorded in weights/SHA256SUMS (`sha256sum -c SHA256SUMS` checks a copy). By fetching you accept the
+licence shown. No other command opens a connection.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Fetch, row by row."""
+    """Fetch the selected entries."""
     if arguments.list:
         sys.stdout.write("".join(describe_entry(row) for row in CATALOGUE))
         return
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def select_entries(names: list[str], configs: list[Path] | None) -> list[CatalogueEntry]:
-    """Return the rows that are asked for by name or needed by a configuration, given as files.
+    """Return the entries given by name or needed by the configuration files `configs`.
 
     Raises:
         ConfigError: If neither is given, or a name is unknown.
@@ -81,14 +81,14 @@ def select_entries(names: list[str], configs: list[Path] | None) -> list[Catalog
 
 
 def describe_entry(row: CatalogueEntry) -> str:
-    """Return a row of the table as text."""
+    """Return an entry as text."""
     sizes = [item.size_bytes for item in row.downloads]
     size = f"{sum(filter(None, sizes)) / 1e6:.0f} MB" if all(sizes) and sizes else "size not published"
     return f"{row.name}: {row.about} ({size})\n  licence: {row.licence}\n  source: {row.page}\n"
 
 
 def bring(item: Download, folder: Path, mirror: str | None) -> None:
-    """Download one file or archive, unless it is there and right."""
+    """Download a file or archive unless it is there and intact."""
     from medsyn2.weights.download import download, unpack
 
     if all(

@@ -1,12 +1,12 @@
-"""Print the networks of a configuration in numbers: parameters, operations, tokens, predicted memory.
+"""Print parameters, operations, tokens and predicted memory of a configuration's networks.
 
     medsyn2 info --preset paper
     medsyn2 info --config configs/paper.yaml mine.yaml
 
-Several files are merged, the last one wins. Presets: `default` is the built-in configuration, every other name a
-file in configs/; what builds on the paper's setting (official, recommended) is merged on top of it. Nothing is
-allocated: the networks are built and run on tensors without values. Memory is weights, tensors and, in training,
-what Adam and the moving average keep; libraries' workspaces come on top.
+Several files are merged, the last one wins. The preset `default` is the built-in configuration; others are files in
+configs/, with official and recommended merged onto paper. Nothing is allocated: the networks run on tensors without
+values. Memory is weights, tensors and, in training, the state of Adam and the moving average, without library
+workspaces.
 """
 
 import argparse

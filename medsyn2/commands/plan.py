@@ -1,12 +1,12 @@
-"""Say what a configuration will take, stage by stage, before anything runs: time, memory and disk.
+"""Predict time, memory and disk of a configuration, stage by stage.
 
     medsyn2 plan --config configs/paper.yaml configs/recommended.yaml
-    medsyn2 plan --config configs/paper.yaml --tflops 300 --cores 64     for another machine than this one
+    medsyn2 plan --config configs/paper.yaml --tflops 300 --cores 64     for another machine
 
-Cases are counted by name and a few headers are opened; nothing is written. Stages that work on voxels cost what was
-measured for each voxel (medsyn2/planning/costs.py names the benchmark of every figure); stages that run networks cost
-the operations of exactly the networks configured, at the speed of this machine's device, which is measured for half a
-second, or at the one given. A "?" is a figure that nobody has measured; sums with it are lower bounds.
+Cases are counted by name and a few headers are opened; nothing is written. Stages on voxels have a measured cost per
+voxel (medsyn2/planning/costs.py names the benchmark of every figure); stages with networks have the operations of the
+configured networks, at the given speed or at this machine's, measured for half a second. A "?" is an unmeasured
+figure; sums with it are lower bounds.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def describe_workload(work: Workload) -> str:
 
 
 def table(costs: Sequence[Cost], flops_per_s: float) -> str:
-    """Return a row for each stage."""
+    """Return the table with a row per stage."""
     rows = [_HEAD]
     for cost in costs:
         rows.append(
@@ -101,7 +101,7 @@ def table(costs: Sequence[Cost], flops_per_s: float) -> str:
 
 
 def total(costs: Sequence[Cost], flops_per_s: float, cores: int) -> str:
-    """Return the sums: hours on these cores and one device, the most demanding job, and the disk."""
+    """Return the totals: hours on these cores and one device, the most demanding job, and the disk."""
     unknown = [cost.stage for cost in costs if cost.cpu_s is None]
     cpu_h = sum(cost.cpu_s or 0.0 for cost in costs) / 3600
     device_h = sum(cost.flops for cost in costs) / flops_per_s / 3600

@@ -1,18 +1,18 @@
-r"""A blinded reader study: make the folder that readers get, and the tables from what they answer.
+r"""A blinded reader study: make the readers' folder, and tables of their answers.
 
     medsyn2 readers make --real real/ --synthetic generated/ --out study/ --seed 7
     medsyn2 readers tabulate --answers answers-reader-1.json answers-reader-2.json --key study.key.json --out tables/
 
-The first folder below --real and --synthetic says which finding a volume is of: real/nodules/patient_3.nii.gz. As
-many real as synthetic volumes of each finding are drawn. --cases adds the report and the mask that an image is to be
-compared with. Readers open study/index.html by double-click and send back the file that the page saves. The key is
-written beside the folder, not into it: keep it until all answers are there. Real volumes should be registered as the
-training volumes are (results/register/), else the field of view tells them from synthetic ones.
+The first folder below --real and --synthetic is a volume's finding: real/nodules/patient_3.nii.gz. As many real as
+synthetic volumes of each finding are drawn. --cases adds the report and the mask to compare an image with. Readers open
+study/index.html by double-click and return the file that the page saves. The key is written next to the folder; keep it
+until all answers are there. Real volumes should be registered like the training volumes (results/register/), or their
+field of view gives them away.
 
 tables/ gets table_4.csv (reader and source), table_8.csv (by finding), turing.csv, agreement.csv and
-non_inferiority.csv, and the answers joined with the key as readings.csv, a row a reading, for a mixed model elsewhere.
-A table that the answers give nothing for is left out, and it is said why. Readings that were planned and are not in the
-answers are counted, listed in unread.csv, and leave their reader without a verdict on non-inferiority.
+non_inferiority.csv, and the answers joined with the key as readings.csv, a row per reading, for mixed models.
+Empty tables are left out with a reason. Planned readings without an answer are counted, listed in unread.csv, and leave
+their reader without a verdict on non-inferiority.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -77,93 +78,92 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make = actions.add_parser(
         "make", help="write the folder for the readers, and the key", allow_abbrev=False
     )
+    _add_volume_arguments(make)
+    _add_study_arguments(make)
+    _add_table_arguments(actions.add_parser("tabulate", help="make the tables", allow_abbrev=False))
+
+
+def _add_volume_arguments(parser: argparse.ArgumentParser) -> None:
     for source in SOURCES:
-        make.add_argument(
+        parser.add_argument(
             f"--{source}",
             type=Path,
             required=True,
             metavar="DIR",
             help=f"{source} volumes, in a folder a finding",
         )
-        make.add_argument(
-            f"--{source}-spacing-mm",
-            type=float,
-            nargs=3,
-            metavar=("DEPTH", "HEIGHT", "WIDTH"),
-            help="in place of the headers'",
-        )
-        make.add_argument(
+        _add_triple(parser, f"--{source}-spacing-mm", None, "in place of the headers'")
+        parser.add_argument(
             f"--{source}-in-hu",
             action="store_true",
             help="the values are HU, though they may not look like it",
         )
-    make.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder for the readers")
-    make.add_argument("--key", type=Path, metavar="FILE", help="the key (default: DIR.key.json beside DIR)")
-    make.add_argument("--seed", type=int, required=True, metavar="N", help="of the choice and the orders")
-    make.add_argument(
+    parser.add_argument(
         "--cases",
         type=Path,
         metavar="CSV",
         help="columns source (real, synthetic), id (path below the folder without the suffix), and report, mask or "
         "both; masks are NIfTI files on their volume's grid, named from the CSV's folder",
     )
-    make.add_argument(
-        "--per-finding",
-        type=int,
-        default=15,
-        metavar="N",
-        help="at most so many real and so many synthetic volumes of each finding (default: %(default)s, the paper's)",
-    )
-    make.add_argument("--readers", type=int, default=2, metavar="N", help="readers (default: %(default)s)")
-    make.add_argument(
-        "--repeated",
-        type=float,
-        default=0.1,
-        metavar="SHARE",
-        help="share of the cases that a reader sees twice (default: %(default)s)",
-    )
-    make.add_argument(
-        "--finest-mm",
-        type=float,
-        nargs=3,
-        default=(2.0, 1.0, 1.0),
-        metavar=("DEPTH", "HEIGHT", "WIDTH"),
-        help="no finer spacing than this (default: 2 1 1, some 20 MB a case)",
-    )
-    make.add_argument(
-        "--trim-mm",
-        type=float,
-        nargs=3,
-        default=(0.0, 0.0, 0.0),
-        metavar=("DEPTH", "HEIGHT", "WIDTH"),
-        help="cut off at each end, where registered volumes show the edge of the scan and synthetic ones do not",
-    )
-    make.add_argument(
+    _add_triple(parser, "--finest-mm", (2.0, 1.0, 1.0), "finest spacing (default: 2 1 1, 20 MB a case)")
+    _add_triple(parser, "--trim-mm", (0.0, 0.0, 0.0), "cut off at each end: only real volumes show its edge")
+    parser.add_argument(
         "--clip-hu",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
         help=f"range both are clipped to (default: {_CLIP_HU[0]:g} {_CLIP_HU[1]:g}, if both fill it)",
     )
-    tabulate = actions.add_parser("tabulate", help="make the tables", allow_abbrev=False)
-    tabulate.add_argument(
+
+
+def _add_triple(
+    parser: argparse.ArgumentParser, option: str, default: tuple[float, float, float] | None, text: str
+) -> None:
+    parser.add_argument(
+        option, type=float, nargs=3, default=default, metavar=("DEPTH", "HEIGHT", "WIDTH"), help=text
+    )
+
+
+def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder for the readers")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the key (default: DIR.key.json beside DIR)")
+    parser.add_argument("--seed", type=int, required=True, metavar="N", help="of the choice and the orders")
+    parser.add_argument(
+        "--per-finding",
+        type=int,
+        default=15,
+        metavar="N",
+        help="at most so many real and so many synthetic volumes of each finding (default: %(default)s, the paper's)",
+    )
+    parser.add_argument("--readers", type=int, default=2, metavar="N", help="readers (default: %(default)s)")
+    parser.add_argument(
+        "--repeated",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of the cases that a reader sees twice (default: %(default)s)",
+    )
+
+
+def _add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--answers",
         type=Path,
         nargs="+",
         required=True,
         metavar="FILE",
-        help="what the page saved, JSON or CSV",
+        help="the files that the page saved, JSON or CSV",
     )
-    tabulate.add_argument("--key", type=Path, required=True, metavar="FILE", help="the study's key")
-    tabulate.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
-    tabulate.add_argument(
+    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the study's key")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
+    parser.add_argument(
         "--margin",
         type=_margin,
         default=0.15,
         metavar="SHARE",
         help="loss of matches that is accepted, fixed before reading (default: %(default)s)",
     )
-    tabulate.add_argument(
+    parser.add_argument(
         "--draws", type=int, default=1000, metavar="N", help="resamples (default: %(default)s)"
     )
 
@@ -262,7 +262,7 @@ def _check_places(out: Path, key: Path) -> None:
 
 
 def _write_bodies(volumes: list[StudyVolume], frame: Frame, folder: Path) -> dict[str, StudyVolume]:
-    """Write what is shipped of each volume under its sha256, and return which volume that is."""
+    """Write each case's body to a file named by its sha256, and return the volumes by these names."""
     found: dict[str, StudyVolume] = {}
     for one in tqdm(volumes, desc="reader study", unit="case"):
         volume = one.file.read()
@@ -291,7 +291,7 @@ def _key_entry(one: StudyVolume) -> dict[str, str]:
 
 
 def _told(bodies: dict[str, StudyVolume], sizes: dict[str, int]) -> float:
-    """Return how well the compressed length, which noise makes larger, tells synthetic from real."""
+    """Return the AUROC of synthetic against real by compressed length, which grows with noise."""
     synthetic = np.array([bodies[digest].source == "synthetic" for digest in sizes])
     value = auroc(np.array(list(sizes.values()), dtype=float), synthetic)
     if max(value, 1 - value) > _NOTABLE_AUROC:
@@ -314,7 +314,7 @@ def _tabulate(arguments: argparse.Namespace) -> None:
         )
     found = join_key(answers, pd.DataFrame.from_dict(key["cases"], orient="index"))
     left = unread_cases(found, key["orders"])
-    num_unread = left.loc[~left["again"].astype(bool), "reader"].value_counts().to_dict()
+    num_unread = Counter(left.loc[~left["again"].astype(bool), "reader"].tolist())
     tables = {
         "table_4": counts(found, ["reader", "source"]),
         "table_8": counts(found, ["reader", "source", "pathology"]),
@@ -338,7 +338,8 @@ def _tabulate(arguments: argparse.Namespace) -> None:
 
 
 def _incomplete(left: pd.DataFrame, orders: Sequence[Sequence[str]]) -> Iterator[str]:
-    for reader, rows in left.groupby("reader"):
+    for reader in sorted(set(left["reader"].tolist())):
+        rows = left[left["reader"] == reader]
         planned = len(orders[reader - 1])
         cases = ", ".join(rows["case"][:_NAMED]) + (", ..." if len(rows) > _NAMED else "")
         yield (
@@ -358,13 +359,13 @@ def _omission_warnings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
 
 
 def _summary(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
-    for row in tables["non_inferiority"].itertuples(index=False):
-        verdict = f"non-inferiority {'' if row.non_inferior else 'not '}shown at {row.margin:.0%}"
-        if row.num_unread:
-            verdict = f"no verdict, {row.num_unread} cases are unread"
+    for row in tables["non_inferiority"].to_dict("records"):
+        verdict = f"non-inferiority {'' if row['non_inferior'] else 'not '}shown at {row['margin']:.0%}"
+        if row["num_unread"]:
+            verdict = f"no verdict, {row['num_unread']} cases are unread"
         yield (
-            f"reader {row.reader}, {row.question}: synthetic match {row.difference:+.0%} "
-            f"[{row.low:+.0%}, {row.high:+.0%}], {verdict}"
+            f"reader {row['reader']}, {row['question']}: synthetic match {row['difference']:+.0%} "
+            f"[{row['low']:+.0%}, {row['high']:+.0%}], {verdict}"
         )
 
 

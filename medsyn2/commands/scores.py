@@ -1,16 +1,15 @@
-r"""Score embeddings that a vision-language model made: CLIP scores (Table 2) and zero-shot labels (Table 3).
+r"""Score embeddings of a vision-language model: CLIP scores (Table 2) and zero-shot labels (Table 3).
 
     medsyn2 scores --real real.json --text text.json --synthetic ours.json other.json \
         --labels labels.csv --prompts prompts.json --scale 14.3 --out scores/
 
-The model runs in an environment of its own and writes banks; docs/how-to/score-with-a-clip-model.md shows how, in
-some twenty lines for any model. Give the real volumes once as acquired (--real) and once brought to the model's grid
-(--real-on-grid): the difference is what resampling and cropping cost, and no generator's fault. Synthetic volumes are
-held against those on the grid, or against those as acquired if they are all there is.
+The model runs in its own environment and writes banks (see docs/how-to/score-with-a-clip-model.md). Give the real
+volumes as acquired (--real) and on the model's grid (--real-on-grid): their difference is the effect of resampling and
+cropping. Synthetic volumes are compared with those on the grid if given, else with those as acquired.
 
-scores/clip.csv has a row a source and target with the score of shuffled pairs beside it; scores/zero_shot.csv has a
-row a source with thresholds tuned on other patients' real volumes, all three averages of F1, and a row each for finding
-nothing and for finding everything. The rows of generators are called as their files are.
+scores/clip.csv has a row per source and target, with the score of shuffled pairs; scores/zero_shot.csv has a row per
+source, with thresholds tuned on other patients' real volumes and all three averages of F1, and rows for predicting no
+and all labels. Rows of generators have the names of their files.
 """
 
 import argparse
@@ -24,13 +23,13 @@ from medsyn2.errors import ConfigError, TableError
 from medsyn2.evaluation.features.banks import Bank, read_bank
 from medsyn2.evaluation.text.score_tables import ON_GRID, REAL, TRIVIAL, clip_table, zero_shot_table
 from medsyn2.files import write_text_atomically
-from medsyn2.reports.table import NAME, read_table, volume_key
-from medsyn2.vocabulary import ABNORMALITY_LABELS
+from medsyn2.reports.table import NAME, read_table
+from medsyn2.vocabulary import ABNORMALITY_LABELS, volume_key
 
 log = logging.getLogger(__name__)
 
 _FIRST_ROW = 2
-"""Number of the first row below the header, as a spreadsheet counts."""
+"""Number of the first row below the header in a spreadsheet."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _sources(arguments: argparse.Namespace) -> dict[str, Bank]:
-    """Read the banks of volumes by the names of their rows."""
+    """Read the banks of volumes by the names of their rows in the tables."""
     real = {name: path for name in (REAL, ON_GRID) if (path := getattr(arguments, name)) is not None}
     if not real:
         raise ConfigError(
@@ -111,12 +110,12 @@ def _sources(arguments: argparse.Namespace) -> dict[str, Bank]:
 
 
 def _truth(path: Path) -> pd.DataFrame:
-    """Read the labels by the ids of volumes."""
+    """Read the labels, indexed by volume."""
     table = read_table(path, (NAME, *ABNORMALITY_LABELS))
     labels = table[list(ABNORMALITY_LABELS)].set_axis(table[NAME].map(volume_key), axis="index")
     if (again := labels.index.duplicated()).any():
         second = int(np.argmax(again))
-        first = labels.index.get_indexer_for([labels.index[second]])[0]
+        first = labels.index.get_indexer_for(labels.index[[second]])[0]
         raise _wrong_row(path, second, f"is of {labels.index[second]}, as is row {first + _FIRST_ROW}")
     values = labels.apply(pd.to_numeric, errors="coerce")
     wrong = ~values.isin([0, 1]).to_numpy()

@@ -12,14 +12,14 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import pandas as pd
 
 from medsyn2.errors import ReportError, TableError
 from medsyn2.reports.text import text_or_none
-from medsyn2.vocabulary import ABNORMALITY_LABELS
+from medsyn2.vocabulary import ABNORMALITY_LABELS, volume_key
 
 log = logging.getLogger(__name__)
 
@@ -87,22 +87,8 @@ class Rows(Generic[T]):
         return self.values.get(key)
 
 
-def volume_key(name: str) -> str:
-    """Return the name that matches volumes to rows: no folder, no NIfTI suffix, composed characters."""
-    stem = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/").strip()).name
-    lowered = stem.lower()
-    for suffix in (".nii.gz", ".nii"):
-        if lowered.endswith(suffix):
-            return stem[: -len(suffix)]
-    return stem
-
-
 def read_reports(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Report]:
-    """Read the reports of the volumes with the keys `wanted`, see `volume_key`.
-
-    Args:
-        paths: CSV files with VolumeName, Findings_EN and Impressions_EN.
-        wanted: Keys of volumes.
+    """Read the columns VolumeName, Findings_EN and Impressions_EN for the volumes with the keys `wanted`.
 
     Raises:
         TableError: If a file cannot be read or lacks a column.
@@ -111,11 +97,7 @@ def read_reports(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Report]
 
 
 def read_labels(paths: Sequence[Path], wanted: Collection[str]) -> Rows[dict[str, int]]:
-    """Read the abnormality labels, each 0 or 1, of the volumes with the keys `wanted`.
-
-    Args:
-        paths: CSV files with VolumeName and CT-RATE's 18 columns.
-        wanted: Keys of volumes.
+    """Read CT-RATE's 18 abnormality labels, each 0 or 1, for the volumes with the keys `wanted`.
 
     Raises:
         TableError: If a file cannot be read or lacks a column.
@@ -124,12 +106,10 @@ def read_labels(paths: Sequence[Path], wanted: Collection[str]) -> Rows[dict[str
 
 
 def read_metadata(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Acquisition]:
-    """Read the acquisition metadata of the volumes with the keys `wanted`.
+    """Read the acquisition parameters for the volumes with the keys `wanted`.
 
-    Args:
-        paths: CSV files with VolumeName, RescaleSlope, RescaleIntercept, XYSpacing and ZSpacing, and optionally
-            ImagePositionPatient, ImageOrientationPatient, Rows, Columns and NumberofSlices.
-        wanted: Keys of volumes.
+    The columns are VolumeName, RescaleSlope, RescaleIntercept, XYSpacing and ZSpacing, and optionally
+    ImagePositionPatient, ImageOrientationPatient, Rows, Columns and NumberofSlices.
 
     Raises:
         TableError: If a file cannot be read or lacks a column.

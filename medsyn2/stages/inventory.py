@@ -20,9 +20,9 @@ from medsyn2.reports.table import (
     read_labels,
     read_metadata,
     read_reports,
-    volume_key,
 )
 from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.vocabulary import volume_key
 
 log = logging.getLogger(__name__)
 

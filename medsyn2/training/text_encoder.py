@@ -1,16 +1,15 @@
 """The default text encoder, trained on the cohort's own reports, so that a run needs no downloaded weights.
 
-Two steps, both on the reports of the training split and on every wording of the pre-prompts, so that a cohort
-without a single report still gets an encoder for its pre-prompts:
+Both steps use the reports of the training split and every wording of the pre-prompts, so that a cohort without reports
+still gets an encoder:
 
 1. a WordPiece vocabulary in lower case, as CXR-BERT has;
-2. a small BERT, trained to fill in masked words: of 15 % of the tokens, 80 % are masked, 10 % replaced by any
-   other and 10 % left (Devlin et al., 2019, section 3.1), with AdamW, a linear warm-up over the first tenth
-   and a linear decay to zero.
+2. a small BERT, trained to fill in masked words: of 15 % of the tokens, 80 % are masked, 10 % replaced by a random
+   token and 10 % kept (Devlin et al., 2019, section 3.1), with AdamW, a linear warm-up over the first tenth and a
+   linear decay to zero.
 
-Texts, settings and seed decide every byte. What it learns is which words of these reports belong together,
-nothing more; it is no CXR-BERT. Training is on one thread of the CPU, where it takes seconds: the network is so
-small that more threads would mostly wait for each other.
+Texts, settings and seed determine every byte. The encoder learns only which words of these reports belong together; it
+is no substitute for CXR-BERT. Training uses one CPU thread and takes seconds: the network is too small for more.
 """
 
 import string
@@ -43,12 +42,12 @@ _MAX_GRAD_NORM = 1.0
 
 @dataclass(frozen=True)
 class TrainedEncoder:
-    """What the training gives.
+    """Result of the training.
 
     Attributes:
         bert: A ``transformers.BertModel`` without pooler.
         vocabulary: Token of each index.
-        losses: Cross-entropy of each step in nats a masked token.
+        losses: Cross-entropy of each step in nats per masked token.
     """
 
     bert: "BertModel"
@@ -70,12 +69,11 @@ def train_encoder(texts: Sequence[str], config: TrainTextEncoderConfig) -> Train
 
 
 def train_vocabulary(texts: Sequence[str], size: int) -> tuple[str, ...]:
-    """Return a WordPiece vocabulary of at most `size` tokens, the special ones first.
+    """Train a WordPiece vocabulary of at most `size` tokens, the special ones first.
 
-    The trainer breaks ties by the order in which it meets letters, which is random from run to run. So the
-    letters, the most frequent ones and of equals the lower code point, are handed to it with their places,
-    both as the start of a word and with the ## of its middle. ASCII's are always among the candidates, so that
-    few reports still give a vocabulary that can spell any English word.
+    The trainer breaks ties by the order in which it meets letters, which is random. Letters are therefore given to it
+    in a fixed order, by frequency and code point, as starts of words and with ## as continuations. ASCII characters
+    are always candidates, so that few reports still give a vocabulary that can spell any English word.
 
     Raises:
         ConfigError: If `size` leaves no room for words.
@@ -103,7 +101,7 @@ def train_vocabulary(texts: Sequence[str], size: int) -> tuple[str, ...]:
         limit_alphabet=len(letters),
         show_progress=False,
     )
-    # The separator is a special token wherever it stands; its letters are no text.
+    # The separator is a special token; its letters are not text.
     parts = [part for text in texts for part in text.split(SPECIAL_TOKENS[_SEP])]
     tokenizer.train_from_iterator(parts, trainer=trainer)
     indices = tokenizer.get_vocab()
@@ -183,9 +181,9 @@ def _one_thread() -> Iterator[None]:
 def mask_tokens(
     tokens: Int[Tensor, "b m"], vocabulary_size: int, generator: torch.Generator
 ) -> tuple[Int[Tensor, "b m"], Int[Tensor, "b m"]]:
-    """Hide some tokens and return the hidden version and the targets, -100 where nothing is asked.
+    """Mask random tokens; return the masked tokens and the targets, -100 elsewhere.
 
-    At least one token of the batch is asked for, so that the loss is a number.
+    At least one token of the batch is a target, so that the loss is finite.
 
     Source:
         Devlin et al., BERT (2019), section 3.1 and appendix A.1.
@@ -204,7 +202,7 @@ def mask_tokens(
 def _batch(
     tokens: list[list[int]], config: TrainTextEncoderConfig, generator: torch.Generator
 ) -> tuple[Int[Tensor, "b m"], Int[Tensor, "b m"]]:
-    """Draw texts, and a window of each; return the tokens and their positions in the whole texts."""
+    """Draw texts and a window of each; return the tokens and their positions in the full texts."""
     size = (config.batch_size,)
     chosen = [tokens[index] for index in torch.randint(len(tokens), size, generator=generator).tolist()]
     shares = torch.rand(size, generator=generator).tolist()

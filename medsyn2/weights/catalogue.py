@@ -1,13 +1,13 @@
-"""What the project takes from others and does not ship: weights, each with its source, licence, size and checksum.
+"""The catalogue of external weights: source, licence, size and checksum of each.
 
-``medsyn2 fetch`` downloads from this table, ``medsyn2 doctor`` checks a machine against it, and nothing else of the
-project downloads anything. Files lie in one folder that can be carried to another machine:
+``medsyn2 fetch`` downloads from it and ``medsyn2 doctor`` checks a machine against it; nothing else in the project
+downloads anything. Files lie in one folder that can be copied to another machine:
 
     weights/
       lungmask/unet_r231-d5d2fc3d.pth ...
       totalsegmentator/Dataset298_TotalSegmentator_total_6mm_1559subj/ ...
       medpseg/poly_medseg_25d_fix.ckpt ...
-      source/cxr-bert/pytorch_model.bin ...       still to be converted (`medsyn2 convert`)
+      source/cxr-bert/pytorch_model.bin ...       input of `medsyn2 convert`
       SHA256SUMS                                  of every file, as `sha256sum -c` reads it
 """
 
@@ -19,14 +19,14 @@ from medsyn2.vocabulary import Structure
 
 @dataclass(frozen=True)
 class Download:
-    """One file to download.
+    """A file to download.
 
     Attributes:
-        path: Where it goes below the folder of weights; of an archive, the folder that it unpacks to.
-        url: Where it comes from.
-        size_bytes: Its size, where it is known.
-        sha256: Its checksum, or the start of it that is published, where one is.
-        unpacks: For an archive, patterns below `path` of what must be there afterwards; none for a plain file.
+        path: Path below the folder of weights; for an archive, the folder it unpacks to.
+        url: Source.
+        size_bytes: Size, if known.
+        sha256: Published checksum or its beginning; empty if there is none.
+        unpacks: Patterns below `path` of an archive's required files; empty for a plain file.
     """
 
     path: str
@@ -38,17 +38,17 @@ class Download:
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """Weights that somebody else made.
+    """External weights.
 
     Attributes:
-        name: What ``fetch`` and ``doctor`` call them.
-        about: What they do here.
-        stages: The stages that use them.
-        licence: Of the weights, as their authors state it.
-        page: Where to read about them, and get by hand what cannot be downloaded.
-        downloads: What ``fetch`` downloads; none if they must be got by hand.
-        structures: Of a segmenter's weights, the structures that need them.
-        convert: The command that makes of them what the configuration names; empty if they are used as they are.
+        name: Name in ``fetch`` and ``doctor``.
+        about: Purpose.
+        stages: Stages that use them.
+        licence: Licence stated by their authors.
+        page: Web page, also for a download by hand.
+        downloads: Files for ``fetch``; empty if they must be downloaded by hand.
+        structures: Structures that need a segmenter's weights.
+        convert: Command that converts them for the configuration; empty if they are used directly.
     """
 
     name: str
@@ -231,10 +231,10 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
 
 
 def find(names: Sequence[str]) -> Iterator[CatalogueEntry]:
-    """Return the rows of the given names; ``totalsegmentator`` stands for all of its rows, no name for every row.
+    """Yield the entries of the given names; ``totalsegmentator`` stands for all of its entries, no name for all.
 
     Raises:
-        KeyError: If there is no such row.
+        KeyError: If a name is unknown.
     """
     for name in names:
         if not any(name in (row.name, row.name.split("/")[0]) for row in CATALOGUE):

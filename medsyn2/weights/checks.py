@@ -1,10 +1,9 @@
-"""What lies in a folder of weights, compared with what should.
+"""Checks of a folder of weights against published and recorded checksums.
 
-A file is *verified* by the checksum that its authors publish, whole or as the start that some carry in their name.
-Where none is published, ``SHA256SUMS`` holds what was downloaded, so that a copy is compared with the original. A
-site that uses weights of its own under a published name says so by listing them there. Of what ``medsyn2 convert``
-wrote, the description beside the tensors holds their checksum. A file that no checksum is known of must at least open
-in its format.
+A file is *verified* by its published checksum, complete or the beginning that some file names contain. Otherwise
+``SHA256SUMS``, written at the download, holds its checksum, so that a copy is compared with the original; a site with
+its own weights under a published name lists them there. For output of ``medsyn2 convert``, the description next to the
+tensors holds their checksum. A file without a known checksum must at least open in its format.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,13 +23,13 @@ State = Literal["verified", "recorded", "unverified", "missing", "damaged"]
 
 @dataclass(frozen=True)
 class Check:
-    """What was found of one file.
+    """Result for one file.
 
     Attributes:
-        path: The file, or the pattern that nothing matches.
-        state: ``verified`` by a published checksum, ``recorded`` by SHA256SUMS or the description beside it,
-            ``unverified`` if it opens and no checksum is known, or what is wrong with it.
-        note: What was expected and what was found, if something is wrong.
+        path: The file, or a pattern without a match.
+        state: ``verified`` by a published checksum; ``recorded`` in SHA256SUMS or a description; ``unverified`` if it
+            opens and no checksum is known; ``missing``; ``damaged``.
+        note: Expected and found values of a problem.
     """
 
     path: Path
@@ -39,10 +38,10 @@ class Check:
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
-    """Return the sha256 of each file that ``SHA256SUMS`` lists, by its path below `folder`.
+    """Read ``SHA256SUMS``: the sha256 of each file by its path below `folder`.
 
     Raises:
-        IntegrityError: If a line is no checksum.
+        IntegrityError: If a line is not a checksum.
     """
     path = folder / CHECKSUMS
     sums: dict[str, str] = {}
@@ -60,19 +59,19 @@ def read_checksums(folder: Path) -> dict[str, str]:
 
 
 def add_checksums(folder: Path, paths: Iterable[Path]) -> None:
-    """Write the sha256 of files below `folder` into its ``SHA256SUMS``, beside those that it lists."""
+    """Add the sha256 of files below `folder` to its ``SHA256SUMS``."""
     sums = read_checksums(folder) | {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
     lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
     write_text_atomically(folder / CHECKSUMS, "".join(lines))
 
 
 def check_download(download: Download, folder: Path, sums: Mapping[str, str]) -> list[Check]:
-    """Compare what lies in the folder of weights with what should.
+    """Check the files of a download in the folder of weights.
 
     Args:
-        download: One row's file or archive.
-        folder: The folder of weights.
-        sums: What its ``SHA256SUMS`` says.
+        download: File or archive of an entry.
+        folder: Folder of weights.
+        sums: Content of its ``SHA256SUMS``.
     """
     place = folder / download.path
     if not download.unpacks:
@@ -97,7 +96,7 @@ def check_download(download: Download, folder: Path, sums: Mapping[str, str]) ->
 
 
 def check_recorded(path: Path, sha256: str, record: str) -> Check:
-    """Compare one file with the checksum that `record`, the name of a file or of a key, holds of it."""
+    """Compare a file with its checksum from `record`, the name of a file or key."""
     if not path.is_file():
         return Check(path, "missing")
     found = sha256_of(path)
@@ -107,11 +106,11 @@ def check_recorded(path: Path, sha256: str, record: str) -> Check:
 
 
 def check_format(path: Path, problem: Callable[[Path], str]) -> Check:
-    """Look at one file that no checksum is known of.
+    """Check the format of a file without a known checksum.
 
     Args:
         path: The file.
-        problem: Says why a file that is there is not what it should be; empty if it is.
+        problem: Returns the problem of an existing file, empty if there is none.
     """
     if not path.is_file():
         return Check(path, "missing")

@@ -1,10 +1,10 @@
-"""Downloads that survive an interruption, and arrive whole or not at all.
+"""Resumable downloads that are complete or absent.
 
-A file grows under the name ``NAME.part`` and goes on where it stopped, if the server still has the same file (its
-ETag, kept beside it, is asked for). It gets its own name when its size is the server's and its checksum the published
-one. An archive is unpacked beside its place and put there as a whole; a name in it that points elsewhere is refused.
+A file grows under the name ``NAME.part`` and is resumed if the server still has the same file (by its ETag, stored
+next to it). It is renamed when its size is the server's and its checksum the published one. An archive is unpacked next
+to its place and moved there; members that point elsewhere are refused.
 
-This is the only module of the project that opens a connection; ``medsyn2 fetch`` alone imports it.
+This is the only module that opens a connection; ``medsyn2 fetch`` alone imports it.
 """
 
 import http.client
@@ -31,15 +31,15 @@ _CHUNK = 1 << 20
 
 
 def download(url: str, path: Path, *, sha256: str = "") -> None:
-    """Bring a file, going on with what an earlier attempt left.
+    """Download a file, resuming an earlier attempt.
 
     Args:
-        url: Where it is.
-        path: Where it goes.
-        sha256: Its checksum, or the start of it; empty if none is known.
+        url: Source.
+        path: Destination.
+        sha256: Checksum or its beginning; empty if unknown.
 
     Raises:
-        WeightsError: If the server has no such file, cannot be reached, or sent something else.
+        WeightsError: If the server lacks the file, cannot be reached, or sent something else.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial, tag = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.etag")
@@ -73,10 +73,10 @@ def download(url: str, path: Path, *, sha256: str = "") -> None:
 def unpack(archive: Path, place: Path) -> list[Path]:
     """Unpack a zip archive to the folder `place` and return its files.
 
-    If everything in it lies in one folder of the place's name, that folder is the place.
+    A single top folder with the name of `place` is not repeated below it.
 
     Raises:
-        WeightsError: If it is damaged, or a name in it is absolute, leads elsewhere or is a link.
+        WeightsError: If it is damaged, or a member is absolute, points elsewhere or is a link.
     """
     partial = place.with_name(f".{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -110,7 +110,7 @@ def unpack(archive: Path, place: Path) -> list[Path]:
 
 
 def _receive(url: str, partial: Path, tag: Path) -> bool:
-    """Append what is missing of a file, and say whether it is whole now."""
+    """Append the rest of a file and say whether it is complete."""
     begin = partial.stat().st_size if partial.exists() and tag.exists() else 0
     headers = {"User-Agent": "medsyn2-fetch"}
     if begin:

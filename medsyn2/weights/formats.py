@@ -1,9 +1,9 @@
-"""Whether a file of weights opens as what it is, where nobody recorded its checksum.
+"""Format checks of weight files without a recorded checksum.
 
-A torn download or a page that a proxy sent instead is found without reading the tensors and without torch:
-safetensors and torch's zip files are as long as their own tables of contents say, JSON is an object, a vocabulary has
-BERT's special tokens. A torch file of the older layout is one pickle, which only running it would check: it is known
-by its first byte alone. A flipped bit inside a tensor is found by a checksum and by nothing else.
+A torn download, or a page sent by a proxy, is detected without reading tensors and without torch: safetensors and
+torch's zip files must be as long as their tables of contents say, JSON must be an object, a vocabulary must have
+BERT's special tokens. A torch file of the older layout is a pickle, which only execution would check, so only its first
+byte is. A flipped bit inside a tensor is detected by a checksum only.
 """
 
 import json
@@ -20,7 +20,7 @@ _SPECIAL_TOKENS = frozenset({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"})
 
 
 def format_problem(path: Path) -> str:
-    """Return why a file is not of the format that its suffix names; empty if it is, or if the suffix names none."""
+    """Return why a file is not in the format of its suffix; empty if it is or the suffix is unknown."""
     if path.suffix == ".json":
         return json_problem(path)
     if path.suffix == ".safetensors":
@@ -29,7 +29,7 @@ def format_problem(path: Path) -> str:
 
 
 def json_problem(path: Path, keys: Collection[str] = ()) -> str:
-    """Return why a file is no JSON object with `keys`; empty if it is one."""
+    """Return why a file is not a JSON object with `keys`; empty if it is."""
     try:
         values = read_object(path)
     except (OSError, ValueError) as error:
@@ -39,11 +39,11 @@ def json_problem(path: Path, keys: Collection[str] = ()) -> str:
 
 
 def tensors_problem(path: Path, names: Collection[str] = ()) -> str:
-    """Return why a file is no whole safetensors file; empty if it is one.
+    """Return why a file is not a complete safetensors file; empty if it is.
 
     Args:
         path: The file.
-        names: Ends of names, one of which a tensor must have; none if any tensors will do.
+        names: Suffixes of names, at least one of which must occur; empty accepts any tensors.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -56,7 +56,7 @@ def tensors_problem(path: Path, names: Collection[str] = ()) -> str:
 
 
 def vocabulary_problem(path: Path) -> str:
-    """Return why a file is no vocabulary of a BERT; empty if it is one."""
+    """Return why a file is not a vocabulary of a BERT; empty if it is."""
     lines = set(path.read_text(encoding="utf-8", errors="replace").splitlines())
     lacking = sorted(_SPECIAL_TOKENS - lines)
     return f"it is no BERT vocabulary: it lacks {', '.join(lacking)}" if lacking else ""

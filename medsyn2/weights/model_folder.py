@@ -1,20 +1,18 @@
-"""The folder a trained model lives in, and ``model.json``, which says what is in it.
+"""The folder of a trained model and its description, ``model.json``.
 
-    model.json           this description; written last, so that a folder that has one is whole
+    model.json           the description; written last, so that a folder with one is complete
     dit.json             configuration of the diffusion transformer, its weights in dit.safetensors
     tokenizer.json       configuration of the tokenizer, its weights in tokenizer.safetensors
     text_encoder/        the text encoder in Hugging Face format
-    prompts.safetensors  pre-prompts as token embeddings, in place of those that the text encoder would give, by
-                         structure, and ``absent`` without a mask; only in models converted from elsewhere
+    prompts.safetensors  token embeddings of the pre-prompts by structure, and ``absent`` for no mask, which replace
+                         the text encoder's; only in converted models
 
-The folder is all that sampling needs: it can be copied and sent. ``model.json`` carries the sha256 of every
-other file, and reading it compares them, so that a copy that lost or changed one is not used.
+The folder is all that sampling needs and can be copied. ``model.json`` holds the sha256 of every other file; they are
+compared at reading, so that an incomplete or changed copy is refused.
 
-Latents are normalised channel by channel as (latents - mean) / std, images and masks each with their own
-statistics over the training split; what the network predicts is brought back with the image's. A model may have
-been trained with statistics of its own for each structure's masks.
-
-Keys that were added to the description later have a default, which is what models without them were trained with.
+Latents are normalised by channel as (latents - mean) / std, with separate statistics for images and masks (or for each
+structure's masks) over the training split; predictions are denormalised with the image's. Keys added to the
+description later default to the behaviour of models without them.
 """
 
 import json
@@ -40,7 +38,7 @@ Row = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class GridDescription:
-    """The grid the model makes volumes on, and the HU values that are -1 and 1 in the networks."""
+    """The grid of the model's volumes, and the HU values mapped to -1 and 1."""
 
     shape: Triple
     affine_mm: tuple[Row, Row, Row, Row]
@@ -57,17 +55,16 @@ class ChannelStatistics:
 
 @dataclass(frozen=True)
 class LatentDescription:
-    """The latents: their shape (z, ld, lh, lw), their statistics, and how volumes are encoded.
+    """Shape, statistics and encoding of the latents.
 
     Attributes:
         shape: Channels, depth, height, width.
         image: Statistics of image latents.
         mask: Statistics of the latents of non-empty masks.
-        window: Sliding window of the encoder in voxels (depth, height, width); None if whole volumes are.
+        window: Sliding window of the encoder in voxels (depth, height, width); None encodes whole volumes.
         overlap: Overlap of neighbouring windows, as a share of the window.
-        masks: Statistics of those structures whose masks have their own.
-        mask_chunk: Slices of the chunks that masks are encoded in, one after the other and each for itself; None
-            if they are encoded as volumes are.
+        masks: Statistics of structures whose masks have their own.
+        mask_chunk: Slices per independently encoded chunk of a mask; None encodes masks as volumes.
     """
 
     shape: tuple[int, int, int, int]
@@ -81,13 +78,13 @@ class LatentDescription:
 
 @dataclass(frozen=True)
 class TextDescription:
-    """What texts look like to the model.
+    """Encoding of texts.
 
     Attributes:
-        width: Of a token's embedding.
-        max_report_tokens: Tokens of a report that it was trained with.
-        max_prompt_tokens: Tokens of a pre-prompt that it was trained with.
-        padded: Whether texts are padded to that many tokens, and the padding attended to as if it were words.
+        width: Width of a token's embedding.
+        max_report_tokens: Tokens of a report in training.
+        max_prompt_tokens: Tokens of a pre-prompt in training.
+        padded: Texts are padded to these numbers of tokens, and the padding is attended to.
     """
 
     width: int
@@ -107,15 +104,15 @@ class SamplingDescription:
 
 @dataclass(frozen=True)
 class TrainingDescription:
-    """What the model has seen; None is unknown.
+    """Training data of the model; None is unknown.
 
     Attributes:
         num_steps: Optimizer steps.
         num_cases: Training cases.
         num_reports: Training cases with a report.
-        structures: Structures the model was trained with a mask of, with the number of cases of each.
-        cases_sha256: Hash of the training cases' ids, to tell cohorts apart.
-        note: What whoever receives the model should know.
+        structures: Structures with masks in training, with the number of cases of each.
+        cases_sha256: Hash of the training cases' ids, which identifies the cohort.
+        note: Remarks for users of the model.
     """
 
     num_steps: int | None
@@ -131,15 +128,15 @@ class ModelDescription:
     """The content of ``model.json``.
 
     Attributes:
-        grid: Where volumes are made.
-        latents: What the transformer works on.
-        text: What the text must look like.
-        training: What the model has seen.
+        grid: Grid of the volumes.
+        latents: Latents of the transformer.
+        text: Encoding of texts.
+        training: Training data.
         fingerprint: Hash of the settings, of the inputs and of every file; no two models share one.
         files: sha256 of every other file of the folder, by its path in it.
         sampling: How it is sampled by default.
-        licence: What the weights may be used for, where their authors say so.
-        format: Of this description.
+        licence: Licence stated by the weights' authors.
+        format: Format of this description.
     """
 
     grid: GridDescription
@@ -171,7 +168,7 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def write_description(folder: Path, description: ModelDescription) -> None:
-    """Write ``model.json``, whole or not at all; every other file must be in place."""
+    """Write ``model.json`` atomically; every other file must be in place."""
     write_json(folder / DESCRIPTION, asdict(description))
 
 
@@ -179,7 +176,7 @@ def read_description(folder: Path) -> ModelDescription:
     """Read ``model.json`` and compare every file of the folder with it.
 
     Raises:
-        WeightsError: If the description or a file is missing, or a file is not the one that was written.
+        WeightsError: If the description or a file is missing, or a file has changed.
     """
     path = folder / DESCRIPTION
     try:

@@ -1,8 +1,8 @@
-"""Which external weights a configuration needs, and what is there of them.
+"""External weights that a configuration needs, and their state on this machine.
 
-The tools' weights are looked for below ``segment.weights_dir``. Of what was converted, the files that the
-configuration names are looked at; their own JSON holds the sha256 of the tensors beside it. What has no such JSON must
-open, and have what the loader asks for first; loading itself is stricter still, and needs torch.
+Weights of segmenters are looked up below ``segment.weights_dir``, converted weights at the paths in the configuration.
+The JSON next to converted tensors holds their sha256. Files without one must open and have the first keys or tensors
+that their loader needs; loading itself checks more strictly and needs torch.
 """
 
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ class Need:
     """Weights that a configuration needs.
 
     Attributes:
-        row: The row of the table.
-        setting: The key of the configuration that asks for them.
-        checks: What was found of each file.
+        row: Entry of the catalogue.
+        setting: Key of the configuration that requires them.
+        checks: Result for each file.
     """
 
     row: CatalogueEntry
@@ -39,11 +39,11 @@ class Need:
 
     @property
     def is_met(self) -> bool:
-        """Whether nothing is missing or damaged."""
+        """No file is missing or damaged."""
         return all(check.state not in {"missing", "damaged"} for check in self.checks)
 
     def remedy(self) -> str:
-        """Return what brings them."""
+        """Return the instruction to obtain them."""
         if not self.row.downloads:
             get = f"get them from {self.row.page}"
         else:
@@ -52,7 +52,7 @@ class Need:
 
 
 def needs(config: Config) -> list[Need]:
-    """Return what a configuration needs of others, with what is there of it.
+    """Check the external weights that a configuration needs.
 
     Raises:
         IntegrityError: If the folder's ``SHA256SUMS`` cannot be read.
@@ -62,10 +62,10 @@ def needs(config: Config) -> list[Need]:
 
 
 def refuse_damaged(folder: Path, tool: str, structures: set[Structure]) -> None:
-    """Stop before a tool reads weights that are not those that they should be.
+    """Refuse damaged weights before a tool reads them.
 
     Raises:
-        WeightsError: If a file of the tool's weights for these structures has another checksum.
+        WeightsError: If the checksum of a file for these structures is wrong.
     """
     sums = read_checksums(folder)
     for row in CATALOGUE:
@@ -115,7 +115,7 @@ def _conversion_needs(config: Config) -> Iterator[tuple[CatalogueEntry, str, tup
 
 
 def _encoder(folder: Path) -> tuple[Check, ...]:
-    """Check a text encoder's folder; its configuration holds the sha256 of the tensors if we wrote it."""
+    """Check a text encoder's folder; if this project wrote it, its configuration holds the sha256 of the tensors."""
     config, tensors = folder / "config.json", folder / "model.safetensors"
     checks = (
         check_format(config, partial(json_problem, keys=_BERT_KEYS)),
@@ -128,7 +128,7 @@ def _encoder(folder: Path) -> tuple[Check, ...]:
 
 
 def _radimagenet(tensors: Path) -> tuple[Check, ...]:
-    """Check RadImageNet's tensors, by the description beside them if there is one."""
+    """Check RadImageNet's tensors, by the description next to them if there is one."""
     description = tensors.with_suffix(".json")
     if tensors.suffix == ".safetensors" and description.is_file():
         return _component(description, "radimagenet")
@@ -136,7 +136,7 @@ def _radimagenet(tensors: Path) -> tuple[Check, ...]:
 
 
 def _component(path: Path, kind: str) -> tuple[Check, ...]:
-    """Check a description of weights and the tensors beside it, whose sha256 it holds."""
+    """Check a description of weights and the tensors next to it, whose sha256 it holds."""
     description = check_format(path, partial(json_problem, keys=_DESCRIPTION))
     tensors = path.with_suffix(".safetensors")
     if description.state != "unverified":

@@ -1,12 +1,12 @@
-"""The weights of one network on disk: a safetensors file and the JSON that says what it is.
+"""Weights of a network on disk: a safetensors file and its JSON description.
 
     dit.json          {"kind": "dit", "config": {...}, "sha256": "..."}
     dit.safetensors   the tensors, by their names in the network's state dict
 
-The JSON is written last and carries the sha256 of the tensors' file, which is compared before one tensor is
-used: a flipped bit in weights would otherwise go unnoticed (200 of 200 did). A converted network's JSON has an
-``origin`` too: the file that it was converted from, and that file's sha256. No pickle is read. Loading into a
-network is strict: a missing tensor, one too many or one of another shape is an error that names it.
+The JSON is written last and holds the sha256 of the tensors' file, which is checked before use: a flipped bit in
+weights would otherwise go unnoticed (200 of 200 did). A converted network's JSON also has an ``origin``, its source
+file and that file's sha256. No pickle is read. Loading into a network is strict: a missing tensor, an unexpected one or
+one of another shape is an error that names it.
 """
 
 import json
@@ -33,11 +33,11 @@ def save_component(
     """Write a network's weights and their description.
 
     Args:
-        json_path: Where the description goes; the tensors go beside it, with the suffix ``.safetensors``.
+        json_path: The description; the tensors go next to it, with the suffix ``.safetensors``.
         module: The network, or its state dict.
-        kind: What the network is, such as ``dit``; checked when it is loaded.
-        config: JSON values from which the network is built again.
-        origin: What it was converted from, if it was.
+        kind: Kind of network, such as ``dit``; checked at loading.
+        config: JSON values to rebuild the network.
+        origin: Source of a converted network.
     """
     state = module.state_dict() if isinstance(module, nn.Module) else module
     # A clone: safetensors refuses tensors that share memory, as tied weights do.
@@ -52,15 +52,14 @@ def load_component(json_path: Path, kind: str) -> tuple[dict[str, Any], dict[str
     """Read a network's description and its tensors.
 
     Args:
-        json_path: The description; the tensors are beside it.
-        kind: What the network must be.
+        json_path: The description, next to the tensors.
+        kind: Expected kind of network.
 
     Returns:
         The configuration, its lists as tuples, and the state dict.
 
     Raises:
-        WeightsError: If a file is missing or damaged, if the tensors are not those that were written, or if
-            the network is of another kind.
+        WeightsError: If a file is missing, damaged or changed, or the network is of another kind.
     """
     description = _read_description(json_path)
     if description["kind"] != kind:
@@ -90,12 +89,12 @@ def load_component(json_path: Path, kind: str) -> tuple[dict[str, Any], dict[str
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, source: Path | str) -> None:
-    """Load `state` into `module`, every tensor and no other.
+    """Load `state` into `module`, which must match exactly.
 
     Args:
         module: The network.
-        state: Its tensors by name.
-        source: Where they come from, for the message.
+        state: Tensors by name.
+        source: Origin of the tensors, for the message.
 
     Raises:
         WeightsError: If a tensor is missing, unexpected or of another shape; the message names it.
@@ -123,7 +122,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, source: Pat
 
 
 def tensors_path(json_path: Path) -> Path:
-    """Return the path of the tensors that belong to a description."""
+    """Return the path of a description's tensors."""
     return json_path.with_suffix(".safetensors")
 
 

@@ -1,4 +1,4 @@
-"""Putting a trained model into its folder: see ``medsyn2.weights.model_folder`` for what is in it."""
+"""Export of a trained model into its folder (``medsyn2.weights.model_folder``)."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -21,10 +21,10 @@ from medsyn2.weights.tensors import tensors_path
 
 @dataclass(frozen=True)
 class Parts:
-    """Where the parts that other stages made are.
+    """Paths of the parts made by other stages.
 
     Attributes:
-        tokenizer: Description of the tokenizer; its tensors lie beside it.
+        tokenizer: Description of the tokenizer, next to its tensors.
         text_encoder: Folder of the text encoder.
     """
 
@@ -33,13 +33,13 @@ class Parts:
 
 
 def export_model(folder: Path, parts: Parts, description: ModelDescription) -> None:
-    """Copy the parts into `folder`, beside the transformer that is there, and write ``model.json`` last.
+    """Copy the parts into `folder`, next to the transformer, and write ``model.json`` last.
 
     Args:
         folder: The model's folder.
-        parts: What is copied.
-        description: The model without its files' hashes, and with a fingerprint of what it was made from; the
-            one that is written covers the files too, so that no two models share it.
+        parts: Parts to copy.
+        description: The model without its files' hashes, with a fingerprint of its inputs; the written fingerprint
+            also covers the files, so that no two models share one.
     """
     (folder / DESCRIPTION).unlink(missing_ok=True)
     copies = {

@@ -1,11 +1,10 @@
-"""The objective of the diffusion transformer: draw a time and noise, predict, weigh the error.
+"""The objective of the diffusion transformer.
 
-One call is one micro-step: for each case of the batch a time t and noise are drawn, the clean latents are
-noised to z_t, the network predicts them back, and the error is weighted by 1/t^2 (``medsyn2.flow.loss``).
-Which conditions a case has was decided when the batch was made (conditioning randomization, section 3.3).
+A micro-step draws a time t and noise for each case, noises the clean latents to z_t, lets the network predict them
+and weights the error by 1/t^2 (``medsyn2.flow.loss``). The conditions of a case are chosen when the batch is made
+(conditioning randomization, section 3.3).
 
-The losses are also summed by time in ten bins. An instability of this objective shows first in the bin next
-to t = 0, long before the mean moves.
+Losses are also summed by time in ten bins: an instability shows in the bin next to t = 0 long before the mean moves.
 """
 
 from dataclasses import dataclass
@@ -25,11 +24,11 @@ TIME_BINS = 10
 
 @dataclass(frozen=True)
 class DiTBatch:
-    """What a micro-step needs.
+    """Data of a micro-step.
 
     Attributes:
         clean_latents: Normalised image latents.
-        conditioning: The conditions: mask latents, text and its mask.
+        conditioning: Mask latents, text and its mask.
     """
 
     clean_latents: Float[Tensor, "b z ld lh lw"]
@@ -41,9 +40,9 @@ class Losses:
     """Losses of a micro-step.
 
     Attributes:
-        loss: Mean over the batch; to be differentiated.
-        bin_sums: Sum of the samples' losses whose t lies in each tenth of [0, 1], detached.
-        bin_counts: Number of those samples.
+        loss: Mean over the batch, to differentiate.
+        bin_sums: Detached sum of the losses with t in each tenth of [0, 1].
+        bin_counts: Number of samples in each tenth.
     """
 
     loss: Float[Tensor, ""]
@@ -52,7 +51,7 @@ class Losses:
 
 
 class DiTObjective:
-    """Equation 4 with times drawn as `flow` says.
+    """Equation 4.
 
     Args:
         flow: Distribution of times and clamp of the weight.
@@ -65,13 +64,9 @@ class DiTObjective:
         """Return the losses of one micro-step.
 
         Args:
-            dit: The network, or what wraps it for distributed training.
+            dit: The network, possibly wrapped for distributed training.
             batch: Clean latents and conditions.
-            generator: Source of the times and the noise. On the CPU it gives the same draws whichever device
-                trains.
-
-        Returns:
-            The loss to differentiate, and the losses by time.
+            generator: Source of times and noise; on the CPU the draws do not depend on the training's device.
         """
         clean = batch.clean_latents
         flow = self.flow
@@ -88,7 +83,7 @@ class DiTObjective:
 def sum_by_time(
     losses: Float[Tensor, " b"], t: Float[Tensor, " b"]
 ) -> tuple[Float[Tensor, " bins"], Float[Tensor, " bins"]]:
-    """Return the sum of `losses` and their number in each tenth of [0, 1]."""
+    """Return the sum and the number of `losses` with `t` in each tenth of [0, 1]."""
     tenth = (t * TIME_BINS).long().clamp(max=TIME_BINS - 1)
     empty = torch.zeros(TIME_BINS, dtype=losses.dtype, device=losses.device)
     return empty.index_add(0, tenth, losses), empty.index_add(0, tenth, torch.ones_like(losses))

@@ -1,8 +1,8 @@
-"""Mean and standard deviation of each latent channel, from sums that each case's record carries.
+"""Mean and standard deviation of each latent channel, from the sums in each case's record.
 
-The tokenizer's latents have large means and unequal spreads (its divergence term is tiny), so the transformer
-sees them normalised channel by channel, with statistics of the whole training split: those of a single volume
-could not be undone for a volume that is yet to be made.
+The tokenizer's latents have large means and unequal spreads (the weight of its divergence is tiny), so the transformer
+sees them normalised by channel. The statistics are those of the whole training split: a single volume's could not be
+inverted for a volume yet to be sampled.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Arrays that stay in memory while there is room for them, so that a small cohort is read once."""
+"""A bounded cache of arrays, so that a small cohort is read once."""
 
 import threading
 from collections.abc import Callable, Hashable
@@ -7,17 +7,17 @@ import numpy as np
 from jaxtyping import Shaped
 
 ROOM_BYTES = 4 << 30
-"""Room for the arrays of one training."""
+"""Default size of a training's cache."""
 
 
 class ArrayCache:
-    """Arrays by key, kept from the first time they are read until the end, as long as they fit.
+    """Cache of arrays by key, filled up to a size.
 
-    What does not fit is read whenever it is asked for. Nothing is ever put out: an epoch takes every case
-    once, in an order of its own, and would find each one gone.
+    Arrays that do not fit are read at every request. Nothing is evicted: epochs visit every case once, in random
+    order, so an eviction would gain nothing.
 
     Args:
-        room_bytes: How much is kept.
+        room_bytes: Size of the cache.
     """
 
     def __init__(self, room_bytes: int = ROOM_BYTES) -> None:
@@ -25,7 +25,7 @@ class ArrayCache:
         self._room, self._lock = room_bytes, threading.Lock()
 
     def get(self, key: Hashable, read: Callable[[], Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, "..."]:
-        """Return the array of `key`, by calling `read` if it is not kept; the caller does not change it."""
+        """Return the array of `key`, from `read` if it is not cached; the caller must not change it."""
         if key in self._kept:
             return self._kept[key]
         array = read()

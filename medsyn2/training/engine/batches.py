@@ -1,4 +1,4 @@
-"""Where the loop's micro-batches come from, and their preparation ahead of time."""
+"""Micro-batches of the training loop, prepared ahead of time."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,14 @@ from typing import Any, Protocol, runtime_checkable
 
 @runtime_checkable
 class Data(Protocol):
-    """Makes micro-batches. What a sample is depends on its position alone, not on earlier calls."""
+    """Source of micro-batches. A sample depends on its position alone, not on earlier calls."""
 
     def batch(self, positions: Sequence[int]) -> Any:
-        """Return the samples at `positions`, numbers since the beginning of the training, as a dataclass."""
+        """Return the samples at `positions`, counted from the beginning of the training, as a dataclass."""
         ...
 
     def names(self, positions: Sequence[int]) -> list[str]:
-        """Return which cases the samples at `positions` are of, for messages."""
+        """Return the cases of the samples at `positions`, for messages."""
         ...
 
 
@@ -27,7 +27,7 @@ def positions_of(micro_batch: int, batch_size: int) -> range:
 def prefetch_batches(
     data: Data, micro_batches: Iterator[int], batch_size: int, num_workers: int
 ) -> Iterator[Any]:
-    """Yield the batch of each micro-batch, in order, made up to `num_workers` ahead by as many threads."""
+    """Yield the batch of each micro-batch in order, prepared up to `num_workers` ahead by as many threads."""
     if num_workers == 0:
         for micro_batch in micro_batches:
             yield data.batch(positions_of(micro_batch, batch_size))

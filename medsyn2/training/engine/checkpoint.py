@@ -1,14 +1,14 @@
-"""What a training leaves behind to go on from: plain tensors and JSON, never a pickle.
+"""Checkpoints of a training: plain tensors and JSON, never a pickle.
 
     step_00000200.json          {"kind": "checkpoint", "config": {"identity": ..., "step": 200}, "sha256": ...}
     step_00000200.safetensors   networks, moments, averages
 
-The JSON is written last, so that a checkpoint that has one is whole. The last two are kept: should the last
-one turn out damaged, the one before it is used. Order, noise and learning rate are functions of the step
-(``draws.py``, ``optimizer.py``), so that a checkpoint on a step's boundary is all the state there is.
+The JSON is written last, so that a checkpoint with one is complete. The last two are kept, in case the last is
+damaged. Order, noise and learning rate are functions of the step (``draws.py``, ``optimizer.py``), so a checkpoint
+between steps holds the whole state.
 
-The *identity* is a hash of everything that decides the course of a training. A checkpoint of another identity
-is of no use and is removed.
+The *identity* is a hash of everything that influences the course of a training. Checkpoints of another identity are
+removed.
 """
 
 import json
@@ -41,7 +41,7 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
 
     def part(self, prefix: str) -> dict[str, Tensor]:
-        """Return the tensors whose name begins with `prefix` and a slash, without that."""
+        """Return the tensors below ``prefix/``, with that removed from their names."""
         start = f"{prefix}/"
         return {name[len(start) :]: tensor for name, tensor in self.tensors.items() if name.startswith(start)}
 
@@ -51,9 +51,8 @@ def identity_of(settings: str, section: str, *inputs: Any) -> str:
 
     Args:
         settings: Canonical JSON of the stage's settings and code version.
-        section: Section of the training; what in it changes the training's length, or how
-            processes share it, is left out.
-        inputs: JSON values that identify everything the training is made from.
+        section: Section of the training; its length and its distribution over processes are left out.
+        inputs: JSON values that identify the training's inputs.
     """
     values = json.loads(settings)
     values[section] = {
@@ -63,7 +62,7 @@ def identity_of(settings: str, section: str, *inputs: Any) -> str:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: str) -> None:
-    """Write a checkpoint, whole or not at all, then remove all but the last two."""
+    """Write a checkpoint atomically, then remove all but the last two."""
     config = {"identity": identity, "step": checkpoint.step}
     save_component(_path(folder, checkpoint.step), checkpoint.tensors, kind=_KIND, config=config)
     for step in _steps(folder)[:-_KEPT]:
@@ -71,12 +70,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: str) -> None
 
 
 def latest_checkpoint(folder: Path, identity: str, last_step: int) -> Checkpoint | None:
-    """Return the latest usable checkpoint up to `last_step`, or None; what is of no use is removed.
+    """Return the latest usable checkpoint up to `last_step`, or None, and remove unusable ones.
 
     Args:
-        folder: Where the checkpoints are.
-        identity: Of the training that wants to go on.
-        last_step: Where that training ends; a longer one of the same identity passes through the same states.
+        folder: Folder of the checkpoints.
+        identity: Identity of the training to resume.
+        last_step: Length of that training; a longer one of the same identity has the same states up to there.
     """
     found = None
     for step in reversed(_steps(folder)):

@@ -1,9 +1,9 @@
-"""Randomness that depends on the place in the training and on nothing else.
+"""Randomness that depends only on the place in the training.
 
-Every draw comes from a generator seeded by a hash of the run's seed and of the name of the place: the number
-of the sample, the micro-batch, the epoch. No generator lives from one step to the next, so there is no state
-to save: whoever resumes at step k, on whatever machine, draws what an undisturbed run draws at step k. All
-generators are the CPU's, which give the same numbers on every machine.
+Every draw comes from a generator seeded by a hash of the run's seed and the name of the place: the number of the
+sample, the micro-batch, the epoch. No generator outlives a step, so there is no state to save: a training resumed at
+step k draws the same numbers as an undisturbed one. All generators are on the CPU, where they give the same numbers on
+every machine.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ def generator_of(seed: int, *place: str | int) -> torch.Generator:
 
 
 def item_of(seed: int, position: int, num_items: int) -> int:
-    """Return which item is seen at `position`: all once an epoch, each epoch in its own order.
+    """Return the item at `position`: every item once per epoch, each epoch in its own order.
 
     Args:
         seed: The run's seed.
         position: Number of the sample since the beginning of the training.
-        num_items: How many there are.
+        num_items: Number of items.
     """
     epoch, place = divmod(position, num_items)
     return _order(seed, epoch, num_items)[place]

@@ -1,12 +1,11 @@
-"""The exponential moving average of a network's weights, which is what is exported.
+"""Exponential moving average of a network's weights; the exported weights.
 
 After update n the average a is
 
     a <- d a + (1 - d) w,    d = min(decay, (1 + n) / (10 + n)),
 
-in float32 whatever the network is trained in. The warm-up of d lets the average forget the initial weights in
-a short training: with d = 0.9999 alone, 12,000 steps would leave 30 % of them. Buffers and integers are
-copied.
+in float32 whatever the precision of the training. The warm-up of d lets the average forget the initial weights in a
+short training: with d = 0.9999 alone, 12,000 steps would leave 30 % of them. Buffers and integers are copied.
 
 Source:
     The warm-up is TensorFlow's ``ExponentialMovingAverage(num_updates=...)``.
@@ -19,11 +18,11 @@ from medsyn2.training.engine.sharding import local_shard, shard_like
 
 
 class MovingAverage:
-    """The moving average of a network's state.
+    """Moving average of a network's state.
 
     Args:
-        network: Where the average starts.
-        decay: Largest share that the past keeps in an update, in [0, 1).
+        network: Initial state.
+        decay: Largest weight of the past in an update, in [0, 1).
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -32,7 +31,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module, num_updates: int) -> None:
-        """Take in the weights after update number `num_updates`, which counts from 1."""
+        """Add the weights after update number `num_updates`, counted from 1."""
         kept = min(self.decay, (1 + num_updates) / (10 + num_updates))
         parameters = {name for name, _ in network.named_parameters()}
         averages, weights = [], []
@@ -45,7 +44,7 @@ class MovingAverage:
         torch._foreach_lerp_(averages, weights, 1.0 - kept)
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from a saved average, of whole tensors."""
+        """Restore a saved average of full tensors."""
         for name, tensor in self.tensors.items():
             tensor.copy_(shard_like(tensors[name], tensor))
 

@@ -1,13 +1,13 @@
-"""The processes and devices of a training, which are Lightning Fabric's business.
+"""Processes and devices of a training, managed by Lightning Fabric.
 
-One process, unless ``torchrun`` started several: then each takes its device and they average their gradients (gloo
-on CPUs, nccl on GPUs). ``torchrun --nproc-per-node=4 -m medsyn2 train_dit ...`` needs nothing else. With DDP each
-holds all of a network and of what its optimizer keeps, with FSDP a part (``sharding.py``).
+A training has one process unless ``torchrun`` starts several (``torchrun --nproc-per-node=4 -m medsyn2 train_dit
+...``); then each takes its device and they average their gradients (gloo on CPUs, nccl on GPUs). With DDP each holds a
+full copy of network and optimizer state, with FSDP a shard (``sharding.py``).
 
-Mixed precision is autocast to bfloat16 around a network's forward pass and nothing else. Fabric's own plugin
-also takes part in the backward pass, for the sake of float16's loss scaling, and would forbid the gradients
-by which an adversarial loss is weighed. It is for GPUs: on CPUs, PyTorch's bfloat16 kernels have returned
-uninitialised memory as the gradient of depthwise convolutions on small channels-last grids (2.13, oneDNN).
+Mixed precision is autocast to bfloat16 around forward passes, on GPUs only. Fabric's own plugin also takes part in the
+backward pass, for float16's loss scaling, and would forbid the gradients that weigh an adversarial loss. On CPUs,
+PyTorch's bfloat16 kernels have returned uninitialised memory as the gradient of depthwise convolutions on small
+channels-last grids (2.13, oneDNN).
 """
 
 import os
@@ -42,11 +42,11 @@ class Bfloat16Autocast(PrecisionPlugin):
 
 
 def make_fabric(precision: Precision, sharing: Sharing = "ddp") -> Fabric:
-    """Return the Fabric of this process, launched.
+    """Launch and return the Fabric of this process.
 
     Args:
-        precision: Of forward passes.
-        sharing: What several processes share: their gradients, or all that is kept for each parameter.
+        precision: Precision of forward passes.
+        sharing: ``ddp``: processes average gradients; ``fsdp``: they also shard parameters and optimizer state.
 
     Raises:
         ConfigError: If mixed precision is asked for without a GPU.
@@ -80,12 +80,12 @@ def _strategy(sharing: Sharing, processes: int) -> str | Strategy:
 
 
 def is_first_process() -> bool:
-    """Return whether this process is the one that writes."""
+    """Say whether this is the process that writes."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Return a dataclass with all its tensors, at any depth, on `device`."""
+    """Move all tensors of a dataclass, at any depth, to `device`."""
     if isinstance(batch, Tensor):
         return batch.to(device)
     if is_dataclass(batch) and not isinstance(batch, type):

@@ -1,4 +1,4 @@
-"""What is trained and for how long: the values the training loop works from."""
+"""Networks to train, their losses, and the length of a training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class MicroLoss:
     """The loss of one micro-batch.
 
     Attributes:
-        total: To be differentiated.
-        sums: Sum of each part that is logged, detached; see `Learner.parts`.
-        counts: What the sums are divided by, after all micro-batches and processes were added up.
+        total: Loss to differentiate.
+        sums: Detached sum of each logged part; see `Learner.parts`.
+        counts: Divisors of the sums, after addition over micro-batches and processes.
     """
 
     total: Float[Tensor, ""]
@@ -37,25 +37,25 @@ class LossFunction(Protocol):
         """Return the loss.
 
         Args:
-            networks: All networks by their learners' names, as they are wrapped for the devices.
-            batch: The samples.
+            networks: All networks by their learners' names, wrapped for the devices.
+            batch: Samples.
             generator: Source of every draw, on the CPU.
-            step: Steps already made.
+            step: Steps completed.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A network that is trained.
+    """A network to train.
 
     Attributes:
         network: The network.
         loss: Its loss.
-        optimizer: How it is updated.
-        ema_decay: Of its moving average.
-        parts: Names of the parts of the loss that are logged beside it.
-        first_step: Step from which it is trained.
+        optimizer: Settings of its optimizer.
+        ema_decay: Decay of its moving average.
+        parts: Names of the logged parts of the loss.
+        first_step: First step of its training.
     """
 
     network: nn.Module
@@ -68,17 +68,17 @@ class Learner:
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long and on what.
+    """Length, batches and devices of a training.
 
     Attributes:
         num_steps: Steps.
-        batch_size: Samples of a micro-batch.
+        batch_size: Samples per micro-batch.
         checkpoint_every: Steps between checkpoints.
-        seed: Of every draw.
-        accumulate: Micro-batches a step, shared by the processes.
-        precision: Fabric's.
-        sharing: What several processes share.
-        num_workers: Threads that prepare batches ahead; 0 prepares each when it is needed.
+        seed: Seed of every draw.
+        accumulate: Micro-batches per step, shared by the processes.
+        precision: Precision of forward passes.
+        sharing: Data-parallel strategy.
+        num_workers: Threads that prepare batches ahead; 0 prepares each on demand.
     """
 
     num_steps: int

@@ -1,17 +1,16 @@
 """The training loop, for the tokenizer and for the diffusion transformer.
 
-One step: every learner, in its order, accumulates the gradients of its loss over the step's micro-batches,
-clips them and is updated; then the moving averages take the weights in, the row of losses is written and, now
-and then, a checkpoint. A learner is a network with its loss; an adversarial pair is two of them.
+In a step every learner, in order, accumulates the gradients of its loss over the step's micro-batches, clips them and
+is updated; then the moving averages are updated, the row of losses is written and, at intervals, a checkpoint. A
+learner is a network with its loss; an adversarial pair is two of them.
 
-**Exact resume.** Micro-batch m of the training has the samples [mB, mB + B) and is drawn by generators that
-depend on the seed and on m alone (``draws.py``); step s takes the micro-batches [sA, sA + A) for A
-accumulated ones. So a checkpoint on a step's boundary holds all the state there is, and a
-training that was killed anywhere ends with the same bits as one that was not, on a CPU with the same number
-of threads. Several processes share the micro-batches of a step and do what one does.
+**Exact resume.** Micro-batch m has the samples [mB, mB + B) and generators that depend on the seed and m alone
+(``draws.py``); step s takes the micro-batches [sA, sA + A) for A accumulated ones. A checkpoint between steps therefore
+holds the whole state, and a training killed at any time ends with the same bits as an undisturbed one, on a CPU with
+the same number of threads. Several processes share the micro-batches of a step and compute the same result as one.
 
-**Stops.** A loss or a gradient that is not finite stops the training before the update. SIGTERM ends the
-step, leaves a checkpoint and exits with status 75.
+**Stops.** A loss or gradient that is not finite stops the training before the update. SIGTERM ends the step, writes a
+checkpoint and exits with status 75.
 """
 
 import logging
@@ -53,19 +52,19 @@ def train(
     """Train from the latest checkpoint, or from the beginning, to the last step.
 
     Args:
-        learners: What is trained, by name, in the order of the updates in a step.
-        data: Where micro-batches come from.
-        settings: How long and on what.
-        folder: Where checkpoints and the table of losses, ``loss.csv``, go.
-        identity: Hash of everything that decides the course of the training, except its length.
+        learners: Networks to train by name, in the order of their updates.
+        data: Source of micro-batches.
+        settings: Length, batches and devices.
+        folder: Folder of the checkpoints and of the table of losses, ``loss.csv``.
+        identity: Hash of everything that influences the course of the training, except its length.
 
     Returns:
         The moving average of each learner's state, on the CPU.
 
     Raises:
         ConfigError: If the processes cannot share the micro-batches of a step evenly.
-        NonFiniteLossError: If a loss or a gradient is not finite; no update was made with it.
-        SystemExit: With status 75, after a SIGTERM; a checkpoint was written.
+        NonFiniteLossError: If a loss or a gradient is not finite, before an update with it.
+        SystemExit: With status 75 after a SIGTERM, when a checkpoint is written.
     """
     fabric = make_fabric(settings.precision, settings.sharing)
     if settings.accumulate % fabric.world_size:
@@ -84,7 +83,7 @@ def train(
             log.info("training goes on after step %d of %d", checkpoint.step, settings.num_steps)
         state = TrainingState(fabric, learners, checkpoint)
         table = None if checkpoint is None else checkpoint.tensors[_TABLE]
-        del checkpoint  # As large as the state, and no longer needed.
+        del checkpoint  # as large as the state
         loop = _Loop(fabric, learners, data, settings, state)
         losses = LossLog(folder / LOSSES, loop.columns(), table) if fabric.is_global_zero else None
         loop.run(losses, lambda tensors: save_checkpoint(folder, Checkpoint(state.step, tensors), identity))
@@ -110,10 +109,10 @@ class _Loop:
         self.settings, self.state = settings, state
 
     def run(self, losses: LossLog | None, save: Callable[[dict[str, Tensor]], None]) -> None:
-        """Make the steps that are left.
+        """Run the remaining steps.
 
         Args:
-            losses: Where rows go; only in the process that writes.
+            losses: Table of losses, in the process that writes.
             save: Writes a checkpoint of the given tensors.
         """
         state, settings = self.state, self.settings
@@ -135,10 +134,10 @@ class _Loop:
                     raise SystemExit(PREEMPTED)
 
     def _save(self, losses: LossLog | None, save: Callable[[dict[str, Tensor]], None]) -> None:
-        """Write a checkpoint; every process takes part in gathering it, as each may hold a share of it."""
+        """Write a checkpoint; every process takes part, as each may hold a shard."""
         tensors = self.state.tensors()
         if losses is None:
-            deque(tensors, maxlen=0)
+            deque(tensors, maxlen=0)  # gathering is collective
         else:
             save({name: tensor.cpu() for name, tensor in tensors} | {_TABLE: losses.table()})
 
@@ -213,7 +212,7 @@ class _Loop:
         )
 
     def _gradient_exchange(self, network: Any, now: bool) -> AbstractContextManager[None]:
-        """Let several processes exchange gradients in the last backward pass of a step only."""
+        """Exchange gradients between processes in the last backward pass of a step only."""
         if self.fabric.world_size == 1 or now:
             return nullcontext()
         return self.fabric.no_backward_sync(network, enabled=True)

@@ -1,7 +1,6 @@
-"""The table of losses: a CSV with one row a step, the same bytes whether or not the training was interrupted.
+"""The table of losses: a CSV with a row per step, with the same bytes whether or not the training was interrupted.
 
-It holds no times. The checkpoints carry the table as well, so that whoever resumes writes the same file again,
-whatever became of it.
+It holds no times. Checkpoints contain the table, so that a resumed training rewrites the same file.
 """
 
 import csv
@@ -18,12 +17,12 @@ from medsyn2.types import Float
 
 
 class LossLog:
-    """The table, open for the row after the last.
+    """The table, open for further rows.
 
     Args:
-        path: The file; written anew from `table`.
-        columns: Names of the values beside the step.
-        table: The rows so far, NaN where a value was not given; None begins.
+        path: The file, rewritten from `table`.
+        columns: Names of the values after the step.
+        table: Rows so far, NaN where a value is missing; None for a new table.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class LossLog:
         self._file = path.open("a", encoding="utf-8", newline="")
 
     def append(self, values: Mapping[str, float]) -> None:
-        """Add the row of a step; a value that is not given stays empty."""
+        """Add the row of a step; missing values stay empty."""
         self._rows.append([values.get(name, math.nan) for name in self.columns])
         self._file.write(_text([self._cells(len(self._rows) - 1)]))
         self._file.flush()

@@ -1,7 +1,7 @@
-"""AdamW, its linear warm-up, and its state as plain tensors.
+"""AdamW, its learning rate, and its state as plain tensors.
 
-Without weight decay AdamW is Adam. The learning rate is a function of the step, so that nothing but the
-moments has to be saved; they are saved by number of the parameter, in the network's own order.
+Without weight decay AdamW is Adam. The learning rate is a function of the step, so only the moments are saved, by
+number of the parameter in the network's order.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,15 +16,15 @@ from medsyn2.training.engine.sharding import shard_like
 
 @dataclass(frozen=True)
 class AdamSettings:
-    """How a network is updated.
+    """Settings of AdamW and its learning rate.
 
     Attributes:
-        learning_rate: After the warm-up.
-        warmup_steps: Steps over which the learning rate rises from zero.
+        learning_rate: Learning rate after the warm-up.
+        warmup_steps: Steps of the linear warm-up.
         betas: Decay of the two moments.
         weight_decay: Decoupled weight decay.
-        clip_grad_norm: Largest norm of the gradient; None leaves it as it is.
-        decay_steps: Steps over which the rate falls to nothing as half a cosine; None keeps it.
+        clip_grad_norm: Largest norm of the gradient; None does not clip.
+        decay_steps: Steps of the decay to zero by half a cosine; None keeps the rate.
     """
 
     learning_rate: float
@@ -35,7 +35,7 @@ class AdamSettings:
     decay_steps: int | None = None
 
     def rate_at(self, step: int) -> float:
-        """Return the learning rate of a step, which counts from 0."""
+        """Return the learning rate of a step, counted from 0."""
         rate = self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
         if self.decay_steps is None:
             return rate
@@ -43,7 +43,7 @@ class AdamSettings:
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], settings: AdamSettings) -> torch.optim.AdamW:
-    """Return the optimizer of `parameters`, which updates them all in one kernel."""
+    """Return a fused AdamW for `parameters`."""
     return torch.optim.AdamW(
         parameters,
         lr=settings.rate_at(0),
@@ -70,21 +70,21 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Restore what `optimizer_tensors` returned, whole; the parameters must be the same."""
+    """Restore full tensors of `optimizer_tensors`; the parameters must be the same."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, name = key.split("/", 1)
-        moment = tensor.shape == parameters[int(index)].shape  # otherwise the number of steps
+        moment = tensor.shape == parameters[int(index)].shape  # otherwise the step counter
         restored = _as_laid_out(tensor, parameters[int(index)]) if moment else tensor
         state.setdefault(int(index), {})[name] = restored
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _as_laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
-    """Return a moment in the parts of its parameter and in the order of its values.
+    """Return a moment with the sharding and the memory layout of its parameter.
 
-    An update that meets two orders takes another path, which rounds otherwise.
+    An update with mixed layouts uses another kernel, which rounds differently.
     """
     shared = shard_like(moment, parameter)
     return shared if shared is not moment else torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)

@@ -1,4 +1,4 @@
-"""SIGTERM, which a cluster sends some time before it takes a machine away."""
+"""Handling of SIGTERM, which a cluster sends before it takes a machine away."""
 
 import signal
 import threading
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PREEMPTED = 75
-"""Exit status of a job that left a checkpoint and wants to be started again (``EX_TEMPFAIL``)."""
+"""Exit status of a job that wrote a checkpoint and should be restarted (``EX_TEMPFAIL``)."""
 
 
 @contextmanager
 def catch_sigterm() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM sets, instead of ending the process; outside the main thread, none does."""
+    """Yield an event that SIGTERM sets instead of ending the process; outside the main thread it is never set."""
     received = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield received

@@ -1,11 +1,10 @@
-"""Tensors that several processes hold a part of each (FSDP), beside tensors that each holds whole.
+"""Sharded tensors (FSDP) and full tensors.
 
-With ``strategy: fsdp`` every parameter is cut along its first axis into as many parts as there are processes, and
-with it its gradient, both moments and the moving average; a block's parameters are gathered when the block is due,
-and given up after it. This is PyTorch's second FSDP (`fully_shard`, tensors of the type `DTensor`). A training
-computes what it computes with DDP: the same sums over the same micro-batches.
-
-What is written is whole, so that a checkpoint of n processes is gone on from by m, sharded or not.
+With ``strategy: fsdp`` every parameter is split along its first axis among the processes, with its gradient, both
+moments and the moving average; a block's parameters are gathered for the block and released after it. This is
+PyTorch's second FSDP (`fully_shard`, tensors of the type `DTensor`). The training computes the same as with DDP: the
+same sums over the same micro-batches. Files hold full tensors, so that m processes can resume a checkpoint of n,
+sharded or not.
 
 Source:
     Zhao et al., "PyTorch FSDP" (arXiv:2304.11277); torch.distributed.fsdp.fully_shard.
@@ -20,16 +19,16 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
-    """Share the parameters of `network` among the processes, in place; optimizers are made after it.
+    """Shard the parameters of `network` among the processes, in place, before an optimizer is made.
 
-    Every member of a list of modules, as the blocks of the transformer, is gathered by itself; what else there is, for
-    the whole of a step.
+    Members of a module list, such as the transformer's blocks, are gathered one by one; all other parameters for the
+    whole step.
 
     Args:
-        network: Whole, and the same in every process.
+        network: Full network, the same in every process.
         mesh: The processes, with an axis named ``data_parallel``.
     """
-    # The advice is against changing a block's result in place, which nothing here does.
+    # The warning is about in-place changes of a block's output, which do not occur here.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     processes = mesh["data_parallel"]
     for part in list(network.modules()):
@@ -41,17 +40,17 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
 
 def gather_full_tensor(tensor: Tensor) -> Tensor:
-    """Return a tensor with all its parts; if it is sharded, every process has to ask at the same time."""
+    """Return the full tensor; for a sharded one this is a collective call."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def local_shard(tensor: Tensor) -> Tensor:
-    """Return this process's part of a tensor, which is not a copy."""
+    """Return this process's shard of a tensor, without a copy."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def shard_like(tensor: Tensor, pattern: Tensor) -> Tensor:
-    """Return a whole tensor, which every process has, in the parts that `pattern` is in."""
+    """Shard a full tensor, present in every process, as `pattern` is."""
     if not isinstance(pattern, DTensor):
         return tensor
     on_device = tensor.to(pattern.device)

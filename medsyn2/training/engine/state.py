@@ -1,4 +1,4 @@
-"""All that a training changes: networks, optimizers, moving averages and the number of steps made."""
+"""The state of a training: networks, optimizers, moving averages and the number of steps."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,19 +15,19 @@ from medsyn2.weights.tensors import load_strictly
 
 
 class TrainingState:
-    """The state of a training, at its beginning or where a checkpoint left it.
+    """State of a training, initial or from a checkpoint.
 
     Args:
         fabric: Devices and processes.
-        learners: What is trained; their networks are trained in place.
-        checkpoint: Where to go on from; None begins.
+        learners: Networks to train, in place.
+        checkpoint: State to resume; None starts a training.
 
     Attributes:
-        step: Steps made.
-        networks: As they were given.
-        wrapped: As they are called, for precision and several processes.
-        optimizers: Of each network.
-        averages: Of each network.
+        step: Steps completed.
+        networks: The learners' networks.
+        wrapped: The networks wrapped for precision and processes.
+        optimizers: Optimizer of each network.
+        averages: Moving average of each network.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class TrainingState:
             if checkpoint is not None:
                 source = f"{name} of the checkpoint of step {checkpoint.step}"
                 load_strictly(network, checkpoint.part(f"{name}/network"), source=source)
-            # Where processes share parameters this exchanges them: what refers to them comes after it.
+            # Sharding replaces parameters: optimizer and average must be made after it.
             self.networks[name], self.wrapped[name] = network, fabric.setup_module(network)
             optimizer = make_optimizer(network.parameters(), learner.optimizer)
             self.averages[name] = MovingAverage(network, learner.ema_decay)
@@ -53,9 +53,9 @@ class TrainingState:
             self.optimizers[name] = fabric.setup_optimizers(optimizer)
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the state as whole tensors, by ``<learner>/<network, optimizer or average>/<name>``.
+        """Yield the state as full tensors, by ``<learner>/<network, optimizer or average>/<name>``.
 
-        Where processes share it, all of them have to go through it, to gather one tensor after the other.
+        Sharded tensors are gathered one by one: a collective call.
         """
         for name, network in self.networks.items():
             parts = {
@@ -68,7 +68,7 @@ class TrainingState:
                     yield f"{name}/{part}/{key}", gather_full_tensor(tensor)
 
     def full_averages(self) -> dict[str, dict[str, Tensor]]:
-        """Return the moving average of each network's state, whole and on the CPU; all processes have to ask."""
+        """Return the moving average of each network as full tensors on the CPU; a collective call."""
         return {
             name: {key: gather_full_tensor(tensor).cpu() for key, tensor in average.tensors.items()}
             for name, average in self.averages.items()

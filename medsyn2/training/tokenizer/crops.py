@@ -1,9 +1,7 @@
-"""Random crops of registered volumes, and drawn masks among them: what the tokenizer is trained on.
+"""Training data of the tokenizer: random crops of registered volumes, and random masks among them.
 
-The crop at a position of the training depends on the seed and the position alone: which volume by the epoch's
-order, where by a generator of its own. Volumes stay in memory, as int16, while there is room for them, so
-that a small cohort is read once; of a large one the others are read when their turn comes, by as many threads
-as the settings allow.
+The crop at a position of the training depends on the seed and the position alone. Volumes are cached as int16 up to a
+limit, so that a small cohort is read once.
 """
 
 from collections.abc import Sequence
@@ -29,14 +27,14 @@ Volume = Int[np.ndarray, "d h w"]
 
 @dataclass(frozen=True)
 class CropSettings:
-    """Which crops are drawn.
+    """Settings of the crops.
 
     Attributes:
         grid_shape: Voxels (depth, height, width) of the volumes.
         crop_shape: Voxels (depth, height, width) of a crop.
-        clip_hu: HU values that become -1 and 1.
-        mask_share: Share of the crops in whose place a mask is drawn (``drawn_masks.py``).
-        seed: Of order, places and masks.
+        clip_hu: HU values mapped to -1 and 1.
+        mask_share: Share of random masks among the crops (``drawn_masks.py``).
+        seed: Seed of order, places and masks.
     """
 
     grid_shape: Shape
@@ -47,11 +45,11 @@ class CropSettings:
 
 
 class Crops:
-    """Crops of some volumes, as the training loop wants its data.
+    """Crops of volumes, as data of the training loop.
 
     Args:
         volumes: File of each case.
-        settings: Which crops.
+        settings: Settings of the crops.
 
     Raises:
         ConfigError: If there is no volume, or a crop is larger than a volume.
@@ -79,7 +77,7 @@ class Crops:
         return TokenizerBatch(torch.stack([self._sample(position) for position in positions]))
 
     def names(self, positions: Sequence[int]) -> list[str]:
-        """Return the cases that the crops at `positions` are of."""
+        """Return the cases of the crops at `positions`."""
         return [self.volumes[self._item(position)][0] for position in positions]
 
     def _item(self, position: int) -> int:

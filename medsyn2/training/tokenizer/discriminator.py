@@ -1,8 +1,8 @@
 """The discriminator of the tokenizer's adversarial loss: a 3-D PatchGAN.
 
 Five convolutions of 3 x 3 x 3 with leaky ReLU and batch normalisation; 96 x 96 x 96 voxels become
-24 x 12 x 12 judgements. It is MONAI's, with the third convolution halving the plane alone, as upstream's does.
-It always starts from scratch: no public weights hold one.
+24 x 12 x 12 judgements. It is MONAI's, except that the third convolution halves the plane alone, as upstream's does.
+No public weights include one.
 
 Source:
     Isola et al., arXiv:1611.07004; NLayerDiscriminator3D of Open-Sora Plan v1.2.0 (sizes read).
@@ -16,8 +16,8 @@ PLANE_ONLY = (1, 2, 2)
 
 
 def make_discriminator(image_channels: int = 1) -> nn.Module:
-    """Return an untrained discriminator; the last of the list it returns are the judgements."""
-    from monai.networks.nets.patchgan_discriminator import PatchDiscriminator  # costs seconds, seldom used
+    """Return an untrained discriminator; the last element of its output list are the judgements."""
+    from monai.networks.nets.patchgan_discriminator import PatchDiscriminator  # import takes seconds
 
     discriminator = PatchDiscriminator(
         spatial_dims=3, channels=CHANNELS, in_channels=image_channels, num_layers_d=NUM_LAYERS, kernel_size=3

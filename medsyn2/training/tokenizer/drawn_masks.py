@@ -1,13 +1,13 @@
-"""Masks drawn at random, for a tokenizer that has to learn from nothing what masks look like.
+"""Random masks, from which an untrained tokenizer learns binary volumes.
 
-The paper's tokenizer comes from public weights and is tuned on CTs alone; it reconstructs masks because it has
-seen a world of images. One that starts from random weights and sees a few CTs does not: binary volumes at
--0.5 and 0.5 are foreign to it. So a share of its crops are such volumes, of no particular anatomy:
+The paper's tokenizer starts from public weights, is tuned on CTs alone, and still reconstructs masks, because it has
+seen many kinds of images. A tokenizer trained from scratch on a few CTs has not: binary volumes at -0.5 and 0.5 are
+foreign to it. So a share of its crops are such volumes, without anatomy:
 
 * *bodies*, where a smooth random field is above a random level;
 * *sheets*, the surface of such a body, three voxels thick, as boundaries of lobes are.
 
-The field is white noise on a coarse grid, interpolated linearly; the size of its features is drawn as well.
+The field is white noise on a coarse grid of random spacing, interpolated linearly.
 """
 
 from collections.abc import Sequence

@@ -1,18 +1,17 @@
-"""The objective of the tokenizer: reconstruction, divergence and, if wanted, an adversarial loss.
+"""The objective of the tokenizer: reconstruction, divergence and, optionally, an adversarial loss.
 
 The tokenizer minimises
 
     L = r + kl_weight * mean KL(q(z | x) || N(0, 1)) + a * g,
     r = mean |x - y| + perceptual_weight * LPIPS(x, y),    g = -mean D(y),
 
-with y decoded from a draw of q, and a = gan_weight * |dr/dW| / (|dg/dW| + 1e-4), where W is the decoder's
-last layer: the adversarial gradient is scaled to that of the reconstruction, wherever the two meet the image.
+with y decoded from a draw of q, and a = gan_weight * |dr/dW| / (|dg/dW| + 1e-4), where W is the decoder's last layer:
+the adversarial gradient is scaled to that of the reconstruction.
 The discriminator D minimises the hinge loss (mean relu(1 - D(x)) + mean relu(1 + D(y))) / 2.
 
 Upstream sums |x - y| over each slice and KL over the volume, with a weight of 1e-6; with means, as here, the
-equal weight at 96 slices is 5e-7. Only the ratio matters to Adam. The network of the perceptual loss has
-external weights, which the project neither has nor fetches; without them that loss is left out, and the
-training says so.
+equivalent weight at 96 slices is 5e-7. Only the ratio matters to Adam. The perceptual loss needs external weights;
+without them it is left out with a warning.
 
 Source:
     Paper, section 7.1; Esser et al., arXiv:2012.09841 (adaptive weight, hinge); losses/perceptual_loss.py of
@@ -60,7 +59,7 @@ class TokenizerObjective:
     Args:
         kl_weight: Weight of the divergence, a mean over latents.
         gan_weight: Scale of the adaptive adversarial weight.
-        gan_start: Step from which the discriminator takes part; None leaves it out.
+        gan_start: First step with the discriminator; None leaves it out.
         perceptual: Network of the perceptual loss; None leaves it out.
         perceptual_weight: Weight of the perceptual loss.
     """
@@ -78,7 +77,7 @@ class TokenizerObjective:
 
     @property
     def generator_parts(self) -> tuple[str, ...]:
-        """Names of what `generator_loss` logs beside the loss."""
+        """Names of the parts of the loss that `generator_loss` logs."""
         perceptual = () if self.perceptual is None else ("perceptual",)
         adversarial = () if self.gan_start is None else ("adversarial", "adversarial_weight")
         return ("l1", "kl", *perceptual, *adversarial)
@@ -93,10 +92,10 @@ class TokenizerObjective:
         """Return the tokenizer's loss.
 
         Args:
-            networks: The networks by name; the discriminator need only be there from `gan_start`.
-            batch: The crops.
-            generator: Source of the noise of the latents.
-            step: Steps already made.
+            networks: Networks by name; the discriminator is needed from `gan_start` on.
+            batch: Crops.
+            generator: Source of the latents' noise.
+            step: Steps completed.
         """
         tokenizer = networks[TOKENIZER]
         reconstruction, moments = tokenizer(batch.ct, generator)
@@ -127,7 +126,7 @@ class TokenizerObjective:
         generator: torch.Generator,
         step: int,
     ) -> MicroLoss:
-        """Return the discriminator's loss; the arguments are those of `generator_loss`."""
+        """Return the discriminator's loss, from the arguments of `generator_loss`."""
         discriminator = networks[DISCRIMINATOR]
         with torch.no_grad():
             reconstruction, _ = networks[TOKENIZER](batch.ct, generator)
@@ -138,8 +137,8 @@ class TokenizerObjective:
         return MicroLoss(total, sums, torch.ones_like(sums))
 
     def _judge(self, discriminator: nn.Module, reconstruction: Tensor) -> Tensor:
-        """Return the mean judgement, without gradients for the discriminator itself."""
-        # What Fabric wraps would wait for those gradients when several processes train.
+        """Return the mean judgement, without gradients for the discriminator's parameters."""
+        # A wrapped network would wait for their exchange among processes.
         bare = getattr(discriminator, "module", discriminator)
         with _frozen(bare):
             return bare(reconstruction)[-1].float().mean()
@@ -166,9 +165,9 @@ def _frozen(network: nn.Module) -> Iterator[None]:
 def tokenizer_learners(
     tokenizer: CausalVideoVAE, settings: TrainTokenizerConfig, perceptual: Perceptual | None = None
 ) -> dict[str, Learner]:
-    """Return what is trained, by name: the tokenizer and, if wanted, its discriminator.
+    """Return the learners by name: the tokenizer and, if configured, its discriminator.
 
-    The discriminator is drawn from torch's global generator.
+    The discriminator is initialised from torch's global generator.
 
     Args:
         tokenizer: The network.

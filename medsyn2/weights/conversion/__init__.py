@@ -1,6 +1,6 @@
-"""Foreign checkpoints, read once and brought to the names and files of this project.
+"""Conversion of foreign checkpoints to the names and files of this project.
 
-The only package that opens pickles, and it opens them with ``weights_only=True``: an archive that wants to
-run code is refused, not trusted. ``checkpoints.py`` opens files and takes containers apart; one module for
-each network says which layout its tensors are, and builds the network they fill, strictly.
+Only this package opens pickles, with ``weights_only=True``: an archive that contains code is refused.
+``checkpoints.py`` opens files and unwraps containers; a module per network detects the layout and builds the network
+strictly.
 """

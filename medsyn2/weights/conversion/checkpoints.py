@@ -1,15 +1,14 @@
-"""Checkpoint files of other projects, taken apart to named tensors.
+"""Foreign checkpoint files, unwrapped to named tensors.
 
-What is met in the wild, and where the tensors are in it:
+Known containers, and the place of the tensors in them:
 
     *.safetensors                       flat
     *.ckpt of Lightning                 state_dict
     *.ckpt of Open-Sora Plan's trainer  ema_state_dict (names prefixed ``module.``), or state_dict.gen_model
     *.pt, *.pth, *.bin                  flat, or state_dict
 
-A folder, as diffusers writes them, has to hold exactly one such file: which of two was meant is not guessed.
-An exponential moving average is taken where the file has one, as upstream does; `Choice` says otherwise.
-Pickles are opened with ``weights_only=True`` and never in any other way.
+A folder, as diffusers writes it, must hold exactly one such file. An exponential moving average is preferred, as
+upstream does; `Choice` overrides that. Pickles are opened with ``weights_only=True`` only.
 """
 
 import pickle
@@ -30,7 +29,7 @@ SAFETENSORS = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 
 Choice = Literal["auto", "ema", "plain"]
-"""``auto``: the moving average where there is one; the others insist."""
+"""``auto``: the moving average if there is one."""
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 
@@ -40,8 +39,7 @@ class ForeignWeights:
 
     Attributes:
         state: Tensors by name.
-        origin: What is recorded of where they come from: name and sha256 of the file, and whether they are
-            its moving average (``ema``) or not (``plain``).
+        origin: Name and sha256 of the file, and ``ema`` or ``plain`` for its moving average or other weights.
     """
 
     state: Mapping[str, Tensor]
@@ -53,12 +51,12 @@ def read_weights(source: Path, choice: Choice = "auto", *, drop: tuple[str, ...]
 
     Args:
         source: A file, or a folder with one.
-        choice: Which of the moving average and the plain weights.
+        choice: Moving average or plain weights.
         drop: Prefixes of tensors to leave out, such as ``loss.``.
 
     Raises:
-        WeightsError: If there is no file or more than one, if it is damaged or wants to run code, if it has
-            no moving average and one is insisted on, or if a tensor is no tensor or not finite.
+        WeightsError: If there is no file or more than one, if it is damaged or contains code, if it lacks a required
+            moving average, or if a value is not a tensor or not finite.
     """
     path = weights_file(source)
     content = _open(path)
@@ -69,7 +67,7 @@ def read_weights(source: Path, choice: Choice = "auto", *, drop: tuple[str, ...]
 
 
 def weights_file(source: Path) -> Path:
-    """Return the one file with weights that `source` is or holds.
+    """Find the single file of weights at `source`, a file or a folder.
 
     Raises:
         WeightsError: If there is none, or more than one.
@@ -130,7 +128,7 @@ def _unwrap(content: Any, choice: Choice, path: Path) -> tuple[dict[str, Any], s
 
 
 def _strip_prefix(state: Mapping[str, Any], prefix: str = "module.") -> dict[str, Any]:
-    """Undo what wrapping a network for several devices does to its names."""
+    """Remove the prefix that wrapping for several devices adds to all names."""
     wrapped = all(name.startswith(prefix) for name in state)
     return {name.removeprefix(prefix) if wrapped else name: value for name, value in state.items()}
 

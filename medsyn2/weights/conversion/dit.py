@@ -1,9 +1,8 @@
-"""Where the transformer's tensors are in the folder that the authors released.
+"""Location of the transformer's tensors in the authors' released folder.
 
-Theirs is a state of Hugging Face's accelerate: the network in ``model.safetensors`` or ``pytorch_model.bin``,
-beside optimizers and random states that other suffixes would pick up too. The folder is called
-``final_ckpt`` and may be given itself, or the one that holds it. ``medsyn2.nn.transformer.official_weights``
-has the names.
+The folder is a checkpoint of Hugging Face's accelerate: the network in ``model.safetensors`` or ``pytorch_model.bin``,
+next to optimizer and random states, which have the same suffixes as weights. Either ``final_ckpt`` or its parent may be
+given. ``medsyn2.nn.transformer.official_weights`` has the names.
 """
 
 from pathlib import Path
@@ -13,7 +12,7 @@ NETWORKS = ("model.safetensors", "pytorch_model.bin")
 
 
 def network_file(source: Path) -> Path:
-    """Return the network's file in the released folder; `source` itself where it is no such folder."""
+    """Return the network's file in the released folder, or `source` if it is not such a folder."""
     for folder in (source, source / FOLDER):
         for name in NETWORKS:
             if (folder / name).is_file():

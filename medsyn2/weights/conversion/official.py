@@ -1,17 +1,16 @@
-"""The model that the authors of MedSyn2 released: what is in their folder, and what is only in their code.
+"""The model that the authors of MedSyn2 released: their files, and constants from their code.
 
     final_ckpt/             the transformer (``dit.py``)
     vae.ckpt                the tokenizer, layout ``official`` (``tokenizer.py``)
     pretrained_lm/          the text encoder, MedSyn's (``text_encoder.py``)
     extra_prompts_gen/      ten pre-prompts as embeddings, (1, tokens, width) each, ``.npy``
 
-The statistics of the latents, the range of HU, the numbers of tokens and the solver stand in their scripts and
-nowhere in the weights; they are the constants here. They keep the statistics in half precision, so these are
-rounded to it. A pre-prompt keeps its padding, which the network attends to; so does a report, of which the first
-192 tokens are kept.
+Statistics of the latents, HU range, numbers of tokens and the solver are in their scripts only, and are constants
+here; statistics are rounded to half precision as theirs are. The network attends to the padding of pre-prompts and of
+reports, which are truncated to 192 tokens.
 
 Source:
-    batmanlab/MedSynV2 at 5be924c: figures taken over, no code.
+    batmanlab/MedSynV2 at 5be924c: figures only, no code.
 """
 
 from collections.abc import Mapping
@@ -42,9 +41,9 @@ SPACING_MM = (0.7, 0.7, 0.7)
 MAX_REPORT_TOKENS, MAX_PROMPT_TOKENS = 192, 32
 SOLVER, NUM_STEPS, T_END = "warped_midpoint", 49, 1e-7
 MASK_CHUNK = 80
-"""Slices of the chunks that they encode masks in."""
+"""Slices per chunk of their encoding of masks."""
 DECODE_WINDOW, DECODE_OVERLAP = (64, 256, 256), 0.1
-"""Voxels of the windows that they decode volumes in: 16 x 32 x 32 latents."""
+"""Voxels of their decoding windows: 16 x 32 x 32 latents."""
 CHANNELS = 4
 
 LICENCE = (
@@ -65,7 +64,7 @@ DIFFERENCES = (
     "The wording of their pre-prompts is not public: their embeddings are used for the nine structures and for "
     "no mask; other words go into a sentence of this project, with statistics pooled over the eight others.",
 )
-"""How volumes from the converted model differ from those of the authors' scripts."""
+"""Differences between volumes of the converted model and of the authors' scripts."""
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel."""
@@ -124,18 +123,18 @@ PROMPT_FILES: dict[Structure | None, str] = {
     "pleural_effusion": "path_pleffu.npy",
     "pericardial_effusion": "path_perieffu.npy",
 }
-"""Their pre-prompts' files; None is the one without a mask."""
+"""Files of their pre-prompts; None for no mask."""
 
 
 @dataclass(frozen=True)
 class OfficialFolder:
-    """Where the parts of the released model are.
+    """Paths of the released model's parts.
 
     Attributes:
         network: File of the transformer.
         vae: File of the tokenizer.
         language_model: Folder or file of the text encoder's weights.
-        base: Folder with the text encoder's configuration and vocabulary; None if they are with its weights.
+        base: Folder with the text encoder's configuration and vocabulary; None for that of its weights.
         prompts: Folder of the pre-prompts.
     """
 
@@ -148,16 +147,16 @@ class OfficialFolder:
 
 @dataclass(frozen=True)
 class OfficialModel:
-    """The released model under this package's names, every tensor checked.
+    """The released model under this package's names, with every tensor checked.
 
     Attributes:
         dit: The transformer.
-        dit_origin: Its file, and the file's sha256.
-        tokenizer_config: What the tokenizer is built from.
+        dit_origin: File and sha256 of the transformer.
+        tokenizer_config: Configuration of the tokenizer.
         tokenizer: The tokenizer.
-        tokenizer_origin: Its file, and the file's sha256.
+        tokenizer_origin: File and sha256 of the tokenizer.
         encoder: The text encoder.
-        prompts: Token embeddings of the pre-prompts; None is the one without a mask.
+        prompts: Token embeddings of the pre-prompts; None for no mask.
     """
 
     dit: OfficialWeights
@@ -170,12 +169,12 @@ class OfficialModel:
 
 
 def half(values: tuple[float, ...]) -> tuple[float, ...]:
-    """Round to half precision, in which the authors keep their statistics."""
+    """Round to half precision, as the authors' statistics are."""
     return tuple(float(value) for value in np.asarray(values, np.float16))
 
 
 def pool_mask_statistics() -> Statistics:
-    """Return the statistics of any mask, each kind counted alike; consolidation's own scale is left out."""
+    """Pool the statistics of masks with equal weight of each structure, except consolidation, whose scale differs."""
     kinds = [values for name, values in MASK_STATISTICS.items() if name != "consolidation"]
     means, stds = (np.array([kind[i] for kind in kinds]) for i in range(2))
     mean = means.mean(axis=0)
@@ -194,12 +193,12 @@ def find_official(
 
     Args:
         folder: The authors' folder.
-        language_model: Folder or file of the text encoder's weights, if they are elsewhere.
-        base: Folder with its configuration and vocabulary, if they are not with the weights.
-        prompts: Folder of the pre-prompts, if they are elsewhere.
+        language_model: Folder or file of the text encoder's weights, if elsewhere.
+        base: Folder with its configuration and vocabulary, if not that of the weights.
+        prompts: Folder of the pre-prompts, if elsewhere.
 
     Raises:
-        WeightsError: If any is missing; all that are missing are named.
+        WeightsError: If files are missing; all of them are named.
     """
     found = OfficialFolder(
         network_file(folder),
@@ -230,15 +229,15 @@ def find_official(
 
 
 def read_official(folder: OfficialFolder, *, num_heads: int, token_grid: TokenGrid) -> OfficialModel:
-    """Read and check every part, and that the parts belong together.
+    """Read and check every part and their consistency.
 
     Args:
-        folder: Where they are.
+        folder: Paths of the parts.
         num_heads: Heads of the transformer's self-attention.
-        token_grid: Tokens along (depth, height, width) that its positions are for.
+        token_grid: Tokens along (depth, height, width) of the stored positions.
 
     Raises:
-        WeightsError: If a tensor is missing, unexpected or of another shape, or the parts do not fit.
+        WeightsError: If a tensor is missing, unexpected or of another shape, or the parts do not match.
     """
     network = read_weights(folder.network)
     dit = load_official(network.state, num_heads=num_heads, grid=token_grid)
@@ -272,7 +271,7 @@ def read_prompt(path: Path, width: int) -> Tensor:
     """Read a pre-prompt's embedding, (tokens, width) in float32.
 
     Raises:
-        WeightsError: If it has another shape, or values that are not finite.
+        WeightsError: If it has another shape or values that are not finite.
     """
     try:
         values = np.load(path, allow_pickle=False)

@@ -1,7 +1,7 @@
 """The perceptual network from its two public files: torchvision's VGG16 and the `lpips` package's weights.
 
-Of the first, the classifier is left out; of the second, what is not a weight of a channel: older files carry
-the same tensors twice, or a VGG16 of their own. All that is taken is taken by name and loaded strictly.
+VGG16's classifier is left out, and so are tensors of `lpips` other than the channel weights: older files hold the same
+tensors twice, or a VGG16 of their own. Loading is strict.
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ def build_perceptual(
     source: str,
     channels: tuple[int, ...] = CHANNELS,
 ) -> Perceptual:
-    """Return the perceptual network with these weights.
+    """Build the perceptual network with these weights.
 
     Args:
         vgg: State dict of torchvision's VGG16, with or without its classifier.
         lpips: State dict of the `lpips` package's linear weights.
-        source: Where they come from, for messages.
+        source: Origin of the tensors, for messages.
         channels: Channels of the five stages.
 
     Raises:

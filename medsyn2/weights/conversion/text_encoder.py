@@ -1,19 +1,17 @@
-"""CXR-BERT, in the forms it is published in, as a plain BERT without its heads.
+"""CXR-BERT in its published forms, converted to a plain BERT without heads.
 
-All are a masked language model whose encoder stands under the prefix ``bert.``, with heads that encoding a
-text does not use:
+All are masked language models with the encoder under the prefix ``bert.`` and with unused heads:
 
     Microsoft, specialized   ``cls.predictions.*``, ``cls_projection_head.*``; 512 positions
     Microsoft, general       ``cls.predictions.*``; 512 positions
-    MedSyn                   Microsoft's, with ``classifier.*``; positions enlarged to 2,048, of which no
-                             configuration speaks, so the weights decide
+    MedSyn                   Microsoft's, with ``classifier.*``; positions enlarged to 2,048, which no configuration
+                             mentions, so the weights decide
 
-`DROPPED` names every tensor that may be left out, whether it is there or not. Everything else must be the
-encoder's, and all of it: a tensor that is missing, unexpected or of another shape is named.
+`DROPPED` names every tensor that may be left out. All others must be exactly the encoder's: a missing or unexpected
+tensor, or one of another shape, is named.
 
-The configuration is the published ``config.json`` (its model type ``cxr-bert`` is a BERT's with the size of
-the projection beside it); its keys that decide the network are kept. ``medsyn2.nn.text_encoder`` reads the
-folder that comes out, and so does transformers' own ``BertModel.from_pretrained``.
+The network-defining keys of the published ``config.json`` are kept (its model type ``cxr-bert`` is a BERT with the size
+of a projection). ``medsyn2.nn.text_encoder`` and transformers' ``BertModel.from_pretrained`` read the result.
 """
 
 import json
@@ -61,7 +59,7 @@ DROPPED: frozenset[str] = frozenset(
         "bert.embeddings.token_type_ids",
     }
 )
-"""Heads, and buffers that count positions; the last hidden state depends on none of them."""
+"""Heads and position buffers, none of which affects the last hidden state."""
 
 _POSITIONS = "embeddings.position_embeddings.weight"
 _MODEL_TYPES = ("bert", "cxr-bert")
@@ -69,12 +67,12 @@ _MODEL_TYPES = ("bert", "cxr-bert")
 
 @dataclass(frozen=True)
 class PlainBert:
-    """A BERT as transformers names it.
+    """A BERT with transformers' names.
 
     Attributes:
-        config: What decides the network.
-        state: Its tensors, float32, without a prefix.
-        dropped: What was left out of the checkpoint, by the checkpoint's names.
+        config: Configuration of the network.
+        state: Tensors in float32, without a prefix.
+        dropped: Tensors left out, by the checkpoint's names.
     """
 
     config: dict[str, Any]
@@ -84,12 +82,12 @@ class PlainBert:
 
 @dataclass(frozen=True)
 class Published:
-    """What is published beside the weights.
+    """Files published with the weights.
 
     Attributes:
         config: Content of ``config.json``.
         vocabulary: Content of ``vocab.txt``.
-        tokenizer: How words are cut; BERT's defaults where nothing else is said.
+        tokenizer: Settings of the tokenizer, by default BERT's.
     """
 
     config: Mapping[str, Any]
@@ -103,8 +101,8 @@ class ConvertedEncoder:
 
     Attributes:
         bert: The network.
-        published: What was published beside it.
-        origin: The file it comes from and that file's sha256.
+        published: Files published with it.
+        origin: Source file and its sha256.
     """
 
     bert: PlainBert
@@ -113,7 +111,7 @@ class ConvertedEncoder:
 
     @property
     def files(self) -> dict[str, Any]:
-        """What ``medsyn2.nn.text_encoder.write_encoder`` writes; the origin stands in the configuration."""
+        """Arguments of ``medsyn2.nn.text_encoder.write_encoder``; the configuration includes the origin."""
         return {
             "config": {**self.bert.config, "converted_from": dict(self.origin)},
             "state": self.bert.state,
@@ -126,12 +124,12 @@ def convert_encoder(source: Path, base: Path | None = None) -> ConvertedEncoder:
     """Convert a checkpoint.
 
     Args:
-        source: Folder with the weights, or their file.
-        base: Folder with ``config.json`` and ``vocab.txt``; that of the weights if it is None.
+        source: Folder or file of the weights.
+        base: Folder with ``config.json`` and ``vocab.txt``; by default that of the weights.
 
     Raises:
-        WeightsError: If a file is missing or unreadable, the vocabulary is not the weights', or a tensor is not
-            what a BERT or one of its known heads has.
+        WeightsError: If a file is missing or unreadable, the vocabulary does not match the weights, or a tensor belongs
+            neither to a BERT nor to a known head.
     """
     folder = base or (source.parent if source.is_file() else source)
     published = read_published(folder)
@@ -145,7 +143,7 @@ def read_published(folder: Path) -> Published:
     """Read the configuration and the vocabulary of a folder in Hugging Face format.
 
     Raises:
-        WeightsError: If one is missing or unreadable, or the network is no BERT with absolute positions.
+        WeightsError: If one is missing or unreadable, or the network is not a BERT with absolute positions.
     """
     missing = [name for name in (CONFIG_FILE, VOCABULARY_FILE) if not (folder / name).is_file()]
     if missing:
@@ -174,16 +172,16 @@ def read_published(folder: Path) -> Published:
 
 
 def plain_bert(weights: Mapping[str, Tensor], config: Mapping[str, Any], *, source: str) -> PlainBert:
-    """Take the encoder out of a checkpoint of CXR-BERT, of MedSyn's or of a plain BERT, strictly.
+    """Extract the encoder from a checkpoint of CXR-BERT, of MedSyn or of a plain BERT, strictly.
 
     Args:
         weights: Tensors by name.
-        config: The published ``config.json``. Its number of positions may be less than the weights have.
-        source: Where the tensors come from, for messages.
+        config: The published ``config.json``, possibly with fewer positions than the weights.
+        source: Origin of the tensors, for messages.
 
     Raises:
-        WeightsError: If a tensor of the encoder is missing or of another shape, or if there is a tensor that
-            is neither the encoder's nor in `DROPPED`.
+        WeightsError: If a tensor of the encoder is missing or of another shape, or a tensor is neither the encoder's
+            nor in `DROPPED`.
     """
     from transformers import BertConfig, BertModel
 

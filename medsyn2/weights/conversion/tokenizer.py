@@ -1,20 +1,19 @@
-"""Which tokenizer a foreign state dict is: layout and sizes, from names and shapes alone.
+"""Detection of a foreign tokenizer's layout and sizes from names and shapes.
 
-The tokenizer has the published parameter names, so there is nothing to rename. Four layouts are told apart by
-the encoder's first convolution and by how depth is halved:
+Parameters have the published names, so nothing is renamed. The encoder's first convolution and the halving of depth
+distinguish four layouts:
 
     encoder.conv_in.conv.weight                       Open-Sora Plan v1.0, refused
     encoder.conv_in.weight, 3-D                       ``official``
     encoder.conv_in.weight, 2-D, with a mix_factor    ``v1.1``
     encoder.conv_in.weight, 2-D, without              ``v1.2``
 
-v1.0 is refused because its attention mixes channels and slices, so that the result depends on how deep the
-window is, and it was superseded; the authors' release shares that attention, and is read because a model
-was trained on it. The same names can hide that attention in v1.1 and v1.2, so a ``config.json`` that names
-it is refused as well.
+v1.0 is superseded, and its attention mixes channels and slices, so that results depend on the window's depth. The
+authors' release shares that attention, and is read because a model was trained on it. The same names can hide that
+attention in v1.1 and v1.2, so a ``config.json`` that names it is refused as well.
 
-How depth is compressed is not in the weights: it is a choice (``depth_mode``), recorded with the result.
-Group normalisation has 32 groups in all of them.
+The compression of depth is a choice (``depth_mode``), recorded with the result, and not in the weights. Group
+normalisation has 32 groups in all layouts.
 """
 
 import json
@@ -32,16 +31,16 @@ from medsyn2.weights.tensors import load_strictly
 
 GROUPS = 32
 TRAINING_ONLY = ("loss.",)
-"""Prefixes of what checkpoints hold beside the network: perceptual network and discriminator."""
+"""Prefixes of other networks in checkpoints: perceptual network and discriminator."""
 _LEVELS = 4
 _MIXING_ATTENTION = "AttnBlock3D"
 
 
 def detect_layout(state: Mapping[str, Tensor], *, source: str) -> LayoutName:
-    """Return the layout whose names and shapes `state` has.
+    """Return the layout of `state`, by names and shapes.
 
     Raises:
-        WeightsError: If it is v1.0, or no layout that is known.
+        WeightsError: If it is v1.0 or unknown.
     """
     if "encoder.conv_in.conv.weight" in state:
         raise WeightsError(
@@ -61,16 +60,15 @@ def detect_layout(state: Mapping[str, Tensor], *, source: str) -> LayoutName:
 def tokenizer_config(
     state: Mapping[str, Tensor], depth_mode: DepthMode | None = None, *, source: str
 ) -> TokenizerConfig:
-    """Return the configuration of the tokenizer that `state` fills.
+    """Return the configuration of the tokenizer with the tensors `state`.
 
     Args:
         state: Tensors by name, without `TRAINING_ONLY`.
-        depth_mode: How it is going to compress depth; by default as all its slices are seen, or in the one
-            way that the layout has.
-        source: Where the tensors come from, for messages.
+        depth_mode: Compression of depth; by default ``uniform_aligned``, or the layout's only mode.
+        source: Origin of the tensors, for messages.
 
     Raises:
-        WeightsError: If the layout is unknown or refused, or a tensor that says its size is missing.
+        WeightsError: If the layout is unknown or refused, or a tensor that determines the size is missing.
     """
     layout = detect_layout(state, source=source)
     causal = LAYOUTS[layout].causal
@@ -104,12 +102,11 @@ def tokenizer_config(
 def build_tokenizer(
     state: Mapping[str, Tensor], depth_mode: DepthMode | None = None, *, source: str
 ) -> tuple[TokenizerConfig, CausalVideoVAE]:
-    """Build the tokenizer that `state` is of, and load it strictly.
+    """Build the tokenizer of `state` and load it strictly.
 
     Raises:
         ConfigError: If the layout has no such depth mode.
-        WeightsError: If the layout is unknown or refused, or any tensor is missing, unexpected or of another
-            shape.
+        WeightsError: If the layout is unknown or refused, or a tensor is missing, unexpected or of another shape.
     """
     config = tokenizer_config(state, depth_mode, source=source)
     network = CausalVideoVAE(**config.model_dump())
@@ -118,10 +115,10 @@ def build_tokenizer(
 
 
 def check_published_config(path: Path) -> None:
-    """Refuse a published ``config.json`` that asks for the attention that mixes channels and slices.
+    """Refuse a published ``config.json`` with the attention that mixes channels and slices.
 
     Raises:
-        WeightsError: If it does, or is no JSON object.
+        WeightsError: If it has that attention or is not a JSON object.
     """
     try:
         values = dict(json.loads(path.read_text(encoding="utf-8")))

@@ -21,6 +21,11 @@ def test_rows_name_files_with_or_without_suffix_and_folder(table: Path) -> None:
     assert read_subjects(None) == {}
 
 
+def test_names_that_differ_after_a_dot_are_two_volumes(table: Path) -> None:
+    table.write_text("VolumeName,Subject\nscan.1,P1\nscan.2.nii.gz,P2\n", "utf-8")
+    assert read_subjects(table) == {"scan.1": "P1", "scan.2": "P2"}
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [

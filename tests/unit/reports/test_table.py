@@ -12,9 +12,8 @@ from medsyn2.reports.table import (
     read_metadata,
     read_reports,
     read_table,
-    volume_key,
 )
-from medsyn2.vocabulary import ABNORMALITY_LABELS
+from medsyn2.vocabulary import ABNORMALITY_LABELS, volume_key
 
 COLUMNS = ("VolumeName", "ClinicalInformation_EN", "Technique_EN", "Findings_EN", "Impressions_EN")
 
@@ -31,21 +30,6 @@ def reports_of(tmp_path, rows, wanted, columns=COLUMNS):
     path = tmp_path / "reports.csv"
     path.write_text(csv_text(rows, columns), encoding="utf-8", newline="")
     return read_reports([path], wanted)
-
-
-@pytest.mark.parametrize(
-    ("name", "key"),
-    [
-        ("train_1_a_1.nii.gz", "train_1_a_1"),
-        ("train_1_a_1", "train_1_a_1"),
-        (" dataset/train/train_1_a_1.NII.GZ", "train_1_a_1"),
-        ("data\\ct.nii", "ct"),
-        ("1.3.6.1.nii.gz", "1.3.6.1"),
-        ("gu\u0308n.nii.gz", "g\u00fcn"),
-    ],
-)
-def test_rows_and_files_meet_under_one_key(name, key):
-    assert volume_key(name) == key
 
 
 def test_ct_rates_columns_and_its_ways_to_say_nothing(tmp_path):
