@@ -21,7 +21,8 @@ from medsyn2.ct.registration.template import Posed, average, check_fit, find_con
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
 from medsyn2.files import lock, sha256_of, write_atomically, write_json
-from medsyn2.store.artefacts import fingerprint, load_manifests
+from medsyn2.fingerprints import fingerprint
+from medsyn2.store.artefacts import load_manifests
 
 log = logging.getLogger(__name__)
 

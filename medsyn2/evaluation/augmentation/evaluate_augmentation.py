@@ -31,17 +31,11 @@ from medsyn2.evaluation.augmentation.slices import LabelledSlice, draw_names, la
 from medsyn2.evaluation.masks.evaluate_masks import segmented_again
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.files import sha256_of, write_atomically, write_text_atomically
+from medsyn2.fingerprints import canonical_json
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.segmenters import READERS, Segmenter, get_segmenter
-from medsyn2.store.artefacts import (
-    CaseWork,
-    Manifest,
-    canonical_json,
-    load_manifest,
-    load_manifests,
-    process_shard,
-)
+from medsyn2.store.artefacts import CaseWork, Manifest, load_manifest, load_manifests, process_shard
 from medsyn2.store.read_artefact import read_made_ct, read_made_labels
 from medsyn2.vocabulary import STRUCTURE_WORDS, Split, Structure
 
