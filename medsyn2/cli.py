@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medsyn2 import __version__
 from medsyn2.config import Config, load_config, validate_config
 from medsyn2.errors import ConfigError, EnvironmentFault, MedSyn2Error, reason
 from medsyn2.stages import STAGES, Stage, stage_settings
+from medsyn2.version import __version__
 
 COMMANDS = (
     "config",

@@ -10,6 +10,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from types import UnionType
@@ -19,12 +20,13 @@ import yaml
 from error_codes import Use, collect_uses
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 import medsyn2
 from medsyn2 import errors
 from medsyn2.cli import COMMANDS, command_parser, stage_parser
 from medsyn2.config import Config
+from medsyn2.flow import Sampling
 from medsyn2.stages import STAGES, Stage
 
 PACKAGE = Path(medsyn2.__file__).parent
@@ -66,7 +68,7 @@ def configuration_page() -> str:
         key = field.alias or name
         described = field.description or inspect.getdoc(type(section)) or ""
         parts.append(f"## {key} {{ #{key} }}\n\n{_plain(described)}")
-        parts += _records(type(section), key, section) if isinstance(section, BaseModel) else []
+        parts += _records(type(section), key, section) if isinstance(section, BaseModel | Sampling) else []
     for record in _nested_records(Config):
         parts.append(
             f"## {record.__name__} {{ #{record.__name__} }}\n\n{_plain(inspect.getdoc(record) or '')}"
@@ -75,13 +77,19 @@ def configuration_page() -> str:
     return _joined(parts)
 
 
-def _records(record: type[BaseModel], prefix: str, defaults: BaseModel | None) -> Iterator[str]:
+def _records(record: type[Any], prefix: str, defaults: BaseModel | Sampling | None) -> Iterator[str]:
     """Yield an entry for each key of a section: its type, its default and its meaning."""
-    values = defaults.model_dump(mode="json") if defaults is not None else {}
-    for name, field in record.model_fields.items():
+    adapter: TypeAdapter[Any] = TypeAdapter(record)
+    values = adapter.dump_python(defaults, mode="json") if defaults is not None else {}
+    types = (
+        {name: field.annotation for name, field in record.model_fields.items()}
+        if issubclass(record, BaseModel)
+        else {field.name: field.type for field in fields(record)}
+    )
+    for name, about in adapter.json_schema()["properties"].items():
         default = f", default `{_yaml(values[name])}`" if name in values else ""
-        term = f'<a id="{prefix}.{name}"></a>`{name}`: {_type_name(field.annotation)}{default}'
-        yield f"{term}\n:   {_plain(field.description or '')}"
+        term = f'<a id="{prefix}.{name}"></a>`{name}`: {_type_name(types[name])}{default}'
+        yield f"{term}\n:   {_plain(about.get('description', ''))}"
 
 
 def _nested_records(record: type[BaseModel]) -> list[type[BaseModel]]:
@@ -183,16 +191,27 @@ def stages_page() -> str:
 
 def _stage(stage: Stage) -> str:
     sections = ", ".join(f"[`{name}`](configuration.md#{name})" for name in stage.sections)
-    facts = [f"- Settings: {sections}"]
+    anchor = stage.name.replace("_", "-")
+    facts = [f"- Settings: {sections}", f"- Options: [`medsyn2 {stage.name}`](commands.md#{anchor})"]
     if stage.sharded:
         facts.append("- Works shard by shard.")
     if stage.shared:
         facts.append("- Several processes can share it (`--processes`).")
+    if getattr(stage, "each_model", False):
+        facts.append("- Runs for each variant too, below `results/variants/<name>/`.")
     facts.append(f"- Version of its code: {stage.version}")
-    anchor = stage.name.replace("_", "-")
     about = _plain((inspect.getdoc(stage.load()) or "").split("\n\nArgs:")[0])
-    facts.append(f"- Options: [`medsyn2 {stage.name}`](commands.md#{anchor})")
-    return f"## {stage.name}\n\n{about}\n\n" + "\n".join(facts)
+    outputs = "\n\n".join(_output(stage, output) for output in getattr(stage, "outputs", ()))
+    return f"## {stage.name}\n\n{about}\n\n" + "\n".join(facts) + f"\n\n{outputs}"
+
+
+def _output(stage: Stage, output: Any) -> str:
+    """Return an entry for the files of one output, with the caption that the reports show."""
+    files = ", ".join(f"`results/{name}`" for name in output.files)
+    caption = (
+        stage.caption_path(output).read_text(encoding="utf-8") if output.caption else "For later stages."
+    )
+    return f"{files}\n:   " + caption.strip().replace("\n", "\n    ")
 
 
 def errors_page() -> str:

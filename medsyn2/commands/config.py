@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 
 from medsyn2.config import Config, Section
 from medsyn2.files import write_text_atomically
+from medsyn2.flow.sampling import Sampling
 
 _WIDTH = 110
 _HEAD = """\
@@ -55,20 +57,22 @@ def default_yaml() -> str:
     for name, field in Config.model_fields.items():
         key = field.alias or name
         section = getattr(defaults, name)
-        if isinstance(section, Section):
-            parts.append(f"\n{_comment((type(section).__doc__ or '').strip(), '')}\n{key}:")
+        if isinstance(section, Section | Sampling):
+            summary = (type(section).__doc__ or "").strip().partition("\n\n")[0]
+            parts.append(f"\n{_comment(summary, '')}\n{key}:")
             parts.extend(_lines(section))
         else:
             parts.append(f"\n{_comment(field.description or '', '')}\n{key}: {_value(section)}")
     return "\n".join(parts) + "\n"
 
 
-def _lines(section: Section) -> list[str]:
+def _lines(section: Section | Sampling) -> list[str]:
+    adapter = TypeAdapter(type(section))
+    about = adapter.json_schema()["properties"]
     lines: list[str] = []
-    values: dict[str, Any] = section.model_dump(mode="json")
-    for name, field in type(section).model_fields.items():
-        lines.append(_comment(field.description or "", "  "))
-        lines.append(f"  {name}: {_value(values[name])}".replace(": \n", ":\n"))
+    for name, value in adapter.dump_python(section, mode="json").items():
+        lines.append(_comment(about[name].get("description", ""), "  "))
+        lines.append(f"  {name}: {_value(value)}".replace(": \n", ":\n"))
     return lines
 
 

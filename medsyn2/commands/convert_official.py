@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from medsyn2.ct.volume import axis_aligned_affine
 from medsyn2.errors import ConfigError
 from medsyn2.fingerprints import fingerprint
+from medsyn2.flow.sampling import Sampling
 from medsyn2.nn.text_encoder import write_encoder
 from medsyn2.nn.transformer.layers import TokenGrid
 from medsyn2.pipeline.texts import ABSENT
@@ -27,7 +28,6 @@ from medsyn2.weights.model_folder import (
     GridDescription,
     LatentDescription,
     ModelDescription,
-    SamplingDescription,
     TextDescription,
     TrainingDescription,
     affine_rows,
@@ -92,7 +92,7 @@ def describe(model: OfficialModel, token_grid: TokenGrid, files: Mapping[str, st
         ),
         fingerprint=fingerprint("official", files),
         files=files,
-        sampling=SamplingDescription(official.SOLVER, official.NUM_STEPS, official.T_END),
+        sampling=Sampling(official.SOLVER, official.NUM_STEPS, official.T_END, guidance_mask=1.0),
         licence=official.LICENCE,
     )
 

@@ -31,23 +31,26 @@ clinical use.
 import argparse
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from tqdm import tqdm
 
 from medsyn2.ct.binary_mask import read_mask
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, ReportError, reason
-from medsyn2.flow.solvers import Progress, Solver
-from medsyn2.pipeline import MedSyn2Pipeline, Sampling, Synthetic
+from medsyn2.flow import Decoding, Solver
+from medsyn2.pipeline import MedSyn2Pipeline, Step, Synthetic
+from medsyn2.pipeline.generation import Progress
 from medsyn2.pipeline.outputs import check_output
-from medsyn2.pipeline.synthetic import Decoding
 
 log = logging.getLogger(__name__)
 
 _MAX_REPORT_BYTES = 64 * 1024
 _STRENGTH = 0.75
+_SAMPLING = ("solver", "num_steps", "guidance_report", "guidance_mask", "decode")
+"""The values of the sampling that have an option; the others are the model's."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the volume, .nii.gz or .nii; JSON beside it",
     )
     parser.add_argument(
-        "--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N (default: %(default)s)"
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="auto, which is the GPU where there is one, cpu, cuda or cuda:N (default: %(default)s)",
     )
 
     asked = parser.add_argument_group("what to generate; each is optional")
@@ -82,23 +88,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--solver",
         choices=get_args(Solver),
-        help="dopri5 with 50 steps is the paper's and takes 301 evaluations of the network; "
-        f"{Sampling.solver} takes one a step (default: the model's; {Sampling.solver} for those trained here)",
+        help="dopri5 with 50 steps is the paper's and takes 301 evaluations of the network; unipc takes one a step "
+        "(default: the model's)",
     )
-    how.add_argument("--steps", type=int, metavar="N", help="steps (default: the model's)")
+    how.add_argument("--steps", dest="num_steps", type=int, metavar="N", help="steps (default: the model's)")
     for name in ("report", "mask"):
         how.add_argument(
             f"--guidance-{name}",
             type=float,
             metavar="SCALE",
-            help=f"1 follows the {name} as trained, more exaggerates it, 0 ignores it (default: 1)",
+            help=f"1 follows the {name} as trained, more exaggerates it, 0 ignores it (default: the model's)",
         )
-
     how.add_argument(
         "--decode",
         choices=get_args(Decoding),
         help="windows, as the latents were encoded, or stream: full planes from the first slice to the last, without "
-        f"seams, which is experimental (default: {Sampling.decode})",
+        "seams, which is experimental (default: the model's)",
     )
 
     again = parser.add_argument_group("from an earlier volume")
@@ -125,11 +130,18 @@ def run(arguments: argparse.Namespace) -> None:
     report = arguments.report if arguments.report_file is None else _read_report(arguments.report_file)
     mask = None if arguments.mask is None else _read_mask(arguments.mask)
     pipeline = MedSyn2Pipeline.from_pretrained(arguments.model, device=arguments.device)
-    with tqdm(desc="steps", file=sys.stderr, disable=None) as bar:
+    with tqdm(file=sys.stderr, disable=None) as bar:
+        phase = ""
 
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+        def progress(step: Step) -> None:
+            nonlocal phase
+            if (
+                step.phase != phase or step.done < bar.n
+            ):  # an edit may begin with the steps of the earlier volume
+                phase = step.phase
+                bar.reset(total=step.total)
+                bar.set_description(phase)
+            bar.update(step.done - bar.n)
 
         made = _generate(pipeline, arguments, report, mask, progress)
     made.save(arguments.output)
@@ -145,24 +157,26 @@ def _generate(
 ) -> Synthetic:
     if arguments.from_sidecar is not None:
         return pipeline.remake(arguments.from_sidecar, progress=progress)
-    sampling = {
-        "solver": arguments.solver,
-        "num_steps": arguments.steps,
-        "guidance_report": arguments.guidance_report,
-        "guidance_mask": arguments.guidance_mask,
-        "decode": arguments.decode,
-    }
-    asked: dict[str, Any] = {"mask": mask, "mask_text": arguments.mask_text, "progress": progress}
-    asked |= {name: value for name, value in sampling.items() if value is not None}
+    given = {name: value for name in _SAMPLING if (value := getattr(arguments, name)) is not None}
+    sampling, words = replace(pipeline.sampling, **given), arguments.mask_text
     if arguments.edit is None:
-        return pipeline(report, seed=arguments.seed or 0, **asked)
+        seed = 0 if arguments.seed is None else arguments.seed
+        return pipeline(report, mask=mask, mask_text=words, seed=seed, sampling=sampling, progress=progress)
     strength = _STRENGTH if arguments.strength is None else arguments.strength
-    return pipeline.edit(arguments.edit, report, strength=strength, **asked)
+    return pipeline.edit(
+        arguments.edit,
+        report,
+        mask=mask,
+        mask_text=words,
+        strength=strength,
+        sampling=sampling,
+        progress=progress,
+    )
 
 
 def _refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
     asked = ("report", "report_file", "mask", "mask_text")
-    how = ("seed", "solver", "steps", "guidance_report", "guidance_mask", "decode")
+    how = ("seed", *_SAMPLING)
     idle: tuple[str, ...] = () if arguments.edit is not None else ("strength",)
     if arguments.from_sidecar is not None:
         idle = (*idle, *asked, *how)
@@ -172,7 +186,7 @@ def _refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
             idle = (*idle, "guidance_report")
         if arguments.mask is None:
             idle = (*idle, "guidance_mask")
-    given = [f"--{name.replace('_', '-')}" for name in idle if getattr(arguments, name) is not None]
+    given = [_option(name) for name in idle if getattr(arguments, name) is not None]
     if given:
         raise ConfigError(
             f"{', '.join(given)} would have no effect here.",
@@ -180,6 +194,10 @@ def _refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
             remedy="leave them out: --strength belongs to --edit, guidance to a report or a mask that is given; a "
             "volume made again takes everything from its JSON, and an edit takes the seed from it.",
         )
+
+
+def _option(name: str) -> str:
+    return "--steps" if name == "num_steps" else f"--{name.replace('_', '-')}"
 
 
 def _read_report(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 
 from medsyn2.config.agreement import disagreements
 from medsyn2.config.base import FileName, Section
@@ -51,6 +52,7 @@ from medsyn2.config.preparation import (
     TemplateConfig,
 )
 from medsyn2.errors import ConfigError
+from medsyn2.flow.sampling import Sampling
 
 __all__ = [
     "Baseline",
@@ -116,6 +118,7 @@ class Config(Section):
     dit: DiTConfig = Field(default_factory=DiTConfig)
     flow: FlowConfig = Field(default_factory=FlowConfig)
     train_dit: TrainDiTConfig = Field(default_factory=TrainDiTConfig)
+    sampling: Sampling = Field(default_factory=Sampling)
     variants: dict[FileName, Variant] = Field(default_factory=dict)
     """Further models with other settings, by name: for each, the keys of ``dit``, ``flow`` and ``train_dit`` that
     differ from the main model's, such as ``no_conv: {dit: {conv: false}}``. Each costs a full training; see
@@ -151,9 +154,9 @@ class Config(Section):
         changed = {section: getattr(self.variants[name], section) for section in Variant.model_fields}
         return self.model_copy(update={**changed, "variants": {}})
 
-    def section(self, name: str) -> Section:
+    def section(self, name: str) -> Section | Sampling:
         """Return the section with the name `name` in the configuration file."""
-        found: Section = getattr(self, "register_" if name == "register" else name)
+        found: Section | Sampling = getattr(self, "register_" if name == "register" else name)
         return found
 
 
@@ -171,14 +174,18 @@ def validate_config(values: Mapping[str, Any], *, source: str, whole: bool = Tru
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {_shorten(problem['input'])})"
-            for problem in error.errors()
-        ]
-        raise _invalid(source, problems) from error
+        raise _invalid(source, [_describe(problem) for problem in error.errors()]) from error
     if whole and (problems := list(disagreements(config))):
         raise _invalid(source, problems)
     return config
+
+
+def _describe(problem: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    error = problem.get("ctx", {}).get("error")
+    if isinstance(error, ConfigError):  # a record that checks itself: its message begins with the key
+        return f"{place}.{error.message.removesuffix('.')}"
+    return f"{place}: {problem['msg']} (got {_shorten(problem['input'])})"
 
 
 def _shorten(value: object) -> str:

@@ -19,9 +19,9 @@ def disagreements(config: "Config") -> Iterator[str]:
     yield from _shapes(config)
     yield from _tokenizer(config.tokenizer)
     yield from _texts(config)
-    if config.sample.decode == "stream" and config.tokenizer.layout == "official":
+    if config.sampling.decode == "stream" and config.tokenizer.layout == "official":
         yield (
-            "sample.decode: stream needs a tokenizer that never looks ahead, got tokenizer.layout official; take "
+            "sampling.decode: stream needs a tokenizer that never looks ahead, got tokenizer.layout official; take "
             "windows, or the layout v1.1 or v1.2"
         )
 

@@ -12,24 +12,8 @@ from medsyn2.vocabulary import STRUCTURES, Split, Structure, Window
 
 
 class SampleConfig(Section):
-    """Sampling of the held-out cases."""
+    """Which samples of the held-out cases are made; the section sampling says how."""
 
-    solver: Literal["euler", "heun", "dpmpp_2m", "unipc", "dopri5", "dopri5_adaptive", "warped_midpoint"] = (
-        "unipc"
-    )
-    """``dopri5`` with 50 steps is the paper's (301 network evaluations); ``unipc`` with 50 takes 50;
-    ``warped_midpoint`` with 49 is the authors' code (98), for their weights alone."""
-    num_steps: PositiveInt = 12
-    """Steps of the solver; ``dopri5_adaptive`` takes as many as its tolerances ask for."""
-    t_end: float = Field(default=1e-3, gt=0, lt=1)
-    """Where the solver stops, between 1 (noise) and 0; the last step goes to the predicted clean latents."""
-    guidance_report: NonNegativeFloat = 1.0
-    """Classifier-free guidance of the report; 1 is none, as in the paper."""
-    guidance_mask: NonNegativeFloat = 2.0
-    """Classifier-free guidance of the mask; 1 is none, as in the paper."""
-    decode: Literal["windows", "stream"] = "windows"
-    """How latents become volumes: in overlapping windows, as they were encoded, or as a stream of depth in full planes,
-    without seams, with normalisations frozen to what some windows show (experimental; causal tokenizers alone)."""
     structures: Structures = ("lobes",)
     """Structures whose mask is sampled, one volume each, without the report."""
     with_report: bool = True

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from medsyn2.errors import IntensityError
 
 HU_RANGE = (-1024, 3071)
 """Range of a 12-bit CT; values are clipped to it."""
+
+MASK_BACKGROUND, MASK_FOREGROUND = -0.5, 0.5
+"""A mask as the tokenizer sees it."""
 
 Convention = Literal["detect", "hu", "stored"]
 
@@ -279,6 +282,11 @@ def hu_to_unit(hu: Num[np.ndarray, "..."], clip_hu: tuple[float, float]) -> Floa
     unit -= (low + high) / 2
     unit /= (high - low) / 2
     return unit
+
+
+def mask_to_unit(inside: Bool[np.ndarray, "d h w"]) -> Float[np.ndarray, "d h w"]:
+    """Return a mask as the tokenizer sees it, float32."""
+    return np.where(inside, np.float32(MASK_FOREGROUND), np.float32(MASK_BACKGROUND))
 
 
 def unit_to_hu(unit: Float[np.ndarray, "..."], clip_hu: tuple[float, float]) -> Int[np.ndarray, "..."]:

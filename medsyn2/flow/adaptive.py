@@ -8,7 +8,7 @@ outside the interval, which only a first step might still ask for, is moved to i
 50 is the number of points that are returned, and the tolerances alone decide the steps.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -27,19 +27,19 @@ def adaptive_dopri5(
     num_steps: int,
     t_start: float,
     t_end: float,
-    report: Callable[[int], None],
     rtol: float = RTOL,
     atol: float = ATOL,
-) -> Latents:
-    """Integrate from `t_start` to `t_end` and jump to the prediction there.
+) -> Iterator[tuple[float, Latents]]:
+    """Integrate from `t_start` to `t_end`, jump to the prediction there and yield it.
+
+    It is the only state: torchdiffeq hands over none before it has them all.
 
     Args:
         predict_at: Predicted clean latents of (z, t).
         z: State at `t_start`.
-        num_steps: The first step is this part of the interval; tolerances decide all others.
+        num_steps: The first step is one part in so many of the interval; tolerances decide all others.
         t_start: First time.
         t_end: Last time, above 0.
-        report: Called with the parts of the interval, of `num_steps`, that are done.
         rtol: Tolerated error of a step relative to the state.
         atol: Tolerated error of a step, absolute.
 
@@ -48,20 +48,12 @@ def adaptive_dopri5(
     """
     from torchdiffeq import odeint  # late: everything else here needs torch alone
 
-    span = t_start - t_end
-    parts = 0
-
     def velocity(t: Tensor, z: Latents) -> Latents:
-        nonlocal parts
         at = min(max(t.item(), t_end), t_start)
-        done = min(int((t_start - at) / span * num_steps + 1e-6), num_steps - 1)
-        for part in range(parts + 1, done + 1):
-            report(part)
-        parts = max(parts, done)
         return (z - predict_at(z, at)) / at
 
     times = torch.tensor([t_start, t_end], dtype=torch.float64, device=z.device)
-    options = {"step_t": times[1:], "first_step": span / num_steps}
+    options = {"step_t": times[1:], "first_step": (t_start - t_end) / num_steps}
     try:
         z = odeint(velocity, z, times, rtol=rtol, atol=atol, method="dopri5", options=options)[-1]
     except AssertionError as error:  # torchdiffeq's way to say that the step size vanished
@@ -70,6 +62,4 @@ def adaptive_dopri5(
             code="solver-diverged",
             remedy="look for NaN in the network's predictions, or take a solver with fixed steps such as unipc.",
         ) from error
-    clean = predict_at(z, t_end)
-    report(num_steps)
-    return clean
+    yield t_end, predict_at(z, t_end)

@@ -14,7 +14,7 @@ Source:
     DPM-Solver++ (arXiv:2211.01095), UniPC (arXiv:2302.04867).
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from itertools import pairwise
 from math import expm1, inf, log
 
@@ -24,20 +24,22 @@ from medsyn2.flow.path import Latents, PredictAt
 
 
 def multistep(
-    predict_at: PredictAt, z: Latents, times: list[float], report: Callable[[int], None], *, corrected: bool
-) -> Latents:
+    predict_at: PredictAt, z: Latents, times: list[float], *, corrected: bool
+) -> Iterator[tuple[float, Latents]]:
     """Go from the first to the last of `times` and jump to the prediction there.
+
+    Yields:
+        The time after each step and the newest prediction; last the jump's.
 
     Args:
         predict_at: Predicted clean latents of (z, t).
         z: State at the first time.
         times: Falling, above 0.
-        report: Called with the steps done; the jump is one.
         corrected: UniPC's corrector; without it this is DPM-Solver++(2M).
     """
     clean = predict_at(z, times[0])
     before: tuple[Latents, float] | None = None
-    for done, (t, t_next) in enumerate(pairwise(times), start=1):
+    for t, t_next in pairwise(times):
         share = 1.0 - t_next / t
         h = _log_snr(t_next) - _log_snr(t)
         held = (1.0 - share) * z + share * clean  # the prediction held constant: an exact first-order step
@@ -52,9 +54,8 @@ def multistep(
             z = held + share * (on_slope * slope + on_change * (clean_next - clean))
         before = (clean, h) if h < inf else None
         clean = clean_next
-        report(done)
-    report(len(times))
-    return clean
+        yield t_next, clean
+    yield times[-1], clean
 
 
 def _log_snr(t: float) -> float:

@@ -1,6 +1,6 @@
 """Explicit Runge-Kutta methods on a fixed grid of times, as tables of numbers."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -39,33 +39,30 @@ TABLEAUX: dict[str, Tableau] = {
 
 
 def runge_kutta(
-    tableau: Tableau,
-    predict_at: PredictAt,
-    z: Latents,
-    times: list[float],
-    report: Callable[[int], None],
-) -> Latents:
+    tableau: Tableau, predict_at: PredictAt, z: Latents, times: list[float]
+) -> Iterator[tuple[float, Latents]]:
     """Integrate the velocity (z - x) / t over `times` and jump to the prediction at the last.
+
+    Yields:
+        The time after each step and the newest prediction, that of its last stage; at the end the jump's.
 
     Args:
         tableau: The method.
         predict_at: Predicted clean latents x of (z, t).
         z: State at the first time.
         times: Falling, above 0; each is met exactly.
-        report: Called with the steps done; the jump is one.
     """
-    for done, (t, t_next) in enumerate(pairwise(times), start=1):
+    for t, t_next in pairwise(times):
         dt = t_next - t
         slopes: list[Latents] = []
         for node, row in zip(tableau.nodes, tableau.rows, strict=True):
             at = t_next if node == 1.0 else t + node * dt
             stage = z + dt * _weighted_sum(row, slopes) if row else z
-            slopes.append((stage - predict_at(stage, at)) / at)
+            clean = predict_at(stage, at)
+            slopes.append((stage - clean) / at)
         z = z + dt * _weighted_sum(tableau.weights, slopes)
-        report(done)
-    clean = predict_at(z, times[-1])
-    report(len(times))
-    return clean
+        yield t_next, clean
+    yield times[-1], predict_at(z, times[-1])
 
 
 def _weighted_sum(weights: tuple[float, ...], slopes: list[Latents]) -> Latents:

@@ -24,9 +24,9 @@ On an 8-D Gaussian mixture with a known flow, ``unipc`` with 50 evaluations and 
 that no image could show; ``dopri5`` with 301 evaluations, the paper's choice, is six times their cost.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from math import ceil
-from typing import Literal
+from typing import NamedTuple
 
 import torch
 
@@ -34,120 +34,130 @@ from medsyn2.errors import ConfigError
 from medsyn2.flow.adaptive import adaptive_dopri5
 from medsyn2.flow.guidance import PredictClean
 from medsyn2.flow.multistep import multistep
-from medsyn2.flow.path import Latents, interpolate
+from medsyn2.flow.path import Latents, PredictAt, interpolate
 from medsyn2.flow.runge_kutta import TABLEAUX, runge_kutta
+from medsyn2.flow.sampling import Sampling
 from medsyn2.flow.timesteps import time_grid
 from medsyn2.flow.warped import warped_midpoint
 
-Solver = Literal["euler", "heun", "dpmpp_2m", "unipc", "dopri5", "dopri5_adaptive", "warped_midpoint"]
-Progress = Callable[[int, int], None]
+
+class State(NamedTuple):
+    """A solution on its way.
+
+    Attributes:
+        t: Time that the step has reached.
+        clean: Newest prediction of the clean latents; in the last state the solution.
+        step: Steps done; a jump that follows the last step counts with it.
+        num_steps: Steps in all; the adaptive solver takes one, as far as can be seen from outside.
+    """
+
+    t: float
+    clean: Latents
+    step: int
+    num_steps: int
 
 
-@torch.no_grad()
 def solve(
+    predict_clean: PredictClean, noise: Latents, sampling: Sampling, *, t_start: float = 1.0
+) -> Latents:
+    """Return the clean latents that `trajectory` ends with."""
+    return _last(trajectory(predict_clean, noise, sampling, t_start=t_start))
+
+
+def edit(
+    predict_clean: PredictClean, clean: Latents, noise: Latents, sampling: Sampling, *, strength: float
+) -> Latents:
+    """Return the clean latents that `edit_trajectory` ends with."""
+    return _last(edit_trajectory(predict_clean, clean, noise, sampling, strength=strength))
+
+
+def trajectory(
     predict_clean: PredictClean,
     noise: Latents,
+    sampling: Sampling,
     *,
-    solver: Solver,
-    num_steps: int,
-    t_end: float,
     t_start: float = 1.0,
-    progress: Progress | None = None,
-) -> Latents:
-    """Integrate from z at `t_start` to the clean latents.
+    num_steps: int | None = None,
+) -> Iterator[State]:
+    """Integrate from z at `t_start` to the clean latents, a state after each step.
 
-    The state and the times are float32 (float64 if `noise` is), whatever type the prediction has.
+    The state and the times are float32 (float64 if `noise` is), whatever type the prediction has. Whoever
+    iterates may stop at any state; nothing is computed before the next one is asked for.
 
     Args:
         predict_clean: The network, conditions and guidance bound: (z, t) to predicted clean latents.
-        noise: z at `t_start`; Gaussian noise if that is 1, see `edit` for less.
-        solver: Name of the solver.
-        num_steps: Steps; see the table above for the evaluations they take.
-        t_end: Smallest time at which the network may be evaluated; above 0.
+        noise: z at `t_start`; Gaussian noise if that is 1, see `edit_trajectory` for less.
+        sampling: Solver, number of steps and end; guidance is the prediction's business.
         t_start: Time of `noise`.
-        progress: Called after each step with the steps done and their number.
-
-    Returns:
-        Clean latents.
+        num_steps: Steps, where they are not the sampling's.
 
     Raises:
-        ConfigError: If the times or the number of steps make no grid.
+        ConfigError: If the times make no grid.
     """
-    if not 0.0 < t_end < t_start <= 1.0 or num_steps < 1:
+    if not sampling.t_end < t_start <= 1.0:
         raise ConfigError(
-            f"A solver needs 0 < t_end < t_start <= 1 and a step, got t_end {t_end}, t_start {t_start} and "
-            f"{num_steps} steps.",
+            f"A solver needs t_end < t_start <= 1, got t_end {sampling.t_end} and t_start {t_start}.",
             code="solver-times",
-            remedy="set sample.t_end to 0.001 and sample.num_steps to at least 1.",
+            remedy="set sampling.t_end to 0.001.",
         )
-    state = noise.to(torch.promote_types(noise.dtype, torch.float32))
+    steps = sampling.num_steps if num_steps is None else num_steps
+    z = noise.detach().to(torch.promote_types(noise.dtype, torch.float32))
 
+    @torch.no_grad()
     def predict_at(z: Latents, t: float) -> Latents:
         return predict_clean(z, torch.full((len(z),), t, dtype=z.dtype, device=z.device)).to(z.dtype)
 
-    def report(done: int) -> None:
-        if progress is not None and done <= num_steps:  # the jump counts where it is a step of its own
-            progress(done, num_steps)
+    total = 1 if sampling.solver == "dopri5_adaptive" else steps
+    for step, (t, clean) in enumerate(_integrate(predict_at, z, sampling, steps, t_start), start=1):
+        yield State(t, clean, min(step, total), total)
 
-    if solver == "warped_midpoint" or solver == "dopri5_adaptive":
-        integrate = warped_midpoint if solver == "warped_midpoint" else adaptive_dopri5
-        return integrate(predict_at, state, num_steps=num_steps, t_start=t_start, t_end=t_end, report=report)
+
+def edit_trajectory(
+    predict_clean: PredictClean, clean: Latents, noise: Latents, sampling: Sampling, *, strength: float
+) -> Iterator[State]:
+    """Change `clean` latents under new conditions: noise them up to t = `strength`, then solve from there.
+
+    With the noise that `clean` was sampled from, the parts that the new conditions do not touch stay in place. The
+    step size is that of a whole solution of the sampling's steps. Strength 1 is plain sampling from `noise`; a
+    strength not above ``t_end`` leaves `clean` as it is.
+
+    Args:
+        predict_clean: As for `trajectory`, with the new conditions.
+        clean: Latents of the earlier stage.
+        noise: Gaussian noise, best the same as in the earlier stage.
+        sampling: As for `trajectory`.
+        strength: Between 0 and 1.
+
+    Source:
+        SDEdit (arXiv:2108.01073), as used in section 5.3.
+    """
+    if strength <= sampling.t_end:
+        return iter([State(strength, clean, 1, 1)])
+    times = torch.full((len(clean),), strength, dtype=clean.dtype, device=clean.device)
+    steps = max(1, ceil(sampling.num_steps * strength))
+    return trajectory(
+        predict_clean, interpolate(clean, noise, times), sampling, t_start=strength, num_steps=steps
+    )
+
+
+def _integrate(
+    predict_at: PredictAt, z: Latents, sampling: Sampling, num_steps: int, t_start: float
+) -> Iterator[tuple[float, Latents]]:
+    solver, t_end = sampling.solver, sampling.t_end
+    if solver == "warped_midpoint":
+        return warped_midpoint(predict_at, z, num_steps=num_steps, t_start=t_start, t_end=t_end)
+    if solver == "dopri5_adaptive":
+        return adaptive_dopri5(predict_at, z, num_steps=num_steps, t_start=t_start, t_end=t_end)
     if solver == "dopri5":
         times = time_grid(num_steps + 1, t_start, max(t_start / (6 * num_steps), t_end))
     else:
         times = time_grid(num_steps, t_start, max(t_start / num_steps, t_end))
     if solver == "unipc" or solver == "dpmpp_2m":
-        return multistep(predict_at, state, times, report, corrected=solver == "unipc")
-    return runge_kutta(TABLEAUX[solver], predict_at, state, times, report)
+        return multistep(predict_at, z, times, corrected=solver == "unipc")
+    return runge_kutta(TABLEAUX[solver], predict_at, z, times)
 
 
-def edit(
-    predict_clean: PredictClean,
-    clean: Latents,
-    noise: Latents,
-    *,
-    strength: float,
-    solver: Solver,
-    num_steps: int,
-    t_end: float,
-    progress: Progress | None = None,
-) -> Latents:
-    """Change `clean` latents under new conditions: noise them up to t = `strength`, then solve from there.
-
-    With the noise that `clean` was sampled from, what the new conditions do not touch stays in place. The
-    step size is that of a whole solution of `num_steps`. Strength 1 is plain sampling from `noise`; a
-    strength not above `t_end` leaves `clean` as it is.
-
-    Args:
-        predict_clean: As for `solve`, with the new conditions.
-        clean: Latents of the earlier stage.
-        noise: Gaussian noise, best the same as in the earlier stage.
-        strength: Between 0 and 1.
-        solver: As for `solve`.
-        num_steps: As for `solve`.
-        t_end: As for `solve`.
-        progress: As for `solve`.
-
-    Returns:
-        Clean latents.
-
-    Raises:
-        ConfigError: As `solve`.
-
-    Source:
-        SDEdit (arXiv:2108.01073), as used in section 5.3.
-    """
-    if strength <= t_end:
-        return clean
-    start = interpolate(
-        clean, noise, torch.full((len(clean),), strength, dtype=clean.dtype, device=clean.device)
-    )
-    return solve(
-        predict_clean,
-        start,
-        solver=solver,
-        num_steps=max(1, ceil(num_steps * strength)),
-        t_end=t_end,
-        t_start=strength,
-        progress=progress,
-    )
+def _last(states: Iterator[State]) -> Latents:
+    for state in states:
+        clean = state.clean
+    return clean

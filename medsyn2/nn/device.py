@@ -5,17 +5,19 @@ import torch
 from medsyn2.errors import ConfigError
 
 
-def available_device(name: torch.device | str) -> torch.device:
-    """Return the device called `name`.
+def available_device(name: torch.device | str = "auto") -> torch.device:
+    """Return the device called `name`; ``auto`` is the GPU where there is one, else the CPU.
 
     Raises:
         ConfigError: If the name is invalid or this machine has no such device.
     """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(
-            f"expected a device such as cpu, cuda or cuda:1, got {name!r}.",
+            f"expected a device such as auto, cpu, cuda or cuda:1, got {name!r}.",
             code="device-unknown",
             remedy="use the device cpu, or cuda where there is a GPU.",
         ) from None

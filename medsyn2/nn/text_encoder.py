@@ -112,6 +112,20 @@ class TextEncoder(nn.Module):
         tokenizer = fitting_tokenizer(folder, bert.config.vocab_size)
         return cls(bert, tokenizer)
 
+    def save(self, folder: Path | str) -> None:
+        """Write the encoder in Hugging Face format; the same encoder gives the same bytes."""
+        config = {name: getattr(self.bert.config, name) for name in ARCHITECTURE}
+        ids = self.tokenizer.get_vocab()
+        defaults = {"tokenize_chinese_chars": True, "strip_accents": None}
+        settings = {name: getattr(self.tokenizer, name) for name in TOKENIZER_SETTINGS}
+        write_encoder(
+            Path(folder),
+            config={**config, "architectures": ["BertModel"], "model_type": "bert"},
+            state=self.bert.state_dict(),
+            vocabulary=("\n".join(sorted(ids, key=ids.__getitem__)) + "\n").encode(),
+            tokenizer={name: value for name, value in settings.items() if defaults.get(name, ...) != value},
+        )
+
     @property
     def separator(self) -> str:
         """Token between findings and impression."""

@@ -116,7 +116,7 @@ class GreatVessels:
 
     Attributes:
         arteries: Aorta and its branches.
-        aorta: The aorta alone, for its wall.
+        aorta: The aorta without its branches, for plaques of its wall.
         pulmonary: Pulmonary trunk and main arteries.
         veins: Venae cavae, brachiocephalic and central pulmonary veins.
         lumen: Air of the trachea and the main and lobar bronchi.

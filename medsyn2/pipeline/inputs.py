@@ -11,9 +11,10 @@ are noted, with the nearest that it was.
 from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import isnan
+from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -48,11 +49,11 @@ class Prompt:
 
 def check_inputs(
     *,
-    report: str | None,
-    findings: str | None,
-    impression: str | None,
-    mask: LabelMap | None,
-    mask_text: str | None,
+    report: object,
+    findings: object,
+    impression: object,
+    mask: object,
+    mask_text: object,
     grid: Grid,
     trained: Collection[Structure],
     separator: str,
@@ -60,7 +61,7 @@ def check_inputs(
     """Check what was asked for and bring it to the model's terms.
 
     Args:
-        report: A whole report; or else
+        report: A whole report, text or None, as are the next two; or else
         findings: its first and
         impression: its second part.
         mask: A binary mask, on any grid.
@@ -70,9 +71,13 @@ def check_inputs(
         separator: The text encoder's separator token.
 
     Raises:
-        ReportError: If a whole report and its parts are given.
+        ReportError: If a text is none, or a whole report and its parts are given.
         MaskError: If a mask comes without words or words without a mask, or the mask is unusable.
     """
+    report, findings = _text(report, "report"), _text(findings, "findings")
+    impression, mask_text = _text(impression, "impression"), _text(mask_text, "mask_text")
+    if mask is not None and not isinstance(mask, LabelMap):
+        raise _not_a_label_map(mask)
     if report is not None and (findings is not None or impression is not None):
         raise ReportError(
             "expected a whole report or its parts, got both.",
@@ -103,6 +108,35 @@ def check_inputs(
     empty = () if placed.any() else (_EMPTY,)
     words, meaning = _known_words(words, trained)
     return Prompt(text, placed, words, (*unused, *reading, *moving, *empty, *meaning))
+
+
+def _text(value: object, name: str) -> str | None:
+    """Return a text as it is, and the missing value of a table, which is NaN or pandas' NA, as an empty one.
+
+    Raises:
+        ReportError: If it is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if type(value).__name__ == "NAType" or (isinstance(value, float) and isnan(value)):
+        return ""
+    raise ReportError(
+        f"{name}: expected text, got {type(value).__name__}.",
+        code="text-type",
+        remedy="give a string, or None for none; a file is read by you or by `medsyn2 generate --report-file`.",
+    )
+
+
+def _not_a_label_map(mask: object) -> MaskError:
+    if isinstance(mask, str | Path):
+        remedy = "give read_labels(path) instead of the path."
+    elif hasattr(mask, "shape"):
+        remedy = "give LabelMap(array, affine_mm); the affine of the model's grid is pipeline.grid.affine_mm."
+    else:
+        remedy = "give read_labels(path), or LabelMap(array, affine_mm)."
+    return MaskError(
+        f"mask: expected a LabelMap, got {type(mask).__name__}.", code="mask-type", remedy=remedy
+    )
 
 
 _EMPTY_REPORT = "the report says nothing: the volume is made as if none had been given"
@@ -159,20 +193,6 @@ def encode_given(
     return encoded.embeddings if padded else encoded.embeddings[:, :length], tuple(notes)
 
 
-def normal(
-    latents: Float[Tensor, "b z ld lh lw"], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Float[Tensor, "b z ld lh lw"]:
-    """Bring raw latents to mean 0 and standard deviation 1, channel by channel."""
-    return (latents - _channels(mean, latents)) / _channels(std, latents)
-
-
-def raw(
-    latents: Float[Tensor, "b z ld lh lw"], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Float[Tensor, "b z ld lh lw"]:
-    """Undo `normal`."""
-    return latents * _channels(std, latents) + _channels(mean, latents)
-
-
 def far_from_expected(mask_latents: Float[Tensor, "b z ld lh lw"], words: str) -> tuple[str, ...]:
     """Return a note if normalised latents of a mask are further from 0 than statistics of their own could be."""
     furthest = mask_latents.abs().max().item()
@@ -183,7 +203,3 @@ def far_from_expected(mask_latents: Float[Tensor, "b z ld lh lw"], words: str) -
         "model is described with: it was probably trained with masks that were encoded in another way, and what it "
         "makes of this one is uncertain",
     )
-
-
-def _channels(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "1 z 1 1 1"]:
-    return torch.tensor(values, dtype=like.dtype, device=like.device)[None, :, None, None, None]

@@ -114,7 +114,7 @@ class Networks:
 
     def decoding_of_samples(self) -> ComputeCost:
         """Return what it takes to decode one sampled volume, in the way that is configured for those."""
-        if self.config.sample.decode == "windows":
+        if self.config.sampling.decode == "windows":
             return self.decoding()
         with self._without_values():
             return stream_cost(self.tokenizer, self.config.grid.shape, self.config.encode_latents.window)

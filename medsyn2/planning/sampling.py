@@ -65,12 +65,6 @@ def evaluations(config: Config) -> int:
         count += 1
         return latents
 
-    sample = config.sample
-    solve(
-        predict,
-        torch.ones(1, 1, 1, 1, 1),
-        solver=sample.solver,
-        num_steps=sample.num_steps,
-        t_end=sample.t_end,
-    )
-    return count * (1 if sample.guidance_mask == sample.guidance_report == 1.0 else 2)
+    how = config.sampling
+    solve(predict, torch.ones(1, 1, 1, 1, 1), how)
+    return count * (1 if how.guidance_mask == how.guidance_report == 1.0 else 2)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medsyn2.config import EncodeLatentsConfig, GridConfig
-from medsyn2.ct.intensity import hu_to_unit
+from medsyn2.ct.intensity import hu_to_unit, mask_to_unit
 from medsyn2.errors import EnvironmentFault
 from medsyn2.facts import (
     CT_FILE,
@@ -27,11 +27,12 @@ from medsyn2.facts import (
 from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import encode_cost, encode_windowed
+from medsyn2.nn.device import available_device
 from medsyn2.nn.memory_format import move
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
-from medsyn2.store.latents import EMPTY_MASK, Latents, mask_to_unit, write_latents
+from medsyn2.store.latents import EMPTY_MASK, Latents, write_latents
 from medsyn2.store.read_artefact import read_made_ct, read_made_labels
-from medsyn2.weights.tensors import load_component, load_strictly
+from medsyn2.weights.networks import load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -101,17 +102,15 @@ class _Encoder:
 
     def __init__(self, grid: GridConfig, config: EncodeLatentsConfig, path: Path) -> None:
         self.grid, self.config, self.path = grid, config, path
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = available_device()
         self.constants: dict[Any, Tensor] = {}
 
     @cached_property
     def network(self) -> CausalVideoVAE:
-        config, state = load_component(self.path, "tokenizer")
-        network = CausalVideoVAE(**config)
-        load_strictly(network, state, source=self.path)
+        network = load_tokenizer(self.path)
         self._check_memory(network)
         move(network, self.device)
-        return network.eval()
+        return network
 
     def _check_memory(self, network: CausalVideoVAE) -> None:
         """Say what a volume is going to take, and stop before the first one if the machine has less."""

@@ -7,11 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from medsyn2.config import SampleConfig
 from medsyn2.ct.volume import LabelMap
 from medsyn2.files import sha256_of
+from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.store.artefacts import CaseWork, Manifest, Record, load_manifest, process_shard
@@ -38,6 +37,7 @@ class Condition:
 
 def sample(
     sample: SampleConfig,
+    sampling: Sampling,
     *,
     model: Path,
     inventory: Path,
@@ -54,7 +54,8 @@ def sample(
     one, the case and the condition, so that it is the same whatever else is sampled.
 
     Args:
-        sample: Solver, guidance and conditions. ``max_cases`` counts the cases of each shard.
+        sample: The conditions. ``max_cases`` counts the cases of each shard.
+        sampling: How volumes are sampled.
         model: The trained model's ``model.json``.
         inventory: Manifest of the inventory of this shard, for the reports.
         register: Manifest of the registered volumes of this shard; the cases that have one are sampled.
@@ -81,7 +82,7 @@ def sample(
         )
         for case, asked in conditions.items()
     ]
-    sampler = _Sampler(sample, model.parent, drawn)
+    sampler = _Sampler(sample.seed, sampling, model.parent, drawn)
 
     def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
         samples = []
@@ -123,28 +124,22 @@ def _made_from(condition: Condition, masks: Record | None) -> list[Any]:
 class _Sampler:
     """The model, loaded when the first sample needs it."""
 
-    def __init__(self, config: SampleConfig, folder: Path, masks: Manifest) -> None:
-        self.config, self.folder, self.masks = config, folder, masks
+    def __init__(self, seed: int, sampling: Sampling, folder: Path, masks: Manifest) -> None:
+        self.seed, self.sampling, self.folder, self.masks = seed, sampling, folder, masks
 
     @cached_property
     def pipeline(self) -> MedSyn2Pipeline:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return MedSyn2Pipeline.from_pretrained(self.folder, device=device)
+        return MedSyn2Pipeline.from_pretrained(self.folder)
 
     def make(self, case: str, condition: Condition) -> Synthetic:
-        report, structure, config = condition.report or {}, condition.structure, self.config
+        report, structure = condition.report or {}, condition.structure
         return self.pipeline(
             findings=report.get("findings"),
             impression=report.get("impression"),
             mask=None if structure is None else self._mask(case, structure),
             mask_text=None if structure is None else STRUCTURE_WORDS[structure],
-            seed=derive_seed(config.seed, case, condition.name),
-            solver=config.solver,
-            num_steps=config.num_steps,
-            t_end=config.t_end,
-            guidance_report=config.guidance_report,
-            guidance_mask=config.guidance_mask,
-            decode=config.decode,
+            seed=derive_seed(self.seed, case, condition.name),
+            sampling=self.sampling,
         )
 
     def _mask(self, case: str, structure: Structure) -> LabelMap:

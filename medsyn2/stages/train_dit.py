@@ -16,7 +16,8 @@ from medsyn2.config import DiTConfig, FlowConfig, GridConfig, TrainDiTConfig
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.errors import ConfigError
 from medsyn2.files import sha256_of, write_atomically
-from medsyn2.fingerprints import fingerprint
+from medsyn2.fingerprints import canonical_json, fingerprint
+from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.store.text_embeddings import read_text
 from medsyn2.training.dit.conditions import ConditionedLatents, realised_probabilities, without
@@ -54,6 +55,7 @@ def train_dit(
     dit: DiTConfig,
     flow: FlowConfig,
     train_dit: TrainDiTConfig,
+    sampling: Sampling,
     *,
     latents: list[Path],
     text: list[Path],
@@ -69,7 +71,8 @@ def train_dit(
 
     Checkpoints go into the folder ``checkpoints`` beside the model's. A training that was interrupted goes on
     from the last one and ends with the same bits; one whose settings and inputs are those of the last run is
-    not made again; a longer one goes on from where the shorter one ended. Several processes, started by
+    not made again; a longer one goes on from where the shorter one ended. The sampling decides nothing of the
+    training: if it alone changed, the description is written anew and the weights stay. Several processes, started by
     torchrun, share the micro-batches of a step.
 
     Args:
@@ -77,6 +80,7 @@ def train_dit(
         dit: The network.
         flow: The objective's times and weight.
         train_dit: The training.
+        sampling: How the model is sampled by default.
         latents: Manifests of the latents.
         text: Manifests of the reports' embeddings, of the same shards.
         prompts: Description of the pre-prompts' embeddings.
@@ -87,6 +91,7 @@ def train_dit(
         loss: Where the table of losses goes (CSV, a row a step).
         settings: Canonical JSON of the settings and the code version.
     """
+    settings = _training_settings(settings)
     split, wording = load_split(latents, text), json.loads(prompts.read_text(encoding="utf-8"))
     split = replace(split, cases=[without(case, train_dit.leave_out) for case in split.cases])
     _check_origins(split, wording, tokenizer)
@@ -144,8 +149,16 @@ def train_dit(
             training=_training(split, train_dit.num_steps),
             fingerprint=fingerprint(settings, identity),
             files={},
+            sampling=sampling,
         )
         export_model(model.parent, Parts(tokenizer, encoder), description)
+
+
+def _training_settings(settings: str) -> str:
+    """Return the canonical JSON of the settings that decide the weights: all but the sampling."""
+    values = json.loads(settings)
+    del values["sampling"]
+    return canonical_json(values)
 
 
 def _learner(network: DiT, flow: FlowConfig, config: TrainDiTConfig) -> Learner:

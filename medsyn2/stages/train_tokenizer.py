@@ -11,6 +11,7 @@ from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.device import available_device
 from medsyn2.nn.memory_format import move
 from medsyn2.nn.perceptual import Perceptual
 from medsyn2.store.artefacts import load_manifests
@@ -78,7 +79,7 @@ def train_tokenizer(
     torch.manual_seed(train_tokenizer.seed)
     network = _network(tokenizer, initial or None, train_tokenizer.seed)
     network.latent_shape(train_tokenizer.crop_shape)
-    if not torch.cuda.is_available():
+    if available_device().type == "cpu":
         move(network, torch.device("cpu"))
     log.info("tokenizer: %d volumes, %d steps", len(volumes), train_tokenizer.num_steps)
     averages = train(

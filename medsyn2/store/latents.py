@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from medsyn2.errors import WeightsError
 from medsyn2.store.array_file import read_array, write_arrays
@@ -23,17 +23,8 @@ LATENTS = "latents.zarr.zip"
 EMPTY_MASK = "(empty mask)"
 """Name under which a shard keeps the all-background mask; no case can be called so."""
 
-MASK_VALUES = (-0.5, 0.5)
-"""Background and foreground of a mask as the tokenizer sees it."""
-
 Latents = Float[np.ndarray, "z ld lh lw"]
 _AXES = ("channel", "depth", "height", "width")
-
-
-def mask_to_unit(inside: Bool[np.ndarray, "d h w"]) -> Float[np.ndarray, "d h w"]:
-    """Return a mask as the tokenizer sees it, float32."""
-    background, foreground = MASK_VALUES
-    return np.where(inside, np.float32(foreground), np.float32(background))
 
 
 def write_latents(folder: Path, case: str, image: Latents, masks: Mapping[Structure, Latents]) -> None:

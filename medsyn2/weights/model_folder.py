@@ -21,8 +21,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from medsyn2.errors import WeightsError, reason
 from medsyn2.files import sha256_of, write_json
+from medsyn2.flow.sampling import Sampling
+from medsyn2.types import Float
 from medsyn2.vocabulary import Structure
 
 FORMAT = 1
@@ -31,6 +35,9 @@ DIT = "dit.json"
 TOKENIZER = "tokenizer.json"
 TEXT_ENCODER = "text_encoder"
 PROMPTS = "prompts.safetensors"
+
+_SAMPLING_BEFORE = {"num_steps": 25, "guidance_mask": 1.0}
+"""How models are sampled whose description was written before it held the whole of the sampling."""
 
 Triple = tuple[int, int, int]
 Row = tuple[float, float, float, float]
@@ -51,6 +58,18 @@ class ChannelStatistics:
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def normalize(self, latents: Float[Tensor, "*b z ld lh lw"]) -> Float[Tensor, "*b z ld lh lw"]:
+        """Return (latents - mean) / std, channel by channel."""
+        return (latents - _channels(self.mean, latents)) / _channels(self.std, latents)
+
+    def denormalize(self, latents: Float[Tensor, "*b z ld lh lw"]) -> Float[Tensor, "*b z ld lh lw"]:
+        """Undo `normalize`."""
+        return latents * _channels(self.std, latents) + _channels(self.mean, latents)
+
+
+def _channels(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "z 1 1 1"]:
+    return like.new_tensor(values)[:, None, None, None]
 
 
 @dataclass(frozen=True)
@@ -94,15 +113,6 @@ class TextDescription:
 
 
 @dataclass(frozen=True)
-class SamplingDescription:
-    """How the model is sampled where nothing else is asked for."""
-
-    solver: str = "unipc"
-    num_steps: int = 25
-    t_end: float = 1e-3
-
-
-@dataclass(frozen=True)
 class TrainingDescription:
     """Training data of the model; None is unknown.
 
@@ -134,7 +144,8 @@ class ModelDescription:
         training: Training data.
         fingerprint: Hash of the settings, of the inputs and of every file; no two models share one.
         files: sha256 of every other file of the folder, by its path in it.
-        sampling: How it is sampled by default.
+        sampling: Default sampling, that of the run that trained the model. It is no part of the fingerprint, since
+            it changes no weight.
         licence: Licence stated by the weights' authors.
         format: Format of this description.
     """
@@ -145,7 +156,7 @@ class ModelDescription:
     training: TrainingDescription
     fingerprint: str
     files: Mapping[str, str]
-    sampling: SamplingDescription = SamplingDescription()
+    sampling: Sampling = field(default_factory=Sampling)
     licence: str = ""
     format: int = FORMAT
 
@@ -228,7 +239,7 @@ def _description(values: dict[str, Any]) -> ModelDescription:
         training=TrainingDescription(**values["training"]),
         fingerprint=values["fingerprint"],
         files=values["files"],
-        sampling=SamplingDescription(**values.get("sampling", {})),
+        sampling=Sampling(**{**_SAMPLING_BEFORE, **values.get("sampling", {})}),
         licence=values.get("licence", ""),
     )
 

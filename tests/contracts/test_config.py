@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from medsyn2.commands.config import default_yaml, json_schema
 from medsyn2.config import Config, Section, load_config, validate_config
 from medsyn2.errors import ConfigError
+from medsyn2.flow import Sampling
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,11 +33,11 @@ def test_override_file_is_valid_and_opens_with_its_command(path: Path) -> None:
 
 def test_every_field_is_explained() -> None:
     for key, section in Config.model_fields.items():
-        if not issubclass(section.annotation, Section):
+        if not issubclass(section.annotation, Section | Sampling):
             assert section.description, key
             continue
-        for name, field in section.annotation.model_fields.items():
-            assert field.description, f"{section.annotation.__name__}.{name}"
+        for name, about in TypeAdapter(section.annotation).json_schema()["properties"].items():
+            assert about.get("description"), f"{section.annotation.__name__}.{name}"
 
 
 @pytest.mark.parametrize(
@@ -59,8 +61,12 @@ def test_every_field_is_explained() -> None:
         ("train_dit: {structure_weights: {lobes: .inf}}", "train_dit.structure_weights.lobes"),
         ("flow: {t_logit_mean: .nan}", "flow.t_logit_mean"),
         ("flow: {t_clamp: 5}", "flow.t_clamp"),
-        ("sample: {t_end: 3}", "sample.t_end"),
-        ("sample: {t_end: 1}", "sample.t_end"),
+        ("sampling: {t_end: 3}", "sampling.t_end: expected a time between 0 and 1, got 3"),
+        ("sampling: {t_end: 1}", "sampling.t_end"),
+        ("sampling: {num_steps: 0}", "sampling.num_steps: expected at least 1, got 0"),
+        ("sampling: {guidance_mask: .nan}", "sampling.guidance_mask"),
+        ("sampling: {steps: 3}", "sampling.steps"),
+        ("sampling: {solver: rk4}", "sampling.solver"),
         ("sample: {structures: [], with_report: false}", "sample.with_report false"),
         ("sample: {structures: [lobes, lobes]}", "sample.structures"),
         ("evaluate_masks: {structures: [lobes, lobes]}", "evaluate_masks.structures"),

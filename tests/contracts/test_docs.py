@@ -54,7 +54,7 @@ def test_every_command_and_stage_is_documented(site: Path) -> None:
 def test_every_error_code_is_documented(site: Path) -> None:
     text = (site / "reference/errors.html").read_text()
     sources = "\n".join(path.read_text() for path in (ROOT / "medsyn2").rglob("*.py"))
-    codes = set(re.findall(r'code="([a-zA-Z0-9.-]+)"', sources))
+    codes = set(re.findall(r'\bcode="([a-zA-Z0-9.-]+)"', sources))
     # Codes that reach their error through a helper, a record or a dictionary, or that the command line prints.
     codes |= {
         "environment-files",

@@ -1,5 +1,6 @@
 """What is promised to users, and nothing that a user of somebody else's files should fear."""
 
+import pydoc
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -19,14 +20,24 @@ def test_public_names_are_frozen_and_exist() -> None:
         "LabelMap",
         "MedSyn2Error",
         "MedSyn2Pipeline",
+        "Sampling",
+        "Synthetic",
         "load_config",
         "read_ct",
         "read_labels",
+        "write_ct",
+        "write_labels",
     ]
     assert all(getattr(medsyn2, name) for name in medsyn2.__all__)
     assert medsyn2.__version__ == version("medsyn2")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = medsyn2.nothing
+
+
+def test_help_names_every_public_name_and_shows_an_example() -> None:
+    text = pydoc.plain(pydoc.render_doc(medsyn2))
+    assert all(name in text for name in medsyn2.__all__)
+    assert "pipeline = MedSyn2Pipeline.from_pretrained(" in text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Errors say what to do, and cross process borders."""
+"""Errors carry a remedy, and cross process borders."""
 
 import pickle
 

@@ -100,7 +100,8 @@ def test_comment_and_order_of_keys_rerun_nothing(rerun: Workflow) -> None:
 @pytest.mark.parametrize(
     ("section", "values", "expected"),
     [
-        ("sample", {"num_steps": 3}, AFTER_SAMPLE),
+        ("sample", {"seed": 3}, AFTER_SAMPLE),
+        ("sampling", {"num_steps": 3}, {"train_dit", *AFTER_SAMPLE}),
         (
             "evaluate_fid",
             {"slices_per_volume": 5},

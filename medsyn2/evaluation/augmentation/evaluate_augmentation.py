@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from medsyn2.config import EvaluateAugmentationConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
@@ -32,6 +31,8 @@ from medsyn2.evaluation.masks.evaluate_masks import segmented_again
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.files import sha256_of, write_atomically, write_text_atomically
 from medsyn2.fingerprints import canonical_json
+from medsyn2.flow import Sampling
+from medsyn2.nn.device import available_device
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.segmenters import READERS, Segmenter, get_segmenter
@@ -85,6 +86,7 @@ class Source:
 def evaluate_augmentation(
     segment: SegmentConfig,
     sample: SampleConfig,
+    sampling: Sampling,
     evaluate_masks: EvaluateMasksConfig,
     evaluate_augmentation: EvaluateAugmentationConfig,
     *,
@@ -112,7 +114,8 @@ def evaluate_augmentation(
 
     Args:
         segment: Which tool found which structure for the masks, to label generated volumes again.
-        sample: Solver and guidance.
+        sample: The seed.
+        sampling: How volumes are sampled.
         evaluate_masks: Tools that segment again, other than the masks'.
         evaluate_augmentation: Structure, slices, network, training, seeds.
         model: The trained model's ``model.json``.
@@ -130,7 +133,7 @@ def evaluate_augmentation(
     }
     train, test, used = _real(sources, config)
     wanted = _masks_to_use(sources[config.masks_from], used, config)
-    synthetic = _synthetic(wanted, model, slices, (segment, sample, evaluate_masks, config))
+    synthetic = _synthetic(wanted, model, slices, (segment, sample.seed, sampling, evaluate_masks, config))
     train, synthetic, test = (
         [resize_slice(one, config.image_size) for one in kind] for kind in (train, synthetic, test)
     )
@@ -226,11 +229,11 @@ def _synthetic(
     sources: Sequence[Source],
     model: Path,
     manifest: Path,
-    settings: tuple[SegmentConfig, SampleConfig, EvaluateMasksConfig, EvaluateAugmentationConfig],
+    settings: tuple[SegmentConfig, int, Sampling, EvaluateMasksConfig, EvaluateAugmentationConfig],
 ) -> Slices:
     """Generate a volume from each mask and keep its slice; what is there already stays."""
-    segment, sample, evaluate_masks, config = settings
-    made_by: dict[str, Any] = {"model": sha256_of(model), "sample": sample.model_dump(mode="json")}
+    segment, seed, sampling, evaluate_masks, config = settings
+    made_by: dict[str, Any] = {"model": sha256_of(model), "sampling": asdict(sampling), "seed": seed}
     made_by |= {"structure": config.structure, "relabel": config.relabel}
     if config.relabel:
         tools = {**segment.tools, **evaluate_masks.tools}
@@ -242,7 +245,7 @@ def _synthetic(
     ]
     with ExitStack() as held:
         tool = held.enter_context(closing(_finder(config.structure, segment))) if config.relabel else None
-        generator = _Generator(sample, model.parent, config.structure, tool)
+        generator = _Generator(seed, sampling, model.parent, config.structure, tool)
         process_shard(
             "evaluate_augmentation",
             manifest,
@@ -275,22 +278,22 @@ def _finder(structure: Structure, segment: SegmentConfig) -> Segmenter:
 class _Generator:
     """Makes synthetic slices; the model is loaded when the first is needed."""
 
-    def __init__(self, how: SampleConfig, folder: Path, structure: Structure, tool: Segmenter | None) -> None:
-        self.folder, self.structure, self.tool, self.seed = folder, structure, tool, how.seed
-        self.how: dict[str, Any] = {
-            name: getattr(how, name)
-            for name in ("solver", "num_steps", "t_end", "guidance_report", "guidance_mask", "decode")
-        }
+    def __init__(
+        self, seed: int, sampling: Sampling, folder: Path, structure: Structure, tool: Segmenter | None
+    ) -> None:
+        self.folder, self.structure, self.tool = folder, structure, tool
+        self.seed, self.sampling = seed, sampling
 
     @cached_property
     def pipeline(self) -> MedSyn2Pipeline:
-        return MedSyn2Pipeline.from_pretrained(self.folder, device=_device())
+        return MedSyn2Pipeline.from_pretrained(self.folder)
 
     def write(self, source: Source, folder: Path) -> Mapping[str, Any]:
         """Write the slice and its mask; return what the record says of them."""
         seed = derive_seed(self.seed, source.case, f"augmentation {self.structure}")
         mask = read_made_labels(source.given)
-        made = self.pipeline(mask=mask, mask_text=STRUCTURE_WORDS[self.structure], seed=seed, **self.how)
+        words = STRUCTURE_WORDS[self.structure]
+        made = self.pipeline(mask=mask, mask_text=words, seed=seed, sampling=self.sampling)
         asked = read_made_labels(source.region).binary()
         facts: dict[str, Any] = {"subject": source.patient, "index": source.index, "seed": seed}
         target = asked
@@ -307,10 +310,6 @@ def _slice(case: str, patient: str, volume: CTVolume, mask: LabelMap, index: int
     return LabelledSlice(case, patient, volume.hu[index], mask.binary()[index], (height_mm, width_mm))
 
 
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _trained_and_judged(
     sets: Mapping[str, Slices], test: Slices, config: EvaluateAugmentationConfig
 ) -> tuple[list[dict[str, object]], dict[str, np.ndarray]]:
@@ -323,7 +322,7 @@ def _trained_and_judged(
     runs = [(arm, seed) for arm in sets for seed in range(config.num_seeds)]
     for arm, seed in tqdm(runs, desc="augmentation", unit="network"):
         start = derive_seed(config.seed, "augmentation", str(seed))
-        network = train_segmenter(sets[arm], how, seed=start, device=_device())
+        network = train_segmenter(sets[arm], how, seed=start, device=str(available_device()))
         maps = probabilities(network, test)
         rows += judge_slices(maps, test, arm=arm, seed=seed, tolerance_mm=config.surface_tolerance_mm)
         found.setdefault(arm, maps >= THRESHOLD)

@@ -13,6 +13,7 @@ from medsyn2.config import EvaluateAttentionConfig, SampleConfig
 from medsyn2.evaluation.control.attention_figure import AttentionMap, attention_png
 from medsyn2.evaluation.statistics.case_means import prepend_means
 from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.attention_maps import entropy_share, first_token_mass, recording
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
@@ -39,6 +40,7 @@ FINDINGS = frozenset({
 
 def evaluate_attention(
     sample: SampleConfig,
+    sampling: Sampling,
     evaluate_attention: EvaluateAttentionConfig,
     *,
     model: Path,
@@ -53,7 +55,8 @@ def evaluate_attention(
     and the mass on words of findings, over what they would have if all tokens were alike, whether findings count.
 
     Args:
-        sample: Solver and guidance.
+        sample: The seed.
+        sampling: How volumes are sampled.
         evaluate_attention: How many cases.
         model: The trained model's ``model.json``.
         inventory: Manifests of the inventory, for the reports.
@@ -62,12 +65,7 @@ def evaluate_attention(
         figure: PNG with a map a case.
     """
     reports = _held_out_reports(load_manifests(inventory), load_manifests(register))
-    pipeline = MedSyn2Pipeline.from_pretrained(
-        model.parent, device="cuda" if torch.cuda.is_available() else "cpu"
-    )
-    how: dict[str, Any] = {
-        name: getattr(sample, name) for name in ("solver", "num_steps", "t_end", "guidance_report", "decode")
-    }
+    pipeline = MedSyn2Pipeline.from_pretrained(model.parent)
     rows, maps = [], []
     for case, report in list(reports.items())[: evaluate_attention.max_cases]:
         with recording(pipeline.dit) as record:
@@ -75,7 +73,7 @@ def evaluate_attention(
                 findings=report["findings"],
                 impression=report["impression"],
                 seed=derive_seed(sample.seed, case, REPORT),
-                **how,
+                sampling=sampling,
             )
         weights = record.mean()
         tokens = _tokens(pipeline, report, weights.shape[-1])

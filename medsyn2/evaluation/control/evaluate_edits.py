@@ -6,11 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Bool
 from tqdm import tqdm
 
@@ -29,6 +27,7 @@ from medsyn2.evaluation.masks.evaluate_masks import segmented_again
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.evaluation.statistics.case_means import prepend_means
 from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.flow import Sampling
 from medsyn2.page.strips import Picture, difference, strips_png
 from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
 from medsyn2.pipeline.seeds import derive_seed
@@ -86,6 +85,7 @@ class Request:
 def evaluate_edits(
     segment: SegmentConfig,
     sample: SampleConfig,
+    sampling: Sampling,
     evaluate_masks: EvaluateMasksConfig,
     evaluate_edits: EvaluateEditsConfig,
     *,
@@ -108,7 +108,8 @@ def evaluate_edits(
 
     Args:
         segment: Which tool found which structure for the masks.
-        sample: Solver and guidance.
+        sample: The seed.
+        sampling: How volumes are sampled.
         evaluate_masks: Tools that segment again, other than the masks'.
         evaluate_edits: Structures, edits, and how many cases.
         model: The trained model's ``model.json``.
@@ -127,7 +128,7 @@ def evaluate_edits(
         "progressive": [],
     }
     cases = _held_out(load_manifests(register), load_manifests(masks))
-    studio = _Studio(sample, model.parent)
+    studio = _Studio(sample.seed, sampling, model.parent)
     tools = {**segment.tools, **evaluate_masks.tools}
     for structure in evaluate_edits.structures:
         tool = tools.get(structure)
@@ -208,24 +209,21 @@ def _request(masks: Manifest, case: str, structure: Structure) -> Request:
 class _Studio:
     """Makes the volumes that are compared."""
 
-    def __init__(self, how: SampleConfig, model: Path) -> None:
-        self.seed = how.seed
-        self.how: dict[str, Any] = {
-            name: getattr(how, name)
-            for name in ("solver", "num_steps", "t_end", "guidance_report", "guidance_mask", "decode")
-        }
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.pipeline = MedSyn2Pipeline.from_pretrained(model, device=device)
+    def __init__(self, seed: int, sampling: Sampling, model: Path) -> None:
+        self.seed, self.sampling = seed, sampling
+        self.pipeline = MedSyn2Pipeline.from_pretrained(model)
 
     def make(self, case: str, request: Request, seed: int) -> Synthetic:
         """Generate from a mask; a seed means the same noise for every request of the case."""
         words, noise = STRUCTURE_WORDS[request.structure], derive_seed(self.seed, case, f"edits {seed}")
-        return self.pipeline(mask=request.given, mask_text=words, seed=noise, **self.how)
+        return self.pipeline(mask=request.given, mask_text=words, seed=noise, sampling=self.sampling)
 
     def add(self, before: Synthetic, request: Request, strength: float) -> Synthetic:
         """Take a volume back towards its own noise and solve again for another mask."""
         words = STRUCTURE_WORDS[request.structure]
-        return self.pipeline.edit(before, mask=request.given, mask_text=words, strength=strength, **self.how)
+        return self.pipeline.edit(
+            before, mask=request.given, mask_text=words, strength=strength, sampling=self.sampling
+        )
 
     def nothing(self, name: str) -> Picture:
         """Return the picture of a figure that no case takes part in."""

@@ -4,11 +4,9 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from medsyn2.config import MAIN, EvaluateVariantsConfig, FlowConfig, SampleConfig
@@ -20,6 +18,7 @@ from medsyn2.evaluation.control.losses import combinations, encode_volume, flow_
 from medsyn2.evaluation.control.variants_figure import Seams, variants_png
 from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, compare
 from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.flow import Sampling
 from medsyn2.page.strips import Picture, difference, strips_png
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
@@ -106,6 +105,7 @@ class Model:
 def evaluate_variants(
     flow: FlowConfig,
     sample: SampleConfig,
+    sampling: Sampling,
     evaluate_variants: EvaluateVariantsConfig,
     *,
     models: list[Path],
@@ -131,7 +131,8 @@ def evaluate_variants(
 
     Args:
         flow: The main model's clamp of the loss.
-        sample: Solver and guidance.
+        sample: The structures and the seed.
+        sampling: How volumes are sampled.
         evaluate_variants: How many cases, and what counts as made.
         models: ``model.json`` of the main model, then of each variant: ``<variant>/train_dit/model/model.json``.
         samples: Manifests of the stage sample: the main model's, then each variant's, of the same shards.
@@ -168,7 +169,7 @@ def evaluate_variants(
     rows += _reference_seams(main, references, held_out)
     shown = some[: evaluate_variants.num_pictures]
     _write(figure, _comparison(list(found.values()), shown, references, sample.structures))
-    studies = list(_left_out(found, held_out.values(), sample, evaluate_variants))
+    studies = list(_left_out(found, held_out.values(), (sample.seed, sampling), evaluate_variants))
     rows += [row for study_rows, _ in studies for row in study_rows]
     strips = [strip for _, study_strips in studies for strip in study_strips]
     nothing = Picture(next(iter(references.values()))[REAL], "no variant was trained without a structure")
@@ -185,9 +186,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _loaded(model: Path) -> MedSyn2Pipeline:
-    return MedSyn2Pipeline.from_pretrained(
-        model.parent, device="cuda" if torch.cuda.is_available() else "cpu"
-    )
+    return MedSyn2Pipeline.from_pretrained(model.parent)
 
 
 def _shares(paths: Sequence[Path], num: int) -> list[Sequence[Path]]:
@@ -330,7 +329,7 @@ def _comparison(
 def _left_out(
     models: Mapping[str, Model],
     cases: Iterable[Case],
-    how: SampleConfig,
+    how: tuple[int, Sampling],
     config: EvaluateVariantsConfig,
 ) -> Iterator[tuple[list[Row], list[list[Picture]]]]:
     """Yield rows and pictures of each structure that some variant was not trained with masks of."""
@@ -351,7 +350,7 @@ def _left_out(
             mask = case.mask(structure)
             strip = [Picture(case.real(), f"{case.name}, {STRUCTURE_WORDS[structure]}\nreal", mask.binary())]
             for model in (main, *without):
-                full, empty = (_made(model, case, structure, one, how) for one in (mask, _emptied(mask)))
+                full, empty = (_made(model, case, structure, one, *how) for one in (mask, _emptied(mask)))
                 rows += _lesion_rows(model.name, case, structure, mask, full, empty, config)
                 strip.append(Picture(full, f"SYNTHETIC, {model.title}", mask.binary()))
                 strip.append(
@@ -364,12 +363,11 @@ def _emptied(mask: LabelMap) -> LabelMap:
     return LabelMap(np.zeros(mask.labels.shape, np.uint8), mask.affine_mm)
 
 
-def _made(model: Model, case: Case, structure: Structure, mask: LabelMap, how: SampleConfig) -> CTVolume:
-    settings: dict[str, Any] = {
-        name: getattr(how, name) for name in ("solver", "num_steps", "t_end", "guidance_mask")
-    }
-    seed = derive_seed(how.seed, case.name, f"left out {structure}")
-    return model.pipeline(mask=mask, mask_text=STRUCTURE_WORDS[structure], seed=seed, **settings).volume
+def _made(
+    model: Model, case: Case, structure: Structure, mask: LabelMap, seed: int, sampling: Sampling
+) -> CTVolume:
+    words, seed = STRUCTURE_WORDS[structure], derive_seed(seed, case.name, f"left out {structure}")
+    return model.pipeline(mask=mask, mask_text=words, seed=seed, sampling=sampling).volume
 
 
 def _lesion_rows(

@@ -15,12 +15,13 @@ from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
 from medsyn2.ct.volume import CTVolume
 from medsyn2.flow.loss import velocity_loss
 from medsyn2.flow.path import interpolate
+from medsyn2.flow.sampling import Sampling
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
-from medsyn2.pipeline.inputs import normal, raw
 from medsyn2.pipeline.pipeline import MedSyn2Pipeline
-from medsyn2.pipeline.synthetic import Recipe, Sampling
+from medsyn2.pipeline.synthetic import Recipe
 
 Latents = Float[Tensor, "1 z ld lh lw"]
+UNGUIDED = Sampling(guidance_report=1.0, guidance_mask=1.0)
 
 
 @torch.inference_mode()
@@ -30,14 +31,14 @@ def encode_volume(pipeline: MedSyn2Pipeline, volume: CTVolume) -> Latents:
     unit = hu_to_unit(volume.hu, pipeline.description.grid.clip_hu)
     seen = torch.from_numpy(unit)[None, None].to(pipeline.device)
     posterior = encode_windowed(pipeline.tokenizer, seen, described.window, described.overlap)
-    return normal(posterior.mode(), described.image.mean, described.image.std)
+    return described.image.normalize(posterior.mode())
 
 
 @torch.inference_mode()
 def reconstruct_volume(pipeline: MedSyn2Pipeline, volume: CTVolume) -> CTVolume:
     """Return a volume's reconstruction by the model's tokenizer, the bound on the model's own volumes."""
     described = pipeline.description.latents
-    stored = raw(encode_volume(pipeline, volume), described.image.mean, described.image.std)
+    stored = described.image.denormalize(encode_volume(pipeline, volume))
     unit = decode_windowed(pipeline.tokenizer, stored, described.window, described.overlap)[0, 0]
     hu = unit_to_hu(unit.float().cpu().numpy(), pipeline.description.grid.clip_hu)
     return CTVolume(hu, volume.affine_mm)
@@ -89,5 +90,5 @@ def combinations(
                 mask if with_mask else None,
                 words if with_mask else None,
                 seed,
-                Sampling(),
+                UNGUIDED,
             )

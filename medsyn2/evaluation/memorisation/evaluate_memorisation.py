@@ -36,14 +36,13 @@ from medsyn2.evaluation.memorisation.copies import (
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
 from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_atomically, write_text_atomically
-from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed
-from medsyn2.nn.memory_format import move
+from medsyn2.nn.device import available_device
 from medsyn2.store.artefacts import Manifest, load_manifest, load_manifests
 from medsyn2.store.latents import read_image
 from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import WINDOWS_HU, Window
-from medsyn2.weights.tensors import load_component, load_strictly
+from medsyn2.weights.networks import load_tokenizer
 
 WINDOW: Window = "lung"
 MIN_TRAINING = 3
@@ -199,11 +198,8 @@ def _decoded(
     folder: Path,
 ) -> list[VolumeFile]:
     """Decode the latents of training cases, as a generator that knows them by heart would."""
-    config, state = load_component(tokenizer, "tokenizer")
-    network = CausalVideoVAE(**config).eval()
-    load_strictly(network, state, source=tokenizer)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    move(network, device)
+    device = available_device()
+    network = load_tokenizer(tokenizer, device)
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for volume, manifest in cases:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
-from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
+from medsyn2.ct.intensity import hu_to_unit, mask_to_unit, unit_to_hu
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import EnvironmentFault
@@ -28,7 +28,6 @@ from medsyn2.evaluation.statistics.case_means import prepend_means
 from medsyn2.files import sha256_of, write_text_atomically
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
-from medsyn2.nn.memory_format import move
 from medsyn2.store.artefacts import (
     CaseWork,
     Manifest,
@@ -39,7 +38,7 @@ from medsyn2.store.artefacts import (
 )
 from medsyn2.store.read_artefact import read_made_ct, read_made_labels
 from medsyn2.vocabulary import STRUCTURES
-from medsyn2.weights.tensors import load_component, load_strictly
+from medsyn2.weights.networks import load_tokenizer
 
 IMAGE_VALUES = ["ssim_gaussian", "ssim_box", "psnr_db", "psnr_db_body", "mae_hu", "mae_hu_body"]
 
@@ -132,11 +131,7 @@ class _RoundTrip:
 
     @cached_property
     def network(self) -> CausalVideoVAE:
-        config, state = load_component(self.tokenizer, "tokenizer")
-        network = CausalVideoVAE(**config).eval()
-        load_strictly(network, state, source=self.tokenizer)
-        move(network, torch.device("cpu"))
-        return network
+        return load_tokenizer(self.tokenizer, torch.device("cpu"))
 
     @torch.inference_mode()
     def __call__(self, values: Float[np.ndarray, "d h w"]) -> Float[np.ndarray, "d h w"]:
@@ -169,7 +164,7 @@ def _mask(
 ) -> dict[str, object]:
     mask = read_made_labels(path)
     before = mask.binary()
-    after = round_trip(before.astype(np.float32) - 0.5) > config.mask_threshold
+    after = round_trip(mask_to_unit(before)) > config.mask_threshold
     write_labels(place, LabelMap(after.astype(np.uint8), mask.affine_mm))
     found = asdict(overlap(after, before, mask.spacing_mm, config.surface_tolerance_mm))
     return {name: None if value != value else value for name, value in found.items()}  # JSON knows no NaN

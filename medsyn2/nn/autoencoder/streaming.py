@@ -36,6 +36,7 @@ from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder.blocks import CausalConv3d, repeat_first_slice
 from medsyn2.nn.autoencoder.resampling import Double
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE, Size
+from medsyn2.nn.autoencoder.windows import Parts, finish
 from medsyn2.nn.cost import ComputeCost, cost_of, enter_simulation
 from medsyn2.types import Float
 
@@ -128,6 +129,16 @@ def decode_streamed(
             code="stream-chunk",
             remedy=f"leave the chunk at {CHUNK}, or take more for fewer, larger steps.",
         )
+    return finish(decode_stream(tokenizer, latents, statistics, chunk))
+
+
+def decode_stream(
+    tokenizer: CausalVideoVAE,
+    latents: Float[Tensor, "b z ld lh lw"],
+    statistics: Statistics,
+    chunk: int = CHUNK,
+) -> Parts:
+    """Decode as `decode_streamed` does, and pause after each chunk."""
     stream, volume, done = DecodeStream(tokenizer, statistics), None, 0
     pieces = latents.split(chunk, dim=2)
     for index, piece in enumerate(pieces):
@@ -138,6 +149,7 @@ def decode_streamed(
             volume = part.new_empty(len(latents), 1, *shape, dtype=dtype)
         volume[:, :, done : done + part.shape[2]] = part
         done += part.shape[2]
+        yield index + 1, len(pieces)
     assert volume is not None
     assert done == volume.shape[2]
     return volume
@@ -217,7 +229,7 @@ def check_causal(tokenizer: CausalVideoVAE) -> None:
         "Decoding as a stream needs a tokenizer that never looks ahead (layouts v1.1 and v1.2); this one has the "
         "layout of the authors' release, whose convolutions and attention do.",
         code="stream-layout",
-        remedy="decode in windows (sample.decode: windows).",
+        remedy="decode in windows (sampling.decode: windows).",
     )
 
 

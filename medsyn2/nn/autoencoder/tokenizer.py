@@ -259,6 +259,9 @@ class CausalVideoVAE(nn.Module):
         depth_mode: Compression of depth, see the module docstring.
         layout: Published layout.
 
+    Attributes:
+        config: The arguments, from which an equal network is built.
+
     Raises:
         ConfigError: If `norm_groups` does not divide the channels, or the layout has no such depth mode.
     """
@@ -274,6 +277,7 @@ class CausalVideoVAE(nn.Module):
         layout: LayoutName = "v1.2",
     ) -> None:
         super().__init__()
+        self.config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         widths = tuple(hidden_channels * multiplier for multiplier in channel_multipliers)
         _check_configuration(widths, norm_groups, depth_mode, layout)
         plan = _Plan(widths, num_res_blocks, latent_channels, norm_groups, depth_mode, LAYOUTS[layout])

@@ -20,7 +20,7 @@ layout allows (``slabs.py``).
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import pairwise, product
 
 import torch
@@ -39,6 +39,9 @@ LATE_TAKEOVER = 0.5
 """Share of the overlap in depth that belongs to the earlier window alone."""
 LEAST_WEIGHT = 1e-4
 """Smallest weight before normalisation; keeps every sum positive."""
+
+Parts = Generator[tuple[int, int], None, Tensor]
+"""A computation in parts: yields the parts done and their number after each, and returns the result."""
 
 Place = tuple[slice, slice, slice]
 """Extent of a window along (depth, height, width)."""
@@ -80,7 +83,7 @@ def encode_windowed(
             known[key] = plain(crop[:1])
         return known[key].expand(len(ct), -1, -1, -1, -1)
 
-    return Posterior.from_moments(_blend(moments, places, places))
+    return Posterior.from_moments(finish(_blend(moments, places, places)))
 
 
 def decode_windowed(
@@ -100,11 +103,31 @@ def decode_windowed(
     Raises:
         ConfigError: If the tokenizer cannot compress the window, or the overlap is not in [0, 1).
     """
+    return finish(decode_windows(tokenizer, latents, window, overlap))
+
+
+def decode_windows(
+    tokenizer: CausalVideoVAE,
+    latents: Float[Tensor, "b z ld lh lw"],
+    window: Sequence[int] | None,
+    overlap: float,
+) -> Parts:
+    """Decode as `decode_windowed` does, and pause after each window."""
     depth, height, width = latents.shape[2:]
     latent_window = _latent_window(tokenizer, (depth, height, width), window)
     places = _places(tokenizer, (depth, height, width), latent_window, overlap)
     outputs = [_voxels(tokenizer, place) for place in places]
-    return _blend(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs)
+    return (yield from _blend(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs))
+
+
+def finish(parts: Parts) -> Tensor:
+    """Run a computation to its end and return the result."""
+    while True:
+        try:
+            next(parts)
+        except StopIteration as end:
+            result: Tensor = end.value
+            return result
 
 
 def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], num_slices: int) -> Posterior:
@@ -225,7 +248,7 @@ def _places(tokenizer: CausalVideoVAE, latent_shape: Size, window: Size, overlap
     ]
 
 
-def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Tensor:
+def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Parts:
     """Compute every window and add its weighted result to the output.
 
     Args:
@@ -234,10 +257,12 @@ def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs:
         outputs: Their extents in the output.
     """
     if len(places) == 1:
-        return compute(places[0])
+        only = compute(places[0])
+        yield 1, 1
+        return only
     weights = [_axis_weights([output[axis] for output in outputs], late=axis == 0) for axis in range(3)]
     total: Tensor | None = None
-    for place, output in zip(places, outputs, strict=True):
+    for done, (place, output) in enumerate(zip(places, outputs, strict=True), start=1):
         part = compute(place)
         part = part.to(torch.promote_types(part.dtype, torch.float32))
         if total is None:
@@ -246,6 +271,7 @@ def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs:
             )
         depth, height, width = (weights[axis][output[axis].start].to(part) for axis in range(3))
         total[:, :, *output] += part * depth[:, None, None] * height[:, None] * width
+        yield done, len(places)
     assert total is not None
     return total
 

@@ -65,6 +65,7 @@ class DiT(nn.Module):
         layout: The paper's blocks or those of the authors' release.
 
     Attributes:
+        config: The arguments, from which an equal network is built.
         checkpointing: Activation checkpointing; may be set at any time.
     """
 
@@ -85,6 +86,7 @@ class DiT(nn.Module):
         layout: Layout = "paper",
     ) -> None:
         super().__init__()
+        self.config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.width = width
         self.head_width = width // num_heads
         self.positions = positions

@@ -15,7 +15,7 @@ def let_torchvision_be_imported() -> None:
     import torch
 
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError:
         library: Any = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):

@@ -165,11 +165,11 @@ class ConditionedLatents:
     def batch(self, positions: Sequence[int]) -> DiTBatch:
         """Return the samples at `positions`."""
         samples = [self.draw(position) for position in positions]
-        images = np.stack([normalised(self._image(sample.case), self.image) for sample in samples])
-        masks = np.stack([self._mask_latents(sample) for sample in samples])
+        images = torch.stack([_normalize(self._image(sample.case), self.image) for sample in samples])
+        masks = torch.stack([self._mask_latents(sample) for sample in samples])
         text, text_mask = padded([self._text(sample) for sample in samples])
-        conditioning = Conditioning(torch.from_numpy(masks), text, text_mask)
-        return DiTBatch(torch.from_numpy(images), conditioning)
+        conditioning = Conditioning(masks, text, text_mask)
+        return DiTBatch(images, conditioning)
 
     def names(self, positions: Sequence[int]) -> list[str]:
         """Return the cases at `positions`."""
@@ -178,10 +178,10 @@ class ConditionedLatents:
     def _image(self, case: TrainingCase) -> Latents:
         return self._memory.get(("image", case.id), lambda: read_image(case.latents))
 
-    def _mask_latents(self, sample: Sample) -> Float[np.ndarray, "z ld lh lw"]:
+    def _mask_latents(self, sample: Sample) -> Float[Tensor, "z ld lh lw"]:
         case, structure = sample.case, sample.structure
         if structure is None:
-            return np.zeros(self._image(case).shape, np.float32)
+            return torch.zeros(self._image(case).shape)
         shard = case.latents.parent
         if structure in case.empty:
             stored = self._memory.get(("empty mask", shard), lambda: read_empty_mask(shard))
@@ -189,7 +189,7 @@ class ConditionedLatents:
             stored = self._memory.get(
                 ("mask", case.id, structure), lambda: read_mask(case.latents, structure)
             )
-        return normalised(stored, self.mask)
+        return _normalize(stored, self.mask)
 
     def _text(self, sample: Sample) -> Embeddings:
         prompt, report = self.prompts[sample.prompt], sample.case.report
@@ -199,12 +199,8 @@ class ConditionedLatents:
         return np.concatenate([prompt, embeddings])
 
 
-def normalised(latents: Latents, statistics: ChannelStatistics) -> Float[np.ndarray, "z ld lh lw"]:
-    """Return (latents - mean) / std, channel by channel, in float32."""
-    mean, std = (
-        np.array(values, np.float32)[:, None, None, None] for values in (statistics.mean, statistics.std)
-    )
-    return (latents.astype(np.float32) - mean) / std
+def _normalize(latents: Latents, statistics: ChannelStatistics) -> Float[Tensor, "z ld lh lw"]:
+    return statistics.normalize(torch.from_numpy(latents.astype(np.float32)))
 
 
 def padded(texts: Sequence[Embeddings]) -> tuple[Float[Tensor, "b m e"], Bool[Tensor, "b m"]]:

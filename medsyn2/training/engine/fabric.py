@@ -23,6 +23,7 @@ from lightning_fabric.strategies.strategy import Strategy
 from torch import Tensor
 
 from medsyn2.errors import ConfigError
+from medsyn2.nn.device import available_device
 from medsyn2.training.engine.sharding import shard
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -53,7 +54,7 @@ def make_fabric(precision: Precision, sharing: Sharing = "ddp") -> Fabric:
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    device_type = "cuda" if torch.cuda.is_available() else "cpu"
+    device_type = available_device().type
     if precision == "bf16-mixed" and device_type == "cpu":
         raise ConfigError(
             "The precision bf16-mixed needs a GPU, and there is none.",

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
+from medsyn2.ct.intensity import MASK_BACKGROUND, MASK_FOREGROUND
 from medsyn2.types import Float
 
-FOREGROUND, BACKGROUND = 0.5, -0.5
 FEATURE_VOXELS = (4.0, 16.0)
 """Smallest and largest distance between the coarse grid's points."""
 LEVEL_STD = 0.8
@@ -38,4 +38,4 @@ def draw_mask(shape: Sequence[int], generator: torch.Generator) -> Float[torch.T
     if sheet < SHEET_PROBABILITY:
         surface = inside + F.max_pool3d(-inside, 3, 1, 1)
         inside = F.max_pool3d(surface, 3, 1, 1)
-    return BACKGROUND + (FOREGROUND - BACKGROUND) * inside[0]
+    return MASK_BACKGROUND + (MASK_FOREGROUND - MASK_BACKGROUND) * inside[0]

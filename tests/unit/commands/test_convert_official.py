@@ -12,6 +12,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from medsyn2.cli import main
 from medsyn2.ct.volume import LabelMap
+from medsyn2.flow import Sampling
 from medsyn2.flow.solvers import solve
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.transformer.dit import DiT
@@ -29,7 +30,7 @@ OPTIONS = ["--num-heads", "2", "--token-grid", "11", "1", "1"]
 SENTENCE = "[PAD] [UNK] [CLS] [SEP] [MASK] a no nodule in the heart effusion . image segmentation is"
 VOCABULARY = SENTENCE.split(" ")
 REPORT = "A nodule in the heart."
-FAST = {"seed": 5, "num_steps": 2}
+FAST = {"seed": 5, "sampling": Sampling("warped_midpoint", 2, 1e-7, guidance_mask=1.0)}
 
 
 def released_dit() -> dict[str, torch.Tensor]:
@@ -128,7 +129,7 @@ def test_what_stands_in_their_code_alone_is_recorded(model):
     assert description.latents.image.std[0] == float(np.float16(IMAGE_STATISTICS[1][0]))
     text = description.text
     assert (text.max_report_tokens, text.max_prompt_tokens, text.padded) == (192, 32, True)
-    assert (description.sampling.solver, description.sampling.num_steps) == ("warped_midpoint", 49)
+    assert description.sampling == Sampling("warped_midpoint", 49, 1e-7, guidance_mask=1.0)
     assert "non-commercial" in description.licence
     assert "1.0 mm" in description.training.note
 
@@ -166,9 +167,7 @@ def test_it_samples_what_their_equation_gives(release, pipeline):
         expected = solve(
             lambda z, t: dit(z, t, torch.zeros_like(z), text),
             noise,
-            solver="warped_midpoint",
-            num_steps=2,
-            t_end=1e-7,
+            FAST["sampling"],
         )
     torch.testing.assert_close(made.latents, expected, atol=1e-5, rtol=1e-5)
     assert made.recipe.sampling.solver == "warped_midpoint"
@@ -186,7 +185,7 @@ def test_masks_are_encoded_in_chunks_with_the_statistics_of_their_structure(pipe
         for name in STRUCTURES:
             mean, std = (torch.tensor(np.float16(values)).float() for values in MASK_STATISTICS[name])
             expected = (stored - mean[:, None, None, None]) / std[:, None, None, None]
-            found = pipeline._encoded(mask.labels, STRUCTURE_WORDS[name])
+            found = pipeline._encode(mask.labels, STRUCTURE_WORDS[name])
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -209,7 +208,7 @@ def test_the_command_line_samples_it_and_makes_it_again(model, tmp_path):
     asked = ["--report", REPORT, "--steps", "1", "--output", str(one)]
     assert main(["generate", "--model", str(model), *asked]) == 0
     sidecar = json.loads((tmp_path / "one.json").read_text())
-    assert (sidecar["solver"], sidecar["num_steps"], sidecar["t_end"]) == ("warped_midpoint", 1, 1e-7)
+    assert Sampling(**sidecar["sampling"]) == Sampling("warped_midpoint", 1, 1e-7, guidance_mask=1.0)
     made_again = ["--from-sidecar", str(tmp_path / "one.json"), "--output", str(again)]
     assert main(["generate", "--model", str(model), *made_again]) == 0
     assert one.read_bytes() == again.read_bytes()
@@ -217,7 +216,10 @@ def test_the_command_line_samples_it_and_makes_it_again(model, tmp_path):
 
 def test_the_default_is_their_solver_with_98_evaluations(pipeline):
     steps = []
-    pipeline(seed=0, progress=lambda done, total: steps.append((done, total)))
+    for step in pipeline.steps(pipeline.recipe()):
+        if step.phase == "decode":
+            break
+        steps.append((step.done, step.total))
     assert steps[-1] == (49, 49)
 
 

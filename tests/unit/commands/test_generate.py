@@ -6,6 +6,7 @@ import pytest
 from medsyn2.cli import main
 from medsyn2.ct.nifti.files import read_ct, write_labels
 from medsyn2.ct.volume import LabelMap
+from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 
 FAST = ["--solver", "euler", "--steps", "2"]
@@ -32,9 +33,7 @@ def test_report_and_mask_reach_the_pipeline(generate, tiny_model, tiny_mask, tmp
         mask=mask,
         mask_text="heart",
         seed=5,
-        solver="euler",
-        num_steps=2,
-        guidance_mask=2.0,
+        sampling=Sampling("euler", 2, guidance_mask=2.0),
     )
     np.testing.assert_array_equal(read_ct(tmp_path / "out.nii.gz").hu, expected.volume.hu)
 
@@ -120,7 +119,7 @@ def test_a_volume_in_place_of_its_sidecar_is_named_and_not_shown(generate, tmp_p
 def test_a_mistake_in_an_edit_is_found_before_what_is_edited_is_made_again(generate, tmp_path, monkeypatch):
     assert generate(*FAST) == 0
     made = []
-    monkeypatch.setattr("medsyn2.pipeline.pipeline.solve", lambda *_, **__: made.append("before"))
+    monkeypatch.setattr("medsyn2.pipeline.generation.trajectory", lambda *_, **__: made.append("before"))
     edit = ["--edit", tmp_path / "out.json"]
     for mistake in (["--strength", 3], ["--mask-text", "heart"], ["--report", "胸水"], ["--steps", 0]):
         assert generate(*edit, *mistake, output="edited.nii.gz") != 0

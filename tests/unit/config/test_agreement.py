@@ -25,7 +25,7 @@ def test_the_defaults_agree() -> None:
         ("train_text_encoder: {max_tokens: 64}", "encode_text.max_report_tokens", "got 512"),
         (
             "{sample: {decode: stream}, tokenizer: {layout: official, depth_mode: uniform_paper}}",
-            "sample.decode",
+            "sampling.decode",
             "official",
         ),
     ],

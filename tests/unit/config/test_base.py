@@ -1,4 +1,4 @@
-"""What holds in every section."""
+"""Rules of every section."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The picture shows what it should where it should, in the same bytes."""
+"""Overlays draw outlines at the right places, in equal bytes."""
 
 from pathlib import Path
 

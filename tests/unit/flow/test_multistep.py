@@ -42,7 +42,7 @@ def dpm_solver_plus_plus_2m(predict_at, z, times):
 @pytest.mark.parametrize("times", [TIMES, [1.0, *TIMES], [1.0], [1.0, 0.5]])
 def test_equals_the_formula_of_dpm_solver_plus_plus(times):
     expected = dpm_solver_plus_plus_2m(curved, noise(), times)
-    ours = multistep(curved, noise(), times, lambda done: None, corrected=False)
+    *_, (_, ours) = multistep(curved, noise(), times, corrected=False)
     torch.testing.assert_close(ours, expected, atol=1e-12, rtol=1e-12)
 
 
@@ -55,6 +55,7 @@ def test_a_prediction_that_does_not_change_is_followed_exactly(corrected):
         states.append((z, t))
         return clean
 
-    multistep(constant, noise(), [1.0, *TIMES], lambda done: None, corrected=corrected)
+    reached = [t for t, _ in multistep(constant, noise(), [1.0, *TIMES], corrected=corrected)]
+    assert reached == [*TIMES, TIMES[-1]]
     for z, t in states:
         torch.testing.assert_close(z, (1 - t) * clean + t * noise(), atol=1e-13, rtol=0.0)

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torchdiffeq
 
-from medsyn2.config import SampleConfig
 from medsyn2.errors import ConfigError
-from medsyn2.flow.solvers import Solver, edit, solve
+from medsyn2.flow.sampling import Sampling, Solver
+from medsyn2.flow.solvers import edit, solve, trajectory
 
 SOLVERS = get_args(Solver)
 ORDERS = {"euler": 1, "heun": 2, "dpmpp_2m": 2, "unipc": 3, "dopri5": 5}
@@ -78,14 +78,10 @@ def noise_of(n: int, dimensions: int, seed: int = 1):
     return torch.randn(n, dimensions, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def test_the_configuration_names_every_solver():
-    assert get_args(SampleConfig.model_fields["solver"].annotation) == SOLVERS
-
-
 @pytest.mark.parametrize("solver", EVALUATIONS)
 @pytest.mark.parametrize("num_steps", [*range(1, 129, 9), 50, 128])
 def test_evaluations_are_as_many_as_stated_and_within_the_times(solver, num_steps, gaussian):
-    result = solve(gaussian, noise_of(2, 6), solver=solver, num_steps=num_steps, t_end=1e-3)
+    result = solve(gaussian, noise_of(2, 6), Sampling(solver, num_steps, 1e-3))
     assert len(gaussian.times) == EVALUATIONS[solver](num_steps)
     assert max(gaussian.times) == 1.0
     assert min(gaussian.times) >= 1e-3
@@ -93,7 +89,7 @@ def test_evaluations_are_as_many_as_stated_and_within_the_times(solver, num_step
 
 
 def test_the_papers_solver_takes_301_evaluations_and_ends_exactly(gaussian):
-    solve(gaussian, noise_of(2, 6), solver="dopri5", num_steps=50, t_end=0.01)
+    solve(gaussian, noise_of(2, 6), Sampling("dopri5", 50, 0.01))
     assert len(gaussian.times) == 301
     assert min(gaussian.times) == gaussian.times[-1] == 0.01
 
@@ -101,7 +97,7 @@ def test_the_papers_solver_takes_301_evaluations_and_ends_exactly(gaussian):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_large_t_end_is_respected_by_few_and_by_many_steps(solver, gaussian):
     for num_steps in (1, 3, 40):
-        solve(gaussian, noise_of(2, 6), solver=solver, num_steps=num_steps, t_end=0.1)
+        solve(gaussian, noise_of(2, 6), Sampling(solver, num_steps, 0.1))
     assert min(gaussian.times) >= 0.1
 
 
@@ -114,9 +110,7 @@ def test_an_error_of_the_network_is_not_blown_up_by_large_steps(solver, num_step
         solve(
             lambda z, t, e=e: gaussian(z, t) + e,
             noise_of(8, 6),
-            solver=solver,
-            num_steps=num_steps,
-            t_end=1e-3,
+            Sampling(solver, num_steps),
         )
         for e in (0.0, error)
     )
@@ -145,7 +139,7 @@ def solve_to(flow, start, solver: str, num_steps: int, *, t_start: float, t_end:
         return flow(z, t)
 
     points = num_steps if solver == "dopri5" else num_steps + 1
-    solve(remembering, start, solver=solver, num_steps=points, t_end=t_end, t_start=t_start)
+    solve(remembering, start, Sampling(solver, points, t_end), t_start=t_start)
     return last[0]
 
 
@@ -161,10 +155,10 @@ def test_equals_torchdiffeq(solver, method, gaussian):
         step = (1.0 - t_end) / n
         options = {"first_step": step, "min_step": step, "max_step": step}
         end = torchdiffeq.odeint(velocity, noise, grid, method=method, options=options, atol=1e9)[-1]
-        ours = solve(gaussian, noise, solver=solver, num_steps=n, t_end=t_end)
+        ours = solve(gaussian, noise, Sampling(solver, n, t_end))
     else:
         end = torchdiffeq.odeint(velocity, noise, grid, method=method)[-1]
-        ours = solve(gaussian, noise, solver=solver, num_steps=n + 1, t_end=t_end)
+        ours = solve(gaussian, noise, Sampling(solver, n + 1, t_end))
     torch.testing.assert_close(
         ours, gaussian(end, torch.full((4,), t_end, dtype=torch.float64)), atol=1e-12, rtol=1e-10
     )
@@ -176,14 +170,14 @@ def test_equals_torchdiffeq(solver, method, gaussian):
 )
 def test_the_flow_of_a_gaussian_is_reached_sample_by_sample(solver, num_steps, gaussian):
     noise = noise_of(256, 6)
-    samples = solve(gaussian, noise, solver=solver, num_steps=num_steps, t_end=1e-3)
+    samples = solve(gaussian, noise, Sampling(solver, num_steps, 1e-3))
     torch.testing.assert_close(samples, gaussian.mean + gaussian.std * noise, atol=1e-2, rtol=0.0)
 
 
 def test_the_papers_solver_transports_a_gaussian_to_its_mean_and_spread(gaussian):
     noise = noise_of(4096, 6)
     noise = (noise - noise.mean(0)) / noise.std(0)
-    samples = solve(gaussian, noise, solver="dopri5", num_steps=50, t_end=1e-3)
+    samples = solve(gaussian, noise, Sampling("dopri5", 50, 1e-3))
     torch.testing.assert_close(samples.mean(0), gaussian.mean, atol=1e-3, rtol=0.0)
     torch.testing.assert_close(samples.std(0), gaussian.std, atol=1e-3, rtol=0.0)
 
@@ -200,8 +194,8 @@ def test_the_papers_solver_transports_a_gaussian_to_its_mean_and_spread(gaussian
 )
 def test_errors_on_a_mixture_stay_below_their_ceilings(solver, num_steps, ceiling):
     flow, noise = Mixture(), noise_of(64, 8)
-    exact = solve(flow, noise, solver="dopri5", num_steps=200, t_end=1e-6)
-    samples = solve(flow, noise, solver=solver, num_steps=num_steps, t_end=1e-3)
+    exact = solve(flow, noise, Sampling("dopri5", 200, 1e-6))
+    samples = solve(flow, noise, Sampling(solver, num_steps, 1e-3))
     assert (samples - exact).square().mean().sqrt() < ceiling
 
 
@@ -209,8 +203,7 @@ def test_stopping_at_the_clamp_of_the_loss_is_worse_by_orders(gaussian):
     noise = noise_of(256, 6)
     exact = gaussian.mean + gaussian.std * noise
     early, late = (
-        (solve(gaussian, noise, solver="dopri5", num_steps=50, t_end=t_end) - exact).abs().max()
-        for t_end in (0.05, 1e-3)
+        (solve(gaussian, noise, Sampling("dopri5", 50, t_end)) - exact).abs().max() for t_end in (0.05, 1e-3)
     )
     assert early > 30 * late
 
@@ -220,48 +213,61 @@ def test_state_is_float32_and_repeatable_under_low_precision_predictions(gaussia
         assert z.dtype == t.dtype == torch.float32
         return gaussian(z.double(), t.double()).bfloat16()
 
-    sample = partial(solve, low, noise_of(2, 6).bfloat16(), solver="dopri5", num_steps=50, t_end=1e-3)
+    sample = partial(solve, low, noise_of(2, 6).bfloat16(), Sampling("dopri5", 50, 1e-3))
     assert sample().dtype == torch.float32
     assert torch.equal(sample(), sample())
 
 
-def test_progress_counts_the_steps(gaussian):
-    for solver in SOLVERS:
-        seen: list[tuple[int, int]] = []
-        solve(
-            gaussian,
-            noise_of(1, 6),
-            solver=solver,
-            num_steps=4,
-            t_end=1e-3,
-            progress=lambda done, total, seen=seen: seen.append((done, total)),
-        )
-        assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_trajectory_counts_its_steps_down_to_the_solution(solver, gaussian):
+    noise, sampling = noise_of(1, 6), Sampling(solver, 4)
+    states = list(trajectory(gaussian, noise, sampling))
+    expected = {"dopri5": [1, 2, 3, 4, 4], "dopri5_adaptive": [1]}.get(solver, [1, 2, 3, 4])
+    assert {state.num_steps for state in states} == {expected[-1]}
+    assert [state.step for state in states] == expected
+    times = [state.t for state in states]
+    assert times == sorted(times, reverse=True)
+    assert torch.equal(states[-1].clean, solve(gaussian, noise, sampling))
+    assert all(state.clean.isfinite().all() for state in states)
+
+
+def test_nothing_is_computed_before_it_is_asked_for(gaussian):
+    states = trajectory(gaussian, noise_of(1, 6), Sampling("euler", 50))
+    assert gaussian.times == []
+    next(states)
+    next(states)
+    assert len(gaussian.times) == 2
+
+
+def test_a_state_carries_no_gradients():
+    weight = torch.ones(1, requires_grad=True)
+    for state in trajectory(lambda z, t: weight * z, noise_of(1, 6), Sampling("heun", 2)):
+        assert not state.clean.requires_grad
+        assert torch.is_grad_enabled()
 
 
 def test_impossible_times_are_refused(gaussian):
-    for wrong in ({"t_end": 0.0}, {"t_end": 0.5, "t_start": 0.4}, {"t_start": 1.5}, {"num_steps": 0}):
+    for t_end, t_start in ((0.5, 0.4), (0.5, 0.5), (1e-3, 1.5)):
         with pytest.raises(ConfigError, match="t_end"):
-            solve(gaussian, noise_of(1, 6), **{"solver": "euler", "num_steps": 2, "t_end": 1e-3, **wrong})
+            solve(gaussian, noise_of(1, 6), Sampling("euler", 2, t_end), t_start=t_start)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_editing_at_strength_one_is_plain_sampling(solver, gaussian):
     clean, noise = noise_of(2, 6, seed=5), noise_of(2, 6)
-    settings = {"solver": solver, "num_steps": 7, "t_end": 1e-3}
-    edited = edit(gaussian, clean, noise, strength=1.0, **settings)
-    assert torch.equal(edited, solve(gaussian, noise, **settings))
+    sampling = Sampling(solver, 7)
+    edited = edit(gaussian, clean, noise, sampling, strength=1.0)
+    assert torch.equal(edited, solve(gaussian, noise, sampling))
 
 
 def test_editing_at_strength_zero_changes_nothing(gaussian):
     clean = noise_of(2, 6, seed=5)
-    settings = {"solver": "dopri5", "num_steps": 7, "t_end": 1e-3}
-    assert torch.equal(edit(gaussian, clean, noise_of(2, 6), strength=0.0, **settings), clean)
+    assert torch.equal(edit(gaussian, clean, noise_of(2, 6), Sampling("dopri5", 7), strength=0.0), clean)
     assert gaussian.times == []
 
 
 def test_editing_starts_exactly_at_the_strength_with_the_step_size_kept(gaussian):
-    edit(gaussian, noise_of(1, 6), noise_of(1, 6), strength=0.5, solver="euler", num_steps=50, t_end=1e-3)
+    edit(gaussian, noise_of(1, 6), noise_of(1, 6), Sampling("euler", 50, 1e-3), strength=0.5)
     assert gaussian.times[0] == 0.5
     assert len(gaussian.times) == 25
 
@@ -269,8 +275,8 @@ def test_editing_starts_exactly_at_the_strength_with_the_step_size_kept(gaussian
 def test_editing_with_the_same_noise_returns_what_that_noise_had_become():
     """z at t = 0.6 of the straight line is not on the curved path, but its own flow leads back nearby."""
     flow, noise = Mixture(), noise_of(64, 8)
-    settings = {"solver": "dopri5", "num_steps": 20, "t_end": 1e-3}
-    clean = solve(flow, noise, **settings)
-    same = edit(flow, clean, noise, strength=0.6, **settings)
-    other = edit(flow, clean, noise_of(64, 8, seed=9), strength=0.6, **settings)
+    sampling = Sampling("dopri5", 20)
+    clean = solve(flow, noise, sampling)
+    same = edit(flow, clean, noise, sampling, strength=0.6)
+    other = edit(flow, clean, noise_of(64, 8, seed=9), sampling, strength=0.6)
     assert (same - clean).square().mean() < 0.5 * (other - clean).square().mean()

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torchdiffeq
 
+from medsyn2.flow.sampling import Sampling
 from medsyn2.flow.solvers import solve
 from medsyn2.flow.warped import warped_midpoint
 
@@ -26,9 +27,9 @@ def test_equals_torchdiffeq_on_the_warped_equation(num_steps):
 
     grid = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
     expected = torchdiffeq.odeint(derivative, noise(), grid, method="midpoint")[-1]
-    ours = warped_midpoint(
-        curved, noise(), num_steps=num_steps, t_start=1.0, t_end=1e-7, report=lambda done: None
-    )
+    states = list(warped_midpoint(curved, noise(), num_steps=num_steps, t_start=1.0, t_end=1e-7))
+    assert len(states) == num_steps
+    ours = states[-1][1]
     torch.testing.assert_close(ours, expected, atol=1e-12, rtol=1e-12)
 
 
@@ -45,9 +46,7 @@ def test_second_order_towards_the_noise_that_the_missing_factor_leaves(stop, ord
             states[t] = z
             return torch.zeros_like(z)
 
-        warped_midpoint(
-            oracle, noise(), num_steps=num_steps, t_start=1.0, t_end=1e-9, report=lambda done: None
-        )
+        list(warped_midpoint(oracle, noise(), num_steps=num_steps, t_start=1.0, t_end=1e-9))
         t = 1 / (tan(pi * stop / 2) + 1)
         at = min(states, key=lambda told: abs(told - t))
         assert at == pytest.approx(t, abs=1e-9)
@@ -60,9 +59,9 @@ def test_half_a_percent_of_noise_remains_where_other_solvers_leave_none():
     def oracle(z, t):
         return torch.zeros_like(z)
 
-    ours = solve(oracle, noise(), solver="warped_midpoint", num_steps=49, t_end=1e-3)
+    ours = solve(oracle, noise(), Sampling("warped_midpoint", 49))
     torch.testing.assert_close(ours, 0.0055 * noise(), atol=0.0, rtol=0.02)
-    other = solve(oracle, noise(), solver="unipc", num_steps=49, t_end=1e-3)
+    other = solve(oracle, noise(), Sampling("unipc", 49))
     assert torch.equal(other, torch.zeros_like(other))
 
 
@@ -73,7 +72,7 @@ def test_no_time_below_the_end_however_many_steps():
         seen.append(t)
         return torch.zeros_like(z)
 
-    warped_midpoint(predict, noise(), num_steps=2000, t_start=1.0, t_end=1e-2, report=lambda done: None)
+    list(warped_midpoint(predict, noise(), num_steps=2000, t_start=1.0, t_end=1e-2))
     assert (max(seen), min(seen)) == (1.0, 1e-2)
 
 
@@ -84,6 +83,6 @@ def test_it_starts_where_an_edit_does():
         seen.append(t)
         return torch.zeros_like(z)
 
-    warped_midpoint(predict, noise(), num_steps=4, t_start=0.6, t_end=1e-3, report=lambda done: None)
+    list(warped_midpoint(predict, noise(), num_steps=4, t_start=0.6, t_end=1e-3))
     assert seen[0] == pytest.approx(0.6, abs=1e-12)
     assert seen == sorted(seen, reverse=True)

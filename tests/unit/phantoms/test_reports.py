@@ -1,4 +1,4 @@
-"""Reports say what is there, all of it, and nothing else."""
+"""Reports name every finding of the subject, and no other."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Subjects: they depend on seed and number alone, differ in shape, and hold what was asked for."""
+"""Subjects depend only on seed and number, differ in shape, and have the requested lesions."""
 
 import numpy as np
 import pytest

@@ -1,11 +1,14 @@
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from medsyn2.ct.volume import Grid, LabelMap, axis_aligned_affine
 from medsyn2.errors import MaskError, ReportError
 from medsyn2.nn.text_encoder import TextEncoder
-from medsyn2.pipeline.inputs import check_inputs, encode_given, far_from_expected, normal, raw
+from medsyn2.pipeline.inputs import check_inputs, encode_given, far_from_expected
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES
 from medsyn2.weights.model_folder import TEXT_ENCODER
 
@@ -27,6 +30,36 @@ def mask():
 @pytest.fixture(scope="module")
 def encoder(tiny_model):
     return TextEncoder.from_folder(tiny_model / TEXT_ENCODER)
+
+
+@pytest.mark.parametrize("missing", [np.nan, pd.NA, float("nan"), np.float64("nan")])
+def test_a_missing_value_of_a_table_is_an_empty_report(missing):
+    prompt = check(report=missing)
+    assert prompt.report is None
+    assert "as if none had been given" in prompt.notes[0]
+
+
+@pytest.mark.parametrize("name", ["report", "findings", "impression", "mask_text"])
+def test_a_text_that_is_none_is_refused_by_name(name):
+    for wrong in (3, b"nodule", ["nodule"]):
+        with pytest.raises(ReportError, match=rf"\[text-type\] {name}: expected text"):
+            check(**{name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [
+        ("heart.nii.gz", "read_labels(path)"),
+        (Path("heart.nii.gz"), "read_labels(path)"),
+        (np.zeros((8, 8, 8)), "LabelMap(array, affine_mm)"),
+        (torch.zeros(8, 8, 8), "LabelMap(array, affine_mm)"),
+        (3, "read_labels(path), or LabelMap(array"),
+    ],
+)
+def test_a_mask_that_is_no_label_map_is_told_how_to_become_one(wrong, remedy):
+    with pytest.raises(MaskError, match="mask-type") as caught:
+        check(mask=wrong, mask_text="heart")
+    assert remedy in str(caught.value)
 
 
 def test_nothing_is_a_prompt_too():
@@ -86,17 +119,6 @@ def test_cut_and_unknown_text_is_noted_and_text_without_a_known_word_refused(enc
     assert "unknown" in notes[0]
     with pytest.raises(ReportError, match="no word"):
         encode_given(encoder, "结节 肺", 32, "the report")
-
-
-def test_normalisation_takes_each_channel_to_zero_mean_and_unit_deviation_and_back():
-    latents = torch.randn(2, 3, 4, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    latents = latents * torch.tensor([1.0, 5.0, 0.1])[:, None, None, None] + 3.0
-    mean = tuple(latents.mean((0, 2, 3, 4)).tolist())
-    std = tuple(latents.std((0, 2, 3, 4), correction=0).tolist())
-    normalised = normal(latents, mean, std)
-    torch.testing.assert_close(normalised.mean((0, 2, 3, 4)), torch.zeros(3, dtype=torch.float64))
-    torch.testing.assert_close(normalised.std((0, 2, 3, 4), correction=0), torch.ones(3, dtype=torch.float64))
-    torch.testing.assert_close(raw(normalised, mean, std), latents)
 
 
 def test_mask_latents_that_no_statistics_of_theirs_could_give_are_noted():

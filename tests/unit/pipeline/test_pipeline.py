@@ -1,6 +1,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ import torch
 from medsyn2.ct.intensity import unit_to_hu
 from medsyn2.ct.volume import LabelMap, axis_aligned_affine
 from medsyn2.errors import ConfigError, MaskError, ReportError, WeightsError
+from medsyn2.flow import Sampling
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.pipeline import MedSyn2Pipeline
-from medsyn2.pipeline.inputs import normal, raw
+from medsyn2.pipeline import MedSyn2Pipeline, Step
 
-FAST = {"seed": 3, "solver": "euler", "num_steps": 2}
+PLAIN = Sampling("euler", 2, guidance_mask=1.0)
+FAST = {"seed": 3, "sampling": PLAIN}
+STREAM = {"seed": 3, "sampling": replace(PLAIN, decode="stream")}
 REPORT = "A nodule of 5 mm in the right upper lobe."
 
 
@@ -83,8 +86,8 @@ def test_the_absent_mask_is_zeros_after_normalisation_and_an_empty_one_is_encode
     statistics = pipeline.description.latents.mask
     background = torch.full((1, 1, *mask.shape), -0.5)
     with torch.inference_mode():
-        expected = normal(pipeline.tokenizer.encode(background).mode(), statistics.mean, statistics.std)
-        encoded = pipeline._encoded(np.zeros(mask.shape, bool), "heart")
+        expected = statistics.normalize(pipeline.tokenizer.encode(background).mode())
+        encoded = pipeline._encode(np.zeros(mask.shape, bool), "heart")
     torch.testing.assert_close(encoded, expected)
     assert encoded.abs().max() > 0.01
 
@@ -93,7 +96,7 @@ def test_the_latents_decode_to_the_volume(pipeline):
     made = pipeline(REPORT, **FAST)
     statistics = pipeline.description.latents.image
     with torch.inference_mode():
-        unit = pipeline.tokenizer.decode(raw(made.latents, statistics.mean, statistics.std))[0, 0]
+        unit = pipeline.tokenizer.decode(statistics.denormalize(made.latents))[0, 0]
     np.testing.assert_array_equal(unit_to_hu(unit.numpy(), (-1024.0, 1024.0)), made.volume.hu)
 
 
@@ -152,32 +155,86 @@ def test_what_cannot_be_used_is_refused_before_anything_is_computed(pipeline, ma
         pipeline(REPORT, findings=REPORT, **FAST)
     with pytest.raises(ReportError, match="no word"):
         pipeline("结节 肺", **FAST)
-    for wrong in ({"num_steps": 0}, {"t_end": 0.0}, {"seed": -1}, {"guidance_mask": float("nan")}):
-        with pytest.raises(ConfigError):
-            pipeline(**FAST | wrong)
+    with pytest.raises(ConfigError, match="seed-invalid"):
+        pipeline(**FAST | {"seed": -1})
 
 
 def test_guidance_of_one_is_none_and_more_changes_the_volume(pipeline, mask):
-    asked = {"report": REPORT, "mask": mask, "mask_text": "heart", **FAST}
-    plain = pipeline(**asked)
-    assert not same(plain, pipeline(**asked, guidance_report=3.0))
-    assert not same(plain, pipeline(**asked, guidance_mask=3.0))
-    nothing = pipeline(**asked, guidance_report=0.0, guidance_mask=0.0)
-    assert same(nothing, pipeline(**FAST))
-    only_mask = pipeline(**asked, guidance_report=0.0)
+    def guided(**scales):
+        sampling = replace(PLAIN, **scales)
+        return pipeline(REPORT, mask=mask, mask_text="heart", seed=3, sampling=sampling)
+
+    plain = guided()
+    assert not same(plain, guided(guidance_report=3.0))
+    assert not same(plain, guided(guidance_mask=3.0))
+    assert same(guided(guidance_report=0.0, guidance_mask=0.0), pipeline(**FAST))
+    only_mask = guided(guidance_report=0.0)
     assert same(only_mask, pipeline(mask=mask, mask_text="heart", **FAST))
 
 
 def test_progress_is_reported_to_the_end(pipeline):
     seen = []
-    pipeline(**FAST, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 2), (2, 2)]
+    made = pipeline(**FAST, progress=seen.append)
+    assert [(step.phase, step.done, step.total) for step in seen] == [
+        ("solve", 1, 2),
+        ("solve", 2, 2),
+        ("decode", 1, 1),
+        ("decode", 1, 1),
+    ]
+    assert [step.result for step in seen] == [None, None, None, made]
+
+
+def test_a_preview_is_a_volume_and_who_stops_iterating_computes_no_more(pipeline):
+    recipe = pipeline.recipe(REPORT, **FAST)
+    steps = pipeline.steps(recipe)
+    first = next(steps)
+    assert isinstance(first, Step)
+    assert pipeline.decode(first.clean).shape == pipeline.grid.shape
+    calls = []
+    handle = pipeline.dit.register_forward_hook(lambda *_: calls.append(1))
+    steps.close()
+    handle.remove()
+    assert calls == []
+
+
+def test_decoding_in_windows_reports_each(tiny_model):
+    pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
+    latents = replace(pipeline.description.latents, window=(16, 16, 16))
+    pipeline.description = replace(pipeline.description, latents=latents)
+    parts = [
+        (step.done, step.total) for step in pipeline.steps(pipeline.recipe(**FAST)) if step.phase == "decode"
+    ]
+    assert parts[:-1] == [(done, 4) for done in range(1, 5)]
+
+
+def test_the_seed_is_0_and_the_sampling_the_models_unless_asked_otherwise(pipeline):
+    made = pipeline(REPORT)
+    assert (made.recipe.seed, made.recipe.sampling) == (0, pipeline.description.sampling)
+    assert same(made, pipeline(REPORT, seed=0, sampling=pipeline.sampling))
+
+
+def test_a_saved_model_is_the_model(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path / "copy")
+    copy = MedSyn2Pipeline.from_pretrained(tmp_path / "copy")
+    assert copy.description == pipeline.description
+    assert same(copy(REPORT, **FAST), pipeline(REPORT, **FAST))
+    with pytest.raises(ConfigError, match="not empty"):
+        pipeline.save_pretrained(tmp_path / "copy")
+
+
+def test_another_component_makes_another_model(tiny_model, other_tiny_model, tmp_path):
+    mixed, other = (MedSyn2Pipeline.from_pretrained(one) for one in (tiny_model, other_tiny_model))
+    mixed.dit = other.dit
+    mixed.save_pretrained(tmp_path / "mixed")
+    again = MedSyn2Pipeline.from_pretrained(tmp_path / "mixed")
+    assert again.description.fingerprint not in (mixed.description.fingerprint, other.description.fingerprint)
+    assert same(again(REPORT, **FAST), mixed(REPORT, **FAST))
 
 
 def test_an_edit_of_strength_one_is_a_new_volume_of_the_same_noise_and_of_zero_the_same_volume(
     pipeline, mask
 ):
-    steps = {"solver": "euler", "num_steps": 4}
+    steps = {"sampling": Sampling("euler", 4)}
     before = pipeline(REPORT, seed=3, **steps)
     asked = {"mask": mask, "mask_text": "heart", **steps}
     assert same(pipeline.edit(before, **asked, strength=1.0), pipeline(seed=3, **asked))
@@ -219,20 +276,23 @@ def test_components_that_do_not_fit_are_refused(pipeline, tiny_model):
 
 
 def test_a_stream_of_a_volume_that_a_window_covers_is_the_volume_decoded_at_once(pipeline):
-    windows, stream = pipeline(REPORT, **FAST), pipeline(REPORT, **FAST, decode="stream")
+    windows, stream = pipeline(REPORT, **FAST), pipeline(REPORT, **STREAM)
     assert torch.equal(stream.latents, windows.latents)
     assert np.abs(stream.volume.hu - windows.volume.hu).max() <= 1
     assert stream.recipe.sampling.decode == "stream"
 
 
-def test_a_stream_is_made_again_from_its_sidecar_and_older_sidecars_were_windows(pipeline, tmp_path):
-    stream = pipeline(REPORT, **FAST, decode="stream")
+def test_a_stream_is_made_again_from_its_sidecar_and_sidecars_of_earlier_versions_are_read(
+    pipeline, tmp_path
+):
+    stream = pipeline(REPORT, **STREAM)
     stream.save(tmp_path / "volume.nii.gz")
     assert same(stream, pipeline.remake(tmp_path / "volume.json"))
     values = json.loads((tmp_path / "volume.json").read_text())
-    assert values.pop("decode") == "stream"
-    (tmp_path / "older.json").write_text(json.dumps(values))
-    assert pipeline.remake(tmp_path / "older.json").recipe.sampling.decode == "windows"
+    sampling = values.pop("sampling")
+    for flat in (sampling, {name: value for name, value in sampling.items() if name != "decode"}):
+        (tmp_path / "older.json").write_text(json.dumps({**values, **flat}))
+        assert pipeline.remake(tmp_path / "older.json").recipe.sampling == Sampling(**flat)
 
 
 def test_a_stream_of_a_tokenizer_that_has_none_is_refused_before_it_is_sampled(tiny_model):
@@ -241,4 +301,4 @@ def test_a_stream_of_a_tokenizer_that_has_none_is_refused_before_it_is_sampled(t
         8, num_res_blocks=1, norm_groups=4, layout="official", depth_mode="uniform_paper"
     )
     with pytest.raises(ConfigError, match="stream-layout"):
-        pipeline(**FAST, decode="stream", progress=lambda *_: pytest.fail("it was sampled"))
+        pipeline(**STREAM, progress=lambda *_: pytest.fail("it was sampled"))

@@ -8,9 +8,11 @@ from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, IntegrityError, WeightsError
 from medsyn2.files import sha256_of
+from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 
-FAST = {"solver": "heun", "num_steps": 2, "guidance_mask": 1.5}
+FAST = {"sampling": Sampling("heun", 2, guidance_mask=1.5)}
+SHORT = Sampling("euler", 1)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,8 @@ def test_the_sidecar_says_all_that_is_needed_and_nothing_of_when_and_where(made,
     assert sidecar["mask_text"] == "heart"
     assert sidecar["mask"] == {"file": "out_mask.nii.gz", "sha256": sha256_of(tmp_path / "out_mask.nii.gz")}
     assert sidecar["volume"] == {"file": "out.nii.gz", "sha256": sha256_of(tmp_path / "out.nii.gz")}
-    assert (sidecar["seed"], sidecar["solver"], sidecar["num_steps"]) == (7, "heun", 2)
+    assert sidecar["seed"] == 7
+    assert Sampling(**sidecar["sampling"]) == FAST["sampling"]
     assert sidecar["mode"] == "both"
     assert str(tmp_path) not in (tmp_path / "out.json").read_text()
 
@@ -99,7 +102,7 @@ def test_a_changed_mask_a_broken_sidecar_and_another_model_are_refused(
 def test_a_volume_without_a_mask_leaves_none_of_an_earlier_one_beside_it(pipeline, made, tmp_path):
     for name in ("out", "output", "other"):
         made.save(tmp_path / f"{name}.nii.gz")
-    pipeline(seed=1, solver="euler", num_steps=1).save(tmp_path / "out.nii.gz")
+    pipeline(seed=1, sampling=SHORT).save(tmp_path / "out.nii.gz")
     assert not (tmp_path / "out_mask.nii.gz").exists()
     assert {"output_mask.nii.gz", "other_mask.nii.gz"} < set(contents(tmp_path))
 
@@ -110,7 +113,7 @@ def test_other_file_names_are_refused(made, tmp_path):
 
 
 def test_a_file_without_mask_reads_back_as_written(pipeline, tmp_path):
-    made = pipeline(seed=1, solver="euler", num_steps=1)
+    made = pipeline(seed=1, sampling=SHORT)
     made.save(tmp_path / "plain.nii.gz")
     assert sorted(contents(tmp_path)) == ["plain.json", "plain.nii.gz"]
     volume = read_ct(tmp_path / "plain.nii.gz")

@@ -13,7 +13,7 @@ SMALL = {
     "train_tokenizer": {"num_steps": 10, "crop_shape": [8, 16, 16]},
     "dit": {"width": 24, "depth": 1, "num_heads": 2},
     "train_dit": {"num_steps": 10},
-    "sample": {"num_steps": 4},
+    "sampling": {"num_steps": 4},
 }
 WORK = Workload(8, 2, 1, 1e6, 50, 16 * 32 * 32)
 

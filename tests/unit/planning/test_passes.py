@@ -14,7 +14,7 @@ def test_a_pass_costs_the_same_in_any_order() -> None:
 
 
 def test_samples_are_decoded_in_their_own_way() -> None:
-    windows, stream = (Networks.of(config(sample={"decode": way})) for way in ("windows", "stream"))
+    windows, stream = (Networks.of(config(sampling={"decode": way})) for way in ("windows", "stream"))
     assert windows.decoding_of_samples() == windows.decoding() == stream.decoding()
     assert stream.decoding_of_samples() != stream.decoding()
 

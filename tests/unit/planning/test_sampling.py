@@ -12,10 +12,10 @@ from .conftest import config
 )
 def test_evaluations_are_the_solver_s_own(solver: str, expected: int) -> None:
     plain = {"solver": solver, "guidance_mask": 1.0}
-    assert evaluations(config(sample=plain)) == expected
-    assert evaluations(config(sample={**plain, "guidance_mask": 2.0})) == 2 * expected
+    assert evaluations(config(sampling=plain)) == expected
+    assert evaluations(config(sampling={**plain, "guidance_mask": 2.0})) == 2 * expected
 
 
 def test_the_paper_s_solver_takes_301() -> None:
     values = {"solver": "dopri5", "num_steps": 50, "guidance_mask": 1.0}
-    assert evaluations(config(sample=values)) == 301
+    assert evaluations(config(sampling=values)) == 301

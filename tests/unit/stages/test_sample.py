@@ -4,6 +4,7 @@ import pytest
 from medsyn2.config import SampleConfig
 from medsyn2.ct.nifti.files import read_ct, write_labels
 from medsyn2.ct.volume import LabelMap
+from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.stages.sample import sample
@@ -11,7 +12,8 @@ from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.weights.model_folder import DESCRIPTION
 from tests.unit.records import write_manifest
 
-FAST = {"solver": "euler", "num_steps": 2, "structures": ("heart", "nodules", "airways")}
+STRUCTURES = ("heart", "nodules", "airways")
+FAST = Sampling("euler", 2, guidance_mask=1.0)
 REPORT = {"findings": "A nodule of 5 mm.", "impression": "Nodule."}
 CASES = {
     "a": ("test", REPORT, {"heart": "present", "nodules": "empty", "airways": "absent"}),
@@ -49,9 +51,10 @@ def shard(tmp_path, tiny_model, tiny_mask):
 
     def run(model=tiny_model, **changes):
         manifest = tmp_path / "sample" / "0000.json"
-        config = SampleConfig(**FAST | changes)
+        config = SampleConfig(**{"structures": STRUCTURES, **changes})
         sample(
             config,
+            FAST,
             model=model / DESCRIPTION,
             **inputs,
             manifest=manifest,
@@ -90,7 +93,7 @@ def test_a_sample_is_what_the_pipeline_gives_and_its_sidecar_makes_it_again(shar
     manifest = shard()
     pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
     seed = derive_seed(0, "a", "report")
-    expected = pipeline(**REPORT, seed=seed, solver="euler", num_steps=2)
+    expected = pipeline(**REPORT, seed=seed, sampling=FAST)
     found = read_ct(manifest.path("a", "report.nii.gz"))
     np.testing.assert_array_equal(found.hu, expected.volume.hu)
     again = pipeline.remake(manifest.path("b", "heart.json"))

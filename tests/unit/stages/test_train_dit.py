@@ -2,7 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,22 @@ import numpy as np
 import pytest
 import torch
 
+from medsyn2.cli import main
 from medsyn2.config import Config
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import ConfigError
 from medsyn2.facts import MaskState, Report
+from medsyn2.flow import Sampling
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.pipeline import MedSyn2Pipeline
-from medsyn2.stages import stage_params
+from medsyn2.pipeline.seeds import derive_seed
+from medsyn2.stages import STAGES, stage_params
 from medsyn2.stages.encode_latents import encode_latents
 from medsyn2.stages.encode_prompts import encode_prompts
 from medsyn2.stages.encode_text import encode_text
+from medsyn2.stages.sample import sample
 from medsyn2.stages.train_dit import train_dit
 from medsyn2.stages.train_text_encoder import train_text_encoder
 from medsyn2.store.artefacts import load_manifest
@@ -150,7 +154,8 @@ def run(inputs: Inputs, root: Path, settings: Config, **changed: Any) -> Path:
         "loss": folder / "loss.csv",
         "settings": stage_params(settings, "train_dit"),
     }
-    train_dit(settings.grid, settings.dit, settings.flow, settings.train_dit, **(options | changed))
+    sections = (settings.section(name) for name in STAGES["train_dit"].sections)
+    train_dit(*sections, **(options | changed))
     return folder
 
 
@@ -181,7 +186,7 @@ def test_the_folder_describes_the_model_and_what_it_has_seen(prepared: Inputs, t
 
 def test_the_pipeline_makes_a_volume_with_it(prepared: Inputs, tmp_path: Path) -> None:
     pipeline = MedSyn2Pipeline.from_pretrained(run(prepared, tmp_path, config()) / "model")
-    made = pipeline("Heart of size a.", seed=1, num_steps=2, solver="euler")
+    made = pipeline("Heart of size a.", seed=1, sampling=Sampling("euler", 2))
     assert made.volume.shape == SHAPE
     np.testing.assert_allclose(made.volume.affine_mm, AFFINE, atol=1e-4)
 
@@ -216,6 +221,42 @@ def test_the_same_inputs_give_the_same_bytes_and_no_second_training(prepared: In
     assert {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("step_*")} == kept
 
 
+def test_another_sampling_is_another_description_of_the_same_model(prepared: Inputs, tmp_path: Path) -> None:
+    folder = run(prepared, tmp_path, config())
+    before, first = outputs(folder), read_description(folder / "model")
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("step_*")}
+    other = replace(config().sampling, num_steps=3, guidance_mask=1.5)
+    after = outputs(run(prepared, tmp_path, config().model_copy(update={"sampling": other})))
+    assert [name for name in before if before[name] != after[name]] == ["model/model.json"]
+    assert read_description(folder / "model") == replace(first, sampling=other)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("step_*")} == kept
+
+
+def test_the_model_samples_by_itself_as_the_stage_sample_of_its_run(prepared: Inputs, tmp_path: Path) -> None:
+    sampling = Sampling("euler", 3, guidance_report=1.5, guidance_mask=2.5)
+    settings = config().model_copy(update={"sampling": sampling})
+    model = run(prepared, tmp_path, settings) / "model"
+    inputs = {name: prepared.path(f"{name}/0000.json") for name in ("inventory", "register", "masks")}
+    manifest = tmp_path / "sample/0000.json"
+    sample(settings.sample, sampling, model=model / "model.json", **inputs, manifest=manifest, settings="")
+    (case,) = load_manifest(manifest).usable()
+    of_run = manifest.with_suffix("") / case
+    assert {path.name for path in of_run.glob("*.nii.gz")} >= {"report.nii.gz", "lobes.nii.gz"}
+    mask, seed = prepared.path(f"masks/0000/{case}/lobes.nii.gz"), derive_seed(0, case, "lobes")
+    asked = [
+        "--mask",
+        mask,
+        "--mask-text",
+        "lung lobes",
+        "--seed",
+        seed,
+        "--output",
+        tmp_path / "made.nii.gz",
+    ]
+    assert main(["generate", "--model", str(model), *map(str, asked)]) == 0
+    assert (tmp_path / "made.nii.gz").read_bytes() == (of_run / "lobes.nii.gz").read_bytes()
+
+
 def test_what_is_computed_again_changes_no_byte_of_the_weights(prepared: Inputs, tmp_path: Path) -> None:
     plain, *others = (
         outputs(run(prepared, tmp_path / mode, config(checkpointing=mode)))["model/dit.safetensors"]
@@ -233,7 +274,7 @@ def test_the_authors_layout_trains_and_samples(prepared: Inputs, tmp_path: Path)
     )
     pipeline = MedSyn2Pipeline.from_pretrained(run(prepared, tmp_path, settings) / "model")
     assert pipeline.dit.layout == "official"
-    assert pipeline(seed=1, num_steps=2, solver="warped_midpoint").volume.shape == SHAPE
+    assert pipeline(seed=1, sampling=Sampling("warped_midpoint", 2)).volume.shape == SHAPE
 
 
 def test_an_interrupted_training_ends_with_the_same_bytes(prepared: Inputs, tmp_path: Path) -> None:

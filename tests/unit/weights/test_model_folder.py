@@ -3,14 +3,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from medsyn2.errors import WeightsError
+from medsyn2.flow import Sampling
 from medsyn2.weights.model_folder import (
     ChannelStatistics,
     GridDescription,
     LatentDescription,
     ModelDescription,
-    SamplingDescription,
     TextDescription,
     TrainingDescription,
     hash_files,
@@ -60,7 +61,7 @@ def test_so_does_one_of_a_model_that_was_trained_elsewhere(tmp_path: Path) -> No
         latents=replace(description.latents, masks=own, mask_chunk=80),
         text=replace(description.text, padded=True),
         training=TrainingDescription(None, None, None, {"heart": None}, None, "unknown"),
-        sampling=SamplingDescription("warped_midpoint", 49, 1e-7),
+        sampling=Sampling("warped_midpoint", 49, 1e-7, guidance_mask=1.0),
         licence="academic",
     )
     write_description(tmp_path, description)
@@ -73,9 +74,14 @@ def test_a_description_from_before_those_keys_is_read_as_it_was_meant(tmp_path: 
     for part, keys in (("latents", ("masks", "mask_chunk")), ("text", ("padded",))):
         for key in keys:
             del values[part][key]
-    del values["sampling"], values["licence"]
-    (tmp_path / "model.json").write_text(json.dumps(values))
-    assert read_description(tmp_path) == description
+    del values["licence"]
+    values["sampling"] = {"solver": "warped_midpoint", "num_steps": 49, "t_end": 1e-7}
+    before = {"warped_midpoint": Sampling("warped_midpoint", 49, 1e-7, guidance_mask=1.0)}
+    before["none"] = Sampling("unipc", 25, guidance_mask=1.0)
+    for sampling in before.values():
+        (tmp_path / "model.json").write_text(json.dumps(values))
+        assert read_description(tmp_path) == replace(description, sampling=sampling)
+        values.pop("sampling", None)
 
 
 def test_a_copied_folder_is_as_good(tmp_path: Path) -> None:
@@ -105,3 +111,16 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         (tmp_path / "model.json").write_text(text)
         with pytest.raises(WeightsError, match="model-unreadable"):
             read_description(tmp_path)
+
+
+def test_normalisation_takes_each_channel_to_zero_mean_and_unit_deviation_and_back():
+    latents = torch.randn(2, 3, 4, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    latents = latents * torch.tensor([1.0, 5.0, 0.1])[:, None, None, None] + 3.0
+    mean = tuple(latents.mean((0, 2, 3, 4)).tolist())
+    std = tuple(latents.std((0, 2, 3, 4), correction=0).tolist())
+    statistics = ChannelStatistics(mean, std)
+    normalised = statistics.normalize(latents)
+    torch.testing.assert_close(normalised.mean((0, 2, 3, 4)), torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(normalised.std((0, 2, 3, 4), correction=0), torch.ones(3, dtype=torch.float64))
+    assert torch.equal(statistics.normalize(latents[0]), normalised[0])
+    torch.testing.assert_close(statistics.denormalize(normalised), latents)

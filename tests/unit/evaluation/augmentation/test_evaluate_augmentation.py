@@ -1,6 +1,7 @@
 """The augmentation study with a tiny model: who is trained on, who is tested, and that nothing is made twice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from medsyn2.errors import ConfigError
 from medsyn2.evaluation.augmentation.arms import ARMS, CASES_COLUMNS, table_columns
 from medsyn2.evaluation.augmentation.evaluate_augmentation import evaluate_augmentation
 from medsyn2.evaluation.augmentation.slice_set import IMAGES, MASKS
+from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
@@ -36,7 +38,7 @@ SMALL: dict[str, Any] = {
     "max_real": 1, "max_synthetic": 2, "image_size": 16, "channels": 2, "num_levels": 2, "num_steps": 3,
     "num_seeds": 2, "num_draws": 20, "min_area_mm2": 1.0,
 }  # fmt: skip
-FAST = SampleConfig(solver="euler", num_steps=2, guidance_mask=1.0)
+FAST = Sampling("euler", 2, guidance_mask=1.0)
 
 
 class Study:
@@ -65,10 +67,11 @@ class Study:
     def manifest(self) -> Path:
         return self.root / "evaluate_augmentation" / "slices.json"
 
-    def run(self, sample: SampleConfig = FAST, **changes: Any) -> pd.DataFrame:
+    def run(self, sampling: Sampling = FAST, **changes: Any) -> pd.DataFrame:
         evaluate_augmentation(
             SegmentConfig(working_spacing_mm=8.0),
-            sample,
+            SampleConfig(),
+            sampling,
             EvaluateMasksConfig(),
             EvaluateAugmentationConfig(**{**SMALL, **changes}),
             model=self.model / DESCRIPTION,
@@ -126,9 +129,8 @@ def test_a_synthetic_slice_is_that_of_the_volume_that_the_case_s_own_seed_gives(
     volume = pipeline(
         mask=LabelMap(given.astype(np.uint8), study.affine),
         mask_text="heart",
-        seed=derive_seed(FAST.seed, case, "augmentation heart"),
-        solver="euler",
-        num_steps=2,
+        seed=derive_seed(0, case, "augmentation heart"),
+        sampling=FAST,
     ).volume
     assert record.facts["index"] == 4  # the lowest of the mask's slices, which are alike
     np.testing.assert_array_equal(np.load(manifest.path(case, "hu.npy")), volume.hu[4])
@@ -144,7 +146,7 @@ def test_a_second_run_gives_the_same_bytes_and_another_training_makes_no_volume_
     study.run(num_steps=2)
     assert study.outputs()["augmentation.csv"] != first["augmentation.csv"]
     assert {path: path.stat().st_mtime_ns for path in made} == made
-    study.run(sample=FAST.model_copy(update={"num_steps": 3}))
+    study.run(sampling=replace(FAST, num_steps=3))
     assert all(path.stat().st_mtime_ns != before for path, before in made.items())
 
 
@@ -161,6 +163,7 @@ def test_labelling_again_needs_a_tool_that_looks(study: Study) -> None:
     with pytest.raises(ConfigError) as caught:
         evaluate_augmentation(
             SegmentConfig(tools={"heart": "ct_rate"}, ct_rate_masks=study.root),
+            SampleConfig(),
             FAST,
             EvaluateMasksConfig(),
             EvaluateAugmentationConfig(**SMALL, relabel=True),

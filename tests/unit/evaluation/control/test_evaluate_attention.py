@@ -10,6 +10,7 @@ import pytest
 
 from medsyn2.config import EvaluateAttentionConfig, SampleConfig
 from medsyn2.evaluation.control.evaluate_attention import COLUMNS, _about_findings, evaluate_attention
+from medsyn2.flow import Sampling
 from medsyn2.weights.model_folder import DESCRIPTION
 from tests.unit.records import write_manifest
 
@@ -27,7 +28,8 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., pd.DataFrame]:
         num_steps: int = 2, max_cases: int = 1, with_reports: bool = True, with_means: bool = False
     ) -> pd.DataFrame:
         evaluate_attention(
-            SampleConfig(solver="euler", num_steps=num_steps),
+            SampleConfig(),
+            Sampling("euler", num_steps),
             EvaluateAttentionConfig(max_cases=max_cases),
             model=tiny_model / DESCRIPTION,
             inventory=[write("inventory", lambda case: {"report": CASES[case][1] if with_reports else None})],

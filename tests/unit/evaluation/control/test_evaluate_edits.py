@@ -17,11 +17,12 @@ from medsyn2.evaluation.control.evaluate_edits import (
     SEEDS_COLUMNS,
     evaluate_edits,
 )
+from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.weights.model_folder import DESCRIPTION
 
-FAST = SampleConfig(solver="euler", num_steps=2, guidance_mask=1.0)
+FAST = Sampling("euler", 2, guidance_mask=1.0)
 CASES = {
     "a": ("test", {"lobes": "present", "heart": "absent"}),
     "b": ("test", {"lobes": "present", "heart": "present"}),
@@ -64,6 +65,7 @@ def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
         config = {"max_cases": 2, "num_seeds": 2, "progressive": ("lobes", "heart"), **changes}
         evaluate_edits(
             SegmentConfig(working_spacing_mm=8.0),
+            SampleConfig(),
             FAST,
             EvaluateMasksConfig(),
             EvaluateEditsConfig(**config),

@@ -16,11 +16,12 @@ from medsyn2.errors import ConfigError, EnvironmentFault
 from medsyn2.evaluation.control.evaluate_variants import AT_TIME, ORDER, TIMES, evaluate_variants
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES
 from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, COLUMNS
+from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.weights.model_folder import DESCRIPTION, read_description, write_description
 
-FAST = SampleConfig(solver="euler", num_steps=2, guidance_mask=1.0)
+FAST = Sampling("euler", 2, guidance_mask=1.0)
 SPLIT = {"a": "test", "b": "test", "c": "train"}
 REPORT = {"findings": "A nodule of 5 mm.", "impression": "Large pleural effusion."}
 OUTPUTS = {"table": "variants.csv", "cases": "cases.csv", "figure": "v.png", "left_out_figure": "l.png"}
@@ -47,7 +48,7 @@ class Run:
         given = LabelMap(mask.astype(np.uint8), pipeline.grid.affine_mm)
 
         def sampled(case: CaseWork, folder: Path) -> dict:
-            made = pipeline(mask=given, mask_text="lobes", seed=1, solver="euler", num_steps=2)
+            made = pipeline(mask=given, mask_text="lobes", seed=1, sampling=FAST)
             write_ct(folder / "lobes.nii.gz", made.volume)
             return {"samples": [{"condition": "lobes", "structure": "lobes", "file": "lobes.nii.gz"}]}
 
@@ -74,6 +75,7 @@ class Run:
         folders = [self.of(name) for name in ("main", *variants)]
         evaluate_variants(
             FlowConfig(),
+            SampleConfig(),
             FAST,
             EvaluateVariantsConfig(num_draws=50, **changes),
             models=[folder / "train_dit/model" / DESCRIPTION for folder in folders],
@@ -196,6 +198,7 @@ def test_files_of_another_number_of_models_are_refused(run: Run) -> None:
     with pytest.raises(ConfigError, match="as many files of each of 3 models"):
         evaluate_variants(
             FlowConfig(),
+            SampleConfig(),
             FAST,
             EvaluateVariantsConfig(),
             models=[run.of(name) / "train_dit/model" / DESCRIPTION for name in ("main", "same", "other")],

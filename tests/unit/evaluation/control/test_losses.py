@@ -6,7 +6,8 @@ import torch
 
 from medsyn2.ct.volume import CTVolume
 from medsyn2.evaluation.control.losses import combinations, encode_volume, flow_losses, reconstruct_volume
-from medsyn2.pipeline import MedSyn2Pipeline, Recipe, Sampling
+from medsyn2.flow import Sampling
+from medsyn2.pipeline import MedSyn2Pipeline, Recipe
 
 REPORT = "A nodule of 5 mm in the right upper lobe."
 

@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from medsyn2.errors import WeightsError
+from medsyn2.flow.sampling import Sampling
 from medsyn2.flow.solvers import solve
 from medsyn2.nn.transformer.conditioning import Conditioning
 from medsyn2.nn.transformer.dit import DiT
@@ -145,7 +146,7 @@ def test_whole_solutions_are_theirs(points, golden, network):
         seen.append(1000 * (1 - t[0].double().item()))
         return predict(z, t)
 
-    solution = solve(counting, golden["ode_x0"], solver="warped_midpoint", num_steps=points - 1, t_end=1e-7)
+    solution = solve(counting, golden["ode_x0"], Sampling("warped_midpoint", points - 1, 1e-7))
     np.testing.assert_allclose(seen, golden[f"ode_tmodel_{points}"].numpy(), atol=2e-4)
     torch.testing.assert_close(solution, golden[f"ode_out_{points}"], **ATOL)
 

@@ -6,6 +6,7 @@ import torch
 from medsyn2.config import FlowConfig
 from medsyn2.flow.loss import velocity_loss
 from medsyn2.flow.path import interpolate
+from medsyn2.flow.sampling import Sampling
 from medsyn2.flow.solvers import edit, solve
 from medsyn2.flow.timesteps import draw_times
 from medsyn2.nn.transformer.conditioning import Conditioning
@@ -16,7 +17,7 @@ GRID = (4, 8, 8)
 PLACES = torch.cartesian_prod(*(torch.arange(size) for size in GRID))
 HELD_OUT = PLACES.sum(1) % 5 == 0
 PROMPT, BRIGHT, DARK, PADDING = torch.eye(4, 8)
-SAMPLER = {"solver": "unipc", "num_steps": 8, "t_end": 1e-3}
+SAMPLING = Sampling("unipc", 8)
 
 
 def ball_batch(places, bright, has_mask, has_report) -> DiTBatch:
@@ -75,11 +76,11 @@ def correlations(samples, clean):
 def test_a_held_out_mask_says_where_and_the_report_what():
     dit = trained_dit(200, report_share=1.0)
     batch = held_out_batch(has_mask=True, has_report=True)
-    samples = solve(batch.conditioning.bind(dit), noise(), **SAMPLER)
+    samples = solve(batch.conditioning.bind(dit), noise(), SAMPLING)
     assert correlations(samples, batch.clean_latents).min() > 0.8
 
     report_only = held_out_batch(has_mask=False, has_report=True)
-    samples = solve(report_only.conditioning.bind(dit), noise(), **SAMPLER)
+    samples = solve(report_only.conditioning.bind(dit), noise(), SAMPLING)
     peaks = samples.flatten(1).gather(1, samples.flatten(1).abs().argmax(1, keepdim=True))
     asked = report_only.clean_latents.flatten(1).sum(1, keepdim=True).sign()
     assert (peaks.sign() == asked).float().mean() > 0.75
@@ -89,22 +90,22 @@ def test_a_held_out_mask_says_where_and_the_report_what():
 def test_all_four_modes_and_editing_after_longer_training():
     dit = trained_dit(600, report_share=0.8)
     both = held_out_batch(has_mask=True, has_report=True)
-    samples = solve(both.conditioning.bind(dit), noise(), **SAMPLER)
+    samples = solve(both.conditioning.bind(dit), noise(), SAMPLING)
     assert correlations(samples, both.clean_latents).min() > 0.95
 
     mask_only = held_out_batch(has_mask=True, has_report=False)
-    samples = solve(mask_only.conditioning.bind(dit), noise(), **SAMPLER)
+    samples = solve(mask_only.conditioning.bind(dit), noise(), SAMPLING)
     following = correlations(samples, mask_only.clean_latents)
     # Without a report bright and dark are as likely; few steps may leave a path between the two undecided.
     assert following.abs().sort().values[1] > 0.9
     assert following.min() < 0 < following.max()
 
     neither = held_out_batch(has_mask=False, has_report=False)
-    free = solve(neither.conditioning.bind(dit), noise(), **SAMPLER)
+    free = solve(neither.conditioning.bind(dit), noise(), SAMPLING)
     assert len(free.flatten(1).abs().argmax(1).unique()) > 8
     assert 3 <= (free.flatten(1).sum(1) > 0).sum() <= 21
 
-    edited = edit(both.conditioning.bind(dit), free, noise(), strength=0.95, **SAMPLER)
+    edited = edit(both.conditioning.bind(dit), free, noise(), SAMPLING, strength=0.95)
     assert correlations(edited, both.clean_latents).mean() > 0.8
 
 

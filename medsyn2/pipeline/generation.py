@@ -1,0 +1,212 @@
+"""Following a recipe: conditions, solver and decoder, one step at a time.
+
+    report, words  -> text encoder -> token embeddings --+
+    mask           -> tokenizer    -> normalised latents -+-> transformer, solved from noise -> latents
+    latents        -> tokenizer    -> values in [-1, 1]   -> HU on the model's grid
+
+Without a mask its latents are zeros; without a report the text is the pre-prompt alone. The noise comes from
+the CPU's generator, so that a seed means the same noise on every device.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from medsyn2.ct.intensity import mask_to_unit, unit_to_hu
+from medsyn2.ct.volume import CTVolume, Grid
+from medsyn2.errors import WeightsError
+from medsyn2.flow.guidance import PredictClean, guide
+from medsyn2.flow.sampling import Decoding
+from medsyn2.flow.solvers import edit_trajectory, trajectory
+from medsyn2.nn.autoencoder.streaming import decode_stream, pool_statistics
+from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.autoencoder.windows import Parts, decode_windows, encode_chunked, encode_windowed, finish
+from medsyn2.nn.device import available_device
+from medsyn2.nn.memory_format import move
+from medsyn2.nn.text_encoder import TextEncoder
+from medsyn2.nn.transformer.conditioning import Conditioning
+from medsyn2.nn.transformer.dit import DiT
+from medsyn2.pipeline.inputs import far_from_expected
+from medsyn2.pipeline.synthetic import Recipe, Synthetic
+from medsyn2.pipeline.texts import Texts, structure_of
+from medsyn2.weights.model_folder import ModelDescription
+
+log = logging.getLogger(__name__)
+
+Latents = Float[Tensor, "1 z ld lh lw"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step on the way to a volume.
+
+    Attributes:
+        phase: ``solve``, a step of the solver, or ``decode``, a part of the volume.
+        done: Steps of this phase that are done.
+        total: Steps of this phase.
+        clean: The newest prediction of the normalised latents; `MedSyn2Pipeline.decode` shows it.
+        result: The volume, in the last step; None before.
+    """
+
+    phase: Literal["solve", "decode"]
+    done: int
+    total: int
+    clean: Latents
+    result: Synthetic | None = None
+
+
+Progress = Callable[[Step], None]
+
+
+class Generation:
+    """The networks of one model, and how they follow a recipe.
+
+    The components are attributes and can be exchanged for others that fit.
+
+    Args:
+        dit: The diffusion transformer.
+        tokenizer: The tokenizer of volumes and masks.
+        text_encoder: The text encoder of reports and pre-prompts.
+        description: Grid, statistics of the latents, lengths of texts, how it is sampled by default.
+        prompts: Pre-prompts that the model brings as embeddings (``texts.py``); none for most models.
+        device: Where the networks run; ``auto`` is the GPU where there is one.
+
+    Raises:
+        WeightsError: If the components do not fit together.
+        ConfigError: If the device is not there.
+    """
+
+    def __init__(
+        self,
+        *,
+        dit: DiT,
+        tokenizer: CausalVideoVAE,
+        text_encoder: TextEncoder,
+        description: ModelDescription,
+        prompts: Mapping[str, Float[Tensor, "m e"]] | None = None,
+        device: torch.device | str = "auto",
+    ) -> None:
+        self.device = available_device(device)
+        self.dit = dit.eval().requires_grad_(False).to(self.device)
+        self.tokenizer = tokenizer.eval().requires_grad_(False)
+        move(self.tokenizer, self.device)
+        self.text_encoder = text_encoder.to(self.device)
+        self.description = description
+        self.texts = Texts(self.text_encoder, description.text, prompts or {})
+        self._check_fit()
+
+    @property
+    def grid(self) -> Grid:
+        """The shape of every generated volume, and its place in space."""
+        return Grid(self.description.grid.shape, np.array(self.description.grid.affine_mm))
+
+    @torch.inference_mode()
+    def steps(self, recipe: Recipe, before: Latents | None = None) -> Iterator[Step]:
+        """Follow a recipe and yield each step; the last one holds the volume.
+
+        Args:
+            recipe: As `recipe` returns it.
+            before: Latents of the volume that an edit changes; None makes them again, with steps of their own.
+        """
+        recipe, latents = yield from self._solve(recipe, before)
+        parts = self._decode_parts(latents, recipe.sampling.decode)
+        done = total = 0
+        while True:
+            try:
+                done, total = next(parts)
+                yield Step("decode", done, total, latents)
+            except StopIteration as end:
+                volume = self._volume(end.value)
+                break
+        made = Synthetic(volume, recipe, self.description.fingerprint, latents.cpu())
+        yield Step("decode", done, total, latents, made)
+
+    @torch.inference_mode()
+    def decode(self, latents: Latents) -> CTVolume:
+        """Decode normalised latents, such as those of a `Step`, in windows."""
+        return self._volume(finish(self._decode_parts(latents, "windows")))
+
+    def _solve(self, recipe: Recipe, before: Latents | None) -> Generator[Step, None, tuple[Recipe, Latents]]:
+        """Yield the steps of the solver; return the recipe, with notes about its texts, and the latents."""
+        predict_clean, text_notes = self.predict_clean(recipe)
+        recipe = replace(recipe, notes=tuple(dict.fromkeys((*recipe.notes, *text_notes))))
+        for note in recipe.notes:
+            log.warning("%s", note)
+        if recipe.before is not None and before is None:
+            _, before = yield from self._solve(recipe.before, None)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        noise = torch.randn(1, *self.description.latents.shape, generator=generator).to(self.device)
+        if before is None or recipe.strength is None:
+            states = trajectory(predict_clean, noise, recipe.sampling)
+        else:
+            states = edit_trajectory(
+                predict_clean, before.to(self.device), noise, recipe.sampling, strength=recipe.strength
+            )
+        for state in states:
+            yield Step("solve", state.step, state.num_steps, state.clean)
+        return recipe, state.clean
+
+    def predict_clean(self, recipe: Recipe) -> tuple[PredictClean, tuple[str, ...]]:
+        """Bind the network to a recipe's conditions, guided; return it and what is to be noted about them."""
+        absent, _ = self.texts.prompt(None)
+        words, notes = self.texts.prompt(recipe.words)
+        no_mask = torch.zeros(1, *self.description.latents.shape, device=self.device)
+        neither = mask_only = Conditioning(no_mask, absent).bind(self.dit)
+        mask_latents = no_mask
+        if recipe.mask is not None and recipe.words is not None:
+            mask_latents = self._encode(recipe.mask, recipe.words)
+            mask_only = Conditioning(mask_latents, words).bind(self.dit)
+            notes = (*notes, *far_from_expected(mask_latents, recipe.words))
+        conditional = mask_only
+        if recipe.report is not None:
+            report, more = self.texts.report(recipe.report)
+            conditional = Conditioning(mask_latents, torch.cat((words, report), dim=1)).bind(self.dit)
+            notes = (*notes, *more)
+        guided = guide(
+            conditional,
+            mask_only,
+            neither,
+            report_scale=recipe.sampling.guidance_report,
+            mask_scale=recipe.sampling.guidance_mask,
+        )
+        return guided, notes
+
+    def _encode(self, mask: np.ndarray, words: str) -> Latents:
+        latents = self.description.latents
+        seen = torch.from_numpy(mask_to_unit(mask))[None, None].to(self.device)
+        if latents.mask_chunk is None:
+            posterior = encode_windowed(self.tokenizer, seen, latents.window, latents.overlap)
+        else:
+            posterior = encode_chunked(self.tokenizer, seen, latents.mask_chunk)
+        structure = structure_of(words)
+        statistics = latents.mask if structure is None else latents.masks.get(structure, latents.mask)
+        return statistics.normalize(posterior.mode())
+
+    def _decode_parts(self, latents: Latents, way: Decoding) -> Parts:
+        described = self.description.latents
+        stored = described.image.denormalize(latents)
+        if way == "stream":
+            statistics = pool_statistics(self.tokenizer, stored, described.window)
+            return decode_stream(self.tokenizer, stored, statistics)
+        return decode_windows(self.tokenizer, stored, described.window, described.overlap)
+
+    def _volume(self, unit: Float[Tensor, "1 1 d h w"]) -> CTVolume:
+        hu = unit_to_hu(unit[0, 0].float().cpu().numpy(), self.description.grid.clip_hu)
+        return CTVolume(hu, self.grid.affine_mm)
+
+    def _check_fit(self) -> None:
+        latents, text = self.description.latents, self.description.text
+        encoded = (self.tokenizer.latent_channels, *self.tokenizer.latent_shape(self.grid.shape))
+        if encoded != tuple(latents.shape) or self.text_encoder.width != text.width:
+            raise WeightsError(
+                f"the model is described with latents of {latents.shape} and text of width {text.width}, but its "
+                f"tokenizer makes {encoded} and its text encoder {self.text_encoder.width}.",
+                code="model-inconsistent",
+                remedy="copy the whole model folder again; its parts belong together.",
+            )
