@@ -33,7 +33,7 @@ from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.store.latents import write_latents
 from medsyn2.store.text_embeddings import write_report
 from medsyn2.training.dit.conditions import ConditionedLatents, TrainingCase
-from medsyn2.training.engine.batches import prepared
+from medsyn2.training.engine.batches import prefetch_batches
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.model_folder import ChannelStatistics
 
@@ -84,7 +84,7 @@ def samples_per_s(cases: list[TrainingCase], num_workers: int) -> float:
         cases, prompts, image=STATISTICS, mask=STATISTICS, probabilities=BOTH, weights={}, seed=0
     )
     begin = perf_counter()
-    for batch in prepared(data, iter(range(len(cases))), 1, num_workers):
+    for batch in prefetch_batches(data, iter(range(len(cases))), 1, num_workers):
         assert batch.conditioning.mask_latents.any()
     return len(cases) / (perf_counter() - begin)
 

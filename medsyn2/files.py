@@ -14,7 +14,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def sha256_of(path: Path) -> str:
@@ -59,6 +62,16 @@ def _remove_abandoned(partial: Path) -> None:
 def write_text_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` atomically."""
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content`, such as a figure, to `path`, whole or not at all."""
+    write_atomically(path, lambda partial: partial.write_bytes(content))
+
+
+def write_table(path: Path, table: "pd.DataFrame", *, digits: int | None = 5) -> None:
+    """Write a table as CSV without its index, with `digits` significant digits or all (None)."""
+    write_text_atomically(path, table.to_csv(index=False, float_format=f"%.{digits}g" if digits else None))
 
 
 def write_json(path: Path, value: Any) -> None:

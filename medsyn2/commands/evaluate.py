@@ -37,7 +37,7 @@ from medsyn2.evaluation.features.folders import (
 from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
 from medsyn2.evaluation.features.spec import FeatureSpec, extractor_of
 from medsyn2.evaluation.fidelity.table_one import table_rows
-from medsyn2.files import write_text_atomically
+from medsyn2.files import write_table
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def run(arguments: argparse.Namespace) -> None:
             write_bank(arguments.out / window / f"{side}.json", bank)
         rows += table_rows(window, real, synthetic, config)
     table = arguments.out / "fid.csv"
-    write_text_atomically(table, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+    write_table(table, pd.DataFrame(rows), digits=6)
     log.info("%s written; its values compare with %s", table, spec.extractor.comparable)
 
 

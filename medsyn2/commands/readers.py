@@ -62,7 +62,7 @@ from medsyn2.evaluation.readers.reader_study import (
     unread_cases,
 )
 from medsyn2.evaluation.statistics.classification import auroc
-from medsyn2.files import write_atomically, write_json, write_text_atomically
+from medsyn2.files import write_bytes, write_json, write_table
 
 log = logging.getLogger(__name__)
 
@@ -282,7 +282,7 @@ def _write_bodies(volumes: list[StudyVolume], frame: Frame, folder: Path) -> dic
 
 
 def _ship(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda partial: partial.write_bytes(content))
+    write_bytes(path, content)
     os.utime(path, (_MTIME_S, _MTIME_S))
 
 
@@ -329,7 +329,7 @@ def _tabulate(arguments: argparse.Namespace) -> None:
         if table.empty:
             path.unlink(missing_ok=True)  # of the answers that were tabulated before
         else:
-            write_text_atomically(path, table.to_csv(index=False, float_format="%.5g"))
+            write_table(path, table)
     for warning in (*_incomplete(left, key["orders"]), *_omission_warnings(tables)):
         log.warning(warning)
     log.info(

@@ -22,7 +22,7 @@ import pandas as pd
 from medsyn2.errors import ConfigError, TableError
 from medsyn2.evaluation.features.banks import Bank, read_bank
 from medsyn2.evaluation.text.score_tables import ON_GRID, REAL, TRIVIAL, clip_table, zero_shot_table
-from medsyn2.files import write_text_atomically
+from medsyn2.files import write_table
 from medsyn2.reports.table import NAME, read_table
 from medsyn2.vocabulary import ABNORMALITY_LABELS, volume_key
 
@@ -76,14 +76,14 @@ def run(arguments: argparse.Namespace) -> None:
     truth = _truth(arguments.labels) if all(asked) else None
     place = arguments.out / "clip.csv"
     drawn = {"num_draws": arguments.draws, "seed": arguments.seed}
-    write_text_atomically(place, clip_table(sources, text, **drawn).to_csv(index=False, float_format="%.5g"))
+    write_table(place, clip_table(sources, text, **drawn))
     log.info("%s written", place)
     if truth is not None:
         place, prompts = arguments.out / "zero_shot.csv", read_bank(arguments.prompts)
         table = zero_shot_table(
             sources, prompts, truth, truth_of=str(arguments.labels), scale=arguments.scale, **drawn
         )
-        write_text_atomically(place, table.to_csv(index=False, float_format="%.5g"))
+        write_table(place, table)
         log.info("%s written", place)
 
 

@@ -19,11 +19,9 @@ from jaxtyping import Bool, Num, Shaped
 from nibabel.orientations import io_orientation
 from scipy import ndimage
 
+from medsyn2.ct.affines import orthonormalize as orthonormalize
+from medsyn2.ct.affines import shear_of as shear_of
 from medsyn2.ct.volume import Affine, CTVolume, Grid, LabelMap, Spacing
-from medsyn2.errors import GeometryError
-
-MAX_SHEAR = 1e-3
-_ROUNDING = 1e-5
 
 
 def canonical_axes(affine_mm: Affine) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
@@ -51,45 +49,6 @@ def canonical(
         from_canonical[old_axis, 3] = array.shape[old_axis] - 1.0 if flip else 0.0
     steps = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
     return np.ascontiguousarray(array.transpose(order)[steps]), affine_mm @ from_canonical
-
-
-def shear_of(affine_mm: Affine) -> float:
-    """Return the largest cosine between two axes; 0 if they are perpendicular."""
-    directions = affine_mm[:3, :3] / np.linalg.norm(affine_mm[:3, :3], axis=0)
-    return float(np.abs(directions.T @ directions - np.eye(3)).max())
-
-
-def orthonormalize(affine_mm: Affine, name: str) -> tuple[Affine, float]:
-    """Replace slightly skewed axes by the nearest perpendicular ones, keeping origin and spacing.
-
-    Args:
-        affine_mm: Finite and invertible.
-        name: Name of the file, for the message.
-
-    Returns:
-        The affine and its shear, 0 up to 1e-5: such a shear comes from rounding to a file's 32-bit numbers.
-
-    Raises:
-        GeometryError: If the axes are skewed by more than 1e-3.
-
-    Source:
-        Nearest orthogonal matrix by SVD: Higham, "Computing the polar decomposition", 1986.
-    """
-    shear = shear_of(affine_mm)
-    if shear > MAX_SHEAR:
-        raise GeometryError(
-            f"{name}: expected perpendicular axes, got a shear of {shear:.4f} (allowed: {MAX_SHEAR}).",
-            code="affine-sheared",
-            remedy="a tilted gantry or a wrong header; convert the series anew, for example with dcm2niix, which "
-            "corrects the tilt.",
-        )
-    if shear < 1e-12:
-        return affine_mm, shear
-    spacing = np.linalg.norm(affine_mm[:3, :3], axis=0)
-    left, _, right = np.linalg.svd(affine_mm[:3, :3] / spacing)
-    repaired = affine_mm.copy()
-    repaired[:3, :3] = (left @ right) * spacing
-    return repaired, shear if shear > _ROUNDING else 0.0
 
 
 def to_sitk(volume: CTVolume | LabelMap) -> sitk.Image:

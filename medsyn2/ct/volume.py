@@ -8,101 +8,213 @@ are the world's has the affine
 
     [[0, 0, sw, x0], [0, sh, 0, y0], [sd, 0, 0, z0], [0, 0, 0, 1]].
 
-``ct/nifti.py`` is the only place that converts from and to files and their RAS frame.
+``ct/nifti`` is the only place that converts from and to files and their RAS frame.
+
+Two volumes, maps or grids are equal if their voxels and their affines are, exactly; types of numbers do not count.
+Their arrays can change, so that none of them can be hashed.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Num, Shaped
+from jaxtyping import Num, Shaped
 
-from medsyn2.errors import GeometryError
+from medsyn2.ct.affines import Affine, Shape, Spacing, axis_aligned_affine, checked_affine, spacing_of
+from medsyn2.errors import ConfigError, GeometryError, InvalidVolumeError, MaskError
+from medsyn2.vocabulary import WINDOWS_HU, Window
 
-Affine = Float[np.ndarray, "4 4"]
-Spacing = tuple[float, float, float]
-Shape = tuple[int, int, int]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "Affine",
+    "CTVolume",
+    "Grid",
+    "LabelMap",
+    "Shape",
+    "Spacing",
+    "axis_aligned_affine",
+    "checked_affine",
+    "spacing_of",
+]
 
 
-def checked_affine(affine_mm: Affine) -> Affine:
-    """Return a float64 copy of `affine_mm`, refusing one that is no affine of a volume.
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where voxels are, without their values: the shape and the affine of a volume.
 
-    Raises:
-        GeometryError: If it is not 4 x 4, not finite or singular.
+    Attributes:
+        shape: Voxels (depth, height, width).
+        affine_mm: Array index (depth, height, width, 1) to LPS world (x, y, z, 1) in mm.
     """
-    affine = np.array(affine_mm, dtype=np.float64)
-    if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-9:
-        raise GeometryError(
-            f"Expected a finite, invertible 4 x 4 affine, got {affine.tolist()}.",
-            code="affine-degenerate",
-            remedy="repair the header of the file, or give its spacing in a metadata table.",
-        )
-    return affine
+
+    shape: Shape
+    affine_mm: Affine
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def spacing_mm(self) -> Spacing:
+        """Distance of neighbouring voxels (depth, height, width) in mm."""
+        return spacing_of(self.affine_mm)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Grid):
+            return NotImplemented
+        return tuple(self.shape) == tuple(other.shape) and np.array_equal(self.affine_mm, other.affine_mm)
+
+    def __repr__(self) -> str:
+        return f"Grid({_size(self)})"
 
 
-def spacing_of(affine_mm: Affine) -> Spacing:
-    """Return the voxel spacing (depth, height, width) in mm: the norms of the affine's columns."""
-    depth, height, width = np.linalg.norm(affine_mm[:3, :3], axis=0)
-    return float(depth), float(height), float(width)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CTVolume:
     """A CT in Hounsfield units with its geometry.
 
     Attributes:
-        hu: Voxels, (depth, height, width), int16 or a float type.
-        affine_mm: Array index to LPS world in mm, see the module docstring.
+        hu: Voxels, (depth, height, width), int16 or a float type. They run from inferior to superior, from
+            anterior to posterior and from the patient's right to the left.
+        affine_mm: Array index (depth, height, width, 1) to LPS world (x, y, z, 1) in mm.
+
+    Raises:
+        InvalidVolumeError: If `hu` is no array of real numbers with three axes.
+        GeometryError: If `affine_mm` is no affine of a volume.
     """
 
     hu: Num[np.ndarray, "d h w"]
     affine_mm: Affine
 
+    __hash__ = None  # type: ignore[assignment]
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "affine_mm", checked_affine(self.affine_mm))
+        if not isinstance(self.hu, np.ndarray) or self.hu.ndim != 3 or self.hu.dtype.kind not in "iuf":
+            raise InvalidVolumeError(
+                f"hu: expected an array of real numbers (depth, height, width), got {_kind(self.hu)}.",
+                code="volume-array",
+                remedy="give a three-dimensional NumPy array of HU, or read a file with read_ct(path).",
+            )
 
     @property
     def shape(self) -> Shape:
+        """Voxels (depth, height, width)."""
         depth, height, width = self.hu.shape
         return depth, height, width
 
     @property
-    def grid(self) -> "Grid":
+    def grid(self) -> Grid:
+        """The shape and the affine, without the voxels."""
         return Grid(self.shape, self.affine_mm)
 
     @property
     def spacing_mm(self) -> Spacing:
+        """Distance of neighbouring voxels (depth, height, width) in mm."""
         return spacing_of(self.affine_mm)
 
+    def save(self, path: Path | str, *, description: str = "") -> None:
+        """Write a NIfTI file; equal volumes give equal bytes.
 
-@dataclass(frozen=True)
+        Args:
+            path: Ends in .nii or .nii.gz.
+            description: At most 79 ASCII characters for the header.
+
+        Raises:
+            InvalidVolumeError: If a value is not finite.
+            GeometryError: If the axes are not perpendicular.
+        """
+        from medsyn2.ct.nifti.writing import write_hu
+
+        write_hu(path, self.hu, self.affine_mm, description)
+
+    def plot(
+        self,
+        *,
+        window: Window | tuple[float, float] = "lung",
+        contour: "LabelMap | None" = None,
+        title: str | None = None,
+    ) -> "Figure":
+        """Draw the axial, coronal and sagittal plane, cut where the contour is largest, or in the middle.
+
+        Args:
+            window: ``lung``, ``vessel``, ``soft_tissue`` or ``bone``, or the HU that are black and white.
+            contour: Labels on the same grid whose outlines are drawn, each in its colour.
+            title: The line above; None describes the volume.
+
+        Returns:
+            A matplotlib figure; ``figure.savefig(path)`` writes it.
+
+        Raises:
+            ConfigError: If there is no such window.
+            GeometryError: If the contour is on another grid.
+        """
+        from medsyn2.ct.planes import plot_planes
+
+        if contour is not None and contour.grid != self.grid:
+            raise GeometryError(
+                f"expected a contour on the volume's grid {self.grid}, got {contour.grid}.",
+                code="grids-differ",
+                remedy="draw labels over the volume that they were made on.",
+            )
+        outlines = {} if contour is None else {name: contour.binary(name) for name in contour.names.values()}
+        return plot_planes(self.hu, self.spacing_mm, outlines, title or repr(self), _window_hu(window))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CTVolume):
+            return NotImplemented
+        return self.grid == other.grid and np.array_equal(self.hu, other.hu)
+
+    def __repr__(self) -> str:
+        range_hu = f", {self.hu.min():g} to {self.hu.max():g} HU" if self.hu.size else ""
+        return f"CTVolume({_size(self.grid)}, {self.hu.dtype}{range_hu})"
+
+    def _repr_html_(self) -> str:
+        return _html(self.plot(), repr(self))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class LabelMap:
     """An integer label for each voxel, with the meaning of each label and the geometry.
 
     Attributes:
-        labels: Voxels, (depth, height, width), an unsigned integer or bool type; 0 is background.
-        affine_mm: Array index to LPS world in mm.
+        labels: Voxels, (depth, height, width), an integer or bool type; 0 is background. Whole numbers of a float
+            type become uint8 or uint16.
+        affine_mm: Array index (depth, height, width, 1) to LPS world (x, y, z, 1) in mm.
         names: Label to name, without the background. A binary mask has ``{1: name}``.
+
+    Raises:
+        MaskError: If `labels` is no array of whole numbers with three axes.
+        GeometryError: If `affine_mm` is no affine of a volume.
     """
 
     labels: Shaped[np.ndarray, "d h w"]
     affine_mm: Affine
     names: Mapping[int, str] = field(default_factory=lambda: {1: "mask"})
 
+    __hash__ = None  # type: ignore[assignment]
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "affine_mm", checked_affine(self.affine_mm))
+        object.__setattr__(self, "labels", _whole_labels(self.labels))
 
     @property
     def shape(self) -> Shape:
+        """Voxels (depth, height, width)."""
         depth, height, width = self.labels.shape
         return depth, height, width
 
     @property
-    def grid(self) -> "Grid":
+    def grid(self) -> Grid:
+        """The shape and the affine, without the voxels."""
         return Grid(self.shape, self.affine_mm)
 
     @property
     def spacing_mm(self) -> Spacing:
+        """Distance of neighbouring voxels (depth, height, width) in mm."""
         return spacing_of(self.affine_mm)
 
     def binary(self, name: str | None = None) -> Shaped[np.ndarray, "d h w"]:
@@ -114,28 +226,98 @@ class LabelMap:
             raise KeyError(f"no label {name!r}; this map has {sorted(self.names.values())}")
         return np.isin(self.labels, wanted)
 
+    def save(self, path: Path | str, *, description: str = "") -> None:
+        """Write a NIfTI file of uint8; equal maps give equal bytes.
 
-@dataclass(frozen=True)
-class Grid:
-    """Where voxels are, without their values: the shape and the affine of a volume."""
+        Args:
+            path: Ends in .nii or .nii.gz.
+            description: At most 79 ASCII characters for the header.
 
-    shape: Shape
-    affine_mm: Affine
+        Raises:
+            MaskError: If a label does not fit.
+            GeometryError: If the axes are not perpendicular.
+        """
+        from medsyn2.ct.nifti.writing import write_label_array
 
-    @property
-    def spacing_mm(self) -> Spacing:
-        return spacing_of(self.affine_mm)
+        write_label_array(path, self.labels, self.affine_mm, description)
+
+    def plot(self, *, title: str | None = None) -> "Figure":
+        """Draw the outlines of the labels in three planes; `CTVolume.plot` draws them over a CT.
+
+        Args:
+            title: The line above; None describes the map.
+        """
+        inside = np.where(self.binary(), np.int16(0), np.int16(-1000))
+        return CTVolume(inside, self.affine_mm).plot(
+            window=(-1000.0, 1000.0), contour=self, title=title or repr(self)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LabelMap):
+            return NotImplemented
+        same = self.grid == other.grid and dict(self.names) == dict(other.names)
+        return same and np.array_equal(self.labels, other.labels)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{label} {name}" for label, name in list(self.names.items())[:_SHOWN])
+        more = ", ..." if len(self.names) > _SHOWN else ""
+        share = f"{np.count_nonzero(self.labels) / max(self.labels.size, 1):.2%}"
+        return f"LabelMap({_size(self.grid)}, {self.labels.dtype}, {share} labelled: {shown}{more})"
+
+    def _repr_html_(self) -> str:
+        return _html(self.plot(), repr(self))
 
 
-def axis_aligned_affine(spacing_mm: Spacing, first_voxel_mm: tuple[float, float, float]) -> Affine:
-    """Return the affine of a grid along the world's axes.
+_SHOWN = 5
+_MAX_LABEL = 65535
 
-    Args:
-        spacing_mm: Spacing (depth, height, width).
-        first_voxel_mm: World position (x, y, z) of the centre of voxel (0, 0, 0).
+
+def _whole_labels(labels: np.ndarray) -> np.ndarray:
+    """Return labels of an integer or bool type, converted from a float type if they are whole.
+
+    Raises:
+        MaskError: If they are none.
     """
-    affine = np.zeros((4, 4))
-    affine[2, 0], affine[1, 1], affine[0, 2] = spacing_mm
-    affine[:3, 3] = first_voxel_mm
-    affine[3, 3] = 1.0
-    return affine
+    if isinstance(labels, np.ndarray) and labels.ndim == 3:
+        if labels.dtype.kind in "biu":
+            return labels
+        if labels.dtype.kind == "f" and bool(((labels >= 0) & (labels <= _MAX_LABEL)).all()):
+            whole = labels.astype(np.uint8 if labels.size == 0 or labels.max() <= 255 else np.uint16)
+            if np.array_equal(whole, labels):
+                return whole
+    raise MaskError(
+        f"labels: expected an array of whole numbers from 0 on (depth, height, width), got {_kind(labels)}.",
+        code="labels-not-labels",
+        remedy="threshold a soft mask first, as in LabelMap(share > 0.5, affine_mm); read_labels(path) reads files.",
+    )
+
+
+def _kind(value: object) -> str:
+    if not isinstance(value, np.ndarray):
+        return type(value).__name__
+    fractions = value.dtype.kind == "f" and value.size > 0 and not (np.rint(value) == value).all()
+    return f"{'fractional ' if fractions else ''}{value.dtype} of shape {value.shape}"
+
+
+def _window_hu(window: object) -> tuple[float, float]:
+    if isinstance(window, str) and window in WINDOWS_HU:
+        return WINDOWS_HU[window]
+    if isinstance(window, tuple | list) and len(window) == 2 and window[0] < window[1]:
+        return float(window[0]), float(window[1])
+    raise ConfigError(
+        f"window: expected one of {', '.join(WINDOWS_HU)} or a pair of HU, got {window!r}.",
+        code="window-unknown",
+        remedy="give a name, or the HU that are black and white, such as (-1000, 400).",
+    )
+
+
+def _size(grid: Grid) -> str:
+    voxels = " x ".join(str(length) for length in grid.shape)
+    return f"{voxels} voxels of {' x '.join(f'{size:.3g}' for size in grid.spacing_mm)} mm"
+
+
+def _html(figure: "Figure", text: str) -> str:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    picture = b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{text}" src="data:image/png;base64,{picture}">'

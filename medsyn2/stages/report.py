@@ -11,15 +11,27 @@ from typing import Any
 import pandas as pd
 
 from medsyn2.config import ReportConfig
+from medsyn2.evaluation.features.extraction import VolumeFile
+from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.masks.adherence import mask_adherence
 from medsyn2.evaluation.paper.audit import findings
+from medsyn2.facts import (
+    OVERLAY_FILE,
+    InventoryFacts,
+    MasksFacts,
+    RegisterFacts,
+    SampledVolume,
+    SampleFacts,
+    SegmentFacts,
+    TextFacts,
+)
 from medsyn2.files import write_text_atomically
 from medsyn2.page.figures import Panel, bars_png, curves_png, embedded, panel_png
 from medsyn2.page.render import ShownTable, render, shown
-from medsyn2.page.tables import case_table, timing_table
+from medsyn2.page.tables import RunManifests, case_table, timing_table
 from medsyn2.stages import STAGES
-from medsyn2.store.artefacts import Manifest, load_manifests
-from medsyn2.store.read_artefact import read_made_ct, read_made_labels
+from medsyn2.store.artefacts import load_manifests, records_of
+from medsyn2.store.read_artefact import read_made_ct
 
 NUM_OVERLAYS = 3
 INTERVALS = (
@@ -137,14 +149,16 @@ def report(
         cases: CSV with a row for each case.
         quarantine: CSV with a row for each refused case, with its remedy.
     """
-    stages = {
-        "register": load_manifests(register),
-        "segment": load_manifests(segment),
-        "masks": load_manifests(masks),
-        "encode_text": load_manifests(text),
-        "sample": load_manifests(samples),
-    }
-    all_cases, refused = case_table(load_manifests(inventory), stages)
+    run = RunManifests(
+        inventory=load_manifests(inventory, InventoryFacts),
+        register=load_manifests(register, RegisterFacts),
+        segment=load_manifests(segment, SegmentFacts),
+        masks=load_manifests(masks, MasksFacts),
+        text=load_manifests(text, TextFacts),
+        samples=load_manifests(samples, SampleFacts),
+    )
+    held_out = load_cases(register, masks=masks, samples=samples)
+    all_cases, refused = case_table(run)
     write_text_atomically(cases, all_cases.to_csv(index=False))
     write_text_atomically(quarantine, refused.to_csv(index=False))
     frames = {path.name: pd.read_csv(path) for path in tables}
@@ -152,11 +166,11 @@ def report(
     values: dict[str, Any] = {
         "title": report.title,
         "version": version("medsyn2"),
-        "cards": _cards(all_cases, stages["sample"], model),
+        "cards": _cards(all_cases, held_out, model),
         "cohort": _cohort(all_cases),
         "followings": follow,
         "following_png": _following_png(follow),
-        "panels": _panels(stages, report.max_panels),
+        "panels": _panels(held_out, report.max_panels),
         "figures": [
             {"png": embedded(path.read_bytes()), "name": _name(path), "caption": FIGURES[path.stem]}
             for path in figures
@@ -164,7 +178,7 @@ def report(
         "tables": [_shown(name, frame) for name, frame in frames.items() if not name.endswith("_cases.csv")],
         "audit": shown(pd.DataFrame([asdict(finding) for finding in findings()]), file="medsyn2 audit"),
         "curves_png": curves_png({path.parent.name: pd.read_csv(path) for path in losses}),
-        "overlays": _overlays(stages),
+        "overlays": _overlays(run),
         "cases": shown(all_cases, file=cases.name),
         "quarantine": shown(refused, file=quarantine.name),
         "timings": shown(timing_table(_benchmarks(timings)), file=str(timings)),
@@ -172,16 +186,15 @@ def report(
     write_text_atomically(page, render(values))
 
 
-def _cards(cases: pd.DataFrame, samples: Sequence[Manifest], model: Path) -> list[dict[str, str]]:
+def _cards(cases: pd.DataFrame, held_out: Sequence[Case], model: Path) -> list[dict[str, str]]:
     usable = cases[cases["status"] == "ok"]
-    made = sum(len(record.facts["samples"]) for manifest in samples for record in manifest.usable().values())
     shape = json.loads(model.read_text(encoding="utf-8"))["grid"]["shape"]
     cards = {
         "cases": len(cases),
         "refused": len(cases) - len(usable),
         "for training": int((usable["split"] == "train").sum()),
         "held out": int((usable["split"] == "test").sum()),
-        "synthetic volumes": made,
+        "synthetic volumes": sum(len(case.samples) for case in held_out),
         "grid": " x ".join(map(str, shape)),
     }
     return [{"name": name, "value": str(value)} for name, value in cards.items()]
@@ -209,39 +222,32 @@ def _following_png(found: Sequence[Any]) -> str:
     return bars_png(names, groups, "Dice")
 
 
-def _panels(stages: dict[str, list[Manifest]], max_panels: int) -> list[dict[str, str]]:
+def _panels(held_out: Sequence[Case], max_panels: int) -> list[dict[str, str]]:
     """Draw the first samples, taking turns between the conditions, so that each is shown."""
-    real = {case: manifest for manifest in stages["register"] for case in manifest.usable()}
-    masks = {case: manifest for manifest in stages["masks"] for case in manifest.usable()}
-    turns: dict[int, list[tuple[Manifest, str, dict[str, Any]]]] = {}
-    for manifest in stages["sample"]:
-        for case, record in manifest.usable().items():
-            for turn, sample in enumerate(record.facts["samples"]):
-                turns.setdefault(turn, []).append((manifest, case, sample))
+    turns: dict[int, list[tuple[Case, SampledVolume, VolumeFile]]] = {}
+    for case in held_out:
+        for turn, (sample, volume) in enumerate(case.samples.items()):
+            turns.setdefault(turn, []).append((case, sample, volume))
     queue = [entry for group in zip_longest(*turns.values()) for entry in group if entry]
     panels = []
-    for manifest, case, sample in queue[:max_panels]:
-        structure = sample["structure"]
-        name = "lobe_labels" if structure == "lobes" else structure
-        mask = read_made_labels(masks[case].path(case, f"{name}.nii.gz")).binary() if structure else None
-        volumes = (
-            read_made_ct(real[case].path(case, "ct.nii.gz")),
-            read_made_ct(manifest.path(case, sample["file"])),
-        )
-        asked = f"mask of {structure}" if structure else f"given: {sample['mode']}"
-        caption = f"{case}, {asked}, seed {sample['seed']}"
-        panels.append({"png": panel_png(Panel(*volumes, mask)), "caption": caption})
+    for case, sample, volume in queue[:max_panels]:
+        structure = sample.structure
+        region = case.region(structure).binary() if structure else None
+        asked = f"mask of {structure}" if structure else f"given: {sample.mode}"
+        panel = Panel(case.read(), read_made_ct(volume.path), region)
+        caption = f"{case.name}, {asked}, seed {sample.seed}"
+        panels.append({"png": panel_png(panel), "caption": caption})
     return panels
 
 
-def _overlays(stages: dict[str, list[Manifest]]) -> list[dict[str, str]]:
+def _overlays(run: RunManifests) -> list[dict[str, str]]:
     found = []
-    for stage in ("register", "masks"):
-        entries = [(manifest, case) for manifest in stages[stage] for case in manifest.usable()]
-        for manifest, case in entries[:NUM_OVERLAYS]:
-            path = manifest.path(case, "overlay.png")
+    for stage, records in (("register", records_of(run.register)), ("masks", records_of(run.masks))):
+        for record in list(records.values())[:NUM_OVERLAYS]:
+            path = record.path(OVERLAY_FILE)
             if path.is_file():
-                found.append({"png": embedded(path.read_bytes()), "caption": f"{stage}: {case}"})
+                caption = f"{stage}: {record.case}"
+                found.append({"png": embedded(path.read_bytes()), "caption": caption})
     return found
 
 

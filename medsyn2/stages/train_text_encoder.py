@@ -9,12 +9,13 @@ from statistics import fmean
 from typing import Any
 
 from medsyn2.config import TrainTextEncoderConfig
+from medsyn2.facts import InventoryFacts
 from medsyn2.files import lock, sha256_of, write_atomically, write_json
 from medsyn2.fingerprints import fingerprint
 from medsyn2.nn.text_encoder import CONFIG_FILE
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.reports.text import compose_report
-from medsyn2.store.artefacts import load_manifests
+from medsyn2.store.artefacts import load_records
 from medsyn2.training.text_encoder import save_encoder, train_encoder
 
 log = logging.getLogger(__name__)
@@ -29,23 +30,23 @@ def train_text_encoder(
 ) -> None:
     """Train vocabulary and text encoder on the reports of the training split.
 
-    The pre-prompts are always among the texts, so a cohort without reports gets an encoder too. The encoder is
-    written in Hugging Face format into the folder of `encoder`'s name, without its suffix. If the texts and
-    the settings are those of the last run, its encoder is put in place again and nothing is trained.
+    The texts include the pre-prompts, so a cohort without reports gets an encoder too. The encoder is written in
+    Hugging Face format into the folder of `encoder`'s name, without its suffix. Unchanged texts and settings reuse the
+    encoder of the last run.
 
     Args:
         train_text_encoder: Size and training of the encoder.
         inventory: Manifests of the inventory.
-        encoder: Where the description goes: fingerprint, sha256 of each file, facts.
+        encoder: Description to write: fingerprint, sha256 of each file, facts.
         settings: Canonical JSON of the settings and the code version.
     """
     texts = _training_texts(inventory)
     made_from = fingerprint("train_text_encoder", settings, texts)
     folder = encoder.with_suffix("")
-    # The workflow removes what it declared before a job starts, so the encoder is kept where it does not look.
+    # Snakemake deletes declared outputs before a job; this copy survives.
     kept = folder.with_name(f".{folder.name}.kept")
     with lock(encoder):
-        description = _finished(kept, made_from)
+        description = _reusable_description(kept, made_from)
         if description is None:
             description = _train(train_text_encoder, texts, kept, made_from)
         else:
@@ -56,17 +57,16 @@ def train_text_encoder(
 
 
 def _training_texts(inventory: list[Path]) -> list[str]:
-    facts = [record.facts for manifest in load_manifests(inventory) for record in manifest.usable().values()]
     reports = [
-        compose_report(case["report"]["findings"], case["report"]["impression"], SEPARATOR)
-        for case in facts
-        if case["split"] == "train" and case["report"]
+        compose_report(report.findings, report.impression, SEPARATOR)
+        for record in load_records(inventory, InventoryFacts).values()
+        if record.facts.split == "train" and (report := record.facts.report)
     ]
     return [*(report for report in reports if report is not None), *all_prompts().values()]
 
 
-def _finished(kept: Path, made_from: str) -> dict[str, Any] | None:
-    """Return the description of the kept encoder if it is whole and made from the same."""
+def _reusable_description(kept: Path, made_from: str) -> dict[str, Any] | None:
+    """Return the last description if its files are intact and its inputs are unchanged."""
     try:
         description = json.loads((kept / _DESCRIPTION).read_text(encoding="utf-8"))
         whole = all(sha256_of(kept / name) == digest for name, digest in description["files"].items())

@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from medsyn2.files import sha256_of, write_atomically, write_json
+from medsyn2.files import sha256_of, write_atomically, write_bytes, write_json, write_table
 
 
 def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -76,3 +77,16 @@ def test_json_is_sorted_and_reproducible(tmp_path: Path) -> None:
     write_json(tmp_path / "a/2.json", {"a": "é", "b": 1})
     assert (tmp_path / "a/1.json").read_bytes() == (tmp_path / "a/2.json").read_bytes()
     assert sha256_of(tmp_path / "a/1.json") == sha256_of(tmp_path / "a/2.json")
+
+
+def test_a_table_has_no_index_and_the_digits_that_are_asked_for(tmp_path: Path) -> None:
+    table = pd.DataFrame({"case": ["a"], "value": [1 / 3]})
+    write_table(tmp_path / "rounded.csv", table)
+    write_table(tmp_path / "exact.csv", table, digits=None)
+    assert (tmp_path / "rounded.csv").read_text() == "case,value\na,0.33333\n"
+    assert (tmp_path / "exact.csv").read_text() == f"case,value\na,{1 / 3}\n"
+
+
+def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "new/figure.png", b"\x89PNG")
+    assert (tmp_path / "new/figure.png").read_bytes() == b"\x89PNG"

@@ -9,28 +9,23 @@ gzip stream. The file's axes are (width, height, depth), so that the array goes 
 sform and qform say the same, in scanner coordinates and mm.
 """
 
-import gzip
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Num, Shaped
-from nibabel.nifti1 import Nifti1Header
+from jaxtyping import Num
 from nibabel.orientations import aff2axcodes
 
-from medsyn2.ct.geometry import canonical, orthonormalize
+from medsyn2.ct.geometry import canonical
 from medsyn2.ct.nifti.header import NiftiHeader, header_affine
 from medsyn2.ct.nifti.stream import MAX_CT_RATIO, MAX_MASK_RATIO, read_nifti_bytes
+from medsyn2.ct.nifti.writing import RAS_TO_LPS, compact, write_hu, write_label_array
 from medsyn2.ct.volume import Affine, CTVolume, LabelMap
-from medsyn2.errors import InvalidVolumeError, MaskError
+from medsyn2.errors import MaskError
 
 log = logging.getLogger(__name__)
-
-COMPRESSION = 2
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ def open_nifti(path: Path | str, *, max_ratio: float = MAX_CT_RATIO) -> NiftiFil
 
 def orientation_of(affine_mm: Affine) -> str:
     """Return where an array's axes point to, such as ``LPS`` for left, posterior, superior."""
-    return "".join(aff2axcodes(_RAS_TO_LPS @ affine_mm))
+    return "".join(aff2axcodes(RAS_TO_LPS @ affine_mm))
 
 
 def read_ct(path: Path | str, *, affine_mm: Affine | None = None) -> CTVolume:
@@ -154,9 +149,7 @@ def write_ct(path: Path | str, volume: CTVolume, *, description: str = "") -> No
         InvalidVolumeError: If a value is not finite.
         GeometryError: If the axes are not perpendicular.
     """
-    name = Path(path).name
-    hu = _compact(volume.hu, name)
-    _write(Path(path), hu if hu.dtype == np.int16 else hu.astype(np.float32), volume.affine_mm, description)
+    write_hu(path, volume.hu, volume.affine_mm, description)
 
 
 def write_labels(path: Path | str, label_map: LabelMap, *, description: str = "") -> None:
@@ -166,86 +159,18 @@ def write_labels(path: Path | str, label_map: LabelMap, *, description: str = ""
         MaskError: If a label does not fit.
         GeometryError: If the axes are not perpendicular.
     """
-    labels = label_map.labels
-    if labels.dtype != bool and (labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 255):
-        raise MaskError(
-            f"{Path(path).name}: expected whole labels from 0 to 255, got {labels.dtype.name} values from "
-            f"{labels.min():g} to {labels.max():g}.",
-            code="labels-not-labels",
-            remedy="renumber the labels.",
-        )
-    _write(Path(path), labels.astype(np.uint8), label_map.affine_mm, description)
+    write_label_array(path, label_map.labels, label_map.affine_mm, description)
 
 
 def _scaled(stored: Num[np.ndarray, "i j k"], header: NiftiHeader, name: str) -> Num[np.ndarray, "i j k"]:
     """Apply the header's scaling slab by slab and return the smallest type that holds the values."""
     slope, intercept = header.slope, header.intercept
     if slope == 1 and intercept == 0:
-        return _compact(stored, name)
+        return compact(stored, name)
     whole = stored.dtype.kind in "iu" and slope == int(slope) and intercept == int(intercept)
     ends = [float(end) * slope + intercept for end in (stored.min(), stored.max())]
     small = whole and min(ends) >= -32768 and max(ends) <= 32767
     scaled = np.empty(stored.shape, np.int16 if small else np.float32, order="F")
     for k in range(stored.shape[2]):
         scaled[:, :, k] = stored[:, :, k].astype(np.float64) * slope + intercept
-    return scaled if small else _compact(scaled, name)
-
-
-def _compact(values: Num[np.ndarray, "..."], name: str) -> Num[np.ndarray, "..."]:
-    """Return whole values as int16 if they fit, else int32; others as float32; refuse NaN and infinity."""
-    if values.dtype.kind == "b":
-        return values.astype(np.int16)
-    low, high = values.min(), values.max()
-    if values.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
-        broken = int(np.count_nonzero(~np.isfinite(values)))
-        raise InvalidVolumeError(
-            f"{name}: expected finite values, got {broken:,} voxels that are NaN or infinite.",
-            code="volume-not-finite",
-            remedy="the file was damaged or badly converted; get it again from its source.",
-        )
-    if max(abs(float(low)), abs(float(high))) >= 2**31:
-        raise InvalidVolumeError(
-            f"{name}: expected the values of a CT, got values from {low:g} to {high:g}.",
-            code="volume-range",
-            remedy="the file was damaged or its byte order is wrong; get it again from its source.",
-        )
-    if values.dtype.kind == "f" and not _all_whole(values):
-        return values.astype(np.float32, copy=False)
-    fits = low >= -32768 and high <= 32767
-    return values.astype(np.int16 if fits else np.int32, copy=False)
-
-
-def _all_whole(values: Num[np.ndarray, "..."]) -> bool:
-    slabs = np.moveaxis(values, -1, 0) if values.flags.f_contiguous else values
-    return all(bool((np.rint(slab) == slab).all()) for slab in slabs)
-
-
-def _write(path: Path, voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, description: str) -> None:
-    affine_mm, _ = orthonormalize(affine_mm, path.name)
-    header = Nifti1Header(endianness="<")
-    header.set_data_dtype(voxels.dtype)
-    header.set_data_shape(voxels.shape[::-1])
-    by_file_axis = (_RAS_TO_LPS @ affine_mm)[:, [2, 1, 0, 3]]
-    header.set_sform(by_file_axis, code=1)
-    header.set_qform(by_file_axis, code=1)
-    header.set_xyzt_units("mm")
-    header.set_slope_inter(1.0, 0.0)
-    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
-    header["vox_offset"] = 352
-    header["magic"] = b"n+1"
-    header["descrip"] = description.encode("ascii", "replace")[:79]
-    content: tuple[Any, ...] = (
-        header.binaryblock,
-        b"\0\0\0\0",
-        np.ascontiguousarray(voxels.astype(voxels.dtype.newbyteorder("<"), copy=False)),
-    )
-    with path.open("wb") as file:
-        if path.suffix.lower() != ".gz":
-            for part in content:
-                file.write(part)
-            return
-        with gzip.GzipFile(
-            filename="", mode="wb", fileobj=file, mtime=0, compresslevel=COMPRESSION
-        ) as compressed:
-            for part in content:
-                compressed.write(part)
+    return scaled if small else compact(scaled, name)

@@ -20,7 +20,7 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 
-from medsyn2.ct.geometry import orthonormalize
+from medsyn2.ct.affines import orthonormalize
 from medsyn2.ct.volume import Affine, checked_affine
 from medsyn2.errors import GeometryError, InvalidVolumeError
 

@@ -89,7 +89,7 @@ class ChestCT:
     @cached_property
     def lung_image(self) -> sitk.Image:
         """Indicator of the lungs, smoothed by a voxel."""
-        indicator = LabelMap((self.lungs.labels != 0).astype(np.float32), self.lungs.affine_mm)
+        indicator = CTVolume((self.lungs.labels != 0).astype(np.float32), self.lungs.affine_mm)
         return _smooth(to_sitk(indicator), 1.0)
 
     @cached_property

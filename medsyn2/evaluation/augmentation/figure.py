@@ -156,7 +156,7 @@ def _difference_chart(axis: Axes, table: pd.DataFrame) -> None:
     _name_places(axis, [row["arm"] for row in others])
 
 
-def _with_interval(axis: Axes, place: int, row: Mapping[str, Any], name: str, colour: str) -> None:
+def _with_interval(axis: Axes, place: int, row: Mapping[Any, Any], name: str, colour: str) -> None:
     axis.plot([place, place], [row[f"{name}_low"], row[f"{name}_high"]], color=colour, linewidth=2)
     axis.plot([place], [row[name]], "D", color=colour, ms=6)
     if np.isfinite(row[name]):

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 from medsyn2.errors import TableError
-from medsyn2.evaluation.readers.raters import Agreement, agreement, newcombe, wilson
 from medsyn2.evaluation.statistics.classification import auroc
+from medsyn2.evaluation.statistics.raters import Agreement, agreement, newcombe, wilson
 
 GRADES = ("match", "partial", "not")
 SOURCES: tuple[Literal["real"], Literal["synthetic"]] = ("real", "synthetic")
@@ -169,14 +169,15 @@ def non_inferiority(found: pd.DataFrame, *, margin: float, num_unread: Mapping[i
     rows = []
     first = found[~found["again"]]
     for question in _graded_questions(found):
-        for reader, mine in first.groupby("reader"):
+        for reader in sorted(set(first["reader"].astype(int).tolist())):
+            mine = first[first["reader"] == reader]
             of = {
                 source: (int((group[question] == "match").sum()), len(group))
                 for source, group in mine.groupby("source")
             }
             if set(of) == set(SOURCES):
                 difference, low, high = newcombe(of["synthetic"], of["real"])
-                left = num_unread.get(int(reader), 0)
+                left = num_unread.get(reader, 0)
                 rows.append(
                     {
                         "question": question,

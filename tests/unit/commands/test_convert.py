@@ -21,13 +21,13 @@ from medsyn2.weights.tensors import load_component, load_strictly
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
-def published(seed: int = 0, layout: str = "v1.2") -> CausalVideoVAE:
+def make_published(seed: int = 0, layout: str = "v1.2") -> CausalVideoVAE:
     torch.manual_seed(seed)
     mode = "uniform_paper" if layout == "official" else "uniform_aligned"
     return CausalVideoVAE(32, (1, 1, 1, 1), num_res_blocks=1, depth_mode=mode, layout=layout)
 
 
-def converted(source: Path, to: Path, *options: str) -> tuple[dict, CausalVideoVAE]:
+def convert(source: Path, to: Path, *options: str) -> tuple[dict, CausalVideoVAE]:
     assert main(["convert", "tokenizer", str(source), "--to", str(to), *options]) == 0
     config, state = load_component(to / "tokenizer.json", "tokenizer")
     network = CausalVideoVAE(**config)
@@ -43,29 +43,29 @@ def test_a_folder_as_diffusers_writes_it(tmp_path: Path, capsys) -> None:
     source = tmp_path / "vae"
     source.mkdir()
     weights = source / "diffusion_pytorch_model.safetensors"
-    save_file(published().state_dict(), weights)
+    save_file(make_published().state_dict(), weights)
     (source / "config.json").write_text(
         json.dumps(
             {"_class_name": "CausalVAEModel", "hidden_size": 32, "decoder_attention": "AttnBlock3DFix"}
         )
     )
-    description, network = converted(source, tmp_path / "out")
-    assert equal(network, published())
+    description, network = convert(source, tmp_path / "out")
+    assert equal(network, make_published())
     assert description["config"]["depth_mode"] == "uniform_aligned"
     assert description["origin"] == {"file": weights.name, "sha256": sha256_of(weights), "weights": "plain"}
     assert description["sha256"] == sha256_of(tmp_path / "out" / "tokenizer.safetensors")
     assert "layout v1.2" in capsys.readouterr().out
-    converted(source, tmp_path / "again")
+    convert(source, tmp_path / "again")
     for name in ("tokenizer.json", "tokenizer.safetensors"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
 def test_the_authors_lightning_file(tmp_path: Path) -> None:
     loss = {"loss.logvar": torch.zeros(()), "loss.discriminator.main.0.weight": torch.zeros(2, 2)}
-    content = {"state_dict": {**published(layout="official").state_dict(), **loss}, "epoch": 4}
+    content = {"state_dict": {**make_published(layout="official").state_dict(), **loss}, "epoch": 4}
     torch.save({**content, "pytorch-lightning_version": "2.2.1"}, tmp_path / "vae.ckpt")
-    description, network = converted(tmp_path / "vae.ckpt", tmp_path / "out")
-    assert equal(network, published(layout="official"))
+    description, network = convert(tmp_path / "vae.ckpt", tmp_path / "out")
+    assert equal(network, make_published(layout="official"))
     assert (description["config"]["layout"], description["config"]["depth_mode"]) == (
         "official",
         "uniform_paper",
@@ -74,13 +74,13 @@ def test_the_authors_lightning_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("choice", "seed"), [((), 1), (("--weights", "plain"), 0)])
 def test_a_trainer_s_checkpoint_with_a_moving_average(tmp_path: Path, choice, seed) -> None:
-    average = {f"module.{name}": tensor for name, tensor in published(1, "v1.1").state_dict().items()}
-    content = {"state_dict": {"gen_model": published(0, "v1.1").state_dict()}, "ema_state_dict": average}
+    average = {f"module.{name}": tensor for name, tensor in make_published(1, "v1.1").state_dict().items()}
+    content = {"state_dict": {"gen_model": make_published(0, "v1.1").state_dict()}, "ema_state_dict": average}
     torch.save(content, tmp_path / "checkpoint-2000.ckpt")
-    description, network = converted(
+    description, network = convert(
         tmp_path / "checkpoint-2000.ckpt", tmp_path / "out", "--depth-mode", "first_frame", *choice
     )
-    assert equal(network, published(seed, "v1.1"))
+    assert equal(network, make_published(seed, "v1.1"))
     assert description["config"]["depth_mode"] == "first_frame"
     assert description["origin"]["weights"] == ("plain" if choice else "ema")
 
@@ -103,7 +103,7 @@ def test_the_perceptual_network_from_its_two_files(tmp_path: Path, capsys) -> No
 
 
 def test_what_cannot_be_converted_leaves_nothing_behind(tmp_path: Path, capsys) -> None:
-    state = published().state_dict()
+    state = make_published().state_dict()
     del state["quant_conv.conv.weight"]
     save_file(state, tmp_path / "x.safetensors")
     assert main(["convert", "tokenizer", str(tmp_path), "--to", str(tmp_path / "out")]) == 14

@@ -251,7 +251,7 @@ def test_all_that_is_missing_is_named_at_once(tmp_path, capsys):
 
 
 def test_other_shapes_are_named(release, tmp_path, capsys):
-    def refused(change) -> str:
+    def refuse(change) -> str:
         copy = shutil.copytree(release, tmp_path / "release")
         change(copy)
         assert convert(copy, tmp_path / "model") == 14
@@ -264,25 +264,25 @@ def test_other_shapes_are_named(release, tmp_path, capsys):
         state["denoise_fn.blocks.0.attn.proj.bias"] = torch.zeros(23)
         torch.save(state, copy / "final_ckpt" / "pytorch_model.bin")
 
-    assert "blocks.0.attn.proj.bias (23,) instead of (24,)" in refused(smaller_block)
+    assert "blocks.0.attn.proj.bias (23,) instead of (24,)" in refuse(smaller_block)
 
-    def without_a_tensor(copy):
+    def drop_tensor(copy):
         content = torch.load(copy / "vae.ckpt")
         del content["state_dict"]["decoder.mid.attn_1.q.bias"]
         torch.save(content, copy / "vae.ckpt")
 
-    assert "1 missing: decoder.mid.attn_1.q.bias" in refused(without_a_tensor)
+    assert "1 missing: decoder.mid.attn_1.q.bias" in refuse(drop_tensor)
 
     def another_tokenizer(copy):
         vae = CausalVideoVAE(32, (1, 1, 1, 1), num_res_blocks=1)
         torch.save(vae.state_dict(), copy / "vae.ckpt")
 
-    assert "of the layout 'v1.2'" in refused(another_tokenizer)
+    assert "of the layout 'v1.2'" in refuse(another_tokenizer)
 
     def short_prompt(copy):
         np.save(copy / "extra_prompts_gen" / "ana_lobe.npy", np.zeros((1, 16, 8), np.float32))
 
-    said = refused(short_prompt)
+    said = refuse(short_prompt)
     assert "ana_lobe.npy" in said
     assert "(1, 16, 8)" in said
 
@@ -297,7 +297,7 @@ def test_other_shapes_are_named(release, tmp_path, capsys):
         torch.save(BertForMaskedLM(config).state_dict(), copy / "pretrained_lm" / "pytorch_model.bin")
         (copy / "base" / "config.json").write_text(json.dumps(config.to_dict()))
 
-    assert "reads text of width 8 and 4 latent channels, the text encoder gives 12" in refused(
+    assert "reads text of width 8 and 4 latent channels, the text encoder gives 12" in refuse(
         wider_language_model
     )
 

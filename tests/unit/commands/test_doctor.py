@@ -1,4 +1,4 @@
-"""``medsyn2 doctor``: what is there, what is not, and what to do."""
+"""``medsyn2 doctor``: present and missing things, and remedies."""
 
 import json
 import shutil

@@ -5,7 +5,7 @@ import pytest
 from medsyn2.cli import main
 
 
-def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, list[str]]:
+def print_info(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, list[str]]:
     assert main(["info", *arguments]) == 0
     lines = capsys.readouterr().out.splitlines()
     return {line.split("  ")[0]: line.split() for line in lines if line}
@@ -35,8 +35,8 @@ def test_presets_on_top_of_the_paper(capsys, preset: str, dit: str, tokenizer: s
 def test_a_file_of_one_s_own(capsys, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("dit: {depth: 1}")
-    one = printed(capsys, "--config", str(path))
-    four = printed(capsys)
+    one = print_info(capsys, "--config", str(path))
+    four = print_info(capsys)
     assert one["blocks.*.modulation"][1] == "1"
     assert four["blocks.*.modulation"][1] == "4"
 

@@ -63,7 +63,7 @@ def make(folder: Path, out: str = "study", *options: str, seed: int = 5) -> int:
     return main(["readers", "make", *map(str, given), "--cases", str(folder / "cases.csv"), *options])
 
 
-def shipped(folder: Path) -> dict[str, bytes]:
+def shipped_files(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
@@ -78,7 +78,7 @@ def test_exchanging_real_and_synthetic_changes_no_shipped_byte(folders: Path) ->
     table["source"] = table["source"].map({"real": "synthetic", "synthetic": "real"})
     table.to_csv(folders / "cases.csv", index=False)
     assert make(folders, "swapped") == 0
-    assert shipped(folders / "study") == shipped(folders / "swapped")
+    assert shipped_files(folders / "study") == shipped_files(folders / "swapped")
     keys = [json.loads((folders / f"{name}.key.json").read_text()) for name in ("study", "swapped")]
     assert keys[0]["study"] == keys[1]["study"]
     assert all(keys[0]["cases"][name]["source"] != case["source"] for name, case in keys[1]["cases"].items())
@@ -110,12 +110,12 @@ def test_files_tell_nothing_by_name_size_date_or_text(folders: Path) -> None:
 
 def test_the_same_seed_gives_the_same_bytes_another_does_not(folders: Path) -> None:
     assert make(folders) == make(folders, "again") == make(folders, "other", seed=6) == 0
-    assert shipped(folders / "study") == shipped(folders / "again")
+    assert shipped_files(folders / "study") == shipped_files(folders / "again")
     assert (folders / "study.key.json").read_bytes() == (folders / "again.key.json").read_bytes()
-    assert shipped(folders / "study") != shipped(folders / "other")
+    assert shipped_files(folders / "study") != shipped_files(folders / "other")
 
 
-def answered(folder: Path, suffix: str = "json") -> list[Path]:
+def write_answers(folder: Path, suffix: str = "json") -> list[Path]:
     """Answer the whole study: synthetic cases match their report, and their mask in part."""
     key = json.loads((folder / "study.key.json").read_text())
     files = []
@@ -153,7 +153,7 @@ def tabulate(folder: Path, files: list[Path], *options: str) -> int:
 @pytest.mark.parametrize("suffix", ["json", "csv"])
 def test_answers_become_tables(folders: Path, suffix: str) -> None:
     assert make(folders, "study", "--repeated", "0.25") == 0
-    assert tabulate(folders, answered(folders, suffix)) == 0
+    assert tabulate(folders, write_answers(folders, suffix)) == 0
     tables = {path.stem: pd.read_csv(path) for path in (folders / "tables").iterdir()}
     assert set(tables) == {"table_4", "table_8", "turing", "agreement", "non_inferiority", "readings"}
     table = tables["table_4"].set_index(["question", "reader", "source"])
@@ -174,7 +174,7 @@ def test_the_key_knows_what_each_reader_was_given(folders: Path) -> None:
 def test_readings_that_are_missing_are_counted_and_leave_no_verdict(folders: Path, caplog) -> None:
     caplog.set_level("INFO")
     assert make(folders, "study", "--repeated", "0") == 0
-    first, _ = answered(folders)
+    first, _ = write_answers(folders)
     saved = json.loads(first.read_text())
     order = [row["case"] for row in saved["answers"]]
     first.write_text(json.dumps({**saved, "answers": saved["answers"][:-3]}))
@@ -187,13 +187,13 @@ def test_readings_that_are_missing_are_counted_and_leave_no_verdict(folders: Pat
     assert found["non_inferior"].isna().all()
     assert (found["num_unread"] > 0).all()
     assert "no verdict" in caplog.text
-    assert tabulate(folders, answered(folders)) == 0
+    assert tabulate(folders, write_answers(folders)) == 0
     assert not (folders / "tables/unread.csv").exists()
 
 
 def test_a_table_that_the_answers_give_nothing_for_is_left_out_and_named(folders: Path, caplog) -> None:
     assert make(folders, "study", "--readers", "1", "--repeated", "0") == 0
-    [file] = answered(folders, "csv")
+    [file] = write_answers(folders, "csv")
     pd.read_csv(file, dtype=str).drop(columns="confidence").to_csv(file, index=False)
     assert tabulate(folders, [file]) == 0
     assert "turing.csv is left out: the answers have no column confidence" in caplog.text

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medsyn2.ct.intensity import apply_window, detect_hu, hu_to_unit, to_hu, unit_to_hu
+from medsyn2.ct.intensity import apply_window, detect_hu, hu_to_unit, mask_to_unit, to_hu, unit_to_hu
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.errors import IntensityError
 
@@ -158,3 +158,9 @@ def test_real_cts_are_hu_and_every_spoilt_copy_is_noticed(real_data):
         for intercept in (-1024.0, -1000.0, -8192.0):
             with pytest.raises(IntensityError):
                 detect_hu(-hu, name=path.name, slope=1.0, intercept=intercept)
+
+
+def test_a_mask_becomes_values_around_zero() -> None:
+    unit = mask_to_unit(np.array([[[True, False]]]))
+    assert unit.dtype == np.float32
+    assert unit.tolist() == [[[0.5, -0.5]]]

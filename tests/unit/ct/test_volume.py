@@ -1,10 +1,15 @@
 """A volume and its geometry: what the affine means, and which ones are refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine, checked_affine, spacing_of
-from medsyn2.errors import GeometryError
+from medsyn2.ct.volume import _window_hu as volume_window_hu
+from medsyn2.errors import ConfigError, GeometryError, InvalidVolumeError, MaskError
+from medsyn2.vocabulary import WINDOWS_HU
 
 AFFINE = axis_aligned_affine((2.5, 0.7, 0.8), (-100.0, -120.0, 30.0))
 
@@ -85,3 +90,90 @@ def test_binary_is_one_label_by_name_or_all_of_them() -> None:
 def test_a_mask_without_names_is_called_mask() -> None:
     mask = np.array([[[True, False]]])
     assert LabelMap(mask, AFFINE).binary("mask").tolist() == mask.tolist()
+
+
+def ct(value: int = 0) -> CTVolume:
+    hu = np.full((2, 3, 4), -1000, np.int16)
+    hu[1, 2, 3] = value
+    return CTVolume(hu, AFFINE)
+
+
+def labels(dtype: type = np.uint8) -> LabelMap:
+    array = np.zeros((2, 3, 4), dtype)
+    array[0, 1, 1:3] = 1
+    return LabelMap(array, AFFINE, {1: "heart"})
+
+
+def test_each_prints_one_line() -> None:
+    assert repr(ct(40)) == "CTVolume(2 x 3 x 4 voxels of 2.5 x 0.7 x 0.8 mm, int16, -1000 to 40 HU)"
+    assert (
+        repr(labels()) == "LabelMap(2 x 3 x 4 voxels of 2.5 x 0.7 x 0.8 mm, uint8, 8.33% labelled: 1 heart)"
+    )
+    assert repr(ct().grid) == "Grid(2 x 3 x 4 voxels of 2.5 x 0.7 x 0.8 mm)"
+
+
+def test_equal_are_those_of_equal_voxels_in_the_same_place() -> None:
+    assert ct() == ct()
+    assert ct() == CTVolume(ct().hu.astype(np.float32), AFFINE)
+    assert ct() != ct(1)
+    assert labels() == labels(bool)
+    assert labels() != LabelMap(labels().labels, AFFINE, {1: "lungs"})
+    assert ct().grid == labels().grid
+    shifted = AFFINE.copy()
+    shifted[0, 3] += 1
+    assert ct() != CTVolume(ct().hu, shifted)
+    assert ct() != labels()
+    assert ct() != "a volume"
+    for one in (ct(), labels(), ct().grid):
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(one)
+
+
+def test_whole_numbers_of_a_float_type_become_labels() -> None:
+    assert labels(np.float64) == labels()
+    assert labels(np.float64).labels.dtype == np.uint8
+    assert LabelMap(np.full((1, 1, 1), 300.0), AFFINE).labels.dtype == np.uint16
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, np.nan, np.inf, 1j, 70000.0])
+def test_what_is_no_label_is_refused(value: complex) -> None:
+    with pytest.raises(MaskError, match=r"\[labels-not-labels\].*expected an array of whole numbers"):
+        LabelMap(np.full((2, 2, 2), value), AFFINE)
+
+
+def test_a_complex_ct_is_refused() -> None:
+    with pytest.raises(InvalidVolumeError, match=r"\[volume-array\].*complex128"):
+        CTVolume(np.zeros((2, 2, 2), complex), AFFINE)
+
+
+def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
+    ct(40).save(tmp_path / "ct.nii.gz", description="SYNTHETIC")
+    labels().save(str(tmp_path / "labels.nii.gz"))
+    np.testing.assert_array_equal(read_ct(tmp_path / "ct.nii.gz").hu, ct(40).hu)
+    assert read_labels(tmp_path / "labels.nii.gz", {1: "heart"}).names == {1: "heart"}
+    write_ct(tmp_path / "same.nii.gz", ct(40), description="SYNTHETIC")
+    assert (tmp_path / "same.nii.gz").read_bytes() == (tmp_path / "ct.nii.gz").read_bytes()
+
+
+def test_a_plot_has_three_planes_in_a_window_with_contours() -> None:
+    figure = ct().plot(window="bone", contour=labels())
+    assert [axes.get_title().split()[0] for axes in figure.axes] == ["axial", "coronal", "sagittal"]
+    assert figure.axes[0].images[0].get_clim() == WINDOWS_HU["bone"]
+    assert figure.axes[0].get_title() == "axial 0"  # where the heart is
+    assert "heart" in [text.get_text() for text in figure.texts]
+    assert ct().plot(window=(-100, 200), title="mine").axes[0].images[0].get_clim() == (-100, 200)
+    assert len(labels().plot().axes) == 3
+
+
+def test_a_plot_of_another_window_or_grid_is_refused() -> None:
+    with pytest.raises(ConfigError, match="window-unknown"):
+        volume_window_hu("liver")
+    other = LabelMap(np.zeros((2, 3, 5), np.uint8), AFFINE)
+    with pytest.raises(GeometryError, match="grids-differ"):
+        ct().plot(contour=other)
+
+
+def test_a_notebook_shows_a_picture() -> None:
+    for one in (ct(), labels()):
+        html = one._repr_html_()
+        assert html.startswith(f'<img alt="{one!r}" src="data:image/png;base64,')

@@ -7,7 +7,6 @@ from medsyn2.errors import IntegrityError, WeightsError
 from medsyn2.store.latents import (
     EMPTY_MASK,
     LATENTS,
-    mask_to_unit,
     read_empty_mask,
     read_image,
     read_mask,
@@ -59,8 +58,3 @@ def test_latents_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
     with pytest.raises(WeightsError, match=r"latents-not-finite.*latents image of case a"):
         write_latents(tmp_path, "a", image, {})
     assert not (tmp_path / LATENTS).exists()
-
-
-def test_a_mask_becomes_values_around_zero() -> None:
-    inside = np.array([[[True, False]]])
-    np.testing.assert_array_equal(mask_to_unit(inside), np.array([[[0.5, -0.5]]], np.float32))

@@ -15,7 +15,7 @@ DATA = os.urandom(3_000_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
-def zipped(path: Path, members: dict[str, bytes]) -> Path:
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
@@ -84,7 +84,7 @@ def test_what_is_not_there_is_said_at_once(server, tmp_path) -> None:
 @pytest.mark.parametrize("prefix", ["", "model/"])
 def test_an_archive_becomes_its_folder(tmp_path, prefix: str) -> None:
     members = {f"{prefix}a.json": b"1", f"{prefix}fold_0/c.pth": b"2", "__MACOSX/x": b""}
-    paths = unpack(zipped(tmp_path / "a.zip", members), tmp_path / "model")
+    paths = unpack(write_zip(tmp_path / "a.zip", members), tmp_path / "model")
     assert sorted(path.relative_to(tmp_path).as_posix() for path in paths) == [
         "model/a.json",
         "model/fold_0/c.pth",
@@ -95,7 +95,7 @@ def test_an_archive_becomes_its_folder(tmp_path, prefix: str) -> None:
 def test_what_lay_in_the_folder_stays(tmp_path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model/other.pth").write_bytes(b"0")
-    unpack(zipped(tmp_path / "a.zip", {"c.pth": b"2"}), tmp_path / "model")
+    unpack(write_zip(tmp_path / "a.zip", {"c.pth": b"2"}), tmp_path / "model")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["c.pth", "other.pth"]
 
 

@@ -20,7 +20,7 @@ from medsyn2.weights.model_folder import (
 )
 
 
-def written(folder: Path) -> ModelDescription:
+def write_folder(folder: Path) -> ModelDescription:
     (folder / "text_encoder").mkdir(parents=True)
     (folder / "dit.json").write_text("{}")
     (folder / "text_encoder" / "vocab.txt").write_text("a\nb\n")
@@ -48,13 +48,13 @@ def written(folder: Path) -> ModelDescription:
 
 
 def test_a_description_comes_back_equal(tmp_path: Path) -> None:
-    description = written(tmp_path / "model")
+    description = write_folder(tmp_path / "model")
     assert read_description(tmp_path / "model") == description
     assert sorted(description.files) == ["dit.json", "text_encoder/vocab.txt"]
 
 
 def test_so_does_one_of_a_model_that_was_trained_elsewhere(tmp_path: Path) -> None:
-    description = written(tmp_path)
+    description = write_folder(tmp_path)
     own = {"heart": ChannelStatistics((0.5, 0.6), (5.0, 6.0))}
     description = replace(
         description,
@@ -69,7 +69,7 @@ def test_so_does_one_of_a_model_that_was_trained_elsewhere(tmp_path: Path) -> No
 
 
 def test_a_description_from_before_those_keys_is_read_as_it_was_meant(tmp_path: Path) -> None:
-    description = written(tmp_path)
+    description = write_folder(tmp_path)
     values = json.loads((tmp_path / "model.json").read_text())
     for part, keys in (("latents", ("masks", "mask_chunk")), ("text", ("padded",))):
         for key in keys:
@@ -85,7 +85,7 @@ def test_a_description_from_before_those_keys_is_read_as_it_was_meant(tmp_path: 
 
 
 def test_a_copied_folder_is_as_good(tmp_path: Path) -> None:
-    description = written(tmp_path / "model")
+    description = write_folder(tmp_path / "model")
     (tmp_path / "model").rename(tmp_path / "elsewhere")
     assert read_description(tmp_path / "elsewhere") == description
 
@@ -93,7 +93,7 @@ def test_a_copied_folder_is_as_good(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["dit.json", "text_encoder/vocab.txt"])
 @pytest.mark.parametrize("damage", ["change", "remove"])
 def test_a_changed_or_missing_file_is_found(tmp_path: Path, name: str, damage: str) -> None:
-    written(tmp_path)
+    write_folder(tmp_path)
     if damage == "change":
         (tmp_path / name).write_text("c\nb\n")
     else:
@@ -105,7 +105,7 @@ def test_a_changed_or_missing_file_is_found(tmp_path: Path, name: str, damage: s
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="model-missing"):
         read_description(tmp_path)
-    written(tmp_path)
+    write_folder(tmp_path)
     values = json.loads((tmp_path / "model.json").read_text())
     for text in ("{", "{}", json.dumps({**values, "format": 2}), json.dumps({**values, "grid": {}})):
         (tmp_path / "model.json").write_text(text)

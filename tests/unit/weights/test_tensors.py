@@ -15,14 +15,14 @@ def network(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2, dtype=torch.bfloat16))
 
 
-def saved(folder: Path, seed: int = 0) -> Path:
+def save(folder: Path, seed: int = 0) -> Path:
     path = folder / "net.json"
     save_component(path, network(seed), kind="net", config={"width": 4, "patch": [2, 2]})
     return path
 
 
 def test_a_round_trip_gives_the_same_bits(tmp_path: Path) -> None:
-    config, state = load_component(saved(tmp_path), "net")
+    config, state = load_component(save(tmp_path), "net")
     expected = network().state_dict()
     assert config == {"width": 4, "patch": (2, 2)}
     assert sorted(state) == sorted(expected)
@@ -32,7 +32,7 @@ def test_a_round_trip_gives_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
-    first, second = saved(tmp_path / "a"), saved(tmp_path / "b")
+    first, second = save(tmp_path / "a"), save(tmp_path / "b")
     assert first.read_bytes() == second.read_bytes()
     assert tensors_path(first).read_bytes() == tensors_path(second).read_bytes()
 
@@ -45,7 +45,7 @@ def test_a_state_dict_with_tied_tensors_can_be_saved(tmp_path: Path) -> None:
 
 
 def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
-    path = saved(tmp_path)
+    path = save(tmp_path)
     whole = tensors_path(path).read_bytes()
     draw = random.Random(0)
     for _ in range(50):
@@ -57,7 +57,7 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
 
 
 def test_a_truncated_file_is_found(tmp_path: Path) -> None:
-    path = saved(tmp_path)
+    path = save(tmp_path)
     tensors_path(path).write_bytes(tensors_path(path).read_bytes()[:-1])
     with pytest.raises(WeightsError, match="weights-damaged"):
         load_component(path, "net")
@@ -65,7 +65,7 @@ def test_a_truncated_file_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "net"}', "null"])
 def test_a_file_that_is_no_description_is_refused(tmp_path: Path, text: str) -> None:
-    path = saved(tmp_path)
+    path = save(tmp_path)
     path.write_text(text)
     with pytest.raises(WeightsError, match="weights-unreadable"):
         load_component(path, "net")
@@ -74,7 +74,7 @@ def test_a_file_that_is_no_description_is_refused(tmp_path: Path, text: str) -> 
 def test_a_pickle_under_the_right_hash_is_not_loaded(tmp_path: Path) -> None:
     from medsyn2.files import sha256_of
 
-    path = saved(tmp_path)
+    path = save(tmp_path)
     torch.save(network().state_dict(), tensors_path(path))
     path.write_text(json.dumps({"kind": "net", "config": {}, "sha256": sha256_of(tensors_path(path))}))
     with pytest.raises(WeightsError, match="weights-unreadable"):
@@ -82,7 +82,7 @@ def test_a_pickle_under_the_right_hash_is_not_loaded(tmp_path: Path) -> None:
 
 
 def test_missing_files_and_another_kind_are_named(tmp_path: Path) -> None:
-    path = saved(tmp_path)
+    path = save(tmp_path)
     with pytest.raises(WeightsError, match="weights-kind"):
         load_component(path, "dit")
     with pytest.raises(WeightsError, match="weights-missing"):
@@ -109,6 +109,6 @@ def test_strict_loading_names_every_kind_of_difference(tmp_path: Path) -> None:
 
 def test_strict_loading_gives_the_same_network(tmp_path: Path) -> None:
     target = network(1)
-    load_strictly(target, load_component(saved(tmp_path), "net")[1], source="net.json")
+    load_strictly(target, load_component(save(tmp_path), "net")[1], source="net.json")
     for name, tensor in network().state_dict().items():
         assert torch.equal(target.state_dict()[name], tensor)

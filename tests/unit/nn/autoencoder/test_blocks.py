@@ -1,4 +1,4 @@
-"""The tokenizer's blocks one by one: what each slice depends on, and equality with PyTorch's own operators."""
+"""The tokenizer's blocks one by one: their receptive fields, and equality with PyTorch's own operators."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ from medsyn2.nn.autoencoder.blocks import (
 
 
 @pytest.fixture(autouse=True)
-def seeded():
+def seed():
     torch.manual_seed(0)
 
 

@@ -21,7 +21,7 @@ ALL_CONVOLUTION, ALL_AVERAGE = -1e3, 1e3
 
 
 @pytest.fixture(autouse=True)
-def seeded():
+def seed():
     torch.manual_seed(0)
 
 

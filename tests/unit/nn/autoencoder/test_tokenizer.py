@@ -2,7 +2,7 @@
 
 ``tests/golden/tokenizer.npz`` holds float64 outputs of Open-Sora Plan's v1.2.0 network (``v12_*``, modes
 upstream, paper and aligned at 16 or 17 slices) and of the network in batmanlab/MedSynV2 at 5be924c
-(``official_*``), both at 32 channels and with weights from the recipe in `filled`; of the volumes every
+(``official_*``), both at 32 channels and with weights from the recipe in `fill_weights`; of the volumes every
 fourth or sixth slice.
 """
 
@@ -23,7 +23,7 @@ TINY = {"hidden_channels": 8, "num_res_blocks": 1, "norm_groups": 4}
 MODES = {"upstream": "first_frame", "paper": "uniform_paper", "aligned": "uniform_aligned"}
 
 
-def filled(network: CausalVideoVAE, dtype: type = np.float64) -> CausalVideoVAE:
+def fill_weights(network: CausalVideoVAE, dtype: type = np.float64) -> CausalVideoVAE:
     """Return `network` in float64 with weights that depend on their names alone."""
     state = {}
     for name, tensor in network.state_dict().items():
@@ -72,7 +72,7 @@ def test_public_weights_fit(layout, depth_mode, count):
 )
 @torch.no_grad()
 def test_equals_upstream(golden, mode, depth):
-    network = filled(CausalVideoVAE(32, depth_mode=MODES[mode]))
+    network = fill_weights(CausalVideoVAE(32, depth_mode=MODES[mode]))
     images = 0.5 * np.random.RandomState(123).standard_normal((1, 3, depth, 16, 16))
     moments = network.quant_conv(network.encoder(torch.from_numpy(images)))
     volume = network.decoder(network.post_quant_conv(moments[:, :4]))
@@ -82,7 +82,7 @@ def test_equals_upstream(golden, mode, depth):
 
 @torch.no_grad()
 def test_equals_the_authors_network(golden):
-    network = filled(CausalVideoVAE(32, depth_mode="uniform_paper", layout="official"), np.float32)
+    network = fill_weights(CausalVideoVAE(32, depth_mode="uniform_paper", layout="official"), np.float32)
     draws = np.random.RandomState(4242)
     first, latents, second = (
         torch.from_numpy(draws.standard_normal(shape)).float().double()
@@ -133,8 +133,8 @@ def test_settings_that_cannot_work_are_refused():
         CausalVideoVAE(8, norm_groups=4, layout="official")
 
 
-def without_norms(network: CausalVideoVAE) -> CausalVideoVAE:
-    """Return the network with what couples all voxels taken out: normalisation and attention."""
+def remove_norms(network: CausalVideoVAE) -> CausalVideoVAE:
+    """Remove normalisation and attention, which couple all voxels, from the network."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if name.startswith("norm") or name == "attn_1":
@@ -152,7 +152,7 @@ def without_norms(network: CausalVideoVAE) -> CausalVideoVAE:
     ],
 )
 def test_which_latent_sees_a_slice_first(depth_mode, first_seen, unseen):
-    network = without_norms(filled(tiny(depth_mode=depth_mode)))
+    network = remove_norms(fill_weights(tiny(depth_mode=depth_mode)))
     ct = torch.randn(1, 1, len(first_seen) + unseen, 8, 8, dtype=torch.float64, requires_grad=True)
     mean = network.encode(ct).mean
     seen = torch.stack(
@@ -170,8 +170,8 @@ def test_which_latent_sees_a_slice_first(depth_mode, first_seen, unseen):
 @torch.no_grad()
 def test_aligned_is_upstream_with_the_first_slice_twice():
     """Up to the repetition of the first slice: exact where the receptive field begins later."""
-    aligned = without_norms(filled(tiny(depth_mode="uniform_aligned", num_res_blocks=1)))
-    upstream = without_norms(filled(tiny(depth_mode="first_frame", num_res_blocks=1)))
+    aligned = remove_norms(fill_weights(tiny(depth_mode="uniform_aligned", num_res_blocks=1)))
+    upstream = remove_norms(fill_weights(tiny(depth_mode="first_frame", num_res_blocks=1)))
     ct = torch.randn(1, 1, 96, 8, 8, dtype=torch.float64)
     ours = aligned.encode(ct).mean
     theirs = upstream.encode(torch.cat([ct[:, :, :1], ct], dim=2)).mean[:, :, 1:]
@@ -181,7 +181,7 @@ def test_aligned_is_upstream_with_the_first_slice_twice():
 
 @torch.no_grad()
 def test_a_ct_is_repeated_in_and_averaged_out():
-    network = filled(tiny())
+    network = fill_weights(tiny())
     ct = torch.randn(1, 1, 8, 16, 16, dtype=torch.float64)
     moments = network.quant_conv(network.encoder(ct.repeat(1, 3, 1, 1, 1)))
     torch.testing.assert_close(network.encode(ct).mean, moments[:, :4])
@@ -191,7 +191,7 @@ def test_a_ct_is_repeated_in_and_averaged_out():
 
 @torch.no_grad()
 def test_samples_of_a_batch_do_not_mix():
-    network = filled(tiny())
+    network = fill_weights(tiny())
     ct = torch.randn(3, 1, 8, 16, 16, dtype=torch.float64)
     both = network.decode(network.encode(ct).mode())
     alone = network.decode(network.encode(ct[1:2]).mode())
@@ -203,7 +203,7 @@ def test_samples_of_a_batch_do_not_mix():
     [("v1.2", "uniform_aligned"), ("v1.1", "uniform_aligned"), ("official", "uniform_paper")],
 )
 def test_every_parameter_learns(layout, depth_mode):
-    network = filled(tiny(layout=layout, depth_mode=depth_mode))
+    network = fill_weights(tiny(layout=layout, depth_mode=depth_mode))
     ct = torch.randn(1, 1, 8, 16, 16, dtype=torch.float64)
     reconstruction, moments = network(ct, torch.Generator().manual_seed(0))
     loss = (reconstruction - ct).abs().mean() + Posterior.from_moments(moments).kl().mean()

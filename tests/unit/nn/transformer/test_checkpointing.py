@@ -1,4 +1,4 @@
-"""What is kept for the backward pass changes what is computed again, and no gradient."""
+"""The tensors kept for the backward pass change the recomputation, but no gradient."""
 
 import weakref
 from typing import get_args

@@ -2,7 +2,7 @@
 
 ``tests/golden/dit_official.npz`` holds outputs of batmanlab/MedSynV2 at 5be924c, unmodified, on the CPU in
 float32 (flash attention replaced by torch's): width 96, 2 blocks, 4 heads, text width 48, latents of
-6 x 8 x 8, with weights from the recipe in `released`. ``dit_official_keys.json`` has names and shapes of the
+6 x 8 x 8, with weights from the recipe in `make_release`. ``dit_official_keys.json`` has names and shapes of the
 released state dict. The recipe's grid is square in the plane, so a second reading, written from a table of
 facts and by the authors' names, stands in for the axes of a grid that is not.
 """
@@ -32,7 +32,7 @@ SHAPES = {
 ATOL = {"atol": 5e-5, "rtol": 0.0}
 
 
-def released(width, depth, text_width, grid, prefix=""):
+def make_release(width, depth, text_width, grid, prefix=""):
     """Return a state dict of a small release, with weights that depend on their names alone."""
     sizes = {1152: width, 768: text_width, 4608: 4 * width, 2304: 2 * width, 10368: 9 * width}
     state = {}
@@ -48,7 +48,7 @@ def released(width, depth, text_width, grid, prefix=""):
     return state
 
 
-def built(state, num_heads, grid) -> DiT:
+def build(state, num_heads, grid) -> DiT:
     weights = load_official(state, num_heads=num_heads, grid=grid)
     network = DiT(**weights.config)
     network.load_state_dict(weights.state, strict=True)
@@ -63,7 +63,7 @@ def golden():
 
 @pytest.fixture(scope="module")
 def network():
-    return built(released(96, 2, 48, (3, 4, 4), prefix="denoise_fn."), 4, (3, 4, 4))
+    return build(make_release(96, 2, 48, (3, 4, 4), prefix="denoise_fn."), 4, (3, 4, 4))
 
 
 @pytest.fixture(scope="module")
@@ -154,17 +154,17 @@ def test_whole_solutions_are_theirs(points, golden, network):
 @torch.no_grad()
 def test_axes_of_a_grid_that_is_not_cubic():
     grid, heads = (2, 4, 6), 2
-    state = released(72, 3, 40, grid)
+    state = make_release(72, 3, 40, grid)
     generator = torch.Generator().manual_seed(777)
     x, mask = torch.randn(2, 1, 4, 4, 8, 12, generator=generator)
     text = torch.randn(1, 37, 40, generator=generator)
-    ours = built(state, heads, grid)(x, torch.tensor([0.5]), mask, text)
+    ours = build(state, heads, grid)(x, torch.tensor([0.5]), mask, text)
     torch.testing.assert_close(ours, second_reading(state, heads, x, 500.0, mask, text), **ATOL)
 
 
 @torch.no_grad()
 def test_the_second_reading_is_theirs_too(golden):
-    state = released(96, 2, 48, (3, 4, 4))
+    state = make_release(96, 2, 48, (3, 4, 4))
     outputs = [
         second_reading(state, 4, *(golden[name][i : i + 1] for name in ("x", "t_model", "mask", "text")))
         for i in range(2)
@@ -188,7 +188,7 @@ def second_reading(state, heads, x, t_model, mask, text):
     def norm(value, shift, scale):
         return F.layer_norm(value, value.shape[-1:], eps=1e-6) * (1 + scale) + shift
 
-    def convolved(value, depthwise, pointwise, shape):
+    def convolve(value, depthwise, pointwise, shape):
         volume = value.T.reshape(1, -1, *shape)
         w, b = state[f"{depthwise}.weight"], state[f"{depthwise}.bias"]
         volume = F.conv3d(volume, w, b, padding=1, groups=len(w))
@@ -205,7 +205,7 @@ def second_reading(state, heads, x, t_model, mask, text):
     for i in range(len({name.split(".")[1] for name in state if name.startswith("blocks.")})):
         block = f"blocks.{i}"
         m = linear(f"{block}.adaLN_modulation.1", time).chunk(9)
-        beside = convolved(
+        beside = convolve(
             h,
             f"{block}.conv.depthwise_conv.depthwise_conv",
             f"{block}.conv.pointwise_conv.pointwise_conv",
@@ -230,8 +230,8 @@ def second_reading(state, heads, x, t_model, mask, text):
 
 @pytest.mark.parametrize("prefix", ["", "denoise_fn.", "module.denoise_fn.", "_orig_mod."])
 def test_wrappers_and_betas_do_not_matter(prefix):
-    plain = load_official(released(24, 1, 8, (1, 2, 3)), num_heads=1, grid=(1, 2, 3))
-    state = {**released(24, 1, 8, (1, 2, 3), prefix), "betas": torch.ones(1000)}
+    plain = load_official(make_release(24, 1, 8, (1, 2, 3)), num_heads=1, grid=(1, 2, 3))
+    state = {**make_release(24, 1, 8, (1, 2, 3), prefix), "betas": torch.ones(1000)}
     wrapped = load_official(state, num_heads=1, grid=(1, 2, 3))
     assert wrapped.config == plain.config
     assert wrapped.state.keys() == plain.state.keys()
@@ -255,7 +255,7 @@ def test_wrappers_and_betas_do_not_matter(prefix):
     ],
 )
 def test_what_is_wrong_is_named_as_the_authors_name_it(change, named):
-    state = released(24, 2, 8, (1, 2, 3))
+    state = make_release(24, 2, 8, (1, 2, 3))
     change(state)
     with pytest.raises(WeightsError, match=named):
         load_official(state, num_heads=1, grid=(1, 2, 3))
@@ -263,15 +263,15 @@ def test_what_is_wrong_is_named_as_the_authors_name_it(change, named):
 
 def test_positions_of_another_grid_are_refused():
     with pytest.raises(WeightsError, match=r"pos_embed differs by .* \(3, 2, 1\) tokens"):
-        load_official(released(24, 1, 8, (1, 2, 3)), num_heads=1, grid=(3, 2, 1))
+        load_official(make_release(24, 1, 8, (1, 2, 3)), num_heads=1, grid=(3, 2, 1))
 
 
 def test_heads_that_do_not_fit_are_refused():
     with pytest.raises(WeightsError, match="width 24 does not divide by 3 x 5 heads"):
-        load_official(released(24, 1, 8, (1, 2, 3)), num_heads=5, grid=(1, 2, 3))
+        load_official(make_release(24, 1, 8, (1, 2, 3)), num_heads=5, grid=(1, 2, 3))
 
 
 def test_nothing_is_lost_in_half_precision():
-    state = {name: tensor.half() for name, tensor in released(24, 1, 8, (1, 2, 3)).items()}
+    state = {name: tensor.half() for name, tensor in make_release(24, 1, 8, (1, 2, 3)).items()}
     weights = load_official(state, num_heads=1, grid=(1, 2, 3))
     assert {tensor.dtype for tensor in weights.state.values()} == {torch.float16}

@@ -39,14 +39,14 @@ def parts(tmp_path: Path) -> Parts:
     return Parts(tmp_path / "stage" / "tokenizer.json", encoder)
 
 
-def exported(folder: Path, parts: Parts, width: int = 2) -> ModelDescription:
+def export(folder: Path, parts: Parts, width: int = 2) -> ModelDescription:
     save_component(folder / "dit.json", nn.Linear(width, width, bias=False), kind="dit", config={})
     export_model(folder, parts, DESCRIPTION)
     return read_description(folder)
 
 
 def test_the_folder_is_whole_and_holds_no_pickle(tmp_path: Path, parts: Parts) -> None:
-    description = exported(tmp_path / "model", parts)
+    description = export(tmp_path / "model", parts)
     assert sorted(description.files) == [
         "dit.json",
         "dit.safetensors",
@@ -61,12 +61,12 @@ def test_the_folder_is_whole_and_holds_no_pickle(tmp_path: Path, parts: Parts) -
 
 
 def test_other_weights_make_another_model(tmp_path: Path, parts: Parts) -> None:
-    first, second = (exported(tmp_path / str(width), parts, width) for width in (2, 3))
+    first, second = (export(tmp_path / str(width), parts, width) for width in (2, 3))
     assert first.fingerprint != second.fingerprint
 
 
 def test_a_model_is_replaced_by_the_next(tmp_path: Path, parts: Parts) -> None:
-    first = exported(tmp_path / "model", parts)
+    first = export(tmp_path / "model", parts)
     (parts.text_encoder / "vocab.txt").write_text("other")
-    second = exported(tmp_path / "model", parts)
+    second = export(tmp_path / "model", parts)
     assert first.files["text_encoder/vocab.txt"] != second.files["text_encoder/vocab.txt"]

@@ -34,7 +34,7 @@ def ball_batch(places, bright, has_mask, has_report) -> DiTBatch:
     return DiTBatch(sign * ball, Conditioning(mask_latents, text, text_mask))
 
 
-def trained_dit(num_steps: int, report_share: float) -> DiT:
+def train_small_dit(num_steps: int, report_share: float) -> DiT:
     """A tiny network that has seen balls at the places that are not held out, most with a mask."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
@@ -74,7 +74,7 @@ def correlations(samples, clean):
 
 
 def test_a_held_out_mask_says_where_and_the_report_what():
-    dit = trained_dit(200, report_share=1.0)
+    dit = train_small_dit(200, report_share=1.0)
     batch = held_out_batch(has_mask=True, has_report=True)
     samples = solve(batch.conditioning.bind(dit), noise(), SAMPLING)
     assert correlations(samples, batch.clean_latents).min() > 0.8
@@ -88,7 +88,7 @@ def test_a_held_out_mask_says_where_and_the_report_what():
 
 @pytest.mark.slow
 def test_all_four_modes_and_editing_after_longer_training():
-    dit = trained_dit(600, report_share=0.8)
+    dit = train_small_dit(600, report_share=0.8)
     both = held_out_batch(has_mask=True, has_report=True)
     samples = solve(both.conditioning.bind(dit), noise(), SAMPLING)
     assert correlations(samples, both.clean_latents).min() > 0.95
@@ -111,7 +111,7 @@ def test_all_four_modes_and_editing_after_longer_training():
 
 def test_the_loss_is_that_of_its_parts():
     batch = held_out_batch(has_mask=True, has_report=True)
-    dit = trained_dit(2, report_share=1.0)
+    dit = train_small_dit(2, report_share=1.0)
     flow = FlowConfig(t_distribution="logit_normal", t_logit_mean=0.2, t_logit_std=0.5, t_clamp=0.1)
     losses = DiTObjective(flow)(dit, batch, torch.Generator().manual_seed(3))
 
@@ -128,7 +128,7 @@ def test_the_loss_is_that_of_its_parts():
 
 def test_draws_depend_on_the_generator_alone():
     batch = held_out_batch(has_mask=True, has_report=True)
-    dit, objective = trained_dit(2, report_share=1.0), DiTObjective(FlowConfig())
+    dit, objective = train_small_dit(2, report_share=1.0), DiTObjective(FlowConfig())
     first, second, other = (
         objective(dit, batch, torch.Generator().manual_seed(seed)).loss for seed in (1, 1, 2)
     )

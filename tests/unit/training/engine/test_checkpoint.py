@@ -13,7 +13,7 @@ from medsyn2.training.engine.checkpoint import (
 )
 
 
-def saved(folder: Path, *steps: int, identity: str = "a") -> None:
+def save_steps(folder: Path, *steps: int, identity: str = "a") -> None:
     for step in steps:
         save_checkpoint(
             folder, Checkpoint(step, {"net/average/weight": torch.tensor([float(step)])}), identity
@@ -25,7 +25,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_the_last_two_are_kept_and_the_last_is_used(tmp_path: Path) -> None:
-    saved(tmp_path, 10, 20, 30)
+    save_steps(tmp_path, 10, 20, 30)
     assert names(tmp_path) == [
         f"step_{step:08d}.{end}" for step in (20, 30) for end in ("json", "safetensors")
     ]
@@ -38,7 +38,7 @@ def test_the_last_two_are_kept_and_the_last_is_used(tmp_path: Path) -> None:
 
 
 def test_a_longer_training_s_checkpoint_is_not_used_for_a_shorter_one(tmp_path: Path) -> None:
-    saved(tmp_path, 10, 20)
+    save_steps(tmp_path, 10, 20)
     found = latest_checkpoint(tmp_path, "a", 15)
     assert found is not None
     assert found.step == 10
@@ -48,7 +48,7 @@ def test_a_longer_training_s_checkpoint_is_not_used_for_a_shorter_one(tmp_path: 
 @pytest.mark.parametrize("name", ["step_00000020.json", "step_00000020.safetensors"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
 def test_a_damaged_one_is_passed_over(tmp_path: Path, name: str, damage: str) -> None:
-    saved(tmp_path, 10, 20)
+    save_steps(tmp_path, 10, 20)
     whole = (tmp_path / name).read_bytes()
     if damage == "cut":
         (tmp_path / name).write_bytes(whole[:-2])
@@ -63,7 +63,7 @@ def test_a_damaged_one_is_passed_over(tmp_path: Path, name: str, damage: str) ->
 
 
 def test_another_training_s_are_removed(tmp_path: Path) -> None:
-    saved(tmp_path, 10, 20, identity="b")
+    save_steps(tmp_path, 10, 20, identity="b")
     assert latest_checkpoint(tmp_path, "a", 100) is None
     assert names(tmp_path) == []
 
@@ -73,7 +73,7 @@ def test_no_folder_is_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_only_the_wanted_one_stays(tmp_path: Path) -> None:
-    saved(tmp_path, 10, 20)
+    save_steps(tmp_path, 10, 20)
     keep_only(tmp_path, 20)
     assert names(tmp_path) == ["step_00000020.json", "step_00000020.safetensors"]
 

@@ -64,7 +64,7 @@ def learners() -> dict[str, Learner]:
     return {"line": Learner(network(), squared_error, ADAM, ema_decay=0.9, parts=("error",))}
 
 
-def trained(folder: Path, settings: LoopSettings = SETTINGS, identity: str = "a") -> dict[str, Tensor]:
+def run_training(folder: Path, settings: LoopSettings = SETTINGS, identity: str = "a") -> dict[str, Tensor]:
     return train(learners(), Line(), settings, folder=folder, identity=identity)["line"]
 
 
@@ -73,15 +73,15 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_two_trainings_leave_the_same_bytes_and_only_the_last_checkpoint(tmp_path: Path) -> None:
-    trained(tmp_path / "a")
-    trained(tmp_path / "b")
+    run_training(tmp_path / "a")
+    run_training(tmp_path / "b")
     files = files_of(tmp_path / "a")
     assert files == files_of(tmp_path / "b")
     assert sorted(files) == ["loss.csv", "step_00000012.json", "step_00000012.safetensors"]
 
 
 def test_the_loss_falls_and_every_step_has_its_row(tmp_path: Path) -> None:
-    trained(tmp_path, replace(SETTINGS, num_steps=200, checkpoint_every=200))
+    run_training(tmp_path, replace(SETTINGS, num_steps=200, checkpoint_every=200))
     lines = (tmp_path / "loss.csv").read_text().splitlines()
     assert lines[0] == "step,loss,error,gradient_norm,learning_rate"
     rows = [[float(cell) for cell in line.split(",")] for line in lines[1:]]
@@ -93,19 +93,19 @@ def test_the_loss_falls_and_every_step_has_its_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first_part", [4, 8])
 def test_a_resumed_training_ends_with_the_same_bytes(tmp_path: Path, first_part: int) -> None:
-    whole = trained(tmp_path / "whole")
-    trained(tmp_path / "parts", replace(SETTINGS, num_steps=first_part))
-    resumed = trained(tmp_path / "parts")
+    whole = run_training(tmp_path / "whole")
+    run_training(tmp_path / "parts", replace(SETTINGS, num_steps=first_part))
+    resumed = run_training(tmp_path / "parts")
     assert files_of(tmp_path / "whole") == files_of(tmp_path / "parts")
     for name, tensor in whole.items():
         assert torch.equal(tensor, resumed[name])
 
 
 def test_a_lost_table_of_losses_is_written_again(tmp_path: Path) -> None:
-    trained(tmp_path / "whole")
-    trained(tmp_path / "parts", replace(SETTINGS, num_steps=8))
+    run_training(tmp_path / "whole")
+    run_training(tmp_path / "parts", replace(SETTINGS, num_steps=8))
     (tmp_path / "parts" / "loss.csv").unlink()
-    trained(tmp_path / "parts")
+    run_training(tmp_path / "parts")
     assert files_of(tmp_path / "whole") == files_of(tmp_path / "parts")
 
 
@@ -114,26 +114,26 @@ def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
         def batch(self, positions: Sequence[int]) -> Points:
             raise AssertionError
 
-    whole = trained(tmp_path)
+    whole = run_training(tmp_path)
     again = train(learners(), Unreachable(), SETTINGS, folder=tmp_path, identity="a")["line"]
     assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())
 
 
 def test_another_identity_begins_anew(tmp_path: Path) -> None:
-    other = trained(tmp_path / "other", replace(SETTINGS, seed=4), "b")
-    trained(tmp_path / "both")
-    assert trained(tmp_path / "both", replace(SETTINGS, seed=4), "b").keys() == other.keys()
+    other = run_training(tmp_path / "other", replace(SETTINGS, seed=4), "b")
+    run_training(tmp_path / "both")
+    assert run_training(tmp_path / "both", replace(SETTINGS, seed=4), "b").keys() == other.keys()
     assert files_of(tmp_path / "both") == files_of(tmp_path / "other")
 
 
 def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(tmp_path: Path) -> None:
-    trained(tmp_path / "whole")
+    run_training(tmp_path / "whole")
     with pytest.raises(NonFiniteLossError):
         train(learners(), Line(poisoned=39), SETTINGS, folder=tmp_path / "parts", identity="a")
     last = tmp_path / "parts" / "step_00000008.safetensors"
     assert (tmp_path / "parts" / "step_00000004.safetensors").exists()
     last.write_bytes(last.read_bytes()[:-1])
-    trained(tmp_path / "parts")
+    run_training(tmp_path / "parts")
     assert files_of(tmp_path / "whole") == files_of(tmp_path / "parts")
 
 
@@ -168,8 +168,8 @@ def test_accumulated_micro_batches_equal_one_batch(tmp_path: Path) -> None:
 
 
 def test_threads_that_prepare_ahead_change_nothing(tmp_path: Path) -> None:
-    trained(tmp_path / "none")
-    trained(tmp_path / "two", replace(SETTINGS, num_workers=2))
+    run_training(tmp_path / "none")
+    run_training(tmp_path / "two", replace(SETTINGS, num_workers=2))
     assert files_of(tmp_path / "none") == files_of(tmp_path / "two")
 
 
@@ -209,15 +209,15 @@ def train_slowly(folder: Path) -> None:
     train(learners(), Slow(), replace(SETTINGS, num_steps=60), folder=folder, identity="a")
 
 
-def started(folder: Path) -> multiprocessing.process.BaseProcess:
+def start_process(folder: Path) -> multiprocessing.process.BaseProcess:
     """A training in a process of its own, forked because importing everything anew takes seconds."""
     process = multiprocessing.get_context("fork").Process(target=train_slowly, args=(folder,))
     process.start()
     return process
 
 
-def finished(folder: Path) -> int | None:
-    process = started(folder)
+def run_process(folder: Path) -> int | None:
+    process = start_process(folder)
     process.join()
     return process.exitcode
 
@@ -228,17 +228,17 @@ def finished(folder: Path) -> int | None:
 def test_a_training_killed_anywhere_ends_with_the_same_bytes(tmp_path: Path, trial: int) -> None:
     draw = random.Random(trial)
     for _ in range(2):
-        process = started(tmp_path / "killed")
+        process = start_process(tmp_path / "killed")
         time.sleep(draw.uniform(0.05, 1.2))
         process.kill()
         process.join()
-    assert finished(tmp_path / "killed") == 0
-    assert finished(tmp_path / "whole") == 0
+    assert run_process(tmp_path / "killed") == 0
+    assert run_process(tmp_path / "whole") == 0
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
 def test_sigterm_leaves_a_checkpoint_and_exits_with_75(tmp_path: Path) -> None:
-    process = started(tmp_path)
+    process = start_process(tmp_path)
     while not (tmp_path / "loss.csv").exists():
         time.sleep(0.01)
     time.sleep(0.2)
@@ -248,8 +248,8 @@ def test_sigterm_leaves_a_checkpoint_and_exits_with_75(tmp_path: Path) -> None:
     rows = len((tmp_path / "loss.csv").read_text().splitlines()) - 1
     assert 0 < rows < 60
     assert (tmp_path / f"step_{rows:08d}.json").exists()
-    assert finished(tmp_path) == 0
-    assert finished(tmp_path / "whole") == 0
+    assert run_process(tmp_path) == 0
+    assert run_process(tmp_path / "whole") == 0
     assert (tmp_path / "loss.csv").read_bytes() == (tmp_path / "whole" / "loss.csv").read_bytes()
 
 
@@ -272,7 +272,7 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     script.write_text(_SCRIPT.format(file=__file__, folder=str(tmp_path / "two")))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script]
     subprocess.run(launcher, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    trained(tmp_path / "one", replace(SETTINGS, num_steps=30))
+    run_training(tmp_path / "one", replace(SETTINGS, num_steps=30))
     one, two = (
         torch.tensor(
             [

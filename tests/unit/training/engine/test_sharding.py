@@ -73,8 +73,8 @@ def learners() -> dict[str, Learner]:
     return {"net": Learner(Net(), squared_error, adam, ema_decay=0.9)}
 
 
-def trained(folder: Path, processes: int, sharing: Sharing, num_steps: int = 6) -> dict[str, Tensor]:
-    """Train, and return what the first process leaves behind, with the average it returns."""
+def run_training(folder: Path, processes: int, sharing: Sharing, num_steps: int = 6) -> dict[str, Tensor]:
+    """Train, and return the first process's checkpoint with the average it returns."""
     settings = replace(SETTINGS, sharing=sharing, num_steps=num_steps)
 
     def work() -> None:
@@ -114,9 +114,9 @@ def in_processes(processes: int, work: Callable[[], Any]) -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tensor]]:
     folder = tmp_path_factory.mktemp("runs")
     return {
-        "one": trained(folder / "one", 1, "fsdp"),
-        "ddp": trained(folder / "ddp", 2, "ddp"),
-        "fsdp": trained(folder / "fsdp", 2, "fsdp"),
+        "one": run_training(folder / "one", 1, "fsdp"),
+        "ddp": run_training(folder / "ddp", 2, "ddp"),
+        "fsdp": run_training(folder / "fsdp", 2, "fsdp"),
     }
 
 
@@ -133,12 +133,12 @@ def test_two_processes_make_the_checkpoint_and_the_average_of_one(runs, strategy
 
 
 def test_four_that_share_parameters_do_too(runs, tmp_path: Path) -> None:
-    assert_close(trained(tmp_path / "four", 4, "fsdp"), runs["one"])
+    assert_close(run_training(tmp_path / "four", 4, "fsdp"), runs["one"])
 
 
 def test_a_sharded_training_is_gone_on_from_with_the_same_bits(runs, tmp_path: Path) -> None:
-    trained(tmp_path / "parts", 2, "fsdp", num_steps=2)
-    again = trained(tmp_path / "parts", 2, "fsdp")
+    run_training(tmp_path / "parts", 2, "fsdp", num_steps=2)
+    again = run_training(tmp_path / "parts", 2, "fsdp")
     assert all(torch.equal(again[name], tensor) for name, tensor in runs["fsdp"].items())
 
 
@@ -146,8 +146,8 @@ def test_a_sharded_training_is_gone_on_from_with_the_same_bits(runs, tmp_path: P
     ("first", "then"), [((2, "fsdp"), (1, "ddp")), ((1, "ddp"), (2, "fsdp")), ((4, "fsdp"), (2, "ddp"))]
 )
 def test_any_processes_go_on_from_a_checkpoint_of_others(runs, tmp_path: Path, first, then) -> None:
-    trained(tmp_path / "parts", *first, num_steps=2)
-    assert_close(trained(tmp_path / "parts", *then), runs["one"])
+    run_training(tmp_path / "parts", *first, num_steps=2)
+    assert_close(run_training(tmp_path / "parts", *then), runs["one"])
 
 
 def test_each_process_holds_its_share_of_everything(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from medsyn2.evaluation.readers.raters import agreement, cohen_kappa, gwet_ac, newcombe, wilson
+from medsyn2.evaluation.statistics.raters import agreement, cohen_kappa, gwet_ac, newcombe, wilson
 
 
 def judged(seed: int, levels: int = 3, num: int = 60) -> tuple[np.ndarray, np.ndarray]:

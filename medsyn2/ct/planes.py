@@ -1,0 +1,102 @@
+"""A CT as a figure: the three planes with the outlines of masks.
+
+Each plane is cut where the masks have their largest area, or in the middle. The patient's right is on the left of the
+picture in the axial and coronal plane, anterior on the left in the sagittal one, superior on top; pixels are to scale.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from medsyn2.ct.affines import Spacing
+from medsyn2.types import Bool, Num
+from medsyn2.vocabulary import PLANE_AXIS, Plane
+
+COLOURS = (
+    "#ffd400",
+    "#00c8ff",
+    "#ff5a5a",
+    "#6dff6d",
+    "#ff7bff",
+    "#ff9e2c",
+    "#a48bff",
+    "#00ffc8",
+    "#ffffff",
+)
+_MARGINS = {"left": 0.005, "right": 0.995, "bottom": 0.05, "top": 0.88, "wspace": 0.02}
+DPI = 100
+_SIZE_IN = (9.6, 3.6)
+
+
+def plot_planes(
+    hu: Num[np.ndarray, "d h w"],
+    spacing_mm: Spacing,
+    contours: Mapping[str, Bool[np.ndarray, "d h w"]],
+    title: str,
+    window_hu: tuple[float, float],
+) -> Figure:
+    """Draw a CT in three planes with the outline of each mask.
+
+    Args:
+        hu: CT in HU.
+        spacing_mm: Spacing (depth, height, width).
+        contours: Masks on the CT's grid by their name in the legend; empty ones are omitted.
+        title: One or several lines above.
+        window_hu: HU that are black and white.
+    """
+    shown = {name: mask for name, mask in contours.items() if mask.any()}
+    union = np.logical_or.reduce(list(shown.values())) if shown else np.zeros(hu.shape, dtype=bool)
+    figure = Figure(figsize=_SIZE_IN, dpi=DPI, facecolor="black")
+    FigureCanvasAgg(figure)
+    places = figure.subplots(1, 3, gridspec_kw=_MARGINS)
+    for axes, plane in zip(places, PLANE_AXIS, strict=True):
+        index = _largest_slice(union, PLANE_AXIS[plane])
+        _draw(axes, hu, spacing_mm, shown, plane, index, window_hu)
+    figure.suptitle(title, color="white", fontsize=8, family="monospace", y=0.985)
+    for position, (name, colour) in enumerate(zip(shown, _colours(len(shown)), strict=True)):
+        figure.text(0.01 + 0.11 * position, 0.015, name, color=colour, fontsize=7)
+    return figure
+
+
+def _largest_slice(mask: Bool[np.ndarray, "d h w"], axis: int) -> int:
+    """Return the slice with the largest area of `mask`, the middle one if it is empty."""
+    area = np.count_nonzero(mask, axis=tuple({0, 1, 2} - {axis}))
+    return int(np.argmax(area)) if area.any() else mask.shape[axis] // 2
+
+
+def _draw(
+    axes: Axes,
+    hu: Num[np.ndarray, "d h w"],
+    spacing_mm: Spacing,
+    masks: Mapping[str, Bool[np.ndarray, "d h w"]],
+    plane: Plane,
+    index: int,
+    window_hu: tuple[float, float],
+) -> None:
+    axis = PLANE_AXIS[plane]
+    rows_mm, columns_mm = np.delete(np.array(spacing_mm), axis)
+    low, high = window_hu
+    axes.imshow(
+        _display_slice(hu, plane, index), cmap="gray", vmin=low, vmax=high, aspect=rows_mm / columns_mm
+    )
+    for mask, colour in zip(masks.values(), _colours(len(masks)), strict=True):
+        outline = _display_slice(mask, plane, index)
+        if outline.any() and not outline.all():
+            axes.contour(outline, levels=[0.5], colors=[colour], linewidths=0.8)
+    axes.set_title(f"{plane} {index}", color="white", fontsize=7, pad=2)
+    axes.set_axis_off()
+
+
+def _display_slice(
+    array: Num[np.ndarray, "d h w"] | Bool[np.ndarray, "d h w"], plane: Plane, index: int
+) -> Num[np.ndarray, "r c"] | Bool[np.ndarray, "r c"]:
+    """Return a slice with superior (in the axial plane anterior) in the first row."""
+    image = np.take(array, index, axis=PLANE_AXIS[plane])
+    return image if plane == "axial" else image[::-1]
+
+
+def _colours(count: int) -> list[str]:
+    return [COLOURS[number % len(COLOURS)] for number in range(count)]
