@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from medsyn2.config import Config
+from medsyn2.fingerprints import canonical_json
 from medsyn2.stages import devices, outputs
 from medsyn2.stages.devices import NeedsGpu
 from medsyn2.stages.outputs import Figure, File, Output, Page, Table
-from medsyn2.store.artefacts import canonical_json
 from medsyn2.vocabulary import WINDOWS_HU
 
 _PACKAGE = Path(__file__).parents[1]
