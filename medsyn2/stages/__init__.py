@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from medsyn2.config import Config
-from medsyn2.store.artefacts import canonical_json
+from medsyn2.fingerprints import canonical_json
 
 
 @dataclass(frozen=True)

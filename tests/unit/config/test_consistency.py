@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from medsyn2.config import Config, validate_config
-from medsyn2.config.agreement import disagreements
+from medsyn2.config.consistency import disagreements
 from medsyn2.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ def test_the_defaults_agree() -> None:
         ("tokenizer: {layout: official}", "tokenizer.depth_mode", "uniform_aligned"),
         ("train_text_encoder: {max_tokens: 64}", "encode_text.max_report_tokens", "got 512"),
         (
-            "{sample: {decode: stream}, tokenizer: {layout: official, depth_mode: uniform_paper}}",
+            "{sampling: {decode: stream}, tokenizer: {layout: official, depth_mode: uniform_paper}}",
             "sampling.decode",
             "official",
         ),

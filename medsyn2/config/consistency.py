@@ -1,20 +1,18 @@
-"""What a whole run must agree on: mistakes that no field can show alone, and that would be met hours later.
+"""The consistency of a whole run: mistakes that no field can show alone, and that would be met hours later.
 
-A stage is handed its own sections, with the defaults in place of the others, so that this is asked of whole
-configurations only: when the workflow is planned and when a file is read.
+A stage is handed its own sections, with the defaults in place of the others. Only whole configurations are therefore
+checked: when the workflow is planned and when a file is read.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from medsyn2.config.base import COMPRESSION
+from medsyn2.config.networks import TokenizerConfig
+from medsyn2.config.schema import Config
 
-if TYPE_CHECKING:
-    from medsyn2.config import Config, TokenizerConfig
 
-
-def disagreements(config: "Config") -> Iterator[str]:
-    """Yield what cannot work, the key first, with what came and what would do."""
+def disagreements(config: Config) -> Iterator[str]:
+    """Yield each setting that cannot work: the key, the value, and the values that would do."""
     yield from _patches(config)
     yield from _shapes(config)
     yield from _tokenizer(config.tokenizer)
@@ -26,7 +24,7 @@ def disagreements(config: "Config") -> Iterator[str]:
         )
 
 
-def _patches(config: "Config") -> Iterator[str]:
+def _patches(config: Config) -> Iterator[str]:
     latents = tuple(size // factor for size, factor in zip(config.grid.shape, COMPRESSION, strict=True))
     networks = {
         "dit": config.dit,
@@ -40,13 +38,13 @@ def _patches(config: "Config") -> Iterator[str]:
             )
 
 
-def _shapes(config: "Config") -> Iterator[str]:
+def _shapes(config: Config) -> Iterator[str]:
     crop, grid = config.train_tokenizer.crop_shape, config.grid.shape
     if any(part > size for part, size in zip(crop, grid, strict=True)):
         yield f"train_tokenizer.crop_shape: must fit into grid.shape {grid}, got {crop}"
 
 
-def _tokenizer(tokenizer: "TokenizerConfig") -> Iterator[str]:
+def _tokenizer(tokenizer: TokenizerConfig) -> Iterator[str]:
     if tokenizer.depth_mode == "first_frame":
         yield (
             "tokenizer.depth_mode: first_frame takes a slice more than a multiple of 4, which no grid has; take "
@@ -63,7 +61,7 @@ def _tokenizer(tokenizer: "TokenizerConfig") -> Iterator[str]:
         )
 
 
-def _texts(config: "Config") -> Iterator[str]:
+def _texts(config: Config) -> Iterator[str]:
     if config.encode_text.encoder_dir is not None:
         return
     places = config.train_text_encoder.max_tokens
