@@ -38,11 +38,15 @@ class PlannedRun:
         """Memory of a job that holds volumes on the model's grid."""
         return 0.6 * GB + GRID_BYTES_PER_VOXEL * self.work.grid_voxels
 
+    def held_out_cases(self, limit: int | None) -> int:
+        """Return the number of held-out cases, or `limit` if that is less."""
+        return self.work.test_cases if limit is None else min(self.work.test_cases, limit)
+
     @property
     def sampled_cases(self) -> int:
         """Held-out cases that the stage sample makes volumes of, at most."""
-        settings, cases = self.config.sample, self.work.test_cases
-        return cases if settings.max_cases is None else min(cases, settings.max_cases * self.work.shards)
+        each = self.config.sample.max_cases
+        return self.held_out_cases(None if each is None else each * self.work.shards)
 
     def segment_again(self, num_volumes: float) -> Cost:
         """Return the cost of segmenting so many volumes as the cohort is segmented."""

@@ -30,7 +30,7 @@ def evaluate_edits(run: PlannedRun) -> Cost:
 
 def evaluate_attention(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
-    reports = min(run.config.evaluate_attention.max_cases, run.work.test_cases)
+    reports = run.held_out_cases(run.config.evaluate_attention.max_cases)
     return Cost(
         "evaluate_attention",
         1,
@@ -46,7 +46,7 @@ def evaluate_variants(run: PlannedRun) -> Cost:
     """Estimate the stage; the trainings and the volumes of the variants are estimated with the main model's."""
     config = run.config
     left_out = [name for variant in config.variants.values() for name in variant.train_dit.leave_out]
-    cases = min(config.evaluate_variants.max_cases, run.work.test_cases)
+    cases = run.held_out_cases(config.evaluate_variants.max_cases)
     # With the mask and with an empty one, by the variant and once by the main model.
     volumes = 2 * cases * (len(left_out) + len(set(left_out)))
     passes = (len(config.variants) + 1) * cases * NUM_COMBINATIONS * len(TIMES)

@@ -1,6 +1,5 @@
 """The cost of comparing generated volumes with their masks: volumes that are segmented again."""
 
-from medsyn2.evaluation.tokenizer.cost import num_reconstructed
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.run import PlannedRun
 
@@ -10,8 +9,8 @@ def evaluate_masks(run: PlannedRun) -> Cost:
     requested = set(run.config.sample.structures)
     if run.config.evaluate_masks.structures is not None:
         requested &= set(run.config.evaluate_masks.structures)
-    cases = run.sampled_cases
-    volumes = len(requested) * (2 * cases + min(cases, num_reconstructed(run)))
+    cases, reconstructed = run.sampled_cases, run.held_out_cases(run.config.evaluate_tokenizer.max_cases)
+    volumes = len(requested) * (2 * cases + min(cases, reconstructed))
     again = run.segment_again(volumes)
     return Cost(
         "evaluate_masks",

@@ -4,15 +4,9 @@ from medsyn2.planning.costs import START_S, Cost
 from medsyn2.planning.run import PlannedRun
 
 
-def num_reconstructed(run: PlannedRun) -> int:
-    """Return the number of held-out cases that go through the tokenizer."""
-    kept = run.config.evaluate_tokenizer.max_cases
-    return run.work.test_cases if kept is None else min(run.work.test_cases, kept)
-
-
 def evaluate_tokenizer(run: PlannedRun) -> Cost:
     """Estimate the stage."""
-    cases = num_reconstructed(run)
+    cases = run.held_out_cases(run.config.evaluate_tokenizer.max_cases)
     encoding, decoding = run.networks.encoding(), run.networks.decoding()
     return Cost(
         "evaluate_tokenizer",
