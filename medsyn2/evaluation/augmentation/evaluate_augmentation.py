@@ -30,12 +30,8 @@ from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.segmentation import segment_again, tools_again
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.facts import SPARSE
-<<<<<<< HEAD
 from medsyn2.files import sha256_of, write_bytes, write_table
-=======
-from medsyn2.files import sha256_of, write_atomically, write_text_atomically
 from medsyn2.fingerprints import canonical_json
->>>>>>> house
 from medsyn2.flow import Sampling
 from medsyn2.nn.device import available_device
 from medsyn2.pipeline import MedSyn2Pipeline

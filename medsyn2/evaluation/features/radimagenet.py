@@ -59,13 +59,8 @@ class RadImageNet:
         self._network.to(self.device)
 
     def __call__(self, slices: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n f"]:
-<<<<<<< HEAD
-        parts = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).split(_BATCH)
-        return torch.cat([self._network(self._preprocess(part)).cpu() for part in parts]).numpy()
-=======
         parts = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).split(RADIMAGENET_BATCH)
-        return torch.cat([self._network(self._preprocessed(part)).cpu() for part in parts]).numpy()
->>>>>>> house
+        return torch.cat([self._network(self._preprocess(part)).cpu() for part in parts]).numpy()
 
     def _preprocess(self, slices: Float[Tensor, "n h w"]) -> Float[Tensor, "n 3 h w"]:
         channels = slices.to(self.device)[:, None].expand(-1, 3, -1, -1)
