@@ -10,9 +10,9 @@ import pytest
 from medsyn2.cli import main, stage_parser
 from medsyn2.config import Config
 from medsyn2.errors import ConfigError, IntegrityError, NonFiniteLossError, RegistrationError, WeightsError
+from medsyn2.facts import InventoryFacts, MasksFacts
 from medsyn2.files import write_json
 from medsyn2.stages import STAGES, stage_params
-from medsyn2.facts import InventoryFacts, MasksFacts
 from medsyn2.store.artefacts import canonical_json, load_manifest
 
 EMPTY = {"stage": "register", "cases": []}
