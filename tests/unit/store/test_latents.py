@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsyn2.ct.intensity import mask_to_unit
 from medsyn2.errors import IntegrityError, WeightsError
 from medsyn2.store.latents import (
     EMPTY_MASK,
