@@ -54,7 +54,7 @@ class CaseFacts:
 
 @dataclass(frozen=True)
 class Report:
-    """The two parts of a radiology report that the method uses; None where nothing is given."""
+    """The two parts of a report that the method uses; None for an absent part."""
 
     findings: str | None = None
     impression: str | None = None
@@ -62,13 +62,13 @@ class Report:
 
 @dataclass(frozen=True)
 class HuScale:
-    """The meaning of a file's values: HU = slope * value + intercept.
+    """Conversion of one file's values: HU = slope * value + intercept.
 
     Attributes:
         convention: ``hu`` (slope 1, intercept 0) or ``stored``.
-        slope: HU a unit.
+        slope: HU per unit.
         intercept: HU of the value 0.
-        air_hu: The most frequent value of air, in HU, to 10 HU; None if the file shows no air.
+        air_hu: Most frequent HU of air, to 10 HU; None if the file shows no air.
     """
 
     convention: Literal["hu", "stored"]
@@ -125,9 +125,14 @@ class InventoryFacts(ScanFacts, CaseFacts):
     labels: dict[str, int] | None
 
     @property
-    def voxels(self) -> tuple[object, ...]:
+    def voxels(self) -> dict[str, object]:
         """The facts that decide the voxels that are read."""
-        return self.content, self.shape, self.hu, self.affine_repair
+        return {
+            "content": self.content,
+            "shape": self.shape,
+            "hu": self.hu,
+            "affine_repair": self.affine_repair,
+        }
 
 
 @dataclass(frozen=True)
@@ -262,6 +267,42 @@ class TextFacts(CaseFacts):
     num_unknown: int = 0
     num_cut: int = 0
     cut_text: str = ""
+
+
+@dataclass(frozen=True)
+class ImageQuality:
+    """A held-out volume after the tokenizer, compared with itself before."""
+
+    ssim_gaussian: float
+    ssim_box: float
+    psnr_db: float
+    psnr_db_body: float
+    mae_hu: float
+    mae_hu_body: float
+
+
+@dataclass(frozen=True)
+class MaskQuality:
+    """A held-out mask after the tokenizer, compared with itself before; None where a value is undefined."""
+
+    segmenter: str
+    dice: float | None
+    jaccard: float | None
+    surface_dice: float | None
+    hd95_max_mm: float | None
+    hd95_pooled_mm: float | None
+    assd_mm: float | None
+    both_empty: bool
+    missed: bool
+    false_alarm: bool
+
+
+@dataclass(frozen=True)
+class ReconstructionFacts:
+    """A held-out case after the tokenizer: the volume in `CT_FILE`, each mask in its `mask_file`."""
+
+    image: ImageQuality
+    masks: dict[Structure, MaskQuality]
 
 
 @dataclass(frozen=True)

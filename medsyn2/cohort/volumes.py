@@ -8,17 +8,16 @@ geometry and rescaling. Its second version is repaired and comes with the same t
 values decide which one it is (`ct.intensity`), and a header with a geometry of its own must agree with the table.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from medsyn2.ct.geometry import canonical_axes, orthonormalize
-from medsyn2.ct.intensity import Convention, HuConvention, detect_hu, to_hu
+from medsyn2.ct.intensity import Convention, detect_hu, to_hu
 from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
 from medsyn2.errors import GeometryError, InvalidVolumeError
+from medsyn2.facts import AffineRepair, HuScale, ScanFacts
 from medsyn2.reports.table import Acquisition
 
 MIN_DEPTH_MM = 100.0
@@ -27,7 +26,7 @@ _SPACING_TOLERANCE = 0.01
 _REPAIRABLE = frozenset({"affine-missing", "affine-not-finite", "affine-degenerate", "affine-identity"})
 
 
-def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: Convention) -> dict[str, Any]:
+def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: Convention) -> ScanFacts:
     """Determine the geometry and the unit of a CT file.
 
     Args:
@@ -36,8 +35,7 @@ def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: 
         convention: The configured ``inventory.hu_convention``.
 
     Returns:
-        JSON facts that `read_case` needs (path, shape, hu, affine_repair), and spacing_mm (depth, height,
-        width), orientation (of the file's axes, such as LPS) and warnings.
+        The facts that `read_case` needs, and those that the inventory records beside them.
 
     Raises:
         InvalidVolumeError: If the file is damaged, or too short for a chest.
@@ -57,23 +55,19 @@ def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: 
     )
     if meaning.padding_share > 0:
         notes.append(f"{meaning.padding_share:.1%} of the voxels are padding below -1024 HU and were clipped")
-    return {
-        "path": str(path),
-        "shape": list(volume.shape),
-        "spacing_mm": [round(value, 6) for value in volume.spacing_mm],
-        "orientation": orientation_of(affine),
-        "hu": {
-            "convention": meaning.convention,
-            "slope": meaning.slope,
-            "intercept": meaning.intercept,
-            "air_hu": meaning.air_hu,
-        },
-        "affine_repair": repair,
-        "warnings": [*file.notes, *notes],
-    }
+    depth_mm, height_mm, width_mm = (round(value, 6) for value in volume.spacing_mm)
+    return ScanFacts(
+        path=str(path),
+        shape=volume.shape,
+        spacing_mm=(depth_mm, height_mm, width_mm),
+        orientation=orientation_of(affine),
+        hu=HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu),
+        affine_repair=repair,
+        warnings=(*file.notes, *notes),
+    )
 
 
-def read_case(facts: Mapping[str, Any]) -> CTVolume:
+def read_case(facts: ScanFacts) -> CTVolume:
     """Read a case's CT by the facts of `inspect_case`.
 
     Returns:
@@ -83,20 +77,18 @@ def read_case(facts: Mapping[str, Any]) -> CTVolume:
         InvalidVolumeError: If the file is damaged or is not the one that was inspected.
         GeometryError: If its position in space is no longer usable.
     """
-    file = open_nifti(facts["path"])
-    repair = facts["affine_repair"]
-    affine = np.array(repair["affine_mm"]) if repair else file.affine()[0]
+    file = open_nifti(facts.path)
+    repair = facts.affine_repair
+    affine = np.array(repair.affine_mm) if repair else file.affine()[0]
     volume = file.ct(affine)
-    if list(volume.shape) != list(facts["shape"]):
+    if volume.shape != facts.shape:
         raise InvalidVolumeError(
-            f"{file.name}: expected the shape {tuple(facts['shape'])} of the inventory, got {volume.shape}.",
+            f"{file.name}: expected the shape {facts.shape} of the inventory, got {volume.shape}.",
             code="file-changed",
             remedy="the file was replaced since the inventory; delete its record in results/inventory and "
             "run again.",
         )
-    hu = facts["hu"]
-    meaning = HuConvention(hu["convention"], hu["slope"], hu["intercept"], hu["air_hu"], 0.0)
-    return CTVolume(to_hu(volume.hu, meaning), volume.affine_mm)
+    return CTVolume(to_hu(volume.hu, facts.hu), volume.affine_mm)
 
 
 def _check_extent(volume: CTVolume, name: str) -> None:
@@ -112,7 +104,7 @@ def _check_extent(volume: CTVolume, name: str) -> None:
 
 def _find_affine(
     file: NiftiFile, acquisition: Acquisition | None
-) -> tuple[Affine, dict[str, Any] | None, list[str]]:
+) -> tuple[Affine, AffineRepair | None, list[str]]:
     """Return the affine from the file's axes to LPS, its repair from the table if any, and notes."""
     try:
         affine, repairs = file.affine()
@@ -125,7 +117,7 @@ def _find_affine(
         if error.code not in _REPAIRABLE or acquisition is None or acquisition.spacing_mm is None:
             raise
         affine = _affine_from_metadata(acquisition, file)
-        repair = {"reason": error.code, "affine_mm": affine.tolist()}
+        repair = AffineRepair(error.code, tuple(map(tuple, affine.tolist())))
         return affine, repair, [f"the position in space comes from the metadata table ({error.code})"]
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 from medsyn2.errors import IntensityError
+from medsyn2.facts import HuScale
 
 HU_RANGE = (-1024, 3071)
 """Range of a 12-bit CT; values are clipped to it."""
@@ -40,21 +41,13 @@ _USUAL_INTERCEPTS = (-1024.0, -1000.0, -8192.0, -32768.0)
 
 
 @dataclass(frozen=True)
-class HuConvention:
-    """Conversion of one file's values: HU = slope * value + intercept.
+class HuConvention(HuScale):
+    """Conversion of one file's values, and the share of padding among them.
 
     Attributes:
-        convention: ``hu`` (slope 1, intercept 0) or ``stored``.
-        slope: HU per unit.
-        intercept: HU of the value 0.
-        air_hu: Most frequent HU of air, to 10 HU; None if the file shows no air.
         padding_share: Share of the voxels that are padding: one value below -1100 HU, outside the field of view.
     """
 
-    convention: Literal["hu", "stored"]
-    slope: float
-    intercept: float
-    air_hu: float | None
     padding_share: float
 
 
@@ -265,7 +258,7 @@ def _describe(sample: Float[np.ndarray, " n"], extremes: tuple[float, float], as
     )
 
 
-def to_hu(values: Num[np.ndarray, "d h w"], meaning: HuConvention) -> Int[np.ndarray, "d h w"]:
+def to_hu(values: Num[np.ndarray, "d h w"], meaning: HuScale) -> Int[np.ndarray, "d h w"]:
     """Convert values to HU, clipped to -1024 .. 3071, as int16."""
     hu = np.empty(values.shape, np.int16)
     exact = meaning.convention == "hu" and np.issubdtype(values.dtype, np.integer)

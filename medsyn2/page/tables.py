@@ -1,12 +1,20 @@
 """The tables of the page: cases, quarantine, timings, from the records that the stages left."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from medsyn2.store.artefacts import Manifest, Record, Refusal
+from medsyn2.facts import (
+    InventoryFacts,
+    MasksFacts,
+    RegisterFacts,
+    SampleFacts,
+    SegmentFacts,
+    TextFacts,
+)
+from medsyn2.store.artefacts import Manifest, Problem, Record, Refusal, records_of
 from medsyn2.vocabulary import STRUCTURES
 
 CASE_COLUMNS = [
@@ -28,58 +36,69 @@ TIMING_COLUMNS = ["stage", "jobs", "seconds", "longest_s", "peak_mb"]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def case_table(
-    inventory: Iterable[Manifest[Any]], others: Mapping[str, Sequence[Manifest[Any]]]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a row for every case of the cohort, and a row for every case that was refused.
+@dataclass(frozen=True)
+class RunManifests:
+    """The manifests of the stages that a case passes through, in the order of the workflow."""
 
-    Args:
-        inventory: Manifests of the stage inventory: every case.
-        others: Manifests of the later stages, by stage, in the order of the workflow.
-    """
-    records: dict[str, dict[str, Record[Any] | Refusal]] = {
-        stage: {case: record for manifest in manifests for case, record in manifest.cases.items()}
-        for stage, manifests in others.items()
-    }
+    inventory: Sequence[Manifest[InventoryFacts]]
+    register: Sequence[Manifest[RegisterFacts]] = ()
+    segment: Sequence[Manifest[SegmentFacts]] = ()
+    masks: Sequence[Manifest[MasksFacts]] = ()
+    text: Sequence[Manifest[TextFacts]] = ()
+    samples: Sequence[Manifest[SampleFacts]] = ()
+
+    def problems(self) -> dict[str, tuple[str, Problem]]:
+        """Return the stage that refused a case, and why; of several stages, the first."""
+        found: dict[str, tuple[str, Problem]] = {}
+        for manifests in (self.inventory, self.register, self.segment, self.masks, self.text, self.samples):
+            for manifest in manifests:
+                for case, refusal in manifest.refused.items():
+                    found.setdefault(case, (manifest.stage, refusal.problem))
+        return found
+
+
+def case_table(run: RunManifests) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a row for every case of the cohort, and a row for every case that was refused."""
+    problems = run.problems()
+    registered, masked, texts = records_of(run.register), records_of(run.masks), records_of(run.text)
     cases, refused = [], []
-    for manifest in inventory:
+    for manifest in run.inventory:
         for case, record in manifest.cases.items():
-            chain = {
-                "inventory": record,
-                **{stage: found[case] for stage, found in records.items() if case in found},
+            names: dict[str, object] = {
+                "case": case,
+                "shard": manifest.folder.name,
+                "path": record.facts.path,
             }
-            problem = next(((stage, r.problem) for stage, r in chain.items() if r.problem), None)
-            shard, path = manifest.folder.name, _facts(record).get("path", "")
-            cases.append(_case_row(case, shard, chain, problem[0] if problem else None))
-            if problem:
-                stage, why = problem
-                row = {"stage": stage, "code": why.code, "message": why.message, "remedy": why.remedy}
-                refused.append({"case": case, "shard": shard, **row, "path": path})
+            if case in problems:
+                stage, problem = problems[case]
+                why = {"code": problem.code, "message": problem.message, "remedy": problem.remedy}
+                refused.append(names | why | {"stage": stage, "path": record.facts.path or ""})
+            status = f"refused by {problems[case][0]}" if case in problems else "ok"
+            row = _case_row(record, registered.get(case), masked.get(case), texts.get(case))
+            cases.append({**names, "status": status, **row})
     frame = pd.DataFrame(cases, columns=CASE_COLUMNS)
     return without_formulas(frame), without_formulas(pd.DataFrame(refused, columns=QUARANTINE_COLUMNS))
 
 
 def _case_row(
-    case: str, shard: str, chain: Mapping[str, Record[Any] | Refusal], refused_by: str | None
-) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    for record in chain.values():
-        facts.update(_facts(record))
-    masks = facts.get("masks") or {}
-    row = {
-        name: facts.get(name)
-        for name in ("subject", "split", "lung_dice", "rotation_deg", "cut_text", "path")
+    listed: Record[InventoryFacts] | Refusal,
+    registered: Record[RegisterFacts] | None,
+    masked: Record[MasksFacts] | None,
+    text: Record[TextFacts] | None,
+) -> dict[str, object]:
+    scan = listed.facts if isinstance(listed, Record) else None
+    moved = registered.facts if registered else None
+    warnings = [*(scan.warnings if scan else ()), *(moved.warnings if moved else ())]
+    return {
+        "subject": listed.facts.subject,
+        "split": listed.facts.split,
+        "report": "yes" if scan and scan.report else "no",
+        "lung_dice": moved and moved.lung_dice,
+        "rotation_deg": moved and moved.rotation_deg,
+        **{name: masked and masked.facts.state(name) for name in STRUCTURES},
+        "cut_text": text and text.facts.cut_text,
+        "warnings": "; ".join(warnings),
     }
-    row |= {structure: masks.get(structure, {}).get("state") for structure in STRUCTURES}
-    row["warnings"] = "; ".join(
-        text for record in chain.values() for text in _facts(record).get("warnings", ())
-    )
-    row["report"] = "yes" if facts.get("report") else "no"
-    return {**row, "case": case, "shard": shard, "status": f"refused by {refused_by}" if refused_by else "ok"}
-
-
-def _facts(record: Record[Any] | Refusal) -> Mapping[str, Any]:
-    return asdict(record.facts) if isinstance(record, Refusal) else record.facts
 
 
 def timing_table(benchmarks: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:

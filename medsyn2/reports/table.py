@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 import pandas as pd
 
 from medsyn2.errors import ReportError, TableError
+from medsyn2.facts import Report
 from medsyn2.reports.text import text_or_none
 from medsyn2.vocabulary import ABNORMALITY_LABELS, volume_key
 
@@ -31,14 +32,6 @@ MAX_REPORT_CHARACTERS = 1 << 16
 
 Row = Mapping[str, str]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Report:
-    """The two parts of a report that the method uses; None for an absent part."""
-
-    findings: str | None
-    impression: str | None
 
 
 @dataclass(frozen=True)

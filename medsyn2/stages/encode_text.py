@@ -44,6 +44,7 @@ def encode_text(
         settings: Canonical JSON of the settings and the code version.
     """
     reports = _Reports(encode_text, encoder)
+    listed = load_manifest(inventory, InventoryFacts).records
     cases = [
         CaseWork(
             case,
@@ -53,14 +54,12 @@ def encode_text(
                 "split": record.facts.split,
                 "encoder": reports.identity,
             },
-            inputs=record.facts,
         )
-        for case, record in load_manifest(inventory, InventoryFacts).records.items()
+        for case, record in listed.items()
     ]
 
     def work(case: CaseWork, folder: Path) -> TextFacts:
-        listed: InventoryFacts = case.inputs
-        return reports.write(case.case, listed, folder)
+        return reports.write(case.case, listed[case.case].facts, folder)
 
     process_shard("encode_text", manifest, cases, work, settings=settings, facts=TextFacts)
 

@@ -6,16 +6,14 @@ import json
 import logging
 import stat
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
 from medsyn2.errors import InvalidVolumeError
-from medsyn2.facts import Listed
+from medsyn2.facts import InventoryFacts, Listed, Report
 from medsyn2.reports.table import (
-    Report,
     Rows,
     read_labels,
     read_metadata,
@@ -28,7 +26,6 @@ log = logging.getLogger(__name__)
 
 Tables = dict[str, Rows[Any]]
 NO_REPORT = Report(None, None)
-NOT_FACTS = ("acquisition", "faults", "same_as")
 _END_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b"
 
@@ -59,6 +56,7 @@ def inventory(
         settings: Canonical JSON of the settings and the code version.
     """
     listed = json.loads(cases)
+    entries = {case["id"]: case for case in listed}
     keys = {case["id"]: volume_key(Path(case["path"]).name) for case in listed}
     wanted = set(keys.values())
     tables: Tables = {
@@ -70,25 +68,26 @@ def inventory(
         if paths:
             _log_matches(kind, tables[kind], keys)
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        _refuse(case.inputs)
+    def work(case: CaseWork, folder: Path) -> InventoryFacts:
+        entry, known = entries[case.case], case.made_from
+        _refuse(entry)
         rows = {kind: table.get(keys[case.case]) for kind, table in tables.items()}
-        known = {name: value for name, value in case.made_from.items() if name not in NOT_FACTS}
-        found = inspect_case(known["path"], rows["metadata"], inventory.hu_convention)
-        for warning in found["warnings"]:
+        scan = inspect_case(entry["path"], rows["metadata"], inventory.hu_convention)
+        for warning in scan.warnings:
             log.warning("%s: %s", case.case, warning)
-        return {**known, **found}
+        carried = {name: entry[name] for name in ("subject", "split", "position")}
+        found = {name: known[name] for name in ("content", "report", "labels")}
+        return InventoryFacts(**vars(scan), **carried, **found)
 
     todo = [
         CaseWork(
             case["id"],
             _known(case, keys[case["id"]], tables),
-            case,
             known=Listed(case["subject"], case["split"], _printable(case["path"])),
         )
         for case in listed
     ]
-    process_shard("inventory", manifest, todo, work, settings=settings)
+    process_shard("inventory", manifest, todo, work, settings=settings, facts=InventoryFacts)
 
 
 def _log_matches(kind: str, rows: Rows[Any], keys: Mapping[str, str]) -> None:
@@ -108,9 +107,9 @@ def _known(case: Mapping[str, Any], key: str, tables: Tables) -> dict[str, Any]:
         "split": case["split"],
         "position": case["position"],
         "content": _content(Path(case["path"])),
-        "report": asdict(report) if report is not None and report != NO_REPORT else None,
+        "report": report if report != NO_REPORT else None,
         "labels": labels,
-        "acquisition": asdict(acquisition) if acquisition is not None else None,
+        "acquisition": acquisition,
         "faults": [str(rows.faults[key]) for rows in tables.values() if key in rows.faults],
     }
 

@@ -1,8 +1,6 @@
 """The stage ``masks``: the nine binary masks of each case on the model's grid."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,12 +9,21 @@ from medsyn2.ct.masks import labels_on_grid, lobe_boundaries, touching_labels_on
 from medsyn2.ct.nifti.files import write_labels
 from medsyn2.ct.overlays import save_overlay
 from medsyn2.ct.volume import Affine, CTVolume, LabelMap
-from medsyn2.store.artefacts import CaseWork, Manifest, load_manifest, process_shard
+from medsyn2.facts import (
+    CT_FILE,
+    OVERLAY_FILE,
+    MaskFacts,
+    MasksFacts,
+    MaskState,
+    RegisterFacts,
+    SegmentFacts,
+    mask_file,
+    region_file,
+)
+from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
 from medsyn2.store.read_artefact import read_made_ct, read_made_labels
 from medsyn2.types import Bool
-from medsyn2.vocabulary import LOBES, STRUCTURES
-
-FORWARDED = ("subject", "split")
+from medsyn2.vocabulary import LOBES, STRUCTURES, Structure
 
 
 def masks(masks: MasksConfig, *, register: Path, segment: Path, manifest: Path, settings: str) -> None:
@@ -33,44 +40,41 @@ def masks(masks: MasksConfig, *, register: Path, segment: Path, manifest: Path, 
         manifest: Manifest of this stage.
         settings: Canonical JSON of the settings and the code version.
     """
-    registered = load_manifest(register)
-    segmented = load_manifest(segment)
+    registered = load_manifest(register, RegisterFacts).records
+    segmented = load_manifest(segment, SegmentFacts).records
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        volume = read_made_ct(registered.path(case.case, "ct.nii.gz"))
-        facts = segmented.records[case.case].facts
-        to_source = np.array(registered.records[case.case].facts["template_to_native_lps_mm"])
-        if facts["space"] == "registered":
+    def work(case: CaseWork, folder: Path) -> MasksFacts:
+        found, moved = segmented[case.case], registered[case.case]
+        volume = read_made_ct(moved.path(CT_FILE))
+        to_source = np.array(moved.facts.template_to_native_lps_mm)
+        if found.facts.space == "registered":
             to_source = np.eye(4)
-        states = _masks_of_case(case.case, folder, volume, to_source, segmented, masks)
-        return {**{name: facts[name] for name in FORWARDED}, "masks": states}
+        states = _masks_of_case(folder, volume, to_source, found, masks)
+        return MasksFacts(found.facts.subject, found.facts.split, states)
 
     cases = [
-        CaseWork(
-            case, [registered.records[case].files, registered.records[case].facts, record.files, record.facts]
-        )
-        for case, record in segmented.usable().items()
+        CaseWork(case, [registered[case].files, registered[case].facts, record.files, record.facts])
+        for case, record in segmented.items()
     ]
-    process_shard("masks", manifest, cases, work, settings=settings)
+    process_shard("masks", manifest, cases, work, settings=settings, facts=MasksFacts)
 
 
 def _masks_of_case(
-    case: str, folder: Path, volume: CTVolume, to_source: Affine, segmented: Manifest, config: MasksConfig
-) -> dict[str, Any]:
+    folder: Path, volume: CTVolume, to_source: Affine, segmented: Record[SegmentFacts], config: MasksConfig
+) -> dict[Structure, MaskFacts]:
     """Write the masks and their overlay, and return the state of each structure."""
-    states: dict[str, Any] = {}
+    states: dict[Structure, MaskFacts] = {}
     shown: dict[str, Bool[np.ndarray, "d h w"]] = {}
-    made = segmented.records[case].facts["structures"]
+    made = segmented.facts.structures
     for structure in STRUCTURES:
         if structure not in made:
-            states[structure] = {"state": "absent", "volume_ml": 0.0, "tool": None}
+            states[structure] = MaskFacts("absent", 0.0, None)
             continue
-        names = {int(label): name for label, name in made[structure]["names"].items()}
-        source = read_made_labels(segmented.path(case, f"{structure}.nii.gz"), names)
+        source = read_made_labels(segmented.path(mask_file(structure)), made[structure].names)
         if structure == "lobes":
             labels = touching_labels_on_grid(source, volume.grid, to_source, config.threshold)
             mask = lobe_boundaries(labels, config.boundary_dilation_voxels)
-            write_labels(folder / "lobe_labels.nii.gz", LabelMap(labels, volume.affine_mm, LOBES))
+            write_labels(folder / region_file(structure), LabelMap(labels, volume.affine_mm, LOBES))
         else:
             mask = labels_on_grid(source, volume.grid, to_source, config.threshold) > 0
             labels = mask
@@ -79,10 +83,10 @@ def _masks_of_case(
         if present:
             shown[structure] = labels > 0
             write_labels(
-                folder / f"{structure}.nii.gz",
+                folder / mask_file(structure),
                 LabelMap(mask.astype(np.uint8), volume.affine_mm, {1: structure}),
             )
-        state = "present" if present else "empty"
-        states[structure] = {"state": state, "volume_ml": round(size_ml, 3), "tool": made[structure]["tool"]}
-    save_overlay(folder / "overlay.png", volume, shown, case)
+        state: MaskState = "present" if present else "empty"
+        states[structure] = MaskFacts(state, round(size_ml, 3), made[structure].tool)
+    save_overlay(folder / OVERLAY_FILE, volume, shown, segmented.case)
     return states

@@ -4,13 +4,15 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from medsyn2.config import PhantomsConfig
 from medsyn2.errors import ConfigError
 from medsyn2.phantoms import (
+    Acquisition,
+    Incidental,
+    Lesions,
     Subject,
     describe,
     draw_acquisition,
@@ -21,12 +23,26 @@ from medsyn2.phantoms import (
     write_scan,
     write_truth,
 )
-from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard, write_text_atomically
+from medsyn2.store.artefacts import CaseWork, process_shard, write_text_atomically
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 PREFIX = "phantom_"
 REPORT_COLUMNS = ("VolumeName", "ClinicalInformation_EN", "Technique_EN", "Findings_EN", "Impressions_EN")
 CLINICAL, TECHNIQUE = "Not given.", "Non-contrast chest CT; procedural phantom."
+
+
+@dataclass(frozen=True)
+class PhantomFacts:
+    """The truth about a phantom: its report and labels, and everything that was drawn."""
+
+    findings: str
+    impression: str
+    labels: dict[str, int]
+    truth_ml: dict[str, float]
+    lesions: Lesions
+    incidental: Incidental
+    cardiothoracic_ratio: float
+    acquisition: Acquisition
 
 
 def phantoms(
@@ -44,12 +60,12 @@ def phantoms(
     """
     indices = {case["id"]: phantom_index(case["id"]) for case in json.loads(cases)}
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        return _make(draw_subject(phantoms.seed, case.inputs), phantoms.spacing_mm, case.case, folder)
+    def work(case: CaseWork, folder: Path) -> PhantomFacts:
+        return _make(draw_subject(phantoms.seed, case.made_from), phantoms.spacing_mm, case.case, folder)
 
-    todo = [CaseWork(case_id, made_from=index, inputs=index) for case_id, index in indices.items()]
-    process_shard("phantoms", manifest, todo, work, settings=settings)
-    facts = {case_id: record.facts for case_id, record in load_manifest(manifest).usable().items()}
+    todo = [CaseWork(case_id, made_from=index) for case_id, index in indices.items()]
+    done = process_shard("phantoms", manifest, todo, work, settings=settings, facts=PhantomFacts)
+    facts = {case_id: record.facts for case_id, record in done.records.items()}
     write_text_atomically(reports, _report_table(facts))
     write_text_atomically(labels, _label_table(facts))
 
@@ -70,7 +86,7 @@ def phantom_index(case_id: str) -> int:
     return int(digits)
 
 
-def _make(subject: Subject, spacing_mm: float, case_id: str, folder: Path) -> Mapping[str, Any]:
+def _make(subject: Subject, spacing_mm: float, case_id: str, folder: Path) -> PhantomFacts:
     acquisition = draw_acquisition(subject, spacing_mm)
     phantom = scan(subject, acquisition)
     write_scan(folder / f"{case_id}.nii.gz", phantom.volume, acquisition)
@@ -84,29 +100,29 @@ def _make(subject: Subject, spacing_mm: float, case_id: str, folder: Path) -> Ma
         )
         volumes_ml[name] = round(float((mask.labels != 0).sum()) * voxel_ml, 3)
     report = describe(subject, stream(subject.seed, subject.index, "report"))
-    return {
-        "findings": report.findings,
-        "impression": report.impression,
-        "labels": labels_of(subject),
-        "truth_ml": volumes_ml,
-        "lesions": asdict(subject.lesions),
-        "incidental": asdict(subject.incidental),
-        "cardiothoracic_ratio": subject.anatomy.cardiothoracic_ratio,
-        "acquisition": asdict(acquisition),
-    }
+    return PhantomFacts(
+        findings=report.findings,
+        impression=report.impression,
+        labels=labels_of(subject),
+        truth_ml=volumes_ml,
+        lesions=subject.lesions,
+        incidental=subject.incidental,
+        cardiothoracic_ratio=subject.anatomy.cardiothoracic_ratio,
+        acquisition=acquisition,
+    )
 
 
-def _report_table(facts: Mapping[str, Mapping[str, Any]]) -> str:
+def _report_table(facts: Mapping[str, PhantomFacts]) -> str:
     rows = [
-        [f"{case_id}.nii.gz", CLINICAL, TECHNIQUE, own["findings"], own["impression"]]
+        [f"{case_id}.nii.gz", CLINICAL, TECHNIQUE, own.findings, own.impression]
         for case_id, own in facts.items()
     ]
     return _csv([list(REPORT_COLUMNS), *rows])
 
 
-def _label_table(facts: Mapping[str, Mapping[str, Any]]) -> str:
+def _label_table(facts: Mapping[str, PhantomFacts]) -> str:
     rows = [
-        [f"{case_id}.nii.gz", *(str(own["labels"][label]) for label in ABNORMALITY_LABELS)]
+        [f"{case_id}.nii.gz", *(str(own.labels[label]) for label in ABNORMALITY_LABELS)]
         for case_id, own in facts.items()
     ]
     return _csv([["VolumeName", *ABNORMALITY_LABELS], *rows])

@@ -1,10 +1,8 @@
 """The stage ``register``: every CT on the template's grid, by an affine transform."""
 
 import logging
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -22,7 +20,8 @@ from medsyn2.ct.registration.affine import (
 )
 from medsyn2.ct.registration.alignment import AS_GIVEN, MIRRORED, Alignment
 from medsyn2.errors import IntegrityError
-from medsyn2.stages.template import read_template, voxels_of
+from medsyn2.facts import CT_FILE, OVERLAY_FILE, InventoryFacts, RegisterFacts
+from medsyn2.stages.template import read_template
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 
 log = logging.getLogger(__name__)
@@ -66,29 +65,26 @@ def register(
     def fixed_chest() -> ChestCT:
         return working_template(reference.volume, reference.lungs, register.working_spacing_mm)
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        volume = read_case(case.inputs)
+    def work(case: CaseWork, folder: Path) -> RegisterFacts:
+        scan = listed[case.case].facts
+        volume = read_case(scan)
         moving = working_ct(volume, register.working_spacing_mm)
         alignment = register_within_gates(moving, fixed_chest(), register)
         moved = resample_to_grid(volume, reference.volume.grid, alignment.template_to_native_lps_mm)
-        write_ct(folder / "ct.nii.gz", moved, description="registered")
+        write_ct(folder / CT_FILE, moved, description="registered")
         outlines = {name: reference.lungs.binary(name) for name in reference.lungs.names.values()}
-        save_overlay(folder / "overlay.png", moved, outlines, caption(case.case, alignment, register))
-        carried = {name: case.inputs[name] for name in ("subject", "split")}
+        save_overlay(folder / OVERLAY_FILE, moved, outlines, caption(case.case, alignment, register))
         warnings = _warnings(alignment)
         for warning in warnings:
             log.warning("%s: %s", case.case, warning)
-        return {**carried, **alignment.facts(), "warnings": warnings}
+        return RegisterFacts(scan.subject, scan.split, **vars(alignment.facts()), warnings=tuple(warnings))
 
+    listed = load_manifest(inventory, InventoryFacts).records
     cases = [
-        CaseWork(
-            case,
-            [voxels_of(record.facts), record.facts["subject"], record.facts["split"], dict(reference.files)],
-            inputs=record.facts,
-        )
-        for case, record in load_manifest(inventory).usable().items()
+        CaseWork(case, [record.facts.voxels, record.facts.subject, record.facts.split, reference.files])
+        for case, record in listed.items()
     ]
-    process_shard("register", manifest, cases, work, settings=settings)
+    process_shard("register", manifest, cases, work, settings=settings, facts=RegisterFacts)
 
 
 def caption(case: str, alignment: Alignment, gates: RegisterConfig) -> str:

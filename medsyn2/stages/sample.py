@@ -5,15 +5,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from medsyn2.config import SampleConfig
 from medsyn2.ct.volume import LabelMap
+from medsyn2.facts import (
+    InventoryFacts,
+    MasksFacts,
+    RegisterFacts,
+    Report,
+    SampledVolume,
+    SampleFacts,
+    mask_file,
+)
 from medsyn2.files import sha256_of
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
 from medsyn2.pipeline.seeds import derive_seed
-from medsyn2.store.artefacts import CaseWork, Manifest, Record, load_manifest, process_shard
+from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
 from medsyn2.store.read_artefact import read_made_labels
 from medsyn2.vocabulary import REPORT, STRUCTURE_WORDS, Structure
 
@@ -32,7 +40,7 @@ class Condition:
 
     name: str
     structure: Structure | None
-    report: Mapping[str, str | None] | None
+    report: Report | None
 
 
 def sample(
@@ -63,12 +71,13 @@ def sample(
         manifest: Manifest of this stage.
         settings: Canonical JSON of the settings and the code version.
     """
-    volumes, reports = load_manifest(register).usable(), load_manifest(inventory).usable()
-    drawn = load_manifest(masks)
-    held_out = [case for case, record in volumes.items() if record.facts["split"] == "test"]
+    volumes = load_manifest(register, RegisterFacts).records
+    listed = load_manifest(inventory, InventoryFacts).records
+    masked = load_manifest(masks, MasksFacts).records
+    held_out = [case for case, record in volumes.items() if record.facts.split == "test"]
     identity = sha256_of(model)
     conditions = {
-        case: list(_conditions(sample, reports[case], drawn.usable().get(case)))
+        case: list(_conditions(sample, listed[case], masked.get(case)))
         for case in held_out[: sample.max_cases]
     }
     cases = [
@@ -76,55 +85,51 @@ def sample(
             case,
             {
                 "model": identity,
-                "subject": volumes[case].facts["subject"],
-                "conditions": [_made_from(condition, drawn.records.get(case)) for condition in asked],
+                "subject": volumes[case].facts.subject,
+                "conditions": [_made_from(condition, masked.get(case)) for condition in asked],
             },
         )
         for case, asked in conditions.items()
     ]
-    sampler = _Sampler(sample.seed, sampling, model.parent, drawn)
+    sampler = _Sampler(sample.seed, sampling, model.parent, masked)
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+    def work(case: CaseWork, folder: Path) -> SampleFacts:
         samples = []
         for condition in conditions[case.case]:
             made = sampler.make(case.case, condition)
             file = f"{condition.name}.nii.gz"
             made.save(folder / file)
-            samples.append(
-                {
-                    "condition": condition.name,
-                    "mode": made.recipe.mode,
-                    "structure": condition.structure,
-                    "seed": made.recipe.seed,
-                    "file": file,
-                }
-            )
-        return {"subject": case.made_from["subject"], "split": "test", "samples": samples}
+            recipe = made.recipe
+            samples.append(SampledVolume(condition.name, recipe.mode, condition.structure, recipe.seed, file))
+        return SampleFacts(volumes[case.case].facts.subject, "test", tuple(samples))
 
-    process_shard("sample", manifest, cases, work, settings=settings)
+    process_shard("sample", manifest, cases, work, settings=settings, facts=SampleFacts)
 
 
-def _conditions(config: SampleConfig, inventory: Record, masks: Record | None) -> Iterator[Condition]:
+def _conditions(
+    config: SampleConfig, listed: Record[InventoryFacts], masks: Record[MasksFacts] | None
+) -> Iterator[Condition]:
     if config.with_report:
-        yield Condition(REPORT, None, inventory.facts["report"])
-    states = {} if masks is None else masks.facts["masks"]
+        yield Condition(REPORT, None, listed.facts.report)
     for structure in config.structures:
-        if structure in states and states[structure]["state"] == "present":
+        if masks is not None and masks.facts.state(structure) == "present":
             yield Condition(structure, structure, None)
 
 
-def _made_from(condition: Condition, masks: Record | None) -> list[Any]:
+def _made_from(condition: Condition, masks: Record[MasksFacts] | None) -> list[object]:
     """Return what, with the model and the settings, decides a sample."""
     mask = None
     if condition.structure is not None and masks is not None:
-        mask = masks.files[f"{masks.case}/{condition.structure}.nii.gz"]
+        mask = masks.files[f"{masks.case}/{mask_file(condition.structure)}"]
     return [condition.name, condition.report, mask]
 
 
 class _Sampler:
     """The model, loaded when the first sample needs it."""
 
-    def __init__(self, seed: int, sampling: Sampling, folder: Path, masks: Manifest) -> None:
+    def __init__(
+        self, seed: int, sampling: Sampling, folder: Path, masks: Mapping[str, Record[MasksFacts]]
+    ) -> None:
         self.seed, self.sampling, self.folder, self.masks = seed, sampling, folder, masks
 
     @cached_property
@@ -132,10 +137,10 @@ class _Sampler:
         return MedSyn2Pipeline.from_pretrained(self.folder)
 
     def make(self, case: str, condition: Condition) -> Synthetic:
-        report, structure = condition.report or {}, condition.structure
+        report, structure = condition.report or Report(), condition.structure
         return self.pipeline(
-            findings=report.get("findings"),
-            impression=report.get("impression"),
+            findings=report.findings,
+            impression=report.impression,
             mask=None if structure is None else self._mask(case, structure),
             mask_text=None if structure is None else STRUCTURE_WORDS[structure],
             seed=derive_seed(self.seed, case, condition.name),
@@ -143,4 +148,4 @@ class _Sampler:
         )
 
     def _mask(self, case: str, structure: Structure) -> LabelMap:
-        return read_made_labels(self.masks.path(case, f"{structure}.nii.gz"))
+        return read_made_labels(self.masks[case].path(mask_file(structure)))

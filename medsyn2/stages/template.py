@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ from medsyn2.ct.registration.affine import ChestCT, lung_box_mm, resample_to_gri
 from medsyn2.ct.registration.template import Posed, average, check_fit, find_consensus, grid_around
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
+from medsyn2.facts import InventoryFacts
 from medsyn2.files import lock, sha256_of, write_atomically, write_json
-from medsyn2.store.artefacts import fingerprint, load_manifests
+from medsyn2.fingerprints import fingerprint
+from medsyn2.store.artefacts import load_records
 
 log = logging.getLogger(__name__)
 
 VOLUME, LUNGS = "template.nii.gz", "lungs.nii.gz"
 _KEPT = ".template.kept.json"
-Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def template(
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     cases = {} if given else _training_cases(inventory, template.num_cases)
-    origin = [sha256_of(path) for path in given] or {case: voxels_of(facts) for case, facts in cases.items()}
+    origin = [sha256_of(path) for path in given] or {case: scan.voxels for case, scan in cases.items()}
     made_from = fingerprint("template", settings, origin)
     with lock(reference):
         # The workflow removes what it declared before a job starts, so the description is kept once more.
@@ -107,18 +108,9 @@ def read_template(reference: Path) -> Template:
     return Template(read_ct(reference.with_name(VOLUME)), lungs, files)
 
 
-def voxels_of(facts: Facts) -> dict[str, Any]:
-    """Return what of a case's inventory facts decides the voxels that are read."""
-    return {name: facts[name] for name in ("content", "shape", "hu", "affine_repair")}
-
-
-def _training_cases(inventory: list[Path], wanted: int) -> dict[str, Facts]:
-    found = {
-        case: record.facts
-        for manifest in load_manifests(inventory)
-        for case, record in manifest.usable().items()
-        if record.facts["split"] == "train"
-    }
+def _training_cases(inventory: list[Path], wanted: int) -> dict[str, InventoryFacts]:
+    listed = load_records(inventory, InventoryFacts)
+    found = {case: record.facts for case, record in listed.items() if record.facts.split == "train"}
     if not found:
         raise EnvironmentFault(
             "Expected training cases to make the template from, but the inventory has none that is usable.",
@@ -165,7 +157,7 @@ def _brought(path: Path, grid: GridConfig, spacing_mm: float) -> Made:
 
 
 def _built(
-    cases: Mapping[str, Facts], grid: GridConfig, template: TemplateConfig, register: RegisterConfig
+    cases: Mapping[str, InventoryFacts], grid: GridConfig, template: TemplateConfig, register: RegisterConfig
 ) -> Made:
     """Make the mean of some cases."""
     target = grid_around(grid.shape, grid.spacing_mm, (0.0, 0.0, 0.0))
@@ -179,20 +171,20 @@ def _built(
     volume, lungs = average(posed(), target)
     facts = {
         "start": consensus.start,
-        "cases": {case: found.facts() for case, found in consensus.alignments.items()},
+        "cases": {case: asdict(found.facts()) for case, found in consensus.alignments.items()},
         "refused": {**refused, **consensus.refused},
     }
     return volume, lungs, facts
 
 
 def _thoraces(
-    cases: Mapping[str, Facts], register: RegisterConfig
+    cases: Mapping[str, InventoryFacts], register: RegisterConfig
 ) -> tuple[dict[str, ChestCT], dict[str, str]]:
     """Return the cases at the working spacing, and the codes of those that are no thorax."""
     thoraces, refused = {}, {}
-    for case, facts in cases.items():
+    for case, scan in cases.items():
         try:
-            thorax = working_ct(read_case(facts), register.working_spacing_mm)
+            thorax = working_ct(read_case(scan), register.working_spacing_mm)
         except CaseError as error:
             log.warning("template: case %s is not used: %s", case, error)
             refused[case] = error.code

@@ -9,11 +9,13 @@ from statistics import fmean
 from typing import Any
 
 from medsyn2.config import TrainTextEncoderConfig
+from medsyn2.facts import InventoryFacts
 from medsyn2.files import lock, sha256_of, write_atomically, write_json
+from medsyn2.fingerprints import fingerprint
 from medsyn2.nn.text_encoder import CONFIG_FILE
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.reports.text import compose_report
-from medsyn2.store.artefacts import fingerprint, load_manifests
+from medsyn2.store.artefacts import load_records
 from medsyn2.training.text_encoder import save_encoder, train_encoder
 
 log = logging.getLogger(__name__)
@@ -55,11 +57,10 @@ def train_text_encoder(
 
 
 def _training_texts(inventory: list[Path]) -> list[str]:
-    facts = [record.facts for manifest in load_manifests(inventory) for record in manifest.usable().values()]
     reports = [
-        compose_report(case["report"]["findings"], case["report"]["impression"], SEPARATOR)
-        for case in facts
-        if case["split"] == "train" and case["report"]
+        compose_report(report.findings, report.impression, SEPARATOR)
+        for record in load_records(inventory, InventoryFacts).values()
+        if record.facts.split == "train" and (report := record.facts.report)
     ]
     return [*(report for report in reports if report is not None), *all_prompts().values()]
 

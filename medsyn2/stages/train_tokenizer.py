@@ -8,13 +8,14 @@ import torch
 
 from medsyn2.config import GridConfig, PerceptualWeights, TokenizerConfig, TrainTokenizerConfig
 from medsyn2.errors import ConfigError, WeightsError
+from medsyn2.facts import CT_FILE, RegisterFacts
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.device import available_device
 from medsyn2.nn.memory_format import move
 from medsyn2.nn.perceptual import Perceptual
-from medsyn2.store.artefacts import load_manifests
+from medsyn2.store.artefacts import load_records
 from medsyn2.training.engine.checkpoint import identity_of
 from medsyn2.training.engine.fabric import is_first_process
 from medsyn2.training.engine.learner import LoopSettings
@@ -56,10 +57,9 @@ def train_tokenizer(
         settings: Canonical JSON of the settings and the code version.
     """
     volumes = [
-        (case, manifest.path(case, "ct.nii.gz"), record.files)
-        for manifest in load_manifests(register)
-        for case, record in manifest.usable().items()
-        if record.facts["split"] == "train"
+        (case, record.path(CT_FILE), record.files)
+        for case, record in load_records(register, RegisterFacts).items()
+        if record.facts.split == "train"
     ]
     crops = CropSettings(
         grid.shape,

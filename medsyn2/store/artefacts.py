@@ -16,14 +16,13 @@ Case errors become records with the status ``quarantined``, which the next run k
 depends on the machine (`CaseError.retry`); any other error ends the shard, and the finished cases stay.
 """
 
-import hashlib
 import json
 import logging
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
@@ -32,10 +31,11 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from tqdm import tqdm
 
 from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError, SystematicError, reason
-from medsyn2.facts import Listed
+from medsyn2.facts import SPARSE, Listed
 from medsyn2.files import lock, sha256_of, sync, write_json
 from medsyn2.files import write_atomically as write_atomically
 from medsyn2.files import write_text_atomically as write_text_atomically
+from medsyn2.fingerprints import fingerprint, to_json
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class Record(Generic[Facts]):
         fingerprint: Hash of the settings and of everything the artefacts were made from.
         files: sha256 of each artefact, by its path relative to the shard's folder.
         facts: What later stages and the report need to know; see ``medsyn2/facts.py``.
+        folder: Where the artefacts are; not part of the file.
     """
 
     case: str
@@ -73,7 +74,13 @@ class Record(Generic[Facts]):
     facts: Facts
     problem: None = None
     status: Literal["ok"] = "ok"
+    folder: Path | None = field(default=None, metadata=SPARSE)
     __pydantic_config__: ClassVar = _STRICT
+
+    def path(self, name: str) -> Path:
+        """Return the path of the artefact called `name`."""
+        assert self.folder is not None
+        return self.folder / name
 
 
 @dataclass(frozen=True)
@@ -109,40 +116,20 @@ class Manifest(Generic[Facts]):
     @cached_property
     def records(self) -> dict[str, Record[Facts]]:
         """The records of the cases that are not quarantined."""
-        return {case: record for case, record in self.cases.items() if isinstance(record, Record)}
+        return {
+            case: replace(record, folder=self.folder / case)
+            for case, record in self.cases.items()
+            if isinstance(record, Record)
+        }
 
     @cached_property
     def refused(self) -> dict[str, Refusal]:
         """The quarantined cases."""
         return {case: record for case, record in self.cases.items() if isinstance(record, Refusal)}
 
-    def usable(self) -> dict[str, Record[Facts]]:
-        """Return the records of the cases that are not quarantined."""
-        return self.records
-
     def path(self, case: str, name: str) -> Path:
         """Return the path of the artefact called `name` of `case`."""
         return self.folder / case / name
-
-
-def canonical_json(value: Any) -> str:
-    """Return `value` as JSON with sorted keys and no spaces, the same text for equal values."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def fingerprint(*parts: Any) -> str:
-    """Return a hash of JSON values and dataclasses of such."""
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Return JSON values of a value that may hold dataclasses; sparse fields that are None are left out."""
-    if is_dataclass(value):
-        found = ((one, getattr(value, one.name)) for one in fields(value))
-        return {one.name: _plain(of) for one, of in found if of is not None or not one.metadata.get("sparse")}
-    if isinstance(value, Mapping):
-        return {str(name): _plain(of) for name, of in value.items()}
-    return [_plain(of) for of in value] if isinstance(value, list | tuple) else value
 
 
 @cache
@@ -164,7 +151,7 @@ def read_record(path: Path, facts: type[Facts]) -> Record[Facts] | Refusal | Non
         return None
 
 
-def load_manifest(path: Path, facts: type[Facts] = dict) -> Manifest[Facts]:  # type: ignore[assignment]
+def load_manifest(path: Path, facts: type[Facts]) -> Manifest[Facts]:
     """Read a shard's manifest, whose records hold such facts.
 
     Raises:
@@ -181,17 +168,19 @@ def load_manifest(path: Path, facts: type[Facts] = dict) -> Manifest[Facts]:  # 
     return Manifest(stage, path.with_suffix(""), {record.case: record for record in records})
 
 
-def load_manifests(
-    paths: Sequence[Path],
-    facts: type[Facts] = dict,  # type: ignore[assignment]
-) -> list[Manifest[Facts]]:
+def load_manifests(paths: Sequence[Path], facts: type[Facts]) -> list[Manifest[Facts]]:
     """Read several shards' manifests, in the given order."""
     return [load_manifest(path, facts) for path in paths]
 
 
-def facts_of(manifests: Iterable[Manifest[Facts]]) -> dict[str, Facts]:
-    """Return the facts of every case that is not quarantined, by case."""
-    return {case: record.facts for manifest in manifests for case, record in manifest.records.items()}
+def records_of(manifests: Iterable[Manifest[Facts]]) -> dict[str, Record[Facts]]:
+    """Return the records of the cases of several shards that are not quarantined, by case, in the shards' order."""
+    return {case: record for manifest in manifests for case, record in manifest.records.items()}
+
+
+def load_records(paths: Iterable[Path], facts: type[Facts]) -> dict[str, Record[Facts]]:
+    """Read the records of the cases of several shards, as `records_of` returns them."""
+    return records_of(load_manifest(path, facts) for path in paths)
 
 
 @dataclass(frozen=True)
@@ -202,13 +191,11 @@ class CaseWork:
         case: The case's id.
         made_from: JSON values and dataclasses that, with the settings, decide the artefacts; for example the
             ``files`` and ``facts`` of the records they are made from.
-        inputs: Whatever the stage's own function wants to be handed.
         known: The cohort's entry of the case, which its record has even if the case is refused.
     """
 
     case: str
     made_from: Any
-    inputs: Any = None
     known: Listed = field(default_factory=Listed)
 
 
@@ -223,7 +210,7 @@ def process_shard(
     work: Work[Facts],
     *,
     settings: str,
-    facts: type[Facts] = dict,  # type: ignore[assignment]
+    facts: type[Facts],
 ) -> Manifest[Facts]:
     """Do every case of a shard that is not done, then write and return the shard's manifest.
 
@@ -250,7 +237,7 @@ def process_shard(
                 record = _process_case(stage, folder, case, work, expected, facts)
             records.append(record)
             _stop_if_systematic(stage, records)
-        write_json(manifest, _plain(_Shard(stage, records)))
+        write_json(manifest, to_json(_Shard(stage, records)))
     return Manifest(stage, folder, {record.case: record for record in records})
 
 
@@ -280,8 +267,8 @@ def _process_case(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     # Read back what is written: facts that could not be read later are an error of this stage, now.
-    record = _read_cases(json.dumps(_plain(_Shard(stage, [record]))), facts)[1][0]
-    write_json(record_path, _plain(record))
+    record = _read_cases(json.dumps(to_json(_Shard(stage, [record])), sort_keys=True), facts)[1][0]
+    write_json(record_path, to_json(record))
     return record
 
 

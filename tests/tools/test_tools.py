@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ import pytest
 from medsyn2.ct.geometry import isotropic
 from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct
 from medsyn2.ct.volume import CTVolume
+from medsyn2.facts import MasksFacts, SegmentFacts
 from medsyn2.phantoms import draw_acquisition, draw_subject, scan
-from medsyn2.store.artefacts import Record, load_manifest
+from medsyn2.store.artefacts import load_manifest
 from medsyn2.vocabulary import LOBES
 from medsyn2.weights.checks import add_checksums
 
@@ -27,6 +29,8 @@ pytestmark = pytest.mark.tools
 ROOT = Path(__file__).parents[2]
 SPACING_MM = 5.0
 STRUCTURES = ["airways", "vessels", "heart", "pleural_effusion", "pericardial_effusion"]
+
+Facts = TypeVar("Facts")
 
 
 @pytest.fixture(scope="session")
@@ -86,10 +90,9 @@ def segmented(python: Path, weights: Path, ct: Path, tmp_path_factory: pytest.Te
     return folder
 
 
-def record_of(folder: Path, stage: str) -> Record:
-    [record] = load_manifest(folder / f"results/{stage}/0000.json").records.values()
-    assert record.status == "ok", record.problem
-    return record
+def facts_of(folder: Path, stage: str, kind: type[Facts]) -> Facts:
+    [record] = load_manifest(folder / f"results/{stage}/0000.json", kind).records.values()
+    return record.facts
 
 
 def labels_of(folder: Path, structure: str, names: dict[int, str]) -> np.ndarray:
@@ -97,13 +100,13 @@ def labels_of(folder: Path, structure: str, names: dict[int, str]) -> np.ndarray
 
 
 def test_each_structure_has_a_map_by_its_tool_and_version(segmented: Path) -> None:
-    found = record_of(segmented, "segment").facts["structures"]
-    assert {name: made["tool"] for name, made in found.items()} == {
+    found = facts_of(segmented, "segment", SegmentFacts).structures
+    assert {name: made.tool for name, made in found.items()} == {
         "lobes": "lungmask",
         **dict.fromkeys(STRUCTURES, "totalsegmentator"),
     }
-    assert found["lobes"]["versions"] == {"lungmask": "0.2.22"}
-    assert found["heart"]["versions"]["TotalSegmentator"] == "2.18.0"
+    assert found["lobes"].versions == {"lungmask": "0.2.22"}
+    assert found["heart"].versions["TotalSegmentator"] == "2.18.0"
 
 
 def test_the_maps_are_what_the_networks_were_made_to_find(segmented: Path, ct: Path) -> None:
@@ -120,7 +123,7 @@ def test_the_maps_are_what_the_networks_were_made_to_find(segmented: Path, ct: P
 
 
 def test_masks_are_made_of_them(segmented: Path) -> None:
-    states = {name: mask["state"] for name, mask in record_of(segmented, "masks").facts["masks"].items()}
+    states = facts_of(segmented, "masks", MasksFacts).states
     assert states["lobes"] == states["heart"] == states["vessels"] == "present"
     assert states["nodules"] == "absent"
 

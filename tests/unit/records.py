@@ -1,77 +1,162 @@
-"""Manifests of earlier stages for the tests of later ones: typed facts, written by the engine that stages use."""
+"""Manifests of earlier stages for the tests of later ones: typed facts, written by the engine that the stages use."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from medsyn2.facts import HuScale, InventoryFacts, MaskFacts, MasksFacts, MaskState, RegisterFacts, Report
-from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.facts import (
+    ChannelSums,
+    HuScale,
+    ImageQuality,
+    InventoryFacts,
+    LatentOrigin,
+    LatentsFacts,
+    LatentSums,
+    MaskFacts,
+    MaskQuality,
+    MasksFacts,
+    MaskState,
+    ReconstructionFacts,
+    RegisterFacts,
+    Report,
+    SampledVolume,
+    SampleFacts,
+)
+from medsyn2.files import write_json
+from medsyn2.fingerprints import canonical_json
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.vocabulary import STRUCTURES, Split, Structure
 
 Facts = TypeVar("Facts")
 
+IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
-def write_manifest(
-    path: Path,
-    facts: Mapping[str, Facts],
-    write: Callable[[str, Path], object] = lambda case, folder: None,
+
+def write_shard(
+    path: Path, kind: type[Facts], cases: Iterable[str], work: Callable[[str, Path], Facts]
 ) -> Path:
-    """Write the manifest of a shard: the facts of each case, and the artefacts that `write` leaves in its folder."""
-
-    def work(case: CaseWork, folder: Path) -> Facts:
-        write(case.case, folder)
-        return facts[case.case]
-
-    kind = type(next(iter(facts.values()), None))
+    """Write the manifest of a shard: `work` leaves the artefacts of a case in its folder and returns its facts."""
+    path.unlink(missing_ok=True)
+    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+    todo = [CaseWork(case, None) for case in cases]
     process_shard(
-        path.parent.name, path, [CaseWork(case, None) for case in facts], work, settings="", facts=kind
+        path.parent.name, path, todo, lambda case, folder: work(case.case, folder), settings="", facts=kind
     )
     return path
 
 
+def write_manifest(
+    path: Path, facts: Mapping[str, Facts], write: Callable[[str, Path], object] = lambda case, folder: None
+) -> Path:
+    """Write the manifest of a shard: the facts of each case, and the artefacts that `write` leaves in its folder."""
+
+    def work(case: str, folder: Path) -> Facts:
+        write(case, folder)
+        return facts[case]
+
+    return write_shard(path, type(next(iter(facts.values()))), facts, work)
+
+
+def change_facts(path: Path, kind: type[Facts], change: Callable[[Facts], Facts]) -> Path:
+    """Change the facts of every record of a manifest; the artefacts stay."""
+    records = load_manifest(path, kind).records
+    values = json.loads(path.read_text())
+    for value in values["cases"]:
+        value["facts"] = json.loads(canonical_json(change(records[value["case"]].facts)))
+    write_json(path, values)
+    return path
+
+
 def inventory_facts(
-    subject: str, split: Split, report: Report | None = None, **changes: object
+    subject: str = "s",
+    split: Split = "train",
+    report: Report | None = None,
+    *,
+    path: str = "ct.nii.gz",
+    labels: dict[str, int] | None = None,
+    hu: HuScale = HuScale("hu", 1.0, 0.0, -1000.0),
+    warnings: tuple[str, ...] = (),
 ) -> InventoryFacts:
-    """Return the facts of a plain scan."""
-    facts = InventoryFacts(
+    """Facts of a readable scan."""
+    return InventoryFacts(
         subject=subject,
         split=split,
-        path=f"{subject}.nii.gz",
-        shape=(8, 8, 8),
-        spacing_mm=(1.0, 1.0, 1.0),
+        path=path,
+        shape=(40, 40, 40),
+        spacing_mm=(4.0, 4.0, 4.0),
         orientation="LPS",
-        hu=HuScale("hu", 1.0, 0.0, -1000.0),
+        hu=hu,
         affine_repair=None,
-        warnings=(),
+        warnings=warnings,
         position=0,
         content=None,
         report=report,
-        labels=None,
+        labels=labels,
     )
-    return replace(facts, **changes)  # type: ignore[arg-type]
 
 
-def register_facts(subject: str, split: Split) -> RegisterFacts:
-    """Return the facts of a case that lay where the template is."""
+def register_facts(
+    subject: str = "s",
+    split: Split = "train",
+    *,
+    to_native: tuple[tuple[float, ...], ...] = IDENTITY,
+    lung_dice: float = 1.0,
+    rotation_deg: float = 0.0,
+    warnings: tuple[str, ...] = (),
+) -> RegisterFacts:
+    """Facts of a case that fits the template."""
     return RegisterFacts(
         subject=subject,
         split=split,
-        template_to_native_lps_mm=tuple(tuple(float(i == j) for j in range(4)) for i in range(4)),
-        lung_dice=1.0,
+        template_to_native_lps_mm=to_native,
+        lung_dice=lung_dice,
         lung_inside=1.0,
         lung_covered=1.0,
         lung_ml=4000.0,
         similarity=1.0,
-        rotation_deg=0.0,
+        rotation_deg=rotation_deg,
         scales=(1.0, 1.0, 1.0),
-        orientation={},
-        start="identity",
-        warnings=(),
+        orientation={"as given": 1.0},
+        start="lungs",
+        warnings=warnings,
     )
 
 
-def masks_facts(subject: str, split: Split, states: Mapping[Structure, MaskState]) -> MasksFacts:
-    """Return the facts of a case whose masks have such states; a structure without one was not looked for."""
-    masks = {name: MaskFacts(states[name], 1.0, "classical") for name in STRUCTURES if name in states}
+def masks_facts(
+    subject: str = "s", split: Split = "train", states: Mapping[Structure, MaskState] = {}
+) -> MasksFacts:
+    """Facts of a case with some structures in given states, found by the tool ``classical``."""
+    masks = {
+        name: MaskFacts(state, 1.0 if state == "present" else 0.0, None if state == "absent" else "classical")
+        for name, state in states.items()
+    }
     return MasksFacts(subject, split, masks)
+
+
+def latents_facts(
+    subject: str = "s",
+    split: Split = "train",
+    states: Mapping[Structure, MaskState] = {},
+    origin: LatentOrigin = LatentOrigin("tokenizer", (-1024.0, 600.0), None, 0.25, (4, 1, 1, 1)),
+) -> LatentsFacts:
+    """Facts of the latents of a case; a structure without a state is absent."""
+    nothing = ChannelSums(0, (), ())
+    found = {name: states.get(name, "absent") for name in STRUCTURES}
+    return LatentsFacts(subject, split, found, LatentSums(nothing, nothing), origin)
+
+
+def sample_facts(subject: str, conditions: Mapping[str, Structure | None]) -> SampleFacts:
+    """Facts of a held-out case that was sampled with some conditions, each given a mask or none."""
+    samples = [
+        SampledVolume(name, "mask" if structure else "neither", structure, 11, f"{name}.nii.gz")
+        for name, structure in conditions.items()
+    ]
+    return SampleFacts(subject, "test", tuple(samples))
+
+
+def reconstruction_facts(masks: Iterable[Structure] = ()) -> ReconstructionFacts:
+    """Facts of a case after the tokenizer, with some masks."""
+    quality = MaskQuality("classical", 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, False, False, False)
+    return ReconstructionFacts(ImageQuality(1.0, 1.0, 40.0, 40.0, 0.0, 0.0), dict.fromkeys(masks, quality))

@@ -10,9 +10,11 @@ import pytest
 from medsyn2.cli import main, stage_parser
 from medsyn2.config import Config
 from medsyn2.errors import ConfigError, IntegrityError, NonFiniteLossError, RegistrationError, WeightsError
+from medsyn2.facts import InventoryFacts, MasksFacts
 from medsyn2.files import write_json
+from medsyn2.fingerprints import canonical_json
 from medsyn2.stages import STAGES, stage_params
-from medsyn2.store.artefacts import canonical_json, load_manifest
+from medsyn2.store.artefacts import load_manifest
 
 EMPTY = {"stage": "register", "cases": []}
 
@@ -47,7 +49,7 @@ def test_a_configuration_file_does_what_the_workflows_json_does(tmp_path: Path) 
         folder = tmp_path / name
         assert main(masks_arguments(folder, given)) == 0
         written.append((folder / "masks" / "0000.json").read_bytes())
-        assert load_manifest(folder / "masks" / "0000.json").records == {}
+        assert load_manifest(folder / "masks" / "0000.json", MasksFacts).records == {}
     assert written[0] == written[1]
 
 
@@ -61,7 +63,7 @@ def test_settings_are_the_stages_own_sections_and_version_wherever_they_come_fro
     fingerprints = []
     for given in (str(given_file), stage_params(Config(), "inventory")):
         assert main(["inventory", "--config", given, "--cases", cases, "--manifest", str(manifest)]) == 0
-        fingerprints.append(load_manifest(manifest).cases["x"].fingerprint)
+        fingerprints.append(load_manifest(manifest, InventoryFacts).cases["x"].fingerprint)
     assert fingerprints[0] == fingerprints[1]
 
 

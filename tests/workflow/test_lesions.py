@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from medsyn2 import LabelMap, MedSyn2Pipeline, read_labels
-from medsyn2.store.artefacts import load_manifests
+from medsyn2.facts import MasksFacts, mask_file
+from medsyn2.store.artefacts import load_records
 from medsyn2.types import Bool
 from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
 
@@ -40,10 +41,9 @@ class Lesions:
     def masks(self, structure: Structure, *splits: str) -> list[LabelMap]:
         """The masks of the cases of these splits, the largest first."""
         masks = [
-            read_labels(manifest.path(case, f"{structure}.nii.gz"))
-            for manifest in load_manifests(sorted(self.results.glob("masks/*.json")))
-            for case, record in manifest.usable().items()
-            if record.facts["masks"][structure]["state"] == "present" and record.facts["split"] in splits
+            read_labels(record.path(mask_file(structure)))
+            for record in load_records(sorted(self.results.glob("masks/*.json")), MasksFacts).values()
+            if record.facts.state(structure) == "present" and record.facts.split in splits
         ]
         return sorted(masks, key=lambda mask: -int(mask.binary().sum()))
 

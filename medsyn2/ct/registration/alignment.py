@@ -13,6 +13,7 @@ import numpy as np
 from medsyn2.config import RegisterConfig
 from medsyn2.ct.volume import Affine
 from medsyn2.errors import RegistrationError
+from medsyn2.facts import AlignmentFacts
 
 AS_GIVEN = "as given"
 MIRRORED = "left-right"
@@ -74,20 +75,20 @@ class Alignment:
             return False
         return self.orientation[MIRRORED] - self.orientation[AS_GIVEN] >= MIRROR_MARGIN
 
-    def facts(self) -> dict[str, object]:
-        """Return the alignment as JSON values."""
-        return {
-            "template_to_native_lps_mm": self.template_to_native_lps_mm.tolist(),
-            "lung_dice": self.lung_dice,
-            "lung_inside": self.lung_inside,
-            "lung_covered": self.lung_covered,
-            "lung_ml": self.lung_ml,
-            "similarity": self.similarity,
-            "rotation_deg": self.rotation_deg,
-            "scales": list(self.scales),
-            "orientation": dict(self.orientation),
-            "start": self.start,
-        }
+    def facts(self) -> AlignmentFacts:
+        """Return the alignment as records hold it."""
+        return AlignmentFacts(
+            template_to_native_lps_mm=tuple(map(tuple, self.template_to_native_lps_mm.tolist())),
+            lung_dice=self.lung_dice,
+            lung_inside=self.lung_inside,
+            lung_covered=self.lung_covered,
+            lung_ml=self.lung_ml,
+            similarity=self.similarity,
+            rotation_deg=self.rotation_deg,
+            scales=self.scales,
+            orientation=dict(self.orientation),
+            start=self.start,
+        )
 
 
 def check_alignment(alignment: Alignment, gates: RegisterConfig) -> None:

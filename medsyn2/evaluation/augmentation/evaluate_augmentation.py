@@ -3,17 +3,16 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from medsyn2.config import EvaluateAugmentationConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
-from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.augmentation.arms import (
     ARMS,
@@ -27,23 +26,18 @@ from medsyn2.evaluation.augmentation.figure import JudgedSlice, augmentation_png
 from medsyn2.evaluation.augmentation.slice_segmenter import SegmenterTraining, probabilities, train_segmenter
 from medsyn2.evaluation.augmentation.slice_set import read_slice_set
 from medsyn2.evaluation.augmentation.slices import LabelledSlice, draw_names, largest_slice, resize_slice
-from medsyn2.evaluation.masks.evaluate_masks import segmented_again
+from medsyn2.evaluation.held_out import Case, load_cases
+from medsyn2.evaluation.segmentation import segment_again, tools_again
 from medsyn2.evaluation.similarity.overlap import dice
+from medsyn2.facts import SPARSE
 from medsyn2.files import sha256_of, write_atomically, write_text_atomically
+from medsyn2.fingerprints import canonical_json
 from medsyn2.flow import Sampling
 from medsyn2.nn.device import available_device
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.segmenters import READERS, Segmenter, get_segmenter
-from medsyn2.store.artefacts import (
-    CaseWork,
-    Manifest,
-    canonical_json,
-    load_manifest,
-    load_manifests,
-    process_shard,
-)
-from medsyn2.store.read_artefact import read_made_ct, read_made_labels
+from medsyn2.store.artefacts import CaseWork, Record, process_shard
 from medsyn2.vocabulary import STRUCTURE_WORDS, Split, Structure
 
 log = logging.getLogger(__name__)
@@ -62,31 +56,34 @@ Slices = list[LabelledSlice]
 
 @dataclass(frozen=True)
 class Source:
-    """A case that has a slice to give.
+    """A case that has a slice of a structure to give, and the slice's number."""
 
-    Attributes:
-        case: The case.
-        patient: Whose it is.
-        index: The slice's number.
-        volume: Its registered CT.
-        given: The mask as the model gets it.
-        region: What the mask is of, as the network is to find it: of lobes, the lungs.
-        segmenter: What made the mask.
-    """
-
-    case: str
-    patient: str
+    case: Case
+    structure: Structure
     index: int
-    volume: Path
-    given: Path
-    region: Path
-    segmenter: str
+
+    @property
+    def name(self) -> str:
+        """The case's id."""
+        return self.case.name
 
     def real(self) -> LabelledSlice:
-        """Return the slice of the registered CT."""
-        return _slice(
-            self.case, self.patient, read_made_ct(self.volume), read_made_labels(self.region), self.index
-        )
+        """Return the slice of the registered CT, with the region as the network is to find it."""
+        volume, region = self.case.read(), self.case.region(self.structure)
+        _, height_mm, width_mm = volume.spacing_mm
+        hu, mask = volume.hu[self.index], region.binary()[self.index]
+        return LabelledSlice(self.name, self.case.subject, hu, mask, (height_mm, width_mm))
+
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """A synthetic slice: its place in the volume, the volume's seed, and how its mask was found again."""
+
+    subject: str
+    index: int
+    seed: int
+    spacing_mm: tuple[float, float]
+    dice_requested: float | None = field(default=None, metadata=SPARSE)
 
 
 def evaluate_augmentation(
@@ -134,8 +131,7 @@ def evaluate_augmentation(
     """
     config = evaluate_augmentation
     sources = {
-        split: _sources(load_manifests(register), load_manifests(masks), config, split)
-        for split in ("train", "test")
+        split: _sources(load_cases(register, masks=masks, split=split), config) for split in get_args(Split)
     }
     train, test, used = _real(sources, config)
     wanted = _masks_to_use(sources[config.masks_from], used, config)
@@ -153,7 +149,11 @@ def evaluate_augmentation(
         _write(figure, nothing_png(f"{STRUCTURE_WORDS[config.structure]}: {counts}"))
         return
     rows, found = _trained_and_judged(sets, test, config)
-    judge = PEOPLE if config.public else ", ".join(sorted({source.segmenter for source in sources["test"]}))
+    judge = (
+        PEOPLE
+        if config.public
+        else ", ".join(sorted({source.case.segmenter(config.structure) for source in sources["test"]}))
+    )
     sizes = {
         arm: {
             "num_real": len(train) * (arm != "synthetic"),
@@ -174,30 +174,16 @@ def _write(path: Path, content: bytes) -> None:
     write_atomically(path, lambda partial: partial.write_bytes(content))
 
 
-def _sources(
-    register: Sequence[Manifest], masks: Sequence[Manifest], config: EvaluateAugmentationConfig, split: Split
-) -> list[Source]:
-    """Return the cases of a split that have the structure on a slice that is large enough."""
-    volumes = {
-        case: (manifest.path(case, "ct.nii.gz"), record.facts)
-        for manifest in register
-        for case, record in manifest.usable().items()
-    }
-    name = "lobe_labels" if config.structure == "lobes" else config.structure
+def _sources(cases: Sequence[Case], config: EvaluateAugmentationConfig) -> list[Source]:
+    """Return the cases that have the structure on a slice that is large enough."""
     found = []
-    for manifest in masks:
-        for case, record in manifest.usable().items():
-            state = record.facts["masks"].get(config.structure, {}).get("state")
-            if state != "present" or case not in volumes or volumes[case][1]["split"] != split:
-                continue
-            region = read_made_labels(manifest.path(case, f"{name}.nii.gz"))
+    for case in sorted(cases, key=lambda case: case.name):
+        if config.structure in case.structures:
+            region = case.region(config.structure)
             index = largest_slice(region.binary(), region.spacing_mm, config.min_area_mm2)
             if index is not None:
-                volume, facts = volumes[case]
-                given, of = (manifest.path(case, f"{one}.nii.gz") for one in (config.structure, name))
-                tool = record.facts["masks"][config.structure]["tool"]
-                found.append(Source(case, facts["subject"], index, volume, given, of, tool))
-    return sorted(found, key=lambda source: source.case)
+                found.append(Source(case, config.structure, index))
+    return found
 
 
 def _real(
@@ -209,9 +195,9 @@ def _real(
         train, test = read_slice_set(public.folder, public.split, config.structure, pixel_mm=public.pixel_mm)
         kept = set(draw_names([one.name for one in train], config.max_real, config.seed))
         return [one for one in train if one.name in kept], test, set()
-    used = set(draw_names([source.case for source in sources["train"]], config.max_real, config.seed))
+    used = set(draw_names([source.name for source in sources["train"]], config.max_real, config.seed))
     return (
-        [source.real() for source in sources["train"] if source.case in used],
+        [source.real() for source in sources["train"] if source.name in used],
         [source.real() for source in sources["test"]],
         used,
     )
@@ -221,14 +207,14 @@ def _masks_to_use(
     sources: Sequence[Source], used: set[str], config: EvaluateAugmentationConfig
 ) -> list[Source]:
     """Return whose masks volumes are generated from: of cases that are not trained on, if there are enough."""
-    others = [source.case for source in sources if source.case not in used]
+    others = [source.name for source in sources if source.name not in used]
     enough = config.max_synthetic is not None and len(others) >= config.max_synthetic
     chosen = set(
         draw_names(
-            others if enough else [source.case for source in sources], config.max_synthetic, config.seed
+            others if enough else [source.name for source in sources], config.max_synthetic, config.seed
         )
     )
-    return [source for source in sources if source.case in chosen]
+    return [source for source in sources if source.name in chosen]
 
 
 def _synthetic(
@@ -242,32 +228,37 @@ def _synthetic(
     made_by: dict[str, Any] = {"model": sha256_of(model), "sampling": asdict(sampling), "seed": seed}
     made_by |= {"structure": config.structure, "relabel": config.relabel}
     if config.relabel:
-        tools = {**segment.tools, **evaluate_masks.tools}
-        segment = segment.model_copy(update={"tools": tools})
+        segment = tools_again(segment, evaluate_masks)
         made_by["segment"] = segment.model_dump(mode="json")
+    by_case = {source.name: source for source in sources}
     work = [
-        CaseWork(source.case, [source.index, *map(sha256_of, (source.given, source.region))], source)
-        for source in sources
+        CaseWork(
+            name,
+            [
+                source.index,
+                sha256_of(source.case.mask_path(config.structure)),
+                sha256_of(source.case.region_path(config.structure)),
+            ],
+        )
+        for name, source in by_case.items()
     ]
     with ExitStack() as held:
         tool = held.enter_context(closing(_finder(config.structure, segment))) if config.relabel else None
         generator = _Generator(seed, sampling, model.parent, config.structure, tool)
-        process_shard(
+        made = process_shard(
             "evaluate_augmentation",
             manifest,
             work,
-            lambda case, folder: generator.write(case.inputs, folder),
+            lambda case, folder: generator.write(by_case[case.case], folder),
             settings=canonical_json(made_by),
+            facts=SliceFacts,
         )
-    made = load_manifest(manifest)
-    return [_read_synthetic(made, case) for case in made.usable()]
+    return [_read_synthetic(record) for record in made.records.values()]
 
 
-def _read_synthetic(made: Manifest, case: str) -> LabelledSlice:
-    facts = made.records[case].facts
-    hu, mask = (np.load(made.path(case, name), allow_pickle=False) for name in FILES)
-    height_mm, width_mm = facts["spacing_mm"]
-    return LabelledSlice(case, facts["subject"], hu, mask, (height_mm, width_mm))
+def _read_synthetic(record: Record[SliceFacts]) -> LabelledSlice:
+    hu, mask = (np.load(record.path(name), allow_pickle=False) for name in FILES)
+    return LabelledSlice(record.case, record.facts.subject, hu, mask, record.facts.spacing_mm)
 
 
 def _finder(structure: Structure, segment: SegmentConfig) -> Segmenter:
@@ -294,26 +285,21 @@ class _Generator:
     def pipeline(self) -> MedSyn2Pipeline:
         return MedSyn2Pipeline.from_pretrained(self.folder)
 
-    def write(self, source: Source, folder: Path) -> Mapping[str, Any]:
+    def write(self, source: Source, folder: Path) -> SliceFacts:
         """Write the slice and its mask; return what the record says of them."""
-        seed = derive_seed(self.seed, source.case, f"augmentation {self.structure}")
-        mask = read_made_labels(source.given)
+        seed = derive_seed(self.seed, source.name, f"augmentation {self.structure}")
+        mask = source.case.mask(self.structure)
         words = STRUCTURE_WORDS[self.structure]
         made = self.pipeline(mask=mask, mask_text=words, seed=seed, sampling=self.sampling)
-        asked = read_made_labels(source.region).binary()
-        facts: dict[str, Any] = {"subject": source.patient, "index": source.index, "seed": seed}
-        target = asked
+        asked = target = source.case.region(self.structure).binary()
+        agreement = None
         if self.tool is not None:
-            target = segmented_again(made.volume, self.structure, self.tool)
-            facts["dice_requested"] = dice(target[source.index], asked[source.index])
+            target = segment_again(made.volume, self.structure, self.tool)
+            agreement = dice(target[source.index], asked[source.index])
         for name, values in zip(FILES, (made.volume.hu, target), strict=True):
             np.save(folder / name, values[source.index])
-        return {**facts, "spacing_mm": made.volume.spacing_mm[1:]}
-
-
-def _slice(case: str, patient: str, volume: CTVolume, mask: LabelMap, index: int) -> LabelledSlice:
-    _, height_mm, width_mm = volume.spacing_mm
-    return LabelledSlice(case, patient, volume.hu[index], mask.binary()[index], (height_mm, width_mm))
+        _, height_mm, width_mm = made.volume.spacing_mm
+        return SliceFacts(source.case.subject, source.index, seed, (height_mm, width_mm), agreement)
 
 
 def _trained_and_judged(

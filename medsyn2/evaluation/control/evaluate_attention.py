@@ -1,7 +1,7 @@
 """The stage ``evaluate_attention``: which words of a report does a volume look at?"""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import torch
 
 from medsyn2.config import EvaluateAttentionConfig, SampleConfig
 from medsyn2.evaluation.control.attention_figure import AttentionMap, attention_png
+from medsyn2.evaluation.held_out import load_cases
 from medsyn2.evaluation.statistics.case_means import prepend_means
+from medsyn2.facts import Report
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.attention_maps import entropy_share, first_token_mass, recording
@@ -19,7 +21,6 @@ from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.reports.prompts import absent_prompt
 from medsyn2.reports.text import compose_report
-from medsyn2.store.artefacts import Manifest, load_manifests
 from medsyn2.vocabulary import REPORT
 
 log = logging.getLogger(__name__)
@@ -64,23 +65,24 @@ def evaluate_attention(
         table: CSV with a row a case, above them the means.
         figure: PNG with a map a case.
     """
-    reports = _held_out_reports(load_manifests(inventory), load_manifests(register))
+    cases = sorted(load_cases(register, inventory=inventory), key=lambda case: case.name)
+    reports = [(case, case.report) for case in cases if case.report]
     pipeline = MedSyn2Pipeline.from_pretrained(model.parent)
     rows, maps = [], []
-    for case, report in list(reports.items())[: evaluate_attention.max_cases]:
+    for case, report in reports[: evaluate_attention.max_cases]:
         with recording(pipeline.dit) as record:
             pipeline(
-                findings=report["findings"],
-                impression=report["impression"],
-                seed=derive_seed(sample.seed, case, REPORT),
+                findings=report.findings,
+                impression=report.impression,
+                seed=derive_seed(sample.seed, case.name, REPORT),
                 sampling=sampling,
             )
         weights = record.mean()
         tokens = _tokens(pipeline, report, weights.shape[-1])
         gated = _is_gated(pipeline)
-        names = {"case": case, "patient": report["patient"]}
+        names = {"case": case.name, "patient": case.subject}
         rows.append({**names, **_numbers(weights, tokens), "gate": gated, "num_maps": record.num_maps})
-        title = f"{case}, {'with' if gated else 'without'} gates"
+        title = f"{case.name}, {'with' if gated else 'without'} gates"
         maps.append(AttentionMap(weights[0].cpu().numpy(), tokens, title))
     if not maps:
         log.warning("no held-out case has a report; the figure of attention is empty")
@@ -90,35 +92,10 @@ def evaluate_attention(
     write_atomically(figure, lambda partial: partial.write_bytes(png))
 
 
-def _held_out_reports(
-    inventory: Iterable[Manifest], register: Iterable[Manifest]
-) -> dict[str, dict[str, str | None]]:
-    patients = {
-        case: record.facts["subject"]
-        for manifest in register
-        for case, record in manifest.usable().items()
-        if record.facts["split"] == "test"
-    }
-    reports = {
-        case: record.facts["report"]
-        for manifest in inventory
-        for case, record in manifest.usable().items()
-        if case in patients and record.facts["report"]
-    }
-    return {
-        case: {
-            "findings": report["findings"],
-            "impression": report["impression"],
-            "patient": patients[case],
-        }
-        for case, report in sorted(reports.items())
-    }
-
-
-def _tokens(pipeline: MedSyn2Pipeline, report: Mapping[str, str | None], num: int) -> list[str]:
+def _tokens(pipeline: MedSyn2Pipeline, report: Report, num: int) -> list[str]:
     """Return the token of each column; a padded text's padding is named so, an unknown wording is not."""
     encoder, described = pipeline.text_encoder, pipeline.description.text
-    text = compose_report(report["findings"], report["impression"], encoder.separator)
+    text = compose_report(report.findings, report.impression, encoder.separator)
     words = encoder.words(text or "", described.max_report_tokens)
     before = encoder.words(absent_prompt(), described.max_prompt_tokens)
     if described.padded:

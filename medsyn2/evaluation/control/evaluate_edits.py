@@ -23,7 +23,8 @@ from medsyn2.evaluation.control.effects import (
     mirror_mask,
     shift_mask,
 )
-from medsyn2.evaluation.masks.evaluate_masks import segmented_again
+from medsyn2.evaluation.held_out import Case, load_cases
+from medsyn2.evaluation.segmentation import segment_again, tool_of, tools_again
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.evaluation.statistics.case_means import prepend_means
 from medsyn2.files import write_atomically, write_text_atomically
@@ -31,9 +32,7 @@ from medsyn2.flow import Sampling
 from medsyn2.page.strips import Picture, difference, strips_png
 from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
 from medsyn2.pipeline.seeds import derive_seed
-from medsyn2.segmenters import READERS, Segmenter, get_segmenter
-from medsyn2.store.artefacts import Manifest, load_manifests
-from medsyn2.store.read_artefact import read_made_labels
+from medsyn2.segmenters import Segmenter, get_segmenter
 from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
 
 log = logging.getLogger(__name__)
@@ -127,33 +126,34 @@ def evaluate_edits(
         "edits": [],
         "progressive": [],
     }
-    cases = _held_out(load_manifests(register), load_manifests(masks))
+    cases = sorted(load_cases(register, masks=masks), key=lambda case: case.name)
     studio = _Studio(sample.seed, sampling, model.parent)
-    tools = {**segment.tools, **evaluate_masks.tools}
+    segment = tools_again(segment, evaluate_masks)
     for structure in evaluate_edits.structures:
-        tool = tools.get(structure)
-        if tool is None or tool in READERS:
-            log.warning("%s is left out: name a tool that finds it in evaluate_masks.tools", structure)
+        tool = tool_of(structure, segment)
+        if tool is None:
             continue
-        with closing(get_segmenter(tool, segment.model_copy(update={"tools": tools}))) as finder:
+        with closing(get_segmenter(tool, segment)) as finder:
             for case in tqdm(
                 _having(cases, [structure], evaluate_edits), desc=f"edits {structure}", unit="case"
             ):
-                request = _request(cases[case], case, structure)
-                names = {"structure": structure, "case": case, "segmenter": finder.name}
-                names["patient"] = _patient(cases[case], case)
+                request = _request(case, structure)
+                names = {"structure": structure, "case": case.name, "segmenter": finder.name}
+                names["patient"] = case.subject
                 try:
-                    seeded = [studio.make(case, request, seed) for seed in range(evaluate_edits.num_seeds)]
-                    again = [segmented_again(one.volume, structure, finder) for one in seeded]
+                    seeded = [
+                        studio.make(case.name, request, seed) for seed in range(evaluate_edits.num_seeds)
+                    ]
+                    again = [segment_again(one.volume, structure, finder) for one in seeded]
                     found["seeds"].append(_seeds(names, request, seeded, again))
                     requests = list(request.edits(evaluate_edits.move_mm))
-                    edited = [(name, asked, studio.make(case, asked, 0)) for name, asked in requests]
+                    edited = [(name, asked, studio.make(case.name, asked, 0)) for name, asked in requests]
                     found["edits"].append(_edits(names, request, (seeded[0], again[0]), edited, finder))
                 except SegmenterError as error:
-                    log.warning("%s of %s cannot be compared: %s", structure, case, error)
+                    log.warning("%s of %s cannot be compared: %s", structure, case.name, error)
     for case in _having(cases, evaluate_edits.progressive, evaluate_edits):
-        chain = [_request(cases[case], case, structure) for structure in evaluate_edits.progressive]
-        names = {"case": case, "patient": _patient(cases[case], case)}
+        chain = [_request(case, structure) for structure in evaluate_edits.progressive]
+        names = {"case": case.name, "patient": case.subject}
         found["progressive"].append(_progressive(names, chain, studio, evaluate_edits.strength))
     outputs = (
         (seeds, SEEDS_COLUMNS, ["structure", "num_seeds", "segmenter"], seeds_figure),
@@ -173,37 +173,16 @@ def _write(path: Path, content: bytes) -> None:
     write_atomically(path, lambda partial: partial.write_bytes(content))
 
 
-def _held_out(register: Iterable[Manifest], masks: Iterable[Manifest]) -> dict[str, Manifest]:
-    """Return the manifest of the masks of each held-out case."""
-    split = {
-        case: record.facts["split"] for manifest in register for case, record in manifest.usable().items()
-    }
-    return {case: manifest for manifest in masks for case in manifest.usable() if split.get(case) == "test"}
-
-
-def _patient(masks: Manifest, case: str) -> str:
-    patient: str = masks.records[case].facts["subject"]
-    return patient
-
-
 def _having(
-    masks: Mapping[str, Manifest], structures: Iterable[Structure], config: EvaluateEditsConfig
-) -> list[str]:
+    cases: Sequence[Case], structures: Iterable[Structure], config: EvaluateEditsConfig
+) -> list[Case]:
     """Return the first cases whose masks of all these structures are present."""
-    wanted = list(structures)
-    states = {case: manifest.records[case].facts["masks"] for case, manifest in masks.items()}
-    having = [
-        case
-        for case, state in sorted(states.items())
-        if all(name in state and state[name]["state"] == "present" for name in wanted)
-    ]
-    return having[: config.max_cases]
+    wanted = set(structures)
+    return [case for case in cases if wanted <= set(case.structures)][: config.max_cases]
 
 
-def _request(masks: Manifest, case: str, structure: Structure) -> Request:
-    region = "lobe_labels" if structure == "lobes" else structure
-    given, found = (read_made_labels(masks.path(case, f"{name}.nii.gz")) for name in (structure, region))
-    return Request(structure, given, found.binary())
+def _request(case: Case, structure: Structure) -> Request:
+    return Request(structure, case.mask(structure), case.region(structure).binary())
 
 
 class _Studio:
@@ -278,7 +257,7 @@ def _edits(
     rows, strip = [], [Picture(before.volume, title, request.region)]
     has_a_side = request.structure not in ON_BOTH_SIDES
     for edit, asked, made in edited:
-        found = segmented_again(made.volume, request.structure, finder)
+        found = segment_again(made.volume, request.structure, finder)
         target, went = centroid_mm(asked.region, affine), centroid_mm(found, affine)
         rows.append(
             {

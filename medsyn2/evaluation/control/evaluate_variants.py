@@ -16,15 +16,17 @@ from medsyn2.evaluation.control.blockiness import Pitches, blockiness, profiles,
 from medsyn2.evaluation.control.lesions import lesions, size_class
 from medsyn2.evaluation.control.losses import combinations, encode_volume, flow_losses, reconstruct_volume
 from medsyn2.evaluation.control.variants_figure import Seams, variants_png
+from medsyn2.evaluation.features.extraction import VolumeFile
+from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
 from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, compare
+from medsyn2.facts import Report
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.flow import Sampling
 from medsyn2.page.strips import Picture, difference, strips_png
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.reports.text import compose_report
-from medsyn2.store.artefacts import Manifest, load_manifests
-from medsyn2.store.read_artefact import read_made_ct, read_made_labels
+from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
 
 log = logging.getLogger(__name__)
@@ -47,31 +49,6 @@ Row = tuple[str, str, str, str, str, float]
 
 
 @dataclass(frozen=True)
-class Case:
-    """A held-out case: its report, and where its volume and masks are."""
-
-    name: str
-    subject: str
-    report: Mapping[str, str | None] | None
-    volumes: Manifest
-    masks: Manifest | None
-
-    def real(self) -> CTVolume:
-        """Return the registered volume."""
-        return read_made_ct(self.volumes.path(self.name, "ct.nii.gz"))
-
-    def has(self, structure: Structure) -> bool:
-        """Whether there is a mask of the structure, and not an empty one."""
-        states = {} if self.masks is None else self.masks.records[self.name].facts["masks"]
-        return structure in states and states[structure]["state"] == "present"
-
-    def mask(self, structure: Structure) -> LabelMap:
-        """Return a mask that is there."""
-        assert self.masks is not None
-        return read_made_labels(self.masks.path(self.name, f"{structure}.nii.gz"))
-
-
-@dataclass(frozen=True)
 class Model:
     """A trained model and what was made with it.
 
@@ -83,7 +60,7 @@ class Model:
 
     name: str
     pipeline: MedSyn2Pipeline
-    samples: Mapping[str, Mapping[str, Path]]
+    samples: Mapping[str, Mapping[str, VolumeFile]]
 
     @property
     def title(self) -> str:
@@ -147,7 +124,8 @@ def evaluate_variants(
         figure: PNG of one case by every model, and of how much neighbours differ by their place in the token.
         left_out_figure: PNG of what masks made of structures that a variant was not trained with.
     """
-    held_out = _held_out(*(load_manifests(paths) for paths in (inventory, register, masks)))
+    found = load_cases(register, inventory=inventory, masks=masks)
+    held_out = {case.name: case for case in sorted(found, key=lambda case: case.name)}
     if not held_out or not models:
         raise EnvironmentFault(
             f"models are compared on held-out cases, got {len(models)} models and {len(held_out)} cases.",
@@ -156,20 +134,20 @@ def evaluate_variants(
         )
     names = [MAIN, *(path.parents[2].name for path in models[1:])]
     rows = list(_tables(names, agreement, attention, _shares(fid, len(models)), held_out))
-    found = {
-        name: Model(name, _loaded(path), _samples(load_manifests(share)))
+    trained = {
+        name: Model(name, _loaded(path), _samples(register, share))
         for name, path, share in zip(names, models, _shares(samples, len(models)), strict=True)
     }
     some = list(held_out.values())[: evaluate_variants.max_cases]
-    for model in found.values():
+    for model in trained.values():
         rows += _losses(model, some, sample.structures, flow.t_clamp, evaluate_variants.seed)
         rows += _seams(model, held_out)
-    main = found[MAIN]
+    main = trained[MAIN]
     references = {case.name: _references(main.pipeline, case) for case in some}
     rows += _reference_seams(main, references, held_out)
     shown = some[: evaluate_variants.num_pictures]
-    _write(figure, _comparison(list(found.values()), shown, references, sample.structures))
-    studies = list(_left_out(found, held_out.values(), (sample.seed, sampling), evaluate_variants))
+    _write(figure, _comparison(list(trained.values()), shown, references, sample.structures))
+    studies = list(_left_out(trained, held_out.values(), (sample.seed, sampling), evaluate_variants))
     rows += [row for study_rows, _ in studies for row in study_rows]
     strips = [strip for _, study_strips in studies for strip in study_strips]
     nothing = Picture(next(iter(references.values()))[REAL], "no variant was trained without a structure")
@@ -201,28 +179,9 @@ def _shares(paths: Sequence[Path], num: int) -> list[Sequence[Path]]:
     return [paths[index * each : (index + 1) * each] for index in range(num)]
 
 
-def _held_out(
-    inventory: Iterable[Manifest], register: Iterable[Manifest], masks: Iterable[Manifest]
-) -> dict[str, Case]:
-    reports = {
-        case: record.facts["report"] for manifest in inventory for case, record in manifest.usable().items()
-    }
-    masks_of = {case: manifest for manifest in masks for case in manifest.usable()}
-    return {
-        case: Case(case, record.facts["subject"], reports.get(case), manifest, masks_of.get(case))
-        for manifest in register
-        for case, record in sorted(manifest.usable().items())
-        if record.facts["split"] == "test"
-    }
-
-
-def _samples(manifests: Iterable[Manifest]) -> dict[str, dict[str, Path]]:
-    found: dict[str, dict[str, Path]] = {}
-    for manifest in manifests:
-        for case, record in manifest.usable().items():
-            for one in record.facts["samples"]:
-                found.setdefault(one["condition"], {})[case] = manifest.path(case, one["file"])
-    return found
+def _samples(register: Sequence[Path], samples: Sequence[Path]) -> dict[str, dict[str, VolumeFile]]:
+    volumes = volumes_by_condition(load_cases(register, samples=samples))
+    return {condition: {volume.id: volume for volume in of} for condition, of in volumes.items()}
 
 
 def _tables(
@@ -264,9 +223,9 @@ def _losses(
     """Yield the flow loss of each case: in all, with each combination of conditions, and at each time."""
     pipeline = model.pipeline
     for case in tqdm(cases, desc=f"flow loss of {model.name}", unit="case"):
-        clean, said = encode_volume(pipeline, case.real()), case.report or {}
-        report = compose_report(said.get("findings"), said.get("impression"), pipeline.text_encoder.separator)
-        given = next((name for name in structures if case.has(name)), None)
+        clean, said = encode_volume(pipeline, case.read()), case.report or Report()
+        report = compose_report(said.findings, said.impression, pipeline.text_encoder.separator)
+        given = next((name for name in structures if name in case.structures), None)
         mask, words = (case.mask(given).binary(), STRUCTURE_WORDS[given]) if given else (None, None)
         recipes = combinations(report, mask, words, derive_seed(seed, case.name, "variants"))
         by_mode = {one.mode: flow_losses(pipeline, clean, one, TIMES, t_clamp) for one in recipes}
@@ -279,15 +238,15 @@ def _losses(
 
 
 def _seams(model: Model, held_out: Mapping[str, Case]) -> Iterator[Row]:
-    for condition, paths in model.samples.items():
-        for case, path in paths.items():
-            value = blockiness(read_made_ct(path).hu, model.pitches)
+    for condition, volumes in model.samples.items():
+        for case, volume in volumes.items():
+            value = blockiness(read_made_ct(volume.path).hu, model.pitches)
             yield "blockiness", condition, model.name, held_out[case].subject, case, value
 
 
 def _references(pipeline: MedSyn2Pipeline, case: Case) -> dict[str, CTVolume]:
     """Return the real volume, and what the tokenizer makes of it."""
-    real = case.real()
+    real = case.read()
     low, high = pipeline.description.grid.clip_hu
     clipped = CTVolume(np.clip(real.hu, low, high).astype(np.int16), real.affine_mm)
     return {REAL: clipped, RECONSTRUCTION: reconstruct_volume(pipeline, real)}
@@ -318,7 +277,7 @@ def _comparison(
         volumes = {name: (name, main.pitches, volume) for name, volume in references[case.name].items()}
         for model in models:
             if case.name in model.samples.get(condition, {}):
-                made = read_made_ct(model.samples[condition][case.name])
+                made = read_made_ct(model.samples[condition][case.name].path)
                 volumes[model.name] = (f"SYNTHETIC, {model.title}", model.pitches, made)
         pictures.append([Picture(volume, title) for title, _, volume in volumes.values()])
         for name, (_, pitches, volume) in volumes.items():
@@ -341,14 +300,14 @@ def _left_out(
     }
     known = list(cases)
     for structure, without in lacking.items():
-        having = [case for case in known if case.has(structure)][: config.max_cases]
+        having = [case for case in known if structure in case.structures][: config.max_cases]
         having.sort(key=lambda case: -int(case.mask(structure).binary().sum()))
         places = np.linspace(0, len(having) - 1, min(config.num_pictures, len(having))).astype(int)
         shown = {having[place].name for place in places}
         for case in tqdm(having, desc=f"{structure} left out", unit="case"):
             rows: list[Row] = []
             mask = case.mask(structure)
-            strip = [Picture(case.real(), f"{case.name}, {STRUCTURE_WORDS[structure]}\nreal", mask.binary())]
+            strip = [Picture(case.read(), f"{case.name}, {STRUCTURE_WORDS[structure]}\nreal", mask.binary())]
             for model in (main, *without):
                 full, empty = (_made(model, case, structure, one, *how) for one in (mask, _emptied(mask)))
                 rows += _lesion_rows(model.name, case, structure, mask, full, empty, config)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -23,9 +23,9 @@ from medsyn2.evaluation.features.folders import (
 )
 from medsyn2.evaluation.features.spec import FeatureSpec, make_spec
 from medsyn2.evaluation.fidelity.table_one import table_rows
+from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.page.strips import Picture, strips_png
-from medsyn2.store.artefacts import Manifest, load_manifests
 from medsyn2.vocabulary import WINDOWS_HU, Window
 
 log = logging.getLogger(__name__)
@@ -63,9 +63,9 @@ def evaluate_fid(
         figure: PNG of one held-out case, real and as each condition and generator has it, in the four windows.
     """
     spec = make_spec(grid, evaluate_fid, tuple(WINDOWS_HU))
-    cohort = registered(load_manifests(register))
-    held_out = [volume for volume, split in cohort if split == "test"]
-    synthetic = by_condition(load_manifests(samples))
+    cases = load_cases(register, samples=samples)
+    held_out = [case.volume for case in cases]
+    synthetic = volumes_by_condition(cases)
     if len(held_out) < 2 or not synthetic:
         raise EnvironmentFault(
             f"the Frechet distance needs two or more held-out cases and their samples, got {len(held_out)} cases "
@@ -74,7 +74,7 @@ def evaluate_fid(
             remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
         )
     generators = [_Generator(condition, volumes, spec) for condition, volumes in synthetic.items()]
-    generators += _baselines(evaluate_fid.baselines, spec, cohort)
+    generators += _baselines(evaluate_fid.baselines, spec, load_cases(register, split=None))
     made: dict[ClipHU, list[FeatureFiles]] = defaultdict(list)
     for one in sorted(generators, key=lambda one: one.name):
         facts = {"kind": "synthetic", "source": one.name}
@@ -108,11 +108,11 @@ class _Generator:
 
 
 def _baselines(
-    baselines: Mapping[str, Baseline], spec: FeatureSpec, cohort: Sequence[tuple[VolumeFile, str]]
+    baselines: Mapping[str, Baseline], spec: FeatureSpec, cohort: Sequence[Case]
 ) -> Iterator[_Generator]:
     """Yield the generators that the configuration names, once their values and their range are what it states."""
-    patient_of_case = {volume.id: volume.patient for volume, _ in cohort}
-    held_out = [volume for volume, split in cohort if split == "test"]
+    patient_of_case = {case.name: case.subject for case in cohort}
+    held_out = [case.volume for case in cohort if case.split == "test"]
     extent = extent_of_hu(held_out) if baselines else None
     for name, other in baselines.items():
         patients = patient_of_case if other.patients is None else read_patients(other.patients)
@@ -161,26 +161,3 @@ def _written(source: FeatureFiles, window: Window, place: Path) -> Bank:
     bank = source.bank([window])
     write_bank(place, bank)
     return bank
-
-
-def registered(manifests: Iterable[Manifest]) -> list[tuple[VolumeFile, str]]:
-    """Return the registered volumes, each with its split."""
-    return [
-        (
-            VolumeFile(case, record.facts.get("subject", case), manifest.path(case, "ct.nii.gz")),
-            record.facts["split"],
-        )
-        for manifest in manifests
-        for case, record in manifest.usable().items()
-    ]
-
-
-def by_condition(manifests: Iterable[Manifest]) -> dict[str, list[VolumeFile]]:
-    """Return the sampled volumes by the condition they were given."""
-    found: dict[str, list[VolumeFile]] = defaultdict(list)
-    for manifest in manifests:
-        for case, record in manifest.usable().items():
-            for sample in record.facts["samples"]:
-                patient, path = record.facts.get("subject", case), manifest.path(case, sample["file"])
-                found[sample["condition"]].append(VolumeFile(case, patient, path))
-    return dict(found)

@@ -1,7 +1,7 @@
 """The stage ``evaluate_masks``: do generated volumes show what their mask asked for?"""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from math import nan
@@ -13,15 +13,16 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from medsyn2.config import EvaluateMasksConfig, SegmentConfig
-from medsyn2.ct.geometry import resample_mask
-from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.errors import CaseError, SegmenterError
+from medsyn2.ct.volume import LabelMap
+from medsyn2.errors import SegmenterError
+from medsyn2.evaluation.features.extraction import VolumeFile
+from medsyn2.evaluation.held_out import Case, load_cases
+from medsyn2.evaluation.segmentation import segment_again, tool_of, tools_again
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES, overlap, present, summarise
 from medsyn2.evaluation.statistics.bootstrap import ratio_over_patients
 from medsyn2.files import write_text_atomically
-from medsyn2.segmenters import READERS, Segmenter, get_segmenter
-from medsyn2.store.artefacts import Manifest, load_manifest, load_manifests
-from medsyn2.store.read_artefact import read_made_ct, read_made_labels
+from medsyn2.segmenters import Segmenter, get_segmenter
+from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import STRUCTURES, Structure
 
 log = logging.getLogger(__name__)
@@ -35,18 +36,11 @@ RATIOS = ["disagreement_ratio", "disagreement_ratio_low", "disagreement_ratio_hi
 
 @dataclass(frozen=True)
 class Sample:
-    """One generated volume, the structure its mask was of, and where the case's masks are."""
+    """One generated volume, the structure its mask was of, and its case."""
 
-    case: str
-    patient: str
+    case: Case
     structure: Structure
-    volume: Path
-    masks: Manifest
-
-    def requested(self) -> LabelMap:
-        """Return the mask that was asked for; of the lobes, the lungs that they make up."""
-        name = "lobe_labels" if self.structure == "lobes" else self.structure
-        return read_made_labels(self.masks.path(self.case, f"{name}.nii.gz"))
+    volume: VolumeFile
 
 
 def evaluate_masks(
@@ -86,36 +80,27 @@ def evaluate_masks(
         cases: CSV with a row for each comparison made.
     """
     rows: list[dict[str, object]] = []
-    real = {case: manifest for manifest in load_manifests(register) for case in manifest.usable()}
-    after = load_manifest(reconstructions)
-    found = list(_samples(load_manifests(masks), load_manifests(samples)))
-    segment = segment.model_copy(update={"tools": {**segment.tools, **evaluate_masks.tools}})
+    found = [
+        Sample(case, sample.structure, volume)
+        for case in load_cases(register, masks=masks, samples=samples, reconstructions=[reconstructions])
+        for sample, volume in case.samples.items()
+        if sample.structure
+    ]
+    segment = tools_again(segment, evaluate_masks)
     with ExitStack() as held:
         tools: dict[str, Segmenter] = {}
         for structure, group in _groups(found, evaluate_masks.structures).items():
-            tool = segment.tools.get(structure)
-            if tool is None or tool in READERS:
-                why = "no tool finds it" if tool is None else f"{tool} reads files"
-                log.warning("%s is left out: %s; name a tool in evaluate_masks.tools", structure, why)
+            tool = tool_of(structure, segment)
+            if tool is None:
                 continue
             if tool not in tools:
                 tools[tool] = held.enter_context(closing(get_segmenter(tool, segment)))
             compare = _Comparison(tools[tool], evaluate_masks.surface_tolerance_mm)
-            rows += _rows_of(structure, group, real, after, compare)
+            rows += _rows_of(structure, group, compare)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
     means = _with_ratios(summarise(frame, ["structure", "comparison", "segmenter"]), frame)
     write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
-
-
-def _samples(masks: Iterable[Manifest], samples: Iterable[Manifest]) -> Iterable[Sample]:
-    masks_of = {case: manifest for manifest in masks for case in manifest.usable()}
-    for manifest in samples:
-        for case, record in manifest.usable().items():
-            for sample in record.facts["samples"]:
-                if sample["structure"]:
-                    volume = manifest.path(case, sample["file"])
-                    yield Sample(case, record.facts["subject"], sample["structure"], volume, masks_of[case])
 
 
 def _with_ratios(means: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
@@ -154,8 +139,8 @@ class _Comparison:
     tool: Segmenter
     tolerance_mm: float
 
-    def segmented(self, volume: Path, structure: Structure) -> Bool[np.ndarray, "d h w"]:
-        return segmented_again(read_made_ct(volume), structure, self.tool)
+    def segment(self, volume: VolumeFile, structure: Structure) -> Bool[np.ndarray, "d h w"]:
+        return segment_again(read_made_ct(volume.path), structure, self.tool)
 
     def row(
         self,
@@ -168,57 +153,44 @@ class _Comparison:
     ) -> dict[str, object]:
         """Return the row of one comparison; `other` is the case of the mask where it is not the sample's."""
         structure = "lungs" if sample.structure == "lobes" else sample.structure
-        names = {"structure": structure, "comparison": comparison, "case": sample.case}
-        names |= {"patient": sample.patient, "other": other or sample.case, "segmenter": self.tool.name}
+        names = {"structure": structure, "comparison": comparison, "case": sample.case.name}
+        names |= {
+            "patient": sample.case.subject,
+            "other": other or sample.case.name,
+            "segmenter": self.tool.name,
+        }
         agreement = overlap(found, mask.binary(), mask.spacing_mm, self.tolerance_mm)
         return {**names, **asdict(agreement)}
 
 
-def _rows_of(
-    structure: Structure,
-    group: Sequence[Sample],
-    real: Mapping[str, Manifest],
-    after: Manifest,
-    compare: _Comparison,
-) -> list[dict[str, object]]:
+def _rows_of(structure: Structure, group: Sequence[Sample], compare: _Comparison) -> list[dict[str, object]]:
     """Return the rows of all samples of one structure; a volume that the tool fails on has none."""
     rows: list[dict[str, object]] = []
     for index, sample in enumerate(tqdm(group, desc=f"agreement {structure}", unit="volume")):
         following = [*group[index + 1 :], *group[:index]]
-        others = [other for other in following if other.patient != sample.patient]
+        others = [other for other in following if other.case.subject != sample.case.subject]
         try:
-            rows += _rows_of_sample(sample, others[:NUM_SHUFFLES], real[sample.case], after, compare)
+            rows += _rows_of_sample(sample, others[:NUM_SHUFFLES], compare)
         except SegmenterError as error:
-            log.warning("%s of %s cannot be compared: %s", structure, sample.case, error)
+            log.warning("%s of %s cannot be compared: %s", structure, sample.case.name, error)
     return rows
 
 
 def _rows_of_sample(
-    sample: Sample, others: Sequence[Sample], real: Manifest, after: Manifest, compare: _Comparison
+    sample: Sample, others: Sequence[Sample], compare: _Comparison
 ) -> list[dict[str, object]]:
-    requested = sample.requested()
-    generated = compare.segmented(sample.volume, sample.structure)
+    case, structure = sample.case, sample.structure
+    requested = case.region(structure)
+    generated = compare.segment(sample.volume, structure)
     rows = [compare.row(sample, "requested", generated, requested)]
     rows += [
-        compare.row(sample, "shuffled", generated, other.requested(), other=other.case) for other in others
+        compare.row(sample, "shuffled", generated, other.case.region(structure), other=other.case.name)
+        for other in others
     ]
-    again = compare.segmented(real.path(sample.case, "ct.nii.gz"), sample.structure)
-    rows.append(compare.row(sample, "ceiling", again, requested))
-    if sample.case in after.usable():
-        decoded = compare.segmented(after.path(sample.case, "ct.nii.gz"), sample.structure)
+    rows.append(compare.row(sample, "ceiling", compare.segment(case.volume, structure), requested))
+    if case.reconstruction:
+        decoded = compare.segment(case.reconstruction, structure)
         rows.append(compare.row(sample, "reconstructed_ct", decoded, requested))
-        mask = after.path(sample.case, f"{sample.structure}.nii.gz")
-        if sample.structure != "lobes" and mask.exists():
-            rows.append(compare.row(sample, "reconstructed_mask", generated, read_made_labels(mask)))
+    if (mask := case.reconstructed_region(structure)) is not None:
+        rows.append(compare.row(sample, "reconstructed_mask", generated, mask))
     return rows
-
-
-def segmented_again(volume: CTVolume, structure: Structure, tool: Segmenter) -> Bool[np.ndarray, "d h w"]:
-    """Return where the tool finds the structure, on the volume's grid; nowhere if it finds no lungs."""
-    try:
-        found = tool.segment(volume, [structure])[structure]
-    except CaseError as error:
-        if isinstance(error, SegmenterError) and error.code != "no-lungs":
-            raise
-        return np.zeros(volume.shape, dtype=bool)
-    return resample_mask(found, volume.grid, None, 0.5)

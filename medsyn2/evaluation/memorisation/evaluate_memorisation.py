@@ -24,7 +24,7 @@ from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
 from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank
 from medsyn2.evaluation.features.spec import make_spec
-from medsyn2.evaluation.fidelity.evaluate_fid import by_condition, registered
+from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
 from medsyn2.evaluation.memorisation.copies import (
     Memorisation,
     Points,
@@ -38,7 +38,7 @@ from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_atomically, write_text_atomically
 from medsyn2.nn.autoencoder.windows import decode_windowed
 from medsyn2.nn.device import available_device
-from medsyn2.store.artefacts import Manifest, load_manifest, load_manifests
+from medsyn2.store.artefacts import Record, load_records
 from medsyn2.store.latents import read_image
 from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import WINDOWS_HU, Window
@@ -96,15 +96,14 @@ def evaluate_memorisation(
         sheet: PNG of a decoded training case that was found and of the closest pairs of samples.
     """
     spec = make_spec(grid, evaluate_fid, (WINDOW,))
-    real = registered(load_manifests(register))
-    train = [volume for volume, split in real if split == "train"][: evaluate_memorisation.max_train]
-    held_out = [volume for volume, split in real if split == "test"]
-    synthetic = by_condition(load_manifests(samples))
+    train = [case.volume for case in load_cases(register, split="train")][: evaluate_memorisation.max_train]
+    cases = load_cases(register, samples=samples, reconstructions=[reconstructions])
+    held_out, synthetic = [case.volume for case in cases], volumes_by_condition(cases)
     _refuse_too_few(train, held_out, synthetic)
-    encoded = _cached(train, load_manifests(latents, LatentsFacts), evaluate_memorisation.num_copies)
+    encoded = _cached(train, latents, evaluate_memorisation.num_copies)
     controls = {
         COPIES: _decoded(encoded, tokenizer, grid, banks / COPIES),
-        RECONSTRUCTED: _reconstructed(held_out, load_manifest(reconstructions)),
+        RECONSTRUCTED: [case.reconstruction for case in cases if case.reconstruction],
     }
 
     def described(name: str, kind: str, volumes: list[VolumeFile]) -> "_Set":
@@ -175,11 +174,11 @@ def _refuse_too_few(
 
 
 def _cached(
-    train: Sequence[VolumeFile], latents: Sequence[Manifest[LatentsFacts]], num: int
-) -> list[tuple[VolumeFile, Manifest[LatentsFacts]]]:
-    """Return training cases whose latents are kept, evenly spaced, each with the manifest of its latents."""
-    manifests = {case: manifest for manifest in latents for case in manifest.usable()}
-    held = [(volume, manifests[volume.id]) for volume in train if volume.id in manifests]
+    train: Sequence[VolumeFile], latents: Sequence[Path], num: int
+) -> list[tuple[VolumeFile, Record[LatentsFacts]]]:
+    """Return training cases whose latents are kept, evenly spaced, each with the record of its latents."""
+    records = load_records(latents, LatentsFacts)
+    held = [(volume, records[volume.id]) for volume in train if volume.id in records]
     if not held:
         raise EnvironmentFault(
             f"the search for copies has no control: of {len(train)} training cases none has latents.",
@@ -192,19 +191,16 @@ def _cached(
 
 @torch.inference_mode()
 def _decoded(
-    cases: Sequence[tuple[VolumeFile, Manifest[LatentsFacts]]],
-    tokenizer: Path,
-    grid: GridConfig,
-    folder: Path,
+    cases: Sequence[tuple[VolumeFile, Record[LatentsFacts]]], tokenizer: Path, grid: GridConfig, folder: Path
 ) -> list[VolumeFile]:
     """Decode the latents of training cases, as a generator that knows them by heart would."""
     device = available_device()
     network = load_tokenizer(tokenizer, device)
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for volume, manifest in cases:
-        origin = manifest.records[volume.id].facts.origin
-        image = read_image(manifest.folder / volume.id).astype(np.float32)
+    for volume, record in cases:
+        origin = record.facts.origin
+        image = read_image(record.path("")).astype(np.float32)
         latents = torch.from_numpy(image)[None].to(device)
         unit = decode_windowed(network, latents, origin.window, origin.overlap)[0, 0]
         place = folder / f"{volume.id}.nii.gz"
@@ -212,14 +208,6 @@ def _decoded(
         write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))
         made.append(VolumeFile(volume.id, volume.patient, place))
     return made
-
-
-def _reconstructed(held_out: Sequence[VolumeFile], manifest: Manifest) -> list[VolumeFile]:
-    return [
-        VolumeFile(volume.id, volume.patient, manifest.path(volume.id, "ct.nii.gz"))
-        for volume in held_out
-        if volume.id in manifest.usable()
-    ]
 
 
 def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:

@@ -22,7 +22,7 @@ import pandas as pd
 from scipy import optimize
 
 from medsyn2.evaluation.paper.printed import PRINTED
-from medsyn2.evaluation.readers.raters import newcombe
+from medsyn2.evaluation.statistics.raters import newcombe
 
 Verdict = Literal["agrees", "notable", "cannot be"]
 

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 from medsyn2.errors import TableError
-from medsyn2.evaluation.readers.raters import Agreement, agreement, newcombe, wilson
 from medsyn2.evaluation.statistics.classification import auroc
+from medsyn2.evaluation.statistics.raters import Agreement, agreement, newcombe, wilson
 
 GRADES = ("match", "partial", "not")
 SOURCES: tuple[Literal["real"], Literal["synthetic"]] = ("real", "synthetic")

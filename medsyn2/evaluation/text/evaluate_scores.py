@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part, read_bank, write_bank
 from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank
 from medsyn2.evaluation.features.spec import make_spec
-from medsyn2.evaluation.fidelity.evaluate_fid import by_condition, registered
+from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
 from medsyn2.evaluation.text.clip import EMBEDDING
 from medsyn2.evaluation.text.linear_clip import LinearClip, fit_linear_clip
 from medsyn2.evaluation.text.score_tables import (
@@ -27,10 +26,11 @@ from medsyn2.evaluation.text.score_tables import (
     clip_table,
     zero_shot_table,
 )
+from medsyn2.facts import Report, TextFacts
 from medsyn2.files import write_json, write_text_atomically
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.text import compose_report
-from medsyn2.store.artefacts import load_manifests
+from medsyn2.store.artefacts import load_records
 from medsyn2.store.text_embeddings import read_report
 from medsyn2.vocabulary import ABNORMALITY_LABELS, Window
 
@@ -108,42 +108,31 @@ class _Cases:
     """The volumes of each source with what is known of their cases."""
 
     def __init__(self, inventory: list[Path], register: list[Path], samples: list[Path]) -> None:
-        self.records = {
-            case: record.facts
-            for manifest in load_manifests(inventory)
-            for case, record in manifest.usable().items()
-        }
-        real = registered(load_manifests(register))
-        self.train = [volume for volume, split in real if split == "train" and self.report(volume.id)]
-        self.held_out = [volume for volume, split in real if split == "test"]
-        self.synthetic = by_condition(load_manifests(samples))
-        labels = {volume.id: self.records[volume.id]["labels"] for volume in self.held_out}
-        known = {case: values for case, values in labels.items() if values is not None}
+        train = load_cases(register, inventory=inventory, split="train")
+        self.cases = load_cases(register, inventory=inventory, samples=samples)
+        self.train = [case.volume for case in train if case.report]
+        self.held_out = [case.volume for case in self.cases]
+        self.synthetic = volumes_by_condition(self.cases)
+        known = {case.name: case.scan.labels for case in self.cases if case.scan.labels is not None}
         frame = pd.DataFrame.from_dict(known, orient="index", columns=list(ABNORMALITY_LABELS))
         self.truth = frame.astype(int)
 
-    def report(self, case: str) -> dict[str, str | None] | None:
-        """Return a case's report, if it has one."""
-        found: dict[str, str | None] | None = self.records[case]["report"]
-        return found
-
-    def with_report(self) -> list[VolumeFile]:
-        """Return the held-out volumes that have a report."""
-        return [volume for volume in self.held_out if self.report(volume.id)]
+    def reports(self) -> dict[VolumeFile, Report]:
+        """Return the reports of the held-out volumes that have one."""
+        return {case.volume: case.report for case in self.cases if case.report}
 
     def scans(self) -> list[VolumeFile]:
         """Return the held-out volumes as they were acquired, where the file alone says where it is and in HU.
 
         A file whose spacing or HU come from the metadata table would be read wrongly by anybody else's program.
         """
-        facts = {volume.id: self.records[volume.id] for volume in self.held_out}
         plain = [
-            replace(volume, path=Path(facts[volume.id]["path"]))
-            for volume in self.held_out
-            if facts[volume.id]["hu"]["convention"] == "hu" and facts[volume.id]["affine_repair"] is None
+            replace(case.volume, path=Path(case.scan.path))
+            for case in self.cases
+            if case.scan.hu.convention == "hu" and case.scan.affine_repair is None
         ]
-        if len(plain) < len(facts):
-            num = len(facts) - len(plain)
+        if len(plain) < len(self.cases):
+            num = len(self.cases) - len(plain)
             log.warning("%s: %d scans are left out, their geometry or HU are not in the file", REAL, num)
         return plain
 
@@ -176,7 +165,7 @@ def _fitted(
     found = {ON_GRID: _embedded(features.of(cases.held_out, "real", ON_GRID), space)}
     for condition, volumes in sorted(cases.synthetic.items()):
         found[condition] = _embedded(features.of(volumes, "synthetic", condition), space)
-    facts, reported = found[ON_GRID].facts, cases.with_report()
+    facts, reported = found[ON_GRID].facts, cases.reports()
     if reported:
         rows = np.stack([means.of(volume.id) for volume in reported])
         about = tuple(volume.id for volume in reported), tuple(volume.patient for volume in reported)
@@ -203,14 +192,10 @@ class _ReportMeans:
     """The mean of the token embeddings of each stored report."""
 
     def __init__(self, manifests: list[Path]) -> None:
-        self.folders = {
-            case: manifest.folder / case
-            for manifest in load_manifests(manifests)
-            for case in manifest.usable()
-        }
+        self.records = load_records(manifests, TextFacts)
 
     def of(self, case: str) -> Float[np.ndarray, " e"]:
-        mean: Float[np.ndarray, " e"] = read_report(self.folders[case]).mean(axis=0)
+        mean: Float[np.ndarray, " e"] = read_report(self.records[case].path("")).mean(axis=0)
         return mean
 
 
@@ -269,7 +254,7 @@ def _asked(command: Sequence[str], cases: _Cases, banks: Path) -> dict[str, Bank
             name: {"kind": kind, "volumes": [_listed(volume) for volume in volumes]}
             for name, (kind, volumes) in sources.items()
         },
-        TEXT: [_reported(volume, cases.report(volume.id)) for volume in cases.with_report()],
+        TEXT: [_reported(volume, report) for volume, report in cases.reports().items()],
         PROMPTS: [{"id": name, "patient": name, "text": text} for name, text in label_prompts().items()],
     }
     place, answers = banks / "request.json", banks / "answers"
@@ -291,7 +276,6 @@ def _listed(volume: VolumeFile) -> dict[str, str]:
     return {"id": volume.id, "patient": volume.patient, "path": str(volume.path.absolute())}
 
 
-def _reported(volume: VolumeFile, report: Mapping[str, Any] | None) -> dict[str, str]:
-    assert report is not None
-    text = compose_report(report["findings"], report["impression"], " ") or ""
+def _reported(volume: VolumeFile, report: Report) -> dict[str, str]:
+    text = compose_report(report.findings, report.impression, " ") or ""
     return {"id": volume.id, "patient": volume.patient, "text": text}

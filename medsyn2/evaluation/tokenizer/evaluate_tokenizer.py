@@ -16,6 +16,7 @@ from medsyn2.ct.intensity import hu_to_unit, mask_to_unit, unit_to_hu
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import EnvironmentFault
+from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES, overlap, summarise
 from medsyn2.evaluation.similarity.volumes import (
     inside_body,
@@ -25,19 +26,12 @@ from medsyn2.evaluation.similarity.volumes import (
     ssim_3d_gaussian,
 )
 from medsyn2.evaluation.statistics.case_means import prepend_means
+from medsyn2.facts import CT_FILE, ImageQuality, MaskQuality, ReconstructionFacts, mask_file
 from medsyn2.files import sha256_of, write_text_atomically
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
-from medsyn2.store.artefacts import (
-    CaseWork,
-    Manifest,
-    Record,
-    load_manifest,
-    load_manifests,
-    process_shard,
-)
-from medsyn2.store.read_artefact import read_made_ct, read_made_labels
-from medsyn2.vocabulary import STRUCTURES
+from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.vocabulary import Structure
 from medsyn2.weights.networks import load_tokenizer
 
 IMAGE_VALUES = ["ssim_gaussian", "ssim_box", "psnr_db", "psnr_db_body", "mae_hu", "mae_hu_body"]
@@ -75,52 +69,33 @@ def evaluate_tokenizer(
         settings: Canonical JSON of the settings and the code version.
     """
     round_trip = _RoundTrip(tokenizer, encode_latents)
-    volumes, drawn = _of_cases(register), _of_cases(masks)
-    held_out = [case for case, (_, record) in volumes.items() if record.facts["split"] == "test"]
+    held_out = {case.name: case for case in load_cases(register, masks=masks)[: evaluate_tokenizer.max_cases]}
     identity = sha256_of(tokenizer)
     cases = [
         CaseWork(
-            case,
+            case.name,
             {
                 "tokenizer": identity,
-                "ct": volumes[case][1].files,
-                "masks": drawn[case][1].files if case in drawn else None,
+                "ct": case.registered.files,
+                "masks": case.masked and case.masked.files,
             },
         )
-        for case in held_out[: evaluate_tokenizer.max_cases]
+        for case in held_out.values()
     ]
 
-    def work(case: CaseWork, folder: Path) -> Mapping[str, Any]:
-        volume = read_made_ct(volumes[case.case][0].path(case.case, "ct.nii.gz"))
-        image = _image(round_trip, volume, grid, folder / "ct.nii.gz")
-        of_masks = {}
-        for structure, tool in _present(drawn, case.case).items():
-            path = drawn[case.case][0].path(case.case, f"{structure}.nii.gz")
-            of_masks[structure] = {
-                "segmenter": tool,
-                **_mask(round_trip, path, evaluate_tokenizer, folder / path.name),
-            }
-        return {"image": image, "masks": of_masks}
+    def work(work: CaseWork, folder: Path) -> ReconstructionFacts:
+        case = held_out[work.case]
+        image = _image(round_trip, case.read(), grid, folder / CT_FILE)
+        of_masks = {
+            structure: _mask(round_trip, case, structure, evaluate_tokenizer, folder)
+            for structure in case.structures
+        }
+        return ReconstructionFacts(image, of_masks)
 
-    process_shard("evaluate_tokenizer", manifest, cases, work, settings=settings)
-    patients = {case: record.facts["subject"] for case, (_, record) in volumes.items()}
-    _write(images, masks_table, load_manifest(manifest).usable(), patients)
-
-
-def _of_cases(manifests: list[Path]) -> dict[str, tuple[Manifest, Record]]:
-    return {
-        case: (manifest, record)
-        for manifest in load_manifests(manifests)
-        for case, record in manifest.usable().items()
-    }
-
-
-def _present(drawn: Mapping[str, tuple[Manifest, Record]], case: str) -> dict[str, str]:
-    """Return the structures that a case has a mask of, and what made each."""
-    states = drawn[case][1].facts["masks"] if case in drawn else {}
-    return {
-        name: states[name]["tool"] for name in STRUCTURES if states.get(name, {}).get("state") == "present"
-    }
+    done = process_shard(
+        "evaluate_tokenizer", manifest, cases, work, settings=settings, facts=ReconstructionFacts
+    )
+    _write(images, masks_table, {held_out[case]: record.facts for case, record in done.records.items()})
 
 
 class _RoundTrip:
@@ -143,51 +118,51 @@ class _RoundTrip:
         return decoded
 
 
-def _image(round_trip: _RoundTrip, volume: CTVolume, grid: GridConfig, place: Path) -> dict[str, float]:
+def _image(round_trip: _RoundTrip, volume: CTVolume, grid: GridConfig, place: Path) -> ImageQuality:
     low, high = grid.clip_hu
     before = np.clip(volume.hu, low, high)
     after = unit_to_hu(round_trip(hu_to_unit(volume.hu, grid.clip_hu)), grid.clip_hu)
     write_ct(place, CTVolume(after, volume.affine_mm))
     body = inside_body(before)
-    return {
-        "ssim_gaussian": ssim_3d_gaussian(before, after, high - low),
-        "ssim_box": ssim_3d_box(before, after, high - low),
-        "psnr_db": psnr_db(before, after, high - low),
-        "psnr_db_body": psnr_db(before, after, high - low, body),
-        "mae_hu": mean_absolute_error_hu(before, after),
-        "mae_hu_body": mean_absolute_error_hu(before, after, body),
-    }
+    return ImageQuality(
+        ssim_gaussian=ssim_3d_gaussian(before, after, high - low),
+        ssim_box=ssim_3d_box(before, after, high - low),
+        psnr_db=psnr_db(before, after, high - low),
+        psnr_db_body=psnr_db(before, after, high - low, body),
+        mae_hu=mean_absolute_error_hu(before, after),
+        mae_hu_body=mean_absolute_error_hu(before, after, body),
+    )
 
 
 def _mask(
-    round_trip: _RoundTrip, path: Path, config: EvaluateTokenizerConfig, place: Path
-) -> dict[str, object]:
-    mask = read_made_labels(path)
+    round_trip: _RoundTrip, case: Case, structure: Structure, config: EvaluateTokenizerConfig, folder: Path
+) -> MaskQuality:
+    mask = case.mask(structure)
     before = mask.binary()
     after = round_trip(mask_to_unit(before)) > config.mask_threshold
-    write_labels(place, LabelMap(after.astype(np.uint8), mask.affine_mm))
+    write_labels(folder / mask_file(structure), LabelMap(after.astype(np.uint8), mask.affine_mm))
     found = asdict(overlap(after, before, mask.spacing_mm, config.surface_tolerance_mm))
-    return {name: None if value != value else value for name, value in found.items()}  # JSON knows no NaN
+    # JSON knows no NaN.
+    defined: dict[str, Any] = {name: None if value != value else value for name, value in found.items()}
+    return MaskQuality(case.segmenter(structure), **defined)
 
 
-def _write(
-    images: Path, masks_table: Path, records: Mapping[str, Record], patients: Mapping[str, str]
-) -> None:
-    if not records:
+def _write(images: Path, masks_table: Path, found: Mapping[Case, ReconstructionFacts]) -> None:
+    if not found:
         raise EnvironmentFault(
             "no held-out case could be reconstructed: none is usable.",
             code="too-few-cases",
             remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
         )
     rows = [
-        {"case": case, "patient": patients[case], **record.facts["image"]} for case, record in records.items()
+        {"case": case.name, "patient": case.subject, **vars(facts.image)} for case, facts in found.items()
     ]
     means = prepend_means(pd.DataFrame(rows, columns=["case", "patient", *IMAGE_VALUES]), IMAGE_VALUES)
     write_text_atomically(images, means.to_csv(index=False, float_format="%.5g"))
     mask_rows = [
-        {"structure": structure, "patient": patients[case], **row}
-        for case, record in records.items()
-        for structure, row in record.facts["masks"].items()
+        {"structure": structure, "patient": case.subject, **vars(quality)}
+        for case, facts in found.items()
+        for structure, quality in facts.masks.items()
     ]
     frame = pd.DataFrame(mask_rows, columns=["structure", "segmenter", "patient", *VALUES, *FLAGS])
     means = summarise(frame, ["structure", "segmenter"])

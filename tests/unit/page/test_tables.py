@@ -1,33 +1,41 @@
 """The tables of the page follow each case through the stages."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
-from medsyn2.page.tables import case_table, timing_table, without_formulas
+from medsyn2.facts import Listed, Report
+from medsyn2.page.tables import RunManifests, case_table, timing_table, without_formulas
 from medsyn2.store.artefacts import Manifest, Problem, Record, Refusal
+from tests.unit.records import inventory_facts, masks_facts, register_facts
+
+Facts = TypeVar("Facts")
 
 
-def manifest(stage: str, *records: Record[dict] | Refusal) -> Manifest[dict]:
-    """A shard's manifest."""
-    return Manifest(stage, Path("results") / stage / "0000", {record.case: record for record in records})
+def shard(stage: str, *records: Record[Facts] | Refusal) -> list[Manifest[Facts]]:
+    """The manifest of a shard."""
+    return [Manifest(stage, Path("results") / stage / "0000", {record.case: record for record in records})]
 
 
 def test_each_case_has_a_row_and_each_refusal_its_stage() -> None:
-    facts = {"subject": "s", "split": "train", "path": "=cmd()", "report": {"findings": "x"}}
-    problem = Problem("lungs-small", "too small", "look")
-    inventory = manifest(
-        "inventory", Record("a", "", {}, {**facts, "warnings": ["padded", "no unit"]}),
-        Record("b", "", {}, facts),
-        Refusal("c", "", Problem("torn", "torn file", "again")),
-    )  # fmt: skip
-    register = manifest(
-        "register",
-        Record("a", "", {}, {"lung_dice": 0.9, "warnings": ["seems mirrored"]}),
-        Refusal("b", "", problem),
+    scan = inventory_facts("s", path="=cmd()", report=Report("x"))
+    run = RunManifests(
+        inventory=shard(
+            "inventory",
+            Record("a", "", {}, replace(scan, warnings=("padded", "no unit"))),
+            Record("b", "", {}, scan),
+            Refusal("c", "", Problem("torn", "torn file", "again"), Listed("s", "test", "c.nii.gz")),
+        ),
+        register=shard(
+            "register",
+            Record("a", "", {}, register_facts(lung_dice=0.9, warnings=("seems mirrored",))),
+            Refusal("b", "", Problem("lungs-small", "too small", "look")),
+        ),
+        masks=shard("masks", Record("a", "", {}, masks_facts(states={"heart": "present"}))),
     )
-    masks = manifest("masks", Record("a", "", {}, {"masks": {"heart": {"state": "present"}}}))
-    cases, refused = case_table([inventory], {"register": [register], "masks": [masks]})
+    cases, refused = case_table(run)
     assert cases["status"].tolist() == ["ok", "refused by register", "refused by inventory"]
     assert (cases["lung_dice"][0], cases["heart"][0], cases["report"][0]) == (0.9, "present", "yes")
     assert refused[["case", "stage", "code"]].values.tolist() == [
@@ -35,7 +43,8 @@ def test_each_case_has_a_row_and_each_refusal_its_stage() -> None:
         ["c", "inventory", "torn"],
     ]
     assert cases["warnings"].tolist() == ["padded; no unit; seems mirrored", "", ""]
-    assert cases["path"][0] == "'=cmd()"
+    assert cases["path"].tolist() == ["'=cmd()", "'=cmd()", "c.nii.gz"]
+    assert cases["split"].tolist() == ["train", "train", "test"]
 
 
 def test_timings_add_up() -> None:

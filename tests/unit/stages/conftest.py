@@ -12,9 +12,11 @@ from medsyn2.config import InventoryConfig
 from medsyn2.ct.geometry import resample_ct
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, Grid, axis_aligned_affine
+from medsyn2.facts import CT_FILE, InventoryFacts, RegisterFacts
 from medsyn2.phantoms import Phantom, draw_acquisition, draw_subject, scan, write_scan
 from medsyn2.stages.inventory import inventory
-from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
+from medsyn2.store.artefacts import load_manifest
+from tests.unit.records import register_facts, write_shard
 
 PHANTOM, BODY = "phantom_00003", "body"
 SPACING_MM = 6.0
@@ -77,14 +79,12 @@ def registered_shard(tmp_path_factory) -> RegisteredShard:
     spacing_mm = (8.0, 7.0, 7.0)
     shape = tuple(int(size) for size in extent_mm // spacing_mm)
     grid = Grid(shape, axis_aligned_affine(spacing_mm, tuple(first_mm - SHIFT_MM)))
-    records = load_manifest(manifest).usable()
+    records = load_manifest(manifest, InventoryFacts).records
 
     def work(case, folder):
-        volume = read_case(records[case.case].facts)
-        write_ct(folder / "ct.nii.gz", resample_ct(volume, grid, transform))
-        facts = {name: records[case.case].facts[name] for name in ("subject", "split")}
-        return {**facts, "template_to_native_lps_mm": transform.tolist()}
+        scan = records[case].facts
+        write_ct(folder / CT_FILE, resample_ct(read_case(scan), grid, transform))
+        return register_facts(scan.subject, scan.split, to_native=tuple(map(tuple, transform.tolist())))
 
-    register = root / "register" / "0000.json"
-    process_shard("register", register, [CaseWork(case, None) for case in records], work, settings="")
+    register = write_shard(root / "register" / "0000.json", RegisterFacts, records, work)
     return RegisteredShard(manifest, register, grid, transform, phantom)

@@ -13,6 +13,7 @@ from medsyn2.config import InventoryConfig
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import TableError
+from medsyn2.facts import InventoryFacts, Report
 from medsyn2.stages.inventory import inventory
 from medsyn2.store.artefacts import load_manifest
 from medsyn2.vocabulary import ABNORMALITY_LABELS
@@ -72,24 +73,24 @@ def run(cohort, manifest, convention="detect", reports=None):
         manifest=manifest,
         settings=json.dumps({"hu_convention": convention}),
     )
-    return load_manifest(manifest)
+    return load_manifest(manifest, InventoryFacts)
 
 
 def test_sound_cases_are_described_and_bad_ones_quarantined_with_their_codes(cohort, tmp_path, caplog):
     caplog.set_level("INFO")
     found = run(cohort, tmp_path / "results/inventory/0000.json")
     assert list(found.cases) == ["a", "b", "c", "damaged", "missing", "conflict"]
-    assert list(found.usable()) == ["a", "b", "c"]
+    assert list(found.records) == ["a", "b", "c"]
     codes = {case: refusal.problem.code for case, refusal in found.refused.items()}
     assert codes == {"damaged": "gzip-truncated", "missing": "file-missing", "conflict": "report-conflict"}
     assert found.refused["missing"].facts.path.endswith("missing.nii.gz")
     facts = found.records["a"].facts
-    assert (facts["subject"], facts["split"], facts["position"]) == ("s_a", "train", 0)
-    assert facts["path"] == cohort[0][0]["path"]
-    assert facts["report"] == {"findings": "Nodule.", "impression": "Follow up."}
-    assert sum(facts["labels"].values()) == 9
-    assert found.records["b"].facts["report"] is None
-    assert found.records["c"].facts["labels"] is None
+    assert (facts.subject, facts.split, facts.position) == ("s_a", "train", 0)
+    assert facts.path == cohort[0][0]["path"]
+    assert facts.report == Report("Nodule.", "Follow up.")
+    assert sum(facts.labels.values()) == 9
+    assert found.records["b"].facts.report is None
+    assert found.records["c"].facts.labels is None
     assert "report: 5 rows; 3 of 6 cases have one" in caplog.text
     assert np.array_equal(read_case(facts).hu, chest(0).clip(-1024))
 
@@ -118,7 +119,7 @@ def test_a_second_run_looks_for_missing_files_alone_and_a_changed_one_is_read_ag
     affine = axis_aligned_affine((3.0, 4.0, 4.0), (-60.0, -50.0, 10.0))
     write_ct(cohort[0][2]["path"], CTVolume(chest(99), affine))
     write_ct(cohort[0][4]["path"], CTVolume(chest(98), affine))
-    assert "missing" in run(cohort, manifest).usable()
+    assert "missing" in run(cohort, manifest).records
     assert opened == ["c.nii.gz", "missing.nii.gz"]
 
 
@@ -143,7 +144,7 @@ def test_a_copy_is_refused_and_a_file_that_only_looks_like_one_is_not(cohort, tm
     alike = {**cases[1], "same_as": cases[0]["path"]}
     Path(copied["path"]).write_bytes(Path(cases[0]["path"]).read_bytes())
     found = run(([cases[0], alike, copied], *tables), tmp_path / "results/0000.json")
-    assert list(found.usable()) == ["a", "b"]
+    assert list(found.records) == ["a", "b"]
     problem = found.refused["c"].problem
     assert problem.code == "file-repeated"
     assert all(name in problem.message for name in ("a.nii.gz", "c.nii.gz"))
@@ -154,7 +155,7 @@ def test_a_name_that_is_no_text_is_refused_alone(cohort, tmp_path):
     path = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.nii.gz")
     shutil.copy(cases[0]["path"], path)
     found = run(([cases[0], {**cases[1], "path": path}], *tables), tmp_path / "results/0000.json")
-    assert list(found.usable()) == ["a"]
+    assert list(found.records) == ["a"]
     assert found.refused["b"].problem.code == "file-name"
     assert found.refused["b"].facts.path.endswith(r"/bad\xff.nii.gz")
 
@@ -164,8 +165,8 @@ def test_a_changed_report_or_setting_makes_its_records_new(cohort, tmp_path):
     before = run(cohort, manifest).records
     write_table(cohort[1], ("VolumeName", "Findings_EN", "Impressions_EN"), [("c", "New.", "")])
     after = run(cohort, manifest).records
-    assert after["c"].facts["report"] == {"findings": "New.", "impression": None}
-    assert after["a"].facts["report"] is None
+    assert after["c"].facts.report == Report("New.")
+    assert after["a"].facts.report is None
     assert after["b"].fingerprint == before["b"].fingerprint
     assert run(cohort, manifest, "hu").records["b"].fingerprint != before["b"].fingerprint
 
@@ -188,8 +189,8 @@ def test_stored_values_are_quarantined_until_a_metadata_table_is_given(cohort, t
         manifest=manifest,
         settings="{}",
     )
-    facts = load_manifest(manifest).usable()["a"].facts
-    assert facts["hu"]["intercept"] == -1024.0
+    facts = load_manifest(manifest, InventoryFacts).records["a"].facts
+    assert facts.hu.intercept == -1024.0
     assert np.array_equal(read_case(facts).hu, chest(0).clip(-1024))
 
 

@@ -11,6 +11,7 @@ from medsyn2.ct.masks import lobe_boundaries
 from medsyn2.ct.nifti.files import read_labels
 from medsyn2.errors import IntegrityError
 from medsyn2.evaluation.similarity.overlap import dice
+from medsyn2.facts import MaskFacts, MasksFacts, RegisterFacts, SegmentFacts
 from medsyn2.stages.masks import masks
 from medsyn2.stages.segment import segment
 from medsyn2.store.artefacts import Manifest, load_manifest
@@ -58,7 +59,7 @@ def run(registered_shard, segmented, tmp_path) -> Masks:
             manifest=manifest,
             settings=config.model_dump_json(),
         )
-        return load_manifest(manifest)
+        return load_manifest(manifest, MasksFacts)
 
     return made
 
@@ -67,10 +68,10 @@ def test_files_are_the_structures_that_are_present(run: Masks) -> None:
     manifest = run()
     assert set(manifest.records) == {PHANTOM}
     record = manifest.records[PHANTOM]
-    states = record.facts["masks"]
+    states = record.facts.masks
     assert tuple(sorted(states)) == tuple(sorted(STRUCTURES))
-    assert (record.facts["subject"], record.facts["split"]) == (f"s_{PHANTOM}", "train")
-    present = {structure for structure, state in states.items() if state["state"] == "present"}
+    assert (record.facts.subject, record.facts.split) == (f"s_{PHANTOM}", "train")
+    present = {structure for structure, state in states.items() if state.state == "present"}
     assert {"lobes", "heart", "vessels"} <= present <= set(MADE)
     names = {f"{name}.nii.gz" for name in (*present, "lobe_labels")} | {"overlay.png"}
     assert set(record.files) == {f"{PHANTOM}/{name}" for name in names}
@@ -81,7 +82,8 @@ def test_a_damaged_artefact_stops_the_run_and_the_case_is_done_when_it_is_back(
     run: Masks, registered_shard, segmented, lost: str
 ) -> None:
     manifest = registered_shard.register if lost == "ct.nii.gz" else segmented("native")
-    path = load_manifest(manifest).path(PHANTOM, lost)
+    kind = RegisterFacts if lost == "ct.nii.gz" else SegmentFacts
+    path = load_manifest(manifest, kind).path(PHANTOM, lost)
     content = path.read_bytes()
     try:
         path.write_bytes(content[: len(content) // 2])
@@ -89,14 +91,14 @@ def test_a_damaged_artefact_stops_the_run_and_the_case_is_done_when_it_is_back(
             run()
     finally:
         path.write_bytes(content)
-    assert set(run().usable()) == {PHANTOM}
+    assert set(run().records) == {PHANTOM}
 
 
 def test_without_a_tool_a_structure_is_absent(run: Masks) -> None:
-    states = run().records[PHANTOM].facts["masks"]
+    states = run().records[PHANTOM].facts.masks
     for structure in set(STRUCTURES) - set(MADE):
-        assert states[structure] == {"state": "absent", "volume_ml": 0.0, "tool": None}
-    assert all(states[structure]["tool"] == "classical" for structure in MADE)
+        assert states[structure] == MaskFacts("absent", 0.0, None)
+    assert all(states[structure].tool == "classical" for structure in MADE)
 
 
 def test_masks_lie_on_the_grid_and_have_the_stated_volume(run: Masks, registered_shard) -> None:
@@ -106,7 +108,7 @@ def test_masks_lie_on_the_grid_and_have_the_stated_volume(run: Masks, registered
         assert mask.shape == registered_shard.grid.shape
         np.testing.assert_allclose(mask.affine_mm, registered_shard.grid.affine_mm, atol=1e-3)
         assert set(np.unique(mask.labels)) == {0, 1}
-        stated_ml = manifest.records[PHANTOM].facts["masks"][structure]["volume_ml"]
+        stated_ml = manifest.records[PHANTOM].facts.masks[structure].volume_ml
         assert mask.labels.sum() * np.prod(mask.spacing_mm) / 1000 == pytest.approx(stated_ml, rel=1e-4)
 
 
@@ -133,9 +135,9 @@ def test_lobes_are_the_boundaries_of_the_lobe_map(run: Masks) -> None:
 
 
 def test_what_is_smaller_than_the_smallest_volume_is_empty(run: Masks) -> None:
-    heart_ml = run().records[PHANTOM].facts["masks"]["heart"]["volume_ml"]
+    heart_ml = run().records[PHANTOM].facts.masks["heart"].volume_ml
     manifest = run(min_volume_ml=heart_ml + 1)
-    heart = manifest.records[PHANTOM].facts["masks"]["heart"]
+    heart = manifest.records[PHANTOM].facts.masks["heart"]
     assert heart == {"state": "empty", "volume_ml": heart_ml, "tool": "classical"}
     assert f"{PHANTOM}/heart.nii.gz" not in manifest.records[PHANTOM].files
     assert not manifest.path(PHANTOM, "heart.nii.gz").exists()
@@ -149,6 +151,6 @@ def test_a_rerun_does_nothing_and_another_threshold_makes_masks_again(run: Masks
     assert again.records == first.records
     assert path.stat().st_mtime_ns == stamp
     wide = run(threshold=0.1)
-    states = [manifest.records[PHANTOM].facts["masks"] for manifest in (first, wide)]
-    assert states[1]["heart"]["volume_ml"] > states[0]["heart"]["volume_ml"]
+    states = [manifest.records[PHANTOM].facts.masks for manifest in (first, wide)]
+    assert states[1]["heart"].volume_ml > states[0]["heart"].volume_ml
     assert run(threshold=0.5).records == first.records

@@ -9,7 +9,7 @@ import pytest
 from medsyn2.config import PhantomsConfig
 from medsyn2.ct.nifti.files import read_ct, read_labels
 from medsyn2.errors import ConfigError
-from medsyn2.stages.phantoms import phantom_index, phantoms
+from medsyn2.stages.phantoms import PhantomFacts, phantom_index, phantoms
 from medsyn2.store.artefacts import load_manifest
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
@@ -35,17 +35,17 @@ def digests(folder):
 def test_a_shard_is_made_with_its_tables(tmp_path):
     ids = ["phantom_00000", "phantom_00001", "phantom_00004"]
     run(tmp_path / "a", ids)
-    manifest = load_manifest(tmp_path / "a" / "0000.json")
-    assert list(manifest.usable()) == ids
+    manifest = load_manifest(tmp_path / "a" / "0000.json", PhantomFacts)
+    assert list(manifest.records) == ids
     reports = list(csv.DictReader((tmp_path / "a" / "0000_reports.csv").open()))
     labels = list(csv.DictReader((tmp_path / "a" / "0000_labels.csv").open()))
     assert [row["VolumeName"] for row in reports] == [f"{case_id}.nii.gz" for case_id in ids]
     assert list(labels[0]) == ["VolumeName", *ABNORMALITY_LABELS]
     for case_id, report, row in zip(ids, reports, labels, strict=True):
         facts = manifest.records[case_id].facts
-        assert report["Findings_EN"] == facts["findings"]
-        assert report["Impressions_EN"] == facts["impression"]
-        assert {name: int(row[name]) for name in ABNORMALITY_LABELS} == facts["labels"]
+        assert report["Findings_EN"] == facts.findings
+        assert report["Impressions_EN"] == facts.impression
+        assert {name: int(row[name]) for name in ABNORMALITY_LABELS} == facts.labels
         ct = read_ct(manifest.path(case_id, f"{case_id}.nii.gz"))
         lungs = read_labels(manifest.path(case_id, "truth/lungs.nii.gz"))
         assert lungs.shape == ct.shape

@@ -9,6 +9,7 @@ from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
 from medsyn2.ct.nifti.files import read_ct, write_ct
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import IntegrityError
+from medsyn2.facts import RegisterFacts
 from medsyn2.phantoms import draw_acquisition, draw_subject, scan, write_scan
 from medsyn2.stages.register import register
 from medsyn2.stages.template import template
@@ -52,19 +53,19 @@ def test_good_cases_pass_and_bad_ones_are_refused_with_their_reason(
 ) -> None:
     manifest = tmp_path / "0000.json"
     register(GRID, REGISTER, inventory=shard[0], template=shard[1], manifest=manifest, settings="{}")
-    found = load_manifest(manifest)
-    assert set(found.usable()) == {"phantom_3", "phantom_10", "mirrored"}
-    warned = {case: record.facts["warnings"] for case, record in found.usable().items()}
-    assert warned["phantom_3"] == warned["phantom_10"] == []
+    found = load_manifest(manifest, RegisterFacts)
+    assert set(found.records) == {"phantom_3", "phantom_10", "mirrored"}
+    warned = {case: record.facts.warnings for case, record in found.records.items()}
+    assert warned["phantom_3"] == warned["phantom_10"] == ()
     assert "left and right exchanged" in warned["mirrored"][0]
     volume = read_ct(found.path("phantom_10", "ct.nii.gz"))
     assert volume.shape == GRID.shape
     assert volume.hu.dtype == np.int16
     assert found.path("phantom_10", "overlay.png").read_bytes().startswith(b"\x89PNG")
     facts = found.records["phantom_3"].facts
-    assert facts["lung_dice"] > 0.85
-    assert np.array(facts["template_to_native_lps_mm"]).shape == (4, 4)
-    assert (facts["subject"], facts["split"]) == ("s_phantom_3", "train")
+    assert facts.lung_dice > 0.85
+    assert np.array(facts.template_to_native_lps_mm).shape == (4, 4)
+    assert (facts.subject, facts.split) == ("s_phantom_3", "train")
     problems = {case: refusal.problem for case, refusal in found.refused.items()}
     assert set(problems) == {"upside_down", "no_lungs"}
     assert len({problem.code for problem in problems.values()}) == 2

@@ -1,7 +1,7 @@
 """The page and the tables of a run of four cases, one of them refused."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,10 +15,23 @@ from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.overlays import save_overlay
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import RegistrationError
+from medsyn2.facts import (
+    CT_FILE,
+    OVERLAY_FILE,
+    InventoryFacts,
+    MasksFacts,
+    RegisterFacts,
+    Report,
+    SampleFacts,
+    SegmentFacts,
+    TextFacts,
+    region_file,
+)
 from medsyn2.files import write_json
 from medsyn2.page.strips import Picture, strips_png
-from medsyn2.stages.report import FIGURES, report
-from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.stages import caption_of
+from medsyn2.stages.report import report
+from tests.unit.records import inventory_facts, masks_facts, register_facts, sample_facts, write_shard
 
 SHAPE = (16, 24, 24)
 AFFINE = axis_aligned_affine((8.0, 8.0, 8.0), (0.0, 0.0, 0.0))
@@ -91,43 +104,36 @@ class Run:
         self.root = root
         self.registered = [case for case in CASES if case != "four"]
 
-    def write(self, stage: str, cases: list[str], work: Callable[[str, Path], dict]) -> list[Path]:
-        manifest = self.root / stage / "0000.json"
+    def write(self, stage: str, kind: type, cases: Iterable[str], work: Callable[..., object]) -> list[Path]:
+        return [write_shard(self.root / stage / "0000.json", kind, cases, work)]
 
-        def with_subject(case: CaseWork, folder: Path) -> dict:
-            return {"subject": f"s_{case.case}", "split": CASES[case.case], **work(case.case, folder)}
+    def inventory(self, case: str, folder: Path) -> InventoryFacts:
+        report = Report("A nodule.", "") if case == "one" else None
+        return inventory_facts(f"s_{case}", CASES[case], path=f"data/{case}.nii.gz", report=report)
 
-        process_shard(stage, manifest, [CaseWork(case, None) for case in cases], with_subject, settings="")
-        return [manifest]
-
-    def inventory(self, case: str, folder: Path) -> dict:
-        findings = {"findings": "A nodule.", "impression": ""} if case == "one" else None
-        return {"path": f"data/{case}.nii.gz", "report": findings}
-
-    def register(self, case: str, folder: Path) -> dict:
+    def register(self, case: str, folder: Path) -> RegisterFacts:
         if case == "four":
             raise RegistrationError("Expected lungs, got none.", code="lungs-outside", remedy=REMEDY)
         volume = CTVolume(hu_of(case), AFFINE)
-        write_ct(folder / "ct.nii.gz", volume)
-        save_overlay(folder / "overlay.png", volume, {"lungs": lobes() > 0}, case)
-        return {"lung_dice": 0.91, "rotation_deg": 2.5}
+        write_ct(folder / CT_FILE, volume)
+        save_overlay(folder / OVERLAY_FILE, volume, {"lungs": lobes() > 0}, case)
+        return register_facts(f"s_{case}", CASES[case], lung_dice=0.91, rotation_deg=2.5)
 
-    def masks(self, case: str, folder: Path) -> dict:
-        write_labels(folder / "lobe_labels.nii.gz", LabelMap(lobes(), AFFINE))
-        return {"masks": {"lobes": {"state": "present"}, "nodules": {"state": "empty"}}}
+    def segment(self, case: str, folder: Path) -> SegmentFacts:
+        return SegmentFacts(f"s_{case}", CASES[case], "native", {})
 
-    def sample(self, case: str, folder: Path) -> dict:
-        structures = (None, "lobes") if case == "two" else (None,)
-        samples = []
-        for structure in structures:
-            condition = structure or "report"
+    def masks(self, case: str, folder: Path) -> MasksFacts:
+        write_labels(folder / region_file("lobes"), LabelMap(lobes(), AFFINE))
+        return masks_facts(f"s_{case}", CASES[case], {"lobes": "present", "nodules": "empty"})
+
+    def text(self, case: str, folder: Path) -> TextFacts:
+        return TextFacts(f"s_{case}", CASES[case], {}, 32, has_report=False)
+
+    def sample(self, case: str, folder: Path) -> SampleFacts:
+        conditions = {"report": None, "lobes": "lobes"} if case == "two" else {"report": None}
+        for condition in conditions:
             write_ct(folder / f"{condition}.nii.gz", CTVolume(hu_of(case) + np.int16(50), AFFINE))
-            mode = "mask" if structure else "neither"
-            file = f"{condition}.nii.gz"
-            samples.append(
-                {"condition": condition, "mode": mode, "structure": structure, "seed": 11, "file": file}
-            )
-        return {"samples": samples}
+        return sample_facts(f"s_{case}", conditions)
 
     def figures(self) -> list[Path]:
         picture = Picture(CTVolume(np.zeros(SHAPE, np.int16), AFFINE), "nothing")
@@ -150,7 +156,6 @@ class Run:
                     "disagreement_ratio_high": [0.3, None, 0.2],
                 }
             ),
-            "mask_agreement_cases": pd.DataFrame({"case": ["two"], "dice": [0.9]}),
         }
         paths = []
         for stem, frame in frames.items():
@@ -186,12 +191,12 @@ class Run:
         )
         report(
             ReportConfig(**{"title": "A run & <more>"} | changes),
-            inventory=self.write("inventory", list(CASES), self.inventory),
-            register=self.write("register", list(CASES), self.register),
-            segment=self.write("segment", self.registered, lambda case, folder: {"space": "native"}),
-            masks=self.write("masks", self.registered, self.masks),
-            text=self.write("encode_text", self.registered, lambda case, folder: {"cut_text": None}),
-            samples=self.write("sample", ["two", "three"], self.sample),
+            inventory=self.write("inventory", InventoryFacts, CASES, self.inventory),
+            register=self.write("register", RegisterFacts, CASES, self.register),
+            segment=self.write("segment", SegmentFacts, self.registered, self.segment),
+            masks=self.write("masks", MasksFacts, self.registered, self.masks),
+            text=self.write("encode_text", TextFacts, self.registered, self.text),
+            samples=self.write("sample", SampleFacts, ["two", "three"], self.sample),
             losses=self.losses(),
             model=model,
             tables=self.tables(),
@@ -285,7 +290,6 @@ def test_the_agreement_is_said_in_a_sentence(outputs: Outputs) -> None:
     said = " ".join(outputs.page.texts)
     assert "Dice with the requested mask 0.900" in said
     assert "0.250" in outputs.page.texts
-    assert "mask_agreement_cases.csv" not in outputs.page.texts
 
 
 def test_the_same_run_gives_the_same_page(run: Run, outputs: Outputs) -> None:
@@ -293,7 +297,7 @@ def test_the_same_run_gives_the_same_page(run: Run, outputs: Outputs) -> None:
 
 
 def test_figures_are_shown_with_their_files(outputs: Outputs) -> None:
-    assert f"seeds.png: {FIGURES['seeds']}" in outputs.page.texts
+    assert f"seeds.png: {caption_of(Path('seeds.png'))}" in outputs.page.texts
 
 
 def test_the_audit_of_the_paper_stands_apart_from_the_run(outputs: Outputs) -> None:

@@ -4,17 +4,18 @@ import pytest
 from medsyn2.config import SampleConfig
 from medsyn2.ct.nifti.files import read_ct, write_labels
 from medsyn2.ct.volume import LabelMap
+from medsyn2.facts import InventoryFacts, MasksFacts, RegisterFacts, Report, SampleFacts
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.stages.sample import sample
-from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
+from medsyn2.store.artefacts import load_manifest
 from medsyn2.weights.model_folder import DESCRIPTION
-from tests.unit.records import write_manifest
+from tests.unit.records import inventory_facts, masks_facts, register_facts, write_shard
 
 STRUCTURES = ("heart", "nodules", "airways")
 FAST = Sampling("euler", 2, guidance_mask=1.0)
-REPORT = {"findings": "A nodule of 5 mm.", "impression": "Nodule."}
+REPORT = Report("A nodule of 5 mm.", "Nodule.")
 CASES = {
     "a": ("test", REPORT, {"heart": "present", "nodules": "empty", "airways": "absent"}),
     "b": ("test", None, {"heart": "present"}),
@@ -27,26 +28,25 @@ CASES = {
 def shard(tmp_path, tiny_model, tiny_mask):
     """Manifests of the earlier stages for one shard, and a function that samples it."""
     pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
-    facts = {case: {"subject": f"s_{case}", "split": split} for case, (split, _, _) in CASES.items()}
 
-    def write(stage, more):
-        found = {case: {**facts[case], **more(case)} for case in CASES}
-        return write_manifest(tmp_path / stage / "0000.json", found)
+    def listed(case, folder):
+        return inventory_facts(f"s_{case}", CASES[case][0], report=CASES[case][1])
+
+    def registered(case, folder):
+        return register_facts(f"s_{case}", CASES[case][0])
 
     def draw(case, folder):
-        states = CASES[case.case][2]
+        split, _, states = CASES[case]
         for structure, state in states.items():
             if state == "present":
-                shifted = np.roll(tiny_mask, ord(case.case) % 5, axis=1)
+                shifted = np.roll(tiny_mask, ord(case) % 5, axis=1)
                 write_labels(folder / f"{structure}.nii.gz", LabelMap(shifted, pipeline.grid.affine_mm))
-        return {**facts[case.case], "masks": {name: {"state": state} for name, state in states.items()}}
+        return masks_facts(f"s_{case}", split, states)
 
-    masks = tmp_path / "masks" / "0000.json"
-    process_shard("masks", masks, [CaseWork(case, None) for case in CASES], draw, settings="")
     inputs = {
-        "inventory": write("inventory", lambda case: {"report": CASES[case][1]}),
-        "register": write("register", lambda case: {}),
-        "masks": masks,
+        "inventory": write_shard(tmp_path / "inventory/0000.json", InventoryFacts, CASES, listed),
+        "register": write_shard(tmp_path / "register/0000.json", RegisterFacts, CASES, registered),
+        "masks": write_shard(tmp_path / "masks/0000.json", MasksFacts, CASES, draw),
     }
 
     def run(model=tiny_model, **changes):
@@ -60,15 +60,15 @@ def shard(tmp_path, tiny_model, tiny_mask):
             manifest=manifest,
             settings=config.model_dump_json(),
         )
-        return load_manifest(manifest)
+        return load_manifest(manifest, SampleFacts)
 
     return run
 
 
 def conditions_of(manifest):
     return {
-        case: [(made["condition"], made["mode"]) for made in record.facts["samples"]]
-        for case, record in manifest.usable().items()
+        case: [(made.condition, made.mode) for made in record.facts.samples]
+        for case, record in manifest.records.items()
     }
 
 
@@ -79,7 +79,7 @@ def test_held_out_cases_get_a_sample_for_each_condition_they_have(shard):
         "b": [("report", "neither"), ("heart", "mask")],
         "d": [("report", "report")],
     }
-    assert manifest.records["a"].facts["subject"] == "s_a"
+    assert manifest.records["a"].facts.subject == "s_a"
     assert {name.split("/")[1] for name in manifest.records["a"].files} == {
         "report.nii.gz",
         "report.json",
@@ -93,7 +93,7 @@ def test_a_sample_is_what_the_pipeline_gives_and_its_sidecar_makes_it_again(shar
     manifest = shard()
     pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
     seed = derive_seed(0, "a", "report")
-    expected = pipeline(**REPORT, seed=seed, sampling=FAST)
+    expected = pipeline(**vars(REPORT), seed=seed, sampling=FAST)
     found = read_ct(manifest.path("a", "report.nii.gz"))
     np.testing.assert_array_equal(found.hu, expected.volume.hu)
     again = pipeline.remake(manifest.path("b", "heart.json"))

@@ -1,7 +1,7 @@
 """Segmenting a shard: which label maps there are, whose they are, and when they are made again."""
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 
@@ -14,10 +14,12 @@ from medsyn2.ct.nifti.files import read_labels, write_labels
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.similarity.overlap import dice
+from medsyn2.facts import InventoryFacts, LabelMapFacts, SegmentFacts
 from medsyn2.stages import stage_params, stage_settings
 from medsyn2.stages.segment import segment
 from medsyn2.store.artefacts import Manifest, load_manifest
 from medsyn2.vocabulary import LOBES, STRUCTURES
+from tests.unit.records import change_facts
 
 PHANTOM, BODY = "phantom_00003", "body"
 TOOLS = {"lobes": "classical", "heart": "classical", "nodules": None}
@@ -35,7 +37,7 @@ def run(registered_shard, tmp_path) -> Segment:
         config = SegmentConfig(**{"tools": TOOLS, "working_spacing_mm": 6.0} | changes)
         manifest = tmp_path / "segment" / "0000.json"
         segment(config, **inputs, manifest=manifest, settings=config.model_dump_json())
-        return load_manifest(manifest)
+        return load_manifest(manifest, SegmentFacts)
 
     return segmented
 
@@ -45,11 +47,11 @@ def test_each_structure_has_a_label_map_its_tool_and_its_names(run: Segment) -> 
     record = manifest.records[PHANTOM]
     assert record.status == "ok"
     assert set(record.files) == {f"{PHANTOM}/lobes.nii.gz", f"{PHANTOM}/heart.nii.gz"}
-    assert (record.facts["subject"], record.facts["split"]) == (f"s_{PHANTOM}", "train")
-    assert record.facts["space"] == "native"
-    assert record.facts["structures"] == {
-        "lobes": {"tool": "classical", "names": {str(label): name for label, name in LOBES.items()}},
-        "heart": {"tool": "classical", "names": {"1": "heart"}},
+    assert (record.facts.subject, record.facts.split) == (f"s_{PHANTOM}", "train")
+    assert record.facts.space == "native"
+    assert record.facts.structures == {
+        "lobes": LabelMapFacts("classical", LOBES),
+        "heart": LabelMapFacts("classical", {1: "heart"}),
     }
 
 
@@ -62,7 +64,7 @@ def test_native_label_maps_lie_on_the_scan(run: Segment, registered_shard) -> No
 
 def test_registered_label_maps_lie_on_the_models_grid(run: Segment, registered_shard) -> None:
     manifest = run(space="registered", working_spacing_mm=7.0)
-    assert manifest.records[PHANTOM].facts["space"] == "registered"
+    assert manifest.records[PHANTOM].facts.space == "registered"
     lobes = read_labels(manifest.path(PHANTOM, "lobes.nii.gz"), LOBES)
     truth = nearest_labels(
         registered_shard.phantom.truth["lungs"], lobes.grid, registered_shard.template_to_native_lps_mm
@@ -79,9 +81,7 @@ def test_a_case_that_cannot_be_segmented_is_refused_alone(run: Segment) -> None:
 def test_without_any_tool_there_are_no_files(run: Segment) -> None:
     manifest = run(tools=dict.fromkeys(STRUCTURES))
     assert [record.status for record in manifest.records.values()] == ["ok", "ok"]
-    assert all(
-        record.files == {} and record.facts["structures"] == {} for record in manifest.records.values()
-    )
+    assert all(record.files == {} and record.facts.structures == {} for record in manifest.records.values())
 
 
 def test_a_rerun_does_nothing_and_other_settings_segment_again(run: Segment) -> None:
@@ -100,14 +100,11 @@ def test_a_case_that_changes_its_split_is_recorded_so(
     run: Segment, registered_shard, tmp_path: Path, space: str
 ) -> None:
     tools = dict.fromkeys(STRUCTURES)
-    assert run(space=space, tools=tools).records[PHANTOM].facts["split"] == "train"
+    assert run(space=space, tools=tools).records[PHANTOM].facts.split == "train"
     copytree(registered_shard.inventory.parent, tmp_path / "inventory")
     moved = tmp_path / "inventory" / "0000.json"
-    values = json.loads(moved.read_text())
-    for record in values["cases"]:
-        record["facts"]["split"] = "test"
-    moved.write_text(json.dumps(values))
-    assert run(space=space, tools=tools, inventory=moved).records[PHANTOM].facts["split"] == "test"
+    change_facts(moved, InventoryFacts, lambda facts: replace(facts, split="test"))
+    assert run(space=space, tools=tools, inventory=moved).records[PHANTOM].facts.split == "test"
 
 
 def test_the_same_input_gives_the_same_bytes(run: Segment) -> None:
@@ -145,7 +142,7 @@ def test_a_mask_file_that_changes_is_read_again(run: Segment, registered_shard, 
         labels[10 : 10 + size, 8:12, 9:13] = 3
         write_labels(path, LabelMap(labels, volume.affine_mm))
         manifest = run(**choice)
-        assert manifest.records[PHANTOM].facts["structures"]["heart"]["tool"] == "files"
+        assert manifest.records[PHANTOM].facts.structures["heart"].tool == "files"
         found = read_labels(manifest.path(PHANTOM, "heart.nii.gz")).labels
         np.testing.assert_array_equal(found, labels > 0)
 

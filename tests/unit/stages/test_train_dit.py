@@ -15,7 +15,7 @@ from medsyn2.config import Config
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import ConfigError
-from medsyn2.facts import MaskState, Report
+from medsyn2.facts import MaskState, Report, SampleFacts, TextFacts
 from medsyn2.flow import Sampling
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.transformer.dit import DiT
@@ -239,7 +239,7 @@ def test_the_model_samples_by_itself_as_the_stage_sample_of_its_run(prepared: In
     inputs = {name: prepared.path(f"{name}/0000.json") for name in ("inventory", "register", "masks")}
     manifest = tmp_path / "sample/0000.json"
     sample(settings.sample, sampling, model=model / "model.json", **inputs, manifest=manifest, settings="")
-    (case,) = load_manifest(manifest).usable()
+    (case,) = load_manifest(manifest, SampleFacts).records
     of_run = manifest.with_suffix("") / case
     assert {path.name for path in of_run.glob("*.nii.gz")} >= {"report.nii.gz", "lobes.nii.gz"}
     mask, seed = prepared.path(f"masks/0000/{case}/lobes.nii.gz"), derive_seed(0, case, "lobes")
@@ -328,7 +328,7 @@ def test_shards_that_do_not_belong_together_are_refused(prepared: Inputs, tmp_pa
         run(prepared, tmp_path, config(), text=[])
     with pytest.raises(ConfigError, match="no-training-cases"):
         run(prepared, tmp_path, config(), latents=[], text=[])
-    assert load_manifest(prepared.path("text/0000.json")).usable()
+    assert load_manifest(prepared.path("text/0000.json"), TextFacts).records
 
 
 def in_a_process_of_its_own(inputs: Inputs, folder: Path, settings: Config, processes: int = 1) -> Any:

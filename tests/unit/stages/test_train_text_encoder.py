@@ -1,31 +1,32 @@
 import json
-import shutil
 import time
 
 import pytest
 
 from medsyn2.config import TrainTextEncoderConfig
+from medsyn2.facts import InventoryFacts, Report
 from medsyn2.files import sha256_of
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.stages.train_text_encoder import train_text_encoder
-from tests.unit.records import write_manifest
+from tests.unit.records import inventory_facts, write_shard
 
 TINY = TrainTextEncoderConfig(
     vocabulary_size=200, hidden_size=16, num_layers=1, num_steps=3, max_tokens=64, window_tokens=16
 )
 REPORTS = {
-    "a": ("train", {"findings": "A nodule.", "impression": "Nodule."}),
-    "b": ("test", {"findings": "Secret words.", "impression": None}),
-    "c": ("train", {"findings": "Not given.", "impression": ""}),
+    "a": ("train", Report("A nodule.", "Nodule.")),
+    "b": ("test", Report("Secret words.")),
+    "c": ("train", Report("Not given.", "")),
     "d": ("train", None),
 }
 
 
 def write_inventory(path, reports):
-    path.unlink(missing_ok=True)
-    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-    facts = {case: {"split": split, "report": report} for case, (split, report) in reports.items()}
-    return write_manifest(path, facts)
+    def listed(case, folder):
+        split, report = reports[case]
+        return inventory_facts(case, split, report=report)
+
+    return write_shard(path, InventoryFacts, reports, listed)
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,14 @@ from medsyn2.config import Config
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import ConfigError, NonFiniteLossError, WeightsError
+from medsyn2.facts import CT_FILE, RegisterFacts
 from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.perceptual import Perceptual
 from medsyn2.stages import stage_params
 from medsyn2.stages.train_tokenizer import train_tokenizer
-from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.weights.tensors import load_component, load_strictly, save_component
+from tests.unit.records import register_facts, write_shard
 
 SPLITS = {"a": "train", "b": "train", "c": "test"}
 
@@ -37,21 +37,19 @@ def config(**training: Any) -> Config:
     )
 
 
-def write_volume(case: CaseWork, folder: Path) -> Mapping[str, Any]:
+def write_volume(case: str, folder: Path) -> RegisterFacts:
     axes = np.meshgrid(*(np.linspace(-1, 1, size) for size in (16, 24, 24)), indexing="ij")
-    radius = np.sqrt(sum(axis**2 for axis in axes)) * (1 + 0.1 * ord(case.case) % 1)
+    radius = np.sqrt(sum(axis**2 for axis in axes)) * (1 + 0.1 * ord(case) % 1)
     hu = np.where(radius < 0.7, 40, -900).astype(np.int16)
-    if case.case == "c":
+    if case == "c":
         hu = np.full_like(hu, 3000)
     affine = axis_aligned_affine((4.0, 4.0, 4.0), (0.0, 0.0, 0.0))
-    write_ct(folder / "ct.nii.gz", CTVolume(hu, affine))
-    return {"subject": case.case, "split": SPLITS[case.case]}
+    write_ct(folder / CT_FILE, CTVolume(hu, affine))
+    return register_facts(case, SPLITS[case])
 
 
 def registered(root: Path, cases: str = "abc") -> Path:
-    manifest = root / "register" / "0000.json"
-    process_shard("register", manifest, [CaseWork(case, case) for case in cases], write_volume, settings="")
-    return manifest
+    return write_shard(root / "register" / "0000.json", RegisterFacts, cases, write_volume)
 
 
 def run(root: Path, settings: Config, cases: str = "abc") -> Path:

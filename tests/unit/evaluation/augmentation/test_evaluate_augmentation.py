@@ -16,13 +16,15 @@ from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.augmentation.arms import ARMS, CASES_COLUMNS, table_columns
-from medsyn2.evaluation.augmentation.evaluate_augmentation import evaluate_augmentation
+from medsyn2.evaluation.augmentation.evaluate_augmentation import SliceFacts, evaluate_augmentation
 from medsyn2.evaluation.augmentation.slice_set import IMAGES, MASKS
+from medsyn2.facts import CT_FILE, MasksFacts, RegisterFacts, mask_file
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
-from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
+from medsyn2.store.artefacts import load_manifest
 from medsyn2.weights.model_folder import DESCRIPTION
+from tests.unit.records import change_facts, masks_facts, register_facts, write_shard
 
 SPLITS = {"a": "train", "b": "train", "c": "train", "d": "train", "e": "test", "f": "test", "g": "test"}
 STATES = {
@@ -47,21 +49,19 @@ class Study:
     def __init__(self, root: Path, model: Path, mask: np.ndarray) -> None:
         self.root, self.model, self.mask = root, model, mask
         self.affine = MedSyn2Pipeline.from_pretrained(model).grid.affine_mm
-        for stage, work in (("register", self._registered), ("masks", self._masked)):
-            cases = [CaseWork(case, None) for case in SPLITS]
-            process_shard(stage, root / stage / "0000.json", cases, work, settings="")
+        write_shard(root / "register/0000.json", RegisterFacts, SPLITS, self._registered)
+        write_shard(root / "masks/0000.json", MasksFacts, SPLITS, self._masked)
 
-    def _registered(self, case: CaseWork, folder: Path) -> dict[str, Any]:
-        hu = np.random.default_rng(ord(case.case)).normal(-800, 50, self.mask.shape)
-        write_ct(folder / "ct.nii.gz", CTVolume((hu + 850 * self.mask).astype(np.int16), self.affine))
-        return {"split": SPLITS[case.case], "subject": f"s_{case.case}"}
+    def _registered(self, case: str, folder: Path) -> RegisterFacts:
+        hu = np.random.default_rng(ord(case)).normal(-800, 50, self.mask.shape)
+        write_ct(folder / CT_FILE, CTVolume((hu + 850 * self.mask).astype(np.int16), self.affine))
+        return register_facts(f"s_{case}", SPLITS[case])
 
-    def _masked(self, case: CaseWork, folder: Path) -> dict[str, Any]:
+    def _masked(self, case: str, folder: Path) -> MasksFacts:
         mask = self.mask & (np.arange(self.mask.shape[0])[:, None, None] <= 5)
         for name in ("heart", "lobes", "lobe_labels"):
             write_labels(folder / f"{name}.nii.gz", LabelMap(mask.astype(np.uint8), self.affine))
-        state = {"state": STATES[case.case], "tool": "classical"}
-        return {"split": SPLITS[case.case], "masks": {"heart": state, "lobes": state}}
+        return masks_facts(f"s_{case}", SPLITS[case], dict.fromkeys(("heart", "lobes"), STATES[case]))
 
     @property
     def manifest(self) -> Path:
@@ -113,17 +113,16 @@ def test_three_sets_are_trained_equally_long_and_tested_on_held_out_cases_that_h
 
 def test_masks_are_of_training_cases_that_are_not_trained_on_where_there_are_enough(study: Study) -> None:
     study.run()
-    made = load_manifest(study.manifest).usable()
+    made = load_manifest(study.manifest, SliceFacts).records
     assert len(made) == 2
     assert {SPLITS[case] for case in made} == {"train"}
     study.run(max_synthetic=None)
-    assert set(load_manifest(study.manifest).usable()) == {"a", "b", "c"}
+    assert set(load_manifest(study.manifest, SliceFacts).records) == {"a", "b", "c"}
 
 
 def test_a_synthetic_slice_is_that_of_the_volume_that_the_case_s_own_seed_gives(study: Study) -> None:
     study.run()
-    manifest = load_manifest(study.manifest)
-    case, record = next(iter(manifest.usable().items()))
+    case, record = next(iter(load_manifest(study.manifest, SliceFacts).records.items()))
     pipeline = MedSyn2Pipeline.from_pretrained(study.model)
     given = study.mask & (np.arange(study.mask.shape[0])[:, None, None] <= 5)
     volume = pipeline(
@@ -132,9 +131,9 @@ def test_a_synthetic_slice_is_that_of_the_volume_that_the_case_s_own_seed_gives(
         seed=derive_seed(0, case, "augmentation heart"),
         sampling=FAST,
     ).volume
-    assert record.facts["index"] == 4  # the lowest of the mask's slices, which are alike
-    np.testing.assert_array_equal(np.load(manifest.path(case, "hu.npy")), volume.hu[4])
-    np.testing.assert_array_equal(np.load(manifest.path(case, "mask.npy")), given[4])
+    assert record.facts.index == 4  # the lowest of the mask's slices, which are alike
+    np.testing.assert_array_equal(np.load(record.path("hu.npy")), volume.hu[4])
+    np.testing.assert_array_equal(np.load(record.path("mask.npy")), given[4])
 
 
 def test_a_second_run_gives_the_same_bytes_and_another_training_makes_no_volume_again(study: Study) -> None:
@@ -152,11 +151,10 @@ def test_a_second_run_gives_the_same_bytes_and_another_training_makes_no_volume_
 
 def test_volumes_may_be_labelled_again(study: Study) -> None:
     study.run(relabel=True)
-    manifest = load_manifest(study.manifest)
-    for case, record in manifest.usable().items():
+    for record in load_manifest(study.manifest, SliceFacts).records.values():
         # The tiny model's volumes show no lungs, so that nothing is found in them.
-        assert not np.load(manifest.path(case, "mask.npy")).any()
-        assert record.facts["dice_requested"] == 0
+        assert not np.load(record.path("mask.npy")).any()
+        assert record.facts.dice_requested == 0
 
 
 def test_labelling_again_needs_a_tool_that_looks(study: Study) -> None:
@@ -201,12 +199,12 @@ def public_slices(folder: Path) -> dict[str, Any]:
 def test_public_slices_take_the_place_of_the_cohort_s(study: Study, tmp_path: Path, tiny_model: Path) -> None:
     public = public_slices(tmp_path)
     # The tiny model knows no ground glass; its masks are hearts by another name.
-    masks = json.loads((study.root / "masks/0000.json").read_text())
-    for record in masks["cases"]:
-        record["facts"]["masks"]["ground_glass"] = record["facts"]["masks"]["heart"]
-        folder = study.root / "masks/0000" / record["case"]
-        (folder / "ground_glass.nii.gz").write_bytes((folder / "heart.nii.gz").read_bytes())
-    (study.root / "masks/0000.json").write_text(json.dumps(masks))
+    masks = study.root / "masks/0000.json"
+    for record in load_manifest(masks, MasksFacts).records.values():
+        record.path(mask_file("ground_glass")).write_bytes(record.path(mask_file("heart")).read_bytes())
+    change_facts(
+        masks, MasksFacts, lambda facts: replace(facts, masks={"ground_glass": facts.masks["heart"]})
+    )
     table = study.run(
         structure="ground_glass", public=public, masks_from="test", max_real=2, max_synthetic=None
     )
@@ -215,7 +213,7 @@ def test_public_slices_take_the_place_of_the_cohort_s(study: Study, tmp_path: Pa
     assert table["num_present"].tolist() == [2, 2, 2]
     assert set(table["segmenter"]) == {"people"}
     assert set(study.cases()["case"]) == {"slice_003", "slice_004", "slice_005"}
-    assert set(load_manifest(study.manifest).usable()) == {"e", "f"}
+    assert set(load_manifest(study.manifest, SliceFacts).records) == {"e", "f"}
 
 
 @pytest.mark.parametrize("wrong", [{"masks_from": "test"}, {"image_size": 60}, {"image_size": 8}])

@@ -1,6 +1,5 @@
 """Attention of a tiny model: sums and names that hold for any."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,32 +9,33 @@ import pytest
 
 from medsyn2.config import EvaluateAttentionConfig, SampleConfig
 from medsyn2.evaluation.control.evaluate_attention import COLUMNS, _about_findings, evaluate_attention
+from medsyn2.facts import InventoryFacts, RegisterFacts, Report
 from medsyn2.flow import Sampling
 from medsyn2.weights.model_folder import DESCRIPTION
-from tests.unit.records import write_manifest
+from tests.unit.records import inventory_facts, register_facts, write_shard
 
-REPORT = {"findings": "A nodule of 5 mm in the right upper lobe.", "impression": "Large pleural effusion."}
+REPORT = Report("A nodule of 5 mm in the right upper lobe.", "Large pleural effusion.")
 CASES = {"a": ("test", None), "b": ("train", REPORT), "c": ("test", REPORT), "d": ("test", REPORT)}
 
 
 @pytest.fixture
 def run(tmp_path: Path, tiny_model: Path) -> Callable[..., pd.DataFrame]:
-    def write(stage: str, facts: Callable[[str], dict]) -> Path:
-        shutil.rmtree(tmp_path / stage, ignore_errors=True)
-        return write_manifest(tmp_path / stage / "0000.json", {case: facts(case) for case in CASES})
-
     def evaluated(
         num_steps: int = 2, max_cases: int = 1, with_reports: bool = True, with_means: bool = False
     ) -> pd.DataFrame:
+        def listed(case: str, folder: Path) -> InventoryFacts:
+            return inventory_facts(case, report=CASES[case][1] if with_reports else None)
+
+        def registered(case: str, folder: Path) -> RegisterFacts:
+            return register_facts(f"patient {case}", CASES[case][0])
+
         evaluate_attention(
             SampleConfig(),
             Sampling("euler", num_steps),
             EvaluateAttentionConfig(max_cases=max_cases),
             model=tiny_model / DESCRIPTION,
-            inventory=[write("inventory", lambda case: {"report": CASES[case][1] if with_reports else None})],
-            register=[
-                write("register", lambda case: {"split": CASES[case][0], "subject": f"patient {case}"})
-            ],
+            inventory=[write_shard(tmp_path / "inventory/0000.json", InventoryFacts, CASES, listed)],
+            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, CASES, registered)],
             table=tmp_path / "attention.csv",
             figure=tmp_path / "attention.png",
         )

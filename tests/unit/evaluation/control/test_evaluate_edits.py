@@ -17,10 +17,11 @@ from medsyn2.evaluation.control.evaluate_edits import (
     SEEDS_COLUMNS,
     evaluate_edits,
 )
+from medsyn2.facts import MasksFacts, RegisterFacts
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
-from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.weights.model_folder import DESCRIPTION
+from tests.unit.records import masks_facts, register_facts, write_shard
 
 FAST = Sampling("euler", 2, guidance_mask=1.0)
 CASES = {
@@ -43,23 +44,18 @@ def of_cases(table: pd.DataFrame) -> pd.DataFrame:
 def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
     affine = MedSyn2Pipeline.from_pretrained(tiny_model).grid.affine_mm
 
-    def registered(case: CaseWork, folder: Path) -> dict:
-        return {"split": CASES[case.case][0]}
+    def registered(case: str, folder: Path) -> RegisterFacts:
+        return register_facts(f"patient {case}", CASES[case][0])
 
-    def masked(case: CaseWork, folder: Path) -> dict:
-        states = CASES[case.case][1]
+    def masked(case: str, folder: Path) -> MasksFacts:
         for name in ("lobes", "lobe_labels", "heart"):
             write_labels(folder / f"{name}.nii.gz", LabelMap(tiny_mask.astype(np.uint8), affine))
-        return {
-            "split": CASES[case.case][0],
-            "subject": f"patient {case.case}",
-            "masks": {name: {"state": state} for name, state in states.items()},
-        }
+        return masks_facts(f"patient {case}", *CASES[case])
 
-    manifests = {}
-    for stage, work in (("register", registered), ("masks", masked)):
-        manifests[stage] = tmp_path / stage / "0000.json"
-        process_shard(stage, manifests[stage], [CaseWork(case, None) for case in CASES], work, settings="")
+    manifests = {
+        "register": write_shard(tmp_path / "register/0000.json", RegisterFacts, CASES, registered),
+        "masks": write_shard(tmp_path / "masks/0000.json", MasksFacts, CASES, masked),
+    }
 
     def evaluated(*, with_means: bool = False, **changes: object) -> dict[str, pd.DataFrame]:
         config = {"max_cases": 2, "num_seeds": 2, "progressive": ("lobes", "heart"), **changes}

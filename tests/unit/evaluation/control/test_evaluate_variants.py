@@ -1,6 +1,5 @@
 """Variants of a tiny model: one with the same weights, one with others that never saw a mask of nodules."""
 
-import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +15,22 @@ from medsyn2.errors import ConfigError, EnvironmentFault
 from medsyn2.evaluation.control.evaluate_variants import AT_TIME, ORDER, TIMES, evaluate_variants
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES
 from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, COLUMNS
+from medsyn2.facts import CT_FILE, InventoryFacts, MasksFacts, RegisterFacts, Report, SampleFacts
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
-from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.weights.model_folder import DESCRIPTION, read_description, write_description
+from tests.unit.records import (
+    change_facts,
+    inventory_facts,
+    masks_facts,
+    register_facts,
+    sample_facts,
+    write_shard,
+)
 
 FAST = Sampling("euler", 2, guidance_mask=1.0)
 SPLIT = {"a": "test", "b": "test", "c": "train"}
-REPORT = {"findings": "A nodule of 5 mm.", "impression": "Large pleural effusion."}
+REPORT = Report("A nodule of 5 mm.", "Large pleural effusion.")
 OUTPUTS = {"table": "variants.csv", "cases": "cases.csv", "figure": "v.png", "left_out_figure": "l.png"}
 
 
@@ -47,13 +54,13 @@ class Run:
         pipeline = MedSyn2Pipeline.from_pretrained(folder)
         given = LabelMap(mask.astype(np.uint8), pipeline.grid.affine_mm)
 
-        def sampled(case: CaseWork, folder: Path) -> dict:
+        def sampled(case: str, folder: Path) -> SampleFacts:
             made = pipeline(mask=given, mask_text="lobes", seed=1, sampling=FAST)
             write_ct(folder / "lobes.nii.gz", made.volume)
-            return {"samples": [{"condition": "lobes", "structure": "lobes", "file": "lobes.nii.gz"}]}
+            return sample_facts(case, {"lobes": "lobes"})
 
-        held_out = [CaseWork(case, None) for case, split in SPLIT.items() if split == "test"]
-        process_shard("sample", self.of(variant) / "sample/0000.json", held_out, sampled, settings="")
+        held_out = [case for case, split in SPLIT.items() if split == "test"]
+        write_shard(self.of(variant) / "sample/0000.json", SampleFacts, held_out, sampled)
         agreement = pd.DataFrame(
             [
                 {"structure": "lungs", "comparison": name, "case": case, "other": case, "dice": 0.9}
@@ -94,27 +101,26 @@ def run(tmp_path_factory, tiny_model, other_tiny_model, tiny_mask) -> Run:
     root = tmp_path_factory.mktemp("results")
     grid = MedSyn2Pipeline.from_pretrained(tiny_model).grid
 
-    def inventory(case: CaseWork, folder: Path) -> dict:
-        return {"report": REPORT if case.case == "a" else None}
+    def inventory(case: str, folder: Path) -> InventoryFacts:
+        return inventory_facts(case, SPLIT[case], report=REPORT if case == "a" else None)
 
-    def register(case: CaseWork, folder: Path) -> dict:
-        hu = np.random.default_rng(ord(case.case)).integers(-1000, 1000, grid.shape).astype(np.int16)
-        write_ct(folder / "ct.nii.gz", CTVolume(hu, grid.affine_mm))
-        return {"subject": case.case, "split": SPLIT[case.case]}
+    def register(case: str, folder: Path) -> RegisterFacts:
+        hu = np.random.default_rng(ord(case)).integers(-1000, 1000, grid.shape).astype(np.int16)
+        write_ct(folder / CT_FILE, CTVolume(hu, grid.affine_mm))
+        return register_facts(case, SPLIT[case])
 
-    def masks(case: CaseWork, folder: Path) -> dict:
+    def masks(case: str, folder: Path) -> MasksFacts:
         nodules = np.zeros_like(tiny_mask)
         nodules[3:5, 6:8, 6:8] = nodules[10:14, 18:26, 20:28] = True
         for name, mask in (("lobes", tiny_mask), ("nodules", nodules)):
             write_labels(folder / f"{name}.nii.gz", LabelMap(mask.astype(np.uint8), grid.affine_mm))
-        states = {"lobes": "present", "nodules": "present" if case.case == "a" else "empty"}
-        return {"masks": {name: {"state": state} for name, state in states.items()}}
+        nodules_state = "present" if case == "a" else "empty"
+        return masks_facts(case, SPLIT[case], {"lobes": "present", "nodules": nodules_state})
 
-    shared = {}
-    for work in (inventory, register, masks):
-        manifest = root / work.__name__ / "0000.json"
-        process_shard(work.__name__, manifest, [CaseWork(case, None) for case in SPLIT], work, settings="")
-        shared[work.__name__] = [manifest]
+    shared = {
+        work.__name__: [write_shard(root / work.__name__ / "0000.json", kind, SPLIT, work)]
+        for work, kind in ((inventory, InventoryFacts), (register, RegisterFacts), (masks, MasksFacts))
+    }
     made = Run(root, shared)
     made.add("main", tiny_model, tiny_mask)
     made.add("same", tiny_model, tiny_mask)
@@ -212,10 +218,8 @@ def test_files_of_another_number_of_models_are_refused(run: Run) -> None:
 
 
 def test_without_held_out_cases_nothing_is_compared(run: Run, tmp_path: Path) -> None:
-    values = json.loads(run.shared["register"][0].read_text())
-    for record in values["cases"]:
-        record["facts"]["split"] = "train"
     path = tmp_path / "0000.json"
-    path.write_text(json.dumps(values))
+    shutil.copyfile(run.shared["register"][0], path)
+    change_facts(path, RegisterFacts, lambda facts: replace(facts, split="train"))
     with pytest.raises(EnvironmentFault, match="0 cases"):
         replace(run, shared={**run.shared, "register": [path]}).compare("same")

@@ -15,8 +15,9 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault, IntensityError, TableError
 from medsyn2.evaluation.fidelity.evaluate_fid import evaluate_fid
-from medsyn2.store.artefacts import CaseWork, process_shard
+from medsyn2.facts import CT_FILE, RegisterFacts, SampleFacts
 from medsyn2.vocabulary import WINDOWS_HU
+from tests.unit.records import register_facts, sample_facts, write_shard
 
 SHAPE = (16, 24, 24)
 GRID = GridConfig(shape=SHAPE, spacing_mm=(8.0, 8.0, 8.0), clip_hu=(-1024.0, 1024.0))
@@ -48,11 +49,6 @@ REAL = {case: chest(seed) for seed, case in enumerate("abc")}
 def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.DataFrame]]:
     """Compare volumes a condition with the real ones, and return the table of each window."""
 
-    def write(manifest: Path, work: Callable[..., dict], cases: list[str]) -> Path:
-        stage = manifest.parent.name
-        process_shard(stage, manifest, [CaseWork(case, None) for case in cases], work, settings="")
-        return manifest
-
     def compared(
         synthetic: Mapping[str, Volumes],
         real: Volumes = REAL,
@@ -61,24 +57,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.
     ) -> dict[str, pd.DataFrame]:
         root = tmp_path_factory.mktemp("cohort")
 
-        def registered(case: CaseWork, folder: Path) -> dict:
-            write_ct(folder / "ct.nii.gz", CTVolume({**real, **train}[case.case], AFFINE))
-            return {"split": "train" if case.case in train else "test"}
+        def registered(case: str, folder: Path) -> RegisterFacts:
+            write_ct(folder / CT_FILE, CTVolume({**real, **train}[case], AFFINE))
+            return register_facts(case, "train" if case in train else "test")
 
-        def sampled(case: CaseWork, folder: Path) -> dict:
-            samples = []
-            for condition, volumes in synthetic.items():
-                if case.case in volumes:
-                    write_ct(folder / f"{condition}.nii.gz", CTVolume(volumes[case.case], AFFINE))
-                    samples.append({"condition": condition, "file": f"{condition}.nii.gz"})
-            return {"split": "test", "samples": samples}
+        def sampled(case: str, folder: Path) -> SampleFacts:
+            given = [condition for condition, volumes in synthetic.items() if case in volumes]
+            for condition in given:
+                write_ct(folder / f"{condition}.nii.gz", CTVolume(synthetic[condition][case], AFFINE))
+            return sample_facts(case, dict.fromkeys(given))
 
         tables = [root / f"fid_{window}.csv" for window in WINDOWS_HU]
         evaluate_fid(
             GRID,
             EvaluateFidConfig(slices_per_volume=6, num_draws=8, **settings),
-            register=[write(root / "register" / "0000.json", registered, [*real, *train])],
-            samples=[write(root / "sample" / "0000.json", sampled, list(real))],
+            register=[write_shard(root / "register/0000.json", RegisterFacts, [*real, *train], registered)],
+            samples=[write_shard(root / "sample/0000.json", SampleFacts, real, sampled)],
             banks=root / "banks",
             cache=root / "features",
             tables=tables[::-1],

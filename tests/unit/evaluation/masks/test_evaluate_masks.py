@@ -14,8 +14,9 @@ from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
 from medsyn2.evaluation.masks.evaluate_masks import COLUMNS, evaluate_masks
 from medsyn2.evaluation.similarity.overlap import DISTANCES, OVERLAPS
+from medsyn2.facts import CT_FILE, MasksFacts, ReconstructionFacts, RegisterFacts, SampleFacts
 from medsyn2.phantoms import Phantom, draw_subject, render
-from medsyn2.store.artefacts import CaseWork, process_shard
+from tests.unit.records import masks_facts, reconstruction_facts, register_facts, sample_facts, write_shard
 
 SPACING_MM = 8.0
 SHAPE = (46, 40, 48)
@@ -51,11 +52,6 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
     """Evaluate volumes against the phantoms' masks; return the table of means and the one of comparisons."""
     affine = axis_aligned_affine((SPACING_MM,) * 3, (0.0, 0.0, 0.0))
 
-    def write(stage: str, work: Callable[..., dict], cases: list[str]) -> Path:
-        manifest = tmp_path / stage / "0000.json"
-        process_shard(stage, manifest, [CaseWork(case, None) for case in cases], work, settings="")
-        return manifest
-
     def evaluated(
         generated: dict[str, np.ndarray],
         structures: tuple[str, ...] = ("lobes",),
@@ -65,41 +61,39 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
         patients: Mapping[str, str] = MappingProxyType({}),
         asked: tuple[str, ...] | None = None,
     ) -> Tables:
-        def registered(case: CaseWork, folder: Path) -> dict:
-            write_ct(folder / "ct.nii.gz", CTVolume(phantoms[case.case].volume.hu, affine))
-            return {"split": "test"}
+        def registered(case: str, folder: Path) -> RegisterFacts:
+            write_ct(folder / CT_FILE, CTVolume(phantoms[case].volume.hu, affine))
+            return register_facts(patients.get(case, case), "test")
 
-        def masked(case: CaseWork, folder: Path) -> dict:
+        def masked(case: str, folder: Path) -> MasksFacts:
             for name in ("lobe_labels", "heart"):
-                labels = phantoms[case.case].truth[name].labels
+                labels = phantoms[case].truth[name].labels
                 write_labels(folder / f"{name}.nii.gz", LabelMap(labels, affine))
-            return {"split": "test"}
+            return masks_facts(case, "test", {"lobes": "present", "heart": "present"})
 
-        def sampled(case: CaseWork, folder: Path) -> dict:
-            samples = []
-            for structure in (*structures, None):
-                condition = structure or "report"
-                write_ct(folder / f"{condition}.nii.gz", CTVolume(generated[case.case], affine))
-                made = {"condition": condition, "structure": structure, "file": f"{condition}.nii.gz"}
-                samples.append(made)
-            return {"split": "test", "subject": patients.get(case.case, case.case), "samples": samples}
+        def sampled(case: str, folder: Path) -> SampleFacts:
+            conditions = {**{name: name for name in structures}, "report": None}
+            for condition in conditions:
+                write_ct(folder / f"{condition}.nii.gz", CTVolume(generated[case], affine))
+            return sample_facts(case, conditions)
 
-        def there_and_back(case: CaseWork, folder: Path) -> dict:
-            write_ct(folder / "ct.nii.gz", CTVolume(phantoms[case.case].volume.hu, affine))
-            blurred = binary_dilation(phantoms[case.case].truth["heart"].labels)
+        def there_and_back(case: str, folder: Path) -> ReconstructionFacts:
+            write_ct(folder / CT_FILE, CTVolume(phantoms[case].volume.hu, affine))
+            blurred = binary_dilation(phantoms[case].truth["heart"].labels)
             write_labels(folder / "heart.nii.gz", LabelMap(blurred.astype(np.uint8), affine))
             write_labels(folder / "lobes.nii.gz", LabelMap(blurred.astype(np.uint8), affine))
-            return {}
+            return reconstruction_facts(["heart", "lobes"])
 
-        cases = list(SUBJECTS)
         table, rows = tmp_path / "mask_agreement.csv", tmp_path / "mask_agreement_cases.csv"
         evaluate_masks(
             segment,
             EvaluateMasksConfig(structures=asked, tools=tools or {}),
-            masks=[write("masks", masked, cases)],
-            register=[write("register", registered, cases)],
-            samples=[write("sample", sampled, list(generated))],
-            reconstructions=write("evaluate_tokenizer", there_and_back, list(reconstructed)),
+            masks=[write_shard(tmp_path / "masks/0000.json", MasksFacts, SUBJECTS, masked)],
+            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, SUBJECTS, registered)],
+            samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, generated, sampled)],
+            reconstructions=write_shard(
+                tmp_path / "evaluate_tokenizer/0000.json", ReconstructionFacts, reconstructed, there_and_back
+            ),
             table=table,
             cases=rows,
         )

@@ -1,6 +1,6 @@
 """What a generator that knows its latents by heart would make is found, named and drawn; honest samples are not."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,18 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.memorisation.evaluate_memorisation import COLUMNS, evaluate_memorisation
-from medsyn2.facts import ChannelSums, LatentOrigin, LatentsFacts, LatentSums
+from medsyn2.facts import CT_FILE, LatentOrigin, LatentsFacts, ReconstructionFacts, RegisterFacts, SampleFacts
 from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.store.latents import write_latents
 from medsyn2.weights.tensors import save_component
+from tests.unit.records import (
+    latents_facts,
+    reconstruction_facts,
+    register_facts,
+    sample_facts,
+    write_shard,
+)
 
 SHAPE, SPACING_MM, CLIP_HU = (16, 80, 80), (10.0, 4.0, 4.0), (-1024.0, 1024.0)
 GRID = GridConfig(shape=SHAPE, spacing_mm=SPACING_MM, clip_hu=CLIP_HU)
@@ -108,43 +114,28 @@ def generator() -> Generator:
 
 @pytest.fixture
 def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
-    def write(stage: str, work: Callable[..., dict], cases: Iterable[str]) -> Path:
-        manifest = tmp_path / stage / "0000.json"
-        process_shard(stage, manifest, [CaseWork(case, None) for case in cases], work, settings="")
-        return manifest
+    def registered(case: str, folder: Path) -> RegisterFacts:
+        write_ct(folder / CT_FILE, CTVolume(REAL[case], AFFINE))
+        return register_facts(f"subject {case}", SPLITS[case])
 
-    def subject(case: CaseWork) -> dict:
-        return {"split": SPLITS[case.case], "subject": f"subject {case.case}"}
+    def reconstructed(case: str, folder: Path) -> ReconstructionFacts:
+        write_ct(folder / CT_FILE, CTVolume(generator.volume(case), AFFINE))
+        return reconstruction_facts()
 
-    def registered(case: CaseWork, folder: Path) -> dict:
-        write_ct(folder / "ct.nii.gz", CTVolume(REAL[case.case], AFFINE))
-        return subject(case)
-
-    def reconstructed(case: CaseWork, folder: Path) -> dict:
-        write_ct(folder / "ct.nii.gz", CTVolume(generator.volume(case.case), AFFINE))
-        return {}
-
-    def encoded(cases: list[str]) -> Path:
-        def encode(case: CaseWork, folder: Path) -> LatentsFacts:
-            write_latents(folder, case.case, generator.latents[case.case].numpy().astype(np.float16), {})
-            shape = tuple(generator.latents["t0"].shape)
-            origin = LatentOrigin("tokenizer", (-1000.0, 600.0), None, 0.25, shape)
-            nothing = ChannelSums(0, (), ())
-            return LatentsFacts(case.case, "train", {}, LatentSums(nothing, nothing), origin)
-
-        manifest = tmp_path / "encode_latents" / "0000.json"
-        todo = [CaseWork(case, None) for case in cases]
-        process_shard("encode_latents", manifest, todo, encode, settings="", facts=LatentsFacts)
-        return manifest
+    def encoded(case: str, folder: Path) -> LatentsFacts:
+        latents = generator.latents[case]
+        write_latents(folder, case, latents.numpy().astype(np.float16), {})
+        origin = LatentOrigin("tokenizer", CLIP_HU, None, 0.25, tuple(latents.shape))
+        return latents_facts(case, origin=origin)
 
     def searched(
         synthetic: dict[str, np.ndarray],
         real: tuple[str, ...] = tuple(SPLITS),
         latents: tuple[str, ...] = tuple(case for case, split in SPLITS.items() if split == "train"),
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        def sampled(case: CaseWork, folder: Path) -> dict:
-            write_ct(folder / "report.nii.gz", CTVolume(synthetic[case.case], AFFINE))
-            return {**subject(case), "samples": [{"condition": "report", "file": "report.nii.gz"}]}
+        def sampled(case: str, folder: Path) -> SampleFacts:
+            write_ct(folder / "report.nii.gz", CTVolume(synthetic[case], AFFINE))
+            return sample_facts(f"subject {case}", {"report": None})
 
         tokenizer = tmp_path / "tokenizer.json"
         save_component(tokenizer, generator.network, kind="tokenizer", config=NETWORK)
@@ -153,11 +144,13 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
             GRID,
             EvaluateFidConfig(slices_per_volume=2),
             EvaluateMemorisationConfig(num_pairs=1, num_copies=4),
-            register=[write("register", registered, real)],
-            samples=[write("sample", sampled, list(synthetic))],
-            latents=[encoded(list(latents))],
+            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, real, registered)],
+            samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, synthetic, sampled)],
+            latents=[write_shard(tmp_path / "encode_latents/0000.json", LatentsFacts, latents, encoded)],
             tokenizer=tokenizer,
-            reconstructions=write("evaluate_tokenizer", reconstructed, ["h0", "h1"]),
+            reconstructions=write_shard(
+                tmp_path / "evaluate_tokenizer/0000.json", ReconstructionFacts, ["h0", "h1"], reconstructed
+            ),
             **places,
         )
         assert places["sheet"].read_bytes().startswith(b"\x89PNG")

@@ -1,7 +1,6 @@
 """Scores of samples that fit their reports, and of samples that fit the others'."""
 
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +15,10 @@ from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.text.evaluate_scores import evaluate_scores, label_prompts
 from medsyn2.evaluation.text.score_tables import CLIP_COLUMNS, ZERO_SHOT_COLUMNS
-from medsyn2.facts import HuScale, InventoryFacts, Report
+from medsyn2.facts import CT_FILE, HuScale, InventoryFacts, RegisterFacts, Report, SampleFacts
 from medsyn2.stages.encode_text import encode_text
-from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.vocabulary import ABNORMALITY_LABELS
-from tests.unit.records import inventory_facts, write_manifest
+from tests.unit.records import inventory_facts, register_facts, sample_facts, write_shard
 
 HOW_TO = Path(__file__).parents[4] / "docs/how-to/score-with-a-clip-model.md"
 SHAPE = (16, 24, 24)
@@ -66,8 +64,8 @@ def facts_of(case: str, path: Path, reports: bool, stored: tuple[str, ...]) -> I
     return inventory_facts(
         f"subject {case}",
         SPLITS[case],
-        Report(findings) if reports else None,
         path=str(path / f"{case}.nii.gz"),
+        report=Report(findings) if reports else None,
         labels={label: int(ILL[case]) for label in ABNORMALITY_LABELS},
         hu=HuScale("stored" if case in stored else "hu", 1.0, 0.0, None),
     )
@@ -75,32 +73,27 @@ def facts_of(case: str, path: Path, reports: bool, stored: tuple[str, ...]) -> I
 
 @pytest.fixture
 def run(tmp_path: Path, tiny_model: Path) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
-    def written(stage: str, cases: list[str], make: Callable[[str, Path], dict]) -> Path:
-        manifest = tmp_path / stage / "0000.json"
-        work = [CaseWork(case, None) for case in cases]
-        process_shard(stage, manifest, work, lambda case, folder: make(case.case, folder), settings="")
-        return manifest
-
-    def registered(case: str, folder: Path) -> dict:
+    def registered(case: str, folder: Path) -> RegisterFacts:
         volume = chest(ILL[case], list(SPLITS).index(case))
-        for place in (folder / "ct.nii.gz", tmp_path / f"{case}.nii.gz"):
+        for place in (folder / CT_FILE, tmp_path / f"{case}.nii.gz"):
             write_ct(place, volume)
-        return {"split": SPLITS[case], "subject": f"subject {case}"}
+        return register_facts(f"subject {case}", SPLITS[case])
 
-    def sampled(case: str, folder: Path) -> dict:
-        samples = []
+    def sampled(case: str, folder: Path) -> SampleFacts:
+        conditions = []
         rare = [("rare", ILL[case])] if case == "h1" else []
         for condition, ill in (("fitting", ILL[case]), ("swapped", not ILL[case]), *rare):
             write_ct(folder / f"{condition}.nii.gz", chest(ill, 100 + list(SPLITS).index(case)))
-            samples.append({"condition": condition, "file": f"{condition}.nii.gz"})
-        return {"split": "test", "subject": f"subject {case}", "samples": samples}
+            conditions.append(condition)
+        return sample_facts(f"subject {case}", dict.fromkeys(conditions))
 
     def scored(
         *, reports: bool = True, stored: tuple[str, ...] = (), **config: object
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        facts = {case: facts_of(case, tmp_path, reports, stored) for case in SPLITS}
-        shutil.rmtree(tmp_path / "inventory", ignore_errors=True)
-        inventory = write_manifest(tmp_path / "inventory" / "0000.json", facts)
+        def listed(case: str, folder: Path) -> InventoryFacts:
+            return facts_of(case, tmp_path, reports, stored)
+
+        inventory = write_shard(tmp_path / "inventory/0000.json", InventoryFacts, SPLITS, listed)
         encoder, text = tiny_model / "text_encoder", tmp_path / "text" / "0000.json"
         limits = EncodeTextConfig(max_report_tokens=32, max_prompt_tokens=32)
         encode_text(limits, inventory=inventory, encoder=encoder, manifest=text, settings="")
@@ -110,10 +103,10 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., tuple[pd.DataFrame, p
             EvaluateFidConfig(slices_per_volume=4),
             EvaluateScoresConfig(num_draws=20, **config),
             inventory=[inventory],
-            register=[written("register", list(SPLITS), registered)],
+            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, SPLITS, registered)],
             text=[text],
             encoder=encoder,
-            samples=[written("sample", held_out, sampled)],
+            samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, held_out, sampled)],
             banks=tmp_path / "banks",
             cache=tmp_path / "features",
             clip=tmp_path / "clip.csv",

@@ -22,9 +22,10 @@ from medsyn2.evaluation.similarity.volumes import (
     ssim_3d_gaussian,
 )
 from medsyn2.evaluation.tokenizer.evaluate_tokenizer import IMAGE_VALUES, evaluate_tokenizer
+from medsyn2.facts import CT_FILE, MasksFacts, RegisterFacts, mask_file
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.weights.tensors import save_component
+from tests.unit.records import masks_facts, register_facts, write_shard
 
 SHAPE = (16, 24, 24)
 CLIP_HU = (-1024.0, 1024.0)
@@ -65,31 +66,24 @@ def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataF
     tokenizer = tmp_path / "tokenizer.json"
     save_component(tokenizer, network, kind="tokenizer", config=NETWORK)
 
-    def write(stage: str, work: Callable[..., dict], cases: list[str]) -> Path:
-        manifest = tmp_path / stage / "0000.json"
-        process_shard(stage, manifest, [CaseWork(case, None) for case in cases], work, settings="")
-        return manifest
-
     def evaluated(
         cases: str = "abcd", masked: str = "ab", **changes: object
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        def registered(case: CaseWork, folder: Path) -> dict:
-            write_ct(folder / "ct.nii.gz", CTVolume(hu_of(case.case), AFFINE))
-            return {"split": CASES[case.case], "subject": f"patient {case.case}"}
+        def registered(case: str, folder: Path) -> RegisterFacts:
+            write_ct(folder / CT_FILE, CTVolume(hu_of(case), AFFINE))
+            return register_facts(f"patient {case}", CASES[case])
 
-        def with_masks(case: CaseWork, folder: Path) -> dict:
-            label_map = LabelMap(mask_of(case.case).astype(np.uint8), AFFINE)
-            write_labels(folder / "heart.nii.gz", label_map)
-            state = {"state": "present", "tool": "classical"}
-            return {"split": CASES[case.case], "masks": {"heart": state}}
+        def with_masks(case: str, folder: Path) -> MasksFacts:
+            write_labels(folder / mask_file("heart"), LabelMap(mask_of(case).astype(np.uint8), AFFINE))
+            return masks_facts(f"patient {case}", CASES[case], {"heart": "present"})
 
         images, masks_table = tmp_path / "reconstruction.csv", tmp_path / "mask_reconstruction.csv"
         evaluate_tokenizer(
             GRID,
             EncodeLatentsConfig(),
             EvaluateTokenizerConfig(**changes),
-            register=[write("register", registered, list(cases))],
-            masks=[write("masks", with_masks, list(masked))],
+            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, cases, registered)],
+            masks=[write_shard(tmp_path / "masks/0000.json", MasksFacts, masked, with_masks)],
             tokenizer=tokenizer,
             manifest=tmp_path / "evaluate_tokenizer" / "held_out.json",
             images=images,
