@@ -25,7 +25,7 @@ from medsyn2.facts import (
     SegmentFacts,
     TextFacts,
 )
-from medsyn2.files import write_text_atomically
+from medsyn2.files import write_table, write_text_atomically
 from medsyn2.page.figures import Panel, bars_png, curves_png, embedded, panel_png
 from medsyn2.page.render import render, shown
 from medsyn2.page.tables import RunManifests, case_table, timing_table
@@ -83,8 +83,8 @@ def report(
     )
     held_out = load_cases(register, masks=masks, samples=samples)
     all_cases, refused = case_table(run)
-    write_text_atomically(cases, all_cases.to_csv(index=False))
-    write_text_atomically(quarantine, refused.to_csv(index=False))
+    write_table(cases, all_cases, digits=None)
+    write_table(quarantine, refused, digits=None)
     frames = {path.name: pd.read_csv(path) for path in tables}
     follow = mask_adherence(frames["mask_agreement.csv"]) if "mask_agreement.csv" in frames else []
     values: dict[str, Any] = {

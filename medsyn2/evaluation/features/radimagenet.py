@@ -60,9 +60,9 @@ class RadImageNet:
 
     def __call__(self, slices: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n f"]:
         parts = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).split(RADIMAGENET_BATCH)
-        return torch.cat([self._network(self._preprocessed(part)).cpu() for part in parts]).numpy()
+        return torch.cat([self._network(self._preprocess(part)).cpu() for part in parts]).numpy()
 
-    def _preprocessed(self, slices: Float[Tensor, "n h w"]) -> Float[Tensor, "n 3 h w"]:
+    def _preprocess(self, slices: Float[Tensor, "n h w"]) -> Float[Tensor, "n 3 h w"]:
         channels = slices.to(self.device)[:, None].expand(-1, 3, -1, -1)
         if self._form is KERAS:
             return channels - torch.tensor(_MEAN_BGR, device=self.device).view(1, 3, 1, 1)
