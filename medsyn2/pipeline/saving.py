@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from medsyn2.errors import ConfigError
+from medsyn2.fingerprints import fingerprint
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.nn.transformer.dit import DiT
-from medsyn2.store.artefacts import fingerprint
 from medsyn2.weights.model_folder import (
     DIT,
     PROMPTS,

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from medsyn2.store.artefacts import canonical_json
+from medsyn2.fingerprints import canonical_json
 
 NUM_SEEDS = 2**32
 

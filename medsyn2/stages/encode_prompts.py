@@ -6,10 +6,10 @@ from pathlib import Path
 from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import ConfigError
 from medsyn2.files import lock, sha256_of, write_atomically, write_json
+from medsyn2.fingerprints import fingerprint
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.stages.encode_text import encoder_identity
-from medsyn2.store.artefacts import fingerprint
 from medsyn2.store.text_embeddings import write_texts
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,8 @@ from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
 from medsyn2.facts import InventoryFacts
 from medsyn2.files import lock, sha256_of, write_atomically, write_json
-from medsyn2.store.artefacts import fingerprint, load_records
+from medsyn2.fingerprints import fingerprint
+from medsyn2.store.artefacts import load_records
 
 log = logging.getLogger(__name__)
 

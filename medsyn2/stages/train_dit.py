@@ -16,9 +16,9 @@ from medsyn2.config import DiTConfig, FlowConfig, GridConfig, TrainDiTConfig
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.errors import ConfigError
 from medsyn2.files import sha256_of, write_atomically
+from medsyn2.fingerprints import canonical_json, fingerprint
 from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.dit import DiT
-from medsyn2.store.artefacts import canonical_json, fingerprint
 from medsyn2.store.text_embeddings import read_text
 from medsyn2.training.dit.conditions import ConditionedLatents, realised_probabilities, without
 from medsyn2.training.dit.model_export import Parts, export_model

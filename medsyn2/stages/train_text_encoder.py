@@ -11,10 +11,11 @@ from typing import Any
 from medsyn2.config import TrainTextEncoderConfig
 from medsyn2.facts import InventoryFacts
 from medsyn2.files import lock, sha256_of, write_atomically, write_json
+from medsyn2.fingerprints import fingerprint
 from medsyn2.nn.text_encoder import CONFIG_FILE
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.reports.text import compose_report
-from medsyn2.store.artefacts import fingerprint, load_records
+from medsyn2.store.artefacts import load_records
 from medsyn2.training.text_encoder import save_encoder, train_encoder
 
 log = logging.getLogger(__name__)

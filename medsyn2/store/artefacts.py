@@ -16,14 +16,13 @@ Case errors become records with the status ``quarantined``, which the next run k
 depends on the machine (`CaseError.retry`); any other error ends the shard, and the finished cases stay.
 """
 
-import hashlib
 import json
 import logging
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
@@ -36,6 +35,7 @@ from medsyn2.facts import SPARSE, Listed
 from medsyn2.files import lock, sha256_of, sync, write_json
 from medsyn2.files import write_atomically as write_atomically
 from medsyn2.files import write_text_atomically as write_text_atomically
+from medsyn2.fingerprints import fingerprint, to_json
 
 log = logging.getLogger(__name__)
 
@@ -130,26 +130,6 @@ class Manifest(Generic[Facts]):
     def path(self, case: str, name: str) -> Path:
         """Return the path of the artefact called `name` of `case`."""
         return self.folder / case / name
-
-
-def canonical_json(value: Any) -> str:
-    """Return `value` as JSON with sorted keys and no spaces, the same text for equal values."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def fingerprint(*parts: Any) -> str:
-    """Return a hash of JSON values and dataclasses of such."""
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Return JSON values of a value that may hold dataclasses; sparse fields that are None are left out."""
-    if is_dataclass(value):
-        found = ((one, getattr(value, one.name)) for one in fields(value))
-        return {one.name: _plain(of) for one, of in found if of is not None or not one.metadata.get("sparse")}
-    if isinstance(value, Mapping):
-        return {str(name): _plain(of) for name, of in value.items()}
-    return [_plain(of) for of in value] if isinstance(value, list | tuple) else value
 
 
 @cache
@@ -257,7 +237,7 @@ def process_shard(
                 record = _process_case(stage, folder, case, work, expected, facts)
             records.append(record)
             _stop_if_systematic(stage, records)
-        write_json(manifest, _plain(_Shard(stage, records)))
+        write_json(manifest, to_json(_Shard(stage, records)))
     return Manifest(stage, folder, {record.case: record for record in records})
 
 
@@ -287,8 +267,8 @@ def _process_case(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     # Read back what is written: facts that could not be read later are an error of this stage, now.
-    record = _read_cases(json.dumps(_plain(_Shard(stage, [record])), sort_keys=True), facts)[1][0]
-    write_json(record_path, _plain(record))
+    record = _read_cases(json.dumps(to_json(_Shard(stage, [record])), sort_keys=True), facts)[1][0]
+    write_json(record_path, to_json(record))
     return record
 
 

@@ -21,6 +21,10 @@ def test_modules_and_functions_are_small(house) -> None:
     assert (house.body_p50, house.body_p90) <= (7, 20)
 
 
+def test_no_modules_import_one_another(house) -> None:
+    assert house.circles == []
+
+
 @pytest.mark.parametrize("name", ["shown_table", "_drawn", "lightly_smoothed", "without"])
 def test_a_participle_is_found(name: str) -> None:
     spec = importlib.util.spec_from_file_location("house", ROOT / "benchmarks/house.py")

@@ -25,7 +25,8 @@ from medsyn2.facts import (
     SampleFacts,
 )
 from medsyn2.files import write_json
-from medsyn2.store.artefacts import CaseWork, canonical_json, load_manifest, process_shard
+from medsyn2.fingerprints import canonical_json
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.vocabulary import STRUCTURES, Split, Structure
 
 Facts = TypeVar("Facts")

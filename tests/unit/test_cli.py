@@ -12,8 +12,9 @@ from medsyn2.config import Config
 from medsyn2.errors import ConfigError, IntegrityError, NonFiniteLossError, RegistrationError, WeightsError
 from medsyn2.facts import InventoryFacts, MasksFacts
 from medsyn2.files import write_json
+from medsyn2.fingerprints import canonical_json
 from medsyn2.stages import STAGES, stage_params
-from medsyn2.store.artefacts import canonical_json, load_manifest
+from medsyn2.store.artefacts import load_manifest
 
 EMPTY = {"stage": "register", "cases": []}
 

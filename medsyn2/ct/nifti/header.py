@@ -97,21 +97,21 @@ def parse_header(start: bytes, name: str) -> NiftiHeader:
     """
     found = _header_class(start)
     if found is None or len(start) < found[0].template_dtype.itemsize:
-        raise _invalid(
+        raise invalid_volume(
             name, "header-truncated", f"a whole header, got {len(start)} bytes", "get the file again."
         )
     header_class, endianness = found
     raw = header_class(start[: header_class.template_dtype.itemsize], endianness, check=False)
     magic = bytes(raw["magic"])[:3]
     if magic in (b"ni1", b"ni2"):
-        raise _invalid(
+        raise invalid_volume(
             name,
             "file-is-nifti-pair",
             "one file with header and voxels, got the header of a .hdr/.img pair",
             "convert the pair to a single .nii.gz.",
         )
     if magic not in (b"n+1", b"n+2"):
-        raise _invalid(
+        raise invalid_volume(
             name,
             "file-is-analyze",
             f"the mark n+1 or n+2, got {magic!r}",
@@ -122,7 +122,7 @@ def parse_header(start: bytes, name: str) -> NiftiHeader:
     dtype = _checked_dtype(raw, name)
     offset = float(raw["vox_offset"])
     if not (np.isfinite(offset) and start_of_voxels(raw) <= offset <= _MAX_OFFSET and offset == int(offset)):
-        raise _invalid(
+        raise invalid_volume(
             name,
             "header-offset",
             f"voxels to start between byte {start_of_voxels(raw)} and {_MAX_OFFSET}, got {offset}",
@@ -137,7 +137,8 @@ def start_of_voxels(raw: Nifti1Header) -> int:
     return raw.template_dtype.itemsize + 4
 
 
-def _invalid(name: str, code: str, expected: str, remedy: str) -> InvalidVolumeError:
+def invalid_volume(name: str, code: str, expected: str, remedy: str) -> InvalidVolumeError:
+    """Return the error of a file that is not as expected."""
     return InvalidVolumeError(f"{name}: expected {expected}.", code=code, remedy=remedy)
 
 
@@ -145,28 +146,28 @@ def _checked_shape(raw: Nifti1Header, name: str, notes: list[str]) -> tuple[int,
     dims = [int(n) for n in raw["dim"]]
     rank, sizes = dims[0], dims[1 : dims[0] + 1]
     if not 1 <= rank <= 7 or min(sizes) < 1:
-        raise _invalid(
+        raise invalid_volume(
             name,
             "volume-dims",
             f"1 to 7 positive dimensions, got {dims}",
             "the header is damaged; get the file again.",
         )
     if rank > 3 and prod(sizes[3:]) > 1:
-        raise _invalid(
+        raise invalid_volume(
             name,
             "volume-rank",
             f"one three-dimensional volume, got the shape {tuple(sizes)}",
             "split the series into its volumes and give one of them.",
         )
     if rank < 3 or min(sizes[:3]) < 2:
-        raise _invalid(
+        raise invalid_volume(
             name,
             "volume-flat",
             f"a volume with several slices on every axis, got the shape {tuple(sizes)}",
             "a single slice or a localiser is no CT volume; give the whole series.",
         )
     if max(sizes[:3]) > MAX_AXIS or prod(sizes[:3]) > MAX_VOXELS:
-        raise _invalid(
+        raise invalid_volume(
             name,
             "volume-too-large",
             f"at most {MAX_AXIS} voxels an axis and {MAX_VOXELS:,} in all, got the shape {tuple(sizes)}",
@@ -180,11 +181,11 @@ def _checked_shape(raw: Nifti1Header, name: str, notes: list[str]) -> tuple[int,
 def _checked_dtype(raw: Nifti1Header, name: str) -> np.dtype:
     code = int(raw["datatype"])
     if code in _RGB_CODES:
-        raise _invalid(
+        raise invalid_volume(
             name, "volume-rgb", "one number a voxel, got colours", "take the CT, not a rendering of it."
         )
     if code not in _DTYPES:
-        raise _invalid(
+        raise invalid_volume(
             name,
             "volume-dtype",
             f"integers or floats of at most 64 bits, got the NIfTI type {code}",
@@ -192,7 +193,7 @@ def _checked_dtype(raw: Nifti1Header, name: str) -> np.dtype:
         )
     dtype = np.dtype(_DTYPES[code]).newbyteorder(raw.endianness)
     if int(raw["bitpix"]) not in (0, dtype.itemsize * 8):
-        raise _invalid(
+        raise invalid_volume(
             name,
             "header-inconsistent",
             f"{dtype.itemsize * 8} bits a voxel for {dtype.name}, got {int(raw['bitpix'])}",
@@ -208,7 +209,7 @@ def _checked_scaling(raw: Nifti1Header, name: str, notes: list[str]) -> tuple[fl
             notes.append(f"scl_inter is {intercept:g} but scl_slope is not set, so that neither was applied")
         return 1.0, 0.0
     if not (np.isfinite(slope) and np.isfinite(intercept)):
-        raise _invalid(
+        raise invalid_volume(
             name,
             "header-scaling",
             f"finite scl_slope and scl_inter, got {slope:g} and {intercept:g}",

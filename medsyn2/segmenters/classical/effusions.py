@@ -43,34 +43,33 @@ HEART_MM = 12.0
 
 @dataclass(frozen=True)
 class _Fluid:
-    """What has the density of fluid inside the rib cage.
+    """The voxels inside the rib cage that have the density of fluid.
 
     Attributes:
         mask: All of it.
         pure: Without the voxels that hold some fat, whose thin sheets part pleura and pericardium.
         solid: Soft tissue that is denser.
-        cage: What the ribs enclose.
     """
 
     mask: Mask
     pure: Mask
     solid: Mask
-    cage: Mask
 
 
-def find_pleural_effusion(thorax: Thorax) -> Mask:
+def find_pleural_effusion(thorax: Thorax, cage: Mask) -> Mask:
     """Return the fluid between lung and chest wall; empty if there is none.
 
     Args:
         thorax: CT and lungs on the working grid.
+        cage: The inside of its rib cage.
 
     Returns:
         Bool array (d, h, w) on the thorax's grid.
     """
     spacing = thorax.spacing_mm
-    fluid = _fluid(thorax)
+    fluid = _find_fluid(thorax, cage)
     at_lung = dilate(thorax.lung, AT_LUNG_MM, spacing)
-    at_wall = ~erode(fluid.cage, AT_WALL_MM, spacing) & _beside_spine(thorax)
+    at_wall = ~erode(cage, AT_WALL_MM, spacing) & _beside_spine(thorax)
     core = erode(fluid.pure, CORE_MM, spacing)
     depth = depth_mm(fluid.mask, spacing)
     labels, sizes = components(core)
@@ -95,17 +94,18 @@ def _beside_spine(thorax: Thorax) -> Bool[np.ndarray, "1 h w"]:
     return (behind[:, None] & (off > SPINE_SHARE * (columns[-1] - columns[0]) / 2))[None]
 
 
-def find_pericardial_effusion(thorax: Thorax) -> Mask:
+def find_pericardial_effusion(thorax: Thorax, cage: Mask) -> Mask:
     """Return the fluid around the heart; empty if there is none.
 
     Args:
         thorax: CT and lungs on the working grid.
+        cage: The inside of its rib cage.
 
     Returns:
         Bool array (d, h, w) on the thorax's grid.
     """
     spacing = thorax.spacing_mm
-    fluid = _fluid(thorax)
+    fluid = _find_fluid(thorax, cage)
     core = erode(fluid.pure, CORE_MM, spacing)
     labels, sizes = components(core)
     kept = [False]
@@ -117,9 +117,8 @@ def find_pericardial_effusion(thorax: Thorax) -> Mask:
     return _grown(np.array(kept)[labels], core, fluid, PERICARDIAL_ML, spacing)
 
 
-def _fluid(thorax: Thorax) -> _Fluid:
+def _find_fluid(thorax: Thorax, cage: Mask) -> _Fluid:
     spacing = thorax.spacing_mm
-    cage = thorax.cage
     box = bounding_box(cage)
     hu = thorax.hu[box].astype(np.float32)
     mean_hu, soft = _soft_mean(hu, spacing)
@@ -128,7 +127,7 @@ def _fluid(thorax: Thorax) -> _Fluid:
     mask[box] = candidate & (mean_hu > FLUID_HU[0]) & (mean_hu < FLUID_HU[1])
     pure[box] = mask[box] & (ndimage.gaussian_filter(hu, 0.6) > FATLESS_HU)
     solid[box] = candidate & (mean_hu > SOLID_HU)
-    return _Fluid(mask, pure, solid, cage)
+    return _Fluid(mask, pure, solid)
 
 
 def _soft_mean(hu: Float[np.ndarray, "d h w"], spacing_mm: float) -> tuple[Float[np.ndarray, "d h w"], Mask]:

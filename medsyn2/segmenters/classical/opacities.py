@@ -51,7 +51,7 @@ RIM_MM = 6.0
 BLUR_MM = 2.0
 
 
-def lung_hull(thorax: Thorax, fluid: Mask) -> Mask:
+def lung_hull(thorax: Thorax, cage: Mask, fluid: Mask) -> Mask:
     """Return the lungs with the concavities filled that a ball of `HULL_MM` does not fit into, inside the ribs."""
     step = max(1, round(HULL_SPACING_MM / thorax.spacing_mm))
     is_left = np.arange(thorax.hu.shape[2]) > np.nonzero(thorax.lung)[2].mean()
@@ -63,21 +63,22 @@ def lung_hull(thorax: Thorax, fluid: Mask) -> Mask:
         offset = step // 2
         fine = np.pad(fine, [(0, step)] * 3, mode="edge")[offset:, offset:, offset:]
         hull |= fine[tuple(slice(0, n) for n in hull.shape)]
-    return hull & thorax.cage & ~fluid
+    return hull & cage & ~fluid
 
 
-def find_consolidation(thorax: Thorax) -> Mask:
+def find_consolidation(thorax: Thorax, cage: Mask, fluid: Mask) -> Mask:
     """Return consolidated lung; empty if there is none.
 
     Args:
         thorax: CT and lungs on the working grid.
+        cage: The inside of its rib cage.
+        fluid: Its pleural effusion.
 
     Returns:
         Bool array (d, h, w) on the thorax's grid.
     """
     spacing = thorax.spacing_mm
-    cage, fluid = thorax.cage, thorax.pleural_effusion
-    hull = lung_hull(thorax, fluid)
+    hull = lung_hull(thorax, cage, fluid)
     smooth, box = _smooth(thorax, hull)
     solid = np.zeros_like(hull)
     solid[box] = (smooth > SOLID_HU[0]) & (smooth < SOLID_HU[1]) & hull[box]

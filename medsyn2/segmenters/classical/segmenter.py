@@ -4,33 +4,67 @@ It needs nothing but the image, gives all nine structures, and is what the defau
 quality is measured by ``benchmarks/segmenters.py``; masks made by it are named so in every record.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from medsyn2.config import SegmentConfig
+from medsyn2.ct.morphology import Mask
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.segmenters.classical.effusions import find_pericardial_effusion
+from medsyn2.segmenters.classical.airways import find_airways
+from medsyn2.segmenters.classical.cage import inside_cage
+from medsyn2.segmenters.classical.effusions import find_pericardial_effusion, find_pleural_effusion
 from medsyn2.segmenters.classical.heart import find_heart
 from medsyn2.segmenters.classical.lobes import find_lobes
 from medsyn2.segmenters.classical.nodules import find_nodules
 from medsyn2.segmenters.classical.opacities import find_consolidation, find_ground_glass
 from medsyn2.segmenters.classical.thorax import Thorax, thorax_of
+from medsyn2.segmenters.classical.vessels import find_vessels
 from medsyn2.types import Shaped
 from medsyn2.vocabulary import LOBES, Structure
 
-_FIND: dict[Structure, Callable[[Thorax], Shaped[np.ndarray, "d h w"]]] = {
-    "lobes": find_lobes,
-    "airways": lambda thorax: thorax.airways,
-    "vessels": lambda thorax: thorax.vessels,
-    "heart": find_heart,
-    "nodules": find_nodules,
-    "ground_glass": find_ground_glass,
-    "consolidation": find_consolidation,
-    "pleural_effusion": lambda thorax: thorax.pleural_effusion,
-    "pericardial_effusion": find_pericardial_effusion,
-}
+
+class _Findings:
+    """The structures of one thorax; those that others build on are found once."""
+
+    def __init__(self, thorax: Thorax) -> None:
+        self.thorax = thorax
+
+    @cached_property
+    def airways(self) -> Mask:
+        return find_airways(self.thorax)
+
+    @cached_property
+    def cage(self) -> Mask:
+        return inside_cage(self.thorax)
+
+    @cached_property
+    def pleural_effusion(self) -> Mask:
+        return find_pleural_effusion(self.thorax, self.cage)
+
+    def find(self, structure: Structure) -> Shaped[np.ndarray, "d h w"]:
+        """Return the mask of a structure, of the lobes their labels."""
+        match structure:
+            case "lobes":
+                return find_lobes(self.thorax)
+            case "airways":
+                return self.airways
+            case "vessels":
+                return find_vessels(self.thorax, self.airways)
+            case "heart":
+                return find_heart(self.thorax)
+            case "nodules":
+                return find_nodules(self.thorax)
+            case "ground_glass":
+                return find_ground_glass(self.thorax)
+            case "consolidation":
+                return find_consolidation(self.thorax, self.cage, self.pleural_effusion)
+            case "pleural_effusion":
+                return self.pleural_effusion
+            case "pericardial_effusion":
+                return find_pericardial_effusion(self.thorax, self.cage)
 
 
 class ClassicalSegmenter:
@@ -50,9 +84,10 @@ class ClassicalSegmenter:
             InvalidVolumeError: If there are no lungs in the CT.
         """
         thorax = thorax_of(volume, self.spacing_mm)
+        findings = _Findings(thorax)
         return {
             structure: LabelMap(
-                _FIND[structure](thorax).astype(np.uint8),
+                findings.find(structure).astype(np.uint8),
                 thorax.affine_mm,
                 LOBES if structure == "lobes" else {1: structure},
             )

@@ -1,7 +1,7 @@
-"""A thorax at the classical segmenter's working grid: the CT and what several structures are found from.
+"""A thorax on the classical segmenter's working grid: the CT and its lungs.
 
-All structures of one CT are found on one isotropic grid, and what several of them need is found
-once. A structure's module has one function that takes the thorax and returns a mask on its grid.
+All structures of one CT are found on one isotropic grid. A structure's module has one function that takes the thorax,
+and the structures it builds on, and returns a mask on its grid; ``segmenter.py`` finds each of them once.
 """
 
 from dataclasses import dataclass
@@ -51,34 +51,6 @@ class Thorax:
         """
         spans = [np.flatnonzero(self.lung.any(axis=axes)) for axes in ((0, 2), (0, 1))]
         return (spans[0][0] + spans[0][-1]) / 2, (spans[1][0] + spans[1][-1]) / 2
-
-    @cached_property
-    def airways(self) -> Bool[np.ndarray, "d h w"]:
-        """The air of the trachea and of the bronchi that can be followed from it."""
-        from medsyn2.segmenters.classical.airways import find_airways
-
-        return find_airways(self)
-
-    @cached_property
-    def vessels(self) -> Bool[np.ndarray, "d h w"]:
-        """The vessels inside the lungs."""
-        from medsyn2.segmenters.classical.vessels import find_vessels
-
-        return find_vessels(self)
-
-    @cached_property
-    def cage(self) -> Bool[np.ndarray, "d h w"]:
-        """What the ribs, the spine and the sternum enclose."""
-        from medsyn2.segmenters.classical.cage import inside_cage
-
-        return inside_cage(self)
-
-    @cached_property
-    def pleural_effusion(self) -> Bool[np.ndarray, "d h w"]:
-        """Fluid between lung and chest wall."""
-        from medsyn2.segmenters.classical.effusions import find_pleural_effusion
-
-        return find_pleural_effusion(self)
 
 
 def thorax_of(volume: CTVolume, spacing_mm: float) -> Thorax:

@@ -12,9 +12,8 @@ Source: white top-hat after Serra, "Image Analysis and Mathematical Morphology",
 import numpy as np
 from scipy import ndimage
 
-from medsyn2.ct.morphology import bounding_box, close_mask, dilate, erode, open_mask, remove_small
+from medsyn2.ct.morphology import Mask, bounding_box, close_mask, dilate, erode, open_mask, remove_small
 from medsyn2.segmenters.classical.thorax import Thorax
-from medsyn2.types import Bool
 
 WIDTH_MM = 15.0
 RIM_MM = 3.0
@@ -27,8 +26,13 @@ CONTRAST_HU = (150.0, 350.0)
 BIT_ML = 0.1
 
 
-def find_vessels(thorax: Thorax) -> Bool[np.ndarray, "d h w"]:
-    """Return arteries and veins inside the lungs, together."""
+def find_vessels(thorax: Thorax, airways: Mask) -> Mask:
+    """Return arteries and veins inside the lungs, together.
+
+    Args:
+        thorax: CT and lungs on the working grid.
+        airways: The airways of the same thorax.
+    """
     found = np.zeros(thorax.hu.shape, dtype=bool)
     spacing_mm = thorax.spacing_mm
     width = 2 * round(WIDTH_MM / spacing_mm / 2) + 1
@@ -36,7 +40,7 @@ def find_vessels(thorax: Thorax) -> Bool[np.ndarray, "d h w"]:
     hu = thorax.hu[box]
     contrast_hu = hu - ndimage.grey_opening(hu, size=width).astype(np.float32)
     inner = erode(close_mask(thorax.lung[box], RIM_MM, spacing_mm), RIM_MM, spacing_mm)
-    inner &= ~dilate(open_mask(thorax.airways[box], WIDE_MM, spacing_mm), WALL_MM, spacing_mm)
+    inner &= ~dilate(open_mask(airways[box], WIDE_MM, spacing_mm), WALL_MM, spacing_mm)
     if not inner.any():
         return found
     least_hu = np.clip(PART * np.percentile(contrast_hu[inner], BEST_PERCENT), *CONTRAST_HU)

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from medsyn2.files import write_atomically
+from medsyn2.fingerprints import fingerprint
 from medsyn2.nn.text_encoder import ENCODER_FILES, TOKENIZER_CONFIG_FILE
-from medsyn2.store.artefacts import fingerprint
 from medsyn2.weights.model_folder import (
     DESCRIPTION,
     TEXT_ENCODER,

@@ -22,7 +22,7 @@ from typing import Any
 from torch import Tensor
 
 from medsyn2.errors import WeightsError
-from medsyn2.store.artefacts import fingerprint
+from medsyn2.fingerprints import fingerprint
 from medsyn2.weights.tensors import load_component, save_component, tensors_path
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import pytest
@@ -10,6 +10,9 @@ import pytest
 from medsyn2.ct.geometry import nearest_labels
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.phantoms import draw_acquisition, draw_subject, scan
+from medsyn2.segmenters.classical.airways import find_airways
+from medsyn2.segmenters.classical.cage import inside_cage
+from medsyn2.segmenters.classical.effusions import find_pleural_effusion
 from medsyn2.segmenters.classical.thorax import Thorax, thorax_of
 
 SPACING_MM = 3.0
@@ -21,6 +24,21 @@ class Known:
 
     thorax: Thorax
     truth: dict[str, np.ndarray]
+
+    @cached_property
+    def airways(self) -> np.ndarray:
+        """The airways that are found."""
+        return find_airways(self.thorax)
+
+    @cached_property
+    def cage(self) -> np.ndarray:
+        """The inside of the rib cage that is found."""
+        return inside_cage(self.thorax)
+
+    @cached_property
+    def fluid(self) -> np.ndarray:
+        """The pleural effusion that is found."""
+        return find_pleural_effusion(self.thorax, self.cage)
 
     def dice(self, found: np.ndarray, structure: str) -> float:
         """Dice of what was found with the truth."""

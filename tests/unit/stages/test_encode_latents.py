@@ -10,9 +10,10 @@ from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import IntegrityError
 from medsyn2.facts import ChannelSums, LatentsFacts, MaskState
+from medsyn2.fingerprints import canonical_json
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.stages.encode_latents import encode_latents
-from medsyn2.store.artefacts import canonical_json, load_manifest
+from medsyn2.store.artefacts import load_manifest
 from medsyn2.store.latents import EMPTY_MASK, LATENTS, read_empty_mask, read_image, read_mask
 from medsyn2.vocabulary import STRUCTURES, Split, Structure
 from medsyn2.weights.tensors import load_component, save_component

@@ -19,14 +19,7 @@ from medsyn2.errors import (
     SystematicError,
     ToolLimitError,
 )
-from medsyn2.store.artefacts import (
-    CaseWork,
-    canonical_json,
-    fingerprint,
-    load_manifest,
-    process_shard,
-    read_record,
-)
+from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard, read_record
 
 
 @dataclass(frozen=True)
@@ -177,12 +170,6 @@ def test_facts_that_could_not_be_read_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="value"):
         process_shard("stage", tmp_path / "0000.json", [CaseWork("a", "x")], work, settings="{}", facts=Value)
     assert not (tmp_path / "0000/a.json").exists()
-
-
-def test_fingerprint_depends_on_values_and_not_on_the_order_of_keys() -> None:
-    assert canonical_json({"b": 1, "a": [1.5, None]}) == '{"a":[1.5,null],"b":1}'
-    assert fingerprint({"b": 1, "a": 2}) == fingerprint({"a": 2, "b": 1})
-    assert fingerprint("ab", "c") != fingerprint("a", "bc")
 
 
 SLOW_SHARD = """

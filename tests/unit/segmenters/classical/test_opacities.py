@@ -2,13 +2,12 @@
 
 import pytest
 
-from medsyn2.segmenters.classical.effusions import find_pleural_effusion
 from medsyn2.segmenters.classical.opacities import find_consolidation, find_ground_glass, lung_hull
 
 
 def test_consolidation_is_found(known):
     case = known(0)
-    assert case.dice(find_consolidation(case.thorax), "consolidation") >= 0.5
+    assert case.dice(find_consolidation(case.thorax, case.cage, case.fluid), "consolidation") >= 0.5
 
 
 def test_ground_glass_is_found(known):
@@ -18,14 +17,13 @@ def test_ground_glass_is_found(known):
 
 @pytest.mark.parametrize("index", [3, 5])
 def test_where_there_is_none_none_is_found(known, index):
-    thorax = known(index).thorax
-    assert not find_consolidation(thorax).any()
-    assert not find_ground_glass(thorax).any()
+    case = known(index)
+    assert not find_consolidation(case.thorax, case.cage, case.fluid).any()
+    assert not find_ground_glass(case.thorax).any()
 
 
 def test_hull_holds_the_lungs_and_no_fluid(known):
-    thorax = known(1).thorax
-    fluid = find_pleural_effusion(thorax)
-    hull = lung_hull(thorax, fluid)
-    assert (hull & thorax.lung).sum() > 0.99 * thorax.lung.sum()
-    assert not (hull & fluid & ~thorax.lung).any()
+    case = known(1)
+    hull, lung = lung_hull(case.thorax, case.cage, case.fluid), case.thorax.lung
+    assert (hull & lung).sum() > 0.99 * lung.sum()
+    assert not (hull & case.fluid & ~lung).any()

@@ -10,6 +10,7 @@ from medsyn2.config import SegmentConfig
 from medsyn2.ct.geometry import resample_mask
 from medsyn2.ct.nifti.files import read_ct, read_labels
 from medsyn2.evaluation.similarity.overlap import dice
+from medsyn2.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.segmenters import get_segmenter
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES
 
@@ -52,6 +53,17 @@ def printed(table: dict[str, dict[str, float | str]]) -> str:
 
 def _volume(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> str:
     return f"no label, {np.count_nonzero(mask) * np.prod(spacing_mm) / 1000:.1f} ml"
+
+
+def test_a_structure_is_the_same_alone_and_after_those_it_builds_on() -> None:
+    subject = draw_subject(0, 0)
+    volume = scan(subject, draw_acquisition(subject, 4.0)).volume
+    tool = get_segmenter("classical", SegmentConfig(working_spacing_mm=4.0))
+    together = tool.segment(volume, STRUCTURES)
+    assert list(together) == list(STRUCTURES)
+    for structure in ("vessels", "consolidation", "pericardial_effusion"):
+        alone = tool.segment(volume, [structure])[structure]
+        np.testing.assert_array_equal(alone.labels, together[structure].labels)
 
 
 @pytest.mark.realdata

@@ -8,9 +8,7 @@ from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import InvalidVolumeError
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.phantoms import draw_acquisition, draw_subject, scan
-from medsyn2.segmenters.classical.airways import find_airways
 from medsyn2.segmenters.classical.thorax import LEFT, RIGHT, thorax_of
-from medsyn2.segmenters.classical.vessels import find_vessels
 
 SPACING_MM = 4.0
 
@@ -49,13 +47,6 @@ def test_a_mirrored_scan_has_its_lungs_exchanged(phantom, thorax):
     lungs = thorax_of(mirrored, SPACING_MM).lungs[:, :, ::-1]
     for here, there in ((LEFT, RIGHT), (RIGHT, LEFT)):
         assert dice(lungs == here, thorax.lungs == there) > 0.97
-
-
-def test_airways_and_vessels_are_found_once(thorax):
-    assert thorax.airways is thorax.airways
-    assert thorax.vessels is thorax.vessels
-    np.testing.assert_array_equal(thorax.airways, find_airways(thorax))
-    np.testing.assert_array_equal(thorax.vessels, find_vessels(thorax))
 
 
 def test_a_volume_without_lungs_is_refused():

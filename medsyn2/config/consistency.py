@@ -1,0 +1,73 @@
+"""The consistency of a whole run: mistakes that no field can show alone, and that would be met hours later.
+
+A stage is handed its own sections, with the defaults in place of the others. Only whole configurations are therefore
+checked: when the workflow is planned and when a file is read.
+"""
+
+from collections.abc import Iterator
+
+from medsyn2.config.base import COMPRESSION
+from medsyn2.config.networks import TokenizerConfig
+from medsyn2.config.schema import Config
+
+
+def disagreements(config: Config) -> Iterator[str]:
+    """Yield each setting that cannot work: the key, the value, and the values that would do."""
+    yield from _patches(config)
+    yield from _shapes(config)
+    yield from _tokenizer(config.tokenizer)
+    yield from _texts(config)
+    if config.sampling.decode == "stream" and config.tokenizer.layout == "official":
+        yield (
+            "sampling.decode: stream needs a tokenizer that never looks ahead, got tokenizer.layout official; take "
+            "windows, or the layout v1.1 or v1.2"
+        )
+
+
+def _patches(config: Config) -> Iterator[str]:
+    latents = tuple(size // factor for size, factor in zip(config.grid.shape, COMPRESSION, strict=True))
+    networks = {
+        "dit": config.dit,
+        **{f"variants.{name}.dit": one.dit for name, one in config.variants.items()},
+    }
+    for name, dit in networks.items():
+        if any(size % patch for size, patch in zip(latents, dit.patch, strict=True)):
+            yield (
+                f"{name}.patch: must divide the latents' {latents}, which is grid.shape {config.grid.shape} by "
+                f"{COMPRESSION}, got {dit.patch}"
+            )
+
+
+def _shapes(config: Config) -> Iterator[str]:
+    crop, grid = config.train_tokenizer.crop_shape, config.grid.shape
+    if any(part > size for part, size in zip(crop, grid, strict=True)):
+        yield f"train_tokenizer.crop_shape: must fit into grid.shape {grid}, got {crop}"
+
+
+def _tokenizer(tokenizer: TokenizerConfig) -> Iterator[str]:
+    if tokenizer.depth_mode == "first_frame":
+        yield (
+            "tokenizer.depth_mode: first_frame takes a slice more than a multiple of 4, which no grid has; take "
+            "uniform_aligned or uniform_paper"
+        )
+    elif tokenizer.layout == "official" and tokenizer.depth_mode != "uniform_paper":
+        yield (
+            f"tokenizer.depth_mode: must be uniform_paper in the layout official, got {tokenizer.depth_mode}"
+        )
+    widths = tuple(tokenizer.hidden_channels * factor for factor in tokenizer.channel_multipliers)
+    if any(width % tokenizer.norm_groups for width in widths):
+        yield (
+            f"tokenizer.norm_groups: must divide the channels of all levels, {widths}, got {tokenizer.norm_groups}"
+        )
+
+
+def _texts(config: Config) -> Iterator[str]:
+    if config.encode_text.encoder_dir is not None:
+        return
+    places = config.train_text_encoder.max_tokens
+    for name in ("max_report_tokens", "max_prompt_tokens"):
+        if (wanted := getattr(config.encode_text, name)) > places:
+            yield (
+                f"encode_text.{name}: the text encoder has positions for {places} tokens "
+                f"(train_text_encoder.max_tokens), got {wanted}"
+            )

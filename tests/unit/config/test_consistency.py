@@ -1,0 +1,46 @@
+"""Mistakes that would be met hours after the start are met before it, and named."""
+
+import pytest
+import yaml
+
+from medsyn2.config import Config, validate_config
+from medsyn2.config.consistency import disagreements
+from medsyn2.errors import ConfigError
+
+
+def test_the_defaults_agree() -> None:
+    assert list(disagreements(Config())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "came"),
+    [
+        ("dit: {patch: [3, 3, 3]}", "dit.patch", "(3, 3, 3)"),
+        ("grid: {shape: [60, 96, 96]}", "dit.patch", "(15, 12, 12)"),
+        ("variants: {coarse: {dit: {patch: [2, 2, 5]}}}", "variants.coarse.dit.patch", "(2, 2, 5)"),
+        ("train_tokenizer: {crop_shape: [64, 104, 96]}", "train_tokenizer.crop_shape", "(64, 104, 96)"),
+        ("tokenizer: {norm_groups: 3}", "tokenizer.norm_groups", "got 3"),
+        ("tokenizer: {depth_mode: first_frame}", "tokenizer.depth_mode", "first_frame"),
+        ("tokenizer: {layout: official}", "tokenizer.depth_mode", "uniform_aligned"),
+        ("train_text_encoder: {max_tokens: 64}", "encode_text.max_report_tokens", "got 512"),
+        (
+            "{sampling: {decode: stream}, tokenizer: {layout: official, depth_mode: uniform_paper}}",
+            "sampling.decode",
+            "official",
+        ),
+    ],
+)
+def test_sections_that_disagree_are_refused_in_a_run_and_not_in_a_stage(
+    text: str, named: str, came: str
+) -> None:
+    values = yaml.safe_load(text)
+    with pytest.raises(ConfigError) as caught:
+        validate_config(values, source="mine.yaml")
+    assert f"mine.yaml is not a valid configuration: {named}: " in caught.value.message
+    assert came in caught.value.message
+    validate_config(values, source="a stage's own sections", whole=False)
+
+
+def test_a_foreign_text_encoder_has_its_own_length() -> None:
+    values = {"train_text_encoder": {"max_tokens": 64}, "encode_text": {"encoder_dir": "weights/cxr-bert"}}
+    validate_config(values, source="mine.yaml")

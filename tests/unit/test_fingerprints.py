@@ -1,0 +1,25 @@
+from dataclasses import dataclass, field
+
+from medsyn2.facts import SPARSE
+from medsyn2.fingerprints import canonical_json, fingerprint, to_json
+
+
+@dataclass(frozen=True)
+class Point:
+    x: float
+    note: str | None = field(default=None, metadata=SPARSE)
+    left: "Point | None" = None
+
+
+def test_equal_values_give_equal_text_in_any_order_of_keys() -> None:
+    assert canonical_json({"b": 1, "a": [1.5, None]}) == '{"a":[1.5,null],"b":1}'
+    assert fingerprint({"b": 1, "a": 2}) == fingerprint({"a": 2, "b": 1})
+    assert fingerprint("ab", "c") != fingerprint("a", "bc")
+
+
+def test_a_dataclass_is_its_fields_without_sparse_ones_that_hold_nothing() -> None:
+    assert to_json(Point(1.0, left=Point(2.0, "n"))) == {
+        "x": 1.0,
+        "left": {"x": 2.0, "note": "n", "left": None},
+    }
+    assert fingerprint(Point(1.0)) == fingerprint({"x": 1.0, "left": None})
