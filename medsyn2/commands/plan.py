@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medsyn2.config import Config, load_config
-from medsyn2.planning.costs import GB, Cost
+from medsyn2.planning.costs import GB, START_S, Cost
 from medsyn2.planning.workload import Workload, workload_of
+from medsyn2.stages import STAGES
 
 _HEAD = ("stage", "jobs", "CPU h", "network h", "memory GB", "device GB", "disk GB", "from")
 
@@ -59,11 +60,19 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def all_costs(config: Config, work: Workload) -> list[Cost]:
-    """Return the cost of every stage, in the workflow's order."""
+    """Return the cost of every stage, in the workflow's order; each evaluation's is estimated in its room."""
     from medsyn2.planning.networks import network_costs
     from medsyn2.planning.preparation import preparation_costs
+    from medsyn2.planning.run import PlannedRun
 
-    return [*preparation_costs(config, work), *network_costs(config, work)]
+    run = PlannedRun(config, work)
+    evaluations = [stage for stage in STAGES.values() if stage.in_evaluation and stage.is_requested(config)]
+    return [
+        *preparation_costs(config, work),
+        *network_costs(run),
+        *(stage.load_cost()(run) for stage in evaluations),
+        Cost("report", 1, START_S, basis="the start"),
+    ]
 
 
 def describe_workload(work: Workload) -> str:

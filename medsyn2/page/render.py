@@ -4,6 +4,7 @@ Every text is escaped, and the page's own policy allows neither scripts nor anyt
 reports come from users' files.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -12,6 +13,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup, escape
 
 MAX_ROWS = 60
 
@@ -102,7 +104,13 @@ def render(values: Mapping[str, Any], template: str = "template.html") -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
+    environment.filters["emphasise"] = emphasise
     return environment.get_template(template).render(values)
+
+
+def emphasise(text: str) -> Markup:
+    """Return a caption as HTML: escaped, its *emphasis* as an element."""
+    return Markup(re.sub(r"\*([^*\s][^*]*)\*", r"<em>\1</em>", str(escape(text))))
 
 
 def _source(name: str) -> str:

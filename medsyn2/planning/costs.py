@@ -97,13 +97,6 @@ TOTALSEGMENTATOR_BYTES, TOTALSEGMENTATOR_DEVICE_BYTES = 10.6 * GB, 8.5 * GB
 MEDPSEG_BYTES, MEDPSEG_DEVICE_BYTES = 16 * GB, 6 * GB
 """Least memory that the package's README asks for; nobody published its time."""
 
-FRECHET_S_PER_FLOP_OF_FEW = 1 / 19e9
-"""CPU seconds for each operation of the Frechet distance by singular values, with fewer slices than features: 1.2 s for
-1,500 x 2,048 on each side (`benchmarks/metrics.py`)."""
-
-FRECHET_S_PER_FLOP_OF_MANY = 1 / 68e9
-"""The same by moments: 3.7 s for 2,100 x 2,048 on each side (`benchmarks/metrics.py`)."""
-
 PHANTOM_S_PER_MVOXEL = 0.6
 """CPU seconds for each million voxels of a phantom at its scanner's spacing: 1.1 s for 97 x 142 x 142, without
 writing it (`tests/unit/planning/test_costs.py` measures it again)."""

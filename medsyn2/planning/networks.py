@@ -5,33 +5,34 @@ what the optimizer and the average keep beside them, and the largest sum of tens
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 
 from medsyn2.config import Config
 from medsyn2.planning import costs
 from medsyn2.planning.costs import GB, Cost
-from medsyn2.planning.evaluation import evaluation_costs
 from medsyn2.planning.passes import CXR_BERT_WIDTH, Networks
+from medsyn2.planning.run import PlannedRun
 from medsyn2.planning.sampling import sampling
 from medsyn2.planning.training import dit_training, tokenizer_training
-from medsyn2.planning.variants import variants_costs
 from medsyn2.planning.workload import Workload
 
 CXR_BERT_PARAMETERS = 85.6e6
 """Of the transformer's layers, without the embeddings: 12 layers of 12 x 768^2 products and their biases."""
 
 
-def network_costs(config: Config, work: Workload) -> Iterator[Cost]:
-    """Yield the costs of the stages from the tokenizer's training on."""
-    networks = Networks.of(config)
+def network_costs(run: PlannedRun) -> Iterator[Cost]:
+    """Yield the costs of the stages from the tokenizer's training to sampling, and those of each variant."""
+    networks, work = run.networks, run.work
     yield tokenizer_training(networks, work)
     yield _encoding(networks, work)
-    yield from _texts(config, work)
+    yield from _texts(run.config, work)
     yield dit_training(networks, work)
-    sampled = sampling(networks, work)
-    yield sampled.cost
-    yield from variants_costs(networks, work, sampled)
-    yield from evaluation_costs(networks, work, sampled)
+    yield run.sampled.cost
+    for name in run.config.variants:
+        variant = Networks.of(run.config.with_variant(name))
+        yield replace(dit_training(variant, work), stage=f"train_dit, {name}")
+        yield replace(sampling(variant, work).cost, stage=f"sample, {name}")
 
 
 def _encoding(networks: Networks, work: Workload) -> Cost:

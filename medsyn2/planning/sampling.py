@@ -13,7 +13,7 @@ from medsyn2.planning.workload import Workload
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingCost:
     """The stage ``sample``, and what the stages that sample for themselves need of it.
 
     Attributes:
@@ -29,7 +29,7 @@ class Sampling:
     volume_flops: float
 
 
-def sampling(networks: Networks, work: Workload) -> Sampling:
+def sampling(networks: Networks, work: Workload) -> SamplingCost:
     """Return what the stage ``sample`` takes with these networks."""
     settings = networks.config.sample
     cases = work.test_cases
@@ -50,7 +50,7 @@ def sampling(networks: Networks, work: Workload) -> Sampling:
         disk_bytes=costs.CT_BYTES_PER_VOXEL * work.grid_voxels * volumes,
         basis=f"at most {volumes} volumes, {runs} runs of the transformer each",
     )
-    return Sampling(cost, volumes, forward.flops, flops)
+    return SamplingCost(cost, volumes, forward.flops, flops)
 
 
 def evaluations(config: Config) -> int:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from medsyn2.cohort.shards import append_to_order, cohort_files, cohort_folder, plan_cohort
-from medsyn2.cohort.subjects import read_subjects
+from medsyn2.cohort.plan import plan_run
 from medsyn2.config import Config
 from medsyn2.ct.nifti.header import looks_like_nifti, parse_header
 from medsyn2.errors import CaseError
@@ -55,18 +54,21 @@ def workload_of(config: Config) -> Workload:
     Raises:
         ConfigError: If the data folder does not exist or is empty.
     """
-    phantoms = Path("results/phantoms")
-    files = cohort_files(config.cohort, phantoms, {})
-    order = append_to_order({}, files, cohort_folder(config.cohort, phantoms))
-    cohort = plan_cohort(files, order, config.cohort, read_subjects(config.cohort.subjects_csv))
-    test = sum(case.split == "test" for cases in cohort.shards.values() for case in cases)
-    if config.cohort.data_dir is None:
+    plan = plan_run(config)
+    paths = sorted(Path(case.path) for cases in plan.cohort.shards.values() for case in cases)
+    if plan.has_phantoms:
         shape = tuple(size / config.phantoms.spacing_mm for size in _PHANTOM_MM)
         assumed = ""
     else:
-        shape, assumed = _typical_shape(sorted(files.values()))
+        shape, assumed = _typical_shape(paths)
     return Workload(
-        len(files), test, len(cohort.shards), prod(shape), shape[2], prod(config.grid.shape), assumed
+        len(paths),
+        plan.num_cases("test"),
+        len(plan.shards),
+        prod(shape),
+        shape[2],
+        prod(config.grid.shape),
+        assumed,
     )
 
 

@@ -1,4 +1,4 @@
-"""The stages, and what each reads of the configuration.
+"""The stages: what each reads of the configuration, makes, and needs.
 
 A stage has one name: it is the rule, the CLI verb, the module here and its function, the folder under
 ``results/`` and, where it has settings, the section of the configuration. A stage's function takes the
@@ -6,16 +6,27 @@ sections of this table as positional arguments, by name, and paths as keyword-on
 kind of code that reads and writes. ``version`` is raised when the meaning of a stage's code changes, which
 re-runs the stage and what follows it, as a changed setting does.
 
+The target ``all``, the inputs of the page, the captions of every report and the GPUs of the jobs follow from this
+table. Of an evaluation, the room that holds the stage holds its captions too (``captions/``), and its cost
+(``cost.py``).
+
 This module is light: Snakemake imports it to parse the workflow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from medsyn2.config import Config
 from medsyn2.fingerprints import canonical_json
+from medsyn2.stages import devices, outputs
+from medsyn2.stages.devices import NeedsGpu
+from medsyn2.stages.outputs import Figure, File, Output, Page, Table
+from medsyn2.vocabulary import WINDOWS_HU
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -25,78 +36,261 @@ class Stage:
     Attributes:
         name: The one word.
         sections: Sections of the configuration that its function takes.
+        outputs: The files that it makes.
         version: Raised when the code's meaning changes.
+        gpu: Conditions; it asks for a GPU if one of them does.
         sharded: Whether it works shard by shard.
         shared: Whether several processes, each with its device, may share the work (``--processes``).
+        each_model: Whether it runs for each variant too, with the variant's settings.
         room: The package that holds its module.
     """
 
     name: str
     sections: tuple[str, ...]
+    outputs: tuple[Output, ...]
     version: int = 1
+    gpu: tuple[NeedsGpu, ...] = ()
     sharded: bool = False
     shared: bool = False
+    each_model: bool = False
     room: str = "stages"
 
     def load(self) -> Callable[..., None]:
         """Import the stage's module and return its function."""
         return getattr(import_module(f"medsyn2.{self.room}.{self.name}"), self.name)
 
+    def load_cost(self) -> Callable[..., Any]:
+        """Import the room's module ``cost`` and return the function that estimates this stage."""
+        return getattr(import_module(f"medsyn2.{self.room}.cost"), self.name)
+
+    def caption_path(self, output: Output) -> Path:
+        """Return the file of an output's caption, in reStructuredText with no other markup than *emphasis*."""
+        return _PACKAGE.joinpath(*self.room.split("."), "captions", f"{output.caption}.rst")
+
+    @property
+    def in_evaluation(self) -> bool:
+        """Whether it is an evaluation, with a room of its own."""
+        return self.room != "stages"
+
+    def is_requested(self, config: Config) -> bool:
+        """Return whether a run asks for one of its outputs."""
+        return any(output.asked_for(config) for output in self.outputs)
+
+    def num_gpus(self, config: Config) -> int:
+        """Return how many GPUs a job asks for."""
+        return int(any(needs_gpu(config) for needs_gpu in self.gpu))
+
+
+def _of_shard(name: str) -> tuple[Output, ...]:
+    return (File("manifest", (f"{name}/{{shard}}.json",)),)
+
 
 _ALL = (
-    Stage("phantoms", ("phantoms",), sharded=True),
-    Stage("inventory", ("inventory",), version=2, sharded=True),
-    Stage("template", ("grid", "template", "register")),
-    Stage("register", ("grid", "register"), version=2, sharded=True),
-    Stage("segment", ("segment",), version=3, sharded=True),
-    Stage("masks", ("masks",), sharded=True),
-    Stage("train_tokenizer", ("grid", "tokenizer", "train_tokenizer"), shared=True),
-    Stage("encode_latents", ("grid", "encode_latents"), sharded=True),
-    Stage("train_text_encoder", ("train_text_encoder",)),
-    Stage("encode_prompts", ("encode_text",)),
-    Stage("encode_text", ("encode_text",), sharded=True),
-    Stage("train_dit", ("grid", "dit", "flow", "train_dit", "sampling"), shared=True),
-    Stage("sample", ("sample", "sampling"), sharded=True),
-    Stage("evaluate_fid", ("grid", "evaluate_fid"), version=3, room="evaluation.fidelity"),
+    Stage(
+        "phantoms",
+        ("phantoms",),
+        (
+            *_of_shard("phantoms"),
+            File("reports", ("phantoms/{shard}_reports.csv",)),
+            File("labels", ("phantoms/{shard}_labels.csv",)),
+        ),
+        sharded=True,
+    ),
+    Stage("inventory", ("inventory",), _of_shard("inventory"), version=2, sharded=True),
+    Stage(
+        "template",
+        ("grid", "template", "register"),
+        (File("reference", ("template/template.json",)),),
+    ),
+    Stage("register", ("grid", "register"), _of_shard("register"), version=2, sharded=True),
+    Stage(
+        "segment",
+        ("segment",),
+        _of_shard("segment"),
+        version=3,
+        gpu=(devices.segments_cohort,),
+        sharded=True,
+    ),
+    Stage("masks", ("masks",), _of_shard("masks"), sharded=True),
+    Stage(
+        "train_tokenizer",
+        ("grid", "tokenizer", "train_tokenizer"),
+        (
+            File("weights", ("train_tokenizer/tokenizer.json",)),
+            File("loss", ("train_tokenizer/loss.csv",)),
+        ),
+        gpu=(devices.always,),
+        shared=True,
+    ),
+    Stage(
+        "encode_latents",
+        ("grid", "encode_latents"),
+        _of_shard("encode_latents"),
+        gpu=(devices.runs_generator,),
+        sharded=True,
+    ),
+    Stage(
+        "train_text_encoder",
+        ("train_text_encoder",),
+        (
+            File("encoder", ("train_text_encoder/encoder.json",)),
+            File("config", ("train_text_encoder/encoder/config.json",)),
+        ),
+        gpu=(devices.always,),
+    ),
+    Stage(
+        "encode_prompts",
+        ("encode_text",),
+        (File("prompts", ("encode_prompts/prompts.json",)),),
+    ),
+    Stage("encode_text", ("encode_text",), _of_shard("encode_text"), sharded=True),
+    Stage(
+        "train_dit",
+        ("grid", "dit", "flow", "train_dit", "sampling"),
+        (
+            File("model", ("train_dit/model/model.json",)),
+            File("loss", ("train_dit/loss.csv",)),
+        ),
+        gpu=(devices.always,),
+        shared=True,
+        each_model=True,
+    ),
+    Stage(
+        "sample",
+        ("sample", "sampling"),
+        _of_shard("sample"),
+        gpu=(devices.runs_generator,),
+        sharded=True,
+        each_model=True,
+    ),
+    Stage(
+        "evaluate_fid",
+        ("grid", "evaluate_fid"),
+        (
+            Table("tables", tuple(f"fid_{window}.csv" for window in WINDOWS_HU), caption="fid"),
+            Figure("figure", ("comparison.png",), caption="comparison"),
+        ),
+        version=3,
+        gpu=(devices.runs_radimagenet,),
+        each_model=True,
+        room="evaluation.fidelity",
+    ),
     Stage(
         "evaluate_memorisation",
         ("grid", "evaluate_fid", "evaluate_memorisation"),
+        (
+            Table("table", ("memorisation.csv",), caption="memorisation"),
+            Table("pairs", ("memorisation_pairs.csv",)),
+            Figure("sheet", ("memorisation_pairs.png",), caption="memorisation_pairs"),
+        ),
         version=2,
+        gpu=(devices.runs_generator, devices.runs_radimagenet),
         room="evaluation.memorisation",
     ),
-    Stage("evaluate_masks", ("segment", "evaluate_masks"), version=4, room="evaluation.masks"),
+    Stage(
+        "evaluate_masks",
+        ("segment", "evaluate_masks"),
+        (
+            Table("table", ("mask_agreement.csv",), caption="mask_agreement"),
+            Table("cases", ("mask_agreement_cases.csv",)),
+        ),
+        version=4,
+        gpu=(devices.segments_samples,),
+        each_model=True,
+        room="evaluation.masks",
+    ),
     Stage(
         "evaluate_edits",
         ("segment", "sample", "sampling", "evaluate_masks", "evaluate_edits"),
+        (
+            Table("seeds", ("seeds.csv",), caption="seeds"),
+            Table("edits", ("edits.csv",), caption="edits"),
+            Table("progressive", ("progressive.csv",), caption="progressive"),
+            Figure("seeds_figure", ("seeds.png",), caption="seeds_figure"),
+            Figure("edits_figure", ("edits.png",), caption="edits_figure"),
+            Figure("progressive_figure", ("progressive.png",), caption="progressive_figure"),
+        ),
         version=2,
+        gpu=(devices.runs_generator, devices.segments_edits),
         room="evaluation.control",
     ),
     Stage(
         "evaluate_attention",
         ("sample", "sampling", "evaluate_attention"),
+        (
+            Table("table", ("attention.csv",), caption="attention"),
+            Figure(
+                "figure",
+                ("attention.png",),
+                caption="attention_figure",
+                asked_for=outputs.main_model_and_other_gates,
+            ),
+        ),
         version=2,
+        gpu=(devices.runs_generator,),
+        each_model=True,
         room="evaluation.control",
     ),
     Stage(
         "evaluate_augmentation",
         ("segment", "sample", "sampling", "evaluate_masks", "evaluate_augmentation"),
+        (
+            Table("table", ("augmentation.csv",), caption="augmentation"),
+            Table("cases", ("augmentation_cases.csv",)),
+            Figure("figure", ("augmentation.png",), caption="augmentation_figure"),
+        ),
         version=2,
+        gpu=(devices.runs_generator, devices.segments_augmentation),
         room="evaluation.augmentation",
     ),
-    Stage("evaluate_scores", ("grid", "evaluate_fid", "evaluate_scores"), version=2, room="evaluation.text"),
+    Stage(
+        "evaluate_scores",
+        ("grid", "evaluate_fid", "evaluate_scores"),
+        (
+            Table("clip", ("clip_scores.csv",), caption="clip_scores"),
+            Table("zero_shot", ("zero_shot.csv",), caption="zero_shot"),
+        ),
+        version=2,
+        gpu=(devices.runs_radimagenet,),
+        room="evaluation.text",
+    ),
     Stage(
         "evaluate_variants",
         ("flow", "sample", "sampling", "evaluate_variants"),
+        (
+            Table("table", ("variants.csv",), caption="variants", asked_for=outputs.if_variants),
+            Table("cases", ("variants_cases.csv",), asked_for=outputs.if_variants),
+            Figure("figure", ("variants.png",), caption="variants_figure", asked_for=outputs.if_variants),
+            Figure(
+                "left_out_figure", ("left_out.png",), caption="left_out", asked_for=outputs.if_masks_left_out
+            ),
+        ),
         version=2,
+        gpu=(devices.runs_generator,),
         room="evaluation.control",
     ),
     Stage(
         "evaluate_tokenizer",
         ("grid", "encode_latents", "evaluate_tokenizer"),
+        (
+            File("manifest", ("evaluate_tokenizer/held_out.json",)),
+            Table("images", ("reconstruction.csv",), caption="reconstruction"),
+            Table("masks_table", ("mask_reconstruction.csv",), caption="mask_reconstruction"),
+        ),
         version=4,
+        gpu=(devices.runs_generator,),
         room="evaluation.tokenizer",
     ),
-    Stage("report", ("report",), version=3),
+    Stage(
+        "report",
+        ("report",),
+        (
+            Page("page", ("report.html",), caption="page"),
+            Table("cases", ("cases.csv",)),
+            Table("quarantine", ("quarantine.csv",), caption="quarantine"),
+        ),
+        version=3,
+    ),
 )
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
@@ -128,3 +322,46 @@ def stage_settings(config: Config, name: str) -> str:
         for section, values in sections_of(config, stage).items()
     }
     return canonical_json({**made_by, "stage": name, "version": stage.version})
+
+
+def requested_files(config: Config) -> list[str]:
+    """Return the tables, figures and pages that a run asks for, in the order of the stages."""
+    return [
+        file
+        for stage in STAGES.values()
+        for output in stage.outputs
+        if not isinstance(output, File)
+        for file in _paths(output, config)
+    ]
+
+
+def page_inputs(config: Config, kind: type[Output]) -> list[str]:
+    """Return the tables or the figures that the page shows: those with a caption that other stages make."""
+    return [
+        file
+        for stage, output in shown_outputs()
+        if isinstance(output, kind) and stage.name != "report"
+        for file in _paths(output, config)
+    ]
+
+
+def _paths(output: Output, config: Config) -> list[str]:
+    return [f"results/{prefix}{file}" for prefix in output.asked_for(config) for file in output.files]
+
+
+def shown_outputs() -> Iterator[tuple[Stage, Output]]:
+    """Yield every output with a caption, and its stage."""
+    for stage in STAGES.values():
+        yield from ((stage, output) for output in stage.outputs if output.caption)
+
+
+def caption_of(file: Path) -> str:
+    """Return the caption of a table, a figure or the page in ``results/``, on one line.
+
+    Raises:
+        KeyError: If no stage makes a captioned file of this name.
+    """
+    for stage, output in shown_outputs():
+        if file.name in output.files:
+            return " ".join(stage.caption_path(output).read_text(encoding="utf-8").split())
+    raise KeyError(file.name)

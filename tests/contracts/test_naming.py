@@ -30,8 +30,30 @@ def test_rule_calls_the_verb_with_the_stage_s_parameters_and_logs_under_its_name
     text = rule_text(name)
     assert f"python -m medsyn2 {name} --config {{params.cfg:q}}" in text
     assert f'params_of("{name}")' in text
-    assert f'"logs/{name}' in text
-    assert f'"logs/benchmarks/{name}' in text
+    model = "{variant}" if STAGES[name].each_model else ""
+    assert f'"logs/{model}{name}' in text
+    assert f'"logs/benchmarks/{model}{name}' in text
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_rule_makes_the_outputs_of_the_table_and_passes_each_to_the_function(name: str) -> None:
+    text = rule_text(name)
+    assert f'output:\n        **outputs_of("{name}"),' in text
+    keywords = inspect.signature(STAGES[name].load()).parameters
+    passed = set(re.findall(r"\{output\.(\w+)\}", text))
+    assert passed == {output.keyword for output in STAGES[name].outputs} & set(keywords)
+    assert {output.keyword for output in STAGES[name].outputs} - passed <= {"config"}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_rule_asks_for_a_gpu_by_the_table_alone(name: str) -> None:
+    assert (f'gpu=gpus_of("{name}")' in rule_text(name)) == bool(STAGES[name].gpu)
+    assert not re.search(r"gpu=\d", rule_text(name))
+
+
+@pytest.mark.parametrize("name", [stage.name for stage in STAGES.values() if stage.in_evaluation])
+def test_room_of_an_evaluation_estimates_its_cost(name: str) -> None:
+    assert list(inspect.signature(STAGES[name].load_cost()).parameters) == ["run"]
 
 
 @pytest.mark.parametrize("name", STAGES)

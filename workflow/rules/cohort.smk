@@ -3,9 +3,7 @@
 
 rule phantoms:
     output:
-        manifest="results/phantoms/{shard}.json",
-        reports="results/phantoms/{shard}_reports.csv",
-        labels="results/phantoms/{shard}_labels.csv",
+        **outputs_of("phantoms"),
     log:
         "logs/phantoms/{shard}.log",
     benchmark:
@@ -17,7 +15,7 @@ rule phantoms:
         runtime=60,
     params:
         cfg=params_of("phantoms"),
-        cases=cases_of,
+        cases=lambda wildcards: PLAN.cases(wildcards.shard),
     shell:
         "python -m medsyn2 phantoms --config {params.cfg:q} --cases {params.cases:q}"
         " --manifest {output.manifest} --reports {output.reports} --labels {output.labels} > {log} 2>&1"
@@ -25,12 +23,12 @@ rule phantoms:
 
 rule inventory:
     input:
-        phantoms="results/phantoms/{shard}.json" if PHANTOMS else [],
-        reports=table("reports"),
-        labels=table("labels"),
-        metadata=table("metadata"),
+        phantoms="results/phantoms/{shard}.json" if PLAN.has_phantoms else [],
+        reports=PLAN.table("reports"),
+        labels=PLAN.table("labels"),
+        metadata=PLAN.table("metadata"),
     output:
-        manifest="results/inventory/{shard}.json",
+        **outputs_of("inventory"),
     log:
         "logs/inventory/{shard}.log",
     benchmark:
@@ -42,8 +40,8 @@ rule inventory:
         runtime=120,
     params:
         cfg=params_of("inventory"),
-        cases=listed_of,
-        files=files_of,
+        cases=lambda wildcards: PLAN.inventory_cases(wildcards.shard),
+        files=lambda wildcards: PLAN.file_state(wildcards.shard),
     shell:
         "python -m medsyn2 inventory --config {params.cfg:q} --cases {params.cases:q}"
         " --reports {input.reports:q} --labels {input.labels:q} --metadata {input.metadata:q}"

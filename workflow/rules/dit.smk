@@ -3,25 +3,24 @@
 
 rule train_dit:
     input:
-        latents=of_split("encode_latents", "train", least=1),
-        text=of("encode_text", TRAIN_SHARDS),
+        latents=manifests_of_split("encode_latents", "train", least=1),
+        text=manifests("encode_text", TRAIN_SHARDS),
         prompts=rules.encode_prompts.output.prompts,
-        tokenizer=rules.train_tokenizer.output.tokenizer,
+        tokenizer=rules.train_tokenizer.output.weights,
         encoder=ENCODER_FILE,
-        template=rules.template.output.template,
+        template=rules.template.output.reference,
     output:
-        model="results/train_dit/model/model.json",
-        loss="results/train_dit/loss.csv",
+        **outputs_of("train_dit"),
     log:
-        "logs/train_dit.log",
+        "logs/{variant}train_dit.log",
     benchmark:
-        "logs/benchmarks/train_dit.tsv"
+        "logs/benchmarks/{variant}train_dit.tsv"
     priority: 1
     conda:
         "../../envs/medsyn2.yaml"
     threads: 8
     resources:
-        gpu=1,
+        gpu=gpus_of("train_dit"),
         mem_mb=16000,
         runtime=2880,
     params:
@@ -36,23 +35,21 @@ rule train_dit:
 
 rule sample:
     input:
-        model=rules.train_dit.output.model,
+        model="results/{variant}train_dit/model/model.json",
         inventory="results/inventory/{shard}.json",
         register="results/register/{shard}.json",
         masks="results/masks/{shard}.json",
     output:
-        manifest="results/sample/{shard}.json",
+        **outputs_of("sample"),
     log:
-        "logs/sample/{shard}.log",
+        "logs/{variant}sample/{shard}.log",
     benchmark:
-        "logs/benchmarks/sample/{shard}.tsv"
+        "logs/benchmarks/{variant}sample/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=8000,
-        runtime=480,
+        gpu=gpus_of("sample"),
     params:
         cfg=params_of("sample"),
     shell:

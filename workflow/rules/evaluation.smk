@@ -1,34 +1,27 @@
 # The evaluation: one table for each question.
+from medsyn2.evaluation.fidelity.memory import job_memory_mb
+from medsyn2.vocabulary import WINDOWS_HU
 
 
 rule evaluate_fid:
     input:
-        register=of_split("register", "test", least=2),
-        samples=of("sample", TEST_SHARDS),
+        register=manifests_of_split("register", "test", least=2),
+        samples=manifests("{variant}sample", TEST_SHARDS),
     output:
-        tables=report(
-            FID_TABLES,
-            category="Tables",
-            caption="../report/fid.rst",
-        ),
-        figure=report(
-            "results/comparison.png",
-            category="Figures",
-            caption="../report/comparison.rst",
-        ),
+        **outputs_of("evaluate_fid"),
     log:
-        "logs/evaluate_fid.log",
+        "logs/{variant}evaluate_fid.log",
     benchmark:
-        "logs/benchmarks/evaluate_fid.tsv"
+        "logs/benchmarks/{variant}evaluate_fid.tsv"
     conda:
         "../../envs/medsyn2.yaml"
     threads: THREADS
     resources:
-        mem_mb=FID_MEM_MB,
-        runtime=480,
+        gpu=gpus_of("evaluate_fid"),
+        mem_mb=job_memory_mb(SETTINGS, PLAN.num_cases("test"), len(SHARDS)),
     params:
         cfg=params_of("evaluate_fid"),
-        banks="results/evaluate_fid",
+        banks="results/{variant}evaluate_fid",
     shell:
         "python -m medsyn2 evaluate_fid --config {params.cfg:q} --register {input.register}"
         " --samples {input.samples} --banks {params.banks} --cache results/features --tables {output.tables}"
@@ -37,23 +30,13 @@ rule evaluate_fid:
 
 rule evaluate_memorisation:
     input:
-        register=of("register", SHARDS),
-        samples=of("sample", TEST_SHARDS),
-        latents=of("encode_latents", TRAIN_SHARDS),
-        tokenizer=rules.train_tokenizer.output.tokenizer,
+        register=manifests("register", SHARDS),
+        samples=manifests("sample", TEST_SHARDS),
+        latents=manifests("encode_latents", TRAIN_SHARDS),
+        tokenizer=rules.train_tokenizer.output.weights,
         reconstructions="results/evaluate_tokenizer/held_out.json",
     output:
-        table=report(
-            MEMORISATION_TABLES,
-            category="Tables",
-            caption="../report/memorisation.rst",
-        ),
-        pairs="results/memorisation_pairs.csv",
-        sheet=report(
-            "results/memorisation_pairs.png",
-            category="Figures",
-            caption="../report/memorisation_pairs.rst",
-        ),
+        **outputs_of("evaluate_memorisation"),
     log:
         "logs/evaluate_memorisation.log",
     benchmark:
@@ -62,9 +45,7 @@ rule evaluate_memorisation:
         "../../envs/medsyn2.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=8000,
-        runtime=480,
+        gpu=gpus_of("evaluate_memorisation"),
     params:
         cfg=params_of("evaluate_memorisation"),
     shell:
@@ -76,26 +57,20 @@ rule evaluate_memorisation:
 
 rule evaluate_masks:
     input:
-        masks=of("masks", TEST_SHARDS),
-        register=of("register", TEST_SHARDS),
-        samples=of("sample", TEST_SHARDS),
+        masks=manifests("masks", TEST_SHARDS),
+        register=manifests("register", TEST_SHARDS),
+        samples=manifests("{variant}sample", TEST_SHARDS),
         reconstructions="results/evaluate_tokenizer/held_out.json",
     output:
-        table=report(
-            "results/mask_agreement.csv",
-            category="Tables",
-            caption="../report/mask_agreement.rst",
-        ),
-        cases="results/mask_agreement_cases.csv",
+        **outputs_of("evaluate_masks"),
     log:
-        "logs/evaluate_masks.log",
+        "logs/{variant}evaluate_masks.log",
     benchmark:
-        "logs/benchmarks/evaluate_masks.tsv"
+        "logs/benchmarks/{variant}evaluate_masks.tsv"
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        mem_mb=8000,
-        runtime=480,
+        gpu=gpus_of("evaluate_masks"),
     params:
         cfg=params_of("evaluate_masks"),
     shell:
@@ -106,40 +81,11 @@ rule evaluate_masks:
 
 rule evaluate_edits:
     input:
-        model=rules.train_dit.output.model,
-        register=of("register", TEST_SHARDS),
-        masks=of("masks", TEST_SHARDS),
+        model="results/train_dit/model/model.json",
+        register=manifests("register", TEST_SHARDS),
+        masks=manifests("masks", TEST_SHARDS),
     output:
-        seeds=report(
-            "results/seeds.csv",
-            category="Tables",
-            caption="../report/seeds.rst",
-        ),
-        edits=report(
-            "results/edits.csv",
-            category="Tables",
-            caption="../report/edits.rst",
-        ),
-        progressive=report(
-            "results/progressive.csv",
-            category="Tables",
-            caption="../report/progressive.rst",
-        ),
-        seeds_figure=report(
-            "results/seeds.png",
-            category="Figures",
-            caption="../report/seeds.rst",
-        ),
-        edits_figure=report(
-            "results/edits.png",
-            category="Figures",
-            caption="../report/edits.rst",
-        ),
-        progressive_figure=report(
-            "results/progressive.png",
-            category="Figures",
-            caption="../report/progressive.rst",
-        ),
+        **outputs_of("evaluate_edits"),
     log:
         "logs/evaluate_edits.log",
     benchmark:
@@ -147,9 +93,7 @@ rule evaluate_edits:
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        gpu=GPU,
-        mem_mb=8000,
-        runtime=480,
+        gpu=gpus_of("evaluate_edits"),
     params:
         cfg=params_of("evaluate_edits"),
     shell:
@@ -161,29 +105,19 @@ rule evaluate_edits:
 
 rule evaluate_attention:
     input:
-        model=rules.train_dit.output.model,
-        inventory=of("inventory", TEST_SHARDS),
-        register=of("register", TEST_SHARDS),
+        model="results/{variant}train_dit/model/model.json",
+        inventory=manifests("inventory", TEST_SHARDS),
+        register=manifests("register", TEST_SHARDS),
     output:
-        table=report(
-            ATTENTION_TABLES,
-            category="Tables",
-            caption="../report/attention.rst",
-        ),
-        figure=report(
-            ATTENTION_FIGURES,
-            category="Figures",
-            caption="../report/attention.rst",
-        ),
+        **outputs_of("evaluate_attention"),
     log:
-        "logs/evaluate_attention.log",
+        "logs/{variant}evaluate_attention.log",
     benchmark:
-        "logs/benchmarks/evaluate_attention.tsv"
+        "logs/benchmarks/{variant}evaluate_attention.tsv"
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        gpu=GPU,
-        mem_mb=8000,
+        gpu=gpus_of("evaluate_attention"),
         runtime=240,
     params:
         cfg=params_of("evaluate_attention"),
@@ -195,22 +129,13 @@ rule evaluate_attention:
 
 rule evaluate_scores:
     input:
-        inventory=of("inventory", SHARDS),
-        register=of("register", SHARDS),
-        text=of("encode_text", SHARDS),
+        inventory=manifests("inventory", SHARDS),
+        register=manifests("register", SHARDS),
+        text=manifests("encode_text", SHARDS),
         encoder=ENCODER_FILE,
-        samples=of("sample", TEST_SHARDS),
+        samples=manifests("sample", TEST_SHARDS),
     output:
-        clip=report(
-            "results/clip_scores.csv",
-            category="Tables",
-            caption="../report/clip_scores.rst",
-        ),
-        zero_shot=report(
-            "results/zero_shot.csv",
-            category="Tables",
-            caption="../report/zero_shot.rst",
-        ),
+        **outputs_of("evaluate_scores"),
     log:
         "logs/evaluate_scores.log",
     benchmark:
@@ -218,8 +143,7 @@ rule evaluate_scores:
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        mem_mb=8000,
-        runtime=480,
+        gpu=gpus_of("evaluate_scores"),
     params:
         cfg=params_of("evaluate_scores"),
         encoder=subpath(input.encoder, parent=True),
@@ -231,21 +155,11 @@ rule evaluate_scores:
 
 rule evaluate_augmentation:
     input:
-        model=rules.train_dit.output.model,
-        register=of("register", SHARDS),
-        masks=of("masks", SHARDS),
+        model="results/train_dit/model/model.json",
+        register=manifests("register", SHARDS),
+        masks=manifests("masks", SHARDS),
     output:
-        table=report(
-            "results/augmentation.csv",
-            category="Tables",
-            caption="../report/augmentation.rst",
-        ),
-        cases="results/augmentation_cases.csv",
-        figure=report(
-            AUGMENTATION_FIGURES,
-            category="Figures",
-            caption="../report/augmentation_figure.rst",
-        ),
+        **outputs_of("evaluate_augmentation"),
     log:
         "logs/evaluate_augmentation.log",
     benchmark:
@@ -253,8 +167,7 @@ rule evaluate_augmentation:
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        gpu=GPU,
-        mem_mb=8000,
+        gpu=gpus_of("evaluate_augmentation"),
         runtime=1440,
     params:
         cfg=params_of("evaluate_augmentation"),
@@ -266,21 +179,11 @@ rule evaluate_augmentation:
 
 rule evaluate_tokenizer:
     input:
-        register=of_split("register", "test", least=1),
-        masks=of("masks", TEST_SHARDS),
-        tokenizer=rules.train_tokenizer.output.tokenizer,
+        register=manifests_of_split("register", "test", least=1),
+        masks=manifests("masks", TEST_SHARDS),
+        tokenizer=rules.train_tokenizer.output.weights,
     output:
-        manifest="results/evaluate_tokenizer/held_out.json",
-        images=report(
-            "results/reconstruction.csv",
-            category="Tables",
-            caption="../report/reconstruction.rst",
-        ),
-        masks_table=report(
-            "results/mask_reconstruction.csv",
-            category="Tables",
-            caption="../report/mask_reconstruction.rst",
-        ),
+        **outputs_of("evaluate_tokenizer"),
     log:
         "logs/evaluate_tokenizer.log",
     benchmark:
@@ -290,12 +193,43 @@ rule evaluate_tokenizer:
     # Never beside the one core that the transformer waits for.
     threads: 8
     resources:
-        gpu=GPU,
-        mem_mb=8000,
-        runtime=480,
+        gpu=gpus_of("evaluate_tokenizer"),
     params:
         cfg=params_of("evaluate_tokenizer"),
     shell:
         "python -m medsyn2 evaluate_tokenizer --config {params.cfg:q} --register {input.register}"
         " --masks {input.masks} --tokenizer {input.tokenizer} --manifest {output.manifest}"
         " --images {output.images} --masks-table {output.masks_table} > {log} 2>&1"
+
+
+rule evaluate_variants:
+    input:
+        models=expand("results/{variant}train_dit/model/model.json", variant=MODELS),
+        samples=expand(
+            "results/{variant}sample/{shard}.json", variant=MODELS, shard=TEST_SHARDS
+        ),
+        agreement=expand("results/{variant}mask_agreement_cases.csv", variant=MODELS),
+        attention=expand("results/{variant}attention.csv", variant=MODELS),
+        fid=expand(
+            "results/{variant}fid_{window}.csv", variant=MODELS, window=WINDOWS_HU
+        ),
+        inventory=manifests("inventory", TEST_SHARDS),
+        register=manifests("register", TEST_SHARDS),
+        masks=manifests("masks", TEST_SHARDS),
+    output:
+        **outputs_of("evaluate_variants"),
+    log:
+        "logs/evaluate_variants.log",
+    benchmark:
+        "logs/benchmarks/evaluate_variants.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    resources:
+        gpu=gpus_of("evaluate_variants"),
+    params:
+        cfg=params_of("evaluate_variants"),
+    shell:
+        "python -m medsyn2 evaluate_variants --config {params.cfg:q} --models {input.models}"
+        " --samples {input.samples} --agreement {input.agreement} --attention {input.attention} --fid {input.fid}"
+        " --inventory {input.inventory} --register {input.register} --masks {input.masks} --table {output.table}"
+        " --cases {output.cases} --figure {output.figure} --left-out-figure {output.left_out_figure} > {log} 2>&1"

@@ -6,7 +6,7 @@ rule segment:
         inventory="results/inventory/{shard}.json",
         register="results/register/{shard}.json",
     output:
-        manifest="results/segment/{shard}.json",
+        **outputs_of("segment"),
     log:
         "logs/segment/{shard}.log",
     benchmark:
@@ -14,12 +14,12 @@ rule segment:
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        gpu=int(bool(NETWORK_TOOLS) and SETTINGS.segment.device != "cpu"),
-        mem_mb=24000 if NETWORK_TOOLS else 6000,
-        runtime=1440 if NETWORK_TOOLS else 600,
+        gpu=gpus_of("segment"),
+        mem_mb=24000 if uses_network_tool(SETTINGS) else 6000,
+        runtime=1440 if uses_network_tool(SETTINGS) else 600,
     params:
         cfg=params_of("segment"),
-        files=mask_files_of,
+        files=lambda wildcards: PLAN.mask_state(wildcards.shard),
     shell:
         "python -m medsyn2 segment --config {params.cfg:q} --inventory {input.inventory}"
         " --register {input.register} --manifest {output.manifest} > {log} 2>&1"
@@ -30,7 +30,7 @@ rule masks:
         register="results/register/{shard}.json",
         segment="results/segment/{shard}.json",
     output:
-        manifest="results/masks/{shard}.json",
+        **outputs_of("masks"),
     log:
         "logs/masks/{shard}.log",
     benchmark:

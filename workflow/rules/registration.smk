@@ -3,10 +3,10 @@
 
 rule template:
     input:
-        inventory=of("inventory", TEMPLATE_SHARDS),
+        inventory=manifests("inventory", PLAN.template_shards),
         given=str(SETTINGS.template.path) if SETTINGS.template.path else [],
     output:
-        template="results/template/template.json",
+        **outputs_of("template"),
     log:
         "logs/template.log",
     benchmark:
@@ -14,21 +14,20 @@ rule template:
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        mem_mb=8000,
         runtime=240,
     params:
         cfg=params_of("template"),
     shell:
         "python -m medsyn2 template --config {params.cfg:q} --inventory {input.inventory}"
-        " --given {input.given:q} --reference {output.template} > {log} 2>&1"
+        " --given {input.given:q} --reference {output.reference} > {log} 2>&1"
 
 
 rule register:
     input:
         inventory="results/inventory/{shard}.json",
-        template=rules.template.output.template,
+        template=rules.template.output.reference,
     output:
-        manifest="results/register/{shard}.json",
+        **outputs_of("register"),
     log:
         "logs/register/{shard}.log",
     benchmark:

@@ -3,44 +3,18 @@
 
 rule report:
     input:
-        inventory=of("inventory", SHARDS),
-        register=of("register", SHARDS),
-        segment=of("segment", SHARDS),
-        masks=of("masks", SHARDS),
-        text=of("encode_text", SHARDS),
-        samples=of("sample", TEST_SHARDS),
-        losses=[rules.train_tokenizer.output.loss, rules.train_dit.output.loss],
-        model=rules.train_dit.output.model,
-        tables=[
-            *FID_TABLES,
-            *MEMORISATION_TABLES,
-            *AGREEMENT_TABLES,
-            *EDITS_TABLES,
-            *ATTENTION_TABLES,
-            *AUGMENTATION_TABLES,
-            *SCORE_TABLES,
-            *VARIANTS_TABLES,
-            *RECONSTRUCTION_TABLES,
-        ],
-        figures=[
-            *FID_FIGURES,
-            *MEMORISATION_FIGURES,
-            *EDITS_FIGURES,
-            *ATTENTION_FIGURES,
-            *AUGMENTATION_FIGURES,
-            *UNGATED_FIGURES,
-            *VARIANTS_FIGURES,
-        ],
+        inventory=manifests("inventory", SHARDS),
+        register=manifests("register", SHARDS),
+        segment=manifests("segment", SHARDS),
+        masks=manifests("masks", SHARDS),
+        text=manifests("encode_text", SHARDS),
+        samples=manifests("sample", TEST_SHARDS),
+        losses=[rules.train_tokenizer.output.loss, "results/train_dit/loss.csv"],
+        model="results/train_dit/model/model.json",
+        tables=page_inputs(SETTINGS, Table),
+        figures=page_inputs(SETTINGS, Figure),
     output:
-        page=report(
-            "results/report.html", category="Report", caption="../report/page.rst"
-        ),
-        cases="results/cases.csv",
-        quarantine=report(
-            "results/quarantine.csv",
-            category="Tables",
-            caption="../report/quarantine.rst",
-        ),
+        **outputs_of("report"),
     log:
         "logs/report.log",
     benchmark:

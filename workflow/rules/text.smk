@@ -1,12 +1,13 @@
 # The text encoder, and the embeddings of reports and pre-prompts.
+ENCODER_DIR = SETTINGS.encode_text.encoder_dir or "results/train_text_encoder/encoder"
+ENCODER_FILE = f"{ENCODER_DIR}/config.json"
 
 
 rule train_text_encoder:
     input:
-        inventory=of_split("inventory", "train", least=1),
+        inventory=manifests_of_split("inventory", "train", least=1),
     output:
-        encoder="results/train_text_encoder/encoder.json",
-        config="results/train_text_encoder/encoder/config.json",
+        **outputs_of("train_text_encoder"),
     log:
         "logs/train_text_encoder.log",
     benchmark:
@@ -14,7 +15,7 @@ rule train_text_encoder:
     conda:
         "../../envs/medsyn2.yaml"
     resources:
-        gpu=1,
+        gpu=gpus_of("train_text_encoder"),
         mem_mb=4000,
         runtime=120,
     params:
@@ -28,7 +29,7 @@ rule encode_prompts:
     input:
         encoder=ENCODER_FILE,
     output:
-        prompts="results/encode_prompts/prompts.json",
+        **outputs_of("encode_prompts"),
     log:
         "logs/encode_prompts.log",
     benchmark:
@@ -51,7 +52,7 @@ rule encode_text:
         inventory="results/inventory/{shard}.json",
         encoder=ENCODER_FILE,
     output:
-        manifest="results/encode_text/{shard}.json",
+        **outputs_of("encode_text"),
     log:
         "logs/encode_text/{shard}.log",
     benchmark:

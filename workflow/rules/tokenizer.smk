@@ -3,10 +3,9 @@
 
 rule train_tokenizer:
     input:
-        register=of_split("register", "train", least=1),
+        register=manifests_of_split("register", "train", least=1),
     output:
-        tokenizer="results/train_tokenizer/tokenizer.json",
-        loss="results/train_tokenizer/loss.csv",
+        **outputs_of("train_tokenizer"),
     log:
         "logs/train_tokenizer.log",
     benchmark:
@@ -15,23 +14,22 @@ rule train_tokenizer:
         "../../envs/medsyn2.yaml"
     threads: 8
     resources:
-        gpu=1,
-        mem_mb=8000,
+        gpu=gpus_of("train_tokenizer"),
         runtime=1440,
     params:
         cfg=params_of("train_tokenizer"),
     shell:
         "python -m medsyn2 train_tokenizer --config {params.cfg:q} --register {input.register}"
-        " --weights {output.tokenizer} --loss {output.loss} --processes {resources.gpu} > {log} 2>&1"
+        " --weights {output.weights} --loss {output.loss} --processes {resources.gpu} > {log} 2>&1"
 
 
 rule encode_latents:
     input:
         register="results/register/{shard}.json",
         masks="results/masks/{shard}.json",
-        tokenizer=rules.train_tokenizer.output.tokenizer,
+        tokenizer=rules.train_tokenizer.output.weights,
     output:
-        manifest="results/encode_latents/{shard}.json",
+        **outputs_of("encode_latents"),
     log:
         "logs/encode_latents/{shard}.log",
     benchmark:
@@ -42,8 +40,7 @@ rule encode_latents:
         "../../envs/medsyn2.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=8000,
+        gpu=gpus_of("encode_latents"),
         runtime=240,
     params:
         cfg=params_of("encode_latents"),

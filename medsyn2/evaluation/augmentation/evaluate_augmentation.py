@@ -30,7 +30,7 @@ from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.segmentation import segment_again, tools_again
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.facts import SPARSE
-from medsyn2.files import sha256_of, write_atomically, write_text_atomically
+from medsyn2.files import sha256_of, write_bytes, write_table
 from medsyn2.fingerprints import canonical_json
 from medsyn2.flow import Sampling
 from medsyn2.nn.device import available_device
@@ -103,20 +103,20 @@ def evaluate_augmentation(
 ) -> None:
     """Train a U-Net on real slices, on synthetic ones and on both, equally long, and test it on real ones of others.
 
-    Slices are drawn by the rule of ``slices.py`` beside it. The real ones are the cohort's, trained on the training
+    Slices are drawn by the rule of ``slices.py``. The real ones are the cohort's, trained on the training
     cases and tested on the held-out ones, or those of a public set. For the synthetic ones a volume is generated from
     the mask alone; its slice at the mask's largest place and the mask there are a pair. All are brought to one number
-    of pixels: a generated slice shows the grid's whole width, a public one what its picture showed.
+    of pixels: a generated slice shows the grid's whole width, a public one its picture's.
 
-    What the synthetic slices know: no test patient's mask is used for them. The generator was trained on the training
-    cases, also on those whose slices are kept from the real set, so that they may reach the network through it. The
-    cohort's masks, of training and test alike, are the segmenter's; a public set's are people's, and if the segmenter
-    was itself trained on that set, as MEDPSeg was on the paper's, its knowledge reaches the network with the masks.
+    No test patient's mask is used for the synthetic slices. The generator was trained on all training cases, those
+    kept from the real set included, which may reach the network through it. The cohort's masks, of training and test
+    alike, are the segmenter's. A public set's are people's; if the segmenter was trained on that set, as MEDPSeg was on
+    the paper's, its knowledge reaches the network with the masks.
 
-    The column ``segmenter`` says who made the masks that the networks are judged against.
+    The column ``segmenter`` names the origin of the masks that the networks are judged against.
 
     Args:
-        segment: Which tool found which structure for the masks, to label generated volumes again.
+        segment: Tool of each structure, to label generated volumes again.
         sample: The seed.
         sampling: How volumes are sampled.
         evaluate_masks: Tools that segment again, other than the masks'.
@@ -124,7 +124,7 @@ def evaluate_augmentation(
         model: The trained model's ``model.json``.
         register: Manifests of the stage register.
         masks: Manifests of the stage masks.
-        slices: Manifest of the synthetic slices; those that are there already are not generated again.
+        slices: Manifest of the synthetic slices; existing ones are not generated again.
         table: CSV with a row a training set.
         cases: CSV with a row a network and test slice.
         figure: PNG with test slices and the Dice of each training set.
@@ -144,11 +144,11 @@ def evaluate_augmentation(
     log.info("%s of %s", counts, config.structure)
     if not (train and synthetic and test):
         log.warning("training sets cannot be compared: %s", counts)
-        write_text_atomically(table, pd.DataFrame(columns=table_columns()).to_csv(index=False))
-        write_text_atomically(cases, pd.DataFrame(columns=CASES_COLUMNS).to_csv(index=False))
-        _write(figure, nothing_png(f"{STRUCTURE_WORDS[config.structure]}: {counts}"))
+        write_table(table, pd.DataFrame(columns=table_columns()), digits=None)
+        write_table(cases, pd.DataFrame(columns=CASES_COLUMNS), digits=None)
+        write_bytes(figure, nothing_png(f"{STRUCTURE_WORDS[config.structure]}: {counts}"))
         return
-    rows, found = _trained_and_judged(sets, test, config)
+    rows, found = _train_and_judge(sets, test, config)
     judge = (
         PEOPLE
         if config.public
@@ -164,14 +164,10 @@ def evaluate_augmentation(
     }
     frame = pd.DataFrame(rows).assign(segmenter=judge)[CASES_COLUMNS]
     means = compare_arms(frame, sizes, num_draws=config.num_draws, seed=config.seed)
-    write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
-    write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
+    write_table(cases, frame)
+    write_table(table, means)
     examples = {"real": train[:2], "SYNTHETIC": synthetic[:2]}
-    _write(figure, augmentation_png(examples, _shown(test, found), means, frame))
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda partial: partial.write_bytes(content))
+    write_bytes(figure, augmentation_png(examples, _examples(test, found), means, frame))
 
 
 def _sources(cases: Sequence[Case], config: EvaluateAugmentationConfig) -> list[Source]:
@@ -223,7 +219,7 @@ def _synthetic(
     manifest: Path,
     settings: tuple[SegmentConfig, int, Sampling, EvaluateMasksConfig, EvaluateAugmentationConfig],
 ) -> Slices:
-    """Generate a volume from each mask and keep its slice; what is there already stays."""
+    """Generate a volume from each mask and keep its slice; existing slices stay."""
     segment, seed, sampling, evaluate_masks, config = settings
     made_by: dict[str, Any] = {"model": sha256_of(model), "sampling": asdict(sampling), "seed": seed}
     made_by |= {"structure": config.structure, "relabel": config.relabel}
@@ -286,7 +282,7 @@ class _Generator:
         return MedSyn2Pipeline.from_pretrained(self.folder)
 
     def write(self, source: Source, folder: Path) -> SliceFacts:
-        """Write the slice and its mask; return what the record says of them."""
+        """Write the slice and its mask; return their facts."""
         seed = derive_seed(self.seed, source.name, f"augmentation {self.structure}")
         mask = source.case.mask(self.structure)
         words = STRUCTURE_WORDS[self.structure]
@@ -302,10 +298,10 @@ class _Generator:
         return SliceFacts(source.case.subject, source.index, seed, (height_mm, width_mm), agreement)
 
 
-def _trained_and_judged(
+def _train_and_judge(
     sets: Mapping[str, Slices], test: Slices, config: EvaluateAugmentationConfig
 ) -> tuple[list[dict[str, object]], dict[str, np.ndarray]]:
-    """Train each network; return the rows of all, and by training set what the first seed's finds."""
+    """Train each network; return the rows of all, and the findings of the first seed's by training set."""
     how = SegmenterTraining(
         config.num_steps, config.batch_size, config.learning_rate, config.channels, config.num_levels
     )
@@ -321,7 +317,7 @@ def _trained_and_judged(
     return rows, found
 
 
-def _shown(test: Slices, found: Mapping[str, np.ndarray]) -> list[JudgedSlice]:
+def _examples(test: Slices, found: Mapping[str, np.ndarray]) -> list[JudgedSlice]:
     return [
         JudgedSlice(one, {arm: (masks[place], dice(masks[place], one.mask)) for arm, masks in found.items()})
         for place, one in enumerate(test[:NUM_SHOWN])

@@ -1,4 +1,4 @@
-"""The stage ``evaluate_attention``: which words of a report does a volume look at?"""
+"""The stage ``evaluate_attention``: which words of a report does a volume attend to?"""
 
 import logging
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from medsyn2.evaluation.control.attention_figure import AttentionMap, attention_
 from medsyn2.evaluation.held_out import load_cases
 from medsyn2.evaluation.statistics.case_means import prepend_means
 from medsyn2.facts import Report
-from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.files import write_bytes, write_table
 from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.attention_maps import entropy_share, first_token_mass, recording
 from medsyn2.pipeline import MedSyn2Pipeline
@@ -52,13 +52,13 @@ def evaluate_attention(
 ) -> None:
     """Sample held-out reports once more and record the cross-attention, averaged over heads, blocks and steps.
 
-    The first token's mass says how much is put where nothing is meant, the entropy how much the words are told apart,
-    and the mass on words of findings, over what they would have if all tokens were alike, whether findings count.
+    The mass on the first token, which has no meaning, is attention without a target; the entropy measures how far words
+    are told apart; the mass on words of findings, over that of uniform attention, measures whether findings count.
 
     Args:
         sample: The seed.
         sampling: How volumes are sampled.
-        evaluate_attention: How many cases.
+        evaluate_attention: Number of cases.
         model: The trained model's ``model.json``.
         inventory: Manifests of the inventory, for the reports.
         register: Manifests of the stage register, for the split.
@@ -87,9 +87,9 @@ def evaluate_attention(
     if not maps:
         log.warning("no held-out case has a report; the figure of attention is empty")
     frame = prepend_means(pd.DataFrame(rows, columns=COLUMNS), AVERAGED, ["gate"])
-    write_text_atomically(table, frame.to_csv(index=False, float_format="%.5g"))
+    write_table(table, frame)
     png = attention_png(maps or [AttentionMap(np.ones((1, 1)), [""], "no held-out report")])
-    write_atomically(figure, lambda partial: partial.write_bytes(png))
+    write_bytes(figure, png)
 
 
 def _tokens(pipeline: MedSyn2Pipeline, report: Report, num: int) -> list[str]:

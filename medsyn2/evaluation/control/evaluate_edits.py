@@ -27,7 +27,7 @@ from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.segmentation import segment_again, tool_of, tools_again
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.evaluation.statistics.case_means import prepend_means
-from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.files import write_bytes, write_table
 from medsyn2.flow import Sampling
 from medsyn2.page.strips import Picture, difference, strips_png
 from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
@@ -98,19 +98,19 @@ def evaluate_edits(
     edits_figure: Path,
     progressive_figure: Path,
 ) -> None:
-    """Change one thing at a time, the seed, the mask or the request, and measure what changes in the volume.
+    """Change the seed, the mask or the request, one at a time, and measure the changes of the volume.
 
-    Seeds (Figs. 3, 6, 7): one mask, several noises; what was asked for should stay and the rest differ. Edits (Fig. 4):
-    one noise, the mask mirrored or moved; the structure should go along. Progressive synthesis (Fig. 5): a volume is
-    taken back towards its own noise and solved again for one more mask; outside that mask it should change less than
-    a volume from new noise differs. A held-out case takes part with the structures that it has.
+    Seeds (Figs. 3, 6, 7): one mask, several noises; the requested structure should stay and the rest differ. Edits
+    (Fig. 4): one noise, the mask mirrored or moved; the structure should move with it. Progressive synthesis (Fig. 5):
+    a volume is taken back towards its own noise and solved again for one more mask; outside that mask it should change
+    less than a volume from new noise differs. A held-out case takes part with the structures that it has.
 
     Args:
-        segment: Which tool found which structure for the masks.
+        segment: Tool of each structure.
         sample: The seed.
         sampling: How volumes are sampled.
         evaluate_masks: Tools that segment again, other than the masks'.
-        evaluate_edits: Structures, edits, and how many cases.
+        evaluate_edits: Structures, edits and number of cases.
         model: The trained model's ``model.json``.
         register: Manifests of the stage register, for the split.
         masks: Manifests of the stage masks.
@@ -127,7 +127,7 @@ def evaluate_edits(
         "progressive": [],
     }
     cases = sorted(load_cases(register, masks=masks), key=lambda case: case.name)
-    studio = _Studio(sample.seed, sampling, model.parent)
+    editor = _Editor(sample.seed, sampling, model.parent)
     segment = tools_again(segment, evaluate_masks)
     for structure in evaluate_edits.structures:
         tool = tool_of(structure, segment)
@@ -142,19 +142,19 @@ def evaluate_edits(
                 names["patient"] = case.subject
                 try:
                     seeded = [
-                        studio.make(case.name, request, seed) for seed in range(evaluate_edits.num_seeds)
+                        editor.make(case.name, request, seed) for seed in range(evaluate_edits.num_seeds)
                     ]
                     again = [segment_again(one.volume, structure, finder) for one in seeded]
                     found["seeds"].append(_seeds(names, request, seeded, again))
                     requests = list(request.edits(evaluate_edits.move_mm))
-                    edited = [(name, asked, studio.make(case.name, asked, 0)) for name, asked in requests]
+                    edited = [(name, asked, editor.make(case.name, asked, 0)) for name, asked in requests]
                     found["edits"].append(_edits(names, request, (seeded[0], again[0]), edited, finder))
                 except SegmenterError as error:
                     log.warning("%s of %s cannot be compared: %s", structure, case.name, error)
     for case in _having(cases, evaluate_edits.progressive, evaluate_edits):
         chain = [_request(case, structure) for structure in evaluate_edits.progressive]
         names = {"case": case.name, "patient": case.subject}
-        found["progressive"].append(_progressive(names, chain, studio, evaluate_edits.strength))
+        found["progressive"].append(_progressive(names, chain, editor, evaluate_edits.strength))
     outputs = (
         (seeds, SEEDS_COLUMNS, ["structure", "num_seeds", "segmenter"], seeds_figure),
         (edits, EDITS_COLUMNS, ["structure", "edit", "segmenter"], edits_figure),
@@ -163,14 +163,10 @@ def evaluate_edits(
     for (name, parts), (table, columns, by, figure) in zip(found.items(), outputs, strict=True):
         frame = pd.DataFrame([row for rows, _ in parts for row in rows], columns=columns)
         means = prepend_means(frame, AVERAGED[name], by)
-        write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
+        write_table(table, means)
         contour = "mask that is added" if name == "progressive" else "mask asked for"
-        png = strips_png([strip for _, strip in parts] or [[studio.nothing(name)]], contour)
-        _write(figure, png)
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda partial: partial.write_bytes(content))
+        png = strips_png([strip for _, strip in parts] or [[editor.nothing(name)]], contour)
+        write_bytes(figure, png)
 
 
 def _having(
@@ -185,7 +181,7 @@ def _request(case: Case, structure: Structure) -> Request:
     return Request(structure, case.mask(structure), case.region(structure).binary())
 
 
-class _Studio:
+class _Editor:
     """Makes the volumes that are compared."""
 
     def __init__(self, seed: int, sampling: Sampling, model: Path) -> None:
@@ -280,17 +276,17 @@ def _edits(
 
 
 def _progressive(
-    names: Mapping[str, str], chain: Sequence[Request], studio: _Studio, strength: float
+    names: Mapping[str, str], chain: Sequence[Request], editor: _Editor, strength: float
 ) -> tuple[list[dict[str, object]], Strip]:
     """Add one request after the other to a volume, and compare each step with the one before."""
     case = names["case"]
-    now = studio.make(case, chain[0], 0)
+    now = editor.make(case, chain[0], 0)
     rows: list[dict[str, object]] = []
     first = f"{case}\nSYNTHETIC, {STRUCTURE_WORDS[chain[0].structure]}"
     strip = [Picture(now.volume, first, chain[1].region)]
     for step, request in enumerate(chain[1:], 1):
-        then = studio.add(now, request, strength)
-        new = studio.make(case, request, 1)
+        then = editor.add(now, request, strength)
+        new = editor.make(case, request, 1)
         other, fresh = (change(now.volume.hu, one.volume.hu, request.region) for one in (then, new))
         rows.append(
             {

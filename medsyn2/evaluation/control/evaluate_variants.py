@@ -1,4 +1,4 @@
-"""The stage ``evaluate_variants``: what does a part of the model, or of its training, contribute?"""
+"""The stage ``evaluate_variants``: the contribution of a part of the model or of its training."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from medsyn2.evaluation.features.extraction import VolumeFile
 from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
 from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, compare
 from medsyn2.facts import Report
-from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.files import write_bytes, write_table
 from medsyn2.flow import Sampling
 from medsyn2.page.strips import Picture, difference, strips_png
 from medsyn2.pipeline import MedSyn2Pipeline
@@ -32,7 +32,7 @@ from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
 log = logging.getLogger(__name__)
 
 REAL, RECONSTRUCTION = "real", "reconstruction"
-"""Rows that are of no model's making: what the values of models are read against."""
+"""Rows of no model, the references of the models' values."""
 OF_NO_MODEL = {"ceiling": REAL, "reconstructed_ct": RECONSTRUCTION}
 """Their comparisons in the stage evaluate_masks."""
 ATTENTION = ("first_token_mass", "entropy_share", "finding_over_alike")
@@ -50,7 +50,7 @@ Row = tuple[str, str, str, str, str, float]
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model and what was made with it.
+    """A trained model and its volumes.
 
     Attributes:
         name: ``main``, or the variant's.
@@ -64,12 +64,12 @@ class Model:
 
     @property
     def title(self) -> str:
-        """What it is called in a picture, and how long it was trained."""
+        """Its title in a picture, with the length of its training."""
         return f"{self.name}, {self.pipeline.description.training.num_steps} steps"
 
     @property
     def structures(self) -> set[Structure]:
-        """What it was trained with masks of."""
+        """Structures whose masks it was trained with."""
         return set(self.pipeline.description.training.structures)
 
     @property
@@ -101,16 +101,16 @@ def evaluate_variants(
     """Compare variants with the main model on the same held-out cases, masks, seeds, times and noise.
 
     The flow loss is the training's own, at ten times, with each combination of conditions. Agreement with the masks,
-    Frechet distances and attention are those of the stages that measure them. Blockiness says whether the tokens'
-    borders show (Fig. 13), beside the real volumes and what the tokenizer makes of them. Of a structure that a variant
-    was not trained with masks of (Fig. 12), every lesion is made with its mask and with an empty one by the main model
-    and by the variant, and counted by size where it became denser.
+    Frechet distances and attention are those of the stages that measure them. Blockiness shows whether the tokens'
+    borders are visible (Fig. 13), against real volumes and their reconstructions. For a structure whose masks a variant
+    never saw in training (Fig. 12), the main model and the variant make every lesion with its mask and with an empty
+    one; lesions that became denser are counted by size.
 
     Args:
         flow: The main model's clamp of the loss.
         sample: The structures and the seed.
         sampling: How volumes are sampled.
-        evaluate_variants: How many cases, and what counts as made.
+        evaluate_variants: Number of cases, and the density of a lesion.
         models: ``model.json`` of the main model, then of each variant: ``<variant>/train_dit/model/model.json``.
         samples: Manifests of the stage sample: the main model's, then each variant's, of the same shards.
         agreement: Case tables of the stage evaluate_masks, one a model.
@@ -120,9 +120,9 @@ def evaluate_variants(
         register: Manifests of the stage register.
         masks: Manifests of the stage masks.
         table: CSV with a row for each measure, part and model: its mean, the main model's and their difference.
-        cases: CSV of what was measured, a row an item.
-        figure: PNG of one case by every model, and of how much neighbours differ by their place in the token.
-        left_out_figure: PNG of what masks made of structures that a variant was not trained with.
+        cases: CSV of the measurements, a row an item.
+        figure: PNG of cases by every model, and of the difference of neighbours by place in the token.
+        left_out_figure: PNG of the lesions of structures that a variant was not trained with.
     """
     found = load_cases(register, inventory=inventory, masks=masks)
     held_out = {case.name: case for case in sorted(found, key=lambda case: case.name)}
@@ -135,7 +135,7 @@ def evaluate_variants(
     names = [MAIN, *(path.parents[2].name for path in models[1:])]
     rows = list(_tables(names, agreement, attention, _shares(fid, len(models)), held_out))
     trained = {
-        name: Model(name, _loaded(path), _samples(register, share))
+        name: Model(name, _load_model(path), _samples(register, share))
         for name, path, share in zip(names, models, _shares(samples, len(models)), strict=True)
     }
     some = list(held_out.values())[: evaluate_variants.max_cases]
@@ -146,29 +146,25 @@ def evaluate_variants(
     references = {case.name: _references(main.pipeline, case) for case in some}
     rows += _reference_seams(main, references, held_out)
     shown = some[: evaluate_variants.num_pictures]
-    _write(figure, _comparison(list(trained.values()), shown, references, sample.structures))
-    studies = list(_left_out(trained, held_out.values(), (sample.seed, sampling), evaluate_variants))
+    write_bytes(figure, _comparison(list(trained.values()), shown, references, sample.structures))
+    studies = list(_leave_out_study(trained, held_out.values(), (sample.seed, sampling), evaluate_variants))
     rows += [row for study_rows, _ in studies for row in study_rows]
     strips = [strip for _, study_strips in studies for strip in study_strips]
     nothing = Picture(next(iter(references.values()))[REAL], "no variant was trained without a structure")
-    _write(left_out_figure, strips_png(strips or [[nothing]]))
+    write_bytes(left_out_figure, strips_png(strips or [[nothing]]))
     rows.sort(key=lambda row: ORDER.index(row[0]))
     frame = pd.DataFrame(rows, columns=CASE_COLUMNS)
-    write_text_atomically(cases, frame.to_csv(index=False, float_format="%.6g"))
+    write_table(cases, frame, digits=6)
     means = compare(frame, MAIN, num_draws=evaluate_variants.num_draws, seed=evaluate_variants.seed)
-    write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
+    write_table(table, means)
 
 
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda partial: partial.write_bytes(content))
-
-
-def _loaded(model: Path) -> MedSyn2Pipeline:
+def _load_model(model: Path) -> MedSyn2Pipeline:
     return MedSyn2Pipeline.from_pretrained(model.parent)
 
 
 def _shares(paths: Sequence[Path], num: int) -> list[Sequence[Path]]:
-    """Cut what belongs to several models, one after the other, into equal shares."""
+    """Split the files of several models into one equal share each."""
     each, rest = divmod(len(paths), num)
     if rest:
         raise ConfigError(
@@ -191,7 +187,7 @@ def _tables(
     fid: Sequence[Sequence[Path]],
     held_out: Mapping[str, Case],
 ) -> Iterator[Row]:
-    """Yield what other stages measured of each model."""
+    """Yield other stages' measurements of each model."""
     for name, path in zip(names, agreement, strict=True):
         yield from _agreements(name, pd.read_csv(path), held_out)
     for name, path in zip(names, attention, strict=True):
@@ -245,7 +241,7 @@ def _seams(model: Model, held_out: Mapping[str, Case]) -> Iterator[Row]:
 
 
 def _references(pipeline: MedSyn2Pipeline, case: Case) -> dict[str, CTVolume]:
-    """Return the real volume, and what the tokenizer makes of it."""
+    """Return the real volume and its reconstruction."""
     real = case.read()
     low, high = pipeline.description.grid.clip_hu
     clipped = CTVolume(np.clip(real.hu, low, high).astype(np.int16), real.affine_mm)
@@ -268,7 +264,7 @@ def _comparison(
     references: Mapping[str, Mapping[str, CTVolume]],
     structures: Sequence[Structure],
 ) -> bytes:
-    """Draw the same cases by every model, given a mask if masks were sampled, beside what is real."""
+    """Draw the same cases by every model, from a mask if masks were sampled, with the real volumes."""
     main = models[0]
     condition = next((name for name in structures if name in main.samples), next(iter(main.samples)))
     pictures: list[list[Picture]] = []
@@ -285,7 +281,7 @@ def _comparison(
     return variants_png(pictures, main.pitches, seams)
 
 
-def _left_out(
+def _leave_out_study(
     models: Mapping[str, Model],
     cases: Iterable[Case],
     how: tuple[int, Sampling],
@@ -309,7 +305,9 @@ def _left_out(
             mask = case.mask(structure)
             strip = [Picture(case.read(), f"{case.name}, {STRUCTURE_WORDS[structure]}\nreal", mask.binary())]
             for model in (main, *without):
-                full, empty = (_made(model, case, structure, one, *how) for one in (mask, _emptied(mask)))
+                full, empty = (
+                    _sample_volume(model, case, structure, one, *how) for one in (mask, _empty_mask(mask))
+                )
                 rows += _lesion_rows(model.name, case, structure, mask, full, empty, config)
                 strip.append(Picture(full, f"SYNTHETIC, {model.title}", mask.binary()))
                 strip.append(
@@ -318,11 +316,11 @@ def _left_out(
             yield rows, [strip] if case.name in shown else []
 
 
-def _emptied(mask: LabelMap) -> LabelMap:
+def _empty_mask(mask: LabelMap) -> LabelMap:
     return LabelMap(np.zeros(mask.labels.shape, np.uint8), mask.affine_mm)
 
 
-def _made(
+def _sample_volume(
     model: Model, case: Case, structure: Structure, mask: LabelMap, seed: int, sampling: Sampling
 ) -> CTVolume:
     words, seed = STRUCTURE_WORDS[structure], derive_seed(seed, case.name, f"left out {structure}")

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from medsyn2.ct.volume import CTVolume
 from medsyn2.evaluation.features.protocols import PLANES, Protocol, plane_slices, prepare_volume
+from medsyn2.evaluation.features.sizes import WEIGHT_FREE_BATCH, WEIGHT_FREE_CHANNELS
 
 _TIMED_SLICES = 4
 
@@ -49,7 +50,7 @@ class RandomBank(nn.Module):
 
     comparable = "nothing but values of this extractor and protocol"
 
-    def __init__(self, seed: int, channels: tuple[int, int, int] = (16, 32, 64)) -> None:
+    def __init__(self, seed: int, channels: tuple[int, int, int] = WEIGHT_FREE_CHANNELS) -> None:
         super().__init__()
         self.name = f"weight_free(seed={seed})"
         generator = torch.Generator().manual_seed(seed)
@@ -74,7 +75,7 @@ class RandomBank(nn.Module):
         return torch.cat(summaries, dim=1)
 
     def __call__(self, slices: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n f"]:
-        batches = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).split(64)
+        batches = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).split(WEIGHT_FREE_BATCH)
         return torch.cat([self.forward(batch) for batch in batches]).numpy()
 
 

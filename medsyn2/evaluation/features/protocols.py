@@ -28,6 +28,7 @@ from jaxtyping import Float, Int
 from medsyn2.ct.geometry import resample_ct
 from medsyn2.ct.intensity import apply_window
 from medsyn2.ct.volume import CTVolume, Grid
+from medsyn2.evaluation.features.sizes import CENTRAL_SHARE, CUBE_VOXELS, MAX_VOLUMES
 from medsyn2.vocabulary import WINDOWS_HU, Plane
 
 ProtocolName = Literal["paper", "maisi", "vlm3d"]
@@ -106,10 +107,18 @@ def make_protocol(
             "paper", clip_hu, windows, "window", None, None, "zyx_lps", 1.0, None, max_volumes=None
         )
     else:
-        share, most = (0.4, None) if name == "maisi" else (1.0, 100)
         windows["whole"] = (-1000.0, 1000.0)
         protocol = Protocol(
-            name, (-1000.0, 1000.0), windows, "extremes", 1.0, 512, "xyz_ras", share, None, max_volumes=most
+            name,
+            (-1000.0, 1000.0),
+            windows,
+            "extremes",
+            1.0,
+            CUBE_VOXELS,
+            "xyz_ras",
+            CENTRAL_SHARE[name],
+            None,
+            max_volumes=MAX_VOLUMES[name],
         )
     if num_slices is None:
         return protocol

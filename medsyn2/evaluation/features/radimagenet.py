@@ -27,12 +27,12 @@ from torch import Tensor
 
 from medsyn2.errors import WeightsError
 from medsyn2.evaluation.features.resnet import KERAS, TORCH, ResNet50Features, ResNetForm
+from medsyn2.evaluation.features.sizes import RADIMAGENET_BATCH
 from medsyn2.files import sha256_of
 from medsyn2.nn.device import available_device
 from medsyn2.weights.tensors import load_component, load_strictly, tensors_path
 
 KIND = "radimagenet"
-_BATCH = 16
 _MEAN_BGR = (0.406, 0.456, 0.485)
 _BACKBONE = {0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "layer4"}
 
@@ -59,10 +59,10 @@ class RadImageNet:
         self._network.to(self.device)
 
     def __call__(self, slices: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n f"]:
-        parts = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).split(_BATCH)
-        return torch.cat([self._network(self._preprocessed(part)).cpu() for part in parts]).numpy()
+        parts = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).split(RADIMAGENET_BATCH)
+        return torch.cat([self._network(self._preprocess(part)).cpu() for part in parts]).numpy()
 
-    def _preprocessed(self, slices: Float[Tensor, "n h w"]) -> Float[Tensor, "n 3 h w"]:
+    def _preprocess(self, slices: Float[Tensor, "n h w"]) -> Float[Tensor, "n 3 h w"]:
         channels = slices.to(self.device)[:, None].expand(-1, 3, -1, -1)
         if self._form is KERAS:
             return channels - torch.tensor(_MEAN_BGR, device=self.device).view(1, 3, 1, 1)

@@ -24,7 +24,7 @@ from medsyn2.evaluation.features.folders import (
 from medsyn2.evaluation.features.spec import FeatureSpec, make_spec
 from medsyn2.evaluation.fidelity.table_one import table_rows
 from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
-from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.files import write_bytes, write_table
 from medsyn2.page.strips import Picture, strips_png
 from medsyn2.vocabulary import WINDOWS_HU, Window
 
@@ -46,11 +46,9 @@ def evaluate_fid(
 ) -> None:
     """Compare real and synthetic volumes by the Frechet distance, in four HU windows on three planes.
 
-    The real volumes are the registered ones of the held-out cases; the synthetic ones are those sampled for
-    the same cases, a row of the table for each condition they were given, and the folders of other generators
-    that the configuration names, whose spacing, values and range are checked or stated. Beside each distance
-    stand its interval, its floor, its extrapolation to infinitely many volumes, the kernel distance, and
-    precision, recall, density and coverage.
+    The real volumes are the registered ones of the held-out cases; the synthetic ones are those sampled for the same
+    cases, a row of the table for each condition, and the configured folders of other generators, whose spacing, values
+    and range are checked or stated. See `fidelity` for the numbers of a row.
 
     Args:
         grid: The model's HU range.
@@ -58,9 +56,9 @@ def evaluate_fid(
         register: Manifests of the stage register.
         samples: Manifests of the stage sample.
         banks: Folder of the banks of features, a folder for each window; only one window is in memory at a time.
-        cache: Folder of the features of single volumes; what is there already is not extracted again.
+        cache: Folder of single volumes' features, extracted once.
         tables: The four CSV files, named fid_<window>.csv.
-        figure: PNG of one held-out case, real and as each condition and generator has it, in the four windows.
+        figure: PNG of one held-out case, real and by each condition and generator, in the four windows.
     """
     spec = make_spec(grid, evaluate_fid, tuple(WINDOWS_HU))
     cases = load_cases(register, samples=samples)
@@ -80,27 +78,26 @@ def evaluate_fid(
         facts = {"kind": "synthetic", "source": one.name}
         made[one.spec.protocol.clip_hu].append(extract_features(one.volumes, one.spec, facts, cache))
     facts = {"kind": "real", "source": "held-out cases"}
-    real = {clip_hu: extract_features(held_out, _clipped(spec, clip_hu), facts, cache) for clip_hu in made}
+    real = {clip_hu: extract_features(held_out, _clip_spec(spec, clip_hu), facts, cache) for clip_hu in made}
     places = {path.name: path for path in tables}
     frames: dict[Window, pd.DataFrame] = {}
     for window in WINDOWS_HU:
         rows: list[dict[str, object]] = []
         for clip_hu, sources in made.items():
             ends = "" if clip_hu == spec.protocol.clip_hu else ".{:g}_{:g}".format(*clip_hu)
-            of_real = _written(real[clip_hu], window, banks / window / f"real{ends}.json")
+            of_real = _write_bank(real[clip_hu], window, banks / window / f"real{ends}.json")
             for source in sources:
-                bank = _written(source, window, banks / window / f"{source.facts['source']}.json")
+                bank = _write_bank(source, window, banks / window / f"{source.facts['source']}.json")
                 rows += table_rows(window, of_real, bank, evaluate_fid)
         frames[window] = pd.DataFrame(sorted(rows, key=lambda row: str(row["condition"])))
-        text = frames[window].to_csv(index=False, float_format="%.6g")
-        write_text_atomically(places[f"fid_{window}.csv"], text)
-    image = strips_png(_compared(held_out, sorted(generators, key=lambda one: one.name), frames))
-    write_atomically(figure, lambda partial: partial.write_bytes(image))
+        write_table(places[f"fid_{window}.csv"], frames[window], digits=6)
+    image = strips_png(_figure_rows(held_out, sorted(generators, key=lambda one: one.name), frames))
+    write_bytes(figure, image)
 
 
 @dataclass(frozen=True)
 class _Generator:
-    """What is compared with the real volumes, and how its features and theirs are made."""
+    """A set to compare with the real volumes, and the features of both."""
 
     name: str
     volumes: list[VolumeFile]
@@ -110,7 +107,7 @@ class _Generator:
 def _baselines(
     baselines: Mapping[str, Baseline], spec: FeatureSpec, cohort: Sequence[Case]
 ) -> Iterator[_Generator]:
-    """Yield the generators that the configuration names, once their values and their range are what it states."""
+    """Yield the configured generators, after checking their values and range."""
     patient_of_case = {case.name: case.subject for case in cohort}
     held_out = [case.volume for case in cohort if case.split == "test"]
     extent = extent_of_hu(held_out) if baselines else None
@@ -125,10 +122,10 @@ def _baselines(
             common_clip_hu(extent, theirs, spec.protocol.clip_hu, state_with=f"{key}.clip_hu: [-1024, 600]")
         shared = len({volume.patient for volume in volumes} & {volume.patient for volume in held_out})
         log.info("%s: %d volumes, of %d held-out patients", name, len(volumes), shared)
-        yield _Generator(name, volumes, _clipped(spec, other.clip_hu or spec.protocol.clip_hu))
+        yield _Generator(name, volumes, _clip_spec(spec, other.clip_hu or spec.protocol.clip_hu))
 
 
-def _compared(
+def _figure_rows(
     held_out: Sequence[VolumeFile], generators: Sequence[_Generator], tables: Mapping[Window, pd.DataFrame]
 ) -> list[list[Picture]]:
     """Return a row a window: a real volume, then each generator's of the same case, or its first if it has none."""
@@ -153,11 +150,11 @@ def _compared(
     return rows
 
 
-def _clipped(spec: FeatureSpec, clip_hu: ClipHU) -> FeatureSpec:
+def _clip_spec(spec: FeatureSpec, clip_hu: ClipHU) -> FeatureSpec:
     return replace(spec, protocol=replace(spec.protocol, clip_hu=clip_hu))
 
 
-def _written(source: FeatureFiles, window: Window, place: Path) -> Bank:
+def _write_bank(source: FeatureFiles, window: Window, place: Path) -> Bank:
     bank = source.bank([window])
     write_bank(place, bank)
     return bank

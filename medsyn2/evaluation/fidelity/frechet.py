@@ -21,7 +21,7 @@ from functools import reduce
 import numpy as np
 from jaxtyping import Float, Num
 
-_CHUNK_ROWS = 8192
+from medsyn2.evaluation.fidelity.sizes import FRECHET_CHUNK_ROWS as _CHUNK_ROWS
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
-_MAX_SLICES = 16
-_CHUNK_ROWS = 4096
+from medsyn2.evaluation.fidelity.sizes import KERNEL_CHUNK_ROWS as _CHUNK_ROWS
+from medsyn2.evaluation.fidelity.sizes import KERNEL_MAX_SLICES as _MAX_SLICES
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The stage ``evaluate_masks``: do generated volumes show what their mask asked for?"""
+"""The stage ``evaluate_masks``: do generated volumes follow their masks?"""
 
 import logging
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.segmentation import segment_again, tool_of, tools_again
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES, overlap, present, summarise
 from medsyn2.evaluation.statistics.bootstrap import ratio_over_patients
-from medsyn2.files import write_text_atomically
+from medsyn2.files import write_table
 from medsyn2.segmenters import Segmenter, get_segmenter
 from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import STRUCTURES, Structure
@@ -54,23 +54,23 @@ def evaluate_masks(
     table: Path,
     cases: Path,
 ) -> None:
-    """Segment each generated volume again and compare what is found with the mask that was asked for.
+    """Segment each generated volume again and compare the finding with the requested mask.
 
     Five comparisons make the number readable. ``requested`` is the generated volume against its own mask.
-    ``shuffled`` is the same against the masks of up to four cases of other patients: what agreement comes from
-    anatomy being alike. ``ceiling`` is the real volume segmented again against the same mask: what the segmenter
-    itself loses on the grid. For the cases that evaluate_tokenizer reconstructed, ``reconstructed_ct`` is that of
-    the real volume after the tokenizer, which no generated volume can be expected to exceed, and
-    ``reconstructed_mask`` the generated volume against the mask after the tokenizer, which is all the transformer
-    was told. Lobes are compared as the lungs they make up; no mask of lungs goes through the tokenizer.
+    ``shuffled`` is the same against the masks of up to four cases of other patients: the agreement of any two
+    anatomies. ``ceiling`` is the real volume segmented again against the same mask: the segmenter's own loss on the
+    grid. For the cases that evaluate_tokenizer reconstructed, ``reconstructed_ct`` is that of the real volume after the
+    tokenizer, which no generated volume can be expected to exceed, and ``reconstructed_mask`` the generated volume
+    against the mask after the tokenizer, the transformer's actual input. Lobes are compared as the lungs they make up;
+    no mask of lungs goes through the tokenizer.
 
     Intervals are over the patients of the volumes; the others' masks that ``shuffled`` compares with are held fixed.
-    ``disagreement_ratio`` is 1 - Dice over that of ``shuffled``, of the patients that have both, drawn together: a
-    generator that ignores its mask has 1, one that follows it perfectly has 0, and the ceiling's row says what the
-    segmenter leaves of that.
+    ``disagreement_ratio`` is 1 - Dice over that of ``shuffled``, of the patients that have both, drawn together: it is
+    1 for a generator that ignores its mask, 0 for one that follows it perfectly, and the ceiling's row is the
+    segmenter's share.
 
     Args:
-        segment: Which tool found which structure for the masks.
+        segment: Tool of each structure.
         evaluate_masks: Structures that are compared, and tools other than the masks'.
         masks: Manifests of the stage masks.
         register: Manifests of the stage register, for the ceiling.
@@ -98,9 +98,9 @@ def evaluate_masks(
             compare = _Comparison(tools[tool], evaluate_masks.surface_tolerance_mm)
             rows += _rows_of(structure, group, compare)
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    write_text_atomically(cases, frame.to_csv(index=False, float_format="%.5g"))
+    write_table(cases, frame)
     means = _with_ratios(summarise(frame, ["structure", "comparison", "segmenter"]), frame)
-    write_text_atomically(table, means.to_csv(index=False, float_format="%.5g"))
+    write_table(table, means)
 
 
 def _with_ratios(means: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +134,7 @@ def _groups(samples: Sequence[Sample], asked: Sequence[Structure] | None) -> dic
 
 @dataclass(frozen=True)
 class _Comparison:
-    """A tool that segments volumes, and how what it finds is compared with masks."""
+    """A segmenter, and the comparison of its findings with masks."""
 
     tool: Segmenter
     tolerance_mm: float

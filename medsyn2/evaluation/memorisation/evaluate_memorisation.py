@@ -1,8 +1,8 @@
 """The stage ``evaluate_memorisation``: are samples copies of training volumes?
 
-Two controls go through the same search in every run, so that its answer about samples can be judged. Training cases
-whose cached latents are decoded are what a generator that memorised its latents would make: the search has to find
-them. Held-out cases after the tokenizer are what a perfect generator would make: it has to leave them alone.
+Two controls go through the same search in every run and calibrate its answer. Training cases decoded from their cached
+latents stand for a generator that memorised its latents: the search has to find them. Held-out cases after the
+tokenizer stand for a perfect generator: it has to leave them alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ from medsyn2.evaluation.memorisation.copies import (
 )
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
 from medsyn2.facts import LatentsFacts
-from medsyn2.files import write_atomically, write_text_atomically
+from medsyn2.files import write_bytes, write_table
 from medsyn2.nn.autoencoder.windows import decode_windowed
 from medsyn2.nn.device import available_device
 from medsyn2.store.artefacts import Record, load_records
@@ -74,7 +74,7 @@ def evaluate_memorisation(
     pairs: Path,
     sheet: Path,
 ) -> None:
-    """Set each sample's nearest training volume beside what held-out real volumes have.
+    """Compare each sample's nearest training volume with that of held-out real volumes.
 
     Neighbours are sought among all training volumes by thumbnails and by the features of evaluate_fid, both in the
     lung window. Samples that stand nearer to one training patient than held-out volumes do are suspect; the
@@ -83,14 +83,14 @@ def evaluate_memorisation(
     Args:
         grid: The model's HU range.
         evaluate_fid: Protocol and extractor.
-        evaluate_memorisation: How many training volumes are searched, decoded as a control, and drawn.
+        evaluate_memorisation: Numbers of training volumes to search, to decode as a control, and to draw.
         register: Manifests of the stage register, training and held-out cases.
         samples: Manifests of the stage sample.
         latents: Manifests of the stage encode_latents.
         tokenizer: The tokenizer that made them.
         reconstructions: Manifest of the stage evaluate_tokenizer.
         banks: Folder of the banks of features, and of the decoded training cases.
-        cache: Folder of the features of single volumes; what is there already is not extracted again.
+        cache: Folder of single volumes' features, extracted once.
         table: CSV with a row for each condition and control and each way of looking.
         pairs: CSV with the nearest training volume of each of their volumes, the most suspect first.
         sheet: PNG of a decoded training case that was found and of the closest pairs of samples.
@@ -100,20 +100,20 @@ def evaluate_memorisation(
     cases = load_cases(register, samples=samples, reconstructions=[reconstructions])
     held_out, synthetic = [case.volume for case in cases], volumes_by_condition(cases)
     _refuse_too_few(train, held_out, synthetic)
-    encoded = _cached(train, latents, evaluate_memorisation.num_copies)
+    encoded = _cached_volumes(train, latents, evaluate_memorisation.num_copies)
     controls = {
-        COPIES: _decoded(encoded, tokenizer, grid, banks / COPIES),
+        COPIES: _decode_cases(encoded, tokenizer, grid, banks / COPIES),
         RECONSTRUCTED: [case.reconstruction for case in cases if case.reconstruction],
     }
 
-    def described(name: str, kind: str, volumes: list[VolumeFile]) -> "_Set":
+    def describe(name: str, kind: str, volumes: list[VolumeFile]) -> "_Set":
         bank = extract_bank(volumes, spec, {"kind": kind, "source": name}, cache)
         write_bank(banks / f"{name}.json", bank)
         return _Set(bank, {volume.id: volume.path for volume in volumes})
 
-    of_train, of_held_out = described("train", "real", train), described("held_out", "real", held_out)
+    of_train, of_held_out = describe("train", "real", train), describe("held_out", "real", held_out)
     made = {
-        name: described(name, "synthetic", volumes)
+        name: describe(name, "synthetic", volumes)
         for name, volumes in (*controls.items(), *sorted(synthetic.items()))
     }
     check_comparable(of_train.bank, of_held_out.bank, *(one.bank for one in made.values()))
@@ -130,12 +130,12 @@ def evaluate_memorisation(
         for name, one in made.items()
         for row in _rows(one, searched[name], found)
     ]
-    write_text_atomically(table, pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, float_format="%.5g"))
-    frame = pd.concat([_listed(name, one, searched[name], of_train) for name, one in made.items()])
+    write_table(table, pd.DataFrame(rows, columns=COLUMNS))
+    frame = pd.concat([_pair_rows(name, one, searched[name], of_train) for name, one in made.items()])
     frame = frame.sort_values(["contrast_over_threshold", "condition", "case"])
-    write_text_atomically(pairs, frame.to_csv(index=False, float_format="%.5g"))
+    write_table(pairs, frame)
     image = pairs_png(_closest(frame, made, of_train, evaluate_memorisation.num_pairs))
-    write_atomically(sheet, lambda partial: partial.write_bytes(image))
+    write_bytes(sheet, image)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _refuse_too_few(
         )
 
 
-def _cached(
+def _cached_volumes(
     train: Sequence[VolumeFile], latents: Sequence[Path], num: int
 ) -> list[tuple[VolumeFile, Record[LatentsFacts]]]:
     """Return training cases whose latents are kept, evenly spaced, each with the record of its latents."""
@@ -190,7 +190,7 @@ def _cached(
 
 
 @torch.inference_mode()
-def _decoded(
+def _decode_cases(
     cases: Sequence[tuple[VolumeFile, Record[LatentsFacts]]], tokenizer: Path, grid: GridConfig, folder: Path
 ) -> list[VolumeFile]:
     """Decode the latents of training cases, as a generator that knows them by heart would."""
@@ -280,7 +280,7 @@ def _correlation(distance: Float[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
     return 1 - distance**2 / 2
 
 
-def _listed(condition: str, made: _Set, searched: Mapping[str, Memorisation], train: _Set) -> pd.DataFrame:
+def _pair_rows(condition: str, made: _Set, searched: Mapping[str, Memorisation], train: _Set) -> pd.DataFrame:
     """Return a row a volume and way of looking: its nearest training volume, and how near it is."""
     frames = []
     for by, found in searched.items():
@@ -307,7 +307,7 @@ def _listed(condition: str, made: _Set, searched: Mapping[str, Memorisation], tr
 
 
 def _closest(frame: pd.DataFrame, made: Mapping[str, _Set], train: _Set, num: int) -> list[Pair]:
-    """Return the copy that stands out most, as an example of what there is to see, and the samples' closest pairs."""
+    """Return the most evident copy, as an example, and the samples' closest pairs."""
     copies, samples = (
         frame[chosen].drop_duplicates(["condition", "case", "nearest_training_case"])
         for chosen in (frame["condition"] == COPIES, ~frame["condition"].isin(CONTROLS))
@@ -323,9 +323,9 @@ def _closest(frame: pd.DataFrame, made: Mapping[str, _Set], train: _Set, num: in
 
 
 def _caption(row: Any) -> str:
-    what = "control, decoded from its latents" if row.condition == COPIES else row.condition
+    kind = "control, decoded from its latents" if row.condition == COPIES else row.condition
     answer = "SUSPECT" if row.suspect else "not suspect"
     return (
-        f"{row.case}, {what} | {row.nearest_training_case}\n{answer}, nearest by {row.by}: contrast "
+        f"{row.case}, {kind} | {row.nearest_training_case}\n{answer}, nearest by {row.by}: contrast "
         f"{row.contrast:.2f}, {row.contrast_over_threshold:.2f} x threshold, correlation {row.correlation:.2f}"
     )

@@ -55,15 +55,15 @@ class Question:
     ends: tuple[str, str] | None = None
 
 
-def _graded_question(name: str, text: str) -> Question:
+def _question_with_grades(name: str, text: str) -> Question:
     return Question(name, text, ("Match", "Partial match", "Not match"), _GRADES)
 
 
 _FIVE = ("1", "2", "3", "4", "5")
 _MATCHING = {
-    "report": _graded_question("report", "Does the image match the report?"),
-    "mask": _graded_question("mask", "Does the image match the contour?"),
-    "finding": _graded_question("finding", "Does the image show the finding?"),
+    "report": _question_with_grades("report", "Does the image match the report?"),
+    "mask": _question_with_grades("mask", "Does the image match the contour?"),
+    "finding": _question_with_grades("finding", "Does the image show the finding?"),
 }
 _ALWAYS = (
     Question("origin", "Is the image real or synthetic?", ("Real", "Synthetic"), ("real", "synthetic")),

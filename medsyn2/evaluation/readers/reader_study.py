@@ -93,7 +93,7 @@ def counts(found: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: Columns that define the rows, with the question: reader, source, pathology.
     """
     rows = []
-    for question in _graded_questions(found):
+    for question in _questions_with_grades(found):
         for names, group in found[~found["again"]].groupby(list(by), sort=True):
             number = {grade: int((group[question] == grade).sum()) for grade in GRADES}
             low, high = wilson(number["match"], len(group))
@@ -147,7 +147,7 @@ def agreements(found: pd.DataFrame, *, num_draws: int, seed: int) -> pd.DataFram
         seed: Of the resamples.
     """
     rows = []
-    for question in _graded_questions(found):
+    for question in _questions_with_grades(found):
         for names, pair in _pairs(found, question):
             for source in ("all", *SOURCES):
                 chosen = pair if source == "all" else pair[pair["source"] == source]
@@ -168,7 +168,7 @@ def non_inferiority(found: pd.DataFrame, *, margin: float, num_unread: Mapping[i
     """
     rows = []
     first = found[~found["again"]]
-    for question in _graded_questions(found):
+    for question in _questions_with_grades(found):
         for reader in sorted(set(first["reader"].astype(int).tolist())):
             mine = first[first["reader"] == reader]
             of = {
@@ -231,7 +231,7 @@ def _resample(
     return [measure(first[draw], second[draw]) for draw in draws]
 
 
-def _graded_questions(found: pd.DataFrame) -> list[str]:
+def _questions_with_grades(found: pd.DataFrame) -> list[str]:
     return [name for name in (*_GRADED, BOTH) if name in found]
 
 

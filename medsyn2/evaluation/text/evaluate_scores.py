@@ -27,7 +27,7 @@ from medsyn2.evaluation.text.score_tables import (
     zero_shot_table,
 )
 from medsyn2.facts import Report, TextFacts
-from medsyn2.files import write_json, write_text_atomically
+from medsyn2.files import write_json, write_table
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.text import compose_report
 from medsyn2.store.artefacts import load_records
@@ -57,7 +57,7 @@ def evaluate_scores(
     clip: Path,
     zero_shot: Path,
 ) -> None:
-    """Score how well volumes fit their reports, and what a model finds in them without having been taught.
+    """Score the fit of volumes to their reports, and the zero-shot labels that a model finds in them.
 
     With a command, the user's vision-language model embeds volumes, reports and prompts in its own environment. Without
     one, a linear space is fitted to the training cases: features of evaluate_fid against the reports' embeddings. Such
@@ -73,16 +73,16 @@ def evaluate_scores(
         encoder: Folder of the text encoder, for the prompts.
         samples: Manifests of the stage sample.
         banks: Folder of the embeddings.
-        cache: Folder of the features of single volumes; what is there already is not extracted again.
+        cache: Folder of single volumes' features, extracted once.
         clip: CSV with a row a source and partner; without held-out reports it has no rows.
         zero_shot: CSV with a row a source; without labels, or reports to fit to, it has no rows.
     """
     cases = _Cases(inventory, register, samples)
     if evaluate_scores.command:
-        found = _asked(evaluate_scores.command, cases, banks)
+        found = _ask_model(evaluate_scores.command, cases, banks)
     else:
         features = _Features(grid, evaluate_fid, evaluate_scores.windows, cache)
-        found = _fitted(features, evaluate_scores, cases, text, encoder)
+        found = _fit_space(features, evaluate_scores, cases, text, encoder)
     for name, bank in found.items():
         write_bank(banks / f"{name}.json", bank)
     partners, prompts = found.pop(TEXT, None), found.pop(PROMPTS, None)
@@ -93,7 +93,7 @@ def evaluate_scores(
     judged = pd.DataFrame(columns=ZERO_SHOT_COLUMNS)
     if prompts is not None and len(cases.truth):
         labelled = _with_enough(found, cases.truth.index, 1, "labels")
-        labelled = {name: _only(bank, cases.truth.index) for name, bank in labelled.items()}
+        labelled = {name: _select(bank, cases.truth.index) for name, bank in labelled.items()}
         where = ", ".join(str(path) for path in inventory)
         judged = zero_shot_table(
             labelled, prompts, cases.truth, truth_of=where, scale=evaluate_scores.scale, **drawn
@@ -101,11 +101,11 @@ def evaluate_scores(
     for place, frame in ((clip, scored), (zero_shot, judged)):
         if frame.empty:
             log.warning("%s has no rows: too few cases with reports or labels", place)
-        write_text_atomically(place, frame.to_csv(index=False, float_format="%.5g"))
+        write_table(place, frame)
 
 
 class _Cases:
-    """The volumes of each source with what is known of their cases."""
+    """The volumes of each source with the reports and labels of their cases."""
 
     def __init__(self, inventory: list[Path], register: list[Path], samples: list[Path]) -> None:
         train = load_cases(register, inventory=inventory, split="train")
@@ -151,7 +151,7 @@ class _Features:
         return extract_bank(volumes, self.spec, {"kind": kind, "source": source}, self.cache)
 
 
-def _fitted(
+def _fit_space(
     features: _Features, config: EvaluateScoresConfig, cases: _Cases, text: list[Path], encoder: Path
 ) -> dict[str, Bank]:
     """Return embeddings in a linear space fitted to the training cases; none if those with reports are too few."""
@@ -160,11 +160,11 @@ def _fitted(
         return {}
     means = _ReportMeans(text)
     train = features.of(chosen, "real", "training cases")
-    space = fit_linear_clip(_concatenated(train), np.stack([means.of(case) for case in train.ids]))
+    space = fit_linear_clip(_concatenate(train), np.stack([means.of(case) for case in train.ids]))
     log.info("%s; lambda %.3g of the mean product", space.name, space.penalty)
-    found = {ON_GRID: _embedded(features.of(cases.held_out, "real", ON_GRID), space)}
+    found = {ON_GRID: _embed(features.of(cases.held_out, "real", ON_GRID), space)}
     for condition, volumes in sorted(cases.synthetic.items()):
-        found[condition] = _embedded(features.of(volumes, "synthetic", condition), space)
+        found[condition] = _embed(features.of(volumes, "synthetic", condition), space)
     facts, reported = found[ON_GRID].facts, cases.reports()
     if reported:
         rows = np.stack([means.of(volume.id) for volume in reported])
@@ -199,18 +199,18 @@ class _ReportMeans:
         return mean
 
 
-def _concatenated(bank: Bank) -> Float[np.ndarray, "v f"]:
+def _concatenate(bank: Bank) -> Float[np.ndarray, "v f"]:
     return np.concatenate([bank.volume_means(part) for part in sorted(bank.parts)], axis=1)
 
 
-def _embedded(features: Bank, space: LinearClip) -> Bank:
+def _embed(features: Bank, space: LinearClip) -> Bank:
     facts = replace(
         features.facts,
         extractor=space.name,
         extractor_sha256=space.sha256,
         comparable="nothing but values of this fit",
     )
-    return _bank(facts, features.ids, features.patients, space.of_volumes(_concatenated(features)))
+    return _bank(facts, features.ids, features.patients, space.of_volumes(_concatenate(features)))
 
 
 def _bank(
@@ -221,7 +221,7 @@ def _bank(
 
 
 def _with_enough(
-    sources: Mapping[str, Bank], known: Collection[str], least: int, what: str
+    sources: Mapping[str, Bank], known: Collection[str], least: int, needed: str
 ) -> dict[str, Bank]:
     """Return the sources that have at least so many of the `known` ids; the others are named and left out."""
     enough = {}
@@ -230,18 +230,20 @@ def _with_enough(
         if shared >= least:
             enough[name] = bank
         else:
-            log.warning("%s is left out: %d of its volumes have %s, needed are %d", name, shared, what, least)
+            log.warning(
+                "%s is left out: %d of its volumes have %s, needed are %d", name, shared, needed, least
+            )
     return enough
 
 
-def _only(bank: Bank, ids: pd.Index) -> Bank:
+def _select(bank: Bank, ids: pd.Index) -> Bank:
     """Return the rows of a bank whose ids are among `ids`."""
     kept = [index for index, name in enumerate(bank.ids) if name in ids]
     names, patients = (tuple(all_of[index] for index in kept) for all_of in (bank.ids, bank.patients))
     return _bank(bank.facts, names, patients, bank.volume_means(EMBEDDING)[kept])
 
 
-def _asked(command: Sequence[str], cases: _Cases, banks: Path) -> dict[str, Bank]:
+def _ask_model(command: Sequence[str], cases: _Cases, banks: Path) -> dict[str, Bank]:
     """Let the user's model embed everything, in a process of its own."""
     scans = cases.scans()
     sources = {
@@ -251,10 +253,10 @@ def _asked(command: Sequence[str], cases: _Cases, banks: Path) -> dict[str, Bank
     }
     request = {
         "sources": {
-            name: {"kind": kind, "volumes": [_listed(volume) for volume in volumes]}
+            name: {"kind": kind, "volumes": [_volume_entry(volume) for volume in volumes]}
             for name, (kind, volumes) in sources.items()
         },
-        TEXT: [_reported(volume, report) for volume, report in cases.reports().items()],
+        TEXT: [_report_entry(volume, report) for volume, report in cases.reports().items()],
         PROMPTS: [{"id": name, "patient": name, "text": text} for name, text in label_prompts().items()],
     }
     place, answers = banks / "request.json", banks / "answers"
@@ -266,16 +268,16 @@ def _asked(command: Sequence[str], cases: _Cases, banks: Path) -> dict[str, Bank
         raise EnvironmentFault(
             f"evaluate_scores.command failed: {error}.",
             code="scores-command-failed",
-            remedy=f"run it by hand with --request {place} --out {answers}; what it printed is above.",
+            remedy=f"run it by hand with --request {place} --out {answers}; its output is above.",
         ) from error
     wanted = [*sources, *([TEXT] if request[TEXT] else []), PROMPTS]
     return {name: read_bank(answers / f"{name}.json") for name in wanted}
 
 
-def _listed(volume: VolumeFile) -> dict[str, str]:
+def _volume_entry(volume: VolumeFile) -> dict[str, str]:
     return {"id": volume.id, "patient": volume.patient, "path": str(volume.path.absolute())}
 
 
-def _reported(volume: VolumeFile, report: Report) -> dict[str, str]:
+def _report_entry(volume: VolumeFile, report: Report) -> dict[str, str]:
     text = compose_report(report.findings, report.impression, " ") or ""
     return {"id": volume.id, "patient": volume.patient, "text": text}

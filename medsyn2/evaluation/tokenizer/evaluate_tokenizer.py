@@ -1,4 +1,4 @@
-"""The stage ``evaluate_tokenizer``: what the tokenizer loses of volumes and of masks."""
+"""The stage ``evaluate_tokenizer``: the loss of volumes and masks in the tokenizer."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -27,7 +27,7 @@ from medsyn2.evaluation.similarity.volumes import (
 )
 from medsyn2.evaluation.statistics.case_means import prepend_means
 from medsyn2.facts import CT_FILE, ImageQuality, MaskQuality, ReconstructionFacts, mask_file
-from medsyn2.files import sha256_of, write_text_atomically
+from medsyn2.files import sha256_of, write_table
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
 from medsyn2.store.artefacts import CaseWork, process_shard
@@ -50,14 +50,14 @@ def evaluate_tokenizer(
     masks_table: Path,
     settings: str,
 ) -> None:
-    """Encode and decode held-out volumes and their masks, and compare with what went in.
+    """Encode and decode held-out volumes and their masks, and compare both with the originals.
 
-    What came back is kept beside the manifest, for evaluate_masks.
+    Reconstructions are kept with the manifest, for evaluate_masks.
 
     Args:
         grid: The model's HU range.
         encode_latents: Windows, as for the latents.
-        evaluate_tokenizer: How many cases, and the threshold of decoded masks.
+        evaluate_tokenizer: Number of cases, and the threshold of decoded masks.
         register: Manifests of the stage register.
         masks: Manifests of the stage masks.
         tokenizer: The trained tokenizer.
@@ -158,7 +158,7 @@ def _write(images: Path, masks_table: Path, found: Mapping[Case, ReconstructionF
         {"case": case.name, "patient": case.subject, **vars(facts.image)} for case, facts in found.items()
     ]
     means = prepend_means(pd.DataFrame(rows, columns=["case", "patient", *IMAGE_VALUES]), IMAGE_VALUES)
-    write_text_atomically(images, means.to_csv(index=False, float_format="%.5g"))
+    write_table(images, means)
     mask_rows = [
         {"structure": structure, "patient": case.subject, **vars(quality)}
         for case, facts in found.items()
@@ -166,4 +166,4 @@ def _write(images: Path, masks_table: Path, found: Mapping[Case, ReconstructionF
     ]
     frame = pd.DataFrame(mask_rows, columns=["structure", "segmenter", "patient", *VALUES, *FLAGS])
     means = summarise(frame, ["structure", "segmenter"])
-    write_text_atomically(masks_table, means.to_csv(index=False, float_format="%.5g"))
+    write_table(masks_table, means)

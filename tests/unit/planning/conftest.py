@@ -1,30 +1,13 @@
-"""A small configuration's costs, and a cohort."""
+"""The costs of the small run."""
 
 import pytest
 
-from medsyn2.config import Config, validate_config
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.networks import network_costs
-from medsyn2.planning.workload import Workload
-
-SMALL = {
-    "grid": {"shape": [16, 32, 32]},
-    "tokenizer": {"hidden_channels": 4},
-    "train_tokenizer": {"num_steps": 10, "crop_shape": [8, 16, 16]},
-    "dit": {"width": 24, "depth": 1, "num_heads": 2},
-    "train_dit": {"num_steps": 10},
-    "sampling": {"num_steps": 4},
-}
-WORK = Workload(8, 2, 1, 1e6, 50, 16 * 32 * 32)
-
-
-def config(**changes: dict[str, object]) -> Config:
-    """Return the small configuration with some keys changed."""
-    values = {name: {**SMALL.get(name, {}), **changes.get(name, {})} for name in {*SMALL, *changes}}
-    return validate_config(values, source="test")
+from tests.unit.planned import planned_run
 
 
 @pytest.fixture(scope="package")
 def found() -> dict[str, Cost]:
-    """The costs of the small configuration."""
-    return {cost.stage: cost for cost in network_costs(config(), WORK)}
+    """The costs of the stages that run the main model's networks."""
+    return {cost.stage: cost for cost in network_costs(planned_run())}

@@ -7,8 +7,7 @@ from medsyn2.planning.costs import Cost
 from medsyn2.planning.networks import network_costs
 from medsyn2.planning.workload import Workload, workload_of
 from medsyn2.stages import STAGES
-
-from .conftest import config
+from tests.unit.planned import config, planned_run
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,7 @@ def more() -> dict[str, Cost]:
         "train_dit": {"num_steps": 20, "accumulate": 3},
     }
     work = Workload(16, 2, 1, 1e6, 50, 16 * 32 * 32)
-    return {cost.stage: cost for cost in network_costs(config(**changes), work)}
+    return {cost.stage: cost for cost in network_costs(planned_run(work, **changes))}
 
 
 def test_operations_grow_with_steps_cases_and_masks(found: dict[str, Cost], more: dict[str, Cost]) -> None:
@@ -33,6 +32,18 @@ def test_the_store_is_as_large_as_its_numbers(found: dict[str, Cost], more: dict
     latent_bytes = 2 * 4 * (16 // 4) * (32 // 8) ** 2
     assert found["encode_latents"].disk_bytes == latent_bytes * 10 * 8
     assert more["encode_latents"].disk_bytes == latent_bytes * 2 * 16
+
+
+def test_a_variant_costs_a_training_and_its_volumes_of_its_own_network(found: dict[str, Cost]) -> None:
+    variants = {"twice": {"train_dit": {"num_steps": 20}}, "lean": {"dit": {"conv": False}}}
+    costs = {cost.stage: cost for cost in network_costs(planned_run(variants=variants))}
+    assert set(costs) - set(found) == {
+        f"{stage}, {name}" for stage in ("train_dit", "sample") for name in variants
+    }
+    assert costs["train_dit, twice"].flops == 2 * found["train_dit"].flops
+    assert costs["sample, twice"].flops == found["sample"].flops
+    assert costs["train_dit, lean"].flops < found["train_dit"].flops
+    assert {name: costs[name] for name in found} == found
 
 
 def test_every_stage_that_runs_is_planned_once() -> None:

@@ -1,8 +1,7 @@
 """One pass costs what its network implies, whatever was run before it."""
 
 from medsyn2.planning.passes import Networks, num_parameters, text_width, weight_bytes
-
-from .conftest import config
+from tests.unit.planned import config
 
 
 def test_a_pass_costs_the_same_in_any_order() -> None:

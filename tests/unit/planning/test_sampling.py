@@ -3,8 +3,7 @@
 import pytest
 
 from medsyn2.planning.sampling import evaluations
-
-from .conftest import config
+from tests.unit.planned import config
 
 
 @pytest.mark.parametrize(

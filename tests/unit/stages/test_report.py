@@ -29,7 +29,8 @@ from medsyn2.facts import (
 )
 from medsyn2.files import write_json
 from medsyn2.page.strips import Picture, strips_png
-from medsyn2.stages.report import FIGURES, report
+from medsyn2.stages import caption_of
+from medsyn2.stages.report import report
 from tests.unit.records import inventory_facts, masks_facts, register_facts, sample_facts, write_shard
 
 SHAPE = (16, 24, 24)
@@ -155,7 +156,6 @@ class Run:
                     "disagreement_ratio_high": [0.3, None, 0.2],
                 }
             ),
-            "mask_agreement_cases": pd.DataFrame({"case": ["two"], "dice": [0.9]}),
         }
         paths = []
         for stem, frame in frames.items():
@@ -290,7 +290,6 @@ def test_the_agreement_is_said_in_a_sentence(outputs: Outputs) -> None:
     said = " ".join(outputs.page.texts)
     assert "Dice with the requested mask 0.900" in said
     assert "0.250" in outputs.page.texts
-    assert "mask_agreement_cases.csv" not in outputs.page.texts
 
 
 def test_the_same_run_gives_the_same_page(run: Run, outputs: Outputs) -> None:
@@ -298,14 +297,10 @@ def test_the_same_run_gives_the_same_page(run: Run, outputs: Outputs) -> None:
 
 
 def test_figures_are_shown_with_their_files(outputs: Outputs) -> None:
-    assert f"seeds.png: {FIGURES['seeds']}" in outputs.page.texts
+    assert f"seeds.png: {caption_of(Path('seeds.png'))}" in outputs.page.texts
 
 
-def test_the_audit_of_the_paper_stands_apart_from_the_run(outputs: Outputs) -> None:
+def test_the_papers_values_stand_beside_the_runs(outputs: Outputs) -> None:
     texts = outputs.page.texts
-    start, end = (
-        texts.index("The paper's printed tables"),
-        texts.index("Training", texts.index("The paper's printed tables")),
-    )
-    assert "cannot be" in texts[start:end]
-    assert "cannot be" not in [*texts[:start], *texts[end:]]
+    assert "The paper's printed values beside this run's" in texts
+    assert "paper_as_printed" in texts

@@ -1,0 +1,138 @@
+"""The plan of a run's cohort: its cases by shard and split, and the parameters of the rules that read the user's files.
+
+Snakemake makes this plan whenever it parses the workflow. It only lists folders; the state of files is looked up for
+the shards whose jobs are planned.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from medsyn2.cohort.file_state import find_repeats, mark_repeats, mask_paths, state_of
+from medsyn2.cohort.shards import (
+    Cohort,
+    Order,
+    append_to_order,
+    case_json,
+    cohort_files,
+    cohort_folder,
+    order_text,
+    other_suffixes,
+    plan_cohort,
+    read_order,
+)
+from medsyn2.cohort.subjects import read_subjects
+from medsyn2.config import Config
+from medsyn2.files import write_text_atomically
+from medsyn2.vocabulary import Split
+
+ORDER_FILE = Path("results/inventory/order.txt")
+PHANTOM_DIR = Path("results/phantoms")
+
+TableKind = Literal["reports", "labels", "metadata"]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The cohort of a run.
+
+    Attributes:
+        config: The run's configuration.
+        cohort: The cases, shard by shard.
+        known: The order that earlier runs left.
+        order: The same with this run's new cases.
+    """
+
+    config: Config
+    cohort: Cohort
+    known: Order
+    order: Order
+
+    @property
+    def has_phantoms(self) -> bool:
+        """Whether the cohort is the embedded one."""
+        return self.config.cohort.data_dir is None
+
+    @property
+    def shards(self) -> list[str]:
+        """Names of all shards."""
+        return list(self.cohort.shards)
+
+    @property
+    def template_shards(self) -> list[str]:
+        """Names of the shards that the template is made from."""
+        return self.cohort.first_training_shards(self.config.template.num_cases)
+
+    def shards_with(self, split: Split) -> list[str]:
+        """Return the names of the shards that hold a case of `split`."""
+        return self.cohort.shards_with(split)
+
+    def num_cases(self, split: Split) -> int:
+        """Return the number of cases of `split`."""
+        return sum(case.split == split for cases in self.cohort.shards.values() for case in cases)
+
+    def cases(self, shard: str) -> str:
+        """Return a shard's cases as JSON: one that joins or leaves re-runs this shard and no other."""
+        return case_json(self.cohort.shards[shard])
+
+    def inventory_cases(self, shard: str) -> str:
+        """Return a shard's cases as JSON, the files that seem to be copies marked."""
+        cases = self.cohort.shards[shard]
+        return case_json(cases if self.has_phantoms else mark_repeats(cases, self._repeats))
+
+    def file_state(self, shard: str) -> str:
+        """Return the state of a shard's CTs: a changed file re-runs its shard. Phantoms have a manifest for that."""
+        cases = () if self.has_phantoms else self.cohort.shards[shard]
+        return state_of(case.path for case in cases)
+
+    def mask_state(self, shard: str) -> str:
+        """Return the state of the user's own masks of a shard's cases."""
+        segment = self.config.segment
+        structures = [name for name, tool in segment.tools.items() if tool == "files"]
+        return state_of(mask_paths(segment.mask_files, self.cohort.shards[shard], structures))
+
+    def table(self, kind: TableKind) -> str | list[str]:
+        """Return the cohort's table of one kind: one a shard from the phantoms, the user's file, or none."""
+        if self.has_phantoms:
+            return [] if kind == "metadata" else f"{PHANTOM_DIR}/{{shard}}_{kind}.csv"
+        given = getattr(self.config.cohort, f"{kind}_csv")
+        return str(given) if given else []
+
+    def save_order(self) -> None:
+        """Write the order for later runs, if it has changed."""
+        if self.order != self.known:
+            write_text_atomically(ORDER_FILE, order_text(self.order))
+
+    def ignored_files(self) -> str:
+        """Return a message that counts the files of the data folder that are not looked at; empty if there are none."""
+        cohort = self.config.cohort
+        if cohort.data_dir is None:
+            return ""
+        others = other_suffixes(cohort.data_dir, cohort.exclude_dirs)
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in others.items())
+        return f"{cohort.data_dir} holds files that are not looked at: {counts}" if others else ""
+
+    @cached_property
+    def _repeats(self) -> Mapping[str, str]:
+        """The files that seem to be copies, of the whole cohort."""
+        return find_repeats(case for cases in self.cohort.shards.values() for case in cases)
+
+
+def plan_run(config: Config) -> RunPlan:
+    """List the cohort's files and place each in a shard.
+
+    Raises:
+        ConfigError: If the data folder holds nothing usable, or a subject would be in both splits.
+    """
+    known = read_order(ORDER_FILE)
+    files = cohort_files(config.cohort, PHANTOM_DIR, known)
+    order = append_to_order(known, files, cohort_folder(config.cohort, PHANTOM_DIR))
+    cohort = plan_cohort(files, order, config.cohort, read_subjects(config.cohort.subjects_csv))
+    return RunPlan(config, cohort, known, order)
+
+
+def manifests(stage: str, shards: Iterable[str]) -> list[str]:
+    """Return the manifests of a stage for some shards; `stage` may have a prefix with wildcards."""
+    return [f"results/{stage}/{shard}.json" for shard in shards]

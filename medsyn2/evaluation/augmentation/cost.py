@@ -1,0 +1,32 @@
+"""The cost of the augmentation study: its synthetic volumes, and the segmentation networks that are trained."""
+
+import torch
+
+from medsyn2.evaluation.augmentation.arms import ARMS
+from medsyn2.evaluation.augmentation.slice_segmenter import segmentation_loss
+from medsyn2.evaluation.augmentation.unet2d import UNet2d
+from medsyn2.nn.cost import cost_of, enter_simulation
+from medsyn2.planning.costs import START_S, Cost, added
+from medsyn2.planning.run import PlannedRun
+
+
+def evaluate_augmentation(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    settings, sampled = run.config.evaluate_augmentation, run.sampled
+    masks = run.work.train_cases if settings.masks_from == "train" else run.work.test_cases
+    volumes = masks if settings.max_synthetic is None else min(masks, settings.max_synthetic)
+    with enter_simulation():
+        network = UNet2d(settings.channels, settings.num_levels)
+        slices = torch.empty(settings.batch_size, 1, settings.image_size, settings.image_size)
+        step = cost_of(lambda: segmentation_loss(network(slices), torch.zeros_like(slices)).backward())
+    networks = len(ARMS) * settings.num_seeds
+    again = run.segment_again(volumes * settings.relabel)
+    return Cost(
+        "evaluate_augmentation",
+        1,
+        added(START_S, again.cpu_s),
+        volumes * sampled.volume_flops + float(step.flops) * networks * settings.num_steps,
+        memory_bytes=sampled.cost.memory_bytes,
+        device_bytes=max(sampled.cost.device_bytes, step.peak_bytes),
+        basis=f"at most {volumes} volumes, {networks} networks of {settings.num_steps} steps",
+    )

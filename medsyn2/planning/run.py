@@ -1,0 +1,53 @@
+"""The run whose costs are estimated: its configuration, its cohort, and the sizes that several stages share."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from medsyn2.config import Config
+from medsyn2.planning.costs import GB, GRID_BYTES_PER_VOXEL, Cost
+from medsyn2.planning.passes import Networks
+from medsyn2.planning.preparation import segmenting
+from medsyn2.planning.sampling import SamplingCost, sampling
+from medsyn2.planning.workload import Workload
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What an estimate of a stage's cost is made from.
+
+    Attributes:
+        config: The configuration.
+        work: The cohort in numbers.
+    """
+
+    config: Config
+    work: Workload
+
+    @cached_property
+    def networks(self) -> Networks:
+        """The networks of the main model."""
+        return Networks.of(self.config)
+
+    @cached_property
+    def sampled(self) -> SamplingCost:
+        """The cost of sampling with the main model."""
+        return sampling(self.networks, self.work)
+
+    @property
+    def on_grid_bytes(self) -> float:
+        """Memory of a job that holds volumes on the model's grid."""
+        return 0.6 * GB + GRID_BYTES_PER_VOXEL * self.work.grid_voxels
+
+    def held_out_cases(self, limit: int | None) -> int:
+        """Return the number of held-out cases, or `limit` if that is less."""
+        return self.work.test_cases if limit is None else min(self.work.test_cases, limit)
+
+    @property
+    def sampled_cases(self) -> int:
+        """Held-out cases that the stage sample makes volumes of, at most."""
+        each = self.config.sample.max_cases
+        return self.held_out_cases(None if each is None else each * self.work.shards)
+
+    def segment_again(self, num_volumes: float) -> Cost:
+        """Return the cost of segmenting so many volumes as the cohort is segmented."""
+        return segmenting(self.config, self.work).times(num_volumes / max(self.work.cases, 1))

@@ -1,0 +1,109 @@
+"""The plan of a run: shards, the parameters of rules that read users' files, and the order that is kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from medsyn2.cohort.plan import ORDER_FILE, RunPlan, manifests, plan_run
+from medsyn2.config import validate_config
+
+
+def plan(**cohort: object) -> RunPlan:
+    """Plan a run with this cohort."""
+    return plan_run(validate_config({"cohort": cohort}, source="test"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of a run, the working directory, with four files as its cohort."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cts").mkdir()
+    for name in "abcd":
+        (tmp_path / f"cts/{name}.nii.gz").write_bytes(name.encode() * 100)
+    return tmp_path
+
+
+def given(**cohort: object) -> RunPlan:
+    """Plan a run with the files of `folder`, two a shard."""
+    return plan(data_dir="cts", shard_size=2, test_every=2, **cohort)
+
+
+def test_phantoms_have_shards_and_splits_without_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = plan(num_phantoms=5, shard_size=2, test_every=5)
+    assert found.has_phantoms
+    assert found.shards == ["0000", "0001", "0002"]
+    assert found.shards_with("test") == ["0002"]
+    assert (found.num_cases("train"), found.num_cases("test")) == (4, 1)
+    assert found.table("reports") == "results/phantoms/{shard}_reports.csv"
+    assert found.table("metadata") == []
+    assert found.ignored_files() == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_user_s_tables_are_the_given_files(folder: Path) -> None:
+    found = given(reports_csv="mine.csv")
+    assert found.table("reports") == "mine.csv"
+    assert found.table("labels") == []
+
+
+def test_changed_file_changes_the_state_of_its_shard_alone(folder: Path) -> None:
+    found = given()
+    assert found.shards == ["0000", "0001"]
+    before = [(found.file_state(shard), found.cases(shard)) for shard in found.shards]
+    (folder / "cts/c.nii.gz").write_bytes(b"other")
+    after = [(found.file_state(shard), found.cases(shard)) for shard in found.shards]
+    assert before[0] == after[0]
+    assert before[1][0] != after[1][0]
+    assert before[1][1] == after[1][1]
+
+
+def test_inventory_is_told_of_copies(folder: Path) -> None:
+    (folder / "cts/d.nii.gz").write_bytes(b"a" * 100)
+    cases = json.loads(given().inventory_cases("0001"))
+    assert [case["same_as"] for case in cases] == [None, "cts/a.nii.gz"]
+    assert [case["same_as"] for case in json.loads(given().cases("0001"))] == [None, None]
+
+
+def test_mask_of_a_case_changes_its_shard(folder: Path) -> None:
+    settings = {"tools": {"heart": "files"}, "mask_files": "masks/{case}_{structure}.nii.gz"}
+    values = {"cohort": {"data_dir": "cts", "shard_size": 2}, "segment": settings}
+    found = plan_run(validate_config(values, source="test"))
+    before = [found.mask_state(shard) for shard in found.shards]
+    (folder / "masks").mkdir()
+    (folder / "masks/d_heart.nii.gz").touch()
+    after = [found.mask_state(shard) for shard in found.shards]
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
+def test_order_is_written_once_and_keeps_the_places_of_cases(folder: Path) -> None:
+    first = given()
+    first.save_order()
+    (folder / "cts/0.nii.gz").touch()
+    second = given()
+    assert second.known == first.order
+    assert list(second.order) == ["a", "b", "c", "d", "0"]
+    stamp = ORDER_FILE.stat().st_mtime_ns
+    first_again = given()
+    assert ORDER_FILE.stat().st_mtime_ns == stamp
+    first_again.save_order()
+    assert given().known == second.order
+
+
+def test_files_that_are_not_looked_at_are_counted(folder: Path) -> None:
+    assert given().ignored_files() == ""
+    (folder / "cts/note.txt").touch()
+    assert given().ignored_files() == "cts holds files that are not looked at: 1 .txt"
+
+
+def test_template_takes_the_first_shards_with_enough_training_cases(folder: Path) -> None:
+    values = {"cohort": {"data_dir": "cts", "shard_size": 2, "test_every": 4}, "template": {"num_cases": 2}}
+    assert plan_run(validate_config(values, source="test")).template_shards == ["0000"]
+
+
+def test_manifests_are_named_after_stage_and_shard() -> None:
+    assert manifests("{variant}sample", ["0001"]) == ["results/{variant}sample/0001.json"]

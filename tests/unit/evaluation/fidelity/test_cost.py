@@ -1,0 +1,28 @@
+import pytest
+
+from medsyn2.evaluation.fidelity.cost import evaluate_fid
+from medsyn2.planning.costs import Cost
+from medsyn2.planning.workload import Workload
+from tests.unit.planned import WORK, planned_run
+
+
+def fid(work: Workload = WORK, **changes: object) -> Cost:
+    """Return the estimate with some keys of the section changed."""
+    return evaluate_fid(planned_run(work, evaluate_fid=changes))
+
+
+def test_features_cost_what_goes_through_the_extractor_and_the_distances() -> None:
+    few, more = fid(slices_per_volume=4), fid(slices_per_volume=8)
+    assert more.flops == pytest.approx(2 * few.flops)
+    assert more.disk_bytes == 2 * few.disk_bytes
+    assert few.cpu_s is not None
+    assert few.basis.startswith("at most 288 slices")  # 6 volumes of 12 slices in four windows
+    assert fid(slices_per_volume=4, num_draws=0).cpu_s < few.cpu_s
+    assert fid(slices_per_volume=4, radimagenet="weights").flops > 10 * few.flops
+
+
+def test_banks_of_a_large_cohort_are_counted_in_memory() -> None:
+    many = Workload(6256, 1564, 10, 1e6, 50, 16 * 32 * 32)
+    small, large = (fid(work, radimagenet="weights", slices_per_volume=None) for work in (WORK, many))
+    one_window = 2 * 1564 * (16 + 32 + 32) * 2048 * 4
+    assert one_window < large.memory_bytes - small.memory_bytes < 4 * one_window

@@ -1,0 +1,19 @@
+from medsyn2.evaluation.masks.cost import evaluate_masks
+from tests.unit.planned import planned_run
+
+
+def basis(kept: int, structures: list[str] | None) -> str:
+    """Return the basis of the estimate with so many cases reconstructed and these structures compared."""
+    changes = {
+        "sample": {"structures": ["lobes", "nodules"]},
+        "evaluate_masks": {"structures": structures},
+        "evaluate_tokenizer": {"max_cases": kept},
+    }
+    return evaluate_masks(planned_run(**changes)).basis
+
+
+def test_volumes_are_segmented_again_with_their_real_ones_and_their_reconstructions() -> None:
+    # The lobes of two held-out cases, real and generated, and those of the cases that were reconstructed.
+    assert basis(1, ["lobes", "heart"]).startswith("at most 5 volumes")
+    assert basis(9, ["lobes", "heart"]).startswith("at most 6 volumes")
+    assert basis(9, None).startswith("at most 12 volumes")

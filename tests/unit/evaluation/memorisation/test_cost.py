@@ -1,0 +1,14 @@
+from medsyn2.evaluation.memorisation.cost import evaluate_memorisation
+from medsyn2.planning.costs import Cost
+from tests.unit.planned import WORK, planned_run
+
+
+def cost(num_copies: int) -> Cost:
+    """Return the estimate with so many cases decoded."""
+    return evaluate_memorisation(planned_run(evaluate_memorisation={"num_copies": num_copies}))
+
+
+def test_search_for_copies_decodes_its_controls() -> None:
+    assert cost(1).flops > 0
+    assert cost(2).flops == 2 * cost(1).flops
+    assert cost(10**6).basis.startswith(f"{WORK.train_cases} cases decoded")
