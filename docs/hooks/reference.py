@@ -28,6 +28,7 @@ from medsyn2.cli import COMMANDS, command_parser, stage_parser
 from medsyn2.config import Config
 from medsyn2.flow import Sampling
 from medsyn2.stages import STAGES, Stage
+from medsyn2.stages.outputs import Output
 
 PACKAGE = Path(medsyn2.__file__).parent
 
@@ -197,19 +198,21 @@ def _stage(stage: Stage) -> str:
         facts.append("- Works shard by shard.")
     if stage.shared:
         facts.append("- Several processes can share it (`--processes`).")
-    if getattr(stage, "each_model", False):
+    if stage.each_model:
         facts.append("- Runs for each variant too, below `results/variants/<name>/`.")
     facts.append(f"- Version of its code: {stage.version}")
     about = _plain((inspect.getdoc(stage.load()) or "").split("\n\nArgs:")[0])
-    outputs = "\n\n".join(_output(stage, output) for output in getattr(stage, "outputs", ()))
+    outputs = "\n\n".join(_output(stage, output) for output in stage.outputs)
     return f"## {stage.name}\n\n{about}\n\n" + "\n".join(facts) + f"\n\n{outputs}"
 
 
-def _output(stage: Stage, output: Any) -> str:
+def _output(stage: Stage, output: Output) -> str:
     """Return an entry for the files of one output, with the caption that the reports show."""
     files = ", ".join(f"`results/{name}`" for name in output.files)
     caption = (
-        stage.caption_path(output).read_text(encoding="utf-8") if output.caption else "For later stages."
+        stage.caption_path(output).read_text(encoding="utf-8")
+        if output.caption
+        else f"{output.category.removesuffix('s') or 'For later stages'}."
     )
     return f"{files}\n:   " + caption.strip().replace("\n", "\n    ")
 
