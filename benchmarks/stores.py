@@ -62,8 +62,10 @@ def write_cases(
         return {}
 
     latents, text = folder / "latents" / "0000", folder / "text" / "0000"
-    process_shard("encode_latents", latents.with_suffix(".json"), todo, encode_latents, settings="")
-    process_shard("encode_text", text.with_suffix(".json"), todo, encode_text, settings="")
+    process_shard(
+        "encode_latents", latents.with_suffix(".json"), todo, encode_latents, settings="", facts=dict
+    )
+    process_shard("encode_text", text.with_suffix(".json"), todo, encode_text, settings="", facts=dict)
     return [TrainingCase(case.case, latents / case.case, text / case.case, MASKS) for case in todo]
 
 

@@ -31,7 +31,6 @@ COMMANDS = (
     "evaluate",
     "scores",
     "readers",
-    "audit",
     "doctor",
     "fetch",
     "plan",
@@ -110,7 +109,7 @@ def _overview() -> argparse.ArgumentParser:
         "verb",
         choices=[*COMMANDS, *STAGES],
         help="generate: make one volume; evaluate: compare any two folders of volumes; scores: CLIP scores and "
-        "zero-shot labels; readers: a blinded reader study; audit: what the paper's printed tables imply; "
+        "zero-shot labels; readers: a blinded reader study; "
         "convert: bring in foreign weights; "
         "doctor: what is missing for a configuration; fetch: download weights; plan: time, memory and disk "
         "beforehand; info: the networks in numbers; config: write config.yaml and its schema; all others are "

@@ -210,7 +210,9 @@ def _output(stage: Stage, output: Output) -> str:
     """Return an entry for the files of one output, with the caption that the reports show."""
     files = ", ".join(f"`results/{name}`" for name in output.files)
     caption = (
-        stage.caption_path(output).read_text(encoding="utf-8") if output.caption else "For later stages."
+        stage.caption_path(output).read_text(encoding="utf-8")
+        if output.caption
+        else f"{output.category.removesuffix('s') or 'For later stages'}."
     )
     return f"{files}\n:   " + caption.strip().replace("\n", "\n    ")
 

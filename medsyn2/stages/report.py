@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
@@ -14,7 +13,7 @@ from medsyn2.config import ReportConfig
 from medsyn2.evaluation.features.extraction import VolumeFile
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.masks.adherence import mask_adherence
-from medsyn2.evaluation.paper.audit import findings
+from medsyn2.evaluation.paper.beside import beside
 from medsyn2.facts import (
     OVERLAY_FILE,
     InventoryFacts,
@@ -103,7 +102,7 @@ def report(
             shown(frame, file=name, about=caption_of(Path(name)), gather=True)
             for name, frame in frames.items()
         ],
-        "audit": shown(pd.DataFrame([asdict(finding) for finding in findings()]), file="medsyn2 audit"),
+        "paper": shown(_of_this_run(beside(frames)), file="docs/explanation/paper-tables.md"),
         "curves_png": curves_png({path.parent.name: pd.read_csv(path) for path in losses}),
         "overlays": _overlays(run),
         "cases": shown(all_cases, file=cases.name),
@@ -125,6 +124,12 @@ def _cards(cases: pd.DataFrame, held_out: Sequence[Case], model: Path) -> list[d
         "grid": " x ".join(map(str, shape)),
     }
     return [{"name": name, "value": str(value)} for name, value in cards.items()]
+
+
+def _of_this_run(paper: pd.DataFrame) -> pd.DataFrame:
+    """Return the printed numbers that this run has a counterpart of, without columns that hold nothing."""
+    counterpart = paper["this_run"].notna() | paper["this_run_nearest"].notna()
+    return paper[counterpart].dropna(axis=1, how="all")
 
 
 def _cohort(cases: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ distances are defined.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 
 import pandas as pd
 
@@ -153,14 +153,17 @@ def _all(frames: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Place, Beside]]:
 
 def _fid(window: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
     for row in _rows(frame, "condition", *_SOURCES["MedSyn2"]):
-        extractor = str(row["extractor"])
+        extractor = str(row.get("extractor"))
         differs = (
             ""
             if extractor.startswith("radimagenet")
             else "another extractor, whose values compare with no other"
         )
-        source, by = f"fid_{window}.csv, fid", f"{extractor}; protocol {row['protocol']}"
-        yield ("1", "MedSyn2", f"{window} {row['plane']}"), Beside(float(row["fid"]), "", by, source, differs)
+        source, by = f"fid_{window}.csv, fid", f"{extractor}; protocol {row.get('protocol')}"
+        yield (
+            ("1", "MedSyn2", f"{window} {row.get('plane')}"),
+            Beside(float(row.get("fid", nan)), "", by, source, differs),
+        )
 
 
 def _clip(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
@@ -169,9 +172,13 @@ def _clip(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
             for model in ("CT-CLIP", "Pillar-0"):
                 differs = _other_model(row, model)
                 value = Beside(
-                    float(row["score"]), "100 x cosine", str(row["model"]), "clip_scores.csv, score", differs
+                    float(row.get("score", nan)),
+                    "100 x cosine",
+                    str(row.get("model")),
+                    "clip_scores.csv, score",
+                    differs,
                 )
-                yield ("2", name, f"{model} {row['score_of']}"), value
+                yield ("2", name, f"{model} {row.get('score_of')}"), value
 
 
 def _zero_shot(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
@@ -182,28 +189,28 @@ def _zero_shot(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
                 differs = _other_model(row, "CT-CLIP")
                 yield (
                     ("3", name, printed),
-                    Beside(100 * float(row[column]), "%", str(row["model"]), source, differs),
+                    Beside(100 * float(row.get(column, nan)), "%", str(row.get("model")), source, differs),
                 )
 
 
 def _other_model(row: pd.Series, model: str) -> str:
-    same = model.lower() in str(row["model"]).lower()
+    same = model.lower() in str(row.get("model")).lower()
     return "" if same else "another model; values compare within one model alone"
 
 
 def _augmentation(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
     for name, arm in _ARMS.items():
         for row in _rows(frame, "arm", arm):
-            structure = str(row["structure"])
+            structure = str(row.get("structure"))
             other = "" if structure == "ground_glass" else f"of {structure}, not of ground-glass opacity"
             by = f"a U-Net, {arm} slices, {structure}"
             for printed, column in _OVERLAPS.items():
                 source = f"augmentation.csv, {column}"
-                yield ("5", name, printed), Beside(100 * float(row[column]), "%", by, source, other)
+                yield ("5", name, printed), Beside(100 * float(row.get(column, nan)), "%", by, source, other)
             for printed, column in _DISTANCES.items():
                 differs = "; ".join(filter(None, (other, "the paper's pixels have no stated size")))
                 source = f"augmentation.csv, {column}"
-                yield ("5", name, printed), Beside(float(row[column]), "mm", by, source, differs)
+                yield ("5", name, printed), Beside(float(row.get(column, nan)), "mm", by, source, differs)
 
 
 def _masks(number: str, prefix: str, file: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
@@ -214,18 +221,18 @@ def _masks(number: str, prefix: str, file: str, frame: pd.DataFrame | None) -> I
             by = str(row.get("segmenter", TOKENIZER))
             known = made_by(number, name, f"{prefix}dice")
             reasons = ["another segmenter"] if by.lower() not in known.lower() else []
-            if row["structure"] == "lungs":
+            if row.get("structure") == "lungs":
                 reasons.append("of the lungs that the lobes make up")
             for printed, column in {**_OVERLAPS, **_DISTANCES}.items():
                 scale, unit = (100, "%") if printed in _OVERLAPS else (1, "mm")
-                value = scale * float(row[column])
+                value = scale * float(row.get(column, nan))
                 place = (number, name, f"{prefix}{printed}")
                 yield place, Beside(value, unit, by, f"{file}, {column}", "; ".join(reasons))
 
 
 def _rows(frame: pd.DataFrame | None, key: str, *values: str) -> Iterator[pd.Series]:
     """Yield the rows whose `key` is the first of `values` that there is."""
-    if frame is None:
+    if frame is None or key not in frame:
         return
     for value in values:
         found = frame[frame[key] == value]

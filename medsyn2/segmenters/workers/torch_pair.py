@@ -15,7 +15,7 @@ def let_torchvision_be_imported() -> None:
     import torch
 
     try:
-        import torchvision
+        import torchvision  # noqa: F401
     except RuntimeError:
         library: Any = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):

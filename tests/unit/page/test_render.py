@@ -17,7 +17,7 @@ PAGE = {
     "panels": [],
     "figures": [],
     "tables": [],
-    "audit": EMPTY,
+    "paper": EMPTY,
     "curves_png": "",
     "overlays": [],
     "cases": EMPTY,

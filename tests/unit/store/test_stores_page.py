@@ -41,7 +41,7 @@ def shard(tmp_path):
         return {"masks": dict.fromkeys(STRUCTURES, "absent") | {"heart": "present", "nodules": "empty"}}
 
     todo = [CaseWork(case, case) for case in (EMPTY_MASK, "a")]
-    process_shard("encode_latents", tmp_path / "0000.json", todo, encode, settings="")
+    process_shard("encode_latents", tmp_path / "0000.json", todo, encode, settings="", facts=dict)
     return tmp_path / "0000"
 
 

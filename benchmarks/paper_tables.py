@@ -1,4 +1,6 @@
-"""What the paper's printed tables imply, recomputed: which numbers agree, and which cannot be what they are called.
+"""Recompute the implications of the paper's printed tables: which numbers agree, and which cannot be right.
+
+    python benchmarks/paper_tables.py > docs/explanation/paper-tables.md
 
 Each finding names the arithmetic that makes it, so that a reader can do it by hand:
 
@@ -13,15 +15,20 @@ Each finding names the arithmetic that makes it, so that a reader can do it by h
 A finding is ``agrees``, ``notable`` or ``cannot be``.
 """
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy import optimize
 
-from medsyn2.evaluation.paper.printed import PRINTED
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from medsyn2.evaluation.paper.printed import CAPTIONS, PRINTED
 from medsyn2.evaluation.statistics.raters import newcombe
 
 Verdict = Literal["agrees", "notable", "cannot be"]
@@ -205,3 +212,43 @@ def _largest_kappa(counts: pd.DataFrame, kind: str) -> float:
     possible = np.minimum(*readers).sum() / _CASES
     chance = np.prod([one.sum(axis=0) / _CASES for one in readers], axis=0).sum()
     return float((possible - chance) / (1 - chance))
+
+
+ABOUT = """# The paper's printed tables
+
+2026-11. Every value here is the paper's (MedSyn2, Tables 1 to 8), as printed; none is of this software or of a run
+of it. Written by `python benchmarks/paper_tables.py`, which recomputes the implications of the printed numbers from
+them alone and explains the arithmetic. A finding is *agrees*, *notable* or *cannot be*. The page of a run sets the
+paper's values against the run's own.
+"""
+
+
+def render_page() -> str:
+    """Return the page in Markdown: the printed tables, each with its findings."""
+    found = findings()
+    counts = Counter(finding.verdict for finding in found)
+    parts = [
+        ABOUT,
+        ", ".join(f"{counts[name]} {name}" for name in ("cannot be", "notable", "agrees")) + ".\n",
+    ]
+    for number, table in PRINTED.items():
+        parts.append(f"## Table {number}\n\n{CAPTIONS[number]}\n")
+        parts.append(_markdown(["", *table.columns], [[row, *values] for row, values in table.iterrows()]))
+        about = [finding for finding in found if finding.table == number]
+        parts.append(_markdown(["about", "verdict", ""], [[f.subject, f.verdict, f.message] for f in about]))
+    return "\n".join(parts)
+
+
+def _markdown(columns: list[str], rows: list[list[object]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(_cell(cell) for cell in line)} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:g}"
+    return str(value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render_page())
