@@ -1,4 +1,4 @@
-"""Run the command line as ``python -m medsyn2``, which is also what ``torchrun -m medsyn2`` starts."""
+"""Run the command line as ``python -m medsyn2``, which ``torchrun -m medsyn2`` starts too."""
 
 from medsyn2.cli import main
 

@@ -1,18 +1,18 @@
-r"""Generate one CT from a report, from a mask with the words that say what it is of, from both or from neither.
+r"""Generate one CT from a report, from a mask and the words for it, from both or from neither.
 
 From a report:
 
     medsyn2 generate --model results/train_dit/model --report "Large left pleural effusion." --output a.nii.gz
 
-From a mask; a mask alone says where, the words say what:
+From a mask, the place, and words, the structure:
 
     medsyn2 generate --model results/train_dit/model --mask heart.nii.gz --mask-text "heart" --output b.nii.gz
 
-The same noise under another report, to see what the report does:
+The same noise under another report, to see the effect of the report:
 
     medsyn2 generate --model results/train_dit/model --report "No effusion." --seed 0 --output c.nii.gz
 
-Add to a volume what it lacks and keep the rest; its JSON says how it was made:
+Add a structure to a volume and keep the rest; its JSON says how it was made:
 
     medsyn2 generate --model results/train_dit/model --edit a.json --strength 0.75 \
         --mask nodule.nii.gz --mask-text "lung nodules" --output d.nii.gz

@@ -13,7 +13,7 @@ MAX_SHEAR = 1e-3
 _ROUNDING = 1e-5
 
 
-def checked_affine(affine_mm: Affine) -> Affine:
+def check_affine(affine_mm: Affine) -> Affine:
     """Return a float64 copy of `affine_mm`, refusing one that is no affine of a volume.
 
     Raises:

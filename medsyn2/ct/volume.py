@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Num, Shaped
 
-from medsyn2.ct.affines import Affine, Shape, Spacing, axis_aligned_affine, checked_affine, spacing_of
+from medsyn2.ct.affines import Affine, Shape, Spacing, axis_aligned_affine, check_affine, spacing_of
 from medsyn2.errors import ConfigError, GeometryError, InvalidVolumeError, MaskError
 from medsyn2.vocabulary import WINDOWS_HU, Window
 
@@ -92,7 +92,7 @@ class CTVolume:
     __hash__ = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "affine_mm", checked_affine(self.affine_mm))
+        object.__setattr__(self, "affine_mm", check_affine(self.affine_mm))
         if not isinstance(self.hu, np.ndarray) or self.hu.ndim != 3 or self.hu.dtype.kind not in "iuf":
             raise InvalidVolumeError(
                 f"hu: expected an array of real numbers (depth, height, width), got {_kind(self.hu)}.",
@@ -198,8 +198,8 @@ class LabelMap:
     __hash__ = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "affine_mm", checked_affine(self.affine_mm))
-        object.__setattr__(self, "labels", _whole_labels(self.labels))
+        object.__setattr__(self, "affine_mm", check_affine(self.affine_mm))
+        object.__setattr__(self, "labels", _integer_labels(self.labels))
 
     @property
     def shape(self) -> Shape:
@@ -272,7 +272,7 @@ _SHOWN = 5
 _MAX_LABEL = 65535
 
 
-def _whole_labels(labels: np.ndarray) -> np.ndarray:
+def _integer_labels(labels: np.ndarray) -> np.ndarray:
     """Return labels of an integer or bool type, converted from a float type if they are whole.
 
     Raises:

@@ -1,6 +1,6 @@
 """A case of the cohort as evaluations see it: everything that earlier stages left of it, joined once.
 
-The registered volume is what makes a case. Its report, masks, samples and reconstruction are there or not. Masks are
+The registered volume makes a case. Its report, masks, samples and reconstruction are there or not. Masks are
 read in two ways: as the model got them, and as regions that a segmenter can find again. The mask of the lobes is their
 boundaries, which no segmenter returns, so that lobes are compared as the lungs they make up.
 """
@@ -118,7 +118,7 @@ class Case:
         """The registered volume after the tokenizer, if the case was reconstructed."""
         return self._file(self.reconstructed.path(CT_FILE)) if self.reconstructed else None
 
-    def reconstructed_region(self, structure: Structure) -> LabelMap | None:
+    def reconstruction_region(self, structure: Structure) -> LabelMap | None:
         """Read the region after the tokenizer; None if it did not go through, as the lungs never do."""
         if self.reconstructed is None or structure not in self.reconstructed.facts.masks:
             return None

@@ -1,7 +1,7 @@
 """Multistep methods on predicted clean latents: one evaluation a step.
 
 In the log signal-to-noise ratio lambda = log((1 - t) / t) the linear part of the flow's equation is solved
-exactly, and what is left to approximate is the prediction x as a function of lambda:
+exactly, which leaves the prediction x to approximate as a function of lambda:
 
     z(t') = t'/t z(t) + (1 - t'/t) * (a mean of x between t and t', weighted by exp(lambda))
 

@@ -57,14 +57,14 @@ def runge_kutta(
         slopes: list[Latents] = []
         for node, row in zip(tableau.nodes, tableau.rows, strict=True):
             at = t_next if node == 1.0 else t + node * dt
-            stage = z + dt * _weighted_sum(row, slopes) if row else z
+            stage = z + dt * _combine(row, slopes) if row else z
             clean = predict_at(stage, at)
             slopes.append((stage - clean) / at)
-        z = z + dt * _weighted_sum(tableau.weights, slopes)
+        z = z + dt * _combine(tableau.weights, slopes)
         yield t_next, clean
     yield times[-1], predict_at(z, times[-1])
 
 
-def _weighted_sum(weights: tuple[float, ...], slopes: list[Latents]) -> Latents:
+def _combine(weights: tuple[float, ...], slopes: list[Latents]) -> Latents:
     first, *others = (weight * slope for weight, slope in zip(weights, slopes, strict=True) if weight)
     return sum(others, start=first)

@@ -1,6 +1,6 @@
 """Times: how they are drawn in training, and where a solver evaluates.
 
-The loss weighs the error of the predicted clean latents by 1/t^2. What keeps its variance finite is the
+The loss weighs the error of the predicted clean latents by 1/t^2. Its variance stays finite by the
 distribution of t: for the logit-normal with mean m and standard deviation s,
 
     E[1/t^2] = 1 + 2 exp(-m + s^2/2) + exp(-2m + 2 s^2),

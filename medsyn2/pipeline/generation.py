@@ -151,7 +151,7 @@ class Generation:
         return recipe, state.clean
 
     def predict_clean(self, recipe: Recipe) -> tuple[PredictClean, tuple[str, ...]]:
-        """Bind the network to a recipe's conditions, guided; return it and what is to be noted about them."""
+        """Bind the network to a recipe's conditions, guided; return it and the notes about them."""
         absent, _ = self.texts.prompt(None)
         words, notes = self.texts.prompt(recipe.words)
         no_mask = torch.zeros(1, *self.description.latents.shape, device=self.device)

@@ -1,10 +1,10 @@
-"""What a user asks for, checked before any computation, so that a mistake costs a second and not an hour.
+"""The check of a request, before any computation, so that a mistake costs a second and not an hour.
 
 Two things are never mixed up. *No mask* means that the model may put anything anywhere; it is told so by zeros
 and by the sentence "no image segmentation is provided". An *empty mask* is a mask, of nothing: the model is
 told that the structure is nowhere, by the latents of an all-background mask.
 
-Words for a mask may be any, since what a mask means is text to the model; those that it was not trained with
+Words for a mask may be any, since the meaning of a mask is text to the model; those that it was not trained with
 are noted, with the nearest that it was.
 """
 
@@ -32,13 +32,13 @@ _FAR = 20.0
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model is asked for.
+    """A request in the terms of the model.
 
     Attributes:
         report: Findings and impression as one text; None without a report.
         mask: Where the structure is, on the model's grid; None without a mask.
-        words: What the mask is of.
-        notes: What the user should know about how this was understood.
+        words: Name of the structure that the mask shows.
+        notes: Remarks for the user on how the request was read.
     """
 
     report: str | None
@@ -58,14 +58,14 @@ def check_inputs(
     trained: Collection[Structure],
     separator: str,
 ) -> Prompt:
-    """Check what was asked for and bring it to the model's terms.
+    """Check a request and bring it to the terms of the model.
 
     Args:
         report: A whole report, text or None, as are the next two; or else
         findings: its first and
         impression: its second part.
         mask: A binary mask, on any grid.
-        mask_text: What the mask is of: a structure's name, its words, or any other words.
+        mask_text: Structure that the mask shows: its name, its words, or any other words.
         grid: The model's grid.
         trained: Structures that the model was trained with masks of.
         separator: The text encoder's separator token.
@@ -106,7 +106,7 @@ def check_inputs(
     inside, reading = binarize(mask.labels, "the mask")
     placed, moving = mask_to_grid(LabelMap(inside, mask.affine_mm), grid)
     empty = () if placed.any() else (_EMPTY,)
-    words, meaning = _known_words(words, trained)
+    words, meaning = _match_words(words, trained)
     return Prompt(text, placed, words, (*unused, *reading, *moving, *empty, *meaning))
 
 
@@ -143,7 +143,7 @@ _EMPTY_REPORT = "the report says nothing: the volume is made as if none had been
 _EMPTY = "the mask is empty: the model is told that the structure is nowhere, which is not the same as giving no mask"
 
 
-def _known_words(words: str, trained: Collection[Structure]) -> tuple[str, tuple[str, ...]]:
+def _match_words(words: str, trained: Collection[Structure]) -> tuple[str, tuple[str, ...]]:
     """Return the words as the model was trained with them, and a note if it was not."""
     spoken = clean_text(words.replace("_", " ")).lower()
     by_words = {
@@ -162,15 +162,15 @@ def _known_words(words: str, trained: Collection[Structure]) -> tuple[str, tuple
 
 
 def encode_given(
-    encoder: TextEncoder, text: str, max_tokens: int, what: str, *, padded: bool = False
+    encoder: TextEncoder, text: str, max_tokens: int, subject: str, *, padded: bool = False
 ) -> tuple[Float[Tensor, "1 m e"], tuple[str, ...]]:
-    """Encode one text and note what the encoder does not know or has no room for.
+    """Encode one text and note unknown and cut tokens.
 
     Args:
         encoder: The model's text encoder.
         text: A report or a pre-prompt.
         max_tokens: Tokens the model was trained with.
-        what: What it is, for the notes.
+        subject: Name of the text, for the notes.
         padded: Whether the model was trained with padded texts; there are `max_tokens` embeddings then.
 
     Raises:
@@ -180,16 +180,16 @@ def encode_given(
     length, unknown, cut = int(encoded.lengths[0]), encoded.unknown[0], encoded.cut[0]
     if unknown and unknown == length - NUM_SPECIAL_TOKENS:
         raise ReportError(
-            f"expected {what} in the text encoder's language, got one of which it knows no word: {text[:80]!r}.",
+            f"expected {subject} in the text encoder's language, got one of which it knows no word: {text[:80]!r}.",
             code="report-unknown-words",
             remedy="write it in the language of the reports that the model was trained with.",
         )
     notes = []
     if unknown > _MANY_UNKNOWN * length:
-        notes.append(f"{unknown} of the {length} tokens of {what} are unknown to the text encoder")
+        notes.append(f"{unknown} of the {length} tokens of {subject} are unknown to the text encoder")
     if cut:
         left_out = f"left out {encoded.num_cut[0]}: {cut!r}"
-        notes.append(f"{what} has more than the {max_tokens} tokens the model reads; {left_out}")
+        notes.append(f"{subject} has more than the {max_tokens} tokens the model reads; {left_out}")
     return encoded.embeddings if padded else encoded.embeddings[:, :length], tuple(notes)
 
 

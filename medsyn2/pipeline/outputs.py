@@ -1,8 +1,8 @@
-"""The names of a generated volume's files, and what may be replaced by them.
+"""The names of a generated volume's files, and the files they may replace.
 
 A name belongs to one volume: ``ct.nii.gz``, ``ct.json`` and the masks ``ct_mask*.nii.gz`` go together. What is there
 already may be replaced if it is an earlier volume of that name, unchanged since: the sidecar names the files that were
-written with it, and their sha256. Anything else is somebody's, and so is what the new volume is made from. This is
+written with it, and their sha256. Anything else is somebody's, and so are the inputs of the new volume. This is
 asked before any computation, as is whether the place can be written to.
 """
 
@@ -58,7 +58,7 @@ def check_output(volume: Path, made_from: Iterable[Path]) -> None:
     check_file_name(volume)
     _check_writable(volume)
     inputs = {path.resolve() for path in made_from}
-    earlier = _written_with(volume)
+    earlier = _files_of_sidecar(volume)
     for path in (volume, sidecar_path(volume), *_masks_of(volume)):
         if path.resolve() in inputs:
             raise ConfigError(
@@ -77,7 +77,7 @@ def check_output(volume: Path, made_from: Iterable[Path]) -> None:
 
 def remove_earlier_masks(volume: Path) -> None:
     """Remove the masks of the earlier volume of this name: the next one may have none."""
-    earlier = _written_with(volume)
+    earlier = _files_of_sidecar(volume)
     for path in _masks_of(volume):
         if _is_own(path, earlier):
             path.unlink()
@@ -89,8 +89,8 @@ def _masks_of(volume: Path) -> list[Path]:
     return sorted(path for path in volume.parent.iterdir() if name.fullmatch(path.name))
 
 
-def _written_with(volume: Path) -> dict[str, str]:
-    """Return the sha256 of what was written with the sidecar of this name, by file name; empty if it is none."""
+def _files_of_sidecar(volume: Path) -> dict[str, str]:
+    """Return the sha256 of the files that a sidecar names, by file name; empty if it is no sidecar."""
     sidecar = sidecar_path(volume)
     try:
         values = json.loads(sidecar.read_text(encoding="utf-8"))

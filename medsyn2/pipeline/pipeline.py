@@ -5,7 +5,7 @@ it a step at a time (``generation.py``): whoever iterates shows the progress or 
 further.
 
 An *edit* (section 5.3, after SDEdit) takes a volume back towards its own noise and solves again under new
-conditions: what they do not speak of stays in place.
+conditions: structures that they do not mention stay in place.
 """
 
 import logging
@@ -38,7 +38,7 @@ class MedSyn2Pipeline(Generation):
         made = pipeline("Large left pleural effusion.", seed=1)
         made.save("effusion.nii.gz")
 
-    `from_pretrained` loads a model; `Generation` says what it is made of.
+    `from_pretrained` loads a model; `Generation` lists its parts.
     """
 
     @classmethod
@@ -105,7 +105,7 @@ class MedSyn2Pipeline(Generation):
             findings: The report's first part, if it is given in parts.
             impression: The report's second part, if it is given in parts.
             mask: Where a structure is, on any grid; None for no mask.
-            mask_text: What the mask is of, such as "lung nodules"; needed with a mask.
+            mask_text: Structure that the mask shows, such as "lung nodules"; needed with a mask.
             seed: Of the noise, from 0 to 2^63 - 1. Another number gives another volume.
             sampling: Solver and guidance; None is the model's (`sampling`), and
                 ``dataclasses.replace(pipeline.sampling, num_steps=50)`` changes a part of it.
@@ -148,7 +148,7 @@ class MedSyn2Pipeline(Generation):
             findings: The report's first part, if it is given in parts.
             impression: The report's second part, if it is given in parts.
             mask: Where a structure is, on any grid; None for no mask.
-            mask_text: What the mask is of; needed with a mask.
+            mask_text: Structure that the mask shows; needed with a mask.
             strength: 1 makes a new volume from the same noise, 0 changes nothing.
             sampling: Solver and guidance; None is the model's. An edit takes the share `strength` of its
                 steps.
@@ -234,10 +234,10 @@ class MedSyn2Pipeline(Generation):
         )
         return Recipe(prompt.report, prompt.mask, prompt.words, seed, sampling, notes=prompt.notes)
 
-    def _check_model(self, fingerprint: str, what: str) -> None:
+    def _check_model(self, fingerprint: str, subject: str) -> None:
         if fingerprint != self.description.fingerprint:
             raise WeightsError(
-                f"{what} was made by the model {fingerprint[:12]}, and this is {self.description.fingerprint[:12]}.",
+                f"{subject} was made by the model {fingerprint[:12]}, and this is {self.description.fingerprint[:12]}.",
                 code="model-another",
                 remedy="load the model that made it.",
             )

@@ -42,12 +42,12 @@ class Recipe:
     Attributes:
         report: The report; None without one.
         mask: The mask on the model's grid; None without one.
-        words: What the mask is of.
+        words: Name of the structure that the mask shows.
         seed: Of the noise.
         sampling: How the flow is solved.
         strength: How far an edit goes back towards noise, from 0 to 1; None for a volume made from noise.
         before: Recipe of the volume that was edited.
-        notes: What the user should know about how what was asked for was understood.
+        notes: Remarks for the user on how the request was read.
     """
 
     report: str | None
@@ -81,7 +81,7 @@ class Synthetic:
 
     Attributes:
         volume: The CT, int16 HU.
-        recipe: What it was made from.
+        recipe: The request that it was made from.
         model: Fingerprint of the model.
         latents: Its normalised latents, to go on from in an edit.
     """
@@ -94,7 +94,7 @@ class Synthetic:
     def save(self, path: Path | str) -> None:
         """Write the volume, its sidecar and its masks; the same volume gives the same bytes.
 
-        What is there under these names is replaced; masks that an earlier volume of this name had are removed.
+        Files of these names are replaced; masks of an earlier volume of this name are removed.
 
         Args:
             path: The volume's file, ending in .nii or .nii.gz. The others get their names from it.

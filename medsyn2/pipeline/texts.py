@@ -21,7 +21,7 @@ ABSENT = "absent"
 """Name of the embedding of the pre-prompt that says there is no mask."""
 
 Embedded = tuple[Float[Tensor, "1 m e"], tuple[str, ...]]
-"""Token embeddings, and what the user should know about them."""
+"""Token embeddings, and notes for the user."""
 
 
 def structure_of(words: str) -> Structure | None:
@@ -53,7 +53,7 @@ class Texts:
         if name is not None and name in self.prompts:
             return self.prompts[name][None].to(self._device), ()
         text = absent_prompt() if words is None else mask_prompt(words)
-        return self._encoded(text, self.described.max_prompt_tokens, f"the pre-prompt {text!r}")
+        return self._encode(text, self.described.max_prompt_tokens, f"the pre-prompt {text!r}")
 
     def report(self, report: str) -> Embedded:
         """Return the embeddings of a report.
@@ -61,10 +61,10 @@ class Texts:
         Raises:
             ReportError: If no word of it is known.
         """
-        return self._encoded(report, self.described.max_report_tokens, "the report")
+        return self._encode(report, self.described.max_report_tokens, "the report")
 
-    def _encoded(self, text: str, max_tokens: int, what: str) -> Embedded:
-        return encode_given(self.encoder, text, max_tokens, what, padded=self.described.padded)
+    def _encode(self, text: str, max_tokens: int, subject: str) -> Embedded:
+        return encode_given(self.encoder, text, max_tokens, subject, padded=self.described.padded)
 
     @property
     def _device(self) -> torch.device:

@@ -113,7 +113,7 @@ class _Encoder:
         return network
 
     def _check_memory(self, network: CausalVideoVAE) -> None:
-        """Say what a volume is going to take, and stop before the first one if the machine has less."""
+        """Log the memory that a volume takes, and stop before the first one if the machine has less."""
         cost = encode_cost(network, self.grid.shape, self.config.window, self.config.overlap)
         memory = _memory_bytes(self.device)
         log.info(

@@ -1,4 +1,4 @@
-"""The stage ``inventory``: what each file of the cohort is, and which files are not used and why."""
+"""The stage ``inventory``: the identity of each file of the cohort, and the files refused with reasons."""
 
 import filecmp
 import hashlib
@@ -40,11 +40,10 @@ def inventory(
     manifest: Path,
     settings: str,
 ) -> None:
-    """Read every file of a shard strictly, decide what it means, and join its report and labels.
+    """Read every file of a shard strictly, interpret it, and join its report and labels.
 
-    A file that is damaged, that has no geometry that can be true or whose values are not HU is quarantined
-    with a code and a remedy. The files stay where they are; what is known about each goes into its record.
-    A file is read again only if its content changes.
+    A file that is damaged, has an impossible geometry or whose values are not HU is quarantined with a code and a
+    remedy. Files stay in place; their records hold the facts. A file is read again only if its content changes.
 
     Args:
         inventory: Settings of this stage.
@@ -82,7 +81,7 @@ def inventory(
     todo = [
         CaseWork(
             case["id"],
-            _known(case, keys[case["id"]], tables),
+            _identity(case, keys[case["id"]], tables),
             known=Listed(case["subject"], case["split"], _printable(case["path"])),
         )
         for case in listed
@@ -97,8 +96,8 @@ def _log_matches(kind: str, rows: Rows[Any], keys: Mapping[str, str]) -> None:
         log.warning("%s: no row for %s", kind, ", ".join(without))
 
 
-def _known(case: Mapping[str, Any], key: str, tables: Tables) -> dict[str, Any]:
-    """Return everything that the record of a case is made from, without reading its voxels."""
+def _identity(case: Mapping[str, Any], key: str, tables: Tables) -> dict[str, Any]:
+    """Return all inputs of a case's record, without reading its voxels."""
     report, labels, acquisition = (tables[kind].values.get(key) for kind in ("report", "labels", "metadata"))
     return {
         "path": _printable(case["path"]),
@@ -115,7 +114,7 @@ def _known(case: Mapping[str, Any], key: str, tables: Tables) -> dict[str, Any]:
 
 
 def _printable(path: str) -> str:
-    """Return a path that every file and page can hold: bytes that are no UTF-8 are spelled out."""
+    """Return a path as valid UTF-8, with other bytes escaped."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -139,8 +138,8 @@ def _refuse(case: Mapping[str, Any]) -> None:
 def _content(path: Path) -> str | None:
     """Return a hash of a file's content, or None if it cannot be read.
 
-    Of a gzip stream, the size and the first and last 64 KiB tell: the last bytes are its checksum. Of any other
-    file all bytes do.
+    For a gzip stream this covers the size and the first and last 64 KiB, which end in its checksum; for other files
+    all bytes.
     """
     try:
         status = path.stat()

@@ -62,14 +62,14 @@ def register(
         )
 
     @cache
-    def fixed_chest() -> ChestCT:
+    def load_chest() -> ChestCT:
         return working_template(reference.volume, reference.lungs, register.working_spacing_mm)
 
     def work(case: CaseWork, folder: Path) -> RegisterFacts:
         scan = listed[case.case].facts
         volume = read_case(scan)
         moving = working_ct(volume, register.working_spacing_mm)
-        alignment = register_within_gates(moving, fixed_chest(), register)
+        alignment = register_within_gates(moving, load_chest(), register)
         moved = resample_to_grid(volume, reference.volume.grid, alignment.template_to_native_lps_mm)
         write_ct(folder / CT_FILE, moved, description="registered")
         outlines = {name: reference.lungs.binary(name) for name in reference.lungs.names.values()}

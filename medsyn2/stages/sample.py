@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Condition:
-    """What one sample of a case is made from.
+    """Inputs of a sample.
 
     Attributes:
-        name: ``report``, or the structure whose mask is given.
-        structure: The structure whose mask is given; None without a mask.
+        name: ``report``, or the structure of the mask.
+        structure: The structure of the mask; None without a mask.
         report: Findings and impression; None without a report.
     """
 
@@ -86,7 +86,7 @@ def sample(
             {
                 "model": identity,
                 "subject": volumes[case].facts.subject,
-                "conditions": [_made_from(condition, masked.get(case)) for condition in asked],
+                "conditions": [_identity(condition, masked.get(case)) for condition in asked],
             },
         )
         for case, asked in conditions.items()
@@ -116,8 +116,8 @@ def _conditions(
             yield Condition(structure, structure, None)
 
 
-def _made_from(condition: Condition, masks: Record[MasksFacts] | None) -> list[object]:
-    """Return what, with the model and the settings, decides a sample."""
+def _identity(condition: Condition, masks: Record[MasksFacts] | None) -> list[object]:
+    """Return the inputs that determine a sample, besides model and settings."""
     mask = None
     if condition.structure is not None and masks is not None:
         mask = masks.files[f"{masks.case}/{mask_file(condition.structure)}"]

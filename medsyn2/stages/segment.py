@@ -27,17 +27,17 @@ from medsyn2.vocabulary import Structure
 def segment(
     segment: SegmentConfig, *, inventory: Path, register: Path, manifest: Path, settings: str
 ) -> None:
-    """Let each tool find its structures in every registered case of a shard.
+    """Segment every registered case of a shard with the configured tools.
 
-    The CT is segmented as it was acquired, where the tools are at home, or on the model's grid if
-    ``segment.space`` says so. Label maps are written on the tool's own grid.
+    The CT is segmented as acquired, the domain of the tools, or on the model's grid, by ``segment.space``. Label maps
+    are written on the tool's own grid.
 
     Args:
-        segment: Which tool finds which structure.
+        segment: Tool of each structure.
         inventory: Manifest of the stage inventory, for the CTs.
         register: Manifest of the stage register: only cases that passed its gates are segmented.
-        manifest: Where this stage's manifest goes.
-        settings: What decides the result beside the inputs.
+        manifest: Manifest of this stage.
+        settings: Canonical JSON of the settings and the code version.
     """
     listed = load_manifest(inventory, InventoryFacts).records
     registered = load_manifest(register, RegisterFacts).records
@@ -76,7 +76,7 @@ def _segment_case(
     tools: Mapping[str, Segmenter],
     wanted: Mapping[str, list[Structure]],
 ) -> dict[Structure, LabelMapFacts]:
-    """Write the label maps of one case, and return who made them and what their labels are called."""
+    """Write the label maps of one case, and return their tools and the names of their labels."""
     facts: dict[Structure, LabelMapFacts] = {}
     for name, tool in tools.items():
         for structure, label_map in tool.segment(volume, wanted[name], case=case).items():

@@ -1,4 +1,4 @@
-"""The stage ``template``: the CT that all others are registered to, and where its lungs are."""
+"""The stage ``template``: the CT that all others are registered to, and its lungs."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ _KEPT = ".template.kept.json"
 
 @dataclass(frozen=True)
 class Template:
-    """The template as later stages read it.
+    """The template, for later stages.
 
     Attributes:
         volume: The CT on the grid, in HU.
@@ -59,16 +59,16 @@ def template(
     """Make the template: the mean of the first training cases, or a given CT.
 
     The template's grid is the grid of the model: along the axes of the patient and centred on the lungs. Its CT
-    and lungs are written beside `reference` as ``template.nii.gz`` and ``lungs.nii.gz``. If the cases and the
-    settings are those of the last run, its files are kept.
+    and lungs are written next to `reference` as ``template.nii.gz`` and ``lungs.nii.gz``. Unchanged cases and settings
+    reuse the files of the last run.
 
     Args:
         grid: Shape and spacing of the template.
         template: How many training cases are averaged, in how many rounds.
         register: Working spacing, gates and seed of the registration.
         inventory: Manifests that hold the first training cases.
-        given: The template CT, or nothing: then it is made from the cases.
-        reference: Where the description goes (JSON): fingerprint, grid, sha256 of the files, and facts.
+        given: The template CT, or empty to make it from the cases.
+        reference: Description to write (JSON): fingerprint, grid, sha256 of the files, and facts.
         settings: Canonical JSON of the settings and the code version.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
@@ -76,11 +76,11 @@ def template(
     origin = [sha256_of(path) for path in given] or {case: scan.voxels for case, scan in cases.items()}
     made_from = fingerprint("template", settings, origin)
     with lock(reference):
-        # The workflow removes what it declared before a job starts, so the description is kept once more.
-        description = _finished(reference.with_name(_KEPT), made_from)
+        # Snakemake deletes declared outputs before a job; this copy survives.
+        description = _reusable_description(reference.with_name(_KEPT), made_from)
         if description is None:
             spacing_mm = register.working_spacing_mm
-            made = _brought(given[0], grid, spacing_mm) if given else _built(cases, grid, template, register)
+            made = _bring_to_grid(given[0], grid, spacing_mm) if given else _build(cases, grid, template, register)
             description = _write(reference, made_from, *made)
         else:
             log.info("cases and settings are those of the last run; its template is kept")
@@ -91,7 +91,7 @@ def read_template(reference: Path) -> Template:
     """Read the template that `reference` describes.
 
     Raises:
-        IntegrityError: If a file is missing or not the one that was written.
+        IntegrityError: If a file is missing or has changed.
     """
     try:
         files = json.loads(reference.read_text(encoding="utf-8"))["files"]
@@ -121,8 +121,8 @@ def _training_cases(inventory: list[Path], wanted: int) -> dict[str, InventoryFa
     return dict(list(found.items())[:wanted])
 
 
-def _finished(kept: Path, made_from: str) -> dict[str, Any] | None:
-    """Return the description of the last template if it is whole and made from the same."""
+def _reusable_description(kept: Path, made_from: str) -> dict[str, Any] | None:
+    """Return the last description if its files are intact and its inputs are unchanged."""
     try:
         description: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         whole = all(
@@ -136,8 +136,8 @@ def _finished(kept: Path, made_from: str) -> dict[str, Any] | None:
 Made = tuple[CTVolume, LabelMap, dict[str, Any]]
 
 
-def _brought(path: Path, grid: GridConfig, spacing_mm: float) -> Made:
-    """Bring a given template to a grid around its lungs; its world coordinates are kept."""
+def _bring_to_grid(path: Path, grid: GridConfig, spacing_mm: float) -> Made:
+    """Resample a given template to a grid around its lungs, in the same world coordinates."""
     try:
         volume = read_ct(path)
         lungs = segment_lungs(volume, spacing_mm)
@@ -156,19 +156,19 @@ def _brought(path: Path, grid: GridConfig, spacing_mm: float) -> Made:
     )
 
 
-def _built(
+def _build(
     cases: Mapping[str, InventoryFacts], grid: GridConfig, template: TemplateConfig, register: RegisterConfig
 ) -> Made:
-    """Make the mean of some cases."""
+    """Average cases."""
     target = grid_around(grid.shape, grid.spacing_mm, (0.0, 0.0, 0.0))
     thoraces, refused = _thoraces(cases, register)
     consensus = find_consensus(thoraces, target, num_rounds=template.num_rounds, gates=register)
 
-    def posed() -> Iterator[Posed]:
+    def pose_cases() -> Iterator[Posed]:
         for case, matrix in consensus.to_native_lps_mm.items():
             yield read_case(cases[case]), thoraces[case].lungs, matrix
 
-    volume, lungs = average(posed(), target)
+    volume, lungs = average(pose_cases(), target)
     facts = {
         "start": consensus.start,
         "cases": {case: asdict(found.facts()) for case, found in consensus.alignments.items()},
@@ -180,7 +180,7 @@ def _built(
 def _thoraces(
     cases: Mapping[str, InventoryFacts], register: RegisterConfig
 ) -> tuple[dict[str, ChestCT], dict[str, str]]:
-    """Return the cases at the working spacing, and the codes of those that are no thorax."""
+    """Return the cases at the working spacing, and the error codes of refused ones."""
     thoraces, refused = {}, {}
     for case, scan in cases.items():
         try:

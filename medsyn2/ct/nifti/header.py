@@ -21,7 +21,7 @@ from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 
 from medsyn2.ct.affines import orthonormalize
-from medsyn2.ct.volume import Affine, checked_affine
+from medsyn2.ct.volume import Affine, check_affine
 from medsyn2.errors import GeometryError, InvalidVolumeError
 
 HEADER_BYTES = 540
@@ -287,7 +287,7 @@ def _checked(affine: Affine, name: str, notes: list[str]) -> Affine:
             code="affine-degenerate",
             remedy="the header is damaged; write the affine anew, or give cohort.metadata_csv for this file.",
         )
-    affine, shear = orthonormalize(checked_affine(affine), name)
+    affine, shear = orthonormalize(check_affine(affine), name)
     if shear:
         notes.append(f"axes were skewed by {shear:.1e} and made perpendicular")
     return affine

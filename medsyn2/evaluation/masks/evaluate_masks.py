@@ -191,6 +191,6 @@ def _rows_of_sample(
     if case.reconstruction:
         decoded = compare.segment(case.reconstruction, structure)
         rows.append(compare.row(sample, "reconstructed_ct", decoded, requested))
-    if (mask := case.reconstructed_region(structure)) is not None:
+    if (mask := case.reconstruction_region(structure)) is not None:
         rows.append(compare.row(sample, "reconstructed_mask", generated, mask))
     return rows

@@ -100,7 +100,7 @@ def evaluate_memorisation(
     cases = load_cases(register, samples=samples, reconstructions=[reconstructions])
     held_out, synthetic = [case.volume for case in cases], volumes_by_condition(cases)
     _refuse_too_few(train, held_out, synthetic)
-    encoded = _cached_volumes(train, latents, evaluate_memorisation.num_copies)
+    encoded = _read_encoded(train, latents, evaluate_memorisation.num_copies)
     controls = {
         COPIES: _decode_cases(encoded, tokenizer, grid, banks / COPIES),
         RECONSTRUCTED: [case.reconstruction for case in cases if case.reconstruction],
@@ -173,7 +173,7 @@ def _refuse_too_few(
         )
 
 
-def _cached_volumes(
+def _read_encoded(
     train: Sequence[VolumeFile], latents: Sequence[Path], num: int
 ) -> list[tuple[VolumeFile, Record[LatentsFacts]]]:
     """Return training cases whose latents are kept, evenly spaced, each with the record of its latents."""

@@ -73,8 +73,8 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
             sums.append(record.facts.sums)
             made_from.append([case, record.files, report.files])
     _check(cases, origins, texts)
-    image = channel_statistics([case.image for case in sums], what="image")
-    mask = channel_statistics([case.mask for case in sums], what="mask")
+    image = channel_statistics([case.image for case in sums], subject="image")
+    mask = channel_statistics([case.mask for case in sums], subject="mask")
     assert image is not None
     channels = len(image.mean)
     encoder, max_report_tokens = texts[0] if texts else ({}, 0)

@@ -15,12 +15,12 @@ from medsyn2.weights.model_folder import ChannelStatistics
 _SMALLEST_STD = 1e-6
 
 
-def channel_statistics(sums: Iterable[ChannelSums], *, what: str) -> ChannelStatistics | None:
+def channel_statistics(sums: Iterable[ChannelSums], *, subject: str) -> ChannelStatistics | None:
     """Add sums up.
 
     Args:
         sums: Of each case.
-        what: What the latents are of, for the message.
+        subject: Name of the latents, for the message.
 
     Returns:
         The statistics, or None if there is nothing in the sums.
@@ -40,7 +40,7 @@ def channel_statistics(sums: Iterable[ChannelSums], *, what: str) -> ChannelStat
         deviations.append(math.sqrt(max(0.0, square - mean**2)))
     if min(deviations) < _SMALLEST_STD:
         raise WeightsError(
-            f"Expected {what} latents that differ from voxel to voxel, got the standard deviations "
+            f"Expected {subject} latents that differ from voxel to voxel, got the standard deviations "
             f"{deviations} of the channels.",
             code="latents-constant",
             remedy="the tokenizer has not learned anything; look at its losses and train it longer.",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct
-from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine, checked_affine, spacing_of
+from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine, check_affine, spacing_of
 from medsyn2.ct.volume import _window_hu as volume_window_hu
 from medsyn2.errors import ConfigError, GeometryError, InvalidVolumeError, MaskError
 from medsyn2.vocabulary import WINDOWS_HU
@@ -39,12 +39,12 @@ def test_spacing_is_the_array_axes_also_when_turned() -> None:
 )
 def test_what_is_no_affine_is_refused_with_a_remedy(bad: np.ndarray) -> None:
     with pytest.raises(GeometryError, match=r"\[affine-degenerate\].*What to do:"):
-        checked_affine(bad)
+        check_affine(bad)
 
 
 def test_a_checked_affine_is_a_float64_copy() -> None:
     given = AFFINE.astype(np.float32)
-    checked = checked_affine(given)
+    checked = check_affine(given)
     given[0, 3] = 1e6
     assert checked.dtype == np.float64
     assert checked[0, 3] == -100.0

@@ -108,11 +108,11 @@ def test_lobes_are_compared_as_lungs_and_the_others_as_their_mask(paths: dict[st
 
 def test_the_lungs_never_come_back_from_the_tokenizer(paths: dict[str, list[Path]]) -> None:
     case, other = load_cases(**paths)
-    assert case.reconstructed_region("lobes") is None
-    assert case.reconstructed_region("nodules") is None
-    assert case.reconstructed_region("heart").binary().all()
+    assert case.reconstruction_region("lobes") is None
+    assert case.reconstruction_region("nodules") is None
+    assert case.reconstruction_region("heart").binary().all()
     assert case.reconstruction == replace(case.volume, path=case.reconstruction.path)
-    assert other.reconstruction is other.reconstructed_region("heart") is None
+    assert other.reconstruction is other.reconstruction_region("heart") is None
 
 
 def test_records_that_are_not_there_say_nothing(paths: dict[str, list[Path]]) -> None:

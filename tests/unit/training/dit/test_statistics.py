@@ -16,7 +16,7 @@ def sums_of(values: np.ndarray) -> ChannelSums:
 def test_sums_of_cases_give_numpy_s_statistics_of_all() -> None:
     draw = np.random.default_rng(0)
     cases = [draw.normal([[3.0], [-40.0]], [[0.5], [7.0]], (2, n)) for n in (100, 37, 512)]
-    found = channel_statistics([sums_of(case) for case in cases], what="image")
+    found = channel_statistics([sums_of(case) for case in cases], subject="image")
     together = np.concatenate(cases, axis=1)
     assert found is not None
     np.testing.assert_allclose(found.mean, together.mean(axis=1), rtol=1e-12)
@@ -25,7 +25,7 @@ def test_sums_of_cases_give_numpy_s_statistics_of_all() -> None:
 
 def test_normalised_latents_have_mean_zero_and_standard_deviation_one() -> None:
     values = np.random.default_rng(1).normal(5.0, 3.0, (4, 1000))
-    found = channel_statistics([sums_of(values)], what="image")
+    found = channel_statistics([sums_of(values)], subject="image")
     assert found is not None
     normal = (values - np.array(found.mean)[:, None]) / np.array(found.std)[:, None]
     np.testing.assert_allclose(normal.mean(axis=1), 0, atol=1e-9)
@@ -35,13 +35,13 @@ def test_normalised_latents_have_mean_zero_and_standard_deviation_one() -> None:
 def test_cases_without_latents_do_not_count() -> None:
     empty = ChannelSums(0, (), ())
     values = sums_of(np.random.default_rng(2).normal(size=(2, 50)))
-    assert channel_statistics([empty, values, empty], what="mask") == channel_statistics(
-        [values], what="mask"
+    assert channel_statistics([empty, values, empty], subject="mask") == channel_statistics(
+        [values], subject="mask"
     )
-    assert channel_statistics([empty], what="mask") is None
-    assert channel_statistics([], what="mask") is None
+    assert channel_statistics([empty], subject="mask") is None
+    assert channel_statistics([], subject="mask") is None
 
 
 def test_a_constant_channel_is_refused() -> None:
     with pytest.raises(WeightsError, match="latents-constant"):
-        channel_statistics([sums_of(np.ones((2, 10)))], what="image")
+        channel_statistics([sums_of(np.ones((2, 10)))], subject="image")
