@@ -10,7 +10,6 @@ predicted; on the CPU the prediction stands alone.
 
 * ours: whole encoding in slabs, decoding in windows if --window is given, otherwise whole
 * ours, plain: the same network, encoded at once
-* ours, streamed: decoded in full planes, slice after slice, statistics pooled from 8 windows (experimental)
 * MONAI AutoencoderKL: the same channels, blocks and groups; compresses 8 x 8 x 8 instead of 4 x 8 x 8
 * MONAI MAISI: its published size, whatever --width; compresses 4 x 4 x 4, so that it decodes four times the latents
 
@@ -33,7 +32,6 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from medsyn2.nn.autoencoder.slabs import moments_in_slabs
-from medsyn2.nn.autoencoder.streaming import decode_streamed, pool_statistics, stream_cost
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_cost, decode_windowed, encode_cost, encode_windowed
 
@@ -134,19 +132,7 @@ def ours(
         tokenizer = build()
         return Contestant("ours, plain", tokenizer, lambda ct: tokenizer.encode(ct).mode(), None)
 
-    def streamed() -> Contestant:
-        tokenizer = build()
-        with autocast(device):
-            costs = (encode_cost(tokenizer, shape, None, 0), stream_cost(tokenizer, shape, window))
-        return Contestant(
-            "ours, streamed",
-            tokenizer,
-            lambda ct: encode_windowed(tokenizer, ct, None, 0).mode(),
-            lambda z: decode_streamed(tokenizer, z, pool_statistics(tokenizer, z, window)),
-            tuple(cost.peak_bytes / 2**30 for cost in costs),
-        )
-
-    return [full, plain, streamed]
+    return [full, plain]
 
 
 def monais(width: int, window: Shape | None, device: torch.device) -> list[Callable[[], Contestant]]:

@@ -40,7 +40,7 @@ from tqdm import tqdm
 from medsyn2.ct.binary_mask import read_mask
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, ReportError, reason
-from medsyn2.flow import Decoding, Solver
+from medsyn2.flow import Solver
 from medsyn2.pipeline import MedSyn2Pipeline, Step, Synthetic
 from medsyn2.pipeline.generation import Progress
 from medsyn2.pipeline.outputs import check_output
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 _MAX_REPORT_BYTES = 64 * 1024
 _STRENGTH = 0.75
-_SAMPLING = ("solver", "num_steps", "guidance_report", "guidance_mask", "decode")
+_SAMPLING = ("solver", "num_steps", "guidance_report", "guidance_mask")
 """The values of the sampling that have an option; the others are the model's."""
 
 
@@ -99,12 +99,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="SCALE",
             help=f"1 follows the {name} as trained, more exaggerates it, 0 ignores it (default: the model's)",
         )
-    how.add_argument(
-        "--decode",
-        choices=get_args(Decoding),
-        help="windows, as the latents were encoded, or stream: full planes from the first slice to the last, without "
-        "seams, which is experimental (default: the model's)",
-    )
 
     again = parser.add_argument_group("from an earlier volume")
     earlier = again.add_mutually_exclusive_group()

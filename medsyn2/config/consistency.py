@@ -17,11 +17,6 @@ def disagreements(config: Config) -> Iterator[str]:
     yield from _shapes(config)
     yield from _tokenizer(config.tokenizer)
     yield from _texts(config)
-    if config.sampling.decode == "stream" and config.tokenizer.layout == "official":
-        yield (
-            "sampling.decode: stream needs a tokenizer that never looks ahead, got tokenizer.layout official; take "
-            "windows, or the layout v1.1 or v1.2"
-        )
 
 
 def _patches(config: Config) -> Iterator[str]:

@@ -122,6 +122,14 @@ class EvaluateMasksConfig(Section):
     """Distance within which surfaces agree in the surface Dice; one voxel of the default grid."""
 
 
+class EvaluateHuConfig(Section):
+    """HU inside organs and tissues of real and synthetic volumes."""
+
+    robust_sds: PositiveFloat = 3.5
+    """Robust standard deviations from the real cases' median beyond which a case is listed as an outlier; 3.5 as in
+    Iglewicz and Hoaglin 1993."""
+
+
 class EvaluateEditsConfig(Section):
     """Edits: one mask with several seeds, mirrored and moved masks, and structures added one after another."""
 

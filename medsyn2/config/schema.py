@@ -11,6 +11,7 @@ from medsyn2.config.evaluation import (
     EvaluateAugmentationConfig,
     EvaluateEditsConfig,
     EvaluateFidConfig,
+    EvaluateHuConfig,
     EvaluateMasksConfig,
     EvaluateMemorisationConfig,
     EvaluateScoresConfig,
@@ -74,6 +75,7 @@ class Config(Section):
     evaluate_fid: EvaluateFidConfig = Field(default_factory=EvaluateFidConfig)
     evaluate_memorisation: EvaluateMemorisationConfig = Field(default_factory=EvaluateMemorisationConfig)
     evaluate_masks: EvaluateMasksConfig = Field(default_factory=EvaluateMasksConfig)
+    evaluate_hu: EvaluateHuConfig = Field(default_factory=EvaluateHuConfig)
     evaluate_edits: EvaluateEditsConfig = Field(default_factory=EvaluateEditsConfig)
     evaluate_attention: EvaluateAttentionConfig = Field(default_factory=EvaluateAttentionConfig)
     evaluate_augmentation: EvaluateAugmentationConfig = Field(default_factory=EvaluateAugmentationConfig)

@@ -10,7 +10,7 @@
 from typing import TYPE_CHECKING
 
 from medsyn2.faces import lazy
-from medsyn2.flow.sampling import Decoding, Sampling, Solver
+from medsyn2.flow.sampling import Sampling, Solver
 
 if TYPE_CHECKING:
     from medsyn2.flow.guidance import guide
@@ -32,7 +32,6 @@ else:
     )
 
 __all__ = [
-    "Decoding",
     "Sampling",
     "Solver",
     "State",

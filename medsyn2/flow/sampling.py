@@ -5,20 +5,19 @@ every volume's recipe carries it. It checks itself and raises a `ConfigError` th
 holds one can use it. Numbers of NumPy become Python's, so that it can always be written as JSON.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import isfinite, nan
 from typing import ClassVar, Literal, get_args, no_type_check
 
 from medsyn2.errors import ConfigError
 
 Solver = Literal["euler", "heun", "dpmpp_2m", "unipc", "dopri5", "dopri5_adaptive", "warped_midpoint"]
-Decoding = Literal["windows", "stream"]
 
 
 @no_type_check  # it checks and converts the values itself
 @dataclass(frozen=True)
 class Sampling:
-    """Solver, guidance and decoding of every volume that the model makes."""
+    """Solver and guidance of every volume that the model makes."""
 
     __pydantic_config__: ClassVar[dict[str, bool | str]] = {
         "extra": "forbid",
@@ -37,14 +36,10 @@ class Sampling:
     """Classifier-free guidance of the report, from 0 on; 1 is none, as in the paper."""
     guidance_mask: float = 2.0
     """Classifier-free guidance of the mask, from 0 on; 1 is none, as in the paper."""
-    decode: Decoding = "windows"
-    """How latents become volumes: in overlapping windows, as they were encoded, or as a stream of depth in full planes,
-    without seams, with normalisations frozen to what some windows show (experimental; causal tokenizers alone)."""
 
     def __post_init__(self) -> None:
-        for name, values in (("solver", get_args(Solver)), ("decode", get_args(Decoding))):
-            if getattr(self, name) not in values:
-                raise _invalid(name, f"one of {', '.join(values)}", getattr(self, name))
+        if self.solver not in get_args(Solver):
+            raise _invalid("solver", f"one of {', '.join(get_args(Solver))}", self.solver)
         self._convert("num_steps", to_int(self.num_steps, "num_steps"))
         for name in ("t_end", "guidance_report", "guidance_mask"):
             self._convert(name, to_float(getattr(self, name), name))
@@ -58,10 +53,6 @@ class Sampling:
 
     def _convert(self, name: str, value: float) -> None:
         object.__setattr__(self, name, value)
-
-
-KEYS = tuple(field.name for field in fields(Sampling))
-"""The names of the record's values, in order."""
 
 
 def to_int(value: object, name: str) -> int:

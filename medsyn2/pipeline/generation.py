@@ -22,9 +22,7 @@ from medsyn2.ct.intensity import mask_to_unit, unit_to_hu
 from medsyn2.ct.volume import CTVolume, Grid
 from medsyn2.errors import WeightsError
 from medsyn2.flow.guidance import PredictClean, guide
-from medsyn2.flow.sampling import Decoding
 from medsyn2.flow.solvers import edit_trajectory, trajectory
-from medsyn2.nn.autoencoder.streaming import decode_stream, pool_statistics
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import Parts, decode_windows, encode_chunked, encode_windowed, finish
 from medsyn2.nn.device import available_device
@@ -115,7 +113,7 @@ class Generation:
             before: Latents of the volume that an edit changes; None makes them again, with steps of their own.
         """
         recipe, latents = yield from self._solve(recipe, before)
-        parts = self._decode_parts(latents, recipe.sampling.decode)
+        parts = self._decode_parts(latents)
         done = total = 0
         while True:
             try:
@@ -130,7 +128,7 @@ class Generation:
     @torch.inference_mode()
     def decode(self, latents: Latents) -> CTVolume:
         """Decode normalised latents, such as those of a `Step`, in windows."""
-        return self._volume(finish(self._decode_parts(latents, "windows")))
+        return self._volume(finish(self._decode_parts(latents)))
 
     def _solve(self, recipe: Recipe, before: Latents | None) -> Generator[Step, None, tuple[Recipe, Latents]]:
         """Yield the steps of the solver; return the recipe, with notes about its texts, and the latents."""
@@ -188,12 +186,9 @@ class Generation:
         statistics = latents.mask if structure is None else latents.masks.get(structure, latents.mask)
         return statistics.normalize(posterior.mode())
 
-    def _decode_parts(self, latents: Latents, way: Decoding) -> Parts:
+    def _decode_parts(self, latents: Latents) -> Parts:
         described = self.description.latents
         stored = described.image.denormalize(latents)
-        if way == "stream":
-            statistics = pool_statistics(self.tokenizer, stored, described.window)
-            return decode_stream(self.tokenizer, stored, statistics)
         return decode_windows(self.tokenizer, stored, described.window, described.overlap)
 
     def _volume(self, unit: Float[Tensor, "1 1 d h w"]) -> CTVolume:

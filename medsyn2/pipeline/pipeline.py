@@ -19,7 +19,6 @@ from safetensors.torch import load_file
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.flow.sampling import Sampling, to_float
-from medsyn2.nn.autoencoder.streaming import check_causal
 from medsyn2.nn.device import available_device
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.pipeline.generation import Generation, Progress, Step
@@ -108,7 +107,7 @@ class MedSyn2Pipeline(Generation):
             mask: Where a structure is, on any grid; None for no mask.
             mask_text: What the mask is of, such as "lung nodules"; needed with a mask.
             seed: Of the noise, from 0 to 2^63 - 1. Another number gives another volume.
-            sampling: Solver, guidance and decoding; None is the model's (`sampling`), and
+            sampling: Solver and guidance; None is the model's (`sampling`), and
                 ``dataclasses.replace(pipeline.sampling, num_steps=50)`` changes a part of it.
             progress: Called after each step.
 
@@ -151,7 +150,7 @@ class MedSyn2Pipeline(Generation):
             mask: Where a structure is, on any grid; None for no mask.
             mask_text: What the mask is of; needed with a mask.
             strength: 1 makes a new volume from the same noise, 0 changes nothing.
-            sampling: Solver, guidance and decoding; None is the model's. An edit takes the share `strength` of its
+            sampling: Solver and guidance; None is the model's. An edit takes the share `strength` of its
                 steps.
             progress: Called after each step.
 
@@ -223,8 +222,6 @@ class MedSyn2Pipeline(Generation):
                 code="sampling-invalid",
                 remedy="give dataclasses.replace(pipeline.sampling, num_steps=50), for example.",
             )
-        if sampling.decode == "stream":
-            check_causal(self.tokenizer)
         prompt = check_inputs(
             report=report,
             findings=findings,

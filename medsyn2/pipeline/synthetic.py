@@ -22,7 +22,6 @@ from medsyn2.ct.nifti.files import read_labels, write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, IntegrityError, reason
 from medsyn2.files import sha256_of, write_atomically, write_json
-from medsyn2.flow.sampling import KEYS as SAMPLING_KEYS
 from medsyn2.flow.sampling import Sampling, to_int
 from medsyn2.pipeline.outputs import check_file_name, mask_path, remove_earlier_masks, sidecar_path
 from medsyn2.version import __version__
@@ -163,14 +162,12 @@ def read_sidecar(path: Path) -> tuple[Recipe, str]:
 
 
 def _recipe(values: Mapping[str, Any], folder: Path) -> Recipe:
-    # Sidecars of earlier versions name the sampling's values beside the others, some of them without the decoding.
-    sampling = values.get("sampling", {name: values[name] for name in SAMPLING_KEYS if name in values})
     return Recipe(
         report=values["report"],
         mask=None if values["mask"] is None else _read_mask(folder, values["mask"]),
         words=values["mask_text"],
         seed=int(values["seed"]),
-        sampling=Sampling(**sampling),
+        sampling=Sampling(**values["sampling"]),
         strength=values["strength"],
         notes=tuple(values["notes"]),
         before=None if values["before"] is None else _recipe(values["before"], folder),

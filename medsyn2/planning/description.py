@@ -71,8 +71,7 @@ def describe(config: Config) -> Description:
     """Return the networks of `config` in numbers.
 
     Raises:
-        ConfigError: If the grid or a window is no shape that the tokenizer can compress, or it is to decode as a
-            stream and cannot.
+        ConfigError: If the grid or a window is no shape that the tokenizer can compress.
     """
     networks = Networks.of(config)
     training = config.train_dit.batch_size, config.train_tokenizer.batch_size
@@ -87,7 +86,7 @@ def describe(config: Config) -> Description:
             networks.tokenizer_training(),
         ),
         _added("tokenizer, encode a volume", networks.encoding()),
-        _added("tokenizer, decode a volume", networks.decoding_of_samples()),
+        _added("tokenizer, decode a volume", networks.decoding()),
     )
     return Description(
         dit=tuple(_parts(networks.dit)),

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from medsyn2.config import Config
 from medsyn2.nn import attention
-from medsyn2.nn.autoencoder.streaming import stream_cost
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_cost, encode_cost
 from medsyn2.nn.cost import ComputeCost, cost_of, simulation
@@ -39,8 +38,7 @@ class Networks:
         simulation: The context that they were built in.
 
     Raises:
-        ConfigError: From every pass, if the grid or a window is no shape that the tokenizer can compress, or it is to
-            decode as a stream and cannot.
+        ConfigError: From every pass, if the grid or a window is no shape that the tokenizer can compress.
     """
 
     config: Config
@@ -111,13 +109,6 @@ class Networks:
         windows = self.config.encode_latents
         with self._without_values():
             return decode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap)
-
-    def decoding_of_samples(self) -> ComputeCost:
-        """Return what it takes to decode one sampled volume, in the way that is configured for those."""
-        if self.config.sampling.decode == "windows":
-            return self.decoding()
-        with self._without_values():
-            return stream_cost(self.tokenizer, self.config.grid.shape, self.config.encode_latents.window)
 
     @contextmanager
     def _without_values(self) -> Iterator[None]:

@@ -36,7 +36,7 @@ def sampling(networks: Networks, work: Workload) -> SamplingCost:
     if settings.max_cases is not None:
         cases = min(cases, settings.max_cases * work.shards)
     volumes = cases * (len(settings.structures) + settings.with_report)
-    forward, decoding = networks.dit_forward(), networks.decoding_of_samples()
+    forward, decoding = networks.dit_forward(), networks.decoding()
     runs = evaluations(networks.config)
     flops = float(forward.flops) * runs + decoding.flops
     weights = weight_bytes(networks.dit) + weight_bytes(networks.tokenizer)

@@ -200,6 +200,17 @@ _ALL = (
         room="evaluation.masks",
     ),
     Stage(
+        "evaluate_hu",
+        ("grid", "evaluate_hu"),
+        (
+            Table("table", ("hu.csv",), caption="hu"),
+            Table("cases", ("hu_cases.csv",)),
+            Figure("figure", ("hu.png",), caption="hu_figure"),
+        ),
+        each_model=True,
+        room="evaluation.hu",
+    ),
+    Stage(
         "evaluate_edits",
         ("segment", "sample", "sampling", "evaluate_masks", "evaluate_edits"),
         (

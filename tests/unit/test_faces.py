@@ -25,7 +25,7 @@ def test_a_name_is_loaded_from_its_module_and_others_are_unknown() -> None:
 @pytest.mark.parametrize("package", FACES)
 def test_every_name_of_a_face_exists(package) -> None:
     assert all(getattr(package, name) is not None for name in package.__all__)
-    assert set(package.__all__) <= {*dir(package), "Decoding", "Sampling", "Solver"}
+    assert set(package.__all__) <= {*dir(package), "Sampling", "Solver"}
 
 
 def test_the_face_of_the_flow_brings_in_torch_only_when_it_is_asked_for() -> None:

@@ -79,6 +79,27 @@ rule evaluate_masks:
         " --reconstructions {input.reconstructions} --table {output.table} --cases {output.cases} > {log} 2>&1"
 
 
+rule evaluate_hu:
+    input:
+        register=manifests("register", TEST_SHARDS),
+        masks=manifests("masks", TEST_SHARDS),
+        samples=manifests("{variant}sample", TEST_SHARDS),
+    output:
+        **outputs_of("evaluate_hu"),
+    log:
+        "logs/{variant}evaluate_hu.log",
+    benchmark:
+        "logs/benchmarks/{variant}evaluate_hu.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    params:
+        cfg=params_of("evaluate_hu"),
+    shell:
+        "python -m medsyn2 evaluate_hu --config {params.cfg:q} --register {input.register} --masks {input.masks}"
+        " --samples {input.samples} --table {output.table} --cases {output.cases} --figure {output.figure}"
+        " > {log} 2>&1"
+
+
 rule evaluate_edits:
     input:
         model="results/train_dit/model/model.json",

@@ -106,17 +106,6 @@ def double(
     return torch.cat([scale(first, 1), scale(rest, 2)], dim=2)
 
 
-class Double(nn.Module):
-    """Double depth by linear interpolation, and scale the plane by `plane`; see `double`."""
-
-    def __init__(self, *, plane: int, first_frame: bool) -> None:
-        super().__init__()
-        self.plane, self.first_frame = plane, first_frame
-
-    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d out_h out_w"]:
-        return double(x, plane=self.plane, first_frame=self.first_frame)
-
-
 class PlaneUp(nn.Module):
     """Double height and width by repetition, then convolve within the slice if `convolve`."""
 
@@ -134,11 +123,11 @@ class VolumeUp(nn.Module):
 
     def __init__(self, channels: int, *, first_frame: bool) -> None:
         super().__init__()
-        self.doubling = Double(plane=2, first_frame=first_frame)
+        self.first_frame = first_frame
         self.conv = CausalConv3d(channels, channels)
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d twice_h twice_w"]:
-        return self.conv(self.doubling(x))
+        return self.conv(double(x, plane=2, first_frame=self.first_frame))
 
 
 class DepthLinearUp(nn.Module):
@@ -153,10 +142,10 @@ class DepthMixUp(nn.Module):
 
     def __init__(self, channels: int, *, first_frame: bool) -> None:
         super().__init__()
-        self.doubling = Double(plane=1, first_frame=first_frame)
+        self.first_frame = first_frame
         self.mix_factor = nn.Parameter(torch.tensor([2.0]))
         self.conv = CausalConv3d(channels, channels)
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d h w"]:
-        doubled = self.doubling(x)
+        doubled = double(x, plane=1, first_frame=self.first_frame)
         return torch.lerp(self.conv(doubled), doubled, self.mix_factor.sigmoid())

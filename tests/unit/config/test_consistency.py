@@ -23,11 +23,6 @@ def test_the_defaults_agree() -> None:
         ("tokenizer: {depth_mode: first_frame}", "tokenizer.depth_mode", "first_frame"),
         ("tokenizer: {layout: official}", "tokenizer.depth_mode", "uniform_aligned"),
         ("train_text_encoder: {max_tokens: 64}", "encode_text.max_report_tokens", "got 512"),
-        (
-            "{sampling: {decode: stream}, tokenizer: {layout: official, depth_mode: uniform_paper}}",
-            "sampling.decode",
-            "official",
-        ),
     ],
 )
 def test_sections_that_disagree_are_refused_in_a_run_and_not_in_a_stage(

@@ -1,27 +1,23 @@
 import pytest
 from pydantic import ValidationError
 
-from medsyn2.config.schema import MAIN, Config, merge
+from medsyn2.config.schema import Config
 
 
-def test_a_variant_takes_the_main_models_settings_where_it_says_nothing() -> None:
-    config = Config.model_validate({"dit": {"depth": 3}, "variants": {"no_conv": {"dit": {"conv": False}}}})
-    variant = config.with_variant("no_conv")
-    assert (variant.dit.depth, variant.dit.conv) == (3, False)
+def test_variant_takes_the_rest_of_its_settings_from_the_main_model() -> None:
+    config = Config.model_validate({"dit": {"width": 96}, "variants": {"plain": {"dit": {"conv": False}}}})
+    variant = config.with_variant("plain")
+    assert (variant.dit.width, variant.dit.conv) == (96, False)
     assert variant.variants == {}
-    assert config.dit.conv
+    assert config.dit.conv is True
 
 
-def test_the_main_models_name_is_no_variant() -> None:
-    with pytest.raises(ValidationError, match="name the variant otherwise"):
-        Config.model_validate({"variants": {MAIN: {}}})
+def test_variant_cannot_take_the_main_model_s_name() -> None:
+    with pytest.raises(ValidationError, match="main is the model of train_dit"):
+        Config.model_validate({"variants": {"main": {}}})
 
 
-def test_sections_are_found_by_their_names_in_the_file() -> None:
+def test_section_is_found_by_the_name_in_the_file() -> None:
     config = Config()
     assert config.section("register") is config.register_
     assert config.section("grid") is config.grid
-
-
-def test_mappings_merge_key_by_key() -> None:
-    assert merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 4}, "d": 5}) == {"a": {"b": 4, "c": 2}, "d": 5}

@@ -1,4 +1,3 @@
-import json
 import logging
 import shutil
 from dataclasses import replace
@@ -11,12 +10,10 @@ from medsyn2.ct.intensity import unit_to_hu
 from medsyn2.ct.volume import LabelMap, axis_aligned_affine
 from medsyn2.errors import ConfigError, MaskError, ReportError, WeightsError
 from medsyn2.flow import Sampling
-from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.pipeline import MedSyn2Pipeline, Step
 
 PLAIN = Sampling("euler", 2, guidance_mask=1.0)
 FAST = {"seed": 3, "sampling": PLAIN}
-STREAM = {"seed": 3, "sampling": replace(PLAIN, decode="stream")}
 REPORT = "A nodule of 5 mm in the right upper lobe."
 
 
@@ -273,32 +270,3 @@ def test_components_that_do_not_fit_are_refused(pipeline, tiny_model):
             text_encoder=other.text_encoder,
             description=other.description,
         )
-
-
-def test_a_stream_of_a_volume_that_a_window_covers_is_the_volume_decoded_at_once(pipeline):
-    windows, stream = pipeline(REPORT, **FAST), pipeline(REPORT, **STREAM)
-    assert torch.equal(stream.latents, windows.latents)
-    assert np.abs(stream.volume.hu - windows.volume.hu).max() <= 1
-    assert stream.recipe.sampling.decode == "stream"
-
-
-def test_a_stream_is_made_again_from_its_sidecar_and_sidecars_of_earlier_versions_are_read(
-    pipeline, tmp_path
-):
-    stream = pipeline(REPORT, **STREAM)
-    stream.save(tmp_path / "volume.nii.gz")
-    assert same(stream, pipeline.remake(tmp_path / "volume.json"))
-    values = json.loads((tmp_path / "volume.json").read_text())
-    sampling = values.pop("sampling")
-    for flat in (sampling, {name: value for name, value in sampling.items() if name != "decode"}):
-        (tmp_path / "older.json").write_text(json.dumps({**values, **flat}))
-        assert pipeline.remake(tmp_path / "older.json").recipe.sampling == Sampling(**flat)
-
-
-def test_a_stream_of_a_tokenizer_that_has_none_is_refused_before_it_is_sampled(tiny_model):
-    pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
-    pipeline.tokenizer = CausalVideoVAE(
-        8, num_res_blocks=1, norm_groups=4, layout="official", depth_mode="uniform_paper"
-    )
-    with pytest.raises(ConfigError, match="stream-layout"):
-        pipeline(**STREAM, progress=lambda *_: pytest.fail("it was sampled"))

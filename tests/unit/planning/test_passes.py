@@ -12,12 +12,6 @@ def test_a_pass_costs_the_same_in_any_order() -> None:
     assert training.peak_bytes > forward.peak_bytes
 
 
-def test_samples_are_decoded_in_their_own_way() -> None:
-    windows, stream = (Networks.of(config(sampling={"decode": way})) for way in ("windows", "stream"))
-    assert windows.decoding_of_samples() == windows.decoding() == stream.decoding()
-    assert stream.decoding_of_samples() != stream.decoding()
-
-
 def test_a_given_encoder_is_taken_for_cxr_bert() -> None:
     given = config(encode_text={"encoder_dir": "cxr-bert"})
     assert (text_width(config()), text_width(given)) == (64, 768)

@@ -1,0 +1,1 @@
+"""Do synthetic organs and tissues have the HU of real ones?"""

@@ -1,0 +1,21 @@
+"""The cost of measuring HU: real and synthetic volumes that are read and measured."""
+
+from medsyn2.planning.costs import INVENTORY_S_PER_MVOXEL, START_S, Cost
+from medsyn2.planning.run import PlannedRun
+
+MEASURE_S_PER_MVOXEL = 2.0 / 16.8
+"""CPU seconds for three organs and three tissues and each million voxels: 2.0 s at 256 x 256 x 256, a body of noise."""
+
+
+def evaluate_hu(run: PlannedRun) -> Cost:
+    """Estimate the stage: each held-out case, and a volume of each condition for those that are sampled."""
+    settings = run.config.sample
+    volumes = run.work.test_cases + run.sampled_cases * (len(settings.structures) + settings.with_report)
+    mvoxels = volumes * run.work.grid_voxels / 1e6
+    return Cost(
+        "evaluate_hu",
+        1,
+        START_S + mvoxels * (INVENTORY_S_PER_MVOXEL + MEASURE_S_PER_MVOXEL),
+        memory_bytes=run.on_grid_bytes,
+        basis=f"at most {volumes} volumes",
+    )

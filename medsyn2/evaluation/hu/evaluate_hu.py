@@ -1,0 +1,111 @@
+"""The stage ``evaluate_hu``: do synthetic organs and tissues have the HU of real ones?"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from medsyn2.config import GridConfig
+from medsyn2.config.evaluation import EvaluateHuConfig
+from medsyn2.ct.volume import CTVolume
+from medsyn2.evaluation.held_out import Case, load_cases
+from medsyn2.evaluation.hu.figure import hu_png
+from medsyn2.evaluation.hu.hu import (
+    CASE_COLUMNS,
+    ORGANS,
+    REAL,
+    HuSpread,
+    case_rows,
+    compare_hu,
+    hu_spread,
+    mark_outliers,
+    tissue_spreads,
+)
+from medsyn2.files import write_bytes, write_table
+from medsyn2.store.read_artefact import read_made_ct
+from medsyn2.vocabulary import Structure
+
+ClipHU = tuple[float, float]
+
+
+def evaluate_hu(
+    grid: GridConfig,
+    evaluate_hu: EvaluateHuConfig,
+    *,
+    register: list[Path],
+    masks: list[Path],
+    samples: list[Path],
+    table: Path,
+    cases: Path,
+    figure: Path,
+) -> None:
+    """Measure the HU of every held-out case and of its synthetic volumes, by organ and by tissue.
+
+    All volumes are clipped to the model's range, which synthetic ones cannot leave. See `hu` for the measures.
+
+    Args:
+        grid: The model's range.
+        evaluate_hu: Limits of outliers.
+        register: Manifests of the stage register.
+        masks: Manifests of the stage masks.
+        samples: Manifests of the stage sample.
+        table: CSV with a row for each region and condition: real and synthetic volumes side by side.
+        cases: CSV with a row for each volume and region.
+        figure: PNG of both.
+    """
+    held_out = load_cases(register, masks=masks, samples=samples)
+    conditions = _organ_conditions(held_out)
+    rows = [
+        row
+        for case in tqdm(held_out, desc="HU", unit="case")
+        for row in (*_real_rows(case, grid.clip_hu), *_synthetic_rows(case, conditions, grid.clip_hu))
+    ]
+    frame = mark_outliers(pd.DataFrame(rows, columns=CASE_COLUMNS), evaluate_hu.robust_sds)
+    means = compare_hu(frame, evaluate_hu.robust_sds)
+    write_table(cases, frame)
+    write_table(table, means)
+    write_bytes(figure, hu_png(means, frame))
+
+
+def _organ_conditions(cases: Sequence[Case]) -> dict[str, Structure]:
+    """Return the conditions that the cohort was sampled with and that ask for an organ's mask."""
+    return {
+        sample.condition: sample.structure
+        for case in cases
+        for sample in case.samples
+        if sample.structure in ORGANS
+    }
+
+
+def _real_rows(case: Case, clip_hu: ClipHU) -> Iterator[dict[str, object]]:
+    volume = case.read()
+    spreads = {organ: _organ_spread(case, structure, volume, clip_hu) for structure, organ in ORGANS.items()}
+    yield from case_rows(case.name, case.subject, REAL, spreads | tissue_spreads(_clip(volume, clip_hu)))
+
+
+def _synthetic_rows(
+    case: Case, conditions: Mapping[str, Structure], clip_hu: ClipHU
+) -> Iterator[dict[str, object]]:
+    for sample, file in case.samples.items():
+        volume = read_made_ct(file.path)
+        spreads = tissue_spreads(_clip(volume, clip_hu))
+        if sample.structure in ORGANS:
+            spreads[ORGANS[sample.structure]] = _organ_spread(case, sample.structure, volume, clip_hu)
+        yield from case_rows(case.name, case.subject, sample.condition, spreads)
+    made = {sample.condition for sample in case.samples}
+    for condition, structure in conditions.items() if case.sampled else ():
+        # A sampled case without a volume of this organ's mask has no such mask.
+        if condition not in made:
+            yield from case_rows(case.name, case.subject, condition, {ORGANS[structure]: HuSpread()})
+
+
+def _organ_spread(case: Case, structure: Structure, volume: CTVolume, clip_hu: ClipHU) -> HuSpread:
+    if structure not in case.structures:
+        return HuSpread()
+    return hu_spread(_clip(volume, clip_hu), case.region(structure).binary())
+
+
+def _clip(volume: CTVolume, clip_hu: ClipHU) -> np.ndarray:
+    return np.asarray(np.clip(volume.hu, *clip_hu))
