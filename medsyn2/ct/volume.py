@@ -39,7 +39,7 @@ __all__ = [
     "Shape",
     "Spacing",
     "axis_aligned_affine",
-    "checked_affine",
+    "check_affine",
     "spacing_of",
 ]
 

@@ -6,7 +6,7 @@ from medsyn2.config import Config
 from medsyn2.planning import costs
 from medsyn2.planning.costs import GB, Cost, added
 from medsyn2.planning.workload import Workload
-from medsyn2.segmenters.tools.totalsegmentator import wanted_tasks
+from medsyn2.segmenters.tools.totalsegmentator import select_tasks
 
 _MVOXEL = 1e6
 
@@ -68,7 +68,7 @@ def segmenting(config: Config, work: Workload) -> Cost:
             notes.append("lungmask: its README, on a GPU")
     if "totalsegmentator" in tools:
         names = [name for name, tool in config.segment.tools.items() if tool == "totalsegmentator"]
-        networks = len(wanted_tasks(names)) + 1
+        networks = len(select_tasks(names)) + 1
         mvoxels = work.native_voxels / _MVOXEL
         seconds = networks * costs.TOTALSEGMENTATOR_GPU_S_PER_MVOXEL * mvoxels
         on_gpu = config.segment.device != "cpu"

@@ -24,7 +24,7 @@ _TOOLS = {
     "files": ("medsyn2.segmenters.tools.mask_files", "MaskFileSegmenter"),
 }
 READERS = frozenset({"ct_rate", "files"})
-"""Tools that read what others made: they know the cohort's cases and no other volume."""
+"""Tools that read the masks of others: they know the cohort's cases and no other volume."""
 
 
 @runtime_checkable
@@ -32,7 +32,7 @@ class Segmenter(Protocol):
     """A tool that finds structures in a CT.
 
     Attributes:
-        name: What the tables and records call it.
+        name: Its name in tables and records.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Segmenter(Protocol):
 
         Args:
             volume: The CT.
-            structures: What is wanted of it; each is one that the tool can find.
+            structures: Structures to find; the tool can find each.
             case: The case's id, for tools that read files; empty if the volume is no case of the cohort.
 
         Raises:
@@ -62,7 +62,7 @@ class Segmenter(Protocol):
         ...
 
     def close(self) -> None:
-        """End what the tool holds, such as a process."""
+        """Release the resources of the tool, such as a process."""
         ...
 
 

@@ -13,7 +13,7 @@ from medsyn2.config import ReportConfig
 from medsyn2.evaluation.features.extraction import VolumeFile
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.masks.adherence import mask_adherence
-from medsyn2.evaluation.paper.beside import beside
+from medsyn2.evaluation.paper.compare_with_paper import compare_with_paper
 from medsyn2.facts import (
     OVERLAY_FILE,
     InventoryFacts,
@@ -102,7 +102,7 @@ def report(
             shown(frame, file=name, about=caption_of(Path(name)), gather=True)
             for name, frame in frames.items()
         ],
-        "paper": shown(_of_this_run(beside(frames)), file="docs/explanation/paper-tables.md"),
+        "paper": shown(_of_this_run(compare_with_paper(frames)), file="docs/explanation/paper-tables.md"),
         "curves_png": curves_png({path.parent.name: pd.read_csv(path) for path in losses}),
         "overlays": _overlays(run),
         "cases": shown(all_cases, file=cases.name),

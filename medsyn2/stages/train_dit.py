@@ -20,7 +20,7 @@ from medsyn2.fingerprints import canonical_json, fingerprint
 from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.store.text_embeddings import read_text
-from medsyn2.training.dit.conditions import ConditionedLatents, realised_probabilities, without
+from medsyn2.training.dit.conditions import ConditionedLatents, mode_probabilities, drop_conditions
 from medsyn2.training.dit.model_export import Parts, export_model
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
 from medsyn2.training.dit.split import Split, load_split
@@ -93,7 +93,7 @@ def train_dit(
     """
     settings = _training_settings(settings)
     split, wording = load_split(latents, text), json.loads(prompts.read_text(encoding="utf-8"))
-    split = replace(split, cases=[without(case, train_dit.leave_out) for case in split.cases])
+    split = replace(split, cases=[drop_conditions(case, train_dit.leave_out) for case in split.cases])
     _check_origins(split, wording, tokenizer)
     _check_patch(split.latents.shape, dit)
     wordings = prompts.with_suffix(".zarr.zip")
@@ -107,7 +107,7 @@ def train_dit(
         empty_share=train_dit.empty_mask_share,
         seed=train_dit.seed,
     )
-    realised = realised_probabilities(split.cases, train_dit.mode_probabilities)
+    realised = mode_probabilities(split.cases, train_dit.mode_probabilities)
     log.info("dit: %d cases; modes, after what cases lack: %s", len(split.cases), realised)
     identity = identity_of(settings, "train_dit", split.made_from, wording)
     config = {

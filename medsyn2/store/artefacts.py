@@ -1,4 +1,4 @@
-"""What a sharded stage leaves on disk, and how it survives being killed.
+"""The artefacts of a sharded stage on disk, and how they survive a kill.
 
 A stage works on the cases of one shard and writes, below ``results/<stage>/``:
 
@@ -7,7 +7,7 @@ A stage works on the cases of one shard and writes, below ``results/<stage>/``:
     <shard>.json            the manifest: all records of the shard, written last; the file Snakemake tracks
 
 A case's artefacts are written into a hidden folder beside their place and renamed into it, then the record is
-written; so a record that exists speaks the truth, and what is half done is done again. The *fingerprint* is a
+written; so a record that exists speaks the truth, and half a case is done again. The *fingerprint* is a
 hash of the stage's settings and code version and of everything the case is made from: a re-run skips every
 case whose record carries the fingerprint it would get and whose files have the recorded sha256. Nothing in a
 record or a manifest depends on when or where the run took place.
@@ -64,7 +64,7 @@ class Record(Generic[Facts]):
         case: The case's id.
         fingerprint: Hash of the settings and of everything the artefacts were made from.
         files: sha256 of each artefact, by its path relative to the shard's folder.
-        facts: What later stages and the report need to know; see ``medsyn2/facts.py``.
+        facts: Facts for later stages and the report; see ``medsyn2/facts.py``.
         folder: Where the artefacts are; not part of the file.
     """
 
@@ -266,7 +266,7 @@ def _process_case(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    # Read back what is written: facts that could not be read later are an error of this stage, now.
+    # Read back the facts: those that could not be read later are an error of this stage, now.
     record = _read_cases(json.dumps(to_json(_Shard(stage, [record])), sort_keys=True), facts)[1][0]
     write_json(record_path, to_json(record))
     return record

@@ -1,4 +1,4 @@
-"""What a file is that is no NIfTI, told by its first bytes.
+"""The kind of a file that is no NIfTI, told by its first bytes.
 
 The name says .nii.gz and the content is a login page, a pointer to data that were never fetched or a DICOM
 slice: each needs another remedy, so each has its own code.

@@ -1,6 +1,6 @@
 """NIfTI files: the one place where voxels and their geometry come from and go to disk.
 
-Reading is strict (`nifti_stream` for the bytes, `nifti_header` for the claims): what is read is whole, finite
+Reading is strict (`nifti_stream` for the bytes, `nifti_header` for the claims): a volume is whole, finite
 and in a known place, or it is refused with a code. World coordinates are turned from NIfTI's RAS into LPS and
 the axes become canonical, whatever the 48 ways a file may store them and however oblique the scan was.
 
@@ -37,7 +37,7 @@ class NiftiFile:
         values: Voxels along the file's axes, scaled as the header says; int16 where they fit, else int32 or
             float32.
         header: The checked header.
-        notes: What is unusual and was accepted.
+        notes: Unusual properties that were accepted.
     """
 
     name: str
@@ -46,7 +46,7 @@ class NiftiFile:
     notes: tuple[str, ...]
 
     def affine(self) -> tuple[Affine, tuple[str, ...]]:
-        """Return the affine from (i, j, k) to LPS mm, and what was repaired.
+        """Return the affine from (i, j, k) to LPS mm, and the repairs.
 
         Raises:
             GeometryError: If the header has none that can be true.
@@ -67,7 +67,7 @@ def open_nifti(path: Path | str, *, max_ratio: float = MAX_CT_RATIO) -> NiftiFil
     path = Path(path)
     header, voxels, notes = read_nifti_bytes(path, max_ratio=max_ratio)
     stored = voxels.view(header.dtype).reshape(header.shape, order="F")
-    return NiftiFile(path.name, _scaled(stored, header, path.name), header, tuple(notes))
+    return NiftiFile(path.name, _scale(stored, header, path.name), header, tuple(notes))
 
 
 def orientation_of(affine_mm: Affine) -> str:
@@ -162,7 +162,7 @@ def write_labels(path: Path | str, label_map: LabelMap, *, description: str = ""
     write_label_array(path, label_map.labels, label_map.affine_mm, description)
 
 
-def _scaled(stored: Num[np.ndarray, "i j k"], header: NiftiHeader, name: str) -> Num[np.ndarray, "i j k"]:
+def _scale(stored: Num[np.ndarray, "i j k"], header: NiftiHeader, name: str) -> Num[np.ndarray, "i j k"]:
     """Apply the header's scaling slab by slab and return the smallest type that holds the values."""
     slope, intercept = header.slope, header.intercept
     if slope == 1 and intercept == 0:

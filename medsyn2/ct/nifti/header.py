@@ -1,4 +1,4 @@
-"""What a NIfTI header claims, checked before a byte of image is read.
+"""The claims of a NIfTI header, checked before a byte of image is read.
 
 A header is 348 bytes (NIfTI-1) or 540 (NIfTI-2) in either byte order. This module answers three questions
 from it: how many voxels of what type follow and where, how stored numbers become values (scl_slope,
@@ -53,10 +53,10 @@ class NiftiHeader:
         shape: Voxels along the file's axes (i, j, k).
         dtype: Type of the stored numbers, with its byte order.
         offset: Bytes before the first voxel.
-        slope: What stored numbers are multiplied with.
-        intercept: What is added then.
+        slope: Factor of the stored numbers.
+        intercept: Offset added after it.
         raw: nibabel's view of the header, for the affine.
-        notes: What is unusual and was accepted.
+        notes: Unusual properties that were accepted.
     """
 
     shape: tuple[int, int, int]
@@ -93,7 +93,7 @@ def parse_header(start: bytes, name: str) -> NiftiHeader:
         name: The file, for messages.
 
     Raises:
-        InvalidVolumeError: If it is truncated, of another format, or claims what no CT or mask can be.
+        InvalidVolumeError: If it is truncated, of another format, or makes a claim that no CT or mask can meet.
     """
     found = _header_class(start)
     if found is None or len(start) < found[0].template_dtype.itemsize:
@@ -118,8 +118,8 @@ def parse_header(start: bytes, name: str) -> NiftiHeader:
             "convert the Analyze file to NIfTI.",
         )
     notes: list[str] = []
-    shape = _checked_shape(raw, name, notes)
-    dtype = _checked_dtype(raw, name)
+    shape = _check_shape(raw, name, notes)
+    dtype = _check_dtype(raw, name)
     offset = float(raw["vox_offset"])
     if not (np.isfinite(offset) and start_of_voxels(raw) <= offset <= _MAX_OFFSET and offset == int(offset)):
         raise invalid_volume(
@@ -128,7 +128,7 @@ def parse_header(start: bytes, name: str) -> NiftiHeader:
             f"voxels to start between byte {start_of_voxels(raw)} and {_MAX_OFFSET}, got {offset}",
             "the header is damaged; get the file again.",
         )
-    slope, intercept = _checked_scaling(raw, name, notes)
+    slope, intercept = _check_scaling(raw, name, notes)
     return NiftiHeader(shape, dtype, int(offset), slope, intercept, raw, tuple(notes))
 
 
@@ -142,7 +142,7 @@ def invalid_volume(name: str, code: str, expected: str, remedy: str) -> InvalidV
     return InvalidVolumeError(f"{name}: expected {expected}.", code=code, remedy=remedy)
 
 
-def _checked_shape(raw: Nifti1Header, name: str, notes: list[str]) -> tuple[int, int, int]:
+def _check_shape(raw: Nifti1Header, name: str, notes: list[str]) -> tuple[int, int, int]:
     dims = [int(n) for n in raw["dim"]]
     rank, sizes = dims[0], dims[1 : dims[0] + 1]
     if not 1 <= rank <= 7 or min(sizes) < 1:
@@ -178,7 +178,7 @@ def _checked_shape(raw: Nifti1Header, name: str, notes: list[str]) -> tuple[int,
     return sizes[0], sizes[1], sizes[2]
 
 
-def _checked_dtype(raw: Nifti1Header, name: str) -> np.dtype:
+def _check_dtype(raw: Nifti1Header, name: str) -> np.dtype:
     code = int(raw["datatype"])
     if code in _RGB_CODES:
         raise invalid_volume(
@@ -202,7 +202,7 @@ def _checked_dtype(raw: Nifti1Header, name: str) -> np.dtype:
     return dtype
 
 
-def _checked_scaling(raw: Nifti1Header, name: str, notes: list[str]) -> tuple[float, float]:
+def _check_scaling(raw: Nifti1Header, name: str, notes: list[str]) -> tuple[float, float]:
     slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
     if slope == 0 or np.isnan(slope):
         if np.isfinite(intercept) and intercept != 0:
@@ -219,7 +219,7 @@ def _checked_scaling(raw: Nifti1Header, name: str, notes: list[str]) -> tuple[fl
 
 
 def header_affine(header: NiftiHeader, name: str) -> tuple[Affine, tuple[str, ...]]:
-    """Return the affine from the file's index (i, j, k) to LPS mm, and what was repaired.
+    """Return the affine from the file's index (i, j, k) to LPS mm, and the repairs.
 
     Raises:
         GeometryError: If there is none, if it cannot be true, or if sform, qform and pixdim disagree.
@@ -237,7 +237,7 @@ def header_affine(header: NiftiHeader, name: str) -> tuple[Affine, tuple[str, ..
             remedy="write the affine into the file, or give cohort.metadata_csv for this file.",
         )
     notes: list[str] = []
-    checked = {kind: _checked(affine, f"{name} ({kind})", notes) for kind, affine in affines.items()}
+    checked = {kind: _check(affine, f"{name} ({kind})", notes) for kind, affine in affines.items()}
     if len(checked) == 2:
         _refuse_disagreement(checked["sform"], checked["qform"], header.shape, name)
     affine = next(iter(checked.values()))
@@ -266,7 +266,7 @@ def _qform(raw: Nifti1Header, name: str) -> Affine:
         ) from error
 
 
-def _checked(affine: Affine, name: str, notes: list[str]) -> Affine:
+def _check(affine: Affine, name: str, notes: list[str]) -> Affine:
     if not np.isfinite(affine).all():
         raise GeometryError(
             f"{name}: expected finite numbers, got {affine.tolist()}.",

@@ -47,7 +47,7 @@ def read_nifti_bytes(
         max_ratio: Largest plausible ratio of the voxels' bytes to the file's, from 256 MiB of voxels on.
 
     Returns:
-        The checked header, the bytes of the voxels, and what is unusual and was accepted.
+        The checked header, the bytes of the voxels, and unusual properties that were accepted.
 
     Raises:
         InvalidVolumeError: If the file cannot be opened, is no NIfTI, is damaged or changes meanwhile.

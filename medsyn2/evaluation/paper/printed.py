@@ -1,4 +1,4 @@
-"""The paper's tables as printed, so that what they imply can be recomputed. None of these numbers is ours.
+"""The paper's tables as printed, so that their implications can be recomputed. None of these numbers is ours.
 
 A table is text: a line a row, the row's name, then its numbers in the order of the columns; a dash where the
 paper prints none. Names are the paper's.
@@ -120,7 +120,7 @@ PRINTED: Mapping[str, pd.DataFrame] = MappingProxyType(
 VOXEL_MM = 0.7
 """Of the paper's volumes."""
 TOKENIZER = "the tokenizer alone"
-"""What masks that no segmenter found were made by."""
+"""Maker of masks that no segmenter found."""
 
 CAPTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -136,7 +136,7 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
         "8": "Table 4 by finding, in cases.",
     }
 )
-"""What each table is of, and its units as printed."""
+"""Subject of each table, and its units as printed."""
 
 _UNITS = {"1": "", "2": "100 x cosine", "3": "%", "4": "cases", "8": "cases"}
 _DISTANCE_UNITS = {"5": "pixel", "6": "voxel", "7": "mm"}

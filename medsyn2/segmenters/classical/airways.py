@@ -3,7 +3,7 @@
 The trachea is the stack of round spots of air above the lungs. Large bronchi are empty where lung is not, so the
 region grows from it through air below a threshold that rises step by step. Smaller bronchi are not darker than
 the lung at the resolution of a few millimetres, but darker than their own walls and the vessels beside them:
-they are valleys, and what a grey-scale closing fills tells how deep a valley is; the region goes on growing
+they are valleys, whose depth a grey-scale closing shows; the region goes on growing
 along valleys whose depth may fall step by step. Each growth stops before the step with which it explodes: there
 it has left the bronchi for the lung, or for the gaps between vessels.
 
@@ -26,13 +26,13 @@ LUMEN_HU = -550.0
 EMPTY_HU = np.arange(-980.0, -880.0, 10.0)
 """Thresholds of the first growth."""
 RIM_HU = -700.0
-"""The blurred rim, one voxel wide, of what the first growth found inside the lungs."""
+"""The blurred rim, one voxel wide, of the first growth inside the lungs."""
 VALLEY_HU = np.arange(400.0, 100.0, -20.0)
 """Least depths of a valley of the second growth."""
 VALLEY_WIDTH_MM = 8.0
 EXPLOSION_ML = 6.0
 MAX_GROWTH = 2.2
-"""Largest volume of a growth in multiples of what it starts from."""
+"""Largest volume of a growth in multiples of its start."""
 HILUM_MM = 9.0
 
 

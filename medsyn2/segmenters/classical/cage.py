@@ -1,6 +1,6 @@
-"""The inside of the rib cage, which holds the lungs, what has taken their place, and the mediastinum.
+"""The inside of the rib cage, which holds the lungs, fluid or tissue in their place, and the mediastinum.
 
-Lung masks end where air ends, so fluid and dense lung have to be looked for in what the ribs enclose. An axial
+Lung masks end where air ends, so fluid and dense lung have to be looked for inside the ribs. An axial
 section of the chest is star-shaped: every ray from its middle meets the wall once. Along each ray the wall is
 the first bone behind the last air of the lung. Between two ribs a ray meets none there, so the table of the
 wall's distance by slice and angle is completed from its neighbours.
@@ -22,7 +22,7 @@ INSIDE_SHARE = 0.7
 RIB_MM = 12.0
 """A bone this much farther out than another one above or below it is the shoulder's."""
 PLEURA_MM = 2.0
-"""What lies between the lung's edge and the cage's where no rib was met."""
+"""Thickness between the lung's edge and the cage's where no rib was met."""
 
 _Table = Num[np.ndarray, "d angles"]
 
@@ -59,17 +59,17 @@ def _wall_mm(thorax: Thorax, middle: tuple[float, float]) -> _Table:
     bone = (thorax.hu[:, rows, columns] > BONE_HU) & within
     lung = thorax.lung[:, rows, columns] & within
     last_lung = np.where(lung.any(axis=2), len(steps) - 1 - np.argmax(lung[:, :, ::-1], axis=2), 0)
-    nearest = np.maximum(last_lung, INSIDE_SHARE * _expected(last_lung, thorax.spacing_mm))
+    nearest = np.maximum(last_lung, INSIDE_SHARE * _expectation(last_lung, thorax.spacing_mm))
     behind = bone & (np.arange(len(steps)) > nearest[:, :, None])
     first_bone = np.where(behind.any(axis=2), np.argmax(behind, axis=2), 0)
     spacing = thorax.spacing_mm
-    completed = _completed(first_bone * spacing, spacing)
+    completed = _complete(first_bone * spacing, spacing)
     return np.maximum(completed, np.where(last_lung > 0, last_lung * spacing + PLEURA_MM, 0)).astype(
         np.float32
     )
 
 
-def _expected(last_lung: _Table, spacing_mm: float) -> _Table:
+def _expectation(last_lung: _Table, spacing_mm: float) -> _Table:
     """Return how far out air is met at about this level, on this side or the other.
 
     Calcium and metal far inside of that are no wall.
@@ -79,8 +79,8 @@ def _expected(last_lung: _Table, spacing_mm: float) -> _Table:
     return ndimage.maximum_filter1d(np.maximum(last_lung, mirrored), reach, axis=0, mode="nearest")
 
 
-def _completed(bone_mm: _Table, spacing_mm: float) -> _Table:
-    """Return the wall's distance everywhere, from bones that are not far behind what their neighbours show."""
+def _complete(bone_mm: _Table, spacing_mm: float) -> _Table:
+    """Return the wall's distance everywhere, from bones that are not far behind their neighbours."""
     reach = 2 * round(BETWEEN_RIBS_MM / spacing_mm) + 1
     inner = ndimage.minimum_filter1d(np.where(bone_mm > 0, bone_mm, np.inf), reach, axis=0, mode="nearest")
     known = (bone_mm > 0) & (bone_mm < inner + RIB_MM)
@@ -88,7 +88,7 @@ def _completed(bone_mm: _Table, spacing_mm: float) -> _Table:
 
 
 def _spread(table: _Table, known: Bool[np.ndarray, "d angles"], spacing_mm: float) -> _Table:
-    """Return `table` with what is unknown filled from its surroundings, the nearer the more it counts."""
+    """Return `table` with unknown values filled from their surroundings, the nearer the more it counts."""
     result, weight = np.zeros_like(table), np.zeros_like(table)
     for widening in (1, 3, 9, 27):
         sigma = (widening * BETWEEN_RIBS_MM / 2 / spacing_mm, 0.8 * widening)

@@ -69,7 +69,7 @@ def find_pleural_effusion(thorax: Thorax, cage: Mask) -> Mask:
     spacing = thorax.spacing_mm
     fluid = _find_fluid(thorax, cage)
     at_lung = dilate(thorax.lung, AT_LUNG_MM, spacing)
-    at_wall = ~erode(cage, AT_WALL_MM, spacing) & _beside_spine(thorax)
+    at_wall = ~erode(cage, AT_WALL_MM, spacing) & _near_spine(thorax)
     core = erode(fluid.pure, CORE_MM, spacing)
     depth = depth_mm(fluid.mask, spacing)
     labels, sizes = components(core)
@@ -85,7 +85,7 @@ def find_pleural_effusion(thorax: Thorax, cage: Mask) -> Mask:
     return _grown(np.array(kept)[labels], core, fluid, PLEURAL_ML, spacing)
 
 
-def _beside_spine(thorax: Thorax) -> Bool[np.ndarray, "1 h w"]:
+def _near_spine(thorax: Thorax) -> Bool[np.ndarray, "1 h w"]:
     """Return the back half of the chest without the part in front of the spine."""
     rows, columns = (np.flatnonzero(thorax.lung.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     height, width = thorax.hu.shape[1:]

@@ -1,7 +1,7 @@
 """The heart: the large soft organ between the lungs, in front of the spine and above the diaphragm.
 
-Without weights it is found by where it must be. In each axial slice the mediastinum is what lies between the
-lungs; from it bone, fat and what stands behind the front of the spine are taken away, and what is thin (big
+Without weights it is found by where it must be. In each axial slice the mediastinum is the region between the
+lungs; from it bone, fat and all behind the front of the spine are removed, then thin parts (big
 vessels, the oesophagus) falls to an opening. Above, it ends at the height where the airways branch or, if none
 are found, in the upper part of the lungs; below, at the dome of the diaphragm, beyond which the same density is
 liver. The largest piece is the heart with its blood; contrast agent is allowed for.

@@ -2,7 +2,7 @@
 
 A sphere of radius r stands out in the Laplacian of Gaussian of scale r / sqrt(3), and there the second
 derivative is negative in all directions alike; along a vessel it vanishes in one. At each scale the local
-maxima are tried: their Hessian has to be round, and what is bright around them has to be of the sphere's size
+maxima are tried: their Hessian has to be round, and the bright region around them has to be of the sphere's size
 and surrounded by air.
 
 Source:
@@ -92,7 +92,7 @@ def _roundness(smooth: _Hu, centre: tuple[int, int, int], step: int) -> float:
 def _add_if_nodule(
     hu: _Hu, lung: Mask, centre: tuple[int, int, int], radius: float, min_contrast_hu: float, found: Mask
 ) -> None:
-    """Add what is bright around `centre` to `found`, if its size and surroundings are a nodule's."""
+    """Add the bright region around `centre` to `found`, if its size and surroundings are a nodule's."""
     reach = int(np.ceil(SHELL[1] * radius))
     box = tuple(
         slice(max(c - reach, 0), min(c + reach + 1, n)) for c, n in zip(centre, hu.shape, strict=True)

@@ -36,11 +36,11 @@ CONSOLIDATION_ML = 4.0
 THICK_MM = 8.5
 CENTRAL_THICK_MM = 13.5
 LATERAL = 0.42
-"""Up to this share of the way to the side, what is as thick as a great vessel is taken for one."""
+"""Up to this share of the way to the side, a part as thick as a great vessel is taken for one."""
 ROUND_SHARE = 0.45
 MIN_MEAN_HU = -30.0
 BEYOND_SHARE = 0.28
-"""What borders on more tissue outside the hull than this is a part of that: of heart, liver or a great vessel."""
+"""A part that borders on more tissue outside the hull than this belongs to it: heart, liver or a great vessel."""
 NODULE_MM = 30.0
 
 GLASS_HU = (-725.0, -250.0)
@@ -110,12 +110,12 @@ def _is_round(core: Mask, thick_mm: float, spacing_mm: float) -> bool:
     return bool(thick_mm < NODULE_MM / 2 and ball_mm3 >= ROUND_SHARE * np.count_nonzero(core) * spacing_mm**3)
 
 
-def _share_of_rim(what: Mask, core: Mask, solid: Mask, spacing_mm: float) -> float:
-    """Return how much of what lies around the solid tissue at a core is `what`."""
+def _share_of_rim(mask: Mask, core: Mask, solid: Mask, spacing_mm: float) -> float:
+    """Return the share of `mask` in the rim of the solid tissue at a core."""
     box = bounding_box(core, round(4 * VESSEL_MM / spacing_mm))
     whole = dilate(core[box], VESSEL_MM + spacing_mm, spacing_mm) & solid[box]
     rim = dilate(whole, 1.8 * spacing_mm, spacing_mm) & ~whole
-    return float(what[box][rim].mean())
+    return float(mask[box][rim].mean())
 
 
 def find_ground_glass(thorax: Thorax) -> Mask:

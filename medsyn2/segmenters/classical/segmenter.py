@@ -1,6 +1,6 @@
 """The classical, weight-free segmenter: thresholds, morphology and where things are in a chest.
 
-It needs nothing but the image, gives all nine structures, and is what the default configuration uses. Its
+It needs nothing but the image, gives all nine structures, and is the default configuration's. Its
 quality is measured by ``benchmarks/segmenters.py``; masks made by it are named so in every record.
 """
 

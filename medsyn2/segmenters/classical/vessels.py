@@ -1,8 +1,8 @@
-"""Vessels: what is bright and thin inside the lungs.
+"""Vessels: the bright and thin structures inside the lungs.
 
 The white top-hat of the CT is how far a voxel stands out from every surrounding brighter region that a cube of
 15 mm fits into: vessels stand out from the lung, consolidation and effusion do not. Voxels that stand out enough
-are vessels. What is enough depends on the resolution, because blur takes contrast from thin vessels: it is a
+are vessels. The limit depends on the resolution, because blur takes contrast from thin vessels: it is a
 fixed part of the contrast that the best hundredth of the lung has, within limits. The lungs' rim, the walls of
 the large airways and bits that hang together with nothing are left out.
 

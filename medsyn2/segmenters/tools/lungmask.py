@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.segmenters.tools.process import ToolProcess
-from medsyn2.segmenters.tools.tool import ExternalTool, named_labels, run_on, weights_folder
+from medsyn2.segmenters.tools.tool import ExternalTool, name_labels, run_on, weights_folder
 from medsyn2.vocabulary import LOBES, Structure
 
 
@@ -46,4 +46,4 @@ class LungmaskSegmenter(ExternalTool):
         if "lobes" not in structures:
             return {}
         found = run_on(self._process, volume)["lobes"]
-        return {"lobes": named_labels(found, "lobes", {name: name for name in LOBES.values()})}
+        return {"lobes": name_labels(found, "lobes", {name: name for name in LOBES.values()})}

@@ -3,7 +3,7 @@
 ``files`` reads one file a structure, found by a pattern with the case's id in it; any non-zero voxel belongs to the
 structure, except in lobe maps, whose labels are those of ``vocabulary.LOBES``. ``ct_rate`` reads the label maps that
 CT-RATE publishes under ``ts_seg``, made with TotalSegmentator's tasks ``total``, ``lung_nodules`` and
-``pleural_pericard_effusion``; what their numbers mean is asked of the package's own table.
+``pleural_pericard_effusion``; the package's own table names their labels.
 
 Both must lie on the grid of the case's CT. A file that is not there is the fault of the case. Nothing can be read for
 a volume that is no case, such as a generated one.
@@ -19,8 +19,8 @@ from medsyn2.ct.nifti.files import read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import SegmenterError
 from medsyn2.segmenters.tools.process import ToolProcess
-from medsyn2.segmenters.tools.tool import ExternalTool, check_grid, named_labels
-from medsyn2.segmenters.tools.totalsegmentator import TASKS, wanted_tasks
+from medsyn2.segmenters.tools.tool import ExternalTool, check_grid, name_labels
+from medsyn2.segmenters.tools.totalsegmentator import TASKS, select_tasks
 from medsyn2.vocabulary import CT_RATE_NAME, LOBES, Structure
 
 CT_RATE_FOLDERS = {
@@ -43,7 +43,7 @@ class MaskFileSegmenter:
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
     ) -> dict[Structure, LabelMap]:
-        """Return what the files hold.
+        """Return the structures of the files.
 
         Raises:
             SegmenterError: If a file is not there or lies on another grid.
@@ -89,7 +89,7 @@ class CtRateSegmenter(ExternalTool):
                 "totalsegmentator",
                 "run_totalsegmentator",
                 python=config.python.get("totalsegmentator"),
-                settings={"tasks": wanted_tasks(chosen), "labels_only": True},
+                settings={"tasks": select_tasks(chosen), "labels_only": True},
                 time_limit_s=config.time_limit_s,
             )
         )
@@ -97,22 +97,22 @@ class CtRateSegmenter(ExternalTool):
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
     ) -> dict[Structure, LabelMap]:
-        """Return what the published label maps hold.
+        """Return the structures of the published label maps.
 
         Raises:
             SegmenterError: If a file is not there or lies on another grid.
             MaskError: If a file is no label map.
-            EnvironmentFault: If TotalSegmentator, whose table says what the numbers mean, is not installed.
+            EnvironmentFault: If TotalSegmentator, whose table names the labels, is not installed.
         """
         labels = self._process.start()["labels"]
         wanted = [structure for structure in structures if TASKS[structure].name in CT_RATE_FOLDERS]
         maps: dict[str, LabelMap] = {}
-        for task in wanted_tasks(wanted):
+        for task in select_tasks(wanted):
             path = _existing(self._path(task, case), case)
             maps[task] = read_labels(path, {int(label): name for label, name in labels[task].items()})
             check_grid(maps[task].grid, volume.grid, str(path))
         return {
-            structure: named_labels(maps[TASKS[structure].name], structure, TASKS[structure].words)
+            structure: name_labels(maps[TASKS[structure].name], structure, TASKS[structure].words)
             for structure in wanted
         }
 
@@ -134,7 +134,7 @@ class CtRateSegmenter(ExternalTool):
         """Return the published files of a case that there are."""
         if not CT_RATE_NAME.match(case):
             return []
-        return [path for task in wanted_tasks(structures) if (path := self._path(task, case)).is_file()]
+        return [path for task in select_tasks(structures) if (path := self._path(task, case)).is_file()]
 
 
 def _existing(path: Path, case: str) -> Path:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.segmenters.tools.process import ToolProcess
-from medsyn2.segmenters.tools.tool import ExternalTool, named_labels, run_on, weights_folder
+from medsyn2.segmenters.tools.tool import ExternalTool, name_labels, run_on, weights_folder
 from medsyn2.vocabulary import Structure
 
 FILES: dict[Structure, str] = {"ground_glass": "ggo", "consolidation": "consolidation"}
-"""What the package calls the file of each structure."""
+"""The package's name of each structure's file."""
 
 
 class MedPSegSegmenter(ExternalTool):
@@ -52,4 +52,4 @@ class MedPSegSegmenter(ExternalTool):
         """
         wanted = [structure for structure in structures if structure in FILES]
         found = run_on(self._process, volume) if wanted else {}
-        return {name: named_labels(found[FILES[name]], name, {FILES[name]: name}) for name in wanted}
+        return {name: name_labels(found[FILES[name]], name, {FILES[name]: name}) for name in wanted}

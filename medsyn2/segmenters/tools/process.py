@@ -3,13 +3,13 @@
 The process runs ``workers/serve.py`` with the tool's Python, which may be another environment's, and speaks JSON, a
 line each way. So a tool's dependencies, global settings and crashes stay outside of ours:
 
-- what it answers as a failure of the CT, and a death or a silence beyond the time limit, is a *case error*; the next
-  case gets a fresh process, and what ran out of time or memory is tried again by the next run;
-- what it answers as a failure of the set-up, a process that cannot start, and three deaths without one success in
+- its answer that the CT failed, and a death or a silence beyond the time limit, is a *case error*; the next
+  case gets a fresh process, and a case that ran out of time or memory is tried again by the next run;
+- its answer that the set-up failed, a process that cannot start, and three deaths without one success in
   between are *environment errors*.
 
 The process and all it started are one group, which is killed as a whole. When this process dies, the tool's reads
-the end of its input and ends too. What it prints goes to a file; its end is logged with every error.
+the end of its input and ends too. Its output goes to a file; its end is logged with every error.
 """
 
 import json
@@ -42,10 +42,10 @@ class ToolProcess:
     """Starts a tool's process when the first case comes, and again after a death.
 
     Args:
-        tool: What messages call it.
+        tool: Its name in messages.
         worker: The module in ``workers/`` that knows the tool.
         python: The Python that has the tool; None takes the one that runs this.
-        settings: What the worker's ``prepare`` gets. In a text, ``{home}`` becomes a folder of this process alone.
+        settings: Argument of the worker's ``prepare``. In a text, ``{home}`` becomes a folder of this process alone.
         time_limit_s: Longest time for one case.
         environment: More environment variables, with ``{home}`` too.
         home_files: Files to write into that folder before the tool starts, by name.
@@ -75,7 +75,7 @@ class ToolProcess:
         self._deaths = 0
 
     def start(self) -> dict[str, Any]:
-        """Start the tool unless it runs, and return what it says of itself: versions, labels.
+        """Start the tool unless it runs, and return its versions and labels.
 
         Raises:
             EnvironmentFault: If it cannot be started or made ready.
@@ -86,7 +86,7 @@ class ToolProcess:
             self._home = tempfile.TemporaryDirectory(prefix=f"medsyn2-{self.tool}-")
             for name, text in self._home_files.items():
                 Path(self._home.name, name).write_text(text, encoding="utf-8")
-        extra = {name: self._placed(value) for name, value in self._environment.items()}
+        extra = {name: self._fill_home(value) for name, value in self._environment.items()}
         try:
             with Path(self._home.name, "log.txt").open("ab") as log_file:
                 self._process = subprocess.Popen(
@@ -105,7 +105,7 @@ class ToolProcess:
             ) from error
         self._unread = b""
         try:
-            settings = {name: self._placed(value) for name, value in self.settings.items()}
+            settings = {name: self._fill_home(value) for name, value in self.settings.items()}
             self.facts = self._ask({"settings": settings}, START_LIMIT_S)["ready"]
         except SegmenterError as error:
             raise EnvironmentFault(
@@ -116,7 +116,7 @@ class ToolProcess:
         return self.facts
 
     def segment(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Let the tool work on one CT and return what it says.
+        """Let the tool work on one CT and return its answer.
 
         Raises:
             SegmenterError: If this CT cannot be segmented by it.
@@ -145,7 +145,7 @@ class ToolProcess:
             self._home.cleanup()
             self._home = None
 
-    def _placed(self, value: Any) -> Any:
+    def _fill_home(self, value: Any) -> Any:
         """Return a value with the folder of this process in the place of ``{home}``."""
         return value.replace("{home}", self._home.name) if isinstance(value, str) and self._home else value
 
@@ -156,7 +156,7 @@ class ToolProcess:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise self._died() from None
+            raise self._report_death() from None
         answer = json.loads(self._line(time.monotonic() + limit_s, limit_s))
         for kind, error in (("case_error", SegmenterError), ("environment_error", EnvironmentFault)):
             if kind in answer:
@@ -180,12 +180,12 @@ class ToolProcess:
                 )
             chunk = os.read(descriptor, 65536)
             if not chunk:
-                raise self._died()
+                raise self._report_death()
             self._unread += chunk
         line, self._unread = self._unread.split(b"\n", 1)
         return line
 
-    def _died(self) -> MedSyn2Error:
+    def _report_death(self) -> MedSyn2Error:
         assert self._process is not None
         status = self._process.wait()
         self._kill()

@@ -1,7 +1,7 @@
-"""What the adapters of all external tools share: the CT as a file, and label maps that must lie on its grid.
+"""The common parts of the adapters of external tools: the CT as a file, and label maps that must lie on its grid.
 
 A tool gets a NIfTI in the CT's own geometry and gives a NIfTI on the same grid. Its numbers are turned into ours by
-the *names* that its own tables give them: `named_labels` finds a structure's label by name, so that a tool whose
+the *names* that its own tables give them: `name_labels` finds a structure's label by name, so that a tool whose
 next version counts differently is refused or understood, and never misread.
 """
 
@@ -23,7 +23,7 @@ GRID_TOLERANCE_MM = 0.01
 
 
 class ExternalTool:
-    """What every adapter of a tool in its own process has beside ``segment``."""
+    """An adapter of a tool in its own process, all but ``segment``."""
 
     def __init__(self, process: ToolProcess) -> None:
         self._process = process
@@ -47,10 +47,10 @@ def run_on(process: ToolProcess, volume: CTVolume, **request: object) -> dict[st
     Args:
         process: The tool.
         volume: The CT.
-        request: What the worker needs to know beside the CT.
+        request: Arguments of the worker, beside the CT.
 
     Returns:
-        What the tool wrote, by the worker's names, with the tool's own label names.
+        The tool's label maps, by the worker's names, with the tool's own label names.
 
     Raises:
         SegmenterError: If the tool fails on this CT, or answers on another grid.
@@ -69,7 +69,7 @@ def run_on(process: ToolProcess, volume: CTVolume, **request: object) -> dict[st
         }
 
 
-def check_grid(found: Grid, expected: Grid, what: str) -> None:
+def check_grid(found: Grid, expected: Grid, subject: str) -> None:
     """Refuse a label map that does not lie on the CT's grid.
 
     Raises:
@@ -84,18 +84,18 @@ def check_grid(found: Grid, expected: Grid, what: str) -> None:
     else:
         problem = f"the shape {found.shape}"
     raise SegmenterError(
-        f"{what}: expected a label map on the CT's grid {expected.shape}, got {problem}.",
+        f"{subject}: expected a label map on the CT's grid {expected.shape}, got {problem}.",
         code="tool-grid",
         remedy="check that the CT's header has a rotation and a spacing that the tool understands.",
     )
 
 
-def named_labels(label_map: LabelMap, structure: Structure, words: Mapping[str, str]) -> LabelMap:
+def name_labels(label_map: LabelMap, structure: Structure, words: Mapping[str, str]) -> LabelMap:
     """Return a structure's label map in our numbers.
 
     Args:
         label_map: As the tool wrote it, with the names its own table gives.
-        structure: What is wanted.
+        structure: The structure to return.
         words: The tool's name of each label that makes up the structure, and ours: the structure itself, or a
             lobe's name.
     """

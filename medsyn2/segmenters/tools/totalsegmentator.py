@@ -1,6 +1,6 @@
 """TotalSegmentator: airways, vessels, heart, nodules and effusions, each by the task that the paper's tools are today.
 
-What the paper ran as ``lung_vessels`` is ``lung_vessels_LEGACY`` since version 2.13; the newer task of the old name
+The paper's ``lung_vessels`` is ``lung_vessels_LEGACY`` since version 2.13; the newer task of the old name
 has other labels. Labels are found by name in the package's own table, so another version is understood or refused.
 
 Source:
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.segmenters.tools.process import ToolProcess
-from medsyn2.segmenters.tools.tool import ExternalTool, named_labels, run_on, weights_folder
+from medsyn2.segmenters.tools.tool import ExternalTool, name_labels, run_on, weights_folder
 from medsyn2.vocabulary import LOBES, Structure
 
 
@@ -52,7 +52,7 @@ _PACKAGE_CONFIG = {
 }
 
 
-def wanted_tasks(structures: Sequence[Structure]) -> dict[str, list[str]]:
+def select_tasks(structures: Sequence[Structure]) -> dict[str, list[str]]:
     """Return the tasks that find `structures`, each with the package's names of the labels wanted of it."""
     tasks: dict[str, list[str]] = {}
     for structure in structures:
@@ -75,7 +75,7 @@ class TotalSegmentatorSegmenter(ExternalTool):
                 python=config.python.get("totalsegmentator"),
                 settings={
                     "weights": str(weights_folder(config, "totalsegmentator")),
-                    "tasks": wanted_tasks(chosen),
+                    "tasks": select_tasks(chosen),
                     "device": "cpu" if config.device == "cpu" else "gpu",
                 },
                 time_limit_s=config.time_limit_s,
@@ -94,8 +94,8 @@ class TotalSegmentatorSegmenter(ExternalTool):
             EnvironmentFault: If it is not installed, or the weights of a task are missing.
         """
         wanted = [structure for structure in structures if structure in TASKS]
-        found = run_on(self._process, volume, tasks=sorted(wanted_tasks(wanted)))
+        found = run_on(self._process, volume, tasks=sorted(select_tasks(wanted)))
         return {
-            structure: named_labels(found[TASKS[structure].name], structure, TASKS[structure].words)
+            structure: name_labels(found[TASKS[structure].name], structure, TASKS[structure].words)
             for structure in wanted
         }

@@ -42,7 +42,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         fillmodel=FILL_MODEL,
         fillmodel_path=str(lungs),
         force_cpu=settings["cpu"],
-        # What the package's command line does; so that results are the same.
+        # As the package's command line does, so that results are the same.
         batch_size=1 if settings["cpu"] else 20,
         tqdm_disable=True,
     )
@@ -53,7 +53,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def label_names() -> dict[str, str]:
-    """Return what the lobe model's labels mean: the table in the description that the package carries."""
+    """Return the names of the lobe model's labels: the table in the description that the package carries."""
     description = metadata.metadata("lungmask")["Description"]
     names = {label: name.lower().replace(" ", "_") for label, name in _LABEL_LINE.findall(description)}
     if len(names) != 5:

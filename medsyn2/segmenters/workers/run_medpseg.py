@@ -27,7 +27,7 @@ class Notes:
         self.no_lung = False
 
     def put(self, message: Any) -> None:
-        """Keep what matters of a message."""
+        """Shorten a message."""
         if isinstance(message, Exception):
             self.failure = message
         elif isinstance(message, tuple) and "Lung not found" in str(message[1]):
@@ -56,7 +56,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     import medpseg.pipeline as package
 
     for name in ("PolySegmentationPipeline", "SegmentationPipeline"):
-        setattr(package, name, _built_once(getattr(package, name)))
+        setattr(package, name, _build_once(getattr(package, name)))
     os.chdir(folder.parent)
     labels = {name: {"1": name} for name in STRUCTURES}
     return settings, {"versions": {"medpseg": medpseg.__version__}, "labels": labels}
@@ -100,7 +100,7 @@ def segment(settings: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]
 
 
 def _allow_settings() -> None:
-    """Let torch read what the checkpoints hold beside tensors, their training's settings, and no other object."""
+    """Let torch read the training settings in the checkpoints, and no other object."""
     from argparse import Namespace
 
     import torch
@@ -109,7 +109,7 @@ def _allow_settings() -> None:
         torch.serialization.add_safe_globals([Namespace])
 
 
-def _built_once(cls: Any) -> Any:
+def _build_once(cls: Any) -> Any:
     built: dict[str, Any] = {}
 
     def build(**arguments: Any) -> Any:

@@ -1,13 +1,13 @@
 """TotalSegmentator in its own process, its weights read once.
 
-The package reads the weights for every call. Here what `nnUNetPredictor` holds after reading a folder is kept and
+The package reads the weights for every call. Here the state of `nnUNetPredictor` after reading a folder is kept and
 given to the next predictor of the same folder; nothing else of the package's way is changed. It would also download
 the weights of all parts of ``total`` for one organ; here a task needs the parts that hold the wanted labels, and they
 must be there.
 
 Source:
     Wasserthal et al., Radiology: Artificial Intelligence 2023; the package's function ``totalsegmentator``. Which
-    weights a task needs and what its labels mean come from the package's own tables.
+    weights and labels of a task come from the package's own tables.
 """
 
 import os
@@ -34,7 +34,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     missing = [
         name
         for task, names in tasks.items()
-        for name in needed_folders(task, names)
+        for name in weight_folders(task, names)
         if not any((folder / name).glob("*/fold_*/checkpoint_final.pth"))
     ]
     if missing:
@@ -69,7 +69,7 @@ def label_names(task: str, wanted: list[str]) -> dict[str, str]:
     return names
 
 
-def needed_folders(task: str, wanted: list[str]) -> list[str]:
+def weight_folders(task: str, wanted: list[str]) -> list[str]:
     """Return the weights' folders that `task` reads for the wanted labels, by the package's own tables."""
     from totalsegmentator.map_tasks_config import TASK_CONFIGS, TASK_ID_WEIGHTS_CONFIGS
     from totalsegmentator.map_to_binary import class_map_5_parts, map_taskid_to_partname_ct

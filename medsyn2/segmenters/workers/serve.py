@@ -7,9 +7,9 @@
 
 An answer is otherwise ``{"case_error": {...}}``, ``{"environment_error": {...}}``, each with code, message and
 remedy. The module named on the command line has two functions: ``prepare(settings)`` returns the tool and what
-``ready`` says; ``segment(tool, request)`` returns what ``done`` says.
+``ready`` says; ``segment(tool, request)`` returns the content of ``done``.
 
-What a tool prints goes to standard error, so that it cannot disturb the answers, and no tool reads the requests.
+The output of a tool goes to standard error, so that it cannot disturb the answers, and no tool reads the requests.
 Sockets to other machines are refused: weights are looked for on the disk, and nothing is reported to anyone.
 """
 
@@ -70,12 +70,12 @@ def main(module_name: str) -> None:
             )
         except Exception as error:  # noqa: BLE001 - the tool's code may raise anything; the process goes on
             traceback.print_exc()
-            answer = _failed(error, tool is None)
+            answer = _failure(error, tool is None)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
-def _failed(error: Exception, preparing: bool) -> dict[str, Any]:
+def _failure(error: Exception, preparing: bool) -> dict[str, Any]:
     text = f"{type(error).__name__}: {error}"[:500]
     if preparing:
         return _environment(

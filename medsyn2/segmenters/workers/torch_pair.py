@@ -1,7 +1,7 @@
 """A torchvision beside a torch of another build.
 
-nnU-Net and MedPSeg import torchvision on the way to what they need, and no network here uses it. Its build for CUDA
-beside a torch for CPUs, which is what an index may give, stops at two operators that are not there; declared, they
+nnU-Net and MedPSeg import torchvision on the way, and no network here uses it. Its build for CUDA
+beside a torch for CPUs, a pair that an index may give, stops at two operators that are not there; declared, they
 stay unused.
 """
 
@@ -11,7 +11,7 @@ _held: list[Any] = []
 
 
 def let_torchvision_be_imported() -> None:
-    """Declare what torchvision misses, if it cannot be imported without."""
+    """Declare the operators that torchvision misses, if it cannot be imported without."""
     import torch
 
     try:

@@ -1,4 +1,4 @@
-"""What the diffusion transformer is trained on: latents with conditions drawn at random (section 3.3).
+"""The training samples of the diffusion transformer: latents with conditions drawn at random (section 3.3).
 
 For each sample one of four modes is drawn: the report, a mask, both, or neither. In a mode with a mask one of
 the case's structures whose mask is not empty is drawn, by the configured weights, and the pre-prompt says which
@@ -60,12 +60,12 @@ class TrainingCase:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was drawn for one position of the training.
+    """The draw for one position of the training.
 
     Attributes:
         case: The case.
-        mode: Which conditions are given, after what the case lacks was taken out.
-        structure: What the mask is of; None without a mask.
+        mode: The conditions given, of those that the case has.
+        structure: Structure of the mask; None without a mask.
         prompt: Id of the pre-prompt.
     """
 
@@ -75,7 +75,7 @@ class Sample:
     prompt: str
 
 
-def without(case: TrainingCase, structures: Collection[Structure]) -> TrainingCase:
+def drop_conditions(case: TrainingCase, structures: Collection[Structure]) -> TrainingCase:
     """Return the case as if it had never been searched for `structures`; its report stays as it is."""
     present, empty = (
         tuple(name for name in names if name not in structures) for names in (case.structures, case.empty)
@@ -84,7 +84,7 @@ def without(case: TrainingCase, structures: Collection[Structure]) -> TrainingCa
 
 
 def possible_mode(mode: Mode, case: TrainingCase) -> Mode:
-    """Return `mode` without what `case` does not have."""
+    """Return `mode` without conditions that `case` lacks."""
     report = mode in WITH_REPORT and case.report is not None
     mask = mode in WITH_MASK and bool(case.structures)
     if report:
@@ -92,10 +92,10 @@ def possible_mode(mode: Mode, case: TrainingCase) -> Mode:
     return "mask" if mask else "neither"
 
 
-def realised_probabilities(
+def mode_probabilities(
     cases: Sequence[TrainingCase], probabilities: Sequence[float]
 ) -> dict[Mode, float]:
-    """Return how often each mode is trained, given what the cases have."""
+    """Return how often each mode is trained, by the conditions that the cases have."""
     realised: dict[Mode, float] = dict.fromkeys(MODES, 0.0)
     for case in cases:
         for mode, probability in zip(MODES, probabilities, strict=True):
@@ -167,7 +167,7 @@ class ConditionedLatents:
         samples = [self.draw(position) for position in positions]
         images = torch.stack([_normalize(self._image(sample.case), self.image) for sample in samples])
         masks = torch.stack([self._mask_latents(sample) for sample in samples])
-        text, text_mask = padded([self._text(sample) for sample in samples])
+        text, text_mask = pad_texts([self._text(sample) for sample in samples])
         conditioning = Conditioning(masks, text, text_mask)
         return DiTBatch(images, conditioning)
 
@@ -203,7 +203,7 @@ def _normalize(latents: Latents, statistics: ChannelStatistics) -> Float[Tensor,
     return statistics.normalize(torch.from_numpy(latents.astype(np.float32)))
 
 
-def padded(texts: Sequence[Embeddings]) -> tuple[Float[Tensor, "b m e"], Bool[Tensor, "b m"]]:
+def pad_texts(texts: Sequence[Embeddings]) -> tuple[Float[Tensor, "b m e"], Bool[Tensor, "b m"]]:
     """Return the texts as one tensor, zeros after each one's end, and where the real tokens are."""
     longest, width = max(len(text) for text in texts), texts[0].shape[1]
     tokens = np.zeros((len(texts), longest, width), np.float32)

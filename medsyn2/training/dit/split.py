@@ -1,4 +1,4 @@
-"""The training split as earlier stages left it: which cases have latents and text, and what made those."""
+"""The training split as earlier stages left it: cases with latents and text, and the networks that made those."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,10 +109,10 @@ def _check(
             code="no-training-cases",
             remedy="look at the quarantine of the stages before, or raise cohort.test_every.",
         )
-    for what, found in (("latents", origins), ("text", texts)):
+    for kind, found in (("latents", origins), ("text", texts)):
         if any(other != found[0] for other in found):
             raise ConfigError(
-                f"The {what} of the shards were made with different networks or settings.",
+                f"The {kind} of the shards were made with different networks or settings.",
                 code="shards-differ",
                 remedy="run the workflow, which brings all shards to the same state.",
             )

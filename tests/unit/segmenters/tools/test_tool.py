@@ -6,7 +6,7 @@ import pytest
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import Grid, LabelMap, axis_aligned_affine
 from medsyn2.errors import SegmenterError, WeightsError
-from medsyn2.segmenters.tools.tool import check_grid, named_labels, weights_folder
+from medsyn2.segmenters.tools.tool import check_grid, name_labels, weights_folder
 from medsyn2.vocabulary import LOBES
 
 AFFINE = axis_aligned_affine((2.0, 1.0, 1.0), (5.0, 6.0, 7.0))
@@ -42,10 +42,10 @@ def test_another_grid_is_refused(grid: Grid, named: str) -> None:
 def test_labels_follow_their_names() -> None:
     labels = np.array([[[0, 10, 14, 51]]], np.uint8)
     found = LabelMap(labels, AFFINE, {10: "upper left", 14: "lower right", 51: "heart"})
-    lobes = named_labels(found, "lobes", {"upper left": "left_upper", "lower right": "right_lower"})
+    lobes = name_labels(found, "lobes", {"upper left": "left_upper", "lower right": "right_lower"})
     assert lobes.labels.ravel().tolist() == [0, 1, 5, 0]
     assert lobes.names == LOBES
-    heart = named_labels(found, "heart", {"heart": "heart"})
+    heart = name_labels(found, "heart", {"heart": "heart"})
     assert heart.labels.ravel().tolist() == [0, 0, 0, 1]
 
 

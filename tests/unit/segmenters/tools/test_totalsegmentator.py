@@ -3,7 +3,7 @@
 from medsyn2.config.preparation import TOOL_STRUCTURES
 from medsyn2.segmenters.tools.mask_files import CT_RATE_FOLDERS
 from medsyn2.segmenters.tools.medpseg import FILES
-from medsyn2.segmenters.tools.totalsegmentator import TASKS, wanted_tasks
+from medsyn2.segmenters.tools.totalsegmentator import TASKS, select_tasks
 from medsyn2.vocabulary import LOBES
 
 
@@ -15,7 +15,7 @@ def test_the_configuration_offers_what_the_adapters_can_find() -> None:
 
 
 def test_a_task_runs_once_for_all_its_structures() -> None:
-    assert wanted_tasks(["airways", "heart", "vessels", "ground_glass"]) == {
+    assert select_tasks(["airways", "heart", "vessels", "ground_glass"]) == {
         "lung_vessels_LEGACY": ["lung_trachea_bronchia", "lung_vessels"],
         "total": ["heart"],
     }

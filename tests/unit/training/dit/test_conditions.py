@@ -13,10 +13,10 @@ from medsyn2.store.text_embeddings import read_report, write_report
 from medsyn2.training.dit.conditions import (
     ConditionedLatents,
     TrainingCase,
-    padded,
+    pad_texts,
     possible_mode,
-    realised_probabilities,
-    without,
+    mode_probabilities,
+    drop_conditions,
 )
 from medsyn2.vocabulary import MODES, Structure
 from medsyn2.weights.model_folder import ChannelStatistics
@@ -79,9 +79,9 @@ def test_modes_structures_and_wordings_are_drawn_as_asked(cases: list[TrainingCa
     with_mask = Counter(sample.prompt for sample in samples if sample.structure)
     assert set(with_mask) == {prompt_id(name, n) for name in ("lobes", "heart", "nodules") for n in range(5)}
     assert stats.chisquare(list(with_mask.values())).pvalue > 1e-3
-    without = Counter(sample.prompt for sample in samples if not sample.structure)
-    assert set(without) == {prompt_id(None, n) for n in range(3)}
-    assert stats.chisquare(list(without.values())).pvalue > 1e-3
+    drop_conditions = Counter(sample.prompt for sample in samples if not sample.structure)
+    assert set(drop_conditions) == {prompt_id(None, n) for n in range(3)}
+    assert stats.chisquare(list(drop_conditions.values())).pvalue > 1e-3
 
 
 def test_a_structure_of_weight_six_is_drawn_six_times_as_often(cases: list[TrainingCase]) -> None:
@@ -115,7 +115,7 @@ def test_a_case_is_trained_in_the_mode_that_remains(cases: list[TrainingCase]) -
         "no_mask": ["report", "neither", "report", "neither"],
         "nothing": ["neither"] * 4,
     }
-    assert realised_probabilities(cases, PROBABILITIES) == pytest.approx(
+    assert mode_probabilities(cases, PROBABILITIES) == pytest.approx(
         {
             "report": (0.25 + 0.65) / 4,
             "mask": (0.25 + 0.65) / 4,
@@ -171,7 +171,7 @@ def test_an_empty_mask_is_never_drawn(cases: list[TrainingCase]) -> None:
 
 
 def test_padding_is_at_the_end_and_marked() -> None:
-    text, real = padded([np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)])
+    text, real = pad_texts([np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)])
     assert text.shape == (2, 4, 3)
     assert real.tolist() == [[True, True, False, False], [True] * 4]
     assert text[0, 2:].abs().sum() == 0
@@ -185,7 +185,7 @@ def test_no_case_is_an_error() -> None:
 def test_a_structure_left_out_is_never_drawn_and_the_others_share_its_draws(
     cases: list[TrainingCase],
 ) -> None:
-    kept = [without(case, ["nodules", "pleural_effusion", "airways"]) for case in cases]
+    kept = [drop_conditions(case, ["nodules", "pleural_effusion", "airways"]) for case in cases]
     data = data_of(kept, empty_share=0.5)
     drawn = Counter(data.draw(position).structure for position in range(6000))
     assert set(drawn) == {"lobes", "heart", None}
@@ -197,6 +197,6 @@ def test_a_structure_left_out_is_never_drawn_and_the_others_share_its_draws(
 
 
 def test_nothing_left_out_changes_no_draw(cases: list[TrainingCase]) -> None:
-    plain, same = data_of(cases), data_of([without(case, []) for case in cases])
+    plain, same = data_of(cases), data_of([drop_conditions(case, []) for case in cases])
     for position in range(50):
         assert plain.draw(position).prompt == same.draw(position).prompt

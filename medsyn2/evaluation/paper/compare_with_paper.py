@@ -1,8 +1,8 @@
-"""A run's values beside the paper's printed ones, each with its unit and with what it was computed by.
+"""A run's values beside the paper's printed ones, each with its unit and its extractor, model or segmenter.
 
 Two numbers are of one quantity if the same measure of the same thing was computed by the same extractor, model or
-segmenter, in units that convert exactly. Grids, cohorts and sample sizes always differ. What is not of one quantity
-never stands in the column ``this_run``: it stands in ``this_run_nearest``, and ``note`` says what differs.
+segmenter, in units that convert exactly. Grids, cohorts and sample sizes always differ. A value of another quantity
+never stands in the column ``this_run``: it stands in ``this_run_nearest``, and ``note`` names the difference.
 
 Of the paper's units: Table 6 is in voxels, of 0.7 mm, and is given in mm too; Table 7 says mm, but prints Table 6's
 numbers again, so those have no certain unit; Table 5's pixels have no size. The paper names neither the extractor of
@@ -52,13 +52,13 @@ Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Beside:
+class RunValue:
     """A run's value that belongs beside a printed one.
 
     Attributes:
         value: In `unit`.
         unit: Of the value.
-        by: What it was computed by: extractor, model or segmenter.
+        by: Extractor, model or segmenter.
         source: The file and the column that it is from.
         differs: Why it is not the printed quantity; empty if it is.
     """
@@ -70,7 +70,7 @@ class Beside:
     differs: str = ""
 
 
-def beside(frames: Mapping[str, pd.DataFrame] | None) -> pd.DataFrame:
+def compare_with_paper(frames: Mapping[str, pd.DataFrame] | None) -> pd.DataFrame:
     """Return a row for every printed number, with a run's value of it.
 
     Args:
@@ -105,7 +105,7 @@ def _printed(place: Place, value: float) -> dict[str, object]:
     }
 
 
-def _own(found: Beside | None) -> dict[str, object]:
+def _own(found: RunValue | None) -> dict[str, object]:
     names = ("this_run", "this_run_nearest", "this_run_unit", "this_run_by", "this_run_from")
     if found is None:
         return dict.fromkeys(names)
@@ -113,7 +113,7 @@ def _own(found: Beside | None) -> dict[str, object]:
     return dict(zip(names, (*values, found.unit, found.by, found.source), strict=True))
 
 
-def _note(place: Place, frames: Mapping[str, pd.DataFrame] | None, ours: Mapping[Place, Beside]) -> str:
+def _note(place: Place, frames: Mapping[str, pd.DataFrame] | None, ours: Mapping[Place, RunValue]) -> str:
     notes = ["Table 6 prints the same in voxels: one of the units is wrong"] if _uncertain(place) else []
     if place in ours:
         notes.append(ours[place].differs)
@@ -135,7 +135,7 @@ def _uncertain(place: Place) -> bool:
     return number == "7" and column.startswith("rec_gt") and unit_of(number, column) == "mm"
 
 
-def _all(frames: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Place, Beside]]:
+def _all(frames: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Place, RunValue]]:
     for window in WINDOWS_HU:
         yield from _fid(window, frames.get(f"fid_{window}.csv"))
     yield from _clip(frames.get("clip_scores.csv"))
@@ -151,7 +151,7 @@ def _all(frames: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Place, Beside]]:
             yield from _masks("7", f"{pair} ", f"mask_agreement.csv, {comparison}", rows)
 
 
-def _fid(window: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
+def _fid(window: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]]:
     for row in _rows(frame, "condition", *_SOURCES["MedSyn2"]):
         extractor = str(row.get("extractor"))
         differs = (
@@ -162,16 +162,16 @@ def _fid(window: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, Besid
         source, by = f"fid_{window}.csv, fid", f"{extractor}; protocol {row.get('protocol')}"
         yield (
             ("1", "MedSyn2", f"{window} {row.get('plane')}"),
-            Beside(float(row.get("fid", nan)), "", by, source, differs),
+            RunValue(float(row.get("fid", nan)), "", by, source, differs),
         )
 
 
-def _clip(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
+def _clip(frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]]:
     for name, sources in _SOURCES.items():
         for row in _rows(frame, "source", *sources):
             for model in ("CT-CLIP", "Pillar-0"):
                 differs = _other_model(row, model)
-                value = Beside(
+                value = RunValue(
                     float(row.get("score", nan)),
                     "100 x cosine",
                     str(row.get("model")),
@@ -181,7 +181,7 @@ def _clip(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
                 yield ("2", name, f"{model} {row.get('score_of')}"), value
 
 
-def _zero_shot(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
+def _zero_shot(frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]]:
     for name, sources in _SOURCES.items():
         for row in _rows(frame, "source", *sources):
             for printed, column in _LABELS.items():
@@ -189,7 +189,7 @@ def _zero_shot(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
                 differs = _other_model(row, "CT-CLIP")
                 yield (
                     ("3", name, printed),
-                    Beside(100 * float(row.get(column, nan)), "%", str(row.get("model")), source, differs),
+                    RunValue(100 * float(row.get(column, nan)), "%", str(row.get("model")), source, differs),
                 )
 
 
@@ -198,7 +198,7 @@ def _other_model(row: pd.Series, model: str) -> str:
     return "" if same else "another model; values compare within one model alone"
 
 
-def _augmentation(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
+def _augmentation(frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]]:
     for name, arm in _ARMS.items():
         for row in _rows(frame, "arm", arm):
             structure = str(row.get("structure"))
@@ -206,14 +206,14 @@ def _augmentation(frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
             by = f"a U-Net, {arm} slices, {structure}"
             for printed, column in _OVERLAPS.items():
                 source = f"augmentation.csv, {column}"
-                yield ("5", name, printed), Beside(100 * float(row.get(column, nan)), "%", by, source, other)
+                yield ("5", name, printed), RunValue(100 * float(row.get(column, nan)), "%", by, source, other)
             for printed, column in _DISTANCES.items():
                 differs = "; ".join(filter(None, (other, "the paper's pixels have no stated size")))
                 source = f"augmentation.csv, {column}"
-                yield ("5", name, printed), Beside(float(row.get(column, nan)), "mm", by, source, differs)
+                yield ("5", name, printed), RunValue(float(row.get(column, nan)), "mm", by, source, differs)
 
 
-def _masks(number: str, prefix: str, file: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, Beside]]:
+def _masks(number: str, prefix: str, file: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]]:
     """Yield the overlaps and distances of one table of masks; lobes that were compared as lungs are the lungs."""
     for name, structure in _STRUCTURES.items():
         names = (structure, "lungs") if structure == "lobes" else (structure,)
@@ -227,7 +227,7 @@ def _masks(number: str, prefix: str, file: str, frame: pd.DataFrame | None) -> I
                 scale, unit = (100, "%") if printed in _OVERLAPS else (1, "mm")
                 value = scale * float(row.get(column, nan))
                 place = (number, name, f"{prefix}{printed}")
-                yield place, Beside(value, unit, by, f"{file}, {column}", "; ".join(reasons))
+                yield place, RunValue(value, unit, by, f"{file}, {column}", "; ".join(reasons))
 
 
 def _rows(frame: pd.DataFrame | None, key: str, *values: str) -> Iterator[pd.Series]:

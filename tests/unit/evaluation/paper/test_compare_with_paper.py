@@ -3,14 +3,14 @@
 import pandas as pd
 import pytest
 
-from medsyn2.evaluation.paper.beside import FILES, beside
+from medsyn2.evaluation.paper.compare_with_paper import FILES, compare_with_paper
 from medsyn2.evaluation.paper.printed import PRINTED
 
 
 def row(frames: dict[str, dict[str, list]], *place: str) -> pd.Series:
     tables = {name: pd.DataFrame(values) for name, values in frames.items()}
     assert set(tables) <= set(FILES)
-    return beside(tables).set_index(["table", "row", "column"]).loc[place]
+    return compare_with_paper(tables).set_index(["table", "row", "column"]).loc[place]
 
 
 def fid(extractor: str) -> dict[str, dict[str, list]]:
@@ -19,7 +19,7 @@ def fid(extractor: str) -> dict[str, dict[str, list]]:
 
 
 def test_every_printed_number_has_a_row_and_its_unit() -> None:
-    found = beside(None)
+    found = compare_with_paper(None)
     assert len(found) == sum(table.notna().sum().sum() for table in PRINTED.values())
     assert found["this_run"].isna().all()
     assert set(found["note"]) == {"", "Table 6 prints the same in voxels: one of the units is wrong"}
@@ -31,7 +31,7 @@ def test_every_printed_number_has_a_row_and_its_unit() -> None:
 
 
 def test_voxels_are_converted_exactly_and_an_uncertain_unit_is_not() -> None:
-    found = beside(None).set_index(["table", "row", "column"])["paper_in_mm"]
+    found = compare_with_paper(None).set_index(["table", "row", "column"])["paper_in_mm"]
     assert found[("6", "Heart", "hd95")] == pytest.approx(1.53 * 0.7)
     assert found[("7", "Heart", "gen_gt hd95")] == 16.12
     assert (
