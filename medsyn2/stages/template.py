@@ -80,7 +80,11 @@ def template(
         description = _reusable_description(reference.with_name(_KEPT), made_from)
         if description is None:
             spacing_mm = register.working_spacing_mm
-            made = _bring_to_grid(given[0], grid, spacing_mm) if given else _build(cases, grid, template, register)
+            made = (
+                _bring_to_grid(given[0], grid, spacing_mm)
+                if given
+                else _build(cases, grid, template, register)
+            )
             description = _write(reference, made_from, *made)
         else:
             log.info("cases and settings are those of the last run; its template is kept")

@@ -206,14 +206,19 @@ def _augmentation(frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]
             by = f"a U-Net, {arm} slices, {structure}"
             for printed, column in _OVERLAPS.items():
                 source = f"augmentation.csv, {column}"
-                yield ("5", name, printed), RunValue(100 * float(row.get(column, nan)), "%", by, source, other)
+                yield (
+                    ("5", name, printed),
+                    RunValue(100 * float(row.get(column, nan)), "%", by, source, other),
+                )
             for printed, column in _DISTANCES.items():
                 differs = "; ".join(filter(None, (other, "the paper's pixels have no stated size")))
                 source = f"augmentation.csv, {column}"
                 yield ("5", name, printed), RunValue(float(row.get(column, nan)), "mm", by, source, differs)
 
 
-def _masks(number: str, prefix: str, file: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]]:
+def _masks(
+    number: str, prefix: str, file: str, frame: pd.DataFrame | None
+) -> Iterator[tuple[Place, RunValue]]:
     """Yield the overlaps and distances of one table of masks; lobes that were compared as lungs are the lungs."""
     for name, structure in _STRUCTURES.items():
         names = (structure, "lungs") if structure == "lobes" else (structure,)

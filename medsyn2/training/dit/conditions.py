@@ -92,9 +92,7 @@ def possible_mode(mode: Mode, case: TrainingCase) -> Mode:
     return "mask" if mask else "neither"
 
 
-def mode_probabilities(
-    cases: Sequence[TrainingCase], probabilities: Sequence[float]
-) -> dict[Mode, float]:
+def mode_probabilities(cases: Sequence[TrainingCase], probabilities: Sequence[float]) -> dict[Mode, float]:
     """Return how often each mode is trained, by the conditions that the cases have."""
     realised: dict[Mode, float] = dict.fromkeys(MODES, 0.0)
     for case in cases:

@@ -13,10 +13,10 @@ from medsyn2.store.text_embeddings import read_report, write_report
 from medsyn2.training.dit.conditions import (
     ConditionedLatents,
     TrainingCase,
+    drop_conditions,
+    mode_probabilities,
     pad_texts,
     possible_mode,
-    mode_probabilities,
-    drop_conditions,
 )
 from medsyn2.vocabulary import MODES, Structure
 from medsyn2.weights.model_folder import ChannelStatistics
