@@ -36,17 +36,11 @@ Targets = Float[np.ndarray, "n 3"]
 
 @dataclass(frozen=True)
 class LungTrees:
-    """Vessels and airways inside the lungs.
+    """Vessels and airways inside the lungs."""
 
-    Attributes:
-        vessels: Arteries and veins.
-        lumen: Air of the segmental bronchi and smaller.
-        wall: The same tubes with their walls.
-    """
-
-    vessels: Tubes
-    lumen: Tubes
-    wall: Tubes
+    vessels: Tubes  # Arteries and veins
+    lumen: Tubes  # Air of the segmental bronchi and smaller
+    wall: Tubes  # The same tubes with their walls
 
 
 def grow_trees(anatomy: Anatomy, vessels: GreatVessels, lesions: Lesions) -> LungTrees:

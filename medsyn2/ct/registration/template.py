@@ -48,19 +48,13 @@ _NOT_COVERED = -32768
 
 @dataclass(frozen=True)
 class Consensus:
-    """The common space of the cases.
+    """The common space of the cases."""
 
-    Attributes:
-        start: The case that was the first template.
-        alignments: Last alignment of each case that passed the gates, to the template of the last round.
-        to_native_lps_mm: For each of them, the final template to its native CT.
-        refused: Code of the gate that each other case failed.
-    """
-
-    start: str
+    start: str  # The case that was the first template
+    # Last alignment of each case that passed the gates, to the template of the last round
     alignments: Mapping[str, Alignment]
-    to_native_lps_mm: Mapping[str, Affine]
-    refused: Mapping[str, str]
+    to_native_lps_mm: Mapping[str, Affine]  # For each of them, the final template to its native CT
+    refused: Mapping[str, str]  # Code of the gate that each other case failed
 
 
 Posed = tuple[CTVolume, LabelMap, Affine]

@@ -32,15 +32,10 @@ _FIRST_ROW = 2
 
 @dataclass(frozen=True)
 class Extent:
-    """HU range of a set of volumes.
+    """HU range of a set of volumes."""
 
-    Attributes:
-        low_hu: Least value of all.
-        high_hu: Greatest value of all.
-    """
-
-    low_hu: float
-    high_hu: float
+    low_hu: float  # Least value of all
+    high_hu: float  # Greatest value of all
 
 
 def volumes_in(folder: Path, *, spacing_mm: Spacing | None, patients: Mapping[str, str]) -> list[VolumeFile]:

@@ -22,17 +22,11 @@ _EDGE_INCHES = 0.3
 
 @dataclass(frozen=True)
 class Pair:
-    """A synthetic volume and its nearest training volume.
+    """A synthetic volume and its nearest training volume."""
 
-    Attributes:
-        synthetic: The generated one.
-        training: The real one.
-        caption: Names and distance of the two.
-    """
-
-    synthetic: CTVolume
-    training: CTVolume
-    caption: str
+    synthetic: CTVolume  # The generated one
+    training: CTVolume  # The real one
+    caption: str  # Names and distance of the two
 
 
 def pairs_png(pairs: Sequence[Pair]) -> bytes:

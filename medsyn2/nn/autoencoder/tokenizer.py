@@ -60,15 +60,10 @@ Size = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Posterior:
-    """Distribution of the latents given an image: independent Gaussians.
+    """Distribution of the latents given an image: independent Gaussians."""
 
-    Attributes:
-        mean: Means.
-        logvar: Logarithms of the variances, within `LOGVAR_RANGE`.
-    """
-
-    mean: Float[Tensor, "b z ld lh lw"]
-    logvar: Float[Tensor, "b z ld lh lw"]
+    mean: Float[Tensor, "b z ld lh lw"]  # Means
+    logvar: Float[Tensor, "b z ld lh lw"]  # Logarithms of the variances, within `LOGVAR_RANGE`
 
     @classmethod
     def from_moments(cls, moments: Float[Tensor, "b two_z ld lh lw"]) -> "Posterior":

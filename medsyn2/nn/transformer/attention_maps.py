@@ -30,13 +30,9 @@ from medsyn2.types import Float
 
 @dataclass
 class AttentionRecord:
-    """Sum of the maps of the longest text among the recorded calls.
+    """Sum of the maps of the longest text among the recorded calls."""
 
-    Attributes:
-        num_maps: Number of maps in the sum: blocks times calls.
-    """
-
-    num_maps: int = 0
+    num_maps: int = 0  # Number of maps in the sum: blocks times calls
     _sum: Tensor | None = field(default=None, repr=False)
 
     def add(self, weights: Float[Tensor, "b n m"]) -> None:

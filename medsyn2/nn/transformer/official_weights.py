@@ -53,15 +53,10 @@ _BLOCK = {
 
 @dataclass(frozen=True)
 class OfficialWeights:
-    """Released weights.
+    """Released weights."""
 
-    Attributes:
-        config: Arguments of `DiT`.
-        state: State dict of that network.
-    """
-
-    config: dict[str, Any]
-    state: dict[str, Tensor]
+    config: dict[str, Any]  # Arguments of `DiT`
+    state: dict[str, Tensor]  # State dict of that network
 
 
 def load_official(

@@ -20,15 +20,10 @@ from medsyn2.vocabulary import LOBES, Structure
 
 @dataclass(frozen=True)
 class Task:
-    """Where TotalSegmentator has a structure.
+    """Where TotalSegmentator has a structure."""
 
-    Attributes:
-        name: The task.
-        words: The package's name of each label that makes up the structure, and ours.
-    """
-
-    name: str
-    words: dict[str, str]
+    name: str  # The task
+    words: dict[str, str]  # The package's name of each label that makes up the structure, and ours
 
 
 TASKS: dict[Structure, Task] = {

@@ -21,15 +21,10 @@ from medsyn2.weights.tensors import tensors_path
 
 @dataclass(frozen=True)
 class Parts:
-    """Paths of the parts made by other stages.
+    """Paths of the parts made by other stages."""
 
-    Attributes:
-        tokenizer: Description of the tokenizer, next to its tensors.
-        text_encoder: Folder of the text encoder.
-    """
-
-    tokenizer: Path
-    text_encoder: Path
+    tokenizer: Path  # Description of the tokenizer, next to its tensors
+    text_encoder: Path  # Folder of the text encoder
 
 
 def export_model(folder: Path, parts: Parts, description: ModelDescription) -> None:

@@ -44,13 +44,9 @@ LARGEST_ADVERSARIAL_WEIGHT = 1e4
 
 @dataclass(frozen=True)
 class TokenizerBatch:
-    """Crops to reconstruct.
+    """Crops to reconstruct."""
 
-    Attributes:
-        ct: Images in [-1, 1], or masks at -0.5 and 0.5.
-    """
-
-    ct: Float[Tensor, "b 1 d h w"]
+    ct: Float[Tensor, "b 1 d h w"]  # Images in [-1, 1], or masks at -0.5 and 0.5
 
 
 class TokenizerObjective:

@@ -67,47 +67,29 @@ _MODEL_TYPES = ("bert", "cxr-bert")
 
 @dataclass(frozen=True)
 class PlainBert:
-    """A BERT with transformers' names.
+    """A BERT with transformers' names."""
 
-    Attributes:
-        config: Configuration of the network.
-        state: Tensors in float32, without a prefix.
-        dropped: Tensors left out, by the checkpoint's names.
-    """
-
-    config: dict[str, Any]
-    state: dict[str, Tensor]
-    dropped: tuple[str, ...]
+    config: dict[str, Any]  # Configuration of the network
+    state: dict[str, Tensor]  # Tensors in float32, without a prefix
+    dropped: tuple[str, ...]  # Tensors left out, by the checkpoint's names
 
 
 @dataclass(frozen=True)
 class Published:
-    """Files published with the weights.
+    """Files published with the weights."""
 
-    Attributes:
-        config: Content of ``config.json``.
-        vocabulary: Content of ``vocab.txt``.
-        tokenizer: Settings of the tokenizer, by default BERT's.
-    """
-
-    config: Mapping[str, Any]
-    vocabulary: bytes
-    tokenizer: dict[str, Any]
+    config: Mapping[str, Any]  # Content of ``config.json``
+    vocabulary: bytes  # Content of ``vocab.txt``
+    tokenizer: dict[str, Any]  # Settings of the tokenizer, by default BERT's
 
 
 @dataclass(frozen=True)
 class ConvertedEncoder:
-    """A converted text encoder.
+    """A converted text encoder."""
 
-    Attributes:
-        bert: The network.
-        published: Files published with it.
-        origin: Source file and its sha256.
-    """
-
-    bert: PlainBert
-    published: Published
-    origin: Mapping[str, str]
+    bert: PlainBert  # The network
+    published: Published  # Files published with it
+    origin: Mapping[str, str]  # Source file and its sha256
 
     @property
     def files(self) -> dict[str, Any]:
