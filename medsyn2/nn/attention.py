@@ -25,9 +25,8 @@ cuDNN is left out
 math is left out above `MOST_SCORES` scores: an error is better than exhausted memory or a tenfold run time. Fused
 kernels need contiguous channels; other tensors are copied. The order is logged once per device and head width.
 
-Source:
-    The fault: pytorch/pytorch#196678 (torch 2.11 to 2.13, cuDNN to 9.20). PyTorch's own order and limits:
-    aten/src/ATen/native/transformers/cuda/sdp_utils.cpp. Rates: Shah et al., FlashAttention-3 (arXiv:2407.08608).
+Source: The fault: pytorch/pytorch#196678 (torch 2.11 to 2.13, cuDNN to 9.20). PyTorch's own order and limits:
+aten/src/ATen/native/transformers/cuda/sdp_utils.cpp. Rates: Shah et al., FlashAttention-3 (arXiv:2407.08608).
 """
 
 import logging

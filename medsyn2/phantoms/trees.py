@@ -5,8 +5,7 @@ of the way to their centre and halves the set along its longest direction, until
 follow Murray's law, r = r_twig * (targets served)^(1/exponent), so the vessels taper as real ones do. Bronchi run
 along the arteries and stop earlier; veins grow independently.
 
-Source:
-    Recursive bisection of the supplied territory after Wang, Bassingthwaighte et al.; Murray 1926 for the radii.
+Source: Recursive bisection of the supplied territory after Wang, Bassingthwaighte et al.; Murray 1926 for the radii.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,9 @@
 """What a NIfTI header claims, checked before a byte of image is read.
 
-A header is 348 bytes (NIfTI-1) or 540 (NIfTI-2) in either byte order. This module answers three questions
-from it: how many voxels of what type follow and where, how stored numbers become values (scl_slope,
-scl_inter), and where the voxels lie. The last has up to three answers in one file, the sform, the qform and
-the spacing in pixdim. They are used only if they agree: two programs that believe different ones would
-disagree in silence.
+A header is 348 bytes (NIfTI-1) or 540 (NIfTI-2) in either byte order. This module answers three questions from it: how
+many voxels of what type follow and where, how stored numbers become values (scl_slope, scl_inter), and where the voxels
+lie. The last has up to three answers in one file, the sform, the qform and the spacing in pixdim. They are used only if
+they agree: two programs that believe different ones would disagree in silence.
 
 Slope: 0 and NaN mean that no scaling was set (the standard and nibabel); infinity is damage.
 

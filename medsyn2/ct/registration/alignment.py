@@ -88,9 +88,8 @@ def check_alignment(alignment: Alignment, gates: RegisterConfig) -> None:
     sides alike; `Alignment.seems_mirrored` reports them.
 
     Raises:
-        RegistrationError: With the code ``lungs-too-small``, ``lungs-cut-off``, ``upside-down``,
-            ``back-to-front``, ``scale-implausible``, ``rotation-large``, ``lung-dice-low``, ``similarity-low``
-            or ``lungs-outside-grid``.
+        RegistrationError: With the code ``lungs-too-small``, ``lungs-cut-off``, ``upside-down``, ``back-to-front``,
+            ``scale-implausible``, ``rotation-large``, ``lung-dice-low``, ``similarity-low`` or ``lungs-outside-grid``.
     """
     _check_lungs(alignment, gates)
     _check_orientation(alignment)

@@ -11,9 +11,8 @@ pose, in the patients' own axes. It is centred in the grid, and nothing is scale
 
 A first case to which most others do not register is an outlier and is replaced by the next.
 
-Source:
-    Arsigny et al., "A log-Euclidean framework for statistics on diffeomorphisms", MICCAI 2006, for the mean of
-    the affines; Guimond et al., "Average brain models", CVIU 2000, for averaging without the bias of the start.
+Source: Arsigny et al., "A log-Euclidean framework for statistics on diffeomorphisms", MICCAI 2006, for the mean of the
+affines; Guimond et al., "Average brain models", CVIU 2000, for averaging without the bias of the start.
 """
 
 import logging

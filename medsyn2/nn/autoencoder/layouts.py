@@ -9,8 +9,7 @@ of names.
   of causal padding, no convolutions after upsampling, and v1.0's attention, which mixes channels and slices. It has
   one depth mode only.
 
-Source:
-    PKU-YuanGroup/Open-Sora-Plan, tags v1.1.0 and v1.2.0; batmanlab/MedSynV2 (layout read, no code taken).
+Source: PKU-YuanGroup/Open-Sora-Plan, tags v1.1.0 and v1.2.0; batmanlab/MedSynV2 (layout read, no code taken).
 """
 
 from dataclasses import dataclass

@@ -15,8 +15,7 @@ parameters are the same in all three.
 **Precision.** The decoder's last normalisation and convolution run in the precision of the parameters, also under
 autocast: bfloat16 would quantise the output to steps of up to 8 HU.
 
-Source:
-    Paper, sections 3.1 and 7.1; Lin et al., Open-Sora Plan (arXiv:2412.00131).
+Source: Paper, sections 3.1 and 7.1; Lin et al., Open-Sora Plan (arXiv:2412.00131).
 """
 
 from collections.abc import Sequence

@@ -9,8 +9,7 @@ Statistics of the latents, HU range, numbers of tokens and the solver are in the
 here; statistics are rounded to half precision as theirs are. The network attends to the padding of pre-prompts and of
 reports, which are truncated to 192 tokens.
 
-Source:
-    batmanlab/MedSynV2 at 5be924c: figures only, no code.
+Source: batmanlab/MedSynV2 at 5be924c: figures only, no code.
 """
 
 from collections.abc import Mapping
