@@ -74,22 +74,6 @@ def train_dit(
     not made again; a longer one goes on from where the shorter one ended. The sampling decides nothing of the
     training: if it alone changed, the description is written anew and the weights stay. Several processes, started by
     torchrun, share the micro-batches of a step.
-
-    Args:
-        grid: Shape and HU range of the volumes.
-        dit: The network.
-        flow: The objective's times and weight.
-        train_dit: The training.
-        sampling: How the model is sampled by default.
-        latents: Manifests of the latents.
-        text: Manifests of the reports' embeddings, of the same shards.
-        prompts: Description of the pre-prompts' embeddings.
-        tokenizer: The tokenizer the latents were made with.
-        encoder: Folder of the text encoder the embeddings were made with.
-        template: Description of the template, whose volume lies beside it: the grid's place in space.
-        model: Where ``model.json`` goes; the model's other files go beside it.
-        loss: Where the table of losses goes (CSV, a row a step).
-        settings: Canonical JSON of the settings and the code version.
     """
     settings = _training_settings(settings)
     split, wording = load_split(latents, text), json.loads(prompts.read_text(encoding="utf-8"))

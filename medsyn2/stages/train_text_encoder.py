@@ -33,12 +33,6 @@ def train_text_encoder(
     The texts include the pre-prompts, so a cohort without reports gets an encoder too. The encoder is written in
     Hugging Face format into the folder of `encoder`'s name, without its suffix. Unchanged texts and settings reuse the
     encoder of the last run.
-
-    Args:
-        train_text_encoder: Size and training of the encoder.
-        inventory: Manifests of the inventory.
-        encoder: Description to write: fingerprint, sha256 of each file, facts.
-        settings: Canonical JSON of the settings and the code version.
     """
     texts = _training_texts(inventory)
     made_from = fingerprint("train_text_encoder", settings, texts)
