@@ -21,7 +21,7 @@ from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.store.text_embeddings import read_text
 from medsyn2.training.dit.conditions import ConditionedLatents, realised_probabilities, without
-from medsyn2.training.dit.model_export import Parts, export_model
+from medsyn2.training.dit.model_export import export_model
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
 from medsyn2.training.dit.split import Split, load_split
 from medsyn2.training.engine.checkpoint import identity_of
@@ -135,7 +135,7 @@ def train_dit(
             files={},
             sampling=sampling,
         )
-        export_model(model.parent, Parts(tokenizer, encoder), description)
+        export_model(model.parent, tokenizer, encoder, description)
 
 
 def _training_settings(settings: str) -> str:
