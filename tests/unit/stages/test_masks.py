@@ -138,7 +138,7 @@ def test_what_is_smaller_than_the_smallest_volume_is_empty(run: Masks) -> None:
     heart_ml = run().records[PHANTOM].facts.masks["heart"].volume_ml
     manifest = run(min_volume_ml=heart_ml + 1)
     heart = manifest.records[PHANTOM].facts.masks["heart"]
-    assert heart == {"state": "empty", "volume_ml": heart_ml, "tool": "classical"}
+    assert heart == MaskFacts("empty", heart_ml, "classical")
     assert f"{PHANTOM}/heart.nii.gz" not in manifest.records[PHANTOM].files
     assert not manifest.path(PHANTOM, "heart.nii.gz").exists()
 
