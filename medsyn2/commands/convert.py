@@ -258,10 +258,10 @@ def _text_encoder_arguments(parser: argparse.ArgumentParser) -> None:
 def _text_encoder(arguments: argparse.Namespace) -> None:
     encoder = convert_encoder(arguments.source, arguments.base)
     write_encoder(arguments.to, **encoder.files)
-    for name in encoder.bert.dropped:
+    for name in encoder.dropped:
         sys.stdout.write(f"left out: {name}\n")
-    rows = encoder.bert.config["max_position_embeddings"]
-    _say(arguments.to, encoder.origin, f"BERT of {len(encoder.bert.state)} tensors, {rows:,} positions")
+    rows = encoder.config["max_position_embeddings"]
+    _say(arguments.to, encoder.origin, f"BERT of {len(encoder.state)} tensors, {rows:,} positions")
     sys.stdout.write(f"for the configuration\nencode_text:\n  encoder_dir: {arguments.to}\n")
 
 

@@ -31,13 +31,6 @@ def segment(
 
     The CT is segmented as it was acquired, where the tools are at home, or on the model's grid if
     ``segment.space`` says so. Label maps are written on the tool's own grid.
-
-    Args:
-        segment: Which tool finds which structure.
-        inventory: Manifest of the stage inventory, for the CTs.
-        register: Manifest of the stage register: only cases that passed its gates are segmented.
-        manifest: Where this stage's manifest goes.
-        settings: What decides the result beside the inputs.
     """
     listed = load_manifest(inventory, InventoryFacts).records
     registered = load_manifest(register, RegisterFacts).records

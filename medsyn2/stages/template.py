@@ -61,15 +61,6 @@ def template(
     The template's grid is the grid of the model: along the axes of the patient and centred on the lungs. Its CT
     and lungs are written beside `reference` as ``template.nii.gz`` and ``lungs.nii.gz``. If the cases and the
     settings are those of the last run, its files are kept.
-
-    Args:
-        grid: Shape and spacing of the template.
-        template: How many training cases are averaged, in how many rounds.
-        register: Working spacing, gates and seed of the registration.
-        inventory: Manifests that hold the first training cases.
-        given: The template CT, or nothing: then it is made from the cases.
-        reference: Where the description goes (JSON): fingerprint, grid, sha256 of the files, and facts.
-        settings: Canonical JSON of the settings and the code version.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     cases = {} if given else _training_cases(inventory, template.num_cases)

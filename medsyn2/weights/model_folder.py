@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from medsyn2.errors import WeightsError, reason
@@ -218,36 +219,5 @@ def read_description(folder: Path) -> ModelDescription:
 def _description(values: dict[str, Any]) -> ModelDescription:
     if values["format"] != FORMAT:
         raise ValueError(f"format {values['format']}")
-    grid, latents = values["grid"], values["latents"]
-    low_hu, high_hu = grid["clip_hu"]
-    return ModelDescription(
-        grid=GridDescription(
-            shape=_triple(grid["shape"]),
-            affine_mm=affine_rows(grid["affine_mm"]),
-            clip_hu=(float(low_hu), float(high_hu)),
-        ),
-        latents=LatentDescription(
-            shape=tuple(latents["shape"]),
-            image=_statistics(latents["image"]),
-            mask=_statistics(latents["mask"]),
-            window=None if latents["window"] is None else _triple(latents["window"]),
-            overlap=latents["overlap"],
-            masks={name: _statistics(values) for name, values in latents.get("masks", {}).items()},
-            mask_chunk=latents.get("mask_chunk"),
-        ),
-        text=TextDescription(**values["text"]),
-        training=TrainingDescription(**values["training"]),
-        fingerprint=values["fingerprint"],
-        files=values["files"],
-        sampling=Sampling(**{**_SAMPLING_BEFORE, **values.get("sampling", {})}),
-        licence=values.get("licence", ""),
-    )
-
-
-def _triple(values: list[int]) -> Triple:
-    depth, height, width = values
-    return depth, height, width
-
-
-def _statistics(values: Mapping[str, list[float]]) -> ChannelStatistics:
-    return ChannelStatistics(tuple(values["mean"]), tuple(values["std"]))
+    sampling = {**_SAMPLING_BEFORE, **values.get("sampling", {})}
+    return TypeAdapter(ModelDescription).validate_python({**values, "sampling": sampling})

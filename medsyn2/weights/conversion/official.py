@@ -234,7 +234,7 @@ def read_official(folder: OfficialFolder, *, num_heads: int, token_grid: TokenGr
             remedy="give the authors' vae.ckpt; others are converted by `medsyn2 convert tokenizer`.",
         )
     encoder = convert_encoder(folder.language_model, folder.base)
-    width = encoder.bert.config["hidden_size"]
+    width = encoder.config["hidden_size"]
     channels = (dit.config["latent_channels"], config.latent_channels)
     if dit.config["text_width"] != width or channels != (CHANNELS, CHANNELS):
         raise WeightsError(
