@@ -245,9 +245,7 @@ def plan_cohort(
     """Place every file in a shard.
 
     Args:
-        files: File of each case id.
         order: All cases that ever had a place, including those of `files`.
-        cohort: Shard size and rule for splits.
         subjects: Subject of each file in the table of subjects, see `subjects.read_subjects`.
 
     Raises:

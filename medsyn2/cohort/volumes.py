@@ -29,11 +29,6 @@ _REPAIRABLE = frozenset({"affine-missing", "affine-not-finite", "affine-degenera
 def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: Convention) -> ScanFacts:
     """Determine the geometry and the unit of a CT file.
 
-    Args:
-        path: The NIfTI file; recorded as given.
-        acquisition: Its row of the metadata table, if there is one.
-        convention: The configured ``inventory.hu_convention``.
-
     Returns:
         The facts that `read_case` needs, and those that the inventory records beside them.
 

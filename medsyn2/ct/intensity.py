@@ -90,11 +90,8 @@ def detect_hu(
 
     Args:
         values: The file's values after its own header's scaling.
-        name: The file, for messages.
         convention: ``detect``; or ``hu`` or ``stored`` where the values alone are ambiguous. A stated convention
             that the values contradict is refused.
-        slope: RescaleSlope of the metadata table, if there is a row.
-        intercept: RescaleIntercept of the metadata table, if there is a row.
 
     Raises:
         IntensityError: If the values are constant, damaged in a known way, ambiguous, contradict

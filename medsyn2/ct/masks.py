@@ -23,8 +23,6 @@ def labels_on_grid(
     """Resample every label of a map to the grid, as uint8.
 
     Args:
-        label_map: Labels on the tool's own grid.
-        grid: The model's grid.
         grid_to_source_lps_mm: World of the grid to world of the segmented CT.
         threshold: Share above which a voxel belongs to a label; of several such labels, the last one wins.
     """

@@ -30,8 +30,6 @@ def multistep(
         The time after each step and the newest prediction; last the jump's.
 
     Args:
-        predict_at: Predicted clean latents of (z, t).
-        z: State at the first time.
         times: Falling, above 0.
         corrected: UniPC's corrector; without it this is DPM-Solver++(2M).
     """

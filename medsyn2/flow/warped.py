@@ -32,8 +32,6 @@ def warped_midpoint(
         After each step the time of its middle, as the network was told, and the prediction there; at the end the state.
 
     Args:
-        predict_at: Predicted clean latents of (z, t).
-        z: State at `t_start`.
         num_steps: Steps; the authors' 50 grid points are 49.
         t_start: Time that the network is told first.
         t_end: The network is never told a smaller time, nor a velocity divided by one.

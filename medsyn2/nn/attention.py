@@ -93,9 +93,6 @@ def attend(
     """Return softmax(q k^T / sqrt(d)) v over the keys where `mask` is true, or over all.
 
     Args:
-        query: Queries.
-        key: Keys.
-        value: Values.
         mask: True where a key is attended to; at least one key per sample.
 
     Raises:

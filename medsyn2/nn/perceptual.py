@@ -33,11 +33,7 @@ EPS = 1e-10
 
 
 class Perceptual(nn.Module):
-    """LPIPS with VGG16: 14,716,160 parameters in 31 tensors, all frozen.
-
-    Args:
-        channels: Channels of the five stages.
-    """
+    """LPIPS with VGG16: 14,716,160 parameters in 31 tensors, all frozen."""
 
     shift: Tensor
     scale: Tensor

@@ -44,8 +44,6 @@ def chest_at(anatomy: Anatomy, points: Points, tubes_mm: Field, pericardial_flui
     """Evaluate the chest.
 
     Args:
-        anatomy: The subject.
-        points: Points of the anatomical frame.
         tubes_mm: Distance to the great vessels there.
         pericardial_fluid_mm: Thickness of the fluid around the heart, 0 for none.
     """

@@ -118,8 +118,6 @@ def ellipsoid(
     """Return the signed distance to an ellipsoid, exact to first order near its surface.
 
     Args:
-        points: Points to evaluate.
-        centre_mm: Centre.
         radii_mm: Half axes.
         rotation: Directions of the half axes, in rows; None takes the frame's axes.
 

@@ -59,9 +59,7 @@ def check_inputs(
         impression: its second part.
         mask: A binary mask, on any grid.
         mask_text: What the mask is of: a structure's name, its words, or any other words.
-        grid: The model's grid.
         trained: Structures that the model was trained with masks of.
-        separator: The text encoder's separator token.
 
     Raises:
         ReportError: If a text is none, or a whole report and its parts are given.
@@ -160,8 +158,6 @@ def encode_given(
     """Encode one text and note what the encoder does not know or has no room for.
 
     Args:
-        encoder: The model's text encoder.
-        text: A report or a pre-prompt.
         max_tokens: Tokens the model was trained with.
         what: What it is, for the notes.
         padded: Whether the model was trained with padded texts; there are `max_tokens` embeddings then.

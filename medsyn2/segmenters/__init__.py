@@ -39,7 +39,6 @@ class Segmenter(Protocol):
         """Return a label map of each of `structures`.
 
         Args:
-            volume: The CT.
             structures: What is wanted of it; each is one that the tool can find.
             case: The case's id, for tools that read files; empty if the volume is no case of the cohort.
 

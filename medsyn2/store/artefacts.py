@@ -203,10 +203,7 @@ def process_shard(
     """Do every case of a shard that is not done, then write and return the shard's manifest.
 
     Args:
-        stage: Name of the stage.
         manifest: Where the manifest goes; the artefacts go into the folder of the same name.
-        cases: The cases, in the shard's order.
-        work: Makes one case's artefacts.
         settings: Canonical JSON of the settings and the code version, part of every fingerprint.
         facts: The class of the facts that `work` returns; a record with others is done again.
 

@@ -79,7 +79,6 @@ def parse_header(start: bytes, name: str) -> NiftiHeader:
 
     Args:
         start: At least the first 540 bytes, or all of a shorter file.
-        name: The file, for messages.
 
     Raises:
         InvalidVolumeError: If it is truncated, of another format, or claims what no CT or mask can be.

@@ -181,9 +181,7 @@ def resample_to_grid(
     """Resample a native CT to the template's grid in one linear interpolation.
 
     Args:
-        volume: The native CT.
         grid: The template's grid, or any other in its space.
-        template_to_native_lps_mm: The alignment.
         outside_hu: Value of grid voxels that the CT does not reach.
     """
     # Linear interpolation averages neighbours; only a grid more than 1.5 times as coarse as the CT would alias.

@@ -83,10 +83,7 @@ def find_consensus(
     """Find the common space of some cases, centred on `grid`.
 
     Args:
-        thoraces: The cases, at the working spacing.
         grid: The template's grid; the search works on a coarser one over the same field of view.
-        num_rounds: Rounds of registering and averaging.
-        gates: Gates of an alignment, working spacing and seed.
 
     Raises:
         EnvironmentFault: With code ``template-no-consensus`` if most cases register to none of the candidates.
@@ -131,7 +128,6 @@ def average(cases: Iterable[Posed], grid: Grid) -> tuple[CTVolume, LabelMap]:
 
     Args:
         cases: CTs, lungs and affines from the grid's world to them; consumed one by one.
-        grid: Grid of the average.
     """
     total = np.zeros(grid.shape, dtype=np.float32)
     covered, left, right = (np.zeros(grid.shape, dtype=np.uint16) for _ in range(3))

@@ -105,7 +105,6 @@ def extract_features(
 
     Args:
         volumes: The set; if the protocol has a greatest number, the first by id are taken.
-        spec: Protocol, extractor and windows.
         facts: ``kind`` and ``source`` of the set.
         cache: Folder of single volumes' features, common to all sets, specs and metrics.
 

@@ -86,7 +86,6 @@ def make_protocol(
     """Return a protocol by its name.
 
     Args:
-        name: ``paper``, ``maisi`` or ``vlm3d``.
         clip_hu: The generator's HU range; used by ``paper``, the others have their own.
         num_slices: At most this many slices a plane; the name and the hash then say so.
     """
@@ -132,9 +131,6 @@ def plane_slices(
 
     Args:
         hu: Values from `prepare_volume`.
-        plane: The plane.
-        window_hu: Lower and upper end.
-        protocol: The same protocol.
     """
     axis = _FRAME_AXIS[protocol.frame][plane]
     slices = np.moveaxis(hu.take(protocol.slice_positions(hu.shape[axis]), axis=axis), axis, 0)

@@ -77,12 +77,7 @@ def fidelity(
     """Compare two banks in several parts, such as the planes of one window.
 
     Args:
-        real: Real volumes.
-        synthetic: Synthetic volumes.
-        parts: Names of the parts.
         num_draws: Resamples for the interval; a quarter as many splits and subsets of each size. 0 draws none.
-        neighbours: Of precision, recall, density and coverage.
-        seed: Of the draws.
 
     Returns:
         A row a part, and their mean under ``mean``.

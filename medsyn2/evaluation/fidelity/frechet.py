@@ -56,10 +56,6 @@ class Moments:
 def frechet_distance(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, "m f"]) -> float:
     """Return the squared Frechet distance of two sets of features, known as FID.
 
-    Args:
-        first: Features, a row each; at least two rows.
-        second: Features of the other set.
-
     Raises:
         ValueError: If a set has fewer than two rows, or a feature is not finite.
     """

@@ -85,8 +85,6 @@ def neighbourhood(
     """Return precision, recall, density and coverage of points, one a volume.
 
     Args:
-        real: Features.
-        synthetic: Features.
         neighbours: The k; at most one less than the smaller set has points.
     """
     k = min(neighbours, len(real) - 1, len(synthetic) - 1)

@@ -64,7 +64,6 @@ def overlap(
     Args:
         found: The mask that is judged.
         reference: The mask it is judged by.
-        spacing_mm: Spacing of the grid.
         tolerance_mm: Of the surface Dice.
     """
     sizes = int(np.count_nonzero(found)), int(np.count_nonzero(reference))
@@ -98,10 +97,9 @@ def summarise(cases: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         Columns: `by`; ``num`` pairs; ``num_present`` pairs with a reference and their ``num_patients``; mean overlaps
-            of
-        these and their median Dice; ``num_distances`` pairs with both masks and their mean distances; ``num_missed``,
-        ``miss_rate`` of the present ones; ``num_false_alarm`` and ``num_both_empty``. Each mean has a 95 % interval
-        over patients, ``<value>_low`` and ``<value>_high``.
+        of these and their median Dice; ``num_distances`` pairs with both masks and their mean distances;
+        ``num_missed``, ``miss_rate`` of the present ones; ``num_false_alarm`` and ``num_both_empty``. Each mean has a
+        95 % interval over patients, ``<value>_low`` and ``<value>_high``.
     """
     overlaps, distances = (
         [f"{value}{end}" for value in values for end in ("", "_low", "_high")]

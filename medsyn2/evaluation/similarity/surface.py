@@ -60,11 +60,6 @@ def surface_distances(
 ) -> SurfaceDistances:
     """Measure the surfaces of two masks on one grid.
 
-    Args:
-        first: A mask with at least one voxel.
-        second: The other one, as well.
-        spacing_mm: Spacing of the grid.
-
     Raises:
         ValueError: If a mask is empty: it has no surface to be near to or far from.
     """

@@ -51,7 +51,6 @@ def classification(
 
     Args:
         probabilities: A row a volume, a column a label.
-        truth: Presence of the label.
         found: Decision: a probability at or above its threshold.
     """
     judged = [k for k in range(truth.shape[1]) if truth[:, k].any() and not truth[:, k].all()]
@@ -78,16 +77,7 @@ def intervals(
     num_draws: int,
     seed: int,
 ) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of each score by resampling patients, with the decisions fixed; NaN with one patient.
-
-    Args:
-        probabilities: A row a volume, a column a label.
-        truth: Presence of the label.
-        found: Decision.
-        patients: Number of each volume's patient, from 0.
-        num_draws: Resamples.
-        seed: Of the draws.
-    """
+    """Return the 95 % interval of each score by resampling patients, with the decisions fixed; NaN with one patient."""
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(patients == patient) for patient in range(int(patients.max()) + 1)]
     drawn = []
@@ -109,8 +99,6 @@ def thresholds_of_others(
     """Return for each judged volume the thresholds tuned on the volumes of all other patients.
 
     Args:
-        probabilities: Of the volumes to tune on.
-        truth: Their labels.
         patients: Patient of each volume to tune on.
         judged: Patient of each judged volume; patients not among `patients` get thresholds tuned on all.
     """

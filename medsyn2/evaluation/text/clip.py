@@ -67,10 +67,7 @@ def pair_score(volumes: Bank, partners: Bank, *, num_draws: int, seed: int) -> P
     """Score volumes against their partners of the same id: reports, or real volumes.
 
     Args:
-        volumes: Embeddings of volumes.
         partners: Embeddings of their reports, or of the real volumes of their cases.
-        num_draws: Resamples of patients for the interval.
-        seed: Of resamples and permutations.
 
     Raises:
         EnvironmentFault: If the embeddings are of two models, or fewer than two ids are in both.
@@ -111,9 +108,7 @@ def label_probabilities(
     """Return the zero-shot probability of each label: the softmax of the cosines to two prompts.
 
     Args:
-        volumes: Embeddings of volumes.
         prompts: Embeddings of prompts with the ids ``<label>/present`` and ``<label>/absent``.
-        labels: The labels.
         scale: Factor of the cosines (CT-CLIP: exp of its temperature).
 
     Raises:

@@ -64,10 +64,6 @@ class LinearClip:
 def fit_linear_clip(volumes: Float[np.ndarray, "v f"], texts: Float[np.ndarray, "v e"]) -> LinearClip:
     """Fit the space to the training cases.
 
-    Args:
-        volumes: Features of the volumes, a row a case.
-        texts: Features of their reports, in the same order.
-
     Raises:
         ValueError: If there are fewer than three cases.
     """

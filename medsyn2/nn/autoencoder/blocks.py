@@ -33,8 +33,6 @@ class CausalConv3d(nn.Module):
     """3-D convolution that sees no later slice; its parameters are at ``conv``.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
         kernel: Kernel (depth, height, width).
         stride: Stride (depth, height, width).
         plane_padding: Zero padding of height and width.
@@ -122,7 +120,6 @@ class Attention(nn.Module):
 
     Args:
         channels: Channels, which are also the width of the head.
-        groups: Groups of the normalisation.
         conv: Makes the 1 x 1 x 1 convolutions.
         sliced: Attend within slices. Otherwise tokens are `channels` consecutive planes in memory order, which mixes
             channels and slices and depends on the window's depth; the authors' network was trained so.

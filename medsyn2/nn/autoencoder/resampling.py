@@ -87,8 +87,6 @@ def double(
     """Double depth by linear interpolation, and scale the plane by `plane`.
 
     Args:
-        x: Features.
-        plane: Scale of height and width, 1 or 2.
         first_frame: Keep the first slice single, as a video's first frame: d slices become 2d - 1.
     """
 

@@ -248,10 +248,7 @@ class CausalVideoVAE(nn.Module):
         hidden_channels: Channels of the first level.
         channel_multipliers: Channels of the four levels, in multiples of `hidden_channels`.
         num_res_blocks: Residual blocks of an encoder level; a decoder level has one more.
-        latent_channels: Channels of the latents.
         norm_groups: Groups of the group normalisation; divides the channels of every level.
-        depth_mode: Compression of depth, see the module docstring.
-        layout: Published layout.
 
     Attributes:
         config: The arguments, from which an equal network is built.

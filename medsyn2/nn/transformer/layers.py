@@ -53,9 +53,7 @@ def positions(grid: TokenGrid, width: int, device: torch.device) -> Float[Tensor
     volumes of any size.
 
     Args:
-        grid: Tokens along (depth, height, width).
         width: Feature dimension; divides by 6.
-        device: Device of the result.
 
     Source: DiT's 2-D positions (facebookresearch/DiT), extended to three axes.
     """
@@ -79,9 +77,7 @@ def rotations(grid: TokenGrid, head_width: int, device: torch.device) -> Float[T
     at frequencies from 1 down to 1/10000.
 
     Args:
-        grid: Tokens along (depth, height, width).
         head_width: Channels of a head; even and at least 6.
-        device: Device of the result.
 
     Source: RoFormer (arXiv:2104.09864), a share of each head for each axis.
     """
@@ -165,10 +161,7 @@ class GatedAttention(nn.Module):
 
     Args:
         width: Feature dimension of queries and output; divides by `num_heads`.
-        num_heads: Heads.
-        context_width: Feature dimension of the context.
         qk_norm: Normalise queries and keys of each head (RMS), which bounds the logits in low precision.
-        gate: Gate the output.
 
     Source: Qiu et al. 2025 (qiuzh20/gated_attention): elementwise gate after attention, no bias.
     """

@@ -65,8 +65,6 @@ def load_official(
     """Check every name, every shape and the positions, and rename the released state dict.
 
     Args:
-        state: Tensors by the authors' names.
-        num_heads: Heads of self-attention.
         grid: Tokens along (depth, height, width) of the stored positions.
 
     Raises:

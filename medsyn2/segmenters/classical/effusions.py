@@ -51,15 +51,7 @@ class _Fluid:
 
 
 def find_pleural_effusion(thorax: Thorax, cage: Mask) -> Mask:
-    """Return the fluid between lung and chest wall; empty if there is none.
-
-    Args:
-        thorax: CT and lungs on the working grid.
-        cage: The inside of its rib cage.
-
-    Returns:
-        Bool array (d, h, w) on the thorax's grid.
-    """
+    """Return the fluid between lung and chest wall; empty if there is none."""
     spacing = thorax.spacing_mm
     fluid = _find_fluid(thorax, cage)
     at_lung = dilate(thorax.lung, AT_LUNG_MM, spacing)
@@ -89,15 +81,7 @@ def _beside_spine(thorax: Thorax) -> Bool[np.ndarray, "1 h w"]:
 
 
 def find_pericardial_effusion(thorax: Thorax, cage: Mask) -> Mask:
-    """Return the fluid around the heart; empty if there is none.
-
-    Args:
-        thorax: CT and lungs on the working grid.
-        cage: The inside of its rib cage.
-
-    Returns:
-        Bool array (d, h, w) on the thorax's grid.
-    """
+    """Return the fluid around the heart; empty if there is none."""
     spacing = thorax.spacing_mm
     fluid = _find_fluid(thorax, cage)
     core = erode(fluid.pure, CORE_MM, spacing)

@@ -31,14 +31,7 @@ _Hu = Float[np.ndarray, "d h w"]
 
 
 def find_nodules(thorax: Thorax) -> Mask:
-    """Return solid nodules that air surrounds; empty if there are none.
-
-    Args:
-        thorax: CT and lungs on the working grid.
-
-    Returns:
-        Bool array (d, h, w) on the thorax's grid.
-    """
+    """Return solid nodules that air surrounds; empty if there are none."""
     box = bounding_box(thorax.lung, margin_voxels=2)
     lung = thorax.lung[box]
     hu = np.clip(thorax.hu[box].astype(np.float32), *RANGE_HU)

@@ -49,10 +49,6 @@ class Thorax:
 def thorax_of(volume: CTVolume, spacing_mm: float) -> Thorax:
     """Bring a CT to the working grid and find its lungs.
 
-    Args:
-        volume: Any chest CT.
-        spacing_mm: Wanted spacing of the working grid.
-
     Raises:
         InvalidVolumeError: If there are no lungs.
     """

@@ -44,11 +44,6 @@ class ExternalTool:
 def run_on(process: ToolProcess, volume: CTVolume, **request: object) -> dict[str, LabelMap]:
     """Let a tool segment a CT.
 
-    Args:
-        process: The tool.
-        volume: The CT.
-        request: What the worker needs to know beside the CT.
-
     Returns:
         What the tool wrote, by the worker's names, with the tool's own label names.
 
@@ -95,7 +90,6 @@ def named_labels(label_map: LabelMap, structure: Structure, words: Mapping[str, 
 
     Args:
         label_map: As the tool wrote it, with the names its own table gives.
-        structure: What is wanted.
         words: The tool's name of each label that makes up the structure, and ours: the structure itself, or a
             lobe's name.
     """

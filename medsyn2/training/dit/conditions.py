@@ -92,14 +92,9 @@ class ConditionedLatents:
     """Latents with their conditions, as the training loop wants its data.
 
     Args:
-        cases: The training split.
-        prompts: Embedding of each pre-prompt by its id.
-        image: Statistics that image latents are normalised with.
-        mask: Statistics that mask latents are normalised with.
         probabilities: Of each mode, in the order of `medsyn2.vocabulary.MODES`.
         weights: How much more often than others a structure's mask is drawn; 1 where nothing is said.
         empty_share: Share of the masks that are empty ones, in cases that have any.
-        seed: Of every draw.
 
     Raises:
         ConfigError: If there is no case.

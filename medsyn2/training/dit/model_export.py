@@ -23,9 +23,7 @@ def export_model(folder: Path, tokenizer: Path, text_encoder: Path, description:
     """Copy the other stages' parts into `folder`, next to the transformer, and write ``model.json`` last.
 
     Args:
-        folder: The model's folder.
         tokenizer: Description of the tokenizer, next to its tensors.
-        text_encoder: Folder of the text encoder.
         description: The model without its files' hashes, with a fingerprint of its inputs; the written fingerprint
             also covers the files, so that no two models share one.
     """

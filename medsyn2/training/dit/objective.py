@@ -40,11 +40,7 @@ class Losses:
 
 
 class DiTObjective:
-    """Equation 4.
-
-    Args:
-        flow: Distribution of times and clamp of the weight.
-    """
+    """Equation 4."""
 
     def __init__(self, flow: FlowConfig) -> None:
         self.flow = flow
@@ -53,8 +49,6 @@ class DiTObjective:
         """Return the losses of one micro-step.
 
         Args:
-            dit: The network, possibly wrapped for distributed training.
-            batch: Clean latents and conditions.
             generator: Source of times and noise; on the CPU the draws do not depend on the training's device.
         """
         clean = batch.clean_latents

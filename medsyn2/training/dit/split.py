@@ -31,10 +31,6 @@ class Split:
 def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
     """Join the latents and the reports' embeddings of every training case that has both records.
 
-    Args:
-        latents: Manifests of the latents, a shard each.
-        text: Manifests of the embeddings, of the same shards.
-
     Raises:
         ConfigError: If the shards are not the same, if there is no training case, or if the shards were made
             with different networks.

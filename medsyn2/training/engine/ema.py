@@ -20,7 +20,6 @@ class MovingAverage:
     """Moving average of a network's state.
 
     Args:
-        network: Initial state.
         decay: Largest weight of the past in an update, in [0, 1).
     """
 

@@ -32,7 +32,6 @@ class LossFunction(Protocol):
 
         Args:
             networks: All networks by their learners' names, wrapped for the devices.
-            batch: Samples.
             generator: Source of every draw, on the CPU.
             step: Steps completed.
         """

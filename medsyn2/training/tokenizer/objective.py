@@ -56,7 +56,6 @@ class TokenizerObjective:
         gan_weight: Scale of the adaptive adversarial weight.
         gan_start: First step with the discriminator; None leaves it out.
         perceptual: Network of the perceptual loss; None leaves it out.
-        perceptual_weight: Weight of the perceptual loss.
     """
 
     def __init__(
@@ -88,9 +87,6 @@ class TokenizerObjective:
 
         Args:
             networks: Networks by name; the discriminator is needed from `gan_start` on.
-            batch: Crops.
-            generator: Source of the latents' noise.
-            step: Steps completed.
         """
         tokenizer = networks[TOKENIZER]
         reconstruction, moments = tokenizer(batch.ct, generator)
@@ -163,11 +159,6 @@ def tokenizer_learners(
     """Return the learners by name: the tokenizer and, if configured, its discriminator.
 
     The discriminator is initialised from torch's global generator.
-
-    Args:
-        tokenizer: The network.
-        settings: The training.
-        perceptual: Network of the perceptual loss; None leaves that loss out.
     """
     objective = TokenizerObjective(
         settings.kl_weight, settings.gan_weight, settings.gan_start, perceptual, settings.perceptual_weight

@@ -47,7 +47,6 @@ def read_weights(source: Path, choice: Choice = "auto", *, drop: tuple[str, ...]
 
     Args:
         source: A file, or a folder with one.
-        choice: Moving average or plain weights.
         drop: Prefixes of tensors to leave out, such as ``loss.``.
 
     Raises:

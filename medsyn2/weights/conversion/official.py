@@ -173,7 +173,6 @@ def find_official(
     """Find every part of the released model.
 
     Args:
-        folder: The authors' folder.
         language_model: Folder or file of the text encoder's weights, if elsewhere.
         base: Folder with its configuration and vocabulary, if not that of the weights.
         prompts: Folder of the pre-prompts, if elsewhere.
@@ -211,11 +210,6 @@ def find_official(
 
 def read_official(folder: OfficialFolder, *, num_heads: int, token_grid: TokenGrid) -> OfficialModel:
     """Read and check every part and their consistency.
-
-    Args:
-        folder: Paths of the parts.
-        num_heads: Heads of the transformer's self-attention.
-        token_grid: Tokens along (depth, height, width) of the stored positions.
 
     Raises:
         WeightsError: If a tensor is missing, unexpected or of another shape, or the parts do not match.

@@ -93,7 +93,6 @@ def convert_encoder(source: Path, base: Path | None = None) -> ConvertedEncoder:
     """Convert a checkpoint.
 
     Args:
-        source: Folder or file of the weights.
         base: Folder with ``config.json`` and ``vocab.txt``; by default that of the weights.
 
     Raises:
