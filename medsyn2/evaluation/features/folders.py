@@ -32,12 +32,7 @@ _FIRST_ROW = 2
 
 @dataclass(frozen=True)
 class Extent:
-    """HU range of a set of volumes.
-
-    Attributes:
-        low_hu: Least value of all.
-        high_hu: Greatest value of all.
-    """
+    """HU range of a set of volumes."""
 
     low_hu: float
     high_hu: float
@@ -107,11 +102,6 @@ def read_patients(path: Path) -> dict[str, str]:
 
 def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[VolumeFile]) -> None:
     """Refuse a table with rows of unknown volumes, and warn of volumes without a row.
-
-    Args:
-        path: The table.
-        patients: Its rows, from `read_patients`.
-        volumes: The volumes that it may name.
 
     Raises:
         TableError: If a row names no volume.
@@ -183,12 +173,6 @@ def common_clip_hu(
     state_with: str = "--clip-hu -1024 600",
 ) -> tuple[float, float]:
     """Return the HU range to compare in, if both sets fill it or are cut by it at the same value.
-
-    Args:
-        real: Extent of the real volumes.
-        synthetic: Extent of the others.
-        clip_hu: The range.
-        state_with: Option that states another, for the message.
 
     Raises:
         EnvironmentFault: If one set ends inside the range and the other goes beyond that end.

@@ -10,13 +10,7 @@ from medsyn2.evaluation.features.radimagenet import load_radimagenet
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """How features are made from a volume.
-
-    Attributes:
-        protocol: Preparation of the volume.
-        extractor: Turns its slices into features.
-        windows: Windows of the protocol that are used.
-    """
+    """How features are made from a volume."""
 
     protocol: Protocol
     extractor: FeatureExtractor

@@ -20,13 +20,7 @@ _EDGE_INCHES = 0.3
 
 @dataclass(frozen=True)
 class Pair:
-    """A synthetic volume and its nearest training volume.
-
-    Attributes:
-        synthetic: The generated one.
-        training: The real one.
-        caption: Names and distance of the two.
-    """
+    """A synthetic volume and its nearest training volume."""
 
     synthetic: CTVolume
     training: CTVolume

@@ -249,13 +249,7 @@ def _places(tokenizer: CausalVideoVAE, latent_shape: Size, window: Size, overlap
 
 
 def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Parts:
-    """Compute every window and add its weighted result to the output.
-
-    Args:
-        compute: Returns a window's result.
-        places: Windows in the input.
-        outputs: Their extents in the output.
-    """
+    """Compute every window and add its weighted result to the output."""
     if len(places) == 1:
         only = compute(places[0])
         yield 1, 1

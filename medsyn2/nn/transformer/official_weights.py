@@ -53,12 +53,7 @@ _BLOCK = {
 
 @dataclass(frozen=True)
 class OfficialWeights:
-    """Released weights.
-
-    Attributes:
-        config: Arguments of `DiT`.
-        state: State dict of that network.
-    """
+    """Released weights: the arguments of `DiT`, and the state dict of that network."""
 
     config: dict[str, Any]
     state: dict[str, Tensor]

@@ -24,12 +24,7 @@ TIME_BINS = 10
 
 @dataclass(frozen=True)
 class DiTBatch:
-    """Data of a micro-step.
-
-    Attributes:
-        clean_latents: Normalised image latents.
-        conditioning: Mask latents, text and its mask.
-    """
+    """Data of a micro-step."""
 
     clean_latents: Float[Tensor, "b z ld lh lw"]
     conditioning: Conditioning

@@ -47,16 +47,7 @@ class LossFunction(Protocol):
 
 @dataclass(frozen=True)
 class Learner:
-    """A network to train.
-
-    Attributes:
-        network: The network.
-        loss: Its loss.
-        optimizer: Settings of its optimizer.
-        ema_decay: Decay of its moving average.
-        parts: Names of the logged parts of the loss.
-        first_step: First step of its training.
-    """
+    """A network to train."""
 
     network: nn.Module
     loss: LossFunction

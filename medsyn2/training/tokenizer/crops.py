@@ -47,10 +47,6 @@ class CropSettings:
 class Crops:
     """Crops of volumes, as data of the training loop.
 
-    Args:
-        volumes: File of each case.
-        settings: Settings of the crops.
-
     Raises:
         ConfigError: If there is no volume, or a crop is larger than a volume.
     """
