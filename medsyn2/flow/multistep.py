@@ -5,10 +5,9 @@ exactly, and what is left to approximate is the prediction x as a function of la
 
     z(t') = t'/t z(t) + (1 - t'/t) * (a mean of x between t and t', weighted by exp(lambda))
 
-DPM-Solver++(2M) takes the line through the last two predictions. UniPC (order 2, form B2) does the same, then
-evaluates and corrects the step with a parabola through the new prediction too, which costs no evaluation as
-the next step needs that prediction anyway. As lambda is infinite at t = 1, a step from there knows no slope,
-and neither does the next.
+DPM-Solver++(2M) takes the line through the last two predictions. UniPC (order 2, form B2) does the same, then evaluates
+and corrects the step with a parabola through the new prediction too, which costs no evaluation as the next step needs
+that prediction anyway. As lambda is infinite at t = 1, a step from there knows no slope, and neither does the next.
 
 Source:
     DPM-Solver++ (arXiv:2211.01095), UniPC (arXiv:2302.04867).

@@ -1,8 +1,7 @@
 """The walls of the chest: rib cage, diaphragm, mediastinum and fissures.
 
-A lung fills the space inside the rib cage, above its half of the diaphragm, below its apex and outside the
-mediastinum. All functions take points of the anatomical frame and return signed distances in mm (negative inside)
-or labels.
+A lung fills the space inside the rib cage, above its half of the diaphragm, below its apex and outside the mediastinum.
+All functions take points of the anatomical frame and return signed distances in mm (negative inside) or labels.
 """
 
 from typing import NamedTuple
