@@ -153,8 +153,7 @@ def _compare_spacing(affine: Affine, acquired_mm: tuple[float, float, float], na
 def _affine_from_metadata(acquisition: Acquisition, file: NiftiFile) -> Affine:
     """Compute the affine of a DICOM series whose columns, rows and slices are the file's axes.
 
-    Source:
-        DICOM PS3.3 C.7.6.2.1.1, equation for pixel positions; CT-RATE's ``fix_metadata.py`` for the axes.
+    Source: DICOM PS3.3 C.7.6.2.1.1, equation for pixel positions; CT-RATE's ``fix_metadata.py`` for the axes.
     """
     if acquisition.size is not None and acquisition.size != file.values.shape:
         raise GeometryError(

@@ -68,8 +68,7 @@ def orthonormalize(affine_mm: Affine, name: str) -> tuple[Affine, float]:
     Raises:
         GeometryError: If the axes are skewed by more than 1e-3.
 
-    Source:
-        Nearest orthogonal matrix by SVD: Higham, "Computing the polar decomposition", 1986.
+    Source: Nearest orthogonal matrix by SVD: Higham, "Computing the polar decomposition", 1986.
     """
     shear = shear_of(affine_mm)
     if shear > MAX_SHEAR:

@@ -135,8 +135,7 @@ def band_limit(volume: CTVolume, spacing_mm: Spacing) -> CTVolume:
         volume: CT in HU.
         spacing_mm: Target spacing (depth, height, width) along the volume's own axes.
 
-    Source:
-        Cardoso et al., "Scale factor point spread function matching", MICCAI 2015, equation 3.
+    Source: Cardoso et al., "Scale factor point spread function matching", MICCAI 2015, equation 3.
     """
     factors = [max(1, int(n)) for n in np.floor(np.array(spacing_mm) / volume.spacing_mm + 1e-6)]
     factors = [min(factor, size) for factor, size in zip(factors, volume.shape, strict=True)]

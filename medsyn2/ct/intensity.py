@@ -42,13 +42,9 @@ _USUAL_INTERCEPTS = (-1024.0, -1000.0, -8192.0, -32768.0)
 
 @dataclass(frozen=True)
 class HuConvention(HuScale):
-    """Conversion of one file's values, and the share of padding among them.
+    """Conversion of one file's values, and the share of padding among them."""
 
-    Attributes:
-        padding_share: Share of the voxels that are padding: one value below -1100 HU, outside the field of view.
-    """
-
-    padding_share: float
+    padding_share: float  # Share of the voxels that are padding: one value below -1100 HU, outside the field of view
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,7 @@ def lobe_boundaries(labels: Shaped[np.ndarray, "d h w"], radius: int) -> Bool[np
 
     A boundary voxel has a label and a face neighbour with another label or none. The volume's border is no boundary.
 
-    Source:
-        The paper, section 7.1 ("Mask Conditions"); its 3 x 3 x 3 cube is `radius` 1.
+    Source: The paper, section 7.1 ("Mask Conditions"); its 3 x 3 x 3 cube is `radius` 1.
     """
     boundary = np.zeros(labels.shape, dtype=bool)
     for axis in range(3):

@@ -9,8 +9,7 @@ DPM-Solver++(2M) takes the line through the last two predictions. UniPC (order 2
 and corrects the step with a parabola through the new prediction too, which costs no evaluation as the next step needs
 that prediction anyway. As lambda is infinite at t = 1, a step from there knows no slope, and neither does the next.
 
-Source:
-    DPM-Solver++ (arXiv:2211.01095), UniPC (arXiv:2302.04867).
+Source: DPM-Solver++ (arXiv:2211.01095), UniPC (arXiv:2302.04867).
 """
 
 from collections.abc import Iterator

@@ -128,8 +128,7 @@ def edit_trajectory(
         sampling: As for `trajectory`.
         strength: Between 0 and 1.
 
-    Source:
-        SDEdit (arXiv:2108.01073), as used in section 5.3.
+    Source: SDEdit (arXiv:2108.01073), as used in section 5.3.
     """
     if strength <= sampling.t_end:
         return iter([State(strength, clean, 1, 1)])

@@ -33,8 +33,7 @@ def draw_times(
         std: Standard deviation of logit(t) of the logit-normal part.
         generator: Source of randomness.
 
-    Source:
-        Logit-normal: JiT (arXiv:2511.13720), whose t is 1 - t here.
+    Source: Logit-normal: JiT (arXiv:2511.13720), whose t is 1 - t here.
     """
     device = generator.device
     if distribution == "uniform":

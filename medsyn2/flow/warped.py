@@ -9,8 +9,7 @@ by the midpoint rule, and leaves out the factor dtau/ds that a change of variabl
 t(s) but exp(-s) cos(pi s / 2)^(2 / pi), up to 0.04 more than the network is told, and 0.5 % remains at the end, where
 there is no jump. It is here to give what their network was seen to give; on another network any other solver is better.
 
-Source:
-    batmanlab/MedSynV2 at 5be924c and torchdiffeq's ``midpoint``: read and compared with, no code taken.
+Source: batmanlab/MedSynV2 at 5be924c and torchdiffeq's ``midpoint``: read and compared with, no code taken.
 """
 
 from collections.abc import Iterator

@@ -32,19 +32,12 @@ _FAR = 20.0
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model is asked for.
+    """What the model is asked for."""
 
-    Attributes:
-        report: Findings and impression as one text; None without a report.
-        mask: Where the structure is, on the model's grid; None without a mask.
-        words: What the mask is of.
-        notes: What the user should know about how this was understood.
-    """
-
-    report: str | None
-    mask: Bool[np.ndarray, "d h w"] | None
-    words: str | None
-    notes: tuple[str, ...] = ()
+    report: str | None  # Findings and impression as one text; None without a report
+    mask: Bool[np.ndarray, "d h w"] | None  # Where the structure is, on the model's grid; None without a mask
+    words: str | None  # What the mask is of
+    notes: tuple[str, ...] = ()  # What the user should know about how this was understood
 
 
 def check_inputs(

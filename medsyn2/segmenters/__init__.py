@@ -29,13 +29,9 @@ READERS = frozenset({"ct_rate", "files"})
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """A tool that finds structures in a CT.
+    """A tool that finds structures in a CT."""
 
-    Attributes:
-        name: What the tables and records call it.
-    """
-
-    name: str
+    name: str  # What the tables and records call it
 
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""

@@ -15,8 +15,7 @@ The orientation of the file is tested too: mirrored templates are fitted in the 
 template more with top and bottom or front and back exchanged has a wrong header. ``alignment.py`` holds the gates
 that an alignment must pass, ``template.py`` makes the template.
 
-Source:
-    Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 2003.
+Source: Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 2003.
 """
 
 from collections.abc import Iterator, Mapping

@@ -34,8 +34,8 @@ _FIRST_ROW = 2
 class Extent:
     """HU range of a set of volumes."""
 
-    low_hu: float
-    high_hu: float
+    low_hu: float  # Least value of all
+    high_hu: float  # Greatest value of all
 
 
 def volumes_in(folder: Path, *, spacing_mm: Spacing | None, patients: Mapping[str, str]) -> list[VolumeFile]:

@@ -12,9 +12,9 @@ from medsyn2.evaluation.features.radimagenet import load_radimagenet
 class FeatureSpec:
     """How features are made from a volume."""
 
-    protocol: Protocol
-    extractor: FeatureExtractor
-    windows: tuple[str, ...]
+    protocol: Protocol  # Preparation of the volume
+    extractor: FeatureExtractor  # Turns its slices into features
+    windows: tuple[str, ...]  # Windows of the protocol that are used
 
 
 def make_spec(grid: GridConfig, config: EvaluateFidConfig, windows: tuple[str, ...]) -> FeatureSpec:

@@ -26,17 +26,11 @@ from medsyn2.evaluation.fidelity.sizes import FRECHET_CHUNK_ROWS as _CHUNK_ROWS
 
 @dataclass(frozen=True)
 class Moments:
-    """Number, mean and scatter of a set of features, float64.
+    """Number, mean and scatter of a set of features, float64."""
 
-    Attributes:
-        num: Samples.
-        mean: Their mean.
-        scatter: Sum of the outer products of their deviations from the mean.
-    """
-
-    num: int
-    mean: Float[np.ndarray, " f"]
-    scatter: Float[np.ndarray, "f f"]
+    num: int  # Samples
+    mean: Float[np.ndarray, " f"]  # Their mean
+    scatter: Float[np.ndarray, "f f"]  # Sum of the outer products of their deviations from the mean
 
     @classmethod
     def of(cls, features: Float[np.ndarray, "n f"]) -> "Moments":

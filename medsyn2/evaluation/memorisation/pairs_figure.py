@@ -22,9 +22,9 @@ _EDGE_INCHES = 0.3
 class Pair:
     """A synthetic volume and its nearest training volume."""
 
-    synthetic: CTVolume
-    training: CTVolume
-    caption: str
+    synthetic: CTVolume  # The generated one
+    training: CTVolume  # The real one
+    caption: str  # Names and distance of the two
 
 
 def pairs_png(pairs: Sequence[Pair]) -> bytes:

@@ -29,15 +29,10 @@ _LEAF = 32
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """Distances in mm of the surface voxels of each mask to the other's surface.
+    """Distances in mm of the surface voxels of each mask to the other's surface."""
 
-    Attributes:
-        there: Of the first mask's voxels.
-        back: Of the second's.
-    """
-
-    there: Float[np.ndarray, " n"]
-    back: Float[np.ndarray, " m"]
+    there: Float[np.ndarray, " n"]  # Of the first mask's voxels
+    back: Float[np.ndarray, " m"]  # Of the second's
 
     @property
     def hd95_max_mm(self) -> float:

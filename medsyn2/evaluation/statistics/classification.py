@@ -28,29 +28,17 @@ Truth = Bool[np.ndarray, "v k"]
 
 @dataclass(frozen=True)
 class Classification:
-    """Means over labels, 0 to 1.
+    """Means over labels, 0 to 1."""
 
-    Attributes:
-        auroc: Area under the ROC curve.
-        average_precision: Area under the precision-recall curve, as a sum of steps.
-        accuracy: Share of right answers.
-        precision: Of the positive class; 0 where nothing is found.
-        recall: Of the positive class.
-        f1_binary: F1 of the positive class.
-        f1_macro: Mean of the F1 of both classes.
-        f1_weighted: The same, weighted by their numbers.
-        num_labels: Labels that have both classes.
-    """
-
-    auroc: float
-    average_precision: float
-    accuracy: float
-    precision: float
-    recall: float
-    f1_binary: float
-    f1_macro: float
-    f1_weighted: float
-    num_labels: int
+    auroc: float  # Area under the ROC curve
+    average_precision: float  # Area under the precision-recall curve, as a sum of steps
+    accuracy: float  # Share of right answers
+    precision: float  # Of the positive class; 0 where nothing is found
+    recall: float  # Of the positive class
+    f1_binary: float  # F1 of the positive class
+    f1_macro: float  # Mean of the F1 of both classes
+    f1_weighted: float  # The same, weighted by their numbers
+    num_labels: int  # Labels that have both classes
 
 
 VALUES = tuple(field.name for field in fields(Classification) if field.name != "num_labels")

@@ -5,8 +5,7 @@ group normalisation. A *causal* block sees earlier slices but no later ones: its
 first slice. In the plane every kernel is zero-padded. ``resampling.py`` has the blocks that change the size,
 ``layouts.py`` the arrangement.
 
-Source:
-    PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
+Source: PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
 """
 
 from collections.abc import Callable

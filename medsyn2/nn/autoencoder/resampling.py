@@ -5,8 +5,7 @@ differ, without parameters, in the copies of the first slice in front of a kerne
 in whether doubling leaves out the first slice (`first_frame`); ``tokenizer.py`` explains them. A kernel that halves
 depth takes preceding slices instead of copies (`before`), so that a volume can pass slab by slab (``slabs.py``).
 
-Source:
-    PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
+Source: PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
 """
 
 import torch

@@ -13,8 +13,7 @@ that their weights load by renaming (``official_weights.py``).
 
 Their code attends to the padding of texts: for outputs equal to theirs, pass padded text without a mask.
 
-Source:
-    batmanlab/MedSynV2 at 5be924c, read and compared with, no code taken.
+Source: batmanlab/MedSynV2 at 5be924c, read and compared with, no code taken.
 """
 
 import torch

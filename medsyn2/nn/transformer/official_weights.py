@@ -53,10 +53,10 @@ _BLOCK = {
 
 @dataclass(frozen=True)
 class OfficialWeights:
-    """Released weights: the arguments of `DiT`, and the state dict of that network."""
+    """Released weights."""
 
-    config: dict[str, Any]
-    state: dict[str, Tensor]
+    config: dict[str, Any]  # Arguments of `DiT`
+    state: dict[str, Tensor]  # State dict of that network
 
 
 def load_official(

@@ -43,17 +43,11 @@ HEART_MM = 12.0
 
 @dataclass(frozen=True)
 class _Fluid:
-    """The voxels inside the rib cage that have the density of fluid.
+    """The voxels inside the rib cage that have the density of fluid."""
 
-    Attributes:
-        mask: All of it.
-        pure: Without the voxels that hold some fat, whose thin sheets part pleura and pericardium.
-        solid: Soft tissue that is denser.
-    """
-
-    mask: Mask
-    pure: Mask
-    solid: Mask
+    mask: Mask  # All of it
+    pure: Mask  # Without the voxels that hold some fat, whose thin sheets part pleura and pericardium
+    solid: Mask  # Soft tissue that is denser
 
 
 def find_pleural_effusion(thorax: Thorax, cage: Mask) -> Mask:

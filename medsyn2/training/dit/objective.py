@@ -26,23 +26,17 @@ TIME_BINS = 10
 class DiTBatch:
     """Data of a micro-step."""
 
-    clean_latents: Float[Tensor, "b z ld lh lw"]
-    conditioning: Conditioning
+    clean_latents: Float[Tensor, "b z ld lh lw"]  # Normalised image latents
+    conditioning: Conditioning  # Mask latents, text and its mask
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of a micro-step.
+    """Losses of a micro-step."""
 
-    Attributes:
-        loss: Mean over the batch, to differentiate.
-        bin_sums: Detached sum of the losses with t in each tenth of [0, 1].
-        bin_counts: Number of samples in each tenth.
-    """
-
-    loss: Float[Tensor, ""]
-    bin_sums: Float[Tensor, " bins"]
-    bin_counts: Float[Tensor, " bins"]
+    loss: Float[Tensor, ""]  # Mean over the batch, to differentiate
+    bin_sums: Float[Tensor, " bins"]  # Detached sum of the losses with t in each tenth of [0, 1]
+    bin_counts: Float[Tensor, " bins"]  # Number of samples in each tenth
 
 
 class DiTObjective:

@@ -9,8 +9,7 @@ Statistics of the latents, HU range, numbers of tokens and the solver are in the
 here; statistics are rounded to half precision as theirs are. The network attends to the padding of pre-prompts and of
 reports, which are truncated to 192 tokens.
 
-Source:
-    batmanlab/MedSynV2 at 5be924c: figures only, no code.
+Source: batmanlab/MedSynV2 at 5be924c: figures only, no code.
 """
 
 from collections.abc import Mapping
@@ -128,44 +127,26 @@ PROMPT_FILES: dict[Structure | None, str] = {
 
 @dataclass(frozen=True)
 class OfficialFolder:
-    """Paths of the released model's parts.
+    """Paths of the released model's parts."""
 
-    Attributes:
-        network: File of the transformer.
-        vae: File of the tokenizer.
-        language_model: Folder or file of the text encoder's weights.
-        base: Folder with the text encoder's configuration and vocabulary; None for that of its weights.
-        prompts: Folder of the pre-prompts.
-    """
-
-    network: Path
-    vae: Path
-    language_model: Path
-    base: Path | None
-    prompts: Path
+    network: Path  # File of the transformer
+    vae: Path  # File of the tokenizer
+    language_model: Path  # Folder or file of the text encoder's weights
+    base: Path | None  # Folder with the text encoder's configuration and vocabulary; None for that of its weights
+    prompts: Path  # Folder of the pre-prompts
 
 
 @dataclass(frozen=True)
 class OfficialModel:
-    """The released model under this package's names, with every tensor checked.
+    """The released model under this package's names, with every tensor checked."""
 
-    Attributes:
-        dit: The transformer.
-        dit_origin: File and sha256 of the transformer.
-        tokenizer_config: Configuration of the tokenizer.
-        tokenizer: The tokenizer.
-        tokenizer_origin: File and sha256 of the tokenizer.
-        encoder: The text encoder.
-        prompts: Token embeddings of the pre-prompts; None for no mask.
-    """
-
-    dit: OfficialWeights
-    dit_origin: Mapping[str, str]
-    tokenizer_config: TokenizerConfig
+    dit: OfficialWeights  # The transformer
+    dit_origin: Mapping[str, str]  # File and sha256 of the transformer
+    tokenizer_config: TokenizerConfig  # Configuration of the tokenizer
     tokenizer: CausalVideoVAE
-    tokenizer_origin: Mapping[str, str]
-    encoder: ConvertedEncoder
-    prompts: Mapping[Structure | None, Tensor]
+    tokenizer_origin: Mapping[str, str]  # File and sha256 of the tokenizer
+    encoder: ConvertedEncoder  # The text encoder
+    prompts: Mapping[Structure | None, Tensor]  # Token embeddings of the pre-prompts; None for no mask
 
 
 def half(values: tuple[float, ...]) -> tuple[float, ...]:

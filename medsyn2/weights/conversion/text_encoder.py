@@ -68,23 +68,14 @@ _MODEL_TYPES = ("bert", "cxr-bert")
 
 @dataclass(frozen=True)
 class ConvertedEncoder:
-    """A converted text encoder: a BERT with transformers' names.
+    """A converted text encoder: a BERT with transformers' names."""
 
-    Attributes:
-        config: Configuration of the network.
-        state: Tensors in float32, without a prefix.
-        dropped: Tensors left out, by the checkpoint's names.
-        vocabulary: Content of ``vocab.txt``.
-        tokenizer: Settings of the tokenizer, by default BERT's.
-        origin: Source file and its sha256.
-    """
-
-    config: Mapping[str, Any]
-    state: Mapping[str, Tensor]
-    dropped: tuple[str, ...]
-    vocabulary: bytes
-    tokenizer: Mapping[str, Any]
-    origin: Mapping[str, str]
+    config: Mapping[str, Any]  # Configuration of the network
+    state: Mapping[str, Tensor]  # Tensors in float32, without a prefix
+    dropped: tuple[str, ...]  # Tensors left out, by the checkpoint's names
+    vocabulary: bytes  # Content of ``vocab.txt``
+    tokenizer: Mapping[str, Any]  # Settings of the tokenizer, by default BERT's
+    origin: Mapping[str, str]  # Source file and its sha256
 
     @property
     def files(self) -> dict[str, Any]:
