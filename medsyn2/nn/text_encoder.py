@@ -81,12 +81,7 @@ class EncodedText:
 
 
 class TextEncoder(nn.Module):
-    """A frozen BERT with its tokenizer.
-
-    Args:
-        bert: A ``transformers.BertModel``.
-        tokenizer: A ``transformers.BertTokenizer``.
-    """
+    """A frozen BERT with its tokenizer."""
 
     def __init__(self, bert: "BertModel", tokenizer: "BertTokenizer") -> None:
         super().__init__()

@@ -66,13 +66,7 @@ def add_checksums(folder: Path, paths: Iterable[Path]) -> None:
 
 
 def check_download(download: Download, folder: Path, sums: Mapping[str, str]) -> list[Check]:
-    """Check the files of a download in the folder of weights.
-
-    Args:
-        download: File or archive of an entry.
-        folder: Folder of weights.
-        sums: Content of its ``SHA256SUMS``.
-    """
+    """Check the files of a download in the folder of weights."""
     place = folder / download.path
     if not download.unpacks:
         if not place.is_file():

@@ -29,12 +29,7 @@ _CHART_COLUMNS = 2.2
 
 @dataclass(frozen=True)
 class JudgedSlice:
-    """A test slice and the findings of each training set's network.
-
-    Attributes:
-        slice: The slice with its true mask.
-        found: Found mask and its Dice, by training set.
-    """
+    """A test slice and the findings of each training set's network."""
 
     slice: LabelledSlice
     found: Mapping[str, tuple[Bool[np.ndarray, "h w"], float]]

@@ -177,10 +177,6 @@ def common_requests(volumes: Sequence[StudyVolume]) -> set[str]:
 def mask_of(volume: StudyVolume, grid: Grid) -> LabelMap | None:
     """Read the mask of a volume and place it on the volume's grid, which a stated spacing may have changed.
 
-    Args:
-        volume: The volume.
-        grid: Its grid.
-
     Raises:
         MaskError: If it cannot be read or has another shape.
     """

@@ -59,13 +59,7 @@ def overlap(
     spacing_mm: Sequence[float],
     tolerance_mm: float,
 ) -> Overlap:
-    """Compare two masks on one grid, of volumes or of slices.
-
-    Args:
-        found: The mask that is judged.
-        reference: The mask it is judged by.
-        tolerance_mm: Of the surface Dice.
-    """
+    """Compare two masks on one grid, of volumes or of slices."""
     sizes = int(np.count_nonzero(found)), int(np.count_nonzero(reference))
     if not any(sizes):
         return Overlap(both_empty=True)
