@@ -63,21 +63,13 @@ _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 @dataclass(frozen=True)
 class EncodedText:
-    """Token embeddings of a batch of texts.
+    """Token embeddings of a batch of texts."""
 
-    Attributes:
-        embeddings: A vector per token, zeros after the end of each text.
-        lengths: Tokens of each text, ``[CLS]`` and ``[SEP]`` included.
-        cut: Truncated end of each text; empty if the text fits.
-        num_cut: Number of truncated tokens of each text.
-        unknown: Number of out-of-vocabulary tokens of each text.
-    """
-
-    embeddings: Float[Tensor, "n m e"]
-    lengths: Int[Tensor, " n"]
-    cut: tuple[str, ...]
-    num_cut: tuple[int, ...]
-    unknown: tuple[int, ...]
+    embeddings: Float[Tensor, "n m e"]  # A vector per token, zeros after the end of each text
+    lengths: Int[Tensor, " n"]  # Tokens of each text, ``[CLS]`` and ``[SEP]`` included
+    cut: tuple[str, ...]  # Truncated end of each text; empty if the text fits
+    num_cut: tuple[int, ...]  # Number of truncated tokens of each text
+    unknown: tuple[int, ...]  # Number of out-of-vocabulary tokens of each text
 
 
 class TextEncoder(nn.Module):

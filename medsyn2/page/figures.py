@@ -28,18 +28,13 @@ _REAL, _SYNTHETIC = "real", "SYNTHETIC"
 
 @dataclass(frozen=True)
 class Panel:
-    """One synthetic volume to show beside the real one of its case.
+    """One synthetic volume to show beside the real one of its case."""
 
-    Attributes:
-        real: The registered CT.
-        synthetic: The generated one, on the same grid.
-        mask: What was asked for, drawn as a contour on both; None if no mask was given.
-        colour: Colour of the contour.
-    """
-
-    real: CTVolume
-    synthetic: CTVolume
+    real: CTVolume  # The registered CT
+    synthetic: CTVolume  # The generated one, on the same grid
+    # What was asked for, drawn as a contour on both; None if no mask was given
     mask: Bool[np.ndarray, "d h w"] | None = None
+    # Colour of the contour
     colour: str = "#ffb000"
 
 

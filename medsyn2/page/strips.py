@@ -29,19 +29,12 @@ _AXIS = PLANE_AXIS["coronal"]
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a strip.
+    """One picture of a strip."""
 
-    Attributes:
-        volume: What is shown.
-        title: What it is, in one or two lines.
-        mask: Drawn as a contour; None draws none.
-        window: Contrast.
-    """
-
-    volume: CTVolume
-    title: str
-    mask: Bool[np.ndarray, "d h w"] | None = None
-    window: Window = "lung"
+    volume: CTVolume  # What is shown
+    title: str  # What it is, in one or two lines
+    mask: Bool[np.ndarray, "d h w"] | None = None  # Drawn as a contour; None draws none
+    window: Window = "lung"  # Contrast
 
 
 def difference(first: CTVolume, second: CTVolume) -> CTVolume:

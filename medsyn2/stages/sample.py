@@ -30,17 +30,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Condition:
-    """What one sample of a case is made from.
+    """What one sample of a case is made from."""
 
-    Attributes:
-        name: ``report``, or the structure whose mask is given.
-        structure: The structure whose mask is given; None without a mask.
-        report: Findings and impression; None without a report.
-    """
-
-    name: str
-    structure: Structure | None
-    report: Report | None
+    name: str  # ``report``, or the structure whose mask is given
+    structure: Structure | None  # The structure whose mask is given; None without a mask
+    report: Report | None  # Findings and impression; None without a report
 
 
 def sample(

@@ -33,17 +33,11 @@ _KEPT = ".template.kept.json"
 
 @dataclass(frozen=True)
 class Template:
-    """The template as later stages read it.
+    """The template as later stages read it."""
 
-    Attributes:
-        volume: The CT on the grid, in HU.
-        lungs: Its left and right lung on the same grid.
-        files: sha256 of its files.
-    """
-
-    volume: CTVolume
-    lungs: LabelMap
-    files: Mapping[str, str]
+    volume: CTVolume  # The CT on the grid, in HU
+    lungs: LabelMap  # Its left and right lung on the same grid
+    files: Mapping[str, str]  # sha256 of its files
 
 
 def template(

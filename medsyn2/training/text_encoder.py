@@ -157,8 +157,7 @@ def mask_tokens(
 
     At least one token of the batch is a target, so that the loss is finite.
 
-    Source:
-        Devlin et al., BERT (2019), section 3.1 and appendix A.1.
+    Source: Devlin et al., BERT (2019), section 3.1 and appendix A.1.
     """
     words = (tokens != _PAD) & (tokens != _CLS) & (tokens != _SEP)
     draw = torch.rand(tokens.shape, generator=generator)

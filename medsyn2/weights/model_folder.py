@@ -75,63 +75,39 @@ def _channels(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "z 1 1 1
 
 @dataclass(frozen=True)
 class LatentDescription:
-    """Shape, statistics and encoding of the latents.
+    """Shape, statistics and encoding of the latents."""
 
-    Attributes:
-        shape: Channels, depth, height, width.
-        image: Statistics of image latents.
-        mask: Statistics of the latents of non-empty masks.
-        window: Sliding window of the encoder in voxels (depth, height, width); None encodes whole volumes.
-        overlap: Overlap of neighbouring windows, as a share of the window.
-        masks: Statistics of structures whose masks have their own.
-        mask_chunk: Slices per independently encoded chunk of a mask; None encodes masks as volumes.
-    """
-
-    shape: tuple[int, int, int, int]
-    image: ChannelStatistics
-    mask: ChannelStatistics
+    shape: tuple[int, int, int, int]  # Channels, depth, height, width
+    image: ChannelStatistics  # Statistics of image latents
+    mask: ChannelStatistics  # Statistics of the latents of non-empty masks
+    # Sliding window of the encoder in voxels (depth, height, width); None encodes whole volumes
     window: Triple | None
-    overlap: float
+    overlap: float  # Overlap of neighbouring windows, as a share of the window
+    # Statistics of structures whose masks have their own
     masks: Mapping[Structure, ChannelStatistics] = field(default_factory=dict)
-    mask_chunk: int | None = None
+    mask_chunk: int | None = None  # Slices per independently encoded chunk of a mask; None encodes masks as volumes
 
 
 @dataclass(frozen=True)
 class TextDescription:
-    """Encoding of texts.
+    """Encoding of texts."""
 
-    Attributes:
-        width: Width of a token's embedding.
-        max_report_tokens: Tokens of a report in training.
-        max_prompt_tokens: Tokens of a pre-prompt in training.
-        padded: Texts are padded to these numbers of tokens, and the padding is attended to.
-    """
-
-    width: int
-    max_report_tokens: int
-    max_prompt_tokens: int
-    padded: bool = False
+    width: int  # Width of a token's embedding
+    max_report_tokens: int  # Tokens of a report in training
+    max_prompt_tokens: int  # Tokens of a pre-prompt in training
+    padded: bool = False  # Texts are padded to these numbers of tokens, and the padding is attended to
 
 
 @dataclass(frozen=True)
 class TrainingDescription:
-    """Training data of the model; None is unknown.
+    """Training data of the model; None is unknown."""
 
-    Attributes:
-        num_steps: Optimizer steps.
-        num_cases: Training cases.
-        num_reports: Training cases with a report.
-        structures: Structures with masks in training, with the number of cases of each.
-        cases_sha256: Hash of the training cases' ids, which identifies the cohort.
-        note: Remarks for users of the model.
-    """
-
-    num_steps: int | None
-    num_cases: int | None
-    num_reports: int | None
-    structures: Mapping[Structure, int | None]
-    cases_sha256: str | None
-    note: str
+    num_steps: int | None  # Optimizer steps
+    num_cases: int | None  # Training cases
+    num_reports: int | None  # Training cases with a report
+    structures: Mapping[Structure, int | None]  # Structures with masks in training, with the number of cases of each
+    cases_sha256: str | None  # Hash of the training cases' ids, which identifies the cohort
+    note: str  # Remarks for users of the model
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,11 @@ _DPI = 130
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Cross-attention of one volume's tokens.
+    """Cross-attention of one volume's tokens."""
 
-    Attributes:
-        weights: Mean over heads, blocks and steps; each row sums to 1.
-        tokens: The text's tokens.
-        title: Title of its panel.
-    """
-
-    weights: Float[np.ndarray, "n m"]
-    tokens: Sequence[str]
-    title: str
+    weights: Float[np.ndarray, "n m"]  # Mean over heads, blocks and steps; each row sums to 1
+    tokens: Sequence[str]  # The text's tokens
+    title: str  # Title of its panel
 
 
 def attention_png(maps: Sequence[AttentionMap]) -> bytes:
