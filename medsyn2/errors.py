@@ -62,13 +62,10 @@ def reason(error: BaseException) -> str:
 
 
 class CaseError(MedSyn2Error):
-    """One case cannot be used; the run continues without it.
+    """One case cannot be used; the run continues without it."""
 
-    Attributes:
-        retry: Whether the next run tries the case again although its inputs are unchanged, because the cause is on
-            the machine: its time, its memory, a disk that was not mounted.
-    """
-
+    # Whether the next run tries the case again although its inputs are unchanged, because the cause is on the
+    # machine: its time, its memory, a disk that was not mounted
     retry: ClassVar[bool] = False
 
 

@@ -10,12 +10,7 @@ from typing import Any
 
 
 def lazy(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the ``__getattr__`` and ``__dir__`` of a package.
-
-    Args:
-        package: The package's ``__name__``.
-        homes: The module of each name, by the name.
-    """
+    """Return the ``__getattr__`` and ``__dir__`` of a package; `homes` has the module of each name."""
 
     def load(name: str) -> Any:
         if name not in homes:

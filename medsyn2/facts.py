@@ -41,15 +41,10 @@ class Listed:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """The facts that every stage carries on.
+    """The facts that every stage carries on."""
 
-    Attributes:
-        subject: The patient.
-        split: Whether the case is trained on or held out.
-    """
-
-    subject: str
-    split: Split
+    subject: str  # The patient
+    split: Split  # Whether the case is trained on or held out
 
 
 @dataclass(frozen=True)
@@ -62,19 +57,12 @@ class Report:
 
 @dataclass(frozen=True)
 class HuScale:
-    """Conversion of one file's values: HU = slope * value + intercept.
+    """Conversion of one file's values: HU = slope * value + intercept."""
 
-    Attributes:
-        convention: ``hu`` (slope 1, intercept 0) or ``stored``.
-        slope: HU per unit.
-        intercept: HU of the value 0.
-        air_hu: Most frequent HU of air, to 10 HU; None if the file shows no air.
-    """
-
-    convention: Literal["hu", "stored"]
-    slope: float
-    intercept: float
-    air_hu: float | None
+    convention: Literal["hu", "stored"]  # ``hu`` (slope 1, intercept 0) or ``stored``
+    slope: float  # HU per unit
+    intercept: float  # HU of the value 0
+    air_hu: float | None  # Most frequent HU of air, to 10 HU; None if the file shows no air
 
 
 @dataclass(frozen=True)
@@ -87,42 +75,25 @@ class AffineRepair:
 
 @dataclass(frozen=True)
 class ScanFacts:
-    """The decision on a CT file, which every later reader of the file follows.
+    """The decision on a CT file, which every later reader of the file follows."""
 
-    Attributes:
-        path: The NIfTI file.
-        shape: Voxels (depth, height, width).
-        spacing_mm: Depth, height, width.
-        orientation: Of the file's axes, such as LPS.
-        hu: The meaning of the values.
-        affine_repair: The affine that is used in place of the header's.
-        warnings: Oddities that were let through.
-    """
-
-    path: str
-    shape: tuple[int, int, int]
-    spacing_mm: Triple
-    orientation: str
-    hu: HuScale
-    affine_repair: AffineRepair | None
-    warnings: tuple[str, ...]
+    path: str  # The NIfTI file
+    shape: tuple[int, int, int]  # Voxels (depth, height, width)
+    spacing_mm: Triple  # Depth, height, width
+    orientation: str  # Of the file's axes, such as LPS
+    hu: HuScale  # The meaning of the values
+    affine_repair: AffineRepair | None  # The affine that is used in place of the header's
+    warnings: tuple[str, ...]  # Oddities that were let through
 
 
 @dataclass(frozen=True)
 class InventoryFacts(ScanFacts, CaseFacts):
-    """A usable file of the cohort with its report and labels.
+    """A usable file of the cohort with its report and labels."""
 
-    Attributes:
-        position: Place in the cohort's order.
-        content: Hash of the file's content.
-        report: None if there is none.
-        labels: The 18 abnormality labels, 0 or 1; None if there are none.
-    """
-
-    position: int
-    content: str | None
-    report: Report | None
-    labels: dict[str, int] | None
+    position: int  # Place in the cohort's order
+    content: str | None  # Hash of the file's content
+    report: Report | None  # None if there is none
+    labels: dict[str, int] | None  # The 18 abnormality labels, 0 or 1; None if there are none
 
     @property
     def voxels(self) -> dict[str, object]:
@@ -224,21 +195,13 @@ class LatentSums:
 
 @dataclass(frozen=True)
 class LatentOrigin:
-    """The network and the settings that latents were made with.
+    """The network and the settings that latents were made with."""
 
-    Attributes:
-        tokenizer: sha256 of the tokenizer.
-        clip_hu: HU range that the tokenizer saw.
-        window: Voxels that were encoded at once; None for the whole volume.
-        overlap: Share of a window that overlaps the next.
-        shape: Of the latents of a volume or mask (z, ld, lh, lw).
-    """
-
-    tokenizer: str
-    clip_hu: tuple[float, float]
-    window: tuple[int, int, int] | None
-    overlap: float
-    shape: tuple[int, int, int, int]
+    tokenizer: str  # sha256 of the tokenizer
+    clip_hu: tuple[float, float]  # HU range that the tokenizer saw
+    window: tuple[int, int, int] | None  # Voxels that were encoded at once; None for the whole volume
+    overlap: float  # Share of a window that overlaps the next
+    shape: tuple[int, int, int, int]  # Of the latents of a volume or mask (z, ld, lh, lw)
 
 
 @dataclass(frozen=True)
@@ -252,17 +215,11 @@ class LatentsFacts(CaseFacts):
 
 @dataclass(frozen=True)
 class TextFacts(CaseFacts):
-    """The embedded report of a case: numbers of tokens, and the text that did not fit.
+    """The embedded report of a case: numbers of tokens, and the text that did not fit."""
 
-    Attributes:
-        encoder: sha256 of each file of the text encoder that decides the embeddings.
-        max_tokens: The most tokens that were kept of any report.
-        has_report: Whether there is one; the numbers are 0 otherwise.
-    """
-
-    encoder: dict[str, str]
-    max_tokens: int
-    has_report: bool
+    encoder: dict[str, str]  # sha256 of each file of the text encoder that decides the embeddings
+    max_tokens: int  # The most tokens that were kept of any report
+    has_report: bool  # Whether there is one; the numbers are 0 otherwise
     num_tokens: int = 0
     num_unknown: int = 0
     num_cut: int = 0

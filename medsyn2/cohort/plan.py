@@ -36,19 +36,12 @@ TableKind = Literal["reports", "labels", "metadata"]
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The cohort of a run.
+    """The cohort of a run."""
 
-    Attributes:
-        config: The run's configuration.
-        cohort: The cases, shard by shard.
-        known: The order that earlier runs left.
-        order: The same with this run's new cases.
-    """
-
-    config: Config
-    cohort: Cohort
-    known: Order
-    order: Order
+    config: Config  # The run's configuration
+    cohort: Cohort  # The cases, shard by shard
+    known: Order  # The order that earlier runs left
+    order: Order  # The same with this run's new cases
 
     @property
     def has_phantoms(self) -> bool:

@@ -32,22 +32,14 @@ Order = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Case:
-    """One CT file of the cohort.
+    """One CT file of the cohort."""
 
-    Attributes:
-        id: Identifier, safe in paths and commands, unique regardless of letter case.
-        path: The file; a phantom's may not exist yet.
-        subject: The patient; all scans of one are in the same split.
-        split: Training or test.
-        position: Place in the cohort's order.
-        same_as: An earlier case's file that seems to hold the same bytes, see `file_state.mark_repeats`.
-    """
-
-    id: str
-    path: str
-    subject: str
-    split: Split
-    position: int
+    id: str  # Identifier, safe in paths and commands, unique regardless of letter case
+    path: str  # The file; a phantom's may not exist yet
+    subject: str  # The patient; all scans of one are in the same split
+    split: Split  # Training or test
+    position: int  # Place in the cohort's order
+    # An earlier case's file that seems to hold the same bytes, see `file_state.mark_repeats`
     same_as: str | None = None
 
 
@@ -253,9 +245,7 @@ def plan_cohort(
     """Place every file in a shard.
 
     Args:
-        files: File of each case id.
         order: All cases that ever had a place, including those of `files`.
-        cohort: Shard size and rule for splits.
         subjects: Subject of each file in the table of subjects, see `subjects.read_subjects`.
 
     Raises:

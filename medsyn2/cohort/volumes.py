@@ -29,11 +29,6 @@ _REPAIRABLE = frozenset({"affine-missing", "affine-not-finite", "affine-degenera
 def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: Convention) -> ScanFacts:
     """Determine the geometry and the unit of a CT file.
 
-    Args:
-        path: The NIfTI file; recorded as given.
-        acquisition: Its row of the metadata table, if there is one.
-        convention: The configured ``inventory.hu_convention``.
-
     Returns:
         The facts that `read_case` needs, and those that the inventory records beside them.
 
@@ -153,8 +148,7 @@ def _compare_spacing(affine: Affine, acquired_mm: tuple[float, float, float], na
 def _affine_from_metadata(acquisition: Acquisition, file: NiftiFile) -> Affine:
     """Compute the affine of a DICOM series whose columns, rows and slices are the file's axes.
 
-    Source:
-        DICOM PS3.3 C.7.6.2.1.1, equation for pixel positions; CT-RATE's ``fix_metadata.py`` for the axes.
+    Source: DICOM PS3.3 C.7.6.2.1.1, equation for pixel positions; CT-RATE's ``fix_metadata.py`` for the axes.
     """
     if acquisition.size is not None and acquisition.size != file.values.shape:
         raise GeometryError(

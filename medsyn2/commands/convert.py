@@ -27,10 +27,9 @@ RadImageNet's ResNet50, for the FID, from its authors' file or from Warvito's:
 
     medsyn2 convert radimagenet RadImageNet-ResNet50_notop.pth --to weights/radimagenet
 
-The result is a JSON with the network's configuration, the sha256 of its source and the sha256 of the tensors next to
-it (safetensors); a text encoder is a folder in Hugging Face format. Loading is strict: a missing or unexpected tensor,
-or one of another shape, is named, and nothing is written. Only this command opens pickles, without running code in
-them.
+The result is a JSON with the network's configuration, the sha256 of its source and the sha256 of the tensors next to it
+(safetensors); a text encoder is a folder in Hugging Face format. Loading is strict: a missing or unexpected tensor, or
+one of another shape, is named, and nothing is written. Only this command opens pickles, without running code in them.
 """
 
 import argparse
@@ -66,17 +65,11 @@ from medsyn2.weights.tensors import load_strictly, save_component, tensors_path
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of checkpoint.
+    """A kind of checkpoint."""
 
-    Attributes:
-        about: Help in a line.
-        add_arguments: Declares its options other than ``--to``.
-        run: Converts, by the parsed options.
-    """
-
-    about: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
+    about: str  # Help in a line
+    add_arguments: Callable[[argparse.ArgumentParser], None]  # Declares its options other than ``--to``
+    run: Callable[[argparse.Namespace], None]  # Converts, by the parsed options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -258,10 +251,10 @@ def _text_encoder_arguments(parser: argparse.ArgumentParser) -> None:
 def _text_encoder(arguments: argparse.Namespace) -> None:
     encoder = convert_encoder(arguments.source, arguments.base)
     write_encoder(arguments.to, **encoder.files)
-    for name in encoder.bert.dropped:
+    for name in encoder.dropped:
         sys.stdout.write(f"left out: {name}\n")
-    rows = encoder.bert.config["max_position_embeddings"]
-    _say(arguments.to, encoder.origin, f"BERT of {len(encoder.bert.state)} tensors, {rows:,} positions")
+    rows = encoder.config["max_position_embeddings"]
+    _say(arguments.to, encoder.origin, f"BERT of {len(encoder.state)} tensors, {rows:,} positions")
     sys.stdout.write(f"for the configuration\nencode_text:\n  encoder_dir: {arguments.to}\n")
 
 

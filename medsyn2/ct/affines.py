@@ -39,7 +39,6 @@ def axis_aligned_affine(spacing_mm: Spacing, first_voxel_mm: tuple[float, float,
     """Return the affine of a grid along the world's axes.
 
     Args:
-        spacing_mm: Spacing (depth, height, width).
         first_voxel_mm: World position (x, y, z) of the centre of voxel (0, 0, 0).
     """
     affine = np.zeros((4, 4))
@@ -58,18 +57,13 @@ def shear_of(affine_mm: Affine) -> float:
 def orthonormalize(affine_mm: Affine, name: str) -> tuple[Affine, float]:
     """Replace slightly skewed axes by the nearest perpendicular ones, keeping origin and spacing.
 
-    Args:
-        affine_mm: Finite and invertible.
-        name: Name of the file, for the message.
-
     Returns:
         The affine and its shear, 0 up to 1e-5: such a shear comes from rounding to a file's 32-bit numbers.
 
     Raises:
         GeometryError: If the axes are skewed by more than 1e-3.
 
-    Source:
-        Nearest orthogonal matrix by SVD: Higham, "Computing the polar decomposition", 1986.
+    Source: Nearest orthogonal matrix by SVD: Higham, "Computing the polar decomposition", 1986.
     """
     shear = shear_of(affine_mm)
     if shear > MAX_SHEAR:

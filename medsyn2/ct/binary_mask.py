@@ -50,10 +50,6 @@ def binarize(
 ) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
     """Return the foreground, and a note on the encoding if the values are not 0 and 1.
 
-    Args:
-        values: Voxels of any type.
-        name: Name of the mask, for messages.
-
     Raises:
         MaskError: If the values are not finite, negative, or several labels.
     """

@@ -87,8 +87,6 @@ def resample_ct(
     """Resample a CT to a grid in one linear interpolation, rounded to whole HU (int16).
 
     Args:
-        volume: The source, in HU.
-        grid: The target grid.
         grid_to_source_lps_mm: World of the grid to world of the source; None is the identity.
         outside_hu: Value of grid voxels outside the source.
     """
@@ -109,7 +107,6 @@ def resample_mask(
 
     Args:
         mask: Every label except 0 is foreground.
-        grid: The target grid.
         grid_to_source_lps_mm: World of the grid to world of the source; None is the identity.
         threshold: Foreground is where the interpolated indicator exceeds it.
     """
@@ -132,11 +129,9 @@ def band_limit(volume: CTVolume, spacing_mm: Spacing) -> CTVolume:
     k, below 2, is smoothed by a Gaussian of variance (k^2 - 1) / (8 ln 2) voxels. A finer spacing changes nothing.
 
     Args:
-        volume: CT in HU.
         spacing_mm: Target spacing (depth, height, width) along the volume's own axes.
 
-    Source:
-        Cardoso et al., "Scale factor point spread function matching", MICCAI 2015, equation 3.
+    Source: Cardoso et al., "Scale factor point spread function matching", MICCAI 2015, equation 3.
     """
     factors = [max(1, int(n)) for n in np.floor(np.array(spacing_mm) / volume.spacing_mm + 1e-6)]
     factors = [min(factor, size) for factor, size in zip(factors, volume.shape, strict=True)]

@@ -42,13 +42,9 @@ _USUAL_INTERCEPTS = (-1024.0, -1000.0, -8192.0, -32768.0)
 
 @dataclass(frozen=True)
 class HuConvention(HuScale):
-    """Conversion of one file's values, and the share of padding among them.
+    """Conversion of one file's values, and the share of padding among them."""
 
-    Attributes:
-        padding_share: Share of the voxels that are padding: one value below -1100 HU, outside the field of view.
-    """
-
-    padding_share: float
+    padding_share: float  # Share of the voxels that are padding: one value below -1100 HU, outside the field of view
 
 
 @dataclass(frozen=True)
@@ -94,11 +90,8 @@ def detect_hu(
 
     Args:
         values: The file's values after its own header's scaling.
-        name: The file, for messages.
         convention: ``detect``; or ``hu`` or ``stored`` where the values alone are ambiguous. A stated convention
             that the values contradict is refused.
-        slope: RescaleSlope of the metadata table, if there is a row.
-        intercept: RescaleIntercept of the metadata table, if there is a row.
 
     Raises:
         IntensityError: If the values are constant, damaged in a known way, ambiguous, contradict

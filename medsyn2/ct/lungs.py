@@ -63,17 +63,11 @@ _Labels = Shaped[np.ndarray, "d h w"]
 
 
 class BodyAir(NamedTuple):
-    """The air of a CT.
+    """The air of a CT."""
 
-    Attributes:
-        inside: Air inside the body: lungs, airways, stomach and bowel.
-        outside: Air around the body.
-        walls: Number of directions, of the four in its axial slice, in which a voxel meets tissue.
-    """
-
-    inside: Mask
-    outside: Mask
-    walls: _Labels
+    inside: Mask  # Air inside the body: lungs, airways, stomach and bowel
+    outside: Mask  # Air around the body
+    walls: _Labels  # Number of directions, of the four in its axial slice, in which a voxel meets tissue
 
 
 def segment_lungs(volume: CTVolume, spacing_mm: float) -> LabelMap:

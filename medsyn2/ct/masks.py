@@ -23,8 +23,6 @@ def labels_on_grid(
     """Resample every label of a map to the grid, as uint8.
 
     Args:
-        label_map: Labels on the tool's own grid.
-        grid: The model's grid.
         grid_to_source_lps_mm: World of the grid to world of the segmented CT.
         threshold: Share above which a voxel belongs to a label; of several such labels, the last one wins.
     """
@@ -59,8 +57,7 @@ def lobe_boundaries(labels: Shaped[np.ndarray, "d h w"], radius: int) -> Bool[np
 
     A boundary voxel has a label and a face neighbour with another label or none. The volume's border is no boundary.
 
-    Source:
-        The paper, section 7.1 ("Mask Conditions"); its 3 x 3 x 3 cube is `radius` 1.
+    Source: The paper, section 7.1 ("Mask Conditions"); its 3 x 3 x 3 cube is `radius` 1.
     """
     boundary = np.zeros(labels.shape, dtype=bool)
     for axis in range(3):

@@ -18,10 +18,7 @@ def save_overlay(
     """Write a PNG of a CT in three planes with the outline of each mask.
 
     Args:
-        path: The PNG file.
-        volume: CT in HU.
         contours: Masks on the volume's grid by their name in the legend; empty ones are omitted.
-        title: One or several lines above, such as the numbers of the quality gates.
     """
     figure = plot_planes(volume.hu, volume.spacing_mm, contours, title, WINDOW_HU)
     figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})

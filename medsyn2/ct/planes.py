@@ -41,10 +41,7 @@ def plot_planes(
     """Draw a CT in three planes with the outline of each mask.
 
     Args:
-        hu: CT in HU.
-        spacing_mm: Spacing (depth, height, width).
         contours: Masks on the CT's grid by their name in the legend; empty ones are omitted.
-        title: One or several lines above.
         window_hu: HU that are black and white.
     """
     shown = {name: mask for name, mask in contours.items() if mask.any()}

@@ -1,10 +1,9 @@
 """A CT and a label map, each inseparable from its geometry.
 
-In memory every volume is canonical: the array axes are (depth, height, width) and run from inferior to
-superior, from anterior to posterior and from right to left, as exactly as a permutation and flips can make
-them. ``affine_mm`` takes the array index (depth, height, width, 1) to world millimetres (x, y, z, 1) in the
-LPS frame of DICOM and ITK: x grows to the patient's left, y to posterior, z to superior. A volume whose axes
-are the world's has the affine
+In memory every volume is canonical: the array axes are (depth, height, width) and run from inferior to superior, from
+anterior to posterior and from right to left, as exactly as a permutation and flips can make them. ``affine_mm`` takes
+the array index (depth, height, width, 1) to world millimetres (x, y, z, 1) in the LPS frame of DICOM and ITK: x grows
+to the patient's left, y to posterior, z to superior. A volume whose axes are the world's has the affine
 
     [[0, 0, sw, x0], [0, sh, 0, y0], [sd, 0, 0, z0], [0, 0, 0, 1]].
 

@@ -30,21 +30,14 @@ from medsyn2.vocabulary import Split, Structure
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A registered case and the records of it that were asked for.
+    """A registered case and the records of it that were asked for."""
 
-    Attributes:
-        registered: Of the stage register.
-        listed: Of the stage inventory: the scan as acquired, its report and labels.
-        masked: Of the stage masks.
-        sampled: Of the stage sample.
-        reconstructed: Of the stage evaluate_tokenizer.
-    """
-
-    registered: Record[RegisterFacts]
+    registered: Record[RegisterFacts]  # Of the stage register
+    # Of the stage inventory: the scan as acquired, its report and labels
     listed: Record[InventoryFacts] | None = None
-    masked: Record[MasksFacts] | None = None
-    sampled: Record[SampleFacts] | None = None
-    reconstructed: Record[ReconstructionFacts] | None = None
+    masked: Record[MasksFacts] | None = None  # Of the stage masks
+    sampled: Record[SampleFacts] | None = None  # Of the stage sample
+    reconstructed: Record[ReconstructionFacts] | None = None  # Of the stage evaluate_tokenizer
 
     @property
     def name(self) -> str:

@@ -35,13 +35,7 @@ def adaptive_dopri5(
     It is the only state: torchdiffeq hands over none before it has them all.
 
     Args:
-        predict_at: Predicted clean latents of (z, t).
-        z: State at `t_start`.
         num_steps: The first step is one part in so many of the interval; tolerances decide all others.
-        t_start: First time.
-        t_end: Last time, above 0.
-        rtol: Tolerated error of a step relative to the state.
-        atol: Tolerated error of a step, absolute.
 
     Raises:
         ConfigError: If no step is small enough, as when the network predicts NaN.

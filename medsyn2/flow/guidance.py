@@ -41,8 +41,7 @@ def guide(
         report_scale: 1 follows the report as trained, more exaggerates it, 0 ignores it.
         mask_scale: The same for the mask.
 
-    Source:
-        The nesting of InstructPix2Pix (arXiv:2211.09800, equation 3).
+    Source: The nesting of InstructPix2Pix (arXiv:2211.09800, equation 3).
     """
     weights: dict[PredictClean, float] = {}
     for predict, weight in (

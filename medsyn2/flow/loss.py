@@ -24,13 +24,9 @@ def velocity_loss(
     """Return the loss of each sample, computed in float32.
 
     Args:
-        predicted: Clean latents that the network predicts.
-        clean: True clean latents.
-        t: Time of each sample.
         t_clamp: Smallest t in the weight 1/t^2; above 0.
 
-    Source:
-        Equation 4; the clamp is JiT's (arXiv:2511.13720).
+    Source: Equation 4; the clamp is JiT's (arXiv:2511.13720).
     """
     squared_error = (predicted.float() - clean.float()).square().flatten(1).mean(dim=1)
     return squared_error / t.float().clamp(min=t_clamp).square()

@@ -5,13 +5,11 @@ exactly, which leaves the prediction x to approximate as a function of lambda:
 
     z(t') = t'/t z(t) + (1 - t'/t) * (a mean of x between t and t', weighted by exp(lambda))
 
-DPM-Solver++(2M) takes the line through the last two predictions. UniPC (order 2, form B2) does the same, then
-evaluates and corrects the step with a parabola through the new prediction too, which costs no evaluation as
-the next step needs that prediction anyway. As lambda is infinite at t = 1, a step from there knows no slope,
-and neither does the next.
+DPM-Solver++(2M) takes the line through the last two predictions. UniPC (order 2, form B2) does the same, then evaluates
+and corrects the step with a parabola through the new prediction too, which costs no evaluation as the next step needs
+that prediction anyway. As lambda is infinite at t = 1, a step from there knows no slope, and neither does the next.
 
-Source:
-    DPM-Solver++ (arXiv:2211.01095), UniPC (arXiv:2302.04867).
+Source: DPM-Solver++ (arXiv:2211.01095), UniPC (arXiv:2302.04867).
 """
 
 from collections.abc import Iterator
@@ -32,8 +30,6 @@ def multistep(
         The time after each step and the newest prediction; last the jump's.
 
     Args:
-        predict_at: Predicted clean latents of (z, t).
-        z: State at the first time.
         times: Falling, above 0.
         corrected: UniPC's corrector; without it this is DPM-Solver++(2M).
     """

@@ -47,9 +47,6 @@ def runge_kutta(
         The time after each step and the newest prediction, that of its last stage; at the end the jump's.
 
     Args:
-        tableau: The method.
-        predict_at: Predicted clean latents x of (z, t).
-        z: State at the first time.
         times: Falling, above 0; each is met exactly.
     """
     for t, t_next in pairwise(times):

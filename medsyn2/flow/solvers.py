@@ -123,13 +123,10 @@ def edit_trajectory(
 
     Args:
         predict_clean: As for `trajectory`, with the new conditions.
-        clean: Latents of the earlier stage.
         noise: Gaussian noise, best the same as in the earlier stage.
-        sampling: As for `trajectory`.
         strength: Between 0 and 1.
 
-    Source:
-        SDEdit (arXiv:2108.01073), as used in section 5.3.
+    Source: SDEdit (arXiv:2108.01073), as used in section 5.3.
     """
     if strength <= sampling.t_end:
         return iter([State(strength, clean, 1, 1)])

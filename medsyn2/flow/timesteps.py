@@ -27,14 +27,11 @@ def draw_times(
     """Draw `n` independent times in [0, 1] on the generator's device.
 
     Args:
-        n: How many.
         distribution: ``logit_normal``; ``uniform``; or ``mixture``: 0.9 of the first and 0.1 of the second.
         mean: Mean of logit(t) of the logit-normal part.
         std: Standard deviation of logit(t) of the logit-normal part.
-        generator: Source of randomness.
 
-    Source:
-        Logit-normal: JiT (arXiv:2511.13720), whose t is 1 - t here.
+    Source: Logit-normal: JiT (arXiv:2511.13720), whose t is 1 - t here.
     """
     device = generator.device
     if distribution == "uniform":
@@ -55,8 +52,6 @@ def time_grid(num_points: int, t_start: float, t_last: float) -> list[float]:
 
     Args:
         num_points: At least one; a single point is `t_start`.
-        t_start: First and largest time.
-        t_last: Last time.
     """
     if num_points == 1:
         return [t_start]

@@ -5,13 +5,11 @@ time the network is told; tau = 1 - t in the time of this package. Their code in
 
     dz/ds = (x(z, t) - z) / t,        t(s) = 1 / (tan(pi s / 2) + 1)
 
-by the midpoint rule, and leaves out the factor dtau/ds that a change of variable brings. So the noise left at
-s is not t(s) but exp(-s) cos(pi s / 2)^(2 / pi), up to 0.04 more than the network is told, and 0.5 % remains at
-the end, where there is no jump. It is here to reproduce their network; on another network any
-other solver is better.
+by the midpoint rule, and leaves out the factor dtau/ds that a change of variable brings. So the noise left at s is not
+t(s) but exp(-s) cos(pi s / 2)^(2 / pi), up to 0.04 more than the network is told, and 0.5 % remains at the end, where
+there is no jump. It is here to give what their network was seen to give; on another network any other solver is better.
 
-Source:
-    batmanlab/MedSynV2 at 5be924c and torchdiffeq's ``midpoint``: read and compared with, no code taken.
+Source: batmanlab/MedSynV2 at 5be924c and torchdiffeq's ``midpoint``: read and compared with, no code taken.
 """
 
 from collections.abc import Iterator
@@ -34,8 +32,6 @@ def warped_midpoint(
         After each step the time of its middle, as the network was told, and the prediction there; at the end the state.
 
     Args:
-        predict_at: Predicted clean latents of (z, t).
-        z: State at `t_start`.
         num_steps: Steps; the authors' 50 grid points are 49.
         t_start: Time that the network is told first.
         t_end: The network is never told a smaller time, nor a velocity divided by one.

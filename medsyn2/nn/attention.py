@@ -25,9 +25,8 @@ cuDNN is left out
 math is left out above `MOST_SCORES` scores: an error is better than exhausted memory or a tenfold run time. Fused
 kernels need contiguous channels; other tensors are copied. The order is logged once per device and head width.
 
-Source:
-    The fault: pytorch/pytorch#196678 (torch 2.11 to 2.13, cuDNN to 9.20). PyTorch's own order and limits:
-    aten/src/ATen/native/transformers/cuda/sdp_utils.cpp. Rates: Shah et al., FlashAttention-3 (arXiv:2407.08608).
+Source: The fault: pytorch/pytorch#196678 (torch 2.11 to 2.13, cuDNN to 9.20). PyTorch's own order and limits:
+aten/src/ATen/native/transformers/cuda/sdp_utils.cpp. Rates: Shah et al., FlashAttention-3 (arXiv:2407.08608).
 """
 
 import logging
@@ -55,55 +54,34 @@ _CUDNN_CAPABILITIES = ((9, 0), (10, 0))
 
 @dataclass(frozen=True)
 class Machine:
-    """Properties of a device that the choice of kernels depends on.
+    """Properties of a device that the choice of kernels depends on."""
 
-    Attributes:
-        device_type: ``cuda``, ``cpu`` or another of PyTorch's.
-        torch_version: Major and minor.
-        capability: CUDA's compute capability, major and minor.
-        cudnn_version: As `torch.backends.cudnn.version` gives it (92000 for 9.20); 0 without cuDNN.
-        deterministic: Deterministic algorithms are required.
-        name: For the log.
-    """
-
-    device_type: str
-    torch_version: tuple[int, int]
-    capability: tuple[int, int] = (0, 0)
-    cudnn_version: int = 0
-    deterministic: bool = False
-    name: str = ""
+    device_type: str  # ``cuda``, ``cpu`` or another of PyTorch's
+    torch_version: tuple[int, int]  # Major and minor
+    capability: tuple[int, int] = (0, 0)  # CUDA's compute capability, major and minor
+    cudnn_version: int = 0  # As `torch.backends.cudnn.version` gives it (92000 for 9.20); 0 without cuDNN
+    deterministic: bool = False  # Deterministic algorithms are required
+    name: str = ""  # For the log
 
 
 @dataclass(frozen=True)
 class Call:
-    """Properties of a call that the choice of kernels depends on.
+    """Properties of a call that the choice of kernels depends on."""
 
-    Attributes:
-        head_width: Channels of a head.
-        dtype: Of queries, keys and values.
-        masked: A mask is given.
-        half_tile: The number of keys is 64 modulo 128.
-        large: There are more than `MOST_SCORES` scores.
-    """
-
-    head_width: int
-    dtype: torch.dtype
-    masked: bool = False
-    half_tile: bool = False
-    large: bool = False
+    head_width: int  # Channels of a head
+    dtype: torch.dtype  # Of queries, keys and values
+    masked: bool = False  # A mask is given
+    half_tile: bool = False  # The number of keys is 64 modulo 128
+    large: bool = False  # There are more than `MOST_SCORES` scores
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Kernels in order of preference.
+    """Kernels in order of preference."""
 
-    Attributes:
-        kernels: The first that accepts the call is used; None leaves the order to PyTorch.
-        reason: Explanation for the log.
-    """
-
+    # The first that accepts the call is used; None leaves the order to PyTorch
     kernels: tuple[SDPBackend, ...] | None
-    reason: str
+    reason: str  # Explanation for the log
 
 
 def attend(
@@ -115,9 +93,6 @@ def attend(
     """Return softmax(q k^T / sqrt(d)) v over the keys where `mask` is true, or over all.
 
     Args:
-        query: Queries.
-        key: Keys.
-        value: Values.
         mask: True where a key is attended to; at least one key per sample.
 
     Raises:

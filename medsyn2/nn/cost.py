@@ -35,15 +35,10 @@ from torch.utils.flop_counter import (
 
 @dataclass(frozen=True)
 class ComputeCost:
-    """Cost of a computation.
+    """Cost of a computation."""
 
-    Attributes:
-        flops: Floating-point operations.
-        peak_bytes: Largest total size of its own tensors alive at once.
-    """
-
-    flops: int
-    peak_bytes: int
+    flops: int  # Floating-point operations
+    peak_bytes: int  # Largest total size of its own tensors alive at once
 
 
 def simulation() -> AbstractContextManager[object]:

@@ -11,9 +11,8 @@ treats the frames of a video.
 All parameters are frozen and external: VGG16 from torchvision (``features.*``), w from the `lpips` package
 (``lin*.model.1.weight``), under their own names. `medsyn2 convert perceptual` merges the two files.
 
-Source:
-    Zhang et al., arXiv:1801.03924 (v0.1 of the weights, with ScalingLayer); Simonyan and Zisserman,
-    arXiv:1409.1556, configuration D.
+Source: Zhang et al., arXiv:1801.03924 (v0.1 of the weights, with ScalingLayer); Simonyan and Zisserman,
+arXiv:1409.1556, configuration D.
 """
 
 import torch
@@ -34,11 +33,7 @@ EPS = 1e-10
 
 
 class Perceptual(nn.Module):
-    """LPIPS with VGG16: 14,716,160 parameters in 31 tensors, all frozen.
-
-    Args:
-        channels: Channels of the five stages.
-    """
+    """LPIPS with VGG16: 14,716,160 parameters in 31 tensors, all frozen."""
 
     shift: Tensor
     scale: Tensor

@@ -63,30 +63,17 @@ _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 @dataclass(frozen=True)
 class EncodedText:
-    """Token embeddings of a batch of texts.
+    """Token embeddings of a batch of texts."""
 
-    Attributes:
-        embeddings: A vector per token, zeros after the end of each text.
-        lengths: Tokens of each text, ``[CLS]`` and ``[SEP]`` included.
-        cut: Truncated end of each text; empty if the text fits.
-        num_cut: Number of truncated tokens of each text.
-        unknown: Number of out-of-vocabulary tokens of each text.
-    """
-
-    embeddings: Float[Tensor, "n m e"]
-    lengths: Int[Tensor, " n"]
-    cut: tuple[str, ...]
-    num_cut: tuple[int, ...]
-    unknown: tuple[int, ...]
+    embeddings: Float[Tensor, "n m e"]  # A vector per token, zeros after the end of each text
+    lengths: Int[Tensor, " n"]  # Tokens of each text, ``[CLS]`` and ``[SEP]`` included
+    cut: tuple[str, ...]  # Truncated end of each text; empty if the text fits
+    num_cut: tuple[int, ...]  # Number of truncated tokens of each text
+    unknown: tuple[int, ...]  # Number of out-of-vocabulary tokens of each text
 
 
 class TextEncoder(nn.Module):
-    """A frozen BERT with its tokenizer.
-
-    Args:
-        bert: A ``transformers.BertModel``.
-        tokenizer: A ``transformers.BertTokenizer``.
-    """
+    """A frozen BERT with its tokenizer."""
 
     def __init__(self, bert: "BertModel", tokenizer: "BertTokenizer") -> None:
         super().__init__()
@@ -114,13 +101,12 @@ class TextEncoder(nn.Module):
 
     def save(self, folder: Path | str) -> None:
         """Write the encoder in Hugging Face format; the same encoder gives the same bytes."""
-        config = {name: getattr(self.bert.config, name) for name in ARCHITECTURE}
         ids = self.tokenizer.get_vocab()
         defaults = {"tokenize_chinese_chars": True, "strip_accents": None}
         settings = {name: getattr(self.tokenizer, name) for name in TOKENIZER_SETTINGS}
         write_encoder(
             Path(folder),
-            config={**config, "architectures": ["BertModel"], "model_type": "bert"},
+            config=describe_bert(self.bert),
             state=self.bert.state_dict(),
             vocabulary=("\n".join(sorted(ids, key=ids.__getitem__)) + "\n").encode(),
             tokenizer={name: value for name, value in settings.items() if defaults.get(name, ...) != value},
@@ -224,6 +210,12 @@ class TextEncoder(nn.Module):
         )
 
 
+def describe_bert(bert: "BertModel") -> dict[str, Any]:
+    """Return the content of a BERT's ``config.json``."""
+    described = {name: getattr(bert.config, name) for name in ARCHITECTURE}
+    return {**described, "architectures": ["BertModel"], "model_type": "bert"}
+
+
 def fitting_tokenizer(folder: Path, num_embeddings: int) -> "BertTokenizer":
     """Load a folder's tokenizer, checked against weights with `num_embeddings` token embeddings.
 
@@ -260,7 +252,7 @@ def load_tokenizer(folder: Path) -> "BertTokenizer":
             remedy="give the vocab.txt that belongs to the weights, one token a line.",
         )
     settings_file = folder / TOKENIZER_CONFIG_FILE
-    settings = _read_json(settings_file) if settings_file.is_file() else {}
+    settings = read_json(settings_file) if settings_file.is_file() else {}
     return BertTokenizer(
         vocab={token: index for index, token in enumerate(tokens)},
         do_lower_case=settings.get("do_lower_case", True),
@@ -305,7 +297,7 @@ def _load_bert(folder: Path) -> "BertModel":
     from safetensors.torch import load_file
     from transformers import BertConfig, BertModel
 
-    values = _read_json(folder / CONFIG_FILE)
+    values = read_json(folder / CONFIG_FILE)
     _check_recorded(folder / WEIGHTS_FILE, values.get(WEIGHTS_SHA256))
     try:
         state = _encoder_state(load_file(folder / WEIGHTS_FILE), folder / WEIGHTS_FILE)
@@ -350,7 +342,12 @@ def _encoder_state(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object of an encoder's folder.
+
+    Raises:
+        WeightsError: If it cannot be read.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict):

@@ -28,18 +28,13 @@ _REAL, _SYNTHETIC = "real", "SYNTHETIC"
 
 @dataclass(frozen=True)
 class Panel:
-    """One synthetic volume to show beside the real one of its case.
+    """One synthetic volume to show beside the real one of its case."""
 
-    Attributes:
-        real: The registered CT.
-        synthetic: The generated one, on the same grid.
-        mask: What was asked for, drawn as a contour on both; None if no mask was given.
-        colour: Colour of the contour.
-    """
-
-    real: CTVolume
-    synthetic: CTVolume
+    real: CTVolume  # The registered CT
+    synthetic: CTVolume  # The generated one, on the same grid
+    # What was asked for, drawn as a contour on both; None if no mask was given
     mask: Bool[np.ndarray, "d h w"] | None = None
+    # Colour of the contour
     colour: str = "#ffb000"
 
 
@@ -59,7 +54,7 @@ def panel_png(panel: Panel) -> str:
                     axis.text(-0.04, 0.5, window.replace("_", " "), color="white", rotation=90, fontsize=9,
                               va="center", ha="right", transform=axis.transAxes)  # fmt: skip
     figure.subplots_adjust(left=0.03, right=0.998, top=0.96, bottom=0.005, wspace=0.02, hspace=0.03)
-    return _png(figure)
+    return embedded(png_bytes(figure, _DPI))
 
 
 def show_slice(
@@ -109,7 +104,7 @@ def curves_png(tables: Mapping[str, pd.DataFrame]) -> str:
         axis.set(title=name, xlabel="optimizer step", ylabel="loss", yscale="log")
         axis.grid(alpha=0.3)
     figure.tight_layout()
-    return _png(figure)
+    return embedded(png_bytes(figure, _DPI))
 
 
 def bars_png(names: Sequence[str], groups: Mapping[str, Sequence[float]], ylabel: str) -> str:
@@ -125,7 +120,7 @@ def bars_png(names: Sequence[str], groups: Mapping[str, Sequence[float]], ylabel
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     axis.grid(axis="y", alpha=0.3)
     figure.tight_layout()
-    return _png(figure)
+    return embedded(png_bytes(figure, _DPI))
 
 
 def embedded(png: bytes) -> str:
@@ -155,10 +150,11 @@ def _as_held(
     return image[::-1], depth / (width if plane == "coronal" else height)
 
 
-def _png(figure: Figure) -> str:
+def png_bytes(figure: Figure, dpi: int) -> bytes:
+    """Return a figure as a PNG without date and version."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(
-        buffer, format="png", dpi=_DPI, facecolor=figure.get_facecolor(), metadata={"Software": None}
+        buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor(), metadata={"Software": None}
     )
-    return embedded(buffer.getvalue())
+    return buffer.getvalue()

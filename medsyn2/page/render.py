@@ -28,22 +28,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class ShownTable:
-    """A table as the page shows it.
+    """A table as the page shows it."""
 
-    Attributes:
-        file: Where the whole table is.
-        about: What it says.
-        columns: Names of the columns.
-        rows: The first rows.
-        num: Rows of the whole table.
-        same: Columns that say the same in every row, with what they say, and are not among `columns`.
-    """
-
-    file: str
-    about: str
-    columns: list[str]
-    rows: list[list[Cell]]
-    num: int
+    file: str  # Where the whole table is
+    about: str  # What it says
+    columns: list[str]  # Names of the columns
+    rows: list[list[Cell]]  # The first rows
+    num: int  # Rows of the whole table
+    # Columns that say the same in every row, with what they say, and are not among `columns`
     same: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -3,7 +3,6 @@
 The figure says by itself what a caption would have to: plane, window, sides, and what the contour is.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from medsyn2.ct.volume import CTVolume
-from medsyn2.page.figures import show_slice
+from medsyn2.page.figures import png_bytes, show_slice
 from medsyn2.vocabulary import PLANE_AXIS, WINDOWS_HU, Window
 
 _DPI = 130
@@ -31,19 +29,12 @@ _AXIS = PLANE_AXIS["coronal"]
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a strip.
+    """One picture of a strip."""
 
-    Attributes:
-        volume: What is shown.
-        title: What it is, in one or two lines.
-        mask: Drawn as a contour; None draws none.
-        window: Contrast.
-    """
-
-    volume: CTVolume
-    title: str
-    mask: Bool[np.ndarray, "d h w"] | None = None
-    window: Window = "lung"
+    volume: CTVolume  # What is shown
+    title: str  # What it is, in one or two lines
+    mask: Bool[np.ndarray, "d h w"] | None = None  # Drawn as a contour; None draws none
+    window: Window = "lung"  # Contrast
 
 
 def difference(first: CTVolume, second: CTVolume) -> CTVolume:
@@ -88,12 +79,7 @@ def strips_png(rows: Sequence[Sequence[Picture]], contour: str = "mask asked for
         hspace=_TITLE_INCHES / picture,
     )
     _note(figure, [one for row in rows for one in row], contour)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(
-        buffer, format="png", dpi=_DPI, facecolor=figure.get_facecolor(), metadata={"Software": None}
-    )
-    return buffer.getvalue()
+    return png_bytes(figure, _DPI)
 
 
 def _mark_sides(axis: Axes) -> None:

@@ -22,77 +22,41 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class Anatomy:
-    """One thorax without lesions.
+    """One thorax without lesions."""
 
-    Attributes:
-        female: Whether the subject has breasts.
-        half_width_mm: Inner half width of the rib cage at its widest.
-        half_depth_mm: Inner half depth, front to back.
-        side_factor: Width of each side relative to `half_width_mm`.
-        squareness: Departure of the rib cage's outline from an ellipse.
-        shoulder_z_mm: Level at which the rib cage narrows to the neck.
-        shoulder_soft_mm: Height over which it narrows.
-        flare: Relative widening of the rib cage over 100 mm downwards.
-        kyphosis_mm: Forward shift of the chest 100 mm above or below its rearmost level.
-        apex_z_mm: Height of each lung's apex.
-        dome_z_mm: Height of each half of the diaphragm.
-        sulcus_mm: Fall of the diaphragm from the dome to the chest wall.
-        dome_tilt: Fall of the diaphragm per mm towards the back.
-        dome_y_mm: y at which the dome is highest.
-        oblique_z_mm: Height of each oblique fissure at y = 0.
-        oblique_slope: Its rise towards the back.
-        oblique_curve_mm: Its sag at the chest wall.
-        horizontal_z_mm: Height of the right lung's horizontal fissure.
-        cardiothoracic_ratio: Heart width over inner chest width.
-        heart_turn_deg: Direction of the heart's long axis below the horizontal.
-        heart_shift_mm: Shift of the heart to the left.
-        aorta_radius_mm: Radius of the ascending aorta.
-        trachea_radius_mm: Inner radius of the trachea.
-        vertebra_mm: Distance between two vertebrae, and between two ribs.
-        rib_drop_mm: Descent of a rib from the spine to its front end.
-        fat_mm: Typical thickness of the subcutaneous fat.
-        muscle_factor: Thickness of the chest wall's muscles relative to the average.
-        breast_mm: Height of the breasts.
-        lung_hu: HU of the aerated lung in the middle.
-        lung_gradient_hu: Increase of these HU per 100 mm towards the back.
-        stomach_gas: Whether the stomach holds a gas bubble.
-        waves: The bend from the body frame to the anatomical frame.
-        tree_seed: Seed of the vessels and bronchi.
-    """
-
-    female: bool
-    half_width_mm: float
-    half_depth_mm: float
-    side_factor: Pair
-    squareness: float
-    shoulder_z_mm: float
-    shoulder_soft_mm: float
-    flare: float
-    kyphosis_mm: float
-    apex_z_mm: Pair
-    dome_z_mm: Pair
-    sulcus_mm: Pair
-    dome_tilt: float
-    dome_y_mm: float
-    oblique_z_mm: Pair
-    oblique_slope: Pair
-    oblique_curve_mm: Pair
-    horizontal_z_mm: float
-    cardiothoracic_ratio: float
-    heart_turn_deg: float
-    heart_shift_mm: float
-    aorta_radius_mm: float
-    trachea_radius_mm: float
-    vertebra_mm: float
-    rib_drop_mm: float
-    fat_mm: float
-    muscle_factor: float
-    breast_mm: float
-    lung_hu: float
-    lung_gradient_hu: float
-    stomach_gas: bool
-    waves: tuple[Wave, ...]
-    tree_seed: int
+    female: bool  # Whether the subject has breasts
+    half_width_mm: float  # Inner half width of the rib cage at its widest
+    half_depth_mm: float  # Inner half depth, front to back
+    side_factor: Pair  # Width of each side relative to `half_width_mm`
+    squareness: float  # Departure of the rib cage's outline from an ellipse
+    shoulder_z_mm: float  # Level at which the rib cage narrows to the neck
+    shoulder_soft_mm: float  # Height over which it narrows
+    flare: float  # Relative widening of the rib cage over 100 mm downwards
+    kyphosis_mm: float  # Forward shift of the chest 100 mm above or below its rearmost level
+    apex_z_mm: Pair  # Height of each lung's apex
+    dome_z_mm: Pair  # Height of each half of the diaphragm
+    sulcus_mm: Pair  # Fall of the diaphragm from the dome to the chest wall
+    dome_tilt: float  # Fall of the diaphragm per mm towards the back
+    dome_y_mm: float  # y at which the dome is highest
+    oblique_z_mm: Pair  # Height of each oblique fissure at y = 0
+    oblique_slope: Pair  # Its rise towards the back
+    oblique_curve_mm: Pair  # Its sag at the chest wall
+    horizontal_z_mm: float  # Height of the right lung's horizontal fissure
+    cardiothoracic_ratio: float  # Heart width over inner chest width
+    heart_turn_deg: float  # Direction of the heart's long axis below the horizontal
+    heart_shift_mm: float  # Shift of the heart to the left
+    aorta_radius_mm: float  # Radius of the ascending aorta
+    trachea_radius_mm: float  # Inner radius of the trachea
+    vertebra_mm: float  # Distance between two vertebrae, and between two ribs
+    rib_drop_mm: float  # Descent of a rib from the spine to its front end
+    fat_mm: float  # Typical thickness of the subcutaneous fat
+    muscle_factor: float  # Thickness of the chest wall's muscles relative to the average
+    breast_mm: float  # Height of the breasts
+    lung_hu: float  # HU of the aerated lung in the middle
+    lung_gradient_hu: float  # Increase of these HU per 100 mm towards the back
+    stomach_gas: bool  # Whether the stomach holds a gas bubble
+    waves: tuple[Wave, ...]  # The bend from the body frame to the anatomical frame
+    tree_seed: int  # Seed of the vessels and bronchi
 
 
 CARDIOMEGALY_RATIO = 0.5

@@ -112,31 +112,18 @@ def scale_of(anatomy: Anatomy) -> Scale:
 
 @dataclass(frozen=True)
 class GreatVessels:
-    """The tubes of the mediastinum.
+    """The tubes of the mediastinum."""
 
-    Attributes:
-        arteries: Aorta and its branches.
-        aorta: The aorta without its branches, for plaques of its wall.
-        pulmonary: Pulmonary trunk and main arteries.
-        veins: Venae cavae, brachiocephalic and central pulmonary veins.
-        lumen: Air of the trachea and the main and lobar bronchi.
-        oesophagus: Its outer wall.
-        bronchus_end_mm: End of each lobe's bronchus.
-        artery_root_mm: Point at which each lung's artery enters it.
-        vein_root_mm: Point at which each lung's veins leave it.
-        catheter: Path of a central venous catheter from the right subclavian vein.
-    """
-
-    arteries: Tubes
-    aorta: Tubes
-    pulmonary: Tubes
-    veins: Tubes
-    lumen: Tubes
-    oesophagus: Tubes
-    bronchus_end_mm: dict[int, Point]
-    artery_root_mm: dict[Side, Point]
-    vein_root_mm: dict[Side, Point]
-    catheter: Tubes
+    arteries: Tubes  # Aorta and its branches
+    aorta: Tubes  # The aorta without its branches, for plaques of its wall
+    pulmonary: Tubes  # Pulmonary trunk and main arteries
+    veins: Tubes  # Venae cavae, brachiocephalic and central pulmonary veins
+    lumen: Tubes  # Air of the trachea and the main and lobar bronchi
+    oesophagus: Tubes  # Its outer wall
+    bronchus_end_mm: dict[int, Point]  # End of each lobe's bronchus
+    artery_root_mm: dict[Side, Point]  # Point at which each lung's artery enters it
+    vein_root_mm: dict[Side, Point]  # Point at which each lung's veins leave it
+    catheter: Tubes  # Path of a central venous catheter from the right subclavian vein
 
     @property
     def all_solid(self) -> Tubes:

@@ -27,37 +27,23 @@ TUBE_MARGIN_MM = 30.0
 
 @dataclass(frozen=True)
 class Chest:
-    """Distances and labels at points of the anatomical frame; signed distances in mm, negative inside.
-
-    Attributes:
-        points: The points.
-        cage: Their position relative to the rib cage.
-        diaphragm_z: Height of the diaphragm there.
-        pericardium: Distance to the heart and the fluid around it.
-        heart: Distance to the heart's own surface.
-        middle: Distance to the mediastinum.
-        space: Distance to the pleural space, which lungs and pleural fluid share.
-        fissures: Distances to the fissures.
-        lobes: Lobe labels, as if all were lung.
-    """
+    """Distances and labels at points of the anatomical frame; signed distances in mm, negative inside."""
 
     points: Points
-    cage: RibCage
-    diaphragm_z: Field
-    pericardium: Field
-    heart: Field
-    middle: Field
-    space: Field
-    fissures: Fissures
-    lobes: Shaped[np.ndarray, "..."]
+    cage: RibCage  # Their position relative to the rib cage
+    diaphragm_z: Field  # Height of the diaphragm there
+    pericardium: Field  # Distance to the heart and the fluid around it
+    heart: Field  # Distance to the heart's own surface
+    middle: Field  # Distance to the mediastinum
+    space: Field  # Distance to the pleural space, which lungs and pleural fluid share
+    fissures: Fissures  # Distances to the fissures
+    lobes: Shaped[np.ndarray, "..."]  # Lobe labels, as if all were lung
 
 
 def chest_at(anatomy: Anatomy, points: Points, tubes_mm: Field, pericardial_fluid_mm: float) -> Chest:
     """Evaluate the chest.
 
     Args:
-        anatomy: The subject.
-        points: Points of the anatomical frame.
         tubes_mm: Distance to the great vessels there.
         pericardial_fluid_mm: Thickness of the fluid around the heart, 0 for none.
     """
@@ -83,17 +69,11 @@ def chest_at(anatomy: Anatomy, points: Points, tubes_mm: Field, pericardial_flui
 
 @dataclass(frozen=True)
 class Cloud:
-    """The chest on a coarse lattice of the body frame, for volumes and for placing lesions.
+    """The chest on a coarse lattice of the body frame, for volumes and for placing lesions."""
 
-    Attributes:
-        body: The lattice's points inside the pleural spaces, in the body frame.
-        chest: The chest there.
-        point_ml: Volume that each point represents.
-    """
-
-    body: Points
-    chest: Chest
-    point_ml: float
+    body: Points  # The lattice's points inside the pleural spaces, in the body frame
+    chest: Chest  # The chest there
+    point_ml: float  # Volume that each point represents
 
 
 def chest_cloud(

@@ -118,8 +118,6 @@ def ellipsoid(
     """Return the signed distance to an ellipsoid, exact to first order near its surface.
 
     Args:
-        points: Points to evaluate.
-        centre_mm: Centre.
         radii_mm: Half axes.
         rotation: Directions of the half axes, in rows; None takes the frame's axes.
 
@@ -140,17 +138,11 @@ def ellipsoid(
 
 @dataclass(frozen=True)
 class Tubes:
-    """Straight tapered tubes with round ends, in the anatomical frame.
+    """Straight tapered tubes with round ends, in the anatomical frame."""
 
-    Attributes:
-        start_mm: First ends, (n, 3).
-        end_mm: Second ends, (n, 3).
-        radius_mm: Radius at the two ends, (n, 2).
-    """
-
-    start_mm: Float[np.ndarray, "n 3"]
-    end_mm: Float[np.ndarray, "n 3"]
-    radius_mm: Float[np.ndarray, "n 2"]
+    start_mm: Float[np.ndarray, "n 3"]  # First ends, (n, 3)
+    end_mm: Float[np.ndarray, "n 3"]  # Second ends, (n, 3)
+    radius_mm: Float[np.ndarray, "n 2"]  # Radius at the two ends, (n, 2)
 
     @staticmethod
     def along(points_mm: list[tuple[float, float, float]], radii_mm: list[float]) -> "Tubes":
@@ -176,17 +168,11 @@ class Tubes:
 
 @dataclass(frozen=True)
 class Slab:
-    """The part of a grid that is painted at once.
+    """The part of a grid that is painted at once."""
 
-    Attributes:
-        shape: Voxels (depth, height, width).
-        index_to_body: Array index to the body frame, in mm.
-        waves: The bend from the body frame to the anatomical frame.
-    """
-
-    shape: tuple[int, int, int]
-    index_to_body: Affine
-    waves: tuple[Wave, ...]
+    shape: tuple[int, int, int]  # Voxels (depth, height, width)
+    index_to_body: Affine  # Array index to the body frame, in mm
+    waves: tuple[Wave, ...]  # The bend from the body frame to the anatomical frame
 
     @cached_property
     def body(self) -> Points:

@@ -27,14 +27,7 @@ Masks = dict[str, Shaped[np.ndarray, "..."]]
 
 
 def paint_inside(subject: Subject, chest: Chest, body: Points, edge_mm: float) -> tuple[Field, Masks]:
-    """Return HU and truth of the voxels inside the rib cage.
-
-    Args:
-        subject: The subject.
-        chest: The chest's surfaces at the voxels.
-        body: The voxels in the body frame.
-        edge_mm: Width of a soft surface.
-    """
+    """Return HU and truth of the voxels inside the rib cage."""
     anatomy, lesions = subject.anatomy, subject.lesions
     hu = np.full(chest.space.shape, FAT_HU, dtype=np.float32)
     paint(hu, coverage(-2.0 - chest.cage.depth, edge_mm), MUSCLE_HU)

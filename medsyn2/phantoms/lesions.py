@@ -48,23 +48,14 @@ class Nodule:
 
 @dataclass(frozen=True)
 class Opacity:
-    """An irregular region of ground glass or consolidation, bounded by its lobe.
+    """An irregular region of ground glass or consolidation, bounded by its lobe."""
 
-    Attributes:
-        kind: Ground glass or consolidation.
-        lobe: Label of the lobe.
-        centre_mm: Centre in the body frame.
-        radii_mm: Half axes before the irregularity.
-        waves: The irregularity: relative changes of the radius.
-        hu: HU in the middle.
-    """
-
-    kind: Literal["ground_glass", "consolidation"]
-    lobe: int
-    centre_mm: Point
-    radii_mm: Point
-    waves: tuple[Wave, ...]
-    hu: float
+    kind: Literal["ground_glass", "consolidation"]  # Ground glass or consolidation
+    lobe: int  # Label of the lobe
+    centre_mm: Point  # Centre in the body frame
+    radii_mm: Point  # Half axes before the irregularity
+    waves: tuple[Wave, ...]  # The irregularity: relative changes of the radius
+    hu: float  # HU in the middle
 
     @property
     def extent_mm(self) -> float:
@@ -74,25 +65,15 @@ class Opacity:
 
 @dataclass(frozen=True)
 class PleuralEffusion:
-    """Free pleural fluid of a supine patient.
+    """Free pleural fluid of a supine patient."""
 
-    Attributes:
-        side: Side of the chest.
-        volume_ml: Volume.
-        level_mm: Level of the surface: fluid lies where `fluid_height` exceeds it.
-        slope: Thinning of the layer towards the apex, mm per mm.
-        meniscus_mm: Climb of the fluid along the walls.
-        atelectasis_mm: Thickness of the compressed lung, 0 for none.
-        hu: HU of the fluid.
-    """
-
-    side: Side
+    side: Side  # Side of the chest
     volume_ml: float
-    level_mm: float
-    slope: float
-    meniscus_mm: float
-    atelectasis_mm: float
-    hu: float
+    level_mm: float  # Level of the surface: fluid lies where `fluid_height` exceeds it
+    slope: float  # Thinning of the layer towards the apex, mm per mm
+    meniscus_mm: float  # Climb of the fluid along the walls
+    atelectasis_mm: float  # Thickness of the compressed lung, 0 for none
+    hu: float  # HU of the fluid
 
 
 @dataclass(frozen=True)

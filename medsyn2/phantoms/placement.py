@@ -111,12 +111,7 @@ def place_lesions(
 
 
 class _Room:
-    """The aerated lung of a cloud.
-
-    Attributes:
-        cloud: The lattice.
-        lung: Signed distance to the aerated lung.
-    """
+    """The aerated lung of a cloud."""
 
     def __init__(self, cloud: Cloud, lung: Field) -> None:
         self.cloud, self.lung = cloud, lung

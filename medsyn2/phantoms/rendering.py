@@ -71,7 +71,6 @@ def render(subject: Subject, grid: Grid) -> Phantom:
     """Paint a subject on a grid, without noise.
 
     Args:
-        subject: The subject.
         grid: Voxels in world LPS; any spacing, orientation and size.
     """
     scene = build_scene(subject)

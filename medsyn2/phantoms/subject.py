@@ -77,8 +77,6 @@ def draw_subject(seed: int, index: int, demands: tuple[Demand, ...] | None = Non
     """Draw one patient.
 
     Args:
-        seed: The cohort's seed.
-        index: The patient's number in the cohort.
         demands: The lesions to place; None draws them too.
 
     Raises:

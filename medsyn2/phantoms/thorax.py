@@ -1,8 +1,7 @@
 """The walls of the chest: rib cage, diaphragm, mediastinum and fissures.
 
-A lung fills the space inside the rib cage, above its half of the diaphragm, below its apex and outside the
-mediastinum. All functions take points of the anatomical frame and return signed distances in mm (negative inside)
-or labels.
+A lung fills the space inside the rib cage, above its half of the diaphragm, below its apex and outside the mediastinum.
+All functions take points of the anatomical frame and return signed distances in mm (negative inside) or labels.
 """
 
 from typing import NamedTuple
@@ -23,17 +22,11 @@ MEDIASTINAL_FAT_MM = 4.5
 
 
 class RibCage(NamedTuple):
-    """Position of points relative to the inner surface of the rib cage.
+    """Position of points relative to the inner surface of the rib cage."""
 
-    Attributes:
-        depth: Horizontal distance beyond the surface, in mm; negative inside.
-        facing: 1 at the back, 0 at the side, -1 at the front.
-        reach: Distance of the surface from the axis of the chest in that direction, in mm.
-    """
-
-    depth: Field
-    facing: Field
-    reach: Field
+    depth: Field  # Horizontal distance beyond the surface, in mm; negative inside
+    facing: Field  # 1 at the back, 0 at the side, -1 at the front
+    reach: Field  # Distance of the surface from the axis of the chest in that direction, in mm
 
     def at(self, region: Bool[np.ndarray, "..."]) -> "RibCage":
         """Return the positions of the points of a region."""
@@ -165,15 +158,10 @@ def pleural_space(anatomy: Anatomy, points: Points, cage: RibCage, diaphragm: Fi
 
 
 class Fissures(NamedTuple):
-    """Signed distances to the fissures, in mm.
+    """Signed distances to the fissures, in mm."""
 
-    Attributes:
-        oblique: Positive above the oblique fissure of the point's own side.
-        horizontal: Positive above the horizontal fissure, which only the right lung has.
-    """
-
-    oblique: Field
-    horizontal: Field
+    oblique: Field  # Positive above the oblique fissure of the point's own side
+    horizontal: Field  # Positive above the horizontal fissure, which only the right lung has
 
     def at(self, region: Bool[np.ndarray, "..."]) -> "Fissures":
         """Return the distances of the points of a region."""

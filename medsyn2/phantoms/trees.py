@@ -5,8 +5,7 @@ of the way to their centre and halves the set along its longest direction, until
 follow Murray's law, r = r_twig * (targets served)^(1/exponent), so the vessels taper as real ones do. Bronchi run
 along the arteries and stop earlier; veins grow independently.
 
-Source:
-    Recursive bisection of the supplied territory after Wang, Bassingthwaighte et al.; Murray 1926 for the radii.
+Source: Recursive bisection of the supplied territory after Wang, Bassingthwaighte et al.; Murray 1926 for the radii.
 """
 
 from dataclasses import dataclass
@@ -36,17 +35,11 @@ Targets = Float[np.ndarray, "n 3"]
 
 @dataclass(frozen=True)
 class LungTrees:
-    """Vessels and airways inside the lungs.
+    """Vessels and airways inside the lungs."""
 
-    Attributes:
-        vessels: Arteries and veins.
-        lumen: Air of the segmental bronchi and smaller.
-        wall: The same tubes with their walls.
-    """
-
-    vessels: Tubes
-    lumen: Tubes
-    wall: Tubes
+    vessels: Tubes  # Arteries and veins
+    lumen: Tubes  # Air of the segmental bronchi and smaller
+    wall: Tubes  # The same tubes with their walls
 
 
 def grow_trees(anatomy: Anatomy, vessels: GreatVessels, lesions: Lesions) -> LungTrees:

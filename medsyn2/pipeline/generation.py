@@ -68,9 +68,6 @@ class Generation:
     The components are attributes and can be exchanged for others that fit.
 
     Args:
-        dit: The diffusion transformer.
-        tokenizer: The tokenizer of volumes and masks.
-        text_encoder: The text encoder of reports and pre-prompts.
         description: Grid, statistics of the latents, lengths of texts, how it is sampled by default.
         prompts: Pre-prompts that the model brings as embeddings (``texts.py``); none for most models.
         device: Where the networks run; ``auto`` is the GPU where there is one.

@@ -32,19 +32,12 @@ _FAR = 20.0
 
 @dataclass(frozen=True)
 class Prompt:
-    """A request in the terms of the model.
+    """What the model is asked for."""
 
-    Attributes:
-        report: Findings and impression as one text; None without a report.
-        mask: Where the structure is, on the model's grid; None without a mask.
-        words: Name of the structure that the mask shows.
-        notes: Remarks for the user on how the request was read.
-    """
-
-    report: str | None
-    mask: Bool[np.ndarray, "d h w"] | None
-    words: str | None
-    notes: tuple[str, ...] = ()
+    report: str | None  # Findings and impression as one text; None without a report
+    mask: Bool[np.ndarray, "d h w"] | None  # Where the structure is, on the model's grid; None without a mask
+    words: str | None  # What the mask is of
+    notes: tuple[str, ...] = ()  # What the user should know about how this was understood
 
 
 def check_inputs(
@@ -65,10 +58,8 @@ def check_inputs(
         findings: its first and
         impression: its second part.
         mask: A binary mask, on any grid.
-        mask_text: Structure that the mask shows: its name, its words, or any other words.
-        grid: The model's grid.
+        mask_text: What the mask is of: a structure's name, its words, or any other words.
         trained: Structures that the model was trained with masks of.
-        separator: The text encoder's separator token.
 
     Raises:
         ReportError: If a text is none, or a whole report and its parts are given.
@@ -167,8 +158,6 @@ def encode_given(
     """Encode one text and note unknown and cut tokens.
 
     Args:
-        encoder: The model's text encoder.
-        text: A report or a pre-prompt.
         max_tokens: Tokens the model was trained with.
         subject: Name of the text, for the notes.
         padded: Whether the model was trained with padded texts; there are `max_tokens` embeddings then.

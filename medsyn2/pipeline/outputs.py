@@ -47,10 +47,6 @@ def check_output(volume: Path, made_from: Iterable[Path]) -> None:
 
     Makes the folder, since nothing else tells for certain that it can be made.
 
-    Args:
-        volume: Where the volume is to be saved.
-        made_from: Files that it is made from.
-
     Raises:
         ConfigError: If the name has no suffix of NIfTI, or a file that is not an earlier output would be replaced.
         EnvironmentFault: If nothing can be written there.

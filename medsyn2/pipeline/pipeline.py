@@ -150,8 +150,7 @@ class MedSyn2Pipeline(Generation):
             mask: Where a structure is, on any grid; None for no mask.
             mask_text: Structure that the mask shows; needed with a mask.
             strength: 1 makes a new volume from the same noise, 0 changes nothing.
-            sampling: Solver and guidance; None is the model's. An edit takes the share `strength` of its
-                steps.
+            sampling: Solver and guidance; None is the model's. An edit takes the share `strength` of its steps.
             progress: Called after each step.
 
         Raises:

@@ -36,11 +36,6 @@ def save_parts(
     """Write the parts and their description, ``model.json`` last.
 
     Args:
-        folder: An empty folder, or one that is made.
-        dit: The diffusion transformer.
-        tokenizer: The tokenizer.
-        text_encoder: The text encoder.
-        prompts: Pre-prompts as embeddings; empty for most models.
         description: The model as it was loaded; other files than its own give it another fingerprint.
 
     Raises:

@@ -33,8 +33,6 @@ class Texts:
     """The texts of one model.
 
     Args:
-        encoder: Its text encoder.
-        described: Lengths, and whether texts are padded.
         prompts: Pre-prompts that it brings as embeddings, by structure or `ABSENT`; none for most models.
     """
 

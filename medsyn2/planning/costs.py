@@ -12,27 +12,16 @@ GB = 1e9
 
 @dataclass(frozen=True)
 class Cost:
-    """What one stage costs.
+    """What one stage costs."""
 
-    Attributes:
-        stage: Its name.
-        jobs: How many jobs it is.
-        cpu_s: CPU seconds of all jobs; None if nobody measured them.
-        flops: Operations of networks, of all jobs.
-        memory_bytes: Main memory of one job.
-        device_bytes: Memory of its networks with their tensors, on the GPU if there is one.
-        disk_bytes: What all jobs leave on the disk.
-        basis: Where the figures come from.
-    """
-
-    stage: str
-    jobs: int
-    cpu_s: float | None = 0.0
-    flops: float = 0.0
-    memory_bytes: float = 0.4 * GB
-    device_bytes: float = 0.0
-    disk_bytes: float = 0.0
-    basis: str = ""
+    stage: str  # Its name
+    jobs: int  # How many jobs it is
+    cpu_s: float | None = 0.0  # CPU seconds of all jobs; None if nobody measured them
+    flops: float = 0.0  # Operations of networks, of all jobs
+    memory_bytes: float = 0.4 * GB  # Main memory of one job
+    device_bytes: float = 0.0  # Memory of its networks with their tensors, on the GPU if there is one
+    disk_bytes: float = 0.0  # What all jobs leave on the disk
+    basis: str = ""  # Where the figures come from
 
     def times(self, factor: float) -> "Cost":
         """Return the cost of `factor` times as much work and artefacts."""

@@ -18,53 +18,32 @@ from medsyn2.planning.passes import KEPT_FOR_ADAM, Networks, weight_bytes
 
 @dataclass(frozen=True)
 class Part:
-    """A component of a network.
+    """A component of a network."""
 
-    Attributes:
-        name: Its place in the network; ``*`` stands for every block.
-        copies: How often it is there.
-        parameters: Of all copies.
-    """
-
-    name: str
-    copies: int
-    parameters: int
+    name: str  # Its place in the network; ``*`` stands for every block
+    copies: int  # How often it is there
+    parameters: int  # Of all copies
 
 
 @dataclass(frozen=True)
 class Work:
-    """Something the networks do.
+    """Something the networks do."""
 
-    Attributes:
-        name: What.
-        flops: Floating-point operations.
-        memory_bytes: Weights, tensors and, in training, what the optimizer keeps.
-    """
-
-    name: str
-    flops: int
-    memory_bytes: int
+    name: str  # What
+    flops: int  # Floating-point operations
+    memory_bytes: int  # Weights, tensors and, in training, what the optimizer keeps
 
 
 @dataclass(frozen=True)
 class Description:
-    """The networks of a configuration.
+    """The networks of a configuration."""
 
-    Attributes:
-        dit: Components of the transformer.
-        tokenizer: Components of the tokenizer.
-        latent_shape: Channels, depth, height, width of the latents.
-        tokens: Image tokens of the transformer.
-        text_tokens: Tokens of pre-prompt and report.
-        work: One forward pass, one training step of each network, one volume through the tokenizer.
-    """
-
-    dit: tuple[Part, ...]
-    tokenizer: tuple[Part, ...]
-    latent_shape: tuple[int, int, int, int]
-    tokens: int
-    text_tokens: int
-    work: tuple[Work, ...]
+    dit: tuple[Part, ...]  # Components of the transformer
+    tokenizer: tuple[Part, ...]  # Components of the tokenizer
+    latent_shape: tuple[int, int, int, int]  # Channels, depth, height, width of the latents
+    tokens: int  # Image tokens of the transformer
+    text_tokens: int  # Tokens of pre-prompt and report
+    work: tuple[Work, ...]  # One forward pass, one training step of each network, one volume through the tokenizer
 
 
 def describe(config: Config) -> Description:

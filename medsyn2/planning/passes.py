@@ -30,22 +30,15 @@ KEPT_FOR_ADAM = 4
 class Networks:
     """The networks of a configuration, on tensors without values.
 
-    Attributes:
-        config: The configuration.
-        tokenizer: Its tokenizer.
-        dit: Its transformer.
-        latent_shape: Channels, depth, height, width of a volume's latents.
-        simulation: The context that they were built in.
-
     Raises:
         ConfigError: From every pass, if the grid or a window is no shape that the tokenizer can compress.
     """
 
-    config: Config
+    config: Config  # The configuration
     tokenizer: CausalVideoVAE
-    dit: DiT
-    latent_shape: tuple[int, int, int, int]
-    simulation: AbstractContextManager[object]
+    dit: DiT  # Its transformer
+    latent_shape: tuple[int, int, int, int]  # Channels, depth, height, width of a volume's latents
+    simulation: AbstractContextManager[object]  # The context that they were built in
 
     @classmethod
     def of(cls, config: Config) -> "Networks":

@@ -13,15 +13,10 @@ from medsyn2.planning.workload import Workload
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What an estimate of a stage's cost is made from.
+    """What an estimate of a stage's cost is made from."""
 
-    Attributes:
-        config: The configuration.
-        work: The cohort in numbers.
-    """
-
-    config: Config
-    work: Workload
+    config: Config  # The configuration
+    work: Workload  # The cohort in numbers
 
     @cached_property
     def networks(self) -> Networks:

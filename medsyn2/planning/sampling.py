@@ -14,19 +14,12 @@ from medsyn2.planning.workload import Workload
 
 @dataclass(frozen=True)
 class SamplingCost:
-    """The stage ``sample``, and what the stages that sample for themselves need of it.
+    """The stage ``sample``, and what the stages that sample for themselves need of it."""
 
-    Attributes:
-        cost: Of the stage.
-        volumes: How many it makes, at most.
-        forward_flops: Operations of one run of the transformer.
-        volume_flops: Operations of one volume, the decoder's included.
-    """
-
-    cost: Cost
-    volumes: int
-    forward_flops: float
-    volume_flops: float
+    cost: Cost  # Of the stage
+    volumes: int  # How many it makes, at most
+    forward_flops: float  # Operations of one run of the transformer
+    volume_flops: float  # Operations of one volume, the decoder's included
 
 
 def sampling(networks: Networks, work: Workload) -> SamplingCost:

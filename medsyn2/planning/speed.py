@@ -12,21 +12,13 @@ _SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Machine:
-    """What this machine has.
+    """What this machine has."""
 
-    Attributes:
-        name: Of the device that networks run on.
-        flops_per_s: Its speed in a 3D convolution.
-        cores: CPU cores that this process may use.
-        memory_bytes: Main memory.
-        device_bytes: Memory of the device; the main memory if there is no GPU.
-    """
-
-    name: str
-    flops_per_s: float
-    cores: int
-    memory_bytes: int
-    device_bytes: int
+    name: str  # Of the device that networks run on
+    flops_per_s: float  # Its speed in a 3D convolution
+    cores: int  # CPU cores that this process may use
+    memory_bytes: int  # Main memory
+    device_bytes: int  # Memory of the device; the main memory if there is no GPU
 
 
 def this_machine() -> Machine:

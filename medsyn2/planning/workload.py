@@ -22,25 +22,15 @@ _PHANTOM_MM = (408.0, 408.0, 312.0)
 
 @dataclass(frozen=True)
 class Workload:
-    """The cohort in numbers.
+    """The cohort in numbers."""
 
-    Attributes:
-        cases: All cases.
-        test_cases: The held-out ones.
-        shards: Shards, that is jobs of a sharded stage.
-        native_voxels: Voxels of a typical CT as it was acquired.
-        native_slices: Its slices.
-        grid_voxels: Voxels of the model's grid.
-        assumed: What was assumed because it could not be looked up; empty if nothing was.
-    """
-
-    cases: int
-    test_cases: int
-    shards: int
-    native_voxels: float
+    cases: int  # All cases
+    test_cases: int  # The held-out ones
+    shards: int  # Shards, that is jobs of a sharded stage
+    native_voxels: float  # Voxels of a typical CT as it was acquired
     native_slices: float
-    grid_voxels: int
-    assumed: str = ""
+    grid_voxels: int  # Voxels of the model's grid
+    assumed: str = ""  # What was assumed because it could not be looked up; empty if nothing was
 
     @property
     def train_cases(self) -> int:

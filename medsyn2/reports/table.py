@@ -57,17 +57,11 @@ class Acquisition:
 
 @dataclass(frozen=True)
 class Rows(Generic[T]):
-    """The rows of the requested volumes.
+    """The rows of the requested volumes."""
 
-    Attributes:
-        values: Parsed row of each volume, by `volume_key`.
-        faults: Error of each unusable row, by `volume_key`.
-        total: Number of rows of the table, all volumes included.
-    """
-
-    values: dict[str, T] = field(default_factory=dict)
-    faults: dict[str, ReportError] = field(default_factory=dict)
-    total: int = 0
+    values: dict[str, T] = field(default_factory=dict)  # Parsed row of each volume, by `volume_key`
+    faults: dict[str, ReportError] = field(default_factory=dict)  # Error of each unusable row, by `volume_key`
+    total: int = 0  # Number of rows of the table, all volumes included
 
     def get(self, key: str) -> T | None:
         """Return the parsed row of a volume, or None if it has none.

@@ -29,8 +29,7 @@ def text_or_none(text: str | None) -> str | None:
 def compose_report(findings: str | None, impression: str | None, separator: str) -> str | None:
     """Join findings and impression by the text encoder's separator token, or return None if both are absent.
 
-    Source:
-        The paper, section 4.2: findings first, then the separator, then the impression.
+    Source: The paper, section 4.2: findings first, then the separator, then the impression.
     """
     parts = [part for part in (text_or_none(findings), text_or_none(impression)) if part is not None]
     return f" {separator} ".join(parts) or None

@@ -29,13 +29,9 @@ READERS = frozenset({"ct_rate", "files"})
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """A tool that finds structures in a CT.
+    """A tool that finds structures in a CT."""
 
-    Attributes:
-        name: Its name in tables and records.
-    """
-
-    name: str
+    name: str  # What the tables and records call it
 
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
@@ -43,8 +39,7 @@ class Segmenter(Protocol):
         """Return a label map of each of `structures`.
 
         Args:
-            volume: The CT.
-            structures: Structures to find; the tool can find each.
+            structures: What is wanted of it; each is one that the tool can find.
             case: The case's id, for tools that read files; empty if the volume is no case of the cohort.
 
         Raises:

@@ -31,29 +31,17 @@ _PACKAGE = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the workflow.
+    """One stage of the workflow."""
 
-    Attributes:
-        name: The one word.
-        sections: Sections of the configuration that its function takes.
-        outputs: The files that it makes.
-        version: Raised when the code's meaning changes.
-        gpu: Conditions; it asks for a GPU if one of them does.
-        sharded: Whether it works shard by shard.
-        shared: Whether several processes, each with its device, may share the work (``--processes``).
-        each_model: Whether it runs for each variant too, with the variant's settings.
-        room: The package that holds its module.
-    """
-
-    name: str
-    sections: tuple[str, ...]
-    outputs: tuple[Output, ...]
-    version: int = 1
-    gpu: tuple[NeedsGpu, ...] = ()
-    sharded: bool = False
-    shared: bool = False
-    each_model: bool = False
-    room: str = "stages"
+    name: str  # The one word
+    sections: tuple[str, ...]  # Sections of the configuration that its function takes
+    outputs: tuple[Output, ...]  # The files that it makes
+    version: int = 1  # Raised when the code's meaning changes
+    gpu: tuple[NeedsGpu, ...] = ()  # Conditions; it asks for a GPU if one of them does
+    sharded: bool = False  # Whether it works shard by shard
+    shared: bool = False  # Whether several processes, each with its device, may share the work (``--processes``)
+    each_model: bool = False  # Whether it runs for each variant too, with the variant's settings
+    room: str = "stages"  # The package that holds its module
 
     def load(self) -> Callable[..., None]:
         """Import the stage's module and return its function."""

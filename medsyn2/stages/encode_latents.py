@@ -51,15 +51,6 @@ def encode_latents(
 
     The latents are the means of the posterior. A shard with cases also gets those of an all-background mask, under
     the name `EMPTY_MASK` as if that were a case. Each record says how its latents were made.
-
-    Args:
-        grid: Shape and HU range of the volumes.
-        encode_latents: Windows and precision.
-        register: Manifest of the registered volumes of this shard.
-        masks: Manifest of the masks of this shard.
-        tokenizer: The trained tokenizer.
-        manifest: Manifest of this stage.
-        settings: Canonical JSON of the settings and the code version.
     """
     volumes, masked = load_manifest(register, RegisterFacts), load_manifest(masks, MasksFacts)
     identity = sha256_of(tokenizer)

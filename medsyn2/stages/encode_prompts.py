@@ -20,12 +20,6 @@ def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Pat
 
     The embeddings go beside `prompts`, into the file ``.zarr.zip`` of the same name, under the ids of
     ``medsyn2.reports.prompts.prompt_id``.
-
-    Args:
-        encode_text: How many tokens are kept.
-        encoder: Folder of the text encoder in Hugging Face format.
-        prompts: Where the description goes: fingerprint, encoder, and each prompt's text and length.
-        settings: Canonical JSON of the settings and the code version.
     """
     texts = all_prompts()
     network, identity = TextEncoder.from_folder(encoder), encoder_identity(encoder)

@@ -35,13 +35,6 @@ def encode_text(
     Findings and impression are joined by the encoder's separator. A case without a report has a record that
     says so and an empty folder. The end of a report that does not fit is in its record, as text and as a number
     of tokens. A report that several cases share, as the reconstructions of one scan do, is encoded once.
-
-    Args:
-        encode_text: How many tokens are kept.
-        inventory: Manifest of the inventory of this shard.
-        encoder: Folder of the text encoder in Hugging Face format.
-        manifest: Manifest of this stage.
-        settings: Canonical JSON of the settings and the code version.
     """
     reports = _Reports(encode_text, encoder)
     listed = load_manifest(inventory, InventoryFacts).records

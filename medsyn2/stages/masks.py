@@ -32,13 +32,6 @@ def masks(masks: MasksConfig, *, register: Path, segment: Path, manifest: Path, 
     Each label is resampled once, through the registration's transform. Lobes become their boundaries on the grid; the
     lobe map is kept as well. A structure is *present* and has a file, or *empty* (looked for
     and not found, or smaller than ``masks.min_volume_ml``), or *absent* (no tool made it).
-
-    Args:
-        masks: Threshold, boundary width, smallest volume.
-        register: Manifest of the stage register, for the grid and the transforms.
-        segment: Manifest of the stage segment.
-        manifest: Manifest of this stage.
-        settings: Canonical JSON of the settings and the code version.
     """
     registered = load_manifest(register, RegisterFacts).records
     segmented = load_manifest(segment, SegmentFacts).records

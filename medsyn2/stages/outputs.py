@@ -58,19 +58,12 @@ def model_pattern(config: Config) -> str:
 
 @dataclass(frozen=True)
 class Output:
-    """Files that a stage makes, all of one kind.
+    """Files that a stage makes, all of one kind."""
 
-    Attributes:
-        keyword: The keyword of the stage's function, and the name in the workflow's rule.
-        files: Paths below the model's prefix; a stage that works by shards has ``{shard}`` in them.
-        caption: Name of the caption among those of the stage's room; empty if nobody is shown the files.
-        asked_for: The condition under which a run asks for them.
-    """
-
-    keyword: str
-    files: tuple[str, ...]
-    caption: str = ""
-    asked_for: Condition = main_model
+    keyword: str  # The keyword of the stage's function, and the name in the workflow's rule
+    files: tuple[str, ...]  # Paths below the model's prefix; a stage that works by shards has ``{shard}`` in them
+    caption: str = ""  # Name of the caption among those of the stage's room; empty if nobody is shown the files
+    asked_for: Condition = main_model  # The condition under which a run asks for them
 
     category: ClassVar[str] = ""
     """Heading in the reports."""

@@ -48,16 +48,7 @@ class PhantomFacts:
 def phantoms(
     phantoms: PhantomsConfig, *, cases: str, manifest: Path, reports: Path, labels: Path, settings: str
 ) -> None:
-    """Make the phantoms of one shard: a scan and ground-truth masks for each, a report and a label table.
-
-    Args:
-        phantoms: Seed and spacing.
-        cases: JSON list of the shard's cases; each has an ``id`` such as ``phantom_00007``.
-        manifest: Where the shard's manifest goes.
-        reports: Where the shard's report table goes (CT-RATE's columns).
-        labels: Where the shard's label table goes (CT-RATE's 18 columns).
-        settings: Canonical JSON of the settings and the code version.
-    """
+    """Make the phantoms of one shard: a scan and ground-truth masks for each, a report and a label table."""
     indices = {case["id"]: phantom_index(case["id"]) for case in json.loads(cases)}
 
     def work(case: CaseWork, folder: Path) -> PhantomFacts:

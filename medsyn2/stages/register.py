@@ -41,14 +41,6 @@ def register(
     The affine is estimated at the working spacing: lungs to lungs, then intensities. A case that fails the quality
     gates is quarantined; one that seems mirrored is kept, with a warning. A picture shows the template's lungs on each
     registered CT.
-
-    Args:
-        grid: The grid that the template must have.
-        register: Working spacing, gates and seed.
-        inventory: Manifest of the inventory.
-        template: Description of the template.
-        manifest: Manifest of this stage.
-        settings: Canonical JSON of the settings and the code version.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     reference = read_template(template)

@@ -53,25 +53,7 @@ def report(
     cases: Path,
     quarantine: Path,
 ) -> None:
-    """Write results/report.html, one page that opens anywhere, and the tables of cases and of refused cases.
-
-    Args:
-        report: Title and size of the page.
-        inventory: Manifests of the stage inventory.
-        register: Manifests of the stage register.
-        segment: Manifests of the stage segment.
-        masks: Manifests of the stage masks.
-        text: Manifests of the stage encode_text.
-        samples: Manifests of the stage sample.
-        losses: Loss tables of the trainings.
-        model: The trained model's model.json.
-        tables: The evaluation's CSV files.
-        figures: The evaluation's PNG files.
-        timings: Folder of Snakemake's benchmark files.
-        page: The HTML file.
-        cases: CSV with a row for each case.
-        quarantine: CSV with a row for each refused case, with its remedy.
-    """
+    """Write results/report.html, one page that opens anywhere, and the tables of cases and of refused cases."""
     run = RunManifests(
         inventory=load_manifests(inventory, InventoryFacts),
         register=load_manifests(register, RegisterFacts),

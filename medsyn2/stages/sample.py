@@ -30,17 +30,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Condition:
-    """Inputs of a sample.
+    """What one sample of a case is made from."""
 
-    Attributes:
-        name: ``report``, or the structure of the mask.
-        structure: The structure of the mask; None without a mask.
-        report: Findings and impression; None without a report.
-    """
-
-    name: str
-    structure: Structure | None
-    report: Report | None
+    name: str  # ``report``, or the structure whose mask is given
+    structure: Structure | None  # The structure whose mask is given; None without a mask
+    report: Report | None  # Findings and impression; None without a report
 
 
 def sample(
@@ -60,16 +54,6 @@ def sample(
     ``<condition>.json``, from which it can be made again. A case without a report is sampled from nothing; a
     structure is sampled where the case's mask of it is present. A sample's seed follows from the configured
     one, the case and the condition, so that it is the same whatever else is sampled.
-
-    Args:
-        sample: The conditions. ``max_cases`` counts the cases of each shard.
-        sampling: How volumes are sampled.
-        model: The trained model's ``model.json``.
-        inventory: Manifest of the inventory of this shard, for the reports.
-        register: Manifest of the registered volumes of this shard; the cases that have one are sampled.
-        masks: Manifest of the masks of this shard.
-        manifest: Manifest of this stage.
-        settings: Canonical JSON of the settings and the code version.
     """
     volumes = load_manifest(register, RegisterFacts).records
     listed = load_manifest(inventory, InventoryFacts).records

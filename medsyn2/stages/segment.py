@@ -29,15 +29,8 @@ def segment(
 ) -> None:
     """Segment every registered case of a shard with the configured tools.
 
-    The CT is segmented as acquired, the domain of the tools, or on the model's grid, by ``segment.space``. Label maps
-    are written on the tool's own grid.
-
-    Args:
-        segment: Tool of each structure.
-        inventory: Manifest of the stage inventory, for the CTs.
-        register: Manifest of the stage register: only cases that passed its gates are segmented.
-        manifest: Manifest of this stage.
-        settings: Canonical JSON of the settings and the code version.
+    The CT is segmented as it was acquired, where the tools are at home, or on the model's grid if
+    ``segment.space`` says so. Label maps are written on the tool's own grid.
     """
     listed = load_manifest(inventory, InventoryFacts).records
     registered = load_manifest(register, RegisterFacts).records

@@ -33,17 +33,11 @@ _KEPT = ".template.kept.json"
 
 @dataclass(frozen=True)
 class Template:
-    """The template, for later stages.
+    """The template as later stages read it."""
 
-    Attributes:
-        volume: The CT on the grid, in HU.
-        lungs: Its left and right lung on the same grid.
-        files: sha256 of its files.
-    """
-
-    volume: CTVolume
-    lungs: LabelMap
-    files: Mapping[str, str]
+    volume: CTVolume  # The CT on the grid, in HU
+    lungs: LabelMap  # Its left and right lung on the same grid
+    files: Mapping[str, str]  # sha256 of its files
 
 
 def template(
@@ -59,17 +53,8 @@ def template(
     """Make the template: the mean of the first training cases, or a given CT.
 
     The template's grid is the grid of the model: along the axes of the patient and centred on the lungs. Its CT
-    and lungs are written next to `reference` as ``template.nii.gz`` and ``lungs.nii.gz``. Unchanged cases and settings
-    reuse the files of the last run.
-
-    Args:
-        grid: Shape and spacing of the template.
-        template: How many training cases are averaged, in how many rounds.
-        register: Working spacing, gates and seed of the registration.
-        inventory: Manifests that hold the first training cases.
-        given: The template CT, or empty to make it from the cases.
-        reference: Description to write (JSON): fingerprint, grid, sha256 of the files, and facts.
-        settings: Canonical JSON of the settings and the code version.
+    and lungs are written beside `reference` as ``template.nii.gz`` and ``lungs.nii.gz``. If the cases and the
+    settings are those of the last run, its files are kept.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     cases = {} if given else _training_cases(inventory, template.num_cases)

@@ -20,8 +20,8 @@ from medsyn2.fingerprints import canonical_json, fingerprint
 from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.store.text_embeddings import read_text
-from medsyn2.training.dit.conditions import ConditionedLatents, drop_conditions, mode_probabilities
-from medsyn2.training.dit.model_export import Parts, export_model
+from medsyn2.training.dit.conditions import ConditionedLatents, realised_probabilities, without
+from medsyn2.training.dit.model_export import export_model
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
 from medsyn2.training.dit.split import Split, load_split
 from medsyn2.training.engine.checkpoint import identity_of
@@ -74,22 +74,6 @@ def train_dit(
     not made again; a longer one goes on from where the shorter one ended. The sampling decides nothing of the
     training: if it alone changed, the description is written anew and the weights stay. Several processes, started by
     torchrun, share the micro-batches of a step.
-
-    Args:
-        grid: Shape and HU range of the volumes.
-        dit: The network.
-        flow: The objective's times and weight.
-        train_dit: The training.
-        sampling: How the model is sampled by default.
-        latents: Manifests of the latents.
-        text: Manifests of the reports' embeddings, of the same shards.
-        prompts: Description of the pre-prompts' embeddings.
-        tokenizer: The tokenizer the latents were made with.
-        encoder: Folder of the text encoder the embeddings were made with.
-        template: Description of the template, whose volume lies beside it: the grid's place in space.
-        model: Where ``model.json`` goes; the model's other files go beside it.
-        loss: Where the table of losses goes (CSV, a row a step).
-        settings: Canonical JSON of the settings and the code version.
     """
     settings = _training_settings(settings)
     split, wording = load_split(latents, text), json.loads(prompts.read_text(encoding="utf-8"))
@@ -151,7 +135,7 @@ def train_dit(
             files={},
             sampling=sampling,
         )
-        export_model(model.parent, Parts(tokenizer, encoder), description)
+        export_model(model.parent, tokenizer, encoder, description)
 
 
 def _training_settings(settings: str) -> str:

@@ -16,7 +16,7 @@ from medsyn2.nn.text_encoder import CONFIG_FILE
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.reports.text import compose_report
 from medsyn2.store.artefacts import load_records
-from medsyn2.training.text_encoder import save_encoder, train_encoder
+from medsyn2.training.text_encoder import train_encoder
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,6 @@ def train_text_encoder(
     The texts include the pre-prompts, so a cohort without reports gets an encoder too. The encoder is written in
     Hugging Face format into the folder of `encoder`'s name, without its suffix. Unchanged texts and settings reuse the
     encoder of the last run.
-
-    Args:
-        train_text_encoder: Size and training of the encoder.
-        inventory: Manifests of the inventory.
-        encoder: Description to write: fingerprint, sha256 of each file, facts.
-        settings: Canonical JSON of the settings and the code version.
     """
     texts = _training_texts(inventory)
     made_from = fingerprint("train_text_encoder", settings, texts)
@@ -76,15 +70,15 @@ def _reusable_description(kept: Path, made_from: str) -> dict[str, Any] | None:
 
 
 def _train(config: TrainTextEncoderConfig, texts: list[str], kept: Path, made_from: str) -> dict[str, Any]:
-    trained = train_encoder(texts, config)
+    encoder, losses = train_encoder(texts, config)
     shutil.rmtree(kept, ignore_errors=True)
-    save_encoder(kept, trained)
+    encoder.save(kept)
     facts = {
         "num_reports": len(texts) - len(all_prompts()),
         "num_prompts": len(all_prompts()),
-        "vocabulary_size": len(trained.vocabulary),
-        "first_loss": round(fmean(trained.losses[:_AVERAGED]), 4) if trained.losses else None,
-        "last_loss": round(fmean(trained.losses[-_AVERAGED:]), 4) if trained.losses else None,
+        "vocabulary_size": len(encoder.tokenizer),
+        "first_loss": round(fmean(losses[:_AVERAGED]), 4) if losses else None,
+        "last_loss": round(fmean(losses[-_AVERAGED:]), 4) if losses else None,
     }
     files = {path.name: sha256_of(path) for path in sorted(kept.iterdir())}
     description = {"fingerprint": made_from, "files": files, "facts": facts}

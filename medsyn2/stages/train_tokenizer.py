@@ -45,16 +45,6 @@ def train_tokenizer(
     from the last one and ends with the same bits; one whose settings and volumes are those of the last run is
     not made again; a longer one goes on from where the shorter one ended. Several processes, started by
     torchrun, share the crops of a step.
-
-    Args:
-        grid: Shape and HU range of the volumes.
-        tokenizer: The network.
-        train_tokenizer: The training.
-        register: Manifests of the registered volumes.
-        weights: Where the description of the weights goes (JSON; the tensors go beside it): the moving
-            average of the training.
-        loss: Where the table of losses goes (CSV, a row a step).
-        settings: Canonical JSON of the settings and the code version.
     """
     volumes = [
         (case, record.path(CT_FILE), record.files)

@@ -31,9 +31,7 @@ def write_arrays(
     """Write arrays into a new file.
 
     Args:
-        path: The file; its folder exists.
         arrays: By name; ``a/b`` is the array ``b`` of the group ``a``.
-        axes: Names of each array's axes.
     """
     members: dict[str, Buffer] = {}
     store: Store = MemoryStore(members)

@@ -58,23 +58,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Record(Generic[Facts]):
-    """The record of a case that a stage has done.
+    """The record of a case that a stage has done."""
 
-    Attributes:
-        case: The case's id.
-        fingerprint: Hash of the settings and of everything the artefacts were made from.
-        files: sha256 of each artefact, by its path relative to the shard's folder.
-        facts: Facts for later stages and the report; see ``medsyn2/facts.py``.
-        folder: Where the artefacts are; not part of the file.
-    """
-
-    case: str
-    fingerprint: str
-    files: dict[str, str]
-    facts: Facts
+    case: str  # The case's id
+    fingerprint: str  # Hash of the settings and of everything the artefacts were made from
+    files: dict[str, str]  # sha256 of each artefact, by its path relative to the shard's folder
+    facts: Facts  # What later stages and the report need to know; see ``medsyn2/facts.py``
     problem: None = None
     status: Literal["ok"] = "ok"
-    folder: Path | None = field(default=None, metadata=SPARSE)
+    folder: Path | None = field(default=None, metadata=SPARSE)  # Where the artefacts are; not part of the file
     __pydantic_config__: ClassVar = _STRICT
 
     def path(self, name: str) -> Path:
@@ -185,17 +177,13 @@ def load_records(paths: Iterable[Path], facts: type[Facts]) -> dict[str, Record[
 
 @dataclass(frozen=True)
 class CaseWork:
-    """One case to do.
+    """One case to do."""
 
-    Attributes:
-        case: The case's id.
-        made_from: JSON values and dataclasses that, with the settings, decide the artefacts; for example the
-            ``files`` and ``facts`` of the records they are made from.
-        known: The cohort's entry of the case, which its record has even if the case is refused.
-    """
-
-    case: str
+    case: str  # The case's id
+    # JSON values and dataclasses that, with the settings, decide the artefacts; for example the ``files`` and
+    # ``facts`` of the records they are made from
     made_from: Any
+    # The cohort's entry of the case, which its record has even if the case is refused
     known: Listed = field(default_factory=Listed)
 
 
@@ -215,10 +203,7 @@ def process_shard(
     """Do every case of a shard that is not done, then write and return the shard's manifest.
 
     Args:
-        stage: Name of the stage.
         manifest: Where the manifest goes; the artefacts go into the folder of the same name.
-        cases: The cases, in the shard's order.
-        work: Makes one case's artefacts.
         settings: Canonical JSON of the settings and the code version, part of every fingerprint.
         facts: The class of the facts that `work` returns; a record with others is done again.
 

@@ -30,12 +30,6 @@ _AXES = ("channel", "depth", "height", "width")
 def write_latents(folder: Path, case: str, image: Latents, masks: Mapping[Structure, Latents]) -> None:
     """Write the latents of a volume and of the masks that are present into a case's folder.
 
-    Args:
-        folder: Folder of the case's artefacts.
-        case: The case's id, for the message.
-        image: Latents of the volume.
-        masks: Latents of each mask that is present.
-
     Raises:
         WeightsError: If a latent is not a finite number.
     """

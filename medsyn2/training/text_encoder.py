@@ -17,8 +17,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,7 +25,7 @@ from tqdm import tqdm
 
 from medsyn2.config import TrainTextEncoderConfig
 from medsyn2.errors import ConfigError, NonFiniteLossError
-from medsyn2.nn.text_encoder import ARCHITECTURE, write_encoder
+from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.types import Int
 
 if TYPE_CHECKING:
@@ -40,32 +38,25 @@ _IGNORED = -100
 _MAX_GRAD_NORM = 1.0
 
 
-@dataclass(frozen=True)
-class TrainedEncoder:
-    """Result of the training.
-
-    Attributes:
-        bert: A ``transformers.BertModel`` without pooler.
-        vocabulary: Token of each index.
-        losses: Cross-entropy of each step in nats per masked token.
-    """
-
-    bert: "BertModel"
-    vocabulary: tuple[str, ...]
-    losses: tuple[float, ...]
-
-
-def train_encoder(texts: Sequence[str], config: TrainTextEncoderConfig) -> TrainedEncoder:
+def train_encoder(
+    texts: Sequence[str], config: TrainTextEncoderConfig
+) -> tuple[TextEncoder, tuple[float, ...]]:
     """Train vocabulary and BERT on `texts`.
+
+    Returns:
+        The encoder, and the cross-entropy of each step in nats per masked token.
 
     Raises:
         ConfigError: If ``vocabulary_size`` leaves no room beside the special tokens.
         NonFiniteLossError: If the training diverges.
     """
+    from transformers import BertTokenizer
+
     vocabulary = train_vocabulary(texts, config.vocabulary_size)
-    tokens = _tokenize(texts, vocabulary, config.max_tokens)
+    tokenizer = BertTokenizer(vocab={token: index for index, token in enumerate(vocabulary)})
+    tokens = tokenizer(list(texts), truncation=True, max_length=config.max_tokens)["input_ids"]
     bert, losses = _train_masked_language_model(tokens, len(vocabulary), config)
-    return TrainedEncoder(bert, vocabulary, losses)
+    return TextEncoder(bert, tokenizer), losses
 
 
 def train_vocabulary(texts: Sequence[str], size: int) -> tuple[str, ...]:
@@ -106,25 +97,6 @@ def train_vocabulary(texts: Sequence[str], size: int) -> tuple[str, ...]:
     tokenizer.train_from_iterator(parts, trainer=trainer)
     indices = tokenizer.get_vocab()
     return tuple(sorted(indices, key=indices.__getitem__))
-
-
-def save_encoder(folder: Path, trained: TrainedEncoder) -> None:
-    """Write the encoder into `folder` in Hugging Face format; the same encoder gives the same bytes."""
-    config = {name: getattr(trained.bert.config, name) for name in ARCHITECTURE}
-    write_encoder(
-        folder,
-        config={**config, "architectures": ["BertModel"], "model_type": "bert"},
-        state=trained.bert.state_dict(),
-        vocabulary=("\n".join(trained.vocabulary) + "\n").encode(),
-        tokenizer={"do_lower_case": True},
-    )
-
-
-def _tokenize(texts: Sequence[str], vocabulary: Sequence[str], max_tokens: int) -> list[list[int]]:
-    from transformers import BertTokenizer
-
-    tokenizer = BertTokenizer(vocab={token: index for index, token in enumerate(vocabulary)})
-    return tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
 
 
 def _train_masked_language_model(
@@ -185,8 +157,7 @@ def mask_tokens(
 
     At least one token of the batch is a target, so that the loss is finite.
 
-    Source:
-        Devlin et al., BERT (2019), section 3.1 and appendix A.1.
+    Source: Devlin et al., BERT (2019), section 3.1 and appendix A.1.
     """
     words = (tokens != _PAD) & (tokens != _CLS) & (tokens != _SEP)
     draw = torch.rand(tokens.shape, generator=generator)

@@ -19,46 +19,27 @@ from medsyn2.vocabulary import Structure
 
 @dataclass(frozen=True)
 class Download:
-    """A file to download.
+    """A file to download."""
 
-    Attributes:
-        path: Path below the folder of weights; for an archive, the folder it unpacks to.
-        url: Source.
-        size_bytes: Size, if known.
-        sha256: Published checksum or its beginning; empty if there is none.
-        unpacks: Patterns below `path` of an archive's required files; empty for a plain file.
-    """
-
-    path: str
-    url: str
-    size_bytes: int | None = None
-    sha256: str = ""
-    unpacks: tuple[str, ...] = ()
+    path: str  # Path below the folder of weights; for an archive, the folder it unpacks to
+    url: str  # Source
+    size_bytes: int | None = None  # Size, if known
+    sha256: str = ""  # Published checksum or its beginning; empty if there is none
+    unpacks: tuple[str, ...] = ()  # Patterns below `path` of an archive's required files; empty for a plain file
 
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """External weights.
+    """External weights."""
 
-    Attributes:
-        name: Name in ``fetch`` and ``doctor``.
-        about: Purpose.
-        stages: Stages that use them.
-        licence: Licence stated by their authors.
-        page: Web page, also for a download by hand.
-        downloads: Files for ``fetch``; empty if they must be downloaded by hand.
-        structures: Structures that need a segmenter's weights.
-        convert: Command that converts them for the configuration; empty if they are used directly.
-    """
-
-    name: str
-    about: str
-    stages: tuple[str, ...]
-    licence: str
-    page: str
-    downloads: tuple[Download, ...] = ()
-    structures: frozenset[Structure] = frozenset()
-    convert: str = ""
+    name: str  # Name in ``fetch`` and ``doctor``
+    about: str  # Purpose
+    stages: tuple[str, ...]  # Stages that use them
+    licence: str  # Licence stated by their authors
+    page: str  # Web page, also for a download by hand
+    downloads: tuple[Download, ...] = ()  # Files for ``fetch``; empty if they must be downloaded by hand
+    structures: frozenset[Structure] = frozenset()  # Structures that need a segmenter's weights
+    convert: str = ""  # Command that converts them for the configuration; empty if they are used directly
 
 
 _LUNGMASK = "https://github.com/JoHof/lungmask/releases/download/v0.0/"

@@ -23,18 +23,13 @@ State = Literal["verified", "recorded", "unverified", "missing", "damaged"]
 
 @dataclass(frozen=True)
 class Check:
-    """Result for one file.
+    """Result for one file."""
 
-    Attributes:
-        path: The file, or a pattern without a match.
-        state: ``verified`` by a published checksum; ``recorded`` in SHA256SUMS or a description; ``unverified`` if it
-            opens and no checksum is known; ``missing``; ``damaged``.
-        note: Expected and found values of a problem.
-    """
-
-    path: Path
+    path: Path  # The file, or a pattern without a match
+    # ``verified`` by a published checksum; ``recorded`` in SHA256SUMS or a description; ``unverified`` if it opens
+    # and no checksum is known; ``missing``; ``damaged``
     state: State
-    note: str = ""
+    note: str = ""  # Expected and found values of a problem
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
@@ -66,13 +61,7 @@ def add_checksums(folder: Path, paths: Iterable[Path]) -> None:
 
 
 def check_download(download: Download, folder: Path, sums: Mapping[str, str]) -> list[Check]:
-    """Check the files of a download in the folder of weights.
-
-    Args:
-        download: File or archive of an entry.
-        folder: Folder of weights.
-        sums: Content of its ``SHA256SUMS``.
-    """
+    """Check the files of a download in the folder of weights."""
     place = folder / download.path
     if not download.unpacks:
         if not place.is_file():

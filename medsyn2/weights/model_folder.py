@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from medsyn2.errors import WeightsError, reason
@@ -74,63 +75,39 @@ def _channels(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "z 1 1 1
 
 @dataclass(frozen=True)
 class LatentDescription:
-    """Shape, statistics and encoding of the latents.
+    """Shape, statistics and encoding of the latents."""
 
-    Attributes:
-        shape: Channels, depth, height, width.
-        image: Statistics of image latents.
-        mask: Statistics of the latents of non-empty masks.
-        window: Sliding window of the encoder in voxels (depth, height, width); None encodes whole volumes.
-        overlap: Overlap of neighbouring windows, as a share of the window.
-        masks: Statistics of structures whose masks have their own.
-        mask_chunk: Slices per independently encoded chunk of a mask; None encodes masks as volumes.
-    """
-
-    shape: tuple[int, int, int, int]
-    image: ChannelStatistics
-    mask: ChannelStatistics
+    shape: tuple[int, int, int, int]  # Channels, depth, height, width
+    image: ChannelStatistics  # Statistics of image latents
+    mask: ChannelStatistics  # Statistics of the latents of non-empty masks
+    # Sliding window of the encoder in voxels (depth, height, width); None encodes whole volumes
     window: Triple | None
-    overlap: float
+    overlap: float  # Overlap of neighbouring windows, as a share of the window
+    # Statistics of structures whose masks have their own
     masks: Mapping[Structure, ChannelStatistics] = field(default_factory=dict)
-    mask_chunk: int | None = None
+    mask_chunk: int | None = None  # Slices per independently encoded chunk of a mask; None encodes masks as volumes
 
 
 @dataclass(frozen=True)
 class TextDescription:
-    """Encoding of texts.
+    """Encoding of texts."""
 
-    Attributes:
-        width: Width of a token's embedding.
-        max_report_tokens: Tokens of a report in training.
-        max_prompt_tokens: Tokens of a pre-prompt in training.
-        padded: Texts are padded to these numbers of tokens, and the padding is attended to.
-    """
-
-    width: int
-    max_report_tokens: int
-    max_prompt_tokens: int
-    padded: bool = False
+    width: int  # Width of a token's embedding
+    max_report_tokens: int  # Tokens of a report in training
+    max_prompt_tokens: int  # Tokens of a pre-prompt in training
+    padded: bool = False  # Texts are padded to these numbers of tokens, and the padding is attended to
 
 
 @dataclass(frozen=True)
 class TrainingDescription:
-    """Training data of the model; None is unknown.
+    """Training data of the model; None is unknown."""
 
-    Attributes:
-        num_steps: Optimizer steps.
-        num_cases: Training cases.
-        num_reports: Training cases with a report.
-        structures: Structures with masks in training, with the number of cases of each.
-        cases_sha256: Hash of the training cases' ids, which identifies the cohort.
-        note: Remarks for users of the model.
-    """
-
-    num_steps: int | None
-    num_cases: int | None
-    num_reports: int | None
-    structures: Mapping[Structure, int | None]
-    cases_sha256: str | None
-    note: str
+    num_steps: int | None  # Optimizer steps
+    num_cases: int | None  # Training cases
+    num_reports: int | None  # Training cases with a report
+    structures: Mapping[Structure, int | None]  # Structures with masks in training, with the number of cases of each
+    cases_sha256: str | None  # Hash of the training cases' ids, which identifies the cohort
+    note: str  # Remarks for users of the model
 
 
 @dataclass(frozen=True)
@@ -218,36 +195,5 @@ def read_description(folder: Path) -> ModelDescription:
 def _description(values: dict[str, Any]) -> ModelDescription:
     if values["format"] != FORMAT:
         raise ValueError(f"format {values['format']}")
-    grid, latents = values["grid"], values["latents"]
-    low_hu, high_hu = grid["clip_hu"]
-    return ModelDescription(
-        grid=GridDescription(
-            shape=_triple(grid["shape"]),
-            affine_mm=affine_rows(grid["affine_mm"]),
-            clip_hu=(float(low_hu), float(high_hu)),
-        ),
-        latents=LatentDescription(
-            shape=tuple(latents["shape"]),
-            image=_statistics(latents["image"]),
-            mask=_statistics(latents["mask"]),
-            window=None if latents["window"] is None else _triple(latents["window"]),
-            overlap=latents["overlap"],
-            masks={name: _statistics(values) for name, values in latents.get("masks", {}).items()},
-            mask_chunk=latents.get("mask_chunk"),
-        ),
-        text=TextDescription(**values["text"]),
-        training=TrainingDescription(**values["training"]),
-        fingerprint=values["fingerprint"],
-        files=values["files"],
-        sampling=Sampling(**{**_SAMPLING_BEFORE, **values.get("sampling", {})}),
-        licence=values.get("licence", ""),
-    )
-
-
-def _triple(values: list[int]) -> Triple:
-    depth, height, width = values
-    return depth, height, width
-
-
-def _statistics(values: Mapping[str, list[float]]) -> ChannelStatistics:
-    return ChannelStatistics(tuple(values["mean"]), tuple(values["std"]))
+    sampling = {**_SAMPLING_BEFORE, **values.get("sampling", {})}
+    return TypeAdapter(ModelDescription).validate_python({**values, "sampling": sampling})

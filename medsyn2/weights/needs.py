@@ -25,13 +25,7 @@ _RADIMAGENET_TENSORS = ("backbone.0.weight", "conv1.bias")
 
 @dataclass(frozen=True)
 class Need:
-    """Weights that a configuration needs.
-
-    Attributes:
-        row: Entry of the catalogue.
-        setting: Key of the configuration that requires them.
-        checks: Result for each file.
-    """
+    """Weights that a configuration needs."""
 
     row: CatalogueEntry
     setting: str

@@ -51,10 +51,6 @@ def save_component(
 def load_component(json_path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a network's description and its tensors.
 
-    Args:
-        json_path: The description, next to the tensors.
-        kind: Expected kind of network.
-
     Returns:
         The configuration, its lists as tuples, and the state dict.
 
@@ -90,11 +86,6 @@ def load_component(json_path: Path, kind: str) -> tuple[dict[str, Any], dict[str
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, source: Path | str) -> None:
     """Load `state` into `module`, which must match exactly.
-
-    Args:
-        module: The network.
-        state: Tensors by name.
-        source: Origin of the tensors, for the message.
 
     Raises:
         WeightsError: If a tensor is missing, unexpected or of another shape; the message names it.

@@ -19,7 +19,7 @@ from medsyn2.ct.volume import axis_aligned_affine
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.reports.prompts import all_prompts
-from medsyn2.training.text_encoder import save_encoder, train_encoder
+from medsyn2.training.text_encoder import train_encoder
 from medsyn2.weights.model_folder import (
     DIT,
     TEXT_ENCODER,
@@ -66,7 +66,7 @@ def write_tiny_model(folder, seed=0):
     save_component(folder / DIT, dit, kind="dit", config=DIT_CONFIG)
     save_component(folder / TOKENIZER, tokenizer, kind="tokenizer", config=TOKENIZER_CONFIG)
     texts = [*all_prompts().values(), "A nodule of 5 mm in the right upper lobe. Large pleural effusion."]
-    save_encoder(folder / TEXT_ENCODER, train_encoder(texts, ENCODER_CONFIG))
+    train_encoder(texts, ENCODER_CONFIG)[0].save(folder / TEXT_ENCODER)
     statistics = ChannelStatistics((0.1, -0.2, 0.0, 0.3), (1.0, 0.5, 2.0, 1.5))
     description = ModelDescription(
         grid=GridDescription(SHAPE, tuple(map(tuple, AFFINE.tolist())), (-1024.0, 1024.0)),

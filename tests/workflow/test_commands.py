@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in CHECKOUT:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
-    (folder / "mine.yaml").write_text("sample: {num_steps: 4}\n")
+    (folder / "mine.yaml").write_text("sampling: {num_steps: 4}\n")
     paper = yaml.safe_load((ROOT / "configs/paper.yaml").read_text())
     named = [value for key, value in paper["cohort"].items() if key.endswith(("_csv", "_txt"))]
     named += [

@@ -79,7 +79,6 @@ def not_nifti(start: bytes, name: str) -> InvalidVolumeError:
 
     Args:
         start: Its first bytes, decompressed; 540 are enough.
-        name: The file, for the message.
     """
     kind = _kind_of(start)
     return InvalidVolumeError(

@@ -30,20 +30,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class NiftiFile:
-    """A file whose bytes are sound, before its place in space is decided.
+    """A file whose bytes are sound, before its place in space is decided."""
 
-    Attributes:
-        name: The file's name, for messages.
-        values: Voxels along the file's axes, scaled as the header says; int16 where they fit, else int32 or
-            float32.
-        header: The checked header.
-        notes: Unusual properties that were accepted.
-    """
-
-    name: str
+    name: str  # The file's name, for messages
+    # Voxels along the file's axes, scaled as the header says; int16 where they fit, else int32 or float32
     values: Num[np.ndarray, "i j k"]
-    header: NiftiHeader
-    notes: tuple[str, ...]
+    header: NiftiHeader  # The checked header
+    notes: tuple[str, ...]  # What is unusual and was accepted
 
     def affine(self) -> tuple[Affine, tuple[str, ...]]:
         """Return the affine from (i, j, k) to LPS mm, and the repairs.

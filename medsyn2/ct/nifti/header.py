@@ -1,10 +1,9 @@
 """The claims of a NIfTI header, checked before a byte of image is read.
 
-A header is 348 bytes (NIfTI-1) or 540 (NIfTI-2) in either byte order. This module answers three questions
-from it: how many voxels of what type follow and where, how stored numbers become values (scl_slope,
-scl_inter), and where the voxels lie. The last has up to three answers in one file, the sform, the qform and
-the spacing in pixdim. They are used only if they agree: two programs that believe different ones would
-disagree in silence.
+A header is 348 bytes (NIfTI-1) or 540 (NIfTI-2) in either byte order. This module answers three questions from it: how
+many voxels of what type follow and where, how stored numbers become values (scl_slope, scl_inter), and where the voxels
+lie. The last has up to three answers in one file, the sform, the qform and the spacing in pixdim. They are used only if
+they agree: two programs that believe different ones would disagree in silence.
 
 Slope: 0 and NaN mean that no scaling was set (the standard and nibabel); infinity is damage.
 
@@ -47,25 +46,15 @@ _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """The part of a header that is used, checked.
+    """The part of a header that is used, checked."""
 
-    Attributes:
-        shape: Voxels along the file's axes (i, j, k).
-        dtype: Type of the stored numbers, with its byte order.
-        offset: Bytes before the first voxel.
-        slope: Factor of the stored numbers.
-        intercept: Offset added after it.
-        raw: nibabel's view of the header, for the affine.
-        notes: Unusual properties that were accepted.
-    """
-
-    shape: tuple[int, int, int]
-    dtype: np.dtype
-    offset: int
-    slope: float
-    intercept: float
-    raw: Nifti1Header
-    notes: tuple[str, ...]
+    shape: tuple[int, int, int]  # Voxels along the file's axes (i, j, k)
+    dtype: np.dtype  # Type of the stored numbers, with its byte order
+    offset: int  # Bytes before the first voxel
+    slope: float  # What stored numbers are multiplied with
+    intercept: float  # What is added then
+    raw: Nifti1Header  # nibabel's view of the header, for the affine
+    notes: tuple[str, ...]  # What is unusual and was accepted
 
     @property
     def voxel_bytes(self) -> int:
@@ -90,7 +79,6 @@ def parse_header(start: bytes, name: str) -> NiftiHeader:
 
     Args:
         start: At least the first 540 bytes, or all of a shorter file.
-        name: The file, for messages.
 
     Raises:
         InvalidVolumeError: If it is truncated, of another format, or makes a claim that no CT or mask can meet.

@@ -43,7 +43,6 @@ def read_nifti_bytes(
     """Read a whole .nii or .nii.gz file.
 
     Args:
-        path: The file.
         max_ratio: Largest plausible ratio of the voxels' bytes to the file's, from 256 MiB of voxels on.
 
     Returns:

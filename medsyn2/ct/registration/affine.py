@@ -15,8 +15,7 @@ The orientation of the file is tested too: mirrored templates are fitted in the 
 template more with top and bottom or front and back exchanged has a wrong header. ``alignment.py`` holds the gates
 that an alignment must pass, ``template.py`` makes the template.
 
-Source:
-    Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 2003.
+Source: Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 2003.
 """
 
 from collections.abc import Iterator, Mapping
@@ -182,9 +181,7 @@ def resample_to_grid(
     """Resample a native CT to the template's grid in one linear interpolation.
 
     Args:
-        volume: The native CT.
         grid: The template's grid, or any other in its space.
-        template_to_native_lps_mm: The alignment.
         outside_hu: Value of grid voxels that the CT does not reach.
     """
     # Linear interpolation averages neighbours; only a grid more than 1.5 times as coarse as the CT would alias.

@@ -27,27 +27,17 @@ Measured on 9 real CTs and 40 phantoms: unmirrored, the largest excess is 0.007;
 
 @dataclass(frozen=True)
 class Alignment:
-    """An affine from the template to a native CT, with measures of its fit.
+    """An affine from the template to a native CT, with measures of its fit."""
 
-    Attributes:
-        template_to_native_lps_mm: World of the template to world of the native CT.
-        lung_dice: Dice of the template's lungs with the CT's, on the template.
-        lung_inside: Share of the CT's lungs that lies inside the template's grid.
-        lung_covered: Share of the template's lungs that the CT's field of view covers.
-        lung_ml: Volume of the CT's lungs, in the CT.
-        similarity: Correlation of the HU with the template's, in and around the lungs.
-        orientation: The same after a coarse fit to the template ``as given`` and to its mirror images.
-        start: Start of the search: ``lungs`` or ``boxes``.
-    """
-
-    template_to_native_lps_mm: Affine
-    lung_dice: float
-    lung_inside: float
-    lung_covered: float
-    lung_ml: float
-    similarity: float
+    template_to_native_lps_mm: Affine  # World of the template to world of the native CT
+    lung_dice: float  # Dice of the template's lungs with the CT's, on the template
+    lung_inside: float  # Share of the CT's lungs that lies inside the template's grid
+    lung_covered: float  # Share of the template's lungs that the CT's field of view covers
+    lung_ml: float  # Volume of the CT's lungs, in the CT
+    similarity: float  # Correlation of the HU with the template's, in and around the lungs
+    # The same after a coarse fit to the template ``as given`` and to its mirror images
     orientation: Mapping[str, float] = field(default_factory=dict)
-    start: str = "lungs"
+    start: str = "lungs"  # Start of the search: ``lungs`` or ``boxes``
 
     @property
     def rotation_deg(self) -> float:
@@ -98,9 +88,8 @@ def check_alignment(alignment: Alignment, gates: RegisterConfig) -> None:
     sides alike; `Alignment.seems_mirrored` reports them.
 
     Raises:
-        RegistrationError: With the code ``lungs-too-small``, ``lungs-cut-off``, ``upside-down``,
-            ``back-to-front``, ``scale-implausible``, ``rotation-large``, ``lung-dice-low``, ``similarity-low``
-            or ``lungs-outside-grid``.
+        RegistrationError: With the code ``lungs-too-small``, ``lungs-cut-off``, ``upside-down``, ``back-to-front``,
+            ``scale-implausible``, ``rotation-large``, ``lung-dice-low``, ``similarity-low`` or ``lungs-outside-grid``.
     """
     _check_lungs(alignment, gates)
     _check_orientation(alignment)

@@ -11,9 +11,8 @@ pose, in the patients' own axes. It is centred in the grid, and nothing is scale
 
 A first case to which most others do not register is an outlier and is replaced by the next.
 
-Source:
-    Arsigny et al., "A log-Euclidean framework for statistics on diffeomorphisms", MICCAI 2006, for the mean of
-    the affines; Guimond et al., "Average brain models", CVIU 2000, for averaging without the bias of the start.
+Source: Arsigny et al., "A log-Euclidean framework for statistics on diffeomorphisms", MICCAI 2006, for the mean of the
+affines; Guimond et al., "Average brain models", CVIU 2000, for averaging without the bias of the start.
 """
 
 import logging
@@ -48,19 +47,13 @@ _NOT_COVERED = -32768
 
 @dataclass(frozen=True)
 class Consensus:
-    """The common space of the cases.
+    """The common space of the cases."""
 
-    Attributes:
-        start: The case that was the first template.
-        alignments: Last alignment of each case that passed the gates, to the template of the last round.
-        to_native_lps_mm: For each of them, the final template to its native CT.
-        refused: Code of the gate that each other case failed.
-    """
-
-    start: str
+    start: str  # The case that was the first template
+    # Last alignment of each case that passed the gates, to the template of the last round
     alignments: Mapping[str, Alignment]
-    to_native_lps_mm: Mapping[str, Affine]
-    refused: Mapping[str, str]
+    to_native_lps_mm: Mapping[str, Affine]  # For each of them, the final template to its native CT
+    refused: Mapping[str, str]  # Code of the gate that each other case failed
 
 
 Posed = tuple[CTVolume, LabelMap, Affine]
@@ -90,10 +83,7 @@ def find_consensus(
     """Find the common space of some cases, centred on `grid`.
 
     Args:
-        thoraces: The cases, at the working spacing.
         grid: The template's grid; the search works on a coarser one over the same field of view.
-        num_rounds: Rounds of registering and averaging.
-        gates: Gates of an alignment, working spacing and seed.
 
     Raises:
         EnvironmentFault: With code ``template-no-consensus`` if most cases register to none of the candidates.
@@ -138,7 +128,6 @@ def average(cases: Iterable[Posed], grid: Grid) -> tuple[CTVolume, LabelMap]:
 
     Args:
         cases: CTs, lungs and affines from the grid's world to them; consumed one by one.
-        grid: Grid of the average.
     """
     total = np.zeros(grid.shape, dtype=np.float32)
     covered, left, right = (np.zeros(grid.shape, dtype=np.uint16) for _ in range(3))

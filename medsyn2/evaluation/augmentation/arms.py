@@ -74,15 +74,7 @@ def judge_slices(
     seed: int,
     tolerance_mm: float,
 ) -> list[dict[str, object]]:
-    """Return a row a test slice of one trained network.
-
-    Args:
-        probabilities: Probability maps of the structure, one a slice.
-        slices: The test slices.
-        arm: Training set of the network.
-        seed: Number of the seed it was trained with.
-        tolerance_mm: Of the surface Dice.
-    """
+    """Return a row a test slice of one trained network."""
     rows = []
     for probability, one in zip(probabilities, slices, strict=True):
         agreement = overlap(probability >= THRESHOLD, one.mask, one.spacing_mm, tolerance_mm)

@@ -114,20 +114,6 @@ def evaluate_augmentation(
     the paper's, its knowledge reaches the network with the masks.
 
     The column ``segmenter`` names the origin of the masks that the networks are judged against.
-
-    Args:
-        segment: Tool of each structure, to label generated volumes again.
-        sample: The seed.
-        sampling: How volumes are sampled.
-        evaluate_masks: Tools that segment again, other than the masks'.
-        evaluate_augmentation: Structure, slices, network, training, seeds.
-        model: The trained model's ``model.json``.
-        register: Manifests of the stage register.
-        masks: Manifests of the stage masks.
-        slices: Manifest of the synthetic slices; existing ones are not generated again.
-        table: CSV with a row a training set.
-        cases: CSV with a row a network and test slice.
-        figure: PNG with test slices and the Dice of each training set.
     """
     config = evaluate_augmentation
     sources = {

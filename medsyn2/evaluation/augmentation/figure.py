@@ -4,7 +4,6 @@ The mask is yellow, the finding of the first seed's network blue. The Dice of ea
 95 % interval over test patients around the mean; its difference from real slices has the interval of the pairs.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from medsyn2.ct.intensity import apply_window
 from medsyn2.evaluation.augmentation.slices import LabelledSlice
+from medsyn2.page.figures import png_bytes
 from medsyn2.vocabulary import WINDOWS_HU
 
 MASK_COLOUR, FOUND_COLOUR = "#ffb000", "#3fa7ff"
@@ -30,12 +29,7 @@ _CHART_COLUMNS = 2.2
 
 @dataclass(frozen=True)
 class JudgedSlice:
-    """A test slice and the findings of each training set's network.
-
-    Attributes:
-        slice: The slice with its true mask.
-        found: Found mask and its Dice, by training set.
-    """
+    """A test slice and the findings of each training set's network."""
 
     slice: LabelledSlice
     found: Mapping[str, tuple[Bool[np.ndarray, "h w"], float]]
@@ -89,20 +83,14 @@ def augmentation_png(
     words = f"{structure}: tested on {first['num_test']} slices of {first['num_patients']} patients; "
     words += f"{first['num_seeds']} networks a training set"
     figure.text(0.2, 0.022, words, fontsize=9)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_bytes(figure, _DPI)
 
 
 def nothing_png(why: str) -> bytes:
     """Draw the figure of a study without slices."""
     figure = Figure(figsize=(6, 1))
-    FigureCanvasAgg(figure)
     figure.text(0.5, 0.5, why, ha="center", va="center", fontsize=9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_bytes(figure, _DPI)
 
 
 def _arm_label(arm: str) -> str:

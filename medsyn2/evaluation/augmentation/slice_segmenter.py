@@ -28,15 +28,7 @@ _SMOOTH = 1.0
 
 @dataclass(frozen=True)
 class SegmenterTraining:
-    """Size and training of a U-Net.
-
-    Attributes:
-        num_steps: Optimizer steps.
-        batch_size: Slices a step.
-        learning_rate: Adam's.
-        channels: Channels of the network's first level.
-        num_levels: Its levels.
-    """
+    """Size and training of a U-Net."""
 
     num_steps: int
     batch_size: int

@@ -94,10 +94,6 @@ def read_slice_set(
 def read_split(path: Path, num_slices: int) -> SliceSplit:
     """Read the slices to train on and to test on.
 
-    Args:
-        path: The JSON file.
-        num_slices: Number of slices of the set.
-
     Raises:
         TableError: If it is no JSON of this form, an index is out of range or repeated, a side is empty, or a patient
             is on both sides.

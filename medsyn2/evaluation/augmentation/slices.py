@@ -23,21 +23,14 @@ _HALF = 0.5
 
 @dataclass(frozen=True)
 class LabelledSlice:
-    """One axial slice and where the structure is on it.
+    """One axial slice and where the structure is on it."""
 
-    Attributes:
-        name: The case, or the slice's name in its set.
-        patient: Its patient; resampling keeps a patient's slices together.
-        hu: Pixels in HU, rows from anterior to posterior, columns from the patient's right to left.
-        mask: Where the structure is.
-        spacing_mm: Spacing (height, width).
-    """
-
-    name: str
-    patient: str
+    name: str  # The case, or the slice's name in its set
+    patient: str  # Its patient; resampling keeps a patient's slices together
+    # Pixels in HU, rows from anterior to posterior, columns from the patient's right to left
     hu: Num[np.ndarray, "h w"]
-    mask: Bool[np.ndarray, "h w"]
-    spacing_mm: tuple[float, float]
+    mask: Bool[np.ndarray, "h w"]  # Where the structure is
+    spacing_mm: tuple[float, float]  # Spacing (height, width)
 
 
 def largest_slice(mask: Bool[np.ndarray, "d h w"], spacing_mm: Spacing, min_area_mm2: float) -> int | None:

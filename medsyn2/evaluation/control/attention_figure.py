@@ -4,14 +4,14 @@ A report has hundreds of tokens and a volume thousands: the figure shows the hea
 order, and the image's tokens averaged over runs of their order, which is depth first.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from medsyn2.page.figures import png_bytes
 
 MAX_WORDS = 48
 MAX_ROWS = 64
@@ -20,17 +20,11 @@ _DPI = 130
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Cross-attention of one volume's tokens.
+    """Cross-attention of one volume's tokens."""
 
-    Attributes:
-        weights: Mean over heads, blocks and steps; each row sums to 1.
-        tokens: The text's tokens.
-        title: Title of its panel.
-    """
-
-    weights: Float[np.ndarray, "n m"]
-    tokens: Sequence[str]
-    title: str
+    weights: Float[np.ndarray, "n m"]  # Mean over heads, blocks and steps; each row sums to 1
+    tokens: Sequence[str]  # The text's tokens
+    title: str  # Title of its panel
 
 
 def attention_png(maps: Sequence[AttentionMap]) -> bytes:
@@ -63,7 +57,4 @@ def attention_png(maps: Sequence[AttentionMap]) -> bytes:
         below.set_xticks(places, [one.tokens[index] for index in shown], rotation=90, fontsize=7)
         below.set(xlabel="token of the text, in reading order", yticks=[])
         below.set_ylabel("place in the image,\ninferior to superior")
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_bytes(figure, _DPI)

@@ -25,15 +25,10 @@ Mask = Bool[np.ndarray, "d h w"]
 
 @dataclass(frozen=True)
 class Change:
-    """Mean absolute difference of two volumes, in HU.
+    """Mean absolute difference of two volumes, in HU."""
 
-    Attributes:
-        inside_hu: In the mask; NaN of an empty one.
-        outside_hu: In the body of either volume, outside the mask.
-    """
-
-    inside_hu: float
-    outside_hu: float
+    inside_hu: float  # In the mask; NaN of an empty one
+    outside_hu: float  # In the body of either volume, outside the mask
 
 
 def change(first: Num[np.ndarray, "d h w"], second: Num[np.ndarray, "d h w"], mask: Mask) -> Change:

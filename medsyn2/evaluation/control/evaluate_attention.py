@@ -54,16 +54,6 @@ def evaluate_attention(
 
     The mass on the first token, which has no meaning, is attention without a target; the entropy measures how far words
     are told apart; the mass on words of findings, over that of uniform attention, measures whether findings count.
-
-    Args:
-        sample: The seed.
-        sampling: How volumes are sampled.
-        evaluate_attention: Number of cases.
-        model: The trained model's ``model.json``.
-        inventory: Manifests of the inventory, for the reports.
-        register: Manifests of the stage register, for the split.
-        table: CSV with a row a case, above them the means.
-        figure: PNG with a map a case.
     """
     cases = sorted(load_cases(register, inventory=inventory), key=lambda case: case.name)
     reports = [(case, case.report) for case in cases if case.report]

@@ -104,22 +104,6 @@ def evaluate_edits(
     (Fig. 4): one noise, the mask mirrored or moved; the structure should move with it. Progressive synthesis (Fig. 5):
     a volume is taken back towards its own noise and solved again for one more mask; outside that mask it should change
     less than a volume from new noise differs. A held-out case takes part with the structures that it has.
-
-    Args:
-        segment: Tool of each structure.
-        sample: The seed.
-        sampling: How volumes are sampled.
-        evaluate_masks: Tools that segment again, other than the masks'.
-        evaluate_edits: Structures, edits and number of cases.
-        model: The trained model's ``model.json``.
-        register: Manifests of the stage register, for the split.
-        masks: Manifests of the stage masks.
-        seeds: CSV with a row a case and structure, above them the means.
-        edits: CSV with a row an edit, above them the means.
-        progressive: CSV with a row a step, above them the means.
-        seeds_figure: PNG with a row a case and a column a seed.
-        edits_figure: PNG with the volume before and after each edit.
-        progressive_figure: PNG with a column a step and its difference from the step before.
     """
     found: dict[str, list[tuple[list[dict[str, object]], Strip]]] = {
         "seeds": [],

@@ -50,17 +50,11 @@ Row = tuple[str, str, str, str, str, float]
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model and its volumes.
+    """A trained model and its volumes."""
 
-    Attributes:
-        name: ``main``, or the variant's.
-        pipeline: The model.
-        samples: Its volumes of the held-out cases: by condition and case.
-    """
-
-    name: str
-    pipeline: MedSyn2Pipeline
-    samples: Mapping[str, Mapping[str, VolumeFile]]
+    name: str  # ``main``, or the variant's
+    pipeline: MedSyn2Pipeline  # The model
+    samples: Mapping[str, Mapping[str, VolumeFile]]  # Its volumes of the held-out cases: by condition and case
 
     @property
     def title(self) -> str:

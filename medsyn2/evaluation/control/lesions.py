@@ -21,17 +21,11 @@ MADE_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Lesion:
-    """One part of a mask and its effect.
+    """One part of a mask and its effect."""
 
-    Attributes:
-        diameter_mm: Of a sphere of the same volume.
-        denser_hu: Mean difference inside.
-        made: Whether half of it is denser by the requested HU.
-    """
-
-    diameter_mm: float
-    denser_hu: float
-    made: bool
+    diameter_mm: float  # Of a sphere of the same volume
+    denser_hu: float  # Mean difference inside
+    made: bool  # Whether half of it is denser by the requested HU
 
 
 def lesions(

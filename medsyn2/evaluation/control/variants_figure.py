@@ -6,19 +6,17 @@ give the mean step by place in the token, in multiples of the mean within tokens
 place.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from medsyn2.ct.volume import CTVolume
 from medsyn2.evaluation.control.blockiness import Pitches
-from medsyn2.page.figures import show_slice
+from medsyn2.page.figures import png_bytes, show_slice
 from medsyn2.page.strips import Picture
 from medsyn2.vocabulary import PLANE_AXIS, WINDOWS_HU, Plane
 
@@ -88,10 +86,7 @@ def variants_png(
             if row == 1:
                 _mark_borders(axis, example.shape[deep], example.shape[wide], pitches[deep], pitches[wide])
     _draw_curves(figure.add_subplot(grid[len(pictures), :]), seams)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_bytes(figure, _DPI)
 
 
 def _mark_borders(axis: Axes, deep: int, wide: int, deep_pitch: int | None, wide_pitch: int | None) -> None:

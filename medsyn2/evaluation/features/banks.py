@@ -30,42 +30,26 @@ FORMAT = "medsyn2-bank-1"
 
 @dataclass(frozen=True)
 class BankFacts:
-    """Origin and definition of the features of a bank.
+    """Origin and definition of the features of a bank."""
 
-    Attributes:
-        kind: Real or generated volumes.
-        source: Name of the set; with `kind`, the only fact in which comparable banks may differ.
-        extractor: Name of the extractor.
-        extractor_sha256: Of its weights.
-        comparable: Values that this extractor's compare with, in words.
-        protocol: The whole protocol, JSON values.
-        protocol_sha256: Its hash.
-        clip_hu: Range that the volumes were clipped to.
-        spacing_mm: Spacing (depth, height, width) that the extractor saw; None if it varies or has no meaning.
-    """
-
-    kind: Literal["real", "synthetic"]
-    source: str
-    extractor: str
-    extractor_sha256: str
-    comparable: str
-    protocol: Mapping[str, Any]
-    protocol_sha256: str
-    clip_hu: tuple[float, float]
+    kind: Literal["real", "synthetic"]  # Real or generated volumes
+    source: str  # Name of the set; with `kind`, the only fact in which comparable banks may differ
+    extractor: str  # Name of the extractor
+    extractor_sha256: str  # Of its weights
+    comparable: str  # Values that this extractor's compare with, in words
+    protocol: Mapping[str, Any]  # The whole protocol, JSON values
+    protocol_sha256: str  # Its hash
+    clip_hu: tuple[float, float]  # Range that the volumes were clipped to
+    # Spacing (depth, height, width) that the extractor saw; None if it varies or has no meaning
     spacing_mm: tuple[float, float, float] | None
 
 
 @dataclass(frozen=True)
 class Part:
-    """One view of the volumes.
+    """One view of the volumes."""
 
-    Attributes:
-        features: A row a slice, or a row a volume.
-        volume: Position in the bank's ids of the volume that each row is of.
-    """
-
-    features: Float[np.ndarray, "n f"]
-    volume: Int[np.ndarray, " rows"]
+    features: Float[np.ndarray, "n f"]  # A row a slice, or a row a volume
+    volume: Int[np.ndarray, " rows"]  # Position in the bank's ids of the volume that each row is of
 
 
 @dataclass(frozen=True)

@@ -35,19 +35,12 @@ _DECIMALS = 3
 
 @dataclass(frozen=True)
 class VolumeFile:
-    """One volume of a set.
+    """One volume of a set."""
 
-    Attributes:
-        id: Its name within the set.
-        patient: Its patient, or the one whose report or mask it was generated from.
-        path: The NIfTI file, in HU.
-        spacing_mm: Spacing (depth, height, width) that replaces a wrong one of the header.
-    """
-
-    id: str
-    patient: str
-    path: Path
-    spacing_mm: Spacing | None = None
+    id: str  # Its name within the set
+    patient: str  # Its patient, or the one whose report or mask it was generated from
+    path: Path  # The NIfTI file, in HU
+    spacing_mm: Spacing | None = None  # Spacing (depth, height, width) that replaces a wrong one of the header
 
     def read(self) -> CTVolume:
         """Read the volume, with the stated spacing if there is one."""
@@ -61,19 +54,12 @@ class VolumeFile:
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """Features of a set of volumes, on the disk.
+    """Features of a set of volumes, on the disk."""
 
-    Attributes:
-        volumes: The set.
-        spec: Protocol, extractor and windows.
-        facts: ``kind`` and ``source`` of its banks.
-        files: File of each volume's features, by id and window.
-    """
-
-    volumes: tuple[VolumeFile, ...]
-    spec: FeatureSpec
-    facts: Mapping[str, str]
-    files: Mapping[str, Mapping[str, Path]]
+    volumes: tuple[VolumeFile, ...]  # The set
+    spec: FeatureSpec  # Protocol, extractor and windows
+    facts: Mapping[str, str]  # ``kind`` and ``source`` of its banks
+    files: Mapping[str, Mapping[str, Path]]  # File of each volume's features, by id and window
 
     def bank(self, windows: Iterable[str]) -> Bank:
         """Read the features of some windows.
@@ -119,7 +105,6 @@ def extract_features(
 
     Args:
         volumes: The set; if the protocol has a greatest number, the first by id are taken.
-        spec: Protocol, extractor and windows.
         facts: ``kind`` and ``source`` of the set.
         cache: Folder of single volumes' features, common to all sets, specs and metrics.
 

@@ -28,17 +28,11 @@ _TIMED_SLICES = 4
 
 @runtime_checkable
 class FeatureExtractor(Interface):
-    """Maps slices to features.
+    """Maps slices to features."""
 
-    Attributes:
-        name: Name in the tables; extractors of different names never compare.
-        sha256: Of its weights.
-        comparable: Values that its own compare with, for the tables.
-    """
-
-    name: str
-    sha256: str
-    comparable: str
+    name: str  # Name in the tables; extractors of different names never compare
+    sha256: str  # Of its weights
+    comparable: str  # Values that its own compare with, for the tables
 
     def __call__(self, slices: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n f"]:
         """Return a feature vector for each slice of values in [0, 1]."""
@@ -97,8 +91,6 @@ def estimate_cost(
     """Describe the cost of an extraction, timed on a few slices of one volume.
 
     Args:
-        volume: One of the volumes.
-        protocol: Preparation of the volumes.
         extractor: Timed on four slices of each plane.
         num_windowed: Number of volumes, each counted once a window.
     """

@@ -32,22 +32,16 @@ _FIRST_ROW = 2
 
 @dataclass(frozen=True)
 class Extent:
-    """HU range of a set of volumes.
+    """HU range of a set of volumes."""
 
-    Attributes:
-        low_hu: Least value of all.
-        high_hu: Greatest value of all.
-    """
-
-    low_hu: float
-    high_hu: float
+    low_hu: float  # Least value of all
+    high_hu: float  # Greatest value of all
 
 
 def volumes_in(folder: Path, *, spacing_mm: Spacing | None, patients: Mapping[str, str]) -> list[VolumeFile]:
     """Return the NIfTI files of a folder and its subfolders, by name.
 
     Args:
-        folder: The folder.
         spacing_mm: Spacing (depth, height, width) in place of the headers', or None.
         patients: Patient by id, the file's path below the folder without its suffix; a file that is not named
             counts as a patient of its own.
@@ -108,11 +102,6 @@ def read_patients(path: Path) -> dict[str, str]:
 def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[VolumeFile]) -> None:
     """Refuse a table with rows of unknown volumes, and warn of volumes without a row.
 
-    Args:
-        path: The table.
-        patients: Its rows, from `read_patients`.
-        volumes: The volumes that it may name.
-
     Raises:
         TableError: If a row names no volume.
     """
@@ -141,7 +130,6 @@ def extent_of(
     """Read every volume once and return the least and the greatest value.
 
     Args:
-        volumes: The set.
         stated: Whether the user states that the values are HU; else they must look like HU.
         state_with: Option that states it, for the message.
 
@@ -183,12 +171,6 @@ def common_clip_hu(
     state_with: str = "--clip-hu -1024 600",
 ) -> tuple[float, float]:
     """Return the HU range to compare in, if both sets fill it or are cut by it at the same value.
-
-    Args:
-        real: Extent of the real volumes.
-        synthetic: Extent of the others.
-        clip_hu: The range.
-        state_with: Option that states another, for the message.
 
     Raises:
         EnvironmentFault: If one set ends inside the range and the other goes beyond that end.

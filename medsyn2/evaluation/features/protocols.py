@@ -44,33 +44,22 @@ _FRAME_AXIS: dict[str, dict[Plane, int]] = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """Every step from a volume to the slices that the extractor sees.
+    """Every step from a volume to the slices that the extractor sees."""
 
-    Attributes:
-        name: Name in the tables.
-        clip_hu: Range both real and synthetic volumes are clipped to.
-        windows_hu: Windows by name.
-        scaling: ``window``: the window's ends become 0 and 1; ``extremes``: the least and the greatest value
-            in the selected slices of the volume do.
-        resample_mm: Isotropic spacing the volumes are brought to; None leaves them on their grid.
-        cube: Voxels an axis that the volumes are cut or padded to, about their centre; None leaves them.
-        frame: Order and direction of the axes that slices are cut along: ``zyx_lps`` as in memory, ``xyz_ras``
-            as nibabel loads a volume in RAS.
-        central_share: Share of the slices of each plane, about the middle, that are used.
-        num_slices: At most this many of those, evenly spaced; None takes all.
-        max_volumes: At most this many volumes, the first by name; None takes all.
-    """
-
-    name: str
-    clip_hu: tuple[float, float]
-    windows_hu: Mapping[str, tuple[float, float]]
+    name: str  # Name in the tables
+    clip_hu: tuple[float, float]  # Range both real and synthetic volumes are clipped to
+    windows_hu: Mapping[str, tuple[float, float]]  # Windows by name
+    # ``window``: the window's ends become 0 and 1; ``extremes``: the least and the greatest value in the selected
+    # slices of the volume do
     scaling: Literal["window", "extremes"]
-    resample_mm: float | None
-    cube: int | None
+    resample_mm: float | None  # Isotropic spacing the volumes are brought to; None leaves them on their grid
+    cube: int | None  # Voxels an axis that the volumes are cut or padded to, about their centre; None leaves them
+    # Order and direction of the axes that slices are cut along: ``zyx_lps`` as in memory, ``xyz_ras`` as nibabel
+    # loads a volume in RAS
     frame: Literal["zyx_lps", "xyz_ras"]
-    central_share: float
-    num_slices: int | None
-    max_volumes: int | None
+    central_share: float  # Share of the slices of each plane, about the middle, that are used
+    num_slices: int | None  # At most this many of those, evenly spaced; None takes all
+    max_volumes: int | None  # At most this many volumes, the first by name; None takes all
 
     def facts(self) -> dict[str, object]:
         """Return the protocol as JSON values."""
@@ -97,7 +86,6 @@ def make_protocol(
     """Return a protocol by its name.
 
     Args:
-        name: ``paper``, ``maisi`` or ``vlm3d``.
         clip_hu: The generator's HU range; used by ``paper``, the others have their own.
         num_slices: At most this many slices a plane; the name and the hash then say so.
     """
@@ -143,9 +131,6 @@ def plane_slices(
 
     Args:
         hu: Values from `prepare_volume`.
-        plane: The plane.
-        window_hu: Lower and upper end.
-        protocol: The same protocol.
     """
     axis = _FRAME_AXIS[protocol.frame][plane]
     slices = np.moveaxis(hu.take(protocol.slice_positions(hu.shape[axis]), axis=axis), axis, 0)

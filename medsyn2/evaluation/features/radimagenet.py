@@ -72,10 +72,6 @@ class RadImageNet:
 def recognise_form(state: Mapping[str, Tensor], *, source: str) -> tuple[ResNetForm, dict[str, Tensor]]:
     """Return the form of a weight file, and its tensors under this project's names.
 
-    Args:
-        state: The file's tensors by name.
-        source: The file, for the message.
-
     Raises:
         WeightsError: If it is neither public form.
     """

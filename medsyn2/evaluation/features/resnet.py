@@ -25,19 +25,12 @@ EXPANSION = 4
 
 @dataclass(frozen=True)
 class ResNetForm:
-    """Differences of the two public forms.
+    """Differences of the two public forms."""
 
-    Attributes:
-        name: ``keras`` or ``torch``.
-        bias: Whether convolutions have a bias.
-        stride_first: Whether a block's stride is in its first 1 x 1 convolution rather than in the 3 x 3.
-        epsilon: Of the batch normalisation.
-    """
-
-    name: str
-    bias: bool
-    stride_first: bool
-    epsilon: float
+    name: str  # ``keras`` or ``torch``
+    bias: bool  # Whether convolutions have a bias
+    stride_first: bool  # Whether a block's stride is in its first 1 x 1 convolution rather than in the 3 x 3
+    epsilon: float  # Of the batch normalisation
 
 
 KERAS = ResNetForm("keras", bias=True, stride_first=True, epsilon=1.001e-5)

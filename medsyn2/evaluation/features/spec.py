@@ -10,17 +10,11 @@ from medsyn2.evaluation.features.radimagenet import load_radimagenet
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """How features are made from a volume.
+    """How features are made from a volume."""
 
-    Attributes:
-        protocol: Preparation of the volume.
-        extractor: Turns its slices into features.
-        windows: Windows of the protocol that are used.
-    """
-
-    protocol: Protocol
-    extractor: FeatureExtractor
-    windows: tuple[str, ...]
+    protocol: Protocol  # Preparation of the volume
+    extractor: FeatureExtractor  # Turns its slices into features
+    windows: tuple[str, ...]  # Windows of the protocol that are used
 
 
 def make_spec(grid: GridConfig, config: EvaluateFidConfig, windows: tuple[str, ...]) -> FeatureSpec:

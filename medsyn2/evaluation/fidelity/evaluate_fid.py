@@ -49,16 +49,6 @@ def evaluate_fid(
     The real volumes are the registered ones of the held-out cases; the synthetic ones are those sampled for the same
     cases, a row of the table for each condition, and the configured folders of other generators, whose spacing, values
     and range are checked or stated. See `fidelity` for the numbers of a row.
-
-    Args:
-        grid: The model's HU range.
-        evaluate_fid: Protocol, extractor, number of slices, other generators.
-        register: Manifests of the stage register.
-        samples: Manifests of the stage sample.
-        banks: Folder of the banks of features, a folder for each window; only one window is in memory at a time.
-        cache: Folder of single volumes' features, extracted once.
-        tables: The four CSV files, named fid_<window>.csv.
-        figure: PNG of one held-out case, real and by each condition and generator, in the four windows.
     """
     spec = make_spec(grid, evaluate_fid, tuple(WINDOWS_HU))
     cases = load_cases(register, samples=samples)

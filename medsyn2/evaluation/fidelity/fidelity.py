@@ -42,53 +42,32 @@ Counts = tuple[Int[np.ndarray, " r"], Int[np.ndarray, " s"]]
 
 @dataclass(frozen=True)
 class Fidelity:
-    """One row; values undefined with fewer than four patients in a set, or without draws, are NaN.
+    """One row; values undefined with fewer than four patients in a set, or without draws, are NaN."""
 
-    Attributes:
-        fid: Squared Frechet distance of all real from all synthetic slices.
-        fid_low: Lower end of its 95 % interval over patients.
-        fid_high: Upper end.
-        fid_infinity: Extrapolated to infinitely many patients.
-        fid_at_floor: Of as many patients as the floor's.
-        floor: Of real from other patients' real slices.
-        floor_patients: Patients on each side of the floor.
-        kid: Kernel distance over pairs of different patients.
-        kid_se: Its standard error.
-        precision: This and the next three as in `kernel`.
-        recall: As above.
-        density: As above.
-        coverage: As above.
-        neighbours: The k of these four.
-    """
-
-    fid: float
-    fid_low: float
-    fid_high: float
-    fid_infinity: float
-    fid_at_floor: float
-    floor: float
-    floor_patients: int
-    kid: float
-    kid_se: float
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    neighbours: int
+    fid: float  # Squared Frechet distance of all real from all synthetic slices
+    fid_low: float  # Lower end of its 95 % interval over patients
+    fid_high: float  # Upper end
+    fid_infinity: float  # Extrapolated to infinitely many patients
+    fid_at_floor: float  # Of as many patients as the floor's
+    floor: float  # Of real from other patients' real slices
+    floor_patients: int  # Patients on each side of the floor
+    kid: float  # Kernel distance over pairs of different patients
+    kid_se: float  # Its standard error
+    precision: float  # This and the next three as in `kernel`
+    recall: float  # As above
+    density: float  # As above
+    coverage: float  # As above
+    neighbours: int  # The k of these four
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Counts of each patient in each set, for every resample, subset and split.
+    """Counts of each patient in each set, for every resample, subset and split."""
 
-    Attributes:
-        resamples: Counts (real, synthetic) of each bootstrap resample.
-        splits: Two disjoint halves of the real patients, and the synthetic patients set against the first.
-        subsets: For each share of the patients, counts (real, synthetic) of the subsets; the last are the sets.
-    """
-
-    resamples: list[Counts]
+    resamples: list[Counts]  # Counts (real, synthetic) of each bootstrap resample
+    # Two disjoint halves of the real patients, and the synthetic patients set against the first
     splits: list[tuple[Int[np.ndarray, " r"], Int[np.ndarray, " r"], Int[np.ndarray, " s"]]]
+    # For each share of the patients, counts (real, synthetic) of the subsets; the last are the sets
     subsets: list[list[Counts]]
 
 
@@ -98,12 +77,7 @@ def fidelity(
     """Compare two banks in several parts, such as the planes of one window.
 
     Args:
-        real: Real volumes.
-        synthetic: Synthetic volumes.
-        parts: Names of the parts.
         num_draws: Resamples for the interval; a quarter as many splits and subsets of each size. 0 draws none.
-        neighbours: Of precision, recall, density and coverage.
-        seed: Of the draws.
 
     Returns:
         A row a part, and their mean under ``mean``.

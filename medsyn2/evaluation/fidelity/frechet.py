@@ -26,17 +26,11 @@ from medsyn2.evaluation.fidelity.sizes import FRECHET_CHUNK_ROWS as _CHUNK_ROWS
 
 @dataclass(frozen=True)
 class Moments:
-    """Number, mean and scatter of a set of features, float64.
+    """Number, mean and scatter of a set of features, float64."""
 
-    Attributes:
-        num: Samples.
-        mean: Their mean.
-        scatter: Sum of the outer products of their deviations from the mean.
-    """
-
-    num: int
-    mean: Float[np.ndarray, " f"]
-    scatter: Float[np.ndarray, "f f"]
+    num: int  # Samples
+    mean: Float[np.ndarray, " f"]  # Their mean
+    scatter: Float[np.ndarray, "f f"]  # Sum of the outer products of their deviations from the mean
 
     @classmethod
     def of(cls, features: Float[np.ndarray, "n f"]) -> "Moments":
@@ -61,10 +55,6 @@ class Moments:
 
 def frechet_distance(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, "m f"]) -> float:
     """Return the squared Frechet distance of two sets of features, known as FID.
-
-    Args:
-        first: Features, a row each; at least two rows.
-        second: Features of the other set.
 
     Raises:
         ValueError: If a set has fewer than two rows, or a feature is not finite.

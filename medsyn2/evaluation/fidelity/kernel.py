@@ -40,36 +40,22 @@ class KernelDistance:
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """Shares by nearest neighbours; see the module docstring.
+    """Shares by nearest neighbours; see the module docstring."""
 
-    Attributes:
-        precision: Share of synthetic points that look real.
-        recall: Share of real points that the generator reaches.
-        density: As precision, but counts balls; above 1 where the real points are dense.
-        coverage: Share of real points with a synthetic one in their ball.
-        neighbours: The k that was used.
-    """
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    neighbours: int
+    precision: float  # Share of synthetic points that look real
+    recall: float  # Share of real points that the generator reaches
+    density: float  # As precision, but counts balls; above 1 where the real points are dense
+    coverage: float  # Share of real points with a synthetic one in their ball
+    neighbours: int  # The k that was used
 
 
 @dataclass(frozen=True)
 class Slices:
-    """The rows of one part of a bank.
+    """The rows of one part of a bank."""
 
-    Attributes:
-        features: A row a slice.
-        volume: The volume of each row, from 0.
-        patient: The patient of each volume, any hashable label.
-    """
-
-    features: Float[np.ndarray, "n f"]
-    volume: Int[np.ndarray, " n"]
-    patient: tuple[str, ...]
+    features: Float[np.ndarray, "n f"]  # A row a slice
+    volume: Int[np.ndarray, " n"]  # The volume of each row, from 0
+    patient: tuple[str, ...]  # The patient of each volume, any hashable label
 
 
 def kid_between_patients(real: Slices, synthetic: Slices) -> KernelDistance:
@@ -99,8 +85,6 @@ def neighbourhood(
     """Return precision, recall, density and coverage of points, one a volume.
 
     Args:
-        real: Features.
-        synthetic: Features.
         neighbours: The k; at most one less than the smaller set has points.
     """
     k = min(neighbours, len(real) - 1, len(synthetic) - 1)

@@ -27,25 +27,16 @@ _USUAL_MB, _MARGIN = 8000, 1.25
 
 @dataclass(frozen=True)
 class Banks:
-    """The features that evaluate_fid extracts and compares.
+    """What evaluate_fid extracts and compares."""
 
-    Attributes:
-        real: Real volumes.
-        synthetic: Volumes of each condition, at most.
-        conditions: How many conditions there are; other generators are taken to have one of the real ones' size each.
-        slices: Slices of a volume on each plane.
-        shapes: Height and width of the slices of each plane.
-        width: Features of a slice.
-        num_draws: Resamples.
-    """
-
-    real: int
-    synthetic: int
+    real: int  # Real volumes
+    synthetic: int  # Volumes of each condition, at most
+    # How many conditions there are; other generators are taken to have one of the real ones' size each
     conditions: int
-    slices: tuple[int, ...]
-    shapes: tuple[tuple[int, int], ...]
-    width: int
-    num_draws: int
+    slices: tuple[int, ...]  # Slices of a volume on each plane
+    shapes: tuple[tuple[int, int], ...]  # Height and width of the slices of each plane
+    width: int  # Features of a slice
+    num_draws: int  # Resamples
 
     @classmethod
     def of(cls, config: Config, test_cases: int, shards: int) -> "Banks":

@@ -5,16 +5,14 @@ cases' medians, the diamond is their mean with its 95 % interval over patients. 
 case; the grey band marks the limits outside of which a median is an outlier.
 """
 
-import io
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from medsyn2.evaluation.hu.hu import OUTLIER_COLUMNS, REAL, REGIONS
+from medsyn2.page.figures import png_bytes
 
 REAL_COLOUR, SYNTHETIC_COLOUR, OUTLIER_COLOUR = "#1f4e79", "#b3541e", "#c00000"
 _DPI = 130
@@ -40,10 +38,7 @@ def hu_png(table: pd.DataFrame, cases: pd.DataFrame) -> bytes:
     axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axis, region in zip(axes, REGIONS, strict=False):
         _draw_region(axis, region, table[table["region"] == region], cases[cases["region"] == region])
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_bytes(figure, _DPI)
 
 
 def _draw_region(axis: Axes, region: str, table: pd.DataFrame, cases: pd.DataFrame) -> None:

@@ -12,35 +12,20 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class MaskAdherence:
-    """How far a structure's mask is followed.
+    """How far a structure's mask is followed."""
 
-    Attributes:
-        structure: Structure of the mask.
-        requested: Mean Dice with the requested mask.
-        shuffled: Mean Dice with other cases' masks.
-        ceiling: Mean Dice of the real volume, segmented again, with its own mask.
-        ratio: Disagreement with the requested mask over disagreement with others'.
-        low: Lower end of its 95 % interval over patients; NaN with a single one.
-        high: Upper end.
-        least: The same ratio of the real volumes segmented again.
-        num: Generated volumes.
-        num_patients: Their patients.
-        reconstructed: Mean Dice of real volumes after the tokenizer; NaN without any.
-        num_reconstructed: Their number.
-    """
-
-    structure: str
-    requested: float
-    shuffled: float
-    ceiling: float
-    ratio: float
-    low: float
-    high: float
-    least: float
-    num: int
-    num_patients: int
-    reconstructed: float
-    num_reconstructed: int
+    structure: str  # Structure of the mask
+    requested: float  # Mean Dice with the requested mask
+    shuffled: float  # Mean Dice with other cases' masks
+    ceiling: float  # Mean Dice of the real volume, segmented again, with its own mask
+    ratio: float  # Disagreement with the requested mask over disagreement with others'
+    low: float  # Lower end of its 95 % interval over patients; NaN with a single one
+    high: float  # Upper end
+    least: float  # The same ratio of the real volumes segmented again
+    num: int  # Generated volumes
+    num_patients: int  # Their patients
+    reconstructed: float  # Mean Dice of real volumes after the tokenizer; NaN without any
+    num_reconstructed: int  # Their number
 
 
 def mask_adherence(agreement: pd.DataFrame) -> list[MaskAdherence]:

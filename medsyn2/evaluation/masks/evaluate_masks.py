@@ -68,16 +68,6 @@ def evaluate_masks(
     ``disagreement_ratio`` is 1 - Dice over that of ``shuffled``, of the patients that have both, drawn together: it is
     1 for a generator that ignores its mask, 0 for one that follows it perfectly, and the ceiling's row is the
     segmenter's share.
-
-    Args:
-        segment: Tool of each structure.
-        evaluate_masks: Structures that are compared, and tools other than the masks'.
-        masks: Manifests of the stage masks.
-        register: Manifests of the stage register, for the ceiling.
-        samples: Manifests of the stage sample.
-        reconstructions: Manifest of the stage evaluate_tokenizer.
-        table: CSV of means a structure and comparison, with their intervals and the counts of empty and missed masks.
-        cases: CSV with a row for each comparison made.
     """
     rows: list[dict[str, object]] = []
     found = [

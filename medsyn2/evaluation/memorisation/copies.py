@@ -58,53 +58,33 @@ _TINY = np.finfo(float).tiny
 
 @dataclass(frozen=True)
 class Points:
-    """One vector a volume, in a space with meaningful distances.
+    """One vector a volume, in a space with meaningful distances."""
 
-    Attributes:
-        places: A row a volume.
-        patients: Patient of each.
-    """
-
-    places: Float[np.ndarray, "v f"]
-    patients: tuple[str, ...]
+    places: Float[np.ndarray, "v f"]  # A row a volume
+    patients: tuple[str, ...]  # Patient of each
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest training volume of each of some volumes.
+    """The nearest training volume of each of some volumes."""
 
-    Attributes:
-        index: Its position in the training set.
-        distance: Distance to it.
-        contrast: That distance over the mean one to the next nearest training patients.
-        ratio: That distance over the one from the training volume to its own nearest other patient.
-    """
-
-    index: Int[np.ndarray, " v"]
-    distance: Float[np.ndarray, " v"]
-    contrast: Float[np.ndarray, " v"]
+    index: Int[np.ndarray, " v"]  # Its position in the training set
+    distance: Float[np.ndarray, " v"]  # Distance to it
+    contrast: Float[np.ndarray, " v"]  # That distance over the mean one to the next nearest training patients
+    # That distance over the one from the training volume to its own nearest other patient
     ratio: Float[np.ndarray, " v"]
 
 
 @dataclass(frozen=True)
 class Memorisation:
-    """Nearest training volumes of a synthetic set, with those of held-out volumes as the null.
+    """Nearest training volumes of a synthetic set, with those of held-out volumes as the null."""
 
-    Attributes:
-        synthetic: Nearest training volume of each synthetic one.
-        held_out: Of each held-out real one.
-        threshold: Contrast below which a synthetic volume is suspect.
-        authenticity: AuthPct of the synthetic volumes.
-        held_out_authenticity: The same of the held-out real ones.
-        copying_z: C_T.
-    """
-
-    synthetic: Nearest
-    held_out: Nearest
-    threshold: float
-    authenticity: float
-    held_out_authenticity: float
-    copying_z: float
+    synthetic: Nearest  # Nearest training volume of each synthetic one
+    held_out: Nearest  # Of each held-out real one
+    threshold: float  # Contrast below which a synthetic volume is suspect
+    authenticity: float  # AuthPct of the synthetic volumes
+    held_out_authenticity: float  # The same of the held-out real ones
+    copying_z: float  # C_T
 
     @property
     def suspect(self) -> Bool[np.ndarray, " v"]:

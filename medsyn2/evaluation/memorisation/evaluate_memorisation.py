@@ -79,21 +79,6 @@ def evaluate_memorisation(
     Neighbours are sought among all training volumes by thumbnails and by the features of evaluate_fid, both in the
     lung window. Samples that stand nearer to one training patient than held-out volumes do are suspect; the
     closest pairs are drawn, so that a person can judge.
-
-    Args:
-        grid: The model's HU range.
-        evaluate_fid: Protocol and extractor.
-        evaluate_memorisation: Numbers of training volumes to search, to decode as a control, and to draw.
-        register: Manifests of the stage register, training and held-out cases.
-        samples: Manifests of the stage sample.
-        latents: Manifests of the stage encode_latents.
-        tokenizer: The tokenizer that made them.
-        reconstructions: Manifest of the stage evaluate_tokenizer.
-        banks: Folder of the banks of features, and of the decoded training cases.
-        cache: Folder of single volumes' features, extracted once.
-        table: CSV with a row for each condition and control and each way of looking.
-        pairs: CSV with the nearest training volume of each of their volumes, the most suspect first.
-        sheet: PNG of a decoded training case that was found and of the closest pairs of samples.
     """
     spec = make_spec(grid, evaluate_fid, (WINDOW,))
     train = [case.volume for case in load_cases(register, split="train")][: evaluate_memorisation.max_train]

@@ -3,16 +3,14 @@
 A person sees in a second whether two CTs are of one patient; no number replaces that look.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from medsyn2.ct.volume import CTVolume
-from medsyn2.page.figures import PLANES, show_slice
+from medsyn2.page.figures import PLANES, png_bytes, show_slice
 from medsyn2.vocabulary import PLANE_AXIS, WINDOWS_HU
 
 _DPI = 100
@@ -22,17 +20,11 @@ _EDGE_INCHES = 0.3
 
 @dataclass(frozen=True)
 class Pair:
-    """A synthetic volume and its nearest training volume.
+    """A synthetic volume and its nearest training volume."""
 
-    Attributes:
-        synthetic: The generated one.
-        training: The real one.
-        caption: Names and distance of the two.
-    """
-
-    synthetic: CTVolume
-    training: CTVolume
-    caption: str
+    synthetic: CTVolume  # The generated one
+    training: CTVolume  # The real one
+    caption: str  # Names and distance of the two
 
 
 def pairs_png(pairs: Sequence[Pair]) -> bytes:
@@ -55,9 +47,4 @@ def pairs_png(pairs: Sequence[Pair]) -> bytes:
         )
     edge = _EDGE_INCHES / height
     figure.subplots_adjust(left=0.002, right=0.998, top=1 - edge, bottom=edge, wspace=0.02, hspace=0.18)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(
-        buffer, format="png", dpi=_DPI, facecolor=figure.get_facecolor(), metadata={"Software": None}
-    )
-    return buffer.getvalue()
+    return png_bytes(figure, _DPI)

@@ -52,22 +52,14 @@ Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class RunValue:
-    """A run's value that belongs beside a printed one.
+class Beside:
+    """A run's value that belongs beside a printed one."""
 
-    Attributes:
-        value: In `unit`.
-        unit: Of the value.
-        by: Extractor, model or segmenter.
-        source: The file and the column that it is from.
-        differs: Why it is not the printed quantity; empty if it is.
-    """
-
-    value: float
-    unit: str
-    by: str
-    source: str
-    differs: str = ""
+    value: float  # In `unit`
+    unit: str  # Of the value
+    by: str  # What it was computed by: extractor, model or segmenter
+    source: str  # The file and the column that it is from
+    differs: str = ""  # Why it is not the printed quantity; empty if it is
 
 
 def compare_with_paper(frames: Mapping[str, pd.DataFrame] | None) -> pd.DataFrame:

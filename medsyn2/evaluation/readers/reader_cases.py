@@ -31,23 +31,14 @@ _TELLING = ("synthetic", "generated", "phantom")
 
 @dataclass(frozen=True)
 class StudyVolume:
-    """One volume that a study may show.
+    """One volume that a study may show."""
 
-    Attributes:
-        source: ``real`` or ``synthetic``.
-        file: The volume.
-        digest: sha256 of the file.
-        pathology: The finding, in words.
-        report: Report to compare the image with; None without.
-        mask: File of the mask to compare the image with; None without.
-    """
-
-    source: Source
-    file: VolumeFile
-    digest: str
-    pathology: str
-    report: str | None = None
-    mask: Path | None = None
+    source: Source  # ``real`` or ``synthetic``
+    file: VolumeFile  # The volume
+    digest: str  # sha256 of the file
+    pathology: str  # The finding, in words
+    report: str | None = None  # Report to compare the image with; None without
+    mask: Path | None = None  # File of the mask to compare the image with; None without
 
     @property
     def name(self) -> str:
@@ -176,10 +167,6 @@ def common_requests(volumes: Sequence[StudyVolume]) -> set[str]:
 
 def mask_of(volume: StudyVolume, grid: Grid) -> LabelMap | None:
     """Read the mask of a volume and place it on the volume's grid, which a stated spacing may have changed.
-
-    Args:
-        volume: The volume.
-        grid: Its grid.
 
     Raises:
         MaskError: If it cannot be read or has another shape.

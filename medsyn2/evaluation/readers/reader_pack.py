@@ -38,21 +38,13 @@ _GRADES = ("match", "partial", "not")
 
 @dataclass(frozen=True)
 class Question:
-    """One question of the page.
+    """One question of the page."""
 
-    Attributes:
-        id: Column of the answers.
-        text: As the reader sees it.
-        levels: Labels of the buttons.
-        values: Stored values.
-        ends: Meaning of the first and the last level, where the buttons do not say it.
-    """
-
-    id: str
-    text: str
-    levels: tuple[str, ...]
-    values: tuple[str, ...]
-    ends: tuple[str, str] | None = None
+    id: str  # Column of the answers
+    text: str  # As the reader sees it
+    levels: tuple[str, ...]  # Labels of the buttons
+    values: tuple[str, ...]  # Stored values
+    ends: tuple[str, str] | None = None  # Meaning of the first and the last level, where the buttons do not say it
 
 
 def _question_with_grades(name: str, text: str) -> Question:
@@ -74,34 +66,21 @@ _ALWAYS = (
 
 @dataclass(frozen=True)
 class ReaderCase:
-    """One case as a reader sees it.
+    """One case as a reader sees it."""
 
-    Attributes:
-        volume: The CT, on the study's grid.
-        mask: Mask to compare the image with, on the same grid.
-        pathology: The finding in words.
-        report: Report to compare the image with.
-    """
-
-    volume: CTVolume
-    mask: Bool[np.ndarray, "d h w"] | None
-    pathology: str
-    report: str | None
+    volume: CTVolume  # The CT, on the study's grid
+    mask: Bool[np.ndarray, "d h w"] | None  # Mask to compare the image with, on the same grid
+    pathology: str  # The finding in words
+    report: str | None  # Report to compare the image with
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The common grid and HU range of all cases of a study.
+    """The common grid and HU range of all cases of a study."""
 
-    Attributes:
-        spacing_mm: (depth, height, width).
-        shape: Voxels.
-        clip_hu: Range.
-    """
-
-    spacing_mm: Spacing
-    shape: Shape
-    clip_hu: tuple[float, float]
+    spacing_mm: Spacing  # (depth, height, width)
+    shape: Shape  # Voxels
+    clip_hu: tuple[float, float]  # Range
 
     def around(self, grid: Grid) -> Grid:
         """Return this grid in the middle of another, along its axes."""

@@ -139,13 +139,7 @@ def turing(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreements(found: pd.DataFrame, *, num_draws: int, seed: int) -> pd.DataFrame:
-    """Return the agreement of each pair of readers, and within each reader on repeats, with 95 % intervals over cases.
-
-    Args:
-        found: From `join_key`.
-        num_draws: Resamples of the cases.
-        seed: Of the resamples.
-    """
+    """Return the agreement of each pair of readers, and within each reader on repeats, with 95 % intervals."""
     rows = []
     for question in _questions_with_grades(found):
         for names, pair in _pairs(found, question):

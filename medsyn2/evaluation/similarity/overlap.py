@@ -34,29 +34,17 @@ FLAGS = ("both_empty", "missed", "false_alarm")
 
 @dataclass(frozen=True)
 class Overlap:
-    """Agreement of two masks; NaN where undefined (see the module), distances as in `surface`.
+    """Agreement of two masks; NaN where undefined (see the module), distances as in `surface`."""
 
-    Attributes:
-        dice: 2 |A and B| / (|A| + |B|).
-        jaccard: |A and B| / |A or B|.
-        surface_dice: Share of the surfaces within the tolerance of each other.
-        hd95_max_mm: Larger of the two directed 95th percentiles.
-        hd95_pooled_mm: 95th percentile of the distances both ways.
-        assd_mm: Mean of the distances both ways.
-        both_empty: Whether there is nothing in either.
-        missed: Whether only the found mask is empty.
-        false_alarm: Whether only the reference is empty.
-    """
-
-    dice: float = nan
-    jaccard: float = nan
-    surface_dice: float = nan
-    hd95_max_mm: float = nan
-    hd95_pooled_mm: float = nan
-    assd_mm: float = nan
-    both_empty: bool = False
-    missed: bool = False
-    false_alarm: bool = False
+    dice: float = nan  # 2 |A and B| / (|A| + |B|)
+    jaccard: float = nan  # |A and B| / |A or B|
+    surface_dice: float = nan  # Share of the surfaces within the tolerance of each other
+    hd95_max_mm: float = nan  # Larger of the two directed 95th percentiles
+    hd95_pooled_mm: float = nan  # 95th percentile of the distances both ways
+    assd_mm: float = nan  # Mean of the distances both ways
+    both_empty: bool = False  # Whether there is nothing in either
+    missed: bool = False  # Whether only the found mask is empty
+    false_alarm: bool = False  # Whether only the reference is empty
 
 
 def dice(found: Bool[np.ndarray, "*shape"], reference: Bool[np.ndarray, "*shape"]) -> float:
@@ -71,14 +59,7 @@ def overlap(
     spacing_mm: Sequence[float],
     tolerance_mm: float,
 ) -> Overlap:
-    """Compare two masks on one grid, of volumes or of slices.
-
-    Args:
-        found: The mask that is judged.
-        reference: The mask it is judged by.
-        spacing_mm: Spacing of the grid.
-        tolerance_mm: Of the surface Dice.
-    """
+    """Compare two masks on one grid, of volumes or of slices."""
     sizes = int(np.count_nonzero(found)), int(np.count_nonzero(reference))
     if not any(sizes):
         return Overlap(both_empty=True)
@@ -110,10 +91,9 @@ def summarise(cases: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         Columns: `by`; ``num`` pairs; ``num_present`` pairs with a reference and their ``num_patients``; mean overlaps
-            of
-        these and their median Dice; ``num_distances`` pairs with both masks and their mean distances; ``num_missed``,
-        ``miss_rate`` of the present ones; ``num_false_alarm`` and ``num_both_empty``. Each mean has a 95 % interval
-        over patients, ``<value>_low`` and ``<value>_high``.
+        of these and their median Dice; ``num_distances`` pairs with both masks and their mean distances;
+        ``num_missed``, ``miss_rate`` of the present ones; ``num_false_alarm`` and ``num_both_empty``. Each mean has a
+        95 % interval over patients, ``<value>_low`` and ``<value>_high``.
     """
     overlaps, distances = (
         [f"{value}{end}" for value in values for end in ("", "_low", "_high")]

@@ -29,15 +29,10 @@ _LEAF = 32
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """Distances in mm of the surface voxels of each mask to the other's surface.
+    """Distances in mm of the surface voxels of each mask to the other's surface."""
 
-    Attributes:
-        there: Of the first mask's voxels.
-        back: Of the second's.
-    """
-
-    there: Float[np.ndarray, " n"]
-    back: Float[np.ndarray, " m"]
+    there: Float[np.ndarray, " n"]  # Of the first mask's voxels
+    back: Float[np.ndarray, " m"]  # Of the second's
 
     @property
     def hd95_max_mm(self) -> float:
@@ -64,11 +59,6 @@ def surface_distances(
     first: Bool[np.ndarray, "*shape"], second: Bool[np.ndarray, "*shape"], spacing_mm: Sequence[float]
 ) -> SurfaceDistances:
     """Measure the surfaces of two masks on one grid.
-
-    Args:
-        first: A mask with at least one voxel.
-        second: The other one, as well.
-        spacing_mm: Spacing of the grid.
 
     Raises:
         ValueError: If a mask is empty: it has no surface to be near to or far from.

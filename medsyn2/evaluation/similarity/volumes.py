@@ -46,8 +46,6 @@ def psnr_db(
     """Return the peak signal-to-noise ratio in dB, infinite for equal volumes.
 
     Args:
-        first: A volume.
-        second: The other one.
         data_range: Difference of the largest and the smallest possible value.
         where: The voxels that count; None takes all.
     """

@@ -21,10 +21,7 @@ def mean_interval(
     """Return the 95 % interval of the mean; NaN with fewer than two draws or patients.
 
     Args:
-        values: At least one.
         patients: Number of the patient of each value, from 0 without gaps.
-        num_draws: Resamples.
-        rng: Source of the draws.
     """
     num = int(patients.max()) + 1
     if num_draws < 2 or num < 2:
@@ -36,12 +33,7 @@ def mean_interval(
 
 
 def interval_over_patients(values: pd.Series, patients: pd.Series) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of the known values; NaN with fewer than two patients.
-
-    Args:
-        values: Some may be NaN.
-        patients: Patient of each value.
-    """
+    """Return the 95 % interval of the mean of the known values; NaN with fewer than two patients."""
     known = values.notna().to_numpy()
     if not known.any():
         return nan, nan

@@ -28,29 +28,17 @@ Truth = Bool[np.ndarray, "v k"]
 
 @dataclass(frozen=True)
 class Classification:
-    """Means over labels, 0 to 1.
+    """Means over labels, 0 to 1."""
 
-    Attributes:
-        auroc: Area under the ROC curve.
-        average_precision: Area under the precision-recall curve, as a sum of steps.
-        accuracy: Share of right answers.
-        precision: Of the positive class; 0 where nothing is found.
-        recall: Of the positive class.
-        f1_binary: F1 of the positive class.
-        f1_macro: Mean of the F1 of both classes.
-        f1_weighted: The same, weighted by their numbers.
-        num_labels: Labels that have both classes.
-    """
-
-    auroc: float
-    average_precision: float
-    accuracy: float
-    precision: float
-    recall: float
-    f1_binary: float
-    f1_macro: float
-    f1_weighted: float
-    num_labels: int
+    auroc: float  # Area under the ROC curve
+    average_precision: float  # Area under the precision-recall curve, as a sum of steps
+    accuracy: float  # Share of right answers
+    precision: float  # Of the positive class; 0 where nothing is found
+    recall: float  # Of the positive class
+    f1_binary: float  # F1 of the positive class
+    f1_macro: float  # Mean of the F1 of both classes
+    f1_weighted: float  # The same, weighted by their numbers
+    num_labels: int  # Labels that have both classes
 
 
 VALUES = tuple(field.name for field in fields(Classification) if field.name != "num_labels")
@@ -63,7 +51,6 @@ def classification(
 
     Args:
         probabilities: A row a volume, a column a label.
-        truth: Presence of the label.
         found: Decision: a probability at or above its threshold.
     """
     judged = [k for k in range(truth.shape[1]) if truth[:, k].any() and not truth[:, k].all()]
@@ -90,16 +77,7 @@ def intervals(
     num_draws: int,
     seed: int,
 ) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of each score by resampling patients, with the decisions fixed; NaN with one patient.
-
-    Args:
-        probabilities: A row a volume, a column a label.
-        truth: Presence of the label.
-        found: Decision.
-        patients: Number of each volume's patient, from 0.
-        num_draws: Resamples.
-        seed: Of the draws.
-    """
+    """Return the 95 % interval of each score by resampling patients, with the decisions fixed; NaN with one patient."""
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(patients == patient) for patient in range(int(patients.max()) + 1)]
     drawn = []
@@ -121,8 +99,6 @@ def thresholds_of_others(
     """Return for each judged volume the thresholds tuned on the volumes of all other patients.
 
     Args:
-        probabilities: Of the volumes to tune on.
-        truth: Their labels.
         patients: Patient of each volume to tune on.
         judged: Patient of each judged volume; patients not among `patients` get thresholds tuned on all.
     """

@@ -24,8 +24,6 @@ def compare(cases: pd.DataFrame, main: str, *, num_draws: int, seed: int) -> pd.
     Args:
         cases: The columns `CASE_COLUMNS`; each model has one value an item. NaN values are left out.
         main: Name of the variant that the others are compared with.
-        num_draws: Resamples of patients.
-        seed: Of the draws.
 
     Returns:
         The columns `COLUMNS`: mean value of the variant; over the items of both, the mean of the main model, the mean

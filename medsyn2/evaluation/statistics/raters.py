@@ -27,25 +27,15 @@ _Z = 1.959964
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of two readers on the same cases.
+    """Agreement of two readers on the same cases."""
 
-    Attributes:
-        num: Cases both judged.
-        same: Share of cases on the same level.
-        kappa: Cohen's.
-        kappa_linear: The same with linear weights.
-        kappa_quadratic: The same with quadratic weights.
-        ac1: Gwet's.
-        ac2_quadratic: Gwet's with quadratic weights.
-    """
-
-    num: int
-    same: float
-    kappa: float
-    kappa_linear: float
-    kappa_quadratic: float
-    ac1: float
-    ac2_quadratic: float
+    num: int  # Cases both judged
+    same: float  # Share of cases on the same level
+    kappa: float  # Cohen's
+    kappa_linear: float  # The same with linear weights
+    kappa_quadratic: float  # The same with quadratic weights
+    ac1: float  # Gwet's
+    ac2_quadratic: float  # Gwet's with quadratic weights
 
 
 def agreement(first: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"], num_levels: int) -> Agreement:

@@ -37,60 +37,37 @@ _TIE = 1e-4
 
 @dataclass(frozen=True)
 class Recall:
-    """Share of volumes whose own partner is among the k nearest.
+    """Share of volumes whose own partner is among the k nearest."""
 
-    Attributes:
-        share: The share; ties count by their expectation. NaN unless there are more than k candidates.
-        low: Lower end of its 95 % interval, by resampling patients with fixed candidates.
-        high: Upper end.
-        chance: Share for uninformative embeddings, k / candidates.
-    """
-
-    share: float
-    low: float
-    high: float
-    chance: float
+    share: float  # The share; ties count by their expectation. NaN unless there are more than k candidates.
+    low: float  # Lower end of its 95 % interval, by resampling patients with fixed candidates
+    high: float  # Upper end
+    chance: float  # Share for uninformative embeddings, k / candidates
 
 
 @dataclass(frozen=True)
 class PairScore:
-    """Cosines of volumes with their own partners, and with others'.
+    """Cosines of volumes with their own partners, and with others'."""
 
-    Attributes:
-        score: 100 x the mean cosine of the pairs.
-        score_low: Lower end of its 95 % interval, by resampling patients; NaN with one patient.
-        score_high: Upper end.
-        shuffled: The same of all pairs of different patients; NaN with one patient.
-        above_shuffled: The score minus `shuffled`.
-        above_shuffled_low: Lower end of its interval.
-        above_shuffled_high: Upper end.
-        z: Score minus the mean over permutations of the partners, in their standard deviations; NaN if all are alike.
-        recall: By k.
-        num_pairs: Pairs, and so the candidates of the recall.
-        num_patients: Their patients.
-    """
-
-    score: float
-    score_low: float
-    score_high: float
-    shuffled: float
-    above_shuffled: float
-    above_shuffled_low: float
-    above_shuffled_high: float
+    score: float  # 100 x the mean cosine of the pairs
+    score_low: float  # Lower end of its 95 % interval, by resampling patients; NaN with one patient
+    score_high: float  # Upper end
+    shuffled: float  # The same of all pairs of different patients; NaN with one patient
+    above_shuffled: float  # The score minus `shuffled`
+    above_shuffled_low: float  # Lower end of its interval
+    above_shuffled_high: float  # Upper end
+    # Score minus the mean over permutations of the partners, in their standard deviations; NaN if all are alike
     z: float
-    recall: dict[int, Recall]
-    num_pairs: int
-    num_patients: int
+    recall: dict[int, Recall]  # By k
+    num_pairs: int  # Pairs, and so the candidates of the recall
+    num_patients: int  # Their patients
 
 
 def pair_score(volumes: Bank, partners: Bank, *, num_draws: int, seed: int) -> PairScore:
     """Score volumes against their partners of the same id: reports, or real volumes.
 
     Args:
-        volumes: Embeddings of volumes.
         partners: Embeddings of their reports, or of the real volumes of their cases.
-        num_draws: Resamples of patients for the interval.
-        seed: Of resamples and permutations.
 
     Raises:
         EnvironmentFault: If the embeddings are of two models, or fewer than two ids are in both.
@@ -131,9 +108,7 @@ def label_probabilities(
     """Return the zero-shot probability of each label: the softmax of the cosines to two prompts.
 
     Args:
-        volumes: Embeddings of volumes.
         prompts: Embeddings of prompts with the ids ``<label>/present`` and ``<label>/absent``.
-        labels: The labels.
         scale: Factor of the cosines (CT-CLIP: exp of its temperature).
 
     Raises:

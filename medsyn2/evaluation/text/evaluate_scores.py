@@ -62,20 +62,6 @@ def evaluate_scores(
     With a command, the user's vision-language model embeds volumes, reports and prompts in its own environment. Without
     one, a linear space is fitted to the training cases: features of evaluate_fid against the reports' embeddings. Such
     features are of volumes on the model's grid, so that only a command's tables have a row of scans as acquired.
-
-    Args:
-        grid: The model's HU range.
-        evaluate_fid: Protocol and extractor of the linear space.
-        evaluate_scores: The model and the resamples.
-        inventory: Manifests of the inventory: scans, reports, labels.
-        register: Manifests of the stage register, training and held-out cases.
-        text: Manifests of the reports' embeddings.
-        encoder: Folder of the text encoder, for the prompts.
-        samples: Manifests of the stage sample.
-        banks: Folder of the embeddings.
-        cache: Folder of single volumes' features, extracted once.
-        clip: CSV with a row a source and partner; without held-out reports it has no rows.
-        zero_shot: CSV with a row a source; without labels, or reports to fit to, it has no rows.
     """
     cases = _Cases(inventory, register, samples)
     if evaluate_scores.command:

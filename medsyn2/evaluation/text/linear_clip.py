@@ -31,23 +31,15 @@ _LEAST_SPREAD = 1e-6
 
 @dataclass(frozen=True)
 class LinearClip:
-    """The fitted space.
+    """The fitted space."""
 
-    Attributes:
-        image_mean: Mean of the training volumes' features.
-        image_scale: Their standard deviations; infinite for constant features, which then have no weight.
-        text_mean: Mean of the training reports' features.
-        weights: W, from scaled features of volumes to features of reports.
-        penalty: The lambda taken, in multiples of the mean of K's diagonal.
-        num_cases: Training cases.
-    """
-
-    image_mean: Float[np.ndarray, " f"]
+    image_mean: Float[np.ndarray, " f"]  # Mean of the training volumes' features
+    # Their standard deviations; infinite for constant features, which then have no weight
     image_scale: Float[np.ndarray, " f"]
-    text_mean: Float[np.ndarray, " e"]
-    weights: Float[np.ndarray, "f e"]
-    penalty: float
-    num_cases: int
+    text_mean: Float[np.ndarray, " e"]  # Mean of the training reports' features
+    weights: Float[np.ndarray, "f e"]  # W, from scaled features of volumes to features of reports
+    penalty: float  # The lambda taken, in multiples of the mean of K's diagonal
+    num_cases: int  # Training cases
 
     @property
     def name(self) -> str:
@@ -71,10 +63,6 @@ class LinearClip:
 
 def fit_linear_clip(volumes: Float[np.ndarray, "v f"], texts: Float[np.ndarray, "v e"]) -> LinearClip:
     """Fit the space to the training cases.
-
-    Args:
-        volumes: Features of the volumes, a row a case.
-        texts: Features of their reports, in the same order.
 
     Raises:
         ValueError: If there are fewer than three cases.

@@ -49,8 +49,6 @@ def clip_table(sources: Mapping[str, Bank], text: Bank, *, num_draws: int, seed:
     Args:
         sources: Embeddings of volumes by name; ``real_on_grid`` or ``real`` is one of them.
         text: Embeddings of the reports, by the ids of the volumes.
-        num_draws: Resamples of patients for the intervals.
-        seed: Of the resamples.
 
     Returns:
         The columns `CLIP_COLUMNS`.
@@ -88,13 +86,8 @@ def zero_shot_table(
     """Judge each source's zero-shot labels.
 
     Args:
-        sources: Embeddings of volumes by name; ``real_on_grid`` or ``real`` is one of them.
-        prompts: Embeddings of ``<label>/present`` and ``<label>/absent``.
         truth: CT-RATE's 18 columns of 0 and 1, by the ids of the volumes.
         truth_of: Its source, for messages.
-        scale: Factor of the cosines (CT-CLIP: exp of its temperature).
-        num_draws: Resamples of patients for the intervals.
-        seed: Of the resamples.
 
     Returns:
         The columns `ZERO_SHOT_COLUMNS`.

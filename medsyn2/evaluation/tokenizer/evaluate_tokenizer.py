@@ -53,20 +53,6 @@ def evaluate_tokenizer(
     """Encode and decode held-out volumes and their masks, and compare both with the originals.
 
     Reconstructions are kept with the manifest, for evaluate_masks.
-
-    Args:
-        grid: The model's HU range.
-        encode_latents: Windows, as for the latents.
-        evaluate_tokenizer: Number of cases, and the threshold of decoded masks.
-        register: Manifests of the stage register.
-        masks: Manifests of the stage masks.
-        tokenizer: The trained tokenizer.
-        manifest: Manifest of this stage.
-        images: CSV of volumes: SSIM in 3-D, PSNR, mean absolute error in HU, in all and inside the body: their
-            means with 95 % intervals over patients, and a row a case.
-        masks_table: CSV of masks: overlaps and surface distances, a row a structure, with their intervals and the
-            counts of empty and missed masks.
-        settings: Canonical JSON of the settings and the code version.
     """
     round_trip = _RoundTrip(tokenizer, encode_latents)
     held_out = {case.name: case for case in load_cases(register, masks=masks)[: evaluate_tokenizer.max_cases]}

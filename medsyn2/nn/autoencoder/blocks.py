@@ -5,8 +5,7 @@ group normalisation. A *causal* block sees earlier slices but no later ones: its
 first slice. In the plane every kernel is zero-padded. ``resampling.py`` has the blocks that change the size,
 ``layouts.py`` the arrangement.
 
-Source:
-    PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
+Source: PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
 """
 
 from collections.abc import Callable
@@ -34,8 +33,6 @@ class CausalConv3d(nn.Module):
     """3-D convolution that sees no later slice; its parameters are at ``conv``.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
         kernel: Kernel (depth, height, width).
         stride: Stride (depth, height, width).
         plane_padding: Zero padding of height and width.
@@ -123,7 +120,6 @@ class Attention(nn.Module):
 
     Args:
         channels: Channels, which are also the width of the head.
-        groups: Groups of the normalisation.
         conv: Makes the 1 x 1 x 1 convolutions.
         sliced: Attend within slices. Otherwise tokens are `channels` consecutive planes in memory order, which mixes
             channels and slices and depends on the window's depth; the authors' network was trained so.

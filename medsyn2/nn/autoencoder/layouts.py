@@ -9,8 +9,7 @@ of names.
   of causal padding, no convolutions after upsampling, and v1.0's attention, which mixes channels and slices. It has
   one depth mode only.
 
-Source:
-    PKU-YuanGroup/Open-Sora-Plan, tags v1.1.0 and v1.2.0; batmanlab/MedSynV2 (layout read, no code taken).
+Source: PKU-YuanGroup/Open-Sora-Plan, tags v1.1.0 and v1.2.0; batmanlab/MedSynV2 (layout read, no code taken).
 """
 
 from dataclasses import dataclass
@@ -31,21 +30,14 @@ DepthUp = Literal["none", "linear", "mixed"]
 
 @dataclass(frozen=True)
 class Layout:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        causal: Convolutions look back in depth only; their parameters have an extra ``.conv``.
-        planar_levels: Number of first encoder levels with 2-D residual blocks.
-        down: Halving of plane and depth after encoder levels 0, 1, 2.
-        up: Doubling of plane and depth after decoder levels 3, 2, 1, in running order.
-        sliced_attention: Attention stays within a slice; otherwise v1.0's, see `Attention`.
-    """
-
-    causal: bool
-    planar_levels: int
-    down: tuple[tuple[PlaneDown, DepthDown], ...]
+    causal: bool  # Convolutions look back in depth only; their parameters have an extra ``.conv``
+    planar_levels: int  # Number of first encoder levels with 2-D residual blocks
+    down: tuple[tuple[PlaneDown, DepthDown], ...]  # Halving of plane and depth after encoder levels 0, 1, 2
+    # Doubling of plane and depth after decoder levels 3, 2, 1, in running order
     up: tuple[tuple[PlaneUp, DepthUp], ...]
-    sliced_attention: bool
+    sliced_attention: bool  # Attention stays within a slice; otherwise v1.0's, see `Attention`
 
 
 LAYOUTS: dict[LayoutName, Layout] = {

@@ -5,8 +5,7 @@ differ, without parameters, in the copies of the first slice in front of a kerne
 in whether doubling leaves out the first slice (`first_frame`); ``tokenizer.py`` explains them. A kernel that halves
 depth takes preceding slices instead of copies (`before`), so that a volume can pass slab by slab (``slabs.py``).
 
-Source:
-    PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
+Source: PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
 """
 
 import torch
@@ -88,8 +87,6 @@ def double(
     """Double depth by linear interpolation, and scale the plane by `plane`.
 
     Args:
-        x: Features.
-        plane: Scale of height and width, 1 or 2.
         first_frame: Keep the first slice single, as a video's first frame: d slices become 2d - 1.
     """
 

@@ -33,7 +33,6 @@ def moments_in_slabs(
     """Compute `CausalVideoVAE.moments` without its large tensors.
 
     Args:
-        tokenizer: The network, of a layout with planar levels.
         ct: Images in [-1, 1], or masks at -0.5 and 0.5.
         slab: Slices per slab; even, so that slabs halve evenly.
 

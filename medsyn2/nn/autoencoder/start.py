@@ -16,12 +16,7 @@ LOG_VARIANCE = -6.0
 
 @torch.no_grad()
 def start_as_blur(tokenizer: CausalVideoVAE, generator: torch.Generator) -> None:
-    """Set the weights of an untrained tokenizer to those of a blur.
-
-    Args:
-        tokenizer: The network; changed in place.
-        generator: Source of the random mixing, on the CPU.
-    """
+    """Set the weights of an untrained tokenizer to those of a blur."""
     for name, module in tokenizer.named_modules():
         if not isinstance(module, nn.Conv2d | nn.Conv3d):
             continue

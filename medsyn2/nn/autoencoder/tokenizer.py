@@ -15,8 +15,7 @@ parameters are the same in all three.
 **Precision.** The decoder's last normalisation and convolution run in the precision of the parameters, also under
 autocast: bfloat16 would quantise the output to steps of up to 8 HU.
 
-Source:
-    Paper, sections 3.1 and 7.1; Lin et al., Open-Sora Plan (arXiv:2412.00131).
+Source: Paper, sections 3.1 and 7.1; Lin et al., Open-Sora Plan (arXiv:2412.00131).
 """
 
 from collections.abc import Sequence
@@ -60,15 +59,10 @@ Size = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Posterior:
-    """Distribution of the latents given an image: independent Gaussians.
+    """Distribution of the latents given an image: independent Gaussians."""
 
-    Attributes:
-        mean: Means.
-        logvar: Logarithms of the variances, within `LOGVAR_RANGE`.
-    """
-
-    mean: Float[Tensor, "b z ld lh lw"]
-    logvar: Float[Tensor, "b z ld lh lw"]
+    mean: Float[Tensor, "b z ld lh lw"]  # Means
+    logvar: Float[Tensor, "b z ld lh lw"]  # Logarithms of the variances, within `LOGVAR_RANGE`
 
     @classmethod
     def from_moments(cls, moments: Float[Tensor, "b two_z ld lh lw"]) -> "Posterior":
@@ -254,10 +248,7 @@ class CausalVideoVAE(nn.Module):
         hidden_channels: Channels of the first level.
         channel_multipliers: Channels of the four levels, in multiples of `hidden_channels`.
         num_res_blocks: Residual blocks of an encoder level; a decoder level has one more.
-        latent_channels: Channels of the latents.
         norm_groups: Groups of the group normalisation; divides the channels of every level.
-        depth_mode: Compression of depth, see the module docstring.
-        layout: Published layout.
 
     Attributes:
         config: The arguments, from which an equal network is built.

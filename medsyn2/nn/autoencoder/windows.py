@@ -57,7 +57,6 @@ def encode_windowed(
     """Encode a batch of volumes, window by window.
 
     Args:
-        tokenizer: The network.
         ct: Images in [-1, 1], or masks at -0.5 and 0.5.
         window: Shape (depth, height, width) of the windows in voxels; None encodes the whole volume, exactly.
         overlap: Share of a window that its neighbour covers as well, in [0, 1).
@@ -95,7 +94,6 @@ def decode_windowed(
     """Decode raw latents window by window.
 
     Args:
-        tokenizer: The network.
         latents: Latents, without any z-norm.
         window: Shape (depth, height, width) of the windows in voxels; None decodes everything at once.
         overlap: Share of a window that its neighbour covers as well, in [0, 1).
@@ -136,8 +134,6 @@ def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], nu
     For models that were trained with those seams; `encode_windowed` has none.
 
     Args:
-        tokenizer: The network.
-        ct: Images in [-1, 1], or masks at -0.5 and 0.5.
         num_slices: Slices of a chunk; the last chunk may have fewer.
 
     Raises:
@@ -153,12 +149,6 @@ def encode_cost(
     tokenizer: CausalVideoVAE, shape: Sequence[int], window: Sequence[int] | None, overlap: float
 ) -> ComputeCost:
     """Predict the cost of `encode_windowed` for one volume, without gradients.
-
-    Args:
-        tokenizer: The network; nothing is computed with it.
-        shape: Voxels (depth, height, width) of the volume.
-        window: Shape of the windows in voxels; None encodes the whole volume.
-        overlap: Share of a window that its neighbour covers as well.
 
     Returns:
         Operations of all windows, assuming none is constant, and peak memory: weights, volume, result and one
@@ -249,13 +239,7 @@ def _places(tokenizer: CausalVideoVAE, latent_shape: Size, window: Size, overlap
 
 
 def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Parts:
-    """Compute every window and add its weighted result to the output.
-
-    Args:
-        compute: Returns a window's result.
-        places: Windows in the input.
-        outputs: Their extents in the output.
-    """
+    """Compute every window and add its weighted result to the output."""
     if len(places) == 1:
         only = compute(places[0])
         yield 1, 1

@@ -8,9 +8,8 @@ A softmax must put its mass somewhere. A head with nothing to look for often put
 says (an *attention sink*); gates give such a head another way to say nothing. The mass on the first token and the
 entropy as a share of the largest possible (0: one token, 1: uniform) tell the two apart.
 
-Source:
-    Attention sinks: Xiao et al., "Efficient streaming language models with attention sinks", ICLR 2024; gates: Qiu et
-    al., "Gated attention for large language models", 2025.
+Source: Attention sinks: Xiao et al., "Efficient streaming language models with attention sinks", ICLR 2024; gates: Qiu
+et al., "Gated attention for large language models", 2025.
 """
 
 from collections.abc import Iterator
@@ -30,13 +29,9 @@ from medsyn2.types import Float
 
 @dataclass
 class AttentionRecord:
-    """Sum of the maps of the longest text among the recorded calls.
+    """Sum of the maps of the longest text among the recorded calls."""
 
-    Attributes:
-        num_maps: Number of maps in the sum: blocks times calls.
-    """
-
-    num_maps: int = 0
+    num_maps: int = 0  # Number of maps in the sum: blocks times calls
     _sum: Tensor | None = field(default=None, repr=False)
 
     def add(self, weights: Float[Tensor, "b n m"]) -> None:

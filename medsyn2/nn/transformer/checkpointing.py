@@ -38,9 +38,7 @@ def run_block(block: nn.Module, mode: Checkpointing, *inputs: Any) -> Tensor:
     """Return ``block(*inputs)``, checkpointed by `mode`.
 
     Args:
-        block: A block of the network.
         mode: Tensors to keep; without effect if gradients are disabled.
-        inputs: Inputs of the block.
     """
     if mode == "none" or not torch.is_grad_enabled():
         return block(*inputs)

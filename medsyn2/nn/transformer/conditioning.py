@@ -50,10 +50,6 @@ def real_tokens(
     the longest. A masked length of 64 modulo 128 is avoided: cuDNN's attention has returned NaN gradients for it
     (pytorch issue 196678).
 
-    Args:
-        text: Token embeddings.
-        text_mask: True where a token is real.
-
     Returns:
         The tokens, and a mask over them, or None if all are real.
 

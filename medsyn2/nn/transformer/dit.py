@@ -52,15 +52,9 @@ class DiT(nn.Module):
 
     Args:
         latent_channels: Channels of the image latents; the mask latents have as many.
-        text_width: Width of the text's token embeddings.
         width: Feature dimension; divides by 6 and by `num_heads`.
-        depth: Number of blocks.
-        num_heads: Attention heads.
         patch: Latent voxels per token (depth, height, width).
         mlp_ratio: Width of the feed-forward layers in multiples of `width`.
-        qk_norm: Normalise queries and keys.
-        gate: Gated attention.
-        conv: Convolution over the tokens, in each block.
         positions: Encoding of a token's place: added sine-cosine positions, rotations of queries and keys, or both.
         layout: The paper's blocks or those of the authors' release.
 

@@ -13,8 +13,7 @@ that their weights load by renaming (``official_weights.py``).
 
 Their code attends to the padding of texts: for outputs equal to theirs, pass padded text without a mask.
 
-Source:
-    batmanlab/MedSynV2 at 5be924c, read and compared with, no code taken.
+Source: batmanlab/MedSynV2 at 5be924c, read and compared with, no code taken.
 """
 
 import torch
@@ -87,14 +86,7 @@ class OfficialBlock(nn.Module):
 
 
 class FusedSelfAttention(nn.Module):
-    """Gated self-attention whose queries, keys, values and gates, in this order, are one linear layer.
-
-    Args:
-        width: Feature dimension; divides by `num_heads`.
-        num_heads: Heads.
-        qk_norm: Normalise queries and keys of each head (RMS).
-        gate: Whether the output is gated.
-    """
+    """Gated self-attention whose queries, keys, values and gates, in this order, are one linear layer."""
 
     def __init__(self, width: int, num_heads: int, *, qk_norm: bool, gate: bool) -> None:
         super().__init__()
@@ -119,15 +111,7 @@ class FusedSelfAttention(nn.Module):
 
 
 class FusedCrossAttention(nn.Module):
-    """Gated attention to the text; queries and gates are one linear layer, keys and values another.
-
-    Args:
-        width: Feature dimension; divides by `num_heads`.
-        num_heads: Heads.
-        text_width: Feature dimension of the text.
-        qk_norm: Normalise queries and keys of each head (RMS).
-        gate: Whether the output is gated.
-    """
+    """Gated attention to the text; queries and gates are one linear layer, keys and values another."""
 
     def __init__(self, width: int, num_heads: int, text_width: int, *, qk_norm: bool, gate: bool) -> None:
         super().__init__()

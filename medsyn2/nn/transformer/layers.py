@@ -5,9 +5,8 @@ Tokens are patches of the latent grid in the order (depth, height, width), width
 copy, and a contiguous run of tokens is a slab of depth. Values of a token are ordered (depth, height, width,
 channel), channel fastest.
 
-Source:
-    DiT (Peebles & Xie 2023: adaptive normalisation with zero-initialised modulation, fixed sine-cosine positions);
-    gated attention (Qiu et al. 2025).
+Source: DiT (Peebles & Xie 2023: adaptive normalisation with zero-initialised modulation, fixed sine-cosine positions);
+gated attention (Qiu et al. 2025).
 """
 
 from math import log
@@ -54,12 +53,9 @@ def positions(grid: TokenGrid, width: int, device: torch.device) -> Float[Tensor
     volumes of any size.
 
     Args:
-        grid: Tokens along (depth, height, width).
         width: Feature dimension; divides by 6.
-        device: Device of the result.
 
-    Source:
-        DiT's 2-D positions (facebookresearch/DiT), extended to three axes.
+    Source: DiT's 2-D positions (facebookresearch/DiT), extended to three axes.
     """
     frequencies = width // 6
     steps = torch.arange(frequencies, dtype=torch.float64, device=device) / frequencies
@@ -81,12 +77,9 @@ def rotations(grid: TokenGrid, head_width: int, device: torch.device) -> Float[T
     at frequencies from 1 down to 1/10000.
 
     Args:
-        grid: Tokens along (depth, height, width).
         head_width: Channels of a head; even and at least 6.
-        device: Device of the result.
 
-    Source:
-        RoFormer (arXiv:2104.09864), a share of each head for each axis.
+    Source: RoFormer (arXiv:2104.09864), a share of each head for each axis.
     """
     pairs = head_width // 2
     shares = (pairs - 2 * (pairs // 3), pairs // 3, pairs // 3)
@@ -113,8 +106,7 @@ def time_frequencies(t: Float[Tensor, " b"]) -> Float[Tensor, "b f"]:
     The factor 1000 separates neighbouring times: unscaled, times 0.002 apart differ by less than bfloat16 resolves,
     near t = 0 where the loss depends on t the most.
 
-    Source:
-        DiT's timestep embedding (facebookresearch/DiT); the factor as in FLUX.
+    Source: DiT's timestep embedding (facebookresearch/DiT); the factor as in FLUX.
     """
     half = TIME_FREQUENCIES // 2
     omega = torch.exp(-log(MAX_PERIOD) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
@@ -169,13 +161,9 @@ class GatedAttention(nn.Module):
 
     Args:
         width: Feature dimension of queries and output; divides by `num_heads`.
-        num_heads: Heads.
-        context_width: Feature dimension of the context.
         qk_norm: Normalise queries and keys of each head (RMS), which bounds the logits in low precision.
-        gate: Gate the output.
 
-    Source:
-        Qiu et al. 2025 (qiuzh20/gated_attention): elementwise gate after attention, no bias.
+    Source: Qiu et al. 2025 (qiuzh20/gated_attention): elementwise gate after attention, no bias.
     """
 
     def __init__(self, width: int, num_heads: int, context_width: int, *, qk_norm: bool, gate: bool) -> None:

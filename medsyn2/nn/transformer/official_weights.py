@@ -53,15 +53,10 @@ _BLOCK = {
 
 @dataclass(frozen=True)
 class OfficialWeights:
-    """Released weights.
+    """Released weights."""
 
-    Attributes:
-        config: Arguments of `DiT`.
-        state: State dict of that network.
-    """
-
-    config: dict[str, Any]
-    state: dict[str, Tensor]
+    config: dict[str, Any]  # Arguments of `DiT`
+    state: dict[str, Tensor]  # State dict of that network
 
 
 def load_official(
@@ -70,8 +65,6 @@ def load_official(
     """Check every name, every shape and the positions, and rename the released state dict.
 
     Args:
-        state: Tensors by the authors' names.
-        num_heads: Heads of self-attention.
         grid: Tokens along (depth, height, width) of the stored positions.
 
     Raises:

@@ -43,29 +43,15 @@ HEART_MM = 12.0
 
 @dataclass(frozen=True)
 class _Fluid:
-    """The voxels inside the rib cage that have the density of fluid.
+    """The voxels inside the rib cage that have the density of fluid."""
 
-    Attributes:
-        mask: All of it.
-        pure: Without the voxels that hold some fat, whose thin sheets part pleura and pericardium.
-        solid: Soft tissue that is denser.
-    """
-
-    mask: Mask
-    pure: Mask
-    solid: Mask
+    mask: Mask  # All of it
+    pure: Mask  # Without the voxels that hold some fat, whose thin sheets part pleura and pericardium
+    solid: Mask  # Soft tissue that is denser
 
 
 def find_pleural_effusion(thorax: Thorax, cage: Mask) -> Mask:
-    """Return the fluid between lung and chest wall; empty if there is none.
-
-    Args:
-        thorax: CT and lungs on the working grid.
-        cage: The inside of its rib cage.
-
-    Returns:
-        Bool array (d, h, w) on the thorax's grid.
-    """
+    """Return the fluid between lung and chest wall; empty if there is none."""
     spacing = thorax.spacing_mm
     fluid = _find_fluid(thorax, cage)
     at_lung = dilate(thorax.lung, AT_LUNG_MM, spacing)
@@ -95,15 +81,7 @@ def _near_spine(thorax: Thorax) -> Bool[np.ndarray, "1 h w"]:
 
 
 def find_pericardial_effusion(thorax: Thorax, cage: Mask) -> Mask:
-    """Return the fluid around the heart; empty if there is none.
-
-    Args:
-        thorax: CT and lungs on the working grid.
-        cage: The inside of its rib cage.
-
-    Returns:
-        Bool array (d, h, w) on the thorax's grid.
-    """
+    """Return the fluid around the heart; empty if there is none."""
     spacing = thorax.spacing_mm
     fluid = _find_fluid(thorax, cage)
     core = erode(fluid.pure, CORE_MM, spacing)

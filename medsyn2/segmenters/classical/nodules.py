@@ -1,13 +1,11 @@
 """Nodules: compact bright spots in the lung, 4 to 30 mm across.
 
-A sphere of radius r stands out in the Laplacian of Gaussian of scale r / sqrt(3), and there the second
-derivative is negative in all directions alike; along a vessel it vanishes in one. At each scale the local
-maxima are tried: their Hessian has to be round, and the bright region around them has to be of the sphere's size
-and surrounded by air.
+A sphere of radius r stands out in the Laplacian of Gaussian of scale r / sqrt(3), and there the second derivative is
+negative in all directions alike; along a vessel it vanishes in one. At each scale the local maxima are tried: their
+Hessian has to be round, and what is bright around them has to be of the sphere's size and surrounded by air.
 
-Source:
-    Lindeberg, "Feature detection with automatic scale selection", IJCV 1998; Frangi et al., "Multiscale vessel
-    enhancement filtering", MICCAI 1998, for the ratio of eigenvalues.
+Source: Lindeberg, "Feature detection with automatic scale selection", IJCV 1998; Frangi et al., "Multiscale vessel
+enhancement filtering", MICCAI 1998, for the ratio of eigenvalues.
 """
 
 import numpy as np
@@ -33,14 +31,7 @@ _Hu = Float[np.ndarray, "d h w"]
 
 
 def find_nodules(thorax: Thorax) -> Mask:
-    """Return solid nodules that air surrounds; empty if there are none.
-
-    Args:
-        thorax: CT and lungs on the working grid.
-
-    Returns:
-        Bool array (d, h, w) on the thorax's grid.
-    """
+    """Return solid nodules that air surrounds; empty if there are none."""
     box = bounding_box(thorax.lung, margin_voxels=2)
     lung = thorax.lung[box]
     hu = np.clip(thorax.hu[box].astype(np.float32), *RANGE_HU)

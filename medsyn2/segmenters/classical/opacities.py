@@ -67,16 +67,7 @@ def lung_hull(thorax: Thorax, cage: Mask, fluid: Mask) -> Mask:
 
 
 def find_consolidation(thorax: Thorax, cage: Mask, fluid: Mask) -> Mask:
-    """Return consolidated lung; empty if there is none.
-
-    Args:
-        thorax: CT and lungs on the working grid.
-        cage: The inside of its rib cage.
-        fluid: Its pleural effusion.
-
-    Returns:
-        Bool array (d, h, w) on the thorax's grid.
-    """
+    """Return consolidated lung; empty if there is none."""
     spacing = thorax.spacing_mm
     hull = lung_hull(thorax, cage, fluid)
     smooth, box = _smooth(thorax, hull)
@@ -119,14 +110,7 @@ def _share_of_rim(mask: Mask, core: Mask, solid: Mask, spacing_mm: float) -> flo
 
 
 def find_ground_glass(thorax: Thorax) -> Mask:
-    """Return ground-glass opacities; empty if there are none.
-
-    Args:
-        thorax: CT and lungs on the working grid.
-
-    Returns:
-        Bool array (d, h, w) on the thorax's grid.
-    """
+    """Return ground-glass opacities; empty if there are none."""
     spacing = thorax.spacing_mm
     lung = thorax.lung
     smooth, box = _smooth(thorax, lung)

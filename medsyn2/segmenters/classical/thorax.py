@@ -19,19 +19,12 @@ LEFT, RIGHT = 1, 2
 
 @dataclass(frozen=True)
 class Thorax:
-    """A CT on an isotropic grid with its lungs.
+    """A CT on an isotropic grid with its lungs."""
 
-    Attributes:
-        hu: Voxels in HU.
-        lungs: 1 where the patient's left lung is, 2 where the right one is.
-        affine_mm: Of the grid both lie on.
-        spacing_mm: Of the grid, the same along each axis.
-    """
-
-    hu: Num[np.ndarray, "d h w"]
-    lungs: Shaped[np.ndarray, "d h w"]
-    affine_mm: Affine
-    spacing_mm: float
+    hu: Num[np.ndarray, "d h w"]  # Voxels in HU
+    lungs: Shaped[np.ndarray, "d h w"]  # 1 where the patient's left lung is, 2 where the right one is
+    affine_mm: Affine  # Of the grid both lie on
+    spacing_mm: float  # Of the grid, the same along each axis
 
     @property
     def grid(self) -> Grid:
@@ -55,10 +48,6 @@ class Thorax:
 
 def thorax_of(volume: CTVolume, spacing_mm: float) -> Thorax:
     """Bring a CT to the working grid and find its lungs.
-
-    Args:
-        volume: Any chest CT.
-        spacing_mm: Wanted spacing of the working grid.
 
     Raises:
         InvalidVolumeError: If there are no lungs.

@@ -27,12 +27,7 @@ BIT_ML = 0.1
 
 
 def find_vessels(thorax: Thorax, airways: Mask) -> Mask:
-    """Return arteries and veins inside the lungs, together.
-
-    Args:
-        thorax: CT and lungs on the working grid.
-        airways: The airways of the same thorax.
-    """
+    """Return arteries and veins inside the lungs, together."""
     found = np.zeros(thorax.hu.shape, dtype=bool)
     spacing_mm = thorax.spacing_mm
     width = 2 * round(WIDTH_MM / spacing_mm / 2) + 1

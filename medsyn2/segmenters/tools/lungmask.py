@@ -2,8 +2,7 @@
 
 The paper's lobes. The fused form is the one that its authors recommend where disease hides the fissures.
 
-Source:
-    Hofmanninger et al., European Radiology Experimental 2020.
+Source: Hofmanninger et al., European Radiology Experimental 2020.
 """
 
 from collections.abc import Sequence

@@ -3,8 +3,7 @@
 It is not on the package index and wants an environment of its own (``envs/medpseg.yaml``), named in
 ``segment.python.medpseg``.
 
-Source:
-    Carmo et al., arXiv:2312.02365.
+Source: Carmo et al., arXiv:2312.02365.
 """
 
 from collections.abc import Sequence

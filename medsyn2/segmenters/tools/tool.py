@@ -44,11 +44,6 @@ class ExternalTool:
 def run_on(process: ToolProcess, volume: CTVolume, **request: object) -> dict[str, LabelMap]:
     """Let a tool segment a CT.
 
-    Args:
-        process: The tool.
-        volume: The CT.
-        request: Arguments of the worker, beside the CT.
-
     Returns:
         The tool's label maps, by the worker's names, with the tool's own label names.
 
@@ -95,7 +90,6 @@ def name_labels(label_map: LabelMap, structure: Structure, words: Mapping[str, s
 
     Args:
         label_map: As the tool wrote it, with the names its own table gives.
-        structure: The structure to return.
         words: The tool's name of each label that makes up the structure, and ours: the structure itself, or a
             lobe's name.
     """

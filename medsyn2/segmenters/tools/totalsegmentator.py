@@ -3,8 +3,7 @@
 The paper's ``lung_vessels`` is ``lung_vessels_LEGACY`` since version 2.13; the newer task of the old name
 has other labels. Labels are found by name in the package's own table, so another version is understood or refused.
 
-Source:
-    Wasserthal et al., Radiology: Artificial Intelligence 2023; Poletti et al., medRxiv 2022 (vessels, airways).
+Source: Wasserthal et al., Radiology: Artificial Intelligence 2023; Poletti et al., medRxiv 2022 (vessels, airways).
 """
 
 import json
@@ -20,15 +19,10 @@ from medsyn2.vocabulary import LOBES, Structure
 
 @dataclass(frozen=True)
 class Task:
-    """Where TotalSegmentator has a structure.
+    """Where TotalSegmentator has a structure."""
 
-    Attributes:
-        name: The task.
-        words: The package's name of each label that makes up the structure, and ours.
-    """
-
-    name: str
-    words: dict[str, str]
+    name: str  # The task
+    words: dict[str, str]  # The package's name of each label that makes up the structure, and ours
 
 
 TASKS: dict[Structure, Task] = {

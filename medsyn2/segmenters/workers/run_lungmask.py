@@ -1,7 +1,6 @@
 """lungmask in its own process: the five lobes by LTRCLobes, its gaps filled from R231.
 
-Source:
-    Hofmanninger et al., European Radiology Experimental 2020; the package's class ``LMInferer``.
+Source: Hofmanninger et al., European Radiology Experimental 2020; the package's class ``LMInferer``.
 """
 
 import re

@@ -4,8 +4,7 @@ The package's ``pipeline`` reads its checkpoints from the folder ``medpseg`` bel
 ``debug`` is set, else from where it is installed; here it is the former, so that the weights lie with all others. It
 builds its networks for every call; here the built ones are kept and given to the next.
 
-Source:
-    Carmo et al., arXiv:2312.02365; the package's function ``medpseg.pipeline.pipeline``, version 4.1.0.
+Source: Carmo et al., arXiv:2312.02365; the package's function ``medpseg.pipeline.pipeline``, version 4.1.0.
 """
 
 import os

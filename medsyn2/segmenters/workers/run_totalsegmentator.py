@@ -5,9 +5,8 @@ given to the next predictor of the same folder; nothing else of the package's wa
 the weights of all parts of ``total`` for one organ; here a task needs the parts that hold the wanted labels, and they
 must be there.
 
-Source:
-    Wasserthal et al., Radiology: Artificial Intelligence 2023; the package's function ``totalsegmentator``. Which
-    weights and labels of a task come from the package's own tables.
+Source: Wasserthal et al., Radiology: Artificial Intelligence 2023; the package's function ``totalsegmentator``. Which
+weights a task needs and what its labels mean come from the package's own tables.
 """
 
 import os

@@ -41,38 +41,23 @@ WITH_MASK: frozenset[Mode] = frozenset({"mask", "both"})
 
 @dataclass(frozen=True)
 class TrainingCase:
-    """One case of the training split.
+    """One case of the training split."""
 
-    Attributes:
-        id: The case's id.
-        latents: The folder its latents are in.
-        report: The folder the embeddings of its report are in; None if it has none.
-        structures: Structures whose mask is there and not empty.
-        empty: Structures whose mask is there and empty.
-    """
-
-    id: str
-    latents: Path
-    report: Path | None
-    structures: tuple[Structure, ...]
-    empty: tuple[Structure, ...] = ()
+    id: str  # The case's id
+    latents: Path  # The folder its latents are in
+    report: Path | None  # The folder the embeddings of its report are in; None if it has none
+    structures: tuple[Structure, ...]  # Structures whose mask is there and not empty
+    empty: tuple[Structure, ...] = ()  # Structures whose mask is there and empty
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The draw for one position of the training.
-
-    Attributes:
-        case: The case.
-        mode: The conditions given, of those that the case has.
-        structure: Structure of the mask; None without a mask.
-        prompt: Id of the pre-prompt.
-    """
+    """What was drawn for one position of the training."""
 
     case: TrainingCase
-    mode: Mode
-    structure: Structure | None
-    prompt: str
+    mode: Mode  # Which conditions are given, after what the case lacks was taken out
+    structure: Structure | None  # What the mask is of; None without a mask
+    prompt: str  # Id of the pre-prompt
 
 
 def drop_conditions(case: TrainingCase, structures: Collection[Structure]) -> TrainingCase:
@@ -105,14 +90,9 @@ class ConditionedLatents:
     """Latents with their conditions, as the training loop wants its data.
 
     Args:
-        cases: The training split.
-        prompts: Embedding of each pre-prompt by its id.
-        image: Statistics that image latents are normalised with.
-        mask: Statistics that mask latents are normalised with.
         probabilities: Of each mode, in the order of `medsyn2.vocabulary.MODES`.
         weights: How much more often than others a structure's mask is drawn; 1 where nothing is said.
         empty_share: Share of the masks that are empty ones, in cases that have any.
-        seed: Of every draw.
 
     Raises:
         ConfigError: If there is no case.

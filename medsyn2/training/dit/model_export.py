@@ -1,7 +1,7 @@
 """Export of a trained model into its folder (``medsyn2.weights.model_folder``)."""
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,36 +19,22 @@ from medsyn2.weights.model_folder import (
 from medsyn2.weights.tensors import tensors_path
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Paths of the parts made by other stages.
-
-    Attributes:
-        tokenizer: Description of the tokenizer, next to its tensors.
-        text_encoder: Folder of the text encoder.
-    """
-
-    tokenizer: Path
-    text_encoder: Path
-
-
-def export_model(folder: Path, parts: Parts, description: ModelDescription) -> None:
-    """Copy the parts into `folder`, next to the transformer, and write ``model.json`` last.
+def export_model(folder: Path, tokenizer: Path, text_encoder: Path, description: ModelDescription) -> None:
+    """Copy the other stages' parts into `folder`, next to the transformer, and write ``model.json`` last.
 
     Args:
-        folder: The model's folder.
-        parts: Parts to copy.
+        tokenizer: Description of the tokenizer, next to its tensors.
         description: The model without its files' hashes, with a fingerprint of its inputs; the written fingerprint
             also covers the files, so that no two models share one.
     """
     (folder / DESCRIPTION).unlink(missing_ok=True)
     copies = {
-        folder / TOKENIZER: parts.tokenizer,
-        tensors_path(folder / TOKENIZER): tensors_path(parts.tokenizer),
+        folder / TOKENIZER: tokenizer,
+        tensors_path(folder / TOKENIZER): tensors_path(tokenizer),
     }
     for name in (*ENCODER_FILES, TOKENIZER_CONFIG_FILE):
-        if (parts.text_encoder / name).is_file():
-            copies[folder / TEXT_ENCODER / name] = parts.text_encoder / name
+        if (text_encoder / name).is_file():
+            copies[folder / TEXT_ENCODER / name] = text_encoder / name
     for place, source in copies.items():
         write_atomically(place, partial(shutil.copyfile, source))
     files = hash_files(folder)

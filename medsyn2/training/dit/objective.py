@@ -24,38 +24,23 @@ TIME_BINS = 10
 
 @dataclass(frozen=True)
 class DiTBatch:
-    """Data of a micro-step.
+    """Data of a micro-step."""
 
-    Attributes:
-        clean_latents: Normalised image latents.
-        conditioning: Mask latents, text and its mask.
-    """
-
-    clean_latents: Float[Tensor, "b z ld lh lw"]
-    conditioning: Conditioning
+    clean_latents: Float[Tensor, "b z ld lh lw"]  # Normalised image latents
+    conditioning: Conditioning  # Mask latents, text and its mask
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of a micro-step.
+    """Losses of a micro-step."""
 
-    Attributes:
-        loss: Mean over the batch, to differentiate.
-        bin_sums: Detached sum of the losses with t in each tenth of [0, 1].
-        bin_counts: Number of samples in each tenth.
-    """
-
-    loss: Float[Tensor, ""]
-    bin_sums: Float[Tensor, " bins"]
-    bin_counts: Float[Tensor, " bins"]
+    loss: Float[Tensor, ""]  # Mean over the batch, to differentiate
+    bin_sums: Float[Tensor, " bins"]  # Detached sum of the losses with t in each tenth of [0, 1]
+    bin_counts: Float[Tensor, " bins"]  # Number of samples in each tenth
 
 
 class DiTObjective:
-    """Equation 4.
-
-    Args:
-        flow: Distribution of times and clamp of the weight.
-    """
+    """Equation 4."""
 
     def __init__(self, flow: FlowConfig) -> None:
         self.flow = flow
@@ -64,8 +49,6 @@ class DiTObjective:
         """Return the losses of one micro-step.
 
         Args:
-            dit: The network, possibly wrapped for distributed training.
-            batch: Clean latents and conditions.
             generator: Source of times and noise; on the CPU the draws do not depend on the training's device.
         """
         clean = batch.clean_latents

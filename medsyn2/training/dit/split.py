@@ -16,33 +16,20 @@ from medsyn2.weights.model_folder import ChannelStatistics
 
 @dataclass(frozen=True)
 class Split:
-    """The cases a transformer is trained on.
+    """The cases a transformer is trained on."""
 
-    Attributes:
-        cases: In the cohort's order.
-        image: Statistics of image latents.
-        mask: Statistics of the latents of non-empty masks; mean 0 and standard deviation 1 if there are none.
-        latents: How the latents were made, as their records say.
-        encoder: Which text encoder the reports' embeddings were made with, as their records say.
-        max_report_tokens: Tokens of a report that were kept.
-        made_from: JSON values that change if any latent or embedding does.
-    """
-
-    cases: Sequence[TrainingCase]
-    image: ChannelStatistics
+    cases: Sequence[TrainingCase]  # In the cohort's order
+    image: ChannelStatistics  # Statistics of image latents
+    # Statistics of the latents of non-empty masks; mean 0 and standard deviation 1 if there are none
     mask: ChannelStatistics
-    latents: LatentOrigin
-    encoder: Mapping[str, str]
-    max_report_tokens: int
-    made_from: Any
+    latents: LatentOrigin  # How the latents were made, as their records say
+    encoder: Mapping[str, str]  # Which text encoder the reports' embeddings were made with, as their records say
+    max_report_tokens: int  # Tokens of a report that were kept
+    made_from: Any  # JSON values that change if any latent or embedding does
 
 
 def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
     """Join the latents and the reports' embeddings of every training case that has both records.
-
-    Args:
-        latents: Manifests of the latents, a shard each.
-        text: Manifests of the embeddings, of the same shards.
 
     Raises:
         ConfigError: If the shards are not the same, if there is no training case, or if the shards were made

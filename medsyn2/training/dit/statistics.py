@@ -18,10 +18,6 @@ _SMALLEST_STD = 1e-6
 def channel_statistics(sums: Iterable[ChannelSums], *, subject: str) -> ChannelStatistics | None:
     """Add sums up.
 
-    Args:
-        sums: Of each case.
-        subject: Name of the latents, for the message.
-
     Returns:
         The statistics, or None if there is nothing in the sums.
 

@@ -15,9 +15,6 @@ class ArrayCache:
 
     Arrays that do not fit are read at every request. Nothing is evicted: epochs visit every case once, in random
     order, so an eviction would gain nothing.
-
-    Args:
-        room_bytes: Size of the cache.
     """
 
     def __init__(self, room_bytes: int = ROOM_BYTES) -> None:

@@ -52,7 +52,6 @@ def identity_of(settings: str, section: str, *inputs: Any) -> str:
     Args:
         settings: Canonical JSON of the stage's settings and code version.
         section: Section of the training; its length and its distribution over processes are left out.
-        inputs: JSON values that identify the training's inputs.
     """
     values = json.loads(settings)
     values[section] = {
@@ -73,8 +72,6 @@ def latest_checkpoint(folder: Path, identity: str, last_step: int) -> Checkpoint
     """Return the latest usable checkpoint up to `last_step`, or None, and remove unusable ones.
 
     Args:
-        folder: Folder of the checkpoints.
-        identity: Identity of the training to resume.
         last_step: Length of that training; a longer one of the same identity has the same states up to there.
     """
     found = None

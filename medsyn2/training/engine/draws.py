@@ -25,13 +25,7 @@ def generator_of(seed: int, *place: str | int) -> torch.Generator:
 
 
 def item_of(seed: int, position: int, num_items: int) -> int:
-    """Return the item at `position`: every item once per epoch, each epoch in its own order.
-
-    Args:
-        seed: The run's seed.
-        position: Number of the sample since the beginning of the training.
-        num_items: Number of items.
-    """
+    """Return the item at `position`: every item once per epoch, each epoch in its own order."""
     epoch, place = divmod(position, num_items)
     return _order(seed, epoch, num_items)[place]
 

@@ -7,8 +7,7 @@ After update n the average a is
 in float32 whatever the precision of the training. The warm-up of d lets the average forget the initial weights in a
 short training: with d = 0.9999 alone, 12,000 steps would leave 30 % of them. Buffers and integers are copied.
 
-Source:
-    The warm-up is TensorFlow's ``ExponentialMovingAverage(num_updates=...)``.
+Source: The warm-up is TensorFlow's ``ExponentialMovingAverage(num_updates=...)``.
 """
 
 import torch
@@ -21,7 +20,6 @@ class MovingAverage:
     """Moving average of a network's state.
 
     Args:
-        network: Initial state.
         decay: Largest weight of the past in an update, in [0, 1).
     """
 

@@ -46,7 +46,6 @@ def make_fabric(precision: Precision, sharing: Sharing = "ddp") -> Fabric:
     """Launch and return the Fabric of this process.
 
     Args:
-        precision: Precision of forward passes.
         sharing: ``ddp``: processes average gradients; ``fsdp``: they also shard parameters and optimizer state.
 
     Raises:

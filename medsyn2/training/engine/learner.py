@@ -14,17 +14,11 @@ from medsyn2.types import Float
 
 @dataclass(frozen=True)
 class MicroLoss:
-    """The loss of one micro-batch.
+    """The loss of one micro-batch."""
 
-    Attributes:
-        total: Loss to differentiate.
-        sums: Detached sum of each logged part; see `Learner.parts`.
-        counts: Divisors of the sums, after addition over micro-batches and processes.
-    """
-
-    total: Float[Tensor, ""]
-    sums: Float[Tensor, " parts"]
-    counts: Float[Tensor, " parts"]
+    total: Float[Tensor, ""]  # Loss to differentiate
+    sums: Float[Tensor, " parts"]  # Detached sum of each logged part; see `Learner.parts`
+    counts: Float[Tensor, " parts"]  # Divisors of the sums, after addition over micro-batches and processes
 
 
 @runtime_checkable
@@ -38,7 +32,6 @@ class LossFunction(Protocol):
 
         Args:
             networks: All networks by their learners' names, wrapped for the devices.
-            batch: Samples.
             generator: Source of every draw, on the CPU.
             step: Steps completed.
         """
@@ -47,45 +40,25 @@ class LossFunction(Protocol):
 
 @dataclass(frozen=True)
 class Learner:
-    """A network to train.
-
-    Attributes:
-        network: The network.
-        loss: Its loss.
-        optimizer: Settings of its optimizer.
-        ema_decay: Decay of its moving average.
-        parts: Names of the logged parts of the loss.
-        first_step: First step of its training.
-    """
+    """A network to train."""
 
     network: nn.Module
     loss: LossFunction
-    optimizer: AdamSettings
-    ema_decay: float
-    parts: tuple[str, ...] = ()
-    first_step: int = 0
+    optimizer: AdamSettings  # Settings of its optimizer
+    ema_decay: float  # Decay of its moving average
+    parts: tuple[str, ...] = ()  # Names of the logged parts of the loss
+    first_step: int = 0  # First step of its training
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """Length, batches and devices of a training.
-
-    Attributes:
-        num_steps: Steps.
-        batch_size: Samples per micro-batch.
-        checkpoint_every: Steps between checkpoints.
-        seed: Seed of every draw.
-        accumulate: Micro-batches per step, shared by the processes.
-        precision: Precision of forward passes.
-        sharing: Data-parallel strategy.
-        num_workers: Threads that prepare batches ahead; 0 prepares each on demand.
-    """
+    """Length, batches and devices of a training."""
 
     num_steps: int
-    batch_size: int
-    checkpoint_every: int
-    seed: int
-    accumulate: int = 1
-    precision: Precision = "32-true"
-    sharing: Sharing = "ddp"
-    num_workers: int = 0
+    batch_size: int  # Samples per micro-batch
+    checkpoint_every: int  # Steps between checkpoints
+    seed: int  # Seed of every draw
+    accumulate: int = 1  # Micro-batches per step, shared by the processes
+    precision: Precision = "32-true"  # Precision of forward passes
+    sharing: Sharing = "ddp"  # Data-parallel strategy
+    num_workers: int = 0  # Threads that prepare batches ahead; 0 prepares each on demand

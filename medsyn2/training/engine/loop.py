@@ -53,8 +53,6 @@ def train(
 
     Args:
         learners: Networks to train by name, in the order of their updates.
-        data: Source of micro-batches.
-        settings: Length, batches and devices.
         folder: Folder of the checkpoints and of the table of losses, ``loss.csv``.
         identity: Hash of everything that influences the course of the training, except its length.
 
@@ -109,12 +107,7 @@ class _Loop:
         self.settings, self.state = settings, state
 
     def run(self, losses: LossLog | None, save: Callable[[dict[str, Tensor]], None]) -> None:
-        """Run the remaining steps.
-
-        Args:
-            losses: Table of losses, in the process that writes.
-            save: Writes a checkpoint of the given tensors.
-        """
+        """Run the remaining steps."""
         state, settings = self.state, self.settings
         steps = range(state.step, settings.num_steps)
         numbers = (number for step in steps for number in self._micro_batches(step))

@@ -20,8 +20,6 @@ class LossLog:
     """The table, open for further rows.
 
     Args:
-        path: The file, rewritten from `table`.
-        columns: Names of the values after the step.
         table: Rows so far, NaN where a value is missing; None for a new table.
     """
 

@@ -16,23 +16,14 @@ from medsyn2.training.engine.sharding import shard_like
 
 @dataclass(frozen=True)
 class AdamSettings:
-    """Settings of AdamW and its learning rate.
+    """Settings of AdamW and its learning rate."""
 
-    Attributes:
-        learning_rate: Learning rate after the warm-up.
-        warmup_steps: Steps of the linear warm-up.
-        betas: Decay of the two moments.
-        weight_decay: Decoupled weight decay.
-        clip_grad_norm: Largest norm of the gradient; None does not clip.
-        decay_steps: Steps of the decay to zero by half a cosine; None keeps the rate.
-    """
-
-    learning_rate: float
-    warmup_steps: int = 0
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.0
-    clip_grad_norm: float | None = None
-    decay_steps: int | None = None
+    learning_rate: float  # Learning rate after the warm-up
+    warmup_steps: int = 0  # Steps of the linear warm-up
+    betas: tuple[float, float] = (0.9, 0.999)  # Decay of the two moments
+    weight_decay: float = 0.0  # Decoupled weight decay
+    clip_grad_norm: float | None = None  # Largest norm of the gradient; None does not clip
+    decay_steps: int | None = None  # Steps of the decay to zero by half a cosine; None keeps the rate
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

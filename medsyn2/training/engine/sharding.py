@@ -1,13 +1,11 @@
 """Sharded tensors (FSDP) and full tensors.
 
 With ``strategy: fsdp`` every parameter is split along its first axis among the processes, with its gradient, both
-moments and the moving average; a block's parameters are gathered for the block and released after it. This is
-PyTorch's second FSDP (`fully_shard`, tensors of the type `DTensor`). The training computes the same as with DDP: the
-same sums over the same micro-batches. Files hold full tensors, so that m processes can resume a checkpoint of n,
-sharded or not.
+moments and the moving average; a block's parameters are gathered for the block and released after it. This is PyTorch's
+second FSDP (`fully_shard`, tensors of the type `DTensor`). The training computes the same as with DDP: the same sums
+over the same micro-batches. Files hold full tensors, so that m processes can resume a checkpoint of n, sharded or not.
 
-Source:
-    Zhao et al., "PyTorch FSDP" (arXiv:2304.11277); torch.distributed.fsdp.fully_shard.
+Source: Zhao et al., "PyTorch FSDP" (arXiv:2304.11277); torch.distributed.fsdp.fully_shard.
 """
 
 import warnings

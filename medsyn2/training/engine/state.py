@@ -18,15 +18,11 @@ class TrainingState:
     """State of a training, initial or from a checkpoint.
 
     Args:
-        fabric: Devices and processes.
-        learners: Networks to train, in place.
         checkpoint: State to resume; None starts a training.
 
     Attributes:
         step: Steps completed.
-        networks: The learners' networks.
         wrapped: The networks wrapped for precision and processes.
-        optimizers: Optimizer of each network.
         averages: Moving average of each network.
     """
 

@@ -27,29 +27,17 @@ Volume = Int[np.ndarray, "d h w"]
 
 @dataclass(frozen=True)
 class CropSettings:
-    """Settings of the crops.
+    """Settings of the crops."""
 
-    Attributes:
-        grid_shape: Voxels (depth, height, width) of the volumes.
-        crop_shape: Voxels (depth, height, width) of a crop.
-        clip_hu: HU values mapped to -1 and 1.
-        mask_share: Share of random masks among the crops (``drawn_masks.py``).
-        seed: Seed of order, places and masks.
-    """
-
-    grid_shape: Shape
-    crop_shape: Shape
-    clip_hu: tuple[float, float]
-    mask_share: float
-    seed: int
+    grid_shape: Shape  # Voxels (depth, height, width) of the volumes
+    crop_shape: Shape  # Voxels (depth, height, width) of a crop
+    clip_hu: tuple[float, float]  # HU values mapped to -1 and 1
+    mask_share: float  # Share of random masks among the crops (``drawn_masks.py``)
+    seed: int  # Seed of order, places and masks
 
 
 class Crops:
     """Crops of volumes, as data of the training loop.
-
-    Args:
-        volumes: File of each case.
-        settings: Settings of the crops.
 
     Raises:
         ConfigError: If there is no volume, or a crop is larger than a volume.

@@ -4,8 +4,7 @@ Five convolutions of 3 x 3 x 3 with leaky ReLU and batch normalisation; 96 x 96 
 24 x 12 x 12 judgements. It is MONAI's, except that the third convolution halves the plane alone, as upstream's does.
 No public weights include one.
 
-Source:
-    Isola et al., arXiv:1611.07004; NLayerDiscriminator3D of Open-Sora Plan v1.2.0 (sizes read).
+Source: Isola et al., arXiv:1611.07004; NLayerDiscriminator3D of Open-Sora Plan v1.2.0 (sizes read).
 """
 
 from torch import nn

@@ -13,9 +13,8 @@ Upstream sums |x - y| over each slice and KL over the volume, with a weight of 1
 equivalent weight at 96 slices is 5e-7. Only the ratio matters to Adam. The perceptual loss needs external weights;
 without them it is left out with a warning.
 
-Source:
-    Paper, section 7.1; Esser et al., arXiv:2012.09841 (adaptive weight, hinge); losses/perceptual_loss.py of
-    Open-Sora Plan v1.2.0 (read).
+Source: Paper, section 7.1; Esser et al., arXiv:2012.09841 (adaptive weight, hinge); losses/perceptual_loss.py of
+Open-Sora Plan v1.2.0 (read).
 """
 
 import logging
@@ -44,13 +43,9 @@ LARGEST_ADVERSARIAL_WEIGHT = 1e4
 
 @dataclass(frozen=True)
 class TokenizerBatch:
-    """Crops to reconstruct.
+    """Crops to reconstruct."""
 
-    Attributes:
-        ct: Images in [-1, 1], or masks at -0.5 and 0.5.
-    """
-
-    ct: Float[Tensor, "b 1 d h w"]
+    ct: Float[Tensor, "b 1 d h w"]  # Images in [-1, 1], or masks at -0.5 and 0.5
 
 
 class TokenizerObjective:
@@ -61,7 +56,6 @@ class TokenizerObjective:
         gan_weight: Scale of the adaptive adversarial weight.
         gan_start: First step with the discriminator; None leaves it out.
         perceptual: Network of the perceptual loss; None leaves it out.
-        perceptual_weight: Weight of the perceptual loss.
     """
 
     def __init__(
@@ -93,9 +87,6 @@ class TokenizerObjective:
 
         Args:
             networks: Networks by name; the discriminator is needed from `gan_start` on.
-            batch: Crops.
-            generator: Source of the latents' noise.
-            step: Steps completed.
         """
         tokenizer = networks[TOKENIZER]
         reconstruction, moments = tokenizer(batch.ct, generator)
@@ -168,11 +159,6 @@ def tokenizer_learners(
     """Return the learners by name: the tokenizer and, if configured, its discriminator.
 
     The discriminator is initialised from torch's global generator.
-
-    Args:
-        tokenizer: The network.
-        settings: The training.
-        perceptual: Network of the perceptual loss; None leaves that loss out.
     """
     objective = TokenizerObjective(
         settings.kl_weight, settings.gan_weight, settings.gan_start, perceptual, settings.perceptual_weight

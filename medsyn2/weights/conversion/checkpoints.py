@@ -35,14 +35,10 @@ CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 @dataclass(frozen=True)
 class ForeignWeights:
-    """The tensors of a foreign checkpoint.
+    """The tensors of a foreign checkpoint."""
 
-    Attributes:
-        state: Tensors by name.
-        origin: Name and sha256 of the file, and ``ema`` or ``plain`` for its moving average or other weights.
-    """
-
-    state: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]  # Tensors by name
+    # Name and sha256 of the file, and ``ema`` or ``plain`` for its moving average or other weights
     origin: Mapping[str, str]
 
 
@@ -51,7 +47,6 @@ def read_weights(source: Path, choice: Choice = "auto", *, drop: tuple[str, ...]
 
     Args:
         source: A file, or a folder with one.
-        choice: Moving average or plain weights.
         drop: Prefixes of tensors to leave out, such as ``loss.``.
 
     Raises:

@@ -9,8 +9,7 @@ Statistics of the latents, HU range, numbers of tokens and the solver are in the
 here; statistics are rounded to half precision as theirs are. The network attends to the padding of pre-prompts and of
 reports, which are truncated to 192 tokens.
 
-Source:
-    batmanlab/MedSynV2 at 5be924c: figures only, no code.
+Source: batmanlab/MedSynV2 at 5be924c: figures only, no code.
 """
 
 from collections.abc import Mapping
@@ -128,44 +127,26 @@ PROMPT_FILES: dict[Structure | None, str] = {
 
 @dataclass(frozen=True)
 class OfficialFolder:
-    """Paths of the released model's parts.
+    """Paths of the released model's parts."""
 
-    Attributes:
-        network: File of the transformer.
-        vae: File of the tokenizer.
-        language_model: Folder or file of the text encoder's weights.
-        base: Folder with the text encoder's configuration and vocabulary; None for that of its weights.
-        prompts: Folder of the pre-prompts.
-    """
-
-    network: Path
-    vae: Path
-    language_model: Path
-    base: Path | None
-    prompts: Path
+    network: Path  # File of the transformer
+    vae: Path  # File of the tokenizer
+    language_model: Path  # Folder or file of the text encoder's weights
+    base: Path | None  # Folder with the text encoder's configuration and vocabulary; None for that of its weights
+    prompts: Path  # Folder of the pre-prompts
 
 
 @dataclass(frozen=True)
 class OfficialModel:
-    """The released model under this package's names, with every tensor checked.
+    """The released model under this package's names, with every tensor checked."""
 
-    Attributes:
-        dit: The transformer.
-        dit_origin: File and sha256 of the transformer.
-        tokenizer_config: Configuration of the tokenizer.
-        tokenizer: The tokenizer.
-        tokenizer_origin: File and sha256 of the tokenizer.
-        encoder: The text encoder.
-        prompts: Token embeddings of the pre-prompts; None for no mask.
-    """
-
-    dit: OfficialWeights
-    dit_origin: Mapping[str, str]
-    tokenizer_config: TokenizerConfig
+    dit: OfficialWeights  # The transformer
+    dit_origin: Mapping[str, str]  # File and sha256 of the transformer
+    tokenizer_config: TokenizerConfig  # Configuration of the tokenizer
     tokenizer: CausalVideoVAE
-    tokenizer_origin: Mapping[str, str]
-    encoder: ConvertedEncoder
-    prompts: Mapping[Structure | None, Tensor]
+    tokenizer_origin: Mapping[str, str]  # File and sha256 of the tokenizer
+    encoder: ConvertedEncoder  # The text encoder
+    prompts: Mapping[Structure | None, Tensor]  # Token embeddings of the pre-prompts; None for no mask
 
 
 def half(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -192,7 +173,6 @@ def find_official(
     """Find every part of the released model.
 
     Args:
-        folder: The authors' folder.
         language_model: Folder or file of the text encoder's weights, if elsewhere.
         base: Folder with its configuration and vocabulary, if not that of the weights.
         prompts: Folder of the pre-prompts, if elsewhere.
@@ -231,11 +211,6 @@ def find_official(
 def read_official(folder: OfficialFolder, *, num_heads: int, token_grid: TokenGrid) -> OfficialModel:
     """Read and check every part and their consistency.
 
-    Args:
-        folder: Paths of the parts.
-        num_heads: Heads of the transformer's self-attention.
-        token_grid: Tokens along (depth, height, width) of the stored positions.
-
     Raises:
         WeightsError: If a tensor is missing, unexpected or of another shape, or the parts do not match.
     """
@@ -253,7 +228,7 @@ def read_official(folder: OfficialFolder, *, num_heads: int, token_grid: TokenGr
             remedy="give the authors' vae.ckpt; others are converted by `medsyn2 convert tokenizer`.",
         )
     encoder = convert_encoder(folder.language_model, folder.base)
-    width = encoder.bert.config["hidden_size"]
+    width = encoder.config["hidden_size"]
     channels = (dit.config["latent_channels"], config.latent_channels)
     if dit.config["text_width"] != width or channels != (CHANNELS, CHANNELS):
         raise WeightsError(

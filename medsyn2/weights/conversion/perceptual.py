@@ -26,8 +26,6 @@ def build_perceptual(
     Args:
         vgg: State dict of torchvision's VGG16, with or without its classifier.
         lpips: State dict of the `lpips` package's linear weights.
-        source: Origin of the tensors, for messages.
-        channels: Channels of the five stages.
 
     Raises:
         WeightsError: If a tensor is missing or of another shape.

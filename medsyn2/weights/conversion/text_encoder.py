@@ -14,7 +14,6 @@ The network-defining keys of the published ``config.json`` are kept (its model t
 of a projection). ``medsyn2.nn.text_encoder`` and transformers' ``BertModel.from_pretrained`` read the result.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,9 @@ from medsyn2.nn.text_encoder import (
     TOKENIZER_CONFIG_FILE,
     TOKENIZER_SETTINGS,
     VOCABULARY_FILE,
+    describe_bert,
     fitting_tokenizer,
+    read_json,
 )
 from medsyn2.weights.conversion.checkpoints import read_weights
 from medsyn2.weights.conversion.dit import network_file
@@ -66,57 +67,25 @@ _MODEL_TYPES = ("bert", "cxr-bert")
 
 
 @dataclass(frozen=True)
-class PlainBert:
-    """A BERT with transformers' names.
-
-    Attributes:
-        config: Configuration of the network.
-        state: Tensors in float32, without a prefix.
-        dropped: Tensors left out, by the checkpoint's names.
-    """
-
-    config: dict[str, Any]
-    state: dict[str, Tensor]
-    dropped: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Published:
-    """Files published with the weights.
-
-    Attributes:
-        config: Content of ``config.json``.
-        vocabulary: Content of ``vocab.txt``.
-        tokenizer: Settings of the tokenizer, by default BERT's.
-    """
-
-    config: Mapping[str, Any]
-    vocabulary: bytes
-    tokenizer: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class ConvertedEncoder:
-    """A converted text encoder.
+    """A converted text encoder: a BERT with transformers' names."""
 
-    Attributes:
-        bert: The network.
-        published: Files published with it.
-        origin: Source file and its sha256.
-    """
-
-    bert: PlainBert
-    published: Published
-    origin: Mapping[str, str]
+    config: Mapping[str, Any]  # Configuration of the network
+    state: Mapping[str, Tensor]  # Tensors in float32, without a prefix
+    dropped: tuple[str, ...]  # Tensors left out, by the checkpoint's names
+    vocabulary: bytes  # Content of ``vocab.txt``
+    tokenizer: Mapping[str, Any]  # Settings of the tokenizer, by default BERT's
+    origin: Mapping[str, str]  # Source file and its sha256
 
     @property
     def files(self) -> dict[str, Any]:
         """Arguments of ``medsyn2.nn.text_encoder.write_encoder``; the configuration includes the origin."""
+        config = {**self.config, "converted_from": dict(self.origin)}
         return {
-            "config": {**self.bert.config, "converted_from": dict(self.origin)},
-            "state": self.bert.state,
-            "vocabulary": self.published.vocabulary,
-            "tokenizer": self.published.tokenizer,
+            "config": config,
+            "state": self.state,
+            "vocabulary": self.vocabulary,
+            "tokenizer": self.tokenizer,
         }
 
 
@@ -124,7 +93,6 @@ def convert_encoder(source: Path, base: Path | None = None) -> ConvertedEncoder:
     """Convert a checkpoint.
 
     Args:
-        source: Folder or file of the weights.
         base: Folder with ``config.json`` and ``vocab.txt``; by default that of the weights.
 
     Raises:
@@ -132,19 +100,15 @@ def convert_encoder(source: Path, base: Path | None = None) -> ConvertedEncoder:
             neither to a BERT nor to a known head.
     """
     folder = base or (source.parent if source.is_file() else source)
-    published = read_published(folder)
+    published = _published_config(folder)
     foreign = read_weights(network_file(source))
-    bert = plain_bert(foreign.state, published.config, source=str(source))
-    fitting_tokenizer(folder, bert.config["vocab_size"])
-    return ConvertedEncoder(bert, published, foreign.origin)
+    config, state, dropped = _plain_bert(foreign.state, published, source=str(source))
+    fitting_tokenizer(folder, config["vocab_size"])
+    vocabulary = (folder / VOCABULARY_FILE).read_bytes()
+    return ConvertedEncoder(config, state, dropped, vocabulary, _tokenizer_settings(folder), foreign.origin)
 
 
-def read_published(folder: Path) -> Published:
-    """Read the configuration and the vocabulary of a folder in Hugging Face format.
-
-    Raises:
-        WeightsError: If one is missing or unreadable, or the network is not a BERT with absolute positions.
-    """
+def _published_config(folder: Path) -> dict[str, Any]:
     missing = [name for name in (CONFIG_FILE, VOCABULARY_FILE) if not (folder / name).is_file()]
     if missing:
         raise WeightsError(
@@ -153,7 +117,7 @@ def read_published(folder: Path) -> Published:
             remedy="MedSyn's copy has weights alone: give --base with the folder of Microsoft's "
             "BiomedVLP-CXR-BERT-specialized, which it was made from.",
         )
-    config = _read_json(folder / CONFIG_FILE)
+    config = read_json(folder / CONFIG_FILE)
     kind = config.get("model_type", "bert")
     position = config.get("position_embedding_type", "absolute")
     if kind not in _MODEL_TYPES or position != "absolute" or config.get("is_decoder"):
@@ -163,25 +127,22 @@ def read_published(folder: Path) -> Published:
             code="text-encoder-layout",
             remedy="give CXR-BERT or another BERT.",
         )
-    settings_file = folder / TOKENIZER_CONFIG_FILE
-    settings = _read_json(settings_file) if settings_file.is_file() else {}
-    tokenizer = {"do_lower_case": True} | {
-        key: settings[key] for key in TOKENIZER_SETTINGS if settings.get(key) is not None
-    }
-    return Published(config, (folder / VOCABULARY_FILE).read_bytes(), tokenizer)
+    return config
 
 
-def plain_bert(weights: Mapping[str, Tensor], config: Mapping[str, Any], *, source: str) -> PlainBert:
-    """Extract the encoder from a checkpoint of CXR-BERT, of MedSyn or of a plain BERT, strictly.
+def _tokenizer_settings(folder: Path) -> dict[str, Any]:
+    file = folder / TOKENIZER_CONFIG_FILE
+    settings = read_json(file) if file.is_file() else {}
+    given = {key: settings[key] for key in TOKENIZER_SETTINGS if settings.get(key) is not None}
+    return {"do_lower_case": True} | given
 
-    Args:
-        weights: Tensors by name.
-        config: The published ``config.json``, possibly with fewer positions than the weights.
-        source: Origin of the tensors, for messages.
 
-    Raises:
-        WeightsError: If a tensor of the encoder is missing or of another shape, or a tensor is neither the encoder's
-            nor in `DROPPED`.
+def _plain_bert(
+    weights: Mapping[str, Tensor], config: Mapping[str, Any], *, source: str
+) -> tuple[dict[str, Any], dict[str, Tensor], tuple[str, ...]]:
+    """Extract the encoder from a checkpoint, strictly: its configuration, its tensors, and the dropped names.
+
+    The published ``config.json`` may have fewer positions than the weights.
     """
     from transformers import BertConfig, BertModel
 
@@ -210,16 +171,4 @@ def plain_bert(weights: Mapping[str, Tensor], config: Mapping[str, Any], *, sour
             remedy="give the config.json that belongs to the weights.",
         ) from error
     load_strictly(bert.to_empty(device="cpu"), state, source=source)
-    described = {name: getattr(bert.config, name) for name in ARCHITECTURE}
-    return PlainBert({**described, "architectures": ["BertModel"], "model_type": "bert"}, state, dropped)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise WeightsError(
-            f"{path} is no JSON object: {error}.",
-            code="text-encoder-config",
-            remedy="download or copy it again.",
-        ) from error
+    return describe_bert(bert), state, dropped

@@ -65,7 +65,6 @@ def tokenizer_config(
     Args:
         state: Tensors by name, without `TRAINING_ONLY`.
         depth_mode: Compression of depth; by default ``uniform_aligned``, or the layout's only mode.
-        source: Origin of the tensors, for messages.
 
     Raises:
         WeightsError: If the layout is unknown or refused, or a tensor that determines the size is missing.

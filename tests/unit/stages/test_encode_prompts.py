@@ -9,14 +9,14 @@ from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import absent_prompt, all_prompts, prompt_id
 from medsyn2.stages.encode_prompts import encode_prompts
 from medsyn2.store.text_embeddings import read_text
-from medsyn2.training.text_encoder import save_encoder, train_encoder
+from medsyn2.training.text_encoder import train_encoder
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder")
     sizes = {"vocabulary_size": 300, "hidden_size": 16, "num_layers": 1, "num_steps": 0, "max_tokens": 64}
-    save_encoder(folder, train_encoder(list(all_prompts().values()), TrainTextEncoderConfig(**sizes)))
+    train_encoder(list(all_prompts().values()), TrainTextEncoderConfig(**sizes))[0].save(folder)
     return folder
 
 

@@ -12,7 +12,7 @@ from medsyn2.reports.prompts import all_prompts
 from medsyn2.stages.encode_text import encode_text
 from medsyn2.store.artefacts import load_manifest
 from medsyn2.store.text_embeddings import REPORT, read_report
-from medsyn2.training.text_encoder import save_encoder, train_encoder
+from medsyn2.training.text_encoder import train_encoder
 from tests.unit.records import inventory_facts, write_manifest
 
 SIZES = {"vocabulary_size": 300, "hidden_size": 16, "num_layers": 1, "num_steps": 0, "max_tokens": 64}
@@ -27,7 +27,7 @@ REPORTS = {
 
 def save_tiny_encoder(folder, seed=0):
     texts = [*all_prompts().values(), "A nodule in the heart. many end of it."]
-    save_encoder(folder, train_encoder(texts, TrainTextEncoderConfig(**SIZES, seed=seed)))
+    train_encoder(texts, TrainTextEncoderConfig(**SIZES, seed=seed))[0].save(folder)
     return folder
 
 

@@ -11,7 +11,6 @@ from medsyn2.reports.prompts import all_prompts
 from medsyn2.training.text_encoder import (
     SPECIAL_TOKENS,
     mask_tokens,
-    save_encoder,
     train_encoder,
     train_vocabulary,
 )
@@ -53,7 +52,7 @@ def test_the_vocabulary_is_the_same_in_every_process():
 
 
 def test_any_english_word_can_be_spelled_even_if_no_report_has_its_letters(tmp_path):
-    save_encoder(tmp_path, train_encoder(list(all_prompts().values()), TINY))
+    train_encoder(list(all_prompts().values()), TINY)[0].save(tmp_path)
     encoded = TextEncoder.from_folder(tmp_path).encode(["Zygomatic quartz, 12.5 x 30 mm (T7)!"], 64)
     assert encoded.unknown == (0,)
 
@@ -65,7 +64,7 @@ def test_a_vocabulary_without_room_is_refused():
 
 def test_the_same_texts_and_seed_give_the_same_bytes_and_another_seed_others(tmp_path):
     for name, config in {"one": TINY, "two": TINY, "other": TINY.model_copy(update={"seed": 1})}.items():
-        save_encoder(tmp_path / name, train_encoder(TEXTS, config))
+        train_encoder(TEXTS, config)[0].save(tmp_path / name)
     contents = {
         name: {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()}
         for name in ("one", "two", "other")
@@ -81,14 +80,14 @@ def test_training_leaves_the_global_random_state_alone():
 
 
 def test_every_prompt_fits_into_thirty_two_tokens_with_room(tmp_path):
-    save_encoder(tmp_path, train_encoder(TEXTS, TINY))
+    train_encoder(TEXTS, TINY)[0].save(tmp_path)
     encoded = TextEncoder.from_folder(tmp_path).encode(list(all_prompts().values()), 32)
     assert encoded.cut == ("",) * len(all_prompts())
 
 
 def test_training_learns_which_words_belong_together():
     config = TINY.model_copy(update={"num_steps": 150, "learning_rate": 3e-3})
-    losses = train_encoder(TEXTS, config).losses
+    losses = train_encoder(TEXTS, config)[1]
     assert sum(losses[-20:]) < 0.7 * sum(losses[:20])
 
 

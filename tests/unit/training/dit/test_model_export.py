@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from medsyn2.training.dit.model_export import Parts, export_model
+from medsyn2.training.dit.model_export import export_model
 from medsyn2.weights.model_folder import (
     ChannelStatistics,
     GridDescription,
@@ -30,22 +30,22 @@ DESCRIPTION = ModelDescription(
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
+def parts(tmp_path: Path) -> tuple[Path, Path]:
     save_component(tmp_path / "stage" / "tokenizer.json", nn.Linear(1, 1), kind="tokenizer", config={})
     encoder = tmp_path / "encoder"
     encoder.mkdir()
     for name in ("config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin"):
         (encoder / name).write_text(name)
-    return Parts(tmp_path / "stage" / "tokenizer.json", encoder)
+    return tmp_path / "stage" / "tokenizer.json", encoder
 
 
-def export(folder: Path, parts: Parts, width: int = 2) -> ModelDescription:
+def export(folder: Path, parts: tuple[Path, Path], width: int = 2) -> ModelDescription:
     save_component(folder / "dit.json", nn.Linear(width, width, bias=False), kind="dit", config={})
-    export_model(folder, parts, DESCRIPTION)
+    export_model(folder, *parts, DESCRIPTION)
     return read_description(folder)
 
 
-def test_the_folder_is_whole_and_holds_no_pickle(tmp_path: Path, parts: Parts) -> None:
+def test_the_folder_is_whole_and_holds_no_pickle(tmp_path: Path, parts: tuple[Path, Path]) -> None:
     description = export(tmp_path / "model", parts)
     assert sorted(description.files) == [
         "dit.json",
@@ -60,13 +60,13 @@ def test_the_folder_is_whole_and_holds_no_pickle(tmp_path: Path, parts: Parts) -
     assert description.training == DESCRIPTION.training
 
 
-def test_other_weights_make_another_model(tmp_path: Path, parts: Parts) -> None:
+def test_other_weights_make_another_model(tmp_path: Path, parts: tuple[Path, Path]) -> None:
     first, second = (export(tmp_path / str(width), parts, width) for width in (2, 3))
     assert first.fingerprint != second.fingerprint
 
 
-def test_a_model_is_replaced_by_the_next(tmp_path: Path, parts: Parts) -> None:
+def test_a_model_is_replaced_by_the_next(tmp_path: Path, parts: tuple[Path, Path]) -> None:
     first = export(tmp_path / "model", parts)
-    (parts.text_encoder / "vocab.txt").write_text("other")
+    (parts[1] / "vocab.txt").write_text("other")
     second = export(tmp_path / "model", parts)
     assert first.files["text_encoder/vocab.txt"] != second.files["text_encoder/vocab.txt"]

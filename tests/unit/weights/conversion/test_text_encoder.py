@@ -130,17 +130,17 @@ def test_what_is_left_out_is_listed_and_nothing_else_is(tmp_path):
     _, state = checkpoint("medsyn")
     names = {name.removeprefix("module.") for name in state}
     converted = convert_encoder(write_source(tmp_path / "source", state))
-    assert set(converted.bert.dropped) == {name for name in names if name in DROPPED}
-    assert {f"bert.{name}" for name in converted.bert.state} == names - set(converted.bert.dropped)
-    assert len(converted.bert.dropped) == 7 + 6 + 2 + 1
+    assert set(converted.dropped) == {name for name in names if name in DROPPED}
+    assert {f"bert.{name}" for name in converted.state} == names - set(converted.dropped)
+    assert len(converted.dropped) == 7 + 6 + 2 + 1
 
 
 def test_a_plain_bert_without_a_prefix_is_read_as_well(tmp_path):
     network, _ = checkpoint("general")
     pooler = {"pooler.dense.weight": torch.zeros(16, 16), "pooler.dense.bias": torch.zeros(16)}
     converted = convert_encoder(write_source(tmp_path / "source", {**network.state_dict(), **pooler}))
-    assert converted.bert.dropped == tuple(sorted(pooler))
-    assert all(torch.equal(converted.bert.state[name], value) for name, value in network.state_dict().items())
+    assert converted.dropped == tuple(sorted(pooler))
+    assert all(torch.equal(converted.state[name], value) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize(
