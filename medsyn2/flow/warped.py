@@ -7,7 +7,7 @@ time the network is told; tau = 1 - t in the time of this package. Their code in
 
 by the midpoint rule, and leaves out the factor dtau/ds that a change of variable brings. So the noise left at s is not
 t(s) but exp(-s) cos(pi s / 2)^(2 / pi), up to 0.04 more than the network is told, and 0.5 % remains at the end, where
-there is no jump. It is here to give what their network was seen to give; on another network any other solver is better.
+there is no jump. It is here to reproduce their network; on another network any other solver is better.
 
 Source: batmanlab/MedSynV2 at 5be924c and torchdiffeq's ``midpoint``: read and compared with, no code taken.
 """

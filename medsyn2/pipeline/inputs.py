@@ -32,7 +32,7 @@ _FAR = 20.0
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model is asked for."""
+    """A request in the terms of the model."""
 
     report: str | None  # Findings and impression as one text; None without a report
     mask: Bool[np.ndarray, "d h w"] | None  # Where the structure is, on the model's grid; None without a mask
@@ -58,7 +58,7 @@ def check_inputs(
         findings: its first and
         impression: its second part.
         mask: A binary mask, on any grid.
-        mask_text: What the mask is of: a structure's name, its words, or any other words.
+        mask_text: Structure that the mask shows: its name, its words, or any other words.
         trained: Structures that the model was trained with masks of.
 
     Raises:

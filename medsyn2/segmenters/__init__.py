@@ -39,7 +39,7 @@ class Segmenter(Protocol):
         """Return a label map of each of `structures`.
 
         Args:
-            structures: What is wanted of it; each is one that the tool can find.
+            structures: Structures to find; the tool can find each.
             case: The case's id, for tools that read files; empty if the volume is no case of the cohort.
 
         Raises:

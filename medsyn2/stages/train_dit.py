@@ -20,7 +20,7 @@ from medsyn2.fingerprints import canonical_json, fingerprint
 from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.store.text_embeddings import read_text
-from medsyn2.training.dit.conditions import ConditionedLatents, realised_probabilities, without
+from medsyn2.training.dit.conditions import ConditionedLatents, drop_conditions, mode_probabilities
 from medsyn2.training.dit.model_export import export_model
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
 from medsyn2.training.dit.split import Split, load_split

@@ -25,7 +25,9 @@ class Download:
     url: str  # Source
     size_bytes: int | None = None  # Size, if known
     sha256: str = ""  # Published checksum or its beginning; empty if there is none
-    unpacks: tuple[str, ...] = ()  # Patterns below `path` of an archive's required files; empty for a plain file
+    unpacks: tuple[
+        str, ...
+    ] = ()  # Patterns below `path` of an archive's required files; empty for a plain file
 
 
 @dataclass(frozen=True)

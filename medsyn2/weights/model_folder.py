@@ -85,7 +85,9 @@ class LatentDescription:
     overlap: float  # Overlap of neighbouring windows, as a share of the window
     # Statistics of structures whose masks have their own
     masks: Mapping[Structure, ChannelStatistics] = field(default_factory=dict)
-    mask_chunk: int | None = None  # Slices per independently encoded chunk of a mask; None encodes masks as volumes
+    mask_chunk: int | None = (
+        None  # Slices per independently encoded chunk of a mask; None encodes masks as volumes
+    )
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ class TrainingDescription:
     num_steps: int | None  # Optimizer steps
     num_cases: int | None  # Training cases
     num_reports: int | None  # Training cases with a report
-    structures: Mapping[Structure, int | None]  # Structures with masks in training, with the number of cases of each
+    structures: Mapping[
+        Structure, int | None
+    ]  # Structures with masks in training, with the number of cases of each
     cases_sha256: str | None  # Hash of the training cases' ids, which identifies the cohort
     note: str  # Remarks for users of the model
 

@@ -54,7 +54,9 @@ class Model:
 
     name: str  # ``main``, or the variant's
     pipeline: MedSyn2Pipeline  # The model
-    samples: Mapping[str, Mapping[str, VolumeFile]]  # Its volumes of the held-out cases: by condition and case
+    samples: Mapping[
+        str, Mapping[str, VolumeFile]
+    ]  # Its volumes of the held-out cases: by condition and case
 
     @property
     def title(self) -> str:

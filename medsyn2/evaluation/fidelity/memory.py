@@ -27,7 +27,7 @@ _USUAL_MB, _MARGIN = 8000, 1.25
 
 @dataclass(frozen=True)
 class Banks:
-    """What evaluate_fid extracts and compares."""
+    """The features that evaluate_fid extracts and compares."""
 
     real: int  # Real volumes
     synthetic: int  # Volumes of each condition, at most

@@ -52,7 +52,7 @@ Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Beside:
+class RunValue:
     """A run's value that belongs beside a printed one."""
 
     value: float  # In `unit`

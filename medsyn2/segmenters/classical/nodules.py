@@ -2,7 +2,7 @@
 
 A sphere of radius r stands out in the Laplacian of Gaussian of scale r / sqrt(3), and there the second derivative is
 negative in all directions alike; along a vessel it vanishes in one. At each scale the local maxima are tried: their
-Hessian has to be round, and what is bright around them has to be of the sphere's size and surrounded by air.
+Hessian has to be round, and the bright region around them has to be of the sphere's size and surrounded by air.
 
 Source: Lindeberg, "Feature detection with automatic scale selection", IJCV 1998; Frangi et al., "Multiscale vessel
 enhancement filtering", MICCAI 1998, for the ratio of eigenvalues.

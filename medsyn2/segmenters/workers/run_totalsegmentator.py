@@ -6,7 +6,7 @@ the weights of all parts of ``total`` for one organ; here a task needs the parts
 must be there.
 
 Source: Wasserthal et al., Radiology: Artificial Intelligence 2023; the package's function ``totalsegmentator``. Which
-weights a task needs and what its labels mean come from the package's own tables.
+weights and labels of a task come from the package's own tables.
 """
 
 import os

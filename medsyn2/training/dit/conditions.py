@@ -52,7 +52,7 @@ class TrainingCase:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was drawn for one position of the training."""
+    """The draw for one position of the training."""
 
     case: TrainingCase
     mode: Mode  # Which conditions are given, after what the case lacks was taken out

@@ -23,7 +23,9 @@ class Split:
     # Statistics of the latents of non-empty masks; mean 0 and standard deviation 1 if there are none
     mask: ChannelStatistics
     latents: LatentOrigin  # How the latents were made, as their records say
-    encoder: Mapping[str, str]  # Which text encoder the reports' embeddings were made with, as their records say
+    encoder: Mapping[
+        str, str
+    ]  # Which text encoder the reports' embeddings were made with, as their records say
     max_report_tokens: int  # Tokens of a report that were kept
     made_from: Any  # JSON values that change if any latent or embedding does
 
