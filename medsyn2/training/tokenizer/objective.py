@@ -83,11 +83,7 @@ class TokenizerObjective:
         generator: torch.Generator,
         step: int,
     ) -> MicroLoss:
-        """Return the tokenizer's loss.
-
-        Args:
-            networks: Networks by name; the discriminator is needed from `gan_start` on.
-        """
+        """Return the tokenizer's loss."""
         tokenizer = networks[TOKENIZER]
         reconstruction, moments = tokenizer(batch.ct, generator)
         l1 = F.l1_loss(reconstruction.float(), batch.ct)
