@@ -60,9 +60,8 @@ class Rows(Generic[T]):
     """The rows of the requested volumes."""
 
     values: dict[str, T] = field(default_factory=dict)  # Parsed row of each volume, by `volume_key`
-    faults: dict[str, ReportError] = field(
-        default_factory=dict
-    )  # Error of each unusable row, by `volume_key`
+    # Error of each unusable row, by `volume_key`
+    faults: dict[str, ReportError] = field(default_factory=dict)
     total: int = 0  # Number of rows of the table, all volumes included
 
     def get(self, key: str) -> T | None:

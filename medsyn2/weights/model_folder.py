@@ -85,9 +85,8 @@ class LatentDescription:
     overlap: float  # Overlap of neighbouring windows, as a share of the window
     # Statistics of structures whose masks have their own
     masks: Mapping[Structure, ChannelStatistics] = field(default_factory=dict)
-    mask_chunk: int | None = (
-        None  # Slices per independently encoded chunk of a mask; None encodes masks as volumes
-    )
+    # Slices per independently encoded chunk of a mask; None encodes masks as volumes
+    mask_chunk: int | None = None
 
 
 @dataclass(frozen=True)
