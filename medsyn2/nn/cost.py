@@ -127,26 +127,13 @@ def _convolution_backward(
     return forward * (bool(wanted[0]) + bool(wanted[1]))
 
 
-def _attention(
-    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *args: Any, **kw: Any
-) -> int:
-    return sdpa_flop_count(query, key, value)
-
-
-def _attention_backward(
-    grad_out: tuple[int, ...],
-    query: tuple[int, ...],
-    key: tuple[int, ...],
-    value: tuple[int, ...],
-    *args: Any,
-    **kw: Any,
-) -> int:
-    return sdpa_backward_flop_count(grad_out, query, key, value)
-
-
 _FLOPS: dict[Any, Any] = {
     **flop_registry,
     torch.ops.aten.convolution_backward: shape_wrapper(_convolution_backward),
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: shape_wrapper(_attention),
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: shape_wrapper(_attention_backward),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: shape_wrapper(
+        lambda query, key, value, *args, **kwargs: sdpa_flop_count(query, key, value)
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: shape_wrapper(
+        lambda grad, query, key, value, *args, **kwargs: sdpa_backward_flop_count(grad, query, key, value)
+    ),
 }
