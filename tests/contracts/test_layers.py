@@ -4,15 +4,31 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SHARED = ("features", "similarity", "statistics", "held_out", "segmentation")
 
 
 def test_import_linter_keeps_every_contract() -> None:
     script = Path(sys.executable).with_name("lint-imports")
     result = subprocess.run([script, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
+
+
+def test_an_evaluation_imports_no_other_and_no_shared_part_imports_one() -> None:
+    graph = grimp.build_graph("medsyn2")
+    parts = graph.find_children("medsyn2.evaluation")
+    rooms = parts - {f"medsyn2.evaluation.{name}" for name in SHARED}
+    assert len(rooms) > 5
+    crossing = {
+        (importer, room)
+        for room in rooms
+        for importer in parts - {room}
+        if graph.direct_import_exists(importer=importer, imported=room, as_packages=True)
+    }
+    assert crossing == set()
 
 
 @pytest.mark.parametrize(
