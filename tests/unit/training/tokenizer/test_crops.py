@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from medsyn2.intensity import hu_to_unit
-from medsyn2.nifti.files import write_ct
-from medsyn2.volume import CTVolume, axis_aligned_affine
+from medsyn2.ct.intensity import hu_to_unit
+from medsyn2.ct.nifti.files import write_ct
+from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import ConfigError
 from medsyn2.training.tokenizer.crops import Crops, CropSettings
 
