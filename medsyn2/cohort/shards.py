@@ -64,11 +64,7 @@ class Cohort:
         return chosen
 
     def require(self, split: Split, num_cases: int) -> None:
-        """Check, before hours of work, that `split` has at least `num_cases` cases.
-
-        Raises:
-            ConfigError: If it has fewer.
-        """
+        """Check, before hours of work, that `split` has at least `num_cases` cases."""
         cases = [case for shard in self.shards.values() for case in shard]
         found = sum(case.split == split for case in cases)
         if found < num_cases:

@@ -116,16 +116,7 @@ class CTVolume:
         return spacing_of(self.affine_mm)
 
     def save(self, path: Path | str, *, description: str = "") -> None:
-        """Write a NIfTI file; equal volumes give equal bytes.
-
-        Args:
-            path: Ends in .nii or .nii.gz.
-            description: At most 79 ASCII characters for the header.
-
-        Raises:
-            InvalidVolumeError: If a value is not finite.
-            GeometryError: If the axes are not perpendicular.
-        """
+        """Write a NIfTI file, as `write_ct` does; equal volumes give equal bytes."""
         from medsyn2.ct.nifti.writing import write_hu
 
         write_hu(path, self.hu, self.affine_mm, description)
@@ -226,26 +217,13 @@ class LabelMap:
         return np.isin(self.labels, wanted)
 
     def save(self, path: Path | str, *, description: str = "") -> None:
-        """Write a NIfTI file of uint8; equal maps give equal bytes.
-
-        Args:
-            path: Ends in .nii or .nii.gz.
-            description: At most 79 ASCII characters for the header.
-
-        Raises:
-            MaskError: If a label does not fit.
-            GeometryError: If the axes are not perpendicular.
-        """
+        """Write a NIfTI file of uint8, as `write_labels` does; equal maps give equal bytes."""
         from medsyn2.ct.nifti.writing import write_label_array
 
         write_label_array(path, self.labels, self.affine_mm, description)
 
     def plot(self, *, title: str | None = None) -> "Figure":
-        """Draw the outlines of the labels in three planes; `CTVolume.plot` draws them over a CT.
-
-        Args:
-            title: The line above; None describes the map.
-        """
+        """Draw the outlines of the labels in three planes; `CTVolume.plot` draws them over a CT."""
         inside = np.where(self.binary(), np.int16(0), np.int16(-1000))
         return CTVolume(inside, self.affine_mm).plot(
             window=(-1000.0, 1000.0), contour=self, title=title or repr(self)
@@ -272,11 +250,7 @@ _MAX_LABEL = 65535
 
 
 def _integer_labels(labels: np.ndarray) -> np.ndarray:
-    """Return labels of an integer or bool type, converted from a float type if they are whole.
-
-    Raises:
-        MaskError: If they are none.
-    """
+    """Return labels of an integer or bool type, converted from a float type if they are whole."""
     if isinstance(labels, np.ndarray) and labels.ndim == 3:
         if labels.dtype.kind in "biu":
             return labels

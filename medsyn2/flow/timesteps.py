@@ -49,9 +49,6 @@ def time_grid(num_points: int, t_start: float, t_last: float) -> list[float]:
 
     Python floats, not a tensor: adding up steps in float32 ends beside the last point, and a solver that
     evaluates there divides by a t that is not the one it was given.
-
-    Args:
-        num_points: At least one; a single point is `t_start`.
     """
     if num_points == 1:
         return [t_start]

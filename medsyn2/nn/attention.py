@@ -92,9 +92,6 @@ def attend(
 ) -> Float[Tensor, "b heads n d"]:
     """Return softmax(q k^T / sqrt(d)) v over the keys where `mask` is true, or over all.
 
-    Args:
-        mask: True where a key is attended to; at least one key per sample.
-
     Raises:
         RuntimeError: From PyTorch, if no allowed kernel accepts the call.
     """

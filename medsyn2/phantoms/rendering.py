@@ -68,11 +68,7 @@ def build_scene(subject: Subject) -> Scene:
 
 
 def render(subject: Subject, grid: Grid) -> Phantom:
-    """Paint a subject on a grid, without noise.
-
-    Args:
-        grid: Voxels in world LPS; any spacing, orientation and size.
-    """
+    """Paint a subject on a grid, without noise."""
     scene = build_scene(subject)
     hu = np.empty(grid.shape, dtype=np.int16)
     masks: dict[str, Mask] = {}

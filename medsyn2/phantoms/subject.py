@@ -78,9 +78,6 @@ def draw_subject(seed: int, index: int, demands: tuple[Demand, ...] | None = Non
 
     Args:
         demands: The lesions to place; None draws them too.
-
-    Raises:
-        MaskError: If a requested lesion does not fit into this patient.
     """
     anatomy = draw_anatomy(stream(seed, index, "anatomy"))
     if demands is None:

@@ -106,7 +106,6 @@ class Generation:
         """Follow a recipe and yield each step; the last one holds the volume.
 
         Args:
-            recipe: As `recipe` returns it.
             before: Latents of the volume that an edit changes; None makes them again, with steps of their own.
         """
         recipe, latents = yield from self._solve(recipe, before)

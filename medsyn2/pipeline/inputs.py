@@ -102,11 +102,7 @@ def check_inputs(
 
 
 def _text(value: object, name: str) -> str | None:
-    """Return a text as it is, and the missing value of a table, which is NaN or pandas' NA, as an empty one.
-
-    Raises:
-        ReportError: If it is something else.
-    """
+    """Return a text as it is, and the missing value of a table, which is NaN or pandas' NA, as an empty one."""
     if value is None or isinstance(value, str):
         return value
     if type(value).__name__ == "NAType" or (isinstance(value, float) and isnan(value)):

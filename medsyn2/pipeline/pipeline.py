@@ -205,14 +205,9 @@ class MedSyn2Pipeline(Generation):
         seed: int = 0,
         sampling: Sampling | None = None,
     ) -> Recipe:
-        """Check a request, as `__call__` takes it, and return the recipe; nothing is computed.
+        """Check a request, as `__call__` takes it and with its errors, and return the recipe; nothing is computed.
 
         An edit is the recipe with ``before``, the earlier volume's recipe, and a ``strength``.
-
-        Raises:
-            ReportError: If the report cannot be used.
-            MaskError: If the mask cannot be used, or comes without words.
-            ConfigError: If the seed or the sampling makes no sense.
         """
         sampling = self.sampling if sampling is None else sampling
         if not isinstance(sampling, Sampling):

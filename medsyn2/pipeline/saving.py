@@ -37,9 +37,6 @@ def save_parts(
 
     Args:
         description: The model as it was loaded; other files than its own give it another fingerprint.
-
-    Raises:
-        ConfigError: If there is something in the folder.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(

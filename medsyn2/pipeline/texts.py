@@ -42,11 +42,7 @@ class Texts:
         self.encoder, self.described, self.prompts = encoder, described, prompts
 
     def prompt(self, words: str | None) -> Embedded:
-        """Return the pre-prompt of a mask of `words`, or the one without a mask.
-
-        Raises:
-            ReportError: If no word of it is known.
-        """
+        """Return the pre-prompt of a mask of `words`, or the one without a mask."""
         name = ABSENT if words is None else structure_of(words)
         if name is not None and name in self.prompts:
             return self.prompts[name][None].to(self._device), ()
@@ -54,11 +50,7 @@ class Texts:
         return self._encode(text, self.described.max_prompt_tokens, f"the pre-prompt {text!r}")
 
     def report(self, report: str) -> Embedded:
-        """Return the embeddings of a report.
-
-        Raises:
-            ReportError: If no word of it is known.
-        """
+        """Return the embeddings of a report."""
         return self._encode(report, self.described.max_report_tokens, "the report")
 
     def _encode(self, text: str, max_tokens: int, subject: str) -> Embedded:

@@ -86,11 +86,7 @@ def read_reports(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Report]
 
 
 def read_labels(paths: Sequence[Path], wanted: Collection[str]) -> Rows[dict[str, int]]:
-    """Read CT-RATE's 18 abnormality labels, each 0 or 1, for the volumes with the keys `wanted`.
-
-    Raises:
-        TableError: If a file cannot be read or lacks a column.
-    """
+    """Read CT-RATE's 18 abnormality labels, each 0 or 1, for the volumes with the keys `wanted`."""
     return _read(paths, wanted, "labels", ABNORMALITY_LABELS, (), _labels)
 
 
@@ -99,9 +95,6 @@ def read_metadata(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Acquis
 
     The columns are VolumeName, RescaleSlope, RescaleIntercept, XYSpacing and ZSpacing, and optionally
     ImagePositionPatient, ImageOrientationPatient, Rows, Columns and NumberofSlices.
-
-    Raises:
-        TableError: If a file cannot be read or lacks a column.
     """
     optional = ("ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "NumberofSlices")
     return _read(paths, wanted, "metadata", METADATA_COLUMNS, optional, _acquisition)

@@ -54,18 +54,10 @@ def read_image(folder: Path) -> Latents:
 
 
 def read_mask(folder: Path, structure: Structure) -> Latents:
-    """Return the latents of a mask that is present, as `read_image` does for the volume.
-
-    Raises:
-        IntegrityError: If they are not there or damaged.
-    """
+    """Return the latents of a mask that is present, as `read_image` does for the volume."""
     return read_array(folder / LATENTS, f"masks/{structure}")
 
 
 def read_empty_mask(shard: Path) -> Latents:
-    """Return the latents of an all-background mask from a shard's folder.
-
-    Raises:
-        IntegrityError: If they are not there or damaged.
-    """
+    """Return the latents of an all-background mask from a shard's folder."""
     return read_image(shard / EMPTY_MASK)

@@ -40,9 +40,5 @@ def write_report(folder: Path, embeddings: Embeddings) -> None:
 
 
 def read_report(folder: Path) -> Embeddings:
-    """Return the embeddings of the report in a case's folder, as `read_text` does.
-
-    Raises:
-        IntegrityError: If they are not there or damaged.
-    """
+    """Return the embeddings of the report in a case's folder, as `read_text` does."""
     return read_text(folder / REPORT, _EMBEDDINGS)

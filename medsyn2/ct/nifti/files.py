@@ -39,11 +39,7 @@ class NiftiFile:
     notes: tuple[str, ...]  # What is unusual and was accepted
 
     def affine(self) -> tuple[Affine, tuple[str, ...]]:
-        """Return the affine from (i, j, k) to LPS mm, and the repairs.
-
-        Raises:
-            GeometryError: If the header has none that can be true.
-        """
+        """Return the affine from (i, j, k) to LPS mm, and the repairs."""
         return header_affine(self.header, self.name)
 
     def ct(self, affine_mm: Affine) -> CTVolume:

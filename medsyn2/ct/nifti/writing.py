@@ -18,12 +18,7 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def write_hu(
     path: Path | str, hu: Num[np.ndarray, "d h w"], affine_mm: Affine, description: str = ""
 ) -> None:
-    """Write HU, whole ones as int16, others as float32.
-
-    Raises:
-        InvalidVolumeError: If a value is not finite.
-        GeometryError: If the axes are not perpendicular.
-    """
+    """Write HU, whole ones as int16, others as float32."""
     hu = compact(hu, Path(path).name)
     _write(Path(path), hu if hu.dtype == np.int16 else hu.astype(np.float32), affine_mm, description)
 
@@ -31,12 +26,7 @@ def write_hu(
 def write_label_array(
     path: Path | str, labels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, description: str = ""
 ) -> None:
-    """Write labels as uint8.
-
-    Raises:
-        MaskError: If a label does not fit.
-        GeometryError: If the axes are not perpendicular.
-    """
+    """Write labels as uint8."""
     if labels.dtype != bool and (labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 255):
         raise MaskError(
             f"{Path(path).name}: expected whole labels from 0 to 255, got {labels.dtype.name} values from "

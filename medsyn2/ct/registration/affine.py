@@ -116,11 +116,7 @@ class ChestCT:
 
 
 def working_ct(volume: CTVolume, spacing_mm: float) -> ChestCT:
-    """Resample a CT to the working spacing and segment its lungs.
-
-    Raises:
-        InvalidVolumeError: With code ``no-lungs`` if there are none.
-    """
+    """Resample a CT to the working spacing and segment its lungs."""
     working = isotropic(volume, spacing_mm)
     return ChestCT(working, segment_lungs(working, spacing_mm))
 

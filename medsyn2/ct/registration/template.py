@@ -82,9 +82,6 @@ def find_consensus(
 ) -> Consensus:
     """Find the common space of some cases, centred on `grid`.
 
-    Args:
-        grid: The template's grid; the search works on a coarser one over the same field of view.
-
     Raises:
         EnvironmentFault: With code ``template-no-consensus`` if most cases register to none of the candidates.
     """
@@ -149,11 +146,7 @@ def average(cases: Iterable[Posed], grid: Grid) -> tuple[CTVolume, LabelMap]:
 
 
 def check_fit(lungs: LabelMap) -> None:
-    """Refuse a template whose lungs do not fit into its grid with a margin of 5 mm.
-
-    Raises:
-        ConfigError: With code ``grid-too-small``.
-    """
+    """Refuse a template whose lungs do not fit into its grid with a margin of 5 mm."""
     low, high = lung_box_mm(lungs)
     lowest, highest = grid_box_mm(lungs.grid)
     room = np.minimum(low - lowest, highest - high)

@@ -91,7 +91,6 @@ def estimate_cost(
     """Describe the cost of an extraction, timed on a few slices of one volume.
 
     Args:
-        extractor: Timed on four slices of each plane.
         num_windowed: Number of volumes, each counted once a window.
     """
     hu = prepare_volume(volume, protocol)

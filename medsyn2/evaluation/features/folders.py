@@ -100,11 +100,7 @@ def read_patients(path: Path) -> dict[str, str]:
 
 
 def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[VolumeFile]) -> None:
-    """Refuse a table with rows of unknown volumes, and warn of volumes without a row.
-
-    Raises:
-        TableError: If a row names no volume.
-    """
+    """Refuse a table with rows of unknown volumes, and warn of volumes without a row."""
     known = {volume.id for volume in volumes}
     astray = [f"row {row}, {name}" for row, name in enumerate(patients, _FIRST_ROW) if name not in known]
     if astray:
@@ -131,7 +127,6 @@ def extent_of(
 
     Args:
         stated: Whether the user states that the values are HU; else they must look like HU.
-        state_with: Option that states it, for the message.
 
     Raises:
         IntensityError: If the values are not HU, or contradict the statement.

@@ -129,11 +129,7 @@ def prepare_volume(volume: CTVolume, protocol: Protocol) -> Float[np.ndarray, "a
 def plane_slices(
     hu: Float[np.ndarray, "a b c"], plane: Plane, window_hu: tuple[float, float], protocol: Protocol
 ) -> Float[np.ndarray, "n h w"]:
-    """Return the slices of a plane in one window, in [0, 1].
-
-    Args:
-        hu: Values from `prepare_volume`.
-    """
+    """Return the slices of a plane in one window, in [0, 1]."""
     axis = _FRAME_AXIS[protocol.frame][plane]
     slices = np.moveaxis(hu.take(protocol.slice_positions(hu.shape[axis]), axis=axis), axis, 0)
     if protocol.scaling == "window":

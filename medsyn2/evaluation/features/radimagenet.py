@@ -38,13 +38,7 @@ _BACKBONE = {0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "la
 
 
 class RadImageNet:
-    """Maps slices to RadImageNet features.
-
-    Attributes:
-        name: ``radimagenet_resnet50(keras)`` or ``radimagenet_resnet50(torch)``.
-        sha256: Of the weight file.
-        comparable: Values that its own compare with.
-    """
+    """Maps slices to RadImageNet features."""
 
     comparable = "values of the same weights and protocol, published ones included"
 

@@ -81,9 +81,6 @@ def fidelity(
 
     Returns:
         A row a part, and their mean under ``mean``.
-
-    Raises:
-        EnvironmentFault: If the banks are not comparable.
     """
     check_comparable(real, synthetic)
     draws = draw_patients(real.patients, synthetic.patients, num_draws, np.random.default_rng(seed))

@@ -70,11 +70,7 @@ def frechet_distance_of_counts(
     first_counts: Num[np.ndarray, " n"],
     second_counts: Num[np.ndarray, " m"],
 ) -> float:
-    """Return the squared distance of two sets whose rows have integer counts, as in a resample.
-
-    Raises:
-        ValueError: If a set has fewer than two samples, or a feature is not finite.
-    """
+    """Return the squared distance of two sets whose rows have integer counts, as in a resample."""
     sets = [_select_rows(first, first_counts), _select_rows(second, second_counts)]
     if min(len(rows) for rows, _ in sets) < first.shape[1]:
         (mean_1, root_1), (mean_2, root_2) = (_mean_and_root(rows, counts) for rows, counts in sets)
@@ -85,11 +81,7 @@ def frechet_distance_of_counts(
 
 
 def frechet_distance_of_moments(first: Moments, second: Moments) -> float:
-    """Return the squared Frechet distance from the moments of two sets.
-
-    Raises:
-        ValueError: If a set has fewer than two samples.
-    """
+    """Return the squared Frechet distance from the moments of two sets."""
     if min(first.num, second.num) < 2:
         raise ValueError(f"a covariance needs two samples, got {first.num} and {second.num}")
     values, vectors = np.linalg.eigh(first.covariance)

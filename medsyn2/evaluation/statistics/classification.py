@@ -47,12 +47,7 @@ VALUES = tuple(field.name for field in fields(Classification) if field.name != "
 def classification(
     probabilities: Probabilities, truth: Truth, found: Bool[np.ndarray, "v k"]
 ) -> Classification:
-    """Score probabilities, and the decisions made from them, against the truth.
-
-    Args:
-        probabilities: A row a volume, a column a label.
-        found: Decision: a probability at or above its threshold.
-    """
+    """Score probabilities, and the decisions made from them, against the truth."""
     judged = [k for k in range(truth.shape[1]) if truth[:, k].any() and not truth[:, k].all()]
     if not judged:
         return Classification(nan, nan, nan, nan, nan, nan, nan, nan, 0)

@@ -44,7 +44,6 @@ def agreement(first: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"], num_l
     Args:
         first: Level of each case, from 0, by one reader.
         second: The same by the other, or by the same reader again.
-        num_levels: Levels there are, used or not.
     """
     counts = np.zeros((num_levels, num_levels), dtype=np.int64)
     np.add.at(counts, (first, second), 1)

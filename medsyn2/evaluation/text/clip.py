@@ -66,9 +66,6 @@ class PairScore:
 def pair_score(volumes: Bank, partners: Bank, *, num_draws: int, seed: int) -> PairScore:
     """Score volumes against their partners of the same id: reports, or real volumes.
 
-    Args:
-        partners: Embeddings of their reports, or of the real volumes of their cases.
-
     Raises:
         EnvironmentFault: If the embeddings are of two models, or fewer than two ids are in both.
     """

@@ -48,7 +48,6 @@ def clip_table(sources: Mapping[str, Bank], text: Bank, *, num_draws: int, seed:
 
     Args:
         sources: Embeddings of volumes by name; ``real_on_grid`` or ``real`` is one of them.
-        text: Embeddings of the reports, by the ids of the volumes.
 
     Returns:
         The columns `CLIP_COLUMNS`.

@@ -132,12 +132,6 @@ def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], nu
     """Encode a volume in independent chunks of depth, with seams between them.
 
     For models that were trained with those seams; `encode_windowed` has none.
-
-    Args:
-        num_slices: Slices of a chunk; the last chunk may have fewer.
-
-    Raises:
-        ConfigError: If the tokenizer cannot compress the volume or the chunk.
     """
     height, width = ct.shape[3:]
     tokenizer.latent_shape((num_slices, height, width))

@@ -52,9 +52,6 @@ def positions(grid: TokenGrid, width: int, device: torch.device) -> Float[Tensor
     integer coordinate at frequencies from 1 down to 1/10000. They are computed for any grid, so that one network takes
     volumes of any size.
 
-    Args:
-        width: Feature dimension; divides by 6.
-
     Source: DiT's 2-D positions (facebookresearch/DiT), extended to three axes.
     """
     frequencies = width // 6
@@ -75,9 +72,6 @@ def rotations(grid: TokenGrid, head_width: int, device: torch.device) -> Float[T
 
     Each axis has a third of a head's pairs of channels, depth also the remainder; angles are the integer coordinate
     at frequencies from 1 down to 1/10000.
-
-    Args:
-        head_width: Channels of a head; even and at least 6.
 
     Source: RoFormer (arXiv:2104.09864), a share of each head for each axis.
     """

@@ -64,9 +64,6 @@ def load_official(
 ) -> OfficialWeights:
     """Check every name, every shape and the positions, and rename the released state dict.
 
-    Args:
-        grid: Tokens along (depth, height, width) of the stored positions.
-
     Raises:
         WeightsError: If a tensor is missing, unexpected or of another shape, or the positions differ; the message gives
             the authors' names.

@@ -78,11 +78,7 @@ class ClassicalSegmenter:
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
     ) -> dict[Structure, LabelMap]:
-        """Return a label map of each structure on the working grid.
-
-        Raises:
-            InvalidVolumeError: If there are no lungs in the CT.
-        """
+        """Return a label map of each structure on the working grid."""
         thorax = thorax_of(volume, self.spacing_mm)
         findings = _Findings(thorax)
         return {

@@ -47,11 +47,7 @@ class Thorax:
 
 
 def thorax_of(volume: CTVolume, spacing_mm: float) -> Thorax:
-    """Bring a CT to the working grid and find its lungs.
-
-    Raises:
-        InvalidVolumeError: If there are no lungs.
-    """
+    """Bring a CT to the working grid and find its lungs."""
     working = isotropic(volume, spacing_mm)
     lungs = nearest_labels(segment_lungs(working, spacing_mm), working.grid)
     return Thorax(working.hu, lungs.labels, working.affine_mm, spacing_mm)

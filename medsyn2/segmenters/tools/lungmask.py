@@ -36,12 +36,7 @@ class LungmaskSegmenter(ExternalTool):
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
     ) -> dict[Structure, LabelMap]:
-        """Return the lobe map, if it is wanted.
-
-        Raises:
-            SegmenterError: If lungmask fails on this CT.
-            EnvironmentFault: If it is not installed or its weights are missing.
-        """
+        """Return the lobe map, if it is wanted."""
         if "lobes" not in structures:
             return {}
         found = run_on(self._process, volume)["lobes"]

@@ -43,12 +43,7 @@ class MedPSegSegmenter(ExternalTool):
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
     ) -> dict[Structure, LabelMap]:
-        """Return a label map of each wanted opacity.
-
-        Raises:
-            SegmenterError: If MedPSeg fails on this CT, or finds no lungs in it.
-            EnvironmentFault: If it is not installed or its weights are missing.
-        """
+        """Return a label map of each wanted opacity."""
         wanted = [structure for structure in structures if structure in FILES]
         found = run_on(self._process, volume) if wanted else {}
         return {name: name_labels(found[FILES[name]], name, {FILES[name]: name}) for name in wanted}

@@ -65,11 +65,7 @@ def run_on(process: ToolProcess, volume: CTVolume, **request: object) -> dict[st
 
 
 def check_grid(found: Grid, expected: Grid, subject: str) -> None:
-    """Refuse a label map that does not lie on the CT's grid.
-
-    Raises:
-        SegmenterError: If the shapes or positions differ.
-    """
+    """Refuse a label map that does not lie on the CT's grid."""
     corners = np.array([(*((np.array(expected.shape) - 1) * end), 1) for end in np.ndindex(2, 2, 2)])
     if found.shape == expected.shape:
         apart = np.abs(corners @ (found.affine_mm - expected.affine_mm).T).max()

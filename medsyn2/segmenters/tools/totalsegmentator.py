@@ -81,12 +81,7 @@ class TotalSegmentatorSegmenter(ExternalTool):
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
     ) -> dict[Structure, LabelMap]:
-        """Return a label map of each wanted structure, running each task once.
-
-        Raises:
-            SegmenterError: If TotalSegmentator fails on this CT.
-            EnvironmentFault: If it is not installed, or the weights of a task are missing.
-        """
+        """Return a label map of each wanted structure, running each task once."""
         wanted = [structure for structure in structures if structure in TASKS]
         found = run_on(self._process, volume, tasks=sorted(select_tasks(wanted)))
         return {

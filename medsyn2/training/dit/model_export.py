@@ -23,7 +23,6 @@ def export_model(folder: Path, tokenizer: Path, text_encoder: Path, description:
     """Copy the other stages' parts into `folder`, next to the transformer, and write ``model.json`` last.
 
     Args:
-        tokenizer: Description of the tokenizer, next to its tensors.
         description: The model without its files' hashes, with a fingerprint of its inputs; the written fingerprint
             also covers the files, so that no two models share one.
     """

@@ -17,11 +17,7 @@ from medsyn2.training.engine.sharding import local_shard, shard_like
 
 
 class MovingAverage:
-    """Moving average of a network's state.
-
-    Args:
-        decay: Largest weight of the past in an update, in [0, 1).
-    """
+    """Moving average of a network's state."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay

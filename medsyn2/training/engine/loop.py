@@ -53,7 +53,6 @@ def train(
 
     Args:
         learners: Networks to train by name, in the order of their updates.
-        folder: Folder of the checkpoints and of the table of losses, ``loss.csv``.
         identity: Hash of everything that influences the course of the training, except its length.
 
     Returns:

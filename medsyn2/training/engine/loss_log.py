@@ -17,11 +17,7 @@ from medsyn2.types import Float
 
 
 class LossLog:
-    """The table, open for further rows.
-
-    Args:
-        table: Rows so far, NaN where a value is missing; None for a new table.
-    """
+    """The table, open for further rows."""
 
     def __init__(
         self, path: Path, columns: Sequence[str], table: Float[Tensor, "steps columns"] | None

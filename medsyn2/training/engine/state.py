@@ -15,16 +15,7 @@ from medsyn2.weights.tensors import load_strictly
 
 
 class TrainingState:
-    """State of a training, initial or from a checkpoint.
-
-    Args:
-        checkpoint: State to resume; None starts a training.
-
-    Attributes:
-        step: Steps completed.
-        wrapped: The networks wrapped for precision and processes.
-        averages: Moving average of each network.
-    """
+    """State of a training, initial or from a checkpoint."""
 
     def __init__(
         self, fabric: Fabric, learners: Mapping[str, Learner], checkpoint: Checkpoint | None

@@ -78,11 +78,7 @@ class TokenizerObjective:
         generator: torch.Generator,
         step: int,
     ) -> MicroLoss:
-        """Return the tokenizer's loss.
-
-        Args:
-            networks: Networks by name; the discriminator is needed from `gan_start` on.
-        """
+        """Return the tokenizer's loss."""
         tokenizer = networks[TOKENIZER]
         reconstruction, moments = tokenizer(batch, generator)
         l1 = F.l1_loss(reconstruction.float(), batch)

@@ -101,12 +101,7 @@ def tokenizer_config(
 def build_tokenizer(
     state: Mapping[str, Tensor], depth_mode: DepthMode | None = None, *, source: str
 ) -> tuple[TokenizerConfig, CausalVideoVAE]:
-    """Build the tokenizer of `state` and load it strictly.
-
-    Raises:
-        ConfigError: If the layout has no such depth mode.
-        WeightsError: If the layout is unknown or refused, or a tensor is missing, unexpected or of another shape.
-    """
+    """Build the tokenizer of `state` and load it strictly."""
     config = tokenizer_config(state, depth_mode, source=source)
     network = CausalVideoVAE(**config.model_dump())
     load_strictly(network, state, source=source)
@@ -114,11 +109,7 @@ def build_tokenizer(
 
 
 def check_published_config(path: Path) -> None:
-    """Refuse a published ``config.json`` with the attention that mixes channels and slices.
-
-    Raises:
-        WeightsError: If it has that attention or is not a JSON object.
-    """
+    """Refuse a published ``config.json`` with the attention that mixes channels and slices."""
     try:
         values = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
