@@ -8,10 +8,6 @@ The perceptual network (LPIPS) of the tokenizer's training, from torchvision's a
 
     medsyn2 convert perceptual vgg16-397923af.pth vgg.pth --to weights/perceptual
 
-The authors' transformer, from their folder final_ckpt or the file of tensors in it:
-
-    medsyn2 convert dit MedSynV2/final_ckpt --to weights/dit
-
 All parts of the authors' release, as a model folder for sampling; --base is Microsoft's CXR-BERT:
 
     medsyn2 convert official MedSynV2 --base weights/source/cxr-bert --to weights/medsynv2
@@ -34,8 +30,7 @@ one of another shape, is named, and nothing is written. Only this command opens 
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -45,10 +40,8 @@ from medsyn2.evaluation.features.radimagenet import RadImageNet
 from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.layouts import DepthMode
 from medsyn2.nn.text_encoder import CONFIG_FILE, VOCABULARY_FILE, write_encoder
-from medsyn2.nn.transformer.dit import DiT
-from medsyn2.nn.transformer.official_weights import NUM_HEADS, TOKEN_GRID, load_official
+from medsyn2.nn.transformer.official_weights import NUM_HEADS, TOKEN_GRID
 from medsyn2.weights.conversion.checkpoints import CHOICES, read_weights
-from medsyn2.weights.conversion.dit import network_file
 from medsyn2.weights.conversion.official import (
     DIFFERENCES,
     LANGUAGE_MODEL,
@@ -60,30 +53,22 @@ from medsyn2.weights.conversion.official import (
 from medsyn2.weights.conversion.perceptual import build_perceptual
 from medsyn2.weights.conversion.text_encoder import convert_encoder
 from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, build_tokenizer, check_published_config
-from medsyn2.weights.tensors import load_strictly, save_component, tensors_path
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of checkpoint."""
-
-    about: str  # Help in a line
-    add_arguments: Callable[[argparse.ArgumentParser], None]  # Declares its options other than ``--to``
-    run: Callable[[argparse.Namespace], None]  # Converts, by the parsed options
+from medsyn2.weights.tensors import save_component, tensors_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the kinds and their options."""
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     for name, kind in KINDS.items():
-        inner = kinds.add_parser(name, help=kind.about, description=kind.about, allow_abbrev=False)
-        kind.add_arguments(inner)
+        about, add_kind_arguments, _ = kind
+        inner = kinds.add_parser(name, help=about, description=about, allow_abbrev=False)
+        add_kind_arguments(inner)
         inner.add_argument("--to", type=Path, required=True, metavar="DIR", help="where the result goes")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Convert one checkpoint."""
-    KINDS[arguments.kind].run(arguments)
+    KINDS[arguments.kind][2](arguments)
 
 
 def _tokenizer_arguments(parser: argparse.ArgumentParser) -> None:
@@ -139,43 +124,6 @@ def _perceptual(arguments: argparse.Namespace) -> None:
     )
 
 
-def _dit_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="the folder final_ckpt, or a file of tensors"
-    )
-    _network_arguments(parser)
-
-
-def _network_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--num-heads",
-        type=int,
-        default=NUM_HEADS,
-        metavar="N",
-        help="heads of self-attention, which the tensors do not tell (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--token-grid",
-        type=int,
-        nargs=3,
-        default=TOKEN_GRID,
-        metavar=("D", "H", "W"),
-        help="tokens along depth, height, width that its positions are for (default: 56 28 28)",
-    )
-
-
-def _dit(arguments: argparse.Namespace) -> None:
-    foreign = read_weights(network_file(arguments.source))
-    depth, height, width = arguments.token_grid
-    weights = load_official(foreign.state, num_heads=arguments.num_heads, grid=(depth, height, width))
-    network = DiT(**weights.config)
-    load_strictly(network, weights.state, source=str(arguments.source))
-    path = arguments.to / "dit.json"
-    save_component(path, weights.state, kind="dit", config=weights.config, origin=foreign.origin)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    _say(path, foreign.origin, f"the authors' layout, {count:,} parameters")
-
-
 def _official_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
@@ -198,7 +146,21 @@ def _official_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prompts", type=Path, metavar="DIR", help=f"the pre-prompts' .npy files (default: {PROMPTS} in DIR)"
     )
-    _network_arguments(parser)
+    parser.add_argument(
+        "--num-heads",
+        type=int,
+        default=NUM_HEADS,
+        metavar="N",
+        help="heads of self-attention, which the tensors do not tell (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token-grid",
+        type=int,
+        nargs=3,
+        default=TOKEN_GRID,
+        metavar=("D", "H", "W"),
+        help="tokens along depth, height, width that its positions are for (default: 56 28 28)",
+    )
 
 
 def _official(arguments: argparse.Namespace) -> None:
@@ -264,14 +226,14 @@ def _say(path: Path, origin: Mapping[str, str], facts: str) -> None:
 
 
 KINDS = {
-    "tokenizer": Kind("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
-    "dit": Kind("the transformer that the authors of MedSyn2 released", _dit_arguments, _dit),
-    "official": Kind(
-        "all that the authors of MedSyn2 released, for sampling", _official_arguments, _official
-    ),
-    "text-encoder": Kind("CXR-BERT, or another BERT", _text_encoder_arguments, _text_encoder),
-    "radimagenet": Kind("RadImageNet's ResNet50, for the FID", _radimagenet_arguments, _radimagenet),
-    "perceptual": Kind(
-        "the perceptual network of the tokenizer's training (LPIPS)", _perceptual_arguments, _perceptual
+    "tokenizer": ("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
+    "official": ("all that the authors of MedSyn2 released, for sampling", _official_arguments, _official),
+    "text-encoder": ("CXR-BERT, or another BERT", _text_encoder_arguments, _text_encoder),
+    "radimagenet": ("RadImageNet's ResNet50, for the FID", _radimagenet_arguments, _radimagenet),
+    "perceptual": (
+        "the perceptual network of the tokenizer's training (LPIPS)",
+        _perceptual_arguments,
+        _perceptual,
     ),
 }
+"""Kinds of checkpoint: help in a line, and the functions that declare the options and convert."""

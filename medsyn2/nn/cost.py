@@ -131,9 +131,9 @@ _FLOPS: dict[Any, Any] = {
     **flop_registry,
     torch.ops.aten.convolution_backward: shape_wrapper(_convolution_backward),
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: shape_wrapper(
-        lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)
+        lambda query, key, value, *args, **kwargs: sdpa_flop_count(query, key, value)
     ),
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: shape_wrapper(
-        lambda grad, query, key, value, *_, **__: sdpa_backward_flop_count(grad, query, key, value)
+        lambda grad, query, key, value, *args, **kwargs: sdpa_backward_flop_count(grad, query, key, value)
     ),
 }

@@ -23,7 +23,7 @@ from medsyn2.evaluation.augmentation.arms import (
     table_columns,
 )
 from medsyn2.evaluation.augmentation.figure import JudgedSlice, augmentation_png, nothing_png
-from medsyn2.evaluation.augmentation.slice_segmenter import SegmenterTraining, probabilities, train_segmenter
+from medsyn2.evaluation.augmentation.slice_segmenter import probabilities, train_segmenter
 from medsyn2.evaluation.augmentation.slice_set import read_slice_set
 from medsyn2.evaluation.augmentation.slices import LabelledSlice, draw_names, largest_slice, resize_slice
 from medsyn2.evaluation.held_out import Case, load_cases
@@ -288,15 +288,12 @@ def _train_and_judge(
     sets: Mapping[str, Slices], test: Slices, config: EvaluateAugmentationConfig
 ) -> tuple[list[dict[str, object]], dict[str, np.ndarray]]:
     """Train each network; return the rows of all, and the findings of the first seed's by training set."""
-    how = SegmenterTraining(
-        config.num_steps, config.batch_size, config.learning_rate, config.channels, config.num_levels
-    )
     rows: list[dict[str, object]] = []
     found: dict[str, np.ndarray] = {}
     runs = [(arm, seed) for arm in sets for seed in range(config.num_seeds)]
     for arm, seed in tqdm(runs, desc="augmentation", unit="network"):
         start = derive_seed(config.seed, "augmentation", str(seed))
-        network = train_segmenter(sets[arm], how, seed=start, device=str(available_device()))
+        network = train_segmenter(sets[arm], config, seed=start, device=str(available_device()))
         maps = probabilities(network, test)
         rows += judge_slices(maps, test, arm=arm, seed=seed, tolerance_mm=config.surface_tolerance_mm)
         found.setdefault(arm, maps >= THRESHOLD)

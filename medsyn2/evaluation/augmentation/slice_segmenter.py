@@ -7,13 +7,13 @@ sets with one seed start from the same network; equal slices, seed and number of
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medsyn2.config import EvaluateAugmentationConfig
 from medsyn2.ct.intensity import apply_window
 from medsyn2.errors import NonFiniteLossError
 from medsyn2.evaluation.augmentation.slices import LabelledSlice
@@ -26,25 +26,18 @@ _SMOOTH = 1.0
 """Added to numerator and denominator of the soft Dice, so that an empty mask asks for an empty prediction."""
 
 
-@dataclass(frozen=True)
-class SegmenterTraining:
-    """Size and training of a U-Net."""
-
-    num_steps: int
-    batch_size: int
-    learning_rate: float
-    channels: int
-    num_levels: int
-
-
 def train_segmenter(
-    slices: Sequence[LabelledSlice], how: SegmenterTraining, *, seed: int, device: torch.device | str = "cpu"
+    slices: Sequence[LabelledSlice],
+    how: EvaluateAugmentationConfig,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
 ) -> UNet2d:
     """Train a network on slices of one size.
 
     Args:
         slices: At least one.
-        how: The network and its training.
+        how: Steps, batch size, learning rate, and size of the network.
         seed: Of the first weights and the order.
         device: Where it is trained.
 

@@ -131,7 +131,7 @@ def evaluate_variants(
     names = [MAIN, *(path.parents[2].name for path in models[1:])]
     rows = list(_tables(names, agreement, attention, _shares(fid, len(models)), held_out))
     trained = {
-        name: Model(name, _load_model(path), _samples(register, share))
+        name: Model(name, MedSyn2Pipeline.from_pretrained(path.parent), _samples(register, share))
         for name, path, share in zip(names, models, _shares(samples, len(models)), strict=True)
     }
     some = list(held_out.values())[: evaluate_variants.max_cases]
@@ -153,10 +153,6 @@ def evaluate_variants(
     write_table(cases, frame, digits=6)
     means = compare(frame, MAIN, num_draws=evaluate_variants.num_draws, seed=evaluate_variants.seed)
     write_table(table, means)
-
-
-def _load_model(model: Path) -> MedSyn2Pipeline:
-    return MedSyn2Pipeline.from_pretrained(model.parent)
 
 
 def _shares(paths: Sequence[Path], num: int) -> list[Sequence[Path]]:
@@ -273,7 +269,7 @@ def _comparison(
                 volumes[model.name] = (f"SYNTHETIC, {model.title}", model.pitches, made)
         pictures.append([Picture(volume, title) for title, _, volume in volumes.values()])
         for name, (_, pitches, volume) in volumes.items():
-            seams.setdefault(name, Seams([])).profiles.append(profiles(volume.hu, pitches))
+            seams.setdefault(name, []).append(profiles(volume.hu, pitches))
     return variants_png(pictures, main.pitches, seams)
 
 

@@ -7,7 +7,6 @@ place.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -28,17 +27,15 @@ _CURVES_INCHES = 2.8
 _TITLE_INCHES = 0.3
 
 
-@dataclass(frozen=True)
-class Seams:
-    """Profiles of some volumes, as `medsyn2.evaluation.control.blockiness.profiles` gives them, an entry a volume."""
+Seams = list[list[Float[np.ndarray, " _p"]]]
+"""Profiles of some volumes, as `medsyn2.evaluation.control.blockiness.profiles` gives them, an entry a volume."""
 
-    profiles: list[list[Float[np.ndarray, " _p"]]]
 
-    def curve(self) -> Float[np.ndarray, " p"]:
-        """Return the mean profile over volumes and axes of the largest tokens, over its mean within tokens."""
-        longest = max(len(one) for volume in self.profiles for one in volume)
-        mean = np.mean([one for volume in self.profiles for one in volume if len(one) == longest], axis=0)
-        return mean / mean[:-1].mean()
+def mean_profile(seams: Seams) -> Float[np.ndarray, " p"]:
+    """Return the mean profile over volumes and axes of the largest tokens, over its mean within tokens."""
+    longest = max(len(one) for volume in seams for one in volume)
+    mean = np.mean([one for volume in seams for one in volume if len(one) == longest], axis=0)
+    return mean / mean[:-1].mean()
 
 
 def steps(volume: CTVolume, plane: Plane) -> CTVolume:
@@ -101,9 +98,9 @@ def _mark_borders(axis: Axes, deep: int, wide: int, deep_pitch: int | None, wide
 
 
 def _draw_curves(axis: Axes, seams: Mapping[str, Seams]) -> None:
-    known = {name: one for name, one in seams.items() if any(one.profiles)}
+    known = {name: one for name, one in seams.items() if any(one)}
     for name, one in known.items():
-        curve = one.curve()
+        curve = mean_profile(one)
         axis.plot(np.arange(1, len(curve) + 1), curve, marker="o", markersize=3, label=name)
     axis.axhline(1.0, color="#777777", linewidth=0.8, linestyle="--")
     axis.set(

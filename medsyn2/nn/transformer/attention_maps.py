@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from medsyn2.nn.transformer.dit import DiT
-from medsyn2.nn.transformer.dit_official import FusedCrossAttention
+from medsyn2.nn.transformer.dit_official import FusedAttention
 from medsyn2.nn.transformer.layers import GatedAttention, split_heads
 from medsyn2.types import Float
 
@@ -96,8 +96,8 @@ def entropy_share(weights: Float[Tensor, "b n m"]) -> Float[Tensor, " b"]:
 def _queries_and_keys(
     module: nn.Module, x: Float[Tensor, "b n e"], text: Float[Tensor, "b m c"]
 ) -> tuple[Float[Tensor, "b heads n d"], Float[Tensor, "b heads m d"]]:
-    if not isinstance(module, GatedAttention | FusedCrossAttention):
-        raise TypeError(f"{type(module).__name__} is no cross-attention of this package")
+    assert isinstance(module, GatedAttention | FusedAttention)
+    assert module.key_value is not None
     width = x.shape[-1]
     queries = module.query(x) if isinstance(module, GatedAttention) else module.fused(x)[..., :width]
     keys = module.key_value(text)[..., :width]

@@ -52,8 +52,8 @@ class OfficialBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.modulation = nn.Linear(width, 9 * width)
-        self.self_attention = FusedSelfAttention(width, num_heads, qk_norm=qk_norm, gate=gate)
-        self.cross_attention = FusedCrossAttention(
+        self.self_attention = FusedAttention(width, num_heads, None, qk_norm=qk_norm, gate=gate)
+        self.cross_attention = FusedAttention(
             width, CROSS_HEADS * num_heads, text_width, qk_norm=qk_norm, gate=gate
         )
         self.feed_forward = FeedForward(width, hidden)
@@ -72,7 +72,7 @@ class OfficialBlock(nn.Module):
             branch.chunk(3, dim=-1) for branch in self.modulation(time)[:, None].chunk(3, dim=-1)
         )  # each (b, 1, e); the feed-forward's stand before the cross-attention's
         convolved = None if self.convolution is None else self.convolution(x, grid)
-        x = x + out_1 * self.self_attention(modulate(x, scale_1, shift_1), rotation)
+        x = x + out_1 * self.self_attention(modulate(x, scale_1, shift_1), rotation=rotation)
         x = x + out_2 * self.cross_attention(modulate(x, scale_2, shift_2), text, text_mask)
         x = x + out_3 * self.feed_forward(modulate(x, scale_3, shift_3))
         return x if convolved is None else x + convolved
@@ -85,40 +85,26 @@ class OfficialBlock(nn.Module):
             self.convolution.reset_to_zero()
 
 
-class FusedSelfAttention(nn.Module):
-    """Gated self-attention whose queries, keys, values and gates, in this order, are one linear layer."""
+class FusedAttention(nn.Module):
+    """Gated attention of a block: queries and gates are one linear layer, with keys and values or beside theirs.
 
-    def __init__(self, width: int, num_heads: int, *, qk_norm: bool, gate: bool) -> None:
+    Args:
+        width: Feature dimension; divides by `num_heads`.
+        num_heads: Heads.
+        text_width: Feature dimension of the text that keys and values come from, by a layer of their own; None for
+            self-attention, whose one layer has queries, keys, values and gates, in this order.
+        qk_norm: Normalise queries and keys of each head (RMS).
+        gate: Whether the output is gated.
+    """
+
+    def __init__(
+        self, width: int, num_heads: int, text_width: int | None, *, qk_norm: bool, gate: bool
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.gated = gate
-        self.fused = nn.Linear(width, (4 if gate else 3) * width)
-        self.query_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
-        self.key_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
-        self.out = nn.Linear(width, width)
-
-    def forward(
-        self, x: Float[Tensor, "b n e"], rotation: Float[Tensor, "2 n r"] | None
-    ) -> Float[Tensor, "b n e"]:
-        q, k, v, *gate = (split_heads(part, self.num_heads) for part in self.fused(x).split(x.shape[-1], -1))
-        q, k = self.query_norm(q), self.key_norm(k)  # (b, heads, n, d)
-        if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
-        y = attend(q, k, v)
-        if self.gated:
-            y = y * torch.sigmoid(gate[0])
-        return self.out(y.transpose(1, 2).flatten(2))
-
-
-class FusedCrossAttention(nn.Module):
-    """Gated attention to the text; queries and gates are one linear layer, keys and values another."""
-
-    def __init__(self, width: int, num_heads: int, text_width: int, *, qk_norm: bool, gate: bool) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.gated = gate
-        self.fused = nn.Linear(width, (2 if gate else 1) * width)
-        self.key_value = nn.Linear(text_width, 2 * width)
+        self.fused = nn.Linear(width, ((3 if text_width is None else 1) + gate) * width)
+        self.key_value = None if text_width is None else nn.Linear(text_width, 2 * width)
         self.query_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.key_norm = HeadNorm(width // num_heads, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.out = nn.Linear(width, width)
@@ -126,14 +112,20 @@ class FusedCrossAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b n e"],
-        text: Float[Tensor, "b m c"],
-        text_mask: Bool[Tensor, "b m"] | None,
+        text: Float[Tensor, "b m c"] | None = None,
+        text_mask: Bool[Tensor, "b m"] | None = None,
+        rotation: Float[Tensor, "2 n r"] | None = None,
     ) -> Float[Tensor, "b n e"]:
         width = x.shape[-1]
-        q, *gate = (split_heads(part, self.num_heads) for part in self.fused(x).split(width, -1))
-        k, v = (split_heads(part, self.num_heads) for part in self.key_value(text).split(width, -1))
+        parts = [*self.fused(x).split(width, -1)]
+        if self.key_value is not None:
+            parts[1:1] = self.key_value(text).split(width, -1)
+        q, k, v, *gate = (split_heads(part, self.num_heads) for part in parts)
+        q, k = self.query_norm(q), self.key_norm(k)  # (b, heads, n, d)
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
         mask = None if text_mask is None else text_mask[:, None, None, :]  # (b, 1, 1, m)
-        y = attend(self.query_norm(q), self.key_norm(k), v, mask)
+        y = attend(q, k, v, mask)
         if self.gated:
             y = y * torch.sigmoid(gate[0])
         return self.out(y.transpose(1, 2).flatten(2))

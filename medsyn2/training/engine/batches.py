@@ -11,7 +11,7 @@ class Data(Protocol):
     """Source of micro-batches. A sample depends on its position alone, not on earlier calls."""
 
     def batch(self, positions: Sequence[int]) -> Any:
-        """Return the samples at `positions`, counted from the beginning of the training, as a dataclass."""
+        """Return the samples at `positions`, counted from the beginning: a tensor, or a dataclass of tensors."""
         ...
 
     def names(self, positions: Sequence[int]) -> list[str]:

@@ -19,7 +19,6 @@ from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.training.engine.array_cache import ArrayCache
 from medsyn2.training.engine.draws import generator_of, item_of
 from medsyn2.training.tokenizer.drawn_masks import draw_mask
-from medsyn2.training.tokenizer.objective import TokenizerBatch
 
 Shape = tuple[int, int, int]
 Volume = Int[np.ndarray, "d h w"]
@@ -60,9 +59,9 @@ class Crops:
         self.volumes, self.settings = list(volumes), settings
         self._memory = ArrayCache()
 
-    def batch(self, positions: Sequence[int]) -> TokenizerBatch:
-        """Return the crops at `positions`."""
-        return TokenizerBatch(torch.stack([self._sample(position) for position in positions]))
+    def batch(self, positions: Sequence[int]) -> Float[Tensor, "b 1 d h w"]:
+        """Return the crops at `positions`: images in [-1, 1], or masks at -0.5 and 0.5."""
+        return torch.stack([self._sample(position) for position in positions])
 
     def names(self, positions: Sequence[int]) -> list[str]:
         """Return the cases of the crops at `positions`."""

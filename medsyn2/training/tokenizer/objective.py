@@ -20,7 +20,6 @@ Open-Sora Plan v1.2.0 (read).
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -40,12 +39,8 @@ log = logging.getLogger(__name__)
 TOKENIZER, DISCRIMINATOR = "tokenizer", "discriminator"
 LARGEST_ADVERSARIAL_WEIGHT = 1e4
 
-
-@dataclass(frozen=True)
-class TokenizerBatch:
-    """Crops to reconstruct."""
-
-    ct: Float[Tensor, "b 1 d h w"]  # Images in [-1, 1], or masks at -0.5 and 0.5
+Crops = Float[Tensor, "b 1 d h w"]
+"""Images in [-1, 1], or masks at -0.5 and 0.5."""
 
 
 class TokenizerObjective:
@@ -79,18 +74,18 @@ class TokenizerObjective:
     def generator_loss(
         self,
         networks: Mapping[str, nn.Module],
-        batch: TokenizerBatch,
+        batch: Crops,
         generator: torch.Generator,
         step: int,
     ) -> MicroLoss:
         """Return the tokenizer's loss."""
         tokenizer = networks[TOKENIZER]
-        reconstruction, moments = tokenizer(batch.ct, generator)
-        l1 = F.l1_loss(reconstruction.float(), batch.ct)
+        reconstruction, moments = tokenizer(batch, generator)
+        l1 = F.l1_loss(reconstruction.float(), batch)
         kl = Posterior.from_moments(moments.float()).kl().mean()
         error, parts = l1, [l1.detach(), kl.detach()]
         if self.perceptual is not None:
-            distance = self.perceptual.to(batch.ct.device)(reconstruction, batch.ct)
+            distance = self.perceptual.to(batch.device)(reconstruction, batch)
             error = l1 + self.perceptual_weight * distance
             parts.append(distance.detach())
         total = error + self.kl_weight * kl
@@ -109,15 +104,15 @@ class TokenizerObjective:
     def discriminator_loss(
         self,
         networks: Mapping[str, nn.Module],
-        batch: TokenizerBatch,
+        batch: Crops,
         generator: torch.Generator,
         step: int,
     ) -> MicroLoss:
         """Return the discriminator's loss, from the arguments of `generator_loss`."""
         discriminator = networks[DISCRIMINATOR]
         with torch.no_grad():
-            reconstruction, _ = networks[TOKENIZER](batch.ct, generator)
-        on_real = discriminator(batch.ct)[-1].float()
+            reconstruction, _ = networks[TOKENIZER](batch, generator)
+        on_real = discriminator(batch)[-1].float()
         on_fake = discriminator(reconstruction)[-1].float()
         total = 0.5 * (F.relu(1.0 - on_real).mean() + F.relu(1.0 + on_fake).mean())
         sums = torch.stack([on_real.detach().mean(), on_fake.detach().mean()])

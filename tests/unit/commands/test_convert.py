@@ -14,8 +14,6 @@ from medsyn2.evaluation.features.resnet import KERAS, TORCH, ResNet50Features, R
 from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.perceptual import Perceptual
-from medsyn2.nn.transformer.dit import DiT
-from medsyn2.nn.transformer.layers import positions
 from medsyn2.weights.tensors import load_component, load_strictly
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -117,47 +115,6 @@ def test_in_a_process_of_its_own_it_ends_with_a_sentence(tmp_path: Path) -> None
     assert result.returncode == 14
     assert "[weights-missing]" in result.stderr
     assert "Traceback" not in result.stderr
-
-
-def released_dit() -> dict[str, torch.Tensor]:
-    """A small transformer by the authors' names, as accelerate saves what holds it."""
-    shapes = json.loads((GOLDEN / "dit_official_keys.json").read_text())
-    sizes = {1152: 24, 768: 8, 4608: 96, 2304: 48, 10368: 216}
-    generator = torch.Generator().manual_seed(0)
-    state = {
-        name: torch.randn([sizes.get(size, size) for size in shape], generator=generator)
-        for name, shape in shapes.items()
-        if "blocks." not in name or "blocks.0." in name
-    }
-    return {**state, "denoise_fn.pos_embed": positions((1, 2, 3), 24, torch.device("cpu"))[None]}
-
-
-@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
-def test_the_authors_transformer_from_their_folder(tmp_path: Path, suffix: str, capsys) -> None:
-    folder = tmp_path / "release" / "final_ckpt"
-    folder.mkdir(parents=True)
-    torch.save({"scale": 1.0}, folder / "scaler.pt")
-    if suffix == "safetensors":
-        save_file(released_dit(), folder / "model.safetensors")
-    else:
-        torch.save(released_dit(), folder / "pytorch_model.bin")
-    options = ["--num-heads", "2", "--token-grid", "1", "2", "3"]
-    for source in (folder, folder.parent):
-        assert main(["convert", "dit", str(source), "--to", str(tmp_path / "out"), *options]) == 0
-    config, state = load_component(tmp_path / "out" / "dit.json", "dit")
-    network = DiT(**config)
-    load_strictly(network, state, source="dit.json")
-    assert (network.layout, config["num_heads"], config["patch"]) == ("official", 2, (2, 2, 2))
-    expected = released_dit()["denoise_fn.blocks.0.attn.qkv.weight"]
-    assert torch.equal(network.blocks[0].self_attention.fused.weight, expected)
-    assert "the authors' layout" in capsys.readouterr().out
-
-
-def test_positions_of_another_grid_leave_no_file(tmp_path: Path, capsys) -> None:
-    save_file(released_dit(), tmp_path / "model.safetensors")
-    assert main(["convert", "dit", str(tmp_path), "--to", str(tmp_path / "out"), "--num-heads", "2"]) == 14
-    assert "pos_embed" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("form", [KERAS, TORCH], ids=lambda form: form.name)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from medsyn2.config import EvaluateAugmentationConfig
 from medsyn2.errors import NonFiniteLossError
 from medsyn2.evaluation.augmentation.slice_segmenter import (
-    SegmenterTraining,
     _order,
     images_of,
     probabilities,
@@ -16,7 +16,14 @@ from medsyn2.evaluation.augmentation.slice_segmenter import (
 from medsyn2.evaluation.augmentation.slices import LabelledSlice
 from medsyn2.evaluation.similarity.overlap import dice
 
-HOW = SegmenterTraining(num_steps=80, batch_size=4, learning_rate=1e-2, channels=4, num_levels=2)
+
+def training(num_steps: int, batch_size: int = 4, learning_rate: float = 1e-2) -> EvaluateAugmentationConfig:
+    return EvaluateAugmentationConfig(
+        num_steps=num_steps, batch_size=batch_size, learning_rate=learning_rate, channels=4, num_levels=2
+    )
+
+
+HOW = training(80)
 
 
 def slices(num: int, seed: int, size: int = 32) -> list[LabelledSlice]:
@@ -40,7 +47,7 @@ def test_what_is_bright_is_learnt_and_found_on_other_slices() -> None:
 
 
 def test_seed_and_slices_decide_the_network() -> None:
-    few = SegmenterTraining(3, 4, 1e-2, 4, 2)
+    few = training(3)
     given = slices(5, 0)
     first, again, other = (train_segmenter(given, few, seed=seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -48,7 +55,7 @@ def test_seed_and_slices_decide_the_network() -> None:
 
 
 def test_the_same_seed_starts_from_the_same_network_whatever_the_slices() -> None:
-    none = SegmenterTraining(0, 4, 1e-2, 4, 2)
+    none = training(1).model_copy(update={"num_steps": 0})
     first, second = (train_segmenter(slices(5, seed), none, seed=0).state_dict() for seed in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -57,7 +64,7 @@ def test_the_global_generator_is_left_alone() -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    train_segmenter(slices(2, 0), SegmenterTraining(1, 2, 1e-2, 4, 2), seed=9)
+    train_segmenter(slices(2, 0), training(1, 2), seed=9)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -85,4 +92,4 @@ def test_the_input_is_the_lung_window() -> None:
 
 def test_a_training_that_diverges_says_so() -> None:
     with pytest.raises(NonFiniteLossError, match="step"):
-        train_segmenter(slices(2, 0), SegmenterTraining(20, 2, 1e30, 4, 2), seed=0)
+        train_segmenter(slices(2, 0), training(20, 2, 1e30), seed=0)

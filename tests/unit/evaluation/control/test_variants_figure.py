@@ -8,13 +8,13 @@ from matplotlib.image import imread
 
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.evaluation.control.blockiness import profiles
-from medsyn2.evaluation.control.variants_figure import STEP_HU, Seams, steps, variants_png
+from medsyn2.evaluation.control.variants_figure import STEP_HU, mean_profile, steps, variants_png
 from medsyn2.page.strips import Picture
 
 AFFINE = axis_aligned_affine((3.0, 2.0, 2.0), (0.0, 0.0, 0.0))
 PITCHES = (4, 8, 8)
 VOLUME = CTVolume(np.random.default_rng(0).integers(-1000, 100, (8, 16, 16)).astype(np.int16), AFFINE)
-SEAMS = {"main": Seams([profiles(VOLUME.hu, PITCHES)])}
+SEAMS = {"main": [profiles(VOLUME.hu, PITCHES)]}
 
 
 def test_more_cases_make_a_higher_picture_and_the_same_bytes_twice() -> None:
@@ -28,7 +28,7 @@ def test_more_cases_make_a_higher_picture_and_the_same_bytes_twice() -> None:
 
 def test_tokens_that_have_no_even_pitch_leave_the_curves_out() -> None:
     row = [Picture(VOLUME, "real")]
-    assert variants_png([row], (None, None, None), {"real": Seams([[]])})
+    assert variants_png([row], (None, None, None), {"real": [[]]})
 
 
 def test_steps_are_those_of_the_plane_s_axes() -> None:
@@ -42,5 +42,5 @@ def test_steps_are_those_of_the_plane_s_axes() -> None:
 
 
 def test_a_curve_is_in_multiples_of_what_is_within_and_of_the_largest_tokens() -> None:
-    seams = Seams([[np.full(3, 9.0), np.array([2.0, 2.0, 2.0, 4.0]), np.array([4.0, 4.0, 4.0, 8.0])]])
-    assert seams.curve() == pytest.approx([1, 1, 1, 2])
+    seams = [[np.full(3, 9.0), np.array([2.0, 2.0, 2.0, 4.0]), np.array([4.0, 4.0, 4.0, 8.0])]]
+    assert mean_profile(seams) == pytest.approx([1, 1, 1, 2])

@@ -30,7 +30,7 @@ def test_a_crop_is_a_piece_of_its_volume(volumes: list[tuple[str, Path]]) -> Non
     data = Crops(volumes, SETTINGS)
     for position in range(12):
         (name,) = data.names([position])
-        crop = data.batch([position]).ct[0, 0].numpy()
+        crop = data.batch([position])[0, 0].numpy()
         assert crop.shape == (4, 4, 3)
         whole = hu_to_unit(hu_of(int(name[-1])), SETTINGS.clip_hu)
         windows = np.lib.stride_tricks.sliding_window_view(whole, crop.shape)
@@ -40,8 +40,8 @@ def test_a_crop_is_a_piece_of_its_volume(volumes: list[tuple[str, Path]]) -> Non
 def test_a_batch_is_its_samples_whatever_came_before(volumes: list[tuple[str, Path]]) -> None:
     first, second = Crops(volumes, SETTINGS), Crops(volumes, SETTINGS)
     first.batch(range(100, 120))
-    at_once = first.batch(range(5, 9)).ct
-    assert torch.equal(at_once, torch.cat([second.batch([position]).ct for position in range(5, 9)]))
+    at_once = first.batch(range(5, 9))
+    assert torch.equal(at_once, torch.cat([second.batch([position]) for position in range(5, 9)]))
     assert at_once.dtype == torch.float32
 
 
@@ -50,13 +50,13 @@ def test_every_volume_is_seen_once_an_epoch_and_every_place_is_reached(
 ) -> None:
     data = Crops(volumes, SETTINGS)
     assert all(len(set(data.names(range(3 * n, 3 * n + 3)))) == 3 for n in range(10))
-    corners = {float(crop[0, 0, 0]) for crop in data.batch(range(3000)).ct[:, 0]}
+    corners = {float(crop[0, 0, 0]) for crop in data.batch(range(3000))[:, 0]}
     assert len(corners) == 3 * (3 * 5 * 7)
 
 
 def test_a_crop_as_large_as_the_volume_is_the_volume(volumes: list[tuple[str, Path]]) -> None:
     data = Crops(volumes[:1], CropSettings((6, 8, 9), (6, 8, 9), (-1024.0, 1024.0), 0.0, seed=0))
-    np.testing.assert_array_equal(data.batch([4]).ct[0, 0].numpy(), hu_to_unit(hu_of(0), (-1024.0, 1024.0)))
+    np.testing.assert_array_equal(data.batch([4])[0, 0].numpy(), hu_to_unit(hu_of(0), (-1024.0, 1024.0)))
 
 
 def test_impossible_requests_are_refused(volumes: list[tuple[str, Path]]) -> None:
@@ -68,8 +68,8 @@ def test_impossible_requests_are_refused(volumes: list[tuple[str, Path]]) -> Non
 
 def test_a_share_of_the_crops_is_drawn_masks(volumes: list[tuple[str, Path]]) -> None:
     data = Crops(volumes, replace(SETTINGS, mask_share=0.25))
-    crops = data.batch(range(2000)).ct
+    crops = data.batch(range(2000))
     drawn = (crops.abs() == 0.5).flatten(1).all(dim=1)
     assert abs(int(drawn.sum()) - 500) < 4 * (2000 * 0.25 * 0.75) ** 0.5
     assert 0.1 < (crops[drawn] > 0).float().mean() < 0.9
-    assert torch.equal(data.batch([7]).ct, crops[7:8])
+    assert torch.equal(data.batch([7]), crops[7:8])

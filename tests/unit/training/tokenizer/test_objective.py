@@ -11,7 +11,6 @@ from medsyn2.training.tokenizer.discriminator import make_discriminator
 from medsyn2.training.tokenizer.objective import (
     DISCRIMINATOR,
     TOKENIZER,
-    TokenizerBatch,
     TokenizerObjective,
     tokenizer_learners,
 )
@@ -25,8 +24,8 @@ def networks() -> dict[str, nn.Module]:
 
 
 @pytest.fixture
-def batch() -> TokenizerBatch:
-    return TokenizerBatch(torch.rand(2, 1, 8, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+def batch() -> torch.Tensor:
+    return torch.rand(2, 1, 8, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
 def noise() -> torch.Generator:
@@ -35,8 +34,8 @@ def noise() -> torch.Generator:
 
 def test_loss_is_l1_and_weighted_kl(networks, batch):
     loss = TokenizerObjective(0.25, 0.5, None).generator_loss(networks, batch, noise(), 0)
-    reconstruction, moments = networks[TOKENIZER](batch.ct, noise())
-    l1 = (reconstruction - batch.ct).abs().mean()
+    reconstruction, moments = networks[TOKENIZER](batch, noise())
+    l1 = (reconstruction - batch).abs().mean()
     mean, logvar = moments.chunk(2, dim=1)
     kl = torch.distributions.kl_divergence(
         torch.distributions.Normal(mean, (0.5 * logvar).exp()), torch.distributions.Normal(0.0, 1.0)
@@ -66,12 +65,12 @@ def test_adversarial_gradient_is_scaled_to_the_reconstructions(networks, batch):
     l1, _, adversarial, weight = loss.sums
     torch.testing.assert_close(loss.total.detach(), l1 + weight * adversarial)
     tokenizer = networks[TOKENIZER]
-    reconstruction, _ = tokenizer(batch.ct, noise())
+    reconstruction, _ = tokenizer(batch, noise())
     last = tokenizer.decoder.conv_out.conv.weight
     wanted, found = (
         torch.autograd.grad(value, last, retain_graph=True)[0].norm()
         for value in (
-            (reconstruction - batch.ct).abs().mean(),
+            (reconstruction - batch).abs().mean(),
             -networks[DISCRIMINATOR](reconstruction)[-1].mean(),
         )
     )
@@ -100,7 +99,7 @@ def test_hinge_loss_by_hand(batch):
         def forward(self, ct, generator):
             return torch.full_like(ct, -0.2), None
 
-    real = TokenizerBatch(torch.full((1, 1, 4, 8, 8), 0.4))
+    real = torch.full((1, 1, 4, 8, 8), 0.4)
     networks = {TOKENIZER: Constant(), DISCRIMINATOR: Mean()}
     loss = TokenizerObjective(0.0, 0.5, 0).discriminator_loss(networks, real, noise(), 0)
     assert loss.total.item() == pytest.approx(0.5 * ((1 - 0.4) + (1 - 0.2)))
@@ -133,13 +132,13 @@ def test_perceptual_loss_is_part_of_the_reconstruction(networks, batch):
     objective = TokenizerObjective(0.25, 0.5, 0, perceptual(), 0.3)
     assert objective.generator_parts == ("l1", "kl", "perceptual", "adversarial", "adversarial_weight")
     loss = objective.generator_loss(networks, batch, noise(), 0)
-    reconstruction, _ = networks[TOKENIZER](batch.ct, noise())
-    distance = perceptual()(reconstruction, batch.ct)
+    reconstruction, _ = networks[TOKENIZER](batch, noise())
+    distance = perceptual()(reconstruction, batch)
     l1, kl, logged, adversarial, weight = loss.sums
     torch.testing.assert_close(logged, distance.detach())
     torch.testing.assert_close(loss.total.detach(), l1 + 0.25 * kl + 0.3 * logged + weight * adversarial)
     last = networks[TOKENIZER].decoder.conv_out.conv.weight
-    error = (reconstruction - batch.ct).abs().mean() + 0.3 * distance
+    error = (reconstruction - batch).abs().mean() + 0.3 * distance
     wanted, found = (
         torch.autograd.grad(value, last, retain_graph=True)[0].norm()
         for value in (error, -networks[DISCRIMINATOR](reconstruction)[-1].mean())
