@@ -41,21 +41,13 @@ Latents = Float[Tensor, "1 z ld lh lw"]
 
 @dataclass(frozen=True)
 class Step:
-    """A step on the way to a volume.
+    """A step on the way to a volume."""
 
-    Attributes:
-        phase: ``solve``, a step of the solver, or ``decode``, a part of the volume.
-        done: Steps of this phase that are done.
-        total: Steps of this phase.
-        clean: The newest prediction of the normalised latents; `MedSyn2Pipeline.decode` shows it.
-        result: The volume, in the last step; None before.
-    """
-
-    phase: Literal["solve", "decode"]
-    done: int
-    total: int
-    clean: Latents
-    result: Synthetic | None = None
+    phase: Literal["solve", "decode"]  # ``solve``, a step of the solver, or ``decode``, a part of the volume
+    done: int  # Steps of this phase that are done
+    total: int  # Steps of this phase
+    clean: Latents  # The newest prediction of the normalised latents; `MedSyn2Pipeline.decode` shows it
+    result: Synthetic | None = None  # The volume, in the last step; None before
 
 
 Progress = Callable[[Step], None]

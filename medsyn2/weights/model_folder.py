@@ -85,9 +85,8 @@ class LatentDescription:
     overlap: float  # Overlap of neighbouring windows, as a share of the window
     # Statistics of structures whose masks have their own
     masks: Mapping[Structure, ChannelStatistics] = field(default_factory=dict)
-    mask_chunk: int | None = (
-        None  # Slices per independently encoded chunk of a mask; None encodes masks as volumes
-    )
+    # Slices per independently encoded chunk of a mask; None encodes masks as volumes
+    mask_chunk: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,30 +115,19 @@ class TrainingDescription:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """The content of ``model.json``.
+    """The content of ``model.json``."""
 
-    Attributes:
-        grid: Grid of the volumes.
-        latents: Latents of the transformer.
-        text: Encoding of texts.
-        training: Training data.
-        fingerprint: Hash of the settings, of the inputs and of every file; no two models share one.
-        files: sha256 of every other file of the folder, by its path in it.
-        sampling: Default sampling, that of the run that trained the model. It is no part of the fingerprint, since
-            it changes no weight.
-        licence: Licence stated by the weights' authors.
-        format: Format of this description.
-    """
-
-    grid: GridDescription
-    latents: LatentDescription
-    text: TextDescription
-    training: TrainingDescription
-    fingerprint: str
-    files: Mapping[str, str]
+    grid: GridDescription  # Grid of the volumes
+    latents: LatentDescription  # Latents of the transformer
+    text: TextDescription  # Encoding of texts
+    training: TrainingDescription  # Training data
+    fingerprint: str  # Hash of the settings, of the inputs and of every file; no two models share one
+    files: Mapping[str, str]  # sha256 of every other file of the folder, by its path in it
+    # Default sampling, that of the run that trained the model. It is no part of the fingerprint, since it
+    # changes no weight.
     sampling: Sampling = field(default_factory=Sampling)
-    licence: str = ""
-    format: int = FORMAT
+    licence: str = ""  # Licence stated by the weights' authors
+    format: int = FORMAT  # Format of this description
 
 
 def affine_rows(values: list[list[float]]) -> tuple[Row, Row, Row, Row]:

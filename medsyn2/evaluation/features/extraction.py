@@ -40,9 +40,8 @@ class VolumeFile:
     id: str  # Its name within the set
     patient: str  # Its patient, or the one whose report or mask it was generated from
     path: Path  # The NIfTI file, in HU
-    spacing_mm: Spacing | None = (
-        None  # Spacing (depth, height, width) that replaces a wrong one of the header
-    )
+    # Spacing (depth, height, width) that replaces a wrong one of the header
+    spacing_mm: Spacing | None = None
 
     def read(self) -> CTVolume:
         """Read the volume, with the stated spacing if there is one."""

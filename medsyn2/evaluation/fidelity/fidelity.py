@@ -22,7 +22,7 @@ Source: Chong and Forsyth, arXiv:1911.07023, for the extrapolation (there in sam
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from math import nan
 
 import numpy as np
@@ -152,13 +152,8 @@ def _row(pair: _Pair, draws: Draws, resampled: Float[np.ndarray, " b"], neighbou
         float(np.mean(at_floor)) if at_floor else nan,
         float(np.mean(floors)) if floors else nan,
         int(draws.splits[0][0].sum()) if draws.splits else 0,
-        kernel.kid,
-        kernel.standard_error,
-        shares.precision,
-        shares.recall,
-        shares.density,
-        shares.coverage,
-        shares.neighbours,
+        *astuple(kernel),
+        *astuple(shares),
     )
 
 
@@ -173,14 +168,12 @@ def _interval(value: float, resampled: Float[np.ndarray, " b"]) -> tuple[float, 
 def _extrapolate(pair: _Pair, draws: Draws) -> float:
     if not draws.subsets:
         return nan
-    inverse = [np.mean([_inverse_size(counts) for counts in alike]) for alike in draws.subsets]
+    # The bias is proportional to the sum of the inverse sizes.
+    inverse = [
+        np.mean([sum(1 / count.sum() for count in counts) for counts in alike]) for alike in draws.subsets
+    ]
     distances = [np.mean([pair.distance(*counts) for counts in alike]) for alike in draws.subsets]
     return float(np.polynomial.Polynomial.fit(inverse, distances, 1).convert().coef[0])
-
-
-def _inverse_size(counts: Counts) -> float:
-    """Return the quantity that the bias is proportional to."""
-    return float(sum(1 / count.sum() for count in counts))
 
 
 def _resample(ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator) -> Counts:

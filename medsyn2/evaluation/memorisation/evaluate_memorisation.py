@@ -203,11 +203,6 @@ def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:
     }
 
 
-def _suspects(searched: Mapping[str, Memorisation]) -> dict[str, Bool[np.ndarray, " v"]]:
-    suspect = {by: found.suspect for by, found in searched.items()}
-    return {**suspect, EITHER: np.logical_or.reduce(list(suspect.values()))}
-
-
 def _sources_found(
     copies: _Set, searched: Mapping[str, Memorisation], train: _Set
 ) -> dict[str, dict[str, float]]:
@@ -231,7 +226,9 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Return a row for each way of looking, and one for both together."""
     rows = []
-    for by, suspect in _suspects(searched).items():
+    suspects = {by: found.suspect for by, found in searched.items()}
+    suspects[EITHER] = np.logical_or.reduce(list(suspects.values()))
+    for by, suspect in suspects.items():
         row = {
             "by": by,
             "num_synthetic": len(suspect),

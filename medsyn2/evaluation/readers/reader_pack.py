@@ -44,9 +44,8 @@ class Question:
     text: str  # As the reader sees it
     levels: tuple[str, ...]  # Labels of the buttons
     values: tuple[str, ...]  # Stored values
-    ends: tuple[str, str] | None = (
-        None  # Meaning of the first and the last level, where the buttons do not say it
-    )
+    # Meaning of the first and the last level, where the buttons do not say it
+    ends: tuple[str, str] | None = None
 
 
 def _question_with_grades(name: str, text: str) -> Question:

@@ -131,9 +131,8 @@ class OfficialFolder:
     network: Path  # File of the transformer
     vae: Path  # File of the tokenizer
     language_model: Path  # Folder or file of the text encoder's weights
-    base: (
-        Path | None
-    )  # Folder with the text encoder's configuration and vocabulary; None for that of its weights
+    # Folder with the text encoder's configuration and vocabulary; None for that of its weights
+    base: Path | None
     prompts: Path  # Folder of the pre-prompts
 
 
