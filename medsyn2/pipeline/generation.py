@@ -25,8 +25,7 @@ from medsyn2.flow.guidance import PredictClean, guide
 from medsyn2.flow.solvers import edit_trajectory, trajectory
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import Parts, decode_windows, encode_chunked, encode_windowed, finish
-from medsyn2.nn.device import available_device
-from medsyn2.nn.memory_format import move
+from medsyn2.nn.device import available_device, move
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.nn.transformer.conditioning import Conditioning
 from medsyn2.nn.transformer.dit import DiT

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.nn.memory_format import move
+from medsyn2.nn.device import move
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.weights.tensors import load_component, load_strictly
 
