@@ -237,7 +237,7 @@ def plan_cohort(
 
     Args:
         order: All cases that ever had a place, including those of `files`.
-        subjects: Subject of each file in the table of subjects, see `subjects.read_subjects`.
+        subjects: Subject of each file in the table of subjects, see `plan.read_subjects`.
 
     Raises:
         ConfigError: If a subject would be in both splits.

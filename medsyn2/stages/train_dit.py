@@ -21,7 +21,6 @@ from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.store.text_embeddings import read_text
 from medsyn2.training.dit.conditions import ConditionedLatents, drop_conditions, mode_probabilities
-from medsyn2.training.dit.model_export import export_model
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
 from medsyn2.training.dit.split import Split, load_split
 from medsyn2.training.engine.checkpoint import identity_of
@@ -37,6 +36,7 @@ from medsyn2.weights.model_folder import (
     TextDescription,
     TrainingDescription,
     affine_rows,
+    export_model,
 )
 from medsyn2.weights.tensors import save_component
 

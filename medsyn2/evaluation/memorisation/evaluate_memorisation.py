@@ -22,8 +22,7 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
-from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank
-from medsyn2.evaluation.features.spec import make_spec
+from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank, make_spec
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
 from medsyn2.evaluation.memorisation.copies import (
     Memorisation,

@@ -13,8 +13,7 @@ from jaxtyping import Float
 from medsyn2.config import EvaluateFidConfig, EvaluateScoresConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part, read_bank, write_bank
-from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank
-from medsyn2.evaluation.features.spec import make_spec
+from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank, make_spec
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
 from medsyn2.evaluation.text.clip import EMBEDDING
 from medsyn2.evaluation.text.linear_clip import LinearClip, fit_linear_clip

@@ -13,7 +13,10 @@ the same number of threads. Several processes share the micro-batches of a step 
 checkpoint and exits with status 75.
 """
 
+import csv
+import io
 import logging
+import math
 import signal
 import sys
 import threading
@@ -30,15 +33,55 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medsyn2.errors import ConfigError, NonFiniteLossError
-from medsyn2.files import lock
+from medsyn2.files import lock, write_text_atomically
 from medsyn2.training.engine.checkpoint import Checkpoint, keep_only, latest_checkpoint, save_checkpoint
 from medsyn2.training.engine.draws import generator_of, seed_of
 from medsyn2.training.engine.fabric import make_fabric, to_device
 from medsyn2.training.engine.learner import Learner, LoopSettings
-from medsyn2.training.engine.loss_log import LossLog
 from medsyn2.training.engine.optimizer import set_learning_rate
 from medsyn2.training.engine.sharding import gather_full_tensor
 from medsyn2.training.engine.state import TrainingState
+from medsyn2.types import Float
+
+
+class LossLog:
+    """The table of losses, a CSV with a row per step, open for further rows.
+
+    It holds no times, and checkpoints contain it, so that a resumed training ends with the same bytes.
+    """
+
+    def __init__(
+        self, path: Path, columns: Sequence[str], table: Float[Tensor, "steps columns"] | None
+    ) -> None:
+        self.columns = tuple(columns)
+        self._rows: list[list[float]] = [] if table is None else table.tolist()
+        lines = [["step", *self.columns], *(self._cells(step) for step in range(len(self._rows)))]
+        write_text_atomically(path, _text(lines))
+        self._file = path.open("a", encoding="utf-8", newline="")
+
+    def append(self, values: Mapping[str, float]) -> None:
+        """Add the row of a step; missing values stay empty."""
+        self._rows.append([values.get(name, math.nan) for name in self.columns])
+        self._file.write(_text([self._cells(len(self._rows) - 1)]))
+        self._file.flush()
+
+    def table(self) -> Float[Tensor, "steps columns"]:
+        """Return the rows so far, in float64."""
+        return torch.tensor(self._rows, dtype=torch.float64).reshape(len(self._rows), len(self.columns))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _cells(self, row: int) -> list[str]:
+        values = ["" if math.isnan(value) else repr(float(value)) for value in self._rows[row]]
+        return [str(row + 1), *values]
+
+
+def _text(lines: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
 
 
 @runtime_checkable
