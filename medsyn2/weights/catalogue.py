@@ -48,8 +48,9 @@ class CatalogueEntry:
 
 
 CATALOGUE = TypeAdapter(tuple[CatalogueEntry, ...]).validate_python(
-    yaml.safe_load(Path(__file__).with_name("catalogue.yaml").read_text("utf-8"))
+    yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
 )
+"""The entries, from ``catalogue.yaml``."""
 
 
 def find(names: Sequence[str]) -> Iterator[CatalogueEntry]:
