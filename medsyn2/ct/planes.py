@@ -13,21 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from medsyn2.ct.affines import Spacing
-from medsyn2.ct.volume import CTVolume
 from medsyn2.types import Bool, Num
 from medsyn2.vocabulary import PLANE_AXIS, Plane
 
-WINDOW_HU = (-1100.0, 400.0)
-
-
-def save_overlay(
-    path: Path | str, volume: CTVolume, contours: Mapping[str, Bool[np.ndarray, "d h w"]], title: str
-) -> None:
-    """Write a PNG of a CT in three planes with the outline of each mask."""
-    figure = plot_planes(volume.hu, volume.spacing_mm, contours, title, WINDOW_HU)
-    figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
-
-
+OVERLAY_HU = (-1100.0, 400.0)
 COLOURS = (
     "#ffd400",
     "#00c8ff",
@@ -69,6 +58,18 @@ def plot_planes(
     for position, (name, colour) in enumerate(zip(shown, _colours(len(shown)), strict=True)):
         figure.text(0.01 + 0.11 * position, 0.015, name, color=colour, fontsize=7)
     return figure
+
+
+def save_overlay(
+    path: Path | str,
+    hu: Num[np.ndarray, "d h w"],
+    spacing_mm: Spacing,
+    contours: Mapping[str, Bool[np.ndarray, "d h w"]],
+    title: str,
+) -> None:
+    """Write `plot_planes` as a PNG in a wide window; equal input gives equal bytes."""
+    figure = plot_planes(hu, spacing_mm, contours, title, OVERLAY_HU)
+    figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def _largest_slice(mask: Bool[np.ndarray, "d h w"], axis: int) -> int:

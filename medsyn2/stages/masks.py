@@ -81,5 +81,5 @@ def _masks_of_case(
             )
         state: MaskState = "present" if present else "empty"
         states[structure] = MaskFacts(state, round(size_ml, 3), made[structure].tool)
-    save_overlay(folder / OVERLAY_FILE, volume, shown, segmented.case)
+    save_overlay(folder / OVERLAY_FILE, volume.hu, volume.spacing_mm, shown, segmented.case)
     return states

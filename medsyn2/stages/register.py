@@ -65,7 +65,8 @@ def register(
         moved = resample_to_grid(volume, reference.volume.grid, alignment.template_to_native_lps_mm)
         write_ct(folder / CT_FILE, moved, description="registered")
         outlines = {name: reference.lungs.binary(name) for name in reference.lungs.names.values()}
-        save_overlay(folder / OVERLAY_FILE, moved, outlines, caption(case.case, alignment, register))
+        label = caption(case.case, alignment, register)
+        save_overlay(folder / OVERLAY_FILE, moved.hu, moved.spacing_mm, outlines, label)
         warnings = _warnings(alignment)
         for warning in warnings:
             log.warning("%s: %s", case.case, warning)

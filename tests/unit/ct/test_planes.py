@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.image import imread
 
 from medsyn2.ct.planes import plot_planes, save_overlay
-from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.vocabulary import PLANE_AXIS
 
 
@@ -33,15 +32,15 @@ def test_the_slice_of_the_largest_contour_is_shown() -> None:
 SHAPE = (24, 30, 36)
 
 
-def volume(bright: tuple[slice, slice, slice]) -> CTVolume:
+def scan(bright: tuple[slice, slice, slice]) -> tuple[np.ndarray, tuple[float, float, float]]:
     hu = np.full(SHAPE, -1000, dtype=np.int16)
     hu[bright] = 1000
-    return CTVolume(hu, axis_aligned_affine((4.0, 3.0, 3.0), (0.0, 0.0, 0.0)))
+    return hu, (4.0, 3.0, 3.0)
 
 
 def panels(path: Path, contours: dict, bright: tuple[slice, slice, slice]) -> list[np.ndarray]:
     """The three pictures, side by side, as grey values."""
-    save_overlay(path, volume(bright), contours, "a title")
+    save_overlay(path, *scan(bright), contours, "a title")
     image = imread(path)[40:335, :, :3]
     return np.array_split(image, 3, axis=1)
 
@@ -50,7 +49,7 @@ def test_same_input_same_bytes_without_date_and_software(tmp_path: Path) -> None
     mask = np.zeros(SHAPE, dtype=bool)
     mask[5:15, 8:20, 10:25] = True
     for name in ("a.png", "b.png"):
-        save_overlay(tmp_path / name, volume((slice(3, 9),) * 3), {"mask": mask}, "case 1\nlung Dice 0.9")
+        save_overlay(tmp_path / name, *scan((slice(3, 9),) * 3), {"mask": mask}, "case 1\nlung Dice 0.9")
     content = (tmp_path / "a.png").read_bytes()
     assert content == (tmp_path / "b.png").read_bytes()
     assert content.startswith(b"\x89PNG")
@@ -82,17 +81,17 @@ def test_outline_and_legend_have_the_mask_s_colour(tmp_path: Path) -> None:
     mask = np.zeros(SHAPE, dtype=bool)
     mask[5:15, 8:20, 10:25] = True
     nowhere = np.zeros(SHAPE, dtype=bool)
-    save_overlay(tmp_path / "a.png", volume((slice(0, 0),) * 3), {"heart": mask, "nodules": nowhere}, "")
+    save_overlay(tmp_path / "a.png", *scan((slice(0, 0),) * 3), {"heart": mask, "nodules": nowhere}, "")
     image = imread(tmp_path / "a.png")[..., :3]
     coloured = np.ptp(image, axis=2) > 0.3
     thirds = np.array_split(coloured[40:335], 3, axis=1)
     assert all(third.sum() > 100 for third in thirds)
     assert coloured[340:].any()
-    save_overlay(tmp_path / "b.png", volume((slice(0, 0),) * 3), {"heart": mask}, "")
+    save_overlay(tmp_path / "b.png", *scan((slice(0, 0),) * 3), {"heart": mask}, "")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_full_and_absent_masks_are_no_fault(tmp_path: Path) -> None:
-    save_overlay(tmp_path / "a.png", volume((slice(0, 0),) * 3), {"all": np.ones(SHAPE, dtype=bool)}, "")
-    save_overlay(tmp_path / "b.png", volume((slice(0, 0),) * 3), {}, "")
+    save_overlay(tmp_path / "a.png", *scan((slice(0, 0),) * 3), {"all": np.ones(SHAPE, dtype=bool)}, "")
+    save_overlay(tmp_path / "b.png", *scan((slice(0, 0),) * 3), {}, "")
     assert (tmp_path / "b.png").stat().st_size > 1000

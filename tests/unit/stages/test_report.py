@@ -116,7 +116,7 @@ class Run:
             raise RegistrationError("Expected lungs, got none.", code="lungs-outside", remedy=REMEDY)
         volume = CTVolume(hu_of(case), AFFINE)
         write_ct(folder / CT_FILE, volume)
-        save_overlay(folder / OVERLAY_FILE, volume, {"lungs": lobes() > 0}, case)
+        save_overlay(folder / OVERLAY_FILE, volume.hu, volume.spacing_mm, {"lungs": lobes() > 0}, case)
         return register_facts(f"s_{case}", CASES[case], lung_dice=0.91, rotation_deg=2.5)
 
     def segment(self, case: str, folder: Path) -> SegmentFacts:
