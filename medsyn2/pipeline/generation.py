@@ -143,11 +143,7 @@ class Generation:
 
     @torch.inference_mode()
     def steps(self, recipe: Recipe, before: Latents | None = None) -> Iterator[Step]:
-        """Follow a recipe and yield each step; the last one holds the volume.
-
-        Args:
-            before: Latents of the volume that an edit changes; None makes them again, with steps of their own.
-        """
+        """Follow a recipe and yield each step; the last one holds the volume."""
         recipe, latents = yield from self._solve(recipe, before)
         parts = self._decode_parts(latents)
         done = total = 0

@@ -165,16 +165,13 @@ class MedSyn2Pipeline(Generation):
     ) -> Synthetic:
         """Change a generated volume under new conditions, with the noise it was made from.
 
+        The parts of a report, the mask, its text and `progress` are those of a call.
+
         Args:
             before: The volume to change, made by this model; or its sidecar, by which it is made again first.
             report: A whole report, which alone counts; that of `before` does not.
-            findings: The report's first part, if it is given in parts.
-            impression: The report's second part, if it is given in parts.
-            mask: Where a structure is, on any grid; None for no mask.
-            mask_text: Structure that the mask shows; needed with a mask.
             strength: 1 makes a new volume from the same noise, 0 changes nothing.
             sampling: Solver and guidance; None is the model's. An edit takes the share `strength` of its steps.
-            progress: Called after each step.
 
         Raises:
             ReportError: If the report cannot be used.

@@ -121,9 +121,6 @@ def average(cases: Iterable[Posed], grid: Grid) -> tuple[CTVolume, LabelMap]:
 
     A voxel averages the CTs that reach it, and is air where none does. It is lung where more than half of the cases
     have lung, of the side that most of them have.
-
-    Args:
-        cases: CTs, lungs and affines from the grid's world to them; consumed one by one.
     """
     total = np.zeros(grid.shape, dtype=np.float32)
     covered, left, right = (np.zeros(grid.shape, dtype=np.uint16) for _ in range(3))

@@ -82,12 +82,6 @@ def train_segmenter(
 ) -> UNet2d:
     """Train a network on slices of one size.
 
-    Args:
-        slices: At least one.
-        how: Steps, batch size, learning rate, and size of the network.
-        seed: Of the first weights and the order.
-        device: Where it is trained.
-
     Raises:
         NonFiniteLossError: If the training diverges.
     """

@@ -111,8 +111,6 @@ def common_frame(
     """Return the coarsest spacing and the smallest box of several volumes, axis by axis.
 
     Args:
-        grids: Of all volumes of the study.
-        clip_hu: HU range.
         finest_mm: No finer spacing than this (depth, height, width), to keep the folder small.
         trim_mm: Cut off at each end of each axis (depth, height, width), where registration left no scan.
 

@@ -32,9 +32,7 @@ class LossFunction(Protocol):
         """Return the loss.
 
         Args:
-            networks: All networks by their learners' names, wrapped for the devices.
             generator: Source of every draw, on the CPU.
-            step: Steps completed.
         """
         ...
 

@@ -21,10 +21,6 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
     Members of a module list, such as the transformer's blocks, are gathered one by one; all other parameters for the
     whole step.
-
-    Args:
-        network: Full network, the same in every process.
-        mesh: The processes, with an axis named ``data_parallel``.
     """
     # The warning is about in-place changes of a block's output, which do not occur here.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
