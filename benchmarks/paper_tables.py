@@ -28,10 +28,24 @@ from scipy import optimize
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from medsyn2.evaluation.paper.printed import CAPTIONS, PRINTED
+from medsyn2.evaluation.paper.printed import PRINTED
 from medsyn2.evaluation.statistics.raters import newcombe
 
 Verdict = Literal["agrees", "notable", "cannot be"]
+
+CAPTIONS = {
+    "1": "Frechet distance of volumes from reports alone, by HU window and plane; lower is closer.",
+    "2": "CLIP scores of volumes from reports alone, 100 x cosine, by two models.",
+    "3": "Zero-shot labels (CT-CLIP) of volumes from reports alone, in %.",
+    "4": "Readers' answers whether an image matches its report and mask, in cases.",
+    "5": "Segmentation networks trained on real and synthetic slices of ground-glass opacity; Dice and Jaccard in "
+    "%, ASD and HD95 in pixels.",
+    "6": "Masks through the tokenizer and back; Dice and Jaccard in %, HD95 and ASD in voxels.",
+    "7": "Masks of generated volumes (gen), requested (gt) and after the tokenizer (rec); Dice and Jaccard in %, "
+    "HD95 and ASD in mm.",
+    "8": "Table 4 by finding, in cases.",
+}
+"""Subject of each table, and its units as printed."""
 
 _ROUNDING = 0.011
 _IMAGE_DIAGONAL_PX = 724.1

@@ -33,7 +33,7 @@ from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.store.latents import write_latents
 from medsyn2.store.text_embeddings import write_report
 from medsyn2.training.dit.conditions import ConditionedLatents, TrainingCase
-from medsyn2.training.engine.batches import prefetch_batches
+from medsyn2.training.engine.loop import prefetch_batches
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.model_folder import ChannelStatistics
 

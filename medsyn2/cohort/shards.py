@@ -77,11 +77,6 @@ class Cohort:
             )
 
 
-def phantom_ids(config: CohortConfig) -> list[str]:
-    """Return the ids of the phantoms."""
-    return [f"phantom_{index:05d}" for index in range(config.num_phantoms)]
-
-
 def list_nifti(folder: Path, exclude_dirs: Collection[str] = ()) -> list[Path]:
     """Return all NIfTI files under `folder`, sorted; links are followed.
 
@@ -222,10 +217,10 @@ def cohort_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> dict[
         ConfigError: If the data folder holds nothing usable, or two files of one CT-RATE name.
     """
     if cohort.data_dir is None:
-        size = cohort.shard_size
+        size, names = cohort.shard_size, (f"phantom_{index:05d}" for index in range(cohort.num_phantoms))
         return {
             case_id: phantom_dir / f"{index // size:04d}" / case_id / f"{case_id}.nii.gz"
-            for index, case_id in enumerate(phantom_ids(cohort))
+            for index, case_id in enumerate(names)
         }
     found = list_nifti(cohort.data_dir, cohort.exclude_dirs)
     excluded = read_exclusions(cohort.exclude_txt)
@@ -242,7 +237,7 @@ def plan_cohort(
 
     Args:
         order: All cases that ever had a place, including those of `files`.
-        subjects: Subject of each file in the table of subjects, see `subjects.read_subjects`.
+        subjects: Subject of each file in the table of subjects, see `plan.read_subjects`.
 
     Raises:
         ConfigError: If a subject would be in both splits.

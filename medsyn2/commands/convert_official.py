@@ -15,7 +15,7 @@ from medsyn2.fingerprints import fingerprint
 from medsyn2.flow.sampling import Sampling
 from medsyn2.nn.text_encoder import write_encoder
 from medsyn2.nn.transformer.layers import TokenGrid
-from medsyn2.pipeline.texts import ABSENT
+from medsyn2.pipeline.generation import ABSENT
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.conversion import official
 from medsyn2.weights.conversion.official import OfficialModel, half, pool_mask_statistics
@@ -52,13 +52,7 @@ def check_place(folder: Path) -> None:
 
 
 def describe(model: OfficialModel, token_grid: TokenGrid, files: Mapping[str, str]) -> ModelDescription:
-    """Return the description of the released model.
-
-    Args:
-        model: The model.
-        token_grid: Tokens along (depth, height, width).
-        files: sha256 of every file of the folder.
-    """
+    """Return the description of the released model."""
     patch = model.dit.config["patch"]
     ld, lh, lw = (tokens * size for tokens, size in zip(token_grid, patch, strict=True))
     depth, height, width = model.tokenizer.volume_shape((ld, lh, lw))
@@ -102,8 +96,6 @@ def write_official(folder: Path, model: OfficialModel, token_grid: TokenGrid) ->
 
     Args:
         folder: Destination, absent or empty.
-        model: The model.
-        token_grid: Tokens along (depth, height, width).
     """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

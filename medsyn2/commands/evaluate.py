@@ -26,7 +26,7 @@ import pandas as pd
 from medsyn2.config import EvaluateFidConfig, validate_config
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.features.banks import write_bank
-from medsyn2.evaluation.features.extraction import VolumeFile, extract_features
+from medsyn2.evaluation.features.extraction import FeatureSpec, VolumeFile, extract_features, extractor_of
 from medsyn2.evaluation.features.folders import (
     check_patients,
     common_clip_hu,
@@ -35,8 +35,7 @@ from medsyn2.evaluation.features.folders import (
     volumes_in,
 )
 from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
-from medsyn2.evaluation.features.spec import FeatureSpec, extractor_of
-from medsyn2.evaluation.fidelity.table_one import table_rows
+from medsyn2.evaluation.fidelity.fidelity import table_rows
 from medsyn2.files import write_table
 
 log = logging.getLogger(__name__)

@@ -25,11 +25,7 @@ from medsyn2.ct.volume import Affine, CTVolume, Grid, LabelMap, Spacing
 
 
 def canonical_axes(affine_mm: Affine) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Return the axes of an array in the order (depth, height, width), and whether to flip each of them.
-
-    Args:
-        affine_mm: Index of the array's three axes to LPS world.
-    """
+    """Return the axes of an array in the order (depth, height, width), and whether to flip each of them."""
     nearest = io_orientation(affine_mm)
     axis_of_world = np.argsort(nearest[:, 0])
     order = tuple(int(axis) for axis in axis_of_world[::-1])
@@ -106,9 +102,7 @@ def resample_mask(
     On nodules of 3 to 10 mm this keeps a Dice of 0.957, the nearest neighbour 0.931.
 
     Args:
-        mask: Every label except 0 is foreground.
         grid_to_source_lps_mm: World of the grid to world of the source; None is the identity.
-        threshold: Foreground is where the interpolated indicator exceeds it.
     """
     indicator = LabelMap((mask.labels != 0).astype(np.uint8), mask.affine_mm)
     share = _resample(to_sitk(indicator), grid, grid_to_source_lps_mm, sitk.sitkLinear, 0.0, sitk.sitkFloat32)

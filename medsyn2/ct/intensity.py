@@ -44,9 +44,8 @@ _USUAL_INTERCEPTS = (-1024.0, -1000.0, -8192.0, -32768.0)
 class HuConvention(HuScale):
     """Conversion of one file's values, and the share of padding among them."""
 
-    padding_share: (
-        float  # Share of the voxels that are padding: one value below -1100 HU, outside the field of view
-    )
+    # Share of the voxels that are padding: one value below -1100 HU, outside the field of view
+    padding_share: float
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ picture in the axial and coronal plane, anterior on the left in the sagittal one
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,8 +13,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from medsyn2.ct.affines import Spacing
+from medsyn2.ct.volume import CTVolume
 from medsyn2.types import Bool, Num
 from medsyn2.vocabulary import PLANE_AXIS, Plane
+
+WINDOW_HU = (-1100.0, 400.0)
+
+
+def save_overlay(
+    path: Path | str, volume: CTVolume, contours: Mapping[str, Bool[np.ndarray, "d h w"]], title: str
+) -> None:
+    """Write a PNG of a CT in three planes with the outline of each mask."""
+    figure = plot_planes(volume.hu, volume.spacing_mm, contours, title, WINDOW_HU)
+    figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
+
 
 COLOURS = (
     "#ffd400",

@@ -139,11 +139,6 @@ def load_cases(
     """Join the manifests of several stages into the cases of a split, in the cohort's order.
 
     Args:
-        register: Manifests of the stage register.
-        inventory: Manifests of the stage inventory.
-        masks: Manifests of the stage masks.
-        samples: Manifests of the stage sample.
-        reconstructions: Manifests of the stage evaluate_tokenizer.
         split: The held-out cases, the training cases, or both (None).
     """
     listed = load_records(inventory, InventoryFacts)

@@ -42,19 +42,12 @@ from medsyn2.flow.warped import warped_midpoint
 
 
 class State(NamedTuple):
-    """A solution on its way.
+    """A solution on its way."""
 
-    Attributes:
-        t: Time that the step has reached.
-        clean: Newest prediction of the clean latents; in the last state the solution.
-        step: Steps done; a jump that follows the last step counts with it.
-        num_steps: Steps in all; the adaptive solver takes one, as far as can be seen from outside.
-    """
-
-    t: float
-    clean: Latents
-    step: int
-    num_steps: int
+    t: float  # Time that the step has reached
+    clean: Latents  # Newest prediction of the clean latents; in the last state the solution
+    step: int  # Steps done; a jump that follows the last step counts with it
+    num_steps: int  # Steps in all; the adaptive solver takes one, as far as can be seen from outside
 
 
 def solve(

@@ -100,7 +100,7 @@ def attend(
     half_tile = True if masked and num_keys % 128 == 64 else False  # noqa: SIM210
     large = True if query[..., 0].numel() * num_keys > MOST_SCORES else False  # noqa: SIM210
     kernels = _kernels(query.device, query.shape[-1], query.dtype, masked, half_tile, large)
-    query, key, value = (_channels_contiguous(each) for each in (query, key, value))
+    query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value))
     if kernels is None:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     with sdpa_kernel(list(kernels), set_priority=True):
@@ -195,7 +195,3 @@ def _log_once(machine: Machine, head_width: int, dtype: torch.dtype) -> None:
 def _in_words(choice: Choice) -> str:
     names = "PyTorch's order" if choice.kernels is None else ", ".join(each.name for each in choice.kernels)
     return f"{names} ({choice.reason})"
-
-
-def _channels_contiguous(x: Tensor) -> Tensor:
-    return x if x.stride(-1) == 1 else x.contiguous()

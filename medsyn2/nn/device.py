@@ -1,8 +1,24 @@
-"""Devices by name."""
+"""Devices by name, and the memory format that is fast on each."""
 
 import torch
+from torch import nn
 
 from medsyn2.errors import ConfigError
+
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def move(network: nn.Module, device: torch.device) -> None:
+    """Move the network to `device`, and on a CPU store the weights of its convolutions channels last.
+
+    oneDNN computes convolutions of few channels up to three times as fast in channels-last order, and reorders its
+    input itself. Values do not change, the order of summation does. On GPUs the order is unchanged, as it has not been
+    measured there.
+    """
+    network.to(device)
+    for weight in network.parameters():
+        if device.type == "cpu" and weight.ndim in FORMATS:
+            weight.data = weight.data.contiguous(memory_format=FORMATS[weight.ndim])
 
 
 def available_device(name: torch.device | str = "auto") -> torch.device:

@@ -66,17 +66,7 @@ def show_slice(
     mask: Bool[np.ndarray, "d h w"] | None = None,
     colour: str = "#ffb000",
 ) -> None:
-    """Draw one slice of a volume into matplotlib axes, windowed, with the mask's contour over it.
-
-    Args:
-        axis: The axes.
-        volume: What is shown.
-        plane: The plane.
-        index: Slice number along the plane's axis.
-        limits_hu: HU that are black and white.
-        mask: Drawn as a contour where it meets the slice.
-        colour: Colour of the contour.
-    """
+    """Draw one slice of a volume into matplotlib axes, windowed, with the mask's contour over it."""
     image, aspect = _as_held(volume.hu, volume.spacing_mm, plane, index)
     axis.imshow(
         apply_window(image, limits_hu), cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="bilinear"

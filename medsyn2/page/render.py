@@ -48,9 +48,6 @@ def shown(frame: pd.DataFrame, *, file: str, about: str = "", gather: bool = Fal
     """Prepare the first rows of a table for the page.
 
     Args:
-        frame: The table.
-        file: Where it is.
-        about: What it says.
         gather: Say once what columns of words, other than the first, say in every row, and set the interval
             ``<value>_low``, ``<value>_high`` in brackets behind its value.
     """
@@ -84,12 +81,7 @@ def _cell(value: Any, low: float = nan, high: float = nan) -> Cell:
 
 
 def render(values: Mapping[str, Any], template: str = "template.html") -> str:
-    """Return a page.
-
-    Args:
-        values: What the template shows.
-        template: A file of this package: the page of a run, or of the paper's tables.
-    """
+    """Return a page."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_source),
         autoescape=True,

@@ -51,7 +51,6 @@ def strips_png(rows: Sequence[Sequence[Picture]], contour: str = "mask asked for
     Args:
         rows: Pictures on one grid, or without masks, each then cut through its own middle; a row that is shorter than
             others leaves its end empty.
-        contour: What the masks are.
     """
     columns = max(len(row) for row in rows)
     example = rows[0][0].volume

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medsyn2.phantoms.anatomy import Anatomy
-from medsyn2.phantoms.central import GreatVessels
+from medsyn2.phantoms.central import GreatVessels, heart_distance
 from medsyn2.phantoms.fields import Field, Points, bend, tube_distance_at
 from medsyn2.phantoms.thorax import (
     Fissures,
@@ -13,7 +13,6 @@ from medsyn2.phantoms.thorax import (
     cut_heart,
     diaphragm_z,
     fissures,
-    heart_with_pericardium,
     lobe_labels,
     mediastinum,
     pleural_space,
@@ -49,7 +48,7 @@ def chest_at(anatomy: Anatomy, points: Points, tubes_mm: Field, pericardial_flui
     """
     cage = rib_cage(anatomy, points)
     floor = diaphragm_z(anatomy, points)
-    uncut = heart_with_pericardium(anatomy, points, pericardial_fluid_mm)
+    uncut = heart_distance(anatomy, points) - np.float32(pericardial_fluid_mm)
     pericardium = cut_heart(anatomy, points, uncut, cage, floor)
     heart = cut_heart(anatomy, points, uncut + np.float32(pericardial_fluid_mm), cage, floor)
     middle = mediastinum(anatomy, points, pericardium, tubes_mm, cage)

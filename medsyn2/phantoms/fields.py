@@ -118,7 +118,6 @@ def ellipsoid(
     """Return the signed distance to an ellipsoid, exact to first order near its surface.
 
     Args:
-        radii_mm: Half axes.
         rotation: Directions of the half axes, in rows; None takes the frame's axes.
 
     Source: the bound |k0| (|k0| - 1) / |k1| of I. Quilez, "ellipsoid - distance" (iquilezles.org).

@@ -20,19 +20,13 @@ Abnormality = Literal["nodules", "ground_glass", "consolidation", "pleural_effus
 
 @dataclass(frozen=True)
 class Demand:
-    """A request for one lesion.
+    """A request for one lesion."""
 
-    Attributes:
-        kind: Kind of the lesion.
-        side: Side; None leaves it open. A pericardial effusion has none.
-        lobe: Lobe, a label of `medsyn2.vocabulary.LOBES`; None leaves it open. Effusions have none.
-        size: Diameter in mm of a nodule, extent in mm of an opacity, volume in ml of a pleural effusion,
-            thickness in mm of a pericardial effusion.
-    """
-
-    kind: Abnormality
-    side: Side | None
-    lobe: int | None
+    kind: Abnormality  # Kind of the lesion
+    side: Side | None  # Side; None leaves it open. A pericardial effusion has none.
+    lobe: int | None  # Lobe, a label of `medsyn2.vocabulary.LOBES`; None leaves it open. Effusions have none.
+    # Diameter in mm of a nodule, extent in mm of an opacity, volume in ml of a pleural effusion, thickness in
+    # mm of a pericardial effusion
     size: float
 
 

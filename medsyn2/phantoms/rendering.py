@@ -40,15 +40,11 @@ Mask = Shaped[np.ndarray, "d h w"]
 
 @dataclass(frozen=True)
 class Phantom:
-    """A painted subject.
+    """A painted subject."""
 
-    Attributes:
-        volume: HU before noise, int16.
-        truth: Binary label maps by name: the structures of `medsyn2.vocabulary.STRUCTURES` (``lobes`` holds the
-            lobes' boundaries) and ``lungs``; also ``lobe_labels`` with the five lobes.
-    """
-
-    volume: CTVolume
+    volume: CTVolume  # HU before noise, int16
+    # Binary label maps by name: the structures of `medsyn2.vocabulary.STRUCTURES` (``lobes`` holds the lobes'
+    # boundaries) and ``lungs``; also ``lobe_labels`` with the five lobes
     truth: Mapping[str, LabelMap]
 
 

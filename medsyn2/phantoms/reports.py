@@ -7,8 +7,10 @@ absent. Such a sentence opens with "No" or contains "not" or "without".
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import yaml
 
 from medsyn2.phantoms.anatomy import CARDIOMEGALY_RATIO, SIDES, Side
 from medsyn2.phantoms.central import lobar_side
@@ -18,117 +20,8 @@ from medsyn2.vocabulary import ABNORMALITY_LABELS, LOBES
 
 LOBE_WORDS = {label: f"{name.replace('_', ' ')} lobe" for label, name in LOBES.items()}
 
-WORDINGS: dict[str, tuple[str, ...]] = {
-    "airways": (
-        "Trachea and both main bronchi are open.",
-        "The trachea and main bronchi are patent.",
-        "Trachea is in the midline and both main bronchi are open.",
-        "Central airways are patent. No occlusive pathology is seen in the trachea.",
-    ),
-    "cardiomegaly": (
-        "The heart is enlarged.",
-        "Heart size is increased, consistent with cardiomegaly.",
-        "There is cardiomegaly with a cardiothoracic ratio of about {ratio:.2f}.",
-    ),
-    "normal heart": (
-        "Heart size is normal.",
-        "Heart contour and size are normal.",
-        "The heart is of normal size.",
-    ),
-    "no pericardial effusion": (
-        "No pericardial effusion.",
-        "Pericardial effusion is not observed.",
-        "No pericardial effusion or thickening is seen.",
-    ),
-    "pericardial effusion": (
-        "There is a {size} pericardial effusion measuring {mm:.0f} mm in thickness.",
-        "A {size} pericardial effusion of {mm:.0f} mm surrounds the heart.",
-        "Pericardial effusion is present, {mm:.0f} mm thick ({size}).",
-    ),
-    "no lymphadenopathy": (
-        "No enlarged mediastinal or hilar lymph nodes.",
-        "Lymph nodes of pathological size are not detected in the mediastinum.",
-        "No pathologically enlarged lymph node is seen in the mediastinum or the hila.",
-    ),
-    "aortic calcification": (
-        "Calcified atheroma plaques are seen in the wall of the aorta.",
-        "There are atherosclerotic wall calcifications of the thoracic aorta.",
-    ),
-    "coronary calcification": (
-        "Calcification is seen in the left anterior descending coronary artery.",
-        "There is coronary artery wall calcification.",
-    ),
-    "catheter": (
-        "A right subclavian central venous catheter is seen with its tip in the superior vena cava.",
-        "Right subclavian central venous catheter ends in the superior vena cava.",
-    ),
-    "no pleural effusion": (
-        "No pleural effusion.",
-        "No pleural effusion or pneumothorax is seen.",
-        "Pleural effusion is not detected on either side.",
-        "No effusion in the pleural spaces.",
-    ),
-    "no effusion of a side": ("No {side} pleural effusion.", "No effusion on the {side} side."),
-    "pleural effusion": (
-        "There is a {size} {side} pleural effusion.",
-        "{Size} {side}-sided pleural effusion, estimated at {ml:.0f} ml.",
-        "A {size} pleural effusion is seen on the {side} side.",
-        "Free pleural effusion of {size} amount is observed on the {side}.",
-    ),
-    "equal effusions": (
-        "There are bilateral {size} pleural effusions.",
-        "{Size} pleural effusions are present on the right and on the left.",
-    ),
-    "unequal effusions": (
-        "Bilateral pleural effusions, {right} on the right and {left} on the left.",
-        "There is a {right} right and a {left} left pleural effusion.",
-    ),
-    "atelectasis": (
-        "Compressive atelectasis of the adjacent {side} lower lobe.",
-        "There is passive atelectasis in the {side} lower lobe next to the effusion.",
-    ),
-    "emphysema": (
-        "Centrilobular emphysema is seen in both upper lobes.",
-        "Emphysematous changes are present in the upper lobes of both lungs.",
-    ),
-    "clear lungs": (
-        "Aeration of both lungs is normal. No nodule or infiltrate is seen.",
-        "No nodular or infiltrative lesion is detected in the lung parenchyma.",
-        "Both lungs are clear. No nodule, ground-glass opacity or consolidation.",
-    ),
-    "no opacity": ("No consolidation or ground-glass opacity.", "No infiltration is seen."),
-    "no nodule": ("No pulmonary nodule.", "Pulmonary nodules are not detected."),
-    "opacity": (
-        "There is an area of {kind} in the {lobe}, about {mm} mm across.",
-        "{Kind} of about {mm} mm is observed in the {lobe}.",
-        "The {lobe} shows {kind} with an extent of approximately {mm} mm.",
-    ),
-    "opacities": (
-        "Areas of {kind} in the {lobe}, the largest about {mm} mm.",
-        "Multiple {kinds} are seen in the {lobe}, up to about {mm} mm across.",
-    ),
-    "nodule": (
-        "A {mm:.0f} mm {kind} is seen in the {lobe}.",
-        "There is a {kind} measuring {mm:.0f} mm in diameter in the {lobe}.",
-        "{Kind} in the {lobe}, {mm:.0f} mm.",
-    ),
-    "abdomen": (
-        "Upper abdominal organs included in the sections are normal.",
-        "No space-occupying lesion is seen in the visualized liver and spleen.",
-        "The imaged upper abdomen is unremarkable.",
-    ),
-    "bones": (
-        "Bone structures in the study area are natural.",
-        "No lytic or destructive bone lesion is detected.",
-        "Vertebral body heights are preserved.",
-    ),
-    "normal": (
-        "Thoracic CT examination within normal limits.",
-        "No acute cardiopulmonary abnormality.",
-        "Normal chest CT.",
-    ),
-}
-"""Equivalent sentences by topic; a capitalised field such as {Size} is the word {size} at the start of a sentence."""
+WORDINGS: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("wordings.yaml").read_text("utf-8"))
+"""Equivalent sentences by topic."""
 
 
 @dataclass(frozen=True)

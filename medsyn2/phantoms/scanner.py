@@ -28,31 +28,19 @@ TABLE_FOAM_HU, TABLE_SHELL_HU = -920.0, -350.0
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Settings of one scan.
+    """Settings of one scan."""
 
-    Attributes:
-        spacing_mm: Voxel spacing (depth, height, width).
-        shape: Voxels (depth, height, width).
-        first_voxel_mm: World LPS of voxel (0, 0, 0).
-        round_radius_mm: Radius of the reconstructed circle, with padding outside; None reconstructs the square.
-        padding_hu: Value outside the circle.
-        noise_hu: Standard deviation of the noise in soft tissue.
-        sharpness: Reconstruction kernel: below 0 smooth, above 0 edge-enhancing.
-        table: Whether the table is inside the field of view.
-        order: Axis order of the file.
-        stored_intercept: Rescale intercept of the file's stored values.
-    """
-
-    spacing_mm: tuple[float, float, float]
-    shape: tuple[int, int, int]
-    first_voxel_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, float, float]  # Voxel spacing (depth, height, width)
+    shape: tuple[int, int, int]  # Voxels (depth, height, width)
+    first_voxel_mm: tuple[float, float, float]  # World LPS of voxel (0, 0, 0)
+    # Radius of the reconstructed circle, with padding outside; None reconstructs the square
     round_radius_mm: float | None
-    padding_hu: int
-    noise_hu: float
-    sharpness: float
-    table: bool
-    order: str
-    stored_intercept: int
+    padding_hu: int  # Value outside the circle
+    noise_hu: float  # Standard deviation of the noise in soft tissue
+    sharpness: float  # Reconstruction kernel: below 0 smooth, above 0 edge-enhancing
+    table: bool  # Whether the table is inside the field of view
+    order: str  # Axis order of the file
+    stored_intercept: int  # Rescale intercept of the file's stored values
 
     @property
     def grid(self) -> Grid:

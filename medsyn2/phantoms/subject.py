@@ -19,19 +19,12 @@ _STREAMS = ("anatomy", "demands", "lesions", "incidental", "pose", "acquisition"
 
 @dataclass(frozen=True)
 class Incidental:
-    """Findings that have no mask.
+    """Findings that have no mask."""
 
-    Attributes:
-        emphysema: Holes in the upper lobes.
-        aortic_calcification: Plaques in the wall of the aorta.
-        coronary_calcification: Calcium in a coronary artery.
-        catheter: A central venous catheter from the right subclavian vein.
-    """
-
-    emphysema: bool
-    aortic_calcification: bool
-    coronary_calcification: bool
-    catheter: bool
+    emphysema: bool  # Holes in the upper lobes
+    aortic_calcification: bool  # Plaques in the wall of the aorta
+    coronary_calcification: bool  # Calcium in a coronary artery
+    catheter: bool  # A central venous catheter from the right subclavian vein
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from medsyn2.phantoms.anatomy import SIDES, Anatomy
-from medsyn2.phantoms.central import heart_distance
 from medsyn2.phantoms.fields import Field, Points, smooth_max, smooth_min
 from medsyn2.types import Bool, Shaped
 
@@ -194,8 +193,3 @@ def lobe_labels(points: Points, surfaces: Fissures) -> Shaped[np.ndarray, "..."]
         surfaces.oblique < 0, lower_right, np.where(surfaces.horizontal < 0, middle, np.uint8(3))
     )
     return np.where(points.x < 0, right, np.where(surfaces.oblique < 0, lower_left, np.uint8(1)))
-
-
-def heart_with_pericardium(anatomy: Anatomy, points: Points, fluid_mm: float) -> Field:
-    """Return the signed distance to the pericardium: the heart widened by the fluid around it."""
-    return heart_distance(anatomy, points) - np.float32(fluid_mm)

@@ -14,19 +14,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, WeightsError
+from medsyn2.fingerprints import fingerprint
 from medsyn2.flow.sampling import Sampling, to_float
 from medsyn2.nn.device import available_device
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.pipeline.generation import Generation, Progress, Step
 from medsyn2.pipeline.inputs import check_inputs
-from medsyn2.pipeline.saving import save_parts
 from medsyn2.pipeline.synthetic import Recipe, Synthetic, read_sidecar
-from medsyn2.weights.model_folder import DIT, PROMPTS, TEXT_ENCODER, TOKENIZER, read_description
+from medsyn2.weights.model_folder import (
+    DIT,
+    PROMPTS,
+    TEXT_ENCODER,
+    TOKENIZER,
+    hash_files,
+    read_description,
+    write_description,
+)
 from medsyn2.weights.networks import load_dit, load_tokenizer
+from medsyn2.weights.tensors import save_component
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +88,21 @@ class MedSyn2Pipeline(Generation):
             ConfigError: If there is something in the folder.
         """
         folder = Path(folder)
-        save_parts(folder, self.dit, self.tokenizer, self.text_encoder, self.texts.prompts, self.description)
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError(
+                f"{folder} is not empty.",
+                code="output-taken",
+                remedy="give a folder that does not exist yet.",
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        save_component(folder / DIT, self.dit, kind="dit", config=self.dit.config)
+        save_component(folder / TOKENIZER, self.tokenizer, kind="tokenizer", config=self.tokenizer.config)
+        self.text_encoder.save(folder / TEXT_ENCODER)
+        if prompts := {name: tensor.cpu().contiguous() for name, tensor in self.texts.prompts.items()}:
+            save_file(prompts, folder / PROMPTS)
+        files, own = hash_files(folder), self.description
+        known = own.fingerprint if files == own.files else fingerprint(own.fingerprint, files)
+        write_description(folder, replace(own, files=files, fingerprint=known))
 
     @property
     def sampling(self) -> Sampling:
@@ -142,16 +165,13 @@ class MedSyn2Pipeline(Generation):
     ) -> Synthetic:
         """Change a generated volume under new conditions, with the noise it was made from.
 
+        The parts of a report, the mask, its text and `progress` are those of a call.
+
         Args:
             before: The volume to change, made by this model; or its sidecar, by which it is made again first.
             report: A whole report, which alone counts; that of `before` does not.
-            findings: The report's first part, if it is given in parts.
-            impression: The report's second part, if it is given in parts.
-            mask: Where a structure is, on any grid; None for no mask.
-            mask_text: Structure that the mask shows; needed with a mask.
             strength: 1 makes a new volume from the same noise, 0 changes nothing.
             sampling: Solver and guidance; None is the model's. An edit takes the share `strength` of its steps.
-            progress: Called after each step.
 
         Raises:
             ReportError: If the report cannot be used.

@@ -37,27 +37,17 @@ DescribeMask = Callable[[Mask, int], dict[str, str]]
 @no_type_check  # it checks and converts the seed itself
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that, with the model, decides a volume.
+    """Everything that, with the model, decides a volume."""
 
-    Attributes:
-        report: The report; None without one.
-        mask: The mask on the model's grid; None without one.
-        words: Name of the structure that the mask shows.
-        seed: Of the noise.
-        sampling: How the flow is solved.
-        strength: How far an edit goes back towards noise, from 0 to 1; None for a volume made from noise.
-        before: Recipe of the volume that was edited.
-        notes: Remarks for the user on how the request was read.
-    """
-
-    report: str | None
-    mask: Mask | None
-    words: str | None
-    seed: int
-    sampling: Sampling
+    report: str | None  # The report; None without one
+    mask: Mask | None  # The mask on the model's grid; None without one
+    words: str | None  # Name of the structure that the mask shows
+    seed: int  # Of the noise
+    sampling: Sampling  # How the flow is solved
+    # How far an edit goes back towards noise, from 0 to 1; None for a volume made from noise
     strength: float | None = None
-    before: "Recipe | None" = None
-    notes: tuple[str, ...] = ()
+    before: "Recipe | None" = None  # Recipe of the volume that was edited
+    notes: tuple[str, ...] = ()  # Remarks for the user on how the request was read
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", to_int(self.seed, "seed"))

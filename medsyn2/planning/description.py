@@ -55,17 +55,12 @@ def describe(config: Config) -> Description:
         ConfigError: If the grid or a window is no shape that the tokenizer can compress.
     """
     networks = Networks.of(config)
-    training = config.train_dit.batch_size, config.train_tokenizer.batch_size
+    batches = config.train_dit.batch_size, config.train_tokenizer.batch_size
+    kept = [KEPT_FOR_ADAM * weight_bytes(network) for network in (networks.dit, networks.tokenizer)]
     work = (
         _added("transformer, forward", networks.dit_forward(), weight_bytes(networks.dit)),
-        _training(
-            f"transformer, training micro-step of {training[0]}", networks.dit, networks.dit_training()
-        ),
-        _training(
-            f"tokenizer, training step of {training[1]} (no GAN)",
-            networks.tokenizer,
-            networks.tokenizer_training(),
-        ),
+        _added(f"transformer, training micro-step of {batches[0]}", networks.dit_training(), kept[0]),
+        _added(f"tokenizer, training step of {batches[1]} (no GAN)", networks.tokenizer_training(), kept[1]),
         _added("tokenizer, encode a volume", networks.encoding()),
         _added("tokenizer, decode a volume", networks.decoding()),
     )
@@ -77,10 +72,6 @@ def describe(config: Config) -> Description:
         text_tokens=networks.text_tokens,
         work=work,
     )
-
-
-def _training(name: str, network: nn.Module, cost: ComputeCost) -> Work:
-    return _added(name, cost, KEPT_FOR_ADAM * weight_bytes(network))
 
 
 def _added(name: str, cost: ComputeCost, held_bytes: int = 0) -> Work:

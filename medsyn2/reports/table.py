@@ -36,23 +36,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Acquisition:
-    """The acquisition parameters of a volume; None where a cell is empty.
+    """The acquisition parameters of a volume; None where a cell is empty."""
 
-    Attributes:
-        slope: HU per stored unit.
-        intercept: HU of the stored value 0.
-        spacing_mm: Spacing along the file's axes: column index, row index, slice (x, y, z of an axial scan).
-        position_lps_mm: World position of the first voxel.
-        orientation: World directions of the first and the second axis, six cosines.
-        size: Voxels along the file's axes.
-    """
-
-    slope: float | None = None
-    intercept: float | None = None
+    slope: float | None = None  # HU per stored unit
+    intercept: float | None = None  # HU of the stored value 0
+    # Spacing along the file's axes: column index, row index, slice (x, y, z of an axial scan)
     spacing_mm: tuple[float, float, float] | None = None
-    position_lps_mm: tuple[float, float, float] | None = None
+    position_lps_mm: tuple[float, float, float] | None = None  # World position of the first voxel
+    # World directions of the first and the second axis, six cosines
     orientation: tuple[float, float, float, float, float, float] | None = None
-    size: tuple[int, int, int] | None = None
+    size: tuple[int, int, int] | None = None  # Voxels along the file's axes
 
 
 @dataclass(frozen=True)
@@ -60,9 +53,8 @@ class Rows(Generic[T]):
     """The rows of the requested volumes."""
 
     values: dict[str, T] = field(default_factory=dict)  # Parsed row of each volume, by `volume_key`
-    faults: dict[str, ReportError] = field(
-        default_factory=dict
-    )  # Error of each unusable row, by `volume_key`
+    # Error of each unusable row, by `volume_key`
+    faults: dict[str, ReportError] = field(default_factory=dict)
     total: int = 0  # Number of rows of the table, all volumes included
 
     def get(self, key: str) -> T | None:

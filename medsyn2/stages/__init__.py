@@ -39,9 +39,8 @@ class Stage:
     version: int = 1  # Raised when the code's meaning changes
     gpu: tuple[NeedsGpu, ...] = ()  # Conditions; it asks for a GPU if one of them does
     sharded: bool = False  # Whether it works shard by shard
-    shared: bool = (
-        False  # Whether several processes, each with its device, may share the work (``--processes``)
-    )
+    # Whether several processes, each with its device, may share the work (``--processes``)
+    shared: bool = False
     each_model: bool = False  # Whether it runs for each variant too, with the variant's settings
     room: str = "stages"  # The package that holds its module
 

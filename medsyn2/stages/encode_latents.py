@@ -27,8 +27,7 @@ from medsyn2.facts import (
 from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import encode_cost, encode_windowed
-from medsyn2.nn.device import available_device
-from medsyn2.nn.memory_format import move
+from medsyn2.nn.device import available_device, move
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.store.latents import EMPTY_MASK, Latents, write_latents
 from medsyn2.store.read_artefact import read_made_ct, read_made_labels

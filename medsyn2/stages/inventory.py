@@ -44,15 +44,6 @@ def inventory(
 
     A file that is damaged, has an impossible geometry or whose values are not HU is quarantined with a code and a
     remedy. Files stay in place; their records hold the facts. A file is read again only if its content changes.
-
-    Args:
-        inventory: Settings of this stage.
-        cases: JSON list of the shard's cases: id, path, subject, split, position, and perhaps same_as.
-        reports: Report tables with CT-RATE's columns; none is allowed.
-        labels: Tables of the 18 abnormality labels; none is allowed.
-        metadata: Acquisition tables; needed for CT-RATE's unrepaired volumes.
-        manifest: The shard's manifest.
-        settings: Canonical JSON of the settings and the code version.
     """
     listed = json.loads(cases)
     entries = {case["id"]: case for case in listed}

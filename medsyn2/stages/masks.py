@@ -7,7 +7,7 @@ import numpy as np
 from medsyn2.config import MasksConfig
 from medsyn2.ct.masks import labels_on_grid, lobe_boundaries, touching_labels_on_grid, volume_ml
 from medsyn2.ct.nifti.files import write_labels
-from medsyn2.ct.overlays import save_overlay
+from medsyn2.ct.planes import save_overlay
 from medsyn2.ct.volume import Affine, CTVolume, LabelMap
 from medsyn2.facts import (
     CT_FILE,

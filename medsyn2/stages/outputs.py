@@ -64,9 +64,8 @@ class Output:
     files: tuple[
         str, ...
     ]  # Paths below the model's prefix; a stage that works by shards has ``{shard}`` in them
-    caption: str = (
-        ""  # Name of the caption among those of the stage's room; empty if nobody is shown the files
-    )
+    # Name of the caption among those of the stage's room; empty if nobody is shown the files
+    caption: str = ""
     asked_for: Condition = main_model  # The condition under which a run asks for them
 
     category: ClassVar[str] = ""

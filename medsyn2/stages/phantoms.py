@@ -48,7 +48,11 @@ class PhantomFacts:
 def phantoms(
     phantoms: PhantomsConfig, *, cases: str, manifest: Path, reports: Path, labels: Path, settings: str
 ) -> None:
-    """Make the phantoms of one shard: a scan and ground-truth masks for each, a report and a label table."""
+    """Make the phantoms of one shard: a scan and ground-truth masks for each, a report and a label table.
+
+    A phantom follows from the seed and its own number alone, so that more of them leave the others as they are. The
+    tables have CT-RATE's columns.
+    """
     indices = {case["id"]: phantom_index(case["id"]) for case in json.loads(cases)}
 
     def work(case: CaseWork, folder: Path) -> PhantomFacts:

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import GridConfig, RegisterConfig
 from medsyn2.ct.nifti.files import write_ct
-from medsyn2.ct.overlays import save_overlay
+from medsyn2.ct.planes import save_overlay
 from medsyn2.ct.registration.affine import (
     ChestCT,
     register_within_gates,

@@ -53,7 +53,11 @@ def report(
     cases: Path,
     quarantine: Path,
 ) -> None:
-    """Write results/report.html, one page that opens anywhere, and the tables of cases and of refused cases."""
+    """Write results/report.html, one page that opens anywhere, and the tables of cases and of refused cases.
+
+    The page holds its pictures and styles. Tables and figures stand on it as the evaluations wrote them, with their
+    captions; the table of refused cases has the remedy of each.
+    """
     run = RunManifests(
         inventory=load_manifests(inventory, InventoryFacts),
         register=load_manifests(register, RegisterFacts),

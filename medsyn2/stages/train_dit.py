@@ -21,7 +21,6 @@ from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.store.text_embeddings import read_text
 from medsyn2.training.dit.conditions import ConditionedLatents, drop_conditions, mode_probabilities
-from medsyn2.training.dit.model_export import export_model
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
 from medsyn2.training.dit.split import Split, load_split
 from medsyn2.training.engine.checkpoint import identity_of
@@ -37,6 +36,7 @@ from medsyn2.weights.model_folder import (
     TextDescription,
     TrainingDescription,
     affine_rows,
+    export_model,
 )
 from medsyn2.weights.tensors import save_component
 
@@ -108,16 +108,7 @@ def train_dit(
     averages = train(
         {KIND: _learner(network, flow, train_dit)},
         data,
-        LoopSettings(
-            num_steps=train_dit.num_steps,
-            batch_size=train_dit.batch_size,
-            checkpoint_every=train_dit.checkpoint_every,
-            seed=train_dit.seed,
-            accumulate=train_dit.accumulate,
-            precision=train_dit.precision,
-            sharing=train_dit.strategy,
-            num_workers=train_dit.num_workers,
-        ),
+        LoopSettings.of(train_dit),
         folder=folder,
         identity=identity,
     )
@@ -154,14 +145,8 @@ def _learner(network: DiT, flow: FlowConfig, config: TrainDiTConfig) -> Learner:
         losses = objective(networks[KIND], batch, generator)
         return MicroLoss(losses.loss, losses.bin_sums, losses.bin_counts)
 
-    optimizer = AdamSettings(
-        config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        decay_steps=config.decay_steps,
-        clip_grad_norm=config.clip_grad_norm,
-    )
     bins = tuple(f"loss_t{tenth}" for tenth in range(TIME_BINS))
-    return Learner(network, loss, optimizer, config.ema_decay, bins)
+    return Learner(network, loss, AdamSettings.of(config), config.ema_decay, bins)
 
 
 def _check_origins(split: Split, wording: Mapping[str, Any], tokenizer: Path) -> None:

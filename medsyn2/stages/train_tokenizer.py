@@ -12,8 +12,7 @@ from medsyn2.facts import CT_FILE, RegisterFacts
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.nn.device import available_device
-from medsyn2.nn.memory_format import move
+from medsyn2.nn.device import available_device, move
 from medsyn2.nn.perceptual import Perceptual
 from medsyn2.store.artefacts import load_records
 from medsyn2.training.engine.checkpoint import identity_of
@@ -75,15 +74,7 @@ def train_tokenizer(
     averages = train(
         tokenizer_learners(network, train_tokenizer, _perceptual(train_tokenizer.perceptual_weights)),
         data,
-        LoopSettings(
-            num_steps=train_tokenizer.num_steps,
-            batch_size=train_tokenizer.batch_size,
-            checkpoint_every=train_tokenizer.checkpoint_every,
-            seed=train_tokenizer.seed,
-            accumulate=train_tokenizer.accumulate,
-            precision=train_tokenizer.precision,
-            num_workers=train_tokenizer.num_workers,
-        ),
+        LoopSettings.of(train_tokenizer),
         folder=weights.parent / "checkpoints",
         identity=identity,
     )

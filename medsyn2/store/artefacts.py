@@ -66,9 +66,8 @@ class Record(Generic[Facts]):
     facts: Facts  # What later stages and the report need to know; see ``medsyn2/facts.py``
     problem: None = None
     status: Literal["ok"] = "ok"
-    folder: Path | None = field(
-        default=None, metadata=SPARSE
-    )  # Where the artefacts are; not part of the file
+    # Where the artefacts are; not part of the file
+    folder: Path | None = field(default=None, metadata=SPARSE)
     __pydantic_config__: ClassVar = _STRICT
 
     def path(self, name: str) -> Path:

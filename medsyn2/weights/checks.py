@@ -98,7 +98,6 @@ def check_format(path: Path, problem: Callable[[Path], str]) -> Check:
     """Check the format of a file without a known checksum.
 
     Args:
-        path: The file.
         problem: Returns the problem of an existing file, empty if there is none.
     """
     if not path.is_file():

@@ -34,8 +34,6 @@ def download(url: str, path: Path, *, sha256: str = "") -> None:
     """Download a file, resuming an earlier attempt.
 
     Args:
-        url: Source.
-        path: Destination.
         sha256: Checksum or its beginning; empty if unknown.
 
     Raises:

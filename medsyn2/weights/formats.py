@@ -42,7 +42,6 @@ def tensors_problem(path: Path, names: Collection[str] = ()) -> str:
     """Return why a file is not a complete safetensors file; empty if it is.
 
     Args:
-        path: The file.
         names: Suffixes of names, at least one of which must occur; empty accepts any tensors.
     """
     try:

@@ -16,8 +16,10 @@ description later default to the behaviour of models without them.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,13 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from medsyn2.errors import WeightsError, reason
-from medsyn2.files import sha256_of, write_json
+from medsyn2.files import sha256_of, write_atomically, write_json
+from medsyn2.fingerprints import fingerprint
 from medsyn2.flow.sampling import Sampling
+from medsyn2.nn.text_encoder import ENCODER_FILES, TOKENIZER_CONFIG_FILE
 from medsyn2.types import Float
 from medsyn2.vocabulary import Structure
+from medsyn2.weights.tensors import tensors_path
 
 FORMAT = 1
 DESCRIPTION = "model.json"
@@ -85,9 +90,8 @@ class LatentDescription:
     overlap: float  # Overlap of neighbouring windows, as a share of the window
     # Statistics of structures whose masks have their own
     masks: Mapping[Structure, ChannelStatistics] = field(default_factory=dict)
-    mask_chunk: int | None = (
-        None  # Slices per independently encoded chunk of a mask; None encodes masks as volumes
-    )
+    # Slices per independently encoded chunk of a mask; None encodes masks as volumes
+    mask_chunk: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,30 +120,19 @@ class TrainingDescription:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """The content of ``model.json``.
+    """The content of ``model.json``."""
 
-    Attributes:
-        grid: Grid of the volumes.
-        latents: Latents of the transformer.
-        text: Encoding of texts.
-        training: Training data.
-        fingerprint: Hash of the settings, of the inputs and of every file; no two models share one.
-        files: sha256 of every other file of the folder, by its path in it.
-        sampling: Default sampling, that of the run that trained the model. It is no part of the fingerprint, since
-            it changes no weight.
-        licence: Licence stated by the weights' authors.
-        format: Format of this description.
-    """
-
-    grid: GridDescription
-    latents: LatentDescription
-    text: TextDescription
-    training: TrainingDescription
-    fingerprint: str
-    files: Mapping[str, str]
+    grid: GridDescription  # Grid of the volumes
+    latents: LatentDescription  # Latents of the transformer
+    text: TextDescription  # Encoding of texts
+    training: TrainingDescription  # Training data
+    fingerprint: str  # Hash of the settings, of the inputs and of every file; no two models share one
+    files: Mapping[str, str]  # sha256 of every other file of the folder, by its path in it
+    # Default sampling, that of the run that trained the model. It is no part of the fingerprint, since it
+    # changes no weight.
     sampling: Sampling = field(default_factory=Sampling)
-    licence: str = ""
-    format: int = FORMAT
+    licence: str = ""  # Licence stated by the weights' authors
+    format: int = FORMAT  # Format of this description
 
 
 def affine_rows(values: list[list[float]]) -> tuple[Row, Row, Row, Row]:
@@ -162,6 +155,28 @@ def hash_files(folder: Path) -> dict[str, str]:
 def write_description(folder: Path, description: ModelDescription) -> None:
     """Write ``model.json`` atomically; every other file must be in place."""
     write_json(folder / DESCRIPTION, asdict(description))
+
+
+def export_model(folder: Path, tokenizer: Path, text_encoder: Path, description: ModelDescription) -> None:
+    """Copy the other stages' parts into `folder`, next to the transformer, and write ``model.json`` last.
+
+    Args:
+        description: The model without its files' hashes, with a fingerprint of its inputs; the written fingerprint
+            also covers the files, so that no two models share one.
+    """
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    copies = {
+        folder / TOKENIZER: tokenizer,
+        tensors_path(folder / TOKENIZER): tensors_path(tokenizer),
+    }
+    for name in (*ENCODER_FILES, TOKENIZER_CONFIG_FILE):
+        if (text_encoder / name).is_file():
+            copies[folder / TEXT_ENCODER / name] = text_encoder / name
+    for place, source in copies.items():
+        write_atomically(place, partial(shutil.copyfile, source))
+    files = hash_files(folder)
+    identity = fingerprint(description.fingerprint, files)
+    write_description(folder, replace(description, files=files, fingerprint=identity))
 
 
 def read_description(folder: Path) -> ModelDescription:

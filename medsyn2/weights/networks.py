@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.nn.memory_format import move
+from medsyn2.nn.device import move
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.weights.tensors import load_component, load_strictly
 
@@ -14,7 +14,6 @@ def load_tokenizer(path: Path, device: torch.device | None = None) -> CausalVide
     """Load a tokenizer for inference.
 
     Args:
-        path: Its JSON; the tensors lie beside it.
         device: Where it goes, in the memory format that is fast there; None leaves it as it is built.
 
     Raises:
@@ -30,14 +29,7 @@ def load_tokenizer(path: Path, device: torch.device | None = None) -> CausalVide
 
 
 def load_dit(path: Path) -> DiT:
-    """Load a diffusion transformer for inference.
-
-    Args:
-        path: Its JSON; the tensors lie beside it.
-
-    Raises:
-        WeightsError: If a file is missing, damaged or of another network.
-    """
+    """Load a diffusion transformer for inference."""
     config, state = load_component(path, "dit")
     network = DiT(**config)
     network.config = config

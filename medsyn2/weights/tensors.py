@@ -34,9 +34,7 @@ def save_component(
 
     Args:
         json_path: The description; the tensors go next to it, with the suffix ``.safetensors``.
-        module: The network, or its state dict.
         kind: Kind of network, such as ``dit``; checked at loading.
-        config: JSON values to rebuild the network.
         origin: Source of a converted network.
     """
     state = module.state_dict() if isinstance(module, nn.Module) else module

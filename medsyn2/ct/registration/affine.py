@@ -134,8 +134,8 @@ def register_affine(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignment:
     """
     fits = {name: _coarse_fit(moving, fixed, signs, seed) for name, signs in MIRRORS.items()}
     orientation = {name: similarity(moving, fixed, matrix) for name, matrix in fits.items()}
-    matrix = _refine_on_lungs(moving, fixed, fits[AS_GIVEN], seed)
-    matrix = _refine_on_intensities(moving, fixed, matrix, seed)
+    matrix = _refine(moving, fixed, fits[AS_GIVEN], seed, on_lungs=True)
+    matrix = _refine(moving, fixed, matrix, seed, on_lungs=False)
     return _measure(moving, fixed, matrix, orientation, "lungs")
 
 
@@ -147,7 +147,7 @@ def register_from_boxes(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignm
     (fixed_low, fixed_high), (low, high) = lung_box_mm(fixed.lungs), lung_box_mm(moving.lungs)
     scale = float(np.cbrt(np.prod(high - low) / np.prod(fixed_high - fixed_low)))
     matrix = _scaling_affine(scale, (1.0, 1.0, 1.0), (fixed_low + fixed_high) / 2, (low + high) / 2)
-    matrix = _refine_on_intensities(moving, fixed, matrix, seed)
+    matrix = _refine(moving, fixed, matrix, seed, on_lungs=False)
     return _measure(moving, fixed, matrix, {}, "boxes")
 
 
@@ -223,22 +223,18 @@ def _coarse_fit(moving: ChestCT, fixed: ChestCT, signs: tuple[float, float, floa
     return _descend(method, fixed.coarse_lung_image, moving.coarse_lung_image, start, centres[0], steps_mm)
 
 
-def _refine_on_lungs(moving: ChestCT, fixed: ChestCT, start: Affine, seed: int) -> Affine:
+def _refine(moving: ChestCT, fixed: ChestCT, start: Affine, seed: int, *, on_lungs: bool) -> Affine:
+    """Refine at the working spacing, on the lungs' indicators or on the HU in the shell."""
     method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMeanSquares()
+    if on_lungs:
+        method.SetMetricAsMeanSquares()
+        images = fixed.lung_image, moving.lung_image
+    else:
+        method.SetMetricAsMattesMutualInformation(NUM_BINS)
+        images = fixed.hu_image, moving.hu_image
     method.SetMetricFixedMask(to_sitk(fixed.shell))
     _sample(method, NUM_SAMPLES, int(np.count_nonzero(fixed.shell.labels)), seed)
-    centre = fixed.lung_points_mm.mean(axis=0)
-    return _descend(method, fixed.lung_image, moving.lung_image, start, centre, (STEP_MM, STEP_MM / 64))
-
-
-def _refine_on_intensities(moving: ChestCT, fixed: ChestCT, start: Affine, seed: int) -> Affine:
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(NUM_BINS)
-    method.SetMetricFixedMask(to_sitk(fixed.shell))
-    _sample(method, NUM_SAMPLES, int(np.count_nonzero(fixed.shell.labels)), seed)
-    centre = fixed.lung_points_mm.mean(axis=0)
-    return _descend(method, fixed.hu_image, moving.hu_image, start, centre, (STEP_MM, STEP_MM / 64))
+    return _descend(method, *images, start, fixed.lung_points_mm.mean(axis=0), (STEP_MM, STEP_MM / 64))
 
 
 def _sample(method: sitk.ImageRegistrationMethod, wanted: int, available: int, seed: int) -> None:

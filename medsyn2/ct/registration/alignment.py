@@ -67,18 +67,12 @@ class Alignment:
 
     def facts(self) -> AlignmentFacts:
         """Return the alignment as records hold it."""
-        return AlignmentFacts(
-            template_to_native_lps_mm=tuple(map(tuple, self.template_to_native_lps_mm.tolist())),
-            lung_dice=self.lung_dice,
-            lung_inside=self.lung_inside,
-            lung_covered=self.lung_covered,
-            lung_ml=self.lung_ml,
-            similarity=self.similarity,
-            rotation_deg=self.rotation_deg,
-            scales=self.scales,
-            orientation=dict(self.orientation),
-            start=self.start,
-        )
+        own = {
+            **vars(self),
+            "template_to_native_lps_mm": tuple(map(tuple, self.template_to_native_lps_mm.tolist())),
+            "orientation": dict(self.orientation),
+        }
+        return AlignmentFacts(**own, rotation_deg=self.rotation_deg, scales=self.scales)
 
 
 def check_alignment(alignment: Alignment, gates: RegisterConfig) -> None:

@@ -65,9 +65,8 @@ def grid_around(shape: tuple[int, int, int], spacing_mm: Spacing, centre_mm: Seq
     half_mm = (np.array(shape) - 1) / 2 * spacing_mm
     first = np.array(centre_mm) - half_mm[::-1]
     affine = axis_aligned_affine(spacing_mm, (float(first[0]), float(first[1]), float(first[2])))
-    return Grid(
-        shape, affine.astype(np.float32).astype(np.float64)
-    )  # So that a NIfTI header holds it exactly.
+    # In the numbers of a NIfTI header, so that it holds the grid exactly.
+    return Grid(shape, affine.astype(np.float32).astype(np.float64))
 
 
 def working_grid(grid: Grid, spacing_mm: float) -> Grid:
@@ -122,9 +121,6 @@ def average(cases: Iterable[Posed], grid: Grid) -> tuple[CTVolume, LabelMap]:
 
     A voxel averages the CTs that reach it, and is air where none does. It is lung where more than half of the cases
     have lung, of the side that most of them have.
-
-    Args:
-        cases: CTs, lungs and affines from the grid's world to them; consumed one by one.
     """
     total = np.zeros(grid.shape, dtype=np.float32)
     covered, left, right = (np.zeros(grid.shape, dtype=np.uint16) for _ in range(3))

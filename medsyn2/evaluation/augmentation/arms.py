@@ -91,8 +91,6 @@ def compare_arms(
     Args:
         cases: The rows of `judge_slices` of every training set and seed.
         sizes: By training set: ``structure``, ``segmenter``, ``num_real``, ``num_synthetic``, ``num_steps``.
-        num_draws: Resamples of patients.
-        seed: Of the resamples.
     """
     present = cases[~cases["both_empty"].astype(bool) & ~cases["false_alarm"].astype(bool)]
     by_case = present.groupby(["arm", "patient", "case"], sort=False)[[*MEASURES]].mean()

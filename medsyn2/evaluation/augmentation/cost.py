@@ -3,8 +3,7 @@
 import torch
 
 from medsyn2.evaluation.augmentation.arms import ARMS
-from medsyn2.evaluation.augmentation.slice_segmenter import segmentation_loss
-from medsyn2.evaluation.augmentation.unet2d import UNet2d
+from medsyn2.evaluation.augmentation.slice_segmenter import UNet2d, segmentation_loss
 from medsyn2.nn.cost import cost_of, enter_simulation
 from medsyn2.planning.costs import START_S, Cost, added
 from medsyn2.planning.run import PlannedRun

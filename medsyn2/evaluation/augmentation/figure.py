@@ -41,14 +41,7 @@ def augmentation_png(
     table: pd.DataFrame,
     cases: pd.DataFrame,
 ) -> bytes:
-    """Draw the figure.
-
-    Args:
-        examples: Training slices to show, by kind: real, SYNTHETIC.
-        tested: Test slices, a row each.
-        table: From `arms.compare_arms`.
-        cases: Its rows from `arms.judge_slices`.
-    """
+    """Draw the figure."""
     arms = list(table["arm"])
     columns = len(arms) + 1
     rows = 1 + len(tested)

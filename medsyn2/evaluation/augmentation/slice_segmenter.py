@@ -10,17 +10,64 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medsyn2.config import EvaluateAugmentationConfig
 from medsyn2.ct.intensity import apply_window
 from medsyn2.errors import NonFiniteLossError
 from medsyn2.evaluation.augmentation.slices import LabelledSlice
-from medsyn2.evaluation.augmentation.unet2d import UNet2d
 from medsyn2.training.engine.optimizer import AdamSettings, make_optimizer
 from medsyn2.types import Float
 from medsyn2.vocabulary import WINDOWS_HU
+
+
+def _convolutions(fan_in: int, fan_out: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (fan_in, fan_out):
+        # The normalisation would remove a bias.
+        layers += [nn.Conv2d(channels, fan_out, 3, padding=1, bias=False)]
+        layers += [nn.InstanceNorm2d(fan_out, affine=True), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class UNet2d(nn.Module):
+    """A plain U-Net: logits of one structure, at the size of the slice.
+
+    Channels double from level to level; between levels down is the maximum of 2 x 2 pixels, up a 2 x 2 transposed
+    convolution, concatenated with the level's own features. Each level has two 3 x 3 convolutions, each followed by
+    instance normalisation, which reduces the influence of a slice's contrast, and a ReLU. The original has no
+    normalisation and no padding, five levels and 64 channels at the first.
+
+    Source: Ronneberger, Fischer, Brox, "U-Net", arXiv:1505.04597; instance normalisation as in nnU-Net.
+
+    Args:
+        channels: Of the first level.
+        num_levels: Levels; height and width must divide by 2^(num_levels - 1) into more than one pixel.
+    """
+
+    def __init__(self, channels: int, num_levels: int) -> None:
+        super().__init__()
+        widths = [channels * 2**level for level in range(num_levels)]
+        self.down = nn.ModuleList(
+            _convolutions(fan_in, fan_out) for fan_in, fan_out in zip([1, *widths], widths, strict=False)
+        )
+        self.widen = nn.ModuleList(
+            nn.ConvTranspose2d(2 * width, width, 2, stride=2) for width in reversed(widths[:-1])
+        )
+        self.up = nn.ModuleList(_convolutions(2 * width, width) for width in reversed(widths[:-1]))
+        self.head = nn.Conv2d(channels, 1, 1)
+
+    def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+        kept = []
+        for level, block in enumerate(self.down):
+            x = block(F.max_pool2d(x, 2) if level else x)
+            kept.append(x)
+        kept.pop()
+        for widen, block in zip(self.widen, self.up, strict=True):
+            x = block(torch.cat([kept.pop(), widen(x)], dim=1))
+        return self.head(x)
+
 
 _SMOOTH = 1.0
 """Added to numerator and denominator of the soft Dice, so that an empty mask asks for an empty prediction."""
@@ -34,12 +81,6 @@ def train_segmenter(
     device: torch.device | str = "cpu",
 ) -> UNet2d:
     """Train a network on slices of one size.
-
-    Args:
-        slices: At least one.
-        how: Steps, batch size, learning rate, and size of the network.
-        seed: Of the first weights and the order.
-        device: Where it is trained.
 
     Raises:
         NonFiniteLossError: If the training diverges.

@@ -37,8 +37,6 @@ def largest_slice(mask: Bool[np.ndarray, "d h w"], spacing_mm: Spacing, min_area
     """Return the index of the axial slice in which a mask is largest; None if its area is below `min_area_mm2`.
 
     Args:
-        mask: Where the structure is.
-        spacing_mm: Spacing (depth, height, width).
         min_area_mm2: Least area; an empty mask never gives a slice.
     """
     pixels = np.count_nonzero(mask, axis=(1, 2))

@@ -24,13 +24,7 @@ Pitches = Sequence[int | None]
 def token_pitches(
     shape: Sequence[int], latent_grid: Sequence[int], patch: Sequence[int]
 ) -> tuple[int | None, ...]:
-    """Return the voxels of a token along each axis; None where the tokens do not share the voxels evenly.
-
-    Args:
-        shape: Voxels of the volume (depth, height, width).
-        latent_grid: Voxels of its latents.
-        patch: Latent voxels of a token.
-    """
+    """Return the voxels of a token along each axis; None where the tokens do not share the voxels evenly."""
     pitches: list[int | None] = []
     for size, latents, voxels in zip(shape, latent_grid, patch, strict=True):
         tokens = latents // voxels
@@ -39,12 +33,7 @@ def token_pitches(
 
 
 def blockiness(values: Num[np.ndarray, "d h w"], pitches: Pitches) -> float:
-    """Return the index; NaN of a volume that is constant within its tokens, or without a border.
-
-    Args:
-        values: A volume.
-        pitches: Voxels of a token along (depth, height, width); None leaves an axis out.
-    """
+    """Return the index; NaN of a volume that is constant within its tokens, or without a border."""
     across, within = 0.0, 0.0
     for profile in profiles(values, pitches):
         across += float(profile[-1])

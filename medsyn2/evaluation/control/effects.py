@@ -48,9 +48,7 @@ def shift_mask(mask: Mask, by_mm: Spacing, spacing_mm: Spacing) -> Mask:
     """Shift a mask by whole voxels, the nearest to `by_mm`; voxels beyond the grid are lost.
 
     Args:
-        mask: The mask.
         by_mm: Along (depth, height, width): towards superior, posterior, left.
-        spacing_mm: Of the grid.
     """
     result = np.zeros_like(mask)
     source, target = [], []

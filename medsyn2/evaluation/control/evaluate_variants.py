@@ -101,24 +101,6 @@ def evaluate_variants(
     borders are visible (Fig. 13), against real volumes and their reconstructions. For a structure whose masks a variant
     never saw in training (Fig. 12), the main model and the variant make every lesion with its mask and with an empty
     one; lesions that became denser are counted by size.
-
-    Args:
-        flow: The main model's clamp of the loss.
-        sample: The structures and the seed.
-        sampling: How volumes are sampled.
-        evaluate_variants: Number of cases, and the density of a lesion.
-        models: ``model.json`` of the main model, then of each variant: ``<variant>/train_dit/model/model.json``.
-        samples: Manifests of the stage sample: the main model's, then each variant's, of the same shards.
-        agreement: Case tables of the stage evaluate_masks, one a model.
-        attention: Tables of the stage evaluate_attention, one a model.
-        fid: Tables of the stage evaluate_fid, as many of each model.
-        inventory: Manifests of the inventory, for the reports.
-        register: Manifests of the stage register.
-        masks: Manifests of the stage masks.
-        table: CSV with a row for each measure, part and model: its mean, the main model's and their difference.
-        cases: CSV of the measurements, a row an item.
-        figure: PNG of cases by every model, and of the difference of neighbours by place in the token.
-        left_out_figure: PNG of the lesions of structures that a variant was not trained with.
     """
     found = load_cases(register, inventory=inventory, masks=masks)
     held_out = {case.name: case for case in sorted(found, key=lambda case: case.name)}

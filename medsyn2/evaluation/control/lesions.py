@@ -38,9 +38,6 @@ def lesions(
 
     Args:
         difference_hu: The volume made with the mask, minus that made with an empty one.
-        mask: The mask.
-        spacing_mm: Of the grid.
-        denser_hu: Least difference that counts as denser.
     """
     labels, num = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     parts = range(1, num + 1)

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
 from medsyn2.ct.volume import CTVolume
-from medsyn2.flow.loss import velocity_loss
-from medsyn2.flow.path import interpolate
+from medsyn2.flow.path import interpolate, velocity_loss
 from medsyn2.flow.sampling import Sampling
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
 from medsyn2.pipeline.pipeline import MedSyn2Pipeline
@@ -55,7 +54,6 @@ def flow_losses(
     """Return the loss of equation 4 at each time.
 
     Args:
-        pipeline: The model.
         clean: Normalised latents of the volume, as `encode_volume` gives them.
         recipe: The conditions, guidance included, and the seed of the noise.
         times: Times in (0, 1].
@@ -75,14 +73,7 @@ def flow_losses(
 def combinations(
     report: str | None, mask: Bool[np.ndarray, "d h w"] | None, words: str | None, seed: int
 ) -> Iterator[Recipe]:
-    """Yield an unguided recipe for each combination of the given conditions: none, each, and both.
-
-    Args:
-        report: The report; None without one.
-        mask: The mask; None without one.
-        words: Structures of the mask.
-        seed: Of the noise.
-    """
+    """Yield an unguided recipe for each combination of the given conditions: none, each, and both."""
     for with_report in (False, True) if report is not None else (False,):
         for with_mask in (False, True) if mask is not None else (False,):
             yield Recipe(

@@ -57,10 +57,8 @@ def variants_png(
     """Draw the figure.
 
     Args:
-        rows: A row a case.
         pitches: Voxels of a token along (depth, height, width).
         seams: By column, the profiles of its volumes.
-        plane: The plane.
     """
     columns = max(len(row) for row in rows)
     example = rows[0][0].volume

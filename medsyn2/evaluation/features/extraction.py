@@ -19,14 +19,47 @@ from zipfile import BadZipFile
 import numpy as np
 from tqdm import tqdm
 
+from medsyn2.config import EvaluateFidConfig, GridConfig
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
-from medsyn2.evaluation.features.extractors import estimate_cost, volume_features
-from medsyn2.evaluation.features.protocols import PLANES, Protocol
-from medsyn2.evaluation.features.spec import FeatureSpec
+from medsyn2.evaluation.features.extractors import (
+    FeatureExtractor,
+    RandomBank,
+    estimate_cost,
+    volume_features,
+)
+from medsyn2.evaluation.features.protocols import PLANES, Protocol, make_protocol
+from medsyn2.evaluation.features.radimagenet import load_radimagenet
 from medsyn2.files import sha256_of, write_atomically
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """How features are made from a volume."""
+
+    protocol: Protocol  # Preparation of the volume
+    extractor: FeatureExtractor  # Turns its slices into features
+    windows: tuple[str, ...]  # Windows of the protocol that are used
+
+
+def make_spec(grid: GridConfig, config: EvaluateFidConfig, windows: tuple[str, ...]) -> FeatureSpec:
+    """Return the configured protocol and extractor for some windows."""
+    return FeatureSpec(protocol_of(grid, config), extractor_of(config), windows)
+
+
+def protocol_of(grid: GridConfig, config: EvaluateFidConfig) -> Protocol:
+    """Return the configured protocol."""
+    return make_protocol(config.protocol, clip_hu=grid.clip_hu, num_slices=config.slices_per_volume)
+
+
+def extractor_of(config: EvaluateFidConfig) -> FeatureExtractor:
+    """Return the extractor: RadImageNet's if its weights are given, else the weight-free one."""
+    if config.radimagenet is None:
+        return RandomBank(config.seed)
+    return load_radimagenet(config.radimagenet, device=config.device)
+
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +73,8 @@ class VolumeFile:
     id: str  # Its name within the set
     patient: str  # Its patient, or the one whose report or mask it was generated from
     path: Path  # The NIfTI file, in HU
-    spacing_mm: Spacing | None = (
-        None  # Spacing (depth, height, width) that replaces a wrong one of the header
-    )
+    # Spacing (depth, height, width) that replaces a wrong one of the header
+    spacing_mm: Spacing | None = None
 
     def read(self) -> CTVolume:
         """Read the volume, with the stated spacing if there is one."""

@@ -75,7 +75,9 @@ def read_patients(path: Path) -> dict[str, str]:
     """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        rows = list(zip(frame["id"].map(_strip_suffix), frame["patient"], strict=True))
+        rows = list(
+            zip(frame["id"].str.replace(r"\.nii(\.gz)?$", "", regex=True), frame["patient"], strict=True)
+        )
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
             f"{path} cannot be read as a table with the columns id and patient: {reason(error)}.",
@@ -113,11 +115,6 @@ def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[
     alone = list_names("volumes", sorted(known - set(patients)))
     if alone:
         log.warning("%s does not name %s; each counts as a patient of its own", path, alone[0])
-
-
-def _strip_suffix(name: str) -> str:
-    suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
-    return name.removesuffix(suffix)
 
 
 def extent_of(

@@ -53,9 +53,8 @@ class Protocol:
     # slices of the volume do
     scaling: Literal["window", "extremes"]
     resample_mm: float | None  # Isotropic spacing the volumes are brought to; None leaves them on their grid
-    cube: (
-        int | None
-    )  # Voxels an axis that the volumes are cut or padded to, about their centre; None leaves them
+    # Voxels an axis that the volumes are cut or padded to, about their centre; None leaves them
+    cube: int | None
     # Order and direction of the axes that slices are cut along: ``zyx_lps`` as in memory, ``xyz_ras`` as nibabel
     # loads a volume in RAS
     frame: Literal["zyx_lps", "xyz_ras"]

@@ -12,7 +12,13 @@ import pandas as pd
 from medsyn2.config import Baseline, EvaluateFidConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, write_bank
-from medsyn2.evaluation.features.extraction import FeatureFiles, VolumeFile, extract_features
+from medsyn2.evaluation.features.extraction import (
+    FeatureFiles,
+    FeatureSpec,
+    VolumeFile,
+    extract_features,
+    make_spec,
+)
 from medsyn2.evaluation.features.folders import (
     check_patients,
     common_clip_hu,
@@ -21,8 +27,7 @@ from medsyn2.evaluation.features.folders import (
     read_patients,
     volumes_in,
 )
-from medsyn2.evaluation.features.spec import FeatureSpec, make_spec
-from medsyn2.evaluation.fidelity.table_one import table_rows
+from medsyn2.evaluation.fidelity.fidelity import table_rows
 from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
 from medsyn2.files import write_bytes, write_table
 from medsyn2.page.strips import Picture, strips_png

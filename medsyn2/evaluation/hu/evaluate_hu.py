@@ -44,16 +44,6 @@ def evaluate_hu(
     """Measure the HU of every held-out case and of its synthetic volumes, by organ and by tissue.
 
     All volumes are clipped to the model's range, which synthetic ones cannot leave. See `hu` for the measures.
-
-    Args:
-        grid: The model's range.
-        evaluate_hu: Limits of outliers.
-        register: Manifests of the stage register.
-        masks: Manifests of the stage masks.
-        samples: Manifests of the stage sample.
-        table: CSV with a row for each region and condition: real and synthetic volumes side by side.
-        cases: CSV with a row for each volume and region.
-        figure: PNG of both.
     """
     held_out = load_cases(register, masks=masks, samples=samples)
     conditions = _organ_conditions(held_out)

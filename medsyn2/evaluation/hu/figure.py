@@ -26,12 +26,7 @@ _LINE_SHARE = 0.045
 
 
 def hu_png(table: pd.DataFrame, cases: pd.DataFrame) -> bytes:
-    """Draw the figure.
-
-    Args:
-        table: From `hu.compare_hu`.
-        cases: Its rows, from `hu.mark_outliers`.
-    """
+    """Draw the figure."""
     rows = -(-len(REGIONS) // _COLUMNS)
     width, height = _PANEL_INCHES
     figure = Figure(figsize=(_COLUMNS * width, rows * height), layout="constrained")

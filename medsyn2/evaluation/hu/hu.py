@@ -146,7 +146,6 @@ def compare_hu(cases: pd.DataFrame, robust_sds: float) -> pd.DataFrame:
 
     Args:
         cases: The columns `CASE_COLUMNS` and `OUTLIER_COLUMNS`.
-        robust_sds: As for `mark_outliers`.
 
     Returns:
         The columns `TABLE_COLUMNS`: means over cases of the median and of the other percentiles, with 95 % intervals

@@ -22,8 +22,7 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
-from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank
-from medsyn2.evaluation.features.spec import make_spec
+from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank, make_spec
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
 from medsyn2.evaluation.memorisation.copies import (
     Memorisation,
@@ -203,11 +202,6 @@ def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:
     }
 
 
-def _suspects(searched: Mapping[str, Memorisation]) -> dict[str, Bool[np.ndarray, " v"]]:
-    suspect = {by: found.suspect for by, found in searched.items()}
-    return {**suspect, EITHER: np.logical_or.reduce(list(suspect.values()))}
-
-
 def _sources_found(
     copies: _Set, searched: Mapping[str, Memorisation], train: _Set
 ) -> dict[str, dict[str, float]]:
@@ -231,7 +225,9 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Return a row for each way of looking, and one for both together."""
     rows = []
-    for by, suspect in _suspects(searched).items():
+    suspects = {by: found.suspect for by, found in searched.items()}
+    suspects[EITHER] = np.logical_or.reduce(list(suspects.values()))
+    for by, suspect in suspects.items():
         row = {
             "by": by,
             "num_synthetic": len(suspect),

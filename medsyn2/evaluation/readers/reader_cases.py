@@ -55,8 +55,6 @@ def volumes_by_finding(folder: Path, source: Source, spacing_mm: Spacing | None)
     """Return the volumes below a folder, whose subfolders name the findings.
 
     Args:
-        folder: The folder.
-        source: Kind of its volumes.
         spacing_mm: Spacing (depth, height, width) in place of the headers', or None.
 
     Raises:
@@ -79,7 +77,6 @@ def add_requests(volumes: Sequence[StudyVolume], table: Path) -> list[StudyVolum
     """Add the reports and masks that a table names, and drop the masks from the volumes.
 
     Args:
-        volumes: All volumes.
         table: CSV with source, id, and report, mask or both; masks are named from the table's folder.
 
     Raises:

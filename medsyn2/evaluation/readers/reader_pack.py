@@ -44,9 +44,8 @@ class Question:
     text: str  # As the reader sees it
     levels: tuple[str, ...]  # Labels of the buttons
     values: tuple[str, ...]  # Stored values
-    ends: tuple[str, str] | None = (
-        None  # Meaning of the first and the last level, where the buttons do not say it
-    )
+    # Meaning of the first and the last level, where the buttons do not say it
+    ends: tuple[str, str] | None = None
 
 
 def _question_with_grades(name: str, text: str) -> Question:
@@ -112,8 +111,6 @@ def common_frame(
     """Return the coarsest spacing and the smallest box of several volumes, axis by axis.
 
     Args:
-        grids: Of all volumes of the study.
-        clip_hu: HU range.
         finest_mm: No finer spacing than this (depth, height, width), to keep the folder small.
         trim_mm: Cut off at each end of each axis (depth, height, width), where registration left no scan.
 

@@ -13,7 +13,7 @@ no verdict: stopping early may depend on the cases seen.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Literal
@@ -23,7 +23,7 @@ import pandas as pd
 
 from medsyn2.errors import TableError
 from medsyn2.evaluation.statistics.classification import auroc
-from medsyn2.evaluation.statistics.raters import Agreement, agreement, newcombe, wilson
+from medsyn2.evaluation.statistics.raters import agreement, newcombe, wilson
 
 GRADES = ("match", "partial", "not")
 SOURCES: tuple[Literal["real"], Literal["synthetic"]] = ("real", "synthetic")
@@ -203,26 +203,16 @@ def _pairs(found: pd.DataFrame, question: str) -> Iterator[tuple[dict[str, objec
 
 
 def _with_intervals(first: np.ndarray, second: np.ndarray, num_draws: int, seed: int) -> dict[str, float]:
+    rng = np.random.default_rng(seed)
+    draws = (rng.integers(0, len(first), len(first)) for _ in range(num_draws))
+    drawn = [agreement(first[draw], second[draw], len(GRADES)) for draw in draws]
     value = asdict(agreement(first, second, len(GRADES)))
-    drawn = _resample(lambda a, b: agreement(a, b, len(GRADES)), first, second, num_draws, seed)
     for name in ("kappa", "kappa_quadratic", "ac1"):
         of = np.array([getattr(one, name) for one in drawn])
         known = of[np.isfinite(of)]
         ends = np.percentile(known, (2.5, 97.5)) if len(known) else (np.nan, np.nan)
         value |= {f"{name}_low": float(ends[0]), f"{name}_high": float(ends[1])}
     return value
-
-
-def _resample(
-    measure: Callable[[np.ndarray, np.ndarray], Agreement],
-    first: np.ndarray,
-    second: np.ndarray,
-    num_draws: int,
-    seed: int,
-) -> list[Agreement]:
-    rng = np.random.default_rng(seed)
-    draws = (rng.integers(0, len(first), len(first)) for _ in range(num_draws))
-    return [measure(first[draw], second[draw]) for draw in draws]
 
 
 def _questions_with_grades(found: pd.DataFrame) -> list[str]:

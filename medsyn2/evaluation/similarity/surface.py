@@ -92,11 +92,7 @@ def bounding_box(mask: Bool[np.ndarray, "*shape"]) -> tuple[slice, ...]:
     spans: list[slice] = []
     shadow = mask
     for _ in range(mask.ndim):
-        spans.append(_span(np.asarray(shadow.any(axis=tuple(range(1, shadow.ndim))))))
+        found = np.flatnonzero(shadow.any(axis=tuple(range(1, shadow.ndim))))
+        spans.append(slice(int(found[0]), int(found[-1]) + 1))
         shadow = np.asarray(shadow[spans[-1]].any(axis=0))
     return tuple(spans)
-
-
-def _span(present: Bool[np.ndarray, " n"]) -> slice:
-    found = np.flatnonzero(present)
-    return slice(int(found[0]), int(found[-1]) + 1)

@@ -110,25 +110,8 @@ def _ssim(
 ) -> float:
     if min(first.shape) < window:
         raise ValueError(f"SSIM needs at least {window} voxels an axis, got {first.shape}")
-    places = first.shape[0] - window + 1
-    total = 0.0
-    for start in range(0, places, _SLAB):
-        slab = slice(start, min(start + _SLAB, places) + window - 1)
-        total += _similarity(first[slab], second[slab], data_range, along, window, covariance_scale).sum()
-    return float(total / (places * (first.shape[1] - window + 1) * (first.shape[2] - window + 1)))
-
-
-def _similarity(
-    first: Num[np.ndarray, "d h w"],
-    second: Num[np.ndarray, "d h w"],
-    data_range: float,
-    along: _Filter,
-    window: int,
-    covariance_scale: float,
-) -> Float[np.ndarray, "e i j"]:
-    """Return the similarity of each window that lies inside the slab."""
-    edge = window // 2
-    inside = slice(edge, -edge)
+    inside = slice(window // 2, -(window // 2))
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
 
     def mean(values: Float[np.ndarray, "d h w"]) -> Float[np.ndarray, "e i j"]:
         # The axis that shrinks most goes first.
@@ -136,11 +119,17 @@ def _similarity(
         values = along(values, 1)[:, inside]
         return along(values, 2)[:, :, inside]
 
-    x, y = first.astype(np.float64), second.astype(np.float64)
-    mean_x, mean_y = mean(x), mean(y)
-    variance_x = covariance_scale * (mean(x * x) - mean_x**2)
-    variance_y = covariance_scale * (mean(y * y) - mean_y**2)
-    covariance = covariance_scale * (mean(x * y) - mean_x * mean_y)
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    return above / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
+    def total_of(slab: slice) -> float:
+        """Return the sum over the windows that lie inside the slab."""
+        x, y = first[slab].astype(np.float64), second[slab].astype(np.float64)
+        mean_x, mean_y = mean(x), mean(y)
+        variance_x = covariance_scale * (mean(x * x) - mean_x**2)
+        variance_y = covariance_scale * (mean(y * y) - mean_y**2)
+        covariance = covariance_scale * (mean(x * y) - mean_x * mean_y)
+        above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+        return (above / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))).sum()
+
+    places, total = first.shape[0] - window + 1, 0.0
+    for start in range(0, places, _SLAB):
+        total += total_of(slice(start, min(start + _SLAB, places) + window - 1))
+    return float(total / (places * (first.shape[1] - window + 1) * (first.shape[2] - window + 1)))

@@ -2,7 +2,7 @@
 
 import logging
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,7 @@ from jaxtyping import Float
 from medsyn2.config import EvaluateFidConfig, EvaluateScoresConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part, read_bank, write_bank
-from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank
-from medsyn2.evaluation.features.spec import make_spec
+from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank, make_spec
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
 from medsyn2.evaluation.text.clip import EMBEDDING
 from medsyn2.evaluation.text.linear_clip import LinearClip, fit_linear_clip
@@ -32,7 +31,7 @@ from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.text import compose_report
 from medsyn2.store.artefacts import load_records
 from medsyn2.store.text_embeddings import read_report
-from medsyn2.vocabulary import ABNORMALITY_LABELS, Window
+from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,11 @@ def evaluate_scores(
     if evaluate_scores.command:
         found = _ask_model(evaluate_scores.command, cases, banks)
     else:
-        features = _Features(grid, evaluate_fid, evaluate_scores.windows, cache)
+        spec = make_spec(grid, evaluate_fid, evaluate_scores.windows)
+
+        def features(volumes: Sequence[VolumeFile], kind: str, source: str) -> Bank:
+            return extract_bank(volumes, spec, {"kind": kind, "source": source}, cache)
+
         found = _fit_space(features, evaluate_scores, cases, text, encoder)
     for name, bank in found.items():
         write_bank(banks / f"{name}.json", bank)
@@ -123,37 +126,33 @@ class _Cases:
         return plain
 
 
-class _Features:
-    """Features of volumes by the extractor of evaluate_fid."""
-
-    def __init__(
-        self, grid: GridConfig, config: EvaluateFidConfig, windows: tuple[Window, ...], cache: Path
-    ) -> None:
-        self.spec = make_spec(grid, config, windows)
-        self.cache = cache
-
-    def of(self, volumes: Sequence[VolumeFile], kind: str, source: str) -> Bank:
-        """Return the bank of features of some volumes."""
-        return extract_bank(volumes, self.spec, {"kind": kind, "source": source}, self.cache)
-
-
 def _fit_space(
-    features: _Features, config: EvaluateScoresConfig, cases: _Cases, text: list[Path], encoder: Path
+    features: Callable[[Sequence[VolumeFile], str, str], Bank],
+    config: EvaluateScoresConfig,
+    cases: _Cases,
+    text: list[Path],
+    encoder: Path,
 ) -> dict[str, Bank]:
     """Return embeddings in a linear space fitted to the training cases; none if those with reports are too few."""
     chosen = cases.train[: config.max_train]
     if min(len(chosen), len(cases.held_out)) < MIN_PAIRS:
         return {}
-    means = _ReportMeans(text)
-    train = features.of(chosen, "real", "training cases")
-    space = fit_linear_clip(_concatenate(train), np.stack([means.of(case) for case in train.ids]))
+    records = load_records(text, TextFacts)
+
+    def mean_of(case: str) -> Float[np.ndarray, " e"]:
+        """Return the mean of the token embeddings of a stored report."""
+        mean: Float[np.ndarray, " e"] = read_report(records[case].path("")).mean(axis=0)
+        return mean
+
+    train = features(chosen, "real", "training cases")
+    space = fit_linear_clip(_concatenate(train), np.stack([mean_of(case) for case in train.ids]))
     log.info("%s; lambda %.3g of the mean product", space.name, space.penalty)
-    found = {ON_GRID: _embed(features.of(cases.held_out, "real", ON_GRID), space)}
+    found = {ON_GRID: _embed(features(cases.held_out, "real", ON_GRID), space)}
     for condition, volumes in sorted(cases.synthetic.items()):
-        found[condition] = _embed(features.of(volumes, "synthetic", condition), space)
+        found[condition] = _embed(features(volumes, "synthetic", condition), space)
     facts, reported = found[ON_GRID].facts, cases.reports()
     if reported:
-        rows = np.stack([means.of(volume.id) for volume in reported])
+        rows = np.stack([mean_of(volume.id) for volume in reported])
         about = tuple(volume.id for volume in reported), tuple(volume.patient for volume in reported)
         found[TEXT] = _bank(replace(facts, source=TEXT), *about, space.of_texts(rows))
     network = TextEncoder.from_folder(encoder)
@@ -172,17 +171,6 @@ def label_prompts() -> dict[str, str]:
         for label in ABNORMALITY_LABELS
         for state, wording in PROMPT_TEXTS.items()
     }
-
-
-class _ReportMeans:
-    """The mean of the token embeddings of each stored report."""
-
-    def __init__(self, manifests: list[Path]) -> None:
-        self.records = load_records(manifests, TextFacts)
-
-    def of(self, case: str) -> Float[np.ndarray, " e"]:
-        mean: Float[np.ndarray, " e"] = read_report(self.records[case].path("")).mean(axis=0)
-        return mean
 
 
 def _concatenate(bank: Bank) -> Float[np.ndarray, "v f"]:

@@ -20,17 +20,12 @@ Latents = Float[Tensor, "b z ld lh lw"]
 
 @dataclass(frozen=True)
 class Conditioning:
-    """The conditions of a batch.
+    """The conditions of a batch."""
 
-    Attributes:
-        mask_latents: Normalised latents of the mask; zeros where no mask is given.
-        text: Token embeddings, pre-prompt then report.
-        text_mask: True for real tokens; None if all are.
-    """
-
+    # Normalised latents of the mask; zeros where no mask is given
     mask_latents: Float[Tensor, "b z ld lh lw"]
-    text: Float[Tensor, "b m c"]
-    text_mask: Bool[Tensor, "b m"] | None = None
+    text: Float[Tensor, "b m c"]  # Token embeddings, pre-prompt then report
+    text_mask: Bool[Tensor, "b m"] | None = None  # True for real tokens; None if all are
 
     def bind(self, network: Callable[..., Latents]) -> Callable[[Latents, Float[Tensor, " b"]], Latents]:
         """Return `network` as a function of noisy latents and time, the form that solvers take."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.segmenters.tools.process import ToolProcess
 from medsyn2.segmenters.tools.tool import ExternalTool, name_labels, run_on, weights_folder
 from medsyn2.vocabulary import LOBES, Structure
 
@@ -20,18 +19,8 @@ class LungmaskSegmenter(ExternalTool):
     name = "lungmask"
 
     def __init__(self, config: SegmentConfig) -> None:
-        super().__init__(
-            ToolProcess(
-                "lungmask",
-                "run_lungmask",
-                python=config.python.get("lungmask"),
-                settings={
-                    "weights": str(weights_folder(config, "lungmask")),
-                    "cpu": config.device == "cpu",
-                },
-                time_limit_s=config.time_limit_s,
-            )
-        )
+        weights = weights_folder(config, "lungmask")
+        super().__init__(config, "lungmask", {"weights": str(weights), "cpu": config.device == "cpu"})
 
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""

@@ -18,7 +18,6 @@ from medsyn2.config import SegmentConfig
 from medsyn2.ct.nifti.files import read_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import SegmenterError
-from medsyn2.segmenters.tools.process import ToolProcess
 from medsyn2.segmenters.tools.tool import ExternalTool, check_grid, name_labels
 from medsyn2.segmenters.tools.totalsegmentator import TASKS, select_tasks
 from medsyn2.vocabulary import CT_RATE_NAME, LOBES, Structure
@@ -84,15 +83,7 @@ class CtRateSegmenter(ExternalTool):
         assert config.ct_rate_masks is not None  # The configuration asks for it.
         self._folder = config.ct_rate_masks
         chosen = [structure for structure, tool in config.tools.items() if tool == self.name]
-        super().__init__(
-            ToolProcess(
-                "totalsegmentator",
-                "run_totalsegmentator",
-                python=config.python.get("totalsegmentator"),
-                settings={"tasks": select_tasks(chosen), "labels_only": True},
-                time_limit_s=config.time_limit_s,
-            )
-        )
+        super().__init__(config, "totalsegmentator", {"tasks": select_tasks(chosen), "labels_only": True})
 
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.segmenters.tools.process import ToolProcess
 from medsyn2.segmenters.tools.tool import ExternalTool, name_labels, run_on, weights_folder
 from medsyn2.vocabulary import Structure
 
@@ -25,20 +24,8 @@ class MedPSegSegmenter(ExternalTool):
 
     def __init__(self, config: SegmentConfig) -> None:
         weights = weights_folder(config, "medpseg")
-        super().__init__(
-            ToolProcess(
-                "medpseg",
-                "run_medpseg",
-                python=config.python.get("medpseg"),
-                settings={
-                    "weights": str(weights),
-                    "output": "{home}/output",
-                    "cpu": config.device == "cpu",
-                },
-                time_limit_s=config.time_limit_s,
-                environment={"TORCH_HOME": str(weights / "torch")},
-            )
-        )
+        settings = {"weights": str(weights), "output": "{home}/output", "cpu": config.device == "cpu"}
+        super().__init__(config, "medpseg", settings, environment={"TORCH_HOME": str(weights / "torch")})
 
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""

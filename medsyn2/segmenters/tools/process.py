@@ -42,12 +42,8 @@ class ToolProcess:
     """Starts a tool's process when the first case comes, and again after a death.
 
     Args:
-        tool: Its name in messages.
-        worker: The module in ``workers/`` that knows the tool.
         python: The Python that has the tool; None takes the one that runs this.
         settings: Argument of the worker's ``prepare``. In a text, ``{home}`` becomes a folder of this process alone.
-        time_limit_s: Longest time for one case.
-        environment: More environment variables, with ``{home}`` too.
         home_files: Files to write into that folder before the tool starts, by name.
     """
 

@@ -8,6 +8,7 @@ next version counts differently is refused or understood, and never misread.
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,12 +22,19 @@ from medsyn2.weights.needs import refuse_damaged
 
 GRID_TOLERANCE_MM = 0.01
 
+ToolName = Literal["lungmask", "totalsegmentator", "medpseg"]
+
 
 class ExternalTool:
     """An adapter of a tool in its own process, all but ``segment``."""
 
-    def __init__(self, process: ToolProcess) -> None:
-        self._process = process
+    def __init__(
+        self, config: SegmentConfig, tool: ToolName, settings: Mapping[str, Any], **more: Any
+    ) -> None:
+        python, limit_s = config.python.get(tool), config.time_limit_s
+        self._process = ToolProcess(
+            tool, f"run_{tool}", python=python, settings=settings, time_limit_s=limit_s, **more
+        )
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the tool's packages, as records carry them."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.segmenters.tools.process import ToolProcess
 from medsyn2.segmenters.tools.tool import ExternalTool, name_labels, run_on, weights_folder
 from medsyn2.vocabulary import LOBES, Structure
 
@@ -63,19 +62,15 @@ class TotalSegmentatorSegmenter(ExternalTool):
     def __init__(self, config: SegmentConfig) -> None:
         chosen = [structure for structure, tool in config.tools.items() if tool == self.name]
         super().__init__(
-            ToolProcess(
-                "totalsegmentator",
-                "run_totalsegmentator",
-                python=config.python.get("totalsegmentator"),
-                settings={
-                    "weights": str(weights_folder(config, "totalsegmentator")),
-                    "tasks": select_tasks(chosen),
-                    "device": "cpu" if config.device == "cpu" else "gpu",
-                },
-                time_limit_s=config.time_limit_s,
-                environment={"TOTALSEG_HOME_DIR": "{home}"},
-                home_files={"config.json": json.dumps(_PACKAGE_CONFIG)},
-            )
+            config,
+            "totalsegmentator",
+            {
+                "weights": str(weights_folder(config, "totalsegmentator")),
+                "tasks": select_tasks(chosen),
+                "device": "cpu" if config.device == "cpu" else "gpu",
+            },
+            environment={"TOTALSEG_HOME_DIR": "{home}"},
+            home_files={"config.json": json.dumps(_PACKAGE_CONFIG)},
         )
 
     def segment(

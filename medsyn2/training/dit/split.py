@@ -1,17 +1,52 @@
 """The training split as earlier stages left it: cases with latents and text, and the networks that made those."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medsyn2.errors import ConfigError
-from medsyn2.facts import LatentOrigin, LatentsFacts, LatentSums, TextFacts
+from medsyn2.errors import ConfigError, WeightsError
+from medsyn2.facts import ChannelSums, LatentOrigin, LatentsFacts, LatentSums, TextFacts
 from medsyn2.store.artefacts import Manifest, load_manifest
 from medsyn2.training.dit.conditions import TrainingCase
-from medsyn2.training.dit.statistics import channel_statistics
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.model_folder import ChannelStatistics
+
+_SMALLEST_STD = 1e-6
+
+
+def channel_statistics(sums: Iterable[ChannelSums], *, subject: str) -> ChannelStatistics | None:
+    """Return mean and standard deviation of each latent channel, from the sums in each case's record.
+
+    The tokenizer's latents have large means and unequal spreads (the weight of its divergence is tiny), so that the
+    transformer sees them normalised by channel. The statistics are the whole split's: a single volume's could not be
+    inverted for a volume yet to be sampled.
+
+    Returns:
+        The statistics, or None if there is nothing in the sums.
+
+    Raises:
+        WeightsError: If a channel is constant, which no trained tokenizer gives.
+    """
+    used = [case for case in sums if case.count]
+    if not used:
+        return None
+    count = sum(case.count for case in used)
+    means, deviations = [], []
+    for channel in range(len(used[0].sum)):
+        mean = math.fsum(case.sum[channel] for case in used) / count
+        square = math.fsum(case.sum_of_squares[channel] for case in used) / count
+        means.append(mean)
+        deviations.append(math.sqrt(max(0.0, square - mean**2)))
+    if min(deviations) < _SMALLEST_STD:
+        raise WeightsError(
+            f"Expected {subject} latents that differ from voxel to voxel, got the standard deviations "
+            f"{deviations} of the channels.",
+            code="latents-constant",
+            remedy="the tokenizer has not learned anything; look at its losses and train it longer.",
+        )
+    return ChannelStatistics(tuple(means), tuple(deviations))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from medsyn2.training.engine.fabric import Precision, Sharing
@@ -31,9 +32,7 @@ class LossFunction(Protocol):
         """Return the loss.
 
         Args:
-            networks: All networks by their learners' names, wrapped for the devices.
             generator: Source of every draw, on the CPU.
-            step: Steps completed.
         """
         ...
 
@@ -60,5 +59,10 @@ class LoopSettings:
     seed: int  # Seed of every draw
     accumulate: int = 1  # Micro-batches per step, shared by the processes
     precision: Precision = "32-true"  # Precision of forward passes
-    sharing: Sharing = "ddp"  # Data-parallel strategy
+    strategy: Sharing = "ddp"  # Data-parallel strategy
     num_workers: int = 0  # Threads that prepare batches ahead; 0 prepares each on demand
+
+    @classmethod
+    def of(cls, section: BaseModel) -> "LoopSettings":
+        """Take the values from a training's section of the configuration."""
+        return cls(**section.model_dump(include=set(cls.__dataclass_fields__)))

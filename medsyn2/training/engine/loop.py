@@ -13,13 +13,19 @@ the same number of threads. Several processes share the micro-batches of a step 
 checkpoint and exits with status 75.
 """
 
+import csv
+import io
 import logging
+import math
+import signal
 import sys
+import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
@@ -27,17 +33,113 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medsyn2.errors import ConfigError, NonFiniteLossError
-from medsyn2.files import lock
-from medsyn2.training.engine.batches import Data, positions_of, prefetch_batches
+from medsyn2.files import lock, write_text_atomically
 from medsyn2.training.engine.checkpoint import Checkpoint, keep_only, latest_checkpoint, save_checkpoint
 from medsyn2.training.engine.draws import generator_of, seed_of
 from medsyn2.training.engine.fabric import make_fabric, to_device
 from medsyn2.training.engine.learner import Learner, LoopSettings
-from medsyn2.training.engine.loss_log import LossLog
 from medsyn2.training.engine.optimizer import set_learning_rate
-from medsyn2.training.engine.preemption import PREEMPTED, catch_sigterm
 from medsyn2.training.engine.sharding import gather_full_tensor
 from medsyn2.training.engine.state import TrainingState
+from medsyn2.types import Float
+
+
+class LossLog:
+    """The table of losses, a CSV with a row per step, open for further rows.
+
+    It holds no times, and checkpoints contain it, so that a resumed training ends with the same bytes.
+    """
+
+    def __init__(
+        self, path: Path, columns: Sequence[str], table: Float[Tensor, "steps columns"] | None
+    ) -> None:
+        self.columns = tuple(columns)
+        self._rows: list[list[float]] = [] if table is None else table.tolist()
+        lines = [["step", *self.columns], *(self._cells(step) for step in range(len(self._rows)))]
+        write_text_atomically(path, _text(lines))
+        self._file = path.open("a", encoding="utf-8", newline="")
+
+    def append(self, values: Mapping[str, float]) -> None:
+        """Add the row of a step; missing values stay empty."""
+        self._rows.append([values.get(name, math.nan) for name in self.columns])
+        self._file.write(_text([self._cells(len(self._rows) - 1)]))
+        self._file.flush()
+
+    def table(self) -> Float[Tensor, "steps columns"]:
+        """Return the rows so far, in float64."""
+        return torch.tensor(self._rows, dtype=torch.float64).reshape(len(self._rows), len(self.columns))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _cells(self, row: int) -> list[str]:
+        values = ["" if math.isnan(value) else repr(float(value)) for value in self._rows[row]]
+        return [str(row + 1), *values]
+
+
+def _text(lines: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+@runtime_checkable
+class Data(Protocol):
+    """Source of micro-batches. A sample depends on its position alone, not on earlier calls."""
+
+    def batch(self, positions: Sequence[int]) -> Any:
+        """Return the samples at `positions`, counted from the beginning: a tensor, or a dataclass of tensors."""
+        ...
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        """Return the cases of the samples at `positions`, for messages."""
+        ...
+
+
+def positions_of(micro_batch: int, batch_size: int) -> range:
+    """Return the positions of the samples of a micro-batch."""
+    return range(micro_batch * batch_size, (micro_batch + 1) * batch_size)
+
+
+def prefetch_batches(
+    data: Data, micro_batches: Iterator[int], batch_size: int, num_workers: int
+) -> Iterator[Any]:
+    """Yield the batch of each micro-batch in order, prepared up to `num_workers` ahead by as many threads."""
+    if num_workers == 0:
+        for micro_batch in micro_batches:
+            yield data.batch(positions_of(micro_batch, batch_size))
+        return
+    pool = ThreadPoolExecutor(num_workers)
+    ahead: deque[Future[Any]] = deque()
+    try:
+        for micro_batch in micro_batches:
+            ahead.append(pool.submit(data.batch, positions_of(micro_batch, batch_size)))
+            if len(ahead) > num_workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+PREEMPTED = 75
+"""Exit status of a job that wrote a checkpoint and should be restarted (``EX_TEMPFAIL``)."""
+
+
+@contextmanager
+def catch_sigterm() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM sets instead of ending the process; outside the main thread it is never set."""
+    received = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.set())
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +165,7 @@ def train(
         NonFiniteLossError: If a loss or a gradient is not finite, before an update with it.
         SystemExit: With status 75 after a SIGTERM, when a checkpoint is written.
     """
-    fabric = make_fabric(settings.precision, settings.sharing)
+    fabric = make_fabric(settings.precision, settings.strategy)
     if settings.accumulate % fabric.world_size:
         raise ConfigError(
             f"{fabric.world_size} processes cannot share the {settings.accumulate} micro-batches of a step evenly.",

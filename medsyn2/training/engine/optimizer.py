@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import cos, pi
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from medsyn2.training.engine.sharding import shard_like
@@ -24,6 +25,11 @@ class AdamSettings:
     weight_decay: float = 0.0  # Decoupled weight decay
     clip_grad_norm: float | None = None  # Largest norm of the gradient; None does not clip
     decay_steps: int | None = None  # Steps of the decay to zero by half a cosine; None keeps the rate
+
+    @classmethod
+    def of(cls, section: BaseModel) -> "AdamSettings":
+        """Take the values from a training's section of the configuration."""
+        return cls(**section.model_dump(include=set(cls.__dataclass_fields__)))
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

@@ -21,10 +21,6 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
     Members of a module list, such as the transformer's blocks, are gathered one by one; all other parameters for the
     whole step.
-
-    Args:
-        network: Full network, the same in every process.
-        mesh: The processes, with an axis named ``data_parallel``.
     """
     from torch.distributed.fsdp import fully_shard
 

@@ -12,13 +12,42 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
-from medsyn2.ct.intensity import hu_to_unit
+from medsyn2.ct.intensity import MASK_BACKGROUND, MASK_FOREGROUND, hu_to_unit
 from medsyn2.errors import ConfigError
 from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.training.engine.array_cache import ArrayCache
 from medsyn2.training.engine.draws import generator_of, item_of
-from medsyn2.training.tokenizer.drawn_masks import draw_mask
+
+FEATURE_VOXELS = (4.0, 16.0)
+"""Smallest and largest distance between the coarse grid's points."""
+LEVEL_STD = 0.8
+"""Standard deviation of the level, in those of the field before interpolation."""
+SHEET_PROBABILITY = 0.5
+
+
+def draw_mask(shape: Sequence[int], generator: torch.Generator) -> Float[torch.Tensor, "1 d h w"]:
+    """Draw a binary volume of `shape` (depth, height, width), at -0.5 and 0.5, without anatomy.
+
+    The paper's tokenizer starts from public weights that have seen many kinds of images, and so reconstructs masks. To
+    one trained from scratch on CTs binary volumes are foreign, so that a share of its crops are *bodies*, where a
+    smooth random field (white noise on a coarse grid of random spacing, interpolated) is above a random level, or
+    *sheets*, the surface of such a body, three voxels thick, as boundaries of lobes are.
+    """
+    feature, sheet = torch.rand(2, generator=generator).tolist()
+    low, high = FEATURE_VOXELS
+    spacing = low * (high / low) ** feature
+    coarse = [2 + round(length / spacing) for length in shape]
+    noise = torch.randn(1, 1, *coarse, generator=generator)
+    level = LEVEL_STD * torch.randn((), generator=generator)
+    field = F.interpolate(noise, size=tuple(shape), mode="trilinear", align_corners=True)
+    inside = (field > level).float()
+    if sheet < SHEET_PROBABILITY:
+        surface = inside + F.max_pool3d(-inside, 3, 1, 1)
+        inside = F.max_pool3d(surface, 3, 1, 1)
+    return MASK_BACKGROUND + (MASK_FOREGROUND - MASK_BACKGROUND) * inside[0]
+
 
 Shape = tuple[int, int, int]
 Volume = Int[np.ndarray, "d h w"]
@@ -31,7 +60,7 @@ class CropSettings:
     grid_shape: Shape  # Voxels (depth, height, width) of the volumes
     crop_shape: Shape  # Voxels (depth, height, width) of a crop
     clip_hu: tuple[float, float]  # HU values mapped to -1 and 1
-    mask_share: float  # Share of random masks among the crops (``drawn_masks.py``)
+    mask_share: float  # Share of random masks among the crops (`draw_mask`)
     seed: int  # Seed of order, places and masks
 
 

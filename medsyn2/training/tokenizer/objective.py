@@ -31,8 +31,31 @@ from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE, Posterior
 from medsyn2.nn.perceptual import Perceptual
 from medsyn2.training.engine.learner import Learner, MicroLoss
 from medsyn2.training.engine.optimizer import AdamSettings
-from medsyn2.training.tokenizer.discriminator import make_discriminator
 from medsyn2.types import Float
+
+CHANNELS = 64
+NUM_LAYERS = 3
+PLANE_ONLY = (1, 2, 2)
+
+
+def make_discriminator(image_channels: int = 1) -> nn.Module:
+    """Return an untrained 3-D PatchGAN; the last element of its output list are the judgements.
+
+    Five convolutions of 3 x 3 x 3 with leaky ReLU and batch normalisation; 96 x 96 x 96 voxels become 24 x 12 x 12
+    judgements. It is MONAI's, except that the third convolution halves the plane alone, as upstream's does.
+
+    Source: Isola et al., arXiv:1611.07004; NLayerDiscriminator3D of Open-Sora Plan v1.2.0 (sizes read).
+    """
+    from monai.networks.nets.patchgan_discriminator import PatchDiscriminator  # import takes seconds
+
+    discriminator = PatchDiscriminator(
+        spatial_dims=3, channels=CHANNELS, in_channels=image_channels, num_layers_d=NUM_LAYERS, kernel_size=3
+    )
+    third = discriminator.get_submodule("1.conv")
+    assert isinstance(third, nn.Conv3d)
+    third.stride = PLANE_ONLY
+    return discriminator
+
 
 log = logging.getLogger(__name__)
 
@@ -159,12 +182,7 @@ def tokenizer_learners(
             "the tokenizer trains without the paper's perceptual loss (LPIPS), on L1 instead of L1 + LPIPS: "
             "train_tokenizer.perceptual_weights is null"
         )
-    optimizer = AdamSettings(
-        settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-        decay_steps=settings.decay_steps,
-        clip_grad_norm=settings.clip_grad_norm,
-    )
+    optimizer = AdamSettings.of(settings)
     learners = {
         TOKENIZER: Learner(
             tokenizer,

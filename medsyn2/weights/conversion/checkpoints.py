@@ -25,6 +25,23 @@ from torch import Tensor
 from medsyn2.errors import WeightsError
 from medsyn2.files import sha256_of
 
+FOLDER = "final_ckpt"
+NETWORKS = ("model.safetensors", "pytorch_model.bin")
+
+
+def network_file(source: Path) -> Path:
+    """Return the network's file in the authors' released folder, or `source` if it is not such a folder.
+
+    The folder is a checkpoint of Hugging Face's accelerate, whose optimizer and random states have the same suffixes
+    as weights. Either ``final_ckpt`` or its parent may be given.
+    """
+    for folder in (source, source / FOLDER):
+        for name in NETWORKS:
+            if (folder / name).is_file():
+                return folder / name
+    return source
+
+
 SAFETENSORS = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 

@@ -1,6 +1,6 @@
 """The model that the authors of MedSyn2 released: their files, and constants from their code.
 
-    final_ckpt/             the transformer (``dit.py``)
+    final_ckpt/             the transformer (``official_weights.py``)
     vae.ckpt                the tokenizer, layout ``official`` (``tokenizer.py``)
     pretrained_lm/          the text encoder, MedSyn's (``text_encoder.py``)
     extra_prompts_gen/      ten pre-prompts as embeddings, (1, tokens, width) each, ``.npy``
@@ -27,8 +27,7 @@ from medsyn2.nn.transformer.dit import DiT
 from medsyn2.nn.transformer.layers import TokenGrid
 from medsyn2.nn.transformer.official_weights import OfficialWeights, load_official
 from medsyn2.vocabulary import Structure
-from medsyn2.weights.conversion.checkpoints import read_weights
-from medsyn2.weights.conversion.dit import FOLDER, NETWORKS, network_file
+from medsyn2.weights.conversion.checkpoints import FOLDER, NETWORKS, network_file, read_weights
 from medsyn2.weights.conversion.text_encoder import ConvertedEncoder, convert_encoder
 from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, build_tokenizer
 from medsyn2.weights.tensors import load_strictly
@@ -132,9 +131,8 @@ class OfficialFolder:
     network: Path  # File of the transformer
     vae: Path  # File of the tokenizer
     language_model: Path  # Folder or file of the text encoder's weights
-    base: (
-        Path | None
-    )  # Folder with the text encoder's configuration and vocabulary; None for that of its weights
+    # Folder with the text encoder's configuration and vocabulary; None for that of its weights
+    base: Path | None
     prompts: Path  # Folder of the pre-prompts
 
 

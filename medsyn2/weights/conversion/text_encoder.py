@@ -33,8 +33,7 @@ from medsyn2.nn.text_encoder import (
     fitting_tokenizer,
     read_json,
 )
-from medsyn2.weights.conversion.checkpoints import read_weights
-from medsyn2.weights.conversion.dit import network_file
+from medsyn2.weights.conversion.checkpoints import network_file, read_weights
 from medsyn2.weights.tensors import load_strictly
 
 PREFIX = "bert."

@@ -1,8 +1,12 @@
 """The planes show superior above and the patient's right on the left."""
 
-import numpy as np
+from pathlib import Path
 
-from medsyn2.ct.planes import plot_planes
+import numpy as np
+from matplotlib.image import imread
+
+from medsyn2.ct.planes import plot_planes, save_overlay
+from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.vocabulary import PLANE_AXIS
 
 
@@ -24,3 +28,71 @@ def test_the_slice_of_the_largest_contour_is_shown() -> None:
     )
     assert [axes.get_title() for axes in figure.axes] == ["axial 1", "coronal 2", "sagittal 2"]
     assert [text.get_text() for text in figure.texts if text.get_text()] == ["heart"]
+
+
+SHAPE = (24, 30, 36)
+
+
+def volume(bright: tuple[slice, slice, slice]) -> CTVolume:
+    hu = np.full(SHAPE, -1000, dtype=np.int16)
+    hu[bright] = 1000
+    return CTVolume(hu, axis_aligned_affine((4.0, 3.0, 3.0), (0.0, 0.0, 0.0)))
+
+
+def panels(path: Path, contours: dict, bright: tuple[slice, slice, slice]) -> list[np.ndarray]:
+    """The three pictures, side by side, as grey values."""
+    save_overlay(path, volume(bright), contours, "a title")
+    image = imread(path)[40:335, :, :3]
+    return np.array_split(image, 3, axis=1)
+
+
+def test_same_input_same_bytes_without_date_and_software(tmp_path: Path) -> None:
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[5:15, 8:20, 10:25] = True
+    for name in ("a.png", "b.png"):
+        save_overlay(tmp_path / name, volume((slice(3, 9),) * 3), {"mask": mask}, "case 1\nlung Dice 0.9")
+    content = (tmp_path / "a.png").read_bytes()
+    assert content == (tmp_path / "b.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert b"Software" not in content
+    assert b"tIME" not in content
+
+
+def test_superior_is_up_and_the_right_side_is_left(tmp_path: Path) -> None:
+    superior_right = (slice(16, 24), slice(0, 30), slice(0, 12))
+    axial, coronal, sagittal = panels(tmp_path / "a.png", {}, superior_right)
+    half = coronal.shape[0] // 2
+    assert coronal[:half].mean() > 3 * coronal[half:].mean()
+    left, right = np.array_split(coronal, 2, axis=1)
+    assert left.mean() > 3 * right.mean()
+    assert axial.mean() < 0.2  # the middle slice is below the bright block
+    assert sagittal.mean() < 0.2
+
+
+def test_slices_are_cut_where_the_masks_are_largest(tmp_path: Path) -> None:
+    block = (slice(16, 24), slice(0, 30), slice(0, 12))
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[18:20, 5:25, 3:9] = True
+    axial, _, sagittal = panels(tmp_path / "a.png", {"mask": mask}, block)
+    assert axial.mean() > 0.2
+    assert sagittal.mean() > 0.2
+
+
+def test_outline_and_legend_have_the_mask_s_colour(tmp_path: Path) -> None:
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[5:15, 8:20, 10:25] = True
+    nowhere = np.zeros(SHAPE, dtype=bool)
+    save_overlay(tmp_path / "a.png", volume((slice(0, 0),) * 3), {"heart": mask, "nodules": nowhere}, "")
+    image = imread(tmp_path / "a.png")[..., :3]
+    coloured = np.ptp(image, axis=2) > 0.3
+    thirds = np.array_split(coloured[40:335], 3, axis=1)
+    assert all(third.sum() > 100 for third in thirds)
+    assert coloured[340:].any()
+    save_overlay(tmp_path / "b.png", volume((slice(0, 0),) * 3), {"heart": mask}, "")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_full_and_absent_masks_are_no_fault(tmp_path: Path) -> None:
+    save_overlay(tmp_path / "a.png", volume((slice(0, 0),) * 3), {"all": np.ones(SHAPE, dtype=bool)}, "")
+    save_overlay(tmp_path / "b.png", volume((slice(0, 0),) * 3), {}, "")
+    assert (tmp_path / "b.png").stat().st_size > 1000

@@ -49,3 +49,8 @@ def test_a_variant_costs_a_training_and_its_volumes_of_its_own_network(found: di
 def test_every_stage_that_runs_is_planned_once() -> None:
     stages = [cost.stage for cost in all_costs(config(), workload_of(config()))]
     assert sorted(stages) == sorted(set(STAGES) - {"evaluate_variants"})
+
+
+def test_training_keeps_more_than_running_the_same_network(found: dict[str, Cost]) -> None:
+    assert found["train_dit"].device_bytes > 16 * 1000
+    assert found["train_tokenizer"].device_bytes > 0

@@ -12,7 +12,7 @@ import pytest
 
 from medsyn2.config import ReportConfig
 from medsyn2.ct.nifti.files import write_ct, write_labels
-from medsyn2.ct.overlays import save_overlay
+from medsyn2.ct.planes import save_overlay
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import RegistrationError
 from medsyn2.facts import (

@@ -6,14 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medsyn2.config import EvaluateFidConfig, GridConfig
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.errors import EnvironmentFault
+from medsyn2.errors import EnvironmentFault, WeightsError
 from medsyn2.evaluation.features.banks import check_comparable
-from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank, extract_features
+from medsyn2.evaluation.features.extraction import (
+    FeatureSpec,
+    VolumeFile,
+    extract_bank,
+    extract_features,
+    extractor_of,
+    make_spec,
+    protocol_of,
+)
 from medsyn2.evaluation.features.extractors import RandomBank
 from medsyn2.evaluation.features.protocols import make_protocol
-from medsyn2.evaluation.features.spec import FeatureSpec
 
 PROTOCOL = make_protocol("paper", clip_hu=(-1024.0, 1024.0), num_slices=3)
 SPEC = FeatureSpec(PROTOCOL, RandomBank(0), ("lung", "bone"))
@@ -113,3 +121,21 @@ def test_a_bank_has_the_windows_that_are_asked_for(files, tmp_path: Path) -> Non
     assert (alone.facts, alone.ids, alone.patients) == (both.facts, both.ids, both.patients)
     for name, part in alone.parts.items():
         np.testing.assert_array_equal(part.features, both.parts[name].features)
+
+
+def test_without_weights_the_extractor_is_weight_free_and_given_ones_must_be_there(tmp_path: Path) -> None:
+    assert extractor_of(EvaluateFidConfig(seed=3)).name == "weight_free(seed=3)"
+    with pytest.raises(WeightsError, match="weights-missing"):
+        extractor_of(EvaluateFidConfig(radimagenet=tmp_path / "none.safetensors"))
+
+
+def test_protocol_takes_the_model_s_range_or_its_own() -> None:
+    grid = GridConfig(clip_hu=(-1024.0, 600.0))
+    assert protocol_of(grid, EvaluateFidConfig()).clip_hu == (-1024.0, 600.0)
+    assert protocol_of(grid, EvaluateFidConfig(protocol="maisi")).clip_hu == (-1000.0, 1000.0)
+
+
+def test_a_spec_has_the_configured_protocol_and_extractor_and_the_given_windows() -> None:
+    spec = make_spec(GridConfig(), EvaluateFidConfig(seed=3, slices_per_volume=2), ("lung",))
+    assert (spec.protocol.name, spec.extractor.name) == ("paper, 2 slices", "weight_free(seed=3)")
+    assert spec.windows == ("lung",)

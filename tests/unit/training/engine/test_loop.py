@@ -2,8 +2,10 @@ import multiprocessing
 import multiprocessing.process
 import os
 import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from medsyn2.errors import NonFiniteLossError
 from medsyn2.training.engine.draws import generator_of, item_of
 from medsyn2.training.engine.learner import Learner, LoopSettings, MicroLoss
-from medsyn2.training.engine.loop import train
+from medsyn2.training.engine.loop import LossLog, catch_sigterm, positions_of, prefetch_batches, train
 from medsyn2.training.engine.optimizer import AdamSettings
 
 SETTINGS = LoopSettings(num_steps=12, batch_size=2, checkpoint_every=4, seed=3, accumulate=2)
@@ -283,3 +285,103 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
         for name in ("one", "two")
     )
     torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-6)
+
+
+def test_sigterm_is_noted_instead_of_ending_the_process() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with catch_sigterm() as received:
+        assert not received.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert received.wait(5)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_outside_the_main_thread_signals_are_left_alone() -> None:
+    seen: list[bool] = []
+
+    def other() -> None:
+        with catch_sigterm() as received:
+            seen.append(received.is_set())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert seen == [False]
+
+
+class Counted:
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+        self.made: list[int] = []
+
+    def batch(self, positions: Sequence[int]) -> list[int]:
+        self.threads.add(threading.get_ident())
+        self.made.append(positions[0])
+        if positions[0] >= 90:
+            raise RuntimeError("no such sample")
+        return list(positions)
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        return [str(position) for position in positions]
+
+
+def test_micro_batches_cover_every_position_once() -> None:
+    positions = [position for number in range(5) for position in positions_of(number, 3)]
+    assert positions == list(range(15))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_batches_come_in_order_whoever_makes_them(workers: int) -> None:
+    numbers = [4, 0, 7, 2, 3, 9]
+    batches = list(prefetch_batches(Counted(), iter(numbers), 2, workers))
+    assert batches == [[2 * n, 2 * n + 1] for n in numbers]
+
+
+def test_nothing_is_made_before_it_is_wanted_without_workers() -> None:
+    data = Counted()
+    batches = prefetch_batches(data, iter(range(10)), 1, 0)
+    next(batches)
+    assert data.made == [0]
+    assert data.threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_comes_with_its_batch(workers: int) -> None:
+    batches = prefetch_batches(Counted(), iter([0, 1, 95]), 1, workers)
+    assert [next(batches), next(batches)] == [[0], [1]]
+    with pytest.raises(RuntimeError, match="no such sample"):
+        next(batches)
+
+
+COLUMNS = ("loss", "kl")
+
+
+def log_steps(path: Path, table: torch.Tensor | None, last: int) -> torch.Tensor:
+    log = LossLog(path, COLUMNS, table)
+    for step in range(1 if table is None else len(table) + 1, last + 1):
+        log.append({"loss": 1 / step} if step % 2 else {"loss": 1 / step, "kl": 0.1 * step})
+    log.close()
+    return log.table()
+
+
+def test_rows_are_exact_and_missing_values_empty(tmp_path: Path) -> None:
+    log_steps(tmp_path / "loss.csv", None, 3)
+    assert (tmp_path / "loss.csv").read_text() == f"step,loss,kl\n1,1.0,\n2,0.5,0.2\n3,{1 / 3!r},\n"
+
+
+def test_a_table_is_the_same_after_it_was_taken_up_again(tmp_path: Path) -> None:
+    whole = log_steps(tmp_path / "whole.csv", None, 9)
+    path = tmp_path / "parts.csv"
+    table = log_steps(path, None, 7)[:4]
+    path.write_text("lost")
+    again = log_steps(path, table, 9)
+    assert path.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert torch.equal(again.nan_to_num(-1), whole.nan_to_num(-1))
+
+
+def test_rows_can_be_read_while_they_are_written(tmp_path: Path) -> None:
+    log = LossLog(tmp_path / "loss.csv", COLUMNS, None)
+    assert log.table().shape == (0, 2)
+    log.append({"loss": 2.0, "kl": float("inf")})
+    assert (tmp_path / "loss.csv").read_text() == "step,loss,kl\n1,2.0,inf\n"
+    log.close()

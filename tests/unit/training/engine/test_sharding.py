@@ -75,7 +75,7 @@ def learners() -> dict[str, Learner]:
 
 def run_training(folder: Path, processes: int, sharing: Sharing, num_steps: int = 6) -> dict[str, Tensor]:
     """Train, and return the first process's checkpoint with the average it returns."""
-    settings = replace(SETTINGS, sharing=sharing, num_steps=num_steps)
+    settings = replace(SETTINGS, strategy=sharing, num_steps=num_steps)
 
     def work() -> None:
         averages = train(learners(), Plane(), settings, folder=folder, identity="a")["net"]

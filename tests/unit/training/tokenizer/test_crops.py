@@ -4,12 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import ConfigError
-from medsyn2.training.tokenizer.crops import Crops, CropSettings
+from medsyn2.training.tokenizer import crops as crops_module
+from medsyn2.training.tokenizer.crops import Crops, CropSettings, draw_mask
 
 SETTINGS = CropSettings((6, 8, 9), (4, 4, 3), (-1024.0, 1024.0), mask_share=0.0, seed=1)
 
@@ -73,3 +75,34 @@ def test_a_share_of_the_crops_is_drawn_masks(volumes: list[tuple[str, Path]]) ->
     assert abs(int(drawn.sum()) - 500) < 4 * (2000 * 0.25 * 0.75) ** 0.5
     assert 0.1 < (crops[drawn] > 0).float().mean() < 0.9
     assert torch.equal(data.batch([7]), crops[7:8])
+
+
+def draws(count: int, shape: tuple[int, int, int] = (24, 32, 40)) -> list[torch.Tensor]:
+    return [draw_mask(shape, torch.Generator().manual_seed(seed)) for seed in range(count)]
+
+
+def test_a_mask_is_binary_and_of_the_wanted_shape():
+    for mask in draws(20):
+        assert mask.shape == (1, 24, 32, 40)
+        assert set(mask.unique().tolist()) <= {-0.5, 0.5}
+
+
+def test_a_seed_means_one_mask():
+    first, second = (draw_mask((8, 8, 8), torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_a_sheet_is_the_surface_of_a_body_three_voxels_thick(monkeypatch):
+    cube = np.ones((3, 3, 3))
+    monkeypatch.setattr(crops_module, "SHEET_PROBABILITY", 0.0)
+    bodies = draws(5)
+    monkeypatch.setattr(crops_module, "SHEET_PROBABILITY", 1.0)
+    for body, sheet in zip(bodies, draws(5), strict=True):
+        inside = body[0].numpy() > 0
+        surface = inside & ~ndimage.binary_erosion(inside, cube, border_value=1)
+        assert np.array_equal(sheet[0].numpy() > 0, ndimage.binary_dilation(surface, cube))
+
+
+def test_bodies_and_sheets_both_come():
+    kinds = [ndimage.binary_erosion(mask[0] > 0, np.ones((5, 5, 5))).sum() > 100 for mask in draws(40)]
+    assert 5 < sum(kinds) < 35

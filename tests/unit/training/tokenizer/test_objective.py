@@ -7,11 +7,11 @@ from torch import nn
 from medsyn2.config import TrainTokenizerConfig
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE, Posterior
 from medsyn2.nn.perceptual import Perceptual
-from medsyn2.training.tokenizer.discriminator import make_discriminator
 from medsyn2.training.tokenizer.objective import (
     DISCRIMINATOR,
     TOKENIZER,
     TokenizerObjective,
+    make_discriminator,
     tokenizer_learners,
 )
 
@@ -153,3 +153,13 @@ def test_perceptual_gradient_reaches_the_tokenizer_alone(networks, batch):
     (both.total - plain.total).backward()
     assert networks[TOKENIZER].decoder.conv_out.conv.weight.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_has_upstreams_size_at_three_channels():
+    assert sum(p.numel() for p in make_discriminator(3).parameters()) == 4_665_729
+
+
+def test_judges_patches_of_4_by_8_by_8_voxels():
+    with torch.device("meta"):
+        judgements = make_discriminator()(torch.empty(1, 1, 96, 96, 96))[-1]
+    assert judgements.shape == (1, 1, 24, 12, 12)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from medsyn2.errors import WeightsError
 from medsyn2.files import sha256_of
-from medsyn2.weights.conversion.checkpoints import read_weights, weights_file
+from medsyn2.weights.conversion.checkpoints import network_file, read_weights, weights_file
 
 PLAIN = {"a.weight": torch.arange(6.0).view(2, 3), "b.count": torch.tensor(3)}
 AVERAGE = {name: tensor + 1 for name, tensor in PLAIN.items()}
@@ -122,3 +122,19 @@ def test_a_value_that_is_not_finite_is_named(tmp_path: Path) -> None:
     save_file({**PLAIN, "c": torch.tensor([1.0, float("nan")])}, tmp_path / "x.safetensors")
     with pytest.raises(WeightsError, match=r"weights-invalid.*c of .*not finite"):
         read_weights(tmp_path)
+
+
+@pytest.mark.parametrize("inside", [".", "final_ckpt"])
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_the_folder_may_be_given_itself_or_the_one_around_it(tmp_path: Path, inside: str, name: str) -> None:
+    folder = tmp_path / inside
+    folder.mkdir(exist_ok=True)
+    for other in ("optimizer.bin", "scaler.pt", "random_states_0.pkl", name):
+        (folder / other).touch()
+    assert network_file(tmp_path) == folder / name
+
+
+def test_anything_else_is_left_to_the_reader(tmp_path: Path) -> None:
+    (tmp_path / "optimizer.bin").touch()
+    assert network_file(tmp_path) == tmp_path
+    assert network_file(tmp_path / "optimizer.bin") == tmp_path / "optimizer.bin"

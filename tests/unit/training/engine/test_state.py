@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from medsyn2.training.engine.ema import MovingAverage
+from medsyn2.training.engine.state import MovingAverage
 
 
 def constant(value: float, dtype: torch.dtype = torch.float32) -> nn.Module:
