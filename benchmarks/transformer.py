@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from plain_transformer import Plain
 
-from medsyn2.flow.loss import velocity_loss
+from medsyn2.flow.path import velocity_loss
 from medsyn2.nn.transformer.dit import Checkpointing, DiT
 
 MAX_TEXT, REAL_TEXT = 544, 170

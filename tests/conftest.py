@@ -12,7 +12,19 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED = ["ct", "reports", "nn", "flow", "cohort", "metrics", "segmenters", "training", "page", "pipeline"]
+CHECKED = [
+    "ct",
+    "reports",
+    "nn",
+    "flow",
+    "cohort",
+    "phantoms",
+    "segmenters",
+    "training",
+    "evaluation",
+    "page",
+    "pipeline",
+]
 
 install_import_hook(
     [f"medsyn2.{package}" for package in CHECKED],

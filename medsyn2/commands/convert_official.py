@@ -15,7 +15,7 @@ from medsyn2.fingerprints import fingerprint
 from medsyn2.flow.sampling import Sampling
 from medsyn2.nn.text_encoder import write_encoder
 from medsyn2.nn.transformer.layers import TokenGrid
-from medsyn2.pipeline.texts import ABSENT
+from medsyn2.pipeline.generation import ABSENT
 from medsyn2.vocabulary import STRUCTURES
 from medsyn2.weights.conversion import official
 from medsyn2.weights.conversion.official import OfficialModel, half, pool_mask_statistics

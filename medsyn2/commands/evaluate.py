@@ -35,7 +35,7 @@ from medsyn2.evaluation.features.folders import (
     volumes_in,
 )
 from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
-from medsyn2.evaluation.fidelity.table_one import table_rows
+from medsyn2.evaluation.fidelity.fidelity import table_rows
 from medsyn2.files import write_table
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,7 @@ from medsyn2.flow.sampling import Sampling, Solver
 
 if TYPE_CHECKING:
     from medsyn2.flow.guidance import guide
-    from medsyn2.flow.loss import velocity_loss
-    from medsyn2.flow.path import interpolate
+    from medsyn2.flow.path import interpolate, velocity_loss
     from medsyn2.flow.solvers import State, edit, edit_trajectory, solve, trajectory
     from medsyn2.flow.timesteps import draw_times
 else:
@@ -26,7 +25,7 @@ else:
             "draw_times": "medsyn2.flow.timesteps",
             "guide": "medsyn2.flow.guidance",
             "interpolate": "medsyn2.flow.path",
-            "velocity_loss": "medsyn2.flow.loss",
+            "velocity_loss": "medsyn2.flow.path",
             **dict.fromkeys(_SOLVERS, "medsyn2.flow.solvers"),
         },
     )

@@ -28,3 +28,23 @@ def interpolate(clean: Latents, noise: Latents, t: Float[Tensor, " b"]) -> Laten
 def along(t: Float[Tensor, " b"], like: Latents) -> Float[Tensor, "b ..."]:
     """Return `t` with axes of length one after the first, to multiply with `like`."""
     return t.view(-1, *([1] * (like.ndim - 1)))
+
+
+def velocity_loss(
+    predicted: Latents,
+    clean: Latents,
+    t: Float[Tensor, " b"],
+    t_clamp: float,
+) -> Float[Tensor, " b"]:
+    """Return the loss of each sample, || x_theta - z_0 ||^2 / t^2 as a mean over elements, in float32.
+
+    It equals || v_theta - v ||^2 with v_theta = (z_t - x_theta) / t, which would be the difference of two numbers that
+    grow as 1/t, beyond float32 near t = 0. There t is clamped from below, as a network's error does not vanish with t.
+
+    Args:
+        t_clamp: Smallest t in the weight 1/t^2; above 0.
+
+    Source: Equation 4; the clamp is JiT's (arXiv:2511.13720).
+    """
+    squared_error = (predicted.float() - clean.float()).square().flatten(1).mean(dim=1)
+    return squared_error / t.float().clamp(min=t_clamp).square()

@@ -12,7 +12,7 @@ import torch
 from medsyn2.config import EvaluateAttentionConfig, SampleConfig
 from medsyn2.evaluation.control.attention_figure import AttentionMap, attention_png
 from medsyn2.evaluation.held_out import load_cases
-from medsyn2.evaluation.statistics.case_means import prepend_means
+from medsyn2.evaluation.statistics.bootstrap import prepend_means
 from medsyn2.facts import Report
 from medsyn2.files import write_bytes, write_table
 from medsyn2.flow import Sampling

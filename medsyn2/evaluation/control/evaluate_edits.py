@@ -26,7 +26,7 @@ from medsyn2.evaluation.control.effects import (
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.segmentation import segment_again, tool_of, tools_again
 from medsyn2.evaluation.similarity.overlap import dice
-from medsyn2.evaluation.statistics.case_means import prepend_means
+from medsyn2.evaluation.statistics.bootstrap import prepend_means
 from medsyn2.files import write_bytes, write_table
 from medsyn2.flow import Sampling
 from medsyn2.page.strips import Picture, difference, strips_png

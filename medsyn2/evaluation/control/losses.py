@@ -13,8 +13,7 @@ from torch import Tensor
 
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
 from medsyn2.ct.volume import CTVolume
-from medsyn2.flow.loss import velocity_loss
-from medsyn2.flow.path import interpolate
+from medsyn2.flow.path import interpolate, velocity_loss
 from medsyn2.flow.sampling import Sampling
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
 from medsyn2.pipeline.pipeline import MedSyn2Pipeline

@@ -27,7 +27,7 @@ from medsyn2.evaluation.features.folders import (
     read_patients,
     volumes_in,
 )
-from medsyn2.evaluation.fidelity.table_one import table_rows
+from medsyn2.evaluation.fidelity.fidelity import table_rows
 from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
 from medsyn2.files import write_bytes, write_table
 from medsyn2.page.strips import Picture, strips_png

@@ -22,15 +22,47 @@ Source: Chong and Forsyth, arXiv:1911.07023, for the extrapolation (there in sam
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from math import nan
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from medsyn2.config import EvaluateFidConfig
 from medsyn2.evaluation.features.banks import Bank, check_comparable
+from medsyn2.evaluation.features.protocols import PLANES
 from medsyn2.evaluation.fidelity.frechet import frechet_distance, frechet_distance_of_counts
 from medsyn2.evaluation.fidelity.kernel import Slices, kid_between_patients, neighbourhood
+
+
+def table_rows(
+    window: str, real: Bank, synthetic: Bank, config: EvaluateFidConfig
+) -> list[dict[str, object]]:
+    """Return the rows of one window and source: the three planes and their mean."""
+    parts = [f"{window}/{plane}" for plane in PLANES]
+    found = fidelity(
+        real, synthetic, parts, num_draws=config.num_draws, neighbours=config.neighbours, seed=config.seed
+    )
+    facts = {
+        "num_real": len(real.ids),
+        "num_synthetic": len(synthetic.ids),
+        "num_patients": len(set(real.patients)),
+        "protocol": real.facts.protocol["name"],
+        "protocol_sha256": real.facts.protocol_sha256[:12],
+        "extractor": real.facts.extractor,
+        "compares_with": real.facts.comparable,
+    }
+    return [
+        {
+            "window": window,
+            "condition": synthetic.facts.source,
+            "plane": part.removeprefix(f"{window}/"),
+            **asdict(row),
+            **facts,
+        }
+        for part, row in found.items()
+    ]
+
 
 MIN_PATIENTS = 4
 _SHARES = (1 / 2, 2 / 3, 5 / 6)

@@ -5,11 +5,45 @@ and 97.5 of the mean. Paired values are resampled as differences, and both means
 so that variation common to the two does not widen the interval.
 """
 
+from collections.abc import Sequence
 from math import nan
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+
+COUNTS = ["num", "num_patients"]
+
+
+def prepend_means(cases: pd.DataFrame, values: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the rows of means, then those of the cases.
+
+    Each group of cases is headed by rows whose ``case`` is ``mean``, ``low`` and ``high``: the mean of each value and
+    the ends of its 95 % interval over patients. A single patient has no interval, and no rows for one.
+
+    Args:
+        cases: A row a case: the columns ``case``, ``patient``, `by` and `values`.
+        values: Columns to average; NaN is left out. Other columns are empty in the rows of means.
+        by: Columns that define the groups.
+
+    Returns:
+        The columns of `cases` and, in the rows of means, ``num`` cases and ``num_patients``.
+    """
+    groups = cases.groupby(list(by), sort=False) if by else [((), cases)]
+    rows = [row for key, group in groups for row in _means(group, values, dict(zip(by, key, strict=True)))]
+    return pd.DataFrame([*rows, *cases.to_dict("records")], columns=[*cases.columns, *COUNTS])
+
+
+def _means(group: pd.DataFrame, values: Sequence[str], common: dict[str, object]) -> list[dict[str, object]]:
+    numbers = group[list(values)].astype(float)
+    counts = {"num": len(group), "num_patients": group["patient"].nunique()}
+    rows: list[dict[str, object]] = [{"case": "mean", **common, **numbers.mean(), **counts}]
+    if counts["num_patients"] > 1:
+        ends = {name: interval_over_patients(numbers[name], group["patient"]) for name in values}
+        for index, end in enumerate(("low", "high")):
+            rows.append({"case": end, **common, **{name: both[index] for name, both in ends.items()}})
+    return rows
+
 
 NUM_DRAWS = 1000
 """Resamples for tables that have no setting for it."""

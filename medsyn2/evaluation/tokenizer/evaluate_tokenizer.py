@@ -25,7 +25,7 @@ from medsyn2.evaluation.similarity.volumes import (
     ssim_3d_box,
     ssim_3d_gaussian,
 )
-from medsyn2.evaluation.statistics.case_means import prepend_means
+from medsyn2.evaluation.statistics.bootstrap import prepend_means
 from medsyn2.facts import CT_FILE, ImageQuality, MaskQuality, ReconstructionFacts, mask_file
 from medsyn2.files import sha256_of, write_table
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE

@@ -1,7 +1,7 @@
 """The objective of the diffusion transformer.
 
 A micro-step draws a time t and noise for each case, noises the clean latents to z_t, lets the network predict them
-and weights the error by 1/t^2 (``medsyn2.flow.loss``). The conditions of a case are chosen when the batch is made
+and weights the error by 1/t^2 (``medsyn2.flow.path``). The conditions of a case are chosen when the batch is made
 (conditioning randomization, section 3.3).
 
 Losses are also summed by time in ten bins: an instability shows in the bin next to t = 0 long before the mean moves.
@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from medsyn2.config import FlowConfig
-from medsyn2.flow.loss import velocity_loss
-from medsyn2.flow.path import interpolate
+from medsyn2.flow.path import interpolate, velocity_loss
 from medsyn2.flow.timesteps import draw_times
 from medsyn2.nn.transformer.conditioning import Conditioning
 from medsyn2.types import Float

@@ -12,8 +12,8 @@ import warnings
 
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+
+# torch's modules of sharded tensors cost a second to import, so each function imports its own.
 
 
 def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
@@ -22,6 +22,8 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
     Members of a module list, such as the transformer's blocks, are gathered one by one; all other parameters for the
     whole step.
     """
+    from torch.distributed.fsdp import fully_shard
+
     # The warning is about in-place changes of a block's output, which do not occur here.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     processes = mesh["data_parallel"]
@@ -35,16 +37,22 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
 def gather_full_tensor(tensor: Tensor) -> Tensor:
     """Return the full tensor; for a sharded one this is a collective call."""
+    from torch.distributed.tensor import DTensor
+
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def local_shard(tensor: Tensor) -> Tensor:
     """Return this process's shard of a tensor, without a copy."""
+    from torch.distributed.tensor import DTensor
+
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def shard_like(tensor: Tensor, pattern: Tensor) -> Tensor:
     """Shard a full tensor, present in every process, as `pattern` is."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
     if not isinstance(pattern, DTensor):
         return tensor
     on_device = tensor.to(pattern.device)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, BertForMaskedLM
 
 from medsyn2.cli import main
 from medsyn2.evaluation.features.radimagenet import load_radimagenet
@@ -132,6 +131,8 @@ def test_either_form_of_radimagenet_becomes_an_extractor(form: ResNetForm, tmp_p
 
 
 def test_cxr_bert_says_what_it_leaves_out_and_gives_the_same_bytes_twice(tmp_path: Path, capsys) -> None:
+    from transformers import BertConfig, BertForMaskedLM
+
     config = BertConfig(
         vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
     )

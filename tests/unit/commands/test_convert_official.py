@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertConfig, BertForMaskedLM
 
 from medsyn2.cli import main
 from medsyn2.ct.volume import LabelMap
@@ -49,6 +48,8 @@ def released_dit() -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
     """The authors' folder, as they name what is in it."""
+    from transformers import BertConfig, BertForMaskedLM
+
     folder = tmp_path_factory.mktemp("release")
     (folder / "final_ckpt").mkdir()
     torch.save(released_dit(), folder / "final_ckpt" / "pytorch_model.bin")
@@ -251,6 +252,8 @@ def test_all_that_is_missing_is_named_at_once(tmp_path, capsys):
 
 
 def test_other_shapes_are_named(release, tmp_path, capsys):
+    from transformers import BertConfig, BertForMaskedLM
+
     def refuse(change) -> str:
         copy = shutil.copytree(release, tmp_path / "release")
         change(copy)

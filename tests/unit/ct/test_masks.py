@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage.segmentation import find_boundaries
 
 from medsyn2.ct.masks import labels_on_grid, lobe_boundaries, touching_labels_on_grid, volume_ml
 from medsyn2.ct.volume import Grid, LabelMap, axis_aligned_affine
@@ -20,6 +19,8 @@ def lobes(shape: tuple[int, int, int] = (20, 24, 22)) -> np.ndarray:
 
 
 def test_boundaries_equal_scikit_image_inside_the_lobes() -> None:
+    from skimage.segmentation import find_boundaries
+
     labels = lobes()
     expected = find_boundaries(labels, connectivity=1, mode="inner", background=0)
     np.testing.assert_array_equal(lobe_boundaries(labels, 0), expected)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage import morphology as reference
 
 from medsyn2.ct import morphology
 
@@ -23,12 +22,16 @@ def test_distance_to_nothing_is_infinite() -> None:
 
 @pytest.mark.parametrize("radius", [1, 2, 3])
 def test_dilation_is_that_by_a_ball(blobs: np.ndarray, radius: int) -> None:
+    from skimage import morphology as reference
+
     expected = reference.dilation(blobs, reference.ball(radius))
     np.testing.assert_array_equal(morphology.dilate(blobs, radius * 1.5, 1.5), expected)
 
 
 @pytest.mark.parametrize("radius", [1, 2])
 def test_erosion_is_that_by_a_ball_and_spares_the_border(blobs: np.ndarray, radius: int) -> None:
+    from skimage import morphology as reference
+
     padded = np.pad(blobs, radius, constant_values=True)
     inner = (slice(radius, -radius),) * 3
     expected = reference.erosion(padded, reference.ball(radius))[inner]

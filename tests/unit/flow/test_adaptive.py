@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torchdiffeq
 
 from medsyn2.errors import ConfigError
 from medsyn2.flow.adaptive import ATOL, RTOL, adaptive_dopri5
@@ -45,6 +44,8 @@ def test_no_evaluation_outside_the_interval_and_the_last_at_its_end(t_end, num_s
 
 def test_plain_torchdiffeq_leaves_the_interval():
     """The reason for this module; when this fails, torchdiffeq has changed."""
+    import torchdiffeq
+
     flow = Centred()
     times = torch.tensor([1.0, 1e-3], dtype=torch.float64)
     torchdiffeq.odeint(

@@ -6,7 +6,6 @@ from typing import get_args
 
 import pytest
 import torch
-import torchdiffeq
 
 from medsyn2.errors import ConfigError
 from medsyn2.flow.sampling import Sampling, Solver
@@ -145,6 +144,8 @@ def solve_to(flow, start, solver: str, num_steps: int, *, t_start: float, t_end:
 
 @pytest.mark.parametrize(("solver", "method"), [("euler", "euler"), ("heun", "heun2"), ("dopri5", "dopri5")])
 def test_equals_torchdiffeq(solver, method, gaussian):
+    import torchdiffeq
+
     noise, n, t_end = noise_of(4, 6), 20, 0.1
     grid = torch.linspace(1.0, t_end, n + 1, dtype=torch.float64)
 

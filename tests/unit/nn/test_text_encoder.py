@@ -3,7 +3,6 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.nn.text_encoder import TextEncoder
@@ -53,6 +52,8 @@ MAX_TOKENS = 64
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A randomly initialised BERT in the format that transformers itself writes."""
+    from transformers import BertConfig, BertModel
+
     folder = tmp_path_factory.mktemp("encoder")
     torch.manual_seed(0)
     config = BertConfig(
@@ -83,6 +84,8 @@ def copy_of(folder, target, **changes):
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_embeddings_equal_those_of_a_padded_batch_through_transformers_itself(folder, encoder, text):
+    from transformers import BertModel, BertTokenizer
+
     tokens = BertTokenizer.from_pretrained(folder, local_files_only=True)(
         [text], padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
     )
@@ -150,6 +153,8 @@ def test_a_vocabulary_longer_than_the_weights_is_refused(folder, tmp_path):
 
 def cxr_bert_like(folder, target):
     """The same weights as in CXR-BERT's file: a prefix, two heads, more positions than the config says."""
+    from transformers import BertConfig, BertForMaskedLM
+
     copy_of(folder, target)
     weights = load_file(folder / "model.safetensors")
     positions = weights["embeddings.position_embeddings.weight"]
@@ -193,6 +198,8 @@ def test_loading_leaves_the_random_state_alone(folder):
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_padded_texts_are_the_first_vectors_of_a_text_read_whole(folder, encoder, text):
+    from transformers import BertModel, BertTokenizer
+
     tokens = BertTokenizer.from_pretrained(folder, local_files_only=True)(
         [text], padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
     )

@@ -12,7 +12,7 @@ from medsyn2.errors import ConfigError, MaskError, ReportError, WeightsError
 from medsyn2.flow import Sampling
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.pipeline import MedSyn2Pipeline, Step
-from medsyn2.pipeline.texts import ABSENT
+from medsyn2.pipeline.generation import ABSENT
 from medsyn2.weights.model_folder import PROMPTS, read_description
 
 PLAIN = Sampling("euler", 2, guidance_mask=1.0)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from monai.networks.nets import resnet50
 
 from medsyn2.evaluation.features.resnet import KERAS, TORCH, ResNet50Features, ResNetForm
 
@@ -20,6 +19,8 @@ def randomised(network: torch.nn.Module) -> torch.nn.Module:
 
 def by_monai(ours: ResNet50Features, form: ResNetForm) -> torch.nn.Module:
     """MONAI's network with our tensors; biases go into the means of the normalisation behind them."""
+    from monai.networks.nets import resnet50
+
     reference = resnet50(
         spatial_dims=2, n_input_channels=3, conv1_t_stride=2, shortcut_type="B", feed_forward=False
     ).eval()

@@ -3,11 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from monai.metrics import (
-    compute_average_surface_distance,
-    compute_hausdorff_distance,
-    compute_surface_dice,
-)
 from scipy import ndimage
 
 from medsyn2.evaluation.similarity.surface import bounding_box, surface_distances, surface_voxels
@@ -27,6 +22,12 @@ def one_hot(*masks: np.ndarray) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_distances_equal_monai(seed: int) -> None:
+    from monai.metrics import (
+        compute_average_surface_distance,
+        compute_hausdorff_distance,
+        compute_surface_dice,
+    )
+
     pair = blob(seed), blob(seed + 10)
     found = surface_distances(*pair, SPACING_MM)
     settings = {"include_background": True, "spacing": SPACING_MM}
@@ -91,6 +92,8 @@ def test_empty_masks_have_no_distance() -> None:
 
 
 def test_distances_of_slices_are_those_of_their_outlines() -> None:
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+
     pair = blob(0)[8], blob(3)[8]
     found = surface_distances(*pair, SPACING_MM[1:])
     settings = {"include_background": True, "spacing": SPACING_MM[1:]}

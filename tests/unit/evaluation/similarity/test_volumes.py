@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from monai.metrics import SSIMMetric
 from scipy import ndimage
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from medsyn2.evaluation.similarity.volumes import (
     inside_body,
@@ -28,12 +26,17 @@ def pair(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_box_equals_scikit_image(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    from skimage.metrics import structural_similarity
+
     first, second = (volume.astype(np.float64) for volume in pair)
     expected = structural_similarity(first, second, data_range=RANGE_HU)
     assert ssim_3d_box(*pair, data_range=RANGE_HU) == pytest.approx(expected, abs=1e-9)
 
 
 def test_gaussian_equals_scikit_image_and_monai(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    from monai.metrics import SSIMMetric
+    from skimage.metrics import structural_similarity
+
     first, second = (volume.astype(np.float64) for volume in pair)
     expected = structural_similarity(first, second, data_range=RANGE_HU, **GAUSSIAN)
     found = ssim_3d_gaussian(*pair, data_range=RANGE_HU)
@@ -50,6 +53,8 @@ def test_equal_volumes_are_at_one_and_order_does_not_matter(pair: tuple[np.ndarr
 
 
 def test_psnr_equals_scikit_image(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    from skimage.metrics import peak_signal_noise_ratio
+
     expected = peak_signal_noise_ratio(*(volume.astype(np.float64) for volume in pair), data_range=2048)
     assert psnr_db(*pair, data_range=2048) == pytest.approx(expected)
     assert psnr_db(pair[0], pair[0], data_range=2048) == float("inf")

@@ -5,7 +5,6 @@ from math import isnan
 
 import numpy as np
 import pytest
-from sklearn import metrics
 
 from medsyn2.evaluation.statistics.classification import (
     auroc,
@@ -28,6 +27,8 @@ def drawn(seed: int, num: int = 80, labels: int = 4, signal: float = 1.0) -> tup
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_value_is_scikit_learn_s(seed: int) -> None:
+    from sklearn import metrics
+
     scores, truth = drawn(seed)
     thresholds = np.array([0.3, 0.5, 0.6, 0.99])
     answers = scores >= thresholds

@@ -4,7 +4,6 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from sklearn import metrics
 
 from medsyn2.evaluation.statistics.raters import agreement, cohen_kappa, gwet_ac, newcombe, wilson
 
@@ -38,6 +37,8 @@ def test_quadratic_kappa_is_one_minus_the_ratio_of_squared_distances(seed: int) 
 
 @pytest.mark.parametrize("levels", [2, 3, 5])
 def test_kappas_equal_scikit_learn(levels: int) -> None:
+    from sklearn import metrics
+
     first, second = judged(levels, levels)
     found = agreement(first, second, levels)
     for ours, weights in (

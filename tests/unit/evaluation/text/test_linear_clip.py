@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge, RidgeCV
 
 from medsyn2.evaluation.text.linear_clip import PENALTIES, fit_linear_clip
 
@@ -18,6 +17,8 @@ def pairs(num: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("noise", [0.01, 5.0, 50.0])
 @pytest.mark.parametrize("num", [15, 120])
 def test_equal_to_ridge_with_the_penalty_of_the_least_left_out_error(num: int, noise: float) -> None:
+    from sklearn.linear_model import Ridge, RidgeCV
+
     volumes, texts = pairs(num, noise)
     space = fit_linear_clip(volumes, texts)
     scaled = (volumes - volumes.mean(axis=0)) / volumes.std(axis=0)

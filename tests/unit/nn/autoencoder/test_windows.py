@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from monai.inferers.utils import sliding_window_inference
 
 from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder import windows
@@ -130,6 +129,8 @@ def test_bfloat16_windows_are_added_in_float32():
 @torch.no_grad()
 def test_agrees_with_monai_where_both_take_plain_means(monkeypatch):
     """MONAI's constant mode weighs all windows alike; so do ours, if neighbours do not cross-fade."""
+    from monai.inferers.utils import sliding_window_inference
+
     monkeypatch.setattr(windows, "_crossfade", lambda length, delay: torch.full((length,), 0.5).double())
     tokenizer, latents = network().double(), torch.randn(1, 4, 6, 6, 6).double()
     ours = decode_windowed(tokenizer, latents, (16, 32, 32), 0.5)

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from medsyn2.config import FlowConfig
-from medsyn2.flow.loss import velocity_loss
-from medsyn2.flow.path import interpolate
+from medsyn2.flow.path import interpolate, velocity_loss
 from medsyn2.flow.sampling import Sampling
 from medsyn2.flow.solvers import edit, solve
 from medsyn2.flow.timesteps import draw_times

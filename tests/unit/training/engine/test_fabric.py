@@ -2,7 +2,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from medsyn2.errors import ConfigError
@@ -39,6 +38,8 @@ def test_one_process_unless_torchrun_says_otherwise(monkeypatch: pytest.MonkeyPa
 
 
 def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_weights() -> None:
+    from lightning_fabric import Fabric
+
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[Bfloat16Autocast("cpu")])
     torch.manual_seed(0)
     network = torch.nn.Linear(8, 8)

@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
 from medsyn2.config import validate_config
 from medsyn2.errors import WeightsError
@@ -63,6 +62,8 @@ SIZES = {
 
 def checkpoint(kind, positions=512):
     """A network with random weights and the tensors of one of the published forms."""
+    from transformers import BertConfig, BertForMaskedLM
+
     torch.manual_seed(7)
     network = BertForMaskedLM(BertConfig(**SIZES, max_position_embeddings=positions)).eval()
     for parameter in network.parameters():
@@ -102,6 +103,8 @@ def write_source(folder, state, config=True):
     ("kind", "positions"), [("specialized", 512), ("general", 512), ("medsyn", 2048)], ids=lambda value: value
 )
 def test_it_encodes_as_transformers_own_network_does(kind, positions, tmp_path):
+    from transformers import BertModel, BertTokenizer
+
     network, state = checkpoint(kind, positions)
     base = write_source(tmp_path / "base", state)
     source = base

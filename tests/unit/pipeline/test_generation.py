@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from medsyn2.nn.text_encoder import TextEncoder
-from medsyn2.pipeline.texts import ABSENT, Texts, structure_of
+from medsyn2.pipeline.generation import ABSENT, Texts, structure_of
 from medsyn2.reports.prompts import absent_prompt, mask_prompt
 from medsyn2.vocabulary import STRUCTURE_WORDS
 from medsyn2.weights.model_folder import TEXT_ENCODER, TextDescription
