@@ -25,16 +25,7 @@ def prepare(cts: Path, folder: Path) -> None:
         "grid: {shape: [448, 448, 448], spacing_mm: [0.7, 0.7, 0.7]}\n"
         f"cohort: {{data_dir: {cts.resolve()}, shard_size: 64}}\n"
     )
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        ROOT / "Snakefile",
-        "--cores",
-        "1",
-        "--quiet",
-    ]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "1", "--quiet"]
     command += ["--workflow-profile", ROOT / "profiles/default", "--directory", folder]
     command += ["--configfile", ROOT / "config.yaml", override, "--", "results/masks/0000.json"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -43,9 +34,7 @@ def prepare(cts: Path, folder: Path) -> None:
 
 def main() -> None:
     """Print a line a stage."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cts", type=Path, metavar="FOLDER", help="folder of NIfTI files")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -54,10 +43,7 @@ def main() -> None:
         print(f"{'stage':<12} {'seconds':>8} {'CPU s':>8} {'peak MB':>8}")
         for stage in STAGES:
             for path in sorted(
-                [
-                    *folder.glob(f"logs/benchmarks/{stage}*.tsv"),
-                    *folder.glob(f"logs/benchmarks/{stage}/*.tsv"),
-                ]
+                [*folder.glob(f"logs/benchmarks/{stage}*.tsv"), *folder.glob(f"logs/benchmarks/{stage}/*.tsv")]
             ):
                 with path.open() as file:
                     row = next(csv.DictReader(file, delimiter="\t"))

@@ -152,9 +152,7 @@ def _swapped() -> Iterator[Finding]:
             for mean, percentile in ((values["asd"], values["hd95"]), (values["hd95"], values["asd"]))
         )
         bound = 0.95 * values["hd95"] + 0.05 * _IMAGE_DIAGONAL_PX
-        told = (
-            f"ASD {values['asd']:.2f} against at most 0.95 x {values['hd95']:.2f} + 0.05 x 724 = {bound:.1f}"
-        )
+        told = f"ASD {values['asd']:.2f} against at most 0.95 x {values['hd95']:.2f} + 0.05 x 724 = {bound:.1f}"
         if not printed:
             yield Finding("5", str(row), "cannot be", f"{told}: ASD and HD95 are exchanged")
         elif values["asd"] > values["hd95"]:
@@ -241,10 +239,7 @@ def render_page() -> str:
     """Return the page in Markdown: the printed tables, each with its findings."""
     found = findings()
     counts = Counter(finding.verdict for finding in found)
-    parts = [
-        ABOUT,
-        ", ".join(f"{counts[name]} {name}" for name in ("cannot be", "notable", "agrees")) + ".\n",
-    ]
+    parts = [ABOUT, ", ".join(f"{counts[name]} {name}" for name in ("cannot be", "notable", "agrees")) + ".\n"]
     for number, table in PRINTED.items():
         parts.append(f"## Table {number}\n\n{CAPTIONS[number]}\n")
         parts.append(_markdown(["", *table.columns], [[row, *values] for row, values in table.iterrows()]))

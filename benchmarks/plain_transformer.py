@@ -25,9 +25,7 @@ class PlainAttention(nn.Module):
         def heads(y: Tensor) -> Tensor:
             return y.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
-        y = F.scaled_dot_product_attention(
-            heads(self.q(x)), heads(self.k(context)), heads(self.v(context)), mask
-        )
+        y = F.scaled_dot_product_attention(heads(self.q(x)), heads(self.k(context)), heads(self.v(context)), mask)
         return self.o((torch.sigmoid(heads(self.g(x))) * y).transpose(1, 2).flatten(2))
 
 
@@ -41,13 +39,9 @@ class PlainBlock(nn.Module):
         self.self_attention = PlainAttention(width, width, num_heads)
         self.cross_attention = PlainAttention(width, text_width, num_heads)
         self.ffn = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
-        self.conv = nn.Sequential(
-            nn.Conv3d(width, width, 3, padding=1, groups=width), nn.Conv3d(width, width, 1)
-        )
+        self.conv = nn.Sequential(nn.Conv3d(width, width, 3, padding=1, groups=width), nn.Conv3d(width, width, 1))
 
-    def forward(
-        self, x: Tensor, time: Tensor, text: Tensor, mask: Tensor, grid: tuple[int, int, int]
-    ) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, text: Tensor, mask: Tensor, grid: tuple[int, int, int]) -> Tensor:
         m = self.modulation(time)[:, None].chunk(9, dim=-1)
         y = self.norms[0](x) * (1 + m[0]) + m[1]
         x = x + m[2] * self.self_attention(y, y, None)

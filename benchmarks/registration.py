@@ -77,9 +77,7 @@ def moved(volume: CTVolume, affine: Affine, air_mm: float) -> CTVolume:
     corners = affine @ volume.affine_mm @ np.vstack([index, np.ones(8)])
     low, high = corners[:3].min(axis=1) - air_mm, corners[:3].max(axis=1) + air_mm
     shape = np.ceil((high - low)[::-1] / SPACING_MM).astype(int)
-    grid = Grid(
-        (int(shape[0]), int(shape[1]), int(shape[2])), axis_aligned_affine(SPACING_MM, tuple(low.tolist()))
-    )
+    grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), axis_aligned_affine(SPACING_MM, tuple(low.tolist())))
     return resample_ct(volume, grid, np.linalg.inv(affine))
 
 
@@ -109,9 +107,7 @@ def outcomes(paths: list[Path], abdomen: CTVolume, num_cases: int, spacing_mm: f
 
 def main() -> None:
     """Run the cases and print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cts", type=Path, required=True)
     parser.add_argument("--abdomen", type=Path, required=True)
     parser.add_argument("--cases", type=int, default=12)
@@ -123,9 +119,7 @@ def main() -> None:
     print("| case | CT | median mm | largest mm | lung Dice | CPU s |\n|---|---|---|---|---|---|")
     for number, result in enumerate(results):
         name = paths[number % len(paths)].name.removesuffix(".nii.gz")
-        numbers = (
-            f"{result.median_mm:.2f} | {result.largest_mm:.2f} | {result.lung_dice:.3f} | {result.cpu_s:.1f}"
-        )
+        numbers = f"{result.median_mm:.2f} | {result.largest_mm:.2f} | {result.lung_dice:.3f} | {result.cpu_s:.1f}"
         print(f"| {number} | {name} | {numbers} |")
     medians = [result.median_mm for result in results]
     lost = sum(median > LOST_MM for median in medians)

@@ -63,9 +63,7 @@ def real(folder: Path, case: str, structure: Structure) -> Truth | None:
     return Truth(volume, mask, labels == TUMOUR_LABEL) if mask.any() else None
 
 
-def measure(
-    tool: str, structure: Structure, config: SegmentConfig, num_phantoms: int, folder: Path | None
-) -> str:
+def measure(tool: str, structure: Structure, config: SegmentConfig, num_phantoms: int, folder: Path | None) -> str:
     """Return the row of one tool and one structure; run in a process of its own."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     columns: list[str] = []
@@ -106,14 +104,10 @@ def cpu_seconds() -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--phantoms", type=int, default=6, metavar="N")
     parser.add_argument("--real", type=Path, metavar="DIR")
-    parser.add_argument(
-        "--configfile", type=Path, metavar="FILE", help="whose segment.tools are measured too"
-    )
+    parser.add_argument("--configfile", type=Path, metavar="FILE", help="whose segment.tools are measured too")
     arguments = parser.parse_args()
     config = load_config(arguments.configfile).segment if arguments.configfile else SegmentConfig()
     real_column = " | real CTs" if arguments.real else ""

@@ -120,9 +120,7 @@ def print_real(folder: Path, config: SegmentConfig) -> None:
         start = time.process_time()
         found = segmenter.segment(volume, STRUCTURES)
         seconds = time.process_time() - start
-        lungs, heart_found = (
-            resample_mask(found[name], labels.grid, None, 0.5) for name in ("lobes", "heart")
-        )
+        lungs, heart_found = (resample_mask(found[name], labels.grid, None, 0.5) for name in ("lobes", "heart"))
         in_lungs = dice(lungs & (truth != TUMOUR_LABEL), np.isin(truth, LUNG_LABELS[kind]))
         has_heart = (truth == HEART_LABEL).any()
         heart = f"{dice(heart_found, truth == HEART_LABEL):.3f}" if has_heart else "-"
@@ -131,9 +129,7 @@ def print_real(folder: Path, config: SegmentConfig) -> None:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--phantoms", type=int, default=12)
     parser.add_argument("--working-spacing-mm", type=float, default=3.0)
     parser.add_argument("--real", type=Path)

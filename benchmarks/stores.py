@@ -44,9 +44,7 @@ MASKS = STRUCTURES[:3]
 WIDTH = 768
 
 
-def write_cases(
-    folder: Path, num_cases: int, shape: tuple[int, int, int, int], max_tokens: int
-) -> list[TrainingCase]:
+def write_cases(folder: Path, num_cases: int, shape: tuple[int, int, int, int], max_tokens: int) -> list[TrainingCase]:
     """Write a shard of cases with masks and a full report each, as the stages do, and list them for training."""
     todo = [CaseWork(f"case_{index}", index) for index in range(num_cases)]
     generator = np.random.default_rng(0)
@@ -62,9 +60,7 @@ def write_cases(
         return {}
 
     latents, text = folder / "latents" / "0000", folder / "text" / "0000"
-    process_shard(
-        "encode_latents", latents.with_suffix(".json"), todo, encode_latents, settings="", facts=dict
-    )
+    process_shard("encode_latents", latents.with_suffix(".json"), todo, encode_latents, settings="", facts=dict)
     process_shard("encode_text", text.with_suffix(".json"), todo, encode_text, settings="", facts=dict)
     return [TrainingCase(case.case, latents / case.case, text / case.case, MASKS) for case in todo]
 
@@ -82,9 +78,7 @@ def forget(folder: Path) -> None:
 def samples_per_s(cases: list[TrainingCase], num_workers: int) -> float:
     """Read every case once, in batches of one, and return how many a second."""
     prompts = {name: np.zeros((32, WIDTH), np.float32) for name in all_prompts()}
-    data = ConditionedLatents(
-        cases, prompts, image=STATISTICS, mask=STATISTICS, probabilities=BOTH, weights={}, seed=0
-    )
+    data = ConditionedLatents(cases, prompts, image=STATISTICS, mask=STATISTICS, probabilities=BOTH, weights={}, seed=0)
     begin = perf_counter()
     for batch in prefetch_batches(data, iter(range(len(cases))), 1, num_workers):
         assert batch.conditioning.mask_latents.any()
@@ -93,17 +87,11 @@ def samples_per_s(cases: list[TrainingCase], num_workers: int) -> float:
 
 def main() -> None:
     """Write the stores, read them and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     root = Path(__file__).parents[1]
-    parser.add_argument(
-        "--config", type=Path, nargs="+", default=[root / "configs/paper.yaml"], metavar="FILE"
-    )
+    parser.add_argument("--config", type=Path, nargs="+", default=[root / "configs/paper.yaml"], metavar="FILE")
     parser.add_argument("--cases", type=int, default=64, metavar="N")
-    parser.add_argument(
-        "--folder", type=Path, metavar="DIR", help="on the disk to measure (default: temporary)"
-    )
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="on the disk to measure (default: temporary)")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], metavar="N")
     arguments = parser.parse_args()
     config = load_config(*arguments.config)
@@ -124,9 +112,7 @@ def main() -> None:
         for workers in arguments.workers:
             forget(folder)
             cold = samples_per_s(cases, workers)
-            out(
-                f"| {workers or 'none beside the training'} | {cold:.1f} | {samples_per_s(cases, workers):.1f} |\n"
-            )
+            out(f"| {workers or 'none beside the training'} | {cold:.1f} | {samples_per_s(cases, workers):.1f} |\n")
         flops = step.flops / config.train_dit.batch_size
         need = PEAK_FLOPS_PER_S / flops
         out(f"\na step of {flops / 1e12:.1f} TFLOP a sample: at most {need:.2f} samples/s for each H200\n")

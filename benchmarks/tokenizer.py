@@ -52,12 +52,7 @@ class Contestant:
     """
 
     def __init__(
-        self,
-        name: str,
-        network: nn.Module,
-        encode: Step,
-        decode: Step | None,
-        predicted_gib: tuple[float, ...] = (),
+        self, name: str, network: nn.Module, encode: Step, decode: Step | None, predicted_gib: tuple[float, ...] = ()
     ) -> None:
         self.name, self.network, self.steps = name, network.eval(), {"encode": encode, "decode": decode}
         self.predicted_gib = dict(zip(self.steps, predicted_gib, strict=False))
@@ -103,9 +98,7 @@ def clock(device: torch.device) -> float:
     return perf_counter()
 
 
-def ours(
-    width: int, shape: Shape, window: Shape | None, device: torch.device
-) -> list[Callable[[], Contestant]]:
+def ours(width: int, shape: Shape, window: Shape | None, device: torch.device) -> list[Callable[[], Contestant]]:
     def build() -> CausalVideoVAE:
         torch.manual_seed(0)
         return CausalVideoVAE(width).to(device).eval()
@@ -117,9 +110,7 @@ def ours(
         tokenizer = build()
         with autocast(device):
             costs = (encode_cost(tokenizer, shape, None, 0), decode_cost(tokenizer, shape, window, OVERLAP))
-        print(
-            "ours: " + ", ".join(f"{cost.flops / 1e12:.3g} TFLOP" for cost in costs) + " to encode, to decode"
-        )
+        print("ours: " + ", ".join(f"{cost.flops / 1e12:.3g} TFLOP" for cost in costs) + " to encode, to decode")
         return Contestant(
             "ours",
             tokenizer,
@@ -153,10 +144,7 @@ def monais(width: int, window: Shape | None, device: torch.device) -> list[Calla
     def contestant(name: str, network: nn.Module, scale: int) -> Contestant:
         network = network.to(device)
         return Contestant(
-            name,
-            network,
-            windowed(lambda ct: network.encode(ct)[0], None),
-            windowed(network.decode, scale),
+            name, network, windowed(lambda ct: network.encode(ct)[0], None), windowed(network.decode, scale)
         )
 
     def common(channels: tuple[int, ...]) -> dict[str, object]:
@@ -173,10 +161,7 @@ def monais(width: int, window: Shape | None, device: torch.device) -> list[Calla
     def plain_kl() -> Contestant:
         channels = (width, 2 * width, 4 * width, 4 * width)
         network = AutoencoderKL(
-            channels=channels,
-            with_encoder_nonlocal_attn=False,
-            with_decoder_nonlocal_attn=False,
-            **common(channels),
+            channels=channels, with_encoder_nonlocal_attn=False, with_decoder_nonlocal_attn=False, **common(channels)
         )
         return contestant("MONAI AutoencoderKL", network, 8)
 
@@ -233,9 +218,7 @@ def check_slabs(width: int, volume: Tensor) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=32, help="channels of the first level; 128 is public")
     parser.add_argument("--volume", type=int, nargs=3, default=(48, 96, 96), metavar="VOXELS")
     parser.add_argument("--window", type=int, nargs=3, metavar="VOXELS", help="decode in windows")
@@ -245,9 +228,7 @@ def main() -> None:
     depth, height, width = arguments.volume
     shape = (depth, height, width)
     window = tuple(arguments.window) if arguments.window else None
-    name = (
-        torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    )
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"torch {torch.__version__}, {name}, volume {shape}, width {arguments.width}, window {window}")
     volume = torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(1)).clamp(-1, 1).to(device)
     check_slabs(arguments.width, volume)

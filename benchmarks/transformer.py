@@ -156,9 +156,7 @@ class Contestant:
     def enter(self) -> None:
         """Build the network, and run each kind of work once, untimed."""
         self.network = self.build().to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=1e-5, fused=self.device.type == "cuda"
-        )
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-5, fused=self.device.type == "cuda")
         self.forward()
         self.step()
 
@@ -284,9 +282,7 @@ def attention(size: Size, device: torch.device) -> None:
     print(f"\nattention, {num_tokens} tokens, bfloat16{'':<8}{'forward ms':>12}{'backward ms':>13}")
     for num_heads in (16, 12, 9, 18):
         shape = (1, num_heads, num_tokens, size.width // num_heads)
-        q, k, v = (
-            torch.randn(shape, device=device, dtype=torch.bfloat16, requires_grad=True) for _ in range(3)
-        )
+        q, k, v = (torch.randn(shape, device=device, dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
         for kernel in kernels:
             label = f"{num_heads} x {shape[-1]}, {kernel.name}"
             try:
@@ -317,9 +313,7 @@ def time_attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[float, float]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="tiny", help="default: %(default)s")
     parser.add_argument("--repeats", type=int, default=5, help="timed turns each (default: %(default)s)")
     parser.add_argument("--compile", action="store_true", help="compile the package's networks")

@@ -24,18 +24,7 @@ from medsyn2.errors import ConfigError, EnvironmentFault, MedSyn2Error, reason
 from medsyn2.stages import STAGES, Stage, stage_settings
 from medsyn2.version import __version__
 
-COMMANDS = (
-    "config",
-    "convert",
-    "generate",
-    "evaluate",
-    "scores",
-    "readers",
-    "doctor",
-    "fetch",
-    "plan",
-    "info",
-)
+COMMANDS = ("config", "convert", "generate", "evaluate", "scores", "readers", "doctor", "fetch", "plan", "info")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

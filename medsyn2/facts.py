@@ -98,12 +98,7 @@ class InventoryFacts(ScanFacts, CaseFacts):
     @property
     def voxels(self) -> dict[str, object]:
         """The facts that decide the voxels that are read."""
-        return {
-            "content": self.content,
-            "shape": self.shape,
-            "hu": self.hu,
-            "affine_repair": self.affine_repair,
-        }
+        return {"content": self.content, "shape": self.shape, "hu": self.hu, "affine_repair": self.affine_repair}
 
 
 @dataclass(frozen=True)

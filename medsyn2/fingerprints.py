@@ -15,11 +15,7 @@ def to_json(value: Any) -> Any:
     """Return the JSON values of a value that may hold dataclasses; sparse fields that are None are left out."""
     if is_dataclass(value):
         found = ((one, getattr(value, one.name)) for one in fields(value))
-        return {
-            one.name: to_json(held)
-            for one, held in found
-            if held is not None or not one.metadata.get("sparse")
-        }
+        return {one.name: to_json(held) for one, held in found if held is not None or not one.metadata.get("sparse")}
     if isinstance(value, Mapping):
         return {str(name): to_json(held) for name, held in value.items()}
     return [to_json(held) for held in value] if isinstance(value, list | tuple) else value

@@ -35,13 +35,7 @@ STRUCTURE_WORDS: dict[Structure, str] = {
 }
 """Name of a structure in a pre-prompt."""
 
-LOBES: dict[int, str] = {
-    1: "left_upper",
-    2: "left_lower",
-    3: "right_upper",
-    4: "right_middle",
-    5: "right_lower",
-}
+LOBES: dict[int, str] = {1: "left_upper", 2: "left_lower", 3: "right_upper", 4: "right_middle", 5: "right_lower"}
 """Labels of a lobe map on the grid."""
 
 ABNORMALITY_LABELS: tuple[str, ...] = (

@@ -27,8 +27,7 @@ CHECKED = [
 ]
 
 install_import_hook(
-    [f"medsyn2.{package}" for package in CHECKED],
-    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+    [f"medsyn2.{package}" for package in CHECKED], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 )
 
 THIS_MACHINE = {None, "", "localhost", "127.0.0.1", "::1"}

@@ -72,14 +72,8 @@ def _helpers(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
             if {"code", "remedy"} <= set(names) and not node.name.startswith("__"):
                 yield node.name, [name for name in names if name != "self"]
         elif isinstance(node, ast.ClassDef):
-            fields = [
-                f.target.id
-                for f in node.body
-                if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name)
-            ]
-            init = next(
-                (f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"), None
-            )
+            fields = [f.target.id for f in node.body if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name)]
+            init = next((f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"), None)
             names = [argument.arg for argument in init.args.args[1:]] if init else fields
             if {"code", "remedy"} <= set(names):
                 yield node.name, names
@@ -89,9 +83,7 @@ def _uses_in(tree: ast.Module, place: str, helpers: dict[str, list[str]]) -> Ite
     families = _families_of_helpers(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant | ast.JoinedStr) and (found := _COMMAND_LINE.match(_template(node))):
-            yield Use(
-                found["code"], "EnvironmentFault", found["message"].strip(), found["remedy"].strip(), place
-            )
+            yield Use(found["code"], "EnvironmentFault", found["message"].strip(), found["remedy"].strip(), place)
         if not isinstance(node, ast.Call):
             continue
         name = _name(node.func)
@@ -99,9 +91,7 @@ def _uses_in(tree: ast.Module, place: str, helpers: dict[str, list[str]]) -> Ite
         if "code" not in given or not (name in helpers or _is_error(name) or "remedy" in given):
             continue
         family = name if _is_error(name) else _family_of_call(name, given, families)
-        told = [
-            value for key, value in given.items() if key not in {"name", "kind", "code", "remedy", "marks"}
-        ]
+        told = [value for key, value in given.items() if key not in {"name", "kind", "code", "remedy", "marks"}]
         message = _template(told[0] if told else None)
         for code in _codes(given["code"], tree, place):
             yield Use(code, family, message, _template(given.get("remedy")), place)
@@ -141,12 +131,8 @@ def _codes(value: ast.expr, tree: ast.Module, place: str) -> list[str]:
     if isinstance(value, ast.JoinedStr):
         return _codes_of_parameter(value, tree)
     if isinstance(value, ast.Subscript) and _name(value.value) == "codes":
-        tables = [
-            n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and _name(n.targets[0]) == "codes"
-        ]
-        return [
-            str(ast.literal_eval(code)) for one in tables if isinstance(one, ast.Dict) for code in one.values
-        ]
+        tables = [n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and _name(n.targets[0]) == "codes"]
+        return [str(ast.literal_eval(code)) for one in tables if isinstance(one, ast.Dict) for code in one.values]
     if ast.unparse(value) in _PASSED_ON:
         return []
     raise ValueError(f"{place}:{value.lineno}: the code {ast.unparse(value)} cannot be read from the source")
@@ -156,9 +142,7 @@ def _codes_of_parameter(value: ast.JoinedStr, tree: ast.Module) -> list[str]:
     """Return a code that holds a parameter once for each text that the module's functions are given as it."""
     (parameter,) = [_name(part.value) for part in value.values if isinstance(part, ast.FormattedValue)]
     functions = {
-        f.name: [argument.arg for argument in f.args.args]
-        for f in ast.walk(tree)
-        if isinstance(f, ast.FunctionDef)
+        f.name: [argument.arg for argument in f.args.args] for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)
     }
     texts = {
         given[parameter].value

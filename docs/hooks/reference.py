@@ -71,9 +71,7 @@ def configuration_page() -> str:
         parts.append(f"## {key} {{ #{key} }}\n\n{_plain(described)}")
         parts += _records(type(section), key, section) if isinstance(section, BaseModel | Sampling) else []
     for record in _nested_records(Config):
-        parts.append(
-            f"## {record.__name__} {{ #{record.__name__} }}\n\n{_plain(inspect.getdoc(record) or '')}"
-        )
+        parts.append(f"## {record.__name__} {{ #{record.__name__} }}\n\n{_plain(inspect.getdoc(record) or '')}")
         parts += _records(record, record.__name__, None)
     return _joined(parts)
 
@@ -108,14 +106,7 @@ def _nested_records(record: type[BaseModel]) -> list[type[BaseModel]]:
     return found
 
 
-_WORDS = {
-    int: "whole number",
-    float: "number",
-    bool: "true or false",
-    str: "text",
-    Path: "path",
-    type(None): "null",
-}
+_WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path", type(None): "null"}
 
 
 def _type_name(annotation: Any) -> str:
@@ -140,9 +131,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def _yaml(value: object) -> str:
-    return (
-        yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...")
-    )
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...")
 
 
 def commands_page() -> str:
@@ -236,11 +225,7 @@ def errors_page() -> str:
 
 
 def _family(use: Use) -> str:
-    return (
-        "1 Case errors"
-        if issubclass(getattr(errors, use.family), errors.CaseError)
-        else "2 Environment errors"
-    )
+    return "1 Case errors" if issubclass(getattr(errors, use.family), errors.CaseError) else "2 Environment errors"
 
 
 def _error(code: str, uses: list[Use]) -> str:

@@ -91,9 +91,7 @@ def list_nifti(folder: Path, exclude_dirs: Collection[str] = ()) -> list[Path]:
         )
     found = [path for path in _walk(folder, exclude_dirs) if path.name.lower().endswith(_SUFFIXES)]
     if not found:
-        left_out = (
-            f", outside the folders {list(exclude_dirs)} of cohort.exclude_dirs" if exclude_dirs else ""
-        )
+        left_out = f", outside the folders {list(exclude_dirs)} of cohort.exclude_dirs" if exclude_dirs else ""
         raise ConfigError(
             f"cohort.data_dir is {folder}, which holds no .nii or .nii.gz file{left_out}.",
             code="data-dir-empty",
@@ -142,9 +140,7 @@ def case_ids(paths: Sequence[Path], root: Path, order: Order) -> dict[str, Path]
     places = {path.relative_to(root).as_posix(): path for path in paths}
     had = {place: case_id for case_id, place in order.items() if place in places}
     stems = {place: stem_of(path) for place, path in places.items() if place not in had}
-    claims = Counter(
-        [stem.lower() for stem in stems.values()] + [case_id.lower() for case_id in had.values()]
-    )
+    claims = Counter([stem.lower() for stem in stems.values()] + [case_id.lower() for case_id in had.values()])
     ids: dict[str, Path] = {}
     for place, path in places.items():
         case_id = had.get(place) or stems[place]
@@ -230,9 +226,7 @@ def cohort_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> dict[
     return first_reconstructions(kept) if cohort.reconstruction == "first" else kept
 
 
-def plan_cohort(
-    files: Mapping[str, Path], order: Order, cohort: CohortConfig, subjects: Mapping[str, str]
-) -> Cohort:
+def plan_cohort(files: Mapping[str, Path], order: Order, cohort: CohortConfig, subjects: Mapping[str, str]) -> Cohort:
     """Place every file in a shard.
 
     Args:

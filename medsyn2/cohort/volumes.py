@@ -80,8 +80,7 @@ def read_case(facts: ScanFacts) -> CTVolume:
         raise InvalidVolumeError(
             f"{file.name}: expected the shape {facts.shape} of the inventory, got {volume.shape}.",
             code="file-changed",
-            remedy="the file was replaced since the inventory; delete its record in results/inventory and "
-            "run again.",
+            remedy="the file was replaced since the inventory; delete its record in results/inventory and run again.",
         )
     return CTVolume(to_hu(volume.hu, facts.hu), volume.affine_mm)
 
@@ -97,9 +96,7 @@ def _check_extent(volume: CTVolume, name: str) -> None:
         )
 
 
-def _find_affine(
-    file: NiftiFile, acquisition: Acquisition | None
-) -> tuple[Affine, AffineRepair | None, list[str]]:
+def _find_affine(file: NiftiFile, acquisition: Acquisition | None) -> tuple[Affine, AffineRepair | None, list[str]]:
     """Return the affine from the file's axes to LPS, its repair from the table if any, and notes."""
     try:
         affine, repairs = file.affine()
@@ -152,11 +149,9 @@ def _affine_from_metadata(acquisition: Acquisition, file: NiftiFile) -> Affine:
     """
     if acquisition.size is not None and acquisition.size != file.values.shape:
         raise GeometryError(
-            f"{file.name}: expected the table's {acquisition.size} columns, rows and slices, got "
-            f"{file.values.shape}.",
+            f"{file.name}: expected the table's {acquisition.size} columns, rows and slices, got {file.values.shape}.",
             code="shape-contradicts-metadata",
-            remedy="the row belongs to another volume, or the file was cropped; its geometry cannot be "
-            "restored.",
+            remedy="the row belongs to another volume, or the file was cropped; its geometry cannot be restored.",
         )
     if acquisition.orientation is None or acquisition.spacing_mm is None:
         raise GeometryError(

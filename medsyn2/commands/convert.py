@@ -42,14 +42,7 @@ from medsyn2.nn.autoencoder.layouts import DepthMode
 from medsyn2.nn.text_encoder import CONFIG_FILE, VOCABULARY_FILE, write_encoder
 from medsyn2.nn.transformer.official_weights import NUM_HEADS, TOKEN_GRID
 from medsyn2.weights.conversion.checkpoints import CHOICES, read_weights
-from medsyn2.weights.conversion.official import (
-    DIFFERENCES,
-    LANGUAGE_MODEL,
-    PROMPTS,
-    VAE,
-    find_official,
-    read_official,
-)
+from medsyn2.weights.conversion.official import DIFFERENCES, LANGUAGE_MODEL, PROMPTS, VAE, find_official, read_official
 from medsyn2.weights.conversion.perceptual import build_perceptual
 from medsyn2.weights.conversion.text_encoder import convert_encoder
 from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, build_tokenizer, check_published_config
@@ -94,13 +87,9 @@ def _tokenizer(arguments: argparse.Namespace) -> None:
     foreign = read_weights(arguments.source, arguments.weights, drop=TRAINING_ONLY)
     config, network = build_tokenizer(foreign.state, arguments.depth_mode, source=str(arguments.source))
     path = arguments.to / "tokenizer.json"
-    save_component(
-        path, network, kind="tokenizer", config=config.model_dump(mode="json"), origin=foreign.origin
-    )
+    save_component(path, network, kind="tokenizer", config=config.model_dump(mode="json"), origin=foreign.origin)
     count = sum(parameter.numel() for parameter in network.parameters())
-    _say(
-        path, foreign.origin, f"layout {config.layout}, depth mode {config.depth_mode}, {count:,} parameters"
-    )
+    _say(path, foreign.origin, f"layout {config.layout}, depth mode {config.depth_mode}, {count:,} parameters")
 
 
 def _perceptual_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,16 +115,10 @@ def _perceptual(arguments: argparse.Namespace) -> None:
 
 def _official_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "source",
-        type=Path,
-        metavar="DIR",
-        help=f"folder with final_ckpt, {VAE}, {LANGUAGE_MODEL} and {PROMPTS}",
+        "source", type=Path, metavar="DIR", help=f"folder with final_ckpt, {VAE}, {LANGUAGE_MODEL} and {PROMPTS}"
     )
     parser.add_argument(
-        "--language-model",
-        type=Path,
-        metavar="DIR",
-        help=f"its text encoder (default: {LANGUAGE_MODEL} in DIR)",
+        "--language-model", type=Path, metavar="DIR", help=f"its text encoder (default: {LANGUAGE_MODEL} in DIR)"
     )
     parser.add_argument(
         "--base",
@@ -166,10 +149,7 @@ def _official_arguments(parser: argparse.ArgumentParser) -> None:
 def _official(arguments: argparse.Namespace) -> None:
     check_place(arguments.to)
     found = find_official(
-        arguments.source,
-        language_model=arguments.language_model,
-        base=arguments.base,
-        prompts=arguments.prompts,
+        arguments.source, language_model=arguments.language_model, base=arguments.base, prompts=arguments.prompts
     )
     depth, height, width = arguments.token_grid
     model = read_official(found, num_heads=arguments.num_heads, token_grid=(depth, height, width))
@@ -182,16 +162,12 @@ def _official(arguments: argparse.Namespace) -> None:
 
 
 def _radimagenet_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="ResNet50.pt or RadImageNet-ResNet50_notop.pth"
-    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="ResNet50.pt or RadImageNet-ResNet50_notop.pth")
 
 
 def _radimagenet(arguments: argparse.Namespace) -> None:
     foreign = read_weights(arguments.source)
-    extractor = RadImageNet(
-        foreign.state, sha256=foreign.origin["sha256"], source=str(arguments.source), device="cpu"
-    )
+    extractor = RadImageNet(foreign.state, sha256=foreign.origin["sha256"], source=str(arguments.source), device="cpu")
     path = arguments.to / "radimagenet.json"
     save_component(path, foreign.state, kind=RADIMAGENET, config={}, origin=foreign.origin)
     _say(path, foreign.origin, extractor.name)
@@ -199,9 +175,7 @@ def _radimagenet(arguments: argparse.Namespace) -> None:
 
 
 def _text_encoder_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="folder with the weights, or their file alone"
-    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with the weights, or their file alone")
     parser.add_argument(
         "--base",
         type=Path,
@@ -230,10 +204,6 @@ KINDS = {
     "official": ("all that the authors of MedSyn2 released, for sampling", _official_arguments, _official),
     "text-encoder": ("CXR-BERT, or another BERT", _text_encoder_arguments, _text_encoder),
     "radimagenet": ("RadImageNet's ResNet50, for the FID", _radimagenet_arguments, _radimagenet),
-    "perceptual": (
-        "the perceptual network of the tokenizer's training (LPIPS)",
-        _perceptual_arguments,
-        _perceptual,
-    ),
+    "perceptual": ("the perceptual network of the tokenizer's training (LPIPS)", _perceptual_arguments, _perceptual),
 }
 """Kinds of checkpoint: help in a line, and the functions that declare the options and convert."""

@@ -80,9 +80,7 @@ def describe(model: OfficialModel, token_grid: TokenGrid, files: Mapping[str, st
             num_reports=None,
             structures=dict.fromkeys(STRUCTURES),
             cases_sha256=None,
-            note=" ".join(
-                ("Trained and released by the authors of MedSyn2, converted.", *official.DIFFERENCES)
-            ),
+            note=" ".join(("Trained and released by the authors of MedSyn2, converted.", *official.DIFFERENCES)),
         ),
         fingerprint=fingerprint("official", files),
         files=files,
@@ -101,9 +99,7 @@ def write_official(folder: Path, model: OfficialModel, token_grid: TokenGrid) ->
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        save_component(
-            partial / DIT, model.dit.state, kind="dit", config=model.dit.config, origin=model.dit_origin
-        )
+        save_component(partial / DIT, model.dit.state, kind="dit", config=model.dit.config, origin=model.dit_origin)
         save_component(
             partial / TOKENIZER,
             model.tokenizer,

@@ -77,9 +77,7 @@ def packages(config: Config, missing: list[str]) -> Iterator[str]:
         if tool not in tools:
             continue
         home = {"ct_rate": "totalsegmentator"}.get(tool, tool)
-        python = {str(name): path for name, path in config.segment.python.items()}.get(
-            home, Path(sys.executable)
-        )
+        python = {str(name): path for name, path in config.segment.python.items()}.get(home, Path(sys.executable))
         found = _versions(python, names)
         if found.get(names[0]):
             yield f"ok {tool} in {python}: " + ", ".join(f"{name} {found.get(name) or '?'}" for name in names)

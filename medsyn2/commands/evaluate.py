@@ -27,13 +27,7 @@ from medsyn2.config import EvaluateFidConfig, validate_config
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.features.banks import write_bank
 from medsyn2.evaluation.features.extraction import FeatureSpec, VolumeFile, extract_features, extractor_of
-from medsyn2.evaluation.features.folders import (
-    check_patients,
-    common_clip_hu,
-    extent_of,
-    read_patients,
-    volumes_in,
-)
+from medsyn2.evaluation.features.folders import check_patients, common_clip_hu, extent_of, read_patients, volumes_in
 from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
 from medsyn2.evaluation.fidelity.fidelity import table_rows
 from medsyn2.files import write_table
@@ -47,12 +41,8 @@ _SIDES = ("real", "synthetic")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     for side in _SIDES:
-        parser.add_argument(
-            f"--{side}", type=Path, required=True, metavar="DIR", help=f"folder of {side} volumes"
-        )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="where the table and the banks go"
-    )
+        parser.add_argument(f"--{side}", type=Path, required=True, metavar="DIR", help=f"folder of {side} volumes")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the table and the banks go")
     parser.add_argument(
         "--patients",
         type=Path,
@@ -95,9 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="RadImageNet's ResNet50 as safetensors; without it a weight-free extractor, comparable with itself only",
     )
-    how.add_argument(
-        "--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N (default: %(default)s)"
-    )
+    how.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N (default: %(default)s)")
     how.add_argument(
         "--draws",
         type=int,
@@ -124,10 +112,7 @@ def run(arguments: argparse.Namespace) -> None:
     spec = FeatureSpec(protocol, extractor_of(config), tuple(protocol.windows_hu))
     found = {
         side: extract_features(
-            volumes[side],
-            spec,
-            {"kind": side, "source": getattr(arguments, side).name},
-            arguments.out / "volumes",
+            volumes[side], spec, {"kind": side, "source": getattr(arguments, side).name}, arguments.out / "volumes"
         )
         for side in _SIDES
     }
@@ -150,9 +135,7 @@ def _settings(arguments: argparse.Namespace) -> EvaluateFidConfig:
         "device": arguments.device,
         "num_draws": arguments.draws,
     }
-    return validate_config(
-        {"evaluate_fid": given}, source="what --slices, --draws and others give"
-    ).evaluate_fid
+    return validate_config({"evaluate_fid": given}, source="what --slices, --draws and others give").evaluate_fid
 
 
 def _clip_hu_option(arguments: argparse.Namespace) -> tuple[float, float] | None:

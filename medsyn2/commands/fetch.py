@@ -22,9 +22,7 @@ from medsyn2.weights.needs import needs
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="rows of --list; totalsegmentator takes all of its"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="rows of --list; totalsegmentator takes all of its")
     parser.add_argument("--to", type=Path, metavar="DIR", help="the folder of weights")
     parser.add_argument(
         "--config",
@@ -69,9 +67,7 @@ def select_entries(names: list[str], configs: list[Path] | None) -> list[Catalog
         return [row for row in CATALOGUE if row.name in [*wanted, *names]]
     known = ", ".join(row.name for row in CATALOGUE)
     if not names:
-        raise ConfigError(
-            "nothing was named.", code="fetch-names", remedy=f"name some of {known}, or give --config."
-        )
+        raise ConfigError("nothing was named.", code="fetch-names", remedy=f"name some of {known}, or give --config.")
     try:
         return list(find(names))
     except KeyError as error:
@@ -91,10 +87,7 @@ def bring(item: Download, folder: Path, mirror: str | None) -> None:
     """Download a file or archive unless it is there and intact."""
     from medsyn2.weights.download import download, unpack
 
-    if all(
-        check.state in {"verified", "recorded"}
-        for check in check_download(item, folder, read_checksums(folder))
-    ):
+    if all(check.state in {"verified", "recorded"} for check in check_download(item, folder, read_checksums(folder))):
         sys.stdout.write(f"  {item.path}: there\n")
         return
     suffix = ".zip" if item.unpacks else ""

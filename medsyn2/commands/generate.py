@@ -57,11 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
     parser.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="the volume, .nii.gz or .nii; JSON beside it",
+        "--output", type=Path, required=True, metavar="FILE", help="the volume, .nii.gz or .nii; JSON beside it"
     )
     parser.add_argument(
         "--device",
@@ -102,12 +98,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     again = parser.add_argument_group("from an earlier volume")
     earlier = again.add_mutually_exclusive_group()
-    earlier.add_argument(
-        "--from-sidecar", type=Path, metavar="JSON", help="make the volume of this JSON again"
-    )
-    earlier.add_argument(
-        "--edit", type=Path, metavar="JSON", help="change the volume of this JSON, same noise"
-    )
+    earlier.add_argument("--from-sidecar", type=Path, metavar="JSON", help="make the volume of this JSON again")
+    earlier.add_argument("--edit", type=Path, metavar="JSON", help="change the volume of this JSON, same noise")
     again.add_argument(
         "--strength",
         type=float,
@@ -129,9 +121,7 @@ def run(arguments: argparse.Namespace) -> None:
 
         def progress(step: Step) -> None:
             nonlocal phase
-            if (
-                step.phase != phase or step.done < bar.n
-            ):  # an edit may begin with the steps of the earlier volume
+            if step.phase != phase or step.done < bar.n:  # an edit may begin with the steps of the earlier volume
                 phase = step.phase
                 bar.reset(total=step.total)
                 bar.set_description(phase)
@@ -158,13 +148,7 @@ def _generate(
         return pipeline(report, mask=mask, mask_text=words, seed=seed, sampling=sampling, progress=progress)
     strength = _STRENGTH if arguments.strength is None else arguments.strength
     return pipeline.edit(
-        arguments.edit,
-        report,
-        mask=mask,
-        mask_text=words,
-        strength=strength,
-        sampling=sampling,
-        progress=progress,
+        arguments.edit, report, mask=mask, mask_text=words, strength=strength, sampling=sampling, progress=progress
     )
 
 

@@ -41,15 +41,13 @@ def run(arguments: argparse.Namespace) -> None:
     found = describe(load_config(*files) if files else Config())
     z, depth, height, width = found.latent_shape
     lines = [
-        f"latents {z} x {depth} x {height} x {width}, {found.tokens:,} image tokens, {found.text_tokens} text tokens",
+        f"latents {z} x {depth} x {height} x {width}, {found.tokens:,} image tokens, {found.text_tokens} text tokens"
     ]
     for title, parts in (("transformer", found.dit), ("tokenizer", found.tokenizer)):
         rows = [(part.name, f"{part.copies}", f"{part.parameters:,}") for part in parts]
         total = sum(part.parameters for part in parts)
         lines += ["", *_table((title, "copies", "parameters"), [*rows, ("total", "", f"{total:,}")])]
-    rows = [
-        (work.name, f"{work.flops / 1e12:,.4g}", f"{work.memory_bytes / 2**30:,.3g}") for work in found.work
-    ]
+    rows = [(work.name, f"{work.flops / 1e12:,.4g}", f"{work.memory_bytes / 2**30:,.3g}") for work in found.work]
     lines += ["", *_table(("one", "TFLOP", "GiB, predicted"), rows)]
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -33,10 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="configuration files, the last one wins (default: config.yaml)",
     )
     parser.add_argument(
-        "--tflops",
-        type=float,
-        metavar="N",
-        help="sustained speed of the device that networks run on, 10^12 a second",
+        "--tflops", type=float, metavar="N", help="sustained speed of the device that networks run on, 10^12 a second"
     )
     parser.add_argument("--cores", type=int, metavar="N", help="CPU cores that share the jobs")
 
@@ -50,9 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     costs = all_costs(config, work)
     machine = this_machine()
     speed = arguments.tflops * 1e12 if arguments.tflops else machine.flops_per_s
-    device = (
-        f"{arguments.tflops:g} TFLOP/s" if arguments.tflops else f"{machine.name}, {speed / 1e12:.3g} TFLOP/s"
-    )
+    device = f"{arguments.tflops:g} TFLOP/s" if arguments.tflops else f"{machine.name}, {speed / 1e12:.3g} TFLOP/s"
     cores = arguments.cores or machine.cores
     sys.stdout.write(
         f"{describe_workload(work)}\nNetworks at {device}.\n\n{table(costs, speed)}\n{total(costs, speed, cores)}\n"

@@ -75,9 +75,7 @@ _NAMED = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     actions = parser.add_subparsers(dest="action", required=True)
-    make = actions.add_parser(
-        "make", help="write the folder for the readers, and the key", allow_abbrev=False
-    )
+    make = actions.add_parser("make", help="write the folder for the readers, and the key", allow_abbrev=False)
     _add_volume_arguments(make)
     _add_study_arguments(make)
     _add_table_arguments(actions.add_parser("tabulate", help="make the tables", allow_abbrev=False))
@@ -86,17 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_volume_arguments(parser: argparse.ArgumentParser) -> None:
     for source in SOURCES:
         parser.add_argument(
-            f"--{source}",
-            type=Path,
-            required=True,
-            metavar="DIR",
-            help=f"{source} volumes, in a folder a finding",
+            f"--{source}", type=Path, required=True, metavar="DIR", help=f"{source} volumes, in a folder a finding"
         )
         _add_triple(parser, f"--{source}-spacing-mm", None, "in place of the headers'")
         parser.add_argument(
-            f"--{source}-in-hu",
-            action="store_true",
-            help="the values are HU, though they may not look like it",
+            f"--{source}-in-hu", action="store_true", help="the values are HU, though they may not look like it"
         )
     parser.add_argument(
         "--cases",
@@ -119,9 +111,7 @@ def _add_volume_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_triple(
     parser: argparse.ArgumentParser, option: str, default: tuple[float, float, float] | None, text: str
 ) -> None:
-    parser.add_argument(
-        option, type=float, nargs=3, default=default, metavar=("DEPTH", "HEIGHT", "WIDTH"), help=text
-    )
+    parser.add_argument(option, type=float, nargs=3, default=default, metavar=("DEPTH", "HEIGHT", "WIDTH"), help=text)
 
 
 def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,17 +153,13 @@ def _add_table_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="loss of matches that is accepted, fixed before reading (default: %(default)s)",
     )
-    parser.add_argument(
-        "--draws", type=int, default=1000, metavar="N", help="resamples (default: %(default)s)"
-    )
+    parser.add_argument("--draws", type=int, default=1000, metavar="N", help="resamples (default: %(default)s)")
 
 
 def _margin(text: str) -> float:
     value = float(text)
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(
-            f"expected a share between 0 and 1, such as 0.15 for 15 %, got {text}"
-        )
+        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, such as 0.15 for 15 %, got {text}")
     return value
 
 
@@ -201,8 +187,7 @@ def _make(arguments: argparse.Namespace) -> None:
     given = common_requests(volumes)
     extents = {
         source: extent_of(
-            [one.file for one in volumes if one.source == source],
-            stated=getattr(arguments, f"{source}_in_hu"),
+            [one.file for one in volumes if one.source == source], stated=getattr(arguments, f"{source}_in_hu")
         )
         for source in SOURCES
     }
@@ -237,9 +222,7 @@ def _make(arguments: argparse.Namespace) -> None:
     told = _told(bodies, sizes)
     facts = {"seed": arguments.seed, "orders": orders, "cases": cases, "auroc_of_noise": told}
     write_json(key_path, {"study": identity, **facts})
-    log.info(
-        "%s is for the readers; keep %s to yourself until their answers are there", arguments.out, key_path
-    )
+    log.info("%s is for the readers; keep %s to yourself until their answers are there", arguments.out, key_path)
 
 
 def _triple(given: Sequence[float] | None) -> Any:
@@ -332,9 +315,7 @@ def _tabulate(arguments: argparse.Namespace) -> None:
             write_table(path, table)
     for warning in (*_incomplete(left, key["orders"]), *_omission_warnings(tables)):
         log.warning(warning)
-    log.info(
-        "%d answers of %d readers: %s", len(found), found["reader"].nunique(), ", ".join(_summary(tables))
-    )
+    log.info("%d answers of %d readers: %s", len(found), found["reader"].nunique(), ", ".join(_summary(tables)))
 
 
 def _incomplete(left: pd.DataFrame, orders: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -387,9 +368,7 @@ def _read_answers(path: Path) -> pd.DataFrame:
         if path.suffix == ".csv":
             frame = pd.read_csv(path, dtype=str)
         else:
-            frame = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["answers"]).astype(
-                {"case": str}
-            )
+            frame = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["answers"]).astype({"case": str})
         return frame.astype({"study": str, "reader": int, "position": int})
     except (OSError, ValueError, KeyError) as error:
         raise TableError(

@@ -35,31 +35,18 @@ _FIRST_ROW = 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--real", type=Path, metavar="JSON", help="bank of the real volumes as acquired")
-    parser.add_argument(
-        "--real-on-grid", type=Path, metavar="JSON", help="the same, brought to the model's grid"
-    )
+    parser.add_argument("--real-on-grid", type=Path, metavar="JSON", help="the same, brought to the model's grid")
     parser.add_argument("--text", type=Path, required=True, metavar="JSON", help="bank of their reports")
     parser.add_argument(
-        "--synthetic",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="JSON",
-        help="banks of generators, a row each",
+        "--synthetic", type=Path, nargs="+", default=[], metavar="JSON", help="banks of generators, a row each"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
-    parser.add_argument(
-        "--draws", type=int, default=1000, metavar="N", help="resamples (default: %(default)s)"
-    )
+    parser.add_argument("--draws", type=int, default=1000, metavar="N", help="resamples (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resamples (default: 0)")
 
     labels = parser.add_argument_group("zero-shot labels; all three or none")
-    labels.add_argument(
-        "--labels", type=Path, metavar="CSV", help=f"{NAME} and CT-RATE's 18 columns of 0 and 1"
-    )
-    labels.add_argument(
-        "--prompts", type=Path, metavar="JSON", help="bank with <label>/present and <label>/absent"
-    )
+    labels.add_argument("--labels", type=Path, metavar="CSV", help=f"{NAME} and CT-RATE's 18 columns of 0 and 1")
+    labels.add_argument("--prompts", type=Path, metavar="JSON", help="bank with <label>/present and <label>/absent")
     labels.add_argument("--scale", type=float, metavar="X", help="what the model multiplies cosines by")
 
 
@@ -80,9 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
     log.info("%s written", place)
     if truth is not None:
         place, prompts = arguments.out / "zero_shot.csv", read_bank(arguments.prompts)
-        table = zero_shot_table(
-            sources, prompts, truth, truth_of=str(arguments.labels), scale=arguments.scale, **drawn
-        )
+        table = zero_shot_table(sources, prompts, truth, truth_of=str(arguments.labels), scale=arguments.scale, **drawn)
         write_table(place, table)
         log.info("%s written", place)
 

@@ -21,10 +21,7 @@ def disagreements(config: Config) -> Iterator[str]:
 
 def _patches(config: Config) -> Iterator[str]:
     latents = tuple(size // factor for size, factor in zip(config.grid.shape, COMPRESSION, strict=True))
-    networks = {
-        "dit": config.dit,
-        **{f"variants.{name}.dit": one.dit for name, one in config.variants.items()},
-    }
+    networks = {"dit": config.dit, **{f"variants.{name}.dit": one.dit for name, one in config.variants.items()}}
     for name, dit in networks.items():
         if any(size % patch for size, patch in zip(latents, dit.patch, strict=True)):
             yield (
@@ -46,14 +43,10 @@ def _tokenizer(tokenizer: TokenizerConfig) -> Iterator[str]:
             "uniform_aligned or uniform_paper"
         )
     elif tokenizer.layout == "official" and tokenizer.depth_mode != "uniform_paper":
-        yield (
-            f"tokenizer.depth_mode: must be uniform_paper in the layout official, got {tokenizer.depth_mode}"
-        )
+        yield (f"tokenizer.depth_mode: must be uniform_paper in the layout official, got {tokenizer.depth_mode}")
     widths = tuple(tokenizer.hidden_channels * factor for factor in tokenizer.channel_multipliers)
     if any(width % tokenizer.norm_groups for width in widths):
-        yield (
-            f"tokenizer.norm_groups: must divide the channels of all levels, {widths}, got {tokenizer.norm_groups}"
-        )
+        yield (f"tokenizer.norm_groups: must divide the channels of all levels, {widths}, got {tokenizer.norm_groups}")
 
 
 def _texts(config: Config) -> Iterator[str]:

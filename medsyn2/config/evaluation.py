@@ -87,13 +87,9 @@ class EvaluateFidConfig(Section):
     def _check(self) -> Self:
         for name, baseline in self.baselines.items():
             if name.lower() in _OURS:
-                raise ValueError(
-                    f"{name} is a name of our own volumes in the tables, name the generator otherwise"
-                )
+                raise ValueError(f"{name} is a name of our own volumes in the tables, name the generator otherwise")
             if baseline.clip_hu is not None and self.protocol != "paper":
-                raise ValueError(
-                    f"{name} has a clip_hu, but the protocol {self.protocol} has a range of its own"
-                )
+                raise ValueError(f"{name} has a clip_hu, but the protocol {self.protocol} has a range of its own")
         return self
 
 

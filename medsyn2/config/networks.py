@@ -125,8 +125,7 @@ class TrainTextEncoderConfig(Section):
     def _check(self) -> Self:
         if self.hidden_size % self.num_heads:
             raise ValueError(
-                f"train_text_encoder.hidden_size must divide by num_heads, "
-                f"got {self.hidden_size} and {self.num_heads}"
+                f"train_text_encoder.hidden_size must divide by num_heads, got {self.hidden_size} and {self.num_heads}"
             )
         return self
 

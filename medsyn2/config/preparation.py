@@ -13,15 +13,7 @@ Segmenter = Literal["classical", "lungmask", "totalsegmentator", "medpseg", "ct_
 TOOL_STRUCTURES: dict[Segmenter, tuple[Structure, ...]] = {
     "classical": STRUCTURES,
     "lungmask": ("lobes",),
-    "totalsegmentator": (
-        "lobes",
-        "airways",
-        "vessels",
-        "heart",
-        "nodules",
-        "pleural_effusion",
-        "pericardial_effusion",
-    ),
+    "totalsegmentator": ("lobes", "airways", "vessels", "heart", "nodules", "pleural_effusion", "pericardial_effusion"),
     "medpseg": ("ground_glass", "consolidation"),
     "ct_rate": ("lobes", "heart", "nodules", "pleural_effusion", "pericardial_effusion"),
     "files": STRUCTURES,
@@ -41,9 +33,7 @@ class GridConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        nearest = tuple(
-            -(-size // factor) * factor for size, factor in zip(self.shape, COMPRESSION, strict=True)
-        )
+        nearest = tuple(-(-size // factor) * factor for size, factor in zip(self.shape, COMPRESSION, strict=True))
         if nearest != self.shape:
             raise ValueError(
                 f"grid.shape must be divisible by {COMPRESSION}, got {self.shape}; the nearest is {nearest}"
@@ -135,9 +125,7 @@ class RegisterConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.scale_range[0] >= self.scale_range[1]:
-            raise ValueError(
-                f"register.scale_range must be (low, high) with low < high, got {self.scale_range}"
-            )
+            raise ValueError(f"register.scale_range must be (low, high) with low < high, got {self.scale_range}")
         return self
 
 

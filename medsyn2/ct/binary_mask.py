@@ -45,9 +45,7 @@ def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
     return LabelMap(labels, affine), (*file.notes, *repairs, *notes)
 
 
-def binarize(
-    values: Shaped[np.ndarray, "d h w"], name: str
-) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
+def binarize(values: Shaped[np.ndarray, "d h w"], name: str) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
     """Return the foreground, and a note on the encoding if the values are not 0 and 1.
 
     Raises:

@@ -33,9 +33,7 @@ def canonical_axes(affine_mm: Affine) -> tuple[tuple[int, int, int], tuple[bool,
     return (order[0], order[1], order[2]), (flips[0], flips[1], flips[2])
 
 
-def canonical(
-    array: Shaped[np.ndarray, "i j k"], affine_mm: Affine
-) -> tuple[Shaped[np.ndarray, "d h w"], Affine]:
+def canonical(array: Shaped[np.ndarray, "i j k"], affine_mm: Affine) -> tuple[Shaped[np.ndarray, "d h w"], Affine]:
     """Permute and flip an array into canonical axes, and adapt its affine (index to LPS world); returns both."""
     order, flips = canonical_axes(affine_mm)
     from_canonical = np.zeros((4, 4))
@@ -67,9 +65,7 @@ def _itk_frame(affine_mm: Affine) -> tuple[Sequence[float], Sequence[float], Seq
 def _resample(
     image: sitk.Image, grid: Grid, grid_to_source_lps_mm: Affine | None, how: int, outside: float, pixel: int
 ) -> Num[np.ndarray, "d h w"]:
-    matrix = (
-        np.eye(4) if grid_to_source_lps_mm is None else np.asarray(grid_to_source_lps_mm, dtype=np.float64)
-    )
+    matrix = np.eye(4) if grid_to_source_lps_mm is None else np.asarray(grid_to_source_lps_mm, dtype=np.float64)
     transform = sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
     spacing, direction, origin = _itk_frame(grid.affine_mm)
     size = [int(n) for n in grid.shape[::-1]]
@@ -87,9 +83,7 @@ def resample_ct(
         outside_hu: Value of grid voxels outside the source.
     """
     # In floats: to integers ITK truncates, which is half a HU too low on average.
-    hu = _resample(
-        to_sitk(volume), grid, grid_to_source_lps_mm, sitk.sitkLinear, outside_hu, sitk.sitkFloat32
-    )
+    hu = _resample(to_sitk(volume), grid, grid_to_source_lps_mm, sitk.sitkLinear, outside_hu, sitk.sitkFloat32)
     np.rint(hu, out=hu)
     return CTVolume(np.clip(hu, -32768, 32767, out=hu).astype(np.int16), grid.affine_mm)
 

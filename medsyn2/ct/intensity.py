@@ -113,14 +113,10 @@ def detect_hu(
         return HuConvention("hu", 1.0, 0.0, as_is.air_hu, as_is.padding_share)
     if convention != "hu" and rescale is not None and rescaled is not None and rescaled.is_upright_chest:
         return HuConvention("stored", *rescale, rescaled.air_hu, rescaled.padding_share)
-    found = _find_contradiction(convention, rescale, as_is, rescaled) or _find_accident(
-        sample, (low, high), rescale
-    )
+    found = _find_contradiction(convention, rescale, as_is, rescaled) or _find_accident(sample, (low, high), rescale)
     if found is not None:
         seen = _describe(sample, (low, high), as_is)
-        raise IntensityError(
-            f"{name}: expected HU, got {found.finding}: {seen}.", code=found.code, remedy=found.remedy
-        )
+        raise IntensityError(f"{name}: expected HU, got {found.finding}: {seen}.", code=found.code, remedy=found.remedy)
     if convention == "hu" and as_is.is_possible:
         return HuConvention("hu", 1.0, 0.0, as_is.air_hu, as_is.padding_share)
     if convention == "stored" and rescale is not None and rescaled is not None and rescaled.is_possible:
@@ -209,10 +205,7 @@ _INVERTED = _Accident(
 
 
 def _find_contradiction(
-    convention: Convention,
-    rescale: tuple[float, float] | None,
-    as_is: _Statistics,
-    rescaled: _Statistics | None,
+    convention: Convention, rescale: tuple[float, float] | None, as_is: _Statistics, rescaled: _Statistics | None
 ) -> _Accident | None:
     """Find the contradiction between the values and the configured convention, if any."""
     if convention == "stored" and rescale is None:

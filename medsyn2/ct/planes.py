@@ -17,17 +17,7 @@ from medsyn2.types import Bool, Num
 from medsyn2.vocabulary import PLANE_AXIS, Plane
 
 OVERLAY_HU = (-1100.0, 400.0)
-COLOURS = (
-    "#ffd400",
-    "#00c8ff",
-    "#ff5a5a",
-    "#6dff6d",
-    "#ff7bff",
-    "#ff9e2c",
-    "#a48bff",
-    "#00ffc8",
-    "#ffffff",
-)
+COLOURS = ("#ffd400", "#00c8ff", "#ff5a5a", "#6dff6d", "#ff7bff", "#ff9e2c", "#a48bff", "#00ffc8", "#ffffff")
 _MARGINS = {"left": 0.005, "right": 0.995, "bottom": 0.05, "top": 0.88, "wspace": 0.02}
 DPI = 100
 _SIZE_IN = (9.6, 3.6)
@@ -90,9 +80,7 @@ def _draw(
     axis = PLANE_AXIS[plane]
     rows_mm, columns_mm = np.delete(np.array(spacing_mm), axis)
     low, high = window_hu
-    axes.imshow(
-        _display_slice(hu, plane, index), cmap="gray", vmin=low, vmax=high, aspect=rows_mm / columns_mm
-    )
+    axes.imshow(_display_slice(hu, plane, index), cmap="gray", vmin=low, vmax=high, aspect=rows_mm / columns_mm)
     for mask, colour in zip(masks.values(), _colours(len(masks)), strict=True):
         outline = _display_slice(mask, plane, index)
         if outline.any() and not outline.all():

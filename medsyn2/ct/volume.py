@@ -225,9 +225,7 @@ class LabelMap:
     def plot(self, *, title: str | None = None) -> "Figure":
         """Draw the outlines of the labels in three planes; `CTVolume.plot` draws them over a CT."""
         inside = np.where(self.binary(), np.int16(0), np.int16(-1000))
-        return CTVolume(inside, self.affine_mm).plot(
-            window=(-1000.0, 1000.0), contour=self, title=title or repr(self)
-        )
+        return CTVolume(inside, self.affine_mm).plot(window=(-1000.0, 1000.0), contour=self, title=title or repr(self))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LabelMap):

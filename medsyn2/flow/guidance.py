@@ -24,12 +24,7 @@ PredictClean = Callable[[Latents, Float[Tensor, " b"]], Latents]
 
 
 def guide(
-    conditional: PredictClean,
-    mask_only: PredictClean,
-    neither: PredictClean,
-    *,
-    report_scale: float,
-    mask_scale: float,
+    conditional: PredictClean, mask_only: PredictClean, neither: PredictClean, *, report_scale: float, mask_scale: float
 ) -> PredictClean:
     """Return the guided prediction.
 

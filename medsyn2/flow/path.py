@@ -30,12 +30,7 @@ def along(t: Float[Tensor, " b"], like: Latents) -> Float[Tensor, "b ..."]:
     return t.view(-1, *([1] * (like.ndim - 1)))
 
 
-def velocity_loss(
-    predicted: Latents,
-    clean: Latents,
-    t: Float[Tensor, " b"],
-    t_clamp: float,
-) -> Float[Tensor, " b"]:
+def velocity_loss(predicted: Latents, clean: Latents, t: Float[Tensor, " b"], t_clamp: float) -> Float[Tensor, " b"]:
     """Return the loss of each sample, || x_theta - z_0 ||^2 / t^2 as a mean over elements, in float32.
 
     It equals || v_theta - v ||^2 with v_theta = (z_t - x_theta) / t, which would be the difference of two numbers that

@@ -50,9 +50,7 @@ class State(NamedTuple):
     num_steps: int  # Steps in all; the adaptive solver takes one, as far as can be seen from outside
 
 
-def solve(
-    predict_clean: PredictClean, noise: Latents, sampling: Sampling, *, t_start: float = 1.0
-) -> Latents:
+def solve(predict_clean: PredictClean, noise: Latents, sampling: Sampling, *, t_start: float = 1.0) -> Latents:
     """Return the clean latents that `trajectory` ends with."""
     return _last(trajectory(predict_clean, noise, sampling, t_start=t_start))
 
@@ -125,9 +123,7 @@ def edit_trajectory(
         return iter([State(strength, clean, 1, 1)])
     times = torch.full((len(clean),), strength, dtype=clean.dtype, device=clean.device)
     steps = max(1, ceil(sampling.num_steps * strength))
-    return trajectory(
-        predict_clean, interpolate(clean, noise, times), sampling, t_start=strength, num_steps=steps
-    )
+    return trajectory(predict_clean, interpolate(clean, noise, times), sampling, t_start=strength, num_steps=steps)
 
 
 def _integrate(

@@ -19,12 +19,7 @@ from medsyn2.flow.path import Latents, PredictAt
 
 
 def warped_midpoint(
-    predict_at: PredictAt,
-    z: Latents,
-    *,
-    num_steps: int,
-    t_start: float,
-    t_end: float,
+    predict_at: PredictAt, z: Latents, *, num_steps: int, t_start: float, t_end: float
 ) -> Iterator[tuple[float, Latents]]:
     """Integrate from `t_start`; two evaluations a step, the last at about t = 0.8 / `num_steps`.
 

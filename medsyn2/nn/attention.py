@@ -130,10 +130,7 @@ def _against_cudnn(machine: Machine, call: Call) -> str | None:
     """Return the reason to leave cuDNN out, or None."""
     reasons = (
         (machine.capability not in _CUDNN_CAPABILITIES, "not ahead on this capability"),
-        (
-            machine.torch_version < _CUDNN_TORCH or machine.cudnn_version < _CUDNN_VERSION,
-            "PyTorch or cuDNN is too old",
-        ),
+        (machine.torch_version < _CUDNN_TORCH or machine.cudnn_version < _CUDNN_VERSION, "PyTorch or cuDNN is too old"),
         (machine.deterministic, "it is not deterministic"),
         (
             call.head_width % 8 != 0 or not 64 <= call.head_width <= 128,

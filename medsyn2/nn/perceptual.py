@@ -59,8 +59,7 @@ class Perceptual(nn.Module):
                 f"The perceptual loss needs slices of at least {SMALLEST_PLANE} x {SMALLEST_PLANE} voxels, got "
                 f"{tuple(x.shape[3:])}.",
                 code="perceptual-shape",
-                remedy="choose a larger train_tokenizer.crop_shape, or leave train_tokenizer.perceptual_weights "
-                "out.",
+                remedy="choose a larger train_tokenizer.crop_shape, or leave train_tokenizer.perceptual_weights out.",
             )
         with torch.autocast(x.device.type, enabled=False):
             return self.images(_slices(x.float()), _slices(y.float())).mean()

@@ -179,9 +179,7 @@ class TextEncoder(nn.Module):
             _, left_over, num_left_over = self._tokens(text, max_tokens + 1)  # [SEP] has no place of its own
             cut.append(left_over)
             num_cut.append(num_left_over)
-        return EncodedText(
-            torch.stack(rows), torch.tensor(lengths), tuple(cut), tuple(num_cut), tuple(unknown)
-        )
+        return EncodedText(torch.stack(rows), torch.tensor(lengths), tuple(cut), tuple(num_cut), tuple(unknown))
 
     def words(self, text: str, max_tokens: int) -> list[str]:
         """Return the token of each vector of `encode`; continuations of words begin with ``##``."""
@@ -203,11 +201,7 @@ class TextEncoder(nn.Module):
         room = max_tokens - NUM_SPECIAL_TOKENS
         num_cut = max(0, len(token_ids) - room)
         left_over = text[offsets[room][0] :] if num_cut else ""
-        return (
-            [self.tokenizer.cls_token_id, *token_ids[:room], self.tokenizer.sep_token_id],
-            left_over,
-            num_cut,
-        )
+        return ([self.tokenizer.cls_token_id, *token_ids[:room], self.tokenizer.sep_token_id], left_over, num_cut)
 
 
 def describe_bert(bert: "BertModel") -> dict[str, Any]:

@@ -68,9 +68,7 @@ def show_slice(
 ) -> None:
     """Draw one slice of a volume into matplotlib axes, windowed, with the mask's contour over it."""
     image, aspect = _as_held(volume.hu, volume.spacing_mm, plane, index)
-    axis.imshow(
-        apply_window(image, limits_hu), cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="bilinear"
-    )
+    axis.imshow(apply_window(image, limits_hu), cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="bilinear")
     if mask is not None:
         outline, _ = _as_held(mask, volume.spacing_mm, plane, index)
         if outline.any() and not outline.all():
@@ -85,9 +83,7 @@ def curves_png(tables: Mapping[str, pd.DataFrame]) -> str:
         tables: By name of the stage, a table with the column ``step`` and the loss in ``loss``.
     """
     figure = Figure(figsize=(11, 3.4))
-    for axis, (name, table) in zip(
-        np.atleast_1d(figure.subplots(1, len(tables))), tables.items(), strict=True
-    ):
+    for axis, (name, table) in zip(np.atleast_1d(figure.subplots(1, len(tables))), tables.items(), strict=True):
         window = max(1, len(table) // 40)
         axis.plot(table["step"], table["loss"], color="#b9c6d6", linewidth=0.7)
         axis.plot(table["step"], table["loss"].rolling(window, min_periods=1).mean(), color="#1f4e79")
@@ -127,10 +123,7 @@ def _centres(panel: Panel) -> dict[Plane, int]:
 
 
 def _as_held(
-    values: Num[np.ndarray, "d h w"] | Bool[np.ndarray, "d h w"],
-    spacing_mm: Spacing,
-    plane: Plane,
-    index: int,
+    values: Num[np.ndarray, "d h w"] | Bool[np.ndarray, "d h w"], spacing_mm: Spacing, plane: Plane, index: int
 ) -> tuple[Shaped[np.ndarray, "a b"], float]:
     """Return a slice as it is looked at, and the ratio of its pixels' height to their width."""
     depth, height, width = spacing_mm
@@ -144,7 +137,5 @@ def png_bytes(figure: Figure, dpi: int) -> bytes:
     """Return a figure as a PNG without date and version."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(
-        buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor(), metadata={"Software": None}
-    )
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor(), metadata={"Software": None})
     return buffer.getvalue()

@@ -60,9 +60,7 @@ def shown(frame: pd.DataFrame, *, file: str, about: str = "", gather: bool = Fal
     frame = frame.drop(columns=list(same))
     ends = {name: (f"{name}_low", f"{name}_high") for name in map(str, frame.columns)} if gather else {}
     ends = {name: both for name, both in ends.items() if {*both} <= {*frame.columns}}
-    columns = [
-        str(name) for name in frame.columns if name not in {end for both in ends.values() for end in both}
-    ]
+    columns = [str(name) for name in frame.columns if name not in {end for both in ends.values() for end in both}]
     rows = [
         [_cell(row[name], *(row[end] for end in ends.get(name, ()))) for name in columns]
         for row in frame.head(MAX_ROWS).to_dict("records")
@@ -83,10 +81,7 @@ def _cell(value: Any, low: float = nan, high: float = nan) -> Cell:
 def render(values: Mapping[str, Any], template: str = "template.html") -> str:
     """Return a page."""
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
+        loader=jinja2.FunctionLoader(_source), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters["emphasise"] = emphasise
     return environment.get_template(template).render(values)

@@ -96,12 +96,7 @@ def _note(figure: Figure, pictures: Sequence[Picture], contour: str) -> None:
         f"{name.replace('_', ' ')} window, {low:g} to {high:g} HU" for name, (low, high) in windows.items()
     )
     figure.text(
-        0.006,
-        _NOTE_INCHES * 0.95 / figure.get_figheight(),
-        f"coronal; {shown}",
-        color="white",
-        fontsize=7,
-        va="top",
+        0.006, _NOTE_INCHES * 0.95 / figure.get_figheight(), f"coronal; {shown}", color="white", fontsize=7, va="top"
     )
     if any(one.mask is not None for one in pictures):
         line = Line2D([], [], color=_CONTOUR, linewidth=1, label=contour)

@@ -6,14 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from medsyn2.facts import (
-    InventoryFacts,
-    MasksFacts,
-    RegisterFacts,
-    SampleFacts,
-    SegmentFacts,
-    TextFacts,
-)
+from medsyn2.facts import InventoryFacts, MasksFacts, RegisterFacts, SampleFacts, SegmentFacts, TextFacts
 from medsyn2.store.artefacts import Manifest, Problem, Record, Refusal, records_of
 from medsyn2.vocabulary import STRUCTURES
 
@@ -64,11 +57,7 @@ def case_table(run: RunManifests) -> tuple[pd.DataFrame, pd.DataFrame]:
     cases, refused = [], []
     for manifest in run.inventory:
         for case, record in manifest.cases.items():
-            names: dict[str, object] = {
-                "case": case,
-                "shard": manifest.folder.name,
-                "path": record.facts.path,
-            }
+            names: dict[str, object] = {"case": case, "shard": manifest.folder.name, "path": record.facts.path}
             if case in problems:
                 stage, problem = problems[case]
                 why = {"code": problem.code, "message": problem.message, "remedy": problem.remedy}

@@ -42,21 +42,17 @@ def paint_ribs(anatomy: Anatomy, hu: Field, points: Points, cage: RibCage, edge_
     facing = cage.facing
     turned = np.arccos(np.clip(facing, -1.0, 1.0)) * np.float32(1 / np.pi)
     sunk = np.minimum(turned, 0.72 - 0.9 * (turned - 0.72)) * (1.0 - 0.4 * narrowing(anatomy, points.z))
-    ordinal = (
-        np.float32(first_rib_z(anatomy)) - points.z - np.float32(anatomy.rib_drop_mm) * sunk
-    ) * np.float32(1 / anatomy.vertebra_mm)
+    ordinal = (np.float32(first_rib_z(anatomy)) - points.z - np.float32(anatomy.rib_drop_mm) * sunk) * np.float32(
+        1 / anatomy.vertebra_mm
+    )
     number = np.rint(ordinal)
     off = (ordinal - number) * np.float32(anatomy.vertebra_mm / RIB_HIGH_MM)
     out = (cage.depth - np.float32(RIB_OFFSET_MM)) * np.float32(1 / RIB_THICK_MM)
     distance = (np.sqrt(off * off + out * out) - 1.0) * np.float32(RIB_THICK_MM)
     far = np.float32(30.0)
     distance = np.where((number >= 0) & (number <= 11) & (np.abs(points.x) > 17.0), distance, far)
-    bony_end = np.where(
-        number >= 11, np.float32(0.35), np.where(number >= 10, np.float32(-0.1), np.float32(-0.66))
-    )
-    cartilage = np.where(
-        (number <= 9) & (np.abs(points.x) > 14.0), np.maximum(distance, facing - bony_end), far
-    )
+    bony_end = np.where(number >= 11, np.float32(0.35), np.where(number >= 10, np.float32(-0.1), np.float32(-0.66)))
+    cartilage = np.where((number <= 9) & (np.abs(points.x) > 14.0), np.maximum(distance, facing - bony_end), far)
     paint(hu, coverage(cartilage, edge_mm), CARTILAGE_HU)
     paint_bone(hu, np.where(facing > bony_end, distance, far), edge_mm)
 
@@ -73,12 +69,8 @@ def paint_spine(anatomy: Anatomy, hu: Field, points: Points, edge_mm: float) -> 
     body = (np.sqrt((x / (16.5 * grown * waist)) ** 2 + (y / (13.5 * grown * waist)) ** 2) - 1.0) * 14.0
     end_plate = off_mm - (period / 2 - np.float32(2.3))
     arch = np.maximum(np.hypot(x / 1.15, y - 21.5) - 13.0, 9.0 - np.hypot(x / 1.1, y - 21.5))
-    arch = np.maximum(
-        arch, np.abs(z - np.float32(first_rib_z(anatomy)) - np.rint(place) * period + 2.0) - 8.5
-    )
-    low = np.abs(
-        ((z + 9.0 - np.float32(first_rib_z(anatomy))) / period + 0.18 * (y - 36.0) / 10.0 + 0.5) % 1.0 - 0.5
-    )
+    arch = np.maximum(arch, np.abs(z - np.float32(first_rib_z(anatomy)) - np.rint(place) * period + 2.0) - 8.5)
+    low = np.abs(((z + 9.0 - np.float32(first_rib_z(anatomy))) / period + 0.18 * (y - 36.0) / 10.0 + 0.5) % 1.0 - 0.5)
     spinous = np.maximum(np.maximum(np.abs(x) - 3.2, np.abs(y - 42.0) - 12.0), low * period - 7.0)
     transverse = np.maximum(np.abs(y - 27.0 - 0.3 * np.abs(x)) - 4.2, np.abs(x) - 30.0)
     transverse = np.maximum(np.maximum(transverse, 11.0 - np.abs(x)), off_mm - 6.0)
@@ -95,9 +87,7 @@ def paint_sternum(anatomy: Anatomy, hu: Field, points: Points, edge_mm: float) -
     x, y, z = points
     neck = narrowing(anatomy, z)
     front = axis_y(anatomy, z, neck) - half_depth(anatomy, neck)
-    half_width = (
-        13.0 + 11.0 * (0.5 + 0.5 * np.tanh((z - 8.0) * np.float32(1 / 7.0))) + 0.05 * np.minimum(-z, 60.0)
-    )
+    half_width = 13.0 + 11.0 * (0.5 + 0.5 * np.tanh((z - 8.0) * np.float32(1 / 7.0))) + 0.05 * np.minimum(-z, 60.0)
     half_width = np.where(z < -88.0, np.float32(7.0), half_width)
     plate = np.maximum(np.abs(x) - half_width, np.abs(y - front + 6.0) - 5.8)
     plate = np.maximum(plate, np.maximum(z - 46.0, -112.0 - z))
@@ -117,9 +107,7 @@ def shoulder_bones(anatomy: Anatomy) -> tuple[Tubes, Tubes]:
         def path(points: list[Point], sign: float = sign) -> list[Point]:
             return [(sign * x, deep * y, z) for x, y, z in points]
 
-        clavicles.append(
-            Tubes.along(path([(24, -52, 52), (58, -48, 66), (92, -22, 82), (128, 4, 98)]), [8, 5.5, 5, 6])
-        )
+        clavicles.append(Tubes.along(path([(24, -52, 52), (58, -48, 66), (92, -22, 82), (128, 4, 98)]), [8, 5.5, 5, 6]))
         blades.append(Tubes.along(path([(62, 88, 66), (98, 84, 82), (134, 44, 98)]), [3.5, 5, 6]))
         blades.append(Tubes.along(path([(112, 52, 70), (132, 30, 78)]), [8, 12]))
         blades.append(Tubes.along(path([(150, 24, 82), (153, 24, 84)]), [20, 20]))

@@ -17,14 +17,7 @@ Point = tuple[float, float, float]
 STANDARD_HALF_WIDTH_MM, STANDARD_HALF_DEPTH_MM, STANDARD_DOME_Z_MM = 130.0, 90.0, -98.0
 
 _ASCENDING: list[Point] = [(6, -14, -46), (-8, -26, -22), (-10, -22, 8), (-4, -12, 28), (9, 3, 36)]
-_DESCENDING: list[Point] = [
-    (9, 3, 36),
-    (22, 19, 31),
-    (27, 33, 16),
-    (27, 38, -6),
-    (24, 40, -50),
-    (20, 40, -100),
-]
+_DESCENDING: list[Point] = [(9, 3, 36), (22, 19, 31), (27, 33, 16), (27, 38, -6), (24, 40, -50), (20, 40, -100)]
 _ABDOMINAL: list[Point] = [(20, 40, -100), (12, 36, -150), (6, 32, -210), (4, 30, -300)]
 _ARCH_BRANCHES: list[list[Point]] = [
     [(-5, -8, 34), (-16, -6, 62), (-24, 2, 100), (-26, 8, 170)],
@@ -50,14 +43,7 @@ _CAVA_RADII_MM: list[list[float]] = [
     [6, 5.5, 5],
     [6.5, 5.5, 5],
 ]
-_OESOPHAGUS: list[Point] = [
-    (2, 32, 170),
-    (5, 31, 60),
-    (6, 33, 0),
-    (4, 31, -50),
-    (12, 22, -98),
-    (26, 10, -118),
-]
+_OESOPHAGUS: list[Point] = [(2, 32, 170), (5, 31, 60), (6, 33, 0), (4, 31, -50), (12, 22, -98), (26, 10, -118)]
 _CARINA: Point = (0, 20, 0)
 _TRACHEA: list[Point] = [(-1, 6, 170), (-3, 10, 80), (-4, 15, 35), _CARINA]
 
@@ -171,11 +157,7 @@ def great_vessels(anatomy: Anatomy) -> GreatVessels:
 def _central_airways(place: Scale, radius_mm: float) -> Tubes:
     parts = [Tubes.along(place(_TRACHEA), [radius_mm, radius_mm, radius_mm, 1.05 * radius_mm])]
     for side, path in _MAIN_BRONCHUS.items():
-        radii = (
-            [0.8 * radius_mm, 0.72 * radius_mm]
-            if side == "right"
-            else [0.72 * radius_mm] + [0.62 * radius_mm] * 2
-        )
+        radii = [0.8 * radius_mm, 0.72 * radius_mm] if side == "right" else [0.72 * radius_mm] + [0.62 * radius_mm] * 2
         parts.append(Tubes.along(place(path), radii))
     parts += [Tubes.along(place(path), _LOBAR_RADII_MM[lobe]) for lobe, path in _LOBAR_BRONCHI.items()]
     return Tubes.concatenate(parts)

@@ -75,14 +75,9 @@ class Cloud:
     point_ml: float  # Volume that each point represents
 
 
-def chest_cloud(
-    anatomy: Anatomy, vessels: GreatVessels, pericardial_fluid_mm: float, step_mm: float
-) -> Cloud:
+def chest_cloud(anatomy: Anatomy, vessels: GreatVessels, pericardial_fluid_mm: float, step_mm: float) -> Cloud:
     """Evaluate the chest on a lattice and keep the points inside the pleural spaces."""
-    axes = [
-        np.arange(-reach, high, step_mm, dtype=np.float32)
-        for reach, high in ((168, 169), (125, 126), (240, 125))
-    ]
+    axes = [np.arange(-reach, high, step_mm, dtype=np.float32) for reach, high in ((168, 169), (125, 126), (240, 125))]
     body = Points(*(axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")))
     points = bend(anatomy.waves, body)
     inside = rib_cage(anatomy, points).depth < 0

@@ -82,10 +82,7 @@ def texture(points: Points) -> Field:
     pattern = np.zeros(points.x.shape, dtype=np.float32)
     for kx, ky, kz, phase in _RIPPLES:
         pattern += np.sin(
-            np.float32(kx) * points.x
-            + np.float32(ky) * points.y
-            + np.float32(kz) * points.z
-            + np.float32(phase)
+            np.float32(kx) * points.x + np.float32(ky) * points.y + np.float32(kz) * points.z + np.float32(phase)
         )
     return pattern
 
@@ -125,9 +122,7 @@ def ellipsoid(
     shifted = [coordinate - np.float32(centre) for coordinate, centre in zip(points, centre_mm, strict=True)]
     if rotation is not None:
         x, y, z = shifted
-        shifted = [
-            np.float32(row[0]) * x + np.float32(row[1]) * y + np.float32(row[2]) * z for row in rotation
-        ]
+        shifted = [np.float32(row[0]) * x + np.float32(row[1]) * y + np.float32(row[2]) * z for row in rotation]
     scaled = [np.float32(1.0 / radius) * part for part, radius in zip(shifted, radii_mm, strict=True)]
     first = np.sqrt(sum(part * part for part in scaled))
     slopes = (part * np.float32(1.0 / radius) for part, radius in zip(scaled, radii_mm, strict=True))
@@ -160,9 +155,7 @@ class Tubes:
 
     def shift(self, offset_mm: Float[np.ndarray, "*n 3"], radius_factor: float) -> "Tubes":
         """Displace the tubes and multiply their radii."""
-        return Tubes(
-            self.start_mm + offset_mm, self.end_mm + offset_mm, self.radius_mm * np.float32(radius_factor)
-        )
+        return Tubes(self.start_mm + offset_mm, self.end_mm + offset_mm, self.radius_mm * np.float32(radius_factor))
 
 
 @dataclass(frozen=True)
@@ -179,8 +172,7 @@ class Slab:
         matrix = self.index_to_body.astype(np.float32)
         depth, height, width = (np.arange(size, dtype=np.float32) for size in self.shape)
         rows = (
-            row[0] * depth[:, None, None] + row[1] * height[:, None] + row[2] * width + row[3]
-            for row in matrix[:3]
+            row[0] * depth[:, None, None] + row[1] * height[:, None] + row[2] * width + row[3] for row in matrix[:3]
         )
         return Points(*rows)
 
@@ -195,9 +187,7 @@ class Slab:
         return float(np.abs(np.linalg.det(self.index_to_body[:3, :3])) ** (1 / 3))
 
 
-def slabs(
-    grid: Grid, world_to_body: Affine, waves: tuple[Wave, ...], max_voxels: int
-) -> Iterator[tuple[slice, Slab]]:
+def slabs(grid: Grid, world_to_body: Affine, waves: tuple[Wave, ...], max_voxels: int) -> Iterator[tuple[slice, Slab]]:
     """Divide a grid into slabs of at most `max_voxels` voxels (or one slice), from its first slice on."""
     depth, height, width = grid.shape
     thickness = max(1, max_voxels // (height * width))
@@ -205,15 +195,10 @@ def slabs(
         last = min(first + thickness, depth)
         shift = np.eye(4)
         shift[0, 3] = first
-        yield (
-            slice(first, last),
-            Slab((last - first, height, width), world_to_body @ grid.affine_mm @ shift, waves),
-        )
+        yield (slice(first, last), Slab((last - first, height, width), world_to_body @ grid.affine_mm @ shift, waves))
 
 
-def tube_distances(
-    slab: Slab, tubes: Tubes, margin_mm: float
-) -> Iterator[tuple[Region, Field, Field, float]]:
+def tube_distances(slab: Slab, tubes: Tubes, margin_mm: float) -> Iterator[tuple[Region, Field, Field, float]]:
     """Measure the voxels within `margin_mm` of each tube that touches a slab.
 
     Yields:

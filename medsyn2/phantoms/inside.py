@@ -33,11 +33,7 @@ def paint_inside(subject: Subject, chest: Chest, body: Points, edge_mm: float) -
     paint(hu, coverage(-2.0 - chest.cage.depth, edge_mm), MUSCLE_HU)
     _paint_neck(anatomy, hu, chest, edge_mm)
     _paint_abdomen(anatomy, hu, chest, edge_mm)
-    paint(
-        hu,
-        coverage(np.abs(chest.pericardium) - 0.7, edge_mm) * np.float32(min(1.0, 1.5 / edge_mm)),
-        PERICARDIUM_HU,
-    )
+    paint(hu, coverage(np.abs(chest.pericardium) - 0.7, edge_mm) * np.float32(min(1.0, 1.5 / edge_mm)), PERICARDIUM_HU)
     if lesions.pericardial:
         paint(hu, coverage(chest.pericardium, edge_mm), lesions.pericardial.hu)
     paint(hu, coverage(chest.heart, edge_mm), HEART_HU)
@@ -66,9 +62,7 @@ def _lung_hu(
     surfaces = chest.fissures.at(where)
     _paint_fissures(hu, surfaces, lobes, edge_mm)
     for opacity in lesions.opacities:
-        covered = coverage(opacity_distance(opacity, near), max(edge_mm, OPACITY_EDGE_MM)) * (
-            lobes == opacity.lobe
-        )
+        covered = coverage(opacity_distance(opacity, near), max(edge_mm, OPACITY_EDGE_MM)) * (lobes == opacity.lobe)
         paint(hu, covered, opacity.hu + _mottle(near, opacity))
     for effusion in lesions.pleural:
         if effusion.atelectasis_mm:
@@ -162,9 +156,7 @@ def _abdominal_organs(anatomy: Anatomy, points: Points, shell: Field) -> list[tu
     stomach = smooth_max(np.maximum(stomach, 3.0 - liver), shell, 6.0)
     contents = stomach + 4.0
     mirrored = Points(np.abs(x), y, z)
-    kidney = ellipsoid(
-        mirrored, (0.44 * width, 0.42 * anatomy.half_depth_mm, dome - 112.0), (27.0, 24.0, 50.0)
-    )
+    kidney = ellipsoid(mirrored, (0.44 * width, 0.42 * anatomy.half_depth_mm, dome - 112.0), (27.0, 24.0, 50.0))
     organs: list[tuple[Field, float]] = [
         (np.maximum(kidney, shell), KIDNEY_HU),
         (liver, LIVER_HU),

@@ -106,9 +106,7 @@ def nodule_distance(nodule: Nodule, body: Points) -> Field:
 def opacity_distance(opacity: Opacity, body: Points) -> Field:
     """Return the approximate signed distance to an opacity, regardless of its lobe."""
     shifted = [part - np.float32(centre) for part, centre in zip(body, opacity.centre_mm, strict=True)]
-    squares = (
-        (part * np.float32(1 / radius)) ** 2 for part, radius in zip(shifted, opacity.radii_mm, strict=True)
-    )
+    squares = ((part * np.float32(1 / radius)) ** 2 for part, radius in zip(shifted, opacity.radii_mm, strict=True))
     radius = np.sqrt(sum(squares))
     for wave in opacity.waves:
         phase = sum(np.float32(k) * part for k, part in zip(wave.wave_vector, shifted, strict=True))

@@ -93,9 +93,7 @@ def place_lesions(
     pericardial = PericardialEffusion(shells[0].size, float(rng.uniform(5, 18))) if shells else None
     cloud = chest_cloud(anatomy, vessels, pericardial.thickness_mm if pericardial else 0.0, STEP_MM)
     pleural = tuple(
-        _place_effusion(anatomy, cloud, demand, rng)
-        for demand in demands
-        if demand.kind == "pleural_effusion"
+        _place_effusion(anatomy, cloud, demand, rng) for demand in demands if demand.kind == "pleural_effusion"
     )
     room = _Room(cloud, np.maximum(cloud.chest.space, -all_fluid(anatomy, pleural, cloud.chest)))
     opacities: list[Opacity] = []
@@ -138,9 +136,7 @@ class _Room:
 
 
 def _misfit_error(demand: Demand) -> MaskError:
-    place = (
-        " ".join(str(part) for part in (demand.side, LOBES.get(demand.lobe or 0)) if part) or "either lung"
-    )
+    place = " ".join(str(part) for part in (demand.side, LOBES.get(demand.lobe or 0)) if part) or "either lung"
     return MaskError(
         f"a lesion of kind {demand.kind} and size {demand.size:g} fits nowhere in {place} of this subject",
         code="lesion-does-not-fit",
@@ -148,9 +144,7 @@ def _misfit_error(demand: Demand) -> MaskError:
     )
 
 
-def _place_effusion(
-    anatomy: Anatomy, cloud: Cloud, demand: Demand, rng: np.random.Generator
-) -> PleuralEffusion:
+def _place_effusion(anatomy: Anatomy, cloud: Cloud, demand: Demand, rng: np.random.Generator) -> PleuralEffusion:
     side = demand.side or SIDES[int(rng.integers(2))]
     slope, meniscus = float(rng.uniform(0.12, 0.4)), float(rng.uniform(22, 38))
     own = cloud.chest.points.x * np.float32(SIGN[side]) > 0
@@ -200,11 +194,7 @@ def _ripple(rng: np.random.Generator, extent_mm: float) -> Wave:
 
 
 def _place_nodule(
-    room: _Room,
-    demand: Demand,
-    opacities: list[Opacity],
-    others: list[Nodule],
-    rng: np.random.Generator,
+    room: _Room, demand: Demand, opacities: list[Opacity], others: list[Nodule], rng: np.random.Generator
 ) -> Nodule:
     lobes = room.candidate_lobes(demand)
     free = _free_space(room, demand.size, opacities, others)

@@ -73,9 +73,7 @@ def _effusion_size(volume_ml: float) -> str:
 def _say(rng: np.random.Generator, topic: str, **values: str | float) -> str:
     """Draw a wording of a topic and fill it."""
     wordings = WORDINGS[topic]
-    capitals = {
-        name.capitalize(): _capitalize(word) for name, word in values.items() if isinstance(word, str)
-    }
+    capitals = {name.capitalize(): _capitalize(word) for name, word in values.items() if isinstance(word, str)}
     return wordings[int(rng.integers(len(wordings)))].format(**values, **capitals)
 
 
@@ -117,9 +115,7 @@ def _pleural_sentences(subject: Subject, rng: np.random.Generator) -> list[str]:
         return [_say(rng, "no pleural effusion")]
     sentences = [_effusion_sentence(effusions, rng)]
     if len(effusions) == 1:
-        sentences += [
-            _say(rng, "no effusion of a side", side=side) for side in SIDES if side not in effusions
-        ]
+        sentences += [_say(rng, "no effusion of a side", side=side) for side in SIDES if side not in effusions]
     compressed = [side for side in SIDES if side in effusions and effusions[side].atelectasis_mm > 0]
     return sentences + [_say(rng, "atelectasis", side=side) for side in compressed]
 
@@ -150,9 +146,7 @@ def _lung_sentences(subject: Subject, rng: np.random.Generator) -> list[str]:
     return sentences
 
 
-def _opacity_sentences(
-    opacities: Sequence[Opacity], rng: np.random.Generator, singular: str, plural: str
-) -> list[str]:
+def _opacity_sentences(opacities: Sequence[Opacity], rng: np.random.Generator, singular: str, plural: str) -> list[str]:
     sentences: list[str] = []
     for lobe, name in LOBE_WORDS.items():
         extents_mm = [opacity.extent_mm for opacity in opacities if opacity.lobe == lobe]

@@ -103,11 +103,7 @@ def scan(subject: Subject, acquisition: Acquisition) -> Phantom:
 
 def _plane(acquisition: Acquisition) -> tuple[Float[np.ndarray, "1 w"], Float[np.ndarray, "h 1"]]:
     """Return x of the columns and y of the rows, in world mm."""
-    (_, sh, sw), (_, height, width), (x, y, _) = (
-        acquisition.spacing_mm,
-        acquisition.shape,
-        acquisition.first_voxel_mm,
-    )
+    (_, sh, sw), (_, height, width), (x, y, _) = (acquisition.spacing_mm, acquisition.shape, acquisition.first_voxel_mm)
     return (x + sw * np.arange(width))[None], (y + sh * np.arange(height))[:, None]
 
 
@@ -148,9 +144,7 @@ def _noise(
     white = rng.standard_normal(hu.shape, dtype=np.float32)
     grain = 0.95 - 0.35 * acquisition.sharpness
     correlated = gaussian_filter(white, (0.35, 0.55 * grain, 0.55 * grain))
-    correlated -= 0.6 * gaussian_filter1d(
-        gaussian_filter1d(correlated, 1.6 * grain, axis=1), 1.6 * grain, axis=2
-    )
+    correlated -= 0.6 * gaussian_filter1d(gaussian_filter1d(correlated, 1.6 * grain, axis=1), 1.6 * grain, axis=2)
     sd = float(correlated.std()) or 1.0
     local = np.clip(0.75 + hu * np.float32(0.00025), 0.45, 1.1)
     return correlated * np.float32(acquisition.noise_hu / sd) * local
@@ -162,9 +156,7 @@ def write_scan(path: Path, volume: CTVolume, acquisition: Acquisition) -> None:
     _write_ordered(path, stored, volume.affine_mm, acquisition)
 
 
-def write_truth(
-    path: Path, labels: Shaped[np.ndarray, "d h w"], volume: CTVolume, acquisition: Acquisition
-) -> None:
+def write_truth(path: Path, labels: Shaped[np.ndarray, "d h w"], volume: CTVolume, acquisition: Acquisition) -> None:
     """Write a label map in the axis order of its scan."""
     _write_ordered(path, labels.astype(np.uint8), volume.affine_mm, acquisition)
 
@@ -183,8 +175,5 @@ def _write_ordered(
     image.header.set_xyzt_units("mm")
     if array.dtype == np.int16:
         image.header.set_slope_inter(1.0, float(acquisition.stored_intercept))
-    with (
-        path.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=3, mtime=0) as packed,
-    ):
+    with path.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=3, mtime=0) as packed:
         packed.write(image.to_bytes())

@@ -79,12 +79,7 @@ def draw_subject(seed: int, index: int, demands: tuple[Demand, ...] | None = Non
     rng = stream(seed, index, "incidental")
     emphysema, aortic, coronary, catheter = (bool(v) for v in rng.random(4) < (0.12, 0.25, 0.18, 0.1))
     return Subject(
-        seed,
-        index,
-        anatomy,
-        lesions,
-        Incidental(emphysema, aortic, coronary, catheter),
-        _draw_pose(seed, index),
+        seed, index, anatomy, lesions, Incidental(emphysema, aortic, coronary, catheter), _draw_pose(seed, index)
     )
 
 

@@ -34,9 +34,7 @@ class RibCage(NamedTuple):
 
 def narrowing(anatomy: Anatomy, z: Field) -> Field:
     """Return 0 in the chest and 1 in the neck."""
-    return 0.5 + 0.5 * np.tanh(
-        (z - np.float32(anatomy.shoulder_z_mm)) * np.float32(1 / anatomy.shoulder_soft_mm)
-    )
+    return 0.5 + 0.5 * np.tanh((z - np.float32(anatomy.shoulder_z_mm)) * np.float32(1 / anatomy.shoulder_soft_mm))
 
 
 def axis_y(anatomy: Anatomy, z: Field, neck: Field) -> Field:
@@ -87,10 +85,7 @@ def diaphragm_z(anatomy: Anatomy, points: Points) -> Field:
         across = np.where(offset > 0, offset / (np.float32(0.56) * width), offset / (np.float32(1.9) * width))
         behind = middle_y - np.float32(anatomy.dome_y_mm)
         reach = np.float32(anatomy.half_depth_mm)
-        to_back, to_front = (
-            reach - np.float32(anatomy.dome_y_mm),
-            1.3 * (reach + np.float32(anatomy.dome_y_mm)),
-        )
+        to_back, to_front = (reach - np.float32(anatomy.dome_y_mm), 1.3 * (reach + np.float32(anatomy.dome_y_mm)))
         along = np.where(behind > 0, behind / to_back, behind / to_front)
         fall = np.minimum(across * across + along * along, 1.6)
         levels.append(
@@ -107,9 +102,7 @@ def apex_z(anatomy: Anatomy, points: Points) -> Field:
     x, y, _ = points
     right, left = anatomy.apex_z_mm
     top = np.where(x < 0, np.float32(right), np.float32(left))
-    across = (np.abs(x) - np.float32(0.31 * anatomy.half_width_mm)) * np.float32(
-        1 / (0.3 * anatomy.half_width_mm)
-    )
+    across = (np.abs(x) - np.float32(0.31 * anatomy.half_width_mm)) * np.float32(1 / (0.3 * anatomy.half_width_mm))
     along = (y - 16.0) * np.float32(1 / (0.5 * anatomy.half_depth_mm))
     return top + 20.0 - 20.0 * np.sqrt(1.0 + 2.5 * (across * across + along * along))
 
@@ -141,9 +134,7 @@ def mediastinum(anatomy: Anatomy, points: Points, heart: Field, tubes: Field, ca
     back = y - y_spine
     front = np.float32(8.0) - 4.0 * narrowing(anatomy, z) - y
     column = smooth_max(np.abs(x) - broad, np.maximum(back, front), 22.0)
-    septum = np.maximum(
-        np.abs(x - 2.0) - (3.0 + 15.0 * np.exp(-np.abs(cage.depth) * np.float32(1 / 16.0))), y - 5.0
-    )
+    septum = np.maximum(np.abs(x - 2.0) - (3.0 + 15.0 * np.exp(-np.abs(cage.depth) * np.float32(1 / 16.0))), y - 5.0)
     organs = smooth_min(heart - np.float32(3.0), tubes - np.float32(MEDIASTINAL_FAT_MM), 16.0)
     walls = smooth_min(smooth_min(spine, column, 14.0), septum, 12.0)
     return smooth_min(organs, walls, 18.0)
@@ -178,9 +169,7 @@ def fissures(anatomy: Anatomy, points: Points) -> Fissures:
         return np.where(is_right, np.float32(pair[0]), np.float32(pair[1]))
 
     slope = of_side(anatomy.oblique_slope)
-    level = (
-        of_side(anatomy.oblique_z_mm) + slope * y + of_side(anatomy.oblique_curve_mm) * out * out + 5.0 * wave
-    )
+    level = of_side(anatomy.oblique_z_mm) + slope * y + of_side(anatomy.oblique_curve_mm) * out * out + 5.0 * wave
     oblique = (z - level) / np.sqrt(1.0 + slope * slope)
     horizontal = z - (np.float32(anatomy.horizontal_z_mm) - 10.0 * out * out - 0.15 * y + 4.0 * wave)
     return Fissures(oblique, horizontal)
@@ -189,7 +178,5 @@ def fissures(anatomy: Anatomy, points: Points) -> Fissures:
 def lobe_labels(points: Points, surfaces: Fissures) -> Shaped[np.ndarray, "..."]:
     """Return the lobe label of each point, as if all of the space were lung."""
     lower_left, lower_right, middle = np.uint8(2), np.uint8(5), np.uint8(4)
-    right = np.where(
-        surfaces.oblique < 0, lower_right, np.where(surfaces.horizontal < 0, middle, np.uint8(3))
-    )
+    right = np.where(surfaces.oblique < 0, lower_right, np.where(surfaces.horizontal < 0, middle, np.uint8(3)))
     return np.where(points.x < 0, right, np.where(surfaces.oblique < 0, lower_left, np.uint8(1)))

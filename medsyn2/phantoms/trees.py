@@ -62,9 +62,7 @@ def grow_trees(anatomy: Anatomy, vessels: GreatVessels, lesions: Lesions) -> Lun
         blood += [root, vein_root, *arteries, *veins]
         bronchi += _grow_bronchi(bronchus, arteries, rng)
     lumen = Tubes.concatenate(bronchi) if bronchi else _no_tubes()
-    wall = Tubes(
-        lumen.start_mm, lumen.end_mm, lumen.radius_mm * np.float32(WALL_FACTOR) + np.float32(WALL_MM)
-    )
+    wall = Tubes(lumen.start_mm, lumen.end_mm, lumen.radius_mm * np.float32(WALL_FACTOR) + np.float32(WALL_MM))
     return LungTrees(Tubes.concatenate(blood) if blood else _no_tubes(), lumen, wall)
 
 
@@ -92,9 +90,7 @@ def _spread_targets(
     return {lobe: stacked[inside & (chest.lobes == lobe)] for lobe in LOBES}
 
 
-def _grow_tree(
-    root: Point, targets: Targets, levels: int, twig_mm: float, rng: np.random.Generator
-) -> list[Tubes]:
+def _grow_tree(root: Point, targets: Targets, levels: int, twig_mm: float, rng: np.random.Generator) -> list[Tubes]:
     """Grow a tree from `root` to 2**levels targets; return the tubes of each level."""
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     groups = targets[None].astype(np.float64)
@@ -118,9 +114,7 @@ def _radius(served: int, twig_mm: float) -> float:
     return twig_mm * served ** (1 / MURRAY_EXPONENT)
 
 
-def _halve(
-    groups: Float[np.ndarray, "g n 3"], turn: Float[np.ndarray, "3 3"]
-) -> Float[np.ndarray, "gg nn 3"]:
+def _halve(groups: Float[np.ndarray, "g n 3"], turn: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "gg nn 3"]:
     """Divide each group of points into equal halves along the axis of `turn` in which it is longest."""
     turned = groups @ turn
     longest = np.argmax(turned.var(axis=1), axis=1)

@@ -102,15 +102,11 @@ def _paint_gland(anatomy: Anatomy, hu: Field, points: Points, body: Field, edge_
     front = -anatomy.half_depth_mm - 20.0 - 0.5 * anatomy.breast_mm
     mirrored = Points(np.abs(points.x), points.y, points.z)
     gland = ellipsoid(mirrored, (0.55 * anatomy.half_width_mm, front, -50.0), radii)
-    strands = 7.0 * np.sin(points.x * 0.31) * np.sin(points.y * 0.27) + 6.0 * np.sin(
-        points.z * 0.24 + points.x * 0.1
-    )
+    strands = 7.0 * np.sin(points.x * 0.31) * np.sin(points.y * 0.27) + 6.0 * np.sin(points.z * 0.24 + points.x * 0.1)
     paint(hu, 0.85 * coverage(np.maximum(gland + strands, body + 9.0), edge_mm), GLAND_HU)
 
 
-def _paint_fat_planes(
-    anatomy: Anatomy, hu: Field, points: Points, muscle: Field, depth: Field, edge_mm: float
-) -> None:
+def _paint_fat_planes(anatomy: Anatomy, hu: Field, points: Points, muscle: Field, depth: Field, edge_mm: float) -> None:
     """Paint the fat of the armpits and the thin layers of fat between thick muscles."""
     x, y, z = points
     armpit = ellipsoid(Points(np.abs(x), y, z), (0.98 * anatomy.half_width_mm, 4.0, 52.0), (30.0, 32.0, 34.0))
@@ -118,21 +114,12 @@ def _paint_fat_planes(
     within = np.maximum(np.maximum(armpit + ripple, depth - muscle + 7.0), 13.0 - depth)
     paint(hu, 0.9 * coverage(within, edge_mm), FAT_HU)
     sheets = (
-        np.sin(0.047 * x + 0.05 * y + 0.01 * z)
-        + np.sin(0.06 * y - 0.035 * x + 0.02 * z)
-        + np.sin(0.04 * z + 0.05 * x)
+        np.sin(0.047 * x + 0.05 * y + 0.01 * z) + np.sin(0.06 * y - 0.035 * x + 0.02 * z) + np.sin(0.04 * z + 0.05 * x)
     )
-    thick = np.clip((muscle - 18.0) * np.float32(1 / 8.0), 0.0, 1.0) * (
-        (depth > 13.0) & (depth < muscle - 3.0)
-    )
+    thick = np.clip((muscle - 18.0) * np.float32(1 / 8.0), 0.0, 1.0) * ((depth > 13.0) & (depth < muscle - 3.0))
     paint(hu, 0.75 * thick * np.clip(1.0 - np.abs(sheets) * np.float32(8.0), 0.0, 1.0), FAT_HU)
 
 
 def body_half_width_mm(anatomy: Anatomy) -> float:
     """Return the half width of the body at the level of the heart."""
-    return (
-        anatomy.half_width_mm * max(anatomy.side_factor)
-        + 21.0 * anatomy.muscle_factor
-        + 0.6 * anatomy.fat_mm
-        + 8.0
-    )
+    return anatomy.half_width_mm * max(anatomy.side_factor) + 21.0 * anatomy.muscle_factor + 0.6 * anatomy.fat_mm + 8.0

@@ -121,9 +121,7 @@ def _not_a_label_map(mask: object) -> MaskError:
         remedy = "give LabelMap(array, affine_mm); the affine of the model's grid is pipeline.grid.affine_mm."
     else:
         remedy = "give read_labels(path), or LabelMap(array, affine_mm)."
-    return MaskError(
-        f"mask: expected a LabelMap, got {type(mask).__name__}.", code="mask-type", remedy=remedy
-    )
+    return MaskError(f"mask: expected a LabelMap, got {type(mask).__name__}.", code="mask-type", remedy=remedy)
 
 
 _EMPTY_REPORT = "the report says nothing: the volume is made as if none had been given"
@@ -134,9 +132,7 @@ def _match_words(words: str, trained: Collection[Structure]) -> tuple[str, tuple
     """Return the words as the model was trained with them, and a note if it was not."""
     spoken = clean_text(words.replace("_", " ")).lower()
     by_words = {
-        spelling: name
-        for name, known in STRUCTURE_WORDS.items()
-        for spelling in (known, name.replace("_", " "))
+        spelling: name for name, known in STRUCTURE_WORDS.items() for spelling in (known, name.replace("_", " "))
     }
     name = by_words.get(spoken)
     if name is None:

@@ -90,9 +90,7 @@ class MedSyn2Pipeline(Generation):
         folder = Path(folder)
         if folder.exists() and any(folder.iterdir()):
             raise ConfigError(
-                f"{folder} is not empty.",
-                code="output-taken",
-                remedy="give a folder that does not exist yet.",
+                f"{folder} is not empty.", code="output-taken", remedy="give a folder that does not exist yet."
             )
         folder.mkdir(parents=True, exist_ok=True)
         save_component(folder / DIT, self.dit, kind="dit", config=self.dit.config)
@@ -181,9 +179,7 @@ class MedSyn2Pipeline(Generation):
             IntegrityError: If the sidecar or a mask beside it is missing or damaged.
         """
         latents = before.latents if isinstance(before, Synthetic) else None
-        earlier, model = (
-            (before.recipe, before.model) if isinstance(before, Synthetic) else read_sidecar(Path(before))
-        )
+        earlier, model = (before.recipe, before.model) if isinstance(before, Synthetic) else read_sidecar(Path(before))
         self._check_model(model, "the volume to edit")
         recipe = self.recipe(
             report,

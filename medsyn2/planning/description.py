@@ -43,9 +43,7 @@ class Description:
     latent_shape: tuple[int, int, int, int]  # Channels, depth, height, width of the latents
     tokens: int  # Image tokens of the transformer
     text_tokens: int  # Tokens of pre-prompt and report
-    work: tuple[
-        Work, ...
-    ]  # One forward pass, one training step of each network, one volume through the tokenizer
+    work: tuple[Work, ...]  # One forward pass, one training step of each network, one volume through the tokenizer
 
 
 def describe(config: Config) -> Description:

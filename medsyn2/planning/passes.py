@@ -84,9 +84,7 @@ class Networks:
             def step() -> None:
                 with _autocast(training.precision):
                     posterior = self.tokenizer.encode(crops)
-                    loss = (
-                        self.tokenizer.decode(posterior.mode()) - crops
-                    ).abs().mean() + posterior.kl().mean()
+                    loss = (self.tokenizer.decode(posterior.mode()) - crops).abs().mean() + posterior.kl().mean()
                 loss.backward()
 
             return cost_of(step)

@@ -35,16 +35,12 @@ def preparation_costs(config: Config, work: Workload) -> Iterator[Cost]:
         )
     seconds = start + work.cases * (costs.REGISTER_S + costs.REGISTER_S_PER_MVOXEL * grid)
     disk = work.cases * costs.CT_BYTES_PER_VOXEL * work.grid_voxels
-    yield Cost(
-        "register", work.shards, seconds, memory_bytes=on_grid, disk_bytes=disk, basis="voxels of the grid"
-    )
+    yield Cost("register", work.shards, seconds, memory_bytes=on_grid, disk_bytes=disk, basis="voxels of the grid")
     yield segmenting(config, work)
     chosen = sum(tool is not None for tool in config.segment.tools.values())
     seconds = start + work.cases * costs.MASKS_S_PER_MVOXEL * grid * chosen / 9
     disk = work.cases * costs.MASK_BYTES_PER_VOXEL * work.grid_voxels * (chosen + 1)
-    yield Cost(
-        "masks", work.shards, seconds, memory_bytes=on_grid, disk_bytes=disk, basis="voxels of the grid"
-    )
+    yield Cost("masks", work.shards, seconds, memory_bytes=on_grid, disk_bytes=disk, basis="voxels of the grid")
 
 
 def segmenting(config: Config, work: Workload) -> Cost:
@@ -74,9 +70,7 @@ def segmenting(config: Config, work: Workload) -> Cost:
         on_gpu = config.segment.device != "cpu"
         cpu_s = added(cpu_s, work.cases * seconds if on_gpu else None)
         memory, device = max(memory, costs.TOTALSEGMENTATOR_BYTES), costs.TOTALSEGMENTATOR_DEVICE_BYTES
-        notes.append(
-            "TotalSegmentator: its README, on a GPU" if on_gpu else "TotalSegmentator: not measured on a CPU"
-        )
+        notes.append("TotalSegmentator: its README, on a GPU" if on_gpu else "TotalSegmentator: not measured on a CPU")
     if "medpseg" in tools:
         cpu_s = None
         memory, device = max(memory, costs.MEDPSEG_BYTES), max(device, costs.MEDPSEG_DEVICE_BYTES)

@@ -27,9 +27,7 @@ def this_machine() -> Machine:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        return Machine(
-            properties.name, measured(torch.device("cuda")), cores, memory, properties.total_memory
-        )
+        return Machine(properties.name, measured(torch.device("cuda")), cores, memory, properties.total_memory)
     return Machine(f"{cores} CPU cores", measured(torch.device("cpu")), cores, memory, memory)
 
 

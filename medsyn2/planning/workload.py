@@ -52,13 +52,7 @@ def workload_of(config: Config) -> Workload:
     else:
         shape, assumed = _typical_shape(paths)
     return Workload(
-        len(paths),
-        plan.num_cases("test"),
-        len(plan.shards),
-        prod(shape),
-        shape[2],
-        prod(config.grid.shape),
-        assumed,
+        len(paths), plan.num_cases("test"), len(plan.shards), prod(shape), shape[2], prod(config.grid.shape), assumed
     )
 
 
@@ -74,7 +68,5 @@ def _typical_shape(paths: list[Path]) -> tuple[tuple[float, ...], str]:
         except (CaseError, OSError, EOFError) as error:
             log.info("%s was not counted: %s", path, error)
     if not shapes:
-        return USUAL_SHAPE, "no header could be read: CTs of " + " x ".join(
-            map(str, USUAL_SHAPE)
-        ) + " are assumed"
+        return USUAL_SHAPE, "no header could be read: CTs of " + " x ".join(map(str, USUAL_SHAPE)) + " are assumed"
     return sorted(shapes, key=prod)[len(shapes) // 2], ""

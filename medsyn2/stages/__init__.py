@@ -86,28 +86,14 @@ _ALL = (
         sharded=True,
     ),
     Stage("inventory", ("inventory",), _of_shard("inventory"), version=2, sharded=True),
-    Stage(
-        "template",
-        ("grid", "template", "register"),
-        (File("reference", ("template/template.json",)),),
-    ),
+    Stage("template", ("grid", "template", "register"), (File("reference", ("template/template.json",)),)),
     Stage("register", ("grid", "register"), _of_shard("register"), version=2, sharded=True),
-    Stage(
-        "segment",
-        ("segment",),
-        _of_shard("segment"),
-        version=3,
-        gpu=(devices.segments_cohort,),
-        sharded=True,
-    ),
+    Stage("segment", ("segment",), _of_shard("segment"), version=3, gpu=(devices.segments_cohort,), sharded=True),
     Stage("masks", ("masks",), _of_shard("masks"), sharded=True),
     Stage(
         "train_tokenizer",
         ("grid", "tokenizer", "train_tokenizer"),
-        (
-            File("weights", ("train_tokenizer/tokenizer.json",)),
-            File("loss", ("train_tokenizer/loss.csv",)),
-        ),
+        (File("weights", ("train_tokenizer/tokenizer.json",)), File("loss", ("train_tokenizer/loss.csv",))),
         gpu=(devices.always,),
         shared=True,
     ),
@@ -127,19 +113,12 @@ _ALL = (
         ),
         gpu=(devices.always,),
     ),
-    Stage(
-        "encode_prompts",
-        ("encode_text",),
-        (File("prompts", ("encode_prompts/prompts.json",)),),
-    ),
+    Stage("encode_prompts", ("encode_text",), (File("prompts", ("encode_prompts/prompts.json",)),)),
     Stage("encode_text", ("encode_text",), _of_shard("encode_text"), sharded=True),
     Stage(
         "train_dit",
         ("grid", "dit", "flow", "train_dit", "sampling"),
-        (
-            File("model", ("train_dit/model/model.json",)),
-            File("loss", ("train_dit/loss.csv",)),
-        ),
+        (File("model", ("train_dit/model/model.json",)), File("loss", ("train_dit/loss.csv",))),
         gpu=(devices.always,),
         shared=True,
         each_model=True,
@@ -220,10 +199,7 @@ _ALL = (
         (
             Table("table", ("attention.csv",), caption="attention"),
             Figure(
-                "figure",
-                ("attention.png",),
-                caption="attention_figure",
-                asked_for=outputs.main_model_and_other_gates,
+                "figure", ("attention.png",), caption="attention_figure", asked_for=outputs.main_model_and_other_gates
             ),
         ),
         version=2,
@@ -261,9 +237,7 @@ _ALL = (
             Table("table", ("variants.csv",), caption="variants", asked_for=outputs.if_variants),
             Table("cases", ("variants_cases.csv",), asked_for=outputs.if_variants),
             Figure("figure", ("variants.png",), caption="variants_figure", asked_for=outputs.if_variants),
-            Figure(
-                "left_out_figure", ("left_out.png",), caption="left_out", asked_for=outputs.if_masks_left_out
-            ),
+            Figure("left_out_figure", ("left_out.png",), caption="left_out", asked_for=outputs.if_masks_left_out),
         ),
         version=2,
         gpu=(devices.runs_generator,),
@@ -296,9 +270,7 @@ _ALL = (
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
 
 
-MACHINE_KEYS: dict[str, frozenset[str]] = {
-    "segment": frozenset({"weights_dir", "python", "device", "time_limit_s"})
-}
+MACHINE_KEYS: dict[str, frozenset[str]] = {"segment": frozenset({"weights_dir", "python", "device", "time_limit_s"})}
 """Keys of a section that say where and how on this machine, and nothing of what is made."""
 
 

@@ -79,9 +79,7 @@ def encode_latents(
         present = {name: encoder.mask(masked.path(case.case, mask_file(name))) for name in facts.present}
         write_latents(folder, case.case, image, present)
         sums = LatentSums(_sums([image]), _sums(list(present.values())))
-        origin = LatentOrigin(
-            identity, grid.clip_hu, encode_latents.window, encode_latents.overlap, image.shape
-        )
+        origin = LatentOrigin(identity, grid.clip_hu, encode_latents.window, encode_latents.overlap, image.shape)
         return LatentsFacts(facts.subject, facts.split, facts.states, sums, origin)
 
     process_shard("encode_latents", manifest, cases, work, settings=settings, facts=LatentsFacts)
@@ -132,9 +130,7 @@ class _Encoder:
     @torch.inference_mode()
     def latents(self, values: Float[np.ndarray, "d h w"]) -> Latents:
         ct = torch.from_numpy(values)[None, None].to(self.device)
-        posterior = encode_windowed(
-            self.network, ct, self.config.window, self.config.overlap, constants=self.constants
-        )
+        posterior = encode_windowed(self.network, ct, self.config.window, self.config.overlap, constants=self.constants)
         # A value beyond the type's range becomes infinite, which `write_latents` refuses.
         with np.errstate(over="ignore"):
             return posterior.mode()[0].float().cpu().numpy().astype(self.config.dtype)

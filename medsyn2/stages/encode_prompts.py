@@ -33,9 +33,7 @@ def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Pat
             remedy="raise it; 32 is the paper's and enough for an English vocabulary.",
         )
     lengths = dict(zip(texts, encoded.lengths.tolist(), strict=True))
-    embeddings = {
-        name: padded[: lengths[name]].numpy() for name, padded in zip(texts, encoded.embeddings, strict=True)
-    }
+    embeddings = {name: padded[: lengths[name]].numpy() for name, padded in zip(texts, encoded.embeddings, strict=True)}
     with lock(prompts):
         place = prompts.with_suffix(".zarr.zip")
         write_atomically(place, lambda partial: write_texts(partial, embeddings))
@@ -47,8 +45,6 @@ def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Pat
                 "embeddings_sha256": sha256_of(place),
                 "max_tokens": encode_text.max_prompt_tokens,
                 "width": network.width,
-                "prompts": {
-                    name: {"text": text, "num_tokens": lengths[name]} for name, text in texts.items()
-                },
+                "prompts": {name: {"text": text, "num_tokens": lengths[name]} for name, text in texts.items()},
             },
         )

@@ -9,13 +9,7 @@ from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import ReportError
 from medsyn2.facts import InventoryFacts, Report, TextFacts
 from medsyn2.files import sha256_of
-from medsyn2.nn.text_encoder import (
-    ENCODER_FILES,
-    NUM_SPECIAL_TOKENS,
-    TOKENIZER_CONFIG_FILE,
-    EncodedText,
-    TextEncoder,
-)
+from medsyn2.nn.text_encoder import ENCODER_FILES, NUM_SPECIAL_TOKENS, TOKENIZER_CONFIG_FILE, EncodedText, TextEncoder
 from medsyn2.reports.text import compose_report
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.store.text_embeddings import write_report
@@ -77,9 +71,7 @@ class _Reports:
 
     def write(self, case: str, listed: InventoryFacts, folder: Path) -> TextFacts:
         """Encode and store the report of a case, if it has one; return the facts of its record."""
-        facts = TextFacts(
-            listed.subject, listed.split, self.identity, self.config.max_report_tokens, has_report=False
-        )
+        facts = TextFacts(listed.subject, listed.split, self.identity, self.config.max_report_tokens, has_report=False)
         report = None if listed.report is None else self._compose(listed.report)
         if report is None:
             return facts
@@ -96,20 +88,11 @@ class _Reports:
             log.warning("%s: %d of %d tokens are not in the vocabulary", case, unknown, length)
         if cut:
             log.warning(
-                "%s: the report is longer than %d tokens; left out %d: %r",
-                case,
-                length,
-                encoded.num_cut[0],
-                cut,
+                "%s: the report is longer than %d tokens; left out %d: %r", case, length, encoded.num_cut[0], cut
             )
         write_report(folder, encoded.embeddings[0, :length].numpy())
         return replace(
-            facts,
-            has_report=True,
-            num_tokens=length,
-            num_unknown=unknown,
-            num_cut=encoded.num_cut[0],
-            cut_text=cut,
+            facts, has_report=True, num_tokens=length, num_unknown=unknown, num_cut=encoded.num_cut[0], cut_text=cut
         )
 
     def _compose(self, report: Report) -> str | None:

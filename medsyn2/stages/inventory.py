@@ -13,12 +13,7 @@ from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
 from medsyn2.errors import InvalidVolumeError
 from medsyn2.facts import InventoryFacts, Listed, Report
-from medsyn2.reports.table import (
-    Rows,
-    read_labels,
-    read_metadata,
-    read_reports,
-)
+from medsyn2.reports.table import Rows, read_labels, read_metadata, read_reports
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.vocabulary import volume_key
 

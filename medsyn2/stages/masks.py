@@ -76,8 +76,7 @@ def _masks_of_case(
         if present:
             shown[structure] = labels > 0
             write_labels(
-                folder / mask_file(structure),
-                LabelMap(mask.astype(np.uint8), volume.affine_mm, {1: structure}),
+                folder / mask_file(structure), LabelMap(mask.astype(np.uint8), volume.affine_mm, {1: structure})
             )
         state: MaskState = "present" if present else "empty"
         states[structure] = MaskFacts(state, round(size_ml, 3), made[structure].tool)

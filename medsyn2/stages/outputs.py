@@ -61,9 +61,7 @@ class Output:
     """Files that a stage makes, all of one kind."""
 
     keyword: str  # The keyword of the stage's function, and the name in the workflow's rule
-    files: tuple[
-        str, ...
-    ]  # Paths below the model's prefix; a stage that works by shards has ``{shard}`` in them
+    files: tuple[str, ...]  # Paths below the model's prefix; a stage that works by shards has ``{shard}`` in them
     # Name of the caption among those of the stage's room; empty if nobody is shown the files
     caption: str = ""
     asked_for: Condition = main_model  # The condition under which a run asks for them

@@ -89,10 +89,7 @@ def _make(subject: Subject, spacing_mm: float, case_id: str, folder: Path) -> Ph
     volumes_ml: dict[str, float] = {}
     for name, mask in phantom.truth.items():
         write_truth(folder / "truth" / f"{name}.nii.gz", mask.labels, phantom.volume, acquisition)
-        voxel_ml = (
-            float(abs(acquisition.spacing_mm[0] * acquisition.spacing_mm[1] * acquisition.spacing_mm[2]))
-            / 1000
-        )
+        voxel_ml = float(abs(acquisition.spacing_mm[0] * acquisition.spacing_mm[1] * acquisition.spacing_mm[2])) / 1000
         volumes_ml[name] = round(float((mask.labels != 0).sum()) * voxel_ml, 3)
     report = describe(subject, stream(subject.seed, subject.index, "report"))
     return PhantomFacts(
@@ -108,10 +105,7 @@ def _make(subject: Subject, spacing_mm: float, case_id: str, folder: Path) -> Ph
 
 
 def _report_table(facts: Mapping[str, PhantomFacts]) -> str:
-    rows = [
-        [f"{case_id}.nii.gz", CLINICAL, TECHNIQUE, own.findings, own.impression]
-        for case_id, own in facts.items()
-    ]
+    rows = [[f"{case_id}.nii.gz", CLINICAL, TECHNIQUE, own.findings, own.impression] for case_id, own in facts.items()]
     return _csv([list(REPORT_COLUMNS), *rows])
 
 

@@ -28,13 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def register(
-    grid: GridConfig,
-    register: RegisterConfig,
-    *,
-    inventory: Path,
-    template: Path,
-    manifest: Path,
-    settings: str,
+    grid: GridConfig, register: RegisterConfig, *, inventory: Path, template: Path, manifest: Path, settings: str
 ) -> None:
     """Register each case of a shard to the template and resample it to the grid, in one interpolation.
 
@@ -98,6 +92,4 @@ def _warnings(alignment: Alignment) -> list[str]:
     if not alignment.seems_mirrored:
         return []
     numbers = f"{alignment.orientation[MIRRORED]:.2f} against {alignment.orientation[AS_GIVEN]:.2f}"
-    return [
-        f"resembles the template more with left and right exchanged ({numbers}): situs inversus or a wrong header"
-    ]
+    return [f"resembles the template more with left and right exchanged ({numbers}): situs inversus or a wrong header"]

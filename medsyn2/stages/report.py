@@ -81,12 +81,10 @@ def report(
         "following_png": _following_png(follow),
         "panels": _panels(held_out, report.max_panels),
         "figures": [
-            {"png": embedded(path.read_bytes()), "name": _name(path), "caption": caption_of(path)}
-            for path in figures
+            {"png": embedded(path.read_bytes()), "name": _name(path), "caption": caption_of(path)} for path in figures
         ],
         "tables": [
-            shown(frame, file=name, about=caption_of(Path(name)), gather=True)
-            for name, frame in frames.items()
+            shown(frame, file=name, about=caption_of(Path(name)), gather=True) for name, frame in frames.items()
         ],
         "paper": shown(_of_this_run(compare_with_paper(frames)), file="docs/explanation/paper-tables.md"),
         "curves_png": curves_png({path.parent.name: pd.read_csv(path) for path in losses}),
@@ -121,11 +119,7 @@ def _of_this_run(paper: pd.DataFrame) -> pd.DataFrame:
 def _cohort(cases: pd.DataFrame) -> str:
     with_report = int((cases["report"] == "yes").sum())
     phantoms = cases["path"].str.startswith("results/phantoms/").all()
-    kind = (
-        "The embedded phantoms, made by procedure; no patient's data."
-        if phantoms
-        else "CT files of your own."
-    )
+    kind = "The embedded phantoms, made by procedure; no patient's data." if phantoms else "CT files of your own."
     with_warnings = int((cases["warnings"] != "").sum())
     warned = f" {with_warnings} have a warning, see the column warnings." if with_warnings else ""
     return f"{kind} {with_report} of {len(cases)} cases have a report.{warned}"

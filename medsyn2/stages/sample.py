@@ -8,15 +8,7 @@ from pathlib import Path
 
 from medsyn2.config import SampleConfig
 from medsyn2.ct.volume import LabelMap
-from medsyn2.facts import (
-    InventoryFacts,
-    MasksFacts,
-    RegisterFacts,
-    Report,
-    SampledVolume,
-    SampleFacts,
-    mask_file,
-)
+from medsyn2.facts import InventoryFacts, MasksFacts, RegisterFacts, Report, SampledVolume, SampleFacts, mask_file
 from medsyn2.files import sha256_of
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
@@ -61,8 +53,7 @@ def sample(
     held_out = [case for case, record in volumes.items() if record.facts.split == "test"]
     identity = sha256_of(model)
     conditions = {
-        case: list(_conditions(sample, listed[case], masked.get(case)))
-        for case in held_out[: sample.max_cases]
+        case: list(_conditions(sample, listed[case], masked.get(case))) for case in held_out[: sample.max_cases]
     }
     cases = [
         CaseWork(
@@ -111,9 +102,7 @@ def _identity(condition: Condition, masks: Record[MasksFacts] | None) -> list[ob
 class _Sampler:
     """The model, loaded when the first sample needs it."""
 
-    def __init__(
-        self, seed: int, sampling: Sampling, folder: Path, masks: Mapping[str, Record[MasksFacts]]
-    ) -> None:
+    def __init__(self, seed: int, sampling: Sampling, folder: Path, masks: Mapping[str, Record[MasksFacts]]) -> None:
         self.seed, self.sampling, self.folder, self.masks = seed, sampling, folder, masks
 
     @cached_property

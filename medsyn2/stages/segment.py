@@ -9,14 +9,7 @@ from medsyn2.cohort.volumes import read_case
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.nifti.files import write_labels
 from medsyn2.ct.volume import CTVolume
-from medsyn2.facts import (
-    CT_FILE,
-    InventoryFacts,
-    LabelMapFacts,
-    RegisterFacts,
-    SegmentFacts,
-    mask_file,
-)
+from medsyn2.facts import CT_FILE, InventoryFacts, LabelMapFacts, RegisterFacts, SegmentFacts, mask_file
 from medsyn2.files import sha256_of
 from medsyn2.segmenters import Segmenter, get_segmenter
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
@@ -24,9 +17,7 @@ from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import Structure
 
 
-def segment(
-    segment: SegmentConfig, *, inventory: Path, register: Path, manifest: Path, settings: str
-) -> None:
+def segment(segment: SegmentConfig, *, inventory: Path, register: Path, manifest: Path, settings: str) -> None:
     """Segment every registered case of a shard with the configured tools.
 
     The CT is segmented as it was acquired, where the tools are at home, or on the model's grid if
@@ -55,19 +46,13 @@ def segment(
             read = {"content": scan.content, "hu": scan.hu, "affine_repair": scan.affine_repair}
             native = segment.space == "native"
             made_from: list[object] = [{**read, **carried}] if native else [record.files, carried]
-            made_from += [
-                sha256_of(path) for name in wanted for path in tools[name].sources(wanted[name], case)
-            ]
+            made_from += [sha256_of(path) for name in wanted for path in tools[name].sources(wanted[name], case)]
             cases.append(CaseWork(case, made_from))
         process_shard("segment", manifest, cases, work, settings=settings, facts=SegmentFacts)
 
 
 def _segment_case(
-    case: str,
-    volume: CTVolume,
-    folder: Path,
-    tools: Mapping[str, Segmenter],
-    wanted: Mapping[str, list[Structure]],
+    case: str, volume: CTVolume, folder: Path, tools: Mapping[str, Segmenter], wanted: Mapping[str, list[Structure]]
 ) -> dict[Structure, LabelMapFacts]:
     """Write the label maps of one case, and return their tools and the names of their labels."""
     facts: dict[Structure, LabelMapFacts] = {}

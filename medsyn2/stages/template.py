@@ -65,11 +65,7 @@ def template(
         description = _reusable_description(reference.with_name(_KEPT), made_from)
         if description is None:
             spacing_mm = register.working_spacing_mm
-            made = (
-                _bring_to_grid(given[0], grid, spacing_mm)
-                if given
-                else _build(cases, grid, template, register)
-            )
+            made = _bring_to_grid(given[0], grid, spacing_mm) if given else _build(cases, grid, template, register)
             description = _write(reference, made_from, *made)
         else:
             log.info("cases and settings are those of the last run; its template is kept")
@@ -114,9 +110,7 @@ def _reusable_description(kept: Path, made_from: str) -> dict[str, Any] | None:
     """Return the last description if its files are intact and its inputs are unchanged."""
     try:
         description: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        whole = all(
-            sha256_of(kept.with_name(name)) == digest for name, digest in description["files"].items()
-        )
+        whole = all(sha256_of(kept.with_name(name)) == digest for name, digest in description["files"].items())
         return description if whole and description["fingerprint"] == made_from else None
     except (OSError, ValueError, KeyError):
         return None
@@ -138,11 +132,7 @@ def _bring_to_grid(path: Path, grid: GridConfig, spacing_mm: float) -> Made:
         ) from error
     low, high = lung_box_mm(lungs)
     target = grid_around(grid.shape, grid.spacing_mm, ((low + high) / 2).tolist())
-    return (
-        resample_to_grid(volume, target, np.eye(4)),
-        nearest_labels(lungs, target),
-        {"given": sha256_of(path)},
-    )
+    return (resample_to_grid(volume, target, np.eye(4)), nearest_labels(lungs, target), {"given": sha256_of(path)})
 
 
 def _build(
@@ -192,14 +182,10 @@ def _thoraces(
     return thoraces, refused
 
 
-def _write(
-    reference: Path, made_from: str, volume: CTVolume, lungs: LabelMap, facts: dict[str, Any]
-) -> dict[str, Any]:
+def _write(reference: Path, made_from: str, volume: CTVolume, lungs: LabelMap, facts: dict[str, Any]) -> dict[str, Any]:
     check_fit(lungs)
     write_atomically(reference.with_name(VOLUME), partial(write_ct, volume=volume, description="template"))
-    write_atomically(
-        reference.with_name(LUNGS), partial(write_labels, label_map=lungs, description="template")
-    )
+    write_atomically(reference.with_name(LUNGS), partial(write_labels, label_map=lungs, description="template"))
     low, high = lung_box_mm(lungs)
     description = {
         "stage": "template",

@@ -94,11 +94,7 @@ def train_dit(
     realised = mode_probabilities(split.cases, train_dit.mode_probabilities)
     log.info("dit: %d cases; modes, after what cases lack: %s", len(split.cases), realised)
     identity = identity_of(settings, "train_dit", split.made_from, wording)
-    config = {
-        "latent_channels": split.latents.shape[0],
-        "text_width": wording["width"],
-        **dit.model_dump(),
-    }
+    config = {"latent_channels": split.latents.shape[0], "text_width": wording["width"], **dit.model_dump()}
     folder = model.parent.with_name("checkpoints")
     torch.manual_seed(train_dit.seed)
     network = DiT(**config)
@@ -106,11 +102,7 @@ def train_dit(
     if train_dit.compile:
         network.compile()
     averages = train(
-        {KIND: _learner(network, flow, train_dit)},
-        data,
-        LoopSettings.of(train_dit),
-        folder=folder,
-        identity=identity,
+        {KIND: _learner(network, flow, train_dit)}, data, LoopSettings.of(train_dit), folder=folder, identity=identity
     )
     if is_first_process():
         write_atomically(loss, lambda partial: shutil.copyfile(folder / LOSSES, partial))
@@ -139,9 +131,7 @@ def _training_settings(settings: str) -> str:
 def _learner(network: DiT, flow: FlowConfig, config: TrainDiTConfig) -> Learner:
     objective = DiTObjective(flow)
 
-    def loss(
-        networks: Mapping[str, nn.Module], batch: DiTBatch, generator: torch.Generator, step: int
-    ) -> MicroLoss:
+    def loss(networks: Mapping[str, nn.Module], batch: DiTBatch, generator: torch.Generator, step: int) -> MicroLoss:
         losses = objective(networks[KIND], batch, generator)
         return MicroLoss(losses.loss, losses.bin_sums, losses.bin_counts)
 

@@ -51,11 +51,7 @@ def train_tokenizer(
         if record.facts.split == "train"
     ]
     crops = CropSettings(
-        grid.shape,
-        train_tokenizer.crop_shape,
-        grid.clip_hu,
-        train_tokenizer.mask_share,
-        train_tokenizer.seed,
+        grid.shape, train_tokenizer.crop_shape, grid.clip_hu, train_tokenizer.mask_share, train_tokenizer.seed
     )
     data = Crops([(case, path) for case, path, _ in volumes], crops)
     initial = train_tokenizer.initial_weights and Path(train_tokenizer.initial_weights)

@@ -193,13 +193,7 @@ Work = Callable[[CaseWork, Path], Facts]
 
 
 def process_shard(
-    stage: str,
-    manifest: Path,
-    cases: Sequence[CaseWork],
-    work: Work[Facts],
-    *,
-    settings: str,
-    facts: type[Facts],
+    stage: str, manifest: Path, cases: Sequence[CaseWork], work: Work[Facts], *, settings: str, facts: type[Facts]
 ) -> Manifest[Facts]:
     """Do every case of a shard that is not done, then write and return the shard's manifest.
 
@@ -247,8 +241,7 @@ def _process_case(
         raise EnvironmentFault(
             f"{stage} could not write the artefacts of case {case.case}: {error}.",
             code="environment-io",
-            remedy="check that the disk has room and can be written, then run again; "
-            "finished cases are kept.",
+            remedy="check that the disk has room and can be written, then run again; finished cases are kept.",
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -274,8 +267,7 @@ def _is_intact(folder: Path, record: Record[Facts] | Refusal) -> bool:
         return not record.problem.retry
     # Hashing takes 16 ms for a volume of 25 MB, so a file that was cut or changed is found by running the stage again.
     return all(
-        (folder / name).is_file() and sha256_of(folder / name) == expected
-        for name, expected in record.files.items()
+        (folder / name).is_file() and sha256_of(folder / name) == expected for name, expected in record.files.items()
     )
 
 

@@ -38,9 +38,7 @@ _IGNORED = -100
 _MAX_GRAD_NORM = 1.0
 
 
-def train_encoder(
-    texts: Sequence[str], config: TrainTextEncoderConfig
-) -> tuple[TextEncoder, tuple[float, ...]]:
+def train_encoder(texts: Sequence[str], config: TrainTextEncoderConfig) -> tuple[TextEncoder, tuple[float, ...]]:
     """Train vocabulary and BERT on `texts`.
 
     Returns:
@@ -178,12 +176,10 @@ def _batch(
     chosen = [tokens[index] for index in torch.randint(len(tokens), size, generator=generator).tolist()]
     shares = torch.rand(size, generator=generator).tolist()
     starts = [
-        int(share * (max(0, len(text) - config.window_tokens) + 1))
-        for share, text in zip(shares, chosen, strict=True)
+        int(share * (max(0, len(text) - config.window_tokens) + 1)) for share, text in zip(shares, chosen, strict=True)
     ]
     windows = [
-        torch.tensor(text[start : start + config.window_tokens])
-        for start, text in zip(starts, chosen, strict=True)
+        torch.tensor(text[start : start + config.window_tokens]) for start, text in zip(starts, chosen, strict=True)
     ]
     batch = nn.utils.rnn.pad_sequence(windows, batch_first=True, padding_value=_PAD)
     places = torch.tensor(starts)[:, None] + torch.arange(batch.shape[1])

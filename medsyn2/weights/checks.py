@@ -70,9 +70,7 @@ def check_download(download: Download, folder: Path, sums: Mapping[str, str]) ->
     checks = []
     for pattern in download.unpacks:
         recorded = {name for name in sums if fnmatch(name, f"{download.path}/{pattern}")}
-        names = recorded | {
-            path.relative_to(folder).as_posix() for path in place.glob(pattern) if path.is_file()
-        }
+        names = recorded | {path.relative_to(folder).as_posix() for path in place.glob(pattern) if path.is_file()}
         checks += [
             _compare_checksum(folder / name, "", sums.get(name, ""))
             if (folder / name).is_file()

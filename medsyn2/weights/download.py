@@ -133,9 +133,7 @@ def _receive(url: str, partial: Path, tag: Path) -> bool:
 def _copy(answer: Any, partial: Path, begin: int, total: int | None) -> None:
     with (
         partial.open("ab" if begin else "wb") as out,
-        tqdm(
-            total=total, initial=begin, unit="B", unit_scale=True, desc=partial.stem, file=sys.stderr
-        ) as bar,
+        tqdm(total=total, initial=begin, unit="B", unit_scale=True, desc=partial.stem, file=sys.stderr) as bar,
     ):
         while chunk := answer.read(_CHUNK):
             out.write(chunk)

@@ -111,9 +111,7 @@ class TrainingDescription:
     num_steps: int | None  # Optimizer steps
     num_cases: int | None  # Training cases
     num_reports: int | None  # Training cases with a report
-    structures: Mapping[
-        Structure, int | None
-    ]  # Structures with masks in training, with the number of cases of each
+    structures: Mapping[Structure, int | None]  # Structures with masks in training, with the number of cases of each
     cases_sha256: str | None  # Hash of the training cases' ids, which identifies the cohort
     note: str  # Remarks for users of the model
 
@@ -165,10 +163,7 @@ def export_model(folder: Path, tokenizer: Path, text_encoder: Path, description:
             also covers the files, so that no two models share one.
     """
     (folder / DESCRIPTION).unlink(missing_ok=True)
-    copies = {
-        folder / TOKENIZER: tokenizer,
-        tensors_path(folder / TOKENIZER): tensors_path(tokenizer),
-    }
+    copies = {folder / TOKENIZER: tokenizer, tensors_path(folder / TOKENIZER): tensors_path(tokenizer)}
     for name in (*ENCODER_FILES, TOKENIZER_CONFIG_FILE):
         if (text_encoder / name).is_file():
             copies[folder / TEXT_ENCODER / name] = text_encoder / name

@@ -44,12 +44,8 @@ def test_unknown_verb_is_a_usage_error() -> None:
 
 
 def test_commands_that_are_written_down_are_understood() -> None:
-    texts = [
-        path.read_text().replace("\\\n", " ") for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))
-    ]
-    commands = {
-        one for text in texts for one in re.findall(r"^(?:\| `)?(medsyn2 [a-z]+ [^`\n#]*)", text, re.M)
-    }
+    texts = [path.read_text().replace("\\\n", " ") for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))]
+    commands = {one for text in texts for one in re.findall(r"^(?:\| `)?(medsyn2 [a-z]+ [^`\n#]*)", text, re.M)}
     assert len(commands) >= 10
     for command in commands:
         verb, *options = shlex.split(command.replace("KIND", "tokenizer"))[1:]
@@ -80,17 +76,7 @@ def test_wrong_config_ends_with_a_sentence(
     config: str, code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = str(tmp_path / "0000.json")
-    arguments = [
-        "masks",
-        "--config",
-        config,
-        "--register",
-        manifest,
-        "--segment",
-        manifest,
-        "--manifest",
-        manifest,
-    ]
+    arguments = ["masks", "--config", config, "--register", manifest, "--segment", manifest, "--manifest", manifest]
     assert main(arguments) == 2
     assert f"[{code}]" in capsys.readouterr().err
 

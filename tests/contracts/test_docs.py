@@ -56,14 +56,7 @@ def test_every_error_code_is_documented(site: Path) -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "medsyn2").rglob("*.py"))
     codes = set(re.findall(r'\bcode="([a-zA-Z0-9.-]+)"', sources))
     # Codes that reach their error through a helper, a record or a dictionary, or that the command line prints.
-    codes |= {
-        "environment-files",
-        "file-is-pdf",
-        "nifti-truncated",
-        "report-conflict",
-        "tool-died",
-        "upside-down",
-    }
+    codes |= {"environment-files", "file-is-pdf", "nifti-truncated", "report-conflict", "tool-died", "upside-down"}
     assert len(codes) > 180
     assert [code for code in sorted(codes) if f"<code>{code}</code>" not in text] == []
 

@@ -51,24 +51,10 @@ def test_importing_it_brings_in_nothing_heavy(module: str) -> None:
 
 @pytest.mark.parametrize("folder", ["nn", "flow"])
 def test_networks_and_flow_run_from_a_checkout_with_torch_alone(folder: str) -> None:
-    modules = sorted(
-        path.stem for path in (ROOT / "medsyn2" / folder).glob("*.py") if path.stem != "__init__"
-    )
-    blocked = [
-        "jaxtyping",
-        "numpy.typing",
-        "pydantic",
-        "yaml",
-        "safetensors",
-        "transformers",
-        "monai",
-        "scipy",
-        "tqdm",
-    ]
+    modules = sorted(path.stem for path in (ROOT / "medsyn2" / folder).glob("*.py") if path.stem != "__init__")
+    blocked = ["jaxtyping", "numpy.typing", "pydantic", "yaml", "safetensors", "transformers", "monai", "scipy", "tqdm"]
     code = "import sys; sys.modules.update(dict.fromkeys({!r})); {}".format(
         blocked, "; ".join(f"import medsyn2.{folder}.{module}" for module in modules)
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

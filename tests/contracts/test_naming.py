@@ -84,10 +84,7 @@ def test_function_is_explained_and_tested(name: str) -> None:
 
 
 def test_every_section_is_read_by_a_stage_or_when_planning() -> None:
-    assert {section for stage in STAGES.values() for section in stage.sections} == SECTIONS - {
-        "cohort",
-        "variants",
-    }
+    assert {section for stage in STAGES.values() for section in stage.sections} == SECTIONS - {"cohort", "variants"}
 
 
 def test_every_module_has_its_test() -> None:

@@ -30,13 +30,9 @@ def run(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess
 
 
 def test_one_module_knows_how_to_connect() -> None:
-    words = re.compile(
-        r"^\s*(import|from) (urllib|http|socket|requests|ftplib|ssl|aiohttp|httpx)\b", re.MULTILINE
-    )
+    words = re.compile(r"^\s*(import|from) (urllib|http|socket|requests|ftplib|ssl|aiohttp|httpx)\b", re.MULTILINE)
     found = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "medsyn2").rglob("*.py")
-        if words.search(path.read_text())
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "medsyn2").rglob("*.py") if words.search(path.read_text())
     }
     assert found == {"medsyn2/weights/download.py"}
 
@@ -63,9 +59,7 @@ def test_a_command_opens_nothing(tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "mine.yaml").write_text(
         "cohort: {num_phantoms: 4}\ngrid: {shape: [16, 32, 32]}\ntrain_tokenizer: {crop_shape: [16, 32, 32]}\n"
     )
-    result = run(
-        tmp_path, "import sys; from medsyn2.cli import main; sys.exit(main(sys.argv[1:]))", *arguments
-    )
+    result = run(tmp_path, "import sys; from medsyn2.cli import main; sys.exit(main(sys.argv[1:]))", *arguments)
     assert result.returncode == 0, result.stderr
 
 

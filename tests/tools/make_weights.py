@@ -45,9 +45,7 @@ def lungmask_network(num_classes: int) -> nn.Module:
     """Return lungmask's U-Net: the lungs by a threshold, their labels by bands of the smoothed intensity."""
     from lungmask.resunet import UNet
 
-    network = UNet(
-        n_classes=num_classes, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False
-    )
+    network = UNet(n_classes=num_classes, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.zeros_(module.weight)
@@ -174,10 +172,7 @@ def write_totalsegmentator(folder: Path) -> None:
     from totalsegmentator.map_tasks_config import TASK_CONFIGS, TASK_ID_WEIGHTS_CONFIGS
     from totalsegmentator.map_to_binary import class_map, class_map_5_parts
 
-    trainers = {
-        258: TASK_CONFIGS["lung_vessels_LEGACY"]["trainer"],
-        913: TASK_CONFIGS["lung_nodules"]["trainer"],
-    }
+    trainers = {258: TASK_CONFIGS["lung_vessels_LEGACY"]["trainer"], 913: TASK_CONFIGS["lung_nodules"]["trainer"]}
     trainers |= {315: TASK_CONFIGS["pleural_pericard_effusion"]["trainer"]}
     modes = TASK_CONFIGS["total"]["sub_modes"]
     trainers |= {298: modes["fastest"]["trainer"], 293: modes["default"]["trainer"]}

@@ -143,10 +143,7 @@ def test_lungmask_is_equal_to_its_command_line(
 
 @pytest.mark.parametrize(
     ("arguments", "structure", "name"),
-    [
-        (["-ta", "total", "-rs", "heart"], "heart", "heart"),
-        (["-ta", "lung_vessels_LEGACY"], "vessels", "lung_vessels"),
-    ],
+    [(["-ta", "total", "-rs", "heart"], "heart", "heart"), (["-ta", "lung_vessels_LEGACY"], "vessels", "lung_vessels")],
     ids=["total", "lung_vessels"],
 )
 def test_totalsegmentator_is_equal_to_its_command_line(
@@ -174,9 +171,7 @@ def test_totalsegmentator_is_equal_to_its_command_line(
     parts, labels = json.loads(answer.stdout)
     for part in parts:  # the command line wants all parts to be there, and reads the one with the heart
         (folder / part).mkdir(exist_ok=True)
-    (home / "config.json").write_text(
-        '{"totalseg_id": "test", "send_usage_stats": false, "prediction_counter": 0}'
-    )
+    (home / "config.json").write_text('{"totalseg_id": "test", "send_usage_stats": false, "prediction_counter": 0}')
     command = [python.with_name("TotalSegmentator"), "-i", ct, "-o", tmp_path / "out.nii.gz", "--ml", "-q"]
     environment = {**os.environ, "TOTALSEG_WEIGHTS_PATH": str(folder), "TOTALSEG_HOME_DIR": str(home)}
     subprocess.run([*command, *arguments, "-d", "cpu", "-ns", "1"], check=True, env=environment)

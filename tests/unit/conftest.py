@@ -37,23 +37,9 @@ from medsyn2.weights.tensors import save_component
 
 SHAPE = (16, 32, 32)
 AFFINE = axis_aligned_affine((4.0, 3.0, 3.0), (-48.0, -40.0, -30.0))
-DIT_CONFIG = {
-    "latent_channels": 4,
-    "text_width": 16,
-    "width": 24,
-    "depth": 1,
-    "num_heads": 2,
-    "patch": (2, 2, 2),
-}
-TOKENIZER_CONFIG = {
-    "hidden_channels": 8,
-    "channel_multipliers": [1, 1, 1, 1],
-    "num_res_blocks": 1,
-    "norm_groups": 4,
-}
-ENCODER_CONFIG = TrainTextEncoderConfig(
-    vocabulary_size=300, hidden_size=16, num_layers=1, num_steps=0, max_tokens=64
-)
+DIT_CONFIG = {"latent_channels": 4, "text_width": 16, "width": 24, "depth": 1, "num_heads": 2, "patch": (2, 2, 2)}
+TOKENIZER_CONFIG = {"hidden_channels": 8, "channel_multipliers": [1, 1, 1, 1], "num_res_blocks": 1, "norm_groups": 4}
+ENCODER_CONFIG = TrainTextEncoderConfig(vocabulary_size=300, hidden_size=16, num_layers=1, num_steps=0, max_tokens=64)
 
 
 def write_tiny_model(folder, seed=0):

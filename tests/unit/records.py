@@ -34,16 +34,12 @@ Facts = TypeVar("Facts")
 IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
-def write_shard(
-    path: Path, kind: type[Facts], cases: Iterable[str], work: Callable[[str, Path], Facts]
-) -> Path:
+def write_shard(path: Path, kind: type[Facts], cases: Iterable[str], work: Callable[[str, Path], Facts]) -> Path:
     """Write the manifest of a shard: `work` leaves the artefacts of a case in its folder and returns its facts."""
     path.unlink(missing_ok=True)
     shutil.rmtree(path.with_suffix(""), ignore_errors=True)
     todo = [CaseWork(case, None) for case in cases]
-    process_shard(
-        path.parent.name, path, todo, lambda case, folder: work(case.case, folder), settings="", facts=kind
-    )
+    process_shard(path.parent.name, path, todo, lambda case, folder: work(case.case, folder), settings="", facts=kind)
     return path
 
 
@@ -124,9 +120,7 @@ def register_facts(
     )
 
 
-def masks_facts(
-    subject: str = "s", split: Split = "train", states: Mapping[Structure, MaskState] = {}
-) -> MasksFacts:
+def masks_facts(subject: str = "s", split: Split = "train", states: Mapping[Structure, MaskState] = {}) -> MasksFacts:
     """Facts of a case with some structures in given states, found by the tool ``classical``."""
     masks = {
         name: MaskFacts(state, 1.0 if state == "present" else 0.0, None if state == "absent" else "classical")

@@ -85,9 +85,7 @@ def test_settings_are_no_option_and_options_are_not_abbreviated(capsys: pytest.C
     assert "--config" in capsys.readouterr().err
 
 
-def test_a_json_of_another_stage_or_version_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_json_of_another_stage_or_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = json.loads(stage_params(Config(), "masks"))
     older = canonical_json({**values, "version": values["version"] - 1})
     assert main(masks_arguments(tmp_path, older)) == 2

@@ -18,8 +18,5 @@ def test_equal_values_give_equal_text_in_any_order_of_keys() -> None:
 
 
 def test_a_dataclass_is_its_fields_without_sparse_ones_that_hold_nothing() -> None:
-    assert to_json(Point(1.0, left=Point(2.0, "n"))) == {
-        "x": 1.0,
-        "left": {"x": 2.0, "note": "n", "left": None},
-    }
+    assert to_json(Point(1.0, left=Point(2.0, "n"))) == {"x": 1.0, "left": {"x": 2.0, "note": "n", "left": None}}
     assert fingerprint(Point(1.0)) == fingerprint({"x": 1.0, "left": None})

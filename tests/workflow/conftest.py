@@ -50,9 +50,7 @@ class Workflow:
         extra = ["--config", *config] if config else []
         text = self.run("-n", *extra, "--", *(targets or ["all"]))
         planned: dict[str, set[str]] = {}
-        for rule, block in re.findall(
-            r"^(?:local)?rule (\w+):\n(.*?)(?=\n\[|\nJob stats|\Z)", text, re.M | re.S
-        ):
+        for rule, block in re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?=\n\[|\nJob stats|\Z)", text, re.M | re.S):
             shards = re.findall(r"wildcards: shard=(\d+)", block)
             planned.setdefault(rule, set()).update(shards)
         planned.pop("all", None)

@@ -45,13 +45,9 @@ def test_each_run_folder_has_a_configuration_and_a_cohort_of_its_own(tmp_path: P
         folder.mkdir(parents=True)
         for volume in volumes:
             (folder / f"{volume}.nii.gz").touch()
-        (tmp_path / name / "config.yaml").write_text(
-            "cohort: {data_dir: cts, test_every: 2, shard_size: 1}\n"
-        )
+        (tmp_path / name / "config.yaml").write_text("cohort: {data_dir: cts, test_every: 2, shard_size: 1}\n")
         target = "results/inventory/0000.json"
-        said = snakemake(
-            "-s", ROOT / "Snakefile", "-d", name, "-n", "-p", "all", "--until", "inventory", cwd=tmp_path
-        )
+        said = snakemake("-s", ROOT / "Snakefile", "-d", name, "-n", "-p", "all", "--until", "inventory", cwd=tmp_path)
         assert said.count("medsyn2 inventory") == len(volumes)
         assert target in said
 
@@ -65,10 +61,7 @@ def test_later_files_override_the_run_folder_s_configuration(tmp_path: Path) -> 
     until = ("--until", "phantoms")
     assert num_planned(snakemake(*run, "all", *until, cwd=tmp_path)) == 4
     assert num_planned(snakemake(*run, *until, "--configfile=mine.yaml", "all", cwd=tmp_path)) == 6
-    assert (
-        num_planned(snakemake("all", *run, *until, "--configfile", "mine.yaml", "last.yaml", cwd=tmp_path))
-        == 8
-    )
+    assert num_planned(snakemake("all", *run, *until, "--configfile", "mine.yaml", "last.yaml", cwd=tmp_path)) == 8
 
 
 def test_rules_run_the_interpreter_of_snakemake_and_not_the_first_python_on_the_path(tmp_path: Path) -> None:
@@ -79,15 +72,7 @@ def test_rules_run_the_interpreter_of_snakemake_and_not_the_first_python_on_the_
     (tmp_path / "mine.yaml").write_text(
         "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n"
     )
-    arguments = (
-        "-s",
-        ROOT / "Snakefile",
-        "-d",
-        tmp_path / "run",
-        "--configfile",
-        tmp_path / "mine.yaml",
-        "--",
-    )
+    arguments = ("-s", ROOT / "Snakefile", "-d", tmp_path / "run", "--configfile", tmp_path / "mine.yaml", "--")
     snakemake(*arguments, PHANTOMS, cwd=tmp_path, path=f"{stranger.parent}:/usr/bin:/bin")
     manifest = json.loads((tmp_path / "run" / PHANTOMS).read_text())
     assert [record["status"] for record in manifest["cases"]] == ["ok"]
@@ -97,15 +82,7 @@ def test_another_interpreter_of_the_same_environment_reruns_nothing(tmp_path: Pa
     (tmp_path / "mine.yaml").write_text(
         "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n"
     )
-    arguments = (
-        "-s",
-        ROOT / "Snakefile",
-        "-d",
-        tmp_path / "run",
-        "--configfile",
-        tmp_path / "mine.yaml",
-        "--",
-    )
+    arguments = ("-s", ROOT / "Snakefile", "-d", tmp_path / "run", "--configfile", tmp_path / "mine.yaml", "--")
     snakemake(*arguments, PHANTOMS, cwd=tmp_path)
     clone = tmp_path / "clone"
     clone.mkdir()

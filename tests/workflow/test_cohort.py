@@ -78,9 +78,7 @@ def test_a_changed_file_reruns_its_shard_and_a_touched_one_changes_nothing(tmp_p
     assert "cts/a.nii.gz" in copied["problem"]["message"]
 
 
-def test_a_changed_mask_segments_its_shard_again_and_an_inventory_of_the_same_bytes_nothing(
-    tmp_path: Path,
-) -> None:
+def test_a_changed_mask_segments_its_shard_again_and_an_inventory_of_the_same_bytes_nothing(tmp_path: Path) -> None:
     workflow = workflow_of(tmp_path, "abcdef")
     whole = json.loads(workflow.configs[1].read_text())
     whole["segment"] = {"tools": {"heart": "files"}, "mask_files": "masks/{case}_{structure}.nii.gz"}
@@ -118,10 +116,4 @@ def test_a_cohort_that_cannot_be_evaluated_is_refused_when_planned_and_can_be_pr
     result = subprocess.run(workflow.command("-n", "all"), capture_output=True, text=True, check=False)
     assert result.returncode != 0
     assert message in result.stdout + result.stderr
-    assert set(workflow.planned("results/masks/0000.json")) == {
-        "inventory",
-        "template",
-        "register",
-        "segment",
-        "masks",
-    }
+    assert set(workflow.planned("results/masks/0000.json")) == {"inventory", "template", "register", "segment", "masks"}

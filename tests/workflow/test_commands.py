@@ -13,23 +13,11 @@ import yaml
 
 from .conftest import ROOT
 
-PLACES = (
-    "README.md",
-    "docs/**/*.md",
-    "config/README.md",
-    "config.yaml",
-    "configs/*.yaml",
-    "profiles/*/profile.yaml",
-)
+PLACES = ("README.md", "docs/**/*.md", "config/README.md", "config.yaml", "configs/*.yaml", "profiles/*/profile.yaml")
 CHECKOUT = ("Snakefile", "config.yaml", "configs", "envs", "profiles", "workflow")
 COMMAND = re.compile(r"(?:^(?:# *)?|`)(snakemake -[^\n`#]*)", re.M)
 COMMANDS = sorted(
-    {
-        command.strip()
-        for place in PLACES
-        for path in ROOT.glob(place)
-        for command in COMMAND.findall(path.read_text())
-    }
+    {command.strip() for place in PLACES for path in ROOT.glob(place) for command in COMMAND.findall(path.read_text())}
 )
 
 
@@ -43,10 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.yaml").write_text("sampling: {num_steps: 4}\n")
     paper = yaml.safe_load((ROOT / "configs/paper.yaml").read_text())
     named = [value for key, value in paper["cohort"].items() if key.endswith(("_csv", "_txt"))]
-    named += [
-        paper["train_tokenizer"]["initial_weights"],
-        f"{paper['encode_text']['encoder_dir']}/config.json",
-    ]
+    named += [paper["train_tokenizer"]["initial_weights"], f"{paper['encode_text']['encoder_dir']}/config.json"]
     volumes = [f"cts/{name}.nii.gz" for name in "abcdefgh"]
     for name in ("train_1_a_1", "valid_1_a_1", "valid_2_a_1"):
         volumes.append(f"{paper['cohort']['data_dir']}/{name}.nii.gz")

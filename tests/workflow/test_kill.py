@@ -75,9 +75,7 @@ def test_killed_in_each_stage_then_run_again(finished: Workflow, tmp_path: Path)
     disturbed = Workflow(tmp_path)
     kept: dict[Path, int] = {}
     # The configuration has no variant.
-    for stage, share in zip(
-        [stage for stage in STAGES if stage != "evaluate_variants"], SHARES, strict=False
-    ):
+    for stage, share in zip([stage for stage in STAGES if stage != "evaluate_variants"], SHARES, strict=False):
         delay_s = share * seconds_of(finished, stage)
         forced: tuple[str, ...] = ()
         while not killed_in(disturbed, stage, delay_s, *forced):

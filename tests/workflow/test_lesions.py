@@ -51,9 +51,7 @@ class Lesions:
         """Where the generated volume is denser with this mask than with an empty one."""
         hu = [
             self.pipeline(
-                mask=LabelMap(wanted.astype(np.uint8), like.affine_mm),
-                mask_text=STRUCTURE_WORDS[structure],
-                seed=seed,
+                mask=LabelMap(wanted.astype(np.uint8), like.affine_mm), mask_text=STRUCTURE_WORDS[structure], seed=seed
             ).volume.hu.astype(np.int32)
             for wanted in (region, np.zeros_like(region))
         ]
@@ -63,17 +61,13 @@ class Lesions:
 @pytest.fixture(scope="module")
 def lesions(tmp_path_factory: pytest.TempPathFactory) -> Lesions:
     """What the longer training made."""
-    workflow = Workflow(
-        tmp_path_factory.mktemp("lesions"), (ROOT / "config.yaml", ROOT / "configs/lesions.yaml")
-    )
+    workflow = Workflow(tmp_path_factory.mktemp("lesions"), (ROOT / "config.yaml", ROOT / "configs/lesions.yaml"))
     workflow.run("results/train_dit/model/model.json")
     return Lesions(workflow.folder / "results")
 
 
 @pytest.mark.parametrize("structure", LESIONS)
-def test_lesion_agrees_with_its_own_mask_rather_than_another_case_s(
-    lesions: Lesions, structure: Structure
-) -> None:
+def test_lesion_agrees_with_its_own_mask_rather_than_another_case_s(lesions: Lesions, structure: Structure) -> None:
     regions = [mask.binary() for mask in lesions.masks(structure, "train", "test")]
     own, others = [], []
     for mask in lesions.masks(structure, "test")[:NUM_CASES]:

@@ -12,14 +12,7 @@ from .conftest import TINY, Workflow
 
 
 def test_the_rule_starts_as_many_processes_as_it_has_gpus(finished: Workflow) -> None:
-    rule = (
-        "--set-resources",
-        "train_tokenizer:gpu=2",
-        "--resources",
-        "gpu=2",
-        "--forcerun",
-        "train_tokenizer",
-    )
+    rule = ("--set-resources", "train_tokenizer:gpu=2", "--resources", "gpu=2", "--forcerun", "train_tokenizer")
     text = finished.run("-n", "-p", *rule, "--", "results/train_tokenizer/tokenizer.json")
     assert "--processes 2" in text
 

@@ -127,9 +127,7 @@ def test_added_case_reruns_its_shard_only(rerun: Workflow) -> None:
     sharded = {name: shards for name, shards in planned.items() if STAGES[name].sharded and name != "sample"}
     assert {"phantoms", "inventory", "register", "segment", "masks", "encode_text"} <= set(sharded)
     assert "template" not in planned
-    shards = {
-        name: shards for name, shards in sharded.items() if name not in {"encode_latents", "encode_text"}
-    }
+    shards = {name: shards for name, shards in sharded.items() if name not in {"encode_latents", "encode_text"}}
     assert set().union(*shards.values()) == {"0002"}
 
 

@@ -40,9 +40,7 @@ def run_page(page: str, folder: Path) -> None:
     assert found
     for step in found:
         command = [sys.executable, *step]
-        result = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
+        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"{step}\n{result.stdout[-1000:]}{result.stderr[-3000:]}"
 
 

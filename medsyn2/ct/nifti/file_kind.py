@@ -38,18 +38,8 @@ _KINDS = (
         "unpack the archive and give the files in it.",
         ((0, b"PK\x03\x04"), (0, b"PK\x05\x06")),
     ),
-    _Kind(
-        "file-is-tar",
-        "a tar archive",
-        "unpack the archive and give the files in it.",
-        ((257, b"ustar"),),
-    ),
-    _Kind(
-        "file-is-nrrd",
-        "a NRRD file",
-        "convert the file to NIfTI, for example with SimpleITK.",
-        ((0, b"NRRD"),),
-    ),
+    _Kind("file-is-tar", "a tar archive", "unpack the archive and give the files in it.", ((257, b"ustar"),)),
+    _Kind("file-is-nrrd", "a NRRD file", "convert the file to NIfTI, for example with SimpleITK.", ((0, b"NRRD"),)),
     _Kind("file-is-hdf5", "an HDF5 file", "give the CT as NIfTI.", ((0, b"\x89HDF\r\n"),)),
     _Kind("file-is-numpy", "a NumPy array", "give the CT as NIfTI.", ((0, b"\x93NUMPY"),)),
     _Kind("file-is-picture", "a picture", "give the CT as NIfTI.", ((0, b"\x89PNG"), (0, b"\xff\xd8\xff"))),
@@ -81,9 +71,7 @@ def not_nifti(start: bytes, name: str) -> InvalidVolumeError:
         start: Its first bytes, decompressed; 540 are enough.
     """
     kind = _kind_of(start)
-    return InvalidVolumeError(
-        f"{name}: expected a NIfTI file, got {kind.what}.", code=kind.code, remedy=kind.remedy
-    )
+    return InvalidVolumeError(f"{name}: expected a NIfTI file, got {kind.what}.", code=kind.code, remedy=kind.remedy)
 
 
 def _kind_of(start: bytes) -> _Kind:

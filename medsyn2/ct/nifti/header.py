@@ -85,9 +85,7 @@ def parse_header(start: bytes, name: str) -> NiftiHeader:
     """
     found = _header_class(start)
     if found is None or len(start) < found[0].template_dtype.itemsize:
-        raise invalid_volume(
-            name, "header-truncated", f"a whole header, got {len(start)} bytes", "get the file again."
-        )
+        raise invalid_volume(name, "header-truncated", f"a whole header, got {len(start)} bytes", "get the file again.")
     header_class, endianness = found
     raw = header_class(start[: header_class.template_dtype.itemsize], endianness, check=False)
     magic = bytes(raw["magic"])[:3]
@@ -100,10 +98,7 @@ def parse_header(start: bytes, name: str) -> NiftiHeader:
         )
     if magic not in (b"n+1", b"n+2"):
         raise invalid_volume(
-            name,
-            "file-is-analyze",
-            f"the mark n+1 or n+2, got {magic!r}",
-            "convert the Analyze file to NIfTI.",
+            name, "file-is-analyze", f"the mark n+1 or n+2, got {magic!r}", "convert the Analyze file to NIfTI."
         )
     notes: list[str] = []
     shape = _check_shape(raw, name, notes)
@@ -135,10 +130,7 @@ def _check_shape(raw: Nifti1Header, name: str, notes: list[str]) -> tuple[int, i
     rank, sizes = dims[0], dims[1 : dims[0] + 1]
     if not 1 <= rank <= 7 or min(sizes) < 1:
         raise invalid_volume(
-            name,
-            "volume-dims",
-            f"1 to 7 positive dimensions, got {dims}",
-            "the header is damaged; get the file again.",
+            name, "volume-dims", f"1 to 7 positive dimensions, got {dims}", "the header is damaged; get the file again."
         )
     if rank > 3 and prod(sizes[3:]) > 1:
         raise invalid_volume(

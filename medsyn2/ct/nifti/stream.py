@@ -37,9 +37,7 @@ _SLAB = 1 << 24
 Stream = BufferedReader | gzip.GzipFile
 
 
-def read_nifti_bytes(
-    path: Path, *, max_ratio: float
-) -> tuple[NiftiHeader, UInt8[np.ndarray, " n"], list[str]]:
+def read_nifti_bytes(path: Path, *, max_ratio: float) -> tuple[NiftiHeader, UInt8[np.ndarray, " n"], list[str]]:
     """Read a whole .nii or .nii.gz file.
 
     Args:
@@ -75,9 +73,7 @@ def read_nifti_bytes(
     notes = list(header.notes)
     if is_gzip != (path.suffix.lower() == ".gz"):
         notes.append(
-            "the file is compressed but not named .gz"
-            if is_gzip
-            else "the file is named .gz but not compressed"
+            "the file is compressed but not named .gz" if is_gzip else "the file is named .gz but not compressed"
         )
     return header, voxels, notes
 
@@ -149,9 +145,7 @@ def _name_damage(name: str) -> Iterator[None]:
         raise invalid_volume(name, "gzip-corrupt", f"a sound gzip stream, got {error}", damaged) from error
 
 
-def _refuse_impossible_size(
-    header: NiftiHeader, size: int, is_gzip: bool, max_ratio: float, name: str
-) -> None:
+def _refuse_impossible_size(header: NiftiHeader, size: int, is_gzip: bool, max_ratio: float, name: str) -> None:
     promised = header.offset + header.voxel_bytes
     if not is_gzip and size < promised:
         raise _short(name, promised, size)
@@ -159,8 +153,7 @@ def _refuse_impossible_size(
         raise invalid_volume(
             name,
             "gzip-ratio",
-            f"voxels that fit the file, got a header that promises {promised:,} bytes from {size:,} "
-            "compressed ones",
+            f"voxels that fit the file, got a header that promises {promised:,} bytes from {size:,} compressed ones",
             "the header is false or the image is empty; get the file again.",
         )
 

@@ -15,9 +15,7 @@ COMPRESSION = 2
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def write_hu(
-    path: Path | str, hu: Num[np.ndarray, "d h w"], affine_mm: Affine, description: str = ""
-) -> None:
+def write_hu(path: Path | str, hu: Num[np.ndarray, "d h w"], affine_mm: Affine, description: str = "") -> None:
     """Write HU, whole ones as int16, others as float32."""
     hu = compact(hu, Path(path).name)
     _write(Path(path), hu if hu.dtype == np.int16 else hu.astype(np.float32), affine_mm, description)
@@ -90,8 +88,6 @@ def _write(path: Path, voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, d
             for part in content:
                 file.write(part)
             return
-        with gzip.GzipFile(
-            filename="", mode="wb", fileobj=file, mtime=0, compresslevel=COMPRESSION
-        ) as compressed:
+        with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=COMPRESSION) as compressed:
             for part in content:
                 compressed.write(part)

@@ -80,9 +80,7 @@ class ChestCT:
     @cached_property
     def hu_image(self) -> sitk.Image:
         """HU clipped to the range of anatomy, smoothed by half a voxel."""
-        image = to_sitk(
-            CTVolume(np.clip(self.volume.hu, *HU_RANGE).astype(np.float32), self.volume.affine_mm)
-        )
+        image = to_sitk(CTVolume(np.clip(self.volume.hu, *HU_RANGE).astype(np.float32), self.volume.affine_mm))
         return _smooth(image, 0.5)
 
     @cached_property
@@ -201,9 +199,7 @@ def grid_box_mm(grid: Grid) -> Box:
 def similarity(moving: ChestCT, fixed: ChestCT, template_to_native_lps_mm: Affine) -> float:
     """Correlate the HU of both CTs in and around the template's lungs, at the coarse level."""
     transform = _transform(template_to_native_lps_mm)
-    moved = sitk.Resample(
-        moving.coarse_hu_image, fixed.coarse_hu_image, transform, sitk.sitkLinear, HU_RANGE[0]
-    )
+    moved = sitk.Resample(moving.coarse_hu_image, fixed.coarse_hu_image, transform, sitk.sitkLinear, HU_RANGE[0])
     theirs = sitk.GetArrayViewFromImage(moved)[fixed.coarse_shell].astype(np.float64)
     ours = sitk.GetArrayViewFromImage(fixed.coarse_hu_image)[fixed.coarse_shell].astype(np.float64)
     if np.ptp(theirs) == 0 or np.ptp(ours) == 0:
@@ -319,10 +315,7 @@ def _share_inside(points_mm: Float[np.ndarray, "n 3"], to_grid_world: Affine, gr
 
 
 def _scaling_affine(
-    scale: float,
-    signs: tuple[float, float, float],
-    from_mm: Float[np.ndarray, " 3"],
-    to_mm: Float[np.ndarray, " 3"],
+    scale: float, signs: tuple[float, float, float], from_mm: Float[np.ndarray, " 3"], to_mm: Float[np.ndarray, " 3"]
 ) -> Affine:
     matrix = np.diag([*(np.array(signs) * scale), 1.0])
     matrix[:3, 3] = to_mm - matrix[:3, :3] @ from_mm

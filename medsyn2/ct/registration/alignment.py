@@ -157,8 +157,7 @@ def _check_agreement(alignment: Alignment, gates: RegisterConfig) -> None:
             f"Expected the lungs to overlap the template's with a Dice of at least {gates.min_lung_dice:g} "
             f"(register.min_lung_dice), got {alignment.lung_dice:.3f}.",
             code="lung-dice-low",
-            remedy="look whether this is a whole chest; severely diseased lungs that should be used need a lower "
-            "gate.",
+            remedy="look whether this is a whole chest; severely diseased lungs that should be used need a lower gate.",
         )
     if alignment.similarity < gates.min_similarity:
         raise RegistrationError(

@@ -76,9 +76,7 @@ def working_grid(grid: Grid, spacing_mm: float) -> Grid:
     return grid_around((shape[0], shape[1], shape[2]), (spacing_mm,) * 3, middle[:3].tolist())
 
 
-def find_consensus(
-    thoraces: Mapping[str, ChestCT], grid: Grid, *, num_rounds: int, gates: RegisterConfig
-) -> Consensus:
+def find_consensus(thoraces: Mapping[str, ChestCT], grid: Grid, *, num_rounds: int, gates: RegisterConfig) -> Consensus:
     """Find the common space of some cases, centred on `grid`.
 
     Raises:
@@ -174,9 +172,7 @@ def _search_from(
         if 2 * len(alignments) < len(thoraces):
             break
         to_native = _centre(_remove_bias(alignments, thoraces), thoraces, working)
-        log.info(
-            "template round %d from %s: %d of %d cases", number + 1, start, len(alignments), len(thoraces)
-        )
+        log.info("template round %d from %s: %d of %d cases", number + 1, start, len(alignments), len(thoraces))
     return Consensus(start, alignments, to_native, refused)
 
 
@@ -188,16 +184,12 @@ def _average_chest(thoraces: Mapping[str, ChestCT], to_native: Mapping[str, Affi
 def _remove_bias(alignments: Mapping[str, Alignment], thoraces: Mapping[str, ChestCT]) -> dict[str, Affine]:
     """Change the template's space so that the mean affine, from lung centre to lung centre, is the identity."""
     found = {case: alignment.template_to_native_lps_mm for case, alignment in alignments.items()}
-    centred = [
-        _translation(-thoraces[case].lung_points_mm.mean(axis=0)) @ matrix for case, matrix in found.items()
-    ]
+    centred = [_translation(-thoraces[case].lung_points_mm.mean(axis=0)) @ matrix for case, matrix in found.items()]
     unbiased = np.linalg.inv(mean_affine(centred))
     return {case: matrix @ unbiased for case, matrix in found.items()}
 
 
-def _centre(
-    to_native: Mapping[str, Affine], thoraces: Mapping[str, ChestCT], working: Grid
-) -> dict[str, Affine]:
+def _centre(to_native: Mapping[str, Affine], thoraces: Mapping[str, ChestCT], working: Grid) -> dict[str, Affine]:
     """Shift the template's space so that the box of the mean lungs is in the middle of the grid."""
     low, high = lung_box_mm(_average_chest(thoraces, to_native, working).lungs)
     middle = working.affine_mm @ [*((np.array(working.shape) - 1) / 2), 1.0]

@@ -38,15 +38,7 @@ _LEVELS = 256
 
 def table_columns() -> list[str]:
     """Return the columns of the table in their order: counts, means, intervals, differences."""
-    counts = [
-        "num_real",
-        "num_synthetic",
-        "num_steps",
-        "num_seeds",
-        "num_test",
-        "num_patients",
-        "num_present",
-    ]
+    counts = ["num_real", "num_synthetic", "num_steps", "num_seeds", "num_test", "num_patients", "num_present"]
     counts += [*(f"num_{flag}" for flag in FLAGS)]
     means = [name for one in MEASURES for name in (one, f"{one}_sd")]
     intervals = [f"{one}_{end}" for one in MEASURES for end in ("low", "high")]

@@ -116,9 +116,7 @@ def evaluate_augmentation(
     The column ``segmenter`` names the origin of the masks that the networks are judged against.
     """
     config = evaluate_augmentation
-    sources = {
-        split: _sources(load_cases(register, masks=masks, split=split), config) for split in get_args(Split)
-    }
+    sources = {split: _sources(load_cases(register, masks=masks, split=split), config) for split in get_args(Split)}
     train, test, used = _real(sources, config)
     wanted = _masks_to_use(sources[config.masks_from], used, config)
     synthetic = _synthetic(wanted, model, slices, (segment, sample.seed, sampling, evaluate_masks, config))
@@ -141,10 +139,7 @@ def evaluate_augmentation(
         else ", ".join(sorted({source.case.segmenter(config.structure) for source in sources["test"]}))
     )
     sizes = {
-        arm: {
-            "num_real": len(train) * (arm != "synthetic"),
-            "num_synthetic": len(synthetic) * (arm != "real"),
-        }
+        arm: {"num_real": len(train) * (arm != "synthetic"), "num_synthetic": len(synthetic) * (arm != "real")}
         | {"structure": config.structure, "segmenter": judge, "num_steps": config.num_steps}
         for arm in ARMS
     }
@@ -168,9 +163,7 @@ def _sources(cases: Sequence[Case], config: EvaluateAugmentationConfig) -> list[
     return found
 
 
-def _real(
-    sources: Mapping[str, list[Source]], config: EvaluateAugmentationConfig
-) -> tuple[Slices, Slices, set[str]]:
+def _real(sources: Mapping[str, list[Source]], config: EvaluateAugmentationConfig) -> tuple[Slices, Slices, set[str]]:
     """Return the real slices to train on and to test, and the cases of the cohort that are trained on."""
     if config.public is not None:
         public = config.public
@@ -185,16 +178,12 @@ def _real(
     )
 
 
-def _masks_to_use(
-    sources: Sequence[Source], used: set[str], config: EvaluateAugmentationConfig
-) -> list[Source]:
+def _masks_to_use(sources: Sequence[Source], used: set[str], config: EvaluateAugmentationConfig) -> list[Source]:
     """Return whose masks volumes are generated from: of cases that are not trained on, if there are enough."""
     others = [source.name for source in sources if source.name not in used]
     enough = config.max_synthetic is not None and len(others) >= config.max_synthetic
     chosen = set(
-        draw_names(
-            others if enough else [source.name for source in sources], config.max_synthetic, config.seed
-        )
+        draw_names(others if enough else [source.name for source in sources], config.max_synthetic, config.seed)
     )
     return [source for source in sources if source.name in chosen]
 

@@ -64,9 +64,7 @@ def augmentation_png(
             axis = figure.add_subplot(grid[row, column])
             _draw(axis, test.slice, f"by {_arm_label(arm)}: Dice {dice:.2f}", test.slice.mask, found)
     charts = grid[:, columns].subgridspec(2, 1, hspace=0.32)
-    holders = [
-        figure.add_subplot(charts[place].subgridspec(1, 2, width_ratios=[0.28, 1])[1]) for place in range(2)
-    ]
+    holders = [figure.add_subplot(charts[place].subgridspec(1, 2, width_ratios=[0.28, 1])[1]) for place in range(2)]
     _dice_chart(holders[0], table, cases)
     _difference_chart(holders[1], table)
     lines = [Line2D([], [], color=colour) for colour in (MASK_COLOUR, FOUND_COLOUR)]
@@ -118,9 +116,7 @@ def _dice_chart(axis: Axes, table: pd.DataFrame, cases: pd.DataFrame) -> None:
     for place, row in enumerate(table.to_dict("records")):
         colour = ARM_COLOURS[row["arm"]]
         dots = by_seed[row["arm"]].to_numpy() if row["arm"] in by_seed else np.empty(0)
-        axis.plot(
-            np.linspace(place - 0.3, place - 0.12, len(dots)), dots, "o", color=colour, alpha=0.35, ms=4
-        )
+        axis.plot(np.linspace(place - 0.3, place - 0.12, len(dots)), dots, "o", color=colour, alpha=0.35, ms=4)
         _with_interval(axis, place, row, "dice", colour)
     axis.set_ylabel("Dice on test slices", fontsize=9)
     axis.set_title("Dice: dots are seeds, bars over patients", fontsize=9)
@@ -143,11 +139,7 @@ def _with_interval(axis: Axes, place: int, row: Mapping[Any, Any], name: str, co
     if np.isfinite(row[name]):
         sign = "+" if name != "dice" else ""
         axis.annotate(
-            f"{row[name]:{sign}.3f}",
-            (place, row[name]),
-            xytext=(8, -3),
-            textcoords="offset points",
-            fontsize=8,
+            f"{row[name]:{sign}.3f}", (place, row[name]), xytext=(8, -3), textcoords="offset points", fontsize=8
         )
 
 

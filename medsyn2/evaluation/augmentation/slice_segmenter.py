@@ -52,9 +52,7 @@ class UNet2d(nn.Module):
         self.down = nn.ModuleList(
             _convolutions(fan_in, fan_out) for fan_in, fan_out in zip([1, *widths], widths, strict=False)
         )
-        self.widen = nn.ModuleList(
-            nn.ConvTranspose2d(2 * width, width, 2, stride=2) for width in reversed(widths[:-1])
-        )
+        self.widen = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, stride=2) for width in reversed(widths[:-1]))
         self.up = nn.ModuleList(_convolutions(2 * width, width) for width in reversed(widths[:-1]))
         self.head = nn.Conv2d(channels, 1, 1)
 
@@ -74,11 +72,7 @@ _SMOOTH = 1.0
 
 
 def train_segmenter(
-    slices: Sequence[LabelledSlice],
-    how: EvaluateAugmentationConfig,
-    *,
-    seed: int,
-    device: torch.device | str = "cpu",
+    slices: Sequence[LabelledSlice], how: EvaluateAugmentationConfig, *, seed: int, device: torch.device | str = "cpu"
 ) -> UNet2d:
     """Train a network on slices of one size.
 

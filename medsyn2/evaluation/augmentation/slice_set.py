@@ -102,11 +102,7 @@ def read_split(path: Path, num_slices: int) -> SliceSplit:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _no_split(path, f"it cannot be read: {error}") from error
-    if not isinstance(values, Mapping) or not {"train", "test"} <= set(values) <= {
-        "train",
-        "test",
-        "patients",
-    }:
+    if not isinstance(values, Mapping) or not {"train", "test"} <= set(values) <= {"train", "test", "patients"}:
         found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
         raise _no_split(path, f"it holds {found}")
     sides = {side: _numbers(path, side, values[side], num_slices) for side in ("train", "test")}
@@ -115,9 +111,7 @@ def read_split(path: Path, num_slices: int) -> SliceSplit:
     patients = values.get("patients")
     if patients is not None:
         _check_patients(path, patients, sides, num_slices)
-    return SliceSplit(
-        sides["train"], sides["test"], None if patients is None else tuple(str(one) for one in patients)
-    )
+    return SliceSplit(sides["train"], sides["test"], None if patients is None else tuple(str(one) for one in patients))
 
 
 def _numbers(path: Path, side: str, values: Any, num_slices: int) -> tuple[int, ...]:

@@ -70,8 +70,6 @@ def resize_slice(one: LabelledSlice, size: int) -> LabelledSlice:
 
 def _zoom(values: Num[np.ndarray, "h w"], size: int) -> Shaped[np.ndarray, "s s"]:
     shrunk = [length / size for length in values.shape]
-    smooth = ndimage.gaussian_filter(
-        values, [max(0.0, (factor - 1) / 2) for factor in shrunk], mode="nearest"
-    )
+    smooth = ndimage.gaussian_filter(values, [max(0.0, (factor - 1) / 2) for factor in shrunk], mode="nearest")
     factors = [1 / factor for factor in shrunk]
     return ndimage.zoom(smooth, factors, order=1, mode="nearest", grid_mode=True)

@@ -40,18 +40,14 @@ def attention_png(maps: Sequence[AttentionMap]) -> bytes:
         shown = np.sort(np.argsort(-mean, kind="stable")[:MAX_WORDS])
         places = np.arange(len(shown))
         above.bar(places, mean[shown], color="#1f4e79")
-        above.axhline(
-            1 / len(mean), color="#8a5a00", linestyle="--", linewidth=0.8, label="if all were alike"
-        )
+        above.axhline(1 / len(mean), color="#8a5a00", linestyle="--", linewidth=0.8, label="if all were alike")
         above.legend(fontsize=7, frameon=False, loc="upper right")
         above.set(title=f"{one.title}: {len(shown)} heaviest of {len(mean)} tokens", ylabel="mean weight")
         above.set_xlim(-0.5, len(shown) - 0.5)
         above.set_xticks([])
         runs = np.array_split(one.weights[:, shown], min(MAX_ROWS, len(one.weights)))
         picture = np.stack([run.mean(axis=0) for run in runs])
-        image = below.imshow(
-            picture, aspect="auto", cmap="magma", vmin=0, origin="lower", interpolation="nearest"
-        )
+        image = below.imshow(picture, aspect="auto", cmap="magma", vmin=0, origin="lower", interpolation="nearest")
         # A bar for both axes keeps their tokens aligned.
         figure.colorbar(image, ax=[above, below], label="share of attention", pad=0.01, aspect=30)
         below.set_xticks(places, [one.tokens[index] for index in shown], rotation=90, fontsize=7)

@@ -21,9 +21,7 @@ from jaxtyping import Float, Num
 Pitches = Sequence[int | None]
 
 
-def token_pitches(
-    shape: Sequence[int], latent_grid: Sequence[int], patch: Sequence[int]
-) -> tuple[int | None, ...]:
+def token_pitches(shape: Sequence[int], latent_grid: Sequence[int], patch: Sequence[int]) -> tuple[int | None, ...]:
     """Return the voxels of a token along each axis; None where the tokens do not share the voxels evenly."""
     pitches: list[int | None] = []
     for size, latents, voxels in zip(shape, latent_grid, patch, strict=True):

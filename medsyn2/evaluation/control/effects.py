@@ -76,9 +76,7 @@ def laterality(mask: Mask) -> float:
     return float((side * count).sum() / apart) if apart else nan
 
 
-def displacement_ratio(
-    asked_mm: Float[np.ndarray, " 3"], went_mm: Float[np.ndarray, " 3"], least_mm: float
-) -> float:
+def displacement_ratio(asked_mm: Float[np.ndarray, " 3"], went_mm: Float[np.ndarray, " 3"], least_mm: float) -> float:
     """Return the realised share of a requested displacement; NaN if the request is under `least_mm`."""
     length = float(np.linalg.norm(asked_mm))
     return float(asked_mm @ went_mm / length**2) if length >= least_mm else nan

@@ -73,10 +73,7 @@ class Request:
         """Return the request with both masks mirrored, and with both moved."""
         affine, spacing = self.given.affine_mm, self.given.spacing_mm
         given = self.given.binary()
-        yield (
-            "mirrored",
-            Request(self.structure, LabelMap(mirror_mask(given), affine), mirror_mask(self.region)),
-        )
+        yield ("mirrored", Request(self.structure, LabelMap(mirror_mask(given), affine), mirror_mask(self.region)))
         shifted = LabelMap(shift_mask(given, by_mm, spacing), affine)
         yield "moved", Request(self.structure, shifted, shift_mask(self.region, by_mm, spacing))
 
@@ -105,11 +102,7 @@ def evaluate_edits(
     a volume is taken back towards its own noise and solved again for one more mask; outside that mask it should change
     less than a volume from new noise differs. A held-out case takes part with the structures that it has.
     """
-    found: dict[str, list[tuple[list[dict[str, object]], Strip]]] = {
-        "seeds": [],
-        "edits": [],
-        "progressive": [],
-    }
+    found: dict[str, list[tuple[list[dict[str, object]], Strip]]] = {"seeds": [], "edits": [], "progressive": []}
     cases = sorted(load_cases(register, masks=masks), key=lambda case: case.name)
     editor = _Editor(sample.seed, sampling, model.parent)
     segment = tools_again(segment, evaluate_masks)
@@ -118,16 +111,12 @@ def evaluate_edits(
         if tool is None:
             continue
         with closing(get_segmenter(tool, segment)) as finder:
-            for case in tqdm(
-                _having(cases, [structure], evaluate_edits), desc=f"edits {structure}", unit="case"
-            ):
+            for case in tqdm(_having(cases, [structure], evaluate_edits), desc=f"edits {structure}", unit="case"):
                 request = _request(case, structure)
                 names = {"structure": structure, "case": case.name, "segmenter": finder.name}
                 names["patient"] = case.subject
                 try:
-                    seeded = [
-                        editor.make(case.name, request, seed) for seed in range(evaluate_edits.num_seeds)
-                    ]
+                    seeded = [editor.make(case.name, request, seed) for seed in range(evaluate_edits.num_seeds)]
                     again = [segment_again(one.volume, structure, finder) for one in seeded]
                     found["seeds"].append(_seeds(names, request, seeded, again))
                     requests = list(request.edits(evaluate_edits.move_mm))
@@ -153,9 +142,7 @@ def evaluate_edits(
         write_bytes(figure, png)
 
 
-def _having(
-    cases: Sequence[Case], structures: Iterable[Structure], config: EvaluateEditsConfig
-) -> list[Case]:
+def _having(cases: Sequence[Case], structures: Iterable[Structure], config: EvaluateEditsConfig) -> list[Case]:
     """Return the first cases whose masks of all these structures are present."""
     wanted = set(structures)
     return [case for case in cases if wanted <= set(case.structures)][: config.max_cases]
@@ -187,9 +174,7 @@ class _Editor:
     def nothing(self, name: str) -> Picture:
         """Return the picture of a figure that no case takes part in."""
         grid = self.pipeline.grid
-        return Picture(
-            CTVolume(np.full(grid.shape, -1024, np.int16), grid.affine_mm), f"{name}: no such case"
-        )
+        return Picture(CTVolume(np.full(grid.shape, -1024, np.int16), grid.affine_mm), f"{name}: no such case")
 
 
 def _of(names: Mapping[str, object], request: Request) -> str:
@@ -202,9 +187,7 @@ def _seeds(
 ) -> tuple[list[dict[str, object]], Strip]:
     """Compare volumes of one mask and several noises, each with each."""
     changes = [change(a.volume.hu, b.volume.hu, request.region) for a, b in combinations(made, 2)]
-    inside, outside = (
-        float(np.mean([getattr(one, side) for one in changes])) for side in ("inside_hu", "outside_hu")
-    )
+    inside, outside = (float(np.mean([getattr(one, side) for one in changes])) for side in ("inside_hu", "outside_hu"))
     row = {
         **names,
         "num_seeds": len(made),
@@ -248,9 +231,7 @@ def _edits(
                 "centroid_error_mm": np.linalg.norm(went - target),
                 "centroid_error_unedited_mm": np.linalg.norm(went - start),
                 "asked_mm": np.linalg.norm(target - start),
-                "followed": displacement_ratio(
-                    target - start, went - found_start, max(before.volume.spacing_mm)
-                ),
+                "followed": displacement_ratio(target - start, went - found_start, max(before.volume.spacing_mm)),
                 "laterality_requested": laterality(asked.region) if has_a_side else np.nan,
                 "laterality_found": laterality(found) if has_a_side else np.nan,
             }
@@ -286,8 +267,6 @@ def _progressive(
         )
         words = STRUCTURE_WORDS[request.structure]
         strip.append(Picture(then.volume, f"SYNTHETIC, then {words}", request.region))
-        strip.append(
-            Picture(difference(now.volume, then.volume), "difference: black 0, white 600 HU", request.region)
-        )
+        strip.append(Picture(difference(now.volume, then.volume), "difference: black 0, white 600 HU", request.region))
         now = then
     return rows, strip

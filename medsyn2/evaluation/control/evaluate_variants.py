@@ -54,9 +54,7 @@ class Model:
 
     name: str  # ``main``, or the variant's
     pipeline: MedSyn2Pipeline  # The model
-    samples: Mapping[
-        str, Mapping[str, VolumeFile]
-    ]  # Its volumes of the held-out cases: by condition and case
+    samples: Mapping[str, Mapping[str, VolumeFile]]  # Its volumes of the held-out cases: by condition and case
 
     @property
     def title(self) -> str:
@@ -256,10 +254,7 @@ def _comparison(
 
 
 def _leave_out_study(
-    models: Mapping[str, Model],
-    cases: Iterable[Case],
-    how: tuple[int, Sampling],
-    config: EvaluateVariantsConfig,
+    models: Mapping[str, Model], cases: Iterable[Case], how: tuple[int, Sampling], config: EvaluateVariantsConfig
 ) -> Iterator[tuple[list[Row], list[list[Picture]]]]:
     """Yield rows and pictures of each structure that some variant was not trained with masks of."""
     main = models[MAIN]
@@ -279,14 +274,10 @@ def _leave_out_study(
             mask = case.mask(structure)
             strip = [Picture(case.read(), f"{case.name}, {STRUCTURE_WORDS[structure]}\nreal", mask.binary())]
             for model in (main, *without):
-                full, empty = (
-                    _sample_volume(model, case, structure, one, *how) for one in (mask, _empty_mask(mask))
-                )
+                full, empty = (_sample_volume(model, case, structure, one, *how) for one in (mask, _empty_mask(mask)))
                 rows += _lesion_rows(model.name, case, structure, mask, full, empty, config)
                 strip.append(Picture(full, f"SYNTHETIC, {model.title}", mask.binary()))
-                strip.append(
-                    Picture(difference(full, empty), "minus empty mask: black 0, white 600 HU", mask.binary())
-                )
+                strip.append(Picture(difference(full, empty), "minus empty mask: black 0, white 600 HU", mask.binary()))
             yield rows, [strip] if case.name in shown else []
 
 
@@ -311,9 +302,7 @@ def _lesion_rows(
     config: EvaluateVariantsConfig,
 ) -> Iterator[Row]:
     apart = full.hu.astype(np.int32) - empty.hu.astype(np.int32)
-    here, there = (
-        lesions(one, mask.binary(), mask.spacing_mm, config.denser_hu) for one in (apart, apart[:, :, ::-1])
-    )
+    here, there = (lesions(one, mask.binary(), mask.spacing_mm, config.denser_hu) for one in (apart, apart[:, :, ::-1]))
     for number, (lesion, chance) in enumerate(zip(here, there, strict=True), 1):
         values = {
             "lesion_made": float(lesion.made),

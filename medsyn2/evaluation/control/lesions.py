@@ -29,10 +29,7 @@ class Lesion:
 
 
 def lesions(
-    difference_hu: Num[np.ndarray, "d h w"],
-    mask: Bool[np.ndarray, "d h w"],
-    spacing_mm: Spacing,
-    denser_hu: float,
+    difference_hu: Num[np.ndarray, "d h w"], mask: Bool[np.ndarray, "d h w"], spacing_mm: Spacing, denser_hu: float
 ) -> list[Lesion]:
     """Measure the connected parts of a mask, in the order of their first voxel.
 

@@ -45,11 +45,7 @@ def reconstruct_volume(pipeline: MedSyn2Pipeline, volume: CTVolume) -> CTVolume:
 
 @torch.inference_mode()
 def flow_losses(
-    pipeline: MedSyn2Pipeline,
-    clean: Latents,
-    recipe: Recipe,
-    times: Sequence[float],
-    t_clamp: float,
+    pipeline: MedSyn2Pipeline, clean: Latents, recipe: Recipe, times: Sequence[float], t_clamp: float
 ) -> list[float]:
     """Return the loss of equation 4 at each time.
 

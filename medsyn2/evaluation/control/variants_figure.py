@@ -49,10 +49,7 @@ def steps(volume: CTVolume, plane: Plane) -> CTVolume:
 
 
 def variants_png(
-    rows: Sequence[Sequence[Picture]],
-    pitches: Pitches,
-    seams: Mapping[str, Seams],
-    plane: Plane = "coronal",
+    rows: Sequence[Sequence[Picture]], pitches: Pitches, seams: Mapping[str, Seams], plane: Plane = "coronal"
 ) -> bytes:
     """Draw the figure.
 
@@ -69,9 +66,7 @@ def variants_png(
     pictures = [list(rows[0]), maps, *map(list, rows[1:])]
     height = tall * len(pictures) + _CURVES_INCHES
     figure = Figure(figsize=(_INCHES * columns, height), layout="constrained")
-    grid = figure.add_gridspec(
-        len(pictures) + 1, columns, height_ratios=[*[tall] * len(pictures), _CURVES_INCHES]
-    )
+    grid = figure.add_gridspec(len(pictures) + 1, columns, height_ratios=[*[tall] * len(pictures), _CURVES_INCHES])
     for row, shown in enumerate(pictures):
         for column, one in enumerate(shown):
             axis = figure.add_subplot(grid[row, column])

@@ -24,12 +24,7 @@ from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
-from medsyn2.evaluation.features.extractors import (
-    FeatureExtractor,
-    RandomBank,
-    estimate_cost,
-    volume_features,
-)
+from medsyn2.evaluation.features.extractors import FeatureExtractor, RandomBank, estimate_cost, volume_features
 from medsyn2.evaluation.features.protocols import PLANES, Protocol, make_protocol
 from medsyn2.evaluation.features.radimagenet import load_radimagenet
 from medsyn2.files import sha256_of, write_atomically
@@ -148,8 +143,7 @@ def extract_features(
     chosen = sorted(volumes, key=lambda volume: volume.id)[: spec.protocol.max_volumes]
     files = {volume.id: _feature_paths(volume, spec, cache) for volume in chosen}
     missing = {
-        volume: {window: path for window, path in files[volume.id].items() if not path.is_file()}
-        for volume in chosen
+        volume: {window: path for window, path in files[volume.id].items() if not path.is_file()} for volume in chosen
     }
     missing = {volume: paths for volume, paths in missing.items() if paths}
     if missing:
@@ -160,9 +154,7 @@ def extract_features(
     return FeatureFiles(tuple(chosen), spec, facts, files)
 
 
-def extract_bank(
-    volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path
-) -> Bank:
+def extract_bank(volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path) -> Bank:
     """Return the bank of all windows of a spec; see `extract_features` and `FeatureFiles.bank`."""
     return extract_features(volumes, spec, facts, cache).bank(spec.windows)
 

@@ -51,9 +51,7 @@ class RandomBank(nn.Module):
         for level, (fan_in, width) in enumerate(zip((1, *channels), channels, strict=False)):
             filters = torch.randn(width, fan_in, 3, 3, generator=generator) / (9 * fan_in) ** 0.5
             # The first level has no mean, so that it sees edges rather than brightness.
-            self.register_buffer(
-                f"level_{level}", filters - filters.mean(dim=(2, 3), keepdim=True) * (level == 0)
-            )
+            self.register_buffer(f"level_{level}", filters - filters.mean(dim=(2, 3), keepdim=True) * (level == 0))
         self.num_levels = len(channels)
         filters_in_order = b"".join(filters.numpy().tobytes() for filters in self.buffers())
         self.sha256 = hashlib.sha256(filters_in_order).hexdigest()
@@ -85,9 +83,7 @@ def volume_features(
     }
 
 
-def estimate_cost(
-    volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, num_windowed: int
-) -> str:
+def estimate_cost(volume: CTVolume, protocol: Protocol, extractor: FeatureExtractor, num_windowed: int) -> str:
     """Describe the cost of an extraction, timed on a few slices of one volume.
 
     Args:

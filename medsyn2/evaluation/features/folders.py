@@ -60,9 +60,7 @@ def volumes_in(folder: Path, *, spacing_mm: Spacing | None, patients: Mapping[st
             code="too-few-volumes",
             remedy="give the folder that the volumes are in.",
         )
-    return [
-        VolumeFile(name, patients.get(name, name), path, spacing_mm) for name, path in sorted(found.items())
-    ]
+    return [VolumeFile(name, patients.get(name, name), path, spacing_mm) for name, path in sorted(found.items())]
 
 
 def read_patients(path: Path) -> dict[str, str]:
@@ -75,9 +73,7 @@ def read_patients(path: Path) -> dict[str, str]:
     """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        rows = list(
-            zip(frame["id"].str.replace(r"\.nii(\.gz)?$", "", regex=True), frame["patient"], strict=True)
-        )
+        rows = list(zip(frame["id"].str.replace(r"\.nii(\.gz)?$", "", regex=True), frame["patient"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
             f"{path} cannot be read as a table with the columns id and patient: {reason(error)}.",
@@ -87,11 +83,7 @@ def read_patients(path: Path) -> dict[str, str]:
     first: dict[str, int] = {}
     for number, (name, patient) in enumerate(rows, _FIRST_ROW):
         if not (name and patient) or name in first:
-            told = (
-                f"names {name} again, after row {first[name]}"
-                if name in first
-                else "lacks an id or a patient"
-            )
+            told = f"names {name} again, after row {first[name]}" if name in first else "lacks an id or a patient"
             raise TableError(
                 f"{path}, row {number}, {told}; expected one row with an id and a patient for each volume.",
                 code="patients-contradictory",
@@ -156,11 +148,7 @@ def _extent(values: Iterable[Num[np.ndarray, "d h w"]]) -> Extent:
 
 
 def common_clip_hu(
-    real: Extent,
-    synthetic: Extent,
-    clip_hu: tuple[float, float],
-    *,
-    state_with: str = "--clip-hu -1024 600",
+    real: Extent, synthetic: Extent, clip_hu: tuple[float, float], *, state_with: str = "--clip-hu -1024 600"
 ) -> tuple[float, float]:
     """Return the HU range to compare in, if both sets fill it or are cut by it at the same value.
 

@@ -81,9 +81,7 @@ class Protocol:
         return middle[((np.arange(self.num_slices) + 0.5) * len(middle) / self.num_slices).astype(int)]
 
 
-def make_protocol(
-    name: ProtocolName, *, clip_hu: tuple[float, float], num_slices: int | None = None
-) -> Protocol:
+def make_protocol(name: ProtocolName, *, clip_hu: tuple[float, float], num_slices: int | None = None) -> Protocol:
     """Return a protocol by its name.
 
     Args:
@@ -92,9 +90,7 @@ def make_protocol(
     """
     windows: dict[str, tuple[float, float]] = dict(WINDOWS_HU.items())
     if name == "paper":
-        protocol = Protocol(
-            "paper", clip_hu, windows, "window", None, None, "zyx_lps", 1.0, None, max_volumes=None
-        )
+        protocol = Protocol("paper", clip_hu, windows, "window", None, None, "zyx_lps", 1.0, None, max_volumes=None)
     else:
         windows["whole"] = (-1000.0, 1000.0)
         protocol = Protocol(

@@ -53,8 +53,7 @@ class Bottleneck(nn.Module):
         self.downsample = None
         if stride != 1 or fan_in != fan_out:
             self.downsample = nn.Sequential(
-                nn.Conv2d(fan_in, fan_out, 1, stride=stride, bias=form.bias),
-                nn.BatchNorm2d(fan_out, eps=form.epsilon),
+                nn.Conv2d(fan_in, fan_out, 1, stride=stride, bias=form.bias), nn.BatchNorm2d(fan_out, eps=form.epsilon)
             )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h2 w2"]:

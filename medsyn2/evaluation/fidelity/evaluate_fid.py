@@ -12,13 +12,7 @@ import pandas as pd
 from medsyn2.config import Baseline, EvaluateFidConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, write_bank
-from medsyn2.evaluation.features.extraction import (
-    FeatureFiles,
-    FeatureSpec,
-    VolumeFile,
-    extract_features,
-    make_spec,
-)
+from medsyn2.evaluation.features.extraction import FeatureFiles, FeatureSpec, VolumeFile, extract_features, make_spec
 from medsyn2.evaluation.features.folders import (
     check_patients,
     common_clip_hu,
@@ -99,9 +93,7 @@ class _Generator:
     spec: FeatureSpec
 
 
-def _baselines(
-    baselines: Mapping[str, Baseline], spec: FeatureSpec, cohort: Sequence[Case]
-) -> Iterator[_Generator]:
+def _baselines(baselines: Mapping[str, Baseline], spec: FeatureSpec, cohort: Sequence[Case]) -> Iterator[_Generator]:
     """Yield the configured generators, after checking their values and range."""
     patient_of_case = {case.name: case.subject for case in cohort}
     held_out = [case.volume for case in cohort if case.split == "test"]
@@ -125,9 +117,7 @@ def _figure_rows(
 ) -> list[list[Picture]]:
     """Return a row a window: a real volume, then each generator's of the same case, or its first if it has none."""
     volumes = {one.name: {volume.id: volume for volume in one.volumes} for one in generators}
-    case = next(
-        (volume for volume in held_out if all(volume.id in made for made in volumes.values())), held_out[0]
-    )
+    case = next((volume for volume in held_out if all(volume.id in made for made in volumes.values())), held_out[0])
     chosen = {name: made.get(case.id, next(iter(made.values()))) for name, made in volumes.items()}
     real, synthetic = case.read(), {name: volume.read() for name, volume in chosen.items()}
     rows = []

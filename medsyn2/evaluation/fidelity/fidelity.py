@@ -35,14 +35,10 @@ from medsyn2.evaluation.fidelity.frechet import frechet_distance, frechet_distan
 from medsyn2.evaluation.fidelity.kernel import Slices, kid_between_patients, neighbourhood
 
 
-def table_rows(
-    window: str, real: Bank, synthetic: Bank, config: EvaluateFidConfig
-) -> list[dict[str, object]]:
+def table_rows(window: str, real: Bank, synthetic: Bank, config: EvaluateFidConfig) -> list[dict[str, object]]:
     """Return the rows of one window and source: the three planes and their mean."""
     parts = [f"{window}/{plane}" for plane in PLANES]
-    found = fidelity(
-        real, synthetic, parts, num_draws=config.num_draws, neighbours=config.neighbours, seed=config.seed
-    )
+    found = fidelity(real, synthetic, parts, num_draws=config.num_draws, neighbours=config.neighbours, seed=config.seed)
     facts = {
         "num_real": len(real.ids),
         "num_synthetic": len(synthetic.ids),
@@ -130,9 +126,7 @@ def fidelity(
     return {**rows, "mean": Fidelity(**mean)}
 
 
-def draw_patients(
-    real: Sequence[str], synthetic: Sequence[str], num_draws: int, rng: np.random.Generator
-) -> Draws:
+def draw_patients(real: Sequence[str], synthetic: Sequence[str], num_draws: int, rng: np.random.Generator) -> Draws:
     """Draw resamples, splits and subsets of the patients of two sets, each in sorted order."""
     ours, theirs = np.unique(np.array(real)), np.unique(np.array(synthetic))
     if num_draws == 0 or min(len(ours), len(theirs)) < MIN_PATIENTS:
@@ -163,8 +157,7 @@ class _Pair:
 
     def slices(self) -> list[Slices]:
         return [
-            Slices(bank.parts[self.part].features, bank.parts[self.part].volume, bank.patients)
-            for bank in self.banks
+            Slices(bank.parts[self.part].features, bank.parts[self.part].volume, bank.patients) for bank in self.banks
         ]
 
 
@@ -201,9 +194,7 @@ def _extrapolate(pair: _Pair, draws: Draws) -> float:
     if not draws.subsets:
         return nan
     # The bias is proportional to the sum of the inverse sizes.
-    inverse = [
-        np.mean([sum(1 / count.sum() for count in counts) for counts in alike]) for alike in draws.subsets
-    ]
+    inverse = [np.mean([sum(1 / count.sum() for count in counts) for counts in alike]) for alike in draws.subsets]
     distances = [np.mean([pair.distance(*counts) for counts in alike]) for alike in draws.subsets]
     return float(np.polynomial.Polynomial.fit(inverse, distances, 1).convert().coef[0])
 
@@ -213,9 +204,7 @@ def _resample(ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator) ->
 
 
 def _subset(ours: np.ndarray, theirs: np.ndarray, share: float, rng: np.random.Generator) -> Counts:
-    return _by_stratum(
-        ours, theirs, lambda members: rng.choice(members, round(share * len(members)), replace=False)
-    )
+    return _by_stratum(ours, theirs, lambda members: rng.choice(members, round(share * len(members)), replace=False))
 
 
 def _by_stratum(

@@ -59,9 +59,7 @@ def frechet_distance(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, 
     Raises:
         ValueError: If a set has fewer than two rows, or a feature is not finite.
     """
-    return frechet_distance_of_counts(
-        first, second, np.ones(len(first), np.int64), np.ones(len(second), np.int64)
-    )
+    return frechet_distance_of_counts(first, second, np.ones(len(first), np.int64), np.ones(len(second), np.int64))
 
 
 def frechet_distance_of_counts(

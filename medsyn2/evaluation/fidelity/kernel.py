@@ -134,9 +134,7 @@ def _volume_kernel(first: Slices, second: Slices) -> Float[np.ndarray, "v w"]:
 class _VolumePairs:
     """Mean over the pairs of volumes of different patients, optionally without one patient."""
 
-    def __init__(
-        self, kernel: Float[np.ndarray, "v w"], first: tuple[str, ...], second: tuple[str, ...]
-    ) -> None:
+    def __init__(self, kernel: Float[np.ndarray, "v w"], first: tuple[str, ...], second: tuple[str, ...]) -> None:
         self._first, self._second = np.array(first), np.array(second)
         self._allowed = self._first[:, None] != self._second[None]
         self._kernel = np.where(self._allowed, kernel, 0.0)

@@ -75,9 +75,7 @@ class Banks:
 
     def memory_bytes(self, grid_voxels: int) -> float:
         """Return the most that one job holds: a volume that is extracted, or the banks of one window."""
-        prepared = 0.6 * GB + PREPARED_BYTES_PER_VOXEL * max(
-            grid_voxels, prod(self.shapes[0]) * self.shapes[1][0]
-        )
+        prepared = 0.6 * GB + PREPARED_BYTES_PER_VOXEL * max(grid_voxels, prod(self.shapes[0]) * self.shapes[1][0])
         volumes = self.real + self.synthetic
         row = 4.0 * self.width
         held = row * volumes * sum(self.slices)

@@ -62,10 +62,7 @@ def evaluate_hu(
 def _organ_conditions(cases: Sequence[Case]) -> dict[str, Structure]:
     """Return the conditions that the cohort was sampled with and that ask for an organ's mask."""
     return {
-        sample.condition: sample.structure
-        for case in cases
-        for sample in case.samples
-        if sample.structure in ORGANS
+        sample.condition: sample.structure for case in cases for sample in case.samples if sample.structure in ORGANS
     }
 
 
@@ -75,9 +72,7 @@ def _real_rows(case: Case, clip_hu: ClipHU) -> Iterator[dict[str, object]]:
     yield from case_rows(case.name, case.subject, REAL, spreads | tissue_spreads(_clip(volume, clip_hu)))
 
 
-def _synthetic_rows(
-    case: Case, conditions: Mapping[str, Structure], clip_hu: ClipHU
-) -> Iterator[dict[str, object]]:
+def _synthetic_rows(case: Case, conditions: Mapping[str, Structure], clip_hu: ClipHU) -> Iterator[dict[str, object]]:
     for sample, file in case.samples.items():
         volume = read_made_ct(file.path)
         spreads = tissue_spreads(_clip(volume, clip_hu))

@@ -32,11 +32,7 @@ from medsyn2.vocabulary import Structure
 ORGANS: dict[Structure, str] = {"lobes": "lungs", "heart": "heart", "vessels": "vessels"}
 """Region of a structure's mask; lobes are measured as the lungs they make up."""
 
-TISSUES_HU: dict[str, tuple[float, float]] = {
-    "bone": (150.0, inf),
-    "muscle": (-29.0, 150.0),
-    "fat": (-190.0, -30.0),
-}
+TISSUES_HU: dict[str, tuple[float, float]] = {"bone": (150.0, inf), "muscle": (-29.0, 150.0), "fat": (-190.0, -30.0)}
 """Ranges of the tissues, the upper end excluded; their sources stand above."""
 
 REGIONS = (*ORGANS.values(), *TISSUES_HU)
@@ -93,9 +89,7 @@ def tissue_spreads(hu: Num[np.ndarray, "d h w"]) -> dict[str, HuSpread]:
     return {name: hu_spread(hu, body & (hu >= low) & (hu < high)) for name, (low, high) in TISSUES_HU.items()}
 
 
-def case_rows(
-    case: str, patient: str, source: str, spreads: Mapping[str, HuSpread]
-) -> Iterator[dict[str, object]]:
+def case_rows(case: str, patient: str, source: str, spreads: Mapping[str, HuSpread]) -> Iterator[dict[str, object]]:
     """Yield a row of the case table for each region of one volume."""
     for region, spread in spreads.items():
         yield {"case": case, "patient": patient, "source": source, "region": region, **asdict(spread)}
@@ -136,9 +130,7 @@ def _percentile_limits(medians_hu: pd.Series) -> tuple[float, float]:
         return nan, nan
     # Both are values of real cases: of few, their least and greatest, beyond which no interpolation may cut.
     low, high = SPREAD_PERCENTILES
-    return float(np.percentile(known, low, method="lower")), float(
-        np.percentile(known, high, method="higher")
-    )
+    return float(np.percentile(known, low, method="lower")), float(np.percentile(known, high, method="higher"))
 
 
 def compare_hu(cases: pd.DataFrame, robust_sds: float) -> pd.DataFrame:
@@ -171,11 +163,7 @@ def _side(side: str, rows: pd.DataFrame) -> dict[str, object]:
     medians = rows["median_hu"].astype(float)
     found: dict[str, object] = {f"{side}_{name}": rows[name].astype(float).mean() for name in VALUES}
     found |= _with_ends(f"{side}_median_hu", medians, rows["patient"])
-    return {
-        **found,
-        f"num_{side}": int(medians.notna().sum()),
-        f"num_{side}_missing": int(medians.isna().sum()),
-    }
+    return {**found, f"num_{side}": int(medians.notna().sum()), f"num_{side}_missing": int(medians.isna().sum())}
 
 
 def _difference(real: pd.DataFrame, synthetic: pd.DataFrame) -> dict[str, object]:

@@ -144,11 +144,7 @@ class _Comparison:
         """Return the row of one comparison; `other` is the case of the mask where it is not the sample's."""
         structure = "lungs" if sample.structure == "lobes" else sample.structure
         names = {"structure": structure, "comparison": comparison, "case": sample.case.name}
-        names |= {
-            "patient": sample.case.subject,
-            "other": other or sample.case.name,
-            "segmenter": self.tool.name,
-        }
+        names |= {"patient": sample.case.subject, "other": other or sample.case.name, "segmenter": self.tool.name}
         agreement = overlap(found, mask.binary(), mask.spacing_mm, self.tolerance_mm)
         return {**names, **asdict(agreement)}
 
@@ -166,9 +162,7 @@ def _rows_of(structure: Structure, group: Sequence[Sample], compare: _Comparison
     return rows
 
 
-def _rows_of_sample(
-    sample: Sample, others: Sequence[Sample], compare: _Comparison
-) -> list[dict[str, object]]:
+def _rows_of_sample(sample: Sample, others: Sequence[Sample], compare: _Comparison) -> list[dict[str, object]]:
     case, structure = sample.case, sample.structure
     requested = case.region(structure)
     generated = compare.segment(sample.volume, structure)

@@ -97,8 +97,7 @@ def evaluate_memorisation(
 
     of_train, of_held_out = describe("train", "real", train), describe("held_out", "real", held_out)
     made = {
-        name: describe(name, "synthetic", volumes)
-        for name, volumes in (*controls.items(), *sorted(synthetic.items()))
+        name: describe(name, "synthetic", volumes) for name, volumes in (*controls.items(), *sorted(synthetic.items()))
     }
     check_comparable(of_train.bank, of_held_out.bank, *(one.bank for one in made.values()))
     searched = {name: _search(of_train, of_held_out, one) for name, one in made.items()}
@@ -110,9 +109,7 @@ def evaluate_memorisation(
         "protocol": spec.protocol.name,
     }
     rows = [
-        {"condition": name, **row, **facts}
-        for name, one in made.items()
-        for row in _rows(one, searched[name], found)
+        {"condition": name, **row, **facts} for name, one in made.items() for row in _rows(one, searched[name], found)
     ]
     write_table(table, pd.DataFrame(rows, columns=COLUMNS))
     frame = pd.concat([_pair_rows(name, one, searched[name], of_train) for name, one in made.items()])
@@ -202,9 +199,7 @@ def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:
     }
 
 
-def _sources_found(
-    copies: _Set, searched: Mapping[str, Memorisation], train: _Set
-) -> dict[str, dict[str, float]]:
+def _sources_found(copies: _Set, searched: Mapping[str, Memorisation], train: _Set) -> dict[str, dict[str, float]]:
     """Return, for each way of looking, the share of copies that are suspect and whose source is named."""
     right = {
         by: found.suspect & (np.array(train.bank.ids)[found.synthetic.index] == np.array(copies.bank.ids))

@@ -39,9 +39,7 @@ def pairs_png(pairs: Sequence[Pair]) -> bytes:
                 axis = axes[row, 2 * column + side]
                 show_slice(axis, volume, plane, middle, WINDOWS_HU["lung"])
                 if row == 0:
-                    axis.set_title(
-                        "SYNTHETIC" if side == 0 else "nearest in training", color="white", fontsize=8
-                    )
+                    axis.set_title("SYNTHETIC" if side == 0 else "nearest in training", color="white", fontsize=8)
         axes[row, 0].text(
             0, -0.02, pair.caption, color="#ffb000", fontsize=7, va="top", transform=axes[row, 0].transAxes
         )

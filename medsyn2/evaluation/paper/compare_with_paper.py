@@ -77,9 +77,7 @@ def compare_with_paper(frames: Mapping[str, pd.DataFrame] | None) -> pd.DataFram
     for number, table in PRINTED.items():
         for (row, column), printed in table.stack().dropna().items():
             place = (number, str(row), str(column))
-            rows.append(
-                {**_printed(place, printed), **_own(ours.get(place)), "note": _note(place, frames, ours)}
-            )
+            rows.append({**_printed(place, printed), **_own(ours.get(place)), "note": _note(place, frames, ours)})
     return pd.DataFrame(rows)
 
 
@@ -146,11 +144,7 @@ def _all(frames: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Place, RunValue]]
 def _fid(window: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]]:
     for row in _rows(frame, "condition", *_SOURCES["MedSyn2"]):
         extractor = str(row.get("extractor"))
-        differs = (
-            ""
-            if extractor.startswith("radimagenet")
-            else "another extractor, whose values compare with no other"
-        )
+        differs = "" if extractor.startswith("radimagenet") else "another extractor, whose values compare with no other"
         source, by = f"fid_{window}.csv, fid", f"{extractor}; protocol {row.get('protocol')}"
         yield (
             ("1", "MedSyn2", f"{window} {row.get('plane')}"),
@@ -198,19 +192,14 @@ def _augmentation(frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]
             by = f"a U-Net, {arm} slices, {structure}"
             for printed, column in _OVERLAPS.items():
                 source = f"augmentation.csv, {column}"
-                yield (
-                    ("5", name, printed),
-                    RunValue(100 * float(row.get(column, nan)), "%", by, source, other),
-                )
+                yield (("5", name, printed), RunValue(100 * float(row.get(column, nan)), "%", by, source, other))
             for printed, column in _DISTANCES.items():
                 differs = "; ".join(filter(None, (other, "the paper's pixels have no stated size")))
                 source = f"augmentation.csv, {column}"
                 yield ("5", name, printed), RunValue(float(row.get(column, nan)), "mm", by, source, differs)
 
 
-def _masks(
-    number: str, prefix: str, file: str, frame: pd.DataFrame | None
-) -> Iterator[tuple[Place, RunValue]]:
+def _masks(number: str, prefix: str, file: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]]:
     """Yield the overlaps and distances of one table of masks; lobes that were compared as lungs are the lungs."""
     for name, structure in _STRUCTURES.items():
         names = (structure, "lungs") if structure == "lobes" else (structure,)

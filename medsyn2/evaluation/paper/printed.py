@@ -14,10 +14,7 @@ from types import MappingProxyType
 import pandas as pd
 
 _NUMBERS = pd.read_csv(
-    Path(__file__).with_name("printed.csv"),
-    dtype={"table": str},
-    keep_default_na=False,
-    na_values={"value": ""},
+    Path(__file__).with_name("printed.csv"), dtype={"table": str}, keep_default_na=False, na_values={"value": ""}
 )
 _PLACE = ["table", "row", "column"]
 _UNITS = {(table, column): unit for table, _, column, unit in _NUMBERS[[*_PLACE, "unit"]].to_numpy()}

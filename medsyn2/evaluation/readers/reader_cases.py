@@ -91,15 +91,11 @@ def add_requests(volumes: Sequence[StudyVolume], table: Path) -> list[StudyVolum
             code="cases-unreadable",
             remedy="give a CSV with source, id and report or mask.",
         ) from error
-    masks = {
-        (table.parent / row["mask"]).resolve() for row in rows.values() if isinstance(row.get("mask"), str)
-    }
+    masks = {(table.parent / row["mask"]).resolve() for row in rows.values() if isinstance(row.get("mask"), str)}
     kept = []
     for one in volumes:
         row = rows.get((one.source, one.file.id), {})
-        report, mask = (
-            row.get(name) if isinstance(row.get(name), str) else None for name in ("report", "mask")
-        )
+        report, mask = (row.get(name) if isinstance(row.get(name), str) else None for name in ("report", "mask"))
         _check_report(report, one)
         if one.file.path.resolve() not in masks:
             kept.append(replace(one, report=report, mask=None if mask is None else table.parent / mask))

@@ -98,9 +98,7 @@ def counts(found: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
             number = {grade: int((group[question] == grade).sum()) for grade in GRADES}
             low, high = wilson(number["match"], len(group))
             share = {"num": len(group), "match_share": number["match"] / len(group), "low": low, "high": high}
-            rows.append(
-                {"question": question, **dict(zip(by, _as_tuple(names), strict=True)), **number, **share}
-            )
+            rows.append({"question": question, **dict(zip(by, _as_tuple(names), strict=True)), **number, **share})
     return pd.DataFrame(rows)
 
 

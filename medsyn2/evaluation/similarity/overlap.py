@@ -96,23 +96,11 @@ def summarise(cases: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         95 % interval over patients, ``<value>_low`` and ``<value>_high``.
     """
     overlaps, distances = (
-        [f"{value}{end}" for value in values for end in ("", "_low", "_high")]
-        for values in (OVERLAPS, DISTANCES)
+        [f"{value}{end}" for value in values for end in ("", "_low", "_high")] for values in (OVERLAPS, DISTANCES)
     )
-    columns = [
-        *by,
-        "num",
-        "num_present",
-        "num_patients",
-        *overlaps,
-        "dice_median",
-        "num_distances",
-        *distances,
-    ]
+    columns = [*by, "num", "num_present", "num_patients", *overlaps, "dice_median", "num_distances", *distances]
     columns += ["num_missed", "miss_rate", "num_false_alarm", "num_both_empty"]
-    rows = [
-        dict(zip(by, key, strict=True)) | _means(group) for key, group in cases.groupby(list(by), sort=False)
-    ]
+    rows = [dict(zip(by, key, strict=True)) | _means(group) for key, group in cases.groupby(list(by), sort=False)]
     return pd.DataFrame(rows, columns=columns)
 
 

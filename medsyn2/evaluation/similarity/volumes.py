@@ -26,15 +26,11 @@ _Filter = Callable[[Float[np.ndarray, "d h w"], int], Float[np.ndarray, "d h w"]
 
 
 def mean_absolute_error_hu(
-    first: Num[np.ndarray, "d h w"],
-    second: Num[np.ndarray, "d h w"],
-    where: Bool[np.ndarray, "d h w"] | None = None,
+    first: Num[np.ndarray, "d h w"], second: Num[np.ndarray, "d h w"], where: Bool[np.ndarray, "d h w"] | None = None
 ) -> float:
     """Return the mean absolute difference in HU, of the voxels in `where` or of all."""
     difference = np.abs(first.astype(np.float32) - second.astype(np.float32))
-    return float(
-        difference.mean(dtype=np.float64) if where is None else difference[where].mean(dtype=np.float64)
-    )
+    return float(difference.mean(dtype=np.float64) if where is None else difference[where].mean(dtype=np.float64))
 
 
 def psnr_db(
@@ -66,9 +62,7 @@ def inside_body(hu: Num[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h w"]:
     return np.stack([ndimage.binary_fill_holes(axial) for axial in largest])
 
 
-def ssim_3d_box(
-    first: Num[np.ndarray, "d h w"], second: Num[np.ndarray, "d h w"], data_range: float
-) -> float:
+def ssim_3d_box(first: Num[np.ndarray, "d h w"], second: Num[np.ndarray, "d h w"], data_range: float) -> float:
     """Return the structural similarity with a window of 7 x 7 x 7 equal weights, at most 1.
 
     Raises:
@@ -82,9 +76,7 @@ def ssim_3d_box(
     return _ssim(first, second, data_range, along, BOX_VOXELS, count / (count - 1))
 
 
-def ssim_3d_gaussian(
-    first: Num[np.ndarray, "d h w"], second: Num[np.ndarray, "d h w"], data_range: float
-) -> float:
+def ssim_3d_gaussian(first: Num[np.ndarray, "d h w"], second: Num[np.ndarray, "d h w"], data_range: float) -> float:
     """Return the structural similarity with a Gaussian window of 11 x 11 x 11, at most 1.
 
     Raises:

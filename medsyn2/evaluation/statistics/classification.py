@@ -44,9 +44,7 @@ class Classification:
 VALUES = tuple(field.name for field in fields(Classification) if field.name != "num_labels")
 
 
-def classification(
-    probabilities: Probabilities, truth: Truth, found: Bool[np.ndarray, "v k"]
-) -> Classification:
+def classification(probabilities: Probabilities, truth: Truth, found: Bool[np.ndarray, "v k"]) -> Classification:
     """Score probabilities, and the decisions made from them, against the truth."""
     judged = [k for k in range(truth.shape[1]) if truth[:, k].any() and not truth[:, k].all()]
     if not judged:
@@ -98,10 +96,7 @@ def thresholds_of_others(
         judged: Patient of each judged volume; patients not among `patients` get thresholds tuned on all.
     """
     owners = np.array(patients)
-    tuned = {
-        one: tune_thresholds(probabilities[owners != one], truth[owners != one])
-        for one in dict.fromkeys(judged)
-    }
+    tuned = {one: tune_thresholds(probabilities[owners != one], truth[owners != one]) for one in dict.fromkeys(judged)}
     return np.stack([tuned[one] for one in judged])
 
 

@@ -127,10 +127,7 @@ def label_probabilities(
 
 
 def _interval_above_shuffled(
-    cosines: Float[np.ndarray, "n n"],
-    patients: Int[np.ndarray, " n"],
-    num_draws: int,
-    rng: np.random.Generator,
+    cosines: Float[np.ndarray, "n n"], patients: Int[np.ndarray, " n"], num_draws: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Return the 95 % interval of the mean of the pairs minus the mean of pairs of different patients."""
     num = int(patients.max()) + 1
@@ -163,11 +160,7 @@ def _z(cosines: Float[np.ndarray, "n n"], rng: np.random.Generator) -> float:
 
 
 def _recall(
-    cosines: Float[np.ndarray, "n n"],
-    k: int,
-    patients: Int[np.ndarray, " n"],
-    num_draws: int,
-    rng: np.random.Generator,
+    cosines: Float[np.ndarray, "n n"], k: int, patients: Int[np.ndarray, " n"], num_draws: int, rng: np.random.Generator
 ) -> Recall:
     if k >= len(cosines):
         return Recall(nan, nan, nan, nan)

@@ -84,9 +84,7 @@ def evaluate_scores(
         labelled = _with_enough(found, cases.truth.index, 1, "labels")
         labelled = {name: _select(bank, cases.truth.index) for name, bank in labelled.items()}
         where = ", ".join(str(path) for path in inventory)
-        judged = zero_shot_table(
-            labelled, prompts, cases.truth, truth_of=where, scale=evaluate_scores.scale, **drawn
-        )
+        judged = zero_shot_table(labelled, prompts, cases.truth, truth_of=where, scale=evaluate_scores.scale, **drawn)
     for place, frame in ((clip, scored), (zero_shot, judged)):
         if frame.empty:
             log.warning("%s has no rows: too few cases with reports or labels", place)
@@ -179,24 +177,17 @@ def _concatenate(bank: Bank) -> Float[np.ndarray, "v f"]:
 
 def _embed(features: Bank, space: LinearClip) -> Bank:
     facts = replace(
-        features.facts,
-        extractor=space.name,
-        extractor_sha256=space.sha256,
-        comparable="nothing but values of this fit",
+        features.facts, extractor=space.name, extractor_sha256=space.sha256, comparable="nothing but values of this fit"
     )
     return _bank(facts, features.ids, features.patients, space.of_volumes(_concatenate(features)))
 
 
-def _bank(
-    facts: BankFacts, ids: tuple[str, ...], patients: tuple[str, ...], rows: Float[np.ndarray, "v e"]
-) -> Bank:
+def _bank(facts: BankFacts, ids: tuple[str, ...], patients: tuple[str, ...], rows: Float[np.ndarray, "v e"]) -> Bank:
     part = Part(rows.astype(np.float32), np.arange(len(rows), dtype=np.int32))
     return Bank(facts, ids, patients, {EMBEDDING: part})
 
 
-def _with_enough(
-    sources: Mapping[str, Bank], known: Collection[str], least: int, needed: str
-) -> dict[str, Bank]:
+def _with_enough(sources: Mapping[str, Bank], known: Collection[str], least: int, needed: str) -> dict[str, Bank]:
     """Return the sources that have at least so many of the `known` ids; the others are named and left out."""
     enough = {}
     for name, bank in sources.items():
@@ -204,9 +195,7 @@ def _with_enough(
         if shared >= least:
             enough[name] = bank
         else:
-            log.warning(
-                "%s is left out: %d of its volumes have %s, needed are %d", name, shared, needed, least
-            )
+            log.warning("%s is left out: %d of its volumes have %s, needed are %d", name, shared, needed, least)
     return enough
 
 

@@ -159,8 +159,7 @@ def _predict(
     missing = [name for name in bank.ids if name not in truth.index]
     if missing:
         raise TableError(
-            f"{truth_of} has no labels of {missing[0]} and {len(missing) - 1} other volumes of "
-            f"{bank.facts.source}.",
+            f"{truth_of} has no labels of {missing[0]} and {len(missing) - 1} other volumes of {bank.facts.source}.",
             code="labels-missing",
             remedy="give a row for each id of the banks.",
         )

@@ -59,12 +59,7 @@ def evaluate_tokenizer(
     identity = sha256_of(tokenizer)
     cases = [
         CaseWork(
-            case.name,
-            {
-                "tokenizer": identity,
-                "ct": case.registered.files,
-                "masks": case.masked and case.masked.files,
-            },
+            case.name, {"tokenizer": identity, "ct": case.registered.files, "masks": case.masked and case.masked.files}
         )
         for case in held_out.values()
     ]
@@ -73,14 +68,11 @@ def evaluate_tokenizer(
         case = held_out[work.case]
         image = _image(round_trip, case.read(), grid, folder / CT_FILE)
         of_masks = {
-            structure: _mask(round_trip, case, structure, evaluate_tokenizer, folder)
-            for structure in case.structures
+            structure: _mask(round_trip, case, structure, evaluate_tokenizer, folder) for structure in case.structures
         }
         return ReconstructionFacts(image, of_masks)
 
-    done = process_shard(
-        "evaluate_tokenizer", manifest, cases, work, settings=settings, facts=ReconstructionFacts
-    )
+    done = process_shard("evaluate_tokenizer", manifest, cases, work, settings=settings, facts=ReconstructionFacts)
     _write(images, masks_table, {held_out[case]: record.facts for case, record in done.records.items()})
 
 
@@ -98,9 +90,7 @@ class _RoundTrip:
     def __call__(self, values: Float[np.ndarray, "d h w"]) -> Float[np.ndarray, "d h w"]:
         x, window, overlap = torch.from_numpy(values)[None, None], self.config.window, self.config.overlap
         latents = encode_windowed(self.network, x, window, overlap).mode()
-        decoded: Float[np.ndarray, "d h w"] = decode_windowed(self.network, latents, window, overlap)[
-            0, 0
-        ].numpy()
+        decoded: Float[np.ndarray, "d h w"] = decode_windowed(self.network, latents, window, overlap)[0, 0].numpy()
         return decoded
 
 
@@ -140,9 +130,7 @@ def _write(images: Path, masks_table: Path, found: Mapping[Case, ReconstructionF
             code="too-few-cases",
             remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
         )
-    rows = [
-        {"case": case.name, "patient": case.subject, **vars(facts.image)} for case, facts in found.items()
-    ]
+    rows = [{"case": case.name, "patient": case.subject, **vars(facts.image)} for case, facts in found.items()]
     means = prepend_means(pd.DataFrame(rows, columns=["case", "patient", *IMAGE_VALUES]), IMAGE_VALUES)
     write_table(images, means)
     mask_rows = [

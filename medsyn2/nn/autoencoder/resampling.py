@@ -43,9 +43,7 @@ class VolumeDown(nn.Module):
     def __init__(self, channels: int, front_pad: int) -> None:
         super().__init__()
         self.front_pad = front_pad
-        self.conv = CausalConv3d(
-            channels, channels, (3, 3, 3), stride=(2, 2, 2), plane_padding=0, front_pad=front_pad
-        )
+        self.conv = CausalConv3d(channels, channels, (3, 3, 3), stride=(2, 2, 2), plane_padding=0, front_pad=front_pad)
 
     def forward(
         self, x: Float[Tensor, "b c d h w"], before: Float[Tensor, "b c front h w"] | None = None
@@ -81,9 +79,7 @@ class DepthMixDown(nn.Module):
         return torch.lerp(self.conv(padded), average, self.mix_factor.sigmoid())
 
 
-def double(
-    x: Float[Tensor, "b c d h w"], *, plane: int, first_frame: bool
-) -> Float[Tensor, "b c out_d out_h out_w"]:
+def double(x: Float[Tensor, "b c d h w"], *, plane: int, first_frame: bool) -> Float[Tensor, "b c out_d out_h out_w"]:
     """Double depth by linear interpolation, and scale the plane by `plane`.
 
     Args:

@@ -76,9 +76,7 @@ class Posterior:
 
     def sample(self, generator: torch.Generator) -> Float[Tensor, "b z ld lh lw"]:
         """Draw latents. Noise comes from the generator's device, so that a seed gives the same draw everywhere."""
-        noise = torch.randn(
-            self.mean.shape, generator=generator, device=generator.device, dtype=self.mean.dtype
-        )
+        noise = torch.randn(self.mean.shape, generator=generator, device=generator.device, dtype=self.mean.dtype)
         return self.mean + torch.exp(0.5 * self.logvar) * noise.to(self.mean.device)
 
     def kl(self) -> Float[Tensor, "b z ld lh lw"]:
@@ -89,9 +87,7 @@ class Posterior:
 class EncoderLevel(nn.Module):
     """Residual blocks at one resolution, then halving."""
 
-    def __init__(
-        self, blocks: Sequence[nn.Module], down: nn.Module | None, depth_down: nn.Module | None
-    ) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], down: nn.Module | None, depth_down: nn.Module | None) -> None:
         super().__init__()
         self.block = nn.ModuleList(blocks)
         self.downsample = down
@@ -232,9 +228,7 @@ def _decoder_level(plan: _Plan, level: int) -> DecoderLevel:
     if depth == "none":
         return DecoderLevel(blocks, up, None)
     return DecoderLevel(
-        blocks,
-        up,
-        DepthLinearUp() if depth == "linear" else DepthMixUp(out_channels, first_frame=first_frame),
+        blocks, up, DepthLinearUp() if depth == "linear" else DepthMixUp(out_channels, first_frame=first_frame)
     )
 
 
@@ -339,9 +333,7 @@ class CausalVideoVAE(nn.Module):
         return next(self.decoder.conv_out.parameters())
 
 
-def _check_configuration(
-    widths: Sequence[int], groups: int, depth_mode: DepthMode, layout: LayoutName
-) -> None:
+def _check_configuration(widths: Sequence[int], groups: int, depth_mode: DepthMode, layout: LayoutName) -> None:
     if any(width % groups for width in widths):
         raise ConfigError(
             f"tokenizer.norm_groups must divide the channels of all levels, got {groups} for {tuple(widths)}.",

@@ -86,10 +86,7 @@ def encode_windowed(
 
 
 def decode_windowed(
-    tokenizer: CausalVideoVAE,
-    latents: Float[Tensor, "b z ld lh lw"],
-    window: Sequence[int] | None,
-    overlap: float,
+    tokenizer: CausalVideoVAE, latents: Float[Tensor, "b z ld lh lw"], window: Sequence[int] | None, overlap: float
 ) -> Float[Tensor, "b 1 d h w"]:
     """Decode raw latents window by window.
 
@@ -105,10 +102,7 @@ def decode_windowed(
 
 
 def decode_windows(
-    tokenizer: CausalVideoVAE,
-    latents: Float[Tensor, "b z ld lh lw"],
-    window: Sequence[int] | None,
-    overlap: float,
+    tokenizer: CausalVideoVAE, latents: Float[Tensor, "b z ld lh lw"], window: Sequence[int] | None, overlap: float
 ) -> Parts:
     """Decode as `decode_windowed` does, and pause after each window."""
     depth, height, width = latents.shape[2:]
@@ -177,9 +171,7 @@ def decode_cost(
 
 def _moments(tokenizer: CausalVideoVAE, window: Sequence[int] | None) -> Callable[[Tensor], Tensor]:
     if window is None and has_planar_levels(tokenizer):
-        return lambda ct: (
-            tokenizer.moments(ct) if ct[0].numel() <= SMALL_VOXELS else moments_in_slabs(tokenizer, ct)
-        )
+        return lambda ct: tokenizer.moments(ct) if ct[0].numel() <= SMALL_VOXELS else moments_in_slabs(tokenizer, ct)
     return tokenizer.moments
 
 
@@ -226,10 +218,7 @@ def _places(tokenizer: CausalVideoVAE, latent_shape: Size, window: Size, overlap
         step = max(1, min(largest_step, round(window[axis] * (1.0 - overlap))))
         last = latent_shape[axis] - window[axis]
         starts.append([*range(0, last, step), last])
-    return [
-        (slice(d, d + window[0]), slice(h, h + window[1]), slice(w, w + window[2]))
-        for d, h, w in product(*starts)
-    ]
+    return [(slice(d, d + window[0]), slice(h, h + window[1]), slice(w, w + window[2])) for d, h, w in product(*starts)]
 
 
 def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs: Sequence[Place]) -> Parts:
@@ -244,9 +233,7 @@ def _blend(compute: Callable[[Place], Tensor], places: Sequence[Place], outputs:
         part = compute(place)
         part = part.to(torch.promote_types(part.dtype, torch.float32))
         if total is None:
-            total = part.new_zeros(
-                *part.shape[:2], *(max(o[axis].stop for o in outputs) for axis in range(3))
-            )
+            total = part.new_zeros(*part.shape[:2], *(max(o[axis].stop for o in outputs) for axis in range(3)))
         depth, height, width = (weights[axis][output[axis].start].to(part) for axis in range(3))
         total[:, :, *output] += part * depth[:, None, None] * height[:, None] * width
         yield done, len(places)

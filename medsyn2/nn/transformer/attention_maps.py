@@ -70,9 +70,7 @@ def recording(network: DiT) -> Iterator[AttentionRecord]:
         with torch.no_grad():
             record.add(_mean_over_heads(*_queries_and_keys(module, x, text)))
 
-    hooks = [
-        block.get_submodule("cross_attention").register_forward_pre_hook(look) for block in network.blocks
-    ]
+    hooks = [block.get_submodule("cross_attention").register_forward_pre_hook(look) for block in network.blocks]
     try:
         yield record
     finally:
@@ -88,9 +86,7 @@ def first_token_mass(weights: Float[Tensor, "b n m"]) -> Float[Tensor, " b"]:
 def entropy_share(weights: Float[Tensor, "b n m"]) -> Float[Tensor, " b"]:
     """Return the mean entropy of the image tokens' weights over log(m): 0 for one token, 1 for a uniform map."""
     entropy = -torch.xlogy(weights, weights).sum(dim=-1)
-    return (
-        entropy.mean(dim=1) / log(weights.shape[-1]) if weights.shape[-1] > 1 else torch.zeros(len(weights))
-    )
+    return entropy.mean(dim=1) / log(weights.shape[-1]) if weights.shape[-1] > 1 else torch.zeros(len(weights))
 
 
 def _queries_and_keys(

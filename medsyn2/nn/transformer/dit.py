@@ -25,11 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import (
-    CheckpointPolicy,
-    checkpoint,
-    create_selective_checkpoint_contexts,
-)
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from medsyn2.nn.transformer.conditioning import real_tokens
 from medsyn2.nn.transformer.dit_official import OfficialBlock
@@ -133,9 +129,7 @@ class DiT(nn.Module):
         self.time_embedding = TimeEmbedding(width)
         block = DiTBlock if layout == "paper" else OfficialBlock
         self.blocks = nn.ModuleList(
-            block(
-                width, num_heads, text_width, round(mlp_ratio * width), qk_norm=qk_norm, gate=gate, conv=conv
-            )
+            block(width, num_heads, text_width, round(mlp_ratio * width), qk_norm=qk_norm, gate=gate, conv=conv)
             for _ in range(depth)
         )
         self.final_modulation = nn.Linear(width, 2 * width)
@@ -207,15 +201,7 @@ class DiTBlock(nn.Module):
     """One block: gated self-attention, gated cross-attention to the text, feed-forward, convolution."""
 
     def __init__(
-        self,
-        width: int,
-        num_heads: int,
-        text_width: int,
-        hidden: int,
-        *,
-        qk_norm: bool,
-        gate: bool,
-        conv: bool,
+        self, width: int, num_heads: int, text_width: int, hidden: int, *, qk_norm: bool, gate: bool, conv: bool
     ) -> None:
         super().__init__()
         self.modulation = nn.Linear(width, 9 * width)

@@ -40,22 +40,12 @@ class OfficialBlock(nn.Module):
     """One block: convolution of the input beside self-attention, cross-attention and feed-forward."""
 
     def __init__(
-        self,
-        width: int,
-        num_heads: int,
-        text_width: int,
-        hidden: int,
-        *,
-        qk_norm: bool,
-        gate: bool,
-        conv: bool,
+        self, width: int, num_heads: int, text_width: int, hidden: int, *, qk_norm: bool, gate: bool, conv: bool
     ) -> None:
         super().__init__()
         self.modulation = nn.Linear(width, 9 * width)
         self.self_attention = FusedAttention(width, num_heads, None, qk_norm=qk_norm, gate=gate)
-        self.cross_attention = FusedAttention(
-            width, CROSS_HEADS * num_heads, text_width, qk_norm=qk_norm, gate=gate
-        )
+        self.cross_attention = FusedAttention(width, CROSS_HEADS * num_heads, text_width, qk_norm=qk_norm, gate=gate)
         self.feed_forward = FeedForward(width, hidden)
         self.convolution = TokenConvolution(width) if conv else None
 
@@ -97,9 +87,7 @@ class FusedAttention(nn.Module):
         gate: Whether the output is gated.
     """
 
-    def __init__(
-        self, width: int, num_heads: int, text_width: int | None, *, qk_norm: bool, gate: bool
-    ) -> None:
+    def __init__(self, width: int, num_heads: int, text_width: int | None, *, qk_norm: bool, gate: bool) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.gated = gate

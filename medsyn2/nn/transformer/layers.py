@@ -35,9 +35,7 @@ def patchify(latents: Float[Tensor, "b z ld lh lw"], patch: Patch) -> Float[Tens
     return split.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, ld * lh * lw, pd * ph * pw * z)
 
 
-def unpatchify(
-    tokens: Float[Tensor, "b n p"], grid: TokenGrid, patch: Patch
-) -> Float[Tensor, "b z ld lh lw"]:
+def unpatchify(tokens: Float[Tensor, "b n p"], grid: TokenGrid, patch: Patch) -> Float[Tensor, "b z ld lh lw"]:
     """Put one token per cell of `grid` back into a latent grid: the inverse of `patchify`."""
     split = tokens.reshape(len(tokens), *grid, *patch, -1)  # (b, ld, lh, lw, pd, ph, pw, z)
     b, z = split.shape[0], split.shape[-1]

@@ -72,9 +72,7 @@ def load_official(
     theirs.pop(_IGNORED, None)
     config = {**_sizes(theirs), "num_heads": num_heads, "layout": "official"}
     if num_heads < 1 or config["width"] % (CROSS_HEADS * num_heads):
-        raise _layout_error(
-            f"their width {config['width']} does not divide by {CROSS_HEADS} x {num_heads} heads"
-        )
+        raise _layout_error(f"their width {config['width']} does not divide by {CROSS_HEADS} x {num_heads} heads")
     expected = _tensor_shapes(config, grid)
     problems = [
         *list_names("missing", [name for name in expected if name not in theirs]),
@@ -91,13 +89,9 @@ def load_official(
     if problems:
         raise _layout_error("; ".join(problems))
     stored = theirs.pop(_POSITIONS)
-    apart = (
-        (stored[0].float().cpu() - positions(grid, config["width"], torch.device("cpu"))).abs().max().item()
-    )
+    apart = (stored[0].float().cpu() - positions(grid, config["width"], torch.device("cpu"))).abs().max().item()
     if not apart <= _POSITIONS_ATOL:
-        raise _layout_error(
-            f"{_POSITIONS} differs by {apart:.3g} from the sine-cosine positions of {grid} tokens"
-        )
+        raise _layout_error(f"{_POSITIONS} differs by {apart:.3g} from the sine-cosine positions of {grid} tokens")
     names = _names(config["depth"])
     return OfficialWeights(config, {names[name]: _linear(name, tensor) for name, tensor in theirs.items()})
 
@@ -110,11 +104,7 @@ def _strip_wrappers(name: str) -> str:
 
 def _sizes(theirs: Mapping[str, Tensor]) -> dict[str, Any]:
     """Infer the sizes from a few tensors; all others are then checked against them."""
-    patch, key_value, hidden = (
-        "x_embedder.proj.weight",
-        "blocks.0.cross_attn.kv_linear.weight",
-        "mlp.fc1.weight",
-    )
+    patch, key_value, hidden = ("x_embedder.proj.weight", "blocks.0.cross_attn.kv_linear.weight", "mlp.fc1.weight")
     telling = {patch: 5, key_value: 2, f"blocks.0.{hidden}": 2}
     unfit = [name for name, rank in telling.items() if name not in theirs or theirs[name].ndim != rank]
     if unfit:

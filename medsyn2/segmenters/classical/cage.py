@@ -64,9 +64,7 @@ def _wall_mm(thorax: Thorax, middle: tuple[float, float]) -> _Table:
     first_bone = np.where(behind.any(axis=2), np.argmax(behind, axis=2), 0)
     spacing = thorax.spacing_mm
     completed = _complete(first_bone * spacing, spacing)
-    return np.maximum(completed, np.where(last_lung > 0, last_lung * spacing + PLEURA_MM, 0)).astype(
-        np.float32
-    )
+    return np.maximum(completed, np.where(last_lung > 0, last_lung * spacing + PLEURA_MM, 0)).astype(np.float32)
 
 
 def _expectation(last_lung: _Table, spacing_mm: float) -> _Table:

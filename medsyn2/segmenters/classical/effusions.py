@@ -89,8 +89,7 @@ def find_pericardial_effusion(thorax: Thorax, cage: Mask) -> Mask:
     kept = [False]
     for number, size in enumerate(sizes, start=1):
         kept.append(
-            size * spacing**3 >= PERICARDIAL_ML * 300
-            and _surrounds_solid(labels == number, fluid.solid, spacing)
+            size * spacing**3 >= PERICARDIAL_ML * 300 and _surrounds_solid(labels == number, fluid.solid, spacing)
         )
     return _grown(np.array(kept)[labels], core, fluid, PERICARDIAL_ML, spacing)
 
@@ -122,16 +121,12 @@ def _surrounds_solid(own: Mask, solid: Mask, spacing_mm: float) -> bool:
     """Tell whether `own` is seen in most directions of the axial plane from a centre that is solid."""
     where = np.argwhere(own)
     centre = where.mean(axis=0)
-    box = tuple(
-        slice(max(round(c - HEART_MM / spacing_mm), 0), round(c + HEART_MM / spacing_mm) + 1) for c in centre
-    )
+    box = tuple(slice(max(round(c - HEART_MM / spacing_mm), 0), round(c + HEART_MM / spacing_mm) + 1) for c in centre)
     if float(solid[box].mean()) < 0.7:
         return False
     angle = np.arctan2(where[:, 1] - centre[1], where[:, 2] - centre[2])
     sector = ((angle / (2 * np.pi) + 0.5) * NUM_DIRECTIONS).astype(int) % NUM_DIRECTIONS
-    return (
-        float(np.count_nonzero(np.bincount(sector, minlength=NUM_DIRECTIONS))) >= SEEN_SHARE * NUM_DIRECTIONS
-    )
+    return float(np.count_nonzero(np.bincount(sector, minlength=NUM_DIRECTIONS))) >= SEEN_SHARE * NUM_DIRECTIONS
 
 
 def _grown(kept: Mask, core: Mask, fluid: _Fluid, min_ml: float, spacing_mm: float) -> Mask:

@@ -65,8 +65,7 @@ def _bright_spots(hu: _Hu, inner: Mask, radius: float) -> list[tuple[int, int, i
 def _roundness(smooth: _Hu, centre: tuple[int, int, int], step: int) -> float:
     """Return the smallest over the largest second derivative at a maximum, by differences of `step` voxels."""
     padded = tuple(
-        np.clip(np.arange(-step, step + 1, step) + c, 0, n - 1)
-        for c, n in zip(centre, smooth.shape, strict=True)
+        np.clip(np.arange(-step, step + 1, step) + c, 0, n - 1) for c, n in zip(centre, smooth.shape, strict=True)
     )
     cube = smooth[np.ix_(*padded)].astype(np.float64)
     hessian = np.zeros((3, 3))
@@ -85,15 +84,11 @@ def _add_if_nodule(
 ) -> None:
     """Add the bright region around `centre` to `found`, if its size and surroundings are a nodule's."""
     reach = int(np.ceil(SHELL[1] * radius))
-    box = tuple(
-        slice(max(c - reach, 0), min(c + reach + 1, n)) for c, n in zip(centre, hu.shape, strict=True)
-    )
+    box = tuple(slice(max(c - reach, 0), min(c + reach + 1, n)) for c, n in zip(centre, hu.shape, strict=True))
     offsets = np.ogrid[box]
     distance = np.sqrt(sum((offset - c) ** 2 for offset, c in zip(offsets, centre, strict=True)))
     own, inside = hu[box], lung[box]
-    shell = (distance >= max(SHELL[0] * radius, radius + 1.0)) & (
-        distance <= max(SHELL[1] * radius, radius + 2)
-    )
+    shell = (distance >= max(SHELL[0] * radius, radius + 1.0)) & (distance <= max(SHELL[1] * radius, radius + 2))
     if inside[shell].mean() < SHELL_IN_LUNG_SHARE:
         return
     around = own[shell & inside]

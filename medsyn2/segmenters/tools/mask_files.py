@@ -116,9 +116,7 @@ class CtRateSegmenter(ExternalTool):
                 remedy="use ct_rate for CT-RATE's own volumes alone.",
             )
         split, patient, scan, _ = match.groups()
-        place = Path(
-            CT_RATE_FOLDERS[task], f"{split}_fixed", f"{split}_{patient}", f"{split}_{patient}_{scan}"
-        )
+        place = Path(CT_RATE_FOLDERS[task], f"{split}_fixed", f"{split}_{patient}", f"{split}_{patient}_{scan}")
         return self._folder / place / f"{case}.nii.gz"
 
     def sources(self, structures: Sequence[Structure], case: str) -> list[Path]:

@@ -105,9 +105,7 @@ class ToolProcess:
             self.facts = self._ask({"settings": settings}, START_LIMIT_S)["ready"]
         except SegmenterError as error:
             raise EnvironmentFault(
-                f"{self.tool} could not be made ready: {error.message}",
-                code="tool-not-ready",
-                remedy=error.remedy,
+                f"{self.tool} could not be made ready: {error.message}", code="tool-not-ready", remedy=error.remedy
             ) from error
         return self.facts
 

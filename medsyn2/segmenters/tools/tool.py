@@ -28,13 +28,9 @@ ToolName = Literal["lungmask", "totalsegmentator", "medpseg"]
 class ExternalTool:
     """An adapter of a tool in its own process, all but ``segment``."""
 
-    def __init__(
-        self, config: SegmentConfig, tool: ToolName, settings: Mapping[str, Any], **more: Any
-    ) -> None:
+    def __init__(self, config: SegmentConfig, tool: ToolName, settings: Mapping[str, Any], **more: Any) -> None:
         python, limit_s = config.python.get(tool), config.time_limit_s
-        self._process = ToolProcess(
-            tool, f"run_{tool}", python=python, settings=settings, time_limit_s=limit_s, **more
-        )
+        self._process = ToolProcess(tool, f"run_{tool}", python=python, settings=settings, time_limit_s=limit_s, **more)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the tool's packages, as records carry them."""
@@ -65,9 +61,7 @@ def run_on(process: ToolProcess, volume: CTVolume, **request: object) -> dict[st
         write_ct(ct, volume)
         files = process.segment({"ct": str(ct), "folder": folder, **request})["files"]
         return {
-            name: _on_grid(
-                Path(path), {int(label): word for label, word in labels[name].items()}, volume, process
-            )
+            name: _on_grid(Path(path), {int(label): word for label, word in labels[name].items()}, volume, process)
             for name, path in files.items()
         }
 

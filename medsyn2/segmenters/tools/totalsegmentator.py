@@ -31,9 +31,7 @@ TASKS: dict[Structure, Task] = {
     "heart": Task("total", {"heart": "heart"}),
     "nodules": Task("lung_nodules", {"lung_nodules": "nodules"}),
     "pleural_effusion": Task("pleural_pericard_effusion", {"pleural_effusion": "pleural_effusion"}),
-    "pericardial_effusion": Task(
-        "pleural_pericard_effusion", {"pericardial_effusion": "pericardial_effusion"}
-    ),
+    "pericardial_effusion": Task("pleural_pericard_effusion", {"pericardial_effusion": "pericardial_effusion"}),
 }
 
 # Telemetry is on unless this file says otherwise; the package rewrites it for every CT, so each process has its own.

@@ -11,9 +11,7 @@ from typing import Any
 from serve import Refusal
 
 LOBE_MODEL, FILL_MODEL = "LTRCLobes", "R231"
-_LABEL_LINE = re.compile(
-    r"^(\d) = ((?:left|right) (?:upper|middle|lower)) lobe", re.IGNORECASE | re.MULTILINE
-)
+_LABEL_LINE = re.compile(r"^(\d) = ((?:left|right) (?:upper|middle|lower)) lobe", re.IGNORECASE | re.MULTILINE)
 
 
 def prepare(settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -45,10 +43,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         batch_size=1 if settings["cpu"] else 20,
         tqdm_disable=True,
     )
-    return inferer, {
-        "versions": {"lungmask": metadata.version("lungmask")},
-        "labels": {"lobes": label_names()},
-    }
+    return inferer, {"versions": {"lungmask": metadata.version("lungmask")}, "labels": {"lobes": label_names()}}
 
 
 def label_names() -> dict[str, str]:

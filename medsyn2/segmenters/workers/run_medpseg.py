@@ -87,10 +87,7 @@ def segment(settings: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]
     )
     if notes.no_lung:
         raise Refusal(
-            "case_error",
-            "no-lungs",
-            "MedPSeg found no lungs in the CT",
-            "look at this CT: is it a chest, in HU",
+            "case_error", "no-lungs", "MedPSeg found no lungs in the CT", "look at this CT: is it a chest, in HU"
         )
     if notes.failure is not None:
         raise notes.failure

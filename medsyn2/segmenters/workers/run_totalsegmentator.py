@@ -122,9 +122,7 @@ def _remember_weights() -> None:
     read = nnUNetPredictor.initialize_from_trained_model_folder
     known: dict[Any, dict[str, Any]] = {}
 
-    def initialize(
-        self: Any, folder: str, use_folds: Any, checkpoint_name: str = "checkpoint_final.pth"
-    ) -> None:
+    def initialize(self: Any, folder: str, use_folds: Any, checkpoint_name: str = "checkpoint_final.pth") -> None:
         key = (str(folder), str(use_folds), checkpoint_name)
         if key not in known:
             before = dict(vars(self))

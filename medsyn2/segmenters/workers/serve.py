@@ -65,9 +65,7 @@ def main(module_name: str) -> None:
             )
         except SystemExit as error:
             # Licence checks of tools end the process this way; the next case would fare no better.
-            answer = _environment(
-                "tool-stopped", f"the tool stopped itself: {error.code}", "read the stage's log"
-            )
+            answer = _environment("tool-stopped", f"the tool stopped itself: {error.code}", "read the stage's log")
         except Exception as error:  # noqa: BLE001 - the tool's code may raise anything; the process goes on
             traceback.print_exc()
             answer = _failure(error, tool is None)
@@ -78,9 +76,7 @@ def main(module_name: str) -> None:
 def _failure(error: Exception, preparing: bool) -> dict[str, Any]:
     text = f"{type(error).__name__}: {error}"[:500]
     if preparing:
-        return _environment(
-            "tool-not-ready", f"the tool could not be made ready: {text}", "read the stage's log"
-        )
+        return _environment("tool-not-ready", f"the tool could not be made ready: {text}", "read the stage's log")
     if "out of memory" in text.lower():
         return _case("tool-memory", text, "use a GPU with more memory, or segment.device: cpu")
     return _case("tool-failed", text, "read the stage's log; look at this CT in a viewer")
@@ -97,9 +93,7 @@ def _environment(code: str, message: str, remedy: str) -> dict[str, Any]:
 def _refuse_network(event: str, arguments: "tuple[Any, ...]") -> None:
     """Refuse connections and name look-ups; local pipes and sockets of processes among themselves are fine."""
     if event == "socket.getaddrinfo" or (event == "socket.connect" and isinstance(arguments[1], tuple)):
-        raise ConnectionRefusedError(
-            "medsyn2 runs tools without a network; it was asked for " + str(arguments[-1])
-        )
+        raise ConnectionRefusedError("medsyn2 runs tools without a network; it was asked for " + str(arguments[-1]))
 
 
 if __name__ == "__main__":

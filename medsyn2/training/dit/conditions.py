@@ -164,9 +164,7 @@ class ConditionedLatents:
         if structure in case.empty:
             stored = self._memory.get(("empty mask", shard), lambda: read_empty_mask(shard))
         else:
-            stored = self._memory.get(
-                ("mask", case.id, structure), lambda: read_mask(case.latents, structure)
-            )
+            stored = self._memory.get(("mask", case.id, structure), lambda: read_mask(case.latents, structure))
         return _normalize(stored, self.mask)
 
     def _text(self, sample: Sample) -> Embeddings:

@@ -58,9 +58,7 @@ class Split:
     # Statistics of the latents of non-empty masks; mean 0 and standard deviation 1 if there are none
     mask: ChannelStatistics
     latents: LatentOrigin  # How the latents were made, as their records say
-    encoder: Mapping[
-        str, str
-    ]  # Which text encoder the reports' embeddings were made with, as their records say
+    encoder: Mapping[str, str]  # Which text encoder the reports' embeddings were made with, as their records say
     max_report_tokens: int  # Tokens of a report that were kept
     made_from: Any  # JSON values that change if any latent or embedding does
 
@@ -115,17 +113,13 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
 
 def _case(case: str, latents: Manifest[LatentsFacts], reports: Manifest[TextFacts] | None) -> TrainingCase:
     states = latents.records[case].facts.masks
-    present, empty = (
-        tuple(name for name in STRUCTURES if states[name] == state) for state in ("present", "empty")
-    )
+    present, empty = (tuple(name for name in STRUCTURES if states[name] == state) for state in ("present", "empty"))
     report = None if reports is None else reports.folder / case
     return TrainingCase(case, latents.folder / case, report, present, empty)
 
 
 def _check(
-    cases: Sequence[TrainingCase],
-    origins: Sequence[LatentOrigin],
-    texts: Sequence[tuple[Mapping[str, str], int]],
+    cases: Sequence[TrainingCase], origins: Sequence[LatentOrigin], texts: Sequence[tuple[Mapping[str, str], int]]
 ) -> None:
     if not cases:
         raise ConfigError(

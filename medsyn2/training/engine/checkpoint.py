@@ -54,9 +54,7 @@ def identity_of(settings: str, section: str, *inputs: Any) -> str:
         section: Section of the training; its length and its distribution over processes are left out.
     """
     values = json.loads(settings)
-    values[section] = {
-        name: value for name, value in values[section].items() if name not in _NOT_OF_THE_COURSE
-    }
+    values[section] = {name: value for name, value in values[section].items() if name not in _NOT_OF_THE_COURSE}
     return fingerprint(values, inputs)
 
 

@@ -50,9 +50,7 @@ class LossLog:
     It holds no times, and checkpoints contain it, so that a resumed training ends with the same bytes.
     """
 
-    def __init__(
-        self, path: Path, columns: Sequence[str], table: Float[Tensor, "steps columns"] | None
-    ) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], table: Float[Tensor, "steps columns"] | None) -> None:
         self.columns = tuple(columns)
         self._rows: list[list[float]] = [] if table is None else table.tolist()
         lines = [["step", *self.columns], *(self._cells(step) for step in range(len(self._rows)))]
@@ -102,9 +100,7 @@ def positions_of(micro_batch: int, batch_size: int) -> range:
     return range(micro_batch * batch_size, (micro_batch + 1) * batch_size)
 
 
-def prefetch_batches(
-    data: Data, micro_batches: Iterator[int], batch_size: int, num_workers: int
-) -> Iterator[Any]:
+def prefetch_batches(data: Data, micro_batches: Iterator[int], batch_size: int, num_workers: int) -> Iterator[Any]:
     """Yield the batch of each micro-batch in order, prepared up to `num_workers` ahead by as many threads."""
     if num_workers == 0:
         for micro_batch in micro_batches:
@@ -197,12 +193,7 @@ class _Loop:
     """The steps of one training."""
 
     def __init__(
-        self,
-        fabric: Fabric,
-        learners: Mapping[str, Learner],
-        data: Data,
-        settings: LoopSettings,
-        state: TrainingState,
+        self, fabric: Fabric, learners: Mapping[str, Learner], data: Data, settings: LoopSettings, state: TrainingState
     ) -> None:
         self.fabric, self.learners, self.data = fabric, learners, data
         self.settings, self.state = settings, state
@@ -258,9 +249,7 @@ class _Loop:
                 self._check(loss.total, f"loss of {name}", step, number)
                 fabric.backward(loss.total / len(batches))
             total = loss.total.detach()[None]
-            logged += torch.stack(
-                (torch.cat((total, loss.sums)), torch.cat((torch.ones_like(total), loss.counts)))
-            )
+            logged += torch.stack((torch.cat((total, loss.sums)), torch.cat((torch.ones_like(total), loss.counts))))
         limit = learner.optimizer.clip_grad_norm or float("inf")
         norm = fabric.clip_gradients(network, optimizer, max_norm=limit, error_if_nonfinite=False)
         assert norm is not None
@@ -272,9 +261,7 @@ class _Loop:
         return self._row(name, logged, norm.item(), rate)
 
     def _row(self, name: str, logged: Tensor, norm: float, rate: float) -> dict[str, float]:
-        means = [
-            total / count if count else None for total, count in self._sum_over_processes(logged).T.tolist()
-        ]
+        means = [total / count if count else None for total, count in self._sum_over_processes(logged).T.tolist()]
         values = [*means, norm, rate]
         named = zip(self._columns_of(name), values, strict=True)
         return {column: value for column, value in named if value is not None}
@@ -301,9 +288,7 @@ class _Loop:
     def _micro_batches(self, step: int) -> range:
         """Return this process's micro-batches of a step."""
         first = step * self.settings.accumulate
-        return range(
-            first + self.fabric.global_rank, first + self.settings.accumulate, self.fabric.world_size
-        )
+        return range(first + self.fabric.global_rank, first + self.settings.accumulate, self.fabric.world_size)
 
     def _gradient_exchange(self, network: Any, now: bool) -> AbstractContextManager[None]:
         """Exchange gradients between processes in the last backward pass of a step only."""
@@ -325,11 +310,7 @@ class _Loop:
         if torch.isfinite(value).item():
             return
         numbers = self._micro_batches(step) if micro_batch is None else [micro_batch]
-        cases = [
-            case
-            for number in numbers
-            for case in self.data.names(positions_of(number, self.settings.batch_size))
-        ]
+        cases = [case for number in numbers for case in self.data.names(positions_of(number, self.settings.batch_size))]
         raise NonFiniteLossError(
             f"the {what} at step {step + 1} is {value.item()}, with the cases {', '.join(cases)}; "
             "no update was made with it.",

@@ -42,11 +42,7 @@ class AdamSettings:
 def make_optimizer(parameters: Iterable[nn.Parameter], settings: AdamSettings) -> torch.optim.AdamW:
     """Return a fused AdamW for `parameters`."""
     return torch.optim.AdamW(
-        parameters,
-        lr=settings.rate_at(0),
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-        fused=True,
+        parameters, lr=settings.rate_at(0), betas=settings.betas, weight_decay=settings.weight_decay, fused=True
     )
 
 
@@ -60,9 +56,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the optimizer's state as tensors named ``<number of the parameter>/<moment>``."""
     state = optimizer.state_dict()["state"]
     return {
-        f"{index}/{name}": torch.as_tensor(value)
-        for index, values in state.items()
-        for name, value in values.items()
+        f"{index}/{name}": torch.as_tensor(value) for index, values in state.items() for name, value in values.items()
     }
 
 

@@ -53,9 +53,7 @@ def _copy(tensor: Tensor) -> Tensor:
 class TrainingState:
     """State of a training, initial or from a checkpoint."""
 
-    def __init__(
-        self, fabric: Fabric, learners: Mapping[str, Learner], checkpoint: Checkpoint | None
-    ) -> None:
+    def __init__(self, fabric: Fabric, learners: Mapping[str, Learner], checkpoint: Checkpoint | None) -> None:
         self.step = 0 if checkpoint is None else checkpoint.step
         self.networks: dict[str, nn.Module] = {}
         self.wrapped: dict[str, nn.Module] = {}

@@ -80,8 +80,7 @@ class Crops:
             )
         if any(crop > size for crop, size in zip(settings.crop_shape, settings.grid_shape, strict=True)):
             raise ConfigError(
-                f"train_tokenizer.crop_shape {settings.crop_shape} is larger than grid.shape "
-                f"{settings.grid_shape}.",
+                f"train_tokenizer.crop_shape {settings.crop_shape} is larger than grid.shape {settings.grid_shape}.",
                 code="crop-too-large",
                 remedy="lower train_tokenizer.crop_shape.",
             )

@@ -95,11 +95,7 @@ class TokenizerObjective:
         return ("l1", "kl", *perceptual, *adversarial)
 
     def generator_loss(
-        self,
-        networks: Mapping[str, nn.Module],
-        batch: Crops,
-        generator: torch.Generator,
-        step: int,
+        self, networks: Mapping[str, nn.Module], batch: Crops, generator: torch.Generator, step: int
     ) -> MicroLoss:
         """Return the tokenizer's loss."""
         tokenizer = networks[TOKENIZER]
@@ -116,20 +112,14 @@ class TokenizerObjective:
             adversarial, weight = l1.new_zeros(()), l1.new_zeros(())
             if step >= self.gan_start:
                 adversarial = -self._judge(networks[DISCRIMINATOR], reconstruction)
-                weight = self._adversarial_weight(
-                    error, adversarial, cast(nn.Parameter, tokenizer.last_layer)
-                )
+                weight = self._adversarial_weight(error, adversarial, cast(nn.Parameter, tokenizer.last_layer))
                 total = total + weight * adversarial
             parts += [adversarial.detach(), weight]
         sums = torch.stack(parts)
         return MicroLoss(total, sums, torch.ones_like(sums))
 
     def discriminator_loss(
-        self,
-        networks: Mapping[str, nn.Module],
-        batch: Crops,
-        generator: torch.Generator,
-        step: int,
+        self, networks: Mapping[str, nn.Module], batch: Crops, generator: torch.Generator, step: int
     ) -> MicroLoss:
         """Return the discriminator's loss, from the arguments of `generator_loss`."""
         discriminator = networks[DISCRIMINATOR]
@@ -185,11 +175,7 @@ def tokenizer_learners(
     optimizer = AdamSettings.of(settings)
     learners = {
         TOKENIZER: Learner(
-            tokenizer,
-            objective.generator_loss,
-            optimizer,
-            settings.ema_decay,
-            objective.generator_parts,
+            tokenizer, objective.generator_loss, optimizer, settings.ema_decay, objective.generator_parts
         )
     }
     if settings.gan_start is None:

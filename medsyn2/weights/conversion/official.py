@@ -72,38 +72,14 @@ IMAGE_STATISTICS: Statistics = (
     (3.4852407, 5.1318316, 4.399875, 3.8425775),
 )
 MASK_STATISTICS: dict[Structure, Statistics] = {
-    "lobes": (
-        (1.6398076, 3.988608, 1.0285985, -10.314252),
-        (1.9901804, 2.4358141, 1.884654, 2.492379),
-    ),
-    "airways": (
-        (2.185043, 5.434302, 1.486879, -14.069491),
-        (1.0382589, 1.1419985, 0.6198819, 1.2998749),
-    ),
-    "vessels": (
-        (1.8914073, 4.157799, 1.571526, -11.400889),
-        (1.6818109, 1.7393458, 1.1529821, 2.427308),
-    ),
-    "heart": (
-        (1.677869, 5.143252, 0.9597176, -12.662287),
-        (2.3454425, 1.4271269, 2.0748055, 2.4220674),
-    ),
-    "nodules": (
-        (1.8867295, 5.4893284, 1.1319814, -13.561167),
-        (2.182885, 1.1296502, 1.6234175, 2.117792),
-    ),
-    "ground_glass": (
-        (2.120977, 5.287014, 1.4342078, -13.763023),
-        (1.1449654, 1.3086046, 0.838108, 1.6218491),
-    ),
-    "consolidation": (
-        (-0.8596495, 9.748561, -4.030914, 0.20274788),
-        (0.13218798, 1.1483095, 0.46476543, 0.27000445),
-    ),
-    "pleural_effusion": (
-        (2.1982493, 5.633169, 1.4147488, -14.4075),
-        (0.96593255, 1.0451757, 0.67296726, 1.2834657),
-    ),
+    "lobes": ((1.6398076, 3.988608, 1.0285985, -10.314252), (1.9901804, 2.4358141, 1.884654, 2.492379)),
+    "airways": ((2.185043, 5.434302, 1.486879, -14.069491), (1.0382589, 1.1419985, 0.6198819, 1.2998749)),
+    "vessels": ((1.8914073, 4.157799, 1.571526, -11.400889), (1.6818109, 1.7393458, 1.1529821, 2.427308)),
+    "heart": ((1.677869, 5.143252, 0.9597176, -12.662287), (2.3454425, 1.4271269, 2.0748055, 2.4220674)),
+    "nodules": ((1.8867295, 5.4893284, 1.1319814, -13.561167), (2.182885, 1.1296502, 1.6234175, 2.117792)),
+    "ground_glass": ((2.120977, 5.287014, 1.4342078, -13.763023), (1.1449654, 1.3086046, 0.838108, 1.6218491)),
+    "consolidation": ((-0.8596495, 9.748561, -4.030914, 0.20274788), (0.13218798, 1.1483095, 0.46476543, 0.27000445)),
+    "pleural_effusion": ((2.1982493, 5.633169, 1.4147488, -14.4075), (0.96593255, 1.0451757, 0.67296726, 1.2834657)),
     "pericardial_effusion": (
         (2.2425787, 5.654407, 1.4436094, -14.502524),
         (0.8545741, 0.98988974, 0.44174922, 1.1419139),
@@ -164,11 +140,7 @@ def pool_mask_statistics() -> Statistics:
 
 
 def find_official(
-    folder: Path,
-    *,
-    language_model: Path | None = None,
-    base: Path | None = None,
-    prompts: Path | None = None,
+    folder: Path, *, language_model: Path | None = None, base: Path | None = None, prompts: Path | None = None
 ) -> OfficialFolder:
     """Find every part of the released model.
 
@@ -194,9 +166,7 @@ def find_official(
         missing.append(str(found.vae))
     if not found.language_model.is_file():
         missing.append(f"{found.language_model / NETWORKS[1]} (or {NETWORKS[0]})")
-    missing += [
-        str(found.prompts / name) for name in PROMPT_FILES.values() if not (found.prompts / name).is_file()
-    ]
+    missing += [str(found.prompts / name) for name in PROMPT_FILES.values() if not (found.prompts / name).is_file()]
     if missing:
         raise WeightsError(
             f"the released model is not whole, {len(missing)} files are missing: {', '.join(missing)}.",
@@ -255,11 +225,7 @@ def read_prompt(path: Path, width: int) -> Tensor:
             f"{path} is no NumPy array: {error}.", code="weights-unreadable", remedy="copy it again."
         ) from error
     tokens = values[0] if values.ndim == 3 and len(values) == 1 else values
-    if (
-        tokens.shape != (MAX_PROMPT_TOKENS, width)
-        or tokens.dtype.kind != "f"
-        or not np.isfinite(tokens).all()
-    ):
+    if tokens.shape != (MAX_PROMPT_TOKENS, width) or tokens.dtype.kind != "f" or not np.isfinite(tokens).all():
         raise WeightsError(
             f"{path} is {values.dtype} of shape {values.shape}, expected finite numbers of shape "
             f"{(1, MAX_PROMPT_TOKENS, width)}.",

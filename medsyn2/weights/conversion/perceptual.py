@@ -15,11 +15,7 @@ VGG_PREFIX = "features."
 
 
 def build_perceptual(
-    vgg: Mapping[str, Tensor],
-    lpips: Mapping[str, Tensor],
-    *,
-    source: str,
-    channels: tuple[int, ...] = CHANNELS,
+    vgg: Mapping[str, Tensor], lpips: Mapping[str, Tensor], *, source: str, channels: tuple[int, ...] = CHANNELS
 ) -> Perceptual:
     """Build the perceptual network with these weights.
 

@@ -80,12 +80,7 @@ class ConvertedEncoder:
     def files(self) -> dict[str, Any]:
         """Arguments of ``medsyn2.nn.text_encoder.write_encoder``; the configuration includes the origin."""
         config = {**self.config, "converted_from": dict(self.origin)}
-        return {
-            "config": config,
-            "state": self.state,
-            "vocabulary": self.vocabulary,
-            "tokenizer": self.tokenizer,
-        }
+        return {"config": config, "state": self.state, "vocabulary": self.vocabulary, "tokenizer": self.tokenizer}
 
 
 def convert_encoder(source: Path, base: Path | None = None) -> ConvertedEncoder:
@@ -147,9 +142,7 @@ def _plain_bert(
 
     prefix = PREFIX if any(name.startswith(PREFIX) for name in weights) else ""
     dropped = tuple(sorted(name for name in weights if name in DROPPED or PREFIX + name in DROPPED))
-    state = {
-        name.removeprefix(prefix): tensor.float() for name, tensor in weights.items() if name not in dropped
-    }
+    state = {name.removeprefix(prefix): tensor.float() for name, tensor in weights.items() if name not in dropped}
     lacking = [name for name in ("vocab_size", "hidden_size", "num_hidden_layers") if name not in config]
     if lacking:
         raise WeightsError(

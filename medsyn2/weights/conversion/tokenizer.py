@@ -121,8 +121,7 @@ def check_published_config(path: Path) -> None:
     for key, value in values.items():
         if value == _MIXING_ATTENTION:
             raise WeightsError(
-                f"{path} says {key}: {value}, an attention that mixes channels and slices; expected "
-                "AttnBlock3DFix.",
+                f"{path} says {key}: {value}, an attention that mixes channels and slices; expected AttnBlock3DFix.",
                 code="tokenizer-attention",
                 remedy="use the v1.2 or v1.1 weights with AttnBlock3DFix; the parameters' names are the same.",
             )

@@ -51,8 +51,5 @@ def test_size_time_and_presence_make_the_state(tmp_path: Path) -> None:
 
 
 def test_masks_are_where_the_pattern_says(cases: list[Case]) -> None:
-    assert mask_paths("m/{case}/{structure}.nii", cases[:2], ["heart"]) == [
-        "m/c0/heart.nii",
-        "m/c1/heart.nii",
-    ]
+    assert mask_paths("m/{case}/{structure}.nii", cases[:2], ["heart"]) == ["m/c0/heart.nii", "m/c1/heart.nii"]
     assert mask_paths(None, cases, ["heart"]) == []

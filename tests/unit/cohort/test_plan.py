@@ -30,9 +30,7 @@ def given(**cohort: object) -> RunPlan:
     return plan(data_dir="cts", shard_size=2, test_every=2, **cohort)
 
 
-def test_phantoms_have_shards_and_splits_without_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_phantoms_have_shards_and_splits_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = plan(num_phantoms=5, shard_size=2, test_every=5)
     assert found.has_phantoms
@@ -116,9 +114,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_rows_name_files_with_or_without_suffix_and_folder(table: Path) -> None:
-    table.write_text(
-        "\ufeffSubject,Note,VolumeName\nP1,x,sub/a.nii.gz\nP1,,a\n P2 ,,e\u0301.nii\n,,nobody\n", "utf-8"
-    )
+    table.write_text("\ufeffSubject,Note,VolumeName\nP1,x,sub/a.nii.gz\nP1,,a\n P2 ,,e\u0301.nii\n,,nobody\n", "utf-8")
     assert read_subjects(table) == {"a": "P1", "\u00e9": "P2"}
     assert read_subjects(None) == {}
 

@@ -83,10 +83,7 @@ def test_ct_rate_names_give_subject_and_split_whatever_the_ids() -> None:
     assert cases["train_1_a_1"].subject == cases["train_1_b_1"].subject == "train_1"
     assert (cases["valid_7_a_2"].subject, cases["valid_7_a_2"].split) == ("valid_7", "test")
     renamed = cases_of(planned(found={"x-1": Path("x/valid_7_a_2.nii.gz"), "x-2": Path("train_7_a_1.nii")}))
-    assert {(case.subject, case.split) for case in renamed.values()} == {
-        ("valid_7", "test"),
-        ("train_7", "train"),
-    }
+    assert {(case.subject, case.split) for case in renamed.values()} == {("valid_7", "test"), ("train_7", "train")}
 
 
 @given(NAMES)
@@ -98,11 +95,7 @@ def test_every_nth_subject_is_held_out(names: list[str]) -> None:
 def test_scans_of_one_subject_are_in_one_split_wherever_they_stand() -> None:
     subjects = {name: f"P{name[1]}" for name in ("a1", "a2", "b1", "b2", "c1", "c2")}
     cases = cases_of(planned(*sorted(subjects), "d", subjects=subjects))
-    assert {case.subject: case.split for case in cases.values()} == {
-        "P1": "train",
-        "P2": "train",
-        "d": "test",
-    }
+    assert {case.subject: case.split for case in cases.values()} == {"P1": "train", "P2": "train", "d": "test"}
     before = append_to_order({}, files("a1", "b", "c1"), Path())
     grown = cases_of(planned("a1", "b", "c1", "z1", before=before, subjects={"z1": "c1"}))
     assert (grown["z1"].subject, grown["z1"].split) == ("c1", "test")
@@ -115,9 +108,7 @@ def test_a_subject_in_both_of_ct_rates_splits_is_refused() -> None:
 
 def test_a_split_that_is_too_small_says_which_way_to_turn() -> None:
     planned(*"abcdef").require("test", 2)
-    with pytest.raises(
-        ConfigError, match=r"2 cases in the test split, got 1 of 5 cases.*lower cohort.test_every"
-    ):
+    with pytest.raises(ConfigError, match=r"2 cases in the test split, got 1 of 5 cases.*lower cohort.test_every"):
         planned(*"abcde").require("test", 2)
     with pytest.raises(ConfigError, match=r"train split, got 0.*raise cohort.test_every"):
         planned("valid_1_a_1").require("train", 1)
@@ -133,9 +124,7 @@ def test_ids_are_safe_and_unique(tmp_path: Path) -> None:
     ids = case_ids([tmp_path / name for name in names], tmp_path, {})
     assert len(ids) == len({case.lower() for case in ids}) == len(names)
     assert "fine" in ids
-    assert all(
-        set(case) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") for case in ids
-    )
+    assert all(set(case) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") for case in ids)
     assert not any(case.startswith(("-", ".")) for case in ids)
 
 
@@ -172,9 +161,7 @@ def test_folders_can_be_left_out_and_other_files_are_counted(tmp_path: Path) -> 
 
 
 def test_two_files_of_one_ct_rate_name_are_refused_until_one_folder_is_left_out(tmp_path: Path) -> None:
-    touch(
-        tmp_path, *(f"{folder}/train_1/train_1_a/train_1_a_{n}.nii.gz" for folder in FOLDERS for n in (1, 2))
-    )
+    touch(tmp_path, *(f"{folder}/train_1/train_1_a/train_1_a_{n}.nii.gz" for folder in FOLDERS for n in (1, 2)))
     with pytest.raises(ConfigError, match=r"/train/.*train_1_a_1.*/train_fixed/.*cohort\.exclude_dirs"):
         cohort_files(CohortConfig(data_dir=tmp_path), Path(), {})
     config = CohortConfig(data_dir=tmp_path, exclude_dirs=("train", "ts_seg"))

@@ -12,9 +12,7 @@ from medsyn2.reports.table import Acquisition
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SPACING_MM = (0.8, 0.8, 3.0)
-ROW = Acquisition(
-    1.0, -1024.0, SPACING_MM, (-20.0, 30.0, -200.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (44, 40, 36)
-)
+ROW = Acquisition(1.0, -1024.0, SPACING_MM, (-20.0, 30.0, -200.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (44, 40, 36))
 AFFINE = axis_aligned_affine((3.0, 0.8, 0.8), (-20.0, 30.0, -200.0))
 
 

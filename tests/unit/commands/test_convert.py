@@ -42,9 +42,7 @@ def test_a_folder_as_diffusers_writes_it(tmp_path: Path, capsys) -> None:
     weights = source / "diffusion_pytorch_model.safetensors"
     save_file(make_published().state_dict(), weights)
     (source / "config.json").write_text(
-        json.dumps(
-            {"_class_name": "CausalVAEModel", "hidden_size": 32, "decoder_attention": "AttnBlock3DFix"}
-        )
+        json.dumps({"_class_name": "CausalVAEModel", "hidden_size": 32, "decoder_attention": "AttnBlock3DFix"})
     )
     description, network = convert(source, tmp_path / "out")
     assert equal(network, make_published())
@@ -63,10 +61,7 @@ def test_the_authors_lightning_file(tmp_path: Path) -> None:
     torch.save({**content, "pytorch-lightning_version": "2.2.1"}, tmp_path / "vae.ckpt")
     description, network = convert(tmp_path / "vae.ckpt", tmp_path / "out")
     assert equal(network, make_published(layout="official"))
-    assert (description["config"]["layout"], description["config"]["depth_mode"]) == (
-        "official",
-        "uniform_paper",
-    )
+    assert (description["config"]["layout"], description["config"]["depth_mode"]) == ("official", "uniform_paper")
 
 
 @pytest.mark.parametrize(("choice", "seed"), [((), 1), (("--weights", "plain"), 0)])
@@ -121,9 +116,7 @@ def test_either_form_of_radimagenet_becomes_an_extractor(form: ResNetForm, tmp_p
     state = ResNet50Features(form).state_dict()
     if form is TORCH:
         places = {"conv1": 0, "bn1": 1, **{f"layer{stage}": stage + 3 for stage in range(1, 5)}}
-        state = {
-            f"backbone.{places[name.split('.')[0]]}.{name.split('.', 1)[1]}": t for name, t in state.items()
-        }
+        state = {f"backbone.{places[name.split('.')[0]]}.{name.split('.', 1)[1]}": t for name, t in state.items()}
     torch.save(state, tmp_path / "weights.pth")
     to = tmp_path / "radimagenet"
     assert main(["convert", "radimagenet", str(tmp_path / "weights.pth"), "--to", str(to)]) == 0
@@ -133,9 +126,7 @@ def test_either_form_of_radimagenet_becomes_an_extractor(form: ResNetForm, tmp_p
 def test_cxr_bert_says_what_it_leaves_out_and_gives_the_same_bytes_twice(tmp_path: Path, capsys) -> None:
     from transformers import BertConfig, BertForMaskedLM
 
-    config = BertConfig(
-        vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
-    )
+    config = BertConfig(vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
     source = tmp_path / "cxr-bert"
     config.save_pretrained(source)
     (source / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")

@@ -85,17 +85,7 @@ def release(tmp_path_factory):
 
 def convert(release: Path, to: Path, *options: str) -> int:
     return main(
-        [
-            "convert",
-            "official",
-            str(release),
-            "--base",
-            str(release / "base"),
-            "--to",
-            str(to),
-            *OPTIONS,
-            *options,
-        ]
+        ["convert", "official", str(release), "--base", str(release / "base"), "--to", str(to), *OPTIONS, *options]
     )
 
 
@@ -145,9 +135,7 @@ def test_it_says_what_differs_and_the_licence(release, tmp_path, capsys):
 def test_the_same_folder_gives_the_same_bytes_and_a_full_place_is_refused(release, model, tmp_path, capsys):
     assert convert(release, tmp_path / "again") == 0
     files = sorted(path.relative_to(model) for path in model.rglob("*") if path.is_file())
-    assert files == sorted(
-        p.relative_to(tmp_path / "again") for p in (tmp_path / "again").rglob("*") if p.is_file()
-    )
+    assert files == sorted(p.relative_to(tmp_path / "again") for p in (tmp_path / "again").rglob("*") if p.is_file())
     assert all((model / file).read_bytes() == (tmp_path / "again" / file).read_bytes() for file in files)
     assert convert(release, model) == 2
     assert "[output-exists]" in capsys.readouterr().err
@@ -165,11 +153,7 @@ def test_it_samples_what_their_equation_gives(release, pipeline):
     assert text.shape == (1, 224, 8)
     noise = torch.randn(1, 4, 22, 2, 2, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        expected = solve(
-            lambda z, t: dit(z, t, torch.zeros_like(z), text),
-            noise,
-            FAST["sampling"],
-        )
+        expected = solve(lambda z, t: dit(z, t, torch.zeros_like(z), text), noise, FAST["sampling"])
     torch.testing.assert_close(made.latents, expected, atol=1e-5, rtol=1e-5)
     assert made.recipe.sampling.solver == "warped_midpoint"
     assert made.volume.shape == SHAPE
@@ -226,12 +210,7 @@ def test_the_default_is_their_solver_with_98_evaluations(pipeline):
 
 @pytest.mark.parametrize(
     "gone",
-    [
-        "final_ckpt/pytorch_model.bin",
-        "vae.ckpt",
-        "pretrained_lm/pytorch_model.bin",
-        "extra_prompts_gen/path_ggo.npy",
-    ],
+    ["final_ckpt/pytorch_model.bin", "vae.ckpt", "pretrained_lm/pytorch_model.bin", "extra_prompts_gen/path_ggo.npy"],
 )
 def test_a_missing_file_is_named(release, tmp_path, gone, capsys):
     copy = shutil.copytree(release, tmp_path / "release")
@@ -291,18 +270,12 @@ def test_other_shapes_are_named(release, tmp_path, capsys):
 
     def wider_language_model(copy):
         config = BertConfig(
-            vocab_size=len(VOCABULARY),
-            hidden_size=12,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=16,
+            vocab_size=len(VOCABULARY), hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
         )
         torch.save(BertForMaskedLM(config).state_dict(), copy / "pretrained_lm" / "pytorch_model.bin")
         (copy / "base" / "config.json").write_text(json.dumps(config.to_dict()))
 
-    assert "reads text of width 8 and 4 latent channels, the text encoder gives 12" in refuse(
-        wider_language_model
-    )
+    assert "reads text of width 8 and 4 latent channels, the text encoder gives 12" in refuse(wider_language_model)
 
 
 def test_prompts_and_tensors_are_theirs(release, model):

@@ -77,9 +77,7 @@ def test_a_file_that_is_not_right_is_named_with_its_remedy(site: Path, kind: str
 
 
 def test_a_missing_package_is_named(site: Path) -> None:
-    site.write_text(
-        site.read_text().replace("weights_dir", "python: {lungmask: /nowhere/python}, weights_dir")
-    )
+    site.write_text(site.read_text().replace("weights_dir", "python: {lungmask: /nowhere/python}, weights_dir"))
     missing: list[str] = []
     text = "\n".join(packages(load_config(site), missing))
     assert missing == ["lungmask (package)"]
@@ -103,9 +101,7 @@ def test_what_is_missing_and_too_little_memory_end_with_a_sentence(site: Path, c
     assert "?? train_dit takes about" in captured.out
 
 
-def test_the_paper_s_configuration_can_be_checked_on_a_folder_of_named_files(
-    tmp_path: Path, monkeypatch
-) -> None:
+def test_the_paper_s_configuration_can_be_checked_on_a_folder_of_named_files(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = load_config(ROOT / "configs/paper.yaml")
     missing: list[str] = []

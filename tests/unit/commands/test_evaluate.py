@@ -59,9 +59,7 @@ def test_a_wrong_header_is_found_and_stated(folders: Path, capsys: pytest.Captur
     assert evaluate(folders, "--synthetic-spacing-mm", "4", "4", "4") == 0
 
 
-def test_a_ceiling_of_the_generator_is_found_and_stated(
-    folders: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_ceiling_of_the_generator_is_found_and_stated(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (folders / "synthetic").iterdir():
         write(path, np.minimum(chest(int(path.name[0])), 600))
     assert evaluate(folders) == 10

@@ -57,8 +57,7 @@ def test_a_configuration_says_what_it_needs(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
-    [(["nothing"], "'nothing'"), ([], "nothing was named"), (["lungmask"], "no folder")],
+    ("arguments", "named"), [(["nothing"], "'nothing'"), ([], "nothing was named"), (["lungmask"], "no folder")]
 )
 def test_a_mistake_is_named(arguments: list[str], named: str, capsys) -> None:
     assert main(["fetch", *arguments]) == 2

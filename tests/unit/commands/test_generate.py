@@ -76,9 +76,7 @@ def test_mistakes_are_one_line_with_a_remedy(generate, capsys, options, status, 
     assert "What to do" in error
 
 
-def test_what_is_there_already_is_not_replaced_unless_it_is_ones_own(
-    generate, tiny_model, tiny_mask, tmp_path
-):
+def test_what_is_there_already_is_not_replaced_unless_it_is_ones_own(generate, tiny_model, tiny_mask, tmp_path):
     mask = LabelMap(tiny_mask, MedSyn2Pipeline.from_pretrained(tiny_model).grid.affine_mm)
     write_labels(tmp_path / "out_mask.nii.gz", mask)
     (tmp_path / "notes.json").write_text("mine")
@@ -96,9 +94,7 @@ def test_what_is_there_already_is_not_replaced_unless_it_is_ones_own(
 
 
 @pytest.mark.parametrize("output", ["file/out.nii.gz", "folder.nii.gz", "out.png"])
-def test_a_place_that_nothing_can_be_written_to_is_refused_before_the_model_is_loaded(
-    capsys, tmp_path, output
-):
+def test_a_place_that_nothing_can_be_written_to_is_refused_before_the_model_is_loaded(capsys, tmp_path, output):
     (tmp_path / "file").write_text("a file")
     (tmp_path / "folder.nii.gz").mkdir()
     given = ["--model", str(tmp_path / "nowhere"), "--output", str(tmp_path / output)]

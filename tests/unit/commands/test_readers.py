@@ -50,23 +50,12 @@ def folders(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, out: str = "study", *options: str, seed: int = 5) -> int:
-    given = [
-        "--real",
-        folder / "real",
-        "--synthetic",
-        folder / "synthetic",
-        "--out",
-        folder / out,
-        "--seed",
-        seed,
-    ]
+    given = ["--real", folder / "real", "--synthetic", folder / "synthetic", "--out", folder / out, "--seed", seed]
     return main(["readers", "make", *map(str, given), "--cases", str(folder / "cases.csv"), *options])
 
 
 def shipped_files(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_exchanging_real_and_synthetic_changes_no_shipped_byte(folders: Path) -> None:
@@ -230,9 +219,7 @@ def test_a_key_among_the_shipped_files_is_refused(
 
 def test_what_would_unblind_is_refused(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = pd.read_csv(folders / "cases.csv")
-    table.assign(report=table["report"].where(table["source"] == "real")).to_csv(
-        folders / "cases.csv", index=False
-    )
+    table.assign(report=table["report"].where(table["source"] == "real")).to_csv(folders / "cases.csv", index=False)
     assert make(folders) == 10
     assert "[requests-uneven]" in capsys.readouterr().err
     table.assign(report="A synthetic nodule.").to_csv(folders / "cases.csv", index=False)
@@ -249,13 +236,6 @@ def test_answers_to_another_study_are_refused(folders: Path, capsys: pytest.Capt
     assert make(folders) == 0
     row = {"study": "another", "reader": 1, "position": 0, "case": "001", "finding": "match"}
     (folders / "answers.json").write_text(json.dumps({"answers": [row]}))
-    given = [
-        "--answers",
-        folders / "answers.json",
-        "--key",
-        folders / "study.key.json",
-        "--out",
-        folders / "tables",
-    ]
+    given = ["--answers", folders / "answers.json", "--key", folders / "study.key.json", "--out", folders / "tables"]
     assert main(["readers", "tabulate", *map(str, given)]) == 10
     assert "[study-another]" in capsys.readouterr().err

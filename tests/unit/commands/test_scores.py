@@ -55,9 +55,7 @@ def folder(tmp_path: Path) -> Path:
 
 def scores(folder: Path, *options: str) -> int:
     given = ["--real", "real.json", "--text", "text.json", "--synthetic", "good.json", "noise.json", *options]
-    paths = [
-        str(folder / one) if "." in one and "-" not in one and not one[0].isdigit() else one for one in given
-    ]
+    paths = [str(folder / one) if "." in one and "-" not in one and not one[0].isdigit() else one for one in given]
     return main(["scores", *paths, "--out", str(folder / "out"), "--draws", "20"])
 
 
@@ -67,13 +65,7 @@ ZERO_SHOT = ("--labels", "labels.csv", "--prompts", "prompts.json", "--scale", "
 def test_both_tables_order_sources_as_they_were_made(folder: Path) -> None:
     assert scores(folder, *ZERO_SHOT) == 0
     clip = pd.read_csv(folder / "out" / "clip.csv").set_index(["source", "score_of"])
-    assert list(clip.index) == [
-        ("real", "T2I"),
-        ("good", "T2I"),
-        ("good", "I2I"),
-        ("noise", "T2I"),
-        ("noise", "I2I"),
-    ]
+    assert list(clip.index) == [("real", "T2I"), ("good", "T2I"), ("good", "I2I"), ("noise", "T2I"), ("noise", "I2I")]
     assert clip.loc[("real", "T2I"), "score"] > clip.loc[("good", "T2I"), "score"] > 50
     assert abs(clip.loc[("noise", "T2I"), "score"]) < 15
     assert clip.loc[("good", "I2I"), "recall_at_1"] > 0.9
@@ -91,9 +83,7 @@ def test_without_labels_there_is_one_table(folder: Path) -> None:
     assert not (folder / "out" / "zero_shot.csv").exists()
 
 
-def test_half_a_question_and_missing_labels_are_refused(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_half_a_question_and_missing_labels_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scores(folder, "--labels", "labels.csv") == 2
     assert "[option-without-effect]" in capsys.readouterr().err
     (folder / "labels.csv").write_text("\n".join((folder / "labels.csv").read_text().splitlines()[:-3]))
@@ -117,9 +107,7 @@ def test_a_label_that_is_neither_0_nor_1_is_named_with_its_row(
     assert not (folder / "out").exists()
 
 
-def test_a_volume_with_two_rows_of_labels_is_named_with_both(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_volume_with_two_rows_of_labels_is_named_with_both(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = (folder / "labels.csv").read_text().splitlines()
     again = lines[2].replace(".nii.gz", "", 1)
     (folder / "labels.csv").write_text("\n".join([*lines, again]) + "\n")
@@ -128,9 +116,7 @@ def test_a_volume_with_two_rows_of_labels_is_named_with_both(
 
 
 @pytest.mark.parametrize("name", ["good", "real", "real_on_grid", "finding nothing"])
-def test_no_bank_takes_the_row_of_another(
-    folder: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_no_bank_takes_the_row_of_another(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     (folder / "others").mkdir()
     for suffix in (".json", ".npz"):
         (folder / f"good{suffix}").rename(folder / "others" / f"{name}{suffix}")

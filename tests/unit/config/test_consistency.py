@@ -25,9 +25,7 @@ def test_the_defaults_agree() -> None:
         ("train_text_encoder: {max_tokens: 64}", "encode_text.max_report_tokens", "got 512"),
     ],
 )
-def test_sections_that_disagree_are_refused_in_a_run_and_not_in_a_stage(
-    text: str, named: str, came: str
-) -> None:
+def test_sections_that_disagree_are_refused_in_a_run_and_not_in_a_stage(text: str, named: str, came: str) -> None:
     values = yaml.safe_load(text)
     with pytest.raises(ConfigError) as caught:
         validate_config(values, source="mine.yaml")

@@ -19,8 +19,7 @@ def test_a_structure_can_be_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern",
-    [None, "masks/{case}.nii.gz", "masks/{structure}.nii.gz", "{case}/{structure}/{side}", "{case", "}"],
+    "pattern", [None, "masks/{case}.nii.gz", "masks/{structure}.nii.gz", "{case}/{structure}/{side}", "{case", "}"]
 )
 def test_the_pattern_of_mask_files_tells_cases_and_structures_apart(pattern: str | None) -> None:
     with pytest.raises(ValidationError, match=r"segment\.mask_files must be a pattern"):

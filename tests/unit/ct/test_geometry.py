@@ -37,9 +37,7 @@ def world_of(affine, shape):
 
 def a_transform():
     matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_euler("xyz", (4, 9, -7), degrees=True).as_matrix() @ np.diag(
-        [1.1, 0.9, 1.05]
-    )
+    matrix[:3, :3] = Rotation.from_euler("xyz", (4, 9, -7), degrees=True).as_matrix() @ np.diag([1.1, 0.9, 1.05])
     matrix[:3, 3] = (3.0, -2.0, 5.0)
     return matrix
 
@@ -51,9 +49,7 @@ def test_canonical_keeps_every_voxel_where_it_was():
     affine[:3, 3] = (7, 8, 9)
     turned, turned_affine = canonical(array, affine)
     before = dict(zip(array.ravel(), world_of(affine, array.shape).reshape(-1, 3).tolist(), strict=True))
-    after = dict(
-        zip(turned.ravel(), world_of(turned_affine, turned.shape).reshape(-1, 3).tolist(), strict=True)
-    )
+    after = dict(zip(turned.ravel(), world_of(turned_affine, turned.shape).reshape(-1, 3).tolist(), strict=True))
     assert before.keys() == after.keys()
     assert all(np.allclose(before[value], after[value]) for value in before)
     assert turned.shape == (4, 6, 5)
@@ -92,9 +88,7 @@ def test_resampling_agrees_with_scipy_and_rounds():
     assert found.hu.dtype == np.int16
     assert inside.mean() > 0.3
     assert np.abs(found.hu[inside] - expected[inside]).max() <= 0.5 + 1e-3
-    assert (
-        abs(np.mean(found.hu[inside] - expected[inside])) < 0.05
-    )  # ITK's own cast would be off by half a HU
+    assert abs(np.mean(found.hu[inside] - expected[inside])) < 0.05  # ITK's own cast would be off by half a HU
     assert np.array_equal(found.affine_mm, grid.affine_mm)
 
 

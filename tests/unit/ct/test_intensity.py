@@ -31,9 +31,7 @@ def test_hu_are_taken_as_they_are_with_and_without_a_metadata_row():
         assert -1020 <= found.air_hu <= -980
 
 
-@pytest.mark.parametrize(
-    ("slope", "intercept"), [(1.0, -1024.0), (1.0, -8192.0), (0.5, -1000.0), (2.0, -1024.0)]
-)
+@pytest.mark.parametrize(("slope", "intercept"), [(1.0, -1024.0), (1.0, -8192.0), (0.5, -1000.0), (2.0, -1024.0)])
 def test_stored_values_are_brought_to_hu_by_the_metadata_row(slope, intercept):
     stored = np.rint((chest().astype(np.float64) - intercept) / slope).astype(np.int16)
     found = detect_hu(stored, name="case", slope=slope, intercept=intercept)
@@ -135,9 +133,7 @@ def test_a_network_output_that_is_not_finite_is_refused():
 
 
 def test_a_window_goes_from_0_to_1():
-    assert np.allclose(
-        apply_window(np.array([-2000, -1350, -600, 150, 900]), (-1350.0, 150.0)), [0, 0, 0.5, 1, 1]
-    )
+    assert np.allclose(apply_window(np.array([-2000, -1350, -600, 150, 900]), (-1350.0, 150.0)), [0, 0, 0.5, 1, 1])
 
 
 @pytest.mark.realdata

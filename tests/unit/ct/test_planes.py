@@ -22,9 +22,7 @@ def test_superior_and_anterior_are_above_and_pixels_to_scale() -> None:
 def test_the_slice_of_the_largest_contour_is_shown() -> None:
     mask = np.zeros((4, 5, 6), bool)
     mask[1, 2:4, 2:4] = True
-    figure = plot_planes(
-        np.zeros((4, 5, 6)), (1.0, 1.0, 1.0), {"heart": mask, "none": mask & False}, "", (0, 1)
-    )
+    figure = plot_planes(np.zeros((4, 5, 6)), (1.0, 1.0, 1.0), {"heart": mask, "none": mask & False}, "", (0, 1))
     assert [axes.get_title() for axes in figure.axes] == ["axial 1", "coronal 2", "sagittal 2"]
     assert [text.get_text() for text in figure.texts if text.get_text()] == ["heart"]
 

@@ -29,12 +29,7 @@ def test_spacing_is_the_array_axes_also_when_turned() -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [
-        np.full((4, 4), np.nan),
-        np.diag([1.0, 1.0, np.inf, 1.0]),
-        np.diag([1.0, 0.0, 1.0, 1.0]),
-        np.zeros((4, 4)),
-    ],
+    [np.full((4, 4), np.nan), np.diag([1.0, 1.0, np.inf, 1.0]), np.diag([1.0, 0.0, 1.0, 1.0]), np.zeros((4, 4))],
     ids=["nan", "infinite", "flat", "zero"],
 )
 def test_what_is_no_affine_is_refused_with_a_remedy(bad: np.ndarray) -> None:
@@ -60,10 +55,7 @@ def test_volumes_and_label_maps_refuse_a_degenerate_affine() -> None:
 
 
 def test_the_grid_is_the_volumes_shape_and_affine() -> None:
-    for holder in (
-        CTVolume(np.zeros((2, 3, 4), np.int16), AFFINE),
-        LabelMap(np.zeros((2, 3, 4), bool), AFFINE),
-    ):
+    for holder in (CTVolume(np.zeros((2, 3, 4), np.int16), AFFINE), LabelMap(np.zeros((2, 3, 4), bool), AFFINE)):
         assert isinstance(holder.grid, Grid)
         assert holder.grid.shape == holder.shape == (2, 3, 4)
         np.testing.assert_array_equal(holder.grid.affine_mm, AFFINE)
@@ -106,9 +98,7 @@ def labels(dtype: type = np.uint8) -> LabelMap:
 
 def test_each_prints_one_line() -> None:
     assert repr(ct(40)) == "CTVolume(2 x 3 x 4 voxels of 2.5 x 0.7 x 0.8 mm, int16, -1000 to 40 HU)"
-    assert (
-        repr(labels()) == "LabelMap(2 x 3 x 4 voxels of 2.5 x 0.7 x 0.8 mm, uint8, 8.33% labelled: 1 heart)"
-    )
+    assert repr(labels()) == "LabelMap(2 x 3 x 4 voxels of 2.5 x 0.7 x 0.8 mm, uint8, 8.33% labelled: 1 heart)"
     assert repr(ct().grid) == "Grid(2 x 3 x 4 voxels of 2.5 x 0.7 x 0.8 mm)"
 
 

@@ -42,9 +42,7 @@ def write_masks(case: str, folder: Path) -> MasksFacts:
     write_labels(folder / mask_file("lobes"), labels(0))
     write_labels(folder / region_file("lobes"), labels(3))
     write_labels(folder / mask_file("heart"), labels(1))
-    return masks_facts(
-        f"s_{case}", SPLITS[case], {"lobes": "present", "heart": "present", "nodules": "empty"}
-    )
+    return masks_facts(f"s_{case}", SPLITS[case], {"lobes": "present", "heart": "present", "nodules": "empty"})
 
 
 def write_reconstruction(case: str, folder: Path) -> ReconstructionFacts:
@@ -80,9 +78,7 @@ def paths(tmp_path: Path) -> dict[str, list[Path]]:
             )
         ],
         "reconstructions": [
-            write_shard(
-                tmp_path / "evaluate_tokenizer/0000.json", ReconstructionFacts, "b", write_reconstruction
-            )
+            write_shard(tmp_path / "evaluate_tokenizer/0000.json", ReconstructionFacts, "b", write_reconstruction)
         ],
     }
 

@@ -48,17 +48,13 @@ def test_plain_torchdiffeq_leaves_the_interval():
 
     flow = Centred()
     times = torch.tensor([1.0, 1e-3], dtype=torch.float64)
-    torchdiffeq.odeint(
-        lambda t, z: (z - flow(z, t.item())) / t, noise(), times, method="dopri5", rtol=RTOL, atol=ATOL
-    )
+    torchdiffeq.odeint(lambda t, z: (z - flow(z, t.item())) / t, noise(), times, method="dopri5", rtol=RTOL, atol=ATOL)
     assert min(flow.times) < 0
 
 
 def test_the_error_follows_the_tolerance():
     exact = STD * noise()
-    errors = [
-        (integrated(Centred(), t_end=1e-5, rtol=r, atol=r) - exact).abs().max() for r in (1e-3, 1e-5, 1e-8)
-    ]
+    errors = [(integrated(Centred(), t_end=1e-5, rtol=r, atol=r) - exact).abs().max() for r in (1e-3, 1e-5, 1e-8)]
     assert errors[0] < 2e-2
     assert errors[1] < 0.1 * errors[0]
     assert errors[2] < 1e-6
@@ -94,8 +90,6 @@ def test_float32_in_inference_mode_is_repeatable():
         return 0.5 * z.bfloat16() * t[:, None].bfloat16()
 
     with torch.inference_mode():
-        first, second = (
-            solve(predict, noise().float(), Sampling("dopri5_adaptive", 5, 1e-3)) for _ in range(2)
-        )
+        first, second = (solve(predict, noise().float(), Sampling("dopri5_adaptive", 5, 1e-3)) for _ in range(2))
     assert first.dtype == torch.float32
     assert torch.equal(first, second)

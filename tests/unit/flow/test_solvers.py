@@ -106,12 +106,7 @@ def test_an_error_of_the_network_is_not_blown_up_by_large_steps(solver, num_step
     """The flow itself makes of a constant error e about e (1 + log(1/t)) at time t."""
     error = 0.01
     right, wrong = (
-        solve(
-            lambda z, t, e=e: gaussian(z, t) + e,
-            noise_of(8, 6),
-            Sampling(solver, num_steps),
-        )
-        for e in (0.0, error)
+        solve(lambda z, t, e=e: gaussian(z, t) + e, noise_of(8, 6), Sampling(solver, num_steps)) for e in (0.0, error)
     )
     assert (wrong - right).abs().max() < 8 * error
 
@@ -166,8 +161,7 @@ def test_equals_torchdiffeq(solver, method, gaussian):
 
 
 @pytest.mark.parametrize(
-    ("solver", "num_steps"),
-    [("dopri5", 8), ("dopri5", 50), ("unipc", 50), ("dpmpp_2m", 100), ("heun", 50)],
+    ("solver", "num_steps"), [("dopri5", 8), ("dopri5", 50), ("unipc", 50), ("dpmpp_2m", 100), ("heun", 50)]
 )
 def test_the_flow_of_a_gaussian_is_reached_sample_by_sample(solver, num_steps, gaussian):
     noise = noise_of(256, 6)

@@ -105,9 +105,7 @@ def test_the_plain_kernel_is_refused_where_its_scores_are_too_many(monkeypatch):
 @pytest.mark.parametrize(("layout", "widths"), [("paper", [18]), ("official", [18, 6])])
 def test_each_width_of_heads_is_logged_once(layout, widths, caplog):
     attention._log_once.cache_clear()
-    network = DiT(
-        latent_channels=4, text_width=12, width=36, depth=2, num_heads=2, patch=(2, 2, 2), layout=layout
-    )
+    network = DiT(latent_channels=4, text_width=12, width=36, depth=2, num_heads=2, patch=(2, 2, 2), layout=layout)
     latents = torch.randn(2, 4, 4, 4, 4)
     with caplog.at_level(logging.INFO, logger="medsyn2.nn.attention"):
         for num_tokens in (64, 5):

@@ -7,22 +7,7 @@ from safetensors.torch import load_file, save_file
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.nn.text_encoder import TextEncoder
 
-WORDS = [
-    "lung",
-    "no",
-    "##dule",
-    "##s",
-    "effusion",
-    "pleural",
-    "heart",
-    ".",
-    ",",
-    "is",
-    "in",
-    "the",
-    "right",
-    "e",
-]
+WORDS = ["lung", "no", "##dule", "##s", "effusion", "pleural", "heart", ".", ",", "is", "in", "the", "right", "e"]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
 TEXTS = [
     "",
@@ -137,8 +122,7 @@ def test_a_missing_file_is_named(folder, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("stem", "content"),
-    [("model", b"not weights"), ("config", b"[1]"), ("vocab", b"lung\n"), ("vocab", b"\xff\xfe")],
+    ("stem", "content"), [("model", b"not weights"), ("config", b"[1]"), ("vocab", b"lung\n"), ("vocab", b"\xff\xfe")]
 )
 def test_damaged_files_are_named_errors(folder, tmp_path, stem, content):
     with pytest.raises(WeightsError):
@@ -173,9 +157,7 @@ def cxr_bert_like(folder, target):
 def test_a_prefix_known_heads_and_enlarged_positions_load(folder, encoder, tmp_path):
     enlarged = TextEncoder.from_folder(cxr_bert_like(folder, tmp_path / "cxr"))
     assert enlarged.max_tokens == MAX_TOKENS + 32
-    assert torch.equal(
-        enlarged.encode(TEXTS, MAX_TOKENS).embeddings, encoder.encode(TEXTS, MAX_TOKENS).embeddings
-    )
+    assert torch.equal(enlarged.encode(TEXTS, MAX_TOKENS).embeddings, encoder.encode(TEXTS, MAX_TOKENS).embeddings)
 
 
 def test_a_stranger_or_a_missing_tensor_is_refused(folder, tmp_path):

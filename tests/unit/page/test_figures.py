@@ -52,6 +52,4 @@ def test_axial_slice_has_the_patient_s_right_on_the_left_and_coronal_is_upright(
 def test_curves_and_bars_are_drawn() -> None:
     table = pd.DataFrame({"step": range(1, 80), "loss": np.geomspace(3, 0.1, 79)})
     assert decoded(curves_png({"train_dit": table})).startswith(b"\x89PNG")
-    assert decoded(bars_png(["lungs"], {"requested": [0.9], "shuffled": [0.7]}, "Dice")).startswith(
-        b"\x89PNG"
-    )
+    assert decoded(bars_png(["lungs"], {"requested": [0.9], "shuffled": [0.7]}, "Dice")).startswith(b"\x89PNG")

@@ -41,9 +41,7 @@ def test_long_table_says_what_it_leaves_out() -> None:
 
 
 def test_words_that_every_row_repeats_are_said_once() -> None:
-    frame = pd.DataFrame(
-        {"window": ["lung", "lung"], "fid": [1.0, 1.0], "plane": ["a", "b"], "by": ["x", "x"]}
-    )
+    frame = pd.DataFrame({"window": ["lung", "lung"], "fid": [1.0, 1.0], "plane": ["a", "b"], "by": ["x", "x"]})
     table = shown(frame, file="fid.csv", gather=True)
     assert (table.columns, table.same) == (["window", "fid", "plane"], {"by": "x"})
     assert "In every row: by <b>x</b>." in render({**PAGE, "tables": [table]})

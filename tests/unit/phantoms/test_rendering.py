@@ -67,9 +67,7 @@ def test_left_is_left_in_lps(sick):
         assert world_of(phantom.truth[lesion])[:, 0].max() < middle + 10
     assert world_of(phantom.truth["heart"])[:, 0].mean() > middle
     labels = phantom.truth["lobe_labels"]
-    x = (np.argwhere(np.isin(labels.labels, (1, 2))) @ labels.affine_mm[:3, :3].T + labels.affine_mm[:3, 3])[
-        :, 0
-    ]
+    x = (np.argwhere(np.isin(labels.labels, (1, 2))) @ labels.affine_mm[:3, :3].T + labels.affine_mm[:3, 3])[:, 0]
     assert x.min() > middle - 15
 
 
@@ -84,25 +82,14 @@ def test_upper_lobes_are_above_and_spine_is_behind(sick):
     assert z_of(1) > z_of(2)
     assert z_of(3) > z_of(4) > z_of(5) - 30
     bone = np.argwhere(phantom.volume.hu > 300)
-    middle = (
-        np.abs(
-            (bone @ labels.affine_mm[:3, :3].T + labels.affine_mm[:3, 3])[:, 0] - subject.pose.carina_mm[0]
-        )
-        < 8
-    )
+    middle = np.abs((bone @ labels.affine_mm[:3, :3].T + labels.affine_mm[:3, 3])[:, 0] - subject.pose.carina_mm[0]) < 8
     assert bone[middle][:, 1].mean() > np.argwhere(labels.labels)[:, 1].mean()
 
 
 def test_densities_are_those_of_the_tissues(sick):
     _, phantom = sick
     hu, truth = phantom.volume.hu, {name: part.labels != 0 for name, part in phantom.truth.items()}
-    abnormal = (
-        truth["ground_glass"]
-        | truth["consolidation"]
-        | truth["nodules"]
-        | truth["vessels"]
-        | truth["airways"]
-    )
+    abnormal = truth["ground_glass"] | truth["consolidation"] | truth["nodules"] | truth["vessels"] | truth["airways"]
     assert -900 < np.median(hu[truth["lungs"] & ~abnormal]) < -780
     assert 30 < np.median(hu[truth["heart"]]) < 55
     assert 0 < np.median(hu[truth["pleural_effusion"]]) < 20

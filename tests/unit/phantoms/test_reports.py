@@ -79,9 +79,7 @@ def test_sides_of_effusions_are_true(subjects):
         sides = {effusion.side for effusion in subject.lesions.pleural}
         report = written(subject)
         for part in (report.findings, report.impression):
-            own = " ".join(
-                s for s in claimed(part) if re.search("pleural effusion", s, re.IGNORECASE)
-            ).lower()
+            own = " ".join(s for s in claimed(part) if re.search("pleural effusion", s, re.IGNORECASE)).lower()
             for side in ("right", "left"):
                 named = side in own or "bilateral" in own
                 assert named == (side in sides), (subject.index, own)
@@ -102,10 +100,7 @@ def test_lobes_of_lesions_are_true(subjects):
                 else {opacity.lobe for opacity in subject.lesions.opacities if opacity.kind == kind}
             )
             findings = " ".join(s for s in claimed(report.findings) if pattern in s.lower()).lower()
-            assert {lobe for lobe, word in words.items() if word in findings} == lobes, (
-                subject.index,
-                findings,
-            )
+            assert {lobe for lobe, word in words.items() if word in findings} == lobes, (subject.index, findings)
             impression = " ".join(s for s in claimed(report.impression) if pattern in s.lower()).lower()
             for lobe in lobes:
                 assert words[lobe] in impression or f"{lobar_side(lobe)} lung" in impression

@@ -15,9 +15,7 @@ from medsyn2.phantoms.scanner import ORDERS
 def scanned():
     subject = draw_subject(0, 3, ())
     drawn = draw_acquisition(subject, 6.0)
-    acquisition = replace(
-        drawn, round_radius_mm=drawn.spacing_mm[1] * drawn.shape[1] / 2, padding_hu=-2000, table=True
-    )
+    acquisition = replace(drawn, round_radius_mm=drawn.spacing_mm[1] * drawn.shape[1] / 2, padding_hu=-2000, table=True)
     return subject, acquisition, scan(subject, acquisition)
 
 

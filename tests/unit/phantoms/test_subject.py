@@ -27,16 +27,12 @@ def test_lesions_leave_the_anatomy_alone():
 def test_about_half_the_subjects_have_a_lesion():
     subjects = [draw_subject(0, index) for index in range(60)]
     sick = [
-        bool(s.lesions.nodules or s.lesions.opacities or s.lesions.pleural or s.lesions.pericardial)
-        for s in subjects
+        bool(s.lesions.nodules or s.lesions.opacities or s.lesions.pleural or s.lesions.pericardial) for s in subjects
     ]
     assert 0.4 < np.mean(sick) < 0.75
     sides = [effusion.side for subject in subjects for effusion in subject.lesions.pleural]
     assert {"left", "right"} == set(sides)
-    assert {opacity.kind for s in subjects for opacity in s.lesions.opacities} == {
-        "ground_glass",
-        "consolidation",
-    }
+    assert {opacity.kind for s in subjects for opacity in s.lesions.opacities} == {"ground_glass", "consolidation"}
 
 
 def test_shapes_vary():

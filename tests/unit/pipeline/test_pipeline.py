@@ -64,14 +64,7 @@ def test_every_condition_changes_the_volume(pipeline, mask):
     ]
     for index, one in enumerate(volumes):
         assert not any(same(one, other) for other in volumes[index + 1 :])
-    assert [volume.recipe.mode for volume in volumes[:6]] == [
-        "neither",
-        "report",
-        "report",
-        "mask",
-        "mask",
-        "both",
-    ]
+    assert [volume.recipe.mode for volume in volumes[:6]] == ["neither", "report", "report", "mask", "mask", "both"]
 
 
 def test_an_empty_mask_is_not_an_absent_mask(pipeline, mask):
@@ -201,9 +194,7 @@ def test_decoding_in_windows_reports_each(tiny_model):
     pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
     latents = replace(pipeline.description.latents, window=(16, 16, 16))
     pipeline.description = replace(pipeline.description, latents=latents)
-    parts = [
-        (step.done, step.total) for step in pipeline.steps(pipeline.recipe(**FAST)) if step.phase == "decode"
-    ]
+    parts = [(step.done, step.total) for step in pipeline.steps(pipeline.recipe(**FAST)) if step.phase == "decode"]
     assert parts[:-1] == [(done, 4) for done in range(1, 5)]
 
 
@@ -231,9 +222,7 @@ def test_another_component_makes_another_model(tiny_model, other_tiny_model, tmp
     assert same(again(REPORT, **FAST), mixed(REPORT, **FAST))
 
 
-def test_an_edit_of_strength_one_is_a_new_volume_of_the_same_noise_and_of_zero_the_same_volume(
-    pipeline, mask
-):
+def test_an_edit_of_strength_one_is_a_new_volume_of_the_same_noise_and_of_zero_the_same_volume(pipeline, mask):
     steps = {"sampling": Sampling("euler", 4)}
     before = pipeline(REPORT, seed=3, **steps)
     asked = {"mask": mask, "mask_text": "heart", **steps}
@@ -268,10 +257,7 @@ def test_components_that_do_not_fit_are_refused(pipeline, tiny_model):
     other.text_encoder.bert.config.hidden_size = 8
     with pytest.raises(WeightsError, match="text encoder 8"):
         MedSyn2Pipeline(
-            dit=other.dit,
-            tokenizer=other.tokenizer,
-            text_encoder=other.text_encoder,
-            description=other.description,
+            dit=other.dit, tokenizer=other.tokenizer, text_encoder=other.text_encoder, description=other.description
         )
 
 

@@ -85,9 +85,7 @@ def test_a_chain_of_edits_is_made_again_too(pipeline, made, tiny_mask, tmp_path)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_a_changed_mask_a_broken_sidecar_and_another_model_are_refused(
-    made, pipeline, other_tiny_model, tmp_path
-):
+def test_a_changed_mask_a_broken_sidecar_and_another_model_are_refused(made, pipeline, other_tiny_model, tmp_path):
     made.save(tmp_path / "out.nii")
     with pytest.raises(WeightsError):
         MedSyn2Pipeline.from_pretrained(other_tiny_model).remake(tmp_path / "out.json")

@@ -37,9 +37,7 @@ def test_the_store_is_as_large_as_its_numbers(found: dict[str, Cost], more: dict
 def test_a_variant_costs_a_training_and_its_volumes_of_its_own_network(found: dict[str, Cost]) -> None:
     variants = {"twice": {"train_dit": {"num_steps": 20}}, "lean": {"dit": {"conv": False}}}
     costs = {cost.stage: cost for cost in network_costs(planned_run(variants=variants))}
-    assert set(costs) - set(found) == {
-        f"{stage}, {name}" for stage in ("train_dit", "sample") for name in variants
-    }
+    assert set(costs) - set(found) == {f"{stage}, {name}" for stage in ("train_dit", "sample") for name in variants}
     assert costs["train_dit, twice"].flops == 2 * found["train_dit"].flops
     assert costs["sample, twice"].flops == found["sample"].flops
     assert costs["train_dit, lean"].flops < found["train_dit"].flops

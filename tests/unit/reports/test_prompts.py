@@ -1,14 +1,7 @@
 import pytest
 
 from medsyn2.errors import MaskError
-from medsyn2.reports.prompts import (
-    ABSENT_WORDINGS,
-    MASK_WORDINGS,
-    absent_prompt,
-    all_prompts,
-    mask_prompt,
-    prompt_id,
-)
+from medsyn2.reports.prompts import ABSENT_WORDINGS, MASK_WORDINGS, absent_prompt, all_prompts, mask_prompt, prompt_id
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES
 
 

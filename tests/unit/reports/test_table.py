@@ -5,14 +5,7 @@ import pandas as pd
 import pytest
 
 from medsyn2.errors import ReportError, TableError
-from medsyn2.reports.table import (
-    Acquisition,
-    Report,
-    read_labels,
-    read_metadata,
-    read_reports,
-    read_table,
-)
+from medsyn2.reports.table import Acquisition, Report, read_labels, read_metadata, read_reports, read_table
 from medsyn2.vocabulary import ABNORMALITY_LABELS, volume_key
 
 COLUMNS = ("VolumeName", "ClinicalInformation_EN", "Technique_EN", "Findings_EN", "Impressions_EN")
@@ -141,18 +134,7 @@ def test_metadata_cells_are_numbers_lists_or_empty(tmp_path):
         "NumberofSlices",
     ]
     rows = [
-        (
-            "a.nii.gz",
-            "1.0",
-            "-8192",
-            "[0.74, 0.75]",
-            "1.5",
-            "[-1, 2, 3.5]",
-            "[1, 0, 0, 0, 1, -0.0]",
-            "6",
-            "5",
-            "40",
-        ),
+        ("a.nii.gz", "1.0", "-8192", "[0.74, 0.75]", "1.5", "[-1, 2, 3.5]", "[1, 0, 0, 0, 1, -0.0]", "6", "5", "40"),
         ("b.nii.gz", "", "nan", "", "", "", "", "", "", ""),
         ("c.nii.gz", "1", "0", "[0.7]", "1", "", "", "", "", ""),
         ("d.nii.gz", "one", "0", "[0.7, 0.7]", "1", "", "", "", "", ""),
@@ -161,9 +143,7 @@ def test_metadata_cells_are_numbers_lists_or_empty(tmp_path):
     path.write_text(csv_text(rows, columns))
     found = read_metadata([path], {"a", "b", "c", "d"})
     orientation = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-    assert found.get("a") == Acquisition(
-        1.0, -8192.0, (0.74, 0.75, 1.5), (-1.0, 2.0, 3.5), orientation, (5, 6, 40)
-    )
+    assert found.get("a") == Acquisition(1.0, -8192.0, (0.74, 0.75, 1.5), (-1.0, 2.0, 3.5), orientation, (5, 6, 40))
     assert found.get("b") == Acquisition()
     for key in ("c", "d"):
         with pytest.raises(ReportError, match="metadata-value"):

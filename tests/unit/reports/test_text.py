@@ -11,9 +11,7 @@ def test_findings_come_before_the_impression_with_the_separator_between():
     assert compose_report("Nodule.", "Follow up.", "[SEP]") == "Nodule. [SEP] Follow up."
 
 
-@pytest.mark.parametrize(
-    "absent", [None, "", "  \n", "Not given.", "not given", "NOT GIVEN .", "nan", "\ufeff\x00"]
-)
+@pytest.mark.parametrize("absent", [None, "", "  \n", "Not given.", "not given", "NOT GIVEN .", "nan", "\ufeff\x00"])
 def test_an_absent_part_leaves_no_separator(absent):
     assert compose_report(absent, "Follow up.", "[SEP]") == "Follow up."
     assert compose_report("Nodule.", absent, "[SEP]") == "Nodule."

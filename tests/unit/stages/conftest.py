@@ -48,13 +48,7 @@ def write_inventory(manifest: Path, scans: dict[str, Path], split: str = "train"
         for position, (case, path) in enumerate(scans.items())
     ]
     inventory(
-        InventoryConfig(),
-        cases=json.dumps(cases),
-        reports=[],
-        labels=[],
-        metadata=[],
-        manifest=manifest,
-        settings="",
+        InventoryConfig(), cases=json.dumps(cases), reports=[], labels=[], metadata=[], manifest=manifest, settings=""
     )
 
 

@@ -56,10 +56,7 @@ class Shard:
         torch.manual_seed(0)
         config = TOKENIZER.model_dump()
         save_component(
-            self.path("train_tokenizer/tokenizer.json"),
-            CausalVideoVAE(**config),
-            kind="tokenizer",
-            config=config,
+            self.path("train_tokenizer/tokenizer.json"), CausalVideoVAE(**config), kind="tokenizer", config=config
         )
         self.register(list(CASES))
         masks = {case: masks_facts(case, split, states_of(case)) for case, split in CASES.items()}
@@ -136,10 +133,7 @@ def test_the_facts_carry_states_and_the_sums_of_the_statistics(shard: Shard) -> 
         "nodules": "absent",
     }
     folder = shard.folder("a")
-    for sums, latents in (
-        (facts.sums.image, read_image(folder)),
-        (facts.sums.mask, read_mask(folder, "lobes")),
-    ):
+    for sums, latents in ((facts.sums.image, read_image(folder)), (facts.sums.mask, read_mask(folder, "lobes"))):
         values = latents.astype(np.float64).reshape(4, -1)
         assert sums.count == values.shape[1]
         np.testing.assert_allclose(sums.sum, values.sum(axis=1))

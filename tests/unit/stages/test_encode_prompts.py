@@ -43,8 +43,5 @@ def test_a_second_run_gives_the_same_bytes(encoder, tmp_path):
 def test_prompts_that_do_not_fit_stop_the_run(encoder, tmp_path):
     with pytest.raises(ConfigError, match="max_prompt_tokens = 5"):
         encode_prompts(
-            EncodeTextConfig(max_prompt_tokens=5),
-            encoder=encoder,
-            prompts=tmp_path / "prompts.json",
-            settings="{}",
+            EncodeTextConfig(max_prompt_tokens=5), encoder=encoder, prompts=tmp_path / "prompts.json", settings="{}"
         )

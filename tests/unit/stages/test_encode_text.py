@@ -44,9 +44,7 @@ def run(tmp_path, encoder):
         inventory = write_manifest(tmp_path / "inventory" / "0000.json", facts)
         manifest = tmp_path / "encode_text" / "0000.json"
         config = EncodeTextConfig(max_report_tokens=max_report_tokens)
-        encode_text(
-            config, inventory=inventory, encoder=encoder, manifest=manifest, settings=str(max_report_tokens)
-        )
+        encode_text(config, inventory=inventory, encoder=encoder, manifest=manifest, settings=str(max_report_tokens))
         return manifest
 
     return run
@@ -139,8 +137,6 @@ def test_another_encoder_or_length_makes_every_report_again(run, tmp_path):
 
 
 def test_a_shard_without_reports_needs_no_weights(run, tmp_path):
-    assert (
-        not load_manifest(run(encoder=tmp_path, reports={"b": None}), TextFacts).records["b"].facts.has_report
-    )
+    assert not load_manifest(run(encoder=tmp_path, reports={"b": None}), TextFacts).records["b"].facts.has_report
     with pytest.raises(WeightsError, match=r"model\.safetensors"):
         run(encoder=tmp_path)

@@ -45,9 +45,7 @@ def cohort(tmp_path):
         if name == "damaged":
             path.write_bytes(path.read_bytes()[:-30])
         split = "test" if name == "b" else "train"
-        cases.append(
-            {"id": name, "path": str(path), "subject": f"s_{name}", "split": split, "position": position}
-        )
+        cases.append({"id": name, "path": str(path), "subject": f"s_{name}", "split": split, "position": position})
     rows = [
         ("a.nii.gz", "Nodule.", "Follow up."),
         ("b", "Not given.", "Not given."),
@@ -103,9 +101,7 @@ def test_the_manifest_is_the_same_whenever_it_is_made(cohort, tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_second_run_looks_for_missing_files_alone_and_a_changed_one_is_read_again(
-    cohort, tmp_path, monkeypatch
-):
+def test_a_second_run_looks_for_missing_files_alone_and_a_changed_one_is_read_again(cohort, tmp_path, monkeypatch):
     manifest = tmp_path / "results/0000.json"
     run(cohort, manifest)
     before = manifest.read_bytes()

@@ -119,9 +119,7 @@ def test_masks_are_where_the_phantom_is_whatever_was_segmented(run: Masks, regis
     shift = registered_shard.template_to_native_lps_mm
     for name, truth, least in (("lobe_labels", "lungs", 0.9), ("heart", "heart", 0.7)):
         found = read_labels(manifest.path(PHANTOM, f"{name}.nii.gz"))
-        expected = nearest_labels(
-            registered_shard.phantom.truth[truth], registered_shard.grid, shift
-        ).binary()
+        expected = nearest_labels(registered_shard.phantom.truth[truth], registered_shard.grid, shift).binary()
         assert dice(found.binary(), expected) > least
 
 

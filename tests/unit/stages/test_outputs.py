@@ -7,15 +7,7 @@ from pathlib import Path
 import pytest
 
 from medsyn2.config import Config, validate_config
-from medsyn2.stages import (
-    STAGES,
-    Stage,
-    caption_of,
-    page_inputs,
-    requested_files,
-    shown_outputs,
-    stage_params,
-)
+from medsyn2.stages import STAGES, Stage, caption_of, page_inputs, requested_files, shown_outputs, stage_params
 from medsyn2.stages.outputs import (
     Figure,
     Output,
@@ -97,9 +89,7 @@ def test_page_shows_captioned_outputs_of_other_stages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "output"),
-    list(shown_outputs()),
-    ids=lambda part: getattr(part, "name", getattr(part, "keyword", None)),
+    ("stage", "output"), list(shown_outputs()), ids=lambda part: getattr(part, "name", getattr(part, "keyword", None))
 )
 def test_caption_is_plain_text_with_emphasis_alone(stage: Stage, output: Output) -> None:
     text = stage.caption_path(output).read_text()

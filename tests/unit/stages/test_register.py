@@ -42,15 +42,11 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     write_inventory(folder / "0000.json", scans)
     config = TemplateConfig(num_cases=1, num_rounds=1)
     given = [scans["phantom_3"]]
-    template(
-        GRID, config, REGISTER, inventory=[], given=given, reference=folder / "template.json", settings="{}"
-    )
+    template(GRID, config, REGISTER, inventory=[], given=given, reference=folder / "template.json", settings="{}")
     return folder / "0000.json", folder / "template.json"
 
 
-def test_good_cases_pass_and_bad_ones_are_refused_with_their_reason(
-    shard: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_good_cases_pass_and_bad_ones_are_refused_with_their_reason(shard: tuple[Path, Path], tmp_path: Path) -> None:
     manifest = tmp_path / "0000.json"
     register(GRID, REGISTER, inventory=shard[0], template=shard[1], manifest=manifest, settings="{}")
     found = load_manifest(manifest, RegisterFacts)
@@ -75,11 +71,4 @@ def test_good_cases_pass_and_bad_ones_are_refused_with_their_reason(
 def test_template_of_another_grid_is_refused(shard: tuple[Path, Path], tmp_path: Path) -> None:
     other = GridConfig(shape=(32, 48, 48), spacing_mm=(9.8, 6.5, 6.5))
     with pytest.raises(IntegrityError, match="grid"):
-        register(
-            other,
-            REGISTER,
-            inventory=shard[0],
-            template=shard[1],
-            manifest=tmp_path / "0.json",
-            settings="{}",
-        )
+        register(other, REGISTER, inventory=shard[0], template=shard[1], manifest=tmp_path / "0.json", settings="{}")

@@ -186,9 +186,7 @@ class Run:
     def report(self, **changes: object) -> Outputs:
         model = self.root / "model.json"
         write_json(model, {"grid": {"shape": list(SHAPE)}})
-        page, cases, quarantine = (
-            self.root / name for name in ("report.html", "cases.csv", "quarantine.csv")
-        )
+        page, cases, quarantine = (self.root / name for name in ("report.html", "cases.csv", "quarantine.csv"))
         report(
             ReportConfig(**{"title": "A run & <more>"} | changes),
             inventory=self.write("inventory", InventoryFacts, CASES, self.inventory),
@@ -256,12 +254,7 @@ def test_each_case_has_a_row_of_the_table(outputs: Outputs) -> None:
     cases = outputs.cases.set_index("case")
     assert list(cases.index) == list(CASES)
     assert cases["split"].to_dict() == CASES
-    assert cases["status"].to_dict() == {
-        "one": "ok",
-        "two": "ok",
-        "three": "ok",
-        "four": "refused by register",
-    }
+    assert cases["status"].to_dict() == {"one": "ok", "two": "ok", "three": "ok", "four": "refused by register"}
     assert cases["report"].to_dict() == {"one": "yes", "two": "no", "three": "no", "four": "no"}
     assert cases.loc["one", ["lobes", "nodules"]].tolist() == ["present", "empty"]
     assert cases.loc["one", "lung_dice"] == 0.91
@@ -276,11 +269,7 @@ def test_timings_come_from_the_benchmark_files(outputs: Outputs) -> None:
 
 def test_every_sample_is_shown_while_there_is_room(run: Run, outputs: Outputs) -> None:
     captions = [text for text in outputs.page.texts if ", seed 11" in text]
-    assert captions == [
-        "two, given: neither, seed 11",
-        "two, mask of lobes, seed 11",
-        "three, given: neither, seed 11",
-    ]
+    assert captions == ["two, given: neither, seed 11", "two, mask of lobes, seed 11", "three, given: neither, seed 11"]
     fewer = run.report(max_panels=2)
     assert [text for text in fewer.page.texts if ", seed 11" in text] == captions[:2]
     assert fewer.text != outputs.text

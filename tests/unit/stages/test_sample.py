@@ -52,14 +52,7 @@ def shard(tmp_path, tiny_model, tiny_mask):
     def run(model=tiny_model, **changes):
         manifest = tmp_path / "sample" / "0000.json"
         config = SampleConfig(**{"structures": STRUCTURES, **changes})
-        sample(
-            config,
-            FAST,
-            model=model / DESCRIPTION,
-            **inputs,
-            manifest=manifest,
-            settings=config.model_dump_json(),
-        )
+        sample(config, FAST, model=model / DESCRIPTION, **inputs, manifest=manifest, settings=config.model_dump_json())
         return load_manifest(manifest, SampleFacts)
 
     return run

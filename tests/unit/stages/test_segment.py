@@ -120,12 +120,7 @@ def test_where_the_weights_lie_decides_nothing_and_another_tool_does() -> None:
     def settings(**segment: object) -> str:
         return stage_settings(Config(segment=SegmentConfig(**segment)), "segment")
 
-    machine = {
-        "weights_dir": "weights",
-        "python": {"lungmask": "bin/python"},
-        "device": "cpu",
-        "time_limit_s": 5,
-    }
+    machine = {"weights_dir": "weights", "python": {"lungmask": "bin/python"}, "device": "cpu", "time_limit_s": 5}
     assert settings(**machine) == settings()
     assert settings(tools={"heart": None}) != settings()
     assert "weights_dir" in stage_params(Config(), "segment")
@@ -148,7 +143,5 @@ def test_a_mask_file_that_changes_is_read_again(run: Segment, registered_shard, 
 
 
 def test_a_tool_that_cannot_find_a_structure_is_refused_at_once() -> None:
-    with pytest.raises(
-        ConfigError, match="lungmask finds no heart; classical, totalsegmentator, ct_rate, files can"
-    ):
+    with pytest.raises(ConfigError, match="lungmask finds no heart; classical, totalsegmentator, ct_rate, files can"):
         validate_config({"segment": {"tools": {"heart": "lungmask"}}}, source="test")

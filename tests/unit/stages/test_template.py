@@ -52,17 +52,13 @@ def test_template_of_phantoms(inventories: tuple[Path, dict[str, Path]], tmp_pat
     assert (tmp_path / "template.nii.gz").read_bytes() == before[1]
 
 
-def test_given_template_is_brought_to_the_grid(
-    inventories: tuple[Path, dict[str, Path]], tmp_path: Path
-) -> None:
+def test_given_template_is_brought_to_the_grid(inventories: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
     make(tmp_path / "template.json", [], [inventories[1]["phantom_3"]])
     assert read_ct(tmp_path / "template.nii.gz").shape == GRID.shape
     assert set(np.unique(read_labels(tmp_path / "lungs.nii.gz").labels)) == {0, 1, 2}
 
 
-def test_no_training_case_is_an_error_of_the_set_up(
-    inventories: tuple[Path, dict[str, Path]], tmp_path: Path
-) -> None:
+def test_no_training_case_is_an_error_of_the_set_up(inventories: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
     write_inventory(tmp_path / "0000.json", inventories[1], split="test")
     with pytest.raises(EnvironmentFault):
         make(tmp_path / "template.json", [tmp_path / "0000.json"], [])

@@ -112,9 +112,7 @@ class Inputs:
             settings=stage_params(settings, "train_text_encoder"),
         )
         folder = encoder.with_suffix("")
-        encode_prompts(
-            settings.encode_text, encoder=folder, prompts=self.path("prompts/prompts.json"), settings=""
-        )
+        encode_prompts(settings.encode_text, encoder=folder, prompts=self.path("prompts/prompts.json"), settings="")
         encode_text(
             settings.encode_text,
             inventory=inventory,
@@ -243,16 +241,7 @@ def test_the_model_samples_by_itself_as_the_stage_sample_of_its_run(prepared: In
     of_run = manifest.with_suffix("") / case
     assert {path.name for path in of_run.glob("*.nii.gz")} >= {"report.nii.gz", "lobes.nii.gz"}
     mask, seed = prepared.path(f"masks/0000/{case}/lobes.nii.gz"), derive_seed(0, case, "lobes")
-    asked = [
-        "--mask",
-        mask,
-        "--mask-text",
-        "lung lobes",
-        "--seed",
-        seed,
-        "--output",
-        tmp_path / "made.nii.gz",
-    ]
+    asked = ["--mask", mask, "--mask-text", "lung lobes", "--seed", seed, "--output", tmp_path / "made.nii.gz"]
     assert main(["generate", "--model", str(model), *map(str, asked)]) == 0
     assert (tmp_path / "made.nii.gz").read_bytes() == (of_run / "lobes.nii.gz").read_bytes()
 
@@ -267,10 +256,7 @@ def test_what_is_computed_again_changes_no_byte_of_the_weights(prepared: Inputs,
 
 def test_the_authors_layout_trains_and_samples(prepared: Inputs, tmp_path: Path) -> None:
     settings = Config.model_validate(
-        {
-            **config().model_dump(by_alias=True),
-            "dit": {"width": 12, "depth": 1, "num_heads": 2, "layout": "official"},
-        }
+        {**config().model_dump(by_alias=True), "dit": {"width": 12, "depth": 1, "num_heads": 2, "layout": "official"}}
     )
     pipeline = MedSyn2Pipeline.from_pretrained(run(prepared, tmp_path, settings) / "model")
     assert pipeline.dit.layout == "official"
@@ -279,9 +265,7 @@ def test_the_authors_layout_trains_and_samples(prepared: Inputs, tmp_path: Path)
 
 def test_an_interrupted_training_ends_with_the_same_bytes(prepared: Inputs, tmp_path: Path) -> None:
     run(prepared, tmp_path / "two", config(num_steps=4))
-    assert outputs(run(prepared, tmp_path / "two", config())) == outputs(
-        run(prepared, tmp_path / "one", config())
-    )
+    assert outputs(run(prepared, tmp_path / "two", config())) == outputs(run(prepared, tmp_path / "one", config()))
 
 
 def test_another_seed_is_another_model(prepared: Inputs, tmp_path: Path) -> None:
@@ -345,8 +329,7 @@ def in_a_process_of_its_own(inputs: Inputs, folder: Path, settings: Config, proc
 @pytest.mark.slow
 def test_a_compiled_network_learns_the_same(prepared: Inputs, tmp_path: Path) -> None:
     plain, compiled = (
-        in_a_process_of_its_own(prepared, tmp_path / str(compile), config(compile=compile))
-        for compile in (False, True)
+        in_a_process_of_its_own(prepared, tmp_path / str(compile), config(compile=compile)) for compile in (False, True)
     )
     np.testing.assert_allclose(compiled, plain, rtol=1e-4)
 
@@ -356,10 +339,7 @@ def test_processes_that_share_the_network_learn_the_same(prepared: Inputs, tmp_p
     """With blocks computed again in the backward pass, and what they are computed from gathered again."""
     one, two = (
         in_a_process_of_its_own(
-            prepared,
-            tmp_path / strategy,
-            config(strategy=strategy, accumulate=2, checkpointing="selective"),
-            processes,
+            prepared, tmp_path / strategy, config(strategy=strategy, accumulate=2, checkpointing="selective"), processes
         )
         for strategy, processes in (("ddp", 1), ("fsdp", 2))
     )

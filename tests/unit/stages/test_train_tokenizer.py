@@ -129,10 +129,7 @@ def test_the_discriminator_takes_part_from_its_step(tmp_path: Path) -> None:
 
 def test_a_training_that_diverges_stops_and_keeps_its_last_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match="loss-not-finite"):
-        run(
-            tmp_path,
-            config(num_steps=50, learning_rate=1e30, warmup_steps=0, clip_grad_norm=1e30, checkpoint_every=1),
-        )
+        run(tmp_path, config(num_steps=50, learning_rate=1e30, warmup_steps=0, clip_grad_norm=1e30, checkpoint_every=1))
     assert not (tmp_path / "train_tokenizer" / "tokenizer.json").exists()
 
 

@@ -12,13 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from medsyn2.errors import (
-    EnvironmentFault,
-    IntegrityError,
-    InvalidVolumeError,
-    SystematicError,
-    ToolLimitError,
-)
+from medsyn2.errors import EnvironmentFault, IntegrityError, InvalidVolumeError, SystematicError, ToolLimitError
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard, read_record
 
 
@@ -148,12 +142,8 @@ def test_damaged_manifest_is_named(tmp_path: Path) -> None:
         load_manifest(tmp_path / "0001.json", Value)
 
 
-@pytest.mark.parametrize(
-    "facts", [{}, {"value": 1, "other": 2}, {"value": "1"}, {"value": None}, {"values": 1}]
-)
-def test_other_facts_than_expected_are_no_manifest_and_are_done_again(
-    tmp_path: Path, facts: dict[str, object]
-) -> None:
+@pytest.mark.parametrize("facts", [{}, {"value": 1, "other": 2}, {"value": "1"}, {"value": None}, {"values": 1}])
+def test_other_facts_than_expected_are_no_manifest_and_are_done_again(tmp_path: Path, facts: dict[str, object]) -> None:
     manifest, work = tmp_path / "0000.json", Work()
     process_shard("stage", manifest, cases(1), work, settings="{}", facts=Value)
     for path in (manifest, tmp_path / "0000/case_0.json"):

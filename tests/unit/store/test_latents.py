@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 from medsyn2.errors import IntegrityError, WeightsError
-from medsyn2.store.latents import (
-    EMPTY_MASK,
-    LATENTS,
-    read_empty_mask,
-    read_image,
-    read_mask,
-    write_latents,
-)
+from medsyn2.store.latents import EMPTY_MASK, LATENTS, read_empty_mask, read_image, read_mask, write_latents
 
 SHAPE = (4, 2, 3, 3)
 

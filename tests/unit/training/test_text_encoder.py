@@ -8,26 +8,13 @@ from medsyn2.config import TrainTextEncoderConfig
 from medsyn2.errors import ConfigError
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import all_prompts
-from medsyn2.training.text_encoder import (
-    SPECIAL_TOKENS,
-    mask_tokens,
-    train_encoder,
-    train_vocabulary,
-)
+from medsyn2.training.text_encoder import SPECIAL_TOKENS, mask_tokens, train_encoder, train_vocabulary
 
 PLACES = ["right upper", "right lower", "left upper", "left lower"]
-REPORTS = [
-    f"A nodule of {size} mm in the {place} lobe. [SEP] Nodule." for size in (4, 7, 12) for place in PLACES
-]
+REPORTS = [f"A nodule of {size} mm in the {place} lobe. [SEP] Nodule." for size in (4, 7, 12) for place in PLACES]
 TEXTS = [*REPORTS, *all_prompts().values()]
 TINY = TrainTextEncoderConfig(
-    vocabulary_size=300,
-    hidden_size=16,
-    num_layers=1,
-    num_heads=2,
-    num_steps=4,
-    max_tokens=64,
-    window_tokens=16,
+    vocabulary_size=300, hidden_size=16, num_layers=1, num_heads=2, num_steps=4, max_tokens=64, window_tokens=16
 )
 
 
@@ -66,8 +53,7 @@ def test_the_same_texts_and_seed_give_the_same_bytes_and_another_seed_others(tmp
     for name, config in {"one": TINY, "two": TINY, "other": TINY.model_copy(update={"seed": 1})}.items():
         train_encoder(TEXTS, config)[0].save(tmp_path / name)
     contents = {
-        name: {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()}
-        for name in ("one", "two", "other")
+        name: {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("one", "two", "other")
     }
     assert contents["one"] == contents["two"]
     assert contents["one"]["model.safetensors"] != contents["other"]["model.safetensors"]

@@ -90,18 +90,13 @@ def test_what_no_checksum_is_known_of_must_open(folder) -> None:
 def test_a_recorded_checksum_names_its_record(folder) -> None:
     assert check_recorded(folder / "tool/a.pth", SHA256, "a.json").state == "recorded"
     check = check_recorded(folder / "tool/a.pth", "0" * 64, "a.json")
-    assert (check.state, check.note) == (
-        "damaged",
-        f"its sha256 is {SHA256}, expected {'0' * 64} of a.json",
-    )
+    assert (check.state, check.note) == ("damaged", f"its sha256 is {SHA256}, expected {'0' * 64} of a.json")
 
 
 def test_the_record_is_what_sha256sum_reads(folder) -> None:
     add_checksums(folder, [folder / "tool/a.pth"])
     add_checksums(folder, [folder / "tool/set/model/plans.json"])
-    result = subprocess.run(
-        ["sha256sum", "-c", CHECKSUMS], cwd=folder, capture_output=True, text=True, check=True
-    )
+    result = subprocess.run(["sha256sum", "-c", CHECKSUMS], cwd=folder, capture_output=True, text=True, check=True)
     assert result.stdout.count(": OK") == 2
 
 

@@ -85,10 +85,7 @@ def test_what_is_not_there_is_said_at_once(server, tmp_path) -> None:
 def test_an_archive_becomes_its_folder(tmp_path, prefix: str) -> None:
     members = {f"{prefix}a.json": b"1", f"{prefix}fold_0/c.pth": b"2", "__MACOSX/x": b""}
     paths = unpack(write_zip(tmp_path / "a.zip", members), tmp_path / "model")
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in paths) == [
-        "model/a.json",
-        "model/fold_0/c.pth",
-    ]
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in paths) == ["model/a.json", "model/fold_0/c.pth"]
     assert (tmp_path / "model/fold_0/c.pth").read_bytes() == b"2"
 
 

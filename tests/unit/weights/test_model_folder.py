@@ -132,9 +132,7 @@ def test_normalisation_takes_each_channel_to_zero_mean_and_unit_deviation_and_ba
 
 STATISTICS = ChannelStatistics((0.0,), (1.0,))
 DESCRIPTION = ModelDescription(
-    GridDescription(
-        (4, 8, 8), affine_rows([[float(i == j) for j in range(4)] for i in range(4)]), (-1.0, 1.0)
-    ),
+    GridDescription((4, 8, 8), affine_rows([[float(i == j) for j in range(4)] for i in range(4)]), (-1.0, 1.0)),
     LatentDescription((1, 1, 1, 1), STATISTICS, STATISTICS, None, 0.25),
     TextDescription(8, 512, 32),
     TrainingDescription(1, 1, 1, {"heart": 1}, "00", "A note."),

@@ -30,12 +30,7 @@ def put(folder: Path, *tools: str) -> None:
 
 
 def config(folder: Path, **sections: object) -> Config:
-    tools = {
-        "lobes": "lungmask",
-        "heart": "totalsegmentator",
-        "consolidation": "medpseg",
-        "nodules": "classical",
-    }
+    tools = {"lobes": "lungmask", "heart": "totalsegmentator", "consolidation": "medpseg", "nodules": "classical"}
     values = {"segment": {"tools": tools, "weights_dir": str(folder)}, **sections}
     return validate_config(values, source="test")
 

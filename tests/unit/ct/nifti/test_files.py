@@ -16,9 +16,7 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 ORIENTATIONS = [
-    (order, flips)
-    for order in itertools.permutations(range(3))
-    for flips in itertools.product((1, -1), repeat=3)
+    (order, flips) for order in itertools.permutations(range(3)) for flips in itertools.product((1, -1), repeat=3)
 ]
 
 
@@ -220,6 +218,4 @@ def test_real_files_agree_with_simpleitk(real_data, folder):
             voxels, affine = read.hu, read.affine_mm
         assert np.array_equal(voxels, sitk.GetArrayViewFromImage(itk))
         corner = [n - 1 for n in voxels.shape]
-        assert np.allclose(
-            (affine @ (*corner, 1))[:3], itk.TransformIndexToPhysicalPoint(corner[::-1]), atol=1e-3
-        )
+        assert np.allclose((affine @ (*corner, 1))[:3], itk.TransformIndexToPhysicalPoint(corner[::-1]), atol=1e-3)

@@ -34,9 +34,7 @@ GATES = RegisterConfig(working_spacing_mm=SPACING_MM)
 
 def benchmark() -> ModuleType:
     """The benchmark whose numbers the README quotes; here it has to keep them."""
-    spec = importlib.util.spec_from_file_location(
-        "registration_benchmark", ROOT / "benchmarks/registration.py"
-    )
+    spec = importlib.util.spec_from_file_location("registration_benchmark", ROOT / "benchmarks/registration.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -147,9 +145,7 @@ def test_where_the_scanner_s_origin_is_does_not_matter(fixed: ChestCT, other: Ch
         ((1, 2), "back-to-front"),
     ],
 )
-def test_wrong_orientation_is_told(
-    volume: CTVolume, other: ChestCT, axes: tuple[int, ...], code: str
-) -> None:
+def test_wrong_orientation_is_told(volume: CTVolume, other: ChestCT, axes: tuple[int, ...], code: str) -> None:
     wrong = working_ct(flipped(volume, *axes), SPACING_MM)
     with pytest.raises(RegistrationError) as caught:
         register_within_gates(wrong, other, GATES)
@@ -240,9 +236,7 @@ def test_template_s_lungs_stay_its_own(fixed: ChestCT) -> None:
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("num_cases", [3, pytest.param(12, marks=pytest.mark.slow)])
-def test_known_affines_of_real_cts_are_found_again(
-    real_data: Path, real_cts: list[Path], num_cases: int
-) -> None:
+def test_known_affines_of_real_cts_are_found_again(real_data: Path, real_cts: list[Path], num_cases: int) -> None:
     results = benchmark().outcomes(real_cts, read_ct(real_data / ABDOMEN), num_cases, 4.0)
     assert max(result.median_mm for result in results) < 1.0
     assert max(result.cpu_s for result in results) < 20.0

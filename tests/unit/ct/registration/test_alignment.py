@@ -50,11 +50,7 @@ def test_good_alignment_passes() -> None:
         ({"lung_covered": 0.5}, "lungs-cut-off", "register.min_lung_covered"),
         ({"orientation": {**ORIENTATION, "up-down": 0.95}}, "upside-down", "up-down"),
         ({"orientation": {**ORIENTATION, "front-back": 0.95}}, "back-to-front", "front-back"),
-        (
-            {"template_to_native_lps_mm": affine(np.diag([1, 1, 0.5]))},
-            "scale-implausible",
-            "register.scale_range",
-        ),
+        ({"template_to_native_lps_mm": affine(np.diag([1, 1, 0.5]))}, "scale-implausible", "register.scale_range"),
         ({"template_to_native_lps_mm": affine(np.diag([1, 1, -1.0]))}, "scale-implausible", "reflection"),
         (
             {"template_to_native_lps_mm": affine(Rotation.from_euler("z", 35, degrees=True).as_matrix())},

@@ -27,15 +27,7 @@ from medsyn2.weights.model_folder import DESCRIPTION
 from tests.unit.records import change_facts, masks_facts, register_facts, write_shard
 
 SPLITS = {"a": "train", "b": "train", "c": "train", "d": "train", "e": "test", "f": "test", "g": "test"}
-STATES = {
-    "a": "present",
-    "b": "present",
-    "c": "present",
-    "d": "empty",
-    "e": "present",
-    "f": "present",
-    "g": "empty",
-}
+STATES = {"a": "present", "b": "present", "c": "present", "d": "empty", "e": "present", "f": "present", "g": "empty"}
 SMALL: dict[str, Any] = {
     "max_real": 1, "max_synthetic": 2, "image_size": 16, "channels": 2, "num_levels": 2, "num_steps": 3,
     "num_seeds": 2, "num_draws": 20, "min_area_mm2": 1.0,
@@ -96,9 +88,7 @@ def study(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Study:
     return Study(tmp_path, tiny_model, tiny_mask)
 
 
-def test_three_sets_are_trained_equally_long_and_tested_on_held_out_cases_that_have_the_structure(
-    study: Study,
-) -> None:
+def test_three_sets_are_trained_equally_long_and_tested_on_held_out_cases_that_have_the_structure(study: Study) -> None:
     table, cases = study.run(), study.cases()
     assert list(table.columns) == table_columns()
     assert list(cases.columns) == CASES_COLUMNS
@@ -202,12 +192,8 @@ def test_public_slices_take_the_place_of_the_cohort_s(study: Study, tmp_path: Pa
     masks = study.root / "masks/0000.json"
     for record in load_manifest(masks, MasksFacts).records.values():
         record.path(mask_file("ground_glass")).write_bytes(record.path(mask_file("heart")).read_bytes())
-    change_facts(
-        masks, MasksFacts, lambda facts: replace(facts, masks={"ground_glass": facts.masks["heart"]})
-    )
-    table = study.run(
-        structure="ground_glass", public=public, masks_from="test", max_real=2, max_synthetic=None
-    )
+    change_facts(masks, MasksFacts, lambda facts: replace(facts, masks={"ground_glass": facts.masks["heart"]}))
+    table = study.run(structure="ground_glass", public=public, masks_from="test", max_real=2, max_synthetic=None)
     assert table["num_real"].tolist() == [2, 0, 2]
     assert table["num_test"].tolist() == [3, 3, 3]
     assert table["num_present"].tolist() == [2, 2, 2]

@@ -107,9 +107,7 @@ def test_logits_have_the_slice_s_size_and_all_weights_learn(channels: int, num_l
 
 def test_the_original_s_number_of_weights() -> None:
     """The U-Net of five levels and 64 channels has 31.0 million weights; ours has norms in place of biases."""
-    assert sum(parameter.numel() for parameter in UNet2d(64, 5).parameters()) == pytest.approx(
-        31.03e6, rel=1e-3
-    )
+    assert sum(parameter.numel() for parameter in UNet2d(64, 5).parameters()) == pytest.approx(31.03e6, rel=1e-3)
 
 
 def test_slices_of_a_batch_are_alone() -> None:

@@ -18,9 +18,7 @@ SPLIT = {"train": [0, 2, 4], "test": [1, 5]}
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    def written(
-        hu: np.ndarray | None = None, labels: np.ndarray | None = None, split: object = SPLIT
-    ) -> Path:
+    def written(hu: np.ndarray | None = None, labels: np.ndarray | None = None, split: object = SPLIT) -> Path:
         rng = np.random.default_rng(0)
         if hu is None:
             hu = rng.integers(-1000, 100, SHAPE)
@@ -39,9 +37,7 @@ def read(folder: Path, structure: str = "ground_glass", pixel_mm: float | None =
     return read_slice_set(folder, folder / "split.json", structure, pixel_mm=pixel_mm)
 
 
-@pytest.mark.parametrize(
-    ("structure", "label"), [("ground_glass", 1), ("consolidation", 2), ("pleural_effusion", 3)]
-)
+@pytest.mark.parametrize(("structure", "label"), [("ground_glass", 1), ("consolidation", 2), ("pleural_effusion", 3)])
 def test_rows_are_the_file_s_second_axis_and_labels_those_of_the_structure(
     write: Callable[..., Path], structure: str, label: int
 ) -> None:

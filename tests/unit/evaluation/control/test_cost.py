@@ -1,12 +1,7 @@
 import numpy as np
 import pytest
 
-from medsyn2.evaluation.control.cost import (
-    NUM_COMBINATIONS,
-    evaluate_attention,
-    evaluate_edits,
-    evaluate_variants,
-)
+from medsyn2.evaluation.control.cost import NUM_COMBINATIONS, evaluate_attention, evaluate_edits, evaluate_variants
 from medsyn2.evaluation.control.losses import combinations
 from tests.unit.planned import planned_run
 
@@ -15,9 +10,7 @@ def test_edits_cost_their_seeds_and_edits_and_steps_of_progressive_synthesis() -
     settings = {"structures": ["lobes"], "max_cases": 2, "num_seeds": 3, "progressive": ["lobes", "heart"]}
     cost = evaluate_edits(planned_run(evaluate_edits=settings))
     assert cost.basis == "at most 16 volumes, 10 of them segmented again"
-    more = evaluate_edits(
-        planned_run(evaluate_edits={**settings, "progressive": ["lobes", "heart", "nodules"]})
-    )
+    more = evaluate_edits(planned_run(evaluate_edits={**settings, "progressive": ["lobes", "heart", "nodules"]}))
     assert more.flops == pytest.approx(cost.flops * 20 / 16)
 
 

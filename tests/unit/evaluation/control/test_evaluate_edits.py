@@ -11,12 +11,7 @@ from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, SampleConfi
 from medsyn2.ct.nifti.files import write_labels
 from medsyn2.ct.volume import LabelMap
 from medsyn2.evaluation.control.effects import laterality
-from medsyn2.evaluation.control.evaluate_edits import (
-    EDITS_COLUMNS,
-    PROGRESSIVE_COLUMNS,
-    SEEDS_COLUMNS,
-    evaluate_edits,
-)
+from medsyn2.evaluation.control.evaluate_edits import EDITS_COLUMNS, PROGRESSIVE_COLUMNS, SEEDS_COLUMNS, evaluate_edits
 from medsyn2.facts import MasksFacts, RegisterFacts
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
@@ -112,9 +107,7 @@ def test_what_lies_on_both_sides_has_no_laterality(run: Run) -> None:
 
 def test_the_request_is_mirrored_and_moved(run: Run, tiny_mask: np.ndarray) -> None:
     found = run(structures=("heart",), move_mm=(0.0, 6.0, 0.0))["edits"].set_index(["case", "edit"])
-    assert found.loc[("b", "mirrored"), "laterality_requested"] == pytest.approx(
-        -laterality(tiny_mask), abs=1e-4
-    )
+    assert found.loc[("b", "mirrored"), "laterality_requested"] == pytest.approx(-laterality(tiny_mask), abs=1e-4)
     assert found.loc[("b", "moved"), "asked_mm"] == pytest.approx(6.0, abs=0.7)
     assert found["centroid_error_mm"].isna().all()
 
@@ -127,9 +120,7 @@ def test_an_edit_without_noise_changes_nothing_and_one_with_all_of_it_keeps_litt
     assert still["outside_new_noise_hu"] == anew["outside_new_noise_hu"] > 0
 
 
-def test_figures_have_a_picture_for_each_seed_and_say_when_no_case_has_the_structures(
-    run: Run, tmp_path: Path
-) -> None:
+def test_figures_have_a_picture_for_each_seed_and_say_when_no_case_has_the_structures(run: Run, tmp_path: Path) -> None:
     run(num_seeds=3)
     first = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
     assert set(first) == {"seeds.png", "edits.png", "progressive.png"}

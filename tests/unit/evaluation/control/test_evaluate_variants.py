@@ -19,14 +19,7 @@ from medsyn2.facts import CT_FILE, InventoryFacts, MasksFacts, RegisterFacts, Re
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.weights.model_folder import DESCRIPTION, read_description, write_description
-from tests.unit.records import (
-    change_facts,
-    inventory_facts,
-    masks_facts,
-    register_facts,
-    sample_facts,
-    write_shard,
-)
+from tests.unit.records import change_facts, inventory_facts, masks_facts, register_facts, sample_facts, write_shard
 
 FAST = Sampling("euler", 2, guidance_mask=1.0)
 SPLIT = {"a": "test", "b": "test", "c": "train"}
@@ -72,9 +65,7 @@ class Run:
         agreement.to_csv(self.of(variant) / "mask_agreement_cases.csv", index=False)
         # The table's own means are not one more case.
         attention = {"case": ["mean", "a"], "first_token_mass": [0.7, 0.2], "entropy_share": 0.9}
-        pd.DataFrame({**attention, "finding_over_alike": 1.1}).to_csv(
-            self.of(variant) / "attention.csv", index=False
-        )
+        pd.DataFrame({**attention, "finding_over_alike": 1.1}).to_csv(self.of(variant) / "attention.csv", index=False)
         fid = {"window": "lung", "condition": "lobes", "plane": ["axial", "mean"], "fid": [3.0, 4.0]}
         pd.DataFrame(fid).to_csv(self.of(variant) / "fid_lung.csv", index=False)
 
@@ -176,11 +167,7 @@ def test_real_and_reconstructed_volumes_stand_beside_the_models(found: Tables) -
 def test_only_what_a_variant_left_out_is_made_lesion_by_lesion(found: Tables) -> None:
     lesions = found[0][found[0]["measure"] == "lesion_made"]
     assert set(lesions["variant"]) == {"main", "other"}
-    assert set(lesions["part"]) == {
-        "nodules, any size",
-        "nodules, 0 to 20 mm",
-        "nodules, 20 mm and more",
-    }
+    assert set(lesions["part"]) == {"nodules, any size", "nodules, 0 to 20 mm", "nodules, 20 mm and more"}
     items = found[1].query("measure == 'lesion_made' and part == 'nodules, any size' and variant == 'main'")
     assert items["item"].tolist() == ["a, 1", "a, 2"]
 

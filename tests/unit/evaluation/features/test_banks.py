@@ -17,8 +17,7 @@ FACTS = BankFacts(
 def bank(ids: str = "abc", patients: str = "ppq", rows: int = 4, facts: BankFacts = FACTS) -> Bank:
     rng = np.random.default_rng(len(ids))
     part = Part(
-        rng.normal(size=(rows * len(ids), 5)).astype(np.float32),
-        np.repeat(np.arange(len(ids), dtype=np.int32), rows),
+        rng.normal(size=(rows * len(ids), 5)).astype(np.float32), np.repeat(np.arange(len(ids), dtype=np.int32), rows)
     )
     return Bank(facts, tuple(ids), tuple(patients), {"lung/axial": part})
 

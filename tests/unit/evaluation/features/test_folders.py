@@ -63,9 +63,7 @@ def test_one_range_for_both_or_none() -> None:
         common_clip_hu(full, short, (-1024.0, 1024.0))
 
 
-def test_patients_are_read_whether_ids_have_suffixes_or_not(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_patients_are_read_whether_ids_have_suffixes_or_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     table = tmp_path / "patients.csv"
     table.write_text("id,patient,age\na.nii.gz,NA,4\ndeep/b.nii,p1,5\nc.1,p1,6\n")
     patients = read_patients(table)

@@ -31,8 +31,7 @@ def torch_file() -> dict[str, torch.Tensor]:
         torch.manual_seed(1)
         state = ResNet50Features(TORCH).state_dict()
     return {
-        f"backbone.{CHILDREN[name.split('.')[0]]}.{name.split('.', 1)[1]}": tensor
-        for name, tensor in state.items()
+        f"backbone.{CHILDREN[name.split('.')[0]]}.{name.split('.', 1)[1]}": tensor for name, tensor in state.items()
     }
 
 

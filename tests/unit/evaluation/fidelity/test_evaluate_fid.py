@@ -50,10 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.
     """Compare volumes a condition with the real ones, and return the table of each window."""
 
     def compared(
-        synthetic: Mapping[str, Volumes],
-        real: Volumes = REAL,
-        train: Volumes = MappingProxyType({}),
-        **settings: Any,
+        synthetic: Mapping[str, Volumes], real: Volumes = REAL, train: Volumes = MappingProxyType({}), **settings: Any
     ) -> dict[str, pd.DataFrame]:
         root = tmp_path_factory.mktemp("cohort")
 
@@ -153,9 +150,7 @@ def test_another_generator_s_values_are_looked_at(run, tmp_path: Path) -> None:
 def test_another_generator_s_range_is_that_of_the_real_ones_or_stated(run, tmp_path: Path) -> None:
     real = {case: np.where(hu > 100, 1000, hu).astype(np.int16) for case, hu in REAL.items()}
     write_folder(tmp_path, {case: np.minimum(hu, 600) for case, hu in real.items()})
-    with pytest.raises(
-        EnvironmentFault, match=r"hu-range-differs.*evaluate_fid\.baselines\.Other\.clip_hu: \[-1024"
-    ):
+    with pytest.raises(EnvironmentFault, match=r"hu-range-differs.*evaluate_fid\.baselines\.Other\.clip_hu: \[-1024"):
         run({"report": real}, real=real, baselines={"Other": {"folder": tmp_path}})
     stated = {"Other": {"folder": tmp_path, "clip_hu": [-1024, 600]}}
     table = run({"report": real}, real=real, baselines=stated)["bone"]

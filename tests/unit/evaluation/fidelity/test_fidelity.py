@@ -15,9 +15,7 @@ FACTS = BankFacts("real", "gaussian", "none", "0", "nothing", {}, "0", (-1.0, 1.
 def gaussian(seed: int, patients: int, shift: float = 0.0, slices: int = 4, width: int = 6) -> Bank:
     """Slices that are alike within a patient."""
     rng = np.random.default_rng(seed)
-    values = (
-        rng.normal(size=(patients, 1, width)) * 0.8 + rng.normal(size=(patients, slices, width)) * 0.6 + shift
-    )
+    values = rng.normal(size=(patients, 1, width)) * 0.8 + rng.normal(size=(patients, slices, width)) * 0.6 + shift
     part = Part(values.reshape(-1, width).astype(np.float32), np.repeat(np.arange(patients), slices))
     names = tuple(f"{seed}/{i:03d}" for i in range(patients))
     return Bank(FACTS, names, names, {"a": part})
@@ -106,9 +104,7 @@ def test_draws_keep_patients_together_and_halves_apart() -> None:
     for one, other, against in draws.splits:
         assert one.sum() == other.sum() == against.sum() == 5
         assert not (one & other).any()
-        shared = [
-            name for name, count in zip(theirs, against, strict=True) if count and name in ours[one > 0]
-        ]
+        shared = [name for name, count in zip(theirs, against, strict=True) if count and name in ours[one > 0]]
         assert len(shared) <= 1
     # Of 4 real patients alone, 6 of both and 2 synthetic ones alone, a half, two thirds, five sixths, and all.
     sizes = [{(int(first.sum()), int(second.sum())) for first, second in alike} for alike in draws.subsets]
@@ -127,16 +123,12 @@ def test_equal_seeds_give_equal_rows_and_the_mean_is_of_the_parts() -> None:
 
 def _with_second_part(bank: Bank) -> Bank:
     first = bank.parts["a"]
-    return Bank(
-        FACTS, bank.ids, bank.patients, {**bank.parts, "b": Part(first.features[:, ::2], first.volume)}
-    )
+    return Bank(FACTS, bank.ids, bank.patients, {**bank.parts, "b": Part(first.features[:, ::2], first.volume)})
 
 
 def bank(kind: str, seed: int) -> Bank:
     rng = np.random.default_rng(seed)
-    facts = BankFacts(
-        kind, f"{kind} ones", "weights", "0", "itself", {"name": "paper"}, "ab" * 32, (-1.0, 1.0), None
-    )
+    facts = BankFacts(kind, f"{kind} ones", "weights", "0", "itself", {"name": "paper"}, "ab" * 32, (-1.0, 1.0), None)
     names = tuple(f"{kind}{i}" for i in range(5))
     part = Part(rng.normal(size=(10, 4)).astype(np.float32), np.repeat(np.arange(5), 2))
     return Bank(facts, names, names, {f"lung/{plane}": part for plane in ("axial", "sagittal", "coronal")})

@@ -39,9 +39,7 @@ def test_is_zero_for_equal_sets_and_does_not_change_under_rotation() -> None:
     first, second = rng.normal(size=(30, 40)), rng.normal(size=(25, 40)) * 2
     rotation = linalg.qr(rng.normal(size=(40, 40)))[0]
     assert frechet_distance(first, first) == pytest.approx(0, abs=1e-8)
-    assert frechet_distance(first @ rotation, second @ rotation) == pytest.approx(
-        frechet_distance(first, second)
-    )
+    assert frechet_distance(first @ rotation, second @ rotation) == pytest.approx(frechet_distance(first, second))
     assert frechet_distance(first, second) == pytest.approx(frechet_distance(second, first))
 
 

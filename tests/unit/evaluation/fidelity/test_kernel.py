@@ -17,9 +17,7 @@ def clustered(rng: np.random.Generator, volumes: int, slices: int = 6, shift: fl
 
 def plain_kid(first: np.ndarray, second: np.ndarray) -> float:
     """The usual estimate: only a slice with itself is left out."""
-    kernels = [
-        (a @ b.T / a.shape[1] + 1) ** 3 for a, b in ((first, first), (second, second), (first, second))
-    ]
+    kernels = [(a @ b.T / a.shape[1] + 1) ** 3 for a, b in ((first, first), (second, second), (first, second))]
     within = [(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in kernels[:2]]
     return within[0] + within[1] - 2 * kernels[2].mean()
 
@@ -88,12 +86,8 @@ def test_shares_follow_their_definitions() -> None:
     def radius(points: np.ndarray, i: int) -> float:
         return sorted(np.linalg.norm(points - points[i], axis=1))[k]
 
-    inside = np.array(
-        [[np.linalg.norm(r - s) < radius(real, i) for s in synthetic] for i, r in enumerate(real)]
-    )
-    reached = [
-        any(np.linalg.norm(r - s) < radius(synthetic, j) for j, s in enumerate(synthetic)) for r in real
-    ]
+    inside = np.array([[np.linalg.norm(r - s) < radius(real, i) for s in synthetic] for i, r in enumerate(real)])
+    reached = [any(np.linalg.norm(r - s) < radius(synthetic, j) for j, s in enumerate(synthetic)) for r in real]
     assert found.precision == pytest.approx(inside.any(0).mean())
     assert found.recall == pytest.approx(np.mean(reached))
     assert found.density == pytest.approx(inside.sum() / (k * 12))

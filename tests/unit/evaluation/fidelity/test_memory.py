@@ -39,8 +39,6 @@ def test_sampled_cases_and_other_generators_are_counted() -> None:
 def test_job_asks_for_a_quarter_more_than_its_features_and_never_less_than_usual() -> None:
     small = validate_config({}, source="test")
     assert job_memory_mb(small, 10, 2) == 8000
-    large = validate_config(
-        {"evaluate_fid": {"slices_per_volume": None, "radimagenet": "weights"}}, source="test"
-    )
+    large = validate_config({"evaluate_fid": {"slices_per_volume": None, "radimagenet": "weights"}}, source="test")
     banks = Banks.of(large, 1564, 10)
     assert job_memory_mb(large, 1564, 10) == round(1.25 * banks.memory_bytes(64 * 96 * 96) / 1e6) > 8000

@@ -80,9 +80,7 @@ def row_of(table: pd.DataFrame, region: str, source: str) -> pd.Series:
 
 
 def test_known_hu_are_measured_inside_masks_and_thresholds(run) -> None:
-    table, cases = run(
-        {"a": (-850, 40), "b": (-830, 60)}, {"a": (-800, 40), "b": (-790, 60)}, {"a": BOTH, "b": BOTH}
-    )
+    table, cases = run({"a": (-850, 40), "b": (-830, 60)}, {"a": (-800, 40), "b": (-790, 60)}, {"a": BOTH, "b": BOTH})
     lungs = row_of(table, "lungs", "lobes")
     assert (lungs["real_median_hu"], lungs["synthetic_median_hu"]) == (-840, -795)
     assert lungs["difference_hu"] == 45
@@ -106,12 +104,7 @@ def test_a_case_without_a_mask_is_counted_as_missing(run) -> None:
         {"a": (-850, 40), "b": (-830, 60)}, {"a": (-800, 40), "b": (-790, 60)}, {"a": BOTH, "b": ("lobes",)}
     )
     heart = row_of(table, "heart", "heart")
-    assert heart[["num_real", "num_real_missing", "num_synthetic", "num_synthetic_missing"]].tolist() == [
-        1,
-        1,
-        1,
-        1,
-    ]
+    assert heart[["num_real", "num_real_missing", "num_synthetic", "num_synthetic_missing"]].tolist() == [1, 1, 1, 1]
     assert (heart["real_median_hu"], heart["num_pairs"]) == (40, 1)
     assert np.isnan(heart["difference_hu_low"])
     missing = cases[(cases["case"] == "b") & (cases["region"] == "heart")]

@@ -8,15 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from medsyn2.evaluation.hu.figure import _draw_region, hu_png
-from medsyn2.evaluation.hu.hu import (
-    CASE_COLUMNS,
-    REAL,
-    REGIONS,
-    HuSpread,
-    case_rows,
-    compare_hu,
-    mark_outliers,
-)
+from medsyn2.evaluation.hu.hu import CASE_COLUMNS, REAL, REGIONS, HuSpread, case_rows, compare_hu, mark_outliers
 
 CENTRES = dict(zip(REGIONS, (-850.0, 40.0, -400.0, 300.0, 45.0, -105.0), strict=True))
 
@@ -29,15 +21,9 @@ def tables(num_cases: int = 6) -> tuple[pd.DataFrame, pd.DataFrame]:
         for case in range(num_cases):
             spreads = {}
             for region, centre in CENTRES.items():
-                at = (
-                    0.0
-                    if (source, case, region) == ("lobes", 1, "lungs")
-                    else centre + shift + rng.normal(0, 8)
-                )
+                at = 0.0 if (source, case, region) == ("lobes", 1, "lungs") else centre + shift + rng.normal(0, 8)
                 missing = source == "lobes" and region == "heart"
-                spreads[region] = (
-                    HuSpread() if missing else HuSpread(9, at - 60, at - 25, at, at + 25, at + 60, 50.0)
-                )
+                spreads[region] = HuSpread() if missing else HuSpread(9, at - 60, at - 25, at, at + 25, at + 60, 50.0)
             rows += case_rows(f"case_{case}", f"patient_{case}", source, spreads)
     cases = mark_outliers(pd.DataFrame(rows, columns=CASE_COLUMNS), 3.5)
     return compare_hu(cases, 3.5), cases

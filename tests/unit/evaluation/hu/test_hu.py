@@ -35,10 +35,7 @@ def table_of(medians: dict[str, dict[str, float]], region: str = "lungs") -> pd.
         for source, cases in medians.items()
         for case, median in cases.items()
         for row in case_rows(
-            case,
-            case,
-            source,
-            {region: HuSpread() if isnan(median) else HuSpread(9, *[median] * 5, 0.0)},
+            case, case, source, {region: HuSpread() if isnan(median) else HuSpread(9, *[median] * 5, 0.0)}
         )
     ]
     return mark_outliers(pd.DataFrame(rows, columns=CASE_COLUMNS), 3.5)
@@ -68,20 +65,14 @@ def test_tissues_are_found_by_their_ranges_inside_the_body() -> None:
     hu = phantom()
     hu[0, 0, 0] = 2000  # outside the body: a wire of the table
     found = tissue_spreads(hu)
-    assert {name: spread.median_hu for name, spread in found.items()} == {
-        "bone": 400,
-        "muscle": 50,
-        "fat": -100,
-    }
+    assert {name: spread.median_hu for name, spread in found.items()} == {"bone": 400, "muscle": 50, "fat": -100}
     assert found["bone"].num_voxels == 8 * 2 * 2
     assert found["muscle"].num_voxels == 8 * 12 * 12 - 8 * 2 * 2
     assert found["fat"].num_voxels == 10 * 16 * 16 - 8 * 12 * 12
 
 
 def test_a_volume_of_air_has_no_tissue() -> None:
-    assert all(
-        isnan(spread.median_hu) for spread in tissue_spreads(np.full((9, 9, 9), -1000, np.int16)).values()
-    )
+    assert all(isnan(spread.median_hu) for spread in tissue_spreads(np.full((9, 9, 9), -1000, np.int16)).values())
 
 
 def test_the_difference_is_paired_by_case_and_has_an_interval_over_patients() -> None:

@@ -115,9 +115,7 @@ def test_contrast_is_to_the_nearest_volumes_of_other_patients() -> None:
     """A second scan of the copied patient is as near as the first, and says nothing of how far others are."""
     line = np.array([[0.0], [0.1], [4.0], [5.0], [6.0], [7.0], [8.0]])
     train = Points(line, ("a", "a", "b", "c", "d", "e", "f"))
-    found = memorisation(
-        train, Points(line[:2] + 20, ("g", "h")), Points(np.array([[1.0]]), ("x",))
-    ).synthetic
+    found = memorisation(train, Points(line[:2] + 20, ("g", "h")), Points(np.array([[1.0]]), ("x",))).synthetic
     assert found.index.tolist() == [1]
     assert found.contrast.tolist() == pytest.approx([0.9 / np.mean([3, 4, 5, 6])])
     assert found.ratio.tolist() == pytest.approx([0.9 / 3.9])

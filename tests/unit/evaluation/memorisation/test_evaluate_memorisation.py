@@ -19,13 +19,7 @@ from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.store.latents import write_latents
 from medsyn2.weights.tensors import save_component
-from tests.unit.records import (
-    latents_facts,
-    reconstruction_facts,
-    register_facts,
-    sample_facts,
-    write_shard,
-)
+from tests.unit.records import latents_facts, reconstruction_facts, register_facts, sample_facts, write_shard
 
 SHAPE, SPACING_MM, CLIP_HU = (16, 80, 80), (10.0, 4.0, 4.0), (-1024.0, 1024.0)
 GRID = GridConfig(shape=SHAPE, spacing_mm=SPACING_MM, clip_hu=CLIP_HU)
@@ -175,12 +169,7 @@ def test_a_copy_is_found_after_the_tokenizer_and_others_are_not(run, generator) 
     assert row["suspect_low"] < row["suspect_percent"] < row["suspect_high"]
     assert row_of(table, "report", "either")["num_suspect"] >= 1
     first = pairs[pairs["condition"] == "report"].iloc[0]
-    assert first[["case", "by", "nearest_training_case", "suspect"]].tolist() == [
-        "h2",
-        "thumbnails",
-        COPIED,
-        True,
-    ]
+    assert first[["case", "by", "nearest_training_case", "suspect"]].tolist() == ["h2", "thumbnails", COPIED, True]
     assert first["contrast"] == pytest.approx(row["smallest_contrast"], rel=1e-4)
     assert first["correlation"] == pytest.approx(row["largest_correlation"], rel=1e-4)
     assert (pairs["extractor"] == row["extractor"]).all()

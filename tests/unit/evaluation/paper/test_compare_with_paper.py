@@ -34,9 +34,7 @@ def test_voxels_are_converted_exactly_and_an_uncertain_unit_is_not() -> None:
     found = compare_with_paper(None).set_index(["table", "row", "column"])["paper_in_mm"]
     assert found[("6", "Heart", "hd95")] == pytest.approx(1.53 * 0.7)
     assert found[("7", "Heart", "gen_gt hd95")] == 16.12
-    assert (
-        found[[("7", "Heart", "rec_gt hd95"), ("5", "Real_50", "asd"), ("6", "Heart", "dice")]].isna().all()
-    )
+    assert found[[("7", "Heart", "rec_gt hd95"), ("5", "Real_50", "asd"), ("6", "Heart", "dice")]].isna().all()
 
 
 def test_a_distance_of_another_extractor_is_not_the_printed_one() -> None:
@@ -51,11 +49,7 @@ def test_a_distance_of_another_extractor_is_not_the_printed_one() -> None:
 
 @pytest.mark.parametrize("real", ["real", "real_on_grid"])
 def test_clip_scores_are_of_the_model_that_is_named(real: str) -> None:
-    values = {
-        "source": [real, "report", "report"],
-        "score_of": ["T2I", "T2I", "I2I"],
-        "score": [9.0, 8.0, 7.0],
-    }
+    values = {"source": [real, "report", "report"], "score_of": ["T2I", "T2I", "I2I"], "score": [9.0, 8.0, 7.0]}
     frames = {"clip_scores.csv": {**values, "model": "CT-CLIP v2"}}
     assert row(frames, "2", "Real", "CT-CLIP T2I")["this_run"] == 9
     assert row(frames, "2", "MedSyn2", "CT-CLIP I2I")["this_run"] == 7
@@ -72,13 +66,7 @@ def test_zero_shot_labels_are_percents_and_f1_is_that_over_both_classes() -> Non
 
 
 def test_augmentation_is_of_its_structure_and_pixels_are_no_mm() -> None:
-    values = {
-        "arm": ["real", "synthetic", "both"],
-        "dice": 0.5,
-        "jaccard": 0.4,
-        "assd_mm": 2.0,
-        "hd95_max_mm": 9.0,
-    }
+    values = {"arm": ["real", "synthetic", "both"], "dice": 0.5, "jaccard": 0.4, "assd_mm": 2.0, "hd95_max_mm": 9.0}
     frames = {"augmentation.csv": {**values, "structure": "ground_glass"}}
     assert row(frames, "5", "Combined_466", "dice")["this_run"] == 50
     distance = row(frames, "5", "Real_50", "asd")

@@ -29,9 +29,7 @@ def test_as_many_real_as_synthetic_of_each_finding() -> None:
 
 def test_a_finding_of_one_kind_is_refused() -> None:
     with pytest.raises(EnvironmentFault, match="1 real and 0 synthetic volumes of b"):
-        choose_volumes(
-            [volume("real", "a", 0), volume("synthetic", "a", 0), volume("real", "b", 0)], 4, seed=0
-        )
+        choose_volumes([volume("real", "a", 0), volume("synthetic", "a", 0), volume("real", "b", 0)], 4, seed=0)
 
 
 def test_findings_are_folders(tmp_path: Path) -> None:
@@ -50,9 +48,7 @@ def test_findings_are_folders(tmp_path: Path) -> None:
 
 
 def test_a_mask_lies_where_its_volume_is_stated_to_be(tmp_path: Path) -> None:
-    one = StudyVolume(
-        "real", VolumeFile("a/1", "1", tmp_path / "1.nii.gz"), "0", "a", mask=tmp_path / "mask.nii.gz"
-    )
+    one = StudyVolume("real", VolumeFile("a/1", "1", tmp_path / "1.nii.gz"), "0", "a", mask=tmp_path / "mask.nii.gz")
     affine = np.diag([2.0, 2.0, 2.0, 1.0])[[2, 1, 0, 3]]
     with pytest.raises(MaskError, match="cannot be read"):
         mask_of(one, Grid((3, 4, 5), affine))

@@ -153,15 +153,11 @@ def test_a_browser_reads_the_voxels_and_saves_the_answers(tmp_path: Path) -> Non
     for name in ("001", "002", "003"):
         hu = rng.integers(-1024, 1025, FRAME.shape).astype(np.int16)
         mask = rng.random(FRAME.shape) < 0.3
-        bodies[name] = case_body(
-            ReaderCase(CTVolume(hu, np.eye(4)), mask, "nodules", "<b>A nodule.</b>"), FRAME
-        )
+        bodies[name] = case_body(ReaderCase(CTVolume(hu, np.eye(4)), mask, "nodules", "<b>A nodule.</b>"), FRAME)
         places = np.arange(hu.size)
         sums[name] = [int((hu.ravel().astype(int) * (places % 97)).sum()), int(places[mask.ravel()].sum())]
     orders = reading_orders(list(bodies), 1, 0.4, seed=0)
-    identity, files = page_files(
-        FRAME, orders, questions({"report", "mask"}), {name: name for name in bodies}
-    )
+    identity, files = page_files(FRAME, orders, questions({"report", "mask"}), {name: name for name in bodies})
     files |= {f"cases/{name}.js": case_script(name, body, 2000) for name, body in bodies.items()}
     files["index.html"] = files["index.html"].replace(b"</body>", DRIVER.encode())
     for name, content in files.items():
@@ -172,9 +168,7 @@ def test_a_browser_reads_the_voxels_and_saves_the_answers(tmp_path: Path) -> Non
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     found = re.search(r'data-result="([^"]*)"', dom)
     assert found, dom[-2000:]
-    result = json.loads(
-        found[1].replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    )
+    result = json.loads(found[1].replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
     assert result["expected"] == [[name, *sums[name]] for name in orders[0]]
     assert [row["case"] for row in result["rows"]] == orders[0]
     assert {(row["study"], row["reader"], row["years"]) for row in result["rows"]} == {(identity, 1, 17)}

@@ -29,21 +29,16 @@ def paper() -> tuple[pd.DataFrame, pd.DataFrame]:
                 for index, grade in enumerate(np.repeat(GRADES, numbers)):
                     case = f"{source}-{pathology}-{index}"
                     key[case] = {"source": source, "pathology": pathology}
-                    answers.append(
-                        {"reader": reader, "position": len(answers), "case": case, "report": grade}
-                    )
+                    answers.append({"reader": reader, "position": len(answers), "case": case, "report": grade})
     return pd.DataFrame(answers), pd.DataFrame.from_dict(key, orient="index")
 
 
 def study(num: int, given: Mapping[str, object], again: int = 0) -> pd.DataFrame:
     """A reader's answers to cases 0 .. num - 1, half of them synthetic, the first ones twice."""
     cases = [*range(num), *range(again)]
-    answers = pd.DataFrame(
-        {"reader": 1, "position": range(len(cases)), "case": [str(c) for c in cases], **given}
-    )
+    answers = pd.DataFrame({"reader": 1, "position": range(len(cases)), "case": [str(c) for c in cases], **given})
     key = pd.DataFrame(
-        {"source": ["real", "synthetic"] * (num // 2), "pathology": "nodules"},
-        index=[str(c) for c in range(num)],
+        {"source": ["real", "synthetic"] * (num // 2), "pathology": "nodules"}, index=[str(c) for c in range(num)]
     )
     return join_key(answers, key)
 
@@ -89,9 +84,7 @@ def test_what_was_planned_and_not_read_is_listed() -> None:
 
 
 def test_report_and_mask_together_are_the_worse_of_both() -> None:
-    found = study(
-        4, {"report": ["match", "match", "not", "partial"], "mask": ["match", "not", "match", "partial"]}
-    )
+    found = study(4, {"report": ["match", "match", "not", "partial"], "mask": ["match", "not", "match", "partial"]})
     assert list(found["report and mask"]) == ["match", "not", "not", "partial"]
     assert set(counts(found, ["reader"])["question"]) == {"report", "mask", "report and mask"}
 
@@ -115,9 +108,7 @@ def test_two_readers_alike_and_not() -> None:
     assert paired["kappa_quadratic_low"] < paired["kappa_quadratic"] < paired["kappa_quadratic_high"]
 
 
-@pytest.mark.parametrize(
-    ("origin", "accuracy", "auroc"), [("right", 1, 1), ("wrong", 0, 0), ("real", 0.5, 0.5)]
-)
+@pytest.mark.parametrize(("origin", "accuracy", "auroc"), [("right", 1, 1), ("wrong", 0, 0), ("real", 0.5, 0.5)])
 def test_turing(origin: str, accuracy: float, auroc: float) -> None:
     said = {"right": ["real", "synthetic"], "wrong": ["synthetic", "real"], "real": ["real", "real"]}[origin]
     found = turing(study(20, {"finding": "match", "origin": said * 10, "confidence": "3"}))

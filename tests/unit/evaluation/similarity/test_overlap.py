@@ -84,11 +84,7 @@ def test_to_miss_a_structure_is_never_better_than_to_find_it_badly() -> None:
         name: summarise(
             pd.DataFrame(
                 [
-                    {
-                        "structure": "heart",
-                        "patient": "p",
-                        **asdict(overlap(one, wanted, (1.0, 1.0, 1.0), 1.0)),
-                    }
+                    {"structure": "heart", "patient": "p", **asdict(overlap(one, wanted, (1.0, 1.0, 1.0), 1.0))}
                     for one in (wanted, second)
                 ]
             ),

@@ -22,11 +22,7 @@ def one_hot(*masks: np.ndarray) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_distances_equal_monai(seed: int) -> None:
-    from monai.metrics import (
-        compute_average_surface_distance,
-        compute_hausdorff_distance,
-        compute_surface_dice,
-    )
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance, compute_surface_dice
 
     pair = blob(seed), blob(seed + 10)
     found = surface_distances(*pair, SPACING_MM)

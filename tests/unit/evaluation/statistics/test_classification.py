@@ -41,9 +41,7 @@ def test_every_value_is_scikit_learn_s(seed: int) -> None:
         "recall": [metrics.recall_score(truth[:, k], answers[:, k]) for k in columns],
     }
     for average in ("binary", "macro", "weighted"):
-        expected[f"f1_{average}"] = [
-            metrics.f1_score(truth[:, k], answers[:, k], average=average) for k in columns
-        ]
+        expected[f"f1_{average}"] = [metrics.f1_score(truth[:, k], answers[:, k], average=average) for k in columns]
     found = asdict(classification(scores, truth, answers))
     for name, values in expected.items():
         assert found[name] == pytest.approx(np.mean(values), abs=1e-12), name
@@ -120,9 +118,7 @@ def test_a_patient_s_own_volumes_do_not_decide_its_thresholds() -> None:
     np.testing.assert_array_equal(found[1], thresholds_of_others(changed, truth, patients, ["p3"])[0])
 
 
-@pytest.mark.parametrize(
-    ("num", "values"), [(10, ("accuracy", "recall")), (60, ("accuracy", "recall", "f1_binary"))]
-)
+@pytest.mark.parametrize(("num", "values"), [(10, ("accuracy", "recall")), (60, ("accuracy", "recall", "f1_binary"))])
 def test_scores_that_know_nothing_are_as_good_for_real_volumes_as_for_synthetic_ones(
     num: int, values: tuple[str, ...]
 ) -> None:

@@ -41,11 +41,7 @@ def test_kappas_equal_scikit_learn(levels: int) -> None:
 
     first, second = judged(levels, levels)
     found = agreement(first, second, levels)
-    for ours, weights in (
-        (found.kappa, None),
-        (found.kappa_linear, "linear"),
-        (found.kappa_quadratic, "quadratic"),
-    ):
+    for ours, weights in ((found.kappa, None), (found.kappa_linear, "linear"), (found.kappa_quadratic, "quadratic")):
         theirs = metrics.cohen_kappa_score(first, second, weights=weights, labels=range(levels))
         assert ours == pytest.approx(theirs, abs=1e-12)
 

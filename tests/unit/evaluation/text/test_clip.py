@@ -11,9 +11,7 @@ from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
 from medsyn2.evaluation.text.clip import label_probabilities, pair_score
 
 
-def bank(
-    rows: np.ndarray, names: list[str] | None = None, patients: list[str] | None = None, model: str = "m"
-) -> Bank:
+def bank(rows: np.ndarray, names: list[str] | None = None, patients: list[str] | None = None, model: str = "m") -> Bank:
     names = names or [f"case{i}" for i in range(len(rows))]
     facts = BankFacts("real", "volumes", model, "0", "itself", {}, "0", (-1000.0, 1000.0), None)
     part = Part(rows.astype(np.float32), np.arange(len(rows)))

@@ -134,9 +134,7 @@ def test_samples_that_fit_their_reports_score_above_those_that_do_not(run) -> No
     assert aurocs["swapped"] == pytest.approx(1 - aurocs["fitting"], abs=0.2)
 
 
-def test_a_condition_of_one_case_has_no_pairs_to_score_and_stops_nothing(
-    run, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_condition_of_one_case_has_no_pairs_to_score_and_stops_nothing(run, caplog: pytest.LogCaptureFixture) -> None:
     clip, zero_shot = run()
     assert set(clip["source"]) == {"real_on_grid", "fitting", "swapped"}
     assert zero_shot.set_index("source").loc["rare", "num_volumes"] == 1
@@ -159,9 +157,7 @@ def command(tmp_path: Path) -> tuple[str, str]:
     return sys.executable, str(script)
 
 
-def test_a_command_of_the_user_s_embeds_scans_and_grid_reports_and_prompts(
-    run, command: tuple[str, str]
-) -> None:
+def test_a_command_of_the_user_s_embeds_scans_and_grid_reports_and_prompts(run, command: tuple[str, str]) -> None:
     clip, zero_shot = run(command=command)
     assert set(clip["against"]) == {"reports", "real_on_grid"}
     score = clip.set_index(["source", "score_of"])["score"]

@@ -26,11 +26,7 @@ def bank(rows: np.ndarray, kind: str = "real", ids: tuple[str, ...] = IDS) -> Ba
     return Bank(facts, ids, ids, {EMBEDDING: part})
 
 
-SOURCES = {
-    "real": bank(REPORTS),
-    "alike": bank(REPORTS, "synthetic"),
-    "opposite": bank(-REPORTS, "synthetic"),
-}
+SOURCES = {"real": bank(REPORTS), "alike": bank(REPORTS, "synthetic"), "opposite": bank(-REPORTS, "synthetic")}
 
 
 def prompts() -> Bank:
@@ -96,16 +92,12 @@ def test_labels_are_found_where_the_embedding_says_so_and_trivial_rows_stand_bes
 
 def test_thresholds_are_those_of_other_patients_real_volumes() -> None:
     shy = {**SOURCES, "shy": bank(0.01 * REPORTS - 10 * AXES.sum(axis=0), "synthetic")}
-    table = zero_shot_table(shy, prompts(), LABELS, truth_of="labels.csv", scale=5.0, **DRAWN).set_index(
-        "source"
-    )
+    table = zero_shot_table(shy, prompts(), LABELS, truth_of="labels.csv", scale=5.0, **DRAWN).set_index("source")
     assert table.loc["shy", "auroc"] > 0.95
     assert table.loc["shy", "recall"] == 0
     assert table.loc["shy", "thresholds"] == "real, other patients"
     moved = {"real_on_grid": bank(0.01 * REPORTS - 10 * AXES.sum(axis=0)), **shy}
-    table = zero_shot_table(moved, prompts(), LABELS, truth_of="labels.csv", scale=5.0, **DRAWN).set_index(
-        "source"
-    )
+    table = zero_shot_table(moved, prompts(), LABELS, truth_of="labels.csv", scale=5.0, **DRAWN).set_index("source")
     assert table.loc["shy", "recall"] > 0.9
     on_grid, native = "real_on_grid, other patients", "real, other patients"
     assert table["thresholds"].tolist() == [on_grid, native, on_grid, on_grid, on_grid, "none", "none"]
@@ -113,6 +105,4 @@ def test_thresholds_are_those_of_other_patients_real_volumes() -> None:
 
 def test_a_volume_without_labels_is_named() -> None:
     with pytest.raises(TableError, match=r"labels\.csv has no labels of case 0 and 0 other volumes"):
-        zero_shot_table(
-            SOURCES, prompts(), LABELS.drop(index="case 0"), truth_of="labels.csv", scale=5.0, **DRAWN
-        )
+        zero_shot_table(SOURCES, prompts(), LABELS.drop(index="case 0"), truth_of="labels.csv", scale=5.0, **DRAWN)

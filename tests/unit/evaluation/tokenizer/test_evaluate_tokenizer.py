@@ -66,9 +66,7 @@ def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataF
     tokenizer = tmp_path / "tokenizer.json"
     save_component(tokenizer, network, kind="tokenizer", config=NETWORK)
 
-    def evaluated(
-        cases: str = "abcd", masked: str = "ab", **changes: object
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def evaluated(cases: str = "abcd", masked: str = "ab", **changes: object) -> tuple[pd.DataFrame, pd.DataFrame]:
         def registered(case: str, folder: Path) -> RegisterFacts:
             write_ct(folder / CT_FILE, CTVolume(hu_of(case), AFFINE))
             return register_facts(f"patient {case}", CASES[case])

@@ -127,9 +127,7 @@ def test_sliced_attention_is_softmax_of_scaled_products():
     attention = Attention(4, 2, symmetric_conv, sliced=True).double()
     x = volume(1, 4, 1, 2, 3)
     normed = attention.norm(x)
-    query, key, value = (
-        project(normed).flatten(2)[0].T for project in (attention.q, attention.k, attention.v)
-    )
+    query, key, value = (project(normed).flatten(2)[0].T for project in (attention.q, attention.k, attention.v))
     weights = torch.softmax(query @ key.T / 4**0.5, dim=1)
     attended = (weights @ value).T.reshape(1, 4, 1, 2, 3)
     torch.testing.assert_close(attention(x), x + attention.proj_out(attended))

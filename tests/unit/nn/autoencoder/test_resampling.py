@@ -108,9 +108,7 @@ def test_every_way_to_double_depth_gives_the_same_size(first_frame, doubled):
 @pytest.mark.parametrize(("first_frame", "front_pad", "depth"), [(False, 1, 8), (True, 2, 9)])
 def test_doubling_undoes_halving_in_size(first_frame, front_pad, depth):
     x = volume(1, 2, depth, 8, 8)
-    assert (
-        VolumeUp(2, first_frame=first_frame).double()(VolumeDown(2, front_pad).double()(x)).shape == x.shape
-    )
+    assert VolumeUp(2, first_frame=first_frame).double()(VolumeDown(2, front_pad).double()(x)).shape == x.shape
     mixed = DepthMixUp(2, first_frame=first_frame).double()(DepthMixDown(2, front_pad).double()(x))
     assert mixed.shape == x.shape
     down, up = PlaneDown(2, planar=False, causal=True).double(), PlaneUp(2, convolve=True).double()
@@ -127,9 +125,7 @@ def test_a_video_keeps_its_first_frame_single():
     assert doubled.tolist() == pytest.approx([0.0, 1.0, 1.25, 1.75, 2.25, 2.75, 3.0])
     x = volume(1, 2, 3, 4, 4)
     first = double(x, plane=2, first_frame=True)[:, :, 0]
-    torch.testing.assert_close(
-        first, F.interpolate(x[:, :, 0], scale_factor=2, mode="bilinear", align_corners=False)
-    )
+    torch.testing.assert_close(first, F.interpolate(x[:, :, 0], scale_factor=2, mode="bilinear", align_corners=False))
 
 
 @pytest.mark.parametrize("plane", [1, 2])

@@ -20,11 +20,7 @@ def test_residual_branches_add_nothing_and_the_posterior_is_narrow(layout: str) 
     tokenizer = make_initial(layout)
     posterior = tokenizer.encode(torch.randn(1, 1, 8, 16, 16))
     assert torch.all(posterior.logvar == LOG_VARIANCE)
-    assert all(
-        not weight.any()
-        for name, weight in tokenizer.named_parameters()
-        if name.endswith("conv2.conv.weight")
-    )
+    assert all(not weight.any() for name, weight in tokenizer.named_parameters() if name.endswith("conv2.conv.weight"))
 
 
 def test_latents_of_a_smooth_volume_vary_with_it() -> None:

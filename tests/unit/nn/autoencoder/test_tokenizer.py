@@ -67,9 +67,7 @@ def test_public_weights_fit(layout, depth_mode, count):
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
-@pytest.mark.parametrize(
-    ("mode", "depth"), [("upstream", 17), ("upstream", 16), ("paper", 16), ("aligned", 16)]
-)
+@pytest.mark.parametrize(("mode", "depth"), [("upstream", 17), ("upstream", 16), ("paper", 16), ("aligned", 16)])
 @torch.no_grad()
 def test_equals_upstream(golden, mode, depth):
     network = fill_weights(CausalVideoVAE(32, depth_mode=MODES[mode]))
@@ -156,10 +154,7 @@ def test_which_latent_sees_a_slice_first(depth_mode, first_seen, unseen):
     ct = torch.randn(1, 1, len(first_seen) + unseen, 8, 8, dtype=torch.float64, requires_grad=True)
     mean = network.encode(ct).mean
     seen = torch.stack(
-        [
-            torch.autograd.grad(mean[:, :, j].sum(), ct, retain_graph=True)[0].abs().amax((0, 1, 3, 4))
-            for j in range(3)
-        ]
+        [torch.autograd.grad(mean[:, :, j].sum(), ct, retain_graph=True)[0].abs().amax((0, 1, 3, 4)) for j in range(3)]
     )
     for index, latent in enumerate(first_seen):
         assert (seen[:latent, index] == 0).all()
@@ -199,8 +194,7 @@ def test_samples_of_a_batch_do_not_mix():
 
 
 @pytest.mark.parametrize(
-    ("layout", "depth_mode"),
-    [("v1.2", "uniform_aligned"), ("v1.1", "uniform_aligned"), ("official", "uniform_paper")],
+    ("layout", "depth_mode"), [("v1.2", "uniform_aligned"), ("v1.1", "uniform_aligned"), ("official", "uniform_paper")]
 )
 def test_every_parameter_learns(layout, depth_mode):
     network = fill_weights(tiny(layout=layout, depth_mode=depth_mode))

@@ -8,13 +8,7 @@ import torch
 from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder import windows
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.nn.autoencoder.windows import (
-    decode_cost,
-    decode_windowed,
-    encode_chunked,
-    encode_cost,
-    encode_windowed,
-)
+from medsyn2.nn.autoencoder.windows import decode_cost, decode_windowed, encode_chunked, encode_cost, encode_windowed
 from medsyn2.nn.cost import cost_of, enter_simulation
 
 
@@ -140,9 +134,7 @@ def test_agrees_with_monai_where_both_take_plain_means(monkeypatch):
 
 
 @pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize(
-    "spans", [[(0, 8), (6, 14), (9, 17)], [(0, 8), (8, 16)], [(0, 12), (3, 15), (6, 18)]]
-)
+@pytest.mark.parametrize("spans", [[(0, 8), (6, 14), (9, 17)], [(0, 8), (8, 16)], [(0, 12), (3, 15), (6, 18)]])
 def test_factors_sum_to_one_and_change_smoothly(spans, late):
     factors = windows._axis_weights([slice(*span) for span in spans], late=late)
     total = torch.zeros(max(stop for _, stop in spans), dtype=torch.float64)
@@ -244,9 +236,7 @@ print((peak - before) / predicted)
 @pytest.mark.parametrize("direction", ["encode", pytest.param("decode", marks=pytest.mark.slow)])
 def test_measured_memory_is_within_a_factor_of_the_prediction(direction):
     command = [sys.executable, "-c", MEASURE, direction]
-    result = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[4]
-    )
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[4])
     assert 0.8 < float(result.stdout) < 2.2
 
 

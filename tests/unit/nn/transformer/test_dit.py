@@ -12,14 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from medsyn2.nn.transformer.dit import ATTENTION, Checkpointing, DiT
 
-PAPER = {
-    "latent_channels": 4,
-    "text_width": 768,
-    "width": 1152,
-    "depth": 16,
-    "num_heads": 16,
-    "patch": (2, 2, 2),
-}
+PAPER = {"latent_channels": 4, "text_width": 768, "width": 1152, "depth": 16, "num_heads": 16, "patch": (2, 2, 2)}
 TINY = {"latent_channels": 4, "text_width": 20, "width": 48, "depth": 2, "num_heads": 4, "patch": (2, 2, 2)}
 
 LAYOUTS = ["paper", "official"]
@@ -122,8 +115,7 @@ def test_gradients_reach_every_parameter_by_the_third_step(layout, inputs):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
-    "changes",
-    [{}, {"qk_norm": True}, {"gate": False}, {"conv": False}, {"patch": (1, 2, 2)}, {"positions": "both"}],
+    "changes", [{}, {"qk_norm": True}, {"gate": False}, {"conv": False}, {"patch": (1, 2, 2)}, {"positions": "both"}]
 )
 def test_output_has_the_shape_of_the_latents_whatever_the_switches(layout, changes, inputs):
     network = DiT(**{**TINY, **changes}, layout=layout)
@@ -178,12 +170,7 @@ def test_a_block_without_convolution_does_not_know_the_order_of_tokens(layout):
     block = DiT(**{**TINY, "conv": False, "layout": layout}).blocks[0]
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=0.05)
-    x, time, text, order = (
-        torch.randn(2, 24, 48),
-        torch.randn(2, 48),
-        torch.randn(2, 9, 20),
-        torch.randperm(24),
-    )
+    x, time, text, order = (torch.randn(2, 24, 48), torch.randn(2, 48), torch.randn(2, 9, 20), torch.randperm(24))
     expected = block(x, time, text, None, (4, 3, 2))[:, order]
     torch.testing.assert_close(block(x[:, order], time, text, None, (4, 3, 2)), expected)
 
@@ -323,9 +310,7 @@ def test_nothing_is_kept_without_gradients(network):
 def test_every_fused_attention_of_this_torch_is_on_the_list():
     """A new kernel that is not listed would be computed twice."""
     known = {operation.overloadpacket._qualified_op_name for operation in ATTENTION}
-    named = {
-        name.split(".")[0] for name in torch._C._dispatch_get_all_op_names() if "scaled_dot_product" in name
-    }
+    named = {name.split(".")[0] for name in torch._C._dispatch_get_all_op_names() if "scaled_dot_product" in name}
     others = {"aten::scaled_dot_product_attention", "aten::_scaled_dot_product_attention_math"}
     forward = {name for name in named if name.startswith("aten::") and "backward" not in name} - others
     assert {name for name in forward if "_for_mps" not in name and "quantized" not in name} <= known

@@ -26,9 +26,7 @@ from medsyn2.nn.transformer.layers import positions, time_frequencies
 from medsyn2.nn.transformer.official_weights import load_official
 
 GOLDEN = Path(__file__).parents[3] / "golden"
-SHAPES = {
-    name: tuple(shape) for name, shape in json.loads((GOLDEN / "dit_official_keys.json").read_text()).items()
-}
+SHAPES = {name: tuple(shape) for name, shape in json.loads((GOLDEN / "dit_official_keys.json").read_text()).items()}
 ATOL = {"atol": 5e-5, "rtol": 0.0}
 
 
@@ -76,13 +74,7 @@ def test_the_released_network_has_its_parameters_names_and_shapes():
     with torch.device("meta"):
         state = {name: torch.empty(shape) for name, shape in SHAPES.items() if "pos_embed" not in name}
         network = DiT(
-            latent_channels=4,
-            text_width=768,
-            width=1152,
-            depth=16,
-            num_heads=16,
-            patch=(2, 2, 2),
-            layout="official",
+            latent_channels=4, text_width=768, width=1152, depth=16, num_heads=16, patch=(2, 2, 2), layout="official"
         )
     name = "denoise_fn.pos_embed"
     state[name] = positions((56, 28, 28), 1152, torch.device("cpu"))[None].half()
@@ -106,9 +98,7 @@ def test_the_released_network_has_its_parameters_names_and_shapes():
 
 def test_positions_and_times_are_theirs(golden):
     torch.testing.assert_close(positions((3, 4, 4), 96, torch.device("cpu")), golden["pos_embed"][0], **ATOL)
-    torch.testing.assert_close(
-        time_frequencies(golden["t_model"] / 1000), golden["t_freq"], atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(time_frequencies(golden["t_model"] / 1000), golden["t_freq"], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("case", ["mask", "nomask", "mask_text32"])
@@ -131,9 +121,7 @@ def test_the_first_block_is_theirs(golden, network, t):
 def test_their_flow_is_minus_this_velocity(golden, network):
     tau = 0.37
     clean = network(golden["x"], torch.full((2,), 1 - tau), golden["mask"], golden["text"])
-    torch.testing.assert_close(
-        (clean - golden["x"]) / (1 - tau), golden["flow_tau0.37"], atol=1e-4, rtol=1e-5
-    )
+    torch.testing.assert_close((clean - golden["x"]) / (1 - tau), golden["flow_tau0.37"], atol=1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("points", [4, 50])
@@ -206,10 +194,7 @@ def second_reading(state, heads, x, t_model, mask, text):
         block = f"blocks.{i}"
         m = linear(f"{block}.adaLN_modulation.1", time).chunk(9)
         beside = convolve(
-            h,
-            f"{block}.conv.depthwise_conv.depthwise_conv",
-            f"{block}.conv.pointwise_conv.pointwise_conv",
-            shape,
+            h, f"{block}.conv.depthwise_conv.depthwise_conv", f"{block}.conv.pointwise_conv.pointwise_conv", shape
         )
         q, k, v, gate = linear(f"{block}.attn.qkv", norm(h, m[0], m[1])).chunk(4, 1)
         h = h + m[2] * linear(f"{block}.attn.proj", attend(q, k, v, gate, heads))
@@ -243,10 +228,7 @@ def test_wrappers_and_betas_do_not_matter(prefix):
     [
         (lambda s: s.pop("blocks.1.attn.qkv.bias"), "1 missing: blocks.1.attn.qkv.bias"),
         (lambda s: s.update(ema=torch.ones(1)), "1 unexpected: ema"),
-        (
-            lambda s: s.update({"blocks.0.attn.proj.bias": torch.ones(5)}),
-            r"blocks.0.attn.proj.bias \(5,\) instead of",
-        ),
+        (lambda s: s.update({"blocks.0.attn.proj.bias": torch.ones(5)}), r"blocks.0.attn.proj.bias \(5,\) instead of"),
         (lambda s: s.pop("x_embedder.proj.weight"), "rank: x_embedder.proj.weight"),
         (lambda s: s.pop("pos_embed"), "1 missing: pos_embed"),
         (lambda s: s["pos_embed"].mul_(1.01), "pos_embed differs by 0.01"),

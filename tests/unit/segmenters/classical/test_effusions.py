@@ -29,9 +29,7 @@ def test_where_there_is_none_none_is_found(known, index):
 def test_effusion_of_a_mirrored_chest_is_mirrored(known):
     thorax = known(1).thorax
     sides = np.array([0, RIGHT, LEFT], np.uint8)[thorax.lungs[:, :, ::-1]]
-    mirrored = Thorax(
-        np.ascontiguousarray(thorax.hu[:, :, ::-1]), sides.copy(), thorax.affine_mm, thorax.spacing_mm
-    )
+    mirrored = Thorax(np.ascontiguousarray(thorax.hu[:, :, ::-1]), sides.copy(), thorax.affine_mm, thorax.spacing_mm)
     found = find_pleural_effusion(mirrored, inside_cage(mirrored))[:, :, ::-1]
     expected = known(1).fluid
     assert 2 * (found & expected).sum() > 0.95 * (found.sum() + expected.sum())

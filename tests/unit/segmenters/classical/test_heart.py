@@ -53,10 +53,7 @@ def test_the_heart_of_a_mirrored_chest_is_mirrored():
     thorax, _ = chest()
     sides = np.array([0, RIGHT, LEFT], np.uint8)[thorax.lungs[:, :, ::-1]]
     mirrored = Thorax(
-        np.ascontiguousarray(thorax.hu[:, :, ::-1]),
-        np.ascontiguousarray(sides),
-        thorax.affine_mm,
-        SPACING_MM,
+        np.ascontiguousarray(thorax.hu[:, :, ::-1]), np.ascontiguousarray(sides), thorax.affine_mm, SPACING_MM
     )
     np.testing.assert_array_equal(find_heart(mirrored)[:, :, ::-1], find_heart(thorax))
 

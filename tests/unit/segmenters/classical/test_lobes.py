@@ -77,9 +77,7 @@ def test_division_is_the_same_across_the_lung_and_follows_its_size(box_lungs):
 def test_with_the_sides_exchanged_only_the_other_lung_has_three_lobes(box_lungs):
     exchanged = np.ascontiguousarray(box_lungs[:, :, ::-1])
     lobes = find_lobes(boxes(exchanged))
-    assert set(np.unique(lobes[:, :, 24:38])) == {
-        NUMBER[f"right_{at}"] for at in ("upper", "middle", "lower")
-    }
+    assert set(np.unique(lobes[:, :, 24:38])) == {NUMBER[f"right_{at}"] for at in ("upper", "middle", "lower")}
     np.testing.assert_array_equal(lobes[:, :, ::-1], find_lobes(boxes(box_lungs)))
 
 

@@ -115,9 +115,7 @@ def test_it_has_a_folder_of_its_own_that_is_gone_afterwards(start: Start) -> Non
         ("memory", "tool-memory", "CUDA out of memory"),
     ],
 )
-def test_a_failure_of_the_ct_leaves_the_process_to_the_next(
-    start: Start, do: str, code: str, named: str
-) -> None:
+def test_a_failure_of_the_ct_leaves_the_process_to_the_next(start: Start, do: str, code: str, named: str) -> None:
     tool = start()
     pid = tool.segment({"do": "work"})["pid"]
     with pytest.raises(SegmenterError, match=named) as caught:
@@ -130,9 +128,7 @@ def test_a_failure_of_the_ct_leaves_the_process_to_the_next(
 def test_a_death_is_the_case_s_and_the_next_gets_a_fresh_process(start: Start) -> None:
     tool = start()
     first = tool.segment({"do": "work"})["pid"]
-    with pytest.raises(
-        SegmenterError, match="SIGKILL, which the system sends when memory runs out"
-    ) as caught:
+    with pytest.raises(SegmenterError, match="SIGKILL, which the system sends when memory runs out") as caught:
         tool.segment({"do": "die"})
     assert caught.value.code == "tool-died"
     assert caught.value.retry
@@ -194,12 +190,7 @@ def test_the_tool_ends_when_we_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     parent = os.fork()
     if parent == 0:
         tool = ToolProcess(
-            "tiny",
-            "tiny_tool",
-            python=None,
-            settings={},
-            time_limit_s=20,
-            environment={"PYTHONPATH": str(tmp_path)},
+            "tiny", "tiny_tool", python=None, settings={}, time_limit_s=20, environment={"PYTHONPATH": str(tmp_path)}
         )
         (tmp_path / "pid").write_text(str(tool.segment({"do": "work"})["pid"]))
         os._exit(0)

@@ -38,9 +38,7 @@ def test_other_numbers_are_understood_by_name(install, volume, tmp_path) -> None
         (weights / name).touch()
     metadata = tmp_path / "packages/lungmask-0.2.22.dist-info/METADATA"
     text = (
-        metadata.read_text()
-        .replace("1 = Left upper", "9 = Left upper")
-        .replace("5 = Right lower", "1 = Right lower")
+        metadata.read_text().replace("1 = Left upper", "9 = Left upper").replace("5 = Right lower", "1 = Right lower")
     )
     metadata.write_text(text.replace("9 = Left upper", "5 = Left upper"))
     with closing(tool(weights)) as lungmask:

@@ -17,9 +17,7 @@ DATASETS = ("Dataset298", "Dataset293", "Dataset913", "Dataset297", "Dataset315"
 
 def tool(weights, structures=CHOSEN) -> Segmenter:
     tools = dict.fromkeys(structures, "totalsegmentator")
-    return get_segmenter(
-        "totalsegmentator", SegmentConfig(tools=tools, weights_dir=weights.parent, device="cpu")
-    )
+    return get_segmenter("totalsegmentator", SegmentConfig(tools=tools, weights_dir=weights.parent, device="cpu"))
 
 
 def put(weights, names=DATASETS) -> None:
@@ -40,9 +38,7 @@ def test_structures_are_the_tasks_labels_of_the_right_name(install, volume) -> N
     np.testing.assert_array_equal(found["nodules"].labels, volume.hu > 0)
     np.testing.assert_array_equal(found["pleural_effusion"].labels, volume.hu > 0)
     assert not found["pericardial_effusion"].labels.any()
-    assert {name: label_map.names for name, label_map in found.items()} == {
-        name: {1: name} for name in CHOSEN
-    }
+    assert {name: label_map.names for name, label_map in found.items()} == {name: {1: name} for name in CHOSEN}
     np.testing.assert_allclose(found["heart"].affine_mm, volume.affine_mm, atol=1e-5)
 
 

@@ -25,9 +25,7 @@ SHAPE, WIDTH = (4, 2, 3, 3), 5
 IMAGE = ChannelStatistics((0.5, -1.0, 0.0, 2.0), (2.0, 1.0, 0.5, 3.0))
 MASK = ChannelStatistics((3.0, 0.0, 1.0, -2.0), (0.1, 1.0, 2.0, 0.5))
 PROBABILITIES = (0.25, 0.25, 0.4, 0.1)
-PROMPTS = {
-    name: np.full((3 + index % 4, WIDTH), index, np.float32) for index, name in enumerate(all_prompts())
-}
+PROMPTS = {name: np.full((3 + index % 4, WIDTH), index, np.float32) for index, name in enumerate(all_prompts())}
 HAS: dict[str, tuple[tuple[Structure, ...], int]] = {
     "full": (("lobes", "heart", "nodules"), 7),
     "no_report": (("airways",), 0),
@@ -52,9 +50,7 @@ def cases(tmp_path: Path) -> list[TrainingCase]:
     for case, (structures, length) in HAS.items():
         folder = tmp_path / case
         folder.mkdir()
-        write_latents(
-            folder, case, draw.normal(size=SHAPE), {name: draw.normal(size=SHAPE) for name in structures}
-        )
+        write_latents(folder, case, draw.normal(size=SHAPE), {name: draw.normal(size=SHAPE) for name in structures})
         if length:
             write_report(folder, draw.normal(size=(length, WIDTH)))
         made.append(TrainingCase(case, folder, folder if length else None, structures, ("pleural_effusion",)))
@@ -62,10 +58,7 @@ def cases(tmp_path: Path) -> list[TrainingCase]:
 
 
 def data_of(
-    cases: list[TrainingCase],
-    seed: int = 0,
-    weights: dict[str, float] | None = None,
-    empty_share: float = 0.0,
+    cases: list[TrainingCase], seed: int = 0, weights: dict[str, float] | None = None, empty_share: float = 0.0
 ) -> ConditionedLatents:
     settings = {"image": IMAGE, "mask": MASK, "probabilities": PROBABILITIES, "seed": seed}
     return ConditionedLatents(cases, PROMPTS, weights=weights or {}, empty_share=empty_share, **settings)
@@ -92,9 +85,7 @@ def test_a_structure_of_weight_six_is_drawn_six_times_as_often(cases: list[Train
     assert stats.chisquare(counts, [total * weight / 8 for weight in (6, 1, 1)]).pvalue > 1e-3
 
 
-def test_a_share_of_the_masks_are_empty_ones_of_what_the_case_does_not_have(
-    cases: list[TrainingCase],
-) -> None:
+def test_a_share_of_the_masks_are_empty_ones_of_what_the_case_does_not_have(cases: list[TrainingCase]) -> None:
     data = data_of(cases[:1], empty_share=0.3)
     drawn = [(position, data.draw(position).structure) for position in range(4000)]
     masks = [structure for _, structure in drawn if structure]
@@ -182,9 +173,7 @@ def test_no_case_is_an_error() -> None:
         data_of([])
 
 
-def test_a_structure_left_out_is_never_drawn_and_the_others_share_its_draws(
-    cases: list[TrainingCase],
-) -> None:
+def test_a_structure_left_out_is_never_drawn_and_the_others_share_its_draws(cases: list[TrainingCase]) -> None:
     kept = [drop_conditions(case, ["nodules", "pleural_effusion", "airways"]) for case in cases]
     data = data_of(kept, empty_share=0.5)
     drawn = Counter(data.draw(position).structure for position in range(6000))

@@ -65,10 +65,7 @@ def noise(seed: int = 1):
 
 def correlations(samples, clean):
     return torch.stack(
-        [
-            torch.corrcoef(torch.stack(pair))[0, 1]
-            for pair in zip(samples.flatten(1), clean.flatten(1), strict=True)
-        ]
+        [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(samples.flatten(1), clean.flatten(1), strict=True)]
     )
 
 
@@ -128,9 +125,7 @@ def test_the_loss_is_that_of_its_parts():
 def test_draws_depend_on_the_generator_alone():
     batch = held_out_batch(has_mask=True, has_report=True)
     dit, objective = train_small_dit(2, report_share=1.0), DiTObjective(FlowConfig())
-    first, second, other = (
-        objective(dit, batch, torch.Generator().manual_seed(seed)).loss for seed in (1, 1, 2)
-    )
+    first, second, other = (objective(dit, batch, torch.Generator().manual_seed(seed)).loss for seed in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 

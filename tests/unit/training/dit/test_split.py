@@ -19,12 +19,8 @@ def latents_of(case: str) -> np.ndarray:
 
 
 def sums(volumes: list[np.ndarray]) -> ChannelSums:
-    flat = (
-        np.concatenate([volume.reshape(2, -1) for volume in volumes], axis=1) if volumes else np.zeros((2, 0))
-    )
-    return ChannelSums(
-        flat.shape[1], tuple(flat.sum(axis=1).tolist()), tuple(np.square(flat).sum(axis=1).tolist())
-    )
+    flat = np.concatenate([volume.reshape(2, -1) for volume in volumes], axis=1) if volumes else np.zeros((2, 0))
+    return ChannelSums(flat.shape[1], tuple(flat.sum(axis=1).tolist()), tuple(np.square(flat).sum(axis=1).tolist()))
 
 
 class Shards:
@@ -36,14 +32,7 @@ class Shards:
         self.text: list[Path] = []
 
     def add(
-        self,
-        cases: str,
-        *,
-        test: str = "",
-        masked: str = "",
-        silent: str = "",
-        refused: str = "",
-        tokenizer: str = "t",
+        self, cases: str, *, test: str = "", masked: str = "", silent: str = "", refused: str = "", tokenizer: str = "t"
     ) -> None:
         name = f"{len(self.latents):04d}.json"
         self.latents.append(self.root / "latents" / name)
@@ -128,9 +117,7 @@ def test_a_split_without_training_cases_is_refused(shards: Shards) -> None:
 
 def sums_of(values: np.ndarray) -> ChannelSums:
     flat = values.reshape(len(values), -1)
-    return ChannelSums(
-        flat.shape[1], tuple(flat.sum(axis=1).tolist()), tuple(np.square(flat).sum(axis=1).tolist())
-    )
+    return ChannelSums(flat.shape[1], tuple(flat.sum(axis=1).tolist()), tuple(np.square(flat).sum(axis=1).tolist()))
 
 
 def test_sums_of_cases_give_numpy_s_statistics_of_all() -> None:
@@ -155,9 +142,7 @@ def test_normalised_latents_have_mean_zero_and_standard_deviation_one() -> None:
 def test_cases_without_latents_do_not_count() -> None:
     empty = ChannelSums(0, (), ())
     values = sums_of(np.random.default_rng(2).normal(size=(2, 50)))
-    assert channel_statistics([empty, values, empty], subject="mask") == channel_statistics(
-        [values], subject="mask"
-    )
+    assert channel_statistics([empty, values, empty], subject="mask") == channel_statistics([values], subject="mask")
     assert channel_statistics([empty], subject="mask") is None
     assert channel_statistics([], subject="mask") is None
 

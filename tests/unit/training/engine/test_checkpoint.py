@@ -4,20 +4,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from medsyn2.training.engine.checkpoint import (
-    Checkpoint,
-    identity_of,
-    keep_only,
-    latest_checkpoint,
-    save_checkpoint,
-)
+from medsyn2.training.engine.checkpoint import Checkpoint, identity_of, keep_only, latest_checkpoint, save_checkpoint
 
 
 def save_steps(folder: Path, *steps: int, identity: str = "a") -> None:
     for step in steps:
-        save_checkpoint(
-            folder, Checkpoint(step, {"net/average/weight": torch.tensor([float(step)])}), identity
-        )
+        save_checkpoint(folder, Checkpoint(step, {"net/average/weight": torch.tensor([float(step)])}), identity)
 
 
 def names(folder: Path) -> list[str]:
@@ -26,9 +18,7 @@ def names(folder: Path) -> list[str]:
 
 def test_the_last_two_are_kept_and_the_last_is_used(tmp_path: Path) -> None:
     save_steps(tmp_path, 10, 20, 30)
-    assert names(tmp_path) == [
-        f"step_{step:08d}.{end}" for step in (20, 30) for end in ("json", "safetensors")
-    ]
+    assert names(tmp_path) == [f"step_{step:08d}.{end}" for step in (20, 30) for end in ("json", "safetensors")]
     found = latest_checkpoint(tmp_path, "a", 100)
     assert found is not None
     assert found.step == 30

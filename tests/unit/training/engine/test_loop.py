@@ -49,9 +49,7 @@ class Line:
         return [f"case_{item_of(3, position, 7)}" for position in positions]
 
 
-def squared_error(
-    networks: Mapping[str, nn.Module], batch: Points, generator: torch.Generator, step: int
-) -> MicroLoss:
+def squared_error(networks: Mapping[str, nn.Module], batch: Points, generator: torch.Generator, step: int) -> MicroLoss:
     noise = 0.01 * torch.randn(batch.x.shape, generator=generator)
     error = (networks["line"](batch.x + noise) - batch.y).square()
     return MicroLoss(error.mean(), error.detach().sum()[None], torch.tensor([float(len(error))]))
@@ -176,9 +174,7 @@ def test_threads_that_prepare_ahead_change_nothing(tmp_path: Path) -> None:
 
 
 def test_a_second_learner_joins_later_and_resumes_too(tmp_path: Path) -> None:
-    def critic(
-        networks: Mapping[str, nn.Module], batch: Points, generator: torch.Generator, step: int
-    ) -> MicroLoss:
+    def critic(networks: Mapping[str, nn.Module], batch: Points, generator: torch.Generator, step: int) -> MicroLoss:
         with torch.no_grad():
             made = networks["line"](batch.x)
         loss = (networks["critic"](made) - networks["critic"](batch.y)).mean().square()
@@ -224,9 +220,7 @@ def run_process(folder: Path) -> int | None:
     return process.exitcode
 
 
-@pytest.mark.parametrize(
-    "trial", [*range(3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 50))]
-)
+@pytest.mark.parametrize("trial", [*range(3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 50))])
 def test_a_training_killed_anywhere_ends_with_the_same_bytes(tmp_path: Path, trial: int) -> None:
     draw = random.Random(trial)
     for _ in range(2):

@@ -31,9 +31,7 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(3, 7), nn.Tanh(), nn.Linear(7, 3)) for _ in range(2)
-        )
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(3, 7), nn.Tanh(), nn.Linear(7, 3)) for _ in range(2))
         self.last = nn.Linear(3, 1)
         self.register_buffer("seen", torch.zeros(1, dtype=torch.int64))
 
@@ -60,9 +58,7 @@ class Plane:
         return [str(each) for each in positions]
 
 
-def squared_error(
-    networks: Mapping[str, nn.Module], batch: Points, generator: torch.Generator, step: int
-) -> MicroLoss:
+def squared_error(networks: Mapping[str, nn.Module], batch: Points, generator: torch.Generator, step: int) -> MicroLoss:
     error = (networks["net"](batch.x) - batch.y).square()
     return MicroLoss(error.mean(), torch.zeros(0), torch.zeros(0))
 
@@ -164,8 +160,6 @@ def test_each_process_holds_its_share_of_everything(tmp_path: Path) -> None:
             name: local_shard(parameter).numel() for name, parameter in names.items()
         }
         fresh = dict(learners()["net"].network.named_parameters())
-        assert all(
-            torch.equal(gather_full_tensor(parameter), fresh[name]) for name, parameter in names.items()
-        )
+        assert all(torch.equal(gather_full_tensor(parameter), fresh[name]) for name, parameter in names.items())
 
     in_processes(2, work)

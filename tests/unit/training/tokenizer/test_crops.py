@@ -47,9 +47,7 @@ def test_a_batch_is_its_samples_whatever_came_before(volumes: list[tuple[str, Pa
     assert at_once.dtype == torch.float32
 
 
-def test_every_volume_is_seen_once_an_epoch_and_every_place_is_reached(
-    volumes: list[tuple[str, Path]],
-) -> None:
+def test_every_volume_is_seen_once_an_epoch_and_every_place_is_reached(volumes: list[tuple[str, Path]]) -> None:
     data = Crops(volumes, SETTINGS)
     assert all(len(set(data.names(range(3 * n, 3 * n + 3)))) == 3 for n in range(10))
     corners = {float(crop[0, 0, 0]) for crop in data.batch(range(3000))[:, 0]}

@@ -69,10 +69,7 @@ def test_adversarial_gradient_is_scaled_to_the_reconstructions(networks, batch):
     last = tokenizer.decoder.conv_out.conv.weight
     wanted, found = (
         torch.autograd.grad(value, last, retain_graph=True)[0].norm()
-        for value in (
-            (reconstruction - batch).abs().mean(),
-            -networks[DISCRIMINATOR](reconstruction)[-1].mean(),
-        )
+        for value in ((reconstruction - batch).abs().mean(), -networks[DISCRIMINATOR](reconstruction)[-1].mean())
     )
     torch.testing.assert_close(weight, 0.5 * wanted / (found + 1e-4), rtol=1e-3, atol=0)
 

@@ -34,10 +34,7 @@ def trainer_checkpoint(path: Path, *, average: bool) -> Path:
 def test_flat_files_and_lightnings(tmp_path: Path) -> None:
     save_file(PLAIN, tmp_path / "flat.safetensors")
     torch.save(PLAIN, tmp_path / "flat.pth")
-    lightning = {
-        "state_dict": {**PLAIN, "loss.logvar": torch.zeros(())},
-        "pytorch-lightning_version": "2.2.1",
-    }
+    lightning = {"state_dict": {**PLAIN, "loss.logvar": torch.zeros(())}, "pytorch-lightning_version": "2.2.1"}
     torch.save({**lightning, "epoch": 1, "global_step": 9, "optimizer_states": []}, tmp_path / "vae.ckpt")
     for name in ("flat.safetensors", "flat.pth", "vae.ckpt"):
         found = read_weights(tmp_path / name, drop=("loss.",))
@@ -92,9 +89,7 @@ def test_a_checkpoint_that_runs_code_does_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.ckpt", "x.pth"])
-@pytest.mark.parametrize(
-    "content", [b"", b"version https://git-lfs.github.com/spec/v1", b"PK\x03\x04 and no more"]
-)
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1", b"PK\x03\x04 and no more"])
 def test_a_file_that_is_none_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError, match=rf"weights-unreadable.*{name}"):

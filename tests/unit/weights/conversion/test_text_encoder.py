@@ -12,22 +12,7 @@ from medsyn2.nn.text_encoder import TextEncoder, write_encoder
 from medsyn2.weights.conversion.text_encoder import DROPPED, convert_encoder
 from medsyn2.weights.needs import needs
 
-WORDS = [
-    "lung",
-    "no",
-    "##dule",
-    "##s",
-    "effusion",
-    "pleural",
-    "heart",
-    ".",
-    ",",
-    "is",
-    "in",
-    "the",
-    "right",
-    "e",
-]
+WORDS = ["lung", "no", "##dule", "##s", "effusion", "pleural", "heart", ".", ",", "is", "in", "the", "right", "e"]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
 TEXTS = [
     "",
@@ -149,20 +134,11 @@ def test_a_plain_bert_without_a_prefix_is_read_as_well(tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (
-            {"bert.encoder.layer.1.output.dense.weight": None},
-            "1 missing: encoder.layer.1.output.dense.weight",
-        ),
+        ({"bert.encoder.layer.1.output.dense.weight": None}, "1 missing: encoder.layer.1.output.dense.weight"),
         ({"bert.adapter.weight": torch.zeros(2)}, "1 unexpected: adapter.weight"),
         ({"cls_projection_head.extra.weight": torch.zeros(2)}, "cls_projection_head.extra.weight"),
-        (
-            {"bert.embeddings.LayerNorm.bias": torch.zeros(3)},
-            "embeddings.LayerNorm.bias (3,) instead of (16,)",
-        ),
-        (
-            {"bert.embeddings.position_embeddings.weight": torch.zeros(100, 16)},
-            "(100, 16) instead of (512, 16)",
-        ),
+        ({"bert.embeddings.LayerNorm.bias": torch.zeros(3)}, "embeddings.LayerNorm.bias (3,) instead of (16,)"),
+        ({"bert.embeddings.position_embeddings.weight": torch.zeros(100, 16)}, "(100, 16) instead of (512, 16)"),
     ],
 )
 def test_any_other_difference_is_named(change, named, tmp_path):

@@ -25,18 +25,14 @@ def empty_state(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
 def network(layout: str) -> CausalVideoVAE:
     torch.manual_seed(0)
     mode = "uniform_paper" if layout == "official" else "uniform_aligned"
-    return CausalVideoVAE(
-        32, (1, 2, 2, 3), num_res_blocks=1, latent_channels=3, depth_mode=mode, layout=layout
-    )
+    return CausalVideoVAE(32, (1, 2, 2, 3), num_res_blocks=1, latent_channels=3, depth_mode=mode, layout=layout)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_published_names_and_shapes_say_everything(layout: str) -> None:
     state = empty_state(json.loads(GOLDEN.read_text())["shapes"][layout])
     mode = "uniform_paper" if layout == "official" else "uniform_aligned"
-    expected = TokenizerConfig(
-        hidden_channels=128, num_res_blocks=2, norm_groups=32, layout=layout, depth_mode=mode
-    )
+    expected = TokenizerConfig(hidden_channels=128, num_res_blocks=2, norm_groups=32, layout=layout, depth_mode=mode)
     assert tokenizer_config(state, source="x") == expected
 
 
