@@ -14,7 +14,7 @@
     pipeline(mask=heart, mask_text="heart", sampling=quick)
 
     MedSyn2Pipeline, Synthetic          a trained model, and a volume that it made with its recipe
-    Sampling                            solver, steps, guidance and decoding
+    Sampling                            solver, steps and guidance
     CTVolume, LabelMap                  voxels with their place in space
     read_ct, read_labels                from NIfTI files, strictly
     write_ct, write_labels              to NIfTI files

@@ -16,7 +16,7 @@ from math import isnan, nan
 
 import pandas as pd
 
-from medsyn2.evaluation.paper.printed import PRINTED, TOKENIZER, VOXEL_MM, made_by, unit_of
+from medsyn2.evaluation.paper.printed import PRINTED, TOKENIZER, VOXEL_MM, maker_of, unit_of
 from medsyn2.vocabulary import WINDOWS_HU
 
 FILES = (
@@ -77,11 +77,11 @@ def compare_with_paper(frames: Mapping[str, pd.DataFrame] | None) -> pd.DataFram
     for number, table in PRINTED.items():
         for (row, column), printed in table.stack().dropna().items():
             place = (number, str(row), str(column))
-            rows.append({**_printed(place, printed), **_own(ours.get(place)), "note": _note(place, frames, ours)})
+            rows.append({**_paper_value(place, printed), **_own(ours.get(place)), "note": _note(place, frames, ours)})
     return pd.DataFrame(rows)
 
 
-def _printed(place: Place, value: float) -> dict[str, object]:
+def _paper_value(place: Place, value: float) -> dict[str, object]:
     unit = unit_of(place[0], place[2])
     in_mm = {"voxel": value * VOXEL_MM, "mm": value}.get(unit)
     if _uncertain(place):
@@ -90,7 +90,7 @@ def _printed(place: Place, value: float) -> dict[str, object]:
         **dict(zip(("table", "row", "column"), place, strict=True)),
         "paper_as_printed": value,
         "paper_unit": unit,
-        "paper_by": made_by(*place),
+        "paper_by": maker_of(*place),
         "paper_in_mm": None if in_mm is None else round(in_mm, 4),
     }
 
@@ -202,10 +202,12 @@ def _augmentation(frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]
 def _masks(number: str, prefix: str, file: str, frame: pd.DataFrame | None) -> Iterator[tuple[Place, RunValue]]:
     """Yield the overlaps and distances of one table of masks; lobes that were compared as lungs are the lungs."""
     for name, structure in _STRUCTURES.items():
+        if name not in PRINTED[number].index:
+            continue
         names = (structure, "lungs") if structure == "lobes" else (structure,)
         for row in _rows(frame, "structure", *names):
             by = str(row.get("segmenter", TOKENIZER))
-            known = made_by(number, name, f"{prefix}dice")
+            known = maker_of(number, name, f"{prefix}dice")
             reasons = ["another segmenter"] if by.lower() not in known.lower() else []
             if row.get("structure") == "lungs":
                 reasons.append("of the lungs that the lobes make up")

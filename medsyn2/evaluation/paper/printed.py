@@ -43,6 +43,6 @@ def unit_of(table: str, column: str) -> str:
     return _UNITS[table, column]
 
 
-def made_by(table: str, row: str, column: str) -> str:
+def maker_of(table: str, row: str, column: str) -> str:
     """Return the extractor, model or segmenter that a printed number was computed by, as far as the paper says."""
     return _MAKERS[table, row, column]

@@ -96,3 +96,9 @@ def test_what_a_run_does_not_have_is_said() -> None:
     assert "readers tabulate" in row({}, "4", "R1_Real", "match")["note"]
     frames = {"zero_shot.csv": {"source": [], "model": []}}
     assert row(frames, "3", "MedSyn2", "f1")["note"] == "this run has none"
+
+
+def test_a_structure_that_the_paper_does_not_print_has_no_row() -> None:
+    values = {"structure": ["lobes", "heart"], "dice": [0.5, 0.9]}
+    assert "Lobe" not in PRINTED["6"].index
+    assert row({"mask_reconstruction.csv": values}, "6", "Heart", "dice")["this_run"] == pytest.approx(90)

@@ -1,6 +1,6 @@
 """The printed tables are whole."""
 
-from medsyn2.evaluation.paper.printed import PRINTED, made_by, unit_of
+from medsyn2.evaluation.paper.printed import PRINTED, maker_of, unit_of
 
 
 def test_every_table_is_there_with_its_shape() -> None:
@@ -17,6 +17,6 @@ def test_every_number_has_a_unit_and_a_maker() -> None:
     for number, table in PRINTED.items():
         for row, column in table.stack().dropna().index:
             assert unit_of(number, column) or number == "1"
-            assert made_by(number, row, column)
-    assert made_by("7", "Lobe", "gen_gt dice") == "lungmask"
-    assert made_by("7", "Airway", "rec_gt dice") == "the tokenizer alone"
+            assert maker_of(number, row, column)
+    assert maker_of("7", "Lobe", "gen_gt dice") == "lungmask"
+    assert maker_of("7", "Airway", "rec_gt dice") == "the tokenizer alone"
