@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from medsyn2.ct.volume import axis_aligned_affine
 from medsyn2.errors import ConfigError
 from medsyn2.fingerprints import fingerprint
-from medsyn2.flow.sampling import Sampling
 from medsyn2.nn.text_encoder import write_encoder
 from medsyn2.nn.transformer.layers import TokenGrid
 from medsyn2.pipeline.generation import ABSENT
@@ -84,7 +83,7 @@ def describe(model: OfficialModel, token_grid: TokenGrid, files: Mapping[str, st
         ),
         fingerprint=fingerprint("official", files),
         files=files,
-        sampling=Sampling(official.SOLVER, official.NUM_STEPS, official.T_END, guidance_mask=1.0),
+        sampling=official.SAMPLING,
         licence=official.LICENCE,
     )
 

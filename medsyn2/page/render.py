@@ -51,7 +51,7 @@ def shown(frame: pd.DataFrame, *, file: str, about: str = "", gather: bool = Fal
         gather: Say once what columns of words, other than the first, say in every row, and set the interval
             ``<value>_low``, ``<value>_high`` in brackets behind its value.
     """
-    words = frame.columns[1:] if gather and len(frame) > 1 else []
+    words = list(frame.columns[1:]) if gather and len(frame) > 1 else []
     same = {
         str(name): str(frame[name].iloc[0])
         for name in words

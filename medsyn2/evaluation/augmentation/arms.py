@@ -121,12 +121,12 @@ def _interval(values: pd.Series, num_draws: int, seed: int) -> tuple[float, floa
 def _differences(by_case: pd.DataFrame, num_draws: int, seed: int) -> dict[str, dict[str, float]]:
     """Return each difference from the real slices with its interval, by training set."""
     names = {"arm": "variant", "patient": "subject", "case": "item"}
-    pairs = by_case.rename_axis(index=names).melt(var_name="measure", ignore_index=False).reset_index()
+    pairs = by_case.melt(var_name="measure", ignore_index=False).reset_index().rename(columns=names)
     found: dict[str, dict[str, float]] = {}
-    for row in compare(pairs.assign(part=""), ARMS[0], num_draws=num_draws, seed=seed).itertuples():
-        if row.variant != ARMS[0]:
-            values = {"": row.difference, "_low": row.low, "_high": row.high}
-            found.setdefault(str(row.variant), {}).update(
-                {f"{row.measure}_minus_real{end}": float(value) for end, value in values.items()}
+    for row in compare(pairs.assign(part=""), ARMS[0], num_draws=num_draws, seed=seed).to_dict("records"):
+        if row["variant"] != ARMS[0]:
+            values = {"": row["difference"], "_low": row["low"], "_high": row["high"]}
+            found.setdefault(str(row["variant"]), {}).update(
+                {f"{row['measure']}_minus_real{end}": float(value) for end, value in values.items()}
             )
     return found

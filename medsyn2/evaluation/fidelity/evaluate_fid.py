@@ -78,7 +78,8 @@ def evaluate_fid(
             for source in sources:
                 bank = _write_bank(source, window, banks / window / f"{source.facts['source']}.json")
                 rows += table_rows(window, of_real, bank, evaluate_fid)
-        frames[window] = pd.DataFrame(sorted(rows, key=lambda row: str(row["condition"])))
+        rows.sort(key=lambda row: str(row["condition"]))
+        frames[window] = pd.DataFrame(rows)
         write_table(places[f"fid_{window}.csv"], frames[window], digits=6)
     image = strips_png(_figure_rows(held_out, sorted(generators, key=lambda one: one.name), frames))
     write_bytes(figure, image)
@@ -129,7 +130,8 @@ def _figure_rows(
         row = [Picture(real, f"{case.id}, real\n{known}", window=window)]
         for name, volume in synthetic.items():
             of_other = "" if chosen[name].id == case.id else f", {chosen[name].id}"
-            title = f"{name}{of_other}, SYNTHETIC\n{named} FID {means.loc[name, 'fid']:.3g}"
+            fid = float(means["fid"][name])
+            title = f"{name}{of_other}, SYNTHETIC\n{named} FID {fid:.3g}"
             row.append(Picture(volume, title, window=window))
         rows.append(row)
     return rows

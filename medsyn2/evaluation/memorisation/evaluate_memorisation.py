@@ -290,8 +290,8 @@ def _closest(frame: pd.DataFrame, made: Mapping[str, _Set], train: _Set, num: in
     )
     return [
         Pair(
-            read_made_ct(made[row.condition].paths[row.case]),
-            read_made_ct(train.paths[row.nearest_training_case]),
+            read_made_ct(made[str(row.condition)].paths[str(row.case)]),
+            read_made_ct(train.paths[str(row.nearest_training_case)]),
             _caption(row),
         )
         for row in pd.concat([copies.head(1), samples.head(num)]).itertuples()

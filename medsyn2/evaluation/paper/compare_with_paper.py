@@ -75,9 +75,11 @@ def compare_with_paper(frames: Mapping[str, pd.DataFrame] | None) -> pd.DataFram
     ours = {} if frames is None else {place: value for place, value in _all(frames) if not isnan(value.value)}
     rows = []
     for number, table in PRINTED.items():
-        for (row, column), printed in table.stack().dropna().items():
+        for row, column in table.stack().dropna().index.tolist():
             place = (number, str(row), str(column))
-            rows.append({**_paper_value(place, printed), **_own(ours.get(place)), "note": _note(place, frames, ours)})
+            printed = float(table.at[row, column])
+            note = _note(place, frames, ours)
+            rows.append({**_paper_value(place, printed), **_own(ours.get(place)), "note": note})
     return pd.DataFrame(rows)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from medsyn2.config import TokenizerConfig
 from medsyn2.errors import WeightsError
+from medsyn2.flow.sampling import Sampling
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.nn.transformer.layers import TokenGrid
@@ -37,7 +38,8 @@ VAE, LANGUAGE_MODEL, PROMPTS = "vae.ckpt", "pretrained_lm", "extra_prompts_gen"
 CLIP_HU = (-1024.0, 600.0)
 SPACING_MM = (0.7, 0.7, 0.7)
 MAX_REPORT_TOKENS, MAX_PROMPT_TOKENS = 192, 32
-SOLVER, NUM_STEPS, T_END = "warped_midpoint", 49, 1e-7
+SAMPLING = Sampling("warped_midpoint", 49, 1e-7, guidance_mask=1.0)
+"""The solver of their code."""
 MASK_CHUNK = 80
 """Slices per chunk of their encoding of masks."""
 DECODE_WINDOW, DECODE_OVERLAP = (64, 256, 256), 0.1
