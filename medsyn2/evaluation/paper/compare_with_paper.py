@@ -77,7 +77,7 @@ def compare_with_paper(frames: Mapping[str, pd.DataFrame] | None) -> pd.DataFram
     for number, table in PRINTED.items():
         for row, column in table.stack().dropna().index.tolist():
             place = (number, str(row), str(column))
-            printed = float(table.at[row, column])
+            printed = float(table[column].astype(float)[row])
             note = _note(place, frames, ours)
             rows.append({**_paper_value(place, printed), **_own(ours.get(place)), "note": note})
     return pd.DataFrame(rows)
