@@ -70,10 +70,10 @@ def configuration_page() -> str:
         described = field.description or inspect.getdoc(type(section)) or ""
         parts.append(f"## {key} {{ #{key} }}\n\n{_plain(described)}")
         parts += _records(type(section), key, section) if isinstance(section, BaseModel | Sampling) else []
-    for record in _nested_records(Config):
+    for record in _records_within(Config):
         parts.append(f"## {record.__name__} {{ #{record.__name__} }}\n\n{_plain(inspect.getdoc(record) or '')}")
         parts += _records(record, record.__name__, None)
-    return _joined(parts)
+    return _join(parts)
 
 
 def _records(record: type[Any], prefix: str, defaults: BaseModel | Sampling | None) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _records(record: type[Any], prefix: str, defaults: BaseModel | Sampling | No
         yield f"{term}\n:   {_plain(about.get('description', ''))}"
 
 
-def _nested_records(record: type[BaseModel]) -> list[type[BaseModel]]:
+def _records_within(record: type[BaseModel]) -> list[type[BaseModel]]:
     """Return the records that keys hold, such as a variant; sections themselves are left out."""
     found: list[type[BaseModel]] = []
     sections = {field.annotation for field in Config.model_fields.values()}
@@ -140,7 +140,7 @@ def commands_page() -> str:
     parsers = [command_parser(verb) for verb in COMMANDS]
     parts += ["## For people", *(_command(parser, 3) for parser in parsers)]
     parts += ["## Stages of the workflow", *(_command(stage_parser(stage), 3) for stage in STAGES.values())]
-    return _joined(parts)
+    return _join(parts)
 
 
 def _command(parser: argparse.ArgumentParser, level: int) -> str:
@@ -176,7 +176,7 @@ def stages_page() -> str:
         "A stage has one name: the rule, the verb of `medsyn2`, the module, the folder below `results/` and, where it "
         "has settings, the section of the configuration.",
     ]
-    return _joined([*parts, *(_stage(stage) for stage in STAGES.values())])
+    return _join([*parts, *(_stage(stage) for stage in STAGES.values())])
 
 
 def _stage(stage: Stage) -> str:
@@ -221,7 +221,7 @@ def errors_page() -> str:
             status = f" Exit status {kind.exit_code}."
             parts.append(f"### {family}\n\n{_plain((inspect.getdoc(kind) or '').splitlines()[0])}{status}")
             parts += [_error(code, list(same)) for code, same in groupby(of_family, key=lambda use: use.code)]
-    return _joined(parts)
+    return _join(parts)
 
 
 def _family(use: Use) -> str:
@@ -253,10 +253,10 @@ def _api_page(name: str) -> str:
         if path.stem != "__init__":
             dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
             parts.append(f"## {dotted.removeprefix('medsyn2.')}\n\n::: {dotted}")
-    return _joined(parts)
+    return _join(parts)
 
 
-def _joined(parts: list[str]) -> str:
+def _join(parts: list[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 

@@ -143,7 +143,7 @@ class RunPlan:
         if self.order != self.known:
             write_text_atomically(ORDER_FILE, order_text(self.order))
 
-    def ignored_files(self) -> str:
+    def list_ignored_files(self) -> str:
         """Return a message that counts the files of the data folder that are not looked at; empty if there are none."""
         cohort = self.config.cohort
         if cohort.data_dir is None:

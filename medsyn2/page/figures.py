@@ -54,7 +54,7 @@ def panel_png(panel: Panel) -> str:
                     axis.text(-0.04, 0.5, window.replace("_", " "), color="white", rotation=90, fontsize=9,
                               va="center", ha="right", transform=axis.transAxes)  # fmt: skip
     figure.subplots_adjust(left=0.03, right=0.998, top=0.96, bottom=0.005, wspace=0.02, hspace=0.03)
-    return embedded(png_bytes(figure, _DPI))
+    return data_url(png_bytes(figure, _DPI))
 
 
 def show_slice(
@@ -90,7 +90,7 @@ def curves_png(tables: Mapping[str, pd.DataFrame]) -> str:
         axis.set(title=name, xlabel="optimizer step", ylabel="loss", yscale="log")
         axis.grid(alpha=0.3)
     figure.tight_layout()
-    return embedded(png_bytes(figure, _DPI))
+    return data_url(png_bytes(figure, _DPI))
 
 
 def bars_png(names: Sequence[str], groups: Mapping[str, Sequence[float]], ylabel: str) -> str:
@@ -106,10 +106,10 @@ def bars_png(names: Sequence[str], groups: Mapping[str, Sequence[float]], ylabel
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     axis.grid(axis="y", alpha=0.3)
     figure.tight_layout()
-    return embedded(png_bytes(figure, _DPI))
+    return data_url(png_bytes(figure, _DPI))
 
 
-def embedded(png: bytes) -> str:
+def data_url(png: bytes) -> str:
     """Return a PNG as a data URI."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 

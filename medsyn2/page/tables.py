@@ -66,7 +66,7 @@ def case_table(run: RunManifests) -> tuple[pd.DataFrame, pd.DataFrame]:
             row = _case_row(record, registered.get(case), masked.get(case), texts.get(case))
             cases.append({**names, "status": status, **row})
     frame = pd.DataFrame(cases, columns=CASE_COLUMNS)
-    return without_formulas(frame), without_formulas(pd.DataFrame(refused, columns=QUARANTINE_COLUMNS))
+    return escape_formulas(frame), escape_formulas(pd.DataFrame(refused, columns=QUARANTINE_COLUMNS))
 
 
 def _case_row(
@@ -104,7 +104,7 @@ def timing_table(benchmarks: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFra
     return pd.DataFrame(rows, columns=TIMING_COLUMNS)
 
 
-def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+def escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` with text that a spreadsheet would run as a formula made plain text by a leading quote."""
 
     def plain(value: Any) -> Any:

@@ -29,7 +29,7 @@ class Cost:
         return replace(self, cpu_s=cpu_s, flops=self.flops * factor, disk_bytes=self.disk_bytes * factor)
 
 
-def added(first: float | None, second: float | None) -> float | None:
+def add_known(first: float | None, second: float | None) -> float | None:
     """Return the sum, which is unknown if a part is."""
     return None if first is None or second is None else first + second
 

@@ -56,11 +56,11 @@ def describe(config: Config) -> Description:
     batches = config.train_dit.batch_size, config.train_tokenizer.batch_size
     kept = [KEPT_FOR_ADAM * weight_bytes(network) for network in (networks.dit, networks.tokenizer)]
     work = (
-        _added("transformer, forward", networks.dit_forward(), weight_bytes(networks.dit)),
-        _added(f"transformer, training micro-step of {batches[0]}", networks.dit_training(), kept[0]),
-        _added(f"tokenizer, training step of {batches[1]} (no GAN)", networks.tokenizer_training(), kept[1]),
-        _added("tokenizer, encode a volume", networks.encoding()),
-        _added("tokenizer, decode a volume", networks.decoding()),
+        _sum_work("transformer, forward", networks.dit_forward(), weight_bytes(networks.dit)),
+        _sum_work(f"transformer, training micro-step of {batches[0]}", networks.dit_training(), kept[0]),
+        _sum_work(f"tokenizer, training step of {batches[1]} (no GAN)", networks.tokenizer_training(), kept[1]),
+        _sum_work("tokenizer, encode a volume", networks.encoding()),
+        _sum_work("tokenizer, decode a volume", networks.decoding()),
     )
     return Description(
         dit=tuple(_parts(networks.dit)),
@@ -72,7 +72,7 @@ def describe(config: Config) -> Description:
     )
 
 
-def _added(name: str, cost: ComputeCost, held_bytes: int = 0) -> Work:
+def _sum_work(name: str, cost: ComputeCost, held_bytes: int = 0) -> Work:
     return Work(name, cost.flops, held_bytes + cost.peak_bytes)
 
 

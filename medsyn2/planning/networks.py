@@ -69,7 +69,7 @@ def network_costs(run: PlannedRun) -> Iterator[Cost]:
     yield _encoding(networks, work)
     yield from _texts(run.config, work)
     yield dit_training(networks, work)
-    yield run.sampled.cost
+    yield run.sampling.cost
     for name in run.config.variants:
         variant = Networks.of(run.config.with_variant(name))
         yield replace(dit_training(variant, work), stage=f"train_dit, {name}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from medsyn2.config import Config
 from medsyn2.planning import costs
-from medsyn2.planning.costs import GB, Cost, added
+from medsyn2.planning.costs import GB, Cost, add_known
 from medsyn2.planning.workload import Workload
 from medsyn2.segmenters.tools.totalsegmentator import select_tasks
 
@@ -51,16 +51,16 @@ def segmenting(config: Config, work: Workload) -> Cost:
     tools = {tool for tool in config.segment.tools.values() if tool is not None}
     if "classical" in tools:
         scale = (3.0 / config.segment.working_spacing_mm) ** 3
-        cpu_s = added(cpu_s, work.cases * costs.CLASSICAL_S_AT_3_MM * scale)
+        cpu_s = add_known(cpu_s, work.cases * costs.CLASSICAL_S_AT_3_MM * scale)
         memory = costs.CLASSICAL_BYTES_AT_3_MM * scale
         notes.append("classical: voxels")
     if "lungmask" in tools:
         memory = max(memory, costs.LUNGMASK_BYTES)
         if config.segment.device == "cpu":
-            cpu_s = added(cpu_s, work.cases * costs.LUNGMASK_S_PER_SLICE * work.native_slices)
+            cpu_s = add_known(cpu_s, work.cases * costs.LUNGMASK_S_PER_SLICE * work.native_slices)
             notes.append("lungmask: slices")
         else:
-            cpu_s = added(cpu_s, work.cases * costs.LUNGMASK_GPU_S)
+            cpu_s = add_known(cpu_s, work.cases * costs.LUNGMASK_GPU_S)
             notes.append("lungmask: its README, on a GPU")
     if "totalsegmentator" in tools:
         names = [name for name, tool in config.segment.tools.items() if tool == "totalsegmentator"]
@@ -68,7 +68,7 @@ def segmenting(config: Config, work: Workload) -> Cost:
         mvoxels = work.native_voxels / _MVOXEL
         seconds = networks * costs.TOTALSEGMENTATOR_GPU_S_PER_MVOXEL * mvoxels
         on_gpu = config.segment.device != "cpu"
-        cpu_s = added(cpu_s, work.cases * seconds if on_gpu else None)
+        cpu_s = add_known(cpu_s, work.cases * seconds if on_gpu else None)
         memory, device = max(memory, costs.TOTALSEGMENTATOR_BYTES), costs.TOTALSEGMENTATOR_DEVICE_BYTES
         notes.append("TotalSegmentator: its README, on a GPU" if on_gpu else "TotalSegmentator: not measured on a CPU")
     if "medpseg" in tools:

@@ -24,7 +24,7 @@ class PlannedRun:
         return Networks.of(self.config)
 
     @cached_property
-    def sampled(self) -> SamplingCost:
+    def sampling(self) -> SamplingCost:
         """The cost of sampling with the main model."""
         return sampling(self.networks, self.work)
 
@@ -33,15 +33,15 @@ class PlannedRun:
         """Memory of a job that holds volumes on the model's grid."""
         return 0.6 * GB + GRID_BYTES_PER_VOXEL * self.work.grid_voxels
 
-    def held_out_cases(self, limit: int | None) -> int:
+    def count_held_out(self, limit: int | None) -> int:
         """Return the number of held-out cases, or `limit` if that is less."""
         return self.work.test_cases if limit is None else min(self.work.test_cases, limit)
 
     @property
-    def sampled_cases(self) -> int:
+    def num_sampled(self) -> int:
         """Held-out cases that the stage sample makes volumes of, at most."""
         each = self.config.sample.max_cases
-        return self.held_out_cases(None if each is None else each * self.work.shards)
+        return self.count_held_out(None if each is None else each * self.work.shards)
 
     def segment_again(self, num_volumes: float) -> Cost:
         """Return the cost of segmenting so many volumes as the cohort is segmented."""

@@ -296,7 +296,7 @@ def stage_settings(config: Config, name: str) -> str:
     return canonical_json({**made_by, "stage": name, "version": stage.version})
 
 
-def requested_files(config: Config) -> list[str]:
+def files_of_run(config: Config) -> list[str]:
     """Return the tables, figures and pages that a run asks for, in the order of the stages."""
     return [
         file
@@ -311,7 +311,7 @@ def page_inputs(config: Config, kind: type[Output]) -> list[str]:
     """Return the tables or the figures that the page shows: those with a caption that other stages make."""
     return [
         file
-        for stage, output in shown_outputs()
+        for stage, output in outputs_with_caption()
         if isinstance(output, kind) and stage.name != "report"
         for file in _paths(output, config)
     ]
@@ -321,7 +321,7 @@ def _paths(output: Output, config: Config) -> list[str]:
     return [f"results/{prefix}{file}" for prefix in output.asked_for(config) for file in output.files]
 
 
-def shown_outputs() -> Iterator[tuple[Stage, Output]]:
+def outputs_with_caption() -> Iterator[tuple[Stage, Output]]:
     """Yield every output with a caption, and its stage."""
     for stage in STAGES.values():
         yield from ((stage, output) for output in stage.outputs if output.caption)
@@ -333,7 +333,7 @@ def caption_of(file: Path) -> str:
     Raises:
         KeyError: If no stage makes a captioned file of this name.
     """
-    for stage, output in shown_outputs():
+    for stage, output in outputs_with_caption():
         if file.name in output.files:
             return " ".join(stage.caption_path(output).read_text(encoding="utf-8").split())
     raise KeyError(file.name)

@@ -25,7 +25,7 @@ from medsyn2.facts import (
     TextFacts,
 )
 from medsyn2.files import write_table, write_text_atomically
-from medsyn2.page.figures import Panel, bars_png, curves_png, embedded, panel_png
+from medsyn2.page.figures import Panel, bars_png, curves_png, data_url, panel_png
 from medsyn2.page.render import render, shown
 from medsyn2.page.tables import RunManifests, case_table, timing_table
 from medsyn2.stages import STAGES, caption_of
@@ -81,7 +81,7 @@ def report(
         "following_png": _following_png(follow),
         "panels": _panels(held_out, report.max_panels),
         "figures": [
-            {"png": embedded(path.read_bytes()), "name": _name(path), "caption": caption_of(path)} for path in figures
+            {"png": data_url(path.read_bytes()), "name": _name(path), "caption": caption_of(path)} for path in figures
         ],
         "tables": [
             shown(frame, file=name, about=caption_of(Path(name)), gather=True) for name, frame in frames.items()
@@ -159,7 +159,7 @@ def _overlays(run: RunManifests) -> list[dict[str, str]]:
             path = record.path(OVERLAY_FILE)
             if path.is_file():
                 caption = f"{stage}: {record.case}"
-                found.append({"png": embedded(path.read_bytes()), "caption": caption})
+                found.append({"png": data_url(path.read_bytes()), "caption": caption})
     return found
 
 

@@ -6,7 +6,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from medsyn2.cohort.plan import manifests, plan_run
 from medsyn2.config import validate_config
-from medsyn2.stages import STAGES, page_inputs, requested_files, stage_params
+from medsyn2.stages import STAGES, page_inputs, files_of_run, stage_params
 from medsyn2.stages.devices import is_small, uses_network_tool
 from medsyn2.stages.outputs import Figure, Table, model_pattern, models
 
@@ -35,7 +35,7 @@ wildcard_constraints:
 
 onstart:
     PLAN.save_order()
-    if ignored := PLAN.ignored_files():
+    if ignored := PLAN.list_ignored_files():
         print(ignored, file=sys.stderr)
 
 

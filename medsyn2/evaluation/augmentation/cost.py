@@ -5,13 +5,13 @@ import torch
 from medsyn2.evaluation.augmentation.arms import ARMS
 from medsyn2.evaluation.augmentation.slice_segmenter import UNet2d, segmentation_loss
 from medsyn2.nn.cost import cost_of, enter_simulation
-from medsyn2.planning.costs import START_S, Cost, added
+from medsyn2.planning.costs import START_S, Cost, add_known
 from medsyn2.planning.run import PlannedRun
 
 
 def evaluate_augmentation(run: PlannedRun) -> Cost:
     """Estimate the stage."""
-    settings, sampled = run.config.evaluate_augmentation, run.sampled
+    settings, sampling = run.config.evaluate_augmentation, run.sampling
     masks = run.work.train_cases if settings.masks_from == "train" else run.work.test_cases
     volumes = masks if settings.max_synthetic is None else min(masks, settings.max_synthetic)
     with enter_simulation():
@@ -23,9 +23,9 @@ def evaluate_augmentation(run: PlannedRun) -> Cost:
     return Cost(
         "evaluate_augmentation",
         1,
-        added(START_S, again.cpu_s),
-        volumes * sampled.volume_flops + float(step.flops) * networks * settings.num_steps,
-        memory_bytes=sampled.cost.memory_bytes,
-        device_bytes=max(sampled.cost.device_bytes, step.peak_bytes),
+        add_known(START_S, again.cpu_s),
+        volumes * sampling.volume_flops + float(step.flops) * networks * settings.num_steps,
+        memory_bytes=sampling.cost.memory_bytes,
+        device_bytes=max(sampling.cost.device_bytes, step.peak_bytes),
         basis=f"at most {volumes} volumes, {networks} networks of {settings.num_steps} steps",
     )

@@ -1,7 +1,7 @@
 """The costs of the studies of control: the volumes that they sample with the main model and its variants."""
 
 from medsyn2.evaluation.control.evaluate_variants import TIMES
-from medsyn2.planning.costs import START_S, Cost, added
+from medsyn2.planning.costs import START_S, Cost, add_known
 from medsyn2.planning.run import PlannedRun
 
 NUM_EDITS = 2
@@ -13,31 +13,31 @@ NUM_COMBINATIONS = 4
 
 def evaluate_edits(run: PlannedRun) -> Cost:
     """Estimate the stage."""
-    edits, sampled = run.config.evaluate_edits, run.sampled
+    edits, sampling = run.config.evaluate_edits, run.sampling
     segmented = edits.max_cases * len(edits.structures) * (edits.num_seeds + NUM_EDITS)
     volumes = segmented + edits.max_cases * (2 * len(edits.progressive) - 1)
     again = run.segment_again(segmented)
     return Cost(
         "evaluate_edits",
         1,
-        added(START_S, again.cpu_s),
-        volumes * sampled.volume_flops,
-        memory_bytes=max(sampled.cost.memory_bytes, again.memory_bytes),
-        device_bytes=max(sampled.cost.device_bytes, again.device_bytes),
+        add_known(START_S, again.cpu_s),
+        volumes * sampling.volume_flops,
+        memory_bytes=max(sampling.cost.memory_bytes, again.memory_bytes),
+        device_bytes=max(sampling.cost.device_bytes, again.device_bytes),
         basis=f"at most {volumes} volumes, {segmented} of them segmented again",
     )
 
 
 def evaluate_attention(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
-    reports = run.held_out_cases(run.config.evaluate_attention.max_cases)
+    reports = run.count_held_out(run.config.evaluate_attention.max_cases)
     return Cost(
         "evaluate_attention",
         1,
         START_S,
-        reports * run.sampled.volume_flops,
-        memory_bytes=run.sampled.cost.memory_bytes,
-        device_bytes=run.sampled.cost.device_bytes,
+        reports * run.sampling.volume_flops,
+        memory_bytes=run.sampling.cost.memory_bytes,
+        device_bytes=run.sampling.cost.device_bytes,
         basis=f"{reports} volumes; forming the maps is not counted",
     )
 
@@ -46,7 +46,7 @@ def evaluate_variants(run: PlannedRun) -> Cost:
     """Estimate the stage; the trainings and the volumes of the variants are estimated with the main model's."""
     config = run.config
     left_out = [name for variant in config.variants.values() for name in variant.train_dit.leave_out]
-    cases = run.held_out_cases(config.evaluate_variants.max_cases)
+    cases = run.count_held_out(config.evaluate_variants.max_cases)
     # With the mask and with an empty one, by the variant and once by the main model.
     volumes = 2 * cases * (len(left_out) + len(set(left_out)))
     passes = (len(config.variants) + 1) * cases * NUM_COMBINATIONS * len(TIMES)
@@ -54,8 +54,8 @@ def evaluate_variants(run: PlannedRun) -> Cost:
         "evaluate_variants",
         1,
         None,
-        volumes * run.sampled.volume_flops + passes * run.sampled.forward_flops,
-        memory_bytes=run.sampled.cost.memory_bytes,
-        device_bytes=run.sampled.cost.device_bytes,
+        volumes * run.sampling.volume_flops + passes * run.sampling.forward_flops,
+        memory_bytes=run.sampling.cost.memory_bytes,
+        device_bytes=run.sampling.cost.device_bytes,
         basis=f"at most {passes} runs of a transformer and {volumes} volumes; tables of each variant are not counted",
     )

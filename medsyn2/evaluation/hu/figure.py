@@ -19,7 +19,7 @@ _DPI = 130
 _COLUMNS = 3
 _PANEL_INCHES = (4.2, 3.4)
 _BOX = 0.25
-_MAX_NAMES = 6
+_MAX_NAMES = 3
 """Names a box; the table lists all."""
 _LINE_SHARE = 0.045
 """Height of a name, as a share of the axis."""
@@ -85,7 +85,7 @@ def _dot_places(place: int, num: int) -> Float[np.ndarray, " n"]:
 
 
 def _name_outliers(axis: Axes, place: int, cases: pd.DataFrame) -> None:
-    """Write the names of the farthest outliers beside their box, from the lowest up, clear of each other."""
+    """Write the names of the farthest outliers beside their box, from the lowest up, and count the others above it."""
     medians, places = cases["median_hu"].to_numpy(float), _dot_places(place, len(cases))
     outside = np.flatnonzero(_outside(cases))
     distance = np.abs(medians[outside] - np.median(medians)) if len(outside) else np.empty(0)
@@ -103,6 +103,9 @@ def _name_outliers(axis: Axes, place: int, cases: pd.DataFrame) -> None:
             color=OUTLIER_COLOUR,
             arrowprops={"arrowstyle": "-", "color": OUTLIER_COLOUR, "linewidth": 0.4},
         )
+    if len(outside) > len(named):
+        count = f"{len(outside)} of {len(cases)} outside"
+        axis.text(place, high, count, fontsize=6, ha="center", va="top", color=OUTLIER_COLOUR)
 
 
 def _draw_mean(axis: Axes, place: int, row: pd.Series, side: str) -> None:

@@ -9,7 +9,7 @@ def evaluate_masks(run: PlannedRun) -> Cost:
     requested = set(run.config.sample.structures)
     if run.config.evaluate_masks.structures is not None:
         requested &= set(run.config.evaluate_masks.structures)
-    cases, reconstructed = run.sampled_cases, run.held_out_cases(run.config.evaluate_tokenizer.max_cases)
+    cases, reconstructed = run.num_sampled, run.count_held_out(run.config.evaluate_tokenizer.max_cases)
     volumes = len(requested) * (2 * cases + min(cases, reconstructed))
     again = run.segment_again(volumes)
     return Cost(

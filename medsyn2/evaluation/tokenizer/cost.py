@@ -6,7 +6,7 @@ from medsyn2.planning.run import PlannedRun
 
 def evaluate_tokenizer(run: PlannedRun) -> Cost:
     """Estimate the stage."""
-    cases = run.held_out_cases(run.config.evaluate_tokenizer.max_cases)
+    cases = run.count_held_out(run.config.evaluate_tokenizer.max_cases)
     encoding, decoding = run.networks.encoding(), run.networks.decoding()
     return Cost(
         "evaluate_tokenizer",

@@ -39,7 +39,7 @@ def test_phantoms_have_shards_and_splits_without_a_file(tmp_path: Path, monkeypa
     assert (found.num_cases("train"), found.num_cases("test")) == (4, 1)
     assert found.table("reports") == "results/phantoms/{shard}_reports.csv"
     assert found.table("metadata") == []
-    assert found.ignored_files() == ""
+    assert found.list_ignored_files() == ""
     assert list(tmp_path.iterdir()) == []
 
 
@@ -94,9 +94,9 @@ def test_order_is_written_once_and_keeps_the_places_of_cases(folder: Path) -> No
 
 
 def test_files_that_are_not_looked_at_are_counted(folder: Path) -> None:
-    assert given().ignored_files() == ""
+    assert given().list_ignored_files() == ""
     (folder / "cts/note.txt").touch()
-    assert given().ignored_files() == "cts holds files that are not looked at: 1 .txt"
+    assert given().list_ignored_files() == "cts holds files that are not looked at: 1 .txt"
 
 
 def test_template_takes_the_first_shards_with_enough_training_cases(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import pandas as pd
 
 from medsyn2.facts import Listed, Report
-from medsyn2.page.tables import RunManifests, case_table, timing_table, without_formulas
+from medsyn2.page.tables import RunManifests, case_table, escape_formulas, timing_table
 from medsyn2.store.artefacts import Manifest, Problem, Record, Refusal
 from tests.unit.records import inventory_facts, masks_facts, register_facts
 
@@ -54,6 +54,6 @@ def test_timings_add_up() -> None:
 
 
 def test_formulas_become_text_and_numbers_stay() -> None:
-    frame = without_formulas(pd.DataFrame({"a": ["@x", "fine"], "b": [-1, 2]}))
+    frame = escape_formulas(pd.DataFrame({"a": ["@x", "fine"], "b": [-1, 2]}))
     assert frame["a"].tolist() == ["'@x", "fine"]
     assert frame["b"].tolist() == [-1, 2]

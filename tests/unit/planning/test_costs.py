@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medsyn2.phantoms import draw_acquisition, draw_subject, scan
-from medsyn2.planning.costs import PHANTOM_S_PER_MVOXEL, Cost, added
+from medsyn2.planning.costs import PHANTOM_S_PER_MVOXEL, Cost, add_known
 
 
 def test_twice_the_work_is_twice_the_time_and_disk_and_no_more_memory() -> None:
@@ -16,8 +16,8 @@ def test_twice_the_work_is_twice_the_time_and_disk_and_no_more_memory() -> None:
 
 
 def test_what_nobody_measured_stays_unknown() -> None:
-    assert added(1.0, 2.0) == 3.0
-    assert added(1.0, None) is None
+    assert add_known(1.0, 2.0) == 3.0
+    assert add_known(1.0, None) is None
     assert Cost("segment", 1, None).times(3).cpu_s is None
 
 

@@ -4,9 +4,9 @@ from tests.unit.planned import WORK, planned_run
 
 
 def test_each_shard_samples_at_most_so_many_cases() -> None:
-    assert planned_run().sampled_cases == WORK.test_cases == 2
-    assert planned_run(sample={"max_cases": 1}).sampled_cases == 1
-    assert planned_run(sample={"max_cases": 9}).sampled_cases == 2
+    assert planned_run().num_sampled == WORK.test_cases == 2
+    assert planned_run(sample={"max_cases": 1}).num_sampled == 1
+    assert planned_run(sample={"max_cases": 9}).num_sampled == 2
 
 
 def test_segmenting_again_costs_its_share_of_the_cohort_s() -> None:
@@ -19,4 +19,4 @@ def test_segmenting_again_costs_its_share_of_the_cohort_s() -> None:
 def test_networks_are_built_once() -> None:
     run = planned_run()
     assert run.networks is run.networks
-    assert run.sampled.volumes == 2 * 2
+    assert run.sampling.volumes == 2 * 2

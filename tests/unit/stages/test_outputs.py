@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from medsyn2.config import Config, validate_config
-from medsyn2.stages import STAGES, Stage, caption_of, page_inputs, requested_files, shown_outputs, stage_params
+from medsyn2.stages import STAGES, Stage, caption_of, files_of_run, outputs_with_caption, page_inputs, stage_params
 from medsyn2.stages.outputs import (
     Figure,
     Output,
@@ -68,7 +68,7 @@ def test_pattern_matches_the_prefixes_and_nothing_else(names: tuple[str, ...]) -
 
 
 def test_run_asks_for_every_table_and_figure_of_its_models() -> None:
-    plain, more = requested_files(config()), requested_files(config("ungated", "lacking"))
+    plain, more = files_of_run(config()), files_of_run(config("ungated", "lacking"))
     assert {"results/fid_lung.csv", "results/mask_agreement_cases.csv", "results/report.html"} < set(plain)
     assert set(more) - set(plain) == {
         "results/variants.csv",
@@ -89,7 +89,9 @@ def test_page_shows_captioned_outputs_of_other_stages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "output"), list(shown_outputs()), ids=lambda part: getattr(part, "name", getattr(part, "keyword", None))
+    ("stage", "output"),
+    list(outputs_with_caption()),
+    ids=lambda part: getattr(part, "name", getattr(part, "keyword", None)),
 )
 def test_caption_is_plain_text_with_emphasis_alone(stage: Stage, output: Output) -> None:
     text = stage.caption_path(output).read_text()
@@ -100,7 +102,7 @@ def test_caption_is_plain_text_with_emphasis_alone(stage: Stage, output: Output)
 
 
 def test_every_caption_is_used() -> None:
-    used = {stage.caption_path(output) for stage, output in shown_outputs()}
+    used = {stage.caption_path(output) for stage, output in outputs_with_caption()}
     package = Path(inspect.getfile(Stage)).parents[1]
     assert set(package.rglob("captions/*.rst")) == used
 

@@ -46,3 +46,14 @@ def test_an_outlier_is_named_and_a_missing_organ_is_said_to_be_missing() -> None
         _draw_region(axis, region, table[table["region"] == region], cases[cases["region"] == region])
     assert "case_1" in [text.get_text() for text in axes[0].texts]
     assert "missing" in [text.get_text() for text in axes[1].texts]
+
+
+def test_many_outliers_are_counted_and_the_farthest_named() -> None:
+    table, cases = tables()
+    cases.loc[cases["source"] == "lobes", "beyond_robust_sd"] = True
+    axis = Figure().subplots()
+    _draw_region(axis, "lungs", table[table["region"] == "lungs"], cases[cases["region"] == "lungs"])
+    said = [text.get_text() for text in axis.texts]
+    assert "6 of 6 outside" in said
+    assert "case_1" in said
+    assert len(said) == 4

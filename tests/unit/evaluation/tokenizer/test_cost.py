@@ -4,5 +4,5 @@ from tests.unit.planned import WORK, planned_run
 
 def test_cases_go_through_the_tokenizer_up_to_the_limit() -> None:
     one, all_cases = (planned_run(evaluate_tokenizer={"max_cases": kept}) for kept in (1, None))
-    assert all_cases.held_out_cases(None) == WORK.test_cases == 2
+    assert all_cases.count_held_out(None) == WORK.test_cases == 2
     assert evaluate_tokenizer(all_cases).flops == 2 * evaluate_tokenizer(one).flops > 0
