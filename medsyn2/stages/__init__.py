@@ -171,6 +171,7 @@ _ALL = (
         "evaluate_hu",
         ("grid", "evaluate_hu"),
         (
+            File("manifest", ("evaluate_hu/held_out.json",)),
             Table("table", ("hu.csv",), caption="hu"),
             Table("cases", ("hu_cases.csv",)),
             Figure("figure", ("hu.png",), caption="hu_figure"),

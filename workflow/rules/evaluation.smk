@@ -96,8 +96,8 @@ rule evaluate_hu:
         cfg=params_of("evaluate_hu"),
     shell:
         "python -m medsyn2 evaluate_hu --config {params.cfg:q} --register {input.register} --masks {input.masks}"
-        " --samples {input.samples} --table {output.table} --cases {output.cases} --figure {output.figure}"
-        " > {log} 2>&1"
+        " --samples {input.samples} --manifest {output.manifest} --table {output.table} --cases {output.cases}"
+        " --figure {output.figure} > {log} 2>&1"
 
 
 rule evaluate_edits:

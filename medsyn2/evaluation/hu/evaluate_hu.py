@@ -1,11 +1,11 @@
 """The stage ``evaluate_hu``: do synthetic organs and tissues have the HU of real ones?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from medsyn2.config import GridConfig
 from medsyn2.config.evaluation import EvaluateHuConfig
@@ -23,11 +23,14 @@ from medsyn2.evaluation.hu.hu import (
     mark_outliers,
     tissue_spreads,
 )
+from medsyn2.facts import CaseFacts
 from medsyn2.files import write_bytes, write_table
+from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import Structure
 
 ClipHU = tuple[float, float]
+ROWS_FILE = "hu.json"
 
 
 def evaluate_hu(
@@ -37,20 +40,32 @@ def evaluate_hu(
     register: list[Path],
     masks: list[Path],
     samples: list[Path],
+    manifest: Path,
     table: Path,
     cases: Path,
     figure: Path,
+    settings: str,
 ) -> None:
     """Measure the HU of every held-out case and of its synthetic volumes, by organ and by tissue.
 
     All volumes are clipped to the model's range, which synthetic ones cannot leave. See `hu` for the measures.
+    Each case's rows are kept with the manifest, so that a stopped job goes on with the next case.
     """
-    held_out = load_cases(register, masks=masks, samples=samples)
-    conditions = _organ_conditions(held_out)
+    held_out = {case.name: case for case in load_cases(register, masks=masks, samples=samples)}
+    conditions = _organ_conditions(held_out.values())
+    work = [CaseWork(case.name, [conditions, *_files(case)]) for case in held_out.values()]
+
+    def measure(work: CaseWork, folder: Path) -> CaseFacts:
+        case = held_out[work.case]
+        rows = [*_real_rows(case, grid.clip_hu), *_synthetic_rows(case, conditions, grid.clip_hu)]
+        (folder / ROWS_FILE).write_text(json.dumps(rows), encoding="utf-8")
+        return CaseFacts(case.subject, case.split)
+
+    done = process_shard("evaluate_hu", manifest, work, measure, settings=settings, facts=CaseFacts)
     rows = [
         row
-        for case in tqdm(held_out, desc="HU", unit="case")
-        for row in (*_real_rows(case, grid.clip_hu), *_synthetic_rows(case, conditions, grid.clip_hu))
+        for record in done.records.values()
+        for row in json.loads(record.path(ROWS_FILE).read_text(encoding="utf-8"))
     ]
     frame = mark_outliers(pd.DataFrame(rows, columns=CASE_COLUMNS), evaluate_hu.robust_sds)
     means = compare_hu(frame, evaluate_hu.robust_sds)
@@ -59,7 +74,13 @@ def evaluate_hu(
     write_bytes(figure, hu_png(means, frame))
 
 
-def _organ_conditions(cases: Sequence[Case]) -> dict[str, Structure]:
+def _files(case: Case) -> Iterator[Mapping[str, str]]:
+    """Yield the sha256 of the files that a case is measured from."""
+    for record in (case.registered, case.masked, case.sampled):
+        yield record.files if record else {}
+
+
+def _organ_conditions(cases: Iterable[Case]) -> dict[str, Structure]:
     """Return the conditions that the cohort was sampled with and that ask for an organ's mask."""
     return {
         sample.condition: sample.structure for case in cases for sample in case.samples if sample.structure in ORGANS
