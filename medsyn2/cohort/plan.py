@@ -29,7 +29,13 @@ from medsyn2.errors import TableError
 from medsyn2.files import write_text_atomically
 from medsyn2.vocabulary import Split, volume_key
 
+ORDER_FILE = Path("results/inventory/order.txt")
+PHANTOM_DIR = Path("results/phantoms")
+
+TableKind = Literal["reports", "labels", "metadata"]
+
 COLUMNS = ("VolumeName", "Subject")
+"""Of the table of subjects."""
 
 
 def read_subjects(path: Path | None) -> dict[str, str]:
@@ -71,12 +77,6 @@ def read_subjects(path: Path | None) -> dict[str, str]:
                 remedy="correct the rows of this volume.",
             )
     return subjects
-
-
-ORDER_FILE = Path("results/inventory/order.txt")
-PHANTOM_DIR = Path("results/phantoms")
-
-TableKind = Literal["reports", "labels", "metadata"]
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,10 @@ from medsyn2.reports.prompts import absent_prompt, mask_prompt
 from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
 from medsyn2.weights.model_folder import ModelDescription, TextDescription
 
+log = logging.getLogger(__name__)
+
+Latents = Float[Tensor, "1 z ld lh lw"]
+
 ABSENT = "absent"
 """Name of the embedding of the pre-prompt that says there is no mask."""
 
@@ -81,11 +85,6 @@ class Texts:
     @property
     def _device(self) -> torch.device:
         return next(self.encoder.parameters()).device
-
-
-log = logging.getLogger(__name__)
-
-Latents = Float[Tensor, "1 z ld lh lw"]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ from medsyn2.evaluation.features.protocols import PLANES, Protocol, make_protoco
 from medsyn2.evaluation.features.radimagenet import load_radimagenet
 from medsyn2.files import sha256_of, write_atomically
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class FeatureSpec:
@@ -55,8 +57,6 @@ def extractor_of(config: EvaluateFidConfig) -> FeatureExtractor:
         return RandomBank(config.seed)
     return load_radimagenet(config.radimagenet, device=config.device)
 
-
-log = logging.getLogger(__name__)
 
 _DECIMALS = 3
 

@@ -43,6 +43,8 @@ from medsyn2.training.engine.sharding import gather_full_tensor
 from medsyn2.training.engine.state import TrainingState
 from medsyn2.types import Float
 
+log = logging.getLogger(__name__)
+
 
 class LossLog:
     """The table of losses, a CSV with a row per step, open for further rows.
@@ -136,8 +138,6 @@ def catch_sigterm() -> Iterator[threading.Event]:
     finally:
         signal.signal(signal.SIGTERM, before)
 
-
-log = logging.getLogger(__name__)
 
 LOSSES = "loss.csv"
 _TABLE = "losses"

@@ -33,6 +33,8 @@ from medsyn2.training.engine.learner import Learner, MicroLoss
 from medsyn2.training.engine.optimizer import AdamSettings
 from medsyn2.types import Float
 
+log = logging.getLogger(__name__)
+
 CHANNELS = 64
 NUM_LAYERS = 3
 PLANE_ONLY = (1, 2, 2)
@@ -56,8 +58,6 @@ def make_discriminator(image_channels: int = 1) -> nn.Module:
     third.stride = PLANE_ONLY
     return discriminator
 
-
-log = logging.getLogger(__name__)
 
 TOKENIZER, DISCRIMINATOR = "tokenizer", "discriminator"
 LARGEST_ADVERSARIAL_WEIGHT = 1e4
