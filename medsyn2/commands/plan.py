@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from medsyn2.cohort.given_files import given_files, require_files
 from medsyn2.config import Config, load_config
 from medsyn2.planning.costs import GB, START_S, Cost
 from medsyn2.planning.workload import Workload, workload_of
@@ -39,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the plan."""
+    """Print the plan; then name the tables and other files of the configuration that are not there.
+
+    Raises:
+        ConfigError: If one of them is missing.
+    """
     from medsyn2.planning.speed import this_machine
 
     config = load_config(*arguments.config)
@@ -52,6 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     sys.stdout.write(
         f"{describe_workload(work)}\nNetworks at {device}.\n\n{table(costs, speed)}\n{total(costs, speed, cores)}\n"
     )
+    require_files(given_files(config))
 
 
 def all_costs(config: Config, work: Workload) -> list[Cost]:
