@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.dry_run import config_files, make_stand_in, plan_command
+from medsyn2.config import load_config
+
 from .conftest import ROOT, Workflow
 
 
@@ -58,3 +61,36 @@ def test_one_table_plans_only_what_it_needs(tmp_path: Path, target: str) -> None
     planned = Workflow(tmp_path, (ROOT / "config.yaml",)).planned(target)
     assert "report" not in planned
     assert ("train_dit" in planned) == (target == "results/fid_lung.csv")
+
+
+@pytest.mark.parametrize("names", [("paper",), ("paper", "official"), ("paper", "recommended")])
+def test_ct_rate_as_it_is_downloaded_is_planned_without_a_further_setting(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    configs = config_files(*names)
+    make_stand_in(tmp_path, load_config(*configs), 40)
+    planned = Workflow(tmp_path, tuple(configs)).planned()
+    assert set(planned) >= {"inventory", "encode_text", "train_dit", "sample", "evaluate_augmentation", "report"}
+    assert "train_text_encoder" not in planned
+
+
+def test_a_missing_table_or_slice_is_named_where_a_target_needs_it(tmp_path: Path) -> None:
+    configs = config_files("paper")
+    make_stand_in(tmp_path, load_config(*configs), 40)
+    (tmp_path / "medseg/tr_mask.nii.gz").unlink()
+    said = _refused(plan_command(tmp_path, configs))
+    assert "evaluate_augmentation.public names medseg/tr_mask.nii.gz, which does not exist" in said
+    assert "figshare 13521488" in said
+    subprocess.run(plan_command(tmp_path, configs, "results/fid_lung.csv"), check=True, capture_output=True)
+    (tmp_path / "ct-rate/dataset/metadata/validation_metadata.csv").unlink()
+    said = _refused(plan_command(tmp_path, configs, "results/fid_lung.csv"))
+    assert "[given-file-missing] cohort.metadata_csv names ct-rate/dataset/metadata/validation_metadata.csv" in said
+    (tmp_path / "ct-rate/dataset/metadata/no_chest_train.txt").unlink()
+    assert "cohort.exclude_txt names" in _refused(plan_command(tmp_path, configs))
+
+
+def _refused(command: list[str]) -> str:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "MissingInputException" not in result.stdout + result.stderr
+    return result.stdout + result.stderr
