@@ -1,7 +1,7 @@
 """The SLURM job that a process belongs to, where it belongs to one.
 
 A stage works on a cluster as it does on one machine. But a job that SLURM ends leaves no word of its own, and one that
-outlives its Snakemake holds what it makes. So a rule's command runs under this module there,
+outlives its Snakemake holds its artefacts. So a rule's command runs under this module there,
 
     python -m medsyn2.slurm -m medsyn2 train_dit ...
 
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medsyn2.errors import EnvironmentFault
@@ -169,11 +169,11 @@ def explain(number: int) -> str:
     if number == signal.SIGTERM:
         said = _words_in_time(job)
         because = f"SLURM ended job {job}: {said or 'its time is almost up, or it was told to'}"
-        advice = "Its work is kept, and the next job goes on with it."
+        advice = "Finished cases and checkpoints are kept, and the next job goes on with them."
     else:
         memory = _facts_of(job).get("MinMemoryNode", "memory")
         because = f"signal {number} killed a process of job {job}, most often because it needed more than its {memory}"
-        advice = "A retry asks for more; `set-resources` in the profile raises what the first asks for."
+        advice = "A retry asks for more; `set-resources` in the profile sets the first request."
     return f"[job-ended] {because}. {advice}"
 
 
@@ -187,9 +187,10 @@ def _keep_log() -> Iterator[None]:
     name = f"{log.stem}.{job_id()}"
     again = len(list(log.parent.glob(f"{name}*{log.suffix}")))  # of a job that SLURM started again
     kept = log.with_name(f"{name}-{again}{log.suffix}" if again else f"{name}{log.suffix}")
-    kept.hardlink_to(log)
+    with suppress(OSError):  # a file system without such links
+        kept.hardlink_to(log)
     yield
-    kept.unlink()
+    kept.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
