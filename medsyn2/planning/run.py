@@ -50,7 +50,7 @@ class PlannedRun:
         return sum(tool is not None for tool in self.config.segment.tools.values())
 
     def segment_again(self, num_volumes: float, structures: Collection[Structure]) -> Cost:
-        """Return the cost of finding some structures in so many generated volumes, each tool being run once a volume."""
+        """Return the cost of finding some structures in so many volumes, each tool being run once a volume."""
         segment = self.config.segment
         tools = {**segment.tools, **self.config.evaluate_masks.tools}
         chosen = segment.model_copy(update={"tools": {structure: tools.get(structure) for structure in structures}})
