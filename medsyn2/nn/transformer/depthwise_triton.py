@@ -29,9 +29,9 @@ TILES = 32
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _correlate_kernel(
+def _correlate_kernel(  # type: ignore[no-untyped-def]
     x, taps, bias, y, num_rows, depth, height, width, num_channels, ROWS: tl.constexpr, CHANNELS: tl.constexpr
-):  # type: ignore[no-untyped-def]
+):
     """Write one tile of the convolution."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
@@ -51,7 +51,7 @@ def _correlate_kernel(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _gradient_kernel(
+def _gradient_kernel(  # type: ignore[no-untyped-def]
     gradient,
     x,
     sums,
@@ -63,7 +63,7 @@ def _gradient_kernel(
     num_tiles,
     ROWS: tl.constexpr,
     CHANNELS: tl.constexpr,
-):  # type: ignore[no-untyped-def]
+):
     """Write the sums of one chunk of rows for three taps: all along the width, at one offset of depth and height."""
     line, chunk = tl.program_id(0), tl.program_id(2)
     i, j = line // 3 - 1, line % 3 - 1
