@@ -210,7 +210,7 @@ class LabelMap:
     def binary(self, name: str | None = None) -> Shaped[np.ndarray, "d h w"]:
         """Return where the label called `name` is, or any label if no name is given."""
         if name is None:
-            return self.labels != 0
+            return self.labels if self.labels.dtype == bool else self.labels != 0
         wanted = [label for label, known in self.names.items() if known == name]
         if not wanted:
             raise KeyError(f"no label {name!r}; this map has {sorted(self.names.values())}")
