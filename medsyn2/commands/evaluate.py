@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=10,
         metavar="N",
-        help="random halves and subsets of the patients; 0: no floor or extrapolation (default: %(default)s)",
+        help="random divisions of the patients; 0: no floor or extrapolation (default: %(default)s)",
     )
 
 

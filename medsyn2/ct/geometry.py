@@ -66,13 +66,12 @@ def _itk_frame(affine_mm: Affine) -> tuple[Sequence[float], Sequence[float], Seq
 
 def _resample(
     image: sitk.Image, grid: Grid, grid_to_source_lps_mm: Affine | None, how: int, outside: float, pixel: int
-) -> Num[np.ndarray, "d h w"]:
+) -> sitk.Image:
     matrix = np.eye(4) if grid_to_source_lps_mm is None else np.asarray(grid_to_source_lps_mm, dtype=np.float64)
     transform = sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
     spacing, direction, origin = _itk_frame(grid.affine_mm)
     size = [int(n) for n in grid.shape[::-1]]
-    resampled = sitk.Resample(image, size, transform, how, origin, spacing, direction, outside, pixel)
-    return sitk.GetArrayFromImage(resampled)
+    return sitk.Resample(image, size, transform, how, origin, spacing, direction, outside, pixel)
 
 
 def resample_ct(
@@ -85,8 +84,8 @@ def resample_ct(
         outside_hu: Value of grid voxels outside the source.
     """
     # In floats: to integers ITK truncates, which is half a HU too low on average.
-    hu = _resample(to_sitk(volume), grid, grid_to_source_lps_mm, sitk.sitkLinear, outside_hu, sitk.sitkFloat32)
-    np.rint(hu, out=hu)
+    image = _resample(to_sitk(volume), grid, grid_to_source_lps_mm, sitk.sitkLinear, outside_hu, sitk.sitkFloat32)
+    hu = np.rint(sitk.GetArrayViewFromImage(image))
     return CTVolume(np.clip(hu, -32768, 32767, out=hu).astype(np.int16), grid.affine_mm)
 
 
@@ -117,8 +116,8 @@ def resample_mask_in_box(
     target = _grid_of_box(grid, box)
     if 0 in target.shape:
         return box, np.zeros(target.shape, dtype=bool)
-    share = _resample(to_sitk(part), target, grid_to_source_lps_mm, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-    return box, share > threshold
+    image = _resample(to_sitk(part), target, grid_to_source_lps_mm, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    return box, sitk.GetArrayViewFromImage(image) > threshold
 
 
 _NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
@@ -146,8 +145,8 @@ def _reach(source: Grid, grid: Grid, grid_to_source_lps_mm: Affine | None) -> Bo
 def nearest_labels(label_map: LabelMap, grid: Grid, grid_to_source_lps_mm: Affine | None = None) -> LabelMap:
     """Resample a label map by nearest neighbour; outside the source is background."""
     image = to_sitk(label_map)
-    labels = _resample(image, grid, grid_to_source_lps_mm, sitk.sitkNearestNeighbor, 0.0, image.GetPixelID())
-    return LabelMap(labels, grid.affine_mm, label_map.names)
+    moved = _resample(image, grid, grid_to_source_lps_mm, sitk.sitkNearestNeighbor, 0.0, image.GetPixelID())
+    return LabelMap(sitk.GetArrayFromImage(moved), grid.affine_mm, label_map.names)
 
 
 def band_limit(volume: CTVolume, spacing_mm: Spacing) -> CTVolume:
