@@ -16,7 +16,7 @@ from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
-from jaxtyping import Bool, Num, Shaped
+from jaxtyping import Bool, Shaped
 from nibabel.orientations import io_orientation
 from scipy import ndimage
 
