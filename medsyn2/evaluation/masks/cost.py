@@ -11,7 +11,7 @@ def evaluate_masks(run: PlannedRun) -> Cost:
         requested &= set(run.config.evaluate_masks.structures)
     cases, reconstructed = run.num_sampled, run.count_held_out(run.config.evaluate_tokenizer.max_cases)
     volumes = len(requested) * (2 * cases + min(cases, reconstructed))
-    again = run.segment_again(volumes)
+    again = run.segment_again(volumes, requested)
     return Cost(
         "evaluate_masks",
         1,
