@@ -5,20 +5,24 @@ through the registration's transform, and holds a voxel where its share exceeds 
 loses less than the nearest label.
 
 Lobes touch each other, so their mask consists of boundaries (section 7.1 of the paper): every voxel with a face
-neighbour of another label, the outside included, widened to a cube. They are computed on the model's grid, after
-resampling, so that they are equally thick everywhere.
+neighbour of another label, the outside included, widened by a cube or a ball. They are computed on the model's grid,
+after resampling, so that they are equally thick everywhere.
 """
+
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
 
 from medsyn2.ct.geometry import resample_mask_in_box
-from medsyn2.ct.morphology import bounding_box
+from medsyn2.ct.morphology import bounding_box, dilate
 from medsyn2.ct.volume import Affine, Grid, LabelMap, Spacing
 from medsyn2.types import Bool, Int, Shaped
 
 _REACH_VOXELS = 3
 """Offsets, on each axis, within which the label of a gap is sought voxel by voxel."""
+
+BoundaryShape = Literal["cube", "ball"]
 
 
 def labels_on_grid(
@@ -91,16 +95,23 @@ def _offsets_by_distance(spacing_mm: Spacing) -> Int[np.ndarray, "n 3"]:
     return offsets[order[distance[order] < ((_REACH_VOXELS + 1) * min(spacing_mm)) ** 2]]
 
 
-def lobe_boundaries(labels: Shaped[np.ndarray, "d h w"], radius: int) -> Bool[np.ndarray, "d h w"]:
-    """Return the boundaries of a label map, widened by a cube of 2 x `radius` + 1 voxels.
+def lobe_boundaries(
+    labels: Shaped[np.ndarray, "d h w"], radius: int, shape: BoundaryShape = "cube"
+) -> Bool[np.ndarray, "d h w"]:
+    """Return the boundaries of a label map, widened by a cube or a ball, 2 x `radius` + 1 voxels across.
 
     A boundary voxel has a label and a face neighbour with another label or none. The volume's border is no boundary.
 
-    Source: The paper, section 7.1 ("Mask Conditions"); its 3 x 3 x 3 cube is `radius` 1.
+    Source: The paper, section 7.1 ("Mask Conditions"); its 3 x 3 x 3 cube is `radius` 1. The authors' code takes ITK's
+    ball of `radius` 3, which holds the voxels up to `radius` + 1/2 from its centre.
     """
     widened = np.zeros(labels.shape, dtype=bool)
     box = bounding_box(labels > 0, radius + 1)
-    widened[box] = _widen(_boundaries(labels[box]), radius)
+    boundary = _boundaries(labels[box])
+    if shape == "ball" and radius > 0:
+        widened[box] = dilate(boundary, radius + 0.5, 1.0)
+    else:
+        widened[box] = _widen(boundary, radius)
     return widened
 
 
