@@ -5,9 +5,10 @@ the shards whose jobs are planned.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,10 @@ from medsyn2.vocabulary import Split, volume_key
 
 ORDER_FILE = Path("results/inventory/order.txt")
 PHANTOM_DIR = Path("results/phantoms")
+
+BATCH_VOXELS = 2**27
+"""Voxels of the cases that a job of an evaluation measures, at least, on the grid: 64 cases of 128 x 128 x 128. Fewer
+would take less time than the start of the job."""
 
 TableKind = Literal["reports", "labels", "metadata"]
 
@@ -107,9 +112,39 @@ class RunPlan:
         """Return the names of the shards that hold a case of `split`."""
         return self.cohort.shards_with(split)
 
+    def batches(self, split: Split | None = None) -> dict[str, list[str]]:
+        """Return the shards that one job measures, by the name of the first.
+
+        A batch is a run of shards with cases of `split`, or of all shards, as short as holds `BATCH_VOXELS`.
+        """
+        voxels = prod(self.config.grid.shape)
+        batches: list[list[str]] = []
+        room = 0
+        for shard in self.shards if split is None else self.shards_with(split):
+            if room <= 0:
+                batches.append([])
+                room = BATCH_VOXELS
+            batches[-1].append(shard)
+            room -= voxels * self._count([shard], split)
+        return {batch[0]: batch for batch in batches}
+
+    def first_batches(self, batches: Mapping[str, Sequence[str]], split: Split, num_cases: int | None) -> list[str]:
+        """Return the names of the first batches that together hold `num_cases` cases of `split`, or all of them."""
+        chosen: list[str] = []
+        left = self.num_cases(split) if num_cases is None else num_cases
+        for name, shards in batches.items():
+            held = self._count(shards, split)
+            if held and left > 0:
+                chosen.append(name)
+                left -= held
+        return chosen
+
+    def _count(self, shards: Iterable[str], split: Split | None) -> int:
+        return sum(split in (None, case.split) for shard in shards for case in self.cohort.shards[shard])
+
     def num_cases(self, split: Split) -> int:
         """Return the number of cases of `split`."""
-        return sum(case.split == split for cases in self.cohort.shards.values() for case in cases)
+        return self._count(self.cohort.shards, split)
 
     def cases(self, shard: str) -> str:
         """Return a shard's cases as JSON: one that joins or leaves re-runs this shard and no other."""

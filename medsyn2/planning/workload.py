@@ -31,6 +31,9 @@ class Workload:
     native_slices: float
     grid_voxels: int  # Voxels of the model's grid
     assumed: str = ""  # What was assumed because it could not be looked up; empty if nothing was
+    measuring_jobs: int = 1  # Jobs of a stage that measures the held-out cases
+    reconstructing_jobs: int = 1  # Those of them whose cases go through the tokenizer
+    extracting_jobs: int = 1  # Jobs that extract features of all cases
 
     @property
     def train_cases(self) -> int:
@@ -51,8 +54,18 @@ def workload_of(config: Config) -> Workload:
         assumed = ""
     else:
         shape, assumed = _typical_shape(paths)
+    batches = plan.batches("test")
     return Workload(
-        len(paths), plan.num_cases("test"), len(plan.shards), prod(shape), shape[2], prod(config.grid.shape), assumed
+        len(paths),
+        plan.num_cases("test"),
+        len(plan.shards),
+        prod(shape),
+        shape[2],
+        prod(config.grid.shape),
+        assumed,
+        measuring_jobs=len(batches),
+        reconstructing_jobs=len(plan.first_batches(batches, "test", config.evaluate_tokenizer.max_cases)),
+        extracting_jobs=len(plan.batches()),
     )
 
 
