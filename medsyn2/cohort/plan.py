@@ -39,6 +39,8 @@ would take less time than the start of the job."""
 
 TableKind = Literal["reports", "labels", "metadata"]
 
+_TYPICAL = 9
+
 COLUMNS = ("VolumeName", "Subject")
 """Of the table of subjects."""
 
@@ -113,20 +115,10 @@ class RunPlan:
         return self.cohort.shards_with(split)
 
     def batches(self, split: Split | None = None) -> dict[str, list[str]]:
-        """Return the shards that one job measures, by the name of the first.
-
-        A batch is a run of shards with cases of `split`, or of all shards, as short as holds `BATCH_VOXELS`.
-        """
-        voxels = prod(self.config.grid.shape)
-        batches: list[list[str]] = []
-        room = 0
-        for shard in self.shards if split is None else self.shards_with(split):
-            if room <= 0:
-                batches.append([])
-                room = BATCH_VOXELS
-            batches[-1].append(shard)
-            room -= voxels * self._count([shard], split)
-        return {batch[0]: batch for batch in batches}
+        """Return the shards that one job measures, with cases of `split` or all, by the name of the first."""
+        counts = [self._count([shard], split) for shard in self.shards]
+        groups = group_shards(counts, prod(self.config.grid.shape))
+        return {self.shards[group[0]]: [self.shards[position] for position in group] for group in groups}
 
     def first_batches(self, batches: Mapping[str, Sequence[str]], split: Split, num_cases: int | None) -> list[str]:
         """Return the names of the first batches that together hold `num_cases` cases of `split`, or all of them."""
@@ -144,7 +136,19 @@ class RunPlan:
 
     def num_cases(self, split: Split) -> int:
         """Return the number of cases of `split`."""
-        return self._count(self.cohort.shards, split)
+        return sum(self.counts(split))
+
+    def counts(self, split: Split) -> tuple[int, ...]:
+        """Return the number of cases of `split` in each shard."""
+        return tuple(sum(case.split == split for case in cases) for cases in self.cohort.shards.values())
+
+    @property
+    def typical_files(self) -> list[str]:
+        """Some evenly chosen files of the user's, whose headers tell how large the CTs are; none of phantoms."""
+        if self.has_phantoms:
+            return []
+        paths = sorted(case.path for cases in self.cohort.shards.values() for case in cases)
+        return paths[:: max(len(paths) // _TYPICAL, 1)][:_TYPICAL]
 
     def cases(self, shard: str) -> str:
         """Return a shard's cases as JSON: one that joins or leaves re-runs this shard and no other."""
@@ -204,6 +208,25 @@ def plan_run(config: Config) -> RunPlan:
     order = append_to_order(known, files, cohort_folder(config.cohort, PHANTOM_DIR))
     cohort = plan_cohort(files, order, config.cohort, read_subjects(config.cohort.subjects_csv))
     return RunPlan(config, cohort, known, order)
+
+
+def group_shards(counts: Sequence[int], voxels: int) -> list[list[int]]:
+    """Return the positions of the shards that one job measures: as few as hold `BATCH_VOXELS`, in their order.
+
+    Args:
+        counts: Cases of each shard; shards without any are left out.
+        voxels: Voxels of a case.
+    """
+    groups: list[list[int]] = []
+    room = 0
+    for position, count in enumerate(counts):
+        if count and room <= 0:
+            groups.append([])
+            room = BATCH_VOXELS
+        if count:
+            groups[-1].append(position)
+            room -= voxels * count
+    return groups
 
 
 def manifests(stage: str, shards: Iterable[str]) -> list[str]:

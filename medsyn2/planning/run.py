@@ -6,9 +6,9 @@ from functools import cached_property
 from medsyn2.config import Config
 from medsyn2.planning.costs import GB, GRID_BYTES_PER_VOXEL, Cost
 from medsyn2.planning.passes import Networks
-from medsyn2.planning.preparation import segmenting
 from medsyn2.planning.sampling import SamplingCost, sampling
-from medsyn2.planning.workload import Workload
+from medsyn2.planning.segmenting import segmenting
+from medsyn2.planning.workload import Shards, Workload
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,19 @@ class PlannedRun:
         return self.work.test_cases if limit is None else min(self.work.test_cases, limit)
 
     @property
+    def reconstructed(self) -> Shards:
+        """The held-out cases that go through the tokenizer, by the job that puts them through."""
+        return self.work.measured.first(self.config.evaluate_tokenizer.max_cases)
+
+    @property
     def num_sampled(self) -> int:
-        """Held-out cases that the stage sample makes volumes of, at most."""
-        each = self.config.sample.max_cases
-        return self.count_held_out(None if each is None else each * self.work.shards)
+        """Held-out cases that the stage sample makes volumes of."""
+        return self.work.test.at_most(self.config.sample.max_cases).cases
+
+    @property
+    def num_segmented(self) -> int:
+        """Structures that a case of the cohort may have a mask of."""
+        return sum(tool is not None for tool in self.config.segment.tools.values())
 
     def segment_again(self, num_volumes: float) -> Cost:
         """Return the cost of segmenting so many volumes as the cohort is segmented."""

@@ -1,5 +1,4 @@
 # The evaluation: one table for each question.
-from medsyn2.evaluation.fidelity.memory import job_memory_mb
 from medsyn2.vocabulary import WINDOWS_HU
 
 
@@ -17,10 +16,9 @@ rule reconstruct:
         "logs/benchmarks/reconstruct/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    # Never beside the one core that the transformer waits for.
-    threads: 8
+    threads: threads_of("reconstruct")
     resources:
-        gpu=gpus_of("reconstruct"),
+        **resources_of("reconstruct"),
     params:
         cfg=params_of("reconstruct"),
     shell:
@@ -43,9 +41,9 @@ rule extract_features:
         "logs/benchmarks/{variant}extract_features/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: THREADS
+    threads: threads_of("extract_features")
     resources:
-        gpu=gpus_of("extract_features"),
+        **resources_of("extract_features"),
     params:
         cfg=params_of("extract_features"),
     shell:
@@ -67,10 +65,9 @@ rule evaluate_fid:
         "logs/benchmarks/{variant}evaluate_fid.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: THREADS
+    threads: threads_of("evaluate_fid")
     resources:
-        gpu=gpus_of("evaluate_fid"),
-        mem_mb=job_memory_mb(SETTINGS, PLAN.num_cases("test"), len(SHARDS)),
+        **resources_of("evaluate_fid"),
     params:
         cfg=params_of("evaluate_fid"),
         banks="results/{variant}evaluate_fid",
@@ -99,9 +96,9 @@ rule evaluate_memorisation:
         "logs/benchmarks/evaluate_memorisation.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: THREADS
+    threads: threads_of("evaluate_memorisation")
     resources:
-        gpu=gpus_of("evaluate_memorisation"),
+        **resources_of("evaluate_memorisation"),
     params:
         cfg=params_of("evaluate_memorisation"),
     shell:
@@ -124,10 +121,9 @@ rule segment_samples:
         "logs/benchmarks/{variant}segment_samples/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("segment_samples")
     resources:
-        gpu=gpus_of("segment_samples"),
-        mem_mb=24000 if uses_network_tool(SETTINGS) else 6000,
-        runtime=1440 if uses_network_tool(SETTINGS) else 600,
+        **resources_of("segment_samples"),
     params:
         cfg=params_of("segment_samples"),
     shell:
@@ -152,6 +148,9 @@ rule measure_masks:
         "logs/benchmarks/{variant}measure_masks/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("measure_masks")
+    resources:
+        **resources_of("measure_masks"),
     params:
         cfg=params_of("measure_masks"),
     shell:
@@ -171,6 +170,9 @@ rule evaluate_masks:
         "logs/benchmarks/{variant}evaluate_masks.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_masks")
+    resources:
+        **resources_of("evaluate_masks"),
     params:
         cfg=params_of("evaluate_masks"),
     shell:
@@ -191,6 +193,9 @@ rule measure_hu:
         "logs/benchmarks/{variant}measure_hu/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("measure_hu")
+    resources:
+        **resources_of("measure_hu"),
     params:
         cfg=params_of("measure_hu"),
     shell:
@@ -210,6 +215,9 @@ rule evaluate_hu:
         "logs/benchmarks/{variant}evaluate_hu.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_hu")
+    resources:
+        **resources_of("evaluate_hu"),
     params:
         cfg=params_of("evaluate_hu"),
     shell:
@@ -230,8 +238,9 @@ rule evaluate_edits:
         "logs/benchmarks/evaluate_edits.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_edits")
     resources:
-        gpu=gpus_of("evaluate_edits"),
+        **resources_of("evaluate_edits"),
     params:
         cfg=params_of("evaluate_edits"),
     shell:
@@ -254,9 +263,9 @@ rule evaluate_attention:
         "logs/benchmarks/{variant}evaluate_attention.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_attention")
     resources:
-        gpu=gpus_of("evaluate_attention"),
-        runtime=240,
+        **resources_of("evaluate_attention"),
     params:
         cfg=params_of("evaluate_attention"),
     shell:
@@ -284,8 +293,9 @@ rule evaluate_scores:
         "logs/benchmarks/evaluate_scores.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_scores")
     resources:
-        gpu=gpus_of("evaluate_scores"),
+        **resources_of("evaluate_scores"),
     params:
         cfg=params_of("evaluate_scores"),
         encoder=subpath(input.encoder, parent=True),
@@ -308,9 +318,9 @@ rule evaluate_augmentation:
         "logs/benchmarks/evaluate_augmentation.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_augmentation")
     resources:
-        gpu=gpus_of("evaluate_augmentation"),
-        runtime=1440,
+        **resources_of("evaluate_augmentation"),
     params:
         cfg=params_of("evaluate_augmentation"),
     shell:
@@ -332,6 +342,9 @@ rule evaluate_tokenizer:
         "logs/benchmarks/evaluate_tokenizer.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_tokenizer")
+    resources:
+        **resources_of("evaluate_tokenizer"),
     params:
         cfg=params_of("evaluate_tokenizer"),
     shell:
@@ -361,8 +374,9 @@ rule evaluate_variants:
         "logs/benchmarks/evaluate_variants.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_variants")
     resources:
-        gpu=gpus_of("evaluate_variants"),
+        **resources_of("evaluate_variants"),
     params:
         cfg=params_of("evaluate_variants"),
     shell:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from medsyn2.config import EvaluateFidConfig, EvaluateScoresConfig, GridConfig
 from medsyn2.evaluation.features.extraction import FeatureSpec, absent, feature_paths, make_spec, write_features
-from medsyn2.evaluation.features.thumbnails import THUMBNAIL_WINDOW, thumbnail_path, write_thumbnail
+from medsyn2.evaluation.features.sizes import THUMBNAIL_WINDOW
+from medsyn2.evaluation.features.thumbnails import thumbnail_path, write_thumbnail
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.facts import CaseFacts

@@ -6,6 +6,7 @@ Here and not beside their code, because the workflow asks for the memory of a jo
 from dataclasses import dataclass
 
 from medsyn2.config import Config
+from medsyn2.vocabulary import Window
 
 CUBE_VOXELS = 512
 """Voxels an axis of the cube that ``maisi`` and ``vlm3d`` cut or pad volumes to; ``paper`` leaves them as they are."""
@@ -27,6 +28,12 @@ RADIMAGENET_WIDTH = 2048
 
 WEIGHT_FREE_BATCH, RADIMAGENET_BATCH = 64, 16
 """Slices that go through an extractor at once."""
+
+THUMBNAIL = 32
+"""Voxels on each axis of a thumbnail."""
+
+THUMBNAIL_WINDOW: Window = "lung"
+"""The window that thumbnails are of."""
 
 
 def takes_all_volumes(config: Config) -> bool:

@@ -13,13 +13,10 @@ from scipy import ndimage
 from medsyn2.ct.intensity import apply_window
 from medsyn2.ct.volume import CTVolume
 from medsyn2.evaluation.features.array_cache import cached_path, read_array, write_arrays
+from medsyn2.evaluation.features.sizes import THUMBNAIL, THUMBNAIL_WINDOW
 from medsyn2.evaluation.features.volume_file import VolumeFile
-from medsyn2.vocabulary import WINDOWS_HU, Window
+from medsyn2.vocabulary import WINDOWS_HU
 
-THUMBNAIL = 32
-"""Voxels an axis."""
-
-THUMBNAIL_WINDOW: Window = "lung"
 _NAME = "thumbnail"
 
 

@@ -11,13 +11,14 @@ def measure_hu(run: PlannedRun) -> Cost:
     """Estimate the stage: each held-out case, and a volume of each condition for those that are sampled."""
     settings = run.config.sample
     volumes = run.work.test_cases + run.num_sampled * (len(settings.structures) + settings.with_report)
-    mvoxels = volumes * run.work.grid_voxels / 1e6
+    mvoxels, shards = volumes * run.work.grid_voxels / 1e6, run.work.measured
     return Cost(
         "measure_hu",
-        run.work.measuring_jobs,
-        run.work.measuring_jobs * START_S + mvoxels * (INVENTORY_S_PER_MVOXEL + MEASURE_S_PER_MVOXEL),
+        shards.jobs,
+        shards.jobs * START_S + mvoxels * (INVENTORY_S_PER_MVOXEL + MEASURE_S_PER_MVOXEL),
         memory_bytes=run.on_grid_bytes,
         basis=f"at most {volumes} volumes",
+        share=shards.share,
     )
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from medsyn2.evaluation.masks.measure_masks import NUM_SHUFFLES
+from medsyn2.evaluation.masks.sizes import NUM_SHUFFLES
 from medsyn2.planning.costs import MASK_BYTES_PER_VOXEL, START_S, Cost, add_known
-from medsyn2.planning.preparation import segmenting
 from medsyn2.planning.run import PlannedRun
+from medsyn2.planning.segmenting import segmenting
 from medsyn2.vocabulary import Structure
 
 COMPARE_S_PER_MVOXEL = (3.2 + 2.7) / 89.9
@@ -19,33 +19,35 @@ def segment_samples(run: PlannedRun) -> Cost:
     Each tool is run once a real volume, and once a generated volume of its structures.
     """
     structures = _structures(run)
-    cases, reconstructed = run.num_sampled, min(run.num_sampled, _count_reconstructed(run))
+    cases, reconstructed, shards = run.num_sampled, _num_reconstructed(run), run.work.measured
     parts = [_segment(run, structures, cases + reconstructed), *(_segment(run, {one}, cases) for one in structures)]
-    seconds: float | None = run.work.measuring_jobs * START_S
+    seconds: float | None = shards.jobs * START_S
     for part in parts:
         seconds = add_known(seconds, part.cpu_s)
     masks = len(structures) * (2 * cases + reconstructed)
     return Cost(
         "segment_samples",
-        run.work.measuring_jobs,
+        shards.jobs,
         seconds,
         memory_bytes=max(run.on_grid_bytes, parts[0].memory_bytes),
         device_bytes=parts[0].device_bytes,
         disk_bytes=MASK_BYTES_PER_VOXEL * run.work.grid_voxels * masks,
         basis=f"at most {len(structures) * cases + cases + reconstructed} volumes segmented; {parts[0].basis}",
+        share=shards.share,
     )
 
 
 def measure_masks(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
-    cases, reconstructed = run.num_sampled, min(run.num_sampled, _count_reconstructed(run))
+    cases, reconstructed, shards = run.num_sampled, _num_reconstructed(run), run.work.measured
     pairs = len(_structures(run)) * (cases * (2 + NUM_SHUFFLES) + 2 * reconstructed)
     return Cost(
         "measure_masks",
-        run.work.measuring_jobs,
-        run.work.measuring_jobs * START_S + pairs * COMPARE_S_PER_MVOXEL * run.work.grid_voxels / 1e6,
+        shards.jobs,
+        shards.jobs * START_S + pairs * COMPARE_S_PER_MVOXEL * run.work.grid_voxels / 1e6,
         memory_bytes=run.on_grid_bytes,
         basis=f"at most {pairs} pairs of masks",
+        share=shards.share,
     )
 
 
@@ -59,8 +61,8 @@ def _structures(run: PlannedRun) -> list[Structure]:
     return [structure for structure in run.config.sample.structures if asked is None or structure in asked]
 
 
-def _count_reconstructed(run: PlannedRun) -> int:
-    return run.count_held_out(run.config.evaluate_tokenizer.max_cases)
+def _num_reconstructed(run: PlannedRun) -> int:
+    return min(run.num_sampled, run.reconstructed.cases)
 
 
 def _segment(run: PlannedRun, structures: Collection[Structure], num_volumes: int) -> Cost:

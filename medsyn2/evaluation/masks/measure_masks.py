@@ -13,6 +13,7 @@ from medsyn2.config import EvaluateMasksConfig
 from medsyn2.ct.volume import LabelMap
 from medsyn2.evaluation.case_rows import write_rows
 from medsyn2.evaluation.held_out import Case, load_cases
+from medsyn2.evaluation.masks.sizes import NUM_SHUFFLES
 from medsyn2.evaluation.similarity.overlap import overlap
 from medsyn2.facts import REAL, RECONSTRUCTED, CaseFacts, FoundFacts, FoundMask, SampledVolume, found_file
 from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
@@ -21,8 +22,6 @@ from medsyn2.types import Bool
 from medsyn2.vocabulary import Structure
 
 log = logging.getLogger(__name__)
-
-NUM_SHUFFLES = 4
 
 
 def measure_masks(

@@ -23,7 +23,8 @@ from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
 from medsyn2.evaluation.features.extraction import extract_bank, make_spec
-from medsyn2.evaluation.features.thumbnails import THUMBNAIL_WINDOW, read_thumbnail
+from medsyn2.evaluation.features.sizes import THUMBNAIL_WINDOW
+from medsyn2.evaluation.features.thumbnails import read_thumbnail
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
 from medsyn2.evaluation.memorisation.copies import Memorisation, Points, memorisation, share_interval, standardise

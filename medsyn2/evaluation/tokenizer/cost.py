@@ -1,6 +1,6 @@
 """The cost of reconstructing held-out volumes and their masks."""
 
-from medsyn2.planning.costs import CT_BYTES_PER_VOXEL, MASK_BYTES_PER_VOXEL, START_S, Cost
+from medsyn2.planning.costs import CT_BYTES_PER_VOXEL, MASK_BYTES_PER_VOXEL, READ_S_PER_MVOXEL, START_S, Cost
 from medsyn2.planning.run import PlannedRun
 
 COMPARE_S_PER_MVOXEL = 0.75
@@ -10,19 +10,21 @@ COMPARE_S_PER_MVOXEL = 0.75
 
 def reconstruct(run: PlannedRun) -> Cost:
     """Estimate the stage: the volume and the masks of each case, there and back."""
-    cases, mvoxels = run.count_held_out(run.config.evaluate_tokenizer.max_cases), run.work.grid_voxels / 1e6
-    masks = sum(tool is not None for tool in run.config.segment.tools.values())
+    shards, mvoxels = run.reconstructed, run.work.grid_voxels / 1e6
+    volumes = shards.cases * (1 + run.num_segmented)
     encoding, decoding = run.networks.encoding(), run.networks.decoding()
-    disk = CT_BYTES_PER_VOXEL + masks * MASK_BYTES_PER_VOXEL
+    disk = CT_BYTES_PER_VOXEL + run.num_segmented * MASK_BYTES_PER_VOXEL
+    seconds = (shards.cases * COMPARE_S_PER_MVOXEL + volumes * READ_S_PER_MVOXEL) * mvoxels
     return Cost(
         "reconstruct",
-        run.work.reconstructing_jobs,
-        run.work.reconstructing_jobs * START_S + cases * COMPARE_S_PER_MVOXEL * mvoxels,
-        float(encoding.flops + decoding.flops) * cases * (1 + masks),
+        shards.jobs,
+        shards.jobs * START_S + seconds,
+        float(encoding.flops + decoding.flops) * volumes,
         memory_bytes=run.on_grid_bytes,
         device_bytes=max(encoding.peak_bytes, decoding.peak_bytes),
-        disk_bytes=disk * cases * run.work.grid_voxels,
-        basis=f"{cases} cases and at most {masks} masks of each",
+        disk_bytes=disk * shards.cases * run.work.grid_voxels,
+        basis=f"{shards.cases} cases, the volume and at most {run.num_segmented} masks of each",
+        share=shards.share,
     )
 
 
