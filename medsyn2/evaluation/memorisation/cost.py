@@ -9,7 +9,7 @@ SECONDS_PER_FLOP = 1 / 20e9
 
 
 def evaluate_memorisation(run: PlannedRun) -> Cost:
-    """Estimate the stage: each set of volumes, and the training volumes nearest to them, against all training volumes."""
+    """Estimate the stage: volumes, and those nearest to them, are compared with all training volumes."""
     settings, sample, cases = run.config.evaluate_memorisation, run.config.sample, run.work.train_cases
     searched = cases if settings.max_train is None else min(cases, settings.max_train)
     decoded, decoding = min(searched, settings.num_copies), run.networks.decoding()
