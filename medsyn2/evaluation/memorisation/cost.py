@@ -4,7 +4,7 @@ from medsyn2.evaluation.features.sizes import THUMBNAIL
 from medsyn2.planning.costs import START_S, Cost
 from medsyn2.planning.run import PlannedRun
 
-SECONDS_PER_FLOP = 1 / 20e9
+SECONDS_PER_FLOP = 1 / 60e9
 """CPU seconds of an operation of the distances: products of matrices in double precision (`benchmarks/metrics.py`)."""
 
 
