@@ -16,7 +16,7 @@ def evaluate_edits(run: PlannedRun) -> Cost:
     edits, sampling = run.config.evaluate_edits, run.sampling
     segmented = edits.max_cases * len(edits.structures) * (edits.num_seeds + NUM_EDITS)
     volumes = segmented + edits.max_cases * (2 * len(edits.progressive) - 1)
-    again = run.segment_again(segmented)
+    again = run.segment_again(segmented, edits.structures)
     return Cost(
         "evaluate_edits",
         1,
