@@ -1,7 +1,7 @@
 """The cost of the search for copies: the training cases that are decoded, and the volumes that are compared.
 
-Held-out volumes, their reconstructions, the decoded cases and every sample are compared with all training volumes: by the
-distances of thumbnails, and by the leading components of features.
+Held-out volumes, their reconstructions, the decoded cases and every sample are compared with all training volumes: by
+the distances of thumbnails, and by the leading components of features.
 """
 
 from medsyn2.evaluation.features.sizes import RADIMAGENET_WIDTH, THUMBNAIL, WEIGHT_FREE_WIDTH
