@@ -8,8 +8,8 @@ scales: moments, a distance of two Gaussians, the influences of all rows, the ke
 voxels from its file to 64 slices of each plane in each window. HD95 and ASSD: a heart-like ellipsoid, two lungs and a
 tree-like mask on a cube of 448 voxels, each against a slightly other one, with MONAI's HD95 and symmetric ASD in the
 same run. SSIM: two volumes of 160 voxels with MONAI's Gaussian window. Then the cost of each volume in an evaluation:
-its thumbnail, both SSIMs, the body and the errors in HU, a mask from its file; and products of matrices as the search for
-copies takes them. Seconds are CPU seconds of this process; the peak is the resident memory of this process alone,
+its thumbnail, both SSIMs, the body and the errors in HU, a mask from its file; and products of matrices as the search
+takes them for copies. Seconds are CPU seconds of this process; the peak is the resident memory of this process alone,
 taken before MONAI has run, the masks themselves included.
 """
 
