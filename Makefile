@@ -26,6 +26,7 @@ test-slow: $(STAMP)
 	python -m pytest -q -m slow
 
 test-cluster: $(STAMP)
+	python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[slurm]'
 	python -m pytest -q -m cluster -rs tests/cluster --durations=0
 
 test-tools: $(STAMP) $(TOOLS)/.installed
