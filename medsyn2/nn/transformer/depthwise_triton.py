@@ -23,7 +23,7 @@ from torch import Tensor
 ROWS, CHANNELS = 64, 64
 """Tile of the convolution: 16 KiB of sums, and rows of 128 bytes in 16 bits, one cache line."""
 WARPS = 8
-"""Warps of a program of the convolution: for Hopper a thread then takes 78 registers, and a processor holds 24 warps."""
+"""Warps of a program of the convolution: for Hopper a thread then takes 78 registers, and a processor has 24 warps."""
 GRADIENT_ROWS = 32
 """Rows of a tile of the gradient, which holds three such sums."""
 TILES = 32
