@@ -28,7 +28,7 @@ def sampling(networks: Networks, work: Workload) -> SamplingCost:
     cases = work.test_cases
     if settings.max_cases is not None:
         cases = min(cases, settings.max_cases * work.shards)
-    volumes = cases * (len(settings.structures) + settings.with_report)
+    volumes = cases * settings.num_conditions
     forward, decoding = networks.dit_forward(), networks.decoding()
     runs = evaluations(networks.config)
     flops = float(forward.flops) * runs + decoding.flops

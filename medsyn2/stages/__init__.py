@@ -127,6 +127,7 @@ _ALL = (
         "sample",
         ("sample", "sampling"),
         _of_shard("sample"),
+        version=2,
         gpu=(devices.runs_generator,),
         sharded=True,
         each_model=True,
@@ -162,7 +163,7 @@ _ALL = (
             Table("table", ("mask_agreement.csv",), caption="mask_agreement"),
             Table("cases", ("mask_agreement_cases.csv",)),
         ),
-        version=4,
+        version=5,
         gpu=(devices.segments_samples,),
         each_model=True,
         room="evaluation.masks",
@@ -176,6 +177,7 @@ _ALL = (
             Table("cases", ("hu_cases.csv",)),
             Figure("figure", ("hu.png",), caption="hu_figure"),
         ),
+        version=2,
         each_model=True,
         room="evaluation.hu",
     ),
@@ -183,6 +185,7 @@ _ALL = (
         "evaluate_edits",
         ("segment", "sample", "sampling", "evaluate_masks", "evaluate_edits"),
         (
+            File("manifest", ("evaluate_edits/held_out.json",)),
             Table("seeds", ("seeds.csv",), caption="seeds"),
             Table("edits", ("edits.csv",), caption="edits"),
             Table("progressive", ("progressive.csv",), caption="progressive"),
@@ -190,7 +193,7 @@ _ALL = (
             Figure("edits_figure", ("edits.png",), caption="edits_figure"),
             Figure("progressive_figure", ("progressive.png",), caption="progressive_figure"),
         ),
-        version=2,
+        version=3,
         gpu=(devices.runs_generator, devices.segments_edits),
         room="evaluation.control",
     ),
@@ -198,12 +201,13 @@ _ALL = (
         "evaluate_attention",
         ("sample", "sampling", "evaluate_attention"),
         (
+            File("manifest", ("evaluate_attention/held_out.json",)),
             Table("table", ("attention.csv",), caption="attention"),
             Figure(
                 "figure", ("attention.png",), caption="attention_figure", asked_for=outputs.main_model_and_other_gates
             ),
         ),
-        version=2,
+        version=3,
         gpu=(devices.runs_generator,),
         each_model=True,
         room="evaluation.control",
@@ -264,7 +268,7 @@ _ALL = (
             Table("cases", ("cases.csv",)),
             Table("quarantine", ("quarantine.csv",), caption="quarantine"),
         ),
-        version=3,
+        version=4,
     ),
 )
 

@@ -103,6 +103,7 @@ rule evaluate_hu:
 rule evaluate_edits:
     input:
         model="results/train_dit/model/model.json",
+        inventory=manifests("inventory", TEST_SHARDS),
         register=manifests("register", TEST_SHARDS),
         masks=manifests("masks", TEST_SHARDS),
     output:
@@ -118,10 +119,10 @@ rule evaluate_edits:
     params:
         cfg=params_of("evaluate_edits"),
     shell:
-        "python -m medsyn2 evaluate_edits --config {params.cfg:q} --model {input.model} --register {input.register}"
-        " --masks {input.masks} --seeds {output.seeds} --edits {output.edits} --progressive {output.progressive}"
-        " --seeds-figure {output.seeds_figure} --edits-figure {output.edits_figure}"
-        " --progressive-figure {output.progressive_figure} > {log} 2>&1"
+        "python -m medsyn2 evaluate_edits --config {params.cfg:q} --model {input.model} --inventory {input.inventory}"
+        " --register {input.register} --masks {input.masks} --manifest {output.manifest} --seeds {output.seeds}"
+        " --edits {output.edits} --progressive {output.progressive} --seeds-figure {output.seeds_figure}"
+        " --edits-figure {output.edits_figure} --progressive-figure {output.progressive_figure} > {log} 2>&1"
 
 
 rule evaluate_attention:
@@ -144,8 +145,8 @@ rule evaluate_attention:
         cfg=params_of("evaluate_attention"),
     shell:
         "python -m medsyn2 evaluate_attention --config {params.cfg:q} --model {input.model}"
-        " --inventory {input.inventory} --register {input.register} --table {output.table}"
-        " --figure {output.figure} > {log} 2>&1"
+        " --inventory {input.inventory} --register {input.register} --manifest {output.manifest}"
+        " --table {output.table} --figure {output.figure} > {log} 2>&1"
 
 
 rule evaluate_scores:

@@ -27,7 +27,7 @@ from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.reports.text import compose_report
 from medsyn2.store.read_artefact import read_made_ct
-from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
+from medsyn2.vocabulary import JOINT, STRUCTURE_WORDS, Structure
 
 log = logging.getLogger(__name__)
 
@@ -177,12 +177,14 @@ def _tables(
 def _agreements(name: str, cases: pd.DataFrame, held_out: Mapping[str, Case]) -> Iterator[Row]:
     for row in cases.to_dict("records"):
         comparison, subject = row["comparison"], held_out[row["case"]].subject
+        joint = row["condition"] in JOINT.values()
+        part = f"{row['structure']}, {row['condition']}" if joint else row["structure"]
         if comparison in OF_NO_MODEL and name == MAIN:
             variant = OF_NO_MODEL[comparison]
-            yield "dice_requested", row["structure"], variant, subject, row["case"], row["dice"]
+            yield "dice_requested", part, variant, subject, row["case"], row["dice"]
         elif comparison in ("requested", "shuffled"):
             item = row["case"] if comparison == "requested" else f"{row['case']}, {row['other']}"
-            yield f"dice_{comparison}", row["structure"], name, subject, item, row["dice"]
+            yield f"dice_{comparison}", part, name, subject, item, row["dice"]
 
 
 def _losses(

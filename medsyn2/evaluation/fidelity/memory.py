@@ -50,7 +50,7 @@ class Banks:
         return cls(
             real=min(test_cases, most),
             synthetic=min(test_cases if fid.baselines else sampled, most),
-            conditions=len(sample.structures) + sample.with_report + len(fid.baselines),
+            conditions=sample.num_conditions + len(fid.baselines),
             slices=tuple(min(fid.slices_per_volume or length, length) for length in taken),
             shapes=((height, width), (depth, width), (depth, height)),
             width=WEIGHT_FREE_WIDTH if fid.radimagenet is None else RADIMAGENET_WIDTH,

@@ -102,8 +102,8 @@ def _synthetic_rows(case: Case, conditions: Mapping[str, Structure], clip_hu: Cl
         yield from case_rows(case.name, case.subject, sample.condition, spreads)
     made = {sample.condition for sample in case.samples}
     for condition, structure in conditions.items() if case.sampled else ():
-        # A sampled case without a volume of this organ's mask has no such mask.
-        if condition not in made:
+        # A sampled case has no volume of this organ's mask for want of the mask, or of a report beside it.
+        if condition not in made and structure not in case.structures:
             yield from case_rows(case.name, case.subject, condition, {ORGANS[structure]: HuSpread()})
 
 

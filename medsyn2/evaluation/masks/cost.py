@@ -6,11 +6,12 @@ from medsyn2.planning.run import PlannedRun
 
 def evaluate_masks(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
-    requested = set(run.config.sample.structures)
-    if run.config.evaluate_masks.structures is not None:
-        requested &= set(run.config.evaluate_masks.structures)
+    sample, chosen = run.config.sample, run.config.evaluate_masks.structures
+    compared = set(sample.all_structures if chosen is None else chosen)
+    conditions = sum(structure in compared for structure in (*sample.structures, *sample.joint))
+    real = len(compared & set(sample.all_structures))
     cases, reconstructed = run.num_sampled, run.count_held_out(run.config.evaluate_tokenizer.max_cases)
-    volumes = len(requested) * (2 * cases + min(cases, reconstructed))
+    volumes = conditions * cases + real * (cases + min(cases, reconstructed))
     again = run.segment_again(volumes)
     return Cost(
         "evaluate_masks",

@@ -54,13 +54,14 @@ class Run:
 
         held_out = [case for case, split in SPLIT.items() if split == "test"]
         write_shard(self.of(variant) / "sample/0000.json", SampleFacts, held_out, sampled)
+        names = {"structure": "lungs", "condition": "lobes"}
         agreement = pd.DataFrame(
             [
-                {"structure": "lungs", "comparison": name, "case": case, "other": case, "dice": 0.9}
+                {**names, "comparison": name, "case": case, "other": case, "dice": 0.9}
                 for case in "ab"
                 for name in ("requested", "shuffled", "ceiling", "reconstructed_ct", "reconstructed_mask")
             ],
-            columns=["structure", "comparison", "case", "other", "segmenter", *VALUES, *FLAGS],
+            columns=["structure", "condition", "comparison", "case", "other", "segmenter", *VALUES, *FLAGS],
         )
         agreement.to_csv(self.of(variant) / "mask_agreement_cases.csv", index=False)
         # The table's own means are not one more case.

@@ -13,6 +13,7 @@ from medsyn2.config import EvaluateMasksConfig, SegmentConfig
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
 from medsyn2.evaluation.masks.evaluate_masks import COLUMNS, evaluate_masks
+from medsyn2.evaluation.segmentation import segment_again
 from medsyn2.evaluation.similarity.overlap import DISTANCES, OVERLAPS
 from medsyn2.facts import CT_FILE, MasksFacts, ReconstructionFacts, RegisterFacts, SampleFacts
 from medsyn2.phantoms import Phantom, draw_subject, render
@@ -28,7 +29,7 @@ ENDS = ("", "_low", "_high")
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 SUMMARY = [
-    "structure", "comparison", "segmenter", "num", "num_present", "num_patients",
+    "structure", "condition", "comparison", "segmenter", "num", "num_present", "num_patients",
     *(f"{name}{end}" for name in OVERLAPS for end in ENDS), "dice_median",
     "num_distances", *(f"{name}{end}" for name in DISTANCES for end in ENDS),
     "num_missed", "miss_rate", "num_false_alarm", "num_both_empty", *(f"disagreement_ratio{end}" for end in ENDS),
@@ -60,6 +61,7 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
         reconstructed: str = "",
         patients: Mapping[str, str] = MappingProxyType({}),
         asked: tuple[str, ...] | None = None,
+        joint: str = "",
     ) -> Tables:
         def registered(case: str, folder: Path) -> RegisterFacts:
             write_ct(folder / CT_FILE, CTVolume(phantoms[case].volume.hu, affine))
@@ -73,6 +75,7 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
 
         def sampled(case: str, folder: Path) -> SampleFacts:
             conditions = {**{name: name for name in structures}, "report": None}
+            conditions |= {"report_and_lobes": "lobes"} if case in joint else {}
             for condition in conditions:
                 write_ct(folder / f"{condition}.nii.gz", CTVolume(generated[case], affine))
             return sample_facts(case, conditions)
@@ -120,6 +123,26 @@ def test_volumes_that_obey_agree_with_their_own_masks_and_less_with_others(run, 
         assert rows["dice"]["requested"] > rows["dice"]["shuffled"] + 0.03
         assert rows["dice"]["requested"] == rows["dice"]["ceiling"]
         assert rows["assd_mm"]["requested"] < rows["assd_mm"]["shuffled"]
+
+
+def test_report_and_mask_together_have_rows_of_their_own_cases_and_no_second_look_at_real_volumes(
+    run, phantoms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+
+    def count(volume: CTVolume, *rest: object) -> np.ndarray:
+        seen.append(volume.hu.tobytes())
+        return segment_again(volume, *rest)
+
+    monkeypatch.setattr("medsyn2.evaluation.masks.evaluate_masks.segment_again", count)
+    generated = {case: np.roll(phantom.volume.hu, 1, axis=0) for case, phantom in phantoms.items()}
+    table, cases = run(generated, joint="ab")
+    assert len(seen) == 5 + 3  # of five generated volumes and three real ones
+    both = table[table["condition"] == "report_and_lobes"].set_index("comparison")
+    assert both["num"].to_dict() == {"requested": 2, "shuffled": 2, "ceiling": 2}
+    ceilings = cases[cases["comparison"] == "ceiling"].set_index(["condition", "case"])["dice"]
+    assert ceilings["report_and_lobes", "a"] == ceilings["lobes", "a"]
+    assert table["condition"].unique().tolist() == ["lobes", "report_and_lobes"]
 
 
 def test_each_comparison_has_a_row_with_both_cases(run, phantoms) -> None:
