@@ -253,5 +253,6 @@ rule evaluate_variants:
     shell:
         "python -m medsyn2 evaluate_variants --config {params.cfg:q} --models {input.models}"
         " --samples {input.samples} --agreement {input.agreement} --attention {input.attention} --fid {input.fid}"
-        " --inventory {input.inventory} --register {input.register} --masks {input.masks} --table {output.table}"
-        " --cases {output.cases} --figure {output.figure} --left-out-figure {output.left_out_figure} > {log} 2>&1"
+        " --inventory {input.inventory} --register {input.register} --masks {input.masks} --manifest {output.manifest}"
+        " --table {output.table} --cases {output.cases} --figure {output.figure}"
+        " --left-out-figure {output.left_out_figure} > {log} 2>&1"
