@@ -44,8 +44,10 @@ def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
         return register_facts(f"patient {case}", CASES[case][0])
 
     def masked(case: str, folder: Path) -> MasksFacts:
+        bilateral = tiny_mask | tiny_mask[:, :, ::-1]
         for name in ("lobes", "lobe_labels", "heart", "pleural_effusion", "nodules"):
-            write_labels(folder / f"{name}.nii.gz", LabelMap(tiny_mask.astype(np.uint8), affine))
+            mask = bilateral if name == "pleural_effusion" else tiny_mask
+            write_labels(folder / f"{name}.nii.gz", LabelMap(mask.astype(np.uint8), affine))
         return masks_facts(f"patient {case}", *CASES[case])
 
     def listed(case: str, folder: Path) -> InventoryFacts:
