@@ -16,13 +16,11 @@ from jaxtyping import Bool
 
 from medsyn2.ct.volume import LabelMap, Spacing
 from medsyn2.evaluation.control.effects import keep_half, mirror_mask, shift_mask
+from medsyn2.evaluation.control.sizes import OF_A_SIDE
 from medsyn2.evaluation.held_out import Case
 from medsyn2.facts import Report
 from medsyn2.reports.editing import FINDINGS, SIDES, add_finding, keep_side, mirror_report, remove_finding
 from medsyn2.vocabulary import Structure
-
-OF_A_SIDE: frozenset[Structure] = FINDINGS - {"pericardial_effusion"}
-"""Findings that may be on the left, on the right, or on both."""
 
 Mask = Bool[np.ndarray, "d h w"]
 
@@ -57,11 +55,6 @@ class Request:
     def _change(self, change: Callable[[Mask], Mask], report: Report | None) -> "Request":
         given = LabelMap(change(self.given.binary()), self.given.affine_mm)
         return Request(self.structure, given, change(self.region), report)
-
-
-def num_edits(structure: Structure) -> int:
-    """Return how many edits a mask of a structure has, at most."""
-    return 2 + 2 * (structure in OF_A_SIDE) + (structure in FINDINGS)
 
 
 def request_of(case: Case, structure: Structure, report: Report | None = None) -> Request:

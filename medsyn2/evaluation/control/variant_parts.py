@@ -18,6 +18,7 @@ from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.evaluation.control.blockiness import Pitches, blockiness, profiles, token_pitches
 from medsyn2.evaluation.control.lesions import lesions, size_class
 from medsyn2.evaluation.control.losses import combinations, encode_volume, flow_losses, reconstruct_volume
+from medsyn2.evaluation.control.sizes import TIMES
 from medsyn2.evaluation.held_out import Case
 from medsyn2.facts import Report
 from medsyn2.files import sha256_of
@@ -33,7 +34,6 @@ from medsyn2.weights.model_folder import TrainingDescription, read_description
 REAL, RECONSTRUCTION = "real", "reconstruction"
 """Rows of no model, the references of the models' values."""
 AT_TIME = "flow_loss_at_time"
-TIMES = tuple((tenth + 0.5) / 10 for tenth in range(10))
 ROWS_FILE, STRIP_FILE, SEAMS_FILE = "rows.json", "strip.npz", "seams.json"
 CASE = "case"
 """Start of the name of a part that is a held-out case by every model."""
