@@ -13,8 +13,8 @@ table. Of an evaluation, the room that holds the stage holds its captions too (`
 This module is light: Snakemake imports it to parse the workflow.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ class Stage:
     shared: bool = False
     each_model: bool = False  # Whether it runs for each variant too, with the variant's settings
     room: str = "stages"  # The package that holds its module
+    unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # Keys of its sections that it does not read
 
     def load(self) -> Callable[..., None]:
         """Import the stage's module and return its function."""
@@ -142,6 +143,29 @@ _ALL = (
         each_model=True,
     ),
     Stage(
+        "reconstruct",
+        ("grid", "encode_latents", "evaluate_tokenizer"),
+        _of_shard("reconstruct"),
+        gpu=(devices.runs_generator,),
+        num_threads=devices.several,  # never beside the one core that the transformer waits for
+        sharded=True,
+        room="evaluation.tokenizer",
+    ),
+    Stage(
+        "extract_features",
+        ("grid", "evaluate_fid", "evaluate_scores"),
+        _of_shard("extract_features"),
+        gpu=(devices.runs_radimagenet,),
+        num_threads=devices.several_if_large,
+        sharded=True,
+        each_model=True,
+        room="evaluation.description",
+        unread={
+            "evaluate_fid": ("num_draws", "neighbours", "baselines"),
+            "evaluate_scores": ("scale", "max_train", "num_draws", "seed"),
+        },
+    ),
+    Stage(
         "evaluate_fid",
         ("grid", "evaluate_fid"),
         (
@@ -149,7 +173,7 @@ _ALL = (
             Figure("figure", ("comparison.png",), caption="comparison"),
         ),
         version=3,
-        gpu=(devices.runs_radimagenet,),
+        gpu=(devices.extracts_itself,),
         num_threads=devices.several_if_large,
         each_model=True,
         room="evaluation.fidelity",
@@ -168,22 +192,41 @@ _ALL = (
         room="evaluation.memorisation",
     ),
     Stage(
-        "evaluate_masks",
+        "segment_samples",
         ("segment", "evaluate_masks"),
+        _of_shard("segment_samples"),
+        gpu=(devices.segments_samples,),
+        sharded=True,
+        each_model=True,
+        room="evaluation.masks",
+        unread={"evaluate_masks": ("surface_tolerance_mm",)},
+    ),
+    Stage(
+        "measure_masks",
+        ("evaluate_masks",),
+        _of_shard("measure_masks"),
+        sharded=True,
+        each_model=True,
+        room="evaluation.masks",
+        unread={"evaluate_masks": ("structures", "tools")},
+    ),
+    Stage(
+        "evaluate_masks",
+        ("evaluate_masks",),
         (
             Table("table", ("mask_agreement.csv",), caption="mask_agreement"),
             Table("cases", ("mask_agreement_cases.csv",)),
         ),
         version=5,
-        gpu=(devices.segments_samples,),
         each_model=True,
         room="evaluation.masks",
+        unread={"evaluate_masks": ("surface_tolerance_mm", "tools")},
     ),
+    Stage("measure_hu", ("grid",), _of_shard("measure_hu"), sharded=True, each_model=True, room="evaluation.hu"),
     Stage(
         "evaluate_hu",
-        ("grid", "evaluate_hu"),
+        ("evaluate_hu",),
         (
-            File("manifest", ("evaluate_hu/held_out.json",)),
             Table("table", ("hu.csv",), caption="hu"),
             Table("cases", ("hu_cases.csv",)),
             Figure("figure", ("hu.png",), caption="hu_figure"),
@@ -246,7 +289,7 @@ _ALL = (
             Table("zero_shot", ("zero_shot.csv",), caption="zero_shot"),
         ),
         version=2,
-        gpu=(devices.runs_radimagenet,),
+        gpu=(devices.extracts_itself, devices.asks_model),
         num_threads=devices.several_if_large,
         room="evaluation.text",
     ),
@@ -267,15 +310,12 @@ _ALL = (
     ),
     Stage(
         "evaluate_tokenizer",
-        ("grid", "encode_latents", "evaluate_tokenizer"),
+        (),
         (
-            File("manifest", ("evaluate_tokenizer/held_out.json",)),
             Table("images", ("reconstruction.csv",), caption="reconstruction"),
             Table("masks_table", ("mask_reconstruction.csv",), caption="mask_reconstruction"),
         ),
-        version=4,
-        gpu=(devices.runs_generator,),
-        num_threads=devices.several,  # never beside the one core that the transformer waits for
+        version=5,
         room="evaluation.tokenizer",
     ),
     Stage(
@@ -298,9 +338,12 @@ MACHINE_KEYS: dict[str, frozenset[str]] = {"segment": frozenset({"weights_dir", 
 
 
 def sections_of(config: Config, stage: Stage) -> dict[str, Any]:
-    """Return the sections that `stage` reads, by the names of the configuration file."""
+    """Return what `stage` reads of its sections, by the names of the configuration file."""
     whole = config.model_dump(mode="json", by_alias=True)
-    return {name: whole[name] for name in stage.sections}
+    return {
+        name: {key: value for key, value in whole[name].items() if key not in stage.unread.get(name, ())}
+        for name in stage.sections
+    }
 
 
 def stage_params(config: Config, name: str) -> str:

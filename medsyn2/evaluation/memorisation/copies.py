@@ -41,12 +41,9 @@ Source: Carlini et al., arXiv:2301.13188 (distance over that of the next neighbo
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
-from scipy import ndimage, stats
+from jaxtyping import Bool, Float, Int
+from scipy import stats
 from scipy.spatial.distance import cdist
-
-from medsyn2.ct.intensity import apply_window
-from medsyn2.evaluation.memorisation.sizes import THUMBNAIL
 
 COMPONENTS = 64
 VARIANCE = 0.95
@@ -131,22 +128,6 @@ def standardise(train: Points, *others: Points) -> list[Points]:
         Points(((np.asarray(one.places, dtype=np.float64) - mean) / scale) @ axes[:kept].T, one.patients)
         for one in (train, *others)
     ]
-
-
-def thumbnail(hu: Num[np.ndarray, "d h w"], window_hu: tuple[float, float]) -> Float[np.ndarray, " n"]:
-    """Return a volume in one window, flattened from 32 voxels an axis, of zero mean and unit norm, float32.
-
-    Block means, then linear interpolation. A constant volume gives zeros.
-    """
-    unit = apply_window(hu, window_hu)
-    for axis, size in enumerate(unit.shape):
-        if size // THUMBNAIL > 1:
-            unit = ndimage.uniform_filter1d(unit, size // THUMBNAIL, axis=axis)
-    zoom = [THUMBNAIL / size for size in unit.shape]
-    flat = ndimage.zoom(unit, zoom, order=1, grid_mode=True, mode="nearest").ravel()
-    flat = flat - flat.mean(dtype=np.float64)
-    norm = float(np.linalg.norm(flat))
-    return (flat / norm if norm > 0 else flat).astype(np.float32)
 
 
 def share_interval(percent: float, num_patients: int) -> tuple[float, float]:

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from medsyn2.evaluation.memorisation.copies import (
-    Memorisation,
-    Points,
-    memorisation,
-    share_interval,
-    standardise,
-    thumbnail,
-)
+from medsyn2.evaluation.features.thumbnails import thumbnail
+from medsyn2.evaluation.memorisation.copies import Memorisation, Points, memorisation, share_interval, standardise
 
 LUNG_HU = (-1350.0, 150.0)
 
@@ -129,16 +123,3 @@ def test_the_interval_of_a_share_is_the_exact_one(hits: int) -> None:
 
 def test_one_patient_has_no_interval() -> None:
     assert np.isnan(share_interval(100.0, 1)).all()
-
-
-@pytest.mark.parametrize("shape", [(64, 64, 64), (20, 130, 200)])
-def test_distances_of_thumbnails_tell_their_correlation(shape: tuple[int, int, int]) -> None:
-    rng = np.random.default_rng(7)
-    hu = rng.normal(-800, 10, shape)
-    hu[: shape[0] // 2, : shape[1] // 2] = 100
-    small, other = thumbnail(hu, LUNG_HU), thumbnail(hu[::-1], LUNG_HU)
-    assert small.shape == (32**3,)
-    assert small @ small == pytest.approx(1.0, rel=1e-5)
-    assert np.corrcoef(small, other)[0, 1] < 0.7
-    assert 1 - np.sum((small - other) ** 2) / 2 == pytest.approx(np.corrcoef(small, other)[0, 1], abs=1e-5)
-    assert not thumbnail(np.full(shape, -800.0), LUNG_HU).any()
