@@ -21,7 +21,7 @@ from jaxtyping import Bool
 from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
 from medsyn2.ct.volume import CTVolume
 from medsyn2.evaluation.control.effects import centroid_mm, change, displacement_ratio, laterality
-from medsyn2.evaluation.control.requests import Request, growing_requests, request_of
+from medsyn2.evaluation.control.requests import Request, grow_requests, request_of
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.segmentation import segment_again, tool_of, tools_again
 from medsyn2.evaluation.similarity.overlap import dice
@@ -195,14 +195,14 @@ class _Editor:
     def make(self, case: str, request: Request, seed: int) -> Synthetic:
         """Generate what is requested; a seed means the same noise for every request of the case."""
         noise = derive_seed(self.seed, case, f"edits {seed}")
-        return self.pipeline(**_given(request), seed=noise, sampling=self.sampling)
+        return self.pipeline(**_inputs(request), seed=noise, sampling=self.sampling)
 
     def add(self, before: Synthetic, request: Request, strength: float) -> Synthetic:
         """Take a volume back towards its own noise and solve again for another request."""
-        return self.pipeline.edit(before, **_given(request), strength=strength, sampling=self.sampling)
+        return self.pipeline.edit(before, **_inputs(request), strength=strength, sampling=self.sampling)
 
 
-def _given(request: Request) -> dict[str, Any]:
+def _inputs(request: Request) -> dict[str, Any]:
     report = request.report or Report()
     given = {"findings": report.findings, "impression": report.impression}
     return {**given, "mask": request.given, "mask_text": STRUCTURE_WORDS[request.structure]}
@@ -242,7 +242,7 @@ class _Study:
 
     def _add(self, part: Part) -> dict[str, tuple[list[Row], Strip]]:
         healthy = Report(self.config.healthy_report) if self.config.with_report else None
-        chain = growing_requests(part.case, part.structures, healthy)
+        chain = grow_requests(part.case, part.structures, healthy)
         names = {"case": part.case.name, "patient": part.case.subject}
         return {"progressive": _progressive(names, chain, self.editor, self.config.strength)}
 

@@ -62,7 +62,7 @@ def request_of(case: Case, structure: Structure, report: Report | None = None) -
     return Request(structure, case.mask(structure), case.region(structure).binary(), report)
 
 
-def growing_requests(case: Case, structures: Sequence[Structure], healthy: Report | None) -> list[Request]:
+def grow_requests(case: Case, structures: Sequence[Structure], healthy: Report | None) -> list[Request]:
     """Return a pair of mask and report for each structure; each report adds the structure to the one before.
 
     Args:

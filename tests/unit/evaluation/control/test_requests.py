@@ -6,7 +6,7 @@ import numpy as np
 
 from medsyn2.ct.nifti.files import write_labels
 from medsyn2.ct.volume import LabelMap, axis_aligned_affine
-from medsyn2.evaluation.control.requests import Request, growing_requests
+from medsyn2.evaluation.control.requests import Request, grow_requests
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.facts import Report
 from tests.unit.records import inventory_facts, masks_facts, register_facts, write_manifest
@@ -67,12 +67,12 @@ def test_a_finding_of_one_side_has_no_side_to_keep() -> None:
 
 def test_pairs_of_mask_and_report_grow_from_a_healthy_report(tmp_path: Path) -> None:
     healthy = Report("No pleural effusion. No nodule.")
-    chain = growing_requests(held_out(tmp_path, REPORT), ["lobes", "pleural_effusion", "nodules"], healthy)
+    chain = grow_requests(held_out(tmp_path, REPORT), ["lobes", "pleural_effusion", "nodules"], healthy)
     assert [one.structure for one in chain] == ["lobes", "pleural_effusion", "nodules"]
     assert [one.report and one.report.findings for one in chain] == [
         healthy.findings,
         "No nodule. Bilateral pleural effusions.",
         "Bilateral pleural effusions. Lung nodules.",
     ]
-    alone = growing_requests(held_out(tmp_path, None), ["lobes", "nodules"], None)
+    alone = grow_requests(held_out(tmp_path, None), ["lobes", "nodules"], None)
     assert [one.report for one in alone] == [None, None]
