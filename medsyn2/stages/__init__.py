@@ -364,13 +364,8 @@ def stage_settings(config: Config, name: str) -> str:
 
 def files_of_run(config: Config) -> list[str]:
     """Return the tables, figures and pages that a run asks for, in the order of the stages."""
-    return [
-        file
-        for stage in STAGES.values()
-        for output in stage.outputs
-        if not isinstance(output, File)
-        for file in _paths(output, config)
-    ]
+    made = (output for stage in STAGES.values() for output in stage.outputs if not isinstance(output, File))
+    return [file for output in made for file in _paths(output, config)]
 
 
 def page_inputs(config: Config, kind: type[Output]) -> list[str]:
