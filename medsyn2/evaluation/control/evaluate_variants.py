@@ -109,9 +109,9 @@ def evaluate_variants(
     nothing = Picture(next(iter(held_out.values())).read(), "no variant was trained without a structure")
     strips = {record.case: read_strip(record.path(STRIP_FILE)) for record in _having(done, STRIP_FILE)}
     seams = [json.loads(record.path(SEAMS_FILE).read_text("utf-8")) for record in _having(done, SEAMS_FILE)]
-    of_cases, left_out = [], []
-    for name, strip in strips.items():
-        (of_cases if name.startswith(f"{CASE}-") else left_out).append(strip)
+    of_cases, left_out = (
+        [strip for name, strip in strips.items() if name.startswith(f"{CASE}-") == wanted] for wanted in (True, False)
+    )
     write_bytes(figure, _comparison(of_cases, seams))
     write_bytes(left_out_figure, strips_png(left_out or [[nothing]]))
     rows.sort(key=lambda row: ORDER.index(row[0]))

@@ -131,7 +131,8 @@ class Study:
         return [[model.name, sha256_of(model.path)] for model in self.models.values()]
 
     def _keep_case(self, case: Case, is_measured: bool, is_shown: bool, condition: str, folder: Path) -> None:
-        main, rows = self.models[MAIN], []
+        main = self.models[MAIN]
+        rows: list[Row] = []
         for model in self.models.values():
             if is_measured:
                 rows += _losses(model, case, self.sample.structures, self.t_clamp, self.config.seed)
