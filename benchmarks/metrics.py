@@ -5,23 +5,37 @@
 Frechet distance: 200 x 2,048 features with a spectrum that falls as 1 / k, against scipy's square root of the
 product of the covariances. HD95 and ASSD: a heart-like ellipsoid, two lungs and a tree-like mask on a cube of
 448 voxels, each against a slightly other one, with MONAI's HD95 and symmetric ASD in the same run. SSIM: two
-volumes of 160 voxels with MONAI's Gaussian window. Seconds are CPU seconds of this process; the peak is the
-resident memory of this process alone, taken before MONAI has run, the masks themselves included.
+volumes of 160 voxels with MONAI's Gaussian window. Alone, the cost of each volume in an evaluation: its thumbnail, both
+SSIMs, the body and the errors in HU, a mask through its file; and products of matrices as the search for copies takes
+them. Seconds are CPU seconds of this process; the peak is the resident memory of this process alone, taken before MONAI
+has run, the masks themselves included.
 """
 
 import argparse
 import resource
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from monai.metrics import SSIMMetric, compute_average_surface_distance, compute_hausdorff_distance
 from scipy import linalg, ndimage
 
+from medsyn2.ct.nifti.files import read_labels, write_labels
+from medsyn2.ct.volume import LabelMap
+from medsyn2.evaluation.features.thumbnails import thumbnail
 from medsyn2.evaluation.fidelity.frechet import frechet_distance
 from medsyn2.evaluation.similarity.surface import surface_distances
-from medsyn2.evaluation.similarity.volumes import ssim_3d_gaussian
+from medsyn2.evaluation.similarity.volumes import (
+    inside_body,
+    mean_absolute_error_hu,
+    psnr_db,
+    ssim_3d_box,
+    ssim_3d_gaussian,
+)
+from medsyn2.vocabulary import WINDOWS_HU
 
 SPACING_MM = 0.7
 
@@ -114,6 +128,43 @@ def ssim(side: int) -> None:
     told(f"SSIM, {side}^3, MONAI", ours, timed(lambda: float(metric(*given))))
 
 
+def volumes(side: int) -> None:
+    """Time what evaluations do with each volume."""
+    rng = np.random.default_rng(0)
+    hu = rng.normal(-500, 20, (side,) * 3).astype(np.int16)
+    hu[side // 4 : side // 2, side // 4 : side // 2] = 40
+    other = hu + np.int16(3)
+
+    def errors() -> None:
+        body = inside_body(hu)
+        for where in (None, body):
+            psnr_db(hu, other, 2048.0, where)
+            mean_absolute_error_hu(hu, other, where)
+
+    def mask() -> object:
+        with tempfile.TemporaryDirectory() as folder:
+            write_labels(Path(folder, "mask.nii.gz"), LabelMap((hu > 0).astype(np.uint8), np.eye(4)))
+            return read_labels(Path(folder, "mask.nii.gz"))
+
+    parts = {
+        "thumbnail": lambda: thumbnail(hu, WINDOWS_HU["lung"]),
+        "SSIM, Gaussian": lambda: ssim_3d_gaussian(hu, other, 2048.0),
+        "SSIM, box": lambda: ssim_3d_box(hu, other, 2048.0),
+        "body and errors": errors,
+        "mask, there and back": mask,
+    }
+    for name, part in parts.items():
+        print(f"{name}, {side}^3, alone: {timed(part)[1]:.1f} CPU s")
+
+
+def products(num: int, width: int) -> None:
+    """Time products of matrices in double precision."""
+    rng = np.random.default_rng(0)
+    first, second = (rng.normal(size=(num, width)) for _ in range(2))
+    seconds = timed(lambda: first @ second.T)[1]
+    print(f"products of {num} x {width}: {2 * num**2 * width / seconds / 1e9:.0f} GFLOP a CPU s")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=448)
@@ -123,3 +174,5 @@ if __name__ == "__main__":
     surfaces(options.side)
     frechet()
     ssim(options.ssim_side)
+    volumes(options.side)
+    products(1024, 32768)

@@ -327,6 +327,7 @@ rule evaluate_augmentation:
     shell:
         "python -m medsyn2 evaluate_augmentation --config {params.cfg:q} --model {input.model}"
         " --register {input.register} --masks {input.masks} --slices results/evaluate_augmentation/slices.json"
+        " --networks results/evaluate_augmentation/networks.json"
         " --table {output.table} --cases {output.cases} --figure {output.figure} > {log} 2>&1"
 
 

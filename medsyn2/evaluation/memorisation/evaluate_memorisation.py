@@ -27,7 +27,7 @@ from medsyn2.evaluation.features.sizes import THUMBNAIL_WINDOW
 from medsyn2.evaluation.features.thumbnails import read_thumbnail
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
-from medsyn2.evaluation.memorisation.copies import Memorisation, Points, memorisation, share_interval, standardise
+from medsyn2.evaluation.memorisation.copies import Memorisation, Points, Search, share_interval, standardise
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
 from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_bytes, write_table
@@ -94,7 +94,7 @@ def evaluate_memorisation(
         name: describe(name, "synthetic", volumes) for name, volumes in (*controls.items(), *sorted(synthetic.items()))
     }
     check_comparable(of_train.bank, of_held_out.bank, *(one.bank for one in made.values()))
-    searched = {name: _search(of_train, of_held_out, one) for name, one in made.items()}
+    searched = _search(of_train, of_held_out, made)
     found = _sources_found(made[COPIES], searched[COPIES], of_train)
     facts = {
         "num_train": len(of_train.bank.ids),
@@ -186,12 +186,16 @@ def _decode_cases(
     return made
 
 
-def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:
-    sets = (train, held_out, made)
-    return {
-        THUMBNAILS: memorisation(*(one.thumbnails for one in sets)),
-        FEATURES: memorisation(*standardise(*(one.features for one in sets))),
-    }
+def _search(train: _Set, held_out: _Set, made: Mapping[str, _Set]) -> dict[str, dict[str, Memorisation]]:
+    """Return, for each set and way of looking, the nearest training volumes."""
+    sets = (train, held_out, *made.values())
+    described = {THUMBNAILS: [one.thumbnails for one in sets], FEATURES: standardise(*(one.features for one in sets))}
+    searched: dict[str, dict[str, Memorisation]] = {name: {} for name in made}
+    for by, (of_train, of_held_out, *others) in described.items():
+        search = Search(of_train, of_held_out)
+        for name, points in zip(made, others, strict=True):
+            searched[name][by] = search.memorisation(points)
+    return searched
 
 
 def _sources_found(copies: _Set, searched: Mapping[str, Memorisation], train: _Set) -> dict[str, dict[str, float]]:

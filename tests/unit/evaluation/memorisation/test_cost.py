@@ -12,3 +12,11 @@ def test_search_for_copies_decodes_its_controls() -> None:
     assert cost(1).flops > 0
     assert cost(2).flops == 2 * cost(1).flops
     assert cost(10**6).basis.startswith(f"{WORK.train_cases} cases decoded")
+
+
+def test_every_volume_is_compared_with_every_training_volume() -> None:
+    # Two held-out cases with a volume of a mask and one of a report each, both reconstructed, and six copies.
+    run = planned_run(sample={"structures": ["lobes"]}, evaluate_tokenizer={"max_cases": 2})
+    assert evaluate_memorisation(run).basis == f"{WORK.train_cases} cases decoded, 14 volumes compared with 6"
+    fewer = planned_run(sample={"structures": ["lobes"]}, evaluate_memorisation={"max_train": 3})
+    assert evaluate_memorisation(fewer).cpu_s < evaluate_memorisation(run).cpu_s
