@@ -1,5 +1,6 @@
 # make demo    the whole workflow on the embedded cohort, ends in results/report.html
 # make test    the tests
+# make test-cluster  the workflow on a SLURM that is started here; needs root, slurm-wlm and munge (about 6 minutes)
 # make test-tools  lungmask and TotalSegmentator, run for real in an environment of their own (about 15 minutes)
 # make test-triton  the Triton kernels on the CPU, in Triton's interpreter (downloads Triton, 280 MB)
 # make check   format, lint and types
@@ -13,7 +14,7 @@ BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test test-slow test-tools test-triton check config docs
+.PHONY: demo test test-slow test-cluster test-tools test-triton check config docs
 demo: $(STAMP)
 	snakemake --cores $(CORES) all
 	@echo "Open results/report.html"
@@ -23,6 +24,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	python -m pytest -q -m slow
+
+test-cluster: $(STAMP)
+	python -m pytest -q -m cluster -rs tests/cluster --durations=0
 
 test-tools: $(STAMP) $(TOOLS)/.installed
 	MEDSYN2_TOOLS_PYTHON=$(abspath $(TOOLS))/bin/python python -m pytest -q -m tools tests/tools --durations=0

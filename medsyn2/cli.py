@@ -14,6 +14,8 @@ import inspect
 import json
 import logging
 import os
+import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +23,16 @@ from typing import Any
 
 from medsyn2.config import Config, load_config, validate_config
 from medsyn2.errors import ConfigError, EnvironmentFault, MedSyn2Error, reason
+from medsyn2.slurm import describe_process, job_id, launch_on_each, num_nodes
 from medsyn2.stages import STAGES, Stage, stage_settings
 from medsyn2.version import __version__
 
+log = logging.getLogger(__name__)
+
 COMMANDS = ("config", "convert", "generate", "evaluate", "scores", "readers", "doctor", "fetch", "plan", "info")
+
+_SHUTDOWN_S = "900"
+"""How long torchrun waits for its processes after a SIGTERM, which end their step and write a checkpoint."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -156,9 +164,12 @@ def _run_stage(stage: Stage, arguments: list[str]) -> None:
     parser = stage_parser(stage)
     options = vars(parser.parse_args(arguments))
     processes = options.pop("processes", 1)
-    if processes > 1 and "WORLD_SIZE" not in os.environ:
+    if "WORLD_SIZE" in os.environ:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which torchrun may ignore, and what it starts with it
+    elif processes > 1:
         _start_processes(processes, [stage.name, *arguments])
     config = _stage_config(stage, options.pop("config"))
+    log.info("%s of medsyn2 %s, %s", stage.name, __version__, describe_process())
     function = stage.load()
     if "settings" in inspect.signature(function).parameters:
         options["settings"] = stage_settings(config, stage.name)
@@ -166,9 +177,28 @@ def _run_stage(stage: Stage, arguments: list[str]) -> None:
 
 
 def _start_processes(processes: int, arguments: list[str]) -> None:
-    """Replace this process by a torchrun of this command."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    os.execv(sys.executable, [sys.executable, *torchrun, "-m", "medsyn2", *arguments])
+    """Replace this process by a torchrun of this command, on every node of a job that has several."""
+    nodes = num_nodes()
+    if processes % nodes:
+        raise ConfigError(
+            f"{processes} processes cannot be shared evenly by the {nodes} nodes of this job.",
+            code="processes-do-not-divide",
+            remedy="ask for as many GPUs a node: a multiple of the nodes in all.",
+        )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes // nodes}"]
+    torchrun += [f"--nnodes={nodes}", *_rendezvous(nodes)]
+    command = [*launch_on_each(nodes), *torchrun, "-m", "medsyn2", *arguments]
+    os.execvpe(command[0], command, {**os.environ, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": _SHUTDOWN_S})
+
+
+def _rendezvous(nodes: int) -> list[str]:
+    """Return the options by which the torchruns of a job find each other: at a free port of this node."""
+    if nodes == 1:
+        return ["--standalone"]
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    return ["--rdzv-backend=c10d", f"--rdzv-endpoint={socket.gethostname()}:{port}", f"--rdzv-id={job_id()}"]
 
 
 def _stage_config(stage: Stage, given: str) -> Config:

@@ -10,14 +10,25 @@ import fcntl
 import glob
 import hashlib
 import json
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+
+from medsyn2.errors import EnvironmentFault
+from medsyn2.slurm import describe_end, describe_process, job_id, stop_command
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_S = 60.0
+_RETRY_S = 0.5
 
 
 def sha256_of(path: Path) -> str:
@@ -89,9 +100,53 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Wait for the lock of `path` and hold it against other processes."""
+def lock(path: Path, patience_s: float | None = None) -> Iterator[None]:
+    """Hold the lock of `path` against other processes, and write into its file who holds it.
+
+    Another holder is waited for, and named in the log; in a job of SLURM, where the wait holds a node and its GPUs, for
+    a minute only.
+
+    Args:
+        patience_s: Longest wait in seconds, if not that.
+
+    Raises:
+        EnvironmentFault: If the holder does not end in time.
+    """
+    if patience_s is None:
+        patience_s = inf if job_id() is None else _PATIENCE_S
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    with path.with_name(f".{path.name}.lock").open("a+", encoding="utf-8") as file:
+        _wait_for(file, path, patience_s)
+        if killed := _holder(file):
+            log.warning("%s was being made before: %s", path, describe_end(killed))
+        file.truncate(0)
+        file.write(describe_process())
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _wait_for(file: TextIO, path: Path, patience_s: float) -> None:
+    end_s, named = time.monotonic() + patience_s, False
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        holder = _holder(file) or "another process"
+        if time.monotonic() > end_s:
+            raise EnvironmentFault(
+                f"{path} is being made by {holder}, and this job would hold its node for as long.",
+                code="made-by-another",
+                remedy=f"wait until it ends or end it ({stop_command(holder)}), then run again.",
+            )
+        if not named:
+            log.warning("waiting for %s, which is at work on %s", holder, path)
+            named = True
+        time.sleep(_RETRY_S)
+
+
+def _holder(file: TextIO) -> str:
+    file.seek(0)
+    return file.read()

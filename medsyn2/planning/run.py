@@ -1,5 +1,6 @@
 """The run whose costs are estimated: its configuration, its cohort, and the sizes that several stages share."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,7 @@ from medsyn2.planning.passes import Networks
 from medsyn2.planning.sampling import SamplingCost, sampling
 from medsyn2.planning.segmenting import segmenting
 from medsyn2.planning.workload import Shards, Workload
+from medsyn2.vocabulary import Structure
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class PlannedRun:
         """Structures that a case of the cohort may have a mask of."""
         return sum(tool is not None for tool in self.config.segment.tools.values())
 
-    def segment_again(self, num_volumes: float) -> Cost:
-        """Return the cost of segmenting so many volumes as the cohort is segmented."""
-        return segmenting(self.config, self.work).times(num_volumes / max(self.work.cases, 1))
+    def segment_again(self, num_volumes: float, structures: Collection[Structure]) -> Cost:
+        """Return the cost of finding some structures in so many volumes, each tool being run once a volume."""
+        segment = self.config.segment
+        tools = {**segment.tools, **self.config.evaluate_masks.tools}
+        chosen = segment.model_copy(update={"tools": {structure: tools.get(structure) for structure in structures}})
+        whole = segmenting(self.config.model_copy(update={"segment": chosen}), self.work)
+        return whole.times(num_volumes / max(self.work.cases, 1))

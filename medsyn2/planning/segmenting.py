@@ -28,6 +28,7 @@ def segmenting(config: Config, work: Workload) -> Cost:
             notes.append("lungmask: slices")
         else:
             cpu_s = add_known(cpu_s, work.cases * costs.LUNGMASK_GPU_S)
+            device = costs.LUNGMASK_BYTES
             notes.append("lungmask: its README, on a GPU")
     if "totalsegmentator" in tools:
         names = [name for name, tool in config.segment.tools.items() if tool == "totalsegmentator"]
@@ -36,7 +37,7 @@ def segmenting(config: Config, work: Workload) -> Cost:
         seconds = networks * costs.TOTALSEGMENTATOR_GPU_S_PER_MVOXEL * mvoxels
         on_gpu = config.segment.device != "cpu"
         cpu_s = add_known(cpu_s, work.cases * seconds if on_gpu else None)
-        memory, device = max(memory, costs.TOTALSEGMENTATOR_BYTES), costs.TOTALSEGMENTATOR_DEVICE_BYTES
+        memory, device = max(memory, costs.TOTALSEGMENTATOR_BYTES), max(device, costs.TOTALSEGMENTATOR_DEVICE_BYTES)
         notes.append("TotalSegmentator: its README, on a GPU" if on_gpu else "TotalSegmentator: not measured on a CPU")
     if "medpseg" in tools:
         cpu_s = None

@@ -52,10 +52,12 @@ def plan_costs(config: Config, work: "Workload") -> Iterator[Cost]:
                 yield replace(stage.load_cost()(run), variant=name)
 
 
-def plan_folder() -> Path:
-    """Return the user's folder of plans, which all runs share."""
+def plan_path(plan: RunPlan) -> Path:
+    """Return the file that keeps the jobs of a run, in the user's cache, which all runs share."""
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches, "medsyn2", "plans")
+    cohort = plan.counts("train"), plan.counts("test"), state_of(plan.typical_files)
+    settings = plan.config.model_dump(mode="json", by_alias=True)
+    return Path(caches, "medsyn2", "plans", f"{fingerprint(settings, cohort, _code_sha256(), version('torch'))}.json")
 
 
 def job_of(cost: Cost, config: Config) -> Job:
@@ -73,9 +75,7 @@ def kept_jobs(plan: RunPlan) -> dict[tuple[str, str], Job]:
     Raises:
         EnvironmentFault: If the jobs cannot be planned.
     """
-    cohort = plan.counts("train"), plan.counts("test"), state_of(plan.typical_files)
-    settings = plan.config.model_dump(mode="json", by_alias=True)
-    place = plan_folder() / f"{fingerprint(settings, cohort, _code_sha256(), version('torch'))}.json"
+    place = plan_path(plan)
     try:
         text = place.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -96,8 +96,9 @@ def _plan_elsewhere(config: Config) -> str:
     settings = config.model_dump_json(by_alias=True)
     done = subprocess.run(command, input=settings, capture_output=True, text=True, check=False)
     if done.returncode:
+        said = done.stderr.strip().rpartition("\n")[2].removeprefix("medsyn2: ")
         raise EnvironmentFault(
-            f"The jobs cannot be planned: {done.stderr.strip().splitlines()[-1:]}.",
+            f"The jobs cannot be planned: {said or 'their process was killed'}",
             code="plan-failed",
             remedy="`medsyn2 plan --config` with your configuration shows the whole message.",
         )

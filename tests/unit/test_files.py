@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medsyn2.files import sha256_of, write_atomically, write_bytes, write_json, write_table
+from medsyn2.errors import EnvironmentFault
+from medsyn2.files import lock, sha256_of, write_atomically, write_bytes, write_json, write_table
 
 
 def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -90,3 +92,52 @@ def test_a_table_has_no_index_and_the_digits_that_are_asked_for(tmp_path: Path) 
 def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
     write_bytes(tmp_path / "new/figure.png", b"\x89PNG")
     assert (tmp_path / "new/figure.png").read_bytes() == b"\x89PNG"
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from medsyn2.files import lock
+
+with lock(Path(sys.argv[1])):
+    print("holding", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def start_holder(path: Path) -> subprocess.Popen[str]:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "holding\n"
+    return holder
+
+
+def test_a_lock_names_its_holder_and_is_not_waited_for_longer_than_allowed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "model"
+    holder = start_holder(path)
+    with pytest.raises(EnvironmentFault, match=f"process {holder.pid} on") as caught, lock(path, patience_s=0.1):
+        pass
+    assert caught.value.code == "made-by-another"
+    assert f"kill {holder.pid}" in caught.value.remedy
+    assert f"waiting for process {holder.pid}" in caplog.text
+    holder.communicate("\n")
+    caplog.clear()
+    with lock(path):
+        assert f"process {os.getpid()} on" in (tmp_path / ".model.lock").read_text()
+    assert caplog.text == ""
+    assert (tmp_path / ".model.lock").read_text() == ""
+
+
+def test_the_lock_of_a_killed_holder_is_taken_and_says_who_it_was(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    holder = start_holder(tmp_path / "model")
+    holder.kill()
+    holder.communicate()
+    with lock(tmp_path / "model"):
+        assert f"process {holder.pid} on" in caplog.text
+        assert "was killed" in caplog.text

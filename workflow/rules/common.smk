@@ -7,15 +7,23 @@ from snakemake.settings.types import DeploymentMethod
 from medsyn2.cohort.plan import manifests, plan_run
 from medsyn2.config import merge, validate_config
 from medsyn2.evaluation.features.sizes import takes_all_volumes
+from medsyn2.slurm import require_no_jobs
 from medsyn2.stages import STAGES, page_inputs, files_of_run, stage_params
 from medsyn2.stages.outputs import Figure, Table, model_pattern, models
 from medsyn2.stages.plan import kept_jobs
 
-# The rules' `python` is the one that runs Snakemake, activated or not; where conda is deployed, the environment's.
-if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
-    shell.prefix(
-        f'set -euo pipefail; python() {{{{ {quote(sys.executable)} "$@"; }}}}; '
-    )
+# The rules' `python` is the one that runs Snakemake, activated or not; where conda is deployed, the environment's. In a
+# SLURM job it runs under medsyn2.slurm, which says why SLURM ended it, and the shell outlives SLURM's SIGTERM, or the
+# job would end before a training has written its checkpoint.
+PYTHON = (
+    "command python"
+    if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    else quote(sys.executable)
+)
+shell.prefix(
+    'set -euo pipefail; [ -z "${{SLURM_JOB_ID:-}}" ] || trap : TERM;'
+    f' python() {{{{ {PYTHON} ${{{{SLURM_JOB_ID:+-m medsyn2.slurm}}}} "$@"; }}}}; '
+)
 
 # A training runs in as many processes as it has GPUs, also if the command line or a profile sets its resource gpu.
 GPUS = {
@@ -49,6 +57,9 @@ wildcard_constraints:
 
 
 onstart:
+    require_no_jobs(
+        Path(), ((job.name, job.wildcards) for job in workflow.dag.needrun_jobs())
+    )
     PLAN.save_order()
     if ignored := PLAN.list_ignored_files():
         print(ignored, file=sys.stderr)

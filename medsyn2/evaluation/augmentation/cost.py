@@ -19,7 +19,7 @@ def evaluate_augmentation(run: PlannedRun) -> Cost:
         slices = torch.empty(settings.batch_size, 1, settings.image_size, settings.image_size)
         step = cost_of(lambda: segmentation_loss(network(slices), torch.zeros_like(slices)).backward())
     networks = len(ARMS) * settings.num_seeds
-    again = run.segment_again(volumes * settings.relabel)
+    again = run.segment_again(volumes, (settings.structure,) if settings.relabel else ())
     return Cost(
         "evaluate_augmentation",
         1,

@@ -16,7 +16,7 @@ def evaluate_edits(run: PlannedRun) -> Cost:
     each = [edits.num_seeds + unedited + num_edits(structure) for structure in edits.structures]
     segmented = edits.max_cases * sum(each)
     volumes = segmented + edits.max_cases * (2 * len(edits.progressive) - 1)
-    again = run.segment_again(segmented)
+    again = run.segment_again(segmented, edits.structures)
     return Cost(
         "evaluate_edits",
         1,

@@ -1,11 +1,8 @@
 """The cost of comparing generated volumes with their masks: volumes that are segmented again, and distances."""
 
-from collections.abc import Collection
-
 from medsyn2.evaluation.masks.sizes import NUM_SHUFFLES
 from medsyn2.planning.costs import MASK_BYTES_PER_VOXEL, START_S, Cost, add_known
 from medsyn2.planning.run import PlannedRun
-from medsyn2.planning.segmenting import segmenting
 from medsyn2.vocabulary import Structure
 
 COMPARE_S_PER_MVOXEL = (3.2 + 2.7) / 89.9
@@ -20,7 +17,8 @@ def segment_samples(run: PlannedRun) -> Cost:
     """
     structures, conditions = _structures(run), _conditions(run)
     cases, reconstructed, shards = run.num_sampled, _num_reconstructed(run), run.work.measured
-    parts = [_segment(run, structures, cases + reconstructed), *(_segment(run, {one}, cases) for one in conditions)]
+    parts = [run.segment_again(cases + reconstructed, structures)]
+    parts += [run.segment_again(cases, [one]) for one in conditions]
     seconds: float | None = shards.jobs * START_S
     for part in parts:
         seconds = add_known(seconds, part.cpu_s)
@@ -71,12 +69,3 @@ def _conditions(run: PlannedRun) -> list[Structure]:
 
 def _num_reconstructed(run: PlannedRun) -> int:
     return min(run.num_sampled, run.reconstructed.cases)
-
-
-def _segment(run: PlannedRun, structures: Collection[Structure], num_volumes: int) -> Cost:
-    """Return the cost of finding some structures in so many volumes, each tool being run once a volume."""
-    segment = run.config.segment
-    again = {**segment.tools, **run.config.evaluate_masks.tools}
-    chosen = segment.model_copy(update={"tools": {structure: again.get(structure) for structure in structures}})
-    whole = segmenting(run.config.model_copy(update={"segment": chosen}), run.work)
-    return whole.times(num_volumes / max(run.work.cases, 1))

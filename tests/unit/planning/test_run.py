@@ -11,9 +11,18 @@ def test_each_shard_samples_at_most_so_many_cases() -> None:
 
 def test_segmenting_again_costs_its_share_of_the_cohort_s() -> None:
     run = planned_run()
-    whole, half = run.segment_again(WORK.cases), run.segment_again(WORK.cases / 2)
+    whole, half = (run.segment_again(cases, ["lobes"]) for cases in (WORK.cases, WORK.cases / 2))
     assert whole.cpu_s == pytest.approx(2 * half.cpu_s)
     assert whole.memory_bytes == half.memory_bytes
+
+
+def test_segmenting_again_takes_the_tools_of_its_structures() -> None:
+    unmeasured = {"segment": {"tools": {"lobes": "lungmask", "ground_glass": "medpseg"}}}
+    run = planned_run(**unmeasured)
+    assert run.segment_again(1, ["lobes"]).cpu_s is not None
+    assert run.segment_again(1, ["lobes", "ground_glass"]).cpu_s is None
+    other = planned_run(**unmeasured, evaluate_masks={"tools": {"ground_glass": "classical"}})
+    assert other.segment_again(1, ["lobes", "ground_glass"]).cpu_s is not None
 
 
 def test_networks_are_built_once() -> None:

@@ -1,15 +1,15 @@
 """The plan: every stage of every model once, kept as long as nothing that decides it changes."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from medsyn2.cohort.plan import plan_run
+from medsyn2.errors import EnvironmentFault
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.jobs import Job
 from medsyn2.stages import STAGES
-from medsyn2.stages.plan import job_of, jobs_json, kept_jobs, plan_costs, plan_folder
+from medsyn2.stages.plan import job_of, jobs_json, kept_jobs, plan_costs, plan_path
 from tests.unit.planned import config, planned_run
 
 VARIANTS = {"twice": {"train_dit": {"num_steps": 20}}, "lean": {"dit": {"conv": False}}}
@@ -33,12 +33,9 @@ def test_every_stage_is_planned_and_those_of_each_model_for_the_variants_too(cos
 
 def test_what_a_run_does_not_ask_for_has_no_job(costs) -> None:
     assert costs["evaluate_variants", ""].jobs == 1
-    run = planned_run()
-    without = {cost.stage: cost.jobs for cost in plan_costs(run.config, run.work)}
-    assert without["evaluate_variants"] == 0
-    given = planned_run(cohort={"data_dir": "."}, encode_text={"encoder_dir": "bert"})
-    without = {cost.stage: cost.jobs for cost in plan_costs(given.config, given.work)}
-    assert (without["phantoms"], without["train_text_encoder"]) == (0, 0)
+    run = planned_run(cohort={"data_dir": "."}, encode_text={"encoder_dir": "bert"})
+    without = {cost.stage for cost in plan_costs(run.config, run.work) if not cost.jobs}
+    assert without == {"phantoms", "train_text_encoder", "evaluate_variants"}
 
 
 def test_a_job_asks_for_the_gpus_and_cores_of_the_table() -> None:
@@ -48,17 +45,39 @@ def test_a_job_asks_for_the_gpus_and_cores_of_the_table() -> None:
     assert (large.gpus, large.threads, large.memory_mb) == (1, 8, 13_000)
 
 
-def test_a_kept_plan_is_read_until_the_cohort_or_the_settings_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of a run, the working directory, with a CT and a cache of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "cts").mkdir()
+    (tmp_path / "cts/a.nii.gz").write_bytes(b"1")
+    return tmp_path
+
+
+def test_jobs_are_planned_once(folder: Path) -> None:
     plan = plan_run(config())
-    found = kept_jobs(plan)
-    assert set(found) == {(name, "") for name in STAGES}
-    (kept,) = plan_folder().iterdir()
-    kept.write_text(jobs_json([JOB]))
+    assert set(kept_jobs(plan)) == {(name, "") for name in STAGES}
+    place = plan_path(plan)
+    assert folder in place.parents
+    place.write_text(jobs_json([JOB]))
     assert kept_jobs(plan) == {("register", ""): JOB}
-    assert kept_jobs(plan_run(config(cohort={"num_phantoms": 8}))) != {("register", ""): JOB}
-    assert len(list(plan_folder().iterdir())) == 2
-    assert json.loads(kept.read_text())[0]["stage"] == "register"
+
+
+def test_settings_cohort_and_files_decide_the_place(folder: Path) -> None:
+    given = {"data_dir": str(folder / "cts")}
+    place = plan_path(plan_run(config(cohort=given)))
+    assert plan_path(plan_run(config(cohort=given))) == place
+    assert plan_path(plan_run(config(cohort=given, jobs={"longest_h": 12}))) != place
+    (folder / "cts/a.nii.gz").write_bytes(b"another")
+    changed = plan_path(plan_run(config(cohort=given)))
+    (folder / "cts/b.nii.gz").write_bytes(b"1")
+    assert len({place, changed, plan_path(plan_run(config(cohort=given)))}) == 3
+
+
+def test_a_run_that_cannot_be_planned_says_why(folder: Path) -> None:
+    plan = plan_run(config(cohort={"data_dir": str(folder / "cts")}))
+    (folder / "cts/a.nii.gz").unlink()
+    with pytest.raises(EnvironmentFault, match="data-dir-empty") as caught:
+        kept_jobs(plan)
+    assert caught.value.code == "plan-failed"

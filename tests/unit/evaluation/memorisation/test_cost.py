@@ -1,4 +1,10 @@
-from medsyn2.evaluation.memorisation.cost import evaluate_memorisation
+import time
+
+import numpy as np
+import pytest
+
+from medsyn2.evaluation.features.sizes import THUMBNAIL
+from medsyn2.evaluation.memorisation.cost import SECONDS_PER_FLOP, evaluate_memorisation
 from medsyn2.planning.costs import Cost
 from tests.unit.planned import WORK, planned_run
 
@@ -20,3 +26,17 @@ def test_every_volume_is_compared_with_every_training_volume() -> None:
     assert evaluate_memorisation(run).basis == f"{WORK.train_cases} cases decoded, 14 volumes compared with 6"
     fewer = planned_run(sample={"structures": ["lobes"]}, evaluate_memorisation={"max_train": 3})
     assert evaluate_memorisation(fewer).cpu_s < evaluate_memorisation(run).cpu_s
+
+
+def test_the_search_grows_with_the_training_cases() -> None:
+    few, many = (evaluate_memorisation(planned_run(evaluate_memorisation={"max_train": num})) for num in (2, 4))
+    assert many.cpu_s > few.cpu_s > 6
+    assert many.memory_bytes - few.memory_bytes >= 2 * 4 * THUMBNAIL**3
+
+
+def test_distances_take_about_what_is_said() -> None:
+    first, second = np.random.default_rng(0).standard_normal((2, 200, THUMBNAIL**3))
+    begin = time.process_time()
+    first @ second.T
+    expected = 2 * 200 * 200 * THUMBNAIL**3 * SECONDS_PER_FLOP
+    assert time.process_time() - begin == pytest.approx(expected, rel=9.0), "another order of magnitude"
