@@ -57,6 +57,7 @@ _ALL = (
         "encode_latents",
         ("grid", "encode_latents"),
         _of_shard("encode_latents"),
+        version=2,
         gpu=(devices.runs_generator,),
         num_threads=devices.several_if_large,
         sharded=True,

@@ -161,3 +161,13 @@ def features_of(stage, splits):
         for name in PLAN.first_batches(BATCHES, split, num_cases)
     }
     return manifests(stage, sorted(names))
+
+
+def tables(kind):
+    """A shard's tables of one kind; a missing one is named when planned."""
+    return lambda wildcards: PLAN.tables(kind, wildcards.shard)
+
+
+def given(key):
+    """The files that a key of the configuration names; a missing one is named when planned."""
+    return lambda wildcards: PLAN.given(key)
