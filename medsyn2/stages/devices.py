@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from math import prod
 
 from medsyn2.config import Config
+from medsyn2.evaluation.features.sizes import takes_all_volumes
 from medsyn2.vocabulary import Structure
 
 SMALL_VOXELS = 2**21
@@ -36,6 +37,17 @@ def runs_radimagenet(config: Config) -> bool:
     return fid.radimagenet is not None and fid.device != "cpu"
 
 
+def extracts_itself(config: Config) -> bool:
+    """Ask for a GPU if an evaluation extracts features itself: of other generators, or of a protocol's few volumes."""
+    alone = bool(config.evaluate_fid.baselines) or not takes_all_volumes(config)
+    return runs_radimagenet(config) and alone
+
+
+def asks_model(config: Config) -> bool:
+    """Ask for a GPU if volumes that are large enough to fill it are embedded by the user's own model."""
+    return bool(config.evaluate_scores.command) and not is_small(config)
+
+
 def one(config: Config) -> int:
     """Ask for one core."""
     return 1
@@ -58,7 +70,7 @@ def segments_cohort(config: Config) -> bool:
 
 def segments_samples(config: Config) -> bool:
     """Ask for a GPU if generated volumes are segmented again by a network that may use one."""
-    chosen = config.evaluate_masks.structures or config.sample.structures
+    chosen = config.evaluate_masks.structures or config.sample.all_structures
     return _may_use_gpu(config, _has_network(config, chosen))
 
 

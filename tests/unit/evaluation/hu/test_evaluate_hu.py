@@ -1,7 +1,8 @@
-"""The stage measures boxes of known HU, counts cases without a mask and lists outliers by name."""
+"""Boxes of known HU are measured and compared, cases without a mask counted, outliers listed by name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from medsyn2.config.evaluation import EvaluateHuConfig
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.evaluation.hu.evaluate_hu import evaluate_hu
+from medsyn2.evaluation.hu.measure_hu import measure_hu
 from medsyn2.facts import CT_FILE, MasksFacts, RegisterFacts, SampleFacts, region_file
 from medsyn2.vocabulary import Structure
 from tests.unit.records import masks_facts, register_facts, sample_facts, write_shard
@@ -39,6 +41,7 @@ def run(tmp_path: Path) -> Callable[..., Tables]:
         real: Mapping[str, tuple[float, float]],
         synthetic: Mapping[str, tuple[float, float]],
         masks: Mapping[str, tuple[Structure, ...]],
+        joint: Mapping[str, Structure] = MappingProxyType({}),
     ) -> Tables:
         def register(case: str, folder: Path) -> RegisterFacts:
             write_ct(folder / CT_FILE, chest(*real[case]))
@@ -53,22 +56,30 @@ def run(tmp_path: Path) -> Callable[..., Tables]:
 
         def sample(case: str, folder: Path) -> SampleFacts:
             conditions: dict[str, Structure | None] = {"report": None, **{name: name for name in masks[case]}}
+            if case in joint:
+                conditions[f"report_and_{joint[case]}"] = joint[case]
             for condition in conditions:
                 write_ct(folder / f"{condition}.nii.gz", chest(*synthetic[case]))
             return sample_facts(f"patient {case}", conditions)
 
         results = [tmp_path / name for name in ("hu.csv", "hu_cases.csv", "hu.png")]
-        evaluate_hu(
+        samples = [write_shard(tmp_path / "sample/0000.json", SampleFacts, synthetic, sample)]
+        measured = tmp_path / "measure_hu/0000.json"
+        measure_hu(
             GridConfig(clip_hu=(-1024.0, 300.0)),
-            EvaluateHuConfig(),
             register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, real, register)],
             masks=[write_shard(tmp_path / "masks/0000.json", MasksFacts, masks, mask)],
-            samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, synthetic, sample)],
-            manifest=tmp_path / "evaluate_hu/held_out.json",
+            samples=samples,
+            manifest=measured,
+            settings="",
+        )
+        evaluate_hu(
+            EvaluateHuConfig(),
+            measured=[measured],
+            samples=samples,
             table=results[0],
             cases=results[1],
             figure=results[2],
-            settings="",
         )
         assert results[2].read_bytes().startswith(b"\x89PNG")
         return pd.read_csv(results[0]), pd.read_csv(results[1])
@@ -114,6 +125,15 @@ def test_a_case_without_a_mask_is_counted_as_missing(run) -> None:
     assert (missing["num_voxels"] == 0).all()
 
 
+def test_a_case_without_a_report_is_not_missing_in_the_rows_of_report_and_mask(run) -> None:
+    real = {"a": (-850, 40), "b": (-830, 60)}
+    table, _ = run(real, real, dict.fromkeys(real, BOTH), {"a": "heart"})
+    both = row_of(table, "heart", "report_and_heart")
+    assert both[["num_synthetic", "num_synthetic_missing", "num_pairs"]].tolist() == [1, 0, 1]
+    assert row_of(table, "heart", "heart")["num_synthetic"] == 2
+    assert row_of(table, "muscle", "report_and_heart")["num_synthetic"] == 1
+
+
 def test_an_outlier_is_named_and_kept_in_the_mean(run) -> None:
     real = {name: (-850 + shift, 40) for name, shift in zip("abcde", (-4, -2, 0, 2, 4), strict=True)}
     table, cases = run(real, {**real, "c": (-100, 40)}, dict.fromkeys(real, BOTH))
@@ -121,18 +141,3 @@ def test_an_outlier_is_named_and_kept_in_the_mean(run) -> None:
     assert lungs["outliers"] == "c (lobes)"
     assert lungs["synthetic_median_hu"] == -700
     assert cases.loc[cases["beyond_robust_sd"], "case"].unique().tolist() == ["c"]
-
-
-def test_a_measured_case_is_kept_and_a_changed_one_is_measured_again(run, tmp_path) -> None:
-    real = {"a": (-850, 40), "b": (-830, 60)}
-    first = run(real, real, dict.fromkeys(real, BOTH))
-    records = {name: tmp_path / f"evaluate_hu/held_out/{name}.json" for name in real}
-    written = {name: path.stat().st_mtime_ns for name, path in records.items()}
-    again = run(real, real, dict.fromkeys(real, BOTH))
-    assert {name: path.stat().st_mtime_ns for name, path in records.items()} == written
-    for table, same in zip(first, again, strict=True):
-        pd.testing.assert_frame_equal(table, same)
-    changed, _ = run(real, {**real, "b": (-700, 60)}, dict.fromkeys(real, BOTH))
-    assert row_of(changed, "lungs", "lobes")["synthetic_median_hu"] == -775
-    assert records["a"].stat().st_mtime_ns == written["a"]
-    assert records["b"].stat().st_mtime_ns > written["b"]
