@@ -1,4 +1,4 @@
-"""In every test: shapes and types that annotations promise are checked, and no other machine can be reached.
+"""In every test: shapes that annotations promise are checked, and no other machine can be reached.
 
 Real CTs, which the project does not have, are looked for in the folder that ``MEDSYN2_REAL_DATA`` names; a test that
 asks for them is skipped where they are absent, and fails where the variable names no folder. Without the variable a
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+
+from tests.shapes import check_arrays
 
 CHECKED = [
     "ct",
@@ -26,9 +28,7 @@ CHECKED = [
     "pipeline",
 ]
 
-install_import_hook(
-    [f"medsyn2.{package}" for package in CHECKED], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-)
+install_import_hook([f"medsyn2.{package}" for package in CHECKED], f"{check_arrays.__module__}.{check_arrays.__name__}")
 
 THIS_MACHINE = {None, "", "localhost", "127.0.0.1", "::1"}
 
