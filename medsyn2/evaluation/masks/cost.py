@@ -6,8 +6,8 @@ from medsyn2.planning.run import PlannedRun
 from medsyn2.vocabulary import Structure
 
 SURFACE_S_PER_MVOXEL = 2.7 / 89.9
-"""CPU seconds for the overlap and the distances of two masks, and each million voxels: 0.3 s (a heart) to 7.6 s (vessels)
-at 448 x 448 x 448 (`benchmarks/metrics.py`)."""
+"""CPU seconds for the overlap and the distances of two masks, and each million voxels: 0.3 s (a heart) to 7.6 s
+(vessels) at 448 x 448 x 448 (`benchmarks/metrics.py`)."""
 
 
 def segment_samples(run: PlannedRun) -> Cost:
