@@ -30,6 +30,7 @@ from medsyn2.evaluation.features.extraction import FeatureSpec, VolumeFile, extr
 from medsyn2.evaluation.features.folders import check_patients, common_clip_hu, extent_of, read_patients, volumes_in
 from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
 from medsyn2.evaluation.fidelity.fidelity import table_rows
+from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.files import write_table
 
 log = logging.getLogger(__name__)
@@ -89,9 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--draws",
         type=int,
-        default=200,
+        default=10,
         metavar="N",
-        help="resamples of patients; 0: no interval, floor or extrapolation (default: %(default)s)",
+        help="random divisions of the patients; 0: no floor or extrapolation (default: %(default)s)",
     )
 
 
@@ -121,7 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
         real, synthetic = (found[side].bank([window]) for side in _SIDES)
         for side, bank in zip(_SIDES, (real, synthetic), strict=True):
             write_bank(arguments.out / window / f"{side}.json", bank)
-        rows += table_rows(window, real, synthetic, config)
+        rows += table_rows(window, Views(real), Views(synthetic), config)
     table = arguments.out / "fid.csv"
     write_table(table, pd.DataFrame(rows), digits=6)
     log.info("%s written; its values compare with %s", table, spec.extractor.comparable)

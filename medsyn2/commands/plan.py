@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from medsyn2.cohort.given_files import given_files, require_files
 from medsyn2.config import Config, load_config
 from medsyn2.planning.costs import GB, Cost
 from medsyn2.planning.jobs import Job
@@ -45,7 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the plan."""
+    """Print the plan; then name the tables and other files of the configuration that are not there.
+
+    Raises:
+        ConfigError: If one of them is missing.
+    """
     config = load_config(*arguments.config)
     work = workload_of(config)
     found = list(plan_costs(config, work))
@@ -63,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         f"{describe_workload(work)}\nNetworks at {device}.\n\n{table(costs, speed)}\n\n{total(costs, speed, cores)}\n\n"
         f"{describe_speed(config)}\n\n{job_table([job_of(cost, config) for cost in costs])}\n"
     )
+    require_files(given_files(config))
 
 
 def all_costs(config: Config, work: Workload) -> list[Cost]:

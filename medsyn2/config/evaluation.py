@@ -72,16 +72,16 @@ class EvaluateFidConfig(Section):
     """RadImageNet's ResNet50 as safetensors. Empty: a weight-free filter bank, whose FID compares only with itself."""
     device: str = Field(default="cpu", pattern="^(cpu|cuda(:[0-9]+)?)$")
     """Device of RadImageNet: cpu, cuda or cuda:N."""
-    num_draws: NonNegativeInt = 40
-    """Resamples of patients for the 95 % interval; the floor takes a quarter as many splits, the extrapolation a
-    quarter as many subsets of each size. 0 leaves out all three."""
+    num_draws: NonNegativeInt = 10
+    """Random divisions of the patients: of each come two halves for the floor, and halves and two thirds for the
+    extrapolation. One is enough for hundreds of patients. 0 leaves out both; the interval needs none."""
     neighbours: PositiveInt = 5
     """The k of precision, recall, density and coverage."""
     baselines: dict[FileName, Baseline] = Field(default_factory=dict)
     """Other generators by name, compared with the same real volumes, such as
     ``GenerateCT: {folder: generatect, clip_hu: [-1024, 600]}``; further keys are spacing_mm, in_hu and patients."""
     seed: NonNegativeInt = 0
-    """Seed of the weight-free filters and of the resamples."""
+    """Seed of the weight-free filters and of the divisions."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -189,6 +189,10 @@ class EvaluateVariantsConfig(Section):
     """Seed of the noise of the flow loss and of the draws."""
 
 
+IMAGES, MASKS = "tr_im.nii.gz", "tr_mask.nii.gz"
+"""Names of the public slices and of their masks."""
+
+
 class PublicSlices(Section):
     """MedSeg's 100 labelled slices (medicalsegmentation.com; figshare 13521488, version 2) instead of the cohort's."""
 
@@ -198,6 +202,11 @@ class PublicSlices(Section):
     """JSON with the numbers, from 0, of the training and test slices: ``{"train": [...], "test": [...]}``."""
     pixel_mm: PositiveFloat | None = None
     """Pixel size for the distances; null trusts the header, although the slices come from pictures of any size."""
+
+    @property
+    def files(self) -> tuple[Path, Path, Path]:
+        """The slices, their masks and the split."""
+        return self.folder / IMAGES, self.folder / MASKS, self.split
 
 
 class EvaluateAugmentationConfig(Section):

@@ -18,8 +18,20 @@ SECONDS_PER_FLOP_OF_FEW = 1 / 19e9
 """CPU seconds for each operation of the Frechet distance by singular values, with fewer slices than features: 1.2 s for
 1,500 x 2,048 on each side (`benchmarks/metrics.py`)."""
 
-SECONDS_PER_FLOP_OF_MANY = 1 / 68e9
-"""The same by moments: 3.7 s for 2,100 x 2,048 on each side (`benchmarks/metrics.py`)."""
+_WIDTH = 2048
+"""Features of the measurements below; the work on moments grows as their square, that on roots as their cube."""
+
+PASS_S = 0.8 / 8192
+"""CPU seconds for the moments of one slice, or for its influence (`benchmarks/metrics.py`, as the next)."""
+
+DISTANCE_S = 1.7
+"""CPU seconds of a Frechet distance from pooled moments."""
+
+TRANSPORT_S = 3.8
+"""CPU seconds of the maps from which influences follow."""
+
+KERNEL_S = 2.6 / 8192**2
+"""CPU seconds of the kernel of two slices."""
 
 
 def evaluate_fid(run: PlannedRun) -> Cost:
@@ -27,28 +39,35 @@ def evaluate_fid(run: PlannedRun) -> Cost:
     work = run.work
     banks = Banks.of(run.config, work.test_cases, work.test.jobs)
     read_s = banks.passes / len(WINDOWS_HU) * INVENTORY_S_PER_MVOXEL * work.grid_voxels / 1e6
-    distances = banks.distances * banks.conditions * len(WINDOWS_HU)
-    distance_s = sum(_distance_s(banks, slices) for slices in banks.slices) * distances
+    comparisons = banks.conditions * len(WINDOWS_HU)
+    compare_s = sum(_comparison_s(banks, slices) for slices in banks.slices) * comparisons
     volume_flops, peak_bytes = _extraction(run.config, banks)
     return Cost(
         "evaluate_fid",
         1,
-        START_S + read_s + distance_s,
+        START_S + read_s + compare_s,
         banks.passes * volume_flops,
         memory_bytes=banks.memory_bytes(work.grid_voxels),
         device_bytes=peak_bytes,
         disk_bytes=banks.disk_bytes,
         basis=f"at most {banks.passes * sum(banks.slices):,.0f} slices through the extractor, "
-        f"{distances * len(banks.slices):,.0f} distances",
+        f"{banks.distances * comparisons * len(banks.slices):,.0f} distances",
     )
 
 
-def _distance_s(banks: Banks, slices: int) -> float:
-    """Return the CPU seconds of one Frechet distance on a plane with so many slices a volume."""
-    few, many = sorted((banks.real * slices, banks.synthetic * slices))
-    if few < banks.width:
-        return (2.0 * few * many * banks.width + 4.0 * few**2 * many) * SECONDS_PER_FLOP_OF_FEW
-    return (2.0 * (few + many) * banks.width**2 + 25.0 * banks.width**3) * SECONDS_PER_FLOP_OF_MANY
+def _comparison_s(banks: Banks, slices: int) -> float:
+    """Return the CPU seconds of one condition on a plane with so many slices a volume."""
+    real, synthetic = banks.real * slices, banks.synthetic * slices
+    thinned = [banks.thinned(count, slices) for count in (banks.real, banks.synthetic)]
+    kernel_s = sum(thinned) * thinned[1] * KERNEL_S * banks.width / _WIDTH
+    if min(real, synthetic) <= banks.width:
+        few, many = sorted(min(rows, banks.width) for rows in (real, synthetic))
+        flops = 2.0 * few * many * banks.width + 4.0 * few**2 * many
+        return kernel_s + (banks.distances + 3) * flops * SECONDS_PER_FLOP_OF_FEW
+    # All and each division's groups and half, and the influences; the real ones' only division is shared by conditions.
+    passes = (2 + 1.5 * banks.num_draws) * synthetic + (1 + 2 * banks.num_draws * (banks.num_draws > 1)) * real
+    scale = banks.width / _WIDTH
+    return kernel_s + passes * PASS_S * scale**2 + (banks.distances * DISTANCE_S + TRANSPORT_S) * scale**3
 
 
 def _extraction(config: Config, banks: Banks) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from medsyn2.evaluation.features.folders import (
     volumes_in,
 )
 from medsyn2.evaluation.fidelity.fidelity import table_rows
+from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
 from medsyn2.files import write_bytes, write_table
 from medsyn2.page.strips import Picture, strips_png
@@ -74,10 +75,10 @@ def evaluate_fid(
         rows: list[dict[str, object]] = []
         for clip_hu, sources in made.items():
             ends = "" if clip_hu == spec.protocol.clip_hu else ".{:g}_{:g}".format(*clip_hu)
-            of_real = _write_bank(real[clip_hu], window, banks / window / f"real{ends}.json")
+            of_real = Views(_write_bank(real[clip_hu], window, banks / window / f"real{ends}.json"))
             for source in sources:
                 bank = _write_bank(source, window, banks / window / f"{source.facts['source']}.json")
-                rows += table_rows(window, of_real, bank, evaluate_fid)
+                rows += table_rows(window, of_real, Views(bank), evaluate_fid)
         rows.sort(key=lambda row: str(row["condition"]))
         frames[window] = pd.DataFrame(rows)
         write_table(places[f"fid_{window}.csv"], frames[window], digits=6)

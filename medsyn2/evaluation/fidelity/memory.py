@@ -14,7 +14,13 @@ from medsyn2.evaluation.features.sizes import (
     RADIMAGENET_WIDTH,
     WEIGHT_FREE_WIDTH,
 )
-from medsyn2.evaluation.fidelity.sizes import FRECHET_CHUNK_ROWS, KERNEL_CHUNK_ROWS, KERNEL_MAX_SLICES
+from medsyn2.evaluation.fidelity.sizes import (
+    FRECHET_CHUNK_ROWS,
+    FRECHET_KEPT,
+    KERNEL_CHUNK_ROWS,
+    KERNEL_MAX_ROWS,
+    KERNEL_MAX_SLICES,
+)
 from medsyn2.planning.costs import GB
 from medsyn2.vocabulary import WINDOWS_HU
 
@@ -33,7 +39,7 @@ class Banks:
     slices: tuple[int, ...]  # Slices of a volume on each plane
     shapes: tuple[tuple[int, int], ...]  # Height and width of the slices of each plane
     width: int  # Features of a slice
-    num_draws: int  # Resamples
+    num_draws: int  # Divisions of the patients
 
     @classmethod
     def of(cls, config: Config, test_cases: int, shards: int) -> "Banks":
@@ -60,10 +66,14 @@ class Banks:
         return len(WINDOWS_HU) * float(self.real + self.synthetic * self.conditions)
 
     @property
-    def distances(self) -> float:
-        """Frechet distances on a plane, of one condition: the value, and those of its draws."""
-        quarter = max(self.num_draws // 4, 2) if self.num_draws else 0
-        return 2 + self.num_draws + 5 * quarter
+    def distances(self) -> int:
+        """Frechet distances on a plane, of one condition: the value, and seven of each division."""
+        # Two of halves for the floor; two of halves and three of two thirds for the extrapolation.
+        return 1 + 7 * self.num_draws
+
+    def thinned(self, count: int, slices: int) -> int:
+        """Return the slices of so many volumes that the kernel distance takes."""
+        return count * min(slices, KERNEL_MAX_SLICES, max(1, KERNEL_MAX_ROWS // count))
 
     @property
     def disk_bytes(self) -> float:
@@ -77,11 +87,9 @@ class Banks:
         row = 4.0 * self.width
         held = row * volumes * sum(self.slices)
         rows = [count * max(self.slices) for count in (self.real, self.synthetic)]
-        thinned = [count * min(max(self.slices), KERNEL_MAX_SLICES) for count in (self.real, self.synthetic)]
-        kernel = 4 * row * sum(thinned) + 24.0 * min(max(thinned), KERNEL_CHUNK_ROWS) * max(thinned)
-        if min(rows) < self.width:
-            distance = row * 5 * sum(rows) + 16.0 * rows[0] * rows[1]
-        else:
-            distance = row * (sum(rows) + 6 * FRECHET_CHUNK_ROWS) + 80.0 * self.width**2
+        thinned = sum(self.thinned(count, max(self.slices)) for count in (self.real, self.synthetic))
+        kernel = row * 3 * thinned + 12.0 * KERNEL_CHUNK_ROWS * thinned
+        kept = 6 * (FRECHET_KEPT + 1) if min(rows) > self.width else 0
+        distance = row * (max(rows) / 2 + 6 * FRECHET_CHUNK_ROWS) + (96.0 + 8.0 * kept) * self.width**2
         joining = row * max(rows)
         return max(prepared, 0.6 * GB + held + max(kernel, distance, joining))

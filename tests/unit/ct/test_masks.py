@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 
-from medsyn2.ct.masks import labels_on_grid, lobe_boundaries, touching_labels_on_grid, volume_ml
+from medsyn2.ct.masks import fill_with_nearest, labels_on_grid, lobe_boundaries, touching_labels_on_grid, volume_ml
 from medsyn2.ct.volume import Grid, LabelMap, axis_aligned_affine
 
 ORIGIN = (0.0, 0.0, 0.0)
@@ -31,6 +32,13 @@ def test_dilation_is_by_a_cube(radius: int) -> None:
     cube = np.ones((2 * radius + 1,) * 3, bool)
     expected = ndimage.binary_dilation(lobe_boundaries(lobes(), 0), cube)
     np.testing.assert_array_equal(lobe_boundaries(lobes(), radius), expected)
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_ball_is_itk_s(radius: int) -> None:
+    inside = sitk.GetImageFromArray(lobe_boundaries(lobes(), 0).astype(np.uint8))
+    expected = sitk.GetArrayFromImage(sitk.BinaryDilate(inside, [radius] * 3, sitk.sitkBall)) > 0
+    np.testing.assert_array_equal(lobe_boundaries(lobes(), radius, "ball"), expected)
 
 
 def test_wall_between_two_lobes_is_four_voxels_thick_with_the_paper_s_cube() -> None:
@@ -62,6 +70,19 @@ def test_touching_labels_leave_no_gap_on_a_coarser_grid() -> None:
     assert set(column[inside]) == {1, 2}
     empty = LabelMap(np.zeros((4, 4, 4), np.uint8), source.affine_mm, source.names)
     assert not touching_labels_on_grid(empty, grid, np.eye(4), 0.5).any()
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (float(np.float32(0.7)),) * 3, (2.0, 0.7, 0.9)])
+@pytest.mark.parametrize("share", [0.3, 0.02, 0.0005])
+def test_gaps_get_the_label_that_scipy_s_transform_finds_nearest(spacing_mm, share: float) -> None:
+    """Ties included, and also where the nearest label is farther than the offsets reach."""
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random((30, 34, 38)) < share, rng.integers(1, 6, (30, 34, 38)), 0).astype(np.uint8)
+    gaps = (labels == 0) & (rng.random(labels.shape) < 0.5)
+    nearest = ndimage.distance_transform_edt(labels == 0, spacing_mm, return_distances=False, return_indices=True)
+    expected = np.where(gaps, labels[tuple(nearest)], labels)
+    fill_with_nearest(labels, gaps, spacing_mm)
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_volume_is_in_millilitres() -> None:
