@@ -7,8 +7,10 @@ product of the covariances; then the parts of a comparison of large sets, which 
 scales: moments, a distance of two Gaussians, the influences of all rows, the kernel distance; and a volume of 448
 voxels from its file to 64 slices of each plane in each window. HD95 and ASSD: a heart-like ellipsoid, two lungs and a
 tree-like mask on a cube of 448 voxels, each against a slightly other one, with MONAI's HD95 and symmetric ASD in the
-same run. SSIM: two volumes of 160 voxels with MONAI's Gaussian window. Seconds are CPU seconds of this process; the
-peak is the resident memory of this process alone, taken before MONAI has run, the masks themselves included.
+same run. SSIM: two volumes of 160 voxels with MONAI's Gaussian window. Then the cost of each volume in an evaluation:
+its thumbnail, both SSIMs, the body and the errors in HU, a mask from its file; and products of matrices as the search
+takes them for copies. Seconds are CPU seconds of this process; the peak is the resident memory of this process alone,
+taken before MONAI has run, the masks themselves included.
 """
 
 import argparse
@@ -24,13 +26,20 @@ import torch
 from monai.metrics import SSIMMetric, compute_average_surface_distance, compute_hausdorff_distance
 from scipy import linalg, ndimage
 
-from medsyn2.ct.nifti.files import read_ct, write_ct
-from medsyn2.ct.volume import CTVolume, axis_aligned_affine
+from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
+from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.evaluation.features.protocols import PLANES, make_protocol, plane_slices, prepare_volume
+from medsyn2.evaluation.features.thumbnails import thumbnail
 from medsyn2.evaluation.fidelity.frechet import Gaussian, Moments, distance_of_gaussians, frechet_distance, influences
 from medsyn2.evaluation.fidelity.kernel import Slices
 from medsyn2.evaluation.similarity.surface import surface_distances
-from medsyn2.evaluation.similarity.volumes import ssim_3d_gaussian
+from medsyn2.evaluation.similarity.volumes import (
+    inside_body,
+    mean_absolute_error_hu,
+    psnr_db,
+    ssim_3d_box,
+    ssim_3d_gaussian,
+)
 from medsyn2.files import sha256_of
 from medsyn2.vocabulary import WINDOWS_HU
 
@@ -158,6 +167,31 @@ def ssim(side: int) -> None:
     told(f"SSIM, {side}^3, MONAI", ours, timed(lambda: float(metric(*given))))
 
 
+def parts_of_evaluations(side: int) -> None:
+    """Time what evaluations do with each volume."""
+    rng = np.random.default_rng(0)
+    hu = rng.normal(-500, 20, (side,) * 3).astype(np.int16)
+    hu[side // 4 : side // 2, side // 4 : side // 2] = 40
+    other = hu + np.int16(3)
+
+    def errors() -> None:
+        body = inside_body(hu)
+        for where in (None, body):
+            psnr_db(hu, other, 2048.0, where)
+            mean_absolute_error_hu(hu, other, where)
+
+    alone(f"thumbnail, {side}^3", lambda: thumbnail(hu, WINDOWS_HU["lung"]))
+    alone(f"SSIM, Gaussian, {side}^3", lambda: ssim_3d_gaussian(hu, other, 2048.0))
+    alone(f"SSIM, box, {side}^3", lambda: ssim_3d_box(hu, other, 2048.0))
+    alone(f"body and errors, {side}^3", errors)
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "mask.nii.gz"
+        write_labels(path, LabelMap((hu > 0).astype(np.uint8), axis_aligned_affine((0.7,) * 3, (0.0,) * 3)))
+        alone(f"mask from its file, {side}^3", lambda: read_labels(path))
+    rows = [rng.normal(size=(1024, 32768)) for _ in range(2)]
+    alone("products of 1024 x 32768", lambda: rows[0] @ rows[1].T)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=448)
@@ -168,3 +202,4 @@ if __name__ == "__main__":
     frechet()
     volume(options.side)
     ssim(options.ssim_side)
+    parts_of_evaluations(options.side)

@@ -26,9 +26,10 @@ import pandas as pd
 from medsyn2.config import EvaluateFidConfig, validate_config
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.features.banks import write_bank
-from medsyn2.evaluation.features.extraction import FeatureSpec, VolumeFile, extract_features, extractor_of
+from medsyn2.evaluation.features.extraction import FeatureSpec, collect_features, extractor_of
 from medsyn2.evaluation.features.folders import check_patients, common_clip_hu, extent_of, read_patients, volumes_in
 from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
+from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.fidelity.fidelity import table_rows
 from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.files import write_table
@@ -112,7 +113,7 @@ def run(arguments: argparse.Namespace) -> None:
     _check_hu(arguments, volumes, protocol.clip_hu)
     spec = FeatureSpec(protocol, extractor_of(config), tuple(protocol.windows_hu))
     found = {
-        side: extract_features(
+        side: collect_features(
             volumes[side], spec, {"kind": side, "source": getattr(arguments, side).name}, arguments.out / "volumes"
         )
         for side in _SIDES

@@ -12,7 +12,7 @@ import pandas as pd
 from medsyn2.config import Baseline, EvaluateFidConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, write_bank
-from medsyn2.evaluation.features.extraction import FeatureFiles, FeatureSpec, VolumeFile, extract_features, make_spec
+from medsyn2.evaluation.features.extraction import FeatureFiles, FeatureSpec, collect_features, make_spec
 from medsyn2.evaluation.features.folders import (
     check_patients,
     common_clip_hu,
@@ -21,6 +21,7 @@ from medsyn2.evaluation.features.folders import (
     read_patients,
     volumes_in,
 )
+from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.fidelity.fidelity import table_rows
 from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
@@ -66,9 +67,9 @@ def evaluate_fid(
     made: dict[ClipHU, list[FeatureFiles]] = defaultdict(list)
     for one in sorted(generators, key=lambda one: one.name):
         facts = {"kind": "synthetic", "source": one.name}
-        made[one.spec.protocol.clip_hu].append(extract_features(one.volumes, one.spec, facts, cache))
+        made[one.spec.protocol.clip_hu].append(collect_features(one.volumes, one.spec, facts, cache))
     facts = {"kind": "real", "source": "held-out cases"}
-    real = {clip_hu: extract_features(held_out, _clip_spec(spec, clip_hu), facts, cache) for clip_hu in made}
+    real = {clip_hu: collect_features(held_out, _clip_spec(spec, clip_hu), facts, cache) for clip_hu in made}
     places = {path.name: path for path in tables}
     frames: dict[Window, pd.DataFrame] = {}
     for window in WINDOWS_HU:

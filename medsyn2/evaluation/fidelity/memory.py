@@ -7,13 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from medsyn2.config import Config
-from medsyn2.evaluation.features.sizes import (
-    CENTRAL_SHARE,
-    CUBE_VOXELS,
-    MAX_VOLUMES,
-    RADIMAGENET_WIDTH,
-    WEIGHT_FREE_WIDTH,
-)
+from medsyn2.evaluation.features.sizes import MAX_VOLUMES, SliceSizes, takes_all_volumes
 from medsyn2.evaluation.fidelity.sizes import (
     FRECHET_CHUNK_ROWS,
     FRECHET_KEPT,
@@ -40,24 +34,27 @@ class Banks:
     shapes: tuple[tuple[int, int], ...]  # Height and width of the slices of each plane
     width: int  # Features of a slice
     num_draws: int  # Divisions of the patients
+    passes_here: float  # Volumes, each counted once a window, that the stage extract_features leaves to this one
 
     @classmethod
     def of(cls, config: Config, test_cases: int, shards: int) -> "Banks":
         """Return those of a configuration and so many held-out cases in so many shards."""
         fid, sample = config.evaluate_fid, config.sample
-        grid = config.grid.shape if fid.protocol == "paper" else (CUBE_VOXELS, CUBE_VOXELS, CUBE_VOXELS)
-        taken = [round(CENTRAL_SHARE[fid.protocol] * length) for length in grid]
-        depth, height, width = grid
+        sizes = SliceSizes.of(config)
         most = MAX_VOLUMES[fid.protocol] or test_cases
         sampled = test_cases if sample.max_cases is None else min(test_cases, sample.max_cases * shards)
+        real, synthetic = min(test_cases, most), min(test_cases if fid.baselines else sampled, most)
+        conditions = len(sample.structures) + sample.with_report + len(fid.baselines)
+        here = synthetic * len(fid.baselines) if takes_all_volumes(config) else real + synthetic * conditions
         return cls(
-            real=min(test_cases, most),
-            synthetic=min(test_cases if fid.baselines else sampled, most),
-            conditions=len(sample.structures) + sample.with_report + len(fid.baselines),
-            slices=tuple(min(fid.slices_per_volume or length, length) for length in taken),
-            shapes=((height, width), (depth, width), (depth, height)),
-            width=WEIGHT_FREE_WIDTH if fid.radimagenet is None else RADIMAGENET_WIDTH,
+            real=real,
+            synthetic=synthetic,
+            conditions=conditions,
+            slices=sizes.slices,
+            shapes=sizes.shapes,
+            width=sizes.width,
             num_draws=fid.num_draws,
+            passes_here=len(WINDOWS_HU) * float(here),
         )
 
     @property
@@ -77,8 +74,8 @@ class Banks:
 
     @property
     def disk_bytes(self) -> float:
-        """Features of single volumes, and once more as banks."""
-        return 2 * self.passes * sum(self.slices) * self.width * 4
+        """Features as banks, and once more those of single volumes that are extracted here."""
+        return (self.passes + self.passes_here) * sum(self.slices) * self.width * 4
 
     def memory_bytes(self, grid_voxels: int) -> float:
         """Return the most that one job holds: a volume that is extracted, or the banks of one window."""
