@@ -50,8 +50,8 @@ class Table:
                 continue
             try:
                 case(self, work)
-            except Exception as error:
-                # A kernel that refuses a call, a missing package or too little memory must not cost the other rows.
+            # A kernel that refuses a call, a missing package or too little memory must not cost the other rows.
+            except Exception as error:  # noqa: BLE001
                 self.row(section, work, note=f"{type(error).__name__}: {str(error).splitlines()[0][:160]}")
             gc.collect()
             if self.on_cuda:
