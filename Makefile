@@ -1,6 +1,7 @@
 # make demo    the whole workflow on the embedded cohort, ends in results/report.html
 # make test    the tests
 # make test-tools  lungmask and TotalSegmentator, run for real in an environment of their own (about 15 minutes)
+# make test-triton  the Triton kernels on the CPU, in Triton's interpreter (downloads Triton, 280 MB)
 # make check   format, lint and types
 # make docs    the documentation as files below site/
 # make config  config.yaml and its schema, after a change in medsyn2/config
@@ -12,7 +13,7 @@ BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test test-slow test-tools check config docs
+.PHONY: demo test test-slow test-tools test-triton check config docs
 demo: $(STAMP)
 	snakemake --cores $(CORES) all
 	@echo "Open results/report.html"
@@ -25,6 +26,10 @@ test-slow: $(STAMP)
 
 test-tools: $(STAMP) $(TOOLS)/.installed
 	MEDSYN2_TOOLS_PYTHON=$(abspath $(TOOLS))/bin/python python -m pytest -q -m tools tests/tools --durations=0
+
+test-triton: $(STAMP)
+	test -d $(VENV)/triton || python -m pip install -q --disable-pip-version-check --no-deps --target $(VENV)/triton 'triton>=3.6'
+	PYTHONPATH=$(abspath $(VENV))/triton python -m pytest -q tests/unit/nn/transformer/test_depthwise_triton.py
 
 $(TOOLS)/.installed: envs/segmenters.txt
 	test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)

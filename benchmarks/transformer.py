@@ -53,6 +53,7 @@ class Size:
     width: int
     depth: int
     num_heads: int
+    recommended_heads: int
 
     def build(self, variant: str) -> DiT:
         """Build the package's network, away from its zero initialisation."""
@@ -62,7 +63,7 @@ class Size:
             "text_width": self.text_width,
             "width": self.width,
             "depth": self.depth,
-            "num_heads": self.num_heads * 3 // 4 if variant == "recommended" else self.num_heads,
+            "num_heads": self.recommended_heads if variant == "recommended" else self.num_heads,
             "patch": (2, 2, 2),
         }
         network = DiT(**{**settings, **VARIANTS[variant]})
@@ -77,8 +78,8 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size((16, 12, 12), text_width=64, width=144, depth=4, num_heads=4),
-    "paper": Size((112, 56, 56), text_width=768, width=1152, depth=16, num_heads=16),
+    "tiny": Size((16, 12, 12), text_width=64, width=144, depth=4, num_heads=4, recommended_heads=3),
+    "paper": Size((112, 56, 56), text_width=768, width=1152, depth=16, num_heads=16, recommended_heads=9),
 }
 VARIANTS: dict[str, dict[str, object]] = {
     "paper": {},

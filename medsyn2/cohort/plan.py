@@ -34,6 +34,8 @@ PHANTOM_DIR = Path("results/phantoms")
 
 TableKind = Literal["reports", "labels", "metadata"]
 
+_TYPICAL = 9
+
 COLUMNS = ("VolumeName", "Subject")
 """Of the table of subjects."""
 
@@ -109,7 +111,19 @@ class RunPlan:
 
     def num_cases(self, split: Split) -> int:
         """Return the number of cases of `split`."""
-        return sum(case.split == split for cases in self.cohort.shards.values() for case in cases)
+        return sum(self.counts(split))
+
+    def counts(self, split: Split) -> tuple[int, ...]:
+        """Return the number of cases of `split` in each shard."""
+        return tuple(sum(case.split == split for case in cases) for cases in self.cohort.shards.values())
+
+    @property
+    def typical_files(self) -> list[str]:
+        """Some evenly chosen files of the user's, whose headers tell how large the CTs are; none of phantoms."""
+        if self.has_phantoms:
+            return []
+        paths = sorted(case.path for cases in self.cohort.shards.values() for case in cases)
+        return paths[:: max(len(paths) // _TYPICAL, 1)][:_TYPICAL]
 
     def cases(self, shard: str) -> str:
         """Return a shard's cases as JSON: one that joins or leaves re-runs this shard and no other."""

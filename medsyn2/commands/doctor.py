@@ -115,10 +115,10 @@ def machine(config: Config) -> Iterator[str]:
         device_too = 0.0 if here.device_bytes != here.memory_bytes else cost.device_bytes
         if cost.memory_bytes + device_too > here.memory_bytes:
             needed = (cost.memory_bytes + device_too) / _GB
-            yield f"?? {cost.stage} takes about {needed:.0f} GB of memory, there are {here.memory_bytes / _GB:.0f}"
+            yield f"?? {cost.name} takes about {needed:.0f} GB of memory, there are {here.memory_bytes / _GB:.0f}"
         elif cost.device_bytes > here.device_bytes:
             yield (
-                f"?? {cost.stage} takes about {cost.device_bytes / _GB:.0f} GB on {here.name}, "
+                f"?? {cost.name} takes about {cost.device_bytes / _GB:.0f} GB on {here.name}, "
                 f"which has {here.device_bytes / _GB:.0f}"
             )
     disk = sum(cost.disk_bytes for cost in costs)

@@ -1,4 +1,4 @@
-"""Predict time, memory and disk of a configuration, stage by stage.
+"""Predict time, memory and disk of a configuration, stage by stage, and the size of each stage's jobs.
 
     medsyn2 plan --config configs/paper.yaml configs/recommended.yaml
     medsyn2 plan --config configs/paper.yaml --tflops 300 --cores 64     for another machine
@@ -7,6 +7,9 @@ Cases are counted by name and a few headers are opened; nothing is written. Stag
 voxel (medsyn2/planning/costs.py names the benchmark of every figure); stages with networks have the operations of the
 configured networks, at the given speed or at this machine's, measured for half a second. A "?" is an unmeasured
 figure; sums with it are lower bounds.
+
+The second table has what the workflow's rules ask a scheduler for. It counts with the speed of the section ``jobs`` of
+the configuration and with the largest shard.
 """
 
 import argparse
@@ -15,11 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medsyn2.config import Config, load_config
-from medsyn2.planning.costs import GB, START_S, Cost
+from medsyn2.planning.costs import GB, Cost
+from medsyn2.planning.jobs import Job
 from medsyn2.planning.workload import Workload, workload_of
-from medsyn2.stages import STAGES
+from medsyn2.stages.plan import job_of, jobs_json, plan_costs
 
 _HEAD = ("stage", "jobs", "CPU h", "network h", "memory GB", "device GB", "disk GB", "from")
+_JOB_HEAD = ("one job of", "jobs", "cores", "GPUs", "memory GB", "predicted h", "limit h", "")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,45 +41,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tflops", type=float, metavar="N", help="sustained speed of the device that networks run on, 10^12 a second"
     )
     parser.add_argument("--cores", type=int, metavar="N", help="CPU cores that share the jobs")
+    parser.add_argument("--json", action="store_true", help="print the jobs alone, as JSON; the workflow reads them")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the plan."""
-    from medsyn2.planning.speed import this_machine
-
     config = load_config(*arguments.config)
     work = workload_of(config)
-    costs = all_costs(config, work)
+    found = list(plan_costs(config, work))
+    if arguments.json:
+        sys.stdout.write(jobs_json([job_of(cost, config) for cost in found]))
+        return
+    from medsyn2.planning.speed import this_machine
+
+    costs = [cost for cost in found if cost.jobs]
     machine = this_machine()
     speed = arguments.tflops * 1e12 if arguments.tflops else machine.flops_per_s
     device = f"{arguments.tflops:g} TFLOP/s" if arguments.tflops else f"{machine.name}, {speed / 1e12:.3g} TFLOP/s"
     cores = arguments.cores or machine.cores
     sys.stdout.write(
-        f"{describe_workload(work)}\nNetworks at {device}.\n\n{table(costs, speed)}\n{total(costs, speed, cores)}\n"
+        f"{describe_workload(work)}\nNetworks at {device}.\n\n{table(costs, speed)}\n\n{total(costs, speed, cores)}\n\n"
+        f"{describe_speed(config)}\n\n{job_table([job_of(cost, config) for cost in costs])}\n"
     )
 
 
 def all_costs(config: Config, work: Workload) -> list[Cost]:
-    """Return the cost of every stage, in the workflow's order; each evaluation's is estimated in its room."""
-    from medsyn2.planning.networks import network_costs
-    from medsyn2.planning.preparation import preparation_costs
-    from medsyn2.planning.run import PlannedRun
-
-    run = PlannedRun(config, work)
-    evaluations = [stage for stage in STAGES.values() if stage.in_evaluation and stage.is_requested(config)]
-    return [
-        *preparation_costs(config, work),
-        *network_costs(run),
-        *(stage.load_cost()(run) for stage in evaluations),
-        Cost("report", 1, START_S, basis="the start"),
-    ]
+    """Return the cost of every stage that has a job."""
+    return [cost for cost in plan_costs(config, work) if cost.jobs]
 
 
 def describe_workload(work: Workload) -> str:
     """Return the workload in words."""
     note = f"; {work.assumed}" if work.assumed else ""
     return (
-        f"{work.cases} cases in {work.shards} shards, {work.test_cases} of them held out; a CT has "
+        f"{work.cases} cases in {work.both.jobs} shards, {work.test_cases} of them held out; a CT has "
         f"{work.native_voxels / 1e6:.1f} million voxels, the grid {work.grid_voxels / 1e6:.1f}{note}."
     )
 
@@ -85,7 +85,7 @@ def table(costs: Sequence[Cost], flops_per_s: float) -> str:
     for cost in costs:
         rows.append(
             (
-                cost.stage,
+                cost.name,
                 str(cost.jobs),
                 "?" if cost.cpu_s is None else _number(cost.cpu_s / 3600),
                 _number(cost.flops / flops_per_s / 3600),
@@ -95,7 +95,46 @@ def table(costs: Sequence[Cost], flops_per_s: float) -> str:
                 cost.basis,
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
+    return _aligned(rows)
+
+
+def describe_speed(config: Config) -> str:
+    """Return the assumptions of the job table in words."""
+    jobs = config.jobs
+    return (
+        f"The rules ask a scheduler for these; predicted for {jobs.gpu_tflops:g} TFLOP/s a GPU and "
+        f"{jobs.core_gflops:g} GFLOP/s a core, limits {jobs.time_factor:g} times as long, at most {jobs.longest_h:g} h."
+    )
+
+
+def job_table(jobs: Sequence[Job]) -> str:
+    """Return the table with the largest job of each stage."""
+    rows = [_JOB_HEAD]
+    for job in jobs:
+        rows.append(
+            (
+                job.name,
+                str(job.jobs),
+                str(job.threads),
+                str(job.gpus),
+                _number(job.memory_mb / 1e3),
+                "?" if job.seconds is None else _number(job.seconds / 3600),
+                _number(job.limit_min / 60),
+                _attempts(job),
+            )
+        )
+    return _aligned(rows)
+
+
+def _attempts(job: Job) -> str:
+    if job.seconds is None:
+        return "goes on in another attempt where the limit stops it"
+    return f"takes {job.attempts} attempts, one after another" if job.attempts > 1 else ""
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return lines of left-aligned first and last columns, and right-aligned ones between."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = []
     for row in rows:
         cells = [f"{row[0]:<{widths[0]}}"]
@@ -106,7 +145,7 @@ def table(costs: Sequence[Cost], flops_per_s: float) -> str:
 
 def total(costs: Sequence[Cost], flops_per_s: float, cores: int) -> str:
     """Return the totals: hours on these cores and one device, the most demanding job, and the disk."""
-    unknown = [cost.stage for cost in costs if cost.cpu_s is None]
+    unknown = [cost.name for cost in costs if cost.cpu_s is None]
     cpu_h = sum(cost.cpu_s or 0.0 for cost in costs) / 3600
     device_h = sum(cost.flops for cost in costs) / flops_per_s / 3600
     memory = max(costs, key=lambda cost: cost.memory_bytes)
@@ -116,8 +155,8 @@ def total(costs: Sequence[Cost], flops_per_s: float, cores: int) -> str:
     lines = [
         f"Time: {least}{_number(cpu_h)} CPU hours ({_number(cpu_h / cores)} on {cores} cores) and "
         f"{_number(device_h)} hours of one device.",
-        f"Memory of one job: {_number(memory.memory_bytes / GB)} GB ({memory.stage}); on the device "
-        f"{_number(device.device_bytes / GB)} GB ({device.stage}), without what libraries take inside an operation.",
+        f"Memory of one job: {_number(memory.memory_bytes / GB)} GB ({memory.name}); on the device "
+        f"{_number(device.device_bytes / GB)} GB ({device.name}), without what libraries take inside an operation.",
         f"Disk: {_number(disk)} GB.",
     ]
     if unknown:

@@ -29,6 +29,7 @@ from medsyn2.config.evaluation import (
     ReportConfig,
     SampleConfig,
 )
+from medsyn2.config.jobs import JobsConfig
 from medsyn2.config.networks import (
     DiTConfig,
     EncodeLatentsConfig,
@@ -74,6 +75,7 @@ __all__ = [
     "FlowConfig",
     "GridConfig",
     "InventoryConfig",
+    "JobsConfig",
     "MasksConfig",
     "PerceptualWeights",
     "PhantomsConfig",

@@ -17,6 +17,7 @@ def disagreements(config: Config) -> Iterator[str]:
     yield from _shapes(config)
     yield from _tokenizer(config.tokenizer)
     yield from _texts(config)
+    yield from _processes(config)
 
 
 def _patches(config: Config) -> Iterator[str]:
@@ -58,4 +59,18 @@ def _texts(config: Config) -> Iterator[str]:
             yield (
                 f"encode_text.{name}: the text encoder has positions for {places} tokens "
                 f"(train_text_encoder.max_tokens), got {wanted}"
+            )
+
+
+def _processes(config: Config) -> Iterator[str]:
+    trainings = [("train_tokenizer", "train_tokenizer", config.train_tokenizer.accumulate)]
+    trainings.append(("train_dit", "train_dit", config.train_dit.accumulate))
+    for name, variant in config.variants.items():
+        trainings.append(("train_dit", f"variants.{name}.train_dit", variant.train_dit.accumulate))
+    for stage, section, accumulate in trainings:
+        processes = config.jobs.num_gpus(stage)
+        if accumulate % processes:
+            yield (
+                f"jobs.gpus.{stage}: a process on each GPU, which share the micro-batches of a step, must divide "
+                f"{section}.accumulate, which is {accumulate}, got {processes}"
             )

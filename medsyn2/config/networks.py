@@ -240,7 +240,7 @@ class TrainDiTConfig(Section):
     """State that each of several processes holds: all of it (``ddp``), or a share of weights, gradients, moments and
     average (``fsdp``), for GPUs with too little memory; either strategy resumes the other's checkpoints."""
     compile: bool = False
-    """Compile the network (torch.compile): a minute at the start, then faster steps on a GPU."""
+    """Compile the transformer's blocks (torch.compile): some time at the start, then faster steps on a GPU."""
     checkpointing: Literal["none", "selective", "full"] = "none"
     """Activations recomputed to save memory: none, all but attention, or all of each block."""
     num_workers: NonNegativeInt = 0

@@ -20,6 +20,7 @@ from medsyn2.config.evaluation import (
     ReportConfig,
     SampleConfig,
 )
+from medsyn2.config.jobs import JobsConfig
 from medsyn2.config.networks import (
     DiTConfig,
     EncodeLatentsConfig,
@@ -83,6 +84,7 @@ class Config(Section):
     evaluate_variants: EvaluateVariantsConfig = Field(default_factory=EvaluateVariantsConfig)
     evaluate_tokenizer: EvaluateTokenizerConfig = Field(default_factory=EvaluateTokenizerConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
+    jobs: JobsConfig = Field(default_factory=JobsConfig)
 
     @field_validator("variants", mode="before")
     @classmethod

@@ -22,8 +22,9 @@ cuDNN is left out
 * with a mask when the number of keys is 64 modulo 128: its backward pass then returns NaN for the queries if all
   scores of a row are below -88.7.
 
-math is left out above `MOST_SCORES` scores: an error is better than exhausted memory or a tenfold run time. Fused
-kernels need contiguous channels; other tensors are copied. The order is logged once per device and head width.
+math is left out above `MOST_SCORES` scores, counted with at least `FEWEST_KEYS` keys: an error is better than exhausted
+memory or a tenfold run time. Fused kernels need contiguous channels; other tensors are copied. The order is logged once
+per device and head width.
 
 Source: The fault: pytorch/pytorch#196678 (torch 2.11 to 2.13, cuDNN to 9.20). PyTorch's own order and limits:
 aten/src/ATen/native/transformers/cuda/sdp_utils.cpp. Rates: Shah et al., FlashAttention-3 (arXiv:2407.08608).
@@ -38,30 +39,21 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from medsyn2.nn.machine import Machine, known_machine
 from medsyn2.types import Bool, Float
 
 log = logging.getLogger(__name__)
 
 MOST_SCORES = 2**28
 """Largest score matrix for the plain kernel: 1 GiB in float32."""
+FEWEST_KEYS = 1024
+"""Keys that a score matrix is counted with at least: more than a text has, so that no text's length decides."""
 
 _CUDNN, _FLASH = SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION
 _EFFICIENT, _MATH = SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH
 _HALF = (torch.bfloat16, torch.float16)
 _CUDNN_TORCH, _CUDNN_VERSION = (2, 11), 91501
 _CUDNN_CAPABILITIES = ((9, 0), (10, 0))
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Properties of a device that the choice of kernels depends on."""
-
-    device_type: str  # ``cuda``, ``cpu`` or another of PyTorch's
-    torch_version: tuple[int, int]  # Major and minor
-    capability: tuple[int, int] = (0, 0)  # CUDA's compute capability, major and minor
-    cudnn_version: int = 0  # As `torch.backends.cudnn.version` gives it (92000 for 9.20); 0 without cuDNN
-    deterministic: bool = False  # Deterministic algorithms are required
-    name: str = ""  # For the log
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class Call:
     dtype: torch.dtype  # Of queries, keys and values
     masked: bool = False  # A mask is given
     half_tile: bool = False  # The number of keys is 64 modulo 128
-    large: bool = False  # There are more than `MOST_SCORES` scores
+    large: bool = False  # There are more than `MOST_SCORES` scores, counted with at least `FEWEST_KEYS` keys
 
 
 @dataclass(frozen=True)
@@ -98,7 +90,7 @@ def attend(
     num_keys, masked = key.shape[2], mask is not None
     # Branches instead of comparisons: with varying lengths torch.compile then needs one graph per branch only.
     half_tile = True if masked and num_keys % 128 == 64 else False  # noqa: SIM210
-    large = True if query[..., 0].numel() * num_keys > MOST_SCORES else False  # noqa: SIM210
+    large = True if query[..., 0].numel() * max(num_keys, FEWEST_KEYS) > MOST_SCORES else False  # noqa: SIM210
     kernels = _kernels(query.device, query.shape[-1], query.dtype, masked, half_tile, large)
     query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value))
     if kernels is None:
@@ -141,40 +133,17 @@ def _against_cudnn(machine: Machine, call: Call) -> str | None:
     return next((reason for holds, reason in reasons if holds), None)
 
 
-def machine_of(device: torch.device) -> Machine:
-    """Describe `device` for `choose`."""
-    major, minor = torch.__version__.split(".")[:2]
-    version = int(major), int(minor)
-    if device.type != "cuda":
-        return Machine(device.type, version, name=device.type)
-    return Machine(
-        "cuda",
-        version,
-        torch.cuda.get_device_capability(device),
-        # On AMD's devices this is the version of MIOpen, which has no such kernels.
-        0 if torch.version.hip else torch.backends.cudnn.version() or 0,
-        torch.are_deterministic_algorithms_enabled(),
-        torch.cuda.get_device_name(device),
-    )
-
-
 def _kernels(
     device: torch.device, head_width: int, dtype: torch.dtype, masked: bool, half_tile: bool, large: bool
 ) -> tuple[SDPBackend, ...] | None:
     """Choose the kernels and log the first choice; `torch.compile` calls this once per graph, as a constant."""
-    machine = _machine(device, torch.are_deterministic_algorithms_enabled())
+    machine = known_machine(device)
     _log_once(machine, head_width, dtype)
     return choose(machine, Call(head_width, dtype, masked, half_tile, large)).kernels
 
 
 # Same effect as torch.compiler.assume_constant_result, without importing the compiler (one second per process).
 _kernels._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
-@lru_cache
-def _machine(device: torch.device, deterministic: bool) -> Machine:
-    del deterministic  # part of the key: it may change during a run
-    return machine_of(device)
 
 
 @lru_cache

@@ -15,13 +15,26 @@ class Cost:
     """What one stage costs."""
 
     stage: str  # Its name
-    jobs: int  # How many jobs it is
+    jobs: int  # How many jobs it is; none if the configuration has no use for it
     cpu_s: float | None = 0.0  # CPU seconds of all jobs; None if nobody measured them
     flops: float = 0.0  # Operations of networks, of all jobs
     memory_bytes: float = 0.4 * GB  # Main memory of one job
     device_bytes: float = 0.0  # Memory of its networks with their tensors, on the GPU if there is one
     disk_bytes: float = 0.0  # What all jobs leave on the disk
     basis: str = ""  # Where the figures come from
+    share: float | None = None  # The largest job's share of the time and operations; None if the jobs are equal
+    workers: int = 1  # Threads that share the CPU seconds of a job
+    variant: str = ""  # The variant whose stage it is; empty for the main model
+
+    @property
+    def largest(self) -> float:
+        """The largest job's share of the time and operations."""
+        return self.share if self.share is not None else 1 / max(self.jobs, 1)
+
+    @property
+    def name(self) -> str:
+        """The stage, with its variant."""
+        return f"{self.stage}, {self.variant}" if self.variant else self.stage
 
     def times(self, factor: float) -> "Cost":
         """Return the cost of `factor` times as much work and artefacts."""
@@ -43,6 +56,9 @@ GRID_BYTES_PER_VOXEL = 19.0
 
 INVENTORY_S_PER_MVOXEL = 0.9 / 34.9
 """CPU seconds for each million native voxels: 0.9 s at 512 x 512 x 133 (`benchmarks/paper_grid.py`)."""
+
+READ_S_PER_MVOXEL = 0.9 / 89.9
+"""CPU seconds to read a CT or a mask, for each million voxels: 0.9 s at 448 x 448 x 448."""
 
 TEMPLATE_S_PER_CASE_AND_ROUND = 7.0
 """CPU seconds: 14 s for one case in two rounds at 448 x 448 x 448 (`benchmarks/paper_grid.py`)."""

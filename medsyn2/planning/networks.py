@@ -4,17 +4,13 @@ A stage costs a number of passes (``passes.py``), which its configuration and th
 what the optimizer and the average keep beside them, and the largest sum of tensors that are alive at once.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
 from math import prod
 
 from medsyn2.config import Config
 from medsyn2.planning import costs
 from medsyn2.planning.costs import GB, Cost
-from medsyn2.planning.passes import CXR_BERT_WIDTH, KEPT_FOR_ADAM, Networks, weight_bytes
+from medsyn2.planning.passes import KEPT_FOR_ADAM, text_width, weight_bytes
 from medsyn2.planning.run import PlannedRun
-from medsyn2.planning.sampling import sampling
-from medsyn2.planning.workload import Workload
 from medsyn2.training.engine.array_cache import ROOM_BYTES
 
 ADVERSARY = 4 / 3
@@ -25,36 +21,67 @@ CHECKPOINTS = 3
 """Those on the disk at once: two to resume from, and one that is being written."""
 
 
-def dit_training(networks: Networks, work: Workload) -> Cost:
-    """Return what the training of the transformer takes."""
-    training, parameters = networks.config.train_dit, weight_bytes(networks.dit)
+def train_tokenizer(run: PlannedRun) -> Cost:
+    """Estimate the stage: its steps, and the volumes that its crops are read from."""
+    networks, training = run.networks, run.config.train_tokenizer
+    parameters, volume_bytes = weight_bytes(networks.tokenizer), 2 * run.work.grid_voxels
+    step = networks.tokenizer_training()
+    factor = ADVERSARY if training.gan_start is not None and training.gan_start < training.num_steps else 1.0
+    crops = training.num_steps * training.accumulate * training.batch_size * (1 - training.mask_share)
+    read = crops if volume_bytes * run.work.train_cases > ROOM_BYTES else min(crops, run.work.train_cases)
+    return Cost(
+        "train_tokenizer",
+        1,
+        costs.START_S + read * costs.READ_S_PER_MVOXEL * run.work.grid_voxels / 1e6,
+        factor * step.flops * training.accumulate * training.num_steps,
+        memory_bytes=LOADED
+        + min(ROOM_BYTES, volume_bytes * run.work.train_cases)
+        + (1 + training.num_workers) * volume_bytes,
+        device_bytes=KEPT_FOR_ADAM * parameters + factor * step.peak_bytes,
+        disk_bytes=CHECKPOINTS * KEPT_FOR_ADAM * parameters,
+        basis=f"{training.num_steps} steps of {training.accumulate} x {training.batch_size}, {read:,.0f} volumes read",
+        workers=max(training.num_workers, 1),
+    )
+
+
+def train_dit(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    networks, training = run.networks, run.config.train_dit
+    parameters, latent_bytes = weight_bytes(networks.dit), 2 * 2 * prod(networks.latent_shape)
     step = networks.dit_training()
     return Cost(
         "train_dit",
         1,
         costs.START_S,
         float(step.flops) * training.accumulate * training.num_steps,
-        memory_bytes=LOADED + min(ROOM_BYTES, 2 * 2 * prod(networks.latent_shape) * work.train_cases),
+        memory_bytes=LOADED + min(ROOM_BYTES, latent_bytes * run.work.train_cases),
         device_bytes=KEPT_FOR_ADAM * parameters + step.peak_bytes,
         disk_bytes=CHECKPOINTS * KEPT_FOR_ADAM * parameters,
         basis=f"{training.num_steps} steps of {training.accumulate} x {training.batch_size}",
     )
 
 
-def tokenizer_training(networks: Networks, work: Workload) -> Cost:
-    """Return what the training of the tokenizer takes."""
-    training, parameters = networks.config.train_tokenizer, weight_bytes(networks.tokenizer)
-    step = networks.tokenizer_training()
-    factor = ADVERSARY if training.gan_start is not None and training.gan_start < training.num_steps else 1.0
+def sample(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    return run.sampling.cost
+
+
+def encode_latents(run: PlannedRun) -> Cost:
+    """Estimate the stage: training cases with their masks, and an empty mask of each shard."""
+    train, volumes = run.work.train, 1 + run.num_segmented
+    one = run.networks.encoding()
+    encoded = volumes * train.cases + train.jobs
+    item = 2 if run.config.encode_latents.dtype == "float16" else 4
     return Cost(
-        "train_tokenizer",
-        1,
-        costs.START_S,
-        factor * step.flops * training.num_steps,
-        memory_bytes=LOADED + min(ROOM_BYTES, 2 * work.grid_voxels * work.train_cases),
-        device_bytes=KEPT_FOR_ADAM * parameters + factor * step.peak_bytes,
-        disk_bytes=CHECKPOINTS * KEPT_FOR_ADAM * parameters,
-        basis=f"{training.num_steps} steps",
+        "encode_latents",
+        train.jobs,
+        train.jobs * costs.START_S + encoded * costs.READ_S_PER_MVOXEL * run.work.grid_voxels / 1e6,
+        float(one.flops) * encoded,
+        memory_bytes=0.4 * GB + 8 * run.work.grid_voxels,
+        device_bytes=one.peak_bytes,
+        disk_bytes=item * prod(run.networks.latent_shape) * encoded,
+        basis=f"{train.cases} training cases, the volume and at most {volumes - 1} masks of each",
+        share=train.share,
     )
 
 
@@ -62,54 +89,40 @@ CXR_BERT_PARAMETERS = 85.6e6
 """Of the transformer's layers, without the embeddings: 12 layers of 12 x 768^2 products and their biases."""
 
 
-def network_costs(run: PlannedRun) -> Iterator[Cost]:
-    """Yield the costs of the stages from the tokenizer's training to sampling, and those of each variant."""
-    networks, work = run.networks, run.work
-    yield tokenizer_training(networks, work)
-    yield _encoding(networks, work)
-    yield from _texts(run.config, work)
-    yield dit_training(networks, work)
-    yield run.sampling.cost
-    for name in run.config.variants:
-        variant = Networks.of(run.config.with_variant(name))
-        yield replace(dit_training(variant, work), stage=f"train_dit, {name}")
-        yield replace(sampling(variant, work).cost, stage=f"sample, {name}")
+def train_text_encoder(run: PlannedRun) -> Cost:
+    """Estimate the stage, which has no job where an encoder is given."""
+    small = run.config.train_text_encoder
+    if run.config.encode_text.encoder_dir is not None:
+        return Cost("train_text_encoder", 0)
+    flops = 6 * _text_parameters(run.config) * small.num_steps * small.batch_size * small.window_tokens
+    return Cost("train_text_encoder", 1, costs.START_S, flops, basis=f"{small.num_steps} steps")
 
 
-def _encoding(networks: Networks, work: Workload) -> Cost:
-    chosen = sum(tool is not None for tool in networks.config.segment.tools.values())
-    volumes = 1 + chosen
-    one = networks.encoding()
-    item = 2 if networks.config.encode_latents.dtype == "float16" else 4
+def encode_prompts(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    memory = 0.6 * GB + 4 * _text_parameters(run.config)
+    return Cost("encode_prompts", 1, costs.START_S, memory_bytes=memory, basis="ten texts")
+
+
+def encode_text(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    every, tokens = run.work.both, run.config.encode_text.max_report_tokens
+    parameters = _text_parameters(run.config)
     return Cost(
-        "encode_latents",
-        work.shards,
-        work.shards * costs.START_S,
-        one.flops * volumes * work.cases,
-        memory_bytes=0.4 * GB + 8 * work.grid_voxels,
-        device_bytes=one.peak_bytes,
-        disk_bytes=item * prod(networks.latent_shape) * volumes * work.cases,
-        basis=f"the volume and at most {chosen} masks of each case",
-    )
-
-
-def _texts(config: Config, work: Workload) -> Iterator[Cost]:
-    small, text = config.train_text_encoder, config.encode_text
-    tokens = text.max_report_tokens
-    if text.encoder_dir is None:
-        parameters, width = 12.0 * small.num_layers * small.hidden_size**2, small.hidden_size
-        flops = 6 * parameters * small.num_steps * small.batch_size * small.window_tokens
-        yield Cost("train_text_encoder", 1, costs.START_S, flops, basis=f"{small.num_steps} steps")
-    else:
-        parameters, width = CXR_BERT_PARAMETERS, CXR_BERT_WIDTH
-    yield Cost("encode_prompts", 1, costs.START_S, basis="ten texts")
-    yield Cost(
         "encode_text",
-        work.shards,
-        work.shards * costs.START_S,
-        2 * parameters * tokens * work.cases,
+        every.jobs,
+        every.jobs * costs.START_S,
+        2 * parameters * tokens * every.cases,
         memory_bytes=0.6 * GB + 4 * parameters,
-        device_bytes=4 * parameters,
-        disk_bytes=2.0 * tokens * width * work.cases,
+        disk_bytes=2.0 * tokens * text_width(run.config) * every.cases,
         basis="all tokens of each case",
+        share=every.share,
     )
+
+
+def _text_parameters(config: Config) -> float:
+    """Return the parameters of the text encoder's layers; a given encoder is taken for CXR-BERT."""
+    small = config.train_text_encoder
+    if config.encode_text.encoder_dir is not None:
+        return CXR_BERT_PARAMETERS
+    return 12.0 * small.num_layers * small.hidden_size**2

@@ -1,87 +1,81 @@
-"""The stages that work on voxels: phantoms to masks, and the tables that are made of volumes."""
+"""The stages that work on voxels: phantoms to masks."""
 
-from collections.abc import Iterator
-
-from medsyn2.config import Config
 from medsyn2.planning import costs
-from medsyn2.planning.costs import GB, Cost, add_known
-from medsyn2.planning.workload import Workload
-from medsyn2.segmenters.tools.totalsegmentator import select_tasks
+from medsyn2.planning.costs import GB, Cost
+from medsyn2.planning.run import PlannedRun
+from medsyn2.planning.segmenting import segmenting
 
 _MVOXEL = 1e6
 
 
-def preparation_costs(config: Config, work: Workload) -> Iterator[Cost]:
-    """Yield the costs of the stages up to the masks."""
-    native, grid = work.native_voxels / _MVOXEL, work.grid_voxels / _MVOXEL
-    start = work.shards * costs.START_S
-    on_grid = 0.4 * GB + costs.GRID_BYTES_PER_VOXEL * work.grid_voxels
-    on_native = 0.4 * GB + 8 * work.native_voxels
-    if config.cohort.data_dir is None:
-        seconds = start + work.cases * costs.PHANTOM_S_PER_MVOXEL * native
-        disk = work.cases * costs.CT_BYTES_PER_VOXEL * work.native_voxels
-        yield Cost("phantoms", work.shards, seconds, memory_bytes=on_native, disk_bytes=disk, basis="voxels")
-    seconds = start + work.cases * costs.INVENTORY_S_PER_MVOXEL * native
-    yield Cost("inventory", work.shards, seconds, memory_bytes=on_native, basis="native voxels")
-    if config.template.path is None:
-        averaged = min(config.template.num_cases, work.train_cases) * config.template.num_rounds
-        yield Cost(
-            "template",
-            1,
-            costs.START_S + costs.TEMPLATE_S_PER_CASE_AND_ROUND * averaged,
-            memory_bytes=on_grid,
-            disk_bytes=costs.CT_BYTES_PER_VOXEL * work.grid_voxels,
-            basis="cases and rounds",
-        )
-    seconds = start + work.cases * (costs.REGISTER_S + costs.REGISTER_S_PER_MVOXEL * grid)
-    disk = work.cases * costs.CT_BYTES_PER_VOXEL * work.grid_voxels
-    yield Cost("register", work.shards, seconds, memory_bytes=on_grid, disk_bytes=disk, basis="voxels of the grid")
-    yield segmenting(config, work)
-    chosen = sum(tool is not None for tool in config.segment.tools.values())
-    seconds = start + work.cases * costs.MASKS_S_PER_MVOXEL * grid * chosen / 9
-    disk = work.cases * costs.MASK_BYTES_PER_VOXEL * work.grid_voxels * (chosen + 1)
-    yield Cost("masks", work.shards, seconds, memory_bytes=on_grid, disk_bytes=disk, basis="voxels of the grid")
+def phantoms(run: PlannedRun) -> Cost:
+    """Estimate the stage, which has no job where there is a data folder."""
+    if run.config.cohort.data_dir is not None:
+        return Cost("phantoms", 0)
+    work = run.work
+    seconds = work.cases * costs.PHANTOM_S_PER_MVOXEL * work.native_voxels / _MVOXEL
+    disk = work.cases * costs.CT_BYTES_PER_VOXEL * work.native_voxels
+    return _of_shards(run, "phantoms", seconds, _on_native(run), disk, "voxels")
 
 
-def segmenting(config: Config, work: Workload) -> Cost:
-    """Return the cost of segmenting every case once with the tools that the configuration names."""
-    cpu_s: float | None = work.shards * costs.START_S
-    memory, device = costs.CLASSICAL_BYTES_AT_3_MM, 0.0
-    notes = []
-    tools = {tool for tool in config.segment.tools.values() if tool is not None}
-    if "classical" in tools:
-        scale = (3.0 / config.segment.working_spacing_mm) ** 3
-        cpu_s = add_known(cpu_s, work.cases * costs.CLASSICAL_S_AT_3_MM * scale)
-        memory = costs.CLASSICAL_BYTES_AT_3_MM * scale
-        notes.append("classical: voxels")
-    if "lungmask" in tools:
-        memory = max(memory, costs.LUNGMASK_BYTES)
-        if config.segment.device == "cpu":
-            cpu_s = add_known(cpu_s, work.cases * costs.LUNGMASK_S_PER_SLICE * work.native_slices)
-            notes.append("lungmask: slices")
-        else:
-            cpu_s = add_known(cpu_s, work.cases * costs.LUNGMASK_GPU_S)
-            notes.append("lungmask: its README, on a GPU")
-    if "totalsegmentator" in tools:
-        names = [name for name, tool in config.segment.tools.items() if tool == "totalsegmentator"]
-        networks = len(select_tasks(names)) + 1
-        mvoxels = work.native_voxels / _MVOXEL
-        seconds = networks * costs.TOTALSEGMENTATOR_GPU_S_PER_MVOXEL * mvoxels
-        on_gpu = config.segment.device != "cpu"
-        cpu_s = add_known(cpu_s, work.cases * seconds if on_gpu else None)
-        memory, device = max(memory, costs.TOTALSEGMENTATOR_BYTES), costs.TOTALSEGMENTATOR_DEVICE_BYTES
-        notes.append("TotalSegmentator: its README, on a GPU" if on_gpu else "TotalSegmentator: not measured on a CPU")
-    if "medpseg" in tools:
-        cpu_s = None
-        memory, device = max(memory, costs.MEDPSEG_BYTES), max(device, costs.MEDPSEG_DEVICE_BYTES)
-        notes.append("MedPSeg: nobody published its time")
-    disk = work.cases * costs.MASK_BYTES_PER_VOXEL * work.native_voxels * len(config.segment.tools)
+def inventory(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    seconds = run.work.cases * costs.INVENTORY_S_PER_MVOXEL * run.work.native_voxels / _MVOXEL
+    return _of_shards(run, "inventory", seconds, _on_native(run), 0.0, "native voxels")
+
+
+def template(run: PlannedRun) -> Cost:
+    """Estimate the stage; a given template is read and brought to the grid once."""
+    settings, averaged = run.config.template, 1
+    if settings.path is None:
+        averaged = min(settings.num_cases, run.work.train_cases) * settings.num_rounds
     return Cost(
-        "segment",
-        work.shards,
-        cpu_s,
-        memory_bytes=0.4 * GB + memory,
-        device_bytes=device,
-        disk_bytes=disk,
-        basis="; ".join(notes),
+        "template",
+        1,
+        costs.START_S + costs.TEMPLATE_S_PER_CASE_AND_ROUND * averaged,
+        memory_bytes=_on_grid(run),
+        disk_bytes=costs.CT_BYTES_PER_VOXEL * run.work.grid_voxels,
+        basis="cases and rounds",
     )
+
+
+def register(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    work = run.work
+    seconds = work.cases * (costs.REGISTER_S + costs.REGISTER_S_PER_MVOXEL * work.grid_voxels / _MVOXEL)
+    disk = work.cases * costs.CT_BYTES_PER_VOXEL * work.grid_voxels
+    return _of_shards(run, "register", seconds, _on_grid(run), disk, "voxels of the grid")
+
+
+def segment(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    return segmenting(run.config, run.work)
+
+
+def masks(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    work, chosen = run.work, run.num_segmented
+    seconds = work.cases * costs.MASKS_S_PER_MVOXEL * work.grid_voxels / _MVOXEL * chosen / 9
+    disk = work.cases * costs.MASK_BYTES_PER_VOXEL * work.grid_voxels * (chosen + 1)
+    return _of_shards(run, "masks", seconds, _on_grid(run), disk, "voxels of the grid")
+
+
+def _of_shards(run: PlannedRun, stage: str, seconds: float, memory: float, disk: float, basis: str) -> Cost:
+    every = run.work.both
+    return Cost(
+        stage,
+        every.jobs,
+        every.jobs * costs.START_S + seconds,
+        memory_bytes=memory,
+        disk_bytes=disk,
+        basis=basis,
+        share=every.share,
+    )
+
+
+def _on_grid(run: PlannedRun) -> float:
+    return 0.4 * GB + costs.GRID_BYTES_PER_VOXEL * run.work.grid_voxels
+
+
+def _on_native(run: PlannedRun) -> float:
+    return 0.4 * GB + 8 * run.work.native_voxels

@@ -6,8 +6,8 @@ from functools import cached_property
 from medsyn2.config import Config
 from medsyn2.planning.costs import GB, GRID_BYTES_PER_VOXEL, Cost
 from medsyn2.planning.passes import Networks
-from medsyn2.planning.preparation import segmenting
 from medsyn2.planning.sampling import SamplingCost, sampling
+from medsyn2.planning.segmenting import segmenting
 from medsyn2.planning.workload import Workload
 
 
@@ -39,9 +39,13 @@ class PlannedRun:
 
     @property
     def num_sampled(self) -> int:
-        """Held-out cases that the stage sample makes volumes of, at most."""
-        each = self.config.sample.max_cases
-        return self.count_held_out(None if each is None else each * self.work.shards)
+        """Held-out cases that the stage sample makes volumes of."""
+        return self.work.test.at_most(self.config.sample.max_cases).cases
+
+    @property
+    def num_segmented(self) -> int:
+        """Structures that a case of the cohort may have a mask of."""
+        return sum(tool is not None for tool in self.config.segment.tools.values())
 
     def segment_again(self, num_volumes: float) -> Cost:
         """Return the cost of segmenting so many volumes as the cohort is segmented."""

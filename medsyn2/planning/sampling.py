@@ -25,23 +25,22 @@ class SamplingCost:
 def sampling(networks: Networks, work: Workload) -> SamplingCost:
     """Return what the stage ``sample`` takes with these networks."""
     settings = networks.config.sample
-    cases = work.test_cases
-    if settings.max_cases is not None:
-        cases = min(cases, settings.max_cases * work.shards)
-    volumes = cases * (len(settings.structures) + settings.with_report)
+    sampled = work.test.at_most(settings.max_cases)
+    volumes = sampled.cases * (len(settings.structures) + settings.with_report)
     forward, decoding = networks.dit_forward(), networks.decoding()
     runs = evaluations(networks.config)
     flops = float(forward.flops) * runs + decoding.flops
     weights = weight_bytes(networks.dit) + weight_bytes(networks.tokenizer)
     cost = Cost(
         "sample",
-        work.shards,
-        work.shards * costs.START_S + volumes * costs.REGISTER_S_PER_MVOXEL * work.grid_voxels / 1e6,
+        work.test.jobs,
+        work.test.jobs * costs.START_S + volumes * costs.REGISTER_S_PER_MVOXEL * work.grid_voxels / 1e6,
         volumes * flops,
         memory_bytes=GB + 12 * work.grid_voxels + weights,
         device_bytes=weights + max(forward.peak_bytes, decoding.peak_bytes),
         disk_bytes=costs.CT_BYTES_PER_VOXEL * work.grid_voxels * volumes,
         basis=f"at most {volumes} volumes, {runs} runs of the transformer each",
+        share=sampled.share,
     )
     return SamplingCost(cost, volumes, forward.flops, flops)
 

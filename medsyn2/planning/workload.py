@@ -16,26 +16,65 @@ log = logging.getLogger(__name__)
 USUAL_SHAPE = (512, 512, 300)
 """Columns, rows and slices of a usual chest CT, assumed where no header can be read."""
 _HEADER_BYTES = 1024
-_LOOKED_AT = 9
 _PHANTOM_MM = (408.0, 408.0, 312.0)
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Cases of one kind, shard by shard: a stage that works on them has a job for each shard that holds any."""
+
+    counts: tuple[int, ...]  # Cases of each shard
+
+    @property
+    def cases(self) -> int:
+        """The cases of all shards."""
+        return sum(self.counts)
+
+    @property
+    def jobs(self) -> int:
+        """The shards that hold a case."""
+        return sum(count > 0 for count in self.counts)
+
+    @property
+    def share(self) -> float:
+        """The largest shard's share of the cases; 1 if there are none."""
+        return max(self.counts) / self.cases if self.cases else 1.0
+
+    def at_most(self, limit: int | None) -> "Shards":
+        """Return the first `limit` cases of each shard; None takes all."""
+        return self if limit is None else Shards(tuple(min(count, limit) for count in self.counts))
 
 
 @dataclass(frozen=True)
 class Workload:
     """The cohort in numbers."""
 
-    cases: int  # All cases
-    test_cases: int  # The held-out ones
-    shards: int  # Shards, that is jobs of a sharded stage
+    train: Shards  # The cases that are trained on
+    test: Shards  # The held-out ones
     native_voxels: float  # Voxels of a typical CT as it was acquired
     native_slices: float
     grid_voxels: int  # Voxels of the model's grid
     assumed: str = ""  # What was assumed because it could not be looked up; empty if nothing was
 
     @property
+    def both(self) -> Shards:
+        """All cases."""
+        return Shards(tuple(map(sum, zip(self.train.counts, self.test.counts, strict=True))))
+
+    @property
+    def cases(self) -> int:
+        """The number of all cases."""
+        return self.both.cases
+
+    @property
     def train_cases(self) -> int:
-        """The cases that are trained on."""
-        return self.cases - self.test_cases
+        """The number of cases that are trained on."""
+        return self.train.cases
+
+    @property
+    def test_cases(self) -> int:
+        """The number of held-out cases."""
+        return self.test.cases
 
 
 def workload_of(config: Config) -> Workload:
@@ -45,21 +84,19 @@ def workload_of(config: Config) -> Workload:
         ConfigError: If the data folder does not exist or is empty.
     """
     plan = plan_run(config)
-    paths = sorted(Path(case.path) for cases in plan.cohort.shards.values() for case in cases)
     if plan.has_phantoms:
         shape = tuple(size / config.phantoms.spacing_mm for size in _PHANTOM_MM)
         assumed = ""
     else:
-        shape, assumed = _typical_shape(paths)
-    return Workload(
-        len(paths), plan.num_cases("test"), len(plan.shards), prod(shape), shape[2], prod(config.grid.shape), assumed
-    )
+        shape, assumed = _typical_shape([Path(path) for path in plan.typical_files])
+    train, test = Shards(plan.counts("train")), Shards(plan.counts("test"))
+    return Workload(train, test, prod(shape), shape[2], prod(config.grid.shape), assumed)
 
 
 def _typical_shape(paths: list[Path]) -> tuple[tuple[float, ...], str]:
-    """Return the shape of the middle one, by size, of some evenly chosen files."""
+    """Return the shape of the middle file by size."""
     shapes = []
-    for path in paths[:: max(len(paths) // _LOOKED_AT, 1)][:_LOOKED_AT]:
+    for path in paths:
         try:
             with path.open("rb") as raw, gzip.open(raw) if path.suffix == ".gz" else raw as file:
                 start = file.read(_HEADER_BYTES)

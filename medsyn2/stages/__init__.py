@@ -17,14 +17,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medsyn2.config import Config
 from medsyn2.fingerprints import canonical_json
 from medsyn2.stages import devices, outputs
-from medsyn2.stages.devices import NeedsGpu
+from medsyn2.stages.devices import NeedsGpu, NumThreads
 from medsyn2.stages.outputs import Figure, File, Output, Page, Table
 from medsyn2.vocabulary import WINDOWS_HU
+
+if TYPE_CHECKING:
+    from medsyn2.planning.costs import Cost
+    from medsyn2.planning.run import PlannedRun
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -38,6 +42,7 @@ class Stage:
     outputs: tuple[Output, ...]  # The files that it makes
     version: int = 1  # Raised when the code's meaning changes
     gpu: tuple[NeedsGpu, ...] = ()  # Conditions; it asks for a GPU if one of them does
+    num_threads: NumThreads = devices.one  # CPU cores that a job asks for
     sharded: bool = False  # Whether it works shard by shard
     # Whether several processes, each with its device, may share the work (``--processes``)
     shared: bool = False
@@ -48,7 +53,7 @@ class Stage:
         """Import the stage's module and return its function."""
         return getattr(import_module(f"medsyn2.{self.room}.{self.name}"), self.name)
 
-    def load_cost(self) -> Callable[..., Any]:
+    def load_cost(self) -> "Callable[[PlannedRun], Cost]":
         """Import the room's module ``cost`` and return the function that estimates this stage."""
         return getattr(import_module(f"medsyn2.{self.room}.cost"), self.name)
 
@@ -67,7 +72,8 @@ class Stage:
 
     def num_gpus(self, config: Config) -> int:
         """Return how many GPUs a job asks for."""
-        return int(any(needs_gpu(config) for needs_gpu in self.gpu))
+        needed = any(needs_gpu(config) for needs_gpu in self.gpu)
+        return config.jobs.num_gpus(self.name) if needed else 0
 
 
 def _of_shard(name: str) -> tuple[Output, ...]:
@@ -95,6 +101,7 @@ _ALL = (
         ("grid", "tokenizer", "train_tokenizer"),
         (File("weights", ("train_tokenizer/tokenizer.json",)), File("loss", ("train_tokenizer/loss.csv",))),
         gpu=(devices.always,),
+        num_threads=devices.several,
         shared=True,
     ),
     Stage(
@@ -102,6 +109,7 @@ _ALL = (
         ("grid", "encode_latents"),
         _of_shard("encode_latents"),
         gpu=(devices.runs_generator,),
+        num_threads=devices.several_if_large,
         sharded=True,
     ),
     Stage(
@@ -111,7 +119,6 @@ _ALL = (
             File("encoder", ("train_text_encoder/encoder.json",)),
             File("config", ("train_text_encoder/encoder/config.json",)),
         ),
-        gpu=(devices.always,),
     ),
     Stage("encode_prompts", ("encode_text",), (File("prompts", ("encode_prompts/prompts.json",)),)),
     Stage("encode_text", ("encode_text",), _of_shard("encode_text"), sharded=True),
@@ -120,6 +127,7 @@ _ALL = (
         ("grid", "dit", "flow", "train_dit", "sampling"),
         (File("model", ("train_dit/model/model.json",)), File("loss", ("train_dit/loss.csv",))),
         gpu=(devices.always,),
+        num_threads=devices.several,
         shared=True,
         each_model=True,
     ),
@@ -128,6 +136,7 @@ _ALL = (
         ("sample", "sampling"),
         _of_shard("sample"),
         gpu=(devices.runs_generator,),
+        num_threads=devices.several_if_large,
         sharded=True,
         each_model=True,
     ),
@@ -140,6 +149,7 @@ _ALL = (
         ),
         version=3,
         gpu=(devices.runs_radimagenet,),
+        num_threads=devices.several_if_large,
         each_model=True,
         room="evaluation.fidelity",
     ),
@@ -153,6 +163,7 @@ _ALL = (
         ),
         version=2,
         gpu=(devices.runs_generator, devices.runs_radimagenet),
+        num_threads=devices.several_if_large,
         room="evaluation.memorisation",
     ),
     Stage(
@@ -192,6 +203,7 @@ _ALL = (
         ),
         version=2,
         gpu=(devices.runs_generator, devices.segments_edits),
+        num_threads=devices.several_if_large,
         room="evaluation.control",
     ),
     Stage(
@@ -205,6 +217,7 @@ _ALL = (
         ),
         version=2,
         gpu=(devices.runs_generator,),
+        num_threads=devices.several_if_large,
         each_model=True,
         room="evaluation.control",
     ),
@@ -218,6 +231,7 @@ _ALL = (
         ),
         version=2,
         gpu=(devices.runs_generator, devices.segments_augmentation),
+        num_threads=devices.several_if_large,
         room="evaluation.augmentation",
     ),
     Stage(
@@ -229,6 +243,7 @@ _ALL = (
         ),
         version=2,
         gpu=(devices.runs_radimagenet,),
+        num_threads=devices.several_if_large,
         room="evaluation.text",
     ),
     Stage(
@@ -242,6 +257,7 @@ _ALL = (
         ),
         version=2,
         gpu=(devices.runs_generator,),
+        num_threads=devices.several_if_large,
         room="evaluation.control",
     ),
     Stage(
@@ -254,6 +270,7 @@ _ALL = (
         ),
         version=4,
         gpu=(devices.runs_generator,),
+        num_threads=devices.several,  # never beside the one core that the transformer waits for
         room="evaluation.tokenizer",
     ),
     Stage(

@@ -14,6 +14,11 @@ NETWORK_TOOLS = frozenset({"lungmask", "totalsegmentator", "medpseg"})
 
 NeedsGpu = Callable[[Config], bool]
 
+NumThreads = Callable[[Config], int]
+
+_SEVERAL = 8
+"""Cores that networks and the reading of large volumes can fill."""
+
 
 def always(config: Config) -> bool:
     """Ask for a GPU whatever the configuration says."""
@@ -29,6 +34,21 @@ def runs_radimagenet(config: Config) -> bool:
     """Ask for a GPU if slices go through RadImageNet there."""
     fid = config.evaluate_fid
     return fid.radimagenet is not None and fid.device != "cpu"
+
+
+def one(config: Config) -> int:
+    """Ask for one core."""
+    return 1
+
+
+def several(config: Config) -> int:
+    """Ask for several cores whatever the configuration says."""
+    return _SEVERAL
+
+
+def several_if_large(config: Config) -> int:
+    """Ask for several cores if volumes are large; small ones are worked on side by side."""
+    return 1 if is_small(config) else _SEVERAL
 
 
 def segments_cohort(config: Config) -> bool:

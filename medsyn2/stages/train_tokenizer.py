@@ -12,7 +12,7 @@ from medsyn2.facts import CT_FILE, RegisterFacts
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.nn.device import available_device, move
+from medsyn2.nn.device import available_device, order_weights
 from medsyn2.nn.perceptual import Perceptual
 from medsyn2.store.artefacts import load_records
 from medsyn2.training.engine.checkpoint import identity_of
@@ -64,8 +64,7 @@ def train_tokenizer(
     torch.manual_seed(train_tokenizer.seed)
     network = _network(tokenizer, initial or None, train_tokenizer.seed)
     network.latent_shape(train_tokenizer.crop_shape)
-    if available_device().type == "cpu":
-        move(network, torch.device("cpu"))
+    order_weights(network, available_device())
     log.info("tokenizer: %d volumes, %d steps", len(volumes), train_tokenizer.num_steps)
     averages = train(
         tokenizer_learners(network, train_tokenizer, _perceptual(train_tokenizer.perceptual_weights)),

@@ -77,6 +77,8 @@ def test_every_field_is_explained() -> None:
         ("encode_latents: {window: [5, 8, 8]}", "encode_latents.window"),
         ("encode_text: {max_report_tokens: 1}", "encode_text.max_report_tokens"),
         ("cohort: {test_every: 1}", "cohort.test_every"),
+        ("jobs: {gpus: {sample: 2}}", "jobs.gpus"),
+        ("jobs: {time_factor: 0.5}", "jobs.time_factor"),
         ("segment: {tools: {lobes: files}}", "segment.mask_files"),
         ("segment: {tools: {lobes: ct_rate}}", "segment.ct_rate_masks"),
         ("nonsense: {}", "nonsense"),

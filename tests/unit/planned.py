@@ -2,7 +2,7 @@
 
 from medsyn2.config import Config, validate_config
 from medsyn2.planning.run import PlannedRun
-from medsyn2.planning.workload import Workload
+from medsyn2.planning.workload import Shards, Workload
 
 SMALL = {
     "grid": {"shape": [16, 32, 32]},
@@ -12,7 +12,7 @@ SMALL = {
     "train_dit": {"num_steps": 10},
     "sampling": {"num_steps": 4},
 }
-WORK = Workload(8, 2, 1, 1e6, 50, 16 * 32 * 32)
+WORK = Workload(Shards((6,)), Shards((2,)), 1e6, 50, 16 * 32 * 32)
 """Eight cases in a shard, two of them held out."""
 
 

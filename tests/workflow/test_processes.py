@@ -13,8 +13,17 @@ from .conftest import TINY, Workflow
 
 def test_the_rule_starts_as_many_processes_as_it_has_gpus(finished: Workflow) -> None:
     rule = ("--set-resources", "train_tokenizer:gpu=2", "--resources", "gpu=2", "--forcerun", "train_tokenizer")
-    text = finished.run("-n", "-p", *rule, "--", "results/train_tokenizer/tokenizer.json")
+    shared = ("--config", "train_tokenizer={accumulate: 2}")
+    text = finished.run("-n", "-p", *rule, *shared, "--", "results/train_tokenizer/tokenizer.json")
     assert "--processes 2" in text
+
+
+def test_processes_that_cannot_share_a_step_are_refused_when_planned(finished: Workflow) -> None:
+    command = finished.command("-n", "--set-resources", "train_tokenizer:gpu=2", "--", "all")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "jobs.gpus.train_tokenizer" in done.stdout + done.stderr
+    assert "train_tokenizer.accumulate, which is 1, got 2" in done.stdout + done.stderr
 
 
 def test_two_processes_train_what_one_does(finished: Workflow, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ rule phantoms:
         "logs/benchmarks/phantoms/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("phantoms")
     resources:
-        mem_mb=2000,
-        runtime=60,
+        **resources_of("phantoms"),
     params:
         cfg=params_of("phantoms"),
         cases=lambda wildcards: PLAN.cases(wildcards.shard),
@@ -35,9 +35,9 @@ rule inventory:
         "logs/benchmarks/inventory/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("inventory")
     resources:
-        mem_mb=4000,
-        runtime=120,
+        **resources_of("inventory"),
     params:
         cfg=params_of("inventory"),
         cases=lambda wildcards: PLAN.inventory_cases(wildcards.shard),

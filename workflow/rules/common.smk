@@ -5,10 +5,10 @@ from shlex import quote
 from snakemake.settings.types import DeploymentMethod
 
 from medsyn2.cohort.plan import manifests, plan_run
-from medsyn2.config import validate_config
+from medsyn2.config import merge, validate_config
 from medsyn2.stages import STAGES, page_inputs, files_of_run, stage_params
-from medsyn2.stages.devices import is_small, uses_network_tool
 from medsyn2.stages.outputs import Figure, Table, model_pattern, models
+from medsyn2.stages.plan import kept_jobs
 
 # The rules' `python` is the one that runs Snakemake, activated or not; where conda is deployed, the environment's.
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
@@ -16,15 +16,23 @@ if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
         f'set -euo pipefail; python() {{{{ {quote(sys.executable)} "$@"; }}}}; '
     )
 
-SETTINGS = validate_config(config, source="the configuration")
+# A training runs in as many processes as it has GPUs, also if the command line or a profile sets its resource gpu.
+GPUS = {
+    name: given["gpu"].value
+    for name, given in workflow.resource_settings.overwrite_resources.items()
+    if "gpu" in given and STAGES[name].shared
+}
+SETTINGS = validate_config(
+    merge(config, {"jobs": {"gpus": GPUS}}), source="the configuration"
+)
 PLAN = plan_run(SETTINGS)
+JOBS = kept_jobs(PLAN)
 MODELS = models(SETTINGS)
 SHARDS, TRAIN_SHARDS, TEST_SHARDS = (
     PLAN.shards,
     PLAN.shards_with("train"),
     PLAN.shards_with("test"),
 )
-THREADS = 1 if is_small(SETTINGS) else 8
 
 
 # {variant} is empty for the main model, else the folder of a variant: variants/<name>/.
@@ -62,9 +70,25 @@ def params_of(name):
     return lambda wildcards: found[wildcards.get("variant", "")]
 
 
-def gpus_of(name):
-    """The number of GPUs that a job of a stage asks for."""
-    return STAGES[name].num_gpus(SETTINGS)
+def threads_of(name):
+    """The CPU cores that a job of a stage asks for."""
+    return STAGES[name].num_threads(SETTINGS)
+
+
+def resources_of(name):
+    """The time, memory and GPUs of a stage's job, as planned for the largest one; the next attempt asks for more."""
+
+    def job(wildcards):
+        return JOBS[
+            name, wildcards.get("variant", "").removeprefix("variants/").rstrip("/")
+        ]
+
+    return {
+        "runtime": lambda wildcards, attempt: job(wildcards).limit_of(attempt),
+        "mem_mb": lambda wildcards, attempt: job(wildcards).memory_of(attempt),
+        "gpu": lambda wildcards: job(wildcards).gpus or None,
+        "gpu_manufacturer": lambda wildcards: "nvidia" if job(wildcards).gpus else None,
+    }
 
 
 def manifests_of_split(stage, split, least):

@@ -18,11 +18,9 @@ rule train_dit:
     priority: 1
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
+    threads: threads_of("train_dit")
     resources:
-        gpu=gpus_of("train_dit"),
-        mem_mb=16000,
-        runtime=2880,
+        **resources_of("train_dit"),
     params:
         cfg=params_of("train_dit"),
         encoder=subpath(input.encoder, parent=True),
@@ -47,9 +45,9 @@ rule sample:
         "logs/benchmarks/{variant}sample/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: THREADS
+    threads: threads_of("sample")
     resources:
-        gpu=gpus_of("sample"),
+        **resources_of("sample"),
     params:
         cfg=params_of("sample"),
     shell:

@@ -1,5 +1,4 @@
 # The evaluation: one table for each question.
-from medsyn2.evaluation.fidelity.memory import job_memory_mb
 from medsyn2.vocabulary import WINDOWS_HU
 
 
@@ -15,10 +14,9 @@ rule evaluate_fid:
         "logs/benchmarks/{variant}evaluate_fid.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: THREADS
+    threads: threads_of("evaluate_fid")
     resources:
-        gpu=gpus_of("evaluate_fid"),
-        mem_mb=job_memory_mb(SETTINGS, PLAN.num_cases("test"), len(SHARDS)),
+        **resources_of("evaluate_fid"),
     params:
         cfg=params_of("evaluate_fid"),
         banks="results/{variant}evaluate_fid",
@@ -43,9 +41,9 @@ rule evaluate_memorisation:
         "logs/benchmarks/evaluate_memorisation.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: THREADS
+    threads: threads_of("evaluate_memorisation")
     resources:
-        gpu=gpus_of("evaluate_memorisation"),
+        **resources_of("evaluate_memorisation"),
     params:
         cfg=params_of("evaluate_memorisation"),
     shell:
@@ -69,8 +67,9 @@ rule evaluate_masks:
         "logs/benchmarks/{variant}evaluate_masks.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_masks")
     resources:
-        gpu=gpus_of("evaluate_masks"),
+        **resources_of("evaluate_masks"),
     params:
         cfg=params_of("evaluate_masks"),
     shell:
@@ -92,6 +91,9 @@ rule evaluate_hu:
         "logs/benchmarks/{variant}evaluate_hu.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_hu")
+    resources:
+        **resources_of("evaluate_hu"),
     params:
         cfg=params_of("evaluate_hu"),
     shell:
@@ -113,8 +115,9 @@ rule evaluate_edits:
         "logs/benchmarks/evaluate_edits.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_edits")
     resources:
-        gpu=gpus_of("evaluate_edits"),
+        **resources_of("evaluate_edits"),
     params:
         cfg=params_of("evaluate_edits"),
     shell:
@@ -137,9 +140,9 @@ rule evaluate_attention:
         "logs/benchmarks/{variant}evaluate_attention.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_attention")
     resources:
-        gpu=gpus_of("evaluate_attention"),
-        runtime=240,
+        **resources_of("evaluate_attention"),
     params:
         cfg=params_of("evaluate_attention"),
     shell:
@@ -163,8 +166,9 @@ rule evaluate_scores:
         "logs/benchmarks/evaluate_scores.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_scores")
     resources:
-        gpu=gpus_of("evaluate_scores"),
+        **resources_of("evaluate_scores"),
     params:
         cfg=params_of("evaluate_scores"),
         encoder=subpath(input.encoder, parent=True),
@@ -187,9 +191,9 @@ rule evaluate_augmentation:
         "logs/benchmarks/evaluate_augmentation.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_augmentation")
     resources:
-        gpu=gpus_of("evaluate_augmentation"),
-        runtime=1440,
+        **resources_of("evaluate_augmentation"),
     params:
         cfg=params_of("evaluate_augmentation"),
     shell:
@@ -211,10 +215,9 @@ rule evaluate_tokenizer:
         "logs/benchmarks/evaluate_tokenizer.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    # Never beside the one core that the transformer waits for.
-    threads: 8
+    threads: threads_of("evaluate_tokenizer")
     resources:
-        gpu=gpus_of("evaluate_tokenizer"),
+        **resources_of("evaluate_tokenizer"),
     params:
         cfg=params_of("evaluate_tokenizer"),
     shell:
@@ -245,8 +248,9 @@ rule evaluate_variants:
         "logs/benchmarks/evaluate_variants.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("evaluate_variants")
     resources:
-        gpu=gpus_of("evaluate_variants"),
+        **resources_of("evaluate_variants"),
     params:
         cfg=params_of("evaluate_variants"),
     shell:

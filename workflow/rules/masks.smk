@@ -13,10 +13,9 @@ rule segment:
         "logs/benchmarks/segment/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("segment")
     resources:
-        gpu=gpus_of("segment"),
-        mem_mb=24000 if uses_network_tool(SETTINGS) else 6000,
-        runtime=1440 if uses_network_tool(SETTINGS) else 600,
+        **resources_of("segment"),
     params:
         cfg=params_of("segment"),
         files=lambda wildcards: PLAN.mask_state(wildcards.shard),
@@ -37,9 +36,9 @@ rule masks:
         "logs/benchmarks/masks/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("masks")
     resources:
-        mem_mb=4000,
-        runtime=120,
+        **resources_of("masks"),
     params:
         cfg=params_of("masks"),
     shell:

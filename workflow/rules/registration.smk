@@ -13,8 +13,9 @@ rule template:
         "logs/benchmarks/template.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("template")
     resources:
-        runtime=240,
+        **resources_of("template"),
     params:
         cfg=params_of("template"),
     shell:
@@ -34,9 +35,9 @@ rule register:
         "logs/benchmarks/register/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("register")
     resources:
-        mem_mb=6000,
-        runtime=240,
+        **resources_of("register"),
     params:
         cfg=params_of("register"),
     shell:

@@ -21,9 +21,9 @@ rule report:
         "logs/benchmarks/report.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("report")
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **resources_of("report"),
     params:
         cfg=params_of("report"),
     shell:

@@ -14,10 +14,9 @@ rule train_text_encoder:
         "logs/benchmarks/train_text_encoder.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("train_text_encoder")
     resources:
-        gpu=gpus_of("train_text_encoder"),
-        mem_mb=4000,
-        runtime=120,
+        **resources_of("train_text_encoder"),
     params:
         cfg=params_of("train_text_encoder"),
     shell:
@@ -36,9 +35,9 @@ rule encode_prompts:
         "logs/benchmarks/encode_prompts.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("encode_prompts")
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **resources_of("encode_prompts"),
     params:
         cfg=params_of("encode_prompts"),
         encoder=subpath(input.encoder, parent=True),
@@ -59,9 +58,9 @@ rule encode_text:
         "logs/benchmarks/encode_text/{shard}.tsv"
     conda:
         "../../envs/medsyn2.yaml"
+    threads: threads_of("encode_text")
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **resources_of("encode_text"),
     params:
         cfg=params_of("encode_text"),
         encoder=subpath(input.encoder, parent=True),

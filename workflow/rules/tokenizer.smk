@@ -12,10 +12,9 @@ rule train_tokenizer:
         "logs/benchmarks/train_tokenizer.tsv"
     conda:
         "../../envs/medsyn2.yaml"
-    threads: 8
+    threads: threads_of("train_tokenizer")
     resources:
-        gpu=gpus_of("train_tokenizer"),
-        runtime=1440,
+        **resources_of("train_tokenizer"),
     params:
         cfg=params_of("train_tokenizer"),
     shell:
@@ -38,10 +37,9 @@ rule encode_latents:
     priority: 1
     conda:
         "../../envs/medsyn2.yaml"
-    threads: THREADS
+    threads: threads_of("encode_latents")
     resources:
-        gpu=gpus_of("encode_latents"),
-        runtime=240,
+        **resources_of("encode_latents"),
     params:
         cfg=params_of("encode_latents"),
     shell:

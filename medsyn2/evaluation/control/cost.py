@@ -1,6 +1,6 @@
 """The costs of the studies of control: the volumes that they sample with the main model and its variants."""
 
-from medsyn2.evaluation.control.evaluate_variants import TIMES
+from medsyn2.evaluation.control.sizes import TIMES
 from medsyn2.planning.costs import START_S, Cost, add_known
 from medsyn2.planning.run import PlannedRun
 

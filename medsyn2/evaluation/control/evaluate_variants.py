@@ -15,6 +15,7 @@ from medsyn2.errors import ConfigError, EnvironmentFault
 from medsyn2.evaluation.control.blockiness import Pitches, blockiness, profiles, token_pitches
 from medsyn2.evaluation.control.lesions import lesions, size_class
 from medsyn2.evaluation.control.losses import combinations, encode_volume, flow_losses, reconstruct_volume
+from medsyn2.evaluation.control.sizes import TIMES
 from medsyn2.evaluation.control.variants_figure import Seams, variants_png
 from medsyn2.evaluation.features.extraction import VolumeFile
 from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
@@ -42,7 +43,6 @@ ORDER = (
     "lesion_denser_hu", "fid", AT_TIME,
 )  # fmt: skip
 """Of the table's measures: the page shows the first rows."""
-TIMES = tuple((tenth + 0.5) / 10 for tenth in range(10))
 
 Row = tuple[str, str, str, str, str, float]
 """As `CASE_COLUMNS`."""

@@ -25,7 +25,7 @@ SECONDS_PER_FLOP_OF_MANY = 1 / 68e9
 def evaluate_fid(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
     work = run.work
-    banks = Banks.of(run.config, work.test_cases, work.shards)
+    banks = Banks.of(run.config, work.test_cases, work.test.jobs)
     read_s = banks.passes / len(WINDOWS_HU) * INVENTORY_S_PER_MVOXEL * work.grid_voxels / 1e6
     distances = banks.distances * banks.conditions * len(WINDOWS_HU)
     distance_s = sum(_distance_s(banks, slices) for slices in banks.slices) * distances

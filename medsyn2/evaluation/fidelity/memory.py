@@ -1,7 +1,6 @@
 """The features that are compared: how many there are, and how much of them a job holds at once.
 
-They outgrow the usual memory of a job with the cohort. The workflow asks for the memory of the rule whenever it is
-parsed, so this module imports neither PyTorch nor NumPy.
+They outgrow the usual memory of a job with the cohort.
 """
 
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from medsyn2.vocabulary import WINDOWS_HU
 
 PREPARED_BYTES_PER_VOXEL = 19.0
 """Memory of a volume that is resampled and cut for the extractor, for each voxel."""
-
-_USUAL_MB, _MARGIN = 8000, 1.25
 
 
 @dataclass(frozen=True)
@@ -88,9 +85,3 @@ class Banks:
             distance = row * (sum(rows) + 6 * FRECHET_CHUNK_ROWS) + 80.0 * self.width**2
         joining = row * max(rows)
         return max(prepared, 0.6 * GB + held + max(kernel, distance, joining))
-
-
-def job_memory_mb(config: Config, num_test_cases: int, num_shards: int) -> int:
-    """Return the memory of the rule evaluate_fid, a quarter of it for libraries, and at least a job's usual one."""
-    banks = Banks.of(config, num_test_cases, num_shards)
-    return max(_USUAL_MB, round(_MARGIN * banks.memory_bytes(prod(config.grid.shape)) / 1e6))

@@ -1,6 +1,6 @@
 """Sizes of the blocks in which distances are computed, for their code and for the estimate of a job's memory.
 
-Here and not beside their code, because the workflow asks for that memory when it is parsed, without NumPy.
+Here and not beside their code, because the estimate needs none of what the code imports.
 """
 
 KERNEL_MAX_SLICES = 16

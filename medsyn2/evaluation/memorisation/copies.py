@@ -46,10 +46,10 @@ from scipy import ndimage, stats
 from scipy.spatial.distance import cdist
 
 from medsyn2.ct.intensity import apply_window
+from medsyn2.evaluation.memorisation.sizes import THUMBNAIL
 
 COMPONENTS = 64
 VARIANCE = 0.95
-THUMBNAIL = 32
 RIVALS = 4
 NULL_PERCENTILE = 1.0
 _BLOCK = 1024

@@ -1,6 +1,6 @@
 """The cost of the search for copies: the training cases that are decoded, and the thumbnails that are held."""
 
-from medsyn2.evaluation.memorisation.copies import THUMBNAIL
+from medsyn2.evaluation.memorisation.sizes import THUMBNAIL
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.run import PlannedRun
 

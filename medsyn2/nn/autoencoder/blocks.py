@@ -5,6 +5,10 @@ group normalisation. A *causal* block sees earlier slices but no later ones: its
 first slice. In the plane every kernel is zero-padded. ``resampling.py`` has the blocks that change the size,
 ``layouts.py`` the arrangement.
 
+**Memory order.** Where the weights lie channels last, convolutions return their output so, and every block keeps it:
+padding and normalisation make no copy in another order. On CUDA PyTorch's group normalisation would, and under autocast
+in float32; `normalise_in_order` takes its place there.
+
 Source: PKU-YuanGroup/Open-Sora-Plan v1.2.0, opensora/models/causalvideovae (semantics and names, no code taken).
 """
 
@@ -68,7 +72,46 @@ class PlanarConv(nn.Conv2d):
         return F.conv3d(x, kernel, self.bias, stride=(1, *self.stride), padding=(0, *self.padding))
 
 
-class PlanarGroupNorm(nn.GroupNorm):
+def normalise_in_order(
+    x: Float[Tensor, "b c *space"], num_groups: int, weight: Float[Tensor, " c"], bias: Float[Tensor, " c"], eps: float
+) -> Float[Tensor, "b c *space"]:
+    """Normalise as `torch.nn.functional.group_norm` does, in the memory order and the type of `x`.
+
+    Statistics are of each channel first, then of groups, so that they are read in any order; all in float32 or better.
+    """
+    wide = (..., *[None] * (x.ndim - 2))
+    with torch.autocast(x.device.type, enabled=False):
+        mean, variance = (statistic.unflatten(1, (num_groups, -1)) for statistic in _channel_statistics(x))
+        variance = variance.mean(-1) + mean.var(-1, correction=0)  # (b, groups)
+        scale = (variance + eps).rsqrt()[..., None] * weight.unflatten(0, (num_groups, -1))  # (b, groups, c / groups)
+        shift = bias - (mean.mean(-1, keepdim=True) * scale).flatten(1)  # (b, c)
+        return torch.addcmul(shift[wide], x, scale.flatten(1)[wide]).to(x.dtype)
+
+
+def _channel_statistics(x: Float[Tensor, "b c *space"]) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]:
+    """Return mean and variance of each channel; of 16 bits without a copy in 32."""
+    space = tuple(range(2, x.ndim))
+    if x.dtype.itemsize > 2:
+        variance, mean = torch.var_mean(x, space, correction=0)
+        return mean, variance
+    mean = x.mean(space, dtype=torch.float32)
+    squares = torch.linalg.vector_norm(x, dim=space, dtype=torch.float32).square() / x[0, 0].numel()
+    return mean, (squares - mean.square()).clamp(min=0)
+
+
+NORMALISATIONS = {"cuda": normalise_in_order}
+"""Group normalisation by type of device; others have PyTorch's."""
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation in the memory order of its input."""
+
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+        normalise = NORMALISATIONS.get(x.device.type, F.group_norm)
+        return normalise(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class PlanarGroupNorm(GroupNorm):
     """Group normalisation with separate statistics for each slice."""
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
@@ -101,7 +144,7 @@ class ResBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, groups: int, conv: ConvFactory) -> None:
         super().__init__()
-        norm = PlanarGroupNorm if conv is planar_conv else nn.GroupNorm
+        norm = PlanarGroupNorm if conv is planar_conv else GroupNorm
         self.norm1 = norm(groups, in_channels, NORM_EPS)
         self.conv1 = conv(in_channels, out_channels, 3)
         self.norm2 = norm(groups, out_channels, NORM_EPS)
@@ -128,7 +171,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, groups: int, conv: ConvFactory, *, sliced: bool) -> None:
         super().__init__()
         self.sliced = sliced
-        self.norm = nn.GroupNorm(groups, channels, NORM_EPS)
+        self.norm = GroupNorm(groups, channels, NORM_EPS)
         self.q = conv(channels, channels, 1)
         self.k = conv(channels, channels, 1)
         self.v = conv(channels, channels, 1)

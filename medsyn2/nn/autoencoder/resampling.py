@@ -62,6 +62,13 @@ class DepthPool(nn.Module):
         return F.avg_pool3d(repeat_first_slice(x, self.front_pad), (3, 1, 1), (2, 1, 1))
 
 
+def mix(
+    convolved: Float[Tensor, "b c d h w"], plain: Float[Tensor, "b c d h w"], share: Float[Tensor, " 1"]
+) -> Float[Tensor, "b c d h w"]:
+    """Mix `share` of `plain` into `convolved`, in the type of the share, as under autocast all types differ."""
+    return torch.lerp(convolved.to(share.dtype), plain.to(share.dtype), share)
+
+
 class DepthMixDown(nn.Module):
     """Halve depth by a learned mixture of the average and a convolution."""
 
@@ -76,7 +83,7 @@ class DepthMixDown(nn.Module):
     ) -> Float[Tensor, "b c half_d h w"]:
         padded = repeat_first_slice(x, self.front_pad, before)
         average = F.avg_pool3d(padded, (3, 1, 1), (2, 1, 1))
-        return torch.lerp(self.conv(padded), average, self.mix_factor.sigmoid())
+        return mix(self.conv(padded), average, self.mix_factor.sigmoid())
 
 
 def double(x: Float[Tensor, "b c d h w"], *, plane: int, first_frame: bool) -> Float[Tensor, "b c out_d out_h out_w"]:
@@ -89,7 +96,9 @@ def double(x: Float[Tensor, "b c d h w"], *, plane: int, first_frame: bool) -> F
     def scale(part: Tensor, depth: int) -> Tensor:
         if depth == plane == 1:
             return part
-        return F.interpolate(part, scale_factor=(depth, plane, plane), mode="trilinear", align_corners=False)
+        # CUDA's autocast would interpolate in float32, and make the largest tensor of the network twice as large.
+        with torch.autocast(part.device.type, enabled=False):
+            return F.interpolate(part, scale_factor=(depth, plane, plane), mode="trilinear", align_corners=False)
 
     if not first_frame:
         return scale(x, 2)
@@ -141,4 +150,4 @@ class DepthMixUp(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d h w"]:
         doubled = double(x, plane=1, first_frame=self.first_frame)
-        return torch.lerp(self.conv(doubled), doubled, self.mix_factor.sigmoid())
+        return mix(self.conv(doubled), doubled, self.mix_factor.sigmoid())

@@ -31,6 +31,7 @@ from medsyn2.nn.autoencoder.blocks import (
     NORM_EPS,
     Attention,
     ConvFactory,
+    GroupNorm,
     ResBlock,
     causal_conv,
     planar_conv,
@@ -157,7 +158,7 @@ class Encoder(nn.Module):
         self.conv_in = conv_in(IMAGE_CHANNELS, widths[0], 3)
         self.down = nn.ModuleList(_encoder_level(plan, level) for level in range(len(widths)))
         self.mid = Middle(deepest, plan.groups, plan.conv, sliced_attention=layout.sliced_attention)
-        self.norm_out = nn.GroupNorm(plan.groups, deepest, NORM_EPS)
+        self.norm_out = GroupNorm(plan.groups, deepest, NORM_EPS)
         self.conv_out = plan.conv(deepest, 2 * plan.latent_channels, 3)
         self.planar_levels = layout.planar_levels
 
@@ -180,7 +181,7 @@ class Decoder(nn.Module):
         self.conv_in = plan.conv(plan.latent_channels, deepest, 3)
         self.mid = Middle(deepest, plan.groups, plan.conv, sliced_attention=layout.sliced_attention)
         self.up = nn.ModuleList(_decoder_level(plan, level) for level in range(len(widths)))
-        self.norm_out = nn.GroupNorm(plan.groups, widths[0], NORM_EPS)
+        self.norm_out = GroupNorm(plan.groups, widths[0], NORM_EPS)
         self.conv_out = plan.conv(widths[0], IMAGE_CHANNELS, 3)
 
     def forward(self, latents: Float[Tensor, "b z ld lh lw"]) -> Float[Tensor, "b 3 d h w"]:

@@ -19,6 +19,7 @@ The network that the authors released has another block (``dit_official.py``) an
 tau = 1 - t. The layout ``official`` is that network, with the same arguments.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -80,6 +81,31 @@ def _keep_attention(context: Any, operation: Any, *args: Any, **kwargs: Any) -> 
     return CheckpointPolicy.MUST_SAVE if operation in ATTENTION else CheckpointPolicy.PREFER_RECOMPUTE
 
 
+def compile_run_block(*args: Any, **kwargs: Any) -> Callable[..., Tensor]:
+    """Return `run_block`, compiled by ``torch.compile(..., *args, **kwargs)``.
+
+    All blocks share its graphs, with checkpointing inside, so that compilation takes as long as for one block. The
+    length of texts is dynamic from the first call on: there is one graph without a text mask and one with it.
+    """
+    compiled = torch.compile(run_block, *args, **kwargs)
+
+    def run(
+        block: nn.Module,
+        mode: Checkpointing,
+        x: Tensor,
+        time: Tensor,
+        text: Tensor,
+        text_mask: Tensor | None,
+        *others: Any,
+    ) -> Tensor:
+        for varying in (text, text_mask):
+            if varying is not None:
+                torch._dynamo.maybe_mark_dynamic(varying, 1)
+        return compiled(block, mode, x, time, text, text_mask, *others)
+
+    return run
+
+
 Layout = Literal["paper", "official"]
 Positions = Literal["sincos", "rope", "both"]
 
@@ -123,6 +149,7 @@ class DiT(nn.Module):
         self.positions = positions
         self.layout = layout
         self.checkpointing: Checkpointing = "none"
+        self._run_block: Callable[..., Tensor] = run_block
         self.patch = (patch[0], patch[1], patch[2])
         voxels = patch[0] * patch[1] * patch[2]
         self.patch_embedding = nn.Linear(2 * latent_channels * voxels, width)
@@ -169,10 +196,17 @@ class DiT(nn.Module):
         time = F.silu(self.time_embedding(t if self.layout == "paper" else 1 - t))  # (b, e)
         text = text.to(dtype)
         for block in self.blocks:
-            x = run_block(block, self.checkpointing, x, time, text, text_mask, grid, rotation)
+            x = self._run_block(block, self.checkpointing, x, time, text, text_mask, grid, rotation)
         shift, scale = self.final_modulation(time)[:, None].chunk(2, dim=-1)  # each (b, 1, e)
         x = self.final(modulate(x, scale, shift))  # (b, n, p)
         return unpatchify(x, grid, self.patch).to(latents.dtype)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the blocks; the little before and after them stays as it is.
+
+        The arguments are those of `torch.compile`.
+        """
+        self._run_block = compile_run_block(*args, **kwargs)
 
     def reset_parameters(self) -> None:
         """Initialise as DiT does: Xavier, and zeros for modulation and output."""

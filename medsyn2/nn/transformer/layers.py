@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medsyn2.nn.attention import attend
+from medsyn2.nn.transformer.depthwise import convolve_depthwise
 from medsyn2.types import Bool, Float
 
 Patch = tuple[int, int, int]
@@ -207,7 +208,8 @@ class TokenConvolution(nn.Module):
 
     After a block it has no residual (last line of equation 2) and starts as the identity: with PyTorch's initialisation
     the output of one block would correlate with its input by 0.002. Parallel to a block, as in the authors' network, it
-    is added and starts as zero.
+    is added and starts as zero. The output has the input's type, so that under autocast all blocks work in one type and
+    share one compiled graph.
     """
 
     def __init__(self, width: int) -> None:
@@ -216,8 +218,10 @@ class TokenConvolution(nn.Module):
         self.pointwise = nn.Linear(width, width)
 
     def forward(self, x: Float[Tensor, "b n e"], grid: TokenGrid) -> Float[Tensor, "b n e"]:
-        volume = x.view(len(x), *grid, -1).movedim(-1, 1)  # (b, e, ld, lh, lw), channels-last memory
-        return self.pointwise(self.depthwise(volume).movedim(1, -1).flatten(1, 3))
+        assert self.depthwise.bias is not None
+        volume = x.view(len(x), *grid, -1)
+        convolved = convolve_depthwise(volume, self.depthwise.weight, self.depthwise.bias)
+        return self.pointwise(convolved.flatten(1, 3)).to(x.dtype)
 
     def reset_to_identity(self) -> None:
         """Make the layer the identity."""

@@ -23,7 +23,7 @@ def test_the_paper_s_numbers(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("preset", "dit", "tokenizer"),
-    [("official", "585,756,320", "223,860,199"), ("recommended", "585,725,600", "239,189,991")],
+    [("official", "585,756,320", "223,860,199"), ("recommended", "585,727,648", "239,189,991")],
 )
 def test_presets_on_top_of_the_paper(capsys, preset: str, dit: str, tokenizer: str) -> None:
     assert main(["info", "--preset", preset]) == 0

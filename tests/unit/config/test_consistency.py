@@ -22,6 +22,13 @@ def test_the_defaults_agree() -> None:
         ("tokenizer: {norm_groups: 3}", "tokenizer.norm_groups", "got 3"),
         ("tokenizer: {depth_mode: first_frame}", "tokenizer.depth_mode", "first_frame"),
         ("tokenizer: {layout: official}", "tokenizer.depth_mode", "uniform_aligned"),
+        ("jobs: {gpus: {train_tokenizer: 2}}", "jobs.gpus.train_tokenizer", "got 2"),
+        ("{jobs: {gpus: {train_dit: 4}}, train_dit: {accumulate: 6}}", "jobs.gpus.train_dit", "which is 6"),
+        (
+            "{jobs: {gpus: {train_dit: 4}}, train_dit: {accumulate: 4}, variants: {odd: {train_dit: {accumulate: 3}}}}",
+            "jobs.gpus.train_dit",
+            "variants.odd.train_dit.accumulate, which is 3",
+        ),
         ("train_text_encoder: {max_tokens: 64}", "encode_text.max_report_tokens", "got 512"),
     ],
 )

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend
 
 from medsyn2.nn import attention
-from medsyn2.nn.attention import MOST_SCORES, Call, Machine, attend, choose
+from medsyn2.nn.attention import MOST_SCORES, Call, attend, choose
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+from medsyn2.nn.machine import Machine
 from medsyn2.nn.transformer.dit import DiT
 
 CUDNN, FLASH = SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION

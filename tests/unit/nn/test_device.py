@@ -5,7 +5,8 @@ import torch
 
 from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.nn.device import available_device, move
+from medsyn2.nn.device import available_device, move, prefers_channels_last
+from medsyn2.nn.machine import Machine
 
 
 def test_a_device_is_known_by_its_name() -> None:
@@ -40,3 +41,16 @@ def test_weights_of_convolutions_lie_channels_last() -> None:
     assert network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
     assert network[1].weight.is_contiguous(memory_format=torch.channels_last)
     assert network[2].weight.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("machine", "ordered"),
+    [
+        (Machine("cuda", (2, 13), (9, 0)), True),
+        (Machine("cuda", (2, 13), (8, 0)), True),
+        (Machine("cuda", (2, 13), (7, 5)), False),
+        (Machine("mps", (2, 13)), False),
+    ],
+)
+def test_the_order_of_described_devices(machine: Machine, ordered: bool) -> None:
+    assert prefers_channels_last(machine) == ordered

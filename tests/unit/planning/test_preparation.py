@@ -3,17 +3,19 @@
 import pytest
 
 from medsyn2.config import validate_config
-from medsyn2.planning.preparation import preparation_costs, segmenting
-from medsyn2.planning.workload import Workload
+from medsyn2.planning.preparation import inventory, masks, phantoms, register, segment, template
+from medsyn2.planning.run import PlannedRun
+from medsyn2.planning.workload import Shards, Workload
 
 NATIVE, GRID = 512 * 512 * 133, 448**3
-ONE = Workload(1, 0, 1, NATIVE, 133, GRID)
+ONE = Workload(Shards((1,)), Shards((0,)), NATIVE, 133, GRID)
 PAPER_GRID = {"grid": {"shape": [448, 448, 448], "spacing_mm": [0.7, 0.7, 0.7]}, "cohort": {"data_dir": "."}}
 
 
 def costs(work: Workload, **sections: object) -> dict[str, tuple[float | None, float]]:
-    config = validate_config({**PAPER_GRID, **sections}, source="test")
-    return {cost.stage: (cost.cpu_s, cost.memory_bytes) for cost in preparation_costs(config, work)}
+    run = PlannedRun(validate_config({**PAPER_GRID, **sections}, source="test"), work)
+    found = (stage(run) for stage in (phantoms, inventory, template, register, segment, masks))
+    return {cost.stage: (cost.cpu_s, cost.memory_bytes) for cost in found if cost.jobs}
 
 
 def test_the_benchmark_s_own_case_gives_its_figures() -> None:
@@ -27,7 +29,7 @@ def test_the_benchmark_s_own_case_gives_its_figures() -> None:
 
 
 def test_ten_times_the_cases_take_ten_times_as_long_beside_the_start() -> None:
-    ten = Workload(10, 0, 1, NATIVE, 133, GRID)
+    ten = Workload(Shards((10,)), Shards((0,)), NATIVE, 133, GRID)
     for stage in ("inventory", "register", "masks"):
         one, many = costs(ONE)[stage][0], costs(ten)[stage][0]
         assert many - 6.0 == pytest.approx(10 * (one - 6.0))
@@ -38,23 +40,18 @@ def test_half_the_working_spacing_is_eight_times_the_work() -> None:
     assert fine - 6.0 == pytest.approx(8 * 4.0)
 
 
-@pytest.mark.parametrize(
-    ("tools", "device", "known"),
-    [
-        ({"lobes": "lungmask"}, "cpu", True),
-        ({"heart": "totalsegmentator", "nodules": "totalsegmentator"}, "auto", True),
-        ({"heart": "totalsegmentator"}, "cpu", False),
-        ({"ground_glass": "medpseg"}, "auto", False),
-        ({"heart": "files"}, "auto", True),
-    ],
-)
-def test_tools_cost_what_somebody_measured_or_are_unknown(tools, device: str, known: bool) -> None:
-    values = {"tools": tools, "device": device, "mask_files": "{case}/{structure}"}
-    cost = segmenting(validate_config({"segment": values}, source="test"), ONE)
-    assert (cost.cpu_s is not None) == known
-    assert cost.memory_bytes > 0.4e9
+def test_phantoms_are_made_where_there_is_no_folder() -> None:
+    found = costs(ONE, cohort={"data_dir": None})
+    assert set(found) - set(costs(ONE)) == {"phantoms"}
 
 
-def test_lungmask_on_a_cpu_goes_by_slices() -> None:
-    config = validate_config({"segment": {"tools": {"lobes": "lungmask"}, "device": "cpu"}}, source="test")
-    assert segmenting(config, ONE).cpu_s == pytest.approx(6.0 + 3.0 * 133)
+def test_a_given_template_is_brought_to_the_grid_once() -> None:
+    given = costs(ONE, template={"path": "template.nii.gz"})["template"][0]
+    assert given < costs(ONE)["template"][0]
+
+
+def test_the_largest_shard_is_the_longest_job() -> None:
+    uneven = Workload(Shards((3, 0)), Shards((0, 1)), NATIVE, 133, GRID)
+    for stage in (inventory, register, segment, masks):
+        cost = stage(PlannedRun(validate_config(PAPER_GRID, source="test"), uneven))
+        assert (cost.jobs, cost.largest) == (2, 0.75)

@@ -5,12 +5,13 @@ import numpy as np
 from medsyn2.config import Config, validate_config
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.planning.workload import USUAL_SHAPE, workload_of
+from medsyn2.planning.workload import USUAL_SHAPE, Shards, workload_of
 
 
 def test_phantoms_are_counted_as_they_are_split() -> None:
     work = workload_of(Config())
-    assert (work.cases, work.test_cases, work.train_cases, work.shards) == (40, 10, 30, 2)
+    assert (work.train.counts, work.test.counts) == ((15, 15), (5, 5))
+    assert (work.cases, work.test_cases, work.train_cases, work.both.jobs) == (40, 10, 30, 2)
     assert work.grid_voxels == 64 * 96 * 96
     assert work.assumed == ""
 
@@ -31,3 +32,11 @@ def test_without_a_header_a_usual_ct_is_assumed_and_said(tmp_path) -> None:
     work = workload_of(validate_config({"cohort": {"data_dir": str(tmp_path)}}, source="test"))
     assert work.native_voxels == np.prod(USUAL_SHAPE)
     assert "512 x 512 x 300" in work.assumed
+
+
+def test_shards_count_their_cases_and_know_the_largest() -> None:
+    shards = Shards((3, 0, 5))
+    assert (shards.cases, shards.jobs, shards.share) == (8, 2, 5 / 8)
+    assert shards.at_most(2) == Shards((2, 0, 2))
+    assert shards.at_most(None) == shards
+    assert (Shards((0,)).jobs, Shards(()).share) == (0, 1.0)

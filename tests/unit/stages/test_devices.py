@@ -1,4 +1,4 @@
-"""GPUs that stages ask for."""
+"""GPUs and cores that stages ask for."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def config(*parts: dict[str, dict[str, object]]) -> Config:
 def asking(*parts: dict[str, dict[str, object]]) -> set[str]:
     """Return the stages that ask for a GPU and are no training."""
     found = {name for name, stage in STAGES.items() if stage.num_gpus(config(*parts))}
-    assert found >= {"train_tokenizer", "train_text_encoder", "train_dit"}
+    assert found >= {"train_tokenizer", "train_dit"}
     return {name for name in found if not name.startswith("train_")}
 
 
@@ -61,3 +61,21 @@ def test_segmenters_ask_where_they_are_networks_of_structures_that_are_compared(
 def test_tool_of_the_comparison_counts_and_not_the_cohort_s(tool: str) -> None:
     asked = asking({"evaluate_masks": {"tools": {"lobes": tool}}})
     assert asked == ({"evaluate_masks", "evaluate_edits"} if tool == "totalsegmentator" else set())
+
+
+def test_trainings_ask_for_the_gpus_of_their_processes() -> None:
+    several = config({"jobs": {"gpus": {"train_dit": 4}}, "train_dit": {"accumulate": 8}})
+    assert (STAGES["train_dit"].num_gpus(several), STAGES["train_tokenizer"].num_gpus(several)) == (4, 1)
+
+
+def test_large_volumes_ask_for_several_cores_where_small_ones_are_worked_on_side_by_side() -> None:
+    small, large = (
+        {name: stage.num_threads(config(*parts)) for name, stage in STAGES.items()} for parts in ([], [LARGE])
+    )
+    assert {name for name, cores in small.items() if cores > 1} == {
+        "train_tokenizer",
+        "train_dit",
+        "evaluate_tokenizer",
+    }
+    assert {name for name in GENERATOR if large[name] == 1} == set()
+    assert large["register"] == 1

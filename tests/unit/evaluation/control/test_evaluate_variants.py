@@ -12,7 +12,8 @@ from medsyn2.config import EvaluateVariantsConfig, FlowConfig, SampleConfig
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, EnvironmentFault
-from medsyn2.evaluation.control.evaluate_variants import AT_TIME, ORDER, TIMES, evaluate_variants
+from medsyn2.evaluation.control.evaluate_variants import AT_TIME, ORDER, evaluate_variants
+from medsyn2.evaluation.control.sizes import TIMES
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES
 from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, COLUMNS
 from medsyn2.facts import CT_FILE, InventoryFacts, MasksFacts, RegisterFacts, Report, SampleFacts

@@ -2,7 +2,7 @@ import pytest
 
 from medsyn2.evaluation.fidelity.cost import evaluate_fid
 from medsyn2.planning.costs import Cost
-from medsyn2.planning.workload import Workload
+from medsyn2.planning.workload import Shards, Workload
 from tests.unit.planned import WORK, planned_run
 
 
@@ -22,7 +22,7 @@ def test_features_cost_what_goes_through_the_extractor_and_the_distances() -> No
 
 
 def test_banks_of_a_large_cohort_are_counted_in_memory() -> None:
-    many = Workload(6256, 1564, 10, 1e6, 50, 16 * 32 * 32)
+    many = Workload(Shards((4692,)), Shards((1564,)), 1e6, 50, 16 * 32 * 32)
     small, large = (fid(work, radimagenet="weights", slices_per_volume=None) for work in (WORK, many))
     one_window = 2 * 1564 * (16 + 32 + 32) * 2048 * 4
     assert one_window < large.memory_bytes - small.memory_bytes < 4 * one_window

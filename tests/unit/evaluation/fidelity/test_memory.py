@@ -7,7 +7,7 @@ from medsyn2.config import validate_config
 from medsyn2.evaluation.features.extractors import RandomBank
 from medsyn2.evaluation.features.protocols import make_protocol
 from medsyn2.evaluation.features.sizes import WEIGHT_FREE_WIDTH
-from medsyn2.evaluation.fidelity.memory import Banks, job_memory_mb
+from medsyn2.evaluation.fidelity.memory import Banks
 
 
 @pytest.mark.parametrize("protocol", ["paper", "maisi", "vlm3d"])
@@ -34,11 +34,3 @@ def test_sampled_cases_and_other_generators_are_counted() -> None:
     values["evaluate_fid"] = {"baselines": {"Other": {"folder": "theirs"}}}
     counted = Banks.of(validate_config(values, source="test"), 30, 3)
     assert (counted.synthetic, counted.conditions) == (30, 4)
-
-
-def test_job_asks_for_a_quarter_more_than_its_features_and_never_less_than_usual() -> None:
-    small = validate_config({}, source="test")
-    assert job_memory_mb(small, 10, 2) == 8000
-    large = validate_config({"evaluate_fid": {"slices_per_volume": None, "radimagenet": "weights"}}, source="test")
-    banks = Banks.of(large, 1564, 10)
-    assert job_memory_mb(large, 1564, 10) == round(1.25 * banks.memory_bytes(64 * 96 * 96) / 1e6) > 8000

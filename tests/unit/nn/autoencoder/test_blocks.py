@@ -8,10 +8,12 @@ from torch.nn import functional as F
 from medsyn2.nn.autoencoder.blocks import (
     Attention,
     CausalConv3d,
+    GroupNorm,
     PlanarConv,
     PlanarGroupNorm,
     ResBlock,
     causal_conv,
+    normalise_in_order,
     planar_conv,
     repeat_first_slice,
     symmetric_conv,
@@ -81,6 +83,36 @@ def test_planar_normalisation_is_of_each_slice_and_the_plain_one_of_the_volume()
     assert seen_slices(planar, x, 1) == [1]
     assert seen_slices(plain, x, 1) == [0, 1, 2]
     assert not torch.allclose(normed, plain(x))
+
+
+@pytest.mark.parametrize("space", [(3, 4, 5), (4, 5), (1, 1, 1)])
+def test_normalisation_in_order_is_torchs_with_its_gradients(space):
+    x = (volume(2, 6, *space) * 3 + 50).requires_grad_()
+    weight, bias = volume(6).requires_grad_(), volume(6).requires_grad_()
+    found, expected = (norm(x, 3, weight, bias, 1e-6) for norm in (normalise_in_order, F.group_norm))
+    torch.testing.assert_close(found, expected)
+    upstream = torch.randn_like(expected)
+    for one, other in zip(
+        *(torch.autograd.grad(y, (x, weight, bias), upstream) for y in (found, expected)), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_normalisation_in_order_keeps_order_and_type(dtype):
+    x, weight, bias = (volume(2, 8, 3, 4, 5) + 3).to(dtype), torch.rand(8), torch.rand(8)
+    for order in (torch.contiguous_format, torch.channels_last_3d):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = normalise_in_order(x.contiguous(memory_format=order), 4, weight, bias, 1e-6)
+        assert found.dtype == dtype
+        assert found.is_contiguous(memory_format=order)
+        expected = F.group_norm(x.double(), 4, weight.double(), bias.double(), 1e-6)
+        torch.testing.assert_close(found.double(), expected, rtol=torch.finfo(dtype).eps, atol=10 * 1e-6)
+
+
+def test_group_normalisation_on_the_cpu_is_torchs_to_the_last_bit():
+    x = torch.randn(2, 8, 3, 4, 5)
+    assert torch.equal(GroupNorm(4, 8, 1e-6)(x), nn.GroupNorm(4, 8, 1e-6)(x))
 
 
 @pytest.mark.parametrize("factory", [causal_conv, symmetric_conv, planar_conv])

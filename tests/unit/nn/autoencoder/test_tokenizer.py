@@ -6,6 +6,7 @@ upstream, paper and aligned at 16 or 17 slices) and of the network in batmanlab/
 fourth or sixth slice.
 """
 
+import copy
 import json
 import zlib
 from math import prod, sqrt
@@ -14,9 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from medsyn2.errors import ConfigError
+from medsyn2.nn.autoencoder import blocks
+from medsyn2.nn.autoencoder.layouts import LAYOUTS
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE, Posterior
+from medsyn2.nn.device import order_weights
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 TINY = {"hidden_channels": 8, "num_res_blocks": 1, "norm_groups": 4}
@@ -236,3 +241,58 @@ def test_a_seed_means_one_draw():
     assert torch.equal(first, second)
     moments = torch.full((1, 2, 1, 1, 1), 100.0)
     assert Posterior.from_moments(moments).logvar.item() == 20.0
+
+
+class CudnnOrder(TorchDispatchMode):
+    """Convolutions return their output in the order that cuDNN's do, and `strays` counts those that transpose first.
+
+    An output is channels last if the input or the kernel is, by PyTorch's ``cudnn_conv_suggest_memory_format``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strays: list[tuple[int, ...]] = []
+        self.calls = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        if operation is not torch.ops.aten.convolution.default:
+            return result
+        ordered = [each.is_contiguous(memory_format=torch.channels_last_3d) for each in args[:2]]
+        self.calls += 1
+        if not ordered[0]:
+            self.strays.append(tuple(args[0].shape))
+        return result.contiguous(memory_format=torch.channels_last_3d) if any(ordered) else result
+
+
+def test_channels_stay_last_from_convolution_to_convolution(monkeypatch):
+    """As on a GPU: only the image and the four latent channels come in another order."""
+    plain = tiny()
+    ordered = copy.deepcopy(plain)
+    order_weights(ordered, torch.device("cpu"))
+    ct = torch.rand(1, 1, 8, 32, 32) * 2 - 1
+    with torch.no_grad():
+        moments = plain.moments(ct)
+        expected = moments, plain.decode(moments[:, :4])
+        monkeypatch.setitem(blocks.NORMALISATIONS, "cpu", blocks.NORMALISATIONS["cuda"])
+        with CudnnOrder() as order:
+            found = ordered.moments(ct), ordered.decode(moments[:, :4])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert order.calls > 50
+    assert {shape[1] for shape in order.strays} <= {3, 4}
+    assert len(order.strays) <= 3
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_bfloat16_is_close_with_the_normalisation_of_either_device(device, layout, monkeypatch):
+    network = tiny(layout=layout, depth_mode="uniform_paper")
+    monkeypatch.setitem(blocks.NORMALISATIONS, "cpu", blocks.NORMALISATIONS.get(device, torch.nn.functional.group_norm))
+    ct = torch.rand(1, 1, 8, 32, 32) * 2 - 1
+    with torch.no_grad():
+        expected = network.moments(ct)
+        images = network.decode(expected[:, :4])
+        with torch.autocast("cpu", torch.bfloat16):
+            moments, low = network.moments(ct), network.decode(expected[:, :4])
+    assert (moments - expected).norm() < 0.05 * expected.norm()
+    assert (low - images).norm() < 0.05 * images.norm()

@@ -1,0 +1,112 @@
+"""The plan of a run: the cost of each stage for each model, and the size of its jobs.
+
+Costs come from networks that are run without values, which takes ten CPU seconds and PyTorch. Snakemake parses the
+workflow in every job of a cluster; it therefore reads a plan that another process made once, kept under a hash of
+everything that decides it: the configuration, the cohort in numbers, this package's code and the version of PyTorch.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medsyn2.cohort.file_state import state_of
+from medsyn2.cohort.plan import RunPlan
+from medsyn2.config import Config
+from medsyn2.errors import EnvironmentFault
+from medsyn2.files import write_text_atomically
+from medsyn2.fingerprints import fingerprint
+from medsyn2.planning.costs import Cost
+from medsyn2.planning.jobs import Job, size_job
+from medsyn2.stages import STAGES
+from medsyn2.stages.devices import is_small
+
+if TYPE_CHECKING:
+    from medsyn2.planning.workload import Workload
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def plan_costs(config: Config, work: "Workload") -> Iterator[Cost]:
+    """Yield the cost of every stage, in the workflow's order, of the main model and then of each variant.
+
+    A stage without use for this configuration has no jobs.
+    """
+    from medsyn2.planning.run import PlannedRun
+
+    run = PlannedRun(config, work)
+    for stage in STAGES.values():
+        cost = stage.load_cost()(run)
+        yield cost if stage.is_requested(config) else replace(cost, jobs=0)
+    for name in config.variants:
+        run = PlannedRun(config.with_variant(name), work)
+        for stage in STAGES.values():
+            if stage.each_model:
+                yield replace(stage.load_cost()(run), variant=name)
+
+
+def plan_folder() -> Path:
+    """Return the user's folder of plans, which all runs share."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches, "medsyn2", "plans")
+
+
+def job_of(cost: Cost, config: Config) -> Job:
+    """Return the largest job of a stage."""
+    stage = STAGES[cost.stage]
+    gpus = stage.num_gpus(config)
+    return size_job(
+        cost, config.jobs, gpus=gpus, threads=stage.num_threads(config), on_gpu=gpus > 0 and not is_small(config)
+    )
+
+
+def kept_jobs(plan: RunPlan) -> dict[tuple[str, str], Job]:
+    """Return the largest job of each stage, by stage and variant; planned in another process if they were not before.
+
+    Raises:
+        EnvironmentFault: If the jobs cannot be planned.
+    """
+    cohort = plan.counts("train"), plan.counts("test"), state_of(plan.typical_files)
+    settings = plan.config.model_dump(mode="json", by_alias=True)
+    place = plan_folder() / f"{fingerprint(settings, cohort, _code_sha256(), version('torch'))}.json"
+    try:
+        text = place.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = _plan_elsewhere(plan.config)
+        with suppress(OSError):  # where nothing can be kept, each job plans anew
+            write_text_atomically(place, text)
+    jobs = [Job(**values) for values in json.loads(text)]
+    return {(job.stage, job.variant): job for job in jobs}
+
+
+def jobs_json(jobs: list[Job]) -> str:
+    """Return jobs as JSON, for `kept_jobs`."""
+    return json.dumps([asdict(job) for job in jobs], indent=1)
+
+
+def _plan_elsewhere(config: Config) -> str:
+    command = [sys.executable, "-m", "medsyn2", "plan", "--config", "/dev/stdin", "--json"]
+    settings = config.model_dump_json(by_alias=True)
+    done = subprocess.run(command, input=settings, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EnvironmentFault(
+            f"The jobs cannot be planned: {done.stderr.strip().splitlines()[-1:]}.",
+            code="plan-failed",
+            remedy="`medsyn2 plan --config` with your configuration shows the whole message.",
+        )
+    return done.stdout
+
+
+def _code_sha256() -> str:
+    """Return a hash of the package's modules."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
