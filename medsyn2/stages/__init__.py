@@ -246,7 +246,7 @@ _ALL = (
         "evaluate_variants",
         ("flow", "sample", "sampling", "evaluate_variants"),
         (
-            File("manifest", ("evaluate_variants/held_out.json",)),
+            File("manifest", ("evaluate_variants/held_out.json",), asked_for=outputs.if_variants),
             Table("table", ("variants.csv",), caption="variants", asked_for=outputs.if_variants),
             Table("cases", ("variants_cases.csv",), asked_for=outputs.if_variants),
             Figure("figure", ("variants.png",), caption="variants_figure", asked_for=outputs.if_variants),
