@@ -106,7 +106,7 @@ _ALL = (
     ),
     Stage(
         "encode_latents",
-        ("grid", "encode_latents"),
+        ("grid", "encode_latents", "inference"),
         _of_shard("encode_latents"),
         gpu=(devices.runs_generator,),
         num_threads=devices.several_if_large,
@@ -133,7 +133,7 @@ _ALL = (
     ),
     Stage(
         "sample",
-        ("sample", "sampling"),
+        ("sample", "sampling", "inference"),
         _of_shard("sample"),
         gpu=(devices.runs_generator,),
         num_threads=devices.several_if_large,
@@ -155,7 +155,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_memorisation",
-        ("grid", "evaluate_fid", "evaluate_memorisation"),
+        ("grid", "evaluate_fid", "evaluate_memorisation", "inference"),
         (
             Table("table", ("memorisation.csv",), caption="memorisation"),
             Table("pairs", ("memorisation_pairs.csv",)),
@@ -192,7 +192,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_edits",
-        ("segment", "sample", "sampling", "evaluate_masks", "evaluate_edits"),
+        ("segment", "sample", "sampling", "evaluate_masks", "evaluate_edits", "inference"),
         (
             Table("seeds", ("seeds.csv",), caption="seeds"),
             Table("edits", ("edits.csv",), caption="edits"),
@@ -208,7 +208,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_attention",
-        ("sample", "sampling", "evaluate_attention"),
+        ("sample", "sampling", "evaluate_attention", "inference"),
         (
             Table("table", ("attention.csv",), caption="attention"),
             Figure(
@@ -223,7 +223,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_augmentation",
-        ("segment", "sample", "sampling", "evaluate_masks", "evaluate_augmentation"),
+        ("segment", "sample", "sampling", "evaluate_masks", "evaluate_augmentation", "inference"),
         (
             Table("table", ("augmentation.csv",), caption="augmentation"),
             Table("cases", ("augmentation_cases.csv",)),
@@ -248,7 +248,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_variants",
-        ("flow", "sample", "sampling", "evaluate_variants"),
+        ("flow", "sample", "sampling", "evaluate_variants", "inference"),
         (
             Table("table", ("variants.csv",), caption="variants", asked_for=outputs.if_variants),
             Table("cases", ("variants_cases.csv",), asked_for=outputs.if_variants),
@@ -262,7 +262,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_tokenizer",
-        ("grid", "encode_latents", "evaluate_tokenizer"),
+        ("grid", "encode_latents", "evaluate_tokenizer", "inference"),
         (
             File("manifest", ("evaluate_tokenizer/held_out.json",)),
             Table("images", ("reconstruction.csv",), caption="reconstruction"),

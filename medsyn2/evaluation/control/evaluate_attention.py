@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from medsyn2.config import EvaluateAttentionConfig, SampleConfig
+from medsyn2.config import EvaluateAttentionConfig, InferenceConfig, SampleConfig
 from medsyn2.evaluation.control.attention_figure import AttentionMap, attention_png
 from medsyn2.evaluation.held_out import load_cases
 from medsyn2.evaluation.statistics.bootstrap import prepend_means
@@ -43,6 +43,7 @@ def evaluate_attention(
     sample: SampleConfig,
     sampling: Sampling,
     evaluate_attention: EvaluateAttentionConfig,
+    inference: InferenceConfig,
     *,
     model: Path,
     inventory: list[Path],
@@ -57,7 +58,7 @@ def evaluate_attention(
     """
     cases = sorted(load_cases(register, inventory=inventory), key=lambda case: case.name)
     reports = [(case, case.report) for case in cases if case.report]
-    pipeline = MedSyn2Pipeline.from_pretrained(model.parent)
+    pipeline = MedSyn2Pipeline.from_pretrained(model.parent, precision=inference.precision)
     rows, maps = [], []
     for case, report in reports[: evaluate_attention.max_cases]:
         with recording(pipeline.dit) as record:

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Bool
 from tqdm import tqdm
 
-from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
+from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, InferenceConfig, SampleConfig, SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import SegmenterError
 from medsyn2.evaluation.control.effects import (
@@ -84,6 +84,7 @@ def evaluate_edits(
     sampling: Sampling,
     evaluate_masks: EvaluateMasksConfig,
     evaluate_edits: EvaluateEditsConfig,
+    inference: InferenceConfig,
     *,
     model: Path,
     register: list[Path],
@@ -104,7 +105,8 @@ def evaluate_edits(
     """
     found: dict[str, list[tuple[list[dict[str, object]], Strip]]] = {"seeds": [], "edits": [], "progressive": []}
     cases = sorted(load_cases(register, masks=masks), key=lambda case: case.name)
-    editor = _Editor(sample.seed, sampling, model.parent)
+    pipeline = MedSyn2Pipeline.from_pretrained(model.parent, precision=inference.precision)
+    editor = _Editor(sample.seed, sampling, pipeline)
     segment = tools_again(segment, evaluate_masks)
     for structure in evaluate_edits.structures:
         tool = tool_of(structure, segment)
@@ -155,9 +157,8 @@ def _request(case: Case, structure: Structure) -> Request:
 class _Editor:
     """Makes the volumes that are compared."""
 
-    def __init__(self, seed: int, sampling: Sampling, model: Path) -> None:
-        self.seed, self.sampling = seed, sampling
-        self.pipeline = MedSyn2Pipeline.from_pretrained(model)
+    def __init__(self, seed: int, sampling: Sampling, pipeline: MedSyn2Pipeline) -> None:
+        self.seed, self.sampling, self.pipeline = seed, sampling, pipeline
 
     def make(self, case: str, request: Request, seed: int) -> Synthetic:
         """Generate from a mask; a seed means the same noise for every request of the case."""

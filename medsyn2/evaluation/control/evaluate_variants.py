@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from medsyn2.config import MAIN, EvaluateVariantsConfig, FlowConfig, SampleConfig
+from medsyn2.config import MAIN, EvaluateVariantsConfig, FlowConfig, InferenceConfig, SampleConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, EnvironmentFault
 from medsyn2.evaluation.control.blockiness import Pitches, blockiness, profiles, token_pitches
@@ -78,6 +78,7 @@ def evaluate_variants(
     sample: SampleConfig,
     sampling: Sampling,
     evaluate_variants: EvaluateVariantsConfig,
+    inference: InferenceConfig,
     *,
     models: list[Path],
     samples: list[Path],
@@ -111,7 +112,9 @@ def evaluate_variants(
     names = [MAIN, *(path.parents[2].name for path in models[1:])]
     rows = list(_tables(names, agreement, attention, _shares(fid, len(models)), held_out))
     trained = {
-        name: Model(name, MedSyn2Pipeline.from_pretrained(path.parent), _samples(register, share))
+        name: Model(
+            name, MedSyn2Pipeline.from_pretrained(path.parent, precision=inference.precision), _samples(register, share)
+        )
         for name, path, share in zip(names, models, _shares(samples, len(models)), strict=True)
     }
     some = list(held_out.values())[: evaluate_variants.max_cases]

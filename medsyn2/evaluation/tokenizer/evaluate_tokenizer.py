@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
+from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig, InferenceConfig
 from medsyn2.ct.intensity import hu_to_unit, mask_to_unit, unit_to_hu
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
@@ -30,6 +30,8 @@ from medsyn2.facts import CT_FILE, ImageQuality, MaskQuality, ReconstructionFact
 from medsyn2.files import sha256_of, write_table
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
+from medsyn2.nn.device import available_device
+from medsyn2.nn.precision import precision_on
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.vocabulary import Structure
 from medsyn2.weights.networks import load_tokenizer
@@ -41,6 +43,7 @@ def evaluate_tokenizer(
     grid: GridConfig,
     encode_latents: EncodeLatentsConfig,
     evaluate_tokenizer: EvaluateTokenizerConfig,
+    inference: InferenceConfig,
     *,
     register: list[Path],
     masks: list[Path],
@@ -54,7 +57,7 @@ def evaluate_tokenizer(
 
     Reconstructions are kept with the manifest, for evaluate_masks.
     """
-    round_trip = _RoundTrip(tokenizer, encode_latents)
+    round_trip = _RoundTrip(tokenizer, encode_latents, inference)
     held_out = {case.name: case for case in load_cases(register, masks=masks)[: evaluate_tokenizer.max_cases]}
     identity = sha256_of(tokenizer)
     cases = [
@@ -79,18 +82,21 @@ def evaluate_tokenizer(
 class _RoundTrip:
     """The tokenizer there and back, loaded when the first case needs it."""
 
-    def __init__(self, tokenizer: Path, config: EncodeLatentsConfig) -> None:
+    def __init__(self, tokenizer: Path, config: EncodeLatentsConfig, inference: InferenceConfig) -> None:
         self.tokenizer, self.config = tokenizer, config
+        self.device = available_device()
+        self.precision = precision_on(self.device, inference.precision)
 
     @cached_property
     def network(self) -> CausalVideoVAE:
-        return load_tokenizer(self.tokenizer, torch.device("cpu"))
+        return load_tokenizer(self.tokenizer, self.device)
 
     @torch.inference_mode()
     def __call__(self, values: Float[np.ndarray, "d h w"]) -> Float[np.ndarray, "d h w"]:
         x, window, overlap = torch.from_numpy(values)[None, None], self.config.window, self.config.overlap
-        latents = encode_windowed(self.network, x, window, overlap).mode()
-        decoded: Float[np.ndarray, "d h w"] = decode_windowed(self.network, latents, window, overlap)[0, 0].numpy()
+        latents = encode_windowed(self.network, x.to(self.device), window, overlap, precision=self.precision).mode()
+        unit = decode_windowed(self.network, latents, window, overlap, self.precision)
+        decoded: Float[np.ndarray, "d h w"] = unit[0, 0].cpu().numpy()
         return decoded
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
+from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, InferenceConfig, SampleConfig, SegmentConfig
 from medsyn2.ct.nifti.files import write_labels
 from medsyn2.ct.volume import LabelMap
 from medsyn2.evaluation.control.effects import laterality
@@ -60,6 +60,7 @@ def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
             FAST,
             EvaluateMasksConfig(),
             EvaluateEditsConfig(**config),
+            InferenceConfig(),
             model=tiny_model / DESCRIPTION,
             register=[manifests["register"]],
             masks=[manifests["masks"]],
