@@ -29,12 +29,14 @@ def evaluate_memorisation(run: PlannedRun) -> Cost:
     differences = 2.0 * compared * searched * THUMBNAIL**3
     products = float(sets) * searched * features * min(searched, features)
     decoded, decoding = min(searched, settings.num_copies), run.networks.decoding()
+    flops = float(decoding.flops) * decoded
     held = 4.0 * THUMBNAIL**3 * (searched + compared / sets * (sets + 1)) + 8.0 * 3 * searched * features
     return Cost(
         "evaluate_memorisation",
         1,
         START_S + differences * SECONDS_PER_DIFFERENCE + products * SECONDS_PER_PRODUCT,
-        float(decoding.flops) * decoded,
+        flops,
+        bf16_flops=run.in_bf16(flops),
         memory_bytes=run.on_grid_bytes + held + 8.0 * 4 * run.work.test_cases * searched,
         device_bytes=decoding.peak_bytes,
         basis=f"{decoded} cases decoded, {compared} volumes compared with {searched}",
