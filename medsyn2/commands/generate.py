@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_output(arguments.output, [path for path in made_from if path is not None])
     report = arguments.report if arguments.report_file is None else _read_report(arguments.report_file)
     mask = None if arguments.mask is None else _read_mask(arguments.mask)
-    precision = arguments.precision or "auto"
+    precision: PrecisionSetting = arguments.precision or "auto"
     pipeline = MedSyn2Pipeline.from_pretrained(arguments.model, device=arguments.device, precision=precision)
     with tqdm(file=sys.stderr, disable=None) as bar:
         phase = ""

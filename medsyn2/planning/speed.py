@@ -30,8 +30,8 @@ def this_machine() -> Machine:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if not torch.cuda.is_available():
-        speed = measure(torch.device("cpu"), torch.float32)
-        return Machine(f"{cores} CPU cores", Speed(speed, speed), False, cores, memory, memory)
+        float32 = measure(torch.device("cpu"), torch.float32)
+        return Machine(f"{cores} CPU cores", Speed(float32, float32), False, cores, memory, memory)
     device, properties = torch.device("cuda", 0), torch.cuda.get_device_properties(0)
     has_bf16 = precision_on(device) == "bf16"
     float32 = measure(device, torch.float32)
