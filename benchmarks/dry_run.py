@@ -1,52 +1,55 @@
 """The dry run of the whole of CT-RATE: CPU seconds and peak memory of `snakemake -n` for 25,692 scans.
 
     python benchmarks/dry_run.py
+    python benchmarks/dry_run.py paper official
 
-Makes a folder with CT-RATE's names (empty files: the dry run opens none), and plans configs/paper.yaml on it. The first
-dry run of a configuration also plans its jobs, in a process of its own; the second finds them, as every job on a
-cluster does.
+Makes a folder that looks like CT-RATE as it is downloaded, with the other files that the configurations name (all
+empty: the dry run opens no volume), and plans the configurations on it, by default configs/paper.yaml. The first dry
+run of a configuration also plans its jobs, in a process of its own; the second finds them, as every job on a cluster
+does.
 """
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from medsyn2.cohort.given_files import given_files
+from medsyn2.config import Config, load_config
+
 NUM_SCANS = 25_692
 NUM_VALID = 1_564
 ROOT = Path(__file__).parents[1]
 
 
-def make_names(folder: Path, num_scans: int) -> None:
-    """Make `num_scans` empty files in CT-RATE's nested folders."""
+def config_files(*names: str) -> list[Path]:
+    """Return the files of configs/ with these names."""
+    return [ROOT / f"configs/{name}.yaml" for name in names]
+
+
+def make_stand_in(folder: Path, config: Config, num_scans: int) -> None:
+    """Make the files that `config` names below `folder`: volumes of `num_scans` scans, tables, lists, an encoder."""
+    assert config.cohort.data_dir is not None
+    assert config.encode_text.encoder_dir is not None
     for index in range(num_scans):
         split = "valid" if index < NUM_VALID * num_scans // NUM_SCANS else "train"
-        place = folder / f"{split}_fixed" / f"{split}_{index}" / f"{split}_{index}_a"
-        place.mkdir(parents=True)
-        (place / f"{split}_{index}_a_1.nii.gz").touch()
+        scan = Path(f"{split}_fixed/{split}_{index}/{split}_{index}_a/{split}_{index}_a_1.nii.gz")
+        _write(folder / config.cohort.data_dir / scan, "")
+    for file in given_files(config):
+        _write(folder / file.path, "VolumeName\n" if file.path.suffix == ".csv" else "")
+    _write(folder / config.encode_text.encoder_dir / "config.json", "{}")
 
 
-def prepare(folder: Path) -> Path:
-    """Write what the configuration names beside the files, and return the configuration's last file."""
-    tables = {f"{kind}_csv": f"{folder}/{kind}.csv" for kind in ("reports", "labels", "metadata")}
-    for table in tables.values():
-        Path(table).write_text("VolumeName\n")
-    Path(folder, "no_chest.txt").write_text("")
-    Path(folder, "encoder").mkdir()
-    Path(folder, "encoder/config.json").write_text("{}")
-    override = folder / "override.yaml"
-    cohort = {"data_dir": str(folder), "exclude_txt": f"{folder}/no_chest.txt", **tables}
-    override.write_text(json.dumps({"cohort": cohort, "encode_text": {"encoder_dir": f"{folder}/encoder"}}))
-    return override
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
-def plan(folder: Path, override: Path) -> str:
+def plan(folder: Path, configs: list[Path]) -> str:
     """Dry-run the workflow on `folder` and return what it cost, with the processes that it started."""
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--cores", "2", "-s", ROOT / "Snakefile"]
-    command += ["--configfile", ROOT / "config.yaml", ROOT / "configs/paper.yaml", override]
-    command += ["--directory", folder, "--", "all"]
+    command += ["--configfile", ROOT / "config.yaml", *configs, "--directory", folder, "--", "all"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
         _, status, used = os.wait4(process.pid, 0)
@@ -58,11 +61,11 @@ def plan(folder: Path, override: Path) -> str:
 
 def main() -> None:
     """Print the figures."""
+    configs = config_files(*(sys.argv[1:] or ["paper"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_names(folder, NUM_SCANS)
-        override = prepare(folder)
-        first, second = plan(folder, override), plan(folder, override)
+        make_stand_in(folder, load_config(*configs), NUM_SCANS)
+        first, second = plan(folder, configs), plan(folder, configs)
     print(f"dry run of {NUM_SCANS} scans: {second}")
     print(f"the first one, which plans the jobs: {first}")
 

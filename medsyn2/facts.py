@@ -182,10 +182,10 @@ class ChannelSums:
 
 @dataclass(frozen=True)
 class LatentSums:
-    """The sums of a case's image latents and of the latents of its masks."""
+    """The sums of a case's image latents and of the latents of each mask that it has."""
 
     image: ChannelSums
-    mask: ChannelSums
+    masks: dict[Structure, ChannelSums]
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from medsyn2.cohort.file_state import find_repeats, mark_repeats, mask_paths, state_of
+from medsyn2.cohort.given_files import TableKind, given_files, require_files, table_key
 from medsyn2.cohort.shards import (
     Cohort,
     Order,
@@ -32,12 +32,12 @@ from medsyn2.vocabulary import Split, volume_key
 ORDER_FILE = Path("results/inventory/order.txt")
 PHANTOM_DIR = Path("results/phantoms")
 
-TableKind = Literal["reports", "labels", "metadata"]
-
 _TYPICAL = 9
 
 COLUMNS = ("VolumeName", "Subject")
 """Of the table of subjects."""
+
+_READ_WHEN_PLANNED = ("cohort.exclude_txt", "cohort.subjects_csv")
 
 
 def read_subjects(path: Path | None) -> dict[str, str]:
@@ -145,12 +145,23 @@ class RunPlan:
         structures = [name for name, tool in segment.tools.items() if tool == "files"]
         return state_of(mask_paths(segment.mask_files, self.cohort.shards[shard], structures))
 
-    def table(self, kind: TableKind) -> str | list[str]:
-        """Return the cohort's table of one kind: one a shard from the phantoms, the user's file, or none."""
+    def tables(self, kind: TableKind, shard: str) -> list[str]:
+        """Return a shard's tables of one kind: the shard's own from the phantoms, the user's files, or none.
+
+        Raises:
+            ConfigError: If one of the user's files is not there.
+        """
         if self.has_phantoms:
-            return [] if kind == "metadata" else f"{PHANTOM_DIR}/{{shard}}_{kind}.csv"
-        given = getattr(self.config.cohort, f"{kind}_csv")
-        return str(given) if given else []
+            return [] if kind == "metadata" else [f"{PHANTOM_DIR}/{shard}_{kind}.csv"]
+        return self.given(table_key(kind))
+
+    def given(self, key: str) -> list[str]:
+        """Return the files that the user names under `key`.
+
+        Raises:
+            ConfigError: If one of them is not there.
+        """
+        return require_files(file for file in given_files(self.config) if file.key == key)
 
     def save_order(self) -> None:
         """Write the order for later runs, if it has changed."""
@@ -176,8 +187,9 @@ def plan_run(config: Config) -> RunPlan:
     """List the cohort's files and place each in a shard.
 
     Raises:
-        ConfigError: If the data folder holds nothing usable, or a subject would be in both splits.
+        ConfigError: If a list is not there, the data folder holds nothing usable, or a subject would be in both splits.
     """
+    require_files(file for file in given_files(config) if file.key in _READ_WHEN_PLANNED)
     known = read_order(ORDER_FILE)
     files = cohort_files(config.cohort, PHANTOM_DIR, known)
     order = append_to_order(known, files, cohort_folder(config.cohort, PHANTOM_DIR))

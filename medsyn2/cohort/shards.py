@@ -152,22 +152,22 @@ def case_ids(paths: Sequence[Path], root: Path, order: Order) -> dict[str, Path]
     return ids
 
 
-def read_exclusions(path: Path | None) -> set[str]:
+def read_exclusions(paths: Iterable[Path]) -> set[str]:
     """Read the keys of excluded volumes; lines are names or paths.
 
     Raises:
-        ConfigError: If the file cannot be read as text.
+        ConfigError: If a file cannot be read as text.
     """
-    if path is None:
-        return set()
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"cohort.exclude_txt is {path}, which cannot be read as text: {error}.",
-            code="exclude-unreadable",
-            remedy="give a text file in UTF-8 with a file name on each line, or leave it empty.",
-        ) from error
+    lines: list[str] = []
+    for path in paths:
+        try:
+            lines += path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"cohort.exclude_txt names {path}, which cannot be read as text: {error}.",
+                code="exclude-unreadable",
+                remedy="give text files in UTF-8 with a file name on each line, or leave it empty.",
+            ) from error
     return {volume_key(line) for line in lines if line.strip() and not line.startswith("#")}
 
 

@@ -37,7 +37,6 @@ from typing import get_args
 from medsyn2.commands.convert_official import check_place, write_official
 from medsyn2.evaluation.features.radimagenet import KIND as RADIMAGENET
 from medsyn2.evaluation.features.radimagenet import RadImageNet
-from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.layouts import DepthMode
 from medsyn2.nn.text_encoder import CONFIG_FILE, VOCABULARY_FILE, write_encoder
 from medsyn2.nn.transformer.official_weights import NUM_HEADS, TOKEN_GRID
@@ -107,10 +106,7 @@ def _perceptual(arguments: argparse.Namespace) -> None:
         for key in ("file", "sha256")
     }
     save_component(path, network, kind="perceptual", config={}, origin=origin)
-    sys.stdout.write(
-        f"{path}: for the configuration\n"
-        f"train_tokenizer:\n  perceptual_weights: {{path: {path}, sha256: {sha256_of(tensors_path(path))}}}\n"
-    )
+    sys.stdout.write(f"{path}: for the configuration\ntrain_tokenizer:\n  perceptual_weights: {path}\n")
 
 
 def _official_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,9 @@
     medsyn2 doctor --config configs/paper.yaml configs/recommended.yaml
 
 It lists packages with their versions; every external weight that the configuration needs, with its path, integrity (by
-sha256, or by opening it if none is known), source, licence, size and stages; memory and disk in comparison with
-`medsyn2 plan`. Nothing is downloaded. The exit status is 14 if anything needed is missing or damaged.
+sha256, or by opening it if none is known), source, licence, size and stages; every table and other file that it names;
+memory and disk in comparison with `medsyn2 plan`. Nothing is downloaded. The exit status is 14 if anything needed is
+missing or damaged.
 """
 
 import argparse
@@ -16,8 +17,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from medsyn2.cohort.given_files import given_files
 from medsyn2.config import Config, load_config
-from medsyn2.errors import ConfigError, WeightsError
+from medsyn2.errors import ConfigError, TableError, WeightsError
 from medsyn2.weights.needs import Need, needs
 
 TOOL_PACKAGES = {
@@ -54,6 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     for title, lines in (
         ("Packages", packages(config, missing)),
         ("Weights", weights(config, missing)),
+        ("Files", named_files(config, missing)),
         ("Machine", machine(config)),
     ):
         sys.stdout.write(f"{title}\n" + "".join(f"  {line}\n" for line in lines) + "\n")
@@ -97,6 +100,20 @@ def weights(config: Config, missing: list[str]) -> Iterator[str]:
             missing.append(need.row.name)
 
 
+def named_files(config: Config, missing: list[str]) -> Iterator[str]:
+    """Yield the state of each table and other file that the configuration names."""
+    found = list(given_files(config))
+    if not found:
+        yield "ok none is named"
+    for file in found:
+        if problem := file.problem:
+            missing.append(str(file.path))
+            yield f"!! {file.key}: {file.path} {problem}"
+            yield f"     what to do: {file.remedy}"
+        else:
+            yield f"ok {file.key}: {file.path}"
+
+
 def machine(config: Config) -> Iterator[str]:
     """Yield memory and disk, compared with the plan."""
     from medsyn2.commands.plan import all_costs
@@ -108,7 +125,7 @@ def machine(config: Config) -> Iterator[str]:
     yield f"   {here.cores} cores, {here.memory_bytes / _GB:.0f} GB memory, networks on {here.name}"
     try:
         costs = all_costs(config, workload_of(config))
-    except ConfigError as error:
+    except (ConfigError, TableError) as error:
         yield f"?? memory and disk cannot be judged without the cohort: {error.message}"
         return
     for cost in costs:

@@ -48,10 +48,10 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.to is None:
             raise ConfigError("no folder was given.", code="fetch-folder", remedy="add --to DIR.")
         sys.stdout.write(describe_entry(row))
-        if not row.downloads:
-            sys.stdout.write(f"  not downloaded by this command: get it by hand from {row.page}\n")
         for item in row.downloads:
             bring(item, arguments.to, arguments.mirror)
+        if row.by_hand:
+            sys.stdout.write(f"  not downloaded by this command, by hand from {row.page}: {row.by_hand}\n")
         if row.convert:
             sys.stdout.write(f"  next: {row.convert}\n")
 

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from medsyn2.cohort.given_files import given_files, require_files
 from medsyn2.config import Config, load_config
 from medsyn2.planning.costs import GB, Cost, Speed
 from medsyn2.planning.jobs import Job
@@ -54,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the plan."""
+    """Print the plan; then name the tables and other files of the configuration that are not there.
+
+    Raises:
+        ConfigError: If one of them is missing.
+    """
     config = load_config(*arguments.config)
     work = workload_of(config)
     jobs = [job_of(cost, config) for cost in plan_costs(config, work)]
@@ -75,6 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         f"{speed.float32 / 1e12:.3g} in float32.\n\n{table(costs, speed)}\n\n{total(costs, speed, cores)}\n\n"
         f"{describe_speed(config)}\n\n{job_table([job for job in jobs if job.jobs])}\n"
     )
+    require_files(given_files(config))
 
 
 def all_costs(config: Config, work: Workload, *, has_bf16: bool | None = None) -> list[Cost]:

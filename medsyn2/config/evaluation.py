@@ -189,6 +189,10 @@ class EvaluateVariantsConfig(Section):
     """Seed of the noise of the flow loss and of the draws."""
 
 
+IMAGES, MASKS = "tr_im.nii.gz", "tr_mask.nii.gz"
+"""Names of the public slices and of their masks."""
+
+
 class PublicSlices(Section):
     """MedSeg's 100 labelled slices (medicalsegmentation.com; figshare 13521488, version 2) instead of the cohort's."""
 
@@ -198,6 +202,11 @@ class PublicSlices(Section):
     """JSON with the numbers, from 0, of the training and test slices: ``{"train": [...], "test": [...]}``."""
     pixel_mm: PositiveFloat | None = None
     """Pixel size for the distances; null trusts the header, although the slices come from pictures of any size."""
+
+    @property
+    def files(self) -> tuple[Path, Path, Path]:
+        """The slices, their masks and the split."""
+        return self.folder / IMAGES, self.folder / MASKS, self.split
 
 
 class EvaluateAugmentationConfig(Section):

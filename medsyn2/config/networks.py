@@ -29,15 +29,6 @@ class TokenizerConfig(Section):
     ``uniform_paper``."""
 
 
-class PerceptualWeights(Section):
-    """The external network of the perceptual loss."""
-
-    path: str
-    """The JSON file of ``medsyn2 convert perceptual``, in one folder with the tensors."""
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    """sha256 of the tensors (``perceptual.safetensors``), as that command prints it."""
-
-
 class TrainTokenizerConfig(Section):
     """Training of the tokenizer by L1, KL, perceptual (given its weights) and, from ``gan_start``, adversarial loss."""
 
@@ -52,20 +43,21 @@ class TrainTokenizerConfig(Section):
     learning_rate: PositiveFloat = 1e-3
     """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
     warmup_steps: NonNegativeInt = 20
-    """Steps of linear warm-up; none in the paper."""
+    """Steps of linear warm-up."""
     decay_steps: PositiveInt | None = 1200
-    """Steps over which the learning rate falls to 0 as half a cosine; null keeps it constant, as in the paper."""
+    """Steps over which the learning rate falls to 0 as half a cosine; null keeps it constant, the paper's one rate."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     mask_share: float = Field(default=0.25, ge=0, le=1)
     """Share of crops that are random binary volumes, so that a tokenizer trained from scratch also learns masks; 0 in
     the paper, which starts from public weights."""
     kl_weight: NonNegativeFloat = 1e-3
-    """Weight of the KL divergence, with both terms averaged over elements; 1e-6 in the paper. A larger weight gives
-    simpler latents, which a short training of the transformer learns sooner."""
-    perceptual_weights: PerceptualWeights | None = None
-    """Path and sha256 of the perceptual loss's network, which the paper uses; null trains without this loss and logs
-    it."""
+    """Weight of the KL divergence, with both terms averaged over elements. The paper names none; Open-Sora Plan's 1e-6,
+    which weighs sums, is 5e-7 here. A larger weight gives simpler latents, which a short training of the transformer
+    learns sooner."""
+    perceptual_weights: str | None = None
+    """Network of the perceptual loss, which the paper uses: the JSON file of ``medsyn2 convert perceptual``. Empty:
+    training without this loss, which the log says."""
     perceptual_weight: NonNegativeFloat = 1.0
     """Weight of the perceptual loss."""
     gan_weight: NonNegativeFloat = 0.5
@@ -134,11 +126,15 @@ class EncodeTextConfig(Section):
     """Encoding of reports and pre-prompts into the text store."""
 
     encoder_dir: str | None = None
-    """Folder of a BERT in Hugging Face format (CXR-BERT). Empty: the encoder trained on the cohort."""
+    """Folder of a BERT in Hugging Face format. By its name ``medsyn2 doctor`` and ``fetch`` know MedSyn's CXR-BERT
+    (cxr-bert-medsyn), which the paper has, from Microsoft's. Empty: the encoder trained on the cohort."""
     max_report_tokens: int = Field(default=512, ge=3)
     """Maximum number of report tokens; 512 in the paper. Longer reports are cut and counted."""
     max_prompt_tokens: int = Field(default=32, ge=3)
     """Maximum number of pre-prompt tokens; 32 in the paper."""
+    padded: bool = False
+    """Pad each text to its maximum and let the transformer attend to the padding as if it were words, as the authors'
+    code does. The model keeps it."""
 
 
 class DiTConfig(Section):
@@ -188,15 +184,16 @@ class DiTConfig(Section):
 class FlowConfig(Section):
     """The rectified flow: distribution of t in training, and clamp of the loss weight."""
 
-    t_distribution: Literal["logit_normal", "uniform", "mixture"] = "uniform"
-    """Distribution of t; ``mixture`` is 0.9 logit-normal and 0.1 uniform. A short training needs times near 1, which
-    decide the anatomy and are rare in the logit-normal."""
+    t_distribution: Literal["logit_normal", "uniform", "mixture", "warped"] = "uniform"
+    """Distribution of t; ``mixture`` is 0.9 logit-normal and 0.1 uniform, ``warped`` that of the authors' code. A short
+    training needs times near 1, which decide the anatomy and are rare in the logit-normal."""
     t_logit_mean: float = 0.8
     """Mean of logit(t)."""
     t_logit_std: PositiveFloat = 0.8
     """Standard deviation of logit(t)."""
     t_clamp: float = Field(default=0.3, gt=0, le=1)
-    """Smallest t in the loss weight 1/t^2; 0.05 is usual, a larger value focuses a short training on the anatomy."""
+    """Smallest t in the loss weight 1/t^2; 0.05 is usual, a larger value focuses a short training on the anatomy. With
+    1 all times weigh alike: the squared error of the clean latents, the loss of the authors' code."""
 
 
 class TrainDiTConfig(Section):
@@ -213,7 +210,7 @@ class TrainDiTConfig(Section):
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
     decay_steps: PositiveInt | None = 3200
-    """Steps over which the learning rate falls to 0 as half a cosine; null keeps it constant, as in the paper."""
+    """Steps over which the learning rate falls to 0 as half a cosine; null keeps it constant, the paper's one rate."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
@@ -234,6 +231,10 @@ class TrainDiTConfig(Section):
     empty_mask_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of empty masks among those drawn, of structures that the case lacks, so that the model learns that an empty
     mask asks for absence; 0, as in the paper, spends a short training on present structures."""
+    mask_statistics: Literal["pooled", "by_structure"] = "pooled"
+    """Statistics that mask latents are normalised with: of all masks together, or of each structure's, as in the
+    authors' code. With the pooled ones a small structure, such as nodules, is faint beside the lobes. The model keeps
+    them."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's precision; bf16-mixed on a GPU."""
     strategy: Literal["ddp", "fsdp"] = "ddp"

@@ -4,7 +4,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from medsyn2.config.base import COMPRESSION, Section
 from medsyn2.vocabulary import STRUCTURES, Structure
@@ -19,6 +19,17 @@ TOOL_STRUCTURES: dict[Segmenter, tuple[Structure, ...]] = {
     "files": STRUCTURES,
 }
 """Structures that each tool can segment."""
+
+
+def _listed(given: object) -> object:
+    """Take a single path for a list of one, and null for none."""
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str | Path) else given
+
+
+Files = Annotated[tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=Path | tuple[Path, ...] | None)]
+"""One file or a list of them; null for none."""
 
 
 class GridConfig(Section):
@@ -50,14 +61,16 @@ class CohortConfig(Section):
     """Folder searched for .nii and .nii.gz files, with its subfolders. Empty: the embedded phantoms."""
     num_phantoms: PositiveInt = 40
     """Number of phantoms in the embedded cohort. Raising it adds cases and leaves the existing ones unchanged."""
-    reports_csv: Path | None = None
-    """Reports: columns VolumeName, Findings_EN, Impressions_EN (CT-RATE's names). Empty: no case has a report."""
-    labels_csv: Path | None = None
-    """Abnormality labels: VolumeName and CT-RATE's 18 columns. Empty: none."""
-    metadata_csv: Path | None = None
-    """Acquisition metadata with CT-RATE's columns (RescaleSlope, XYSpacing, ...), needed for its unrepaired volumes."""
-    exclude_txt: Path | None = None
-    """Text file with file names to exclude, one per line (CT-RATE's no_chest lists work)."""
+    reports_csv: Files = ()
+    """Reports: columns VolumeName, Findings_EN, Impressions_EN (CT-RATE's names). A table, or a list of them, such as
+    those of CT-RATE's two splits; .csv or .csv.gz. Empty: no case has a report."""
+    labels_csv: Files = ()
+    """Abnormality labels: VolumeName and CT-RATE's 18 columns; a table or a list of them. Empty: none."""
+    metadata_csv: Files = ()
+    """Acquisition metadata with CT-RATE's columns (RescaleSlope, XYSpacing, ...), needed for its unrepaired volumes; a
+    table or a list of them."""
+    exclude_txt: Files = ()
+    """Text files with file names to exclude, one per line (CT-RATE's no_chest lists work); a file or a list of them."""
     exclude_dirs: tuple[Annotated[str, Field(pattern=r"^[^/]+$")], ...] = ("ts_seg",)
     """Names of folders to exclude, at any depth. CT-RATE's masks lie in ts_seg under the names of its CTs."""
     subjects_csv: Path | None = None
@@ -194,7 +207,9 @@ class MasksConfig(Section):
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """Share of a structure above which a voxel belongs to it, after linear resampling."""
+    boundary_shape: Literal["cube", "ball"] = "cube"
+    """Shape that widens lobe boundaries; a ball in the authors' code, with a radius of 3."""
     boundary_dilation_voxels: NonNegativeInt = 1
-    """Radius of the cube that widens lobe boundaries; 1 is the paper's 3 x 3 x 3."""
+    """Radius of that shape; 1 and a cube are the paper's 3 x 3 x 3."""
     min_volume_ml: float = Field(default=0.05, ge=0)
     """Volume on the grid below which a mask counts as empty."""

@@ -5,16 +5,21 @@ through the registration's transform, and holds a voxel where its share exceeds 
 loses less than the nearest label.
 
 Lobes touch each other, so their mask consists of boundaries (section 7.1 of the paper): every voxel with a face
-neighbour of another label, the outside included, widened to a cube. They are computed on the model's grid, after
-resampling, so that they are equally thick everywhere.
+neighbour of another label, the outside included, widened by a cube or a ball. They are computed on the model's grid,
+after resampling, so that they are equally thick everywhere.
 """
+
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
 
 from medsyn2.ct.geometry import resample_mask
+from medsyn2.ct.morphology import dilate
 from medsyn2.ct.volume import Affine, Grid, LabelMap, Spacing
 from medsyn2.types import Bool, Shaped
+
+BoundaryShape = Literal["cube", "ball"]
 
 
 def labels_on_grid(
@@ -52,12 +57,15 @@ def touching_labels_on_grid(
     return np.where(inside, labels[tuple(nearest)], 0).astype(np.uint8)
 
 
-def lobe_boundaries(labels: Shaped[np.ndarray, "d h w"], radius: int) -> Bool[np.ndarray, "d h w"]:
-    """Return the boundaries of a label map, widened by a cube of 2 x `radius` + 1 voxels.
+def lobe_boundaries(
+    labels: Shaped[np.ndarray, "d h w"], radius: int, shape: BoundaryShape = "cube"
+) -> Bool[np.ndarray, "d h w"]:
+    """Return the boundaries of a label map, widened by a cube or a ball, 2 x `radius` + 1 voxels across.
 
     A boundary voxel has a label and a face neighbour with another label or none. The volume's border is no boundary.
 
-    Source: The paper, section 7.1 ("Mask Conditions"); its 3 x 3 x 3 cube is `radius` 1.
+    Source: The paper, section 7.1 ("Mask Conditions"); its 3 x 3 x 3 cube is `radius` 1. The authors' code takes ITK's
+    ball of `radius` 3, which holds the voxels up to `radius` + 1/2 from its centre.
     """
     boundary = np.zeros(labels.shape, dtype=bool)
     for axis in range(3):
@@ -69,6 +77,8 @@ def lobe_boundaries(labels: Shaped[np.ndarray, "d h w"], radius: int) -> Bool[np
     boundary &= labels > 0
     if radius == 0:
         return boundary
+    if shape == "ball":
+        return dilate(boundary, radius + 0.5, 1.0)
     return ndimage.maximum_filter(boundary, size=2 * radius + 1, mode="constant", cval=False)
 
 

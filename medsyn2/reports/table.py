@@ -1,15 +1,18 @@
 """The tables that come with a cohort: reports, abnormality labels, acquisition metadata.
 
 The tables have CT-RATE's columns and one row per volume, named in ``VolumeName`` with or without ``.nii.gz``; rows of
-volumes outside the cohort are ignored. A table without its columns stops the run. A fault in a row (two rows of one
-volume that differ, or an unreadable cell) puts only its case into quarantine; equal rows count as one.
+volumes outside the cohort are ignored. Several files, such as those of two splits, are one table. Commas, semicolons or
+tabs separate the cells, and a file may be packed by gzip. A table without its columns stops the run. A fault in a row
+(two rows of one volume that differ, or an unreadable cell) puts only its case into quarantine; equal rows count as one.
 """
 
+import gzip
 import io
 import json
 import logging
 import unicodedata
 import warnings
+import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +20,7 @@ from typing import Generic, TypeVar
 
 import pandas as pd
 
-from medsyn2.errors import ReportError, TableError
+from medsyn2.errors import ReportError, TableError, reason
 from medsyn2.facts import Report
 from medsyn2.reports.text import text_or_none
 from medsyn2.vocabulary import ABNORMALITY_LABELS, volume_key
@@ -29,6 +32,9 @@ REPORT_COLUMNS = ("Findings_EN", "Impressions_EN")
 METADATA_COLUMNS = ("RescaleSlope", "RescaleIntercept", "XYSpacing", "ZSpacing")
 MAX_TABLE_BYTES = 1 << 30
 MAX_REPORT_CHARACTERS = 1 << 16
+
+_GZIP = b"\x1f\x8b"
+_SEPARATORS = ",;\t"
 
 Row = Mapping[str, str]
 T = TypeVar("T")
@@ -93,7 +99,7 @@ def read_metadata(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Acquis
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV file with all cells as text: UTF-8 or UTF-16, any line ends, NUL bytes dropped.
+    """Read a CSV file with all cells as text: UTF-8 or UTF-16, any line ends, NUL bytes dropped, packed by gzip or not.
 
     Raises:
         TableError: If the file cannot be read or lacks one of `columns`.
@@ -102,10 +108,12 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False)
+            table = pd.read_csv(
+                io.StringIO(text), sep=_separator_of(text), dtype=str, keep_default_na=False, index_col=False
+            )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
         raise TableError(
-            f"{path} is not a comma-separated table: {error}.",
+            f"{path} is not a table of separated cells: {error}.",
             code="table-malformed",
             remedy="write it as CSV with a header line and quotes around cells that hold commas or line breaks.",
         ) from error
@@ -121,18 +129,10 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _text_of(path: Path) -> str:
-    try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= MAX_TABLE_BYTES else b""
-    except OSError as error:
+    content = _content_of(path)
+    if len(content) > MAX_TABLE_BYTES:
         raise TableError(
-            f"{path} cannot be read: {error.strerror}.",
-            code="table-unreadable",
-            remedy="correct the path; a cohort's tables are named in the section cohort.",
-        ) from error
-    if size > MAX_TABLE_BYTES:
-        raise TableError(
-            f"{path} has {size:,} bytes, expected a table of at most {MAX_TABLE_BYTES:,}.",
+            f"{path} has more than {MAX_TABLE_BYTES:,} bytes, the most that a table may have.",
             code="table-too-large",
             remedy="give the table itself, or cut it to the cohort's volumes.",
         )
@@ -142,9 +142,29 @@ def _text_of(path: Path) -> str:
         raise TableError(
             f"{path} is neither UTF-8 nor UTF-16: byte {content[error.start]:#04x} at {error.start}.",
             code="table-encoding",
-            remedy="save the table as UTF-8.",
+            remedy="save the table as CSV in UTF-8.",
         ) from error
     return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _content_of(path: Path) -> bytes:
+    """Return a table's bytes, unpacked; at most one more than it may have."""
+    try:
+        with path.open("rb") as raw:
+            packed = raw.peek(len(_GZIP)).startswith(_GZIP)
+            with gzip.open(raw) if packed else raw as file:
+                return file.read(MAX_TABLE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise TableError(
+            f"{path} cannot be read: {reason(error)}.",
+            code="table-unreadable",
+            remedy="correct the path, or get the file again; a cohort's tables are named in the section cohort.",
+        ) from error
+
+
+def _separator_of(text: str) -> str:
+    """Return the separator that the header line has most of."""
+    return max(_SEPARATORS, key=text.partition("\n")[0].count)
 
 
 def _encoding_of(content: bytes) -> str:

@@ -108,6 +108,7 @@ _ALL = (
         "encode_latents",
         ("grid", "encode_latents", "inference"),
         _of_shard("encode_latents"),
+        version=2,
         gpu=(devices.runs_generator,),
         num_threads=devices.several_if_large,
         sharded=True,

@@ -80,7 +80,7 @@ def encode_latents(
             image = encoder.volume(volumes.path(case.case, CT_FILE))
         present = {name: encoder.mask(masked.path(case.case, mask_file(name))) for name in facts.present}
         write_latents(folder, case.case, image, present)
-        sums = LatentSums(_sums([image]), _sums(list(present.values())))
+        sums = LatentSums(_sums(image), {name: _sums(mask) for name, mask in present.items()})
         origin = LatentOrigin(identity, grid.clip_hu, encode_latents.window, encode_latents.overlap, image.shape)
         return LatentsFacts(facts.subject, facts.split, facts.states, sums, origin)
 
@@ -146,14 +146,11 @@ def _memory_bytes(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _sums(latents: list[Latents]) -> ChannelSums:
+def _sums(latents: Latents) -> ChannelSums:
     """Return the sums over the latents, as they are stored, from which the statistics of the cohort are computed."""
-    channels = [
-        np.concatenate([volume[z].astype(np.float64).ravel() for volume in latents])
-        for z in range(len(latents[0]) if latents else 0)
-    ]
+    channels = [channel.astype(np.float64).ravel() for channel in latents]
     return ChannelSums(
-        len(channels[0]) if channels else 0,
+        channels[0].size,
         tuple(float(values.sum()) for values in channels),
         tuple(float(np.square(values).sum()) for values in channels),
     )

@@ -23,7 +23,8 @@ def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Pat
     """
     texts = all_prompts()
     network, identity = TextEncoder.from_folder(encoder), encoder_identity(encoder)
-    encoded = network.encode(list(texts.values()), encode_text.max_prompt_tokens)
+    encode = network.encode_padded if encode_text.padded else network.encode
+    encoded = encode(list(texts.values()), encode_text.max_prompt_tokens)
     cut = [text for text, left_over in zip(texts.values(), encoded.cut, strict=True) if left_over]
     if cut:
         raise ConfigError(
@@ -33,7 +34,8 @@ def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Pat
             remedy="raise it; 32 is the paper's and enough for an English vocabulary.",
         )
     lengths = dict(zip(texts, encoded.lengths.tolist(), strict=True))
-    embeddings = {name: padded[: lengths[name]].numpy() for name, padded in zip(texts, encoded.embeddings, strict=True)}
+    kept = {name: None if encode_text.padded else length for name, length in lengths.items()}
+    embeddings = {name: vectors[: kept[name]].numpy() for name, vectors in zip(texts, encoded.embeddings, strict=True)}
     with lock(prompts):
         place = prompts.with_suffix(".zarr.zip")
         write_atomically(place, lambda partial: write_texts(partial, embeddings))
@@ -44,6 +46,7 @@ def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Pat
                 "encoder": identity,
                 "embeddings_sha256": sha256_of(place),
                 "max_tokens": encode_text.max_prompt_tokens,
+                "padded": encode_text.padded,
                 "width": network.width,
                 "prompts": {name: {"text": text, "num_tokens": lengths[name]} for name, text in texts.items()},
             },

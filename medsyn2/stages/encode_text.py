@@ -90,7 +90,8 @@ class _Reports:
             log.warning(
                 "%s: the report is longer than %d tokens; left out %d: %r", case, length, encoded.num_cut[0], cut
             )
-        write_report(folder, encoded.embeddings[0, :length].numpy())
+        kept = None if self.config.padded else length
+        write_report(folder, encoded.embeddings[0, :kept].numpy())
         return replace(
             facts, has_report=True, num_tokens=length, num_unknown=unknown, num_cut=encoded.num_cut[0], cut_text=cut
         )
@@ -99,4 +100,5 @@ class _Reports:
         return compose_report(report.findings, report.impression, self.network.separator)
 
     def _encode(self, report: str) -> EncodedText:
-        return self.network.encode([report], self.config.max_report_tokens)
+        encode = self.network.encode_padded if self.config.padded else self.network.encode
+        return encode([report], self.config.max_report_tokens)

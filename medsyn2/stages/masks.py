@@ -66,7 +66,7 @@ def _masks_of_case(
         source = read_made_labels(segmented.path(mask_file(structure)), made[structure].names)
         if structure == "lobes":
             labels = touching_labels_on_grid(source, volume.grid, to_source, config.threshold)
-            mask = lobe_boundaries(labels, config.boundary_dilation_voxels)
+            mask = lobe_boundaries(labels, config.boundary_dilation_voxels, config.boundary_shape)
             write_labels(folder / region_file(structure), LabelMap(labels, volume.affine_mm, LOBES))
         else:
             mask = labels_on_grid(source, volume.grid, to_source, config.threshold) > 0

@@ -81,11 +81,13 @@ def train_dit(
     _check_origins(split, wording, tokenizer)
     _check_patch(split.latents.shape, dit)
     wordings = prompts.with_suffix(".zarr.zip")
+    described = _latents(split, train_dit)
     data = ConditionedLatents(
         split.cases,
         {name: read_text(wordings, name) for name in wording["prompts"]},
-        image=split.image,
-        mask=split.mask,
+        image=described.image,
+        mask=described.mask,
+        masks=described.masks,
         probabilities=train_dit.mode_probabilities,
         weights=train_dit.structure_weights,
         empty_share=train_dit.empty_mask_share,
@@ -109,9 +111,12 @@ def train_dit(
         save_component(model.parent / DIT, averages[KIND], kind=KIND, config=config)
         description = ModelDescription(
             grid=_grid(grid, template),
-            latents=_latents(split),
+            latents=described,
             text=TextDescription(
-                wording["width"], split.max_report_tokens or wording["max_tokens"], wording["max_tokens"]
+                wording["width"],
+                split.max_report_tokens or wording["max_tokens"],
+                wording["max_tokens"],
+                wording["padded"],
             ),
             training=_training(split, train_dit.num_steps),
             fingerprint=fingerprint(settings, identity),
@@ -170,9 +175,10 @@ def _grid(config: GridConfig, template: Path) -> GridDescription:
     return GridDescription(config.shape, affine_rows(volume.affine_mm.tolist()), config.clip_hu)
 
 
-def _latents(split: Split) -> LatentDescription:
+def _latents(split: Split, config: TrainDiTConfig) -> LatentDescription:
     origin = split.latents
-    return LatentDescription(origin.shape, split.image, split.mask, origin.window, origin.overlap)
+    masks = split.masks if config.mask_statistics == "by_structure" else {}
+    return LatentDescription(origin.shape, split.image, split.mask, origin.window, origin.overlap, masks)
 
 
 def _training(split: Split, num_steps: int) -> TrainingDescription:

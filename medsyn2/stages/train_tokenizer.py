@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from medsyn2.config import GridConfig, PerceptualWeights, TokenizerConfig, TrainTokenizerConfig
-from medsyn2.errors import ConfigError, WeightsError
+from medsyn2.config import GridConfig, TokenizerConfig, TrainTokenizerConfig
+from medsyn2.errors import ConfigError
 from medsyn2.facts import CT_FILE, RegisterFacts
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.nn.autoencoder.start import start_as_blur
@@ -21,7 +21,7 @@ from medsyn2.training.engine.learner import LoopSettings
 from medsyn2.training.engine.loop import LOSSES, train
 from medsyn2.training.tokenizer.crops import Crops, CropSettings
 from medsyn2.training.tokenizer.objective import TOKENIZER, tokenizer_learners
-from medsyn2.weights.tensors import load_component, load_strictly, save_component, tensors_path
+from medsyn2.weights.tensors import load_component, load_strictly, save_component
 
 log = logging.getLogger(__name__)
 
@@ -54,20 +54,24 @@ def train_tokenizer(
         grid.shape, train_tokenizer.crop_shape, grid.clip_hu, train_tokenizer.mask_share, train_tokenizer.seed
     )
     data = Crops([(case, path) for case, path, _ in volumes], crops)
-    initial = train_tokenizer.initial_weights and Path(train_tokenizer.initial_weights)
+    initial, perceptual = (
+        Path(given) if given else None
+        for given in (train_tokenizer.initial_weights, train_tokenizer.perceptual_weights)
+    )
     identity = identity_of(
         settings,
         "train_tokenizer",
         [[case, files] for case, _, files in volumes],
         sha256_of(initial) if initial else None,
+        *([sha256_of(perceptual)] if perceptual else []),
     )
     torch.manual_seed(train_tokenizer.seed)
-    network = _network(tokenizer, initial or None, train_tokenizer.seed)
+    network = _network(tokenizer, initial, train_tokenizer.seed)
     network.latent_shape(train_tokenizer.crop_shape)
     order_weights(network, available_device())
     log.info("tokenizer: %d volumes, %d steps", len(volumes), train_tokenizer.num_steps)
     averages = train(
-        tokenizer_learners(network, train_tokenizer, _perceptual(train_tokenizer.perceptual_weights)),
+        tokenizer_learners(network, train_tokenizer, _perceptual(perceptual)),
         data,
         LoopSettings.of(train_tokenizer),
         folder=weights.parent / "checkpoints",
@@ -102,19 +106,10 @@ def _network(config: TokenizerConfig, initial: Path | None, seed: int) -> Causal
     return network
 
 
-def _perceptual(weights: PerceptualWeights | None) -> Perceptual | None:
-    if weights is None:
+def _perceptual(path: Path | None) -> Perceptual | None:
+    if path is None:
         return None
-    path = Path(weights.path)
     config, state = load_component(path, PERCEPTUAL)
-    found = sha256_of(tensors_path(path))
-    if found != weights.sha256:
-        raise WeightsError(
-            f"{tensors_path(path)} has the sha256 {found}, expected {weights.sha256} as "
-            "train_tokenizer.perceptual_weights.sha256 says.",
-            code="weights-other",
-            remedy="give the sha256 that `medsyn2 convert perceptual` showed, or convert the files again.",
-        )
     network = Perceptual(**config)
     load_strictly(network, state, source=path)
     log.info("the tokenizer trains with the perceptual loss of %s", path)

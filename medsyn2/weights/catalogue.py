@@ -42,7 +42,9 @@ class CatalogueEntry:
     stages: tuple[str, ...]  # Stages that use them
     licence: str  # Licence stated by their authors
     page: str  # Web page, also for a download by hand
-    downloads: tuple[Download, ...] = ()  # Files for ``fetch``; empty if they must be downloaded by hand
+    downloads: tuple[Download, ...] = ()  # Files for ``fetch``
+    # Files to be downloaded by hand from the page, and their place if that matters; empty if `downloads` are all
+    by_hand: str = ""
     structures: frozenset[Structure] = frozenset()  # Structures that need a segmenter's weights
     convert: str = ""  # Command that converts them for the configuration; empty if they are used directly
 

@@ -38,11 +38,10 @@ class Need:
 
     def remedy(self) -> str:
         """Return the instruction to obtain them."""
-        if not self.row.downloads:
-            get = f"get them from {self.row.page}"
-        else:
-            get = f"run `medsyn2 fetch {self.row.name} --to DIR` where there is a network"
-        return f"{get}, then `{self.row.convert}`" if self.row.convert else get
+        steps = [f"run `medsyn2 fetch {self.row.name} --to DIR` where there is a network"] if self.row.downloads else []
+        steps += [f"get {self.row.by_hand} from {self.row.page}"] if self.row.by_hand else []
+        steps += [f"`{self.row.convert}`"] if self.row.convert else []
+        return ", then ".join(steps)
 
 
 def needs(config: Config) -> list[Need]:
@@ -92,18 +91,21 @@ def _segmenter(config: Config, row: CatalogueEntry) -> tuple[Check, ...]:
 
 def _conversion_needs(config: Config) -> Iterator[tuple[CatalogueEntry, str, tuple[Check, ...]]]:
     rows = {row.name: row for row in CATALOGUE}
+
+    def converted(folder: Path, usual: str) -> CatalogueEntry:
+        """Return the row whose conversion makes a folder of this name, else the usual one."""
+        return rows.get(folder.name, rows[usual])
+
     if config.encode_text.encoder_dir is not None:
-        yield rows["cxr-bert"], "encode_text.encoder_dir", _encoder(Path(config.encode_text.encoder_dir))
+        folder = Path(config.encode_text.encoder_dir)
+        yield converted(folder, "cxr-bert"), "encode_text.encoder_dir", _encoder(folder)
     if config.train_tokenizer.initial_weights is not None:
         path = Path(config.train_tokenizer.initial_weights)
-        yield rows["tokenizer"], "train_tokenizer.initial_weights", _component(path, "tokenizer")
+        row = converted(path.parent, "tokenizer")
+        yield row, "train_tokenizer.initial_weights", _component(path, "tokenizer")
     if config.train_tokenizer.perceptual_weights is not None:
-        setting = "train_tokenizer.perceptual_weights"
-        given = config.train_tokenizer.perceptual_weights
-        path = Path(given.path)
-        configured = check_recorded(path.with_suffix(".safetensors"), given.sha256, f"{setting}.sha256")
-        checks = _component(path, "perceptual")
-        yield rows["perceptual"], setting, checks if configured in checks else (*checks, configured)
+        path = Path(config.train_tokenizer.perceptual_weights)
+        yield rows["perceptual"], "train_tokenizer.perceptual_weights", _component(path, "perceptual")
     if config.evaluate_fid.radimagenet is not None:
         yield rows["radimagenet"], "evaluate_fid.radimagenet", _radimagenet(config.evaluate_fid.radimagenet)
 

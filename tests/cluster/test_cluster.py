@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import Run
-from .slurm import Slurm, wait_until
+from .slurm import LIMIT_S, Slurm, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -29,11 +29,12 @@ class Disturbed:
 
     def __init__(self, slurm: Slurm, run: Run) -> None:
         self.slurm, self.run = slurm, run
+        self.started: list[subprocess.Popen[bytes]] = []
         self.canceled = self.timed_out = self.preempted = self.resumed = ""
 
     def to_the_end(self) -> None:
         """Cancel a job, let one run out of time and preempt one, kill Snakemake, and run again twice."""
-        first = self.run.start(self.run.folder / "first.txt")
+        first = self._start("first.txt")
         self.canceled = self._at_work("train_text_encoder")
         self.slurm.ask("scancel", self.canceled)
         self.timed_out = self._pause_at_work("train_tokenizer")
@@ -45,13 +46,16 @@ class Disturbed:
         )
         wait_until(lambda: (self.run.folder / f"logs/train_dit.{self.preempted}-1.log").exists())
         self._pause_at_work("train_dit")
-        self.resumed = self.run.read("logs/train_dit.log")
         os.killpg(first.pid, signal.SIGKILL)
-        assert self.run.start(self.run.folder / "second.txt").wait() != 0
+        assert self._start("second.txt").wait(LIMIT_S) != 0
         send(signal.SIGCONT, self.preempted)
         wait_until(lambda: not self.slurm.is_active(self.preempted))
-        third = self.run.start(self.run.folder / "third.txt")
-        assert third.wait() == 0, self.run.read("third.txt")[-6000:]
+        self.resumed = self.run.read("logs/train_dit.log")
+        assert self._start("third.txt").wait(LIMIT_S) == 0, self.run.read("third.txt")[-6000:]
+
+    def _start(self, said: str) -> subprocess.Popen[bytes]:
+        self.started.append(self.run.start(self.run.folder / said))
+        return self.started[-1]
 
     def _at_work(self, rule: str) -> str:
         """Wait until a job of a rule has begun with its stage, and return its number."""
@@ -85,22 +89,31 @@ def send(number: signal.Signals, job: str) -> None:
         os.kill(process, number)
 
 
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a Snakemake, with its children, if it still runs."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
 def local(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, subprocess.Popen[bytes]]]:
     """An undisturbed run on this machine, which goes on beside the other."""
     run = Run(tmp_path_factory.mktemp("local"), "default", ("--cores", "2"))
     process = run.start(run.folder / "said.txt")
     yield run, process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+    kill(process)
 
 
 @pytest.fixture(scope="module")
-def disturbed(local: object, slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
+def disturbed(local: object, slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disturbed]:
     """A run on the cluster that ended, after all that happened to it."""
     found = Disturbed(slurm, Run(tmp_path_factory.mktemp("cluster"), "slurm", ON_CLUSTER))
-    found.to_the_end()
-    return found
+    try:
+        found.to_the_end()
+        yield found
+    finally:
+        for process in found.started:
+            kill(process)
 
 
 def results(run: Run) -> dict[str, bytes]:
@@ -111,7 +124,7 @@ def results(run: Run) -> dict[str, bytes]:
 
 def test_every_file_is_that_of_a_local_run(disturbed: Disturbed, local: tuple[Run, subprocess.Popen[bytes]]) -> None:
     run, process = local
-    assert process.wait() == 0, run.read("said.txt")[-6000:]
+    assert process.wait(LIMIT_S) == 0, run.read("said.txt")[-6000:]
     expected, found = results(run), results(disturbed.run)
     assert sorted(found) == sorted(expected)
     assert [name for name in expected if expected[name] != found[name]] == []

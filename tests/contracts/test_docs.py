@@ -37,7 +37,7 @@ def test_every_key_of_the_configuration_is_documented(site: Path) -> None:
         record = where.get("$ref", "").split("/")[-1]
         names = schema["$defs"].get(record, {}).get("properties", {})
         keys += [section, *(f"{section}.{name}" for name in names)]
-    for record in ("Baseline", "PerceptualWeights", "Variant"):
+    for record in ("Baseline", "PublicSlices", "Variant"):
         keys += [f"{record}.{name}" for name in schema["$defs"][record]["properties"]]
     assert len(keys) > 190
     assert [key for key in keys if f'id="{key}"' not in text] == []

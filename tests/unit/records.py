@@ -138,7 +138,7 @@ def latents_facts(
     """Facts of the latents of a case; a structure without a state is absent."""
     nothing = ChannelSums(0, (), ())
     found = {name: states.get(name, "absent") for name in STRUCTURES}
-    return LatentsFacts(subject, split, found, LatentSums(nothing, nothing), origin)
+    return LatentsFacts(subject, split, found, LatentSums(nothing, {}), origin)
 
 
 def sample_facts(subject: str, conditions: Mapping[str, Structure | None]) -> SampleFacts:

@@ -2,9 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from benchmarks.dry_run import config_files, make_stand_in
+from medsyn2.config import load_config
 
 from .conftest import ROOT, Workflow
 
@@ -58,3 +63,50 @@ def test_one_table_plans_only_what_it_needs(tmp_path: Path, target: str) -> None
     planned = Workflow(tmp_path, (ROOT / "config.yaml",)).planned(target)
     assert "report" not in planned
     assert ("train_dit" in planned) == (target == "results/fid_lung.csv")
+
+
+@pytest.fixture(scope="module")
+def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like CT-RATE as it is downloaded, and the other files that configs/paper.yaml names."""
+    folder = tmp_path_factory.mktemp("downloaded")
+    make_stand_in(folder, load_config(*config_files("paper")), 40)
+    return folder
+
+
+@pytest.mark.parametrize("names", [("paper",), ("paper", "official"), ("paper", "recommended")])
+def test_ct_rate_as_it_is_downloaded_is_planned_without_a_further_setting(
+    downloaded: Path, names: tuple[str, ...]
+) -> None:
+    planned = Workflow(downloaded, tuple(config_files(*names))).planned()
+    assert set(planned) >= {"inventory", "encode_text", "train_dit", "sample", "evaluate_augmentation", "report"}
+    assert "train_text_encoder" not in planned
+
+
+def test_a_missing_table_or_slice_is_named_where_a_target_needs_it(downloaded: Path) -> None:
+    workflow = Workflow(downloaded, tuple(config_files("paper")))
+    with _without(downloaded / "medseg/tr_mask.nii.gz"):
+        said = _refusal(workflow, "all")
+        assert "evaluate_augmentation.public names medseg/tr_mask.nii.gz, which does not exist" in said
+        assert "figshare 13521488" in said
+        assert "inventory" in workflow.planned("results/fid_lung.csv")
+    with _without(downloaded / "ct-rate/dataset/metadata/validation_metadata.csv"):
+        said = _refusal(workflow, "results/fid_lung.csv")
+        assert "[given-file-missing] cohort.metadata_csv names ct-rate/dataset/metadata/validation_metadata.csv" in said
+    with _without(downloaded / "ct-rate/dataset/metadata/no_chest_train.txt"):
+        assert "cohort.exclude_txt names ct-rate/dataset/metadata/no_chest_train.txt" in _refusal(workflow, "all")
+
+
+@contextmanager
+def _without(path: Path) -> Iterator[None]:
+    hidden = path.rename(path.with_suffix(".hidden"))
+    try:
+        yield
+    finally:
+        hidden.rename(path)
+
+
+def _refusal(workflow: Workflow, target: str) -> str:
+    result = subprocess.run(workflow.command("-n", "--", target), capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "MissingInputException" not in result.stdout + result.stderr
+    return result.stdout + result.stderr

@@ -24,9 +24,9 @@ rule phantoms:
 rule inventory:
     input:
         phantoms="results/phantoms/{shard}.json" if PLAN.has_phantoms else [],
-        reports=PLAN.table("reports"),
-        labels=PLAN.table("labels"),
-        metadata=PLAN.table("metadata"),
+        reports=tables("reports"),
+        labels=tables("labels"),
+        metadata=tables("metadata"),
     output:
         **outputs_of("inventory"),
     log:

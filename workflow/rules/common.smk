@@ -110,3 +110,13 @@ def manifests_of_split(stage, split, least):
         return manifests(stage, PLAN.shards_with(split))
 
     return found
+
+
+def tables(kind):
+    """A shard's tables of one kind; a missing one is named when planned."""
+    return lambda wildcards: PLAN.tables(kind, wildcards.shard)
+
+
+def given(key):
+    """The files that a key of the configuration names; a missing one is named when planned."""
+    return lambda wildcards: PLAN.given(key)

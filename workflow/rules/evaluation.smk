@@ -183,6 +183,7 @@ rule evaluate_augmentation:
         model="results/train_dit/model/model.json",
         register=manifests("register", SHARDS),
         masks=manifests("masks", SHARDS),
+        public=given("evaluate_augmentation.public"),
     output:
         **outputs_of("evaluate_augmentation"),
     log:

@@ -4,7 +4,7 @@
 rule template:
     input:
         inventory=manifests("inventory", PLAN.template_shards),
-        given=str(SETTINGS.template.path) if SETTINGS.template.path else [],
+        given=given("template.path"),
     output:
         **outputs_of("template"),
     log:

@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
+from medsyn2.config.evaluation import IMAGES, MASKS
 from medsyn2.ct.nifti.files import open_nifti
 from medsyn2.ct.nifti.stream import MAX_MASK_RATIO
 from medsyn2.errors import ConfigError, TableError
 from medsyn2.evaluation.augmentation.slices import LabelledSlice
 from medsyn2.vocabulary import Structure
 
-IMAGES, MASKS = "tr_im.nii.gz", "tr_mask.nii.gz"
 LABELS: dict[Structure, int] = {"ground_glass": 1, "consolidation": 2, "pleural_effusion": 3}
 """Labels of the masks."""
 

@@ -138,8 +138,9 @@ def _fit_space(
     records = load_records(text, TextFacts)
 
     def mean_of(case: str) -> Float[np.ndarray, " e"]:
-        """Return the mean of the token embeddings of a stored report."""
-        mean: Float[np.ndarray, " e"] = read_report(records[case].path("")).mean(axis=0)
+        """Return the mean of the embeddings of a stored report's words, without those of any padding."""
+        record = records[case]
+        mean: Float[np.ndarray, " e"] = read_report(record.path(""))[: record.facts.num_tokens].mean(axis=0)
         return mean
 
     train = features(chosen, "real", "training cases")

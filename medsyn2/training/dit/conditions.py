@@ -90,6 +90,8 @@ class ConditionedLatents:
     """Latents with their conditions, as the training loop wants its data.
 
     Args:
+        mask: Statistics of masks, except of the structures in
+        masks: which have their own.
         probabilities: Of each mode, in the order of `medsyn2.vocabulary.MODES`.
         weights: How much more often than others a structure's mask is drawn; 1 where nothing is said.
         empty_share: Share of the masks that are empty ones, in cases that have any.
@@ -105,6 +107,7 @@ class ConditionedLatents:
         *,
         image: ChannelStatistics,
         mask: ChannelStatistics,
+        masks: Mapping[Structure, ChannelStatistics] = {},
         probabilities: Sequence[float],
         weights: Mapping[Structure, float],
         empty_share: float = 0.0,
@@ -117,7 +120,7 @@ class ConditionedLatents:
                 remedy="look at the quarantine of the stages before, or raise cohort.test_every.",
             )
         self.cases, self.prompts = list(cases), prompts
-        self.image, self.mask, self.seed = image, mask, seed
+        self.image, self.mask, self.masks, self.seed = image, mask, masks, seed
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
         self.weights, self.empty_share = weights, empty_share
         self._memory = ArrayCache()
@@ -165,7 +168,7 @@ class ConditionedLatents:
             stored = self._memory.get(("empty mask", shard), lambda: read_empty_mask(shard))
         else:
             stored = self._memory.get(("mask", case.id, structure), lambda: read_mask(case.latents, structure))
-        return _normalize(stored, self.mask)
+        return _normalize(stored, self.masks.get(structure, self.mask))
 
     def _text(self, sample: Sample) -> Embeddings:
         prompt, report = self.prompts[sample.prompt], sample.case.report

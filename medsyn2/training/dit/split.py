@@ -10,7 +10,7 @@ from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.facts import ChannelSums, LatentOrigin, LatentsFacts, LatentSums, TextFacts
 from medsyn2.store.artefacts import Manifest, load_manifest
 from medsyn2.training.dit.conditions import TrainingCase
-from medsyn2.vocabulary import STRUCTURES
+from medsyn2.vocabulary import STRUCTURES, Structure
 from medsyn2.weights.model_folder import ChannelStatistics
 
 _SMALLEST_STD = 1e-6
@@ -57,6 +57,7 @@ class Split:
     image: ChannelStatistics  # Statistics of image latents
     # Statistics of the latents of non-empty masks; mean 0 and standard deviation 1 if there are none
     mask: ChannelStatistics
+    masks: Mapping[Structure, ChannelStatistics]  # The same for each structure that has a mask
     latents: LatentOrigin  # How the latents were made, as their records say
     encoder: Mapping[str, str]  # Which text encoder the reports' embeddings were made with, as their records say
     max_report_tokens: int  # Tokens of a report that were kept
@@ -96,7 +97,7 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
             made_from.append([case, record.files, report.files])
     _check(cases, origins, texts)
     image = channel_statistics([case.image for case in sums], subject="image")
-    mask = channel_statistics([case.mask for case in sums], subject="mask")
+    mask = channel_statistics([one for case in sums for one in case.masks.values()], subject="mask")
     assert image is not None
     channels = len(image.mean)
     encoder, max_report_tokens = texts[0] if texts else ({}, 0)
@@ -104,11 +105,20 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
         cases,
         image,
         mask or ChannelStatistics((0.0,) * channels, (1.0,) * channels),
+        _by_structure(sums),
         origins[0],
         encoder,
         max_report_tokens,
         made_from,
     )
+
+
+def _by_structure(sums: Sequence[LatentSums]) -> dict[Structure, ChannelStatistics]:
+    found = {
+        name: channel_statistics([case.masks[name] for case in sums if name in case.masks], subject=f"{name} mask")
+        for name in STRUCTURES
+    }
+    return {name: statistics for name, statistics in found.items() if statistics is not None}
 
 
 def _case(case: str, latents: Manifest[LatentsFacts], reports: Manifest[TextFacts] | None) -> TrainingCase:

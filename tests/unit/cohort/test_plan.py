@@ -7,7 +7,7 @@ import pytest
 
 from medsyn2.cohort.plan import ORDER_FILE, RunPlan, manifests, plan_run, read_subjects
 from medsyn2.config import validate_config
-from medsyn2.errors import TableError
+from medsyn2.errors import ConfigError, TableError
 
 
 def plan(**cohort: object) -> RunPlan:
@@ -37,16 +37,22 @@ def test_phantoms_have_shards_and_splits_without_a_file(tmp_path: Path, monkeypa
     assert found.shards == ["0000", "0001", "0002"]
     assert found.shards_with("test") == ["0002"]
     assert (found.num_cases("train"), found.num_cases("test")) == (4, 1)
-    assert found.table("reports") == "results/phantoms/{shard}_reports.csv"
-    assert found.table("metadata") == []
+    assert found.tables("reports", "0001") == ["results/phantoms/0001_reports.csv"]
+    assert found.tables("metadata", "0001") == []
     assert found.list_ignored_files() == ""
     assert list(tmp_path.iterdir()) == []
 
 
-def test_user_s_tables_are_the_given_files(folder: Path) -> None:
-    found = given(reports_csv="mine.csv")
-    assert found.table("reports") == "mine.csv"
-    assert found.table("labels") == []
+def test_user_s_tables_are_the_given_files_of_every_shard(folder: Path) -> None:
+    for name in ("one.csv", "two.csv"):
+        (folder / name).touch()
+    for named in ("one.csv", ["one.csv"], ["one.csv", "two.csv"]):
+        found = given(reports_csv=named)
+        assert found.tables("reports", "0000") == found.tables("reports", "0001")
+        assert found.tables("reports", "0000") == ([named] if isinstance(named, str) else named)
+    assert found.tables("labels", "0000") == []
+    with pytest.raises(ConfigError, match=r"cohort\.labels_csv names three\.csv"):
+        given(labels_csv=["one.csv", "three.csv"]).tables("labels", "0000")
 
 
 def test_changed_file_changes_the_state_of_its_shard_alone(folder: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
     listed = tmp_path / "no_chest.txt"
     if content is not None:
         listed.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"cohort.exclude_txt is .*no_chest\.txt"):
+    with pytest.raises(ConfigError, match=r"cohort.exclude_txt names .*no_chest\.txt"):
         cohort_files(CohortConfig(data_dir=tmp_path, exclude_txt=listed), Path(), {})
 
 

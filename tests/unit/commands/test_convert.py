@@ -91,7 +91,7 @@ def test_the_perceptual_network_from_its_two_files(tmp_path: Path, capsys) -> No
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
     origin = json.loads((tmp_path / "out" / "perceptual.json").read_text())["origin"]
     assert origin["lpips_sha256"] == sha256_of(tmp_path / "vgg.pth")
-    assert sha256_of(tmp_path / "out" / "perceptual.safetensors") in capsys.readouterr().out
+    assert f"perceptual_weights: {tmp_path / 'out' / 'perceptual.json'}" in capsys.readouterr().out
 
 
 def test_what_cannot_be_converted_leaves_nothing_behind(tmp_path: Path, capsys) -> None:

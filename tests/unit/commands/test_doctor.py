@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from medsyn2.cli import main
-from medsyn2.commands.doctor import machine, packages, weights
+from medsyn2.commands.doctor import machine, named_files, packages, weights
 from medsyn2.config import Config, load_config
 from medsyn2.files import sha256_of
 from medsyn2.weights.catalogue import find
@@ -106,7 +106,14 @@ def test_the_paper_s_configuration_can_be_checked_on_a_folder_of_named_files(tmp
     config = load_config(ROOT / "configs/paper.yaml")
     missing: list[str] = []
     list(weights(config, missing))
-    assert {"lungmask", "totalsegmentator/Dataset298", "medpseg", "cxr-bert", "radimagenet"} <= set(missing)
+    assert {
+        "lungmask",
+        "totalsegmentator/Dataset298",
+        "medpseg",
+        "cxr-bert-medsyn",
+        "perceptual",
+        "radimagenet",
+    } <= set(missing)
     (tmp_path / "weights/tokenizer").mkdir(parents=True)
     tensors = tmp_path / "weights/tokenizer/tokenizer.safetensors"
     names = ("embeddings.position_embeddings.weight", "conv1.bias")  # of a BERT, of RadImageNet
@@ -121,7 +128,7 @@ def test_the_paper_s_configuration_can_be_checked_on_a_folder_of_named_files(tmp
         elif path.name == "vocab.txt":
             path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
         else:
-            path.write_text(json.dumps(description))
+            path.write_text(json.dumps({**description, "kind": path.stem}))
     mine = [path for path in (tmp_path / "weights").rglob("*") if path.is_file()]
     add_checksums(tmp_path / "weights", mine)
     missing = []
@@ -135,6 +142,20 @@ def test_the_paper_s_configuration_can_be_checked_on_a_folder_of_named_files(tmp
         assert damaged
         assert f"damaged    {path.relative_to(tmp_path)}" in told
         path.write_bytes(whole)
+
+
+def test_each_table_is_named_and_a_missing_one_with_its_remedy(site: Path, capsys) -> None:
+    (site.parent / "train.csv").write_text("VolumeName\n")
+    cohort = "{data_dir: cts, reports_csv: [train.csv, valid.csv]}"
+    site.write_text(site.read_text().replace("{num_phantoms: 8}", cohort))
+    missing: list[str] = []
+    lines = list(named_files(load_config(site), missing))
+    assert lines[:2] == ["ok cohort.reports_csv: train.csv", "!! cohort.reports_csv: valid.csv does not exist"]
+    assert "what to do: correct the path" in lines[2]
+    assert missing == ["valid.csv"]
+    assert main(["doctor", "--config", str(site)]) == 14
+    assert "needs 1 things that are missing or damaged: valid.csv" in capsys.readouterr().err
+    assert list(named_files(Config(), missing)) == ["ok none is named"]
 
 
 def test_a_cohort_that_is_not_there_yet_is_said(site: Path) -> None:

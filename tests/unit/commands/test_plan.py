@@ -40,3 +40,19 @@ def test_the_default_configuration_is_planned(tmp_path, capsys, monkeypatch) -> 
         assert text.startswith(f"8 cases in 1 shards, {held_out} of them held out")
         assert "Networks on the given device: 1 TFLOP/s in bfloat16, 1 in float32" in text
     assert set(tmp_path.iterdir()) == {mine, on_top}
+
+
+def test_a_missing_table_is_named_after_the_plan(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cts").mkdir()
+    for name in "abcd":
+        (tmp_path / f"cts/{name}.nii").touch()
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "cohort: {data_dir: cts, labels_csv: labels.csv}\ngrid: {shape: [16, 32, 32]}\n"
+        "tokenizer: {hidden_channels: 4}\ntrain_tokenizer: {crop_shape: [16, 32, 32]}\n"
+    )
+    assert main(["plan", "--config", str(mine), "--tflops", "1"]) == 2
+    shown = capsys.readouterr()
+    assert "4 cases in 1 shards" in shown.out
+    assert "[given-file-missing] cohort.labels_csv names labels.csv" in shown.err

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 
 from medsyn2.ct.masks import labels_on_grid, lobe_boundaries, touching_labels_on_grid, volume_ml
@@ -31,6 +32,13 @@ def test_dilation_is_by_a_cube(radius: int) -> None:
     cube = np.ones((2 * radius + 1,) * 3, bool)
     expected = ndimage.binary_dilation(lobe_boundaries(lobes(), 0), cube)
     np.testing.assert_array_equal(lobe_boundaries(lobes(), radius), expected)
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_ball_is_itk_s(radius: int) -> None:
+    inside = sitk.GetImageFromArray(lobe_boundaries(lobes(), 0).astype(np.uint8))
+    expected = sitk.GetArrayFromImage(sitk.BinaryDilate(inside, [radius] * 3, sitk.sitkBall)) > 0
+    np.testing.assert_array_equal(lobe_boundaries(lobes(), radius, "ball"), expected)
 
 
 def test_wall_between_two_lobes_is_four_voxels_thick_with_the_paper_s_cube() -> None:

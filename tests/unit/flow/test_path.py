@@ -83,3 +83,10 @@ def test_predicting_zero_for_unit_variance_costs_the_mean_weight():
     t = torch.tensor([0.05, 0.1, 0.5, 1.0])
     losses = velocity_loss(torch.zeros_like(clean), clean, t, 0.05)
     torch.testing.assert_close(losses, t**-2, rtol=0.05, atol=0.0)
+
+
+def test_a_clamp_of_one_is_the_squared_error_of_the_clean_latents():
+    predicted, clean = torch.randn(2, 6, 3, 2, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    t = torch.linspace(0, 1, 6)
+    expected = (predicted - clean).square().flatten(1).mean(dim=1)
+    torch.testing.assert_close(velocity_loss(predicted, clean, t, 1.0), expected.float())

@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -25,6 +26,7 @@ def logit_normal_cdf(t, mean=0.8, std=0.8):
     [
         ("uniform", stats.uniform.cdf),
         ("logit_normal", logit_normal_cdf),
+        ("warped", lambda t: 1 - 2 / np.pi * np.arctan(1 / t - 1)),
         ("mixture", lambda t: 0.9 * logit_normal_cdf(t) + 0.1 * stats.uniform.cdf(t)),
     ],
 )
@@ -52,7 +54,7 @@ def test_time_the_other_way_is_the_logit_normal_of_the_negative_mean():
     assert stats.kstest(other.double().numpy(), logit_normal_cdf).pvalue > 0.01
 
 
-@pytest.mark.parametrize("distribution", ["uniform", "logit_normal", "mixture"])
+@pytest.mark.parametrize("distribution", ["uniform", "logit_normal", "mixture", "warped"])
 def test_draws_lie_between_the_ends_and_repeat(distribution):
     t = draws(distribution, n=1000)
     assert t.min() >= 0

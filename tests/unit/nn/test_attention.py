@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend
 
 from medsyn2.nn import attention
-from medsyn2.nn.attention import MOST_SCORES, Call, attend, choose
+from medsyn2.nn.attention import FEWEST_KEYS, MOST_SCORES, Call, attend, choose
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.machine import Machine
 from medsyn2.nn.transformer.dit import DiT
@@ -101,6 +101,17 @@ def test_the_plain_kernel_is_refused_where_its_scores_are_too_many(monkeypatch):
     with pytest.raises(RuntimeError, match="No viable backend"):
         attend(x, key_only, x)
     assert MOST_SCORES * 4 == 2**30
+
+
+@pytest.mark.parametrize("num_keys", [1, 170, FEWEST_KEYS])
+def test_the_length_of_a_text_does_not_decide_about_the_plain_kernel(num_keys, monkeypatch):
+    queries, keys = torch.randn(1, 2, 10, 8), torch.randn(1, 2, num_keys, 8)
+    monkeypatch.setattr(attention, "_FLASH", EFFICIENT)  # there is none for the CPU
+    monkeypatch.setattr(attention, "MOST_SCORES", 2 * 10 * FEWEST_KEYS)
+    assert attend(queries, keys, keys).isfinite().all()
+    monkeypatch.setattr(attention, "MOST_SCORES", 2 * 10 * FEWEST_KEYS - 1)
+    with pytest.raises(RuntimeError, match="No viable backend"):
+        attend(queries, keys, keys)
 
 
 @pytest.mark.parametrize(("layout", "widths"), [("paper", [18]), ("official", [18, 6])])

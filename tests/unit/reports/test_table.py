@@ -1,4 +1,5 @@
 import csv
+import gzip
 import io
 
 import pandas as pd
@@ -73,6 +74,44 @@ def test_any_unicode_encoding_and_line_end_gives_the_same_text(tmp_path, encodin
     assert read_reports([path], {"a"}).get("a") == Report("İki akciğerde fibrozis 5 mm", "\U0001fac1 normal")
 
 
+ROWS = [
+    ("train_1_a_1.nii.gz", "cough", "CT", 'Nodule; "6 mm",\tround.', "Follow up."),
+    ("valid_2_b_1.nii.gz", "", "", "x", "y"),
+]
+BOTH = {"train_1_a_1": Report('Nodule; "6 mm", round.', "Follow up."), "valid_2_b_1": Report("x", "y")}
+
+
+def separated(rows, by=",", encoding="utf-8", columns=COLUMNS):
+    text = io.StringIO()
+    csv.writer(text, delimiter=by).writerows([columns, *rows])
+    return text.getvalue().encode(encoding)
+
+
+WAYS = {
+    "one table": [separated(ROWS)],
+    "a table for each split": [separated([row]) for row in ROWS],
+    "every row in both": [separated(ROWS), separated(ROWS)],
+    "packed": [gzip.compress(separated([row])) for row in ROWS],
+    "semicolons": [separated(ROWS, ";")],
+    "semicolons after a mark": [separated(ROWS, ";", "utf-8-sig")],
+    "tabs in UTF-16": [separated(ROWS, "\t", "utf-16")],
+    "one of each": [separated(ROWS[:1]), gzip.compress(separated(ROWS[1:], ";"))],
+    "names without a suffix": [separated([(row[0].removesuffix(".nii.gz"), *row[1:]) for row in ROWS])],
+    "paths as names": [separated([(f"dataset/train/train_1/{row[0]}", *row[1:]) for row in ROWS])],
+    "columns in another order": [separated([row[::-1] for row in ROWS], columns=COLUMNS[::-1])],
+    "a numbered row": [separated([(n, *row) for n, row in enumerate(ROWS)], columns=("", *COLUMNS))],
+}
+
+
+@pytest.mark.parametrize("contents", WAYS.values(), ids=WAYS)
+def test_ways_in_which_the_tables_come_give_the_same_reports(tmp_path, contents):
+    paths = [tmp_path / f"{index}.csv" for index, _ in enumerate(contents)]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    found = read_reports(paths, set(BOTH))
+    assert (found.values, found.faults) == (BOTH, {})
+
+
 def test_a_missing_column_stops_the_run_and_says_what_was_found(tmp_path):
     with pytest.raises(TableError, match="Impressions_EN") as caught:
         reports_of(tmp_path, [("a", "x")], {"a"}, ("VolumeName", "Findings_EN"))
@@ -87,7 +126,9 @@ def test_a_missing_column_stops_the_run_and_says_what_was_found(tmp_path):
         (b"VolumeName,Findings_EN,Impressions_EN\na,b,c,d\n", "table-malformed"),
         (b"VolumeName,Findings_EN,Impressions_EN\na,b,c\na,b,c,d\n", "table-malformed"),
         (b'VolumeName,Findings_EN,Impressions_EN\na,"b,c\n', "table-malformed"),
-        (b"VolumeName;Findings_EN;Impressions_EN\na;b;c\n", "table-columns"),
+        (b"volume;findings;impressions\na;b;c\n", "table-columns"),
+        (gzip.compress(b"VolumeName,Findings_EN,Impressions_EN\n")[:-9], "table-unreadable"),
+        (b"PK\x03\x04 a workbook \xff", "table-encoding"),
         (b"VolumeName,Findings_EN,Impressions_EN\na,\xe7\xf6,c\n", "table-encoding"),
         (None, "table-unreadable"),
     ],

@@ -9,7 +9,7 @@ from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import IntegrityError
-from medsyn2.facts import ChannelSums, LatentsFacts, MaskState
+from medsyn2.facts import LatentsFacts, MaskState
 from medsyn2.fingerprints import canonical_json
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.stages.encode_latents import encode_latents
@@ -134,12 +134,15 @@ def test_the_facts_carry_states_and_the_sums_of_the_statistics(shard: Shard) -> 
         "nodules": "absent",
     }
     folder = shard.folder("a")
-    for sums, latents in ((facts.sums.image, read_image(folder)), (facts.sums.mask, read_mask(folder, "lobes"))):
+    for sums, latents in (
+        (facts.sums.image, read_image(folder)),
+        (facts.sums.masks["lobes"], read_mask(folder, "lobes")),
+    ):
         values = latents.astype(np.float64).reshape(4, -1)
         assert sums.count == values.shape[1]
         np.testing.assert_allclose(sums.sum, values.sum(axis=1))
         np.testing.assert_allclose(sums.sum_of_squares, np.square(values).sum(axis=1))
-    assert records["d"].facts.sums.mask == ChannelSums(0, (), ())
+    assert records["d"].facts.sums.masks == {}
 
 
 def test_two_runs_leave_the_same_bytes_and_a_second_does_nothing(tmp_path: Path) -> None:

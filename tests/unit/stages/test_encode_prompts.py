@@ -32,6 +32,18 @@ def test_every_prompt_is_stored_under_its_id_and_described(encoder, tmp_path):
     assert described["prompts"][prompt_id(None)]["num_tokens"] == len(expected)
 
 
+def test_padded_prompts_are_of_one_length_and_said_to_be(encoder, tmp_path):
+    prompts = tmp_path / "prompts.json"
+    encode_prompts(EncodeTextConfig(padded=True), encoder=encoder, prompts=prompts, settings="{}")
+    described = json.loads(prompts.read_text())
+    assert described["padded"]
+    assert max(entry["num_tokens"] for entry in described["prompts"].values()) < 32
+    expected = TextEncoder.from_folder(encoder).encode_padded([absent_prompt()], 32).embeddings[0].half().float()
+    stored = [read_text(prompts.with_suffix(".zarr.zip"), name) for name in all_prompts()]
+    assert {len(text) for text in stored} == {32}
+    assert torch.equal(torch.from_numpy(read_text(prompts.with_suffix(".zarr.zip"), prompt_id(None))), expected)
+
+
 def test_a_second_run_gives_the_same_bytes(encoder, tmp_path):
     contents = []
     for _ in range(2):

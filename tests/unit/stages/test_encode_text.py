@@ -38,13 +38,14 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, encoder):
-    def run(encoder=encoder, reports=REPORTS, max_report_tokens=32):
+    def run(encoder=encoder, reports=REPORTS, max_report_tokens=32, padded=False):
         facts = {name: inventory_facts("s", "train", report) for name, report in reports.items()}
         shutil.rmtree(tmp_path / "inventory", ignore_errors=True)
         inventory = write_manifest(tmp_path / "inventory" / "0000.json", facts)
         manifest = tmp_path / "encode_text" / "0000.json"
-        config = EncodeTextConfig(max_report_tokens=max_report_tokens)
-        encode_text(config, inventory=inventory, encoder=encoder, manifest=manifest, settings=str(max_report_tokens))
+        config = EncodeTextConfig(max_report_tokens=max_report_tokens, padded=padded)
+        settings = config.model_dump_json()
+        encode_text(config, inventory=inventory, encoder=encoder, manifest=manifest, settings=settings)
         return manifest
 
     return run
@@ -57,6 +58,17 @@ def test_a_report_is_stored_as_the_encoder_gives_it_in_half_precision(run, encod
     length = int(encoded.lengths[0])
     assert report.shape == (length, 16)
     np.testing.assert_array_equal(report, encoded.embeddings[0, :length].half().float().numpy())
+
+
+def test_a_padded_report_has_the_vectors_of_its_padding_and_its_number_of_words(run, encoder):
+    manifest = run(padded=True)
+    encoded = TextEncoder.from_folder(encoder).encode_padded(["A nodule in the heart. [SEP] Nodule."], 32)
+    report = read_report(folder_of(manifest, "a"))
+    np.testing.assert_array_equal(report, encoded.embeddings[0].half().float().numpy())
+    assert len(report) == len(read_report(folder_of(manifest, "d"))) == 32
+    records = load_manifest(manifest, TextFacts).records
+    assert records["a"].facts.num_tokens == int(encoded.lengths[0]) < 32
+    assert records["d"].facts.num_tokens == 32
 
 
 def test_records_say_who_has_a_report_and_what_was_cut(run):

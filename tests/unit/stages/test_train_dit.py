@@ -31,7 +31,7 @@ from medsyn2.stages.train_text_encoder import train_text_encoder
 from medsyn2.store.artefacts import load_manifest
 from medsyn2.store.latents import read_image, read_mask
 from medsyn2.vocabulary import STRUCTURES, Split, Structure
-from medsyn2.weights.model_folder import read_description
+from medsyn2.weights.model_folder import ChannelStatistics, read_description
 from medsyn2.weights.tensors import load_component, load_strictly, save_component
 from tests.unit.records import inventory_facts, masks_facts, register_facts, write_manifest
 
@@ -181,6 +181,30 @@ def test_the_folder_describes_the_model_and_what_it_has_seen(prepared: Inputs, t
     masks = [read_mask(prepared.path(f"latents/0000/{case}"), "lobes") for case in "ab"]
     joined = np.concatenate([mask.astype(np.float64).reshape(4, -1) for mask in masks], axis=1)
     np.testing.assert_allclose(model.latents.mask.mean, joined.mean(axis=1))
+
+
+def test_masks_are_normalised_as_asked_in_training_and_in_sampling(prepared: Inputs, tmp_path: Path) -> None:
+    pooled = run(prepared, tmp_path / "pooled", config()) / "model"
+    assert read_description(pooled).latents.masks == {}
+    settings = config(mask_statistics="by_structure", mode_probabilities=[0, 1, 0, 0])
+    folder = run(prepared, tmp_path / "own", settings) / "model"
+    described = read_description(folder).latents
+    assert described.masks == {"lobes": described.mask}  # the only structure that has masks here
+    own = replace(described, masks={"lobes": ChannelStatistics((1.0,) * 4, (0.5,) * 4)})
+    pipeline = MedSyn2Pipeline.from_pretrained(folder)
+    mask = LabelMap((hu_of("a") > 500).astype(np.uint8), AFFINE)
+    shown = []
+    for latents in (described, own):
+        pipeline.description = replace(pipeline.description, latents=latents)
+        for words in ("lung lobes", "a fracture"):
+            recipe = pipeline.recipe(mask=mask, mask_text=words)
+            shown.append(pipeline._encode(recipe.mask, recipe.words).numpy())
+    stored = read_mask(prepared.path("latents/0000/a"), "lobes").astype(np.float32)
+    mean, std = (np.array(values, np.float32)[:, None, None, None] for values in vars(described.mask).values())
+    for found, expected in zip(
+        shown, [(stored - mean) / std] * 2 + [(stored - 1) / 0.5, (stored - mean) / std], strict=True
+    ):
+        np.testing.assert_allclose(found[0], expected, atol=2e-2)
 
 
 def test_the_pipeline_makes_a_volume_with_it(prepared: Inputs, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def test_each_row_says_what_a_user_must_know() -> None:
         assert row.licence
         assert row.page.startswith("https://")
         assert set(row.stages) <= set(STAGES)
-        assert row.downloads or row.convert
+        assert row.downloads or row.by_hand
         for item in row.downloads:
             assert item.url.startswith("https://")
             assert ".." not in item.path

@@ -156,19 +156,31 @@ def test_radimagenet_is_what_its_conversion_recorded_or_at_least_looks_like_it(t
     assert [check.state for check in needs(given)[0].checks] == ["damaged"]
 
 
-def test_perceptual_weights_are_those_of_the_description_and_of_the_configuration(tmp_path) -> None:
+def test_perceptual_weights_are_those_of_their_description(tmp_path) -> None:
     description, tensors = tmp_path / "perceptual.json", tmp_path / "perceptual.safetensors"
     save_file({"a": np.zeros(2)}, tensors)
-    sha256 = sha256_of(tensors)
-    description.write_text(json.dumps({"kind": "perceptual", "config": {}, "sha256": sha256}))
-    found = [
-        [check.state for check in needs(validate_config(values, source="test"))[0].checks]
-        for values in (
-            {"train_tokenizer": {"perceptual_weights": {"path": str(description), "sha256": one}}}
-            for one in (sha256, "0" * 64)
-        )
-    ]
-    assert found == [["unverified", "recorded"], ["unverified", "recorded", "damaged"]]
+    given = validate_config({"train_tokenizer": {"perceptual_weights": str(description)}}, source="test")
+    assert [check.state for check in needs(given)[0].checks] == ["missing", "unverified"]
+    description.write_text(json.dumps({"kind": "perceptual", "config": {}, "sha256": sha256_of(tensors)}))
+    assert [check.state for check in needs(given)[0].checks] == ["unverified", "recorded"]
+    save_file({"a": np.ones(2)}, tensors)
+    assert [check.state for check in needs(given)[0].checks] == ["unverified", "damaged"]
+    assert "fetch perceptual" in needs(given)[0].remedy()
+
+
+def test_a_folder_of_a_row_s_name_needs_that_row_s_weights(tmp_path) -> None:
+    values = {"encode_text": {"encoder_dir": "weights/cxr-bert-medsyn"}}
+    [medsyn] = needs(validate_config(values, source="test"))
+    assert medsyn.row.name == "cxr-bert-medsyn"
+    steps = ["medsyn2 fetch cxr-bert-medsyn", "get pytorch_model.bin of pretrained_lm", "medsyn2 convert text-encoder"]
+    places = [medsyn.remedy().index(step) for step in steps]
+    assert places == sorted(places)
+    for folder, name in (("cxr-bert", "cxr-bert"), ("my-own", "cxr-bert")):
+        values = {"encode_text": {"encoder_dir": f"weights/{folder}"}}
+        assert needs(validate_config(values, source="test"))[0].row.name == name
+    for folder, name in (("tokenizer-official", "tokenizer-official"), ("mine", "tokenizer")):
+        values = {"train_tokenizer": {"initial_weights": f"weights/{folder}/tokenizer.json"}}
+        assert needs(validate_config(values, source="test"))[0].row.name == name
 
 
 def test_a_tool_never_reads_damaged_weights(tmp_path) -> None:

@@ -58,9 +58,13 @@ def cases(tmp_path: Path) -> list[TrainingCase]:
 
 
 def data_of(
-    cases: list[TrainingCase], seed: int = 0, weights: dict[str, float] | None = None, empty_share: float = 0.0
+    cases: list[TrainingCase],
+    seed: int = 0,
+    weights: dict[str, float] | None = None,
+    empty_share: float = 0.0,
+    **more: object,
 ) -> ConditionedLatents:
-    settings = {"image": IMAGE, "mask": MASK, "probabilities": PROBABILITIES, "seed": seed}
+    settings = {"image": IMAGE, "mask": MASK, "probabilities": PROBABILITIES, "seed": seed, **more}
     return ConditionedLatents(cases, PROMPTS, weights=weights or {}, empty_share=empty_share, **settings)
 
 
@@ -136,6 +140,23 @@ def test_a_sample_is_what_was_drawn(cases: list[TrainingCase]) -> None:
         np.testing.assert_array_equal(condition.text[0].numpy(), expected)
         assert condition.text_mask is not None
         assert condition.text_mask.all()
+
+
+def test_a_structure_with_statistics_of_its_own_is_normalised_with_them(cases: list[TrainingCase]) -> None:
+    own = ChannelStatistics((-1.0, 2.0, 0.0, 5.0), (2.0, 0.1, 1.0, 3.0))
+    data = data_of(cases, empty_share=0.2, masks={"heart": own, "pleural_effusion": own})
+    seen = set()
+    for position in range(80):
+        sample = data.draw(position)
+        if sample.structure:
+            seen.add(sample.structure)
+            is_empty = sample.structure in sample.case.empty
+            folder = sample.case.latents
+            stored = read_empty_mask(folder.parent) if is_empty else read_mask(folder, sample.structure)
+            used = own if sample.structure in {"heart", "pleural_effusion"} else MASK
+            found = data.batch([position]).conditioning.mask_latents[0].numpy()
+            np.testing.assert_array_equal(found, normalised(stored, used))
+    assert {"heart", "lobes", "pleural_effusion"} <= seen
 
 
 def test_a_batch_is_its_samples(cases: list[TrainingCase]) -> None:

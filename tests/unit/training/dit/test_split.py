@@ -45,7 +45,8 @@ class Shards:
             states |= {"lobes": "present"} if lobes else {}
             masks = dict(zip(["lobes"], lobes, strict=False))
             write_latents(folder, case.case, latents_of(case.case), masks)
-            both = LatentSums(sums([latents_of(case.case)]), sums(lobes))
+            one = {name: sums([latents]) for name, latents in masks.items()}
+            both = LatentSums(sums([latents_of(case.case)]), one)
             origin = LatentOrigin(tokenizer, (-1000.0, 600.0), None, 0.25, SHAPE)
             return LatentsFacts(case.case, "test" if case.case in test else "train", states, both, origin)
 
@@ -85,7 +86,7 @@ def test_training_cases_with_both_records_are_joined_in_order(shards: Shards) ->
 def test_a_cohort_without_masks_and_reports_can_be_trained_on(shards: Shards) -> None:
     shards.add("ab", silent="ab")
     split = load_split(shards.latents, shards.text)
-    assert (split.mask.mean, split.mask.std) == ((0.0, 0.0), (1.0, 1.0))
+    assert (split.mask.mean, split.mask.std, split.masks) == ((0.0, 0.0), (1.0, 1.0), {})
     assert split.max_report_tokens == 0
     assert all(case.report is None and case.structures == () for case in split.cases)
 
