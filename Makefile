@@ -2,7 +2,7 @@
 # make test    the tests
 # make test-cluster  the workflow on a SLURM that is started here; needs root, slurm-wlm and munge (about 6 minutes)
 # make test-tools  lungmask and TotalSegmentator, run for real in an environment of their own (about 15 minutes)
-# make test-triton  the Triton kernels on the CPU, in Triton's interpreter (downloads Triton, 280 MB)
+# make test-triton  the Triton kernels, interpreted on the CPU and compiled for GPUs (downloads Triton, 280 MB)
 # make check   format, lint and types
 # make docs    the documentation as files below site/
 # make config  config.yaml and its schema, after a change in medsyn2/config
@@ -26,6 +26,7 @@ test-slow: $(STAMP)
 	python -m pytest -q -m slow
 
 test-cluster: $(STAMP)
+	python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[slurm]'
 	python -m pytest -q -m cluster -rs tests/cluster --durations=0
 
 test-tools: $(STAMP) $(TOOLS)/.installed

@@ -13,6 +13,9 @@ from medsyn2.vocabulary import STRUCTURES, Split, Structure
 CT_FILE = "ct.nii.gz"
 OVERLAY_FILE = "overlay.png"
 
+REAL, RECONSTRUCTED = "real", "reconstructed"
+"""A held-out case's registered CT, and the same after the tokenizer, beside its synthetic volumes."""
+
 MaskState = Literal["absent", "empty", "present"]
 SPARSE = {"sparse": True}
 """Metadata of a field that is left out of the record where it is None."""
@@ -28,6 +31,11 @@ def mask_file(structure: Structure) -> str:
 def region_file(structure: Structure) -> str:
     """Return the file name of the region that a segmenter can find again: of the lobes' boundaries, the lobes."""
     return "lobe_labels.nii.gz" if structure == "lobes" else mask_file(structure)
+
+
+def found_file(volume: str, structure: Structure) -> str:
+    """Return the file name of a structure that was found in a volume of a held-out case; of the lobes, the lungs."""
+    return f"{volume}/{structure}.nii.gz"
 
 
 @dataclass(frozen=True)
@@ -250,7 +258,7 @@ class MaskQuality:
 
 
 @dataclass(frozen=True)
-class ReconstructionFacts:
+class ReconstructionFacts(CaseFacts):
     """A held-out case after the tokenizer: the volume in `CT_FILE`, each mask in its `mask_file`."""
 
     image: ImageQuality
@@ -273,3 +281,20 @@ class SampleFacts(CaseFacts):
     """The synthetic volumes of a held-out case."""
 
     samples: tuple[SampledVolume, ...]
+
+
+@dataclass(frozen=True)
+class FoundMask:
+    """A structure that a tool looked for in a volume of a held-out case; its mask is in `found_file`."""
+
+    volume: str  # The condition of a synthetic volume, `REAL` or `RECONSTRUCTED`
+    structure: Structure
+    tool: str
+    problem: str | None = field(default=None, metadata=SPARSE)  # The reason why there is no mask
+
+
+@dataclass(frozen=True)
+class FoundFacts(CaseFacts):
+    """The structures that were looked for in the volumes of a held-out case."""
+
+    masks: tuple[FoundMask, ...]

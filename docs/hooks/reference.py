@@ -180,7 +180,7 @@ def stages_page() -> str:
 
 
 def _stage(stage: Stage) -> str:
-    sections = ", ".join(f"[`{name}`](configuration.md#{name})" for name in stage.sections)
+    sections = ", ".join(f"[`{name}`](configuration.md#{name})" for name in stage.sections) or "none"
     anchor = stage.name.replace("_", "-")
     facts = [f"- Settings: {sections}", f"- Options: [`medsyn2 {stage.name}`](commands.md#{anchor})"]
     if stage.sharded:

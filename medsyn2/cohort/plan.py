@@ -5,9 +5,10 @@ the shards whose jobs are planned.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 
 from medsyn2.cohort.file_state import find_repeats, mark_repeats, mask_paths, state_of
@@ -31,6 +32,10 @@ from medsyn2.vocabulary import Split, volume_key
 
 ORDER_FILE = Path("results/inventory/order.txt")
 PHANTOM_DIR = Path("results/phantoms")
+
+BATCH_VOXELS = 2**27
+"""Voxels of the cases that a job of an evaluation measures, at least, on the grid: 64 cases of 128 x 128 x 128. Fewer
+would take less time than the start of the job."""
 
 _TYPICAL = 9
 
@@ -108,6 +113,26 @@ class RunPlan:
     def shards_with(self, split: Split) -> list[str]:
         """Return the names of the shards that hold a case of `split`."""
         return self.cohort.shards_with(split)
+
+    def batches(self, split: Split | None = None) -> dict[str, list[str]]:
+        """Return the shards that one job measures, with cases of `split` or all, by the name of the first."""
+        counts = [self._count([shard], split) for shard in self.shards]
+        groups = group_shards(counts, prod(self.config.grid.shape))
+        return {self.shards[group[0]]: [self.shards[position] for position in group] for group in groups}
+
+    def first_batches(self, batches: Mapping[str, Sequence[str]], split: Split, num_cases: int | None) -> list[str]:
+        """Return the names of the first batches that together hold `num_cases` cases of `split`, or all of them."""
+        chosen: list[str] = []
+        left = self.num_cases(split) if num_cases is None else num_cases
+        for name, shards in batches.items():
+            held = self._count(shards, split)
+            if held and left > 0:
+                chosen.append(name)
+                left -= held
+        return chosen
+
+    def _count(self, shards: Iterable[str], split: Split | None) -> int:
+        return sum(split in (None, case.split) for shard in shards for case in self.cohort.shards[shard])
 
     def num_cases(self, split: Split) -> int:
         """Return the number of cases of `split`."""
@@ -195,6 +220,25 @@ def plan_run(config: Config) -> RunPlan:
     order = append_to_order(known, files, cohort_folder(config.cohort, PHANTOM_DIR))
     cohort = plan_cohort(files, order, config.cohort, read_subjects(config.cohort.subjects_csv))
     return RunPlan(config, cohort, known, order)
+
+
+def group_shards(counts: Sequence[int], voxels: int) -> list[list[int]]:
+    """Return the positions of the shards that one job measures: as few as hold `BATCH_VOXELS`, in their order.
+
+    Args:
+        counts: Cases of each shard; shards without any are left out.
+        voxels: Voxels of a case.
+    """
+    groups: list[list[int]] = []
+    room = 0
+    for position, count in enumerate(counts):
+        if count and room <= 0:
+            groups.append([])
+            room = BATCH_VOXELS
+        if count:
+            groups[-1].append(position)
+            room -= voxels * count
+    return groups
 
 
 def manifests(stage: str, shards: Iterable[str]) -> list[str]:

@@ -26,10 +26,12 @@ import pandas as pd
 from medsyn2.config import EvaluateFidConfig, validate_config
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.features.banks import write_bank
-from medsyn2.evaluation.features.extraction import FeatureSpec, VolumeFile, extract_features, extractor_of
+from medsyn2.evaluation.features.extraction import FeatureSpec, collect_features, extractor_of
 from medsyn2.evaluation.features.folders import check_patients, common_clip_hu, extent_of, read_patients, volumes_in
 from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
+from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.fidelity.fidelity import table_rows
+from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.files import write_table
 
 log = logging.getLogger(__name__)
@@ -89,9 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--draws",
         type=int,
-        default=200,
+        default=10,
         metavar="N",
-        help="resamples of patients; 0: no interval, floor or extrapolation (default: %(default)s)",
+        help="random divisions of the patients; 0: no floor or extrapolation (default: %(default)s)",
     )
 
 
@@ -111,7 +113,7 @@ def run(arguments: argparse.Namespace) -> None:
     _check_hu(arguments, volumes, protocol.clip_hu)
     spec = FeatureSpec(protocol, extractor_of(config), tuple(protocol.windows_hu))
     found = {
-        side: extract_features(
+        side: collect_features(
             volumes[side], spec, {"kind": side, "source": getattr(arguments, side).name}, arguments.out / "volumes"
         )
         for side in _SIDES
@@ -121,7 +123,7 @@ def run(arguments: argparse.Namespace) -> None:
         real, synthetic = (found[side].bank([window]) for side in _SIDES)
         for side, bank in zip(_SIDES, (real, synthetic), strict=True):
             write_bank(arguments.out / window / f"{side}.json", bank)
-        rows += table_rows(window, real, synthetic, config)
+        rows += table_rows(window, Views(real), Views(synthetic), config)
     table = arguments.out / "fid.csv"
     write_table(table, pd.DataFrame(rows), digits=6)
     log.info("%s written; its values compare with %s", table, spec.extractor.comparable)

@@ -72,16 +72,16 @@ class EvaluateFidConfig(Section):
     """RadImageNet's ResNet50 as safetensors. Empty: a weight-free filter bank, whose FID compares only with itself."""
     device: str = Field(default="cpu", pattern="^(cpu|cuda(:[0-9]+)?)$")
     """Device of RadImageNet: cpu, cuda or cuda:N."""
-    num_draws: NonNegativeInt = 40
-    """Resamples of patients for the 95 % interval; the floor takes a quarter as many splits, the extrapolation a
-    quarter as many subsets of each size. 0 leaves out all three."""
+    num_draws: NonNegativeInt = 10
+    """Random divisions of the patients: of each come two halves for the floor, and halves and two thirds for the
+    extrapolation. One is enough for hundreds of patients. 0 leaves out both; the interval needs none."""
     neighbours: PositiveInt = 5
     """The k of precision, recall, density and coverage."""
     baselines: dict[FileName, Baseline] = Field(default_factory=dict)
     """Other generators by name, compared with the same real volumes, such as
     ``GenerateCT: {folder: generatect, clip_hu: [-1024, 600]}``; further keys are spacing_mm, in_hu and patients."""
     seed: NonNegativeInt = 0
-    """Seed of the weight-free filters and of the resamples."""
+    """Seed of the weight-free filters and of the divisions."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -12,15 +12,17 @@ Linear interpolation reads the eight nearest voxels, so it aliases when the grid
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
-from jaxtyping import Bool, Num, Shaped
+from jaxtyping import Bool, Shaped
 from nibabel.orientations import io_orientation
 from scipy import ndimage
 
 from medsyn2.ct.affines import orthonormalize as orthonormalize
 from medsyn2.ct.affines import shear_of as shear_of
+from medsyn2.ct.morphology import Box, bounding_box
 from medsyn2.ct.volume import Affine, CTVolume, Grid, LabelMap, Spacing
 
 
@@ -64,13 +66,12 @@ def _itk_frame(affine_mm: Affine) -> tuple[Sequence[float], Sequence[float], Seq
 
 def _resample(
     image: sitk.Image, grid: Grid, grid_to_source_lps_mm: Affine | None, how: int, outside: float, pixel: int
-) -> Num[np.ndarray, "d h w"]:
+) -> sitk.Image:
     matrix = np.eye(4) if grid_to_source_lps_mm is None else np.asarray(grid_to_source_lps_mm, dtype=np.float64)
     transform = sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
     spacing, direction, origin = _itk_frame(grid.affine_mm)
     size = [int(n) for n in grid.shape[::-1]]
-    resampled = sitk.Resample(image, size, transform, how, origin, spacing, direction, outside, pixel)
-    return sitk.GetArrayFromImage(resampled)
+    return sitk.Resample(image, size, transform, how, origin, spacing, direction, outside, pixel)
 
 
 def resample_ct(
@@ -83,8 +84,8 @@ def resample_ct(
         outside_hu: Value of grid voxels outside the source.
     """
     # In floats: to integers ITK truncates, which is half a HU too low on average.
-    hu = _resample(to_sitk(volume), grid, grid_to_source_lps_mm, sitk.sitkLinear, outside_hu, sitk.sitkFloat32)
-    np.rint(hu, out=hu)
+    image = _resample(to_sitk(volume), grid, grid_to_source_lps_mm, sitk.sitkLinear, outside_hu, sitk.sitkFloat32)
+    hu = np.rint(sitk.GetArrayViewFromImage(image))
     return CTVolume(np.clip(hu, -32768, 32767, out=hu).astype(np.int16), grid.affine_mm)
 
 
@@ -98,16 +99,54 @@ def resample_mask(
     Args:
         grid_to_source_lps_mm: World of the grid to world of the source; None is the identity.
     """
-    indicator = LabelMap((mask.labels != 0).astype(np.uint8), mask.affine_mm)
-    share = _resample(to_sitk(indicator), grid, grid_to_source_lps_mm, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-    return share > threshold
+    result = np.zeros(grid.shape, dtype=bool)
+    box, inside = resample_mask_in_box(mask, grid, grid_to_source_lps_mm, threshold)
+    result[box] = inside
+    return result
+
+
+def resample_mask_in_box(
+    mask: LabelMap, grid: Grid, grid_to_source_lps_mm: Affine | None = None, threshold: float = 0.5
+) -> tuple[Box, Bool[np.ndarray, "d h w"]]:
+    """Return the box of the grid that a mask can reach, and `resample_mask` in that box; outside is background."""
+    indicator = mask.binary()
+    source = bounding_box(indicator, 2)
+    part = LabelMap(indicator[source], _grid_of_box(mask.grid, source).affine_mm)
+    box = _reach(part.grid, grid, grid_to_source_lps_mm) if indicator.any() else _NOWHERE
+    target = _grid_of_box(grid, box)
+    if 0 in target.shape:
+        return box, np.zeros(target.shape, dtype=bool)
+    image = _resample(to_sitk(part), target, grid_to_source_lps_mm, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    return box, sitk.GetArrayViewFromImage(image) > threshold
+
+
+_NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
+
+
+def _grid_of_box(grid: Grid, box: Box) -> Grid:
+    """Return the part of a grid in a box of its voxels."""
+    spans = [range(length)[span] for length, span in zip(grid.shape, box, strict=True)]
+    shift = np.eye(4)
+    shift[:3, 3] = [span.start for span in spans]
+    return Grid((len(spans[0]), len(spans[1]), len(spans[2])), grid.affine_mm @ shift)
+
+
+def _reach(source: Grid, grid: Grid, grid_to_source_lps_mm: Affine | None) -> Box:
+    """Return the box of the voxels of `grid` that lie in `source`, to its voxels' edges."""
+    to_source = np.eye(4) if grid_to_source_lps_mm is None else grid_to_source_lps_mm
+    to_grid = np.linalg.inv(to_source @ grid.affine_mm) @ source.affine_mm
+    corners = np.array(list(product(*((-0.5, length - 0.5) for length in source.shape))))
+    index = corners @ to_grid[:3, :3].T + to_grid[:3, 3]
+    low = np.clip(np.floor(index.min(axis=0)), 0, grid.shape).astype(int).tolist()
+    high = np.clip(np.ceil(index.max(axis=0)) + 1, 0, grid.shape).astype(int).tolist()
+    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
 
 
 def nearest_labels(label_map: LabelMap, grid: Grid, grid_to_source_lps_mm: Affine | None = None) -> LabelMap:
     """Resample a label map by nearest neighbour; outside the source is background."""
     image = to_sitk(label_map)
-    labels = _resample(image, grid, grid_to_source_lps_mm, sitk.sitkNearestNeighbor, 0.0, image.GetPixelID())
-    return LabelMap(labels, grid.affine_mm, label_map.names)
+    moved = _resample(image, grid, grid_to_source_lps_mm, sitk.sitkNearestNeighbor, 0.0, image.GetPixelID())
+    return LabelMap(sitk.GetArrayFromImage(moved), grid.affine_mm, label_map.names)
 
 
 def band_limit(volume: CTVolume, spacing_mm: Spacing) -> CTVolume:

@@ -111,10 +111,20 @@ def bounding_box(mask: Mask, margin_voxels: int = 0) -> Box:
     """Return the smallest box around `mask`, widened by a margin; the whole array if the mask is empty."""
     if not mask.any():
         return slice(None), slice(None), slice(None)
-    spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    low = [max(int(span[0]) - margin_voxels, 0) for span in spans]
-    high = [int(span[-1]) + 1 + margin_voxels for span in spans]
-    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+    # Each axis in what the axes before have left: a small structure is passed over once.
+    depth = _span(mask.any(axis=(1, 2)))
+    height = _span(mask[depth].any(axis=(0, 2)))
+    width = _span(mask[depth, height].any(axis=(0, 1)))
+    return _widen(depth, margin_voxels), _widen(height, margin_voxels), _widen(width, margin_voxels)
+
+
+def _span(occupied: Bool[np.ndarray, " n"]) -> slice:
+    found = np.flatnonzero(occupied)
+    return slice(int(found[0]), int(found[-1]) + 1)
+
+
+def _widen(span: slice, margin: int) -> slice:
+    return slice(max(span.start - margin, 0), span.stop + margin)
 
 
 def _near(mask: Mask, radius_mm: float, spacing_mm: float) -> Mask:

@@ -4,7 +4,7 @@ Each plane is cut where the masks have their largest area, or in the middle. The
 picture in the axial and coronal plane, anterior on the left in the sagittal one, superior on top; pixels are to scale.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from medsyn2.ct.affines import Spacing
-from medsyn2.types import Bool, Num
+from medsyn2.types import Bool, Int, Num
 from medsyn2.vocabulary import PLANE_AXIS, Plane
 
 OVERLAY_HU = (-1100.0, 400.0)
@@ -37,12 +37,13 @@ def plot_planes(
         window_hu: HU that are black and white.
     """
     shown = {name: mask for name, mask in contours.items() if mask.any()}
-    union = np.logical_or.reduce(list(shown.values())) if shown else np.zeros(hu.shape, dtype=bool)
+    areas = _areas(hu.shape, shown.values())
     figure = Figure(figsize=_SIZE_IN, dpi=DPI, facecolor="black")
     FigureCanvasAgg(figure)
     places = figure.subplots(1, 3, gridspec_kw=_MARGINS)
     for axes, plane in zip(places, PLANE_AXIS, strict=True):
-        index = _largest_slice(union, PLANE_AXIS[plane])
+        area = areas[PLANE_AXIS[plane]]
+        index = int(np.argmax(area)) if area.any() else len(area) // 2
         _draw(axes, hu, spacing_mm, shown, plane, index, window_hu)
     figure.suptitle(title, color="white", fontsize=8, family="monospace", y=0.985)
     for position, (name, colour) in enumerate(zip(shown, _colours(len(shown)), strict=True)):
@@ -62,10 +63,17 @@ def save_overlay(
     figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def _largest_slice(mask: Bool[np.ndarray, "d h w"], axis: int) -> int:
-    """Return the slice with the largest area of `mask`, the middle one if it is empty."""
-    area = np.count_nonzero(mask, axis=tuple({0, 1, 2} - {axis}))
-    return int(np.argmax(area)) if area.any() else mask.shape[axis] // 2
+def _areas(shape: tuple[int, ...], masks: Iterable[Bool[np.ndarray, "d h w"]]) -> tuple[Int[np.ndarray, " n"], ...]:
+    """Return the area of the union of masks in each slice of each axis."""
+    union = np.zeros(shape, dtype=bool)
+    for mask in masks:
+        union |= mask
+    # A slice after the other: sums of a whole bool array along an axis are slow.
+    depth, seen = np.zeros(shape[0], np.int64), np.zeros(shape[1:], np.int64)
+    for index, part in enumerate(union):
+        depth[index] = np.count_nonzero(part)
+        seen += part
+    return depth, seen.sum(axis=1), seen.sum(axis=0)
 
 
 def _draw(

@@ -210,11 +210,11 @@ class LabelMap:
     def binary(self, name: str | None = None) -> Shaped[np.ndarray, "d h w"]:
         """Return where the label called `name` is, or any label if no name is given."""
         if name is None:
-            return self.labels != 0
+            return self.labels if self.labels.dtype == bool else self.labels != 0
         wanted = [label for label, known in self.names.items() if known == name]
         if not wanted:
             raise KeyError(f"no label {name!r}; this map has {sorted(self.names.values())}")
-        return np.isin(self.labels, wanted)
+        return self.labels == wanted[0] if len(wanted) == 1 else np.isin(self.labels, wanted)
 
     def save(self, path: Path | str, *, description: str = "") -> None:
         """Write a NIfTI file of uint8, as `write_labels` does; equal maps give equal bytes."""

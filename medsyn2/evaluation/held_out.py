@@ -8,9 +8,10 @@ boundaries, which no segmenter returns, so that lobes are compared as the lungs 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.evaluation.features.extraction import VolumeFile
+from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.facts import (
     CT_FILE,
     InventoryFacts,
@@ -37,7 +38,7 @@ class Case:
     listed: Record[InventoryFacts] | None = None
     masked: Record[MasksFacts] | None = None  # Of the stage masks
     sampled: Record[SampleFacts] | None = None  # Of the stage sample
-    reconstructed: Record[ReconstructionFacts] | None = None  # Of the stage evaluate_tokenizer
+    reconstructed: Record[ReconstructionFacts] | None = None  # Of the stage reconstruct
 
     @property
     def name(self) -> str:
@@ -68,7 +69,7 @@ class Case:
     @property
     def volume(self) -> VolumeFile:
         """The registered volume's file."""
-        return self._file(self.registered.path(CT_FILE))
+        return self._file(self.registered, CT_FILE)
 
     def read(self) -> CTVolume:
         """Read the registered volume."""
@@ -87,6 +88,10 @@ class Case:
         """Return the file of the region that a segmenter can find again: of lobes, the lungs."""
         return self._masks.path(region_file(structure))
 
+    def region_digest(self, structure: Structure) -> str:
+        """Return the sha256 of the file of `region_path`."""
+        return self._masks.files[f"{self.name}/{region_file(structure)}"]
+
     def mask(self, structure: Structure) -> LabelMap:
         """Read a mask as the model gets it."""
         return read_made_labels(self.mask_path(structure))
@@ -104,12 +109,12 @@ class Case:
         """The synthetic volumes of the case, with the condition each was given."""
         if self.sampled is None:
             return {}
-        return {one: self._file(self.sampled.path(one.file)) for one in self.sampled.facts.samples}
+        return {one: self._file(self.sampled, one.file) for one in self.sampled.facts.samples}
 
     @property
     def reconstruction(self) -> VolumeFile | None:
         """The registered volume after the tokenizer, if the case was reconstructed."""
-        return self._file(self.reconstructed.path(CT_FILE)) if self.reconstructed else None
+        return self._file(self.reconstructed, CT_FILE) if self.reconstructed else None
 
     def reconstruction_region(self, structure: Structure) -> LabelMap | None:
         """Read the region after the tokenizer; None if it did not go through, as the lungs never do."""
@@ -123,8 +128,8 @@ class Case:
         assert self.masked is not None
         return self.masked
 
-    def _file(self, path: Path) -> VolumeFile:
-        return VolumeFile(self.name, self.subject, path)
+    def _file(self, record: Record[Any], name: str) -> VolumeFile:
+        return VolumeFile(self.name, self.subject, record.path(name), sha256=record.files.get(f"{self.name}/{name}"))
 
 
 def load_cases(

@@ -1,6 +1,7 @@
 """Segmenters that look at generated volumes, as they looked at the real ones."""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool
@@ -32,10 +33,21 @@ def tool_of(structure: Structure, segment: SegmentConfig) -> str | None:
 
 def segment_again(volume: CTVolume, structure: Structure, tool: Segmenter) -> Bool[np.ndarray, "d h w"]:
     """Return where the tool finds the structure, on the volume's grid; nowhere if it finds no lungs."""
+    return find_again(volume, [structure], tool)[structure]
+
+
+def find_again(
+    volume: CTVolume, structures: Sequence[Structure], tool: Segmenter
+) -> dict[Structure, Bool[np.ndarray, "d h w"]]:
+    """Return where the tool finds each structure, on the volume's grid; nowhere if it finds no lungs.
+
+    Raises:
+        SegmenterError: If the tool fails on this volume.
+    """
     try:
-        found = tool.segment(volume, [structure])[structure]
+        found = tool.segment(volume, structures)
     except CaseError as error:
         if isinstance(error, SegmenterError) and error.code != "no-lungs":
             raise
-        return np.zeros(volume.shape, dtype=bool)
-    return resample_mask(found, volume.grid, None, 0.5)
+        return {structure: np.zeros(volume.shape, dtype=bool) for structure in structures}
+    return {structure: resample_mask(found[structure], volume.grid, None, 0.5) for structure in structures}

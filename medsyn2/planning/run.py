@@ -9,7 +9,7 @@ from medsyn2.planning.costs import GB, GRID_BYTES_PER_VOXEL, Cost
 from medsyn2.planning.passes import Networks
 from medsyn2.planning.sampling import SamplingCost, sampling
 from medsyn2.planning.segmenting import segmenting
-from medsyn2.planning.workload import Workload
+from medsyn2.planning.workload import Shards, Workload
 from medsyn2.vocabulary import Structure
 
 
@@ -43,6 +43,11 @@ class PlannedRun:
     def count_held_out(self, limit: int | None) -> int:
         """Return the number of held-out cases, or `limit` if that is less."""
         return self.work.test_cases if limit is None else min(self.work.test_cases, limit)
+
+    @property
+    def reconstructed(self) -> Shards:
+        """The held-out cases that go through the tokenizer, by the job that puts them through."""
+        return self.work.measured.first(self.config.evaluate_tokenizer.max_cases)
 
     @property
     def num_sampled(self) -> int:

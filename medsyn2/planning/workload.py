@@ -3,10 +3,11 @@
 import gzip
 import logging
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from pathlib import Path
 
-from medsyn2.cohort.plan import plan_run
+from medsyn2.cohort.plan import group_shards, plan_run
 from medsyn2.config import Config
 from medsyn2.ct.nifti.header import looks_like_nifti, parse_header
 from medsyn2.errors import CaseError
@@ -44,6 +45,17 @@ class Shards:
         """Return the first `limit` cases of each shard; None takes all."""
         return self if limit is None else Shards(tuple(min(count, limit) for count in self.counts))
 
+    def first(self, limit: int | None) -> "Shards":
+        """Return the first `limit` cases of all shards; None takes all."""
+        if limit is None:
+            return self
+        before = accumulate(self.counts, initial=0)
+        return Shards(tuple(min(count, max(limit - held, 0)) for count, held in zip(self.counts, before, strict=False)))
+
+    def batches(self, voxels: int) -> "Shards":
+        """Return the cases of each job that measures cases of so many voxels: of a shard, or of several."""
+        return Shards(tuple(sum(self.counts[one] for one in group) for group in group_shards(self.counts, voxels)))
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -60,6 +72,11 @@ class Workload:
     def both(self) -> Shards:
         """All cases."""
         return Shards(tuple(map(sum, zip(self.train.counts, self.test.counts, strict=True))))
+
+    @property
+    def measured(self) -> Shards:
+        """The held-out cases by the job that measures them."""
+        return self.test.batches(self.grid_voxels)
 
     @property
     def cases(self) -> int:

@@ -13,67 +13,16 @@ table. Of an evaluation, the room that holds the stage holds its captions too (`
 This module is light: Snakemake imports it to parse the workflow.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medsyn2.config import Config
 from medsyn2.fingerprints import canonical_json
 from medsyn2.stages import devices, outputs
-from medsyn2.stages.devices import NeedsGpu, NumThreads
 from medsyn2.stages.outputs import Figure, File, Output, Page, Table
+from medsyn2.stages.stage import Stage as Stage
 from medsyn2.vocabulary import WINDOWS_HU
-
-if TYPE_CHECKING:
-    from medsyn2.planning.costs import Cost
-    from medsyn2.planning.run import PlannedRun
-
-_PACKAGE = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of the workflow."""
-
-    name: str  # The one word
-    sections: tuple[str, ...]  # Sections of the configuration that its function takes
-    outputs: tuple[Output, ...]  # The files that it makes
-    version: int = 1  # Raised when the code's meaning changes
-    gpu: tuple[NeedsGpu, ...] = ()  # Conditions; it asks for a GPU if one of them does
-    num_threads: NumThreads = devices.one  # CPU cores that a job asks for
-    sharded: bool = False  # Whether it works shard by shard
-    # Whether several processes, each with its device, may share the work (``--processes``)
-    shared: bool = False
-    each_model: bool = False  # Whether it runs for each variant too, with the variant's settings
-    room: str = "stages"  # The package that holds its module
-
-    def load(self) -> Callable[..., None]:
-        """Import the stage's module and return its function."""
-        return getattr(import_module(f"medsyn2.{self.room}.{self.name}"), self.name)
-
-    def load_cost(self) -> "Callable[[PlannedRun], Cost]":
-        """Import the room's module ``cost`` and return the function that estimates this stage."""
-        return getattr(import_module(f"medsyn2.{self.room}.cost"), self.name)
-
-    def caption_path(self, output: Output) -> Path:
-        """Return the file of an output's caption, in reStructuredText with no other markup than *emphasis*."""
-        return _PACKAGE.joinpath(*self.room.split("."), "captions", f"{output.caption}.rst")
-
-    @property
-    def in_evaluation(self) -> bool:
-        """Whether it is an evaluation, with a room of its own."""
-        return self.room != "stages"
-
-    def is_requested(self, config: Config) -> bool:
-        """Return whether a run asks for one of its outputs."""
-        return any(output.asked_for(config) for output in self.outputs)
-
-    def num_gpus(self, config: Config) -> int:
-        """Return how many GPUs a job asks for."""
-        needed = any(needs_gpu(config) for needs_gpu in self.gpu)
-        return config.jobs.num_gpus(self.name) if needed else 0
 
 
 def _of_shard(name: str) -> tuple[Output, ...]:
@@ -142,14 +91,37 @@ _ALL = (
         each_model=True,
     ),
     Stage(
+        "reconstruct",
+        ("grid", "encode_latents", "evaluate_tokenizer", "inference"),
+        _of_shard("reconstruct"),
+        gpu=(devices.runs_generator,),
+        num_threads=devices.several,  # never beside the one core that the transformer waits for
+        sharded=True,
+        room="evaluation.tokenizer",
+    ),
+    Stage(
+        "extract_features",
+        ("grid", "evaluate_fid", "evaluate_scores"),
+        _of_shard("extract_features"),
+        gpu=(devices.runs_radimagenet,),
+        num_threads=devices.several_if_large,
+        sharded=True,
+        each_model=True,
+        room="evaluation.description",
+        unread={
+            "evaluate_fid": ("num_draws", "neighbours", "baselines"),
+            "evaluate_scores": ("scale", "max_train", "num_draws", "seed"),
+        },
+    ),
+    Stage(
         "evaluate_fid",
         ("grid", "evaluate_fid"),
         (
             Table("tables", tuple(f"fid_{window}.csv" for window in WINDOWS_HU), caption="fid"),
             Figure("figure", ("comparison.png",), caption="comparison"),
         ),
-        version=3,
-        gpu=(devices.runs_radimagenet,),
+        version=4,
+        gpu=(devices.extracts_itself,),
         num_threads=devices.several_if_large,
         each_model=True,
         room="evaluation.fidelity",
@@ -168,26 +140,46 @@ _ALL = (
         room="evaluation.memorisation",
     ),
     Stage(
-        "evaluate_masks",
+        "segment_samples",
         ("segment", "evaluate_masks"),
+        _of_shard("segment_samples"),
+        gpu=(devices.segments_samples,),
+        sharded=True,
+        each_model=True,
+        room="evaluation.masks",
+        unread={"evaluate_masks": ("surface_tolerance_mm",)},
+    ),
+    Stage(
+        "measure_masks",
+        ("evaluate_masks",),
+        _of_shard("measure_masks"),
+        sharded=True,
+        each_model=True,
+        room="evaluation.masks",
+        unread={"evaluate_masks": ("structures", "tools")},
+    ),
+    Stage(
+        "evaluate_masks",
+        ("evaluate_masks",),
         (
             Table("table", ("mask_agreement.csv",), caption="mask_agreement"),
             Table("cases", ("mask_agreement_cases.csv",)),
         ),
-        version=4,
-        gpu=(devices.segments_samples,),
+        version=5,
         each_model=True,
         room="evaluation.masks",
+        unread={"evaluate_masks": ("surface_tolerance_mm", "tools")},
     ),
+    Stage("measure_hu", ("grid",), _of_shard("measure_hu"), sharded=True, each_model=True, room="evaluation.hu"),
     Stage(
         "evaluate_hu",
-        ("grid", "evaluate_hu"),
+        ("evaluate_hu",),
         (
-            File("manifest", ("evaluate_hu/held_out.json",)),
             Table("table", ("hu.csv",), caption="hu"),
             Table("cases", ("hu_cases.csv",)),
             Figure("figure", ("hu.png",), caption="hu_figure"),
         ),
+        version=2,
         each_model=True,
         room="evaluation.hu",
     ),
@@ -243,7 +235,7 @@ _ALL = (
             Table("zero_shot", ("zero_shot.csv",), caption="zero_shot"),
         ),
         version=2,
-        gpu=(devices.runs_radimagenet,),
+        gpu=(devices.extracts_itself, devices.asks_model),
         num_threads=devices.several_if_large,
         room="evaluation.text",
     ),
@@ -263,15 +255,12 @@ _ALL = (
     ),
     Stage(
         "evaluate_tokenizer",
-        ("grid", "encode_latents", "evaluate_tokenizer", "inference"),
+        (),
         (
-            File("manifest", ("evaluate_tokenizer/held_out.json",)),
             Table("images", ("reconstruction.csv",), caption="reconstruction"),
             Table("masks_table", ("mask_reconstruction.csv",), caption="mask_reconstruction"),
         ),
-        version=4,
-        gpu=(devices.runs_generator,),
-        num_threads=devices.several,  # never beside the one core that the transformer waits for
+        version=5,
         room="evaluation.tokenizer",
     ),
     Stage(
@@ -294,9 +283,12 @@ MACHINE_KEYS: dict[str, frozenset[str]] = {"segment": frozenset({"weights_dir", 
 
 
 def sections_of(config: Config, stage: Stage) -> dict[str, Any]:
-    """Return the sections that `stage` reads, by the names of the configuration file."""
+    """Return what `stage` reads of its sections, by the names of the configuration file."""
     whole = config.model_dump(mode="json", by_alias=True)
-    return {name: whole[name] for name in stage.sections}
+    return {
+        name: {key: value for key, value in whole[name].items() if key not in stage.unread.get(name, ())}
+        for name in stage.sections
+    }
 
 
 def stage_params(config: Config, name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from math import prod
 
 from medsyn2.config import Config
+from medsyn2.evaluation.features.sizes import takes_all_volumes
 from medsyn2.vocabulary import Structure
 
 SMALL_VOXELS = 2**21
@@ -34,6 +35,17 @@ def runs_radimagenet(config: Config) -> bool:
     """Ask for a GPU if slices go through RadImageNet there."""
     fid = config.evaluate_fid
     return fid.radimagenet is not None and fid.device != "cpu"
+
+
+def extracts_itself(config: Config) -> bool:
+    """Ask for a GPU if an evaluation extracts features itself: of other generators, or of a protocol's few volumes."""
+    alone = bool(config.evaluate_fid.baselines) or not takes_all_volumes(config)
+    return runs_radimagenet(config) and alone
+
+
+def asks_model(config: Config) -> bool:
+    """Ask for a GPU if volumes that are large enough to fill it are embedded by the user's own model."""
+    return bool(config.evaluate_scores.command) and not is_small(config)
 
 
 def one(config: Config) -> int:

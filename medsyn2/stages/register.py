@@ -47,6 +47,8 @@ def register(
             remedy="run the stage template with this configuration first.",
         )
 
+    outlines = {name: reference.lungs.binary(name) for name in reference.lungs.names.values()}
+
     @cache
     def load_chest() -> ChestCT:
         return working_template(reference.volume, reference.lungs, register.working_spacing_mm)
@@ -58,7 +60,6 @@ def register(
         alignment = register_within_gates(moving, load_chest(), register)
         moved = resample_to_grid(volume, reference.volume.grid, alignment.template_to_native_lps_mm)
         write_ct(folder / CT_FILE, moved, description="registered")
-        outlines = {name: reference.lungs.binary(name) for name in reference.lungs.names.values()}
         label = caption(case.case, alignment, register)
         save_overlay(folder / OVERLAY_FILE, moved.hu, moved.spacing_mm, outlines, label)
         warnings = _warnings(alignment)

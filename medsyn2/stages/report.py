@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from medsyn2.config import ReportConfig
-from medsyn2.evaluation.features.extraction import VolumeFile
+from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.masks.adherence import mask_adherence
 from medsyn2.evaluation.paper.compare_with_paper import compare_with_paper

@@ -8,7 +8,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHARED = ("features", "similarity", "statistics", "held_out", "segmentation")
+SHARED = ("features", "similarity", "statistics", "held_out", "segmentation", "case_rows")
 
 
 def test_import_linter_keeps_every_contract() -> None:

@@ -150,7 +150,8 @@ def sample_facts(subject: str, conditions: Mapping[str, Structure | None]) -> Sa
     return SampleFacts(subject, "test", tuple(samples))
 
 
-def reconstruction_facts(masks: Iterable[Structure] = ()) -> ReconstructionFacts:
-    """Facts of a case after the tokenizer, with some masks."""
+def reconstruction_facts(masks: Iterable[Structure] = (), subject: str = "s") -> ReconstructionFacts:
+    """Facts of a held-out case after the tokenizer, with some masks."""
     quality = MaskQuality("classical", 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, False, False, False)
-    return ReconstructionFacts(ImageQuality(1.0, 1.0, 40.0, 40.0, 0.0, 0.0), dict.fromkeys(masks, quality))
+    image = ImageQuality(1.0, 1.0, 40.0, 40.0, 0.0, 0.0)
+    return ReconstructionFacts(subject, "test", image, dict.fromkeys(masks, quality))

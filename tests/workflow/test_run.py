@@ -15,7 +15,7 @@ from medsyn2.vocabulary import WINDOWS_HU
 
 from .conftest import TINY, Workflow
 
-NOT_AFTER_SAMPLE = {"evaluate_tokenizer", "evaluate_variants"}
+NOT_AFTER_SAMPLE = {"reconstruct", "evaluate_tokenizer", "evaluate_variants"}
 """Evaluations that read no volume of the main model, or do not run without variants."""
 
 AFTER_SAMPLE = {
@@ -103,14 +103,14 @@ def test_comment_and_order_of_keys_rerun_nothing(rerun: Workflow) -> None:
         (
             "evaluate_fid",
             {"slices_per_volume": 5},
-            {"evaluate_fid", "evaluate_memorisation", "evaluate_scores", "report"},
+            {"extract_features", "evaluate_fid", "evaluate_memorisation", "evaluate_scores", "report"},
         ),
         ("report", {"max_panels": 2}, {"report"}),
         ("train_dit", {"learning_rate": 1e-4}, {"train_dit", *AFTER_SAMPLE}),
         (
             "train_tokenizer",
             {"learning_rate": 1e-4},
-            {"train_tokenizer", "encode_latents", "train_dit", "evaluate_tokenizer", *AFTER_SAMPLE},
+            {"train_tokenizer", "encode_latents", "train_dit", "reconstruct", "evaluate_tokenizer", *AFTER_SAMPLE},
         ),
     ],
 )
@@ -124,7 +124,8 @@ def test_changed_value_reruns_its_stage_and_what_follows(
 def test_added_case_reruns_its_shard_only(rerun: Workflow) -> None:
     change(rerun, "cohort", num_phantoms=7)
     planned = rerun.planned()
-    sharded = {name: shards for name, shards in planned.items() if STAGES[name].sharded and name != "sample"}
+    prepared = {name for name, stage in STAGES.items() if stage.sharded and not stage.in_evaluation} - {"sample"}
+    sharded = {name: shards for name, shards in planned.items() if name in prepared}
     assert {"phantoms", "inventory", "register", "segment", "masks", "encode_text"} <= set(sharded)
     assert "template" not in planned
     shards = {name: shards for name, shards in sharded.items() if name not in {"encode_latents", "encode_text"}}
@@ -142,7 +143,7 @@ def test_one_table_can_be_asked_for(finished: Workflow) -> None:
 def test_a_variant_adds_its_own_stages_and_leaves_the_main_model_s_alone(rerun: Workflow) -> None:
     change(rerun, "variants", no_conv={"dit": {"conv": False}})
     # The table of variants does not read a variant's HU: they are made for who asks for them by name.
-    of_each_model = {stage.name for stage in STAGES.values() if stage.each_model} - {"evaluate_hu"}
+    of_each_model = {stage.name for stage in STAGES.values() if stage.each_model} - {"measure_hu", "evaluate_hu"}
     assert set(rerun.planned()) == {*of_each_model, "evaluate_variants", "report"}
     text = rerun.run("-n", "all")
     assert "results/train_dit/model/model.json" not in outputs_in(text)

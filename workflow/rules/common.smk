@@ -6,6 +6,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from medsyn2.cohort.plan import manifests, plan_run
 from medsyn2.config import merge, validate_config
+from medsyn2.evaluation.features.sizes import takes_all_volumes
 from medsyn2.slurm import require_no_jobs
 from medsyn2.stages import STAGES, page_inputs, files_of_run, stage_params
 from medsyn2.stages.outputs import Figure, Table, model_pattern, models
@@ -41,6 +42,12 @@ SHARDS, TRAIN_SHARDS, TEST_SHARDS = (
     PLAN.shards_with("train"),
     PLAN.shards_with("test"),
 )
+# Jobs that measure volumes take several shards, where these are small; named by the first.
+TEST_BATCHES = PLAN.batches("test")
+RECONSTRUCTED = PLAN.first_batches(
+    TEST_BATCHES, "test", SETTINGS.evaluate_tokenizer.max_cases
+)
+BATCHES = PLAN.batches() if takes_all_volumes(SETTINGS) else {}
 
 
 # {variant} is empty for the main model, else the folder of a variant: variants/<name>/.
@@ -102,14 +109,58 @@ def resources_of(name):
     }
 
 
-def manifests_of_split(stage, split, least):
+def manifests_of_split(stage, split, least, names=None):
     """The manifests of a split's shards, refused when planned if it is too small for a job of hours."""
 
     def found(wildcards):
         PLAN.cohort.require(split, least)
-        return manifests(stage, PLAN.shards_with(split))
+        return manifests(stage, PLAN.shards_with(split) if names is None else names)
 
     return found
+
+
+def of_batch(stage, batches, shards=SHARDS):
+    """The manifests of a stage's shards that a job measures; `stage` may have the wildcard of a variant."""
+
+    def found(wildcards):
+        held = [shard for shard in batches[wildcards.shard] if shard in shards]
+        return manifests(stage.format(variant=wildcards.get("variant", "")), held)
+
+    return found
+
+
+def of_earlier_batches(stage, batches):
+    """The manifests of a stage's shards that other jobs measure, before this one's."""
+    return lambda wildcards: manifests(
+        stage,
+        (
+            shard
+            for name, shards in batches.items()
+            if name < wildcards.shard
+            for shard in shards
+        ),
+    )
+
+
+def reconstructions_of_batch(batches):
+    """The manifests with the reconstructions of the cases that a job measures."""
+
+    def found(wildcards):
+        shards = {*batches[wildcards.shard]}
+        names = [name for name in RECONSTRUCTED if shards & {*TEST_BATCHES[name]}]
+        return manifests("reconstruct", names)
+
+    return found
+
+
+def features_of(stage, splits):
+    """The manifests with the features of so many cases of each split; None takes all."""
+    names = {
+        name
+        for split, num_cases in splits.items()
+        for name in PLAN.first_batches(BATCHES, split, num_cases)
+    }
+    return manifests(stage, sorted(names))
 
 
 def tables(kind):

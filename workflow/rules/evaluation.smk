@@ -2,10 +2,61 @@
 from medsyn2.vocabulary import WINDOWS_HU
 
 
+rule reconstruct:
+    input:
+        register=of_batch("register", TEST_BATCHES),
+        earlier=of_earlier_batches("register", TEST_BATCHES),
+        masks=of_batch("masks", TEST_BATCHES),
+        tokenizer=rules.train_tokenizer.output.weights,
+    output:
+        **outputs_of("reconstruct"),
+    log:
+        "logs/reconstruct/{shard}.log",
+    benchmark:
+        "logs/benchmarks/reconstruct/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: threads_of("reconstruct")
+    resources:
+        **resources_of("reconstruct"),
+    params:
+        cfg=params_of("reconstruct"),
+    shell:
+        "python -m medsyn2 reconstruct --config {params.cfg:q} --register {input.register} --earlier {input.earlier}"
+        " --masks {input.masks} --tokenizer {input.tokenizer} --manifest {output.manifest} > {log} 2>&1"
+
+
+rule extract_features:
+    input:
+        register=of_batch("register", BATCHES),
+        samples=of_batch("{variant}sample", BATCHES, TEST_SHARDS),
+        reconstructions=lambda wildcards: (
+            [] if wildcards.variant else reconstructions_of_batch(BATCHES)(wildcards)
+        ),
+    output:
+        **outputs_of("extract_features"),
+    log:
+        "logs/{variant}extract_features/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{variant}extract_features/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: threads_of("extract_features")
+    resources:
+        **resources_of("extract_features"),
+    params:
+        cfg=params_of("extract_features"),
+    shell:
+        "python -m medsyn2 extract_features --config {params.cfg:q} --register {input.register}"
+        " --samples {input.samples} --reconstructions {input.reconstructions} --cache results/features"
+        " --manifest {output.manifest} > {log} 2>&1"
+
+
 rule evaluate_fid:
     input:
         register=manifests_of_split("register", "test", least=2),
         samples=manifests("{variant}sample", TEST_SHARDS),
+        features=features_of("{variant}extract_features", {"test": None}),
     output:
         **outputs_of("evaluate_fid"),
     log:
@@ -32,7 +83,11 @@ rule evaluate_memorisation:
         samples=manifests("sample", TEST_SHARDS),
         latents=manifests("encode_latents", TRAIN_SHARDS),
         tokenizer=rules.train_tokenizer.output.weights,
-        reconstructions="results/evaluate_tokenizer/held_out.json",
+        reconstructions=manifests("reconstruct", RECONSTRUCTED),
+        features=features_of(
+            "extract_features",
+            {"test": None, "train": SETTINGS.evaluate_memorisation.max_train},
+        ),
     output:
         **outputs_of("evaluate_memorisation"),
     log:
@@ -53,12 +108,60 @@ rule evaluate_memorisation:
         " --table {output.table} --pairs {output.pairs} --sheet {output.sheet} > {log} 2>&1"
 
 
+rule segment_samples:
+    input:
+        register=of_batch("register", TEST_BATCHES),
+        samples=of_batch("{variant}sample", TEST_BATCHES),
+        reconstructions=reconstructions_of_batch(TEST_BATCHES),
+    output:
+        **outputs_of("segment_samples"),
+    log:
+        "logs/{variant}segment_samples/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{variant}segment_samples/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: threads_of("segment_samples")
+    resources:
+        **resources_of("segment_samples"),
+    params:
+        cfg=params_of("segment_samples"),
+    shell:
+        "python -m medsyn2 segment_samples --config {params.cfg:q} --register {input.register}"
+        " --samples {input.samples} --reconstructions {input.reconstructions}"
+        " --manifest {output.manifest} > {log} 2>&1"
+
+
+rule measure_masks:
+    input:
+        # The masks of other patients' cases are compared too.
+        register=manifests("register", TEST_SHARDS),
+        masks=manifests("masks", TEST_SHARDS),
+        samples=manifests("{variant}sample", TEST_SHARDS),
+        reconstructions=reconstructions_of_batch(TEST_BATCHES),
+        found="results/{variant}segment_samples/{shard}.json",
+    output:
+        **outputs_of("measure_masks"),
+    log:
+        "logs/{variant}measure_masks/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{variant}measure_masks/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: threads_of("measure_masks")
+    resources:
+        **resources_of("measure_masks"),
+    params:
+        cfg=params_of("measure_masks"),
+    shell:
+        "python -m medsyn2 measure_masks --config {params.cfg:q} --register {input.register} --masks {input.masks}"
+        " --samples {input.samples} --reconstructions {input.reconstructions} --found {input.found}"
+        " --manifest {output.manifest} > {log} 2>&1"
+
+
 rule evaluate_masks:
     input:
-        masks=manifests("masks", TEST_SHARDS),
-        register=manifests("register", TEST_SHARDS),
-        samples=manifests("{variant}sample", TEST_SHARDS),
-        reconstructions="results/evaluate_tokenizer/held_out.json",
+        measured=manifests("{variant}measure_masks", TEST_BATCHES),
     output:
         **outputs_of("evaluate_masks"),
     log:
@@ -73,15 +176,36 @@ rule evaluate_masks:
     params:
         cfg=params_of("evaluate_masks"),
     shell:
-        "python -m medsyn2 evaluate_masks --config {params.cfg:q} --masks {input.masks}"
-        " --register {input.register} --samples {input.samples}"
-        " --reconstructions {input.reconstructions} --table {output.table} --cases {output.cases} > {log} 2>&1"
+        "python -m medsyn2 evaluate_masks --config {params.cfg:q} --measured {input.measured}"
+        " --table {output.table} --cases {output.cases} > {log} 2>&1"
+
+
+rule measure_hu:
+    input:
+        register=of_batch("register", TEST_BATCHES),
+        masks=of_batch("masks", TEST_BATCHES),
+        samples=of_batch("{variant}sample", TEST_BATCHES),
+    output:
+        **outputs_of("measure_hu"),
+    log:
+        "logs/{variant}measure_hu/{shard}.log",
+    benchmark:
+        "logs/benchmarks/{variant}measure_hu/{shard}.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: threads_of("measure_hu")
+    resources:
+        **resources_of("measure_hu"),
+    params:
+        cfg=params_of("measure_hu"),
+    shell:
+        "python -m medsyn2 measure_hu --config {params.cfg:q} --register {input.register} --masks {input.masks}"
+        " --samples {input.samples} --manifest {output.manifest} > {log} 2>&1"
 
 
 rule evaluate_hu:
     input:
-        register=manifests("register", TEST_SHARDS),
-        masks=manifests("masks", TEST_SHARDS),
+        measured=manifests("{variant}measure_hu", TEST_BATCHES),
         samples=manifests("{variant}sample", TEST_SHARDS),
     output:
         **outputs_of("evaluate_hu"),
@@ -97,9 +221,8 @@ rule evaluate_hu:
     params:
         cfg=params_of("evaluate_hu"),
     shell:
-        "python -m medsyn2 evaluate_hu --config {params.cfg:q} --register {input.register} --masks {input.masks}"
-        " --samples {input.samples} --manifest {output.manifest} --table {output.table} --cases {output.cases}"
-        " --figure {output.figure} > {log} 2>&1"
+        "python -m medsyn2 evaluate_hu --config {params.cfg:q} --measured {input.measured} --samples {input.samples}"
+        " --table {output.table} --cases {output.cases} --figure {output.figure} > {log} 2>&1"
 
 
 rule evaluate_edits:
@@ -158,6 +281,10 @@ rule evaluate_scores:
         text=manifests("encode_text", SHARDS),
         encoder=ENCODER_FILE,
         samples=manifests("sample", TEST_SHARDS),
+        features=features_of(
+            "extract_features",
+            {"test": None, "train": SETTINGS.evaluate_scores.max_train},
+        ),
     output:
         **outputs_of("evaluate_scores"),
     log:
@@ -200,14 +327,15 @@ rule evaluate_augmentation:
     shell:
         "python -m medsyn2 evaluate_augmentation --config {params.cfg:q} --model {input.model}"
         " --register {input.register} --masks {input.masks} --slices results/evaluate_augmentation/slices.json"
+        " --networks results/evaluate_augmentation/networks.json"
         " --table {output.table} --cases {output.cases} --figure {output.figure} > {log} 2>&1"
 
 
 rule evaluate_tokenizer:
     input:
-        register=manifests_of_split("register", "test", least=1),
-        masks=manifests("masks", TEST_SHARDS),
-        tokenizer=rules.train_tokenizer.output.weights,
+        reconstructions=manifests_of_split(
+            "reconstruct", "test", least=1, names=RECONSTRUCTED
+        ),
     output:
         **outputs_of("evaluate_tokenizer"),
     log:
@@ -222,8 +350,7 @@ rule evaluate_tokenizer:
     params:
         cfg=params_of("evaluate_tokenizer"),
     shell:
-        "python -m medsyn2 evaluate_tokenizer --config {params.cfg:q} --register {input.register}"
-        " --masks {input.masks} --tokenizer {input.tokenizer} --manifest {output.manifest}"
+        "python -m medsyn2 evaluate_tokenizer --config {params.cfg:q} --reconstructions {input.reconstructions}"
         " --images {output.images} --masks-table {output.masks_table} > {log} 2>&1"
 
 

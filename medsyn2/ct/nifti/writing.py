@@ -1,9 +1,8 @@
 """Writing arrays as NIfTI files: the same array gives the same bytes (``files.py`` has the theory)."""
 
-import gzip
 from pathlib import Path
-from typing import Any
 
+import deflate
 import numpy as np
 from jaxtyping import Num, Shaped
 from nibabel.nifti1 import Nifti1Header
@@ -11,7 +10,9 @@ from nibabel.nifti1 import Nifti1Header
 from medsyn2.ct.affines import Affine, orthonormalize
 from medsyn2.errors import InvalidVolumeError, MaskError
 
-COMPRESSION = 2
+COMPRESSION = 1
+"""Level of libdeflate, whose bytes depend on no processor; as small as zlib's level 2 in half the time."""
+
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -78,16 +79,6 @@ def _write(path: Path, voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, d
     header["vox_offset"] = 352
     header["magic"] = b"n+1"
     header["descrip"] = description.encode("ascii", "replace")[:79]
-    content: tuple[Any, ...] = (
-        header.binaryblock,
-        b"\0\0\0\0",
-        np.ascontiguousarray(voxels.astype(voxels.dtype.newbyteorder("<"), copy=False)),
-    )
-    with path.open("wb") as file:
-        if path.suffix.lower() != ".gz":
-            for part in content:
-                file.write(part)
-            return
-        with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=COMPRESSION) as compressed:
-            for part in content:
-                compressed.write(part)
+    stored = np.ascontiguousarray(voxels.astype(voxels.dtype.newbyteorder("<"), copy=False))
+    content = b"".join((header.binaryblock, b"\0\0\0\0", stored.data.cast("B")))
+    path.write_bytes(deflate.gzip_compress(content, COMPRESSION) if path.suffix.lower() == ".gz" else content)

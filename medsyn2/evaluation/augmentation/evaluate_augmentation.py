@@ -1,5 +1,6 @@
 """The stage ``evaluate_augmentation``: do generated volumes help to train a segmentation network?"""
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -10,7 +11,6 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from medsyn2.config import EvaluateAugmentationConfig, EvaluateMasksConfig, InferenceConfig, SampleConfig, SegmentConfig
 from medsyn2.errors import ConfigError
@@ -26,6 +26,7 @@ from medsyn2.evaluation.augmentation.figure import JudgedSlice, augmentation_png
 from medsyn2.evaluation.augmentation.slice_segmenter import probabilities, train_segmenter
 from medsyn2.evaluation.augmentation.slice_set import read_slice_set
 from medsyn2.evaluation.augmentation.slices import LabelledSlice, draw_names, largest_slice, resize_slice
+from medsyn2.evaluation.case_rows import read_rows, write_rows
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.segmentation import segment_again, tools_again
 from medsyn2.evaluation.similarity.overlap import dice
@@ -50,6 +51,12 @@ PEOPLE = "people"
 
 FILES = ("hu.npy", "mask.npy")
 """A synthetic slice and its mask: an image of one slice is no volume."""
+
+FOUND_FILE = "found.npy"
+"""Findings of a network in the test slices that are shown."""
+
+TRAINED_BY = ("channels", "num_levels", "num_steps", "batch_size", "learning_rate", "surface_tolerance_mm")
+"""Keys that decide a network and its rows, beside its slices and its seed."""
 
 Slices = list[LabelledSlice]
 
@@ -86,6 +93,14 @@ class SliceFacts:
     dice_requested: float | None = field(default=None, metadata=SPARSE)
 
 
+@dataclass(frozen=True)
+class NetworkFacts:
+    """A network that was trained and judged."""
+
+    arm: str
+    seed: int
+
+
 def evaluate_augmentation(
     segment: SegmentConfig,
     sample: SampleConfig,
@@ -98,6 +113,7 @@ def evaluate_augmentation(
     register: list[Path],
     masks: list[Path],
     slices: Path,
+    networks: Path,
     table: Path,
     cases: Path,
     figure: Path,
@@ -113,6 +129,8 @@ def evaluate_augmentation(
     kept from the real set included, which may reach the network through it. The cohort's masks, of training and test
     alike, are the segmenter's. A public set's are people's; if the segmenter was trained on that set, as MEDPSeg was on
     the paper's, its knowledge reaches the network with the masks.
+
+    Synthetic slices and trained networks are kept, so that a stopped job goes on with the next one.
 
     The column ``segmenter`` names the origin of the masks that the networks are judged against.
     """
@@ -134,7 +152,7 @@ def evaluate_augmentation(
         write_table(cases, pd.DataFrame(columns=CASES_COLUMNS), digits=None)
         write_bytes(figure, nothing_png(f"{STRUCTURE_WORDS[config.structure]}: {counts}"))
         return
-    rows, found = _train_and_judge(sets, test, config)
+    rows, found = _train_and_judge(sets, test, config, networks)
     judge = (
         PEOPLE
         if config.public
@@ -282,19 +300,44 @@ class _Generator:
 
 
 def _train_and_judge(
-    sets: Mapping[str, Slices], test: Slices, config: EvaluateAugmentationConfig
+    sets: Mapping[str, Slices], test: Slices, config: EvaluateAugmentationConfig, manifest: Path
 ) -> tuple[list[dict[str, object]], dict[str, np.ndarray]]:
-    """Train each network; return the rows of all, and the findings of the first seed's by training set."""
-    rows: list[dict[str, object]] = []
-    found: dict[str, np.ndarray] = {}
-    runs = [(arm, seed) for arm in sets for seed in range(config.num_seeds)]
-    for arm, seed in tqdm(runs, desc="augmentation", unit="network"):
-        start = derive_seed(config.seed, "augmentation", str(seed))
-        network = train_segmenter(sets[arm], config, seed=start, device=str(available_device()))
+    """Train the networks that are not trained yet.
+
+    Returns:
+        The rows of all, and by training set the findings of the first seed's in the test slices that are shown.
+    """
+    runs = {f"{arm}_{seed}": (arm, seed) for arm in sets for seed in range(config.num_seeds)}
+    starts = {name: derive_seed(config.seed, "augmentation", str(seed)) for name, (_, seed) in runs.items()}
+    digests = {arm: _digest([*slices, *test]) for arm, slices in sets.items()}
+
+    def work(work: CaseWork, folder: Path) -> NetworkFacts:
+        arm, seed = runs[work.case]
+        network = train_segmenter(sets[arm], config, seed=starts[work.case], device=str(available_device()))
         maps = probabilities(network, test)
-        rows += judge_slices(maps, test, arm=arm, seed=seed, tolerance_mm=config.surface_tolerance_mm)
-        found.setdefault(arm, maps >= THRESHOLD)
-    return rows, found
+        write_rows(folder, judge_slices(maps, test, arm=arm, seed=seed, tolerance_mm=config.surface_tolerance_mm))
+        np.save(folder / FOUND_FILE, maps[:NUM_SHOWN] >= THRESHOLD)
+        return NetworkFacts(arm, seed)
+
+    made = process_shard(
+        "evaluate_augmentation",
+        manifest,
+        [CaseWork(name, [digests[arm], arm, seed, starts[name]]) for name, (arm, seed) in runs.items()],
+        work,
+        settings=canonical_json({key: getattr(config, key) for key in TRAINED_BY}),
+        facts=NetworkFacts,
+    ).records
+    rows = [row for record in made.values() for row in read_rows(record)]
+    return rows, {arm: np.load(made[f"{arm}_0"].path(FOUND_FILE), allow_pickle=False) for arm in sets}
+
+
+def _digest(slices: Slices) -> str:
+    """Return a hash of slices that networks are trained on and judged by."""
+    digest = hashlib.sha256()
+    for one in slices:
+        digest.update(canonical_json([one.name, one.patient, one.spacing_mm, one.hu.shape, str(one.hu.dtype)]).encode())
+        digest.update(np.ascontiguousarray(one.hu).tobytes() + np.ascontiguousarray(one.mask).tobytes())
+    return digest.hexdigest()
 
 
 def _examples(test: Slices, found: Mapping[str, np.ndarray]) -> list[JudgedSlice]:

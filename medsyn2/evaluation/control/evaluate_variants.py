@@ -17,7 +17,7 @@ from medsyn2.evaluation.control.lesions import lesions, size_class
 from medsyn2.evaluation.control.losses import combinations, encode_volume, flow_losses, reconstruct_volume
 from medsyn2.evaluation.control.sizes import TIMES
 from medsyn2.evaluation.control.variants_figure import Seams, variants_png
-from medsyn2.evaluation.features.extraction import VolumeFile
+from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
 from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, compare
 from medsyn2.facts import Report

@@ -6,30 +6,27 @@ folder, and a changed volume or setting is extracted anew. The estimated time is
 cohort exceed the memory of a job, so they stay on disk and a bank is read for the windows in use.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
 
 from medsyn2.config import EvaluateFidConfig, GridConfig
-from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import EnvironmentFault
+from medsyn2.evaluation.features.array_cache import cached_path, read_array, write_arrays
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
 from medsyn2.evaluation.features.extractors import FeatureExtractor, RandomBank, estimate_cost, volume_features
 from medsyn2.evaluation.features.protocols import PLANES, Protocol, make_protocol
 from medsyn2.evaluation.features.radimagenet import load_radimagenet
-from medsyn2.files import sha256_of, write_atomically
+from medsyn2.evaluation.features.volume_file import VolumeFile
 
 log = logging.getLogger(__name__)
+
+_DECIMALS = 3
 
 
 @dataclass(frozen=True)
@@ -58,29 +55,6 @@ def extractor_of(config: EvaluateFidConfig) -> FeatureExtractor:
     return load_radimagenet(config.radimagenet, device=config.device)
 
 
-_DECIMALS = 3
-
-
-@dataclass(frozen=True)
-class VolumeFile:
-    """One volume of a set."""
-
-    id: str  # Its name within the set
-    patient: str  # Its patient, or the one whose report or mask it was generated from
-    path: Path  # The NIfTI file, in HU
-    # Spacing (depth, height, width) that replaces a wrong one of the header
-    spacing_mm: Spacing | None = None
-
-    def read(self) -> CTVolume:
-        """Read the volume, with the stated spacing if there is one."""
-        volume = read_ct(self.path)
-        if self.spacing_mm is None:
-            return volume
-        affine = volume.affine_mm.copy()
-        affine[:3, :3] *= np.array(self.spacing_mm) / volume.spacing_mm
-        return CTVolume(volume.hu, affine)
-
-
 @dataclass(frozen=True)
 class FeatureFiles:
     """Features of a set of volumes, on the disk."""
@@ -102,11 +76,10 @@ class FeatureFiles:
         for window in windows:
             places = [self.files[name][window] for name in names]
             spacings |= {
-                name: _round_spacing(_read_array(place, "spacing_mm"))
-                for name, place in zip(names, places, strict=True)
+                name: _round_spacing(read_array(place, "spacing_mm")) for name, place in zip(names, places, strict=True)
             }
             for plane in PLANES:
-                held = [_read_array(place, f"{window}/{plane}") for place in places]
+                held = [read_array(place, f"{window}/{plane}") for place in places]
                 volume = np.repeat(np.arange(len(held), dtype=np.int32), [len(one) for one in held])
                 parts[f"{window}/{plane}"] = Part(np.concatenate(held), volume)
         protocol, extractor = self.spec.protocol, self.spec.extractor
@@ -127,10 +100,10 @@ class FeatureFiles:
         )
 
 
-def extract_features(
+def collect_features(
     volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path
 ) -> FeatureFiles:
-    """Extract the features that are missing from the cache.
+    """Return the features of a set; extract those that are missing from the cache.
 
     Args:
         volumes: The set; if the protocol has a greatest number, the first by id are taken.
@@ -141,61 +114,39 @@ def extract_features(
         CaseError: If a file cannot be read.
     """
     chosen = sorted(volumes, key=lambda volume: volume.id)[: spec.protocol.max_volumes]
-    files = {volume.id: _feature_paths(volume, spec, cache) for volume in chosen}
-    missing = {
-        volume: {window: path for window, path in files[volume.id].items() if not path.is_file()} for volume in chosen
-    }
-    missing = {volume: paths for volume, paths in missing.items() if paths}
+    files = {volume.id: feature_paths(volume, spec, cache) for volume in chosen}
+    missing = {volume: paths for volume in chosen if (paths := absent(files[volume.id]))}
     if missing:
         first, passes = next(iter(missing)).read(), sum(len(paths) for paths in missing.values())
         log.info(estimate_cost(first, spec.protocol, spec.extractor, passes))
     for volume, paths in tqdm(missing.items(), desc=f"features of {facts['source']}", unit="volume"):
-        _extract_volume(paths, volume, spec)
+        write_features(paths, volume.read(), spec)
     return FeatureFiles(tuple(chosen), spec, facts, files)
 
 
 def extract_bank(volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path) -> Bank:
-    """Return the bank of all windows of a spec; see `extract_features` and `FeatureFiles.bank`."""
-    return extract_features(volumes, spec, facts, cache).bank(spec.windows)
+    """Return the bank of all windows of a spec; see `collect_features` and `FeatureFiles.bank`."""
+    return collect_features(volumes, spec, facts, cache).bank(spec.windows)
 
 
-def _feature_paths(volume: VolumeFile, spec: FeatureSpec, cache: Path) -> dict[str, Path]:
+def feature_paths(volume: VolumeFile, spec: FeatureSpec, cache: Path) -> dict[str, Path]:
     """Return the file of the volume's features for each window."""
-    parts = [
-        sha256_of(volume.path),
-        volume.spacing_mm,
-        spec.protocol.sha256,
-        spec.extractor.name,
-        spec.extractor.sha256,
-    ]
-    keys = {window: json.dumps([*parts, window]).encode() for window in spec.windows}
-    return {window: cache / f"{hashlib.sha256(key).hexdigest()}.npz" for window, key in keys.items()}
+    parts = [volume.digest(), volume.spacing_mm, spec.protocol.sha256, spec.extractor.name, spec.extractor.sha256]
+    return {window: cached_path(cache, [*parts, window]) for window in spec.windows}
 
 
-def _extract_volume(paths: Mapping[str, Path], volume: VolumeFile, spec: FeatureSpec) -> None:
-    held = volume.read()
-    features = volume_features(held, spec.protocol, spec.extractor, paths)
+def write_features(paths: Mapping[str, Path], volume: CTVolume, spec: FeatureSpec) -> None:
+    """Extract the features of a volume for each window in `paths`, and write them there."""
+    features = volume_features(volume, spec.protocol, spec.extractor, paths)
+    spacing = {"spacing_mm": np.array(volume.spacing_mm)}
     for window, place in paths.items():
-        arrays: dict[str, Any] = {f"{window}/{plane}": features[f"{window}/{plane}"] for plane in PLANES}
-        write_atomically(place, partial(_save, arrays={**arrays, "spacing_mm": np.array(held.spacing_mm)}))
+        names = [f"{window}/{plane}" for plane in PLANES]
+        write_arrays(place, {name: features[name] for name in names} | spacing)
 
 
-def _save(path: Path, arrays: Mapping[str, Any]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
-
-
-def _read_array(place: Path, name: str) -> np.ndarray:
-    try:
-        with np.load(place, allow_pickle=False) as arrays:
-            array: np.ndarray = arrays[name]
-            return array
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise EnvironmentFault(
-            f"{place} is no file of features: {error}.",
-            code="features-unreadable",
-            remedy="delete it and run again; only that volume is extracted again.",
-        ) from error
+def absent(paths: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files that the cache lacks."""
+    return {window: path for window, path in paths.items() if not path.is_file()}
 
 
 def _round_spacing(spacing: np.ndarray) -> Spacing:

@@ -20,7 +20,7 @@ from medsyn2.ct.intensity import detect_hu
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import Spacing
 from medsyn2.errors import EnvironmentFault, IntensityError, TableError, list_names, reason
-from medsyn2.evaluation.features.extraction import VolumeFile
+from medsyn2.evaluation.features.volume_file import VolumeFile
 
 log = logging.getLogger(__name__)
 

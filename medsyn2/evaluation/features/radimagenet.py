@@ -16,6 +16,7 @@ github.com/BMEII-AI/RadImageNet (preprocessing in its notebooks); MONAI tutorial
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +47,17 @@ class RadImageNet:
         form, tensors = recognise_form(state, source=source)
         self.name = f"radimagenet_resnet50({form.name})"
         self.sha256 = sha256
-        self.device = available_device(device)
+        self._device = device
         self._form = form
         self._network = ResNet50Features(form)
         load_strictly(self._network, tensors, source=source)
-        self._network.to(self.device)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The device, looked for when the first slice comes: features that are all there need none."""
+        device = available_device(self._device)
+        self._network.to(device)
+        return device
 
     def __call__(self, slices: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n f"]:
         parts = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).split(RADIMAGENET_BATCH)

@@ -3,6 +3,11 @@
 Here and not beside their code, because the workflow asks for the memory of a job when it is parsed, without NumPy.
 """
 
+from dataclasses import dataclass
+
+from medsyn2.config import Config
+from medsyn2.vocabulary import Window
+
 CUBE_VOXELS = 512
 """Voxels an axis of the cube that ``maisi`` and ``vlm3d`` cut or pad volumes to; ``paper`` leaves them as they are."""
 
@@ -23,3 +28,40 @@ RADIMAGENET_WIDTH = 2048
 
 WEIGHT_FREE_BATCH, RADIMAGENET_BATCH = 64, 16
 """Slices that go through an extractor at once."""
+
+THUMBNAIL = 32
+"""Voxels on each axis of a thumbnail."""
+
+THUMBNAIL_WINDOW: Window = "lung"
+"""The window that thumbnails are of."""
+
+
+def takes_all_volumes(config: Config) -> bool:
+    """Return whether the protocol takes all volumes, so that features can be extracted shard by shard."""
+    return MAX_VOLUMES[config.evaluate_fid.protocol] is None
+
+
+@dataclass(frozen=True)
+class SliceSizes:
+    """The slices of a volume that the extractor sees, and its features."""
+
+    slices: tuple[int, ...]  # Slices of a volume on each plane
+    shapes: tuple[tuple[int, int], ...]  # Height and width of the slices of each plane
+    width: int  # Features of a slice
+
+    @classmethod
+    def of(cls, config: Config) -> "SliceSizes":
+        """Return those of a configuration."""
+        fid = config.evaluate_fid
+        depth, height, width = config.grid.shape if fid.protocol == "paper" else (CUBE_VOXELS,) * 3
+        taken = [round(CENTRAL_SHARE[fid.protocol] * length) for length in (depth, height, width)]
+        return cls(
+            tuple(min(fid.slices_per_volume or length, length) for length in taken),
+            ((height, width), (depth, width), (depth, height)),
+            WEIGHT_FREE_WIDTH if fid.radimagenet is None else RADIMAGENET_WIDTH,
+        )
+
+    @property
+    def bytes_per_pass(self) -> float:
+        """Features of a volume in one window."""
+        return 4.0 * sum(self.slices) * self.width

@@ -12,7 +12,7 @@ import pandas as pd
 from medsyn2.config import Baseline, EvaluateFidConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, write_bank
-from medsyn2.evaluation.features.extraction import FeatureFiles, FeatureSpec, VolumeFile, extract_features, make_spec
+from medsyn2.evaluation.features.extraction import FeatureFiles, FeatureSpec, collect_features, make_spec
 from medsyn2.evaluation.features.folders import (
     check_patients,
     common_clip_hu,
@@ -21,7 +21,9 @@ from medsyn2.evaluation.features.folders import (
     read_patients,
     volumes_in,
 )
+from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.fidelity.fidelity import table_rows
+from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
 from medsyn2.files import write_bytes, write_table
 from medsyn2.page.strips import Picture, strips_png
@@ -65,19 +67,19 @@ def evaluate_fid(
     made: dict[ClipHU, list[FeatureFiles]] = defaultdict(list)
     for one in sorted(generators, key=lambda one: one.name):
         facts = {"kind": "synthetic", "source": one.name}
-        made[one.spec.protocol.clip_hu].append(extract_features(one.volumes, one.spec, facts, cache))
+        made[one.spec.protocol.clip_hu].append(collect_features(one.volumes, one.spec, facts, cache))
     facts = {"kind": "real", "source": "held-out cases"}
-    real = {clip_hu: extract_features(held_out, _clip_spec(spec, clip_hu), facts, cache) for clip_hu in made}
+    real = {clip_hu: collect_features(held_out, _clip_spec(spec, clip_hu), facts, cache) for clip_hu in made}
     places = {path.name: path for path in tables}
     frames: dict[Window, pd.DataFrame] = {}
     for window in WINDOWS_HU:
         rows: list[dict[str, object]] = []
         for clip_hu, sources in made.items():
             ends = "" if clip_hu == spec.protocol.clip_hu else ".{:g}_{:g}".format(*clip_hu)
-            of_real = _write_bank(real[clip_hu], window, banks / window / f"real{ends}.json")
+            of_real = Views(_write_bank(real[clip_hu], window, banks / window / f"real{ends}.json"))
             for source in sources:
                 bank = _write_bank(source, window, banks / window / f"{source.facts['source']}.json")
-                rows += table_rows(window, of_real, bank, evaluate_fid)
+                rows += table_rows(window, of_real, Views(bank), evaluate_fid)
         rows.sort(key=lambda row: str(row["condition"]))
         frames[window] = pd.DataFrame(rows)
         write_table(places[f"fid_{window}.csv"], frames[window], digits=6)

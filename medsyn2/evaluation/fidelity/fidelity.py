@@ -7,13 +7,14 @@ only at equal counts. Each is therefore given with
     fid_at_floor   the distance of k real from k synthetic patients, to be read against the floor
     fid_infinity   the distance extrapolated to infinitely many volumes: a straight line in 1 / patients through
                    the sets and smaller subsets of both
-    fid_low, high  a 95 % interval over patients: the bootstrap's, shifted by its own bias, since a resample holds
-                   fewer different volumes than the set
+    fid_low, high  a 95 % interval over patients, by their influences and Student's t
 
-and, from `kernel`, the blocked KID, precision, recall, density and coverage. Halves, subsets and resamples are drawn by
-patient, with all slices, scans and samples of each. A patient in both sets is drawn for both: subsets of different
-patients would add a distance that the sets do not have, and the line would end far below zero. All planes share the
-draws, so that the mean over planes has an interval of its own.
+and, from `kernel`, the blocked KID, precision, recall, density and coverage.
+
+The interval (`patients`) covers the distance that is expected at this number of patients, not the one at infinitely
+many. Halves and subsets are drawn by patient, with all slices, scans and samples of each. A patient in both sets is
+drawn for both: subsets of different patients would add a distance that the sets do not have, and the line would end far
+below zero. The moments of a group of patients are computed once for all subsets that hold it.
 
 The line is straight where patients outnumber the dimensions in which features vary; with fewer it removes only part of
 the bias, and a distance near zero may come out a little below it.
@@ -21,37 +22,40 @@ the bias, and a distance near zero may come out a little below it.
 Source: Chong and Forsyth, arXiv:1911.07023, for the extrapolation (there in samples, here in patients).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields
+from functools import cached_property
 from math import nan
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from medsyn2.config import EvaluateFidConfig
-from medsyn2.evaluation.features.banks import Bank, check_comparable
+from medsyn2.evaluation.features.banks import check_comparable
 from medsyn2.evaluation.features.protocols import PLANES
-from medsyn2.evaluation.fidelity.frechet import frechet_distance, frechet_distance_of_counts
-from medsyn2.evaluation.fidelity.kernel import Slices, kid_between_patients, neighbourhood
+from medsyn2.evaluation.fidelity.frechet import Gaussian, distance_of_gaussians, influences
+from medsyn2.evaluation.fidelity.kernel import kid_between_patients, neighbourhood
+from medsyn2.evaluation.fidelity.patients import Draws, Patients, draw_patients, interval
+from medsyn2.evaluation.fidelity.views import View, Views
 
 
-def table_rows(window: str, real: Bank, synthetic: Bank, config: EvaluateFidConfig) -> list[dict[str, object]]:
+def table_rows(window: str, real: Views, synthetic: Views, config: EvaluateFidConfig) -> list[dict[str, object]]:
     """Return the rows of one window and source: the three planes and their mean."""
     parts = [f"{window}/{plane}" for plane in PLANES]
     found = fidelity(real, synthetic, parts, num_draws=config.num_draws, neighbours=config.neighbours, seed=config.seed)
     facts = {
-        "num_real": len(real.ids),
-        "num_synthetic": len(synthetic.ids),
-        "num_patients": len(set(real.patients)),
-        "protocol": real.facts.protocol["name"],
-        "protocol_sha256": real.facts.protocol_sha256[:12],
-        "extractor": real.facts.extractor,
-        "compares_with": real.facts.comparable,
+        "num_real": len(real.bank.ids),
+        "num_synthetic": len(synthetic.bank.ids),
+        "num_patients": len(set(real.bank.patients)),
+        "protocol": real.bank.facts.protocol["name"],
+        "protocol_sha256": real.bank.facts.protocol_sha256[:12],
+        "extractor": real.bank.facts.extractor,
+        "compares_with": real.bank.facts.comparable,
     }
     return [
         {
             "window": window,
-            "condition": synthetic.facts.source,
+            "condition": synthetic.bank.facts.source,
             "plane": part.removeprefix(f"{window}/"),
             **asdict(row),
             **facts,
@@ -60,12 +64,8 @@ def table_rows(window: str, real: Bank, synthetic: Bank, config: EvaluateFidConf
     ]
 
 
-MIN_PATIENTS = 4
-_SHARES = (1 / 2, 2 / 3, 5 / 6)
-_LEVEL = 95.0
-
-Counts = tuple[Int[np.ndarray, " r"], Int[np.ndarray, " s"]]
-"""Counts of each real and each synthetic patient."""
+_HALVES = ((0, 1, 2), (3, 4, 5))
+_TWO_THIRDS = ((0, 1, 2, 3), (0, 1, 4, 5), (2, 3, 4, 5))
 
 
 @dataclass(frozen=True)
@@ -88,151 +88,117 @@ class Fidelity:
     neighbours: int  # The k of these four
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Counts of each patient in each set, for every resample, subset and split."""
-
-    resamples: list[Counts]  # Counts (real, synthetic) of each bootstrap resample
-    # Two disjoint halves of the real patients, and the synthetic patients set against the first
-    splits: list[tuple[Int[np.ndarray, " r"], Int[np.ndarray, " r"], Int[np.ndarray, " s"]]]
-    # For each share of the patients, counts (real, synthetic) of the subsets; the last are the sets
-    subsets: list[list[Counts]]
-
-
 def fidelity(
-    real: Bank, synthetic: Bank, parts: Sequence[str], *, num_draws: int, neighbours: int, seed: int
+    real: Views, synthetic: Views, parts: Sequence[str], *, num_draws: int, neighbours: int, seed: int
 ) -> dict[str, Fidelity]:
     """Compare two banks in several parts, such as the planes of one window.
 
     Args:
-        num_draws: Resamples for the interval; a quarter as many splits and subsets of each size. 0 draws none.
+        num_draws: Splits for the floor, and divisions for the extrapolation. 0 leaves both out.
 
     Returns:
         A row a part, and their mean under ``mean``.
     """
-    check_comparable(real, synthetic)
-    draws = draw_patients(real.patients, synthetic.patients, num_draws, np.random.default_rng(seed))
-    rows, resampled = {}, []
+    check_comparable(real.bank, synthetic.bank)
+    patients = Patients.of(real.bank.patients, synthetic.bank.patients)
+    draws = draw_patients(patients, num_draws, np.random.default_rng(seed))
+    rows, found = {}, []
     for part in parts:
-        pair = _Pair(real, synthetic, part)
-        resampled.append(np.array([pair.distance(*counts) for counts in draws.resamples]))
-        rows[part] = _row(pair, draws, resampled[-1], neighbours)
+        pair = _Pair(real.of(part), synthetic.of(part), patients)
+        found.append(pair.influences())
+        rows[part] = _row(pair, draws, interval(pair.fid, found[-1], patients), neighbours)
     mean = {
         field.name: field.type(np.mean([getattr(row, field.name) for row in rows.values()]))
         for field in fields(Fidelity)
         if callable(field.type)
     }
-    mean["fid_low"], mean["fid_high"] = _interval(mean["fid"], np.mean(resampled, axis=0))
+    mean["fid_low"], mean["fid_high"] = interval(mean["fid"], np.mean(found, axis=0), patients)
     return {**rows, "mean": Fidelity(**mean)}
 
 
-def draw_patients(real: Sequence[str], synthetic: Sequence[str], num_draws: int, rng: np.random.Generator) -> Draws:
-    """Draw resamples, splits and subsets of the patients of two sets, each in sorted order."""
-    ours, theirs = np.unique(np.array(real)), np.unique(np.array(synthetic))
-    if num_draws == 0 or min(len(ours), len(theirs)) < MIN_PATIENTS:
-        return Draws([], [], [])
-    quarter = max(num_draws // 4, 2)
-    resamples = [_resample(ours, theirs, rng) for _ in range(num_draws)]
-    splits = [_split(ours, theirs, rng) for _ in range(quarter)]
-    subsets = [[_subset(ours, theirs, share, rng) for _ in range(quarter)] for share in _SHARES]
-    return Draws(resamples, splits, [*subsets, [_subset(ours, theirs, 1.0, rng)]])
+class _Side:
+    """One part of one bank in a comparison: the patient of each row is counted among those of both sets."""
+
+    def __init__(self, view: View, is_in: Bool[np.ndarray, " p"]) -> None:
+        self.view = view
+        self.patient = np.flatnonzero(is_in)[view.patient_of_row]
+
+    def of_patients(self, chosen: Bool[np.ndarray, " p"]) -> Gaussian:
+        return self.of_groups(chosen.astype(int), (1,))
+
+    def of_groups(self, division: Int[np.ndarray, " p"], groups: Sequence[int]) -> Gaussian:
+        return self.view.gaussian_of(division[self.patient], groups)
 
 
 class _Pair:
-    """One part of both banks, with the patient of each row."""
+    """One part of both banks."""
 
-    def __init__(self, real: Bank, synthetic: Bank, part: str) -> None:
-        self.banks, self.part = (real, synthetic), part
-        self.features = [bank.parts[part].features for bank in self.banks]
-        self.patient = [bank.patient_of_row(part) for bank in self.banks]
+    def __init__(self, real: View, synthetic: View, patients: Patients) -> None:
+        self.real, self.synthetic = _Side(real, patients.in_real), _Side(synthetic, patients.in_synthetic)
+        self.patients = patients
 
-    def distance(self, real: Int[np.ndarray, " r"], synthetic: Int[np.ndarray, " s"]) -> float:
-        first, second = self.features
-        counts = real[self.patient[0]], synthetic[self.patient[1]]
-        return frechet_distance_of_counts(first, second, *counts)
+    @cached_property
+    def gaussians(self) -> tuple[Gaussian, Gaussian]:
+        return self.real.view.gaussian, self.synthetic.view.gaussian
 
-    def real_distance(self, one: Int[np.ndarray, " r"], other: Int[np.ndarray, " r"]) -> float:
-        features, patient = self.features[0], self.patient[0]
-        return frechet_distance(features[one[patient] > 0], features[other[patient] > 0])
+    @cached_property
+    def fid(self) -> float:
+        return distance_of_gaussians(*self.gaussians)
 
-    def slices(self) -> list[Slices]:
-        return [
-            Slices(bank.parts[self.part].features, bank.parts[self.part].volume, bank.patients) for bank in self.banks
+    def influences(self) -> Float[np.ndarray, " p"]:
+        """Return the influence of each patient on the distance."""
+        sets = self.real, self.synthetic
+        found = influences(*(one.view.features for one in sets), self.gaussians)
+        sums = [
+            np.bincount(one.patient, weights=of_rows, minlength=len(self.patients.in_real))
+            for one, of_rows in zip(sets, found, strict=True)
         ]
+        return sums[0] + sums[1]
+
+    def subsets(self, division: Int[np.ndarray, " p"]) -> Float[np.ndarray, "s 2"]:
+        """Return the inverse size and the distance of each subset of a division."""
+        found = []
+        for groups in (*_HALVES, *_TWO_THIRDS):
+            pair = (one.of_groups(division, groups) for one in (self.real, self.synthetic))
+            found.append((self.patients.inverse_size(np.isin(division, groups)), distance_of_gaussians(*pair)))
+        return np.array(found)
 
 
-def _row(pair: _Pair, draws: Draws, resampled: Float[np.ndarray, " b"], neighbours: int) -> Fidelity:
-    fid = frechet_distance(*pair.features)
-    low, high = _interval(fid, resampled)
-    kernel = kid_between_patients(*pair.slices())
-    real, synthetic = (bank.volume_means(pair.part) for bank in pair.banks)
-    shares = neighbourhood(real, synthetic, neighbours)
-    floors = [pair.real_distance(one, other) for one, other, _ in draws.splits]
-    at_floor = [pair.distance(one, synthetic) for one, _, synthetic in draws.splits]
+def _row(pair: _Pair, draws: Draws, ends: tuple[float, float], neighbours: int) -> Fidelity:
+    views = pair.real.view, pair.synthetic.view
+    kernel = kid_between_patients(*(view.slices for view in views))
+    shares = neighbourhood(*(view.points for view in views), neighbours)
+    floor, at_floor = _floors(pair, draws)
     return Fidelity(
-        fid,
-        low,
-        high,
-        _extrapolate(pair, draws),
-        float(np.mean(at_floor)) if at_floor else nan,
-        float(np.mean(floors)) if floors else nan,
-        int(draws.splits[0][0].sum()) if draws.splits else 0,
+        pair.fid,
+        *ends,
+        _extrapolate(pair, draws.divisions),
+        at_floor,
+        floor,
+        int(draws.splits[0].one.sum()) if draws.splits else 0,
         *astuple(kernel),
         *astuple(shares),
     )
 
 
-def _interval(value: float, resampled: Float[np.ndarray, " b"]) -> tuple[float, float]:
-    if resampled.size < 2:
+def _floors(pair: _Pair, draws: Draws) -> tuple[float, float]:
+    """Return the mean distances of real patients from other real ones, and from as many synthetic ones."""
+    if not draws.splits:
         return nan, nan
-    centred = resampled - resampled.mean() + value
-    low, high = np.percentile(centred, [(100 - _LEVEL) / 2, (100 + _LEVEL) / 2])
-    return float(max(low, 0.0)), float(high)
+    found = []
+    for split in draws.splits:
+        one = pair.real.of_patients(split.one)
+        others = pair.real.of_patients(split.other), pair.synthetic.of_patients(split.synthetic)
+        found.append([distance_of_gaussians(one, other) for other in others])
+    floor, at_floor = np.mean(found, axis=0).tolist()
+    return floor, at_floor
 
 
-def _extrapolate(pair: _Pair, draws: Draws) -> float:
-    if not draws.subsets:
+def _extrapolate(pair: _Pair, divisions: Sequence[Int[np.ndarray, " p"]]) -> float:
+    if not divisions:
         return nan
-    # The bias is proportional to the sum of the inverse sizes.
-    inverse = [np.mean([sum(1 / count.sum() for count in counts) for counts in alike]) for alike in draws.subsets]
-    distances = [np.mean([pair.distance(*counts) for counts in alike]) for alike in draws.subsets]
+    subsets = np.mean([pair.subsets(division) for division in divisions], axis=0)
+    whole = pair.patients.inverse_size(np.ones_like(divisions[0], bool)), pair.fid
+    sizes = subsets[: len(_HALVES)], subsets[len(_HALVES) :], np.array([whole])
+    inverse, distances = np.array([alike.mean(axis=0) for alike in sizes]).T
     return float(np.polynomial.Polynomial.fit(inverse, distances, 1).convert().coef[0])
-
-
-def _resample(ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator) -> Counts:
-    return _by_stratum(ours, theirs, lambda members: rng.choice(members, len(members)))
-
-
-def _subset(ours: np.ndarray, theirs: np.ndarray, share: float, rng: np.random.Generator) -> Counts:
-    return _by_stratum(ours, theirs, lambda members: rng.choice(members, round(share * len(members)), replace=False))
-
-
-def _by_stratum(
-    ours: np.ndarray, theirs: np.ndarray, draw: Callable[[Int[np.ndarray, " m"]], Int[np.ndarray, " n"]]
-) -> Counts:
-    """Draw from each stratum: patients of both sets, of the real set alone, of the other alone."""
-    everyone = np.union1d(ours, theirs)
-    counts = np.zeros(len(everyone), np.int64)
-    in_ours, in_theirs = np.isin(everyone, ours), np.isin(everyone, theirs)
-    for stratum in (in_ours & in_theirs, in_ours & ~in_theirs, ~in_ours & in_theirs):
-        members = np.flatnonzero(stratum)
-        if len(members):
-            np.add.at(counts, draw(members), 1)
-    return counts[in_ours], counts[in_theirs]
-
-
-def _split(
-    ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator
-) -> tuple[Int[np.ndarray, " r"], Int[np.ndarray, " r"], Int[np.ndarray, " s"]]:
-    """Draw k real patients, k others, and k synthetic ones, preferably the others."""
-    size = min(len(ours) // 2, len(theirs))
-    order = rng.permutation(len(ours))
-    one, other = (np.zeros(len(ours), np.int64) for _ in range(2))
-    one[order[:size]] = 1
-    other[order[size : 2 * size]] = 1
-    shuffled = rng.permutation(len(theirs))
-    preferred = np.isin(theirs[shuffled], ours[other > 0]).astype(int) * 2
-    preferred -= np.isin(theirs[shuffled], ours[one > 0])
-    synthetic = np.zeros(len(theirs), np.int64)
-    synthetic[shuffled[np.argsort(-preferred, kind="stable")][:size]] = 1
-    return one, other, synthetic

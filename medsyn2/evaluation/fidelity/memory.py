@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from math import prod
 
 from medsyn2.config import Config
-from medsyn2.evaluation.features.sizes import (
-    CENTRAL_SHARE,
-    CUBE_VOXELS,
-    MAX_VOLUMES,
-    RADIMAGENET_WIDTH,
-    WEIGHT_FREE_WIDTH,
+from medsyn2.evaluation.features.sizes import MAX_VOLUMES, SliceSizes, takes_all_volumes
+from medsyn2.evaluation.fidelity.sizes import (
+    FRECHET_CHUNK_ROWS,
+    FRECHET_KEPT,
+    KERNEL_CHUNK_ROWS,
+    KERNEL_MAX_ROWS,
+    KERNEL_MAX_SLICES,
 )
-from medsyn2.evaluation.fidelity.sizes import FRECHET_CHUNK_ROWS, KERNEL_CHUNK_ROWS, KERNEL_MAX_SLICES
 from medsyn2.planning.costs import GB
 from medsyn2.vocabulary import WINDOWS_HU
 
@@ -33,25 +33,28 @@ class Banks:
     slices: tuple[int, ...]  # Slices of a volume on each plane
     shapes: tuple[tuple[int, int], ...]  # Height and width of the slices of each plane
     width: int  # Features of a slice
-    num_draws: int  # Resamples
+    num_draws: int  # Divisions of the patients
+    passes_here: float  # Volumes, each counted once a window, that the stage extract_features leaves to this one
 
     @classmethod
     def of(cls, config: Config, test_cases: int, shards: int) -> "Banks":
         """Return those of a configuration and so many held-out cases in so many shards."""
         fid, sample = config.evaluate_fid, config.sample
-        grid = config.grid.shape if fid.protocol == "paper" else (CUBE_VOXELS, CUBE_VOXELS, CUBE_VOXELS)
-        taken = [round(CENTRAL_SHARE[fid.protocol] * length) for length in grid]
-        depth, height, width = grid
+        sizes = SliceSizes.of(config)
         most = MAX_VOLUMES[fid.protocol] or test_cases
         sampled = test_cases if sample.max_cases is None else min(test_cases, sample.max_cases * shards)
+        real, synthetic = min(test_cases, most), min(test_cases if fid.baselines else sampled, most)
+        conditions = len(sample.structures) + sample.with_report + len(fid.baselines)
+        here = synthetic * len(fid.baselines) if takes_all_volumes(config) else real + synthetic * conditions
         return cls(
-            real=min(test_cases, most),
-            synthetic=min(test_cases if fid.baselines else sampled, most),
-            conditions=len(sample.structures) + sample.with_report + len(fid.baselines),
-            slices=tuple(min(fid.slices_per_volume or length, length) for length in taken),
-            shapes=((height, width), (depth, width), (depth, height)),
-            width=WEIGHT_FREE_WIDTH if fid.radimagenet is None else RADIMAGENET_WIDTH,
+            real=real,
+            synthetic=synthetic,
+            conditions=conditions,
+            slices=sizes.slices,
+            shapes=sizes.shapes,
+            width=sizes.width,
             num_draws=fid.num_draws,
+            passes_here=len(WINDOWS_HU) * float(here),
         )
 
     @property
@@ -60,15 +63,19 @@ class Banks:
         return len(WINDOWS_HU) * float(self.real + self.synthetic * self.conditions)
 
     @property
-    def distances(self) -> float:
-        """Frechet distances on a plane, of one condition: the value, and those of its draws."""
-        quarter = max(self.num_draws // 4, 2) if self.num_draws else 0
-        return 2 + self.num_draws + 5 * quarter
+    def distances(self) -> int:
+        """Frechet distances on a plane, of one condition: the value, and seven of each division."""
+        # Two of halves for the floor; two of halves and three of two thirds for the extrapolation.
+        return 1 + 7 * self.num_draws
+
+    def thinned(self, count: int, slices: int) -> int:
+        """Return the slices of so many volumes that the kernel distance takes."""
+        return count * min(slices, KERNEL_MAX_SLICES, max(1, KERNEL_MAX_ROWS // count))
 
     @property
     def disk_bytes(self) -> float:
-        """Features of single volumes, and once more as banks."""
-        return 2 * self.passes * sum(self.slices) * self.width * 4
+        """Features as banks, and once more those of single volumes that are extracted here."""
+        return (self.passes + self.passes_here) * sum(self.slices) * self.width * 4
 
     def memory_bytes(self, grid_voxels: int) -> float:
         """Return the most that one job holds: a volume that is extracted, or the banks of one window."""
@@ -77,11 +84,9 @@ class Banks:
         row = 4.0 * self.width
         held = row * volumes * sum(self.slices)
         rows = [count * max(self.slices) for count in (self.real, self.synthetic)]
-        thinned = [count * min(max(self.slices), KERNEL_MAX_SLICES) for count in (self.real, self.synthetic)]
-        kernel = 4 * row * sum(thinned) + 24.0 * min(max(thinned), KERNEL_CHUNK_ROWS) * max(thinned)
-        if min(rows) < self.width:
-            distance = row * 5 * sum(rows) + 16.0 * rows[0] * rows[1]
-        else:
-            distance = row * (sum(rows) + 6 * FRECHET_CHUNK_ROWS) + 80.0 * self.width**2
+        thinned = sum(self.thinned(count, max(self.slices)) for count in (self.real, self.synthetic))
+        kernel = row * 3 * thinned + 12.0 * KERNEL_CHUNK_ROWS * thinned
+        kept = 6 * (FRECHET_KEPT + 1) if min(rows) > self.width else 0
+        distance = row * (max(rows) / 2 + 6 * FRECHET_CHUNK_ROWS) + (96.0 + 8.0 * kept) * self.width**2
         joining = row * max(rows)
         return max(prepared, 0.6 * GB + held + max(kernel, distance, joining))

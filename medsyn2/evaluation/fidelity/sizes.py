@@ -6,8 +6,14 @@ Here and not beside their code, because the estimate needs none of what the code
 KERNEL_MAX_SLICES = 16
 """Slices of a volume in the kernel distance, evenly spaced where it has more."""
 
-KERNEL_CHUNK_ROWS = 4096
+KERNEL_MAX_ROWS = 8192
+"""Slices of a set in the kernel distance, at least one of each volume: large cohorts have more than enough."""
+
+KERNEL_CHUNK_ROWS = 512
 """Rows of the kernel matrix that exist at once."""
 
-FRECHET_CHUNK_ROWS = 8192
+FRECHET_CHUNK_ROWS = 2048
 """Slices whose features are converted to double precision at once."""
+
+FRECHET_KEPT = 8
+"""Sets of rows of a part whose moments are kept: the six groups of a division and two halves."""

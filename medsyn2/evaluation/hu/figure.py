@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from medsyn2.evaluation.hu.hu import OUTLIER_COLUMNS, REAL, REGIONS
+from medsyn2.evaluation.hu.hu import OUTLIER_COLUMNS, REGIONS
+from medsyn2.facts import REAL
 from medsyn2.page.figures import png_bytes
 
 REAL_COLOUR, SYNTHETIC_COLOUR, OUTLIER_COLOUR = "#1f4e79", "#b3541e", "#c00000"

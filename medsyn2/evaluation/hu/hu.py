@@ -27,6 +27,7 @@ from jaxtyping import Bool, Num
 
 from medsyn2.evaluation.similarity.volumes import inside_body
 from medsyn2.evaluation.statistics.bootstrap import interval_over_patients
+from medsyn2.facts import REAL
 from medsyn2.vocabulary import Structure
 
 ORGANS: dict[Structure, str] = {"lobes": "lungs", "heart": "heart", "vessels": "vessels"}
@@ -36,8 +37,6 @@ TISSUES_HU: dict[str, tuple[float, float]] = {"bone": (150.0, inf), "muscle": (-
 """Ranges of the tissues, the upper end excluded; their sources stand above."""
 
 REGIONS = (*ORGANS.values(), *TISSUES_HU)
-REAL = "real"
-"""Source of the real volumes; the source of a synthetic one is its condition."""
 
 PERCENTILES = (5, 25, 50, 75, 95)
 SPREAD_PERCENTILES = (0.5, 99.5)

@@ -1,22 +1,63 @@
-"""The cost of comparing generated volumes with their masks: volumes that are segmented again."""
+"""The cost of comparing generated volumes with their masks: volumes that are segmented again, and distances."""
 
-from medsyn2.planning.costs import Cost
+from medsyn2.evaluation.masks.sizes import NUM_SHUFFLES
+from medsyn2.planning.costs import MASK_BYTES_PER_VOXEL, START_S, Cost, add_known
 from medsyn2.planning.run import PlannedRun
+from medsyn2.vocabulary import Structure
+
+COMPARE_S_PER_MVOXEL = (3.2 + 2.7) / 89.9
+"""CPU seconds for reading a mask and for the distances of its surface, and each million voxels: 3.2 s, and between
+0.3 s (a heart) and 7.6 s (vessels) at 448 x 448 x 448 (`benchmarks/metrics.py`)."""
+
+
+def segment_samples(run: PlannedRun) -> Cost:
+    """Estimate the stage, of the main model.
+
+    Each tool is run once a real volume, and once a generated volume of its structures.
+    """
+    structures = _structures(run)
+    cases, reconstructed, shards = run.num_sampled, _num_reconstructed(run), run.work.measured
+    parts = [run.segment_again(cases + reconstructed, structures)]
+    parts += [run.segment_again(cases, [one]) for one in structures]
+    seconds: float | None = shards.jobs * START_S
+    for part in parts:
+        seconds = add_known(seconds, part.cpu_s)
+    masks = len(structures) * (2 * cases + reconstructed)
+    return Cost(
+        "segment_samples",
+        shards.jobs,
+        seconds,
+        memory_bytes=max(run.on_grid_bytes, parts[0].memory_bytes),
+        device_bytes=parts[0].device_bytes,
+        disk_bytes=MASK_BYTES_PER_VOXEL * run.work.grid_voxels * masks,
+        basis=f"at most {len(structures) * cases + cases + reconstructed} volumes segmented; {parts[0].basis}",
+        share=shards.share,
+    )
+
+
+def measure_masks(run: PlannedRun) -> Cost:
+    """Estimate the stage, of the main model."""
+    cases, reconstructed, shards = run.num_sampled, _num_reconstructed(run), run.work.measured
+    pairs = len(_structures(run)) * (cases * (2 + NUM_SHUFFLES) + 2 * reconstructed)
+    return Cost(
+        "measure_masks",
+        shards.jobs,
+        shards.jobs * START_S + pairs * COMPARE_S_PER_MVOXEL * run.work.grid_voxels / 1e6,
+        memory_bytes=run.on_grid_bytes,
+        basis=f"at most {pairs} pairs of masks",
+        share=shards.share,
+    )
 
 
 def evaluate_masks(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
-    requested = set(run.config.sample.structures)
-    if run.config.evaluate_masks.structures is not None:
-        requested &= set(run.config.evaluate_masks.structures)
-    cases, reconstructed = run.num_sampled, run.count_held_out(run.config.evaluate_tokenizer.max_cases)
-    volumes = len(requested) * (2 * cases + min(cases, reconstructed))
-    again = run.segment_again(volumes, requested)
-    return Cost(
-        "evaluate_masks",
-        1,
-        again.cpu_s,
-        memory_bytes=again.memory_bytes,
-        device_bytes=again.device_bytes,
-        basis=f"at most {volumes} volumes segmented; {again.basis}",
-    )
+    return Cost("evaluate_masks", 1, START_S, basis="the start")
+
+
+def _structures(run: PlannedRun) -> list[Structure]:
+    asked = run.config.evaluate_masks.structures
+    return [structure for structure in run.config.sample.structures if asked is None or structure in asked]
+
+
+def _num_reconstructed(run: PlannedRun) -> int:
+    return min(run.num_sampled, run.reconstructed.cases)

@@ -39,14 +39,11 @@ Source: Carlini et al., arXiv:2301.13188 (distance over that of the next neighbo
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
-from scipy import ndimage, stats
-from scipy.spatial.distance import cdist
-
-from medsyn2.ct.intensity import apply_window
-from medsyn2.evaluation.memorisation.sizes import THUMBNAIL
+from jaxtyping import Bool, Float, Int
+from scipy import stats
 
 COMPONENTS = 64
 VARIANCE = 0.95
@@ -92,31 +89,46 @@ class Memorisation:
         return self.synthetic.contrast < self.threshold
 
 
-def memorisation(train: Points, held_out: Points, synthetic: Points) -> Memorisation:
-    """Look for copies of training volumes.
-
-    Args:
-        train: Volumes the generator was trained with, of three patients or more.
-        held_out: Real volumes of other patients.
-        synthetic: Generated volumes; their patients do not matter.
+@dataclass(frozen=True)
+class Search:
+    """The volumes among which copies are sought.
 
     Raises:
         ValueError: If there are too few volumes, or a patient is both in training and held out.
     """
-    if len(set(train.patients)) < 3 or len(held_out.patients) < 2 or not len(synthetic.places):
-        raise ValueError("memorisation needs three training patients, two held-out and one synthetic volume")
-    shared = set(train.patients) & set(held_out.patients)
-    if shared:
-        raise ValueError(f"{sorted(shared)[:3]} are both in training and held out")
-    null, found = (_nearest(one, train) for one in (held_out, synthetic))
-    return Memorisation(
-        found,
-        null,
-        float(np.percentile(null.contrast, NULL_PERCENTILE, method="lower")),
-        _authenticity(found),
-        _authenticity(null),
-        _mann_whitney_z(found.distance, null.distance),
-    )
+
+    train: Points  # Volumes the generator was trained with, of three patients or more
+    held_out: Points  # Real volumes of other patients
+
+    def __post_init__(self) -> None:
+        if len(set(self.train.patients)) < 3 or len(self.held_out.patients) < 2:
+            raise ValueError("the search needs three training patients and two held-out volumes")
+        shared = set(self.train.patients) & set(self.held_out.patients)
+        if shared:
+            raise ValueError(f"{sorted(shared)[:3]} are both in training and held out")
+
+    @cached_property
+    def null(self) -> Nearest:
+        """The nearest training volumes of the held-out ones."""
+        return _nearest(self.held_out, self.train)
+
+    def memorisation(self, synthetic: Points) -> Memorisation:
+        """Look for copies of training volumes among generated ones, whose patients do not matter.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if not len(synthetic.places):
+            raise ValueError("the search needs one synthetic volume or more")
+        null, found = self.null, _nearest(synthetic, self.train)
+        return Memorisation(
+            found,
+            null,
+            float(np.percentile(null.contrast, NULL_PERCENTILE, method="lower")),
+            _authenticity(found),
+            _authenticity(null),
+            _mann_whitney_z(found.distance, null.distance),
+        )
 
 
 def standardise(train: Points, *others: Points) -> list[Points]:
@@ -131,22 +143,6 @@ def standardise(train: Points, *others: Points) -> list[Points]:
         Points(((np.asarray(one.places, dtype=np.float64) - mean) / scale) @ axes[:kept].T, one.patients)
         for one in (train, *others)
     ]
-
-
-def thumbnail(hu: Num[np.ndarray, "d h w"], window_hu: tuple[float, float]) -> Float[np.ndarray, " n"]:
-    """Return a volume in one window, flattened from 32 voxels an axis, of zero mean and unit norm, float32.
-
-    Block means, then linear interpolation. A constant volume gives zeros.
-    """
-    unit = apply_window(hu, window_hu)
-    for axis, size in enumerate(unit.shape):
-        if size // THUMBNAIL > 1:
-            unit = ndimage.uniform_filter1d(unit, size // THUMBNAIL, axis=axis)
-    zoom = [THUMBNAIL / size for size in unit.shape]
-    flat = ndimage.zoom(unit, zoom, order=1, grid_mode=True, mode="nearest").ravel()
-    flat = flat - flat.mean(dtype=np.float64)
-    norm = float(np.linalg.norm(flat))
-    return (flat / norm if norm > 0 else flat).astype(np.float32)
 
 
 def share_interval(percent: float, num_patients: int) -> tuple[float, float]:
@@ -165,9 +161,9 @@ def share_interval(percent: float, num_patients: int) -> tuple[float, float]:
 
 def _nearest(points: Points, train: Points) -> Nearest:
     distances = _distances(points.places, train.places)
-    rows = np.arange(len(distances))
     index = distances.argmin(axis=1)
-    distance = distances[rows, index]
+    # From the difference, which is exact where a volume is a copy bit for bit.
+    distance = np.linalg.norm(np.subtract(points.places, train.places[index], dtype=np.float64), axis=1)
     _, patient = np.unique(train.patients, return_inverse=True)
     of_patient = np.full((int(patient.max()) + 1, len(distances)), np.inf)
     np.minimum.at(of_patient, patient, distances.T)
@@ -180,9 +176,15 @@ def _nearest(points: Points, train: Points) -> Nearest:
 
 
 def _distances(first: Float[np.ndarray, "n f"], second: Float[np.ndarray, "m f"]) -> Float[np.ndarray, "n m"]:
-    """Return Euclidean distances, in blocks, because cdist copies its arguments to float64."""
-    blocks = [second[start : start + _BLOCK] for start in range(0, len(second), _BLOCK)]
-    return np.concatenate([cdist(first, block) for block in blocks], axis=1)
+    """Return Euclidean distances in double precision, by products of matrices, of a block of `second` at a time."""
+    rows = np.asarray(first, dtype=np.float64)
+    squares = np.einsum("nf,nf->n", rows, rows)[:, None]
+    found = np.empty((len(first), len(second)))
+    for start in range(0, len(second), _BLOCK):
+        block = np.asarray(second[start : start + _BLOCK], dtype=np.float64)
+        apart = squares + np.einsum("mf,mf->m", block, block) - 2 * (rows @ block.T)
+        found[:, start : start + _BLOCK] = np.sqrt(np.maximum(apart, 0))
+    return found
 
 
 def _authenticity(nearest: Nearest) -> float:

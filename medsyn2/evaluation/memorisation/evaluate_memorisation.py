@@ -22,16 +22,12 @@ from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
-from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank, make_spec
+from medsyn2.evaluation.features.extraction import extract_bank, make_spec
+from medsyn2.evaluation.features.sizes import THUMBNAIL_WINDOW
+from medsyn2.evaluation.features.thumbnails import read_thumbnail
+from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
-from medsyn2.evaluation.memorisation.copies import (
-    Memorisation,
-    Points,
-    memorisation,
-    share_interval,
-    standardise,
-    thumbnail,
-)
+from medsyn2.evaluation.memorisation.copies import Memorisation, Points, Search, share_interval, standardise
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
 from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_bytes, write_table
@@ -41,10 +37,9 @@ from medsyn2.nn.precision import precision_on
 from medsyn2.store.artefacts import Record, load_records
 from medsyn2.store.latents import read_image
 from medsyn2.store.read_artefact import read_made_ct
-from medsyn2.vocabulary import WINDOWS_HU, PrecisionSetting, Window
+from medsyn2.vocabulary import PrecisionSetting
 from medsyn2.weights.networks import load_tokenizer
 
-WINDOW: Window = "lung"
 MIN_TRAINING = 3
 COPIES, RECONSTRUCTED = "copies", "held_out_reconstructed"
 CONTROLS = (COPIES, RECONSTRUCTED)
@@ -68,7 +63,7 @@ def evaluate_memorisation(
     samples: list[Path],
     latents: list[Path],
     tokenizer: Path,
-    reconstructions: Path,
+    reconstructions: list[Path],
     banks: Path,
     cache: Path,
     table: Path,
@@ -81,9 +76,9 @@ def evaluate_memorisation(
     lung window. Samples that stand nearer to one training patient than held-out volumes do are suspect; the
     closest pairs are drawn, so that a person can judge.
     """
-    spec = make_spec(grid, evaluate_fid, (WINDOW,))
+    spec = make_spec(grid, evaluate_fid, (THUMBNAIL_WINDOW,))
     train = [case.volume for case in load_cases(register, split="train")][: evaluate_memorisation.max_train]
-    cases = load_cases(register, samples=samples, reconstructions=[reconstructions])
+    cases = load_cases(register, samples=samples, reconstructions=reconstructions)
     held_out, synthetic = [case.volume for case in cases], volumes_by_condition(cases)
     _refuse_too_few(train, held_out, synthetic)
     encoded = _read_encoded(train, latents, evaluate_memorisation.num_copies)
@@ -95,14 +90,14 @@ def evaluate_memorisation(
     def describe(name: str, kind: str, volumes: list[VolumeFile]) -> "_Set":
         bank = extract_bank(volumes, spec, {"kind": kind, "source": name}, cache)
         write_bank(banks / f"{name}.json", bank)
-        return _Set(bank, {volume.id: volume.path for volume in volumes})
+        return _Set(bank, {volume.id: volume for volume in volumes}, cache)
 
     of_train, of_held_out = describe("train", "real", train), describe("held_out", "real", held_out)
     made = {
         name: describe(name, "synthetic", volumes) for name, volumes in (*controls.items(), *sorted(synthetic.items()))
     }
     check_comparable(of_train.bank, of_held_out.bank, *(one.bank for one in made.values()))
-    searched = {name: _search(of_train, of_held_out, one) for name, one in made.items()}
+    searched = _search(of_train, of_held_out, made)
     found = _sources_found(made[COPIES], searched[COPIES], of_train)
     facts = {
         "num_train": len(of_train.bank.ids),
@@ -126,11 +121,12 @@ class _Set:
     """Some volumes as the search sees them, in the order of the bank."""
 
     bank: Bank
-    paths: Mapping[str, Path]
+    volumes: Mapping[str, VolumeFile]
+    cache: Path
 
     @cached_property
     def thumbnails(self) -> Points:
-        seen = [thumbnail(read_made_ct(self.paths[case]).hu, WINDOWS_HU[WINDOW]) for case in self.bank.ids]
+        seen = [read_thumbnail(self.volumes[case], self.cache) for case in self.bank.ids]
         return Points(np.stack(seen), self.bank.patients)
 
     @property
@@ -198,12 +194,16 @@ def _decode_cases(
     return made
 
 
-def _search(train: _Set, held_out: _Set, made: _Set) -> dict[str, Memorisation]:
-    sets = (train, held_out, made)
-    return {
-        THUMBNAILS: memorisation(*(one.thumbnails for one in sets)),
-        FEATURES: memorisation(*standardise(*(one.features for one in sets))),
-    }
+def _search(train: _Set, held_out: _Set, made: Mapping[str, _Set]) -> dict[str, dict[str, Memorisation]]:
+    """Return, for each set and way of looking, the nearest training volumes."""
+    sets = (train, held_out, *made.values())
+    described = {THUMBNAILS: [one.thumbnails for one in sets], FEATURES: standardise(*(one.features for one in sets))}
+    searched: dict[str, dict[str, Memorisation]] = {name: {} for name in made}
+    for by, (of_train, of_held_out, *others) in described.items():
+        search = Search(of_train, of_held_out)
+        for name, points in zip(made, others, strict=True):
+            searched[name][by] = search.memorisation(points)
+    return searched
 
 
 def _sources_found(copies: _Set, searched: Mapping[str, Memorisation], train: _Set) -> dict[str, dict[str, float]]:
@@ -297,8 +297,8 @@ def _closest(frame: pd.DataFrame, made: Mapping[str, _Set], train: _Set, num: in
     )
     return [
         Pair(
-            read_made_ct(made[str(row.condition)].paths[str(row.case)]),
-            read_made_ct(train.paths[str(row.nearest_training_case)]),
+            made[str(row.condition)].volumes[str(row.case)].read(),
+            train.volumes[str(row.nearest_training_case)].read(),
             _caption(row),
         )
         for row in pd.concat([copies.head(1), samples.head(num)]).itertuples()

@@ -17,8 +17,8 @@ import pandas as pd
 from medsyn2.ct.nifti.files import read_labels
 from medsyn2.ct.volume import Grid, LabelMap, Spacing
 from medsyn2.errors import CaseError, EnvironmentFault, MaskError, TableError, reason
-from medsyn2.evaluation.features.extraction import VolumeFile
 from medsyn2.evaluation.features.folders import volumes_in
+from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.readers.reader_study import SOURCES
 from medsyn2.files import sha256_of
 

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from medsyn2.config import EvaluateFidConfig, EvaluateScoresConfig, GridConfig
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part, read_bank, write_bank
-from medsyn2.evaluation.features.extraction import VolumeFile, extract_bank, make_spec
+from medsyn2.evaluation.features.extraction import extract_bank, make_spec
+from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
 from medsyn2.evaluation.text.clip import EMBEDDING
 from medsyn2.evaluation.text.linear_clip import LinearClip, fit_linear_clip
@@ -114,7 +115,7 @@ class _Cases:
         A file whose spacing or HU come from the metadata table would be read wrongly by anybody else's program.
         """
         plain = [
-            replace(case.volume, path=Path(case.scan.path))
+            replace(case.volume, path=Path(case.scan.path), sha256=None)
             for case in self.cases
             if case.scan.hu.convention == "hu" and case.scan.affine_repair is None
         ]

@@ -22,6 +22,8 @@ from torch import Tensor
 
 ROWS, CHANNELS = 64, 64
 """Tile of the convolution: 16 KiB of sums, and rows of 128 bytes in 16 bits, one cache line."""
+WARPS = 8
+"""Warps of a program of the convolution: for Hopper a thread then takes 78 registers, and a processor has 24 warps."""
 GRADIENT_ROWS = 32
 """Rows of a tile of the gradient, which holds three such sums."""
 TILES = 32
@@ -37,16 +39,17 @@ def _correlate_kernel(  # type: ignore[no-untyped-def]
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     known = channel < num_channels
     w, h, d = row % width, row // width % height, row // (width * height) % depth
-    total = tl.zeros((ROWS, CHANNELS), tl.float32) + tl.load(bias + channel, known, 0.0).to(tl.float32)[None, :]
-    for tap in tl.static_range(27):
-        i, j, k = tap // 9 - 1, tap // 3 % 3 - 1, tap % 3 - 1
-        inside = (row < num_rows) & (d + i >= 0) & (d + i < depth)
-        inside = inside & (h + j >= 0) & (h + j < height) & (w + k >= 0) & (w + k < width)
-        neighbour = (row + (i * height + j) * width + k).to(tl.int64) * num_channels
-        values = tl.load(x + neighbour[:, None] + channel[None, :], inside[:, None] & known[None, :], 0.0)
-        factors = tl.load(taps + tap * num_channels + channel, known, 0.0)
-        total += values.to(tl.float32) * factors[None, :]
     place = row.to(tl.int64)[:, None] * num_channels + channel[None, :]
+    total = tl.zeros((ROWS, CHANNELS), tl.float32) + tl.load(bias + channel, known, 0.0).to(tl.float32)[None, :]
+    for line in range(9):  # not unrolled: the loads of 27 taps at once take more registers than there are
+        i, j = line // 3 - 1, line % 3 - 1
+        inside = (row < num_rows) & (d + i >= 0) & (d + i < depth) & (h + j >= 0) & (h + j < height)
+        neighbour = place + (i * height + j) * width * num_channels
+        for k in tl.static_range(-1, 2):
+            here = inside & (w + k >= 0) & (w + k < width)
+            values = tl.load(x + neighbour + k * num_channels, here[:, None] & known[None, :], 0.0)
+            factors = tl.load(taps + (line * 3 + k + 1) * num_channels + channel, known, 0.0)
+            total += values.to(tl.float32) * factors[None, :]
     tl.store(y + place, total.to(y.dtype.element_ty), (row < num_rows)[:, None] & known[None, :])
 
 
@@ -98,7 +101,9 @@ def correlate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     taps = weight.reshape(num_channels, 27).T.contiguous().float()
     tiles = (triton.cdiv(num_rows, ROWS), triton.cdiv(num_channels, CHANNELS))
     with torch.cuda.device_of(x):
-        _correlate_kernel[tiles](x, taps, bias, y, num_rows, *x.shape[1:], ROWS=ROWS, CHANNELS=CHANNELS)
+        _correlate_kernel[tiles](
+            *(x, taps, bias, y, num_rows, *x.shape[1:]), ROWS=ROWS, CHANNELS=CHANNELS, num_warps=WARPS
+        )
     return y
 
 

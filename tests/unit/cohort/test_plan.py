@@ -145,3 +145,30 @@ def test_a_table_that_cannot_be_trusted_stops_the_plan(table: Path, content: byt
         table.write_bytes(content)
     with pytest.raises(TableError, match=rf"{code}.*subjects\.csv"):
         read_subjects(table)
+
+
+def test_small_volumes_are_measured_in_one_job_and_large_ones_a_shard_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = plan(num_phantoms=40)
+    assert few.batches() == few.batches("test") == {"0000": ["0000", "0001"]}
+
+    def large(side: int) -> RunPlan:
+        cohort = {"num_phantoms": 48, "shard_size": 12, "test_every": 4}
+        grid = {"shape": [side] * 3, "spacing_mm": [0.7] * 3}
+        return plan_run(validate_config({"cohort": cohort, "grid": grid}, source="test"))
+
+    found = large(448)
+    assert found.batches() == {shard: [shard] for shard in found.shards}
+    # Six cases of 288 x 288 x 288 are as many voxels as a job takes at least, and a shard holds three held-out ones.
+    assert large(288).batches("test") == {"0000": ["0000", "0001"], "0002": ["0002", "0003"]}
+
+
+def test_the_first_batches_hold_as_many_cases_as_are_asked_for(folder: Path) -> None:
+    found = given()  # a, c are trained on, b, d are held out; two files a shard
+    batches = {shard: [shard] for shard in found.shards}
+    assert found.first_batches(batches, "test", None) == ["0000", "0001"]
+    assert found.first_batches(batches, "test", 1) == ["0000"]
+    assert found.first_batches(batches, "test", 2) == found.first_batches(batches, "train", 9) == ["0000", "0001"]
+    assert found.first_batches({}, "train", None) == []

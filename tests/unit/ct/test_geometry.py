@@ -12,6 +12,7 @@ from medsyn2.ct.geometry import (
     orthonormalize,
     resample_ct,
     resample_mask,
+    resample_mask_in_box,
     shear_of,
     to_sitk,
 )
@@ -124,6 +125,32 @@ def test_mask_resampling_is_linear_with_a_threshold():
         found = resample_mask(source, grid, None, threshold)
         assert found.dtype == bool
         assert np.array_equal(found[clear], (share > threshold)[clear])
+
+
+@pytest.mark.parametrize("place", [(10, 12, 14), (0, 0, 0), (22, 28, 31), None])
+def test_part_of_the_grid_that_a_mask_reaches_holds_all_of_it(place):
+    """The whole indicator through the whole grid, by ITK alone, is the reference; also at the borders of the source."""
+    labels = np.zeros((26, 32, 36), np.uint8)
+    if place is not None:
+        labels[tuple(slice(start, start + 4) for start in place)] = 3
+    source = LabelMap(labels, oblique((2.0, 0.9, 0.8), (10, -12, 25), (-20.0, -20.0, -20.0)))
+    grid = Grid((50, 50, 52), axis_aligned_affine((1.2, 1.2, 1.1), (-45.0, -40.0, -30.0)))
+    image, transform = to_sitk(LabelMap((labels != 0).astype(np.uint8), source.affine_mm)), a_transform()
+    whole = sitk.Resample(
+        image,
+        to_sitk(LabelMap(np.zeros(grid.shape, np.uint8), grid.affine_mm)),
+        sitk.AffineTransform(transform[:3, :3].ravel().tolist(), transform[:3, 3].tolist()),
+        sitk.sitkLinear,
+        0.0,
+        sitk.sitkFloat32,
+    )
+    for threshold in (0.2, 0.5, 0.8):
+        expected = sitk.GetArrayFromImage(whole) > threshold
+        assert expected.any() == (place is not None)
+        assert np.array_equal(resample_mask(source, grid, transform, threshold), expected)
+        box, inside = resample_mask_in_box(source, grid, transform, threshold)
+        assert np.array_equal(inside, expected[box])
+        assert inside.size < expected.size / 4
 
 
 def test_a_ball_keeps_its_centre_and_size_through_an_oblique_grid():

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from medsyn2.ct.masks import labels_on_grid, lobe_boundaries, touching_labels_on_grid, volume_ml
+from medsyn2.ct.masks import fill_with_nearest, labels_on_grid, lobe_boundaries, touching_labels_on_grid, volume_ml
 from medsyn2.ct.volume import Grid, LabelMap, axis_aligned_affine
 
 ORIGIN = (0.0, 0.0, 0.0)
@@ -70,6 +70,19 @@ def test_touching_labels_leave_no_gap_on_a_coarser_grid() -> None:
     assert set(column[inside]) == {1, 2}
     empty = LabelMap(np.zeros((4, 4, 4), np.uint8), source.affine_mm, source.names)
     assert not touching_labels_on_grid(empty, grid, np.eye(4), 0.5).any()
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (float(np.float32(0.7)),) * 3, (2.0, 0.7, 0.9)])
+@pytest.mark.parametrize("share", [0.3, 0.02, 0.0005])
+def test_gaps_get_the_label_that_scipy_s_transform_finds_nearest(spacing_mm, share: float) -> None:
+    """Ties included, and also where the nearest label is farther than the offsets reach."""
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random((30, 34, 38)) < share, rng.integers(1, 6, (30, 34, 38)), 0).astype(np.uint8)
+    gaps = (labels == 0) & (rng.random(labels.shape) < 0.5)
+    nearest = ndimage.distance_transform_edt(labels == 0, spacing_mm, return_distances=False, return_indices=True)
+    expected = np.where(gaps, labels[tuple(nearest)], labels)
+    fill_with_nearest(labels, gaps, spacing_mm)
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_volume_is_in_millilitres() -> None:

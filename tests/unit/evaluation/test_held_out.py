@@ -78,7 +78,7 @@ def paths(tmp_path: Path) -> dict[str, list[Path]]:
             )
         ],
         "reconstructions": [
-            write_shard(tmp_path / "evaluate_tokenizer/0000.json", ReconstructionFacts, "b", write_reconstruction)
+            write_shard(tmp_path / "reconstruct/0000.json", ReconstructionFacts, "b", write_reconstruction)
         ],
     }
 

@@ -14,6 +14,16 @@ def test_phantoms_are_counted_as_they_are_split() -> None:
     assert (work.cases, work.test_cases, work.train_cases, work.both.jobs) == (40, 10, 30, 2)
     assert work.grid_voxels == 64 * 96 * 96
     assert work.assumed == ""
+    assert work.measured.jobs == work.both.batches(work.grid_voxels).jobs == 1
+
+
+def test_jobs_of_large_volumes_are_as_many_as_the_shards_that_they_measure() -> None:
+    large = {"grid": {"shape": [448] * 3, "spacing_mm": [0.7] * 3}, "cohort": {"num_phantoms": 60, "shard_size": 15}}
+    work = workload_of(validate_config(large, source="test"))
+    assert (work.measured.jobs, work.both.batches(work.grid_voxels).jobs) == (4, 4)
+    first = work.measured.first(4)
+    assert (first.cases, first.jobs) == (4, 2)
+    assert work.measured.first(None) == work.measured
 
 
 def test_a_folder_is_counted_by_its_headers(tmp_path) -> None:

@@ -30,7 +30,7 @@ GENERATOR = {
     "evaluate_attention",
     "evaluate_augmentation",
     "evaluate_variants",
-    "evaluate_tokenizer",
+    "reconstruct",
 }
 
 
@@ -40,16 +40,22 @@ def test_small_volumes_ask_for_none() -> None:
 
 def test_large_volumes_ask_where_the_generator_runs() -> None:
     assert asking(LARGE) == GENERATOR
+    assert asking(LARGE, {"evaluate_scores": {"command": ["embed"]}}) == GENERATOR | {"evaluate_scores"}
+    assert asking({"evaluate_scores": {"command": ["embed"]}}) == set()
 
 
 def test_radimagenet_asks_where_its_device_is_a_gpu() -> None:
-    assert asking(RADIMAGENET) == {"evaluate_fid", "evaluate_memorisation", "evaluate_scores"}
+    by_shards = {"extract_features", "evaluate_memorisation"}
+    assert asking(RADIMAGENET) == by_shards
+    itself = {"evaluate_fid", "evaluate_scores"}
+    for change in ({"baselines": {"Other": {"folder": "theirs"}}}, {"protocol": "vlm3d"}):
+        assert asking({"evaluate_fid": {**RADIMAGENET["evaluate_fid"], **change}}) == by_shards | itself
     assert asking({"evaluate_fid": {"radimagenet": "weights", "device": "cpu"}}) == set()
     assert asking({"evaluate_fid": {"device": "cuda"}}) == set()
 
 
 def test_segmenters_ask_where_they_are_networks_of_structures_that_are_compared() -> None:
-    assert asking(NETWORK) == {"segment", "evaluate_masks", "evaluate_edits"}
+    assert asking(NETWORK) == {"segment", "segment_samples", "evaluate_edits"}
     cpu = {"segment": {**NETWORK["segment"], "device": "cpu"}}
     assert asking(cpu) == set()
     heart = {"segment": {"tools": {"heart": "totalsegmentator"}}}
@@ -60,7 +66,7 @@ def test_segmenters_ask_where_they_are_networks_of_structures_that_are_compared(
 @pytest.mark.parametrize("tool", ["classical", "totalsegmentator"])
 def test_tool_of_the_comparison_counts_and_not_the_cohort_s(tool: str) -> None:
     asked = asking({"evaluate_masks": {"tools": {"lobes": tool}}})
-    assert asked == ({"evaluate_masks", "evaluate_edits"} if tool == "totalsegmentator" else set())
+    assert asked == ({"segment_samples", "evaluate_edits"} if tool == "totalsegmentator" else set())
 
 
 def test_trainings_ask_for_the_gpus_of_their_processes() -> None:
@@ -72,10 +78,6 @@ def test_large_volumes_ask_for_several_cores_where_small_ones_are_worked_on_side
     small, large = (
         {name: stage.num_threads(config(*parts)) for name, stage in STAGES.items()} for parts in ([], [LARGE])
     )
-    assert {name for name, cores in small.items() if cores > 1} == {
-        "train_tokenizer",
-        "train_dit",
-        "evaluate_tokenizer",
-    }
+    assert {name for name, cores in small.items() if cores > 1} == {"train_tokenizer", "train_dit", "reconstruct"}
     assert {name for name in GENERATOR if large[name] == 1} == set()
     assert large["register"] == 1

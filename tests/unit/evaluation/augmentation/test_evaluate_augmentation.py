@@ -59,6 +59,10 @@ class Study:
     def manifest(self) -> Path:
         return self.root / "evaluate_augmentation" / "slices.json"
 
+    @property
+    def networks(self) -> Path:
+        return self.root / "evaluate_augmentation" / "networks.json"
+
     def run(self, sampling: Sampling = FAST, **changes: Any) -> pd.DataFrame:
         evaluate_augmentation(
             SegmentConfig(working_spacing_mm=8.0),
@@ -71,6 +75,7 @@ class Study:
             register=[self.root / "register/0000.json"],
             masks=[self.root / "masks/0000.json"],
             slices=self.manifest,
+            networks=self.networks,
             table=self.root / "augmentation.csv",
             cases=self.root / "augmentation_cases.csv",
             figure=self.root / "augmentation.png",
@@ -131,8 +136,12 @@ def test_a_second_run_gives_the_same_bytes_and_another_training_makes_no_volume_
     study.run()
     first = study.outputs()
     made = {path: path.stat().st_mtime_ns for path in study.manifest.with_suffix("").glob("*.json")}
+    trained = {path: path.stat().st_mtime_ns for path in study.networks.with_suffix("").glob("*.json")}
+    assert sorted(path.stem for path in trained) == sorted(f"{arm}_{seed}" for arm in ARMS for seed in range(2))
     study.run()
     assert study.outputs() == first
+    study.run(num_draws=10, num_seeds=1)
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
     study.run(num_steps=2)
     assert study.outputs()["augmentation.csv"] != first["augmentation.csv"]
     assert {path: path.stat().st_mtime_ns for path in made} == made
@@ -161,6 +170,7 @@ def test_labelling_again_needs_a_tool_that_looks(study: Study) -> None:
             register=[study.root / "register/0000.json"],
             masks=[study.root / "masks/0000.json"],
             slices=study.manifest,
+            networks=study.networks,
             table=study.root / "augmentation.csv",
             cases=study.root / "augmentation_cases.csv",
             figure=study.root / "augmentation.png",

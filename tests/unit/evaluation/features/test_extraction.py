@@ -13,15 +13,18 @@ from medsyn2.errors import EnvironmentFault, WeightsError
 from medsyn2.evaluation.features.banks import check_comparable
 from medsyn2.evaluation.features.extraction import (
     FeatureSpec,
-    VolumeFile,
+    absent,
+    collect_features,
     extract_bank,
-    extract_features,
     extractor_of,
+    feature_paths,
     make_spec,
     protocol_of,
+    write_features,
 )
 from medsyn2.evaluation.features.extractors import RandomBank
 from medsyn2.evaluation.features.protocols import make_protocol
+from medsyn2.evaluation.features.volume_file import VolumeFile
 
 PROTOCOL = make_protocol("paper", clip_hu=(-1024.0, 1024.0), num_slices=3)
 SPEC = FeatureSpec(PROTOCOL, RandomBank(0), ("lung", "bone"))
@@ -96,7 +99,7 @@ def test_a_protocol_s_number_of_volumes_counts_by_name(files, tmp_path: Path) ->
 
 def test_damaged_features_are_named(files, tmp_path: Path) -> None:
     extract_bank(files, SPEC, FACTS, tmp_path / "cache")
-    damaged = next((tmp_path / "cache").glob("*.npz"))
+    damaged = next((tmp_path / "cache").rglob("*.npz"))
     for content in (b"nothing", damaged.read_bytes()[:900]):
         damaged.write_bytes(content)
         with pytest.raises(EnvironmentFault, match="features-unreadable"):
@@ -114,8 +117,22 @@ def test_recipes_share_the_windows_they_have_in_common(files, tmp_path: Path) ->
     assert spec.extractor.calls == once + 3 + 3 * 3  # three timed batches, and a window of three volumes
 
 
+def test_features_of_one_volume_are_written_where_a_bank_finds_them(files, tmp_path: Path) -> None:
+    spec = replace(SPEC, extractor=Counting(0))
+    for file in files:
+        paths = feature_paths(file, spec, tmp_path / "cache")
+        assert absent(paths) == paths
+        write_features(paths, file.read(), spec)
+        assert absent(paths) == {}
+    once = spec.extractor.calls
+    bank = extract_bank(files, spec, FACTS, tmp_path / "cache")
+    assert spec.extractor.calls == once
+    other = extract_bank(files, SPEC, FACTS, tmp_path / "other")
+    np.testing.assert_array_equal(bank.parts["lung/coronal"].features, other.parts["lung/coronal"].features)
+
+
 def test_a_bank_has_the_windows_that_are_asked_for(files, tmp_path: Path) -> None:
-    held = extract_features(files, SPEC, FACTS, tmp_path / "cache")
+    held = collect_features(files, SPEC, FACTS, tmp_path / "cache")
     alone, both = held.bank(["bone"]), extract_bank(files, SPEC, FACTS, tmp_path / "cache")
     assert set(alone.parts) == {"bone/axial", "bone/sagittal", "bone/coronal"}
     assert (alone.facts, alone.ids, alone.patients) == (both.facts, both.ids, both.patients)

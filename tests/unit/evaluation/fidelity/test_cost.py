@@ -11,14 +11,23 @@ def fid(work: Workload = WORK, **changes: object) -> Cost:
     return evaluate_fid(planned_run(work, evaluate_fid=changes))
 
 
-def test_features_cost_what_goes_through_the_extractor_and_the_distances() -> None:
-    few, more = fid(slices_per_volume=4), fid(slices_per_volume=8)
+@pytest.mark.parametrize(
+    ("change", "slices"),
+    [({"protocol": "vlm3d"}, 288), ({"baselines": {"Other": {"folder": "theirs"}}}, 96)],
+    ids=["a few volumes of each set", "another generator"],
+)
+def test_features_cost_what_goes_through_the_extractor_here_and_the_distances(change: dict, slices: int) -> None:
+    few, more = fid(slices_per_volume=4, **change), fid(slices_per_volume=8, **change)
     assert more.flops == pytest.approx(2 * few.flops)
     assert more.disk_bytes == 2 * few.disk_bytes
     assert few.cpu_s is not None
-    assert few.basis.startswith("at most 288 slices")  # 6 volumes of 12 slices in four windows
-    assert fid(slices_per_volume=4, num_draws=0).cpu_s < few.cpu_s
-    assert fid(slices_per_volume=4, radimagenet="weights").flops > 10 * few.flops
+    assert few.basis.startswith(f"at most {slices} slices")  # 6 or 2 volumes of 12 slices in four windows
+    assert fid(slices_per_volume=4, num_draws=0, **change).cpu_s < few.cpu_s
+    assert fid(slices_per_volume=4, radimagenet="weights", **change).flops > 10 * few.flops
+
+
+def test_features_that_are_extracted_shard_by_shard_cost_nothing_here() -> None:
+    assert fid(radimagenet="weights").flops == fid(radimagenet="weights").device_bytes == 0
 
 
 def test_banks_of_a_large_cohort_are_counted_in_memory() -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from medsyn2.config import EvaluateFidConfig
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
-from medsyn2.evaluation.fidelity.fidelity import draw_patients, fidelity, table_rows
+from medsyn2.evaluation.fidelity.fidelity import fidelity, table_rows
+from medsyn2.evaluation.fidelity.frechet import frechet_distance
+from medsyn2.evaluation.fidelity.views import Views
 
 FACTS = BankFacts("real", "gaussian", "none", "0", "nothing", {}, "0", (-1.0, 1.0), None)
 
@@ -21,8 +23,8 @@ def gaussian(seed: int, patients: int, shift: float = 0.0, slices: int = 4, widt
     return Bank(FACTS, names, names, {"a": part})
 
 
-def compared(real: Bank, synthetic: Bank, num_draws: int = 24):
-    return fidelity(real, synthetic, ["a"], num_draws=num_draws, neighbours=5, seed=0)["a"]
+def compared(real: Bank, synthetic: Bank, num_draws: int = 6):
+    return fidelity(Views(real), Views(synthetic), ["a"], num_draws=num_draws, neighbours=5, seed=0)["a"]
 
 
 def of_the_same_patients(real: Bank, noise: float, shift: float = 0.0) -> Bank:
@@ -69,7 +71,7 @@ def test_a_shift_of_the_same_patients_is_what_remains_at_infinity() -> None:
 
 
 def test_interval_holds_the_value_and_shrinks_with_patients() -> None:
-    few, many = (compared(gaussian(1, num), gaussian(2, num, shift=0.5), 60) for num in (12, 120))
+    few, many = (compared(gaussian(1, num), gaussian(2, num, shift=0.5)) for num in (12, 120))
     for row in (few, many):
         assert row.fid_low < row.fid < row.fid_high
     assert few.fid_high - few.fid_low > 2 * (many.fid_high - many.fid_low)
@@ -82,40 +84,47 @@ def test_too_few_patients_leave_what_cannot_be_said_undefined() -> None:
     assert row.floor_patients == 0
 
 
-def test_no_draws_leave_the_value_alone() -> None:
-    row = compared(gaussian(1, 9), gaussian(2, 9), num_draws=0)
-    assert row.fid > 0
-    drawn_ones = ("fid_low", "fid_high", "fid_infinity", "floor", "fid_at_floor")
-    assert all(isnan(getattr(row, name)) for name in drawn_ones)
-    assert row.floor_patients == 0
+def test_no_draws_leave_the_value_and_its_interval() -> None:
+    row, drawn = (compared(gaussian(1, 9), gaussian(2, 9), num_draws=num) for num in (0, 2))
+    assert (row.fid, row.fid_low, row.fid_high) == (drawn.fid, drawn.fid_low, drawn.fid_high)
+    assert all(isnan(getattr(row, name)) for name in ("fid_infinity", "floor", "fid_at_floor"))
+    assert row.floor_patients == 0 < drawn.floor_patients
 
 
-def test_draws_keep_patients_together_and_halves_apart() -> None:
-    real = [f"p{i:02d}" for i in range(10)] * 2
-    synthetic = [f"p{i:02d}" for i in range(4, 10)] + ["q1", "q2"]
-    draws = draw_patients(real, synthetic, 20, np.random.default_rng(0))
-    ours, theirs = np.unique(real), np.unique(synthetic)
-    for first, second in [*draws.resamples, *(counts for alike in draws.subsets for counts in alike)]:
-        counts = dict(zip(ours, first, strict=True)), dict(zip(theirs, second, strict=True))
-        assert all(counts[0][name] == counts[1][name] for name in set(ours) & set(theirs))
-    for first, second in draws.resamples:
-        assert sum(second) == len(theirs)
-        assert sum(first) == len(ours)
-    for one, other, against in draws.splits:
-        assert one.sum() == other.sum() == against.sum() == 5
-        assert not (one & other).any()
-        shared = [name for name, count in zip(theirs, against, strict=True) if count and name in ours[one > 0]]
-        assert len(shared) <= 1
-    # Of 4 real patients alone, 6 of both and 2 synthetic ones alone, a half, two thirds, five sixths, and all.
-    sizes = [{(int(first.sum()), int(second.sum())) for first, second in alike} for alike in draws.subsets]
-    assert sizes == [{(5, 4)}, {(7, 5)}, {(8, 7)}, {(10, 8)}]
-    assert all(set(first) <= {0, 1} for alike in draws.subsets for first, _ in alike)
+@pytest.mark.parametrize("same_patients", [False, True])
+def test_interval_is_that_of_a_bootstrap_by_patient(same_patients: bool) -> None:
+    real = gaussian(1, 60)
+    synthetic = of_the_same_patients(real, noise=1.0, shift=0.5) if same_patients else gaussian(2, 60, shift=0.5)
+    row = compared(real, synthetic, num_draws=0)
+    rng = np.random.default_rng(0)
+    slices = [bank.parts["a"].features.reshape(60, 4, 6) for bank in (real, synthetic)]
+    resampled = []
+    for _ in range(600):
+        chosen = rng.integers(0, 60, (2, 60))
+        pair = [one[chosen[0 if same_patients else side]] for side, one in enumerate(slices)]
+        resampled.append(frechet_distance(*(one.reshape(-1, 6) for one in pair)))
+    low, high = np.percentile(resampled, [2.5, 97.5]) - np.mean(resampled) + row.fid
+    width = high - low
+    assert row.fid_low == pytest.approx(low, abs=0.12 * width)
+    assert row.fid_high == pytest.approx(high, abs=0.12 * width)
+
+
+def test_interval_holds_the_expected_distance_at_this_number_of_patients() -> None:
+    """Where features outnumber patients too: 95 % of 60 cohorts, give or take twice the standard error."""
+    rows = [
+        compared(gaussian(seed, 12, width=64), gaussian(seed + 500, 12, shift=0.3, width=64), 0) for seed in range(60)
+    ]
+    expected = np.mean([row.fid for row in rows])
+    covered = np.mean([row.fid_low <= expected <= row.fid_high for row in rows])
+    assert 0.89 <= covered <= 1
+    widths = np.array([row.fid_high - row.fid_low for row in rows])
+    assert widths.mean() / 2 == pytest.approx(2.1 * np.std([row.fid for row in rows], ddof=1), rel=0.35)
 
 
 def test_equal_seeds_give_equal_rows_and_the_mean_is_of_the_parts() -> None:
     real, synthetic = gaussian(1, 12), gaussian(2, 12, shift=0.3)
-    twice = [_with_second_part(bank) for bank in (real, synthetic)]
-    first, second = (fidelity(*twice, ["a", "b"], num_draws=9, neighbours=3, seed=5) for _ in range(2))
+    twice = [Views(_with_second_part(bank)) for bank in (real, synthetic)]
+    first, second = (fidelity(*twice, ["a", "b"], num_draws=3, neighbours=3, seed=5) for _ in range(2))
     assert first == second
     assert first["mean"].fid == pytest.approx((first["a"].fid + first["b"].fid) / 2)
     assert first["mean"].fid_low < first["mean"].fid < first["mean"].fid_high
@@ -135,7 +144,7 @@ def bank(kind: str, seed: int) -> Bank:
 
 
 def test_a_row_a_plane_and_their_mean() -> None:
-    rows = table_rows("lung", bank("real", 0), bank("synthetic", 1), EvaluateFidConfig(num_draws=4))
+    rows = table_rows("lung", Views(bank("real", 0)), Views(bank("synthetic", 1)), EvaluateFidConfig(num_draws=4))
     assert [row["plane"] for row in rows] == ["axial", "sagittal", "coronal", "mean"]
     assert {row["condition"] for row in rows} == {"synthetic ones"}
     assert rows[0]["compares_with"] == "itself"

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from medsyn2.evaluation.fidelity.frechet import (
-    Moments,
-    frechet_distance,
-    frechet_distance_of_counts,
-    frechet_distance_of_moments,
-)
+from medsyn2.evaluation.fidelity.frechet import Gaussian, Moments, distance_of_gaussians, frechet_distance, influences
 
 
 def reference(first: np.ndarray, second: np.ndarray) -> float:
@@ -53,12 +48,13 @@ def test_refuses_what_has_no_covariance() -> None:
 def test_moments_of_shards_are_those_of_the_whole() -> None:
     rng = np.random.default_rng(2)
     first, second = rng.normal(size=(90, 12)) + 100, rng.normal(size=(80, 12)) * 2 + 101
-    merged = Moments.of(first[:7]).merge(Moments.of(first[7:50])).merge(Moments.of(first[50:]))
+    merged = Moments.pool([Moments.of(first[:7]), Moments.of(first[7:50]), Moments.of(first[50:])])
     whole = Moments.of(first)
     np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-12)
     np.testing.assert_allclose(merged.scatter, whole.scatter, rtol=1e-10)
     expected = reference(first, second)
-    assert frechet_distance_of_moments(merged, Moments.of(second)) == pytest.approx(expected, rel=1e-6)
+    gaussians = Gaussian.of_moments(merged), Gaussian.of(second)
+    assert distance_of_gaussians(*gaussians) == pytest.approx(expected, rel=1e-6)
 
 
 def test_chunks_of_a_large_set_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,15 +65,32 @@ def test_chunks_of_a_large_set_change_nothing(monkeypatch: pytest.MonkeyPatch) -
     assert frechet_distance(first, second) == pytest.approx(whole, rel=1e-9)
 
 
-@pytest.mark.parametrize("f", [6, 60])
-def test_counts_are_repetitions(f: int) -> None:
-    rng = np.random.default_rng(3)
-    first, second = rng.normal(size=(30, f)), rng.normal(size=(25, f)) + 0.5
-    counts = rng.integers(0, 4, 30), rng.integers(0, 4, 25)
-    repeated = (np.repeat(first, counts[0], axis=0), np.repeat(second, counts[1], axis=0))
-    expected = reference(*repeated)
-    assert frechet_distance_of_counts(first, second, *counts) == pytest.approx(expected, rel=1e-4)
-    assert frechet_distance(*repeated) == pytest.approx(expected, rel=1e-4)
+def test_features_that_never_vary_change_nothing() -> None:
+    rng = np.random.default_rng(5)
+    first, second = rng.normal(size=(90, 6)), rng.normal(size=(80, 6)) + 1
+    padded = [np.pad(rows, ((0, 0), (2, 3))) for rows in (first, second)]
+    assert Gaussian.of(padded[0]).root.shape == (11, 6)
+    assert frechet_distance(*padded) == pytest.approx(frechet_distance(first, second), rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m", "f"), [(60, 50, 5), (12, 10, 30), (12, 80, 20), (80, 12, 20)])
+def test_influence_is_the_derivative_by_a_sample_s_weight(n: int, m: int, f: int) -> None:
+    rng = np.random.default_rng(6)
+    sets = rng.normal(size=(n, f)), rng.normal(size=(m, f)) @ rng.normal(size=(f, f)) / f**0.5 + 0.3
+
+    def weighted(rows: np.ndarray, weights: np.ndarray) -> Gaussian:
+        mean = weights @ rows / weights.sum()
+        root = (rows - mean).T * np.sqrt(weights / (weights.sum() - 1))
+        return Gaussian(1, mean, root)  # As if of few samples: by the singular values themselves.
+
+    found = influences(*sets, (Gaussian.of(sets[0]), Gaussian.of(sets[1])))
+    for side, row in ((0, 3), (0, n - 1), (1, 2), (1, m - 1)):
+        ends = []
+        for step in (1e-4, -1e-4):
+            weights = [np.ones(n), np.ones(m)]
+            weights[side][row] += step
+            ends.append(distance_of_gaussians(*(weighted(*one) for one in zip(sets, weights, strict=True))))
+        assert found[side][row] == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-3, abs=1e-5)
 
 
 def test_many_samples_of_gaussians_have_the_closed_form() -> None:

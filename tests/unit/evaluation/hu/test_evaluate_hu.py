@@ -1,4 +1,4 @@
-"""The stage measures boxes of known HU, counts cases without a mask and lists outliers by name."""
+"""Boxes of known HU are measured and compared, cases without a mask counted, outliers listed by name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +12,7 @@ from medsyn2.config.evaluation import EvaluateHuConfig
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.evaluation.hu.evaluate_hu import evaluate_hu
+from medsyn2.evaluation.hu.measure_hu import measure_hu
 from medsyn2.facts import CT_FILE, MasksFacts, RegisterFacts, SampleFacts, region_file
 from medsyn2.vocabulary import Structure
 from tests.unit.records import masks_facts, register_facts, sample_facts, write_shard
@@ -58,17 +59,23 @@ def run(tmp_path: Path) -> Callable[..., Tables]:
             return sample_facts(f"patient {case}", conditions)
 
         results = [tmp_path / name for name in ("hu.csv", "hu_cases.csv", "hu.png")]
-        evaluate_hu(
+        samples = [write_shard(tmp_path / "sample/0000.json", SampleFacts, synthetic, sample)]
+        measured = tmp_path / "measure_hu/0000.json"
+        measure_hu(
             GridConfig(clip_hu=(-1024.0, 300.0)),
-            EvaluateHuConfig(),
             register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, real, register)],
             masks=[write_shard(tmp_path / "masks/0000.json", MasksFacts, masks, mask)],
-            samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, synthetic, sample)],
-            manifest=tmp_path / "evaluate_hu/held_out.json",
+            samples=samples,
+            manifest=measured,
+            settings="",
+        )
+        evaluate_hu(
+            EvaluateHuConfig(),
+            measured=[measured],
+            samples=samples,
             table=results[0],
             cases=results[1],
             figure=results[2],
-            settings="",
         )
         assert results[2].read_bytes().startswith(b"\x89PNG")
         return pd.read_csv(results[0]), pd.read_csv(results[1])
@@ -121,18 +128,3 @@ def test_an_outlier_is_named_and_kept_in_the_mean(run) -> None:
     assert lungs["outliers"] == "c (lobes)"
     assert lungs["synthetic_median_hu"] == -700
     assert cases.loc[cases["beyond_robust_sd"], "case"].unique().tolist() == ["c"]
-
-
-def test_a_measured_case_is_kept_and_a_changed_one_is_measured_again(run, tmp_path) -> None:
-    real = {"a": (-850, 40), "b": (-830, 60)}
-    first = run(real, real, dict.fromkeys(real, BOTH))
-    records = {name: tmp_path / f"evaluate_hu/held_out/{name}.json" for name in real}
-    written = {name: path.stat().st_mtime_ns for name, path in records.items()}
-    again = run(real, real, dict.fromkeys(real, BOTH))
-    assert {name: path.stat().st_mtime_ns for name, path in records.items()} == written
-    for table, same in zip(first, again, strict=True):
-        pd.testing.assert_frame_equal(table, same)
-    changed, _ = run(real, {**real, "b": (-700, 60)}, dict.fromkeys(real, BOTH))
-    assert row_of(changed, "lungs", "lobes")["synthetic_median_hu"] == -775
-    assert records["a"].stat().st_mtime_ns == written["a"]
-    assert records["b"].stat().st_mtime_ns > written["b"]

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from medsyn2.evaluation.hu.figure import _draw_region, hu_png
-from medsyn2.evaluation.hu.hu import CASE_COLUMNS, REAL, REGIONS, HuSpread, case_rows, compare_hu, mark_outliers
+from medsyn2.evaluation.hu.hu import CASE_COLUMNS, REGIONS, HuSpread, case_rows, compare_hu, mark_outliers
+from medsyn2.facts import REAL
 
 CENTRES = dict(zip(REGIONS, (-850.0, 40.0, -400.0, 300.0, 45.0, -105.0), strict=True))
 

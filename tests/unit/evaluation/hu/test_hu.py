@@ -8,7 +8,6 @@ import pytest
 
 from medsyn2.evaluation.hu.hu import (
     CASE_COLUMNS,
-    REAL,
     HuSpread,
     case_rows,
     compare_hu,
@@ -17,6 +16,7 @@ from medsyn2.evaluation.hu.hu import (
     robust_limits,
     tissue_spreads,
 )
+from medsyn2.facts import REAL
 
 
 def phantom() -> np.ndarray:

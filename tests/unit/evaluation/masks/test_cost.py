@@ -1,19 +1,34 @@
-from medsyn2.evaluation.masks.cost import evaluate_masks
+from medsyn2.evaluation.masks.cost import evaluate_masks, measure_masks, segment_samples
+from medsyn2.planning.run import PlannedRun
 from tests.unit.planned import planned_run
 
 
-def basis(kept: int, structures: list[str] | None) -> str:
-    """Return the basis of the estimate with so many cases reconstructed and these structures compared."""
-    changes = {
-        "sample": {"structures": ["lobes", "nodules"]},
-        "evaluate_masks": {"structures": structures},
-        "evaluate_tokenizer": {"max_cases": kept},
-    }
-    return evaluate_masks(planned_run(**changes)).basis
+def run(kept: int, structures: list[str] | None, **tools: str) -> PlannedRun:
+    """Return a run with so many cases reconstructed and these structures compared."""
+    return planned_run(
+        sample={"structures": ["lobes", "nodules"]},
+        evaluate_masks={"structures": structures, "tools": tools},
+        evaluate_tokenizer={"max_cases": kept},
+    )
 
 
 def test_volumes_are_segmented_again_with_their_real_ones_and_their_reconstructions() -> None:
     # The lobes of two held-out cases, real and generated, and those of the cases that were reconstructed.
-    assert basis(1, ["lobes", "heart"]).startswith("at most 5 volumes")
-    assert basis(9, ["lobes", "heart"]).startswith("at most 6 volumes")
-    assert basis(9, None).startswith("at most 12 volumes")
+    assert segment_samples(run(1, ["lobes", "heart"])).basis.startswith("at most 5 volumes")
+    assert segment_samples(run(9, ["lobes", "heart"])).basis.startswith("at most 6 volumes")
+    # A real volume is segmented once for both structures.
+    assert segment_samples(run(9, None)).basis.startswith("at most 8 volumes")
+
+
+def test_the_tool_of_a_structure_decides_the_time_and_the_memory() -> None:
+    classical, network = segment_samples(run(1, None)), segment_samples(run(1, None, lobes="lungmask"))
+    assert network.cpu_s > classical.cpu_s > 0
+    assert network.memory_bytes > classical.memory_bytes
+    assert segment_samples(run(1, None, nodules="medpseg")).cpu_s is None
+
+
+def test_every_mask_is_compared_with_its_own_and_with_others() -> None:
+    # Two volumes a structure: requested, ceiling, four others; and twice the one that was reconstructed.
+    assert measure_masks(run(1, ["lobes"])).basis == "at most 14 pairs of masks"
+    assert measure_masks(run(1, None)).cpu_s > measure_masks(run(1, ["lobes"])).cpu_s
+    assert evaluate_masks(run(1, None)).flops == 0

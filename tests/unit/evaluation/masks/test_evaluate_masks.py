@@ -13,6 +13,8 @@ from medsyn2.config import EvaluateMasksConfig, SegmentConfig
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
 from medsyn2.evaluation.masks.evaluate_masks import COLUMNS, evaluate_masks
+from medsyn2.evaluation.masks.measure_masks import measure_masks
+from medsyn2.evaluation.masks.segment_samples import segment_samples
 from medsyn2.evaluation.similarity.overlap import DISTANCES, OVERLAPS
 from medsyn2.facts import CT_FILE, MasksFacts, ReconstructionFacts, RegisterFacts, SampleFacts
 from medsyn2.phantoms import Phantom, draw_subject, render
@@ -85,18 +87,19 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
             return reconstruction_facts(["heart", "lobes"])
 
         table, rows = tmp_path / "mask_agreement.csv", tmp_path / "mask_agreement_cases.csv"
-        evaluate_masks(
-            segment,
-            EvaluateMasksConfig(structures=asked, tools=tools or {}),
-            masks=[write_shard(tmp_path / "masks/0000.json", MasksFacts, SUBJECTS, masked)],
-            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, SUBJECTS, registered)],
-            samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, generated, sampled)],
-            reconstructions=write_shard(
-                tmp_path / "evaluate_tokenizer/0000.json", ReconstructionFacts, reconstructed, there_and_back
-            ),
-            table=table,
-            cases=rows,
-        )
+        config = EvaluateMasksConfig(structures=asked, tools=tools or {})
+        made: dict[str, list[Path]] = {
+            "register": [write_shard(tmp_path / "register/0000.json", RegisterFacts, SUBJECTS, registered)],
+            "samples": [write_shard(tmp_path / "sample/0000.json", SampleFacts, generated, sampled)],
+            "reconstructions": [
+                write_shard(tmp_path / "reconstruct/0000.json", ReconstructionFacts, reconstructed, there_and_back)
+            ],
+        }
+        masks = [write_shard(tmp_path / "masks/0000.json", MasksFacts, SUBJECTS, masked)]
+        found, measured = tmp_path / "segment_samples/0000.json", tmp_path / "measure_masks/0000.json"
+        segment_samples(segment, config, **made, manifest=found, settings=repr(config))
+        measure_masks(config, **made, masks=masks, found=found, manifest=measured, settings=repr(config))
+        evaluate_masks(config, measured=[measured], table=table, cases=rows)
         return pd.read_csv(table), pd.read_csv(rows)
 
     return evaluated

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from medsyn2.evaluation.memorisation.copies import (
-    Memorisation,
-    Points,
-    memorisation,
-    share_interval,
-    standardise,
-    thumbnail,
-)
+from medsyn2.evaluation.features.thumbnails import thumbnail
+from medsyn2.evaluation.memorisation.copies import Memorisation, Points, Search, share_interval, standardise
 
 LUNG_HU = (-1350.0, 150.0)
 
@@ -27,7 +21,8 @@ TRAIN, HELD_OUT = cohort(0, 200, "t"), cohort(1, 100, "h")
 
 
 def searched(train: Points, held_out: Points, synthetic: Points) -> Memorisation:
-    return memorisation(*standardise(train, held_out, synthetic))
+    train, held_out, synthetic = standardise(train, held_out, synthetic)
+    return Search(train, held_out).memorisation(synthetic)
 
 
 def anatomy(seed: int, num: int, name: str, blur_voxels: float = 0.0) -> Points:
@@ -85,9 +80,11 @@ def test_statistic_is_the_mann_whitney_z() -> None:
 
 def test_shared_patients_and_too_few_are_refused() -> None:
     with pytest.raises(ValueError, match="both in training and held out"):
-        memorisation(TRAIN, Points(HELD_OUT.places, TRAIN.patients[:100]), HELD_OUT)
+        Search(TRAIN, Points(HELD_OUT.places, TRAIN.patients[:100]))
     with pytest.raises(ValueError, match="three training patients"):
-        memorisation(Points(TRAIN.places[:4], ("a", "a", "b", "b")), HELD_OUT, HELD_OUT)
+        Search(Points(TRAIN.places[:4], ("a", "a", "b", "b")), HELD_OUT)
+    with pytest.raises(ValueError, match="one synthetic volume"):
+        Search(TRAIN, HELD_OUT).memorisation(Points(np.empty((0, WIDTH)), ()))
 
 
 def test_constant_features_say_nothing_and_scale_does_not_matter() -> None:
@@ -103,7 +100,7 @@ def test_copies_are_found_behind_a_blur_and_blurred_strangers_are_not_accused() 
     """A blur brings every volume nearer to the mean, and so to every training volume."""
     train, held_out = anatomy(10, 24, "t"), anatomy(11, 20, "h")
     copies, strangers = anatomy(10, 24, "c", blur_voxels=3.0), anatomy(12, 20, "s", blur_voxels=3.0)
-    found, others = (memorisation(train, held_out, one) for one in (copies, strangers))
+    found, others = (Search(train, held_out).memorisation(one) for one in (copies, strangers))
     assert found.synthetic.index.tolist() == list(range(24))
     assert found.suspect.all()
     assert found.authenticity == 0
@@ -115,10 +112,20 @@ def test_contrast_is_to_the_nearest_volumes_of_other_patients() -> None:
     """A second scan of the copied patient is as near as the first, and says nothing of how far others are."""
     line = np.array([[0.0], [0.1], [4.0], [5.0], [6.0], [7.0], [8.0]])
     train = Points(line, ("a", "a", "b", "c", "d", "e", "f"))
-    found = memorisation(train, Points(line[:2] + 20, ("g", "h")), Points(np.array([[1.0]]), ("x",))).synthetic
+    search = Search(train, Points(line[:2] + 20, ("g", "h")))
+    found = search.memorisation(Points(np.array([[1.0]]), ("x",))).synthetic
     assert found.index.tolist() == [1]
     assert found.contrast.tolist() == pytest.approx([0.9 / np.mean([3, 4, 5, 6])])
     assert found.ratio.tolist() == pytest.approx([0.9 / 3.9])
+
+
+def test_a_copy_bit_for_bit_is_at_no_distance_and_others_are_as_far_as_their_difference() -> None:
+    synthetic = Points(np.concatenate([TRAIN.places[3:4], cohort(9, 4, "s").places]), tuple("vwxyz"))
+    found = Search(TRAIN, HELD_OUT).memorisation(synthetic).synthetic
+    assert found.distance[0] == found.contrast[0] == found.ratio[0] == 0
+    apart = np.linalg.norm(synthetic.places[:, None] - TRAIN.places[None], axis=2)
+    assert found.index.tolist() == apart.argmin(axis=1).tolist()
+    np.testing.assert_allclose(found.distance, apart.min(axis=1), rtol=1e-12)
 
 
 @pytest.mark.parametrize("hits", [0, 3, 10])
@@ -129,16 +136,3 @@ def test_the_interval_of_a_share_is_the_exact_one(hits: int) -> None:
 
 def test_one_patient_has_no_interval() -> None:
     assert np.isnan(share_interval(100.0, 1)).all()
-
-
-@pytest.mark.parametrize("shape", [(64, 64, 64), (20, 130, 200)])
-def test_distances_of_thumbnails_tell_their_correlation(shape: tuple[int, int, int]) -> None:
-    rng = np.random.default_rng(7)
-    hu = rng.normal(-800, 10, shape)
-    hu[: shape[0] // 2, : shape[1] // 2] = 100
-    small, other = thumbnail(hu, LUNG_HU), thumbnail(hu[::-1], LUNG_HU)
-    assert small.shape == (32**3,)
-    assert small @ small == pytest.approx(1.0, rel=1e-5)
-    assert np.corrcoef(small, other)[0, 1] < 0.7
-    assert 1 - np.sum((small - other) ** 2) / 2 == pytest.approx(np.corrcoef(small, other)[0, 1], abs=1e-5)
-    assert not thumbnail(np.full(shape, -800.0), LUNG_HU).any()

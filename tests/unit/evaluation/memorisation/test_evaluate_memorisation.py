@@ -143,9 +143,9 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
             samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, synthetic, sampled)],
             latents=[write_shard(tmp_path / "encode_latents/0000.json", LatentsFacts, latents, encoded)],
             tokenizer=tokenizer,
-            reconstructions=write_shard(
-                tmp_path / "evaluate_tokenizer/0000.json", ReconstructionFacts, ["h0", "h1"], reconstructed
-            ),
+            reconstructions=[
+                write_shard(tmp_path / "reconstruct/0000.json", ReconstructionFacts, ["h0", "h1"], reconstructed)
+            ],
             **places,
         )
         assert places["sheet"].read_bytes().startswith(b"\x89PNG")

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig, InferenceConfig
+from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
-from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
+from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
-from medsyn2.errors import EnvironmentFault, WeightsError
+from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.similarity.overlap import DISTANCES, OVERLAPS, overlap
 from medsyn2.evaluation.similarity.volumes import (
     inside_body,
@@ -22,6 +22,7 @@ from medsyn2.evaluation.similarity.volumes import (
     ssim_3d_gaussian,
 )
 from medsyn2.evaluation.tokenizer.evaluate_tokenizer import IMAGE_VALUES, evaluate_tokenizer
+from medsyn2.evaluation.tokenizer.reconstruct import reconstruct
 from medsyn2.facts import CT_FILE, MasksFacts, RegisterFacts, mask_file
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.weights.tensors import save_component
@@ -76,19 +77,19 @@ def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataF
             return masks_facts(f"patient {case}", CASES[case], {"heart": "present"})
 
         images, masks_table = tmp_path / "reconstruction.csv", tmp_path / "mask_reconstruction.csv"
-        evaluate_tokenizer(
+        manifest = tmp_path / "reconstruct/0000.json"
+        reconstruct(
             GRID,
             EncodeLatentsConfig(),
             EvaluateTokenizerConfig(**changes),
-            InferenceConfig(),
             register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, cases, registered)],
+            earlier=[],
             masks=[write_shard(tmp_path / "masks/0000.json", MasksFacts, masked, with_masks)],
             tokenizer=tokenizer,
-            manifest=tmp_path / "evaluate_tokenizer" / "held_out.json",
-            images=images,
-            masks_table=masks_table,
+            manifest=manifest,
             settings=repr(changes),
         )
+        evaluate_tokenizer(reconstructions=[manifest], images=images, masks_table=masks_table)
         return pd.read_csv(images), pd.read_csv(masks_table)
 
     return evaluated
@@ -140,18 +141,6 @@ def test_the_threshold_decides_what_of_a_mask_comes_back(run) -> None:
     assert all_of_it["dice"][0] > none_of_it["dice"].fillna(0)[0]
 
 
-def test_what_comes_back_is_kept_and_not_made_again(run, network, tmp_path: Path) -> None:
-    run()
-    kept = tmp_path / "evaluate_tokenizer" / "held_out"
-    after = unit_to_hu(there_and_back(network, hu_to_unit(hu_of("b"), CLIP_HU)), CLIP_HU)
-    np.testing.assert_array_equal(read_ct(kept / "b" / "ct.nii.gz").hu, after)
-    mask = there_and_back(network, mask_of("b").astype(np.float32) - 0.5) > 0
-    np.testing.assert_array_equal(read_labels(kept / "b" / "heart.nii.gz").labels > 0, mask)
-    made = {path: path.stat().st_mtime_ns for path in kept.rglob("*.nii.gz")}
-    run()
-    assert {path: path.stat().st_mtime_ns for path in kept.rglob("*.nii.gz")} == made
-
-
 def test_at_most_so_many_cases(run) -> None:
     images, _ = run(max_cases=1)
     assert images["case"].tolist() == ["mean", "a"]
@@ -167,12 +156,3 @@ def test_without_masks_the_table_of_masks_has_only_its_columns(run) -> None:
 def test_without_held_out_cases_it_says_so(run) -> None:
     with pytest.raises(EnvironmentFault, match=r"too-few-cases.*cohort\.test_every"):
         run(cases="c", masked="c")
-
-
-def test_damaged_weights_are_not_used(run, tmp_path: Path) -> None:
-    weights = tmp_path / "tokenizer.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    with pytest.raises(WeightsError, match="weights-damaged"):
-        run()

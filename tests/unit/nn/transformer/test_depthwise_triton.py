@@ -67,9 +67,46 @@ torch.library.opcheck(depthwise_triton.weight_gradient, (upstream, inputs[0]), t
 """
 
 
-def check(device: str, **environment: str) -> None:
+COMPILE = """
+import sys
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from medsyn2.nn.transformer import depthwise_triton as kernels
+
+target = GPUTarget("cuda", int(sys.argv[1]), 32)
+sizes = dict.fromkeys(("num_rows", "depth", "height", "width", "num_channels"), "i32")
+tile = {"CHANNELS": kernels.CHANNELS}
+for kernel, pointers, numbers, constants, warps in (
+    (
+        kernels._correlate_kernel,
+        {"x": "*bf16", "taps": "*fp32", "bias": "*bf16", "y": "*bf16"},
+        sizes,
+        {"ROWS": kernels.ROWS, **tile},
+        kernels.WARPS,
+    ),
+    (
+        kernels._gradient_kernel,
+        {"gradient": "*bf16", "x": "*bf16", "sums": "*fp32"},
+        {**sizes, "num_tiles": "i32"},
+        {"ROWS": kernels.GRADIENT_ROWS, **tile},
+        4,
+    ),
+):
+    signature = {**pointers, **numbers, **dict.fromkeys(constants, "constexpr")}
+    aligned = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in (*pointers, "num_channels")}
+    source = ASTSource(kernel, signature, constants, aligned)
+    made = triton.compile(source, target=target, options={"num_warps": warps})
+    assert made.asm["cubin"]
+    assert ".v4" in made.asm["ptx"], "tokens are read 16 bytes at a time"
+"""
+
+
+def check(device: str, script: str = CHECK, **environment: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CHECK, device],
+        [sys.executable, "-c", script, device],
         capture_output=True,
         text=True,
         check=False,
@@ -80,6 +117,12 @@ def check(device: str, **environment: str) -> None:
 
 def test_interpreted_kernels_agree_with_the_convolution() -> None:
     check("cpu", TRITON_INTERPRET="1")
+
+
+@pytest.mark.parametrize("capability", ["90", "100"])
+def test_kernels_compile_for_the_devices_that_they_are_chosen_on(capability: str) -> None:
+    """Without such a device: Triton brings the assembler."""
+    check(capability, COMPILE)
 
 
 @pytest.mark.gpu

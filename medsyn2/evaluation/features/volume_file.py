@@ -1,0 +1,36 @@
+"""A volume of a set, as a file."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from medsyn2.ct.nifti.files import read_ct
+from medsyn2.ct.volume import CTVolume, Spacing
+from medsyn2.files import sha256_of
+
+
+@dataclass(frozen=True)
+class VolumeFile:
+    """One volume of a set."""
+
+    id: str  # Its name within the set
+    patient: str  # Its patient, or the one whose report or mask it was generated from
+    path: Path  # The NIfTI file, in HU
+    # Spacing (depth, height, width) that replaces a wrong one of the header
+    spacing_mm: Spacing | None = None
+    # Of the file, where a record has it: hashing the volumes of a large cohort takes an hour
+    sha256: str | None = field(default=None, compare=False)
+
+    def read(self) -> CTVolume:
+        """Read the volume, with the stated spacing if there is one."""
+        volume = read_ct(self.path)
+        if self.spacing_mm is None:
+            return volume
+        affine = volume.affine_mm.copy()
+        affine[:3, :3] *= np.array(self.spacing_mm) / volume.spacing_mm
+        return CTVolume(volume.hu, affine)
+
+    def digest(self) -> str:
+        """Return the sha256 of the file."""
+        return self.sha256 or sha256_of(self.path)

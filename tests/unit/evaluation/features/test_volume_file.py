@@ -1,0 +1,22 @@
+"""A file of a volume, with a stated spacing and a hash that a record knows."""
+
+from pathlib import Path
+
+import numpy as np
+
+from medsyn2.ct.nifti.files import write_ct
+from medsyn2.ct.volume import CTVolume
+from medsyn2.evaluation.features.volume_file import VolumeFile
+from medsyn2.files import sha256_of
+
+
+def test_stated_spacing_and_known_hash_take_the_place_of_the_file_s(tmp_path: Path) -> None:
+    path = tmp_path / "ct.nii.gz"
+    write_ct(path, CTVolume(np.full((3, 4, 5), -500, np.int16), np.diag([2.0, 2.0, 2.0, 1.0])))
+    plain = VolumeFile("a", "patient a", path)
+    assert plain.read().spacing_mm == (2.0, 2.0, 2.0)
+    assert plain.digest() == sha256_of(path)
+    stated = VolumeFile("a", "patient a", path, (0.7, 0.8, 0.9), sha256="known")
+    np.testing.assert_allclose(stated.read().spacing_mm, (0.7, 0.8, 0.9))
+    assert stated.digest() == "known"
+    assert plain == VolumeFile("a", "patient a", path, sha256="known")
