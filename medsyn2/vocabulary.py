@@ -85,8 +85,19 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 CT_RATE_NAME = re.compile(r"^(train|valid)_(\d+)_([a-z]+)_(\d+)$")
 """CT-RATE's volumes: split, patient, scan, reconstruction; ``train_1_a_1`` lies in ``train_1/train_1_a``."""
 
-REPORT = "report"
-"""Name of the condition with a report and no mask."""
+REPORT, NEITHER = "report", "neither"
+"""Conditions of volumes made without a mask: from a report alone, and from nothing."""
+JOINT: dict[Structure, str] = {structure: f"{REPORT}_and_{structure}" for structure in STRUCTURES}
+"""Conditions of volumes made from a report and the mask of a structure together."""
+CONDITIONS: tuple[str, ...] = (REPORT, NEITHER, *STRUCTURES, *JOINT.values())
+"""All conditions, as file names and tables have them; a mask alone is called by its structure."""
+
+
+def condition_name(structure: Structure | None, *, with_report: bool) -> str:
+    """Return the condition of a volume that is made from a mask of `structure` or none, with a report or without."""
+    if structure is None:
+        return REPORT if with_report else NEITHER
+    return JOINT[structure] if with_report else structure
 
 
 def volume_key(name: str) -> str:

@@ -8,16 +8,18 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from medsyn2.config.base import FileName, Section, Structures
 from medsyn2.config.preparation import Segmenter
-from medsyn2.vocabulary import STRUCTURES, Split, Structure, Window
+from medsyn2.vocabulary import CONDITIONS, STRUCTURES, Split, Structure, Window
 
 
 class SampleConfig(Section):
     """Which samples of the held-out cases are made; the section sampling says how."""
 
     structures: Structures = ("lobes",)
-    """Structures whose mask is sampled, one volume each, without the report."""
+    """Structures whose mask is sampled without the report, one volume each."""
+    joint: Structures = ()
+    """Structures whose mask is sampled together with the report, one volume each, of the cases that have both."""
     with_report: bool = True
-    """Also sample from the report alone; a case without a report is then sampled from nothing."""
+    """Also sample from the report alone; a case without a report is then sampled from nothing (``neither``)."""
     max_cases: PositiveInt | None = None
     """At most this many test cases of each shard are sampled; null takes all."""
     seed: NonNegativeInt = 0
@@ -25,12 +27,22 @@ class SampleConfig(Section):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not self.structures and not self.with_report:
+        if not self.num_conditions:
             raise ValueError(
-                "sample.structures is empty and sample.with_report false, so that nothing would be sampled; name "
-                "structures, or set with_report to true"
+                "sample.structures and sample.joint are empty and sample.with_report false, so that nothing would be "
+                "sampled; name structures, or set with_report to true"
             )
         return self
+
+    @property
+    def num_conditions(self) -> int:
+        """Volumes of a case that has a report and every mask."""
+        return self.with_report + len(self.structures) + len(self.joint)
+
+    @property
+    def all_structures(self) -> tuple[Structure, ...]:
+        """Structures whose mask some volume is made from, with the report or without."""
+        return tuple(name for name in STRUCTURES if name in {*self.structures, *self.joint})
 
 
 class Baseline(Section):
@@ -57,7 +69,7 @@ class Baseline(Section):
         return self
 
 
-_OURS = {"real", "report", *STRUCTURES}
+_OURS = {"real", *CONDITIONS}
 """Names of the real volumes and of our conditions, in tables and banks."""
 
 
@@ -109,8 +121,8 @@ class EvaluateMasksConfig(Section):
     """Agreement of generated volumes with the masks that conditioned them."""
 
     structures: Structures | None = None
-    """Structures that are segmented in the generated volumes and compared; null takes those of
-    ``sample.structures``."""
+    """Structures that are segmented in the generated volumes and compared; null takes those of ``sample.structures``
+    and ``sample.joint``."""
     tools: dict[Structure, Segmenter] = Field(default_factory=dict)
     """Tool for a structure, if it differs from that of ``segment.tools``. A structure whose masks were read from files
     needs a tool here, or is left out."""
@@ -127,20 +139,29 @@ class EvaluateHuConfig(Section):
 
 
 class EvaluateEditsConfig(Section):
-    """Edits: one mask with several seeds, mirrored and moved masks, and structures added one after another."""
+    """Edits: one mask with several seeds, report and mask edited together, and structures added one after another."""
 
     structures: Structures = ("lobes",)
-    """Structures whose masks are sampled with several seeds, mirrored and moved. The default's short training learns
-    the lungs, which lie on both sides. Laterality, empty for lobes, airways and vessels, needs a one-sided structure:
-    heart, nodules, an effusion."""
+    """Structures whose masks are sampled with several seeds, mirrored and moved; of a finding, one side is kept and the
+    whole removed, too. The default's short training learns the lungs, which lie on both sides. Laterality, empty for
+    lobes, airways and vessels, needs a one-sided structure: heart, nodules, an effusion."""
     max_cases: PositiveInt = 3
     """Held-out cases per structure, and for the progressive synthesis."""
     num_seeds: int = Field(default=3, ge=2)
     """Seeds per mask."""
+    with_report: bool = True
+    """Give the report with the mask, except to the volumes of several seeds, and edit it with the mask."""
     move_mm: tuple[float, float, float] = (0.0, 0.0, 10.0)
     """Displacement of a mask along (depth, height, width): to superior, posterior and the patient's left."""
     progressive: Structures = Field(default=("lobes", "nodules"), min_length=2)
     """Structures added one after another, each by its own mask of a case that has all of them."""
+    healthy_report: str = Field(
+        default="Trachea and both main bronchi are open. Heart size is normal. No pericardial effusion. No pleural "
+        "effusion. No consolidation. No ground-glass opacity. No pulmonary nodule.",
+        min_length=1,
+    )
+    """Findings of the first volume of the progressive synthesis. An added structure takes the place of the sentences
+    that exclude it, with those of the case's own report on it, or else with its name."""
     strength: float = Field(default=0.75, ge=0, le=1)
     """Share of the way back to noise that a volume takes before a structure is added; 1 regenerates it."""
 

@@ -4,7 +4,8 @@ The figure says by itself what a caption would have to: plane, window, sides, an
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,39 @@ def difference(first: CTVolume, second: CTVolume) -> CTVolume:
     return CTVolume(seen.astype(np.int16), first.affine_mm)
 
 
+def cut_strip(pictures: Sequence[Picture]) -> list[Picture]:
+    """Return the pictures of a row as the one slice that is shown of them; they are drawn as before."""
+    index = _middle(pictures)
+    return [_cut(one, one.volume.shape[_AXIS] // 2 if index is None else index) for one in pictures]
+
+
+def write_strip(path: Path, pictures: Sequence[Picture]) -> None:
+    """Write a row of pictures of one grid, cut to the slice that is shown, as an uncompressed NumPy archive."""
+    row = cut_strip(pictures)
+    nothing = np.zeros(row[0].volume.shape, dtype=bool)
+    np.savez(
+        path,
+        hu=np.stack([one.volume.hu for one in row]),
+        mask=np.stack([nothing if one.mask is None else one.mask for one in row]),
+        has_mask=np.array([one.mask is not None for one in row]),
+        title=np.array([one.title for one in row]),
+        window=np.array([one.window for one in row]),
+        affine_mm=row[0].volume.affine_mm,
+    )
+
+
+def read_strip(path: Path) -> list[Picture]:
+    """Read a row of pictures."""
+    with np.load(path) as kept:
+        values = {name: kept[name] for name in kept.files}
+    return [
+        Picture(CTVolume(hu, values["affine_mm"]), str(title), mask if has_mask else None, str(window))  # type: ignore[arg-type]
+        for hu, title, mask, has_mask, window in zip(
+            *(values[name] for name in ("hu", "title", "mask", "has_mask", "window")), strict=True
+        )
+    ]
+
+
 def strips_png(rows: Sequence[Sequence[Picture]], contour: str = "mask asked for") -> bytes:
     """Draw rows of pictures, each a coronal slice through the middle of what its row's first mask asks for.
 
@@ -79,6 +113,12 @@ def strips_png(rows: Sequence[Sequence[Picture]], contour: str = "mask asked for
     )
     _note(figure, [one for row in rows for one in row], contour)
     return png_bytes(figure, _DPI)
+
+
+def _cut(picture: Picture, index: int) -> Picture:
+    plane = np.s_[:, index : index + 1]
+    volume = CTVolume(picture.volume.hu[plane].copy(), picture.volume.affine_mm)
+    return replace(picture, volume=volume, mask=None if picture.mask is None else picture.mask[plane].copy())
 
 
 def _mark_sides(axis: Axes) -> None:

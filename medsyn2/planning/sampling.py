@@ -26,7 +26,7 @@ def sampling(networks: Networks, work: Workload) -> SamplingCost:
     """Return what the stage ``sample`` takes with these networks."""
     settings = networks.config.sample
     sampled = work.test.at_most(settings.max_cases)
-    volumes = sampled.cases * (len(settings.structures) + settings.with_report)
+    volumes = sampled.cases * settings.num_conditions
     forward, decoding = networks.dit_forward(), networks.decoding()
     runs = evaluations(networks.config)
     flops = float(forward.flops) * runs + decoding.flops

@@ -85,6 +85,7 @@ _ALL = (
         "sample",
         ("sample", "sampling", "inference"),
         _of_shard("sample"),
+        version=2,
         gpu=(devices.runs_generator,),
         num_threads=devices.several_if_large,
         sharded=True,
@@ -187,6 +188,7 @@ _ALL = (
         "evaluate_edits",
         ("segment", "sample", "sampling", "evaluate_masks", "evaluate_edits", "inference"),
         (
+            File("manifest", ("evaluate_edits/held_out.json",)),
             Table("seeds", ("seeds.csv",), caption="seeds"),
             Table("edits", ("edits.csv",), caption="edits"),
             Table("progressive", ("progressive.csv",), caption="progressive"),
@@ -194,7 +196,7 @@ _ALL = (
             Figure("edits_figure", ("edits.png",), caption="edits_figure"),
             Figure("progressive_figure", ("progressive.png",), caption="progressive_figure"),
         ),
-        version=2,
+        version=3,
         gpu=(devices.runs_generator, devices.segments_edits),
         num_threads=devices.several_if_large,
         room="evaluation.control",
@@ -203,12 +205,13 @@ _ALL = (
         "evaluate_attention",
         ("sample", "sampling", "evaluate_attention", "inference"),
         (
+            File("manifest", ("evaluate_attention/held_out.json",)),
             Table("table", ("attention.csv",), caption="attention"),
             Figure(
                 "figure", ("attention.png",), caption="attention_figure", asked_for=outputs.main_model_and_other_gates
             ),
         ),
-        version=2,
+        version=3,
         gpu=(devices.runs_generator,),
         num_threads=devices.several_if_large,
         each_model=True,
@@ -243,12 +246,13 @@ _ALL = (
         "evaluate_variants",
         ("flow", "sample", "sampling", "evaluate_variants", "inference"),
         (
+            File("manifest", ("evaluate_variants/held_out.json",)),
             Table("table", ("variants.csv",), caption="variants", asked_for=outputs.if_variants),
             Table("cases", ("variants_cases.csv",), asked_for=outputs.if_variants),
             Figure("figure", ("variants.png",), caption="variants_figure", asked_for=outputs.if_variants),
             Figure("left_out_figure", ("left_out.png",), caption="left_out", asked_for=outputs.if_masks_left_out),
         ),
-        version=2,
+        version=3,
         gpu=(devices.runs_generator,),
         num_threads=devices.several_if_large,
         room="evaluation.control",
@@ -271,7 +275,7 @@ _ALL = (
             Table("cases", ("cases.csv",)),
             Table("quarantine", ("quarantine.csv",), caption="quarantine"),
         ),
-        version=3,
+        version=4,
     ),
 )
 
@@ -309,13 +313,8 @@ def stage_settings(config: Config, name: str) -> str:
 
 def files_of_run(config: Config) -> list[str]:
     """Return the tables, figures and pages that a run asks for, in the order of the stages."""
-    return [
-        file
-        for stage in STAGES.values()
-        for output in stage.outputs
-        if not isinstance(output, File)
-        for file in _paths(output, config)
-    ]
+    made = (output for stage in STAGES.values() for output in stage.outputs if not isinstance(output, File))
+    return [file for output in made for file in _paths(output, config)]
 
 
 def page_inputs(config: Config, kind: type[Output]) -> list[str]:

@@ -70,7 +70,7 @@ def segments_cohort(config: Config) -> bool:
 
 def segments_samples(config: Config) -> bool:
     """Ask for a GPU if generated volumes are segmented again by a network that may use one."""
-    chosen = config.evaluate_masks.structures or config.sample.structures
+    chosen = config.evaluate_masks.structures or config.sample.all_structures
     return _may_use_gpu(config, _has_network(config, chosen))
 
 

@@ -128,7 +128,7 @@ def _cohort(cases: pd.DataFrame) -> str:
 def _following_png(found: Sequence[Any]) -> str:
     if not found:
         return ""
-    names = [following.structure.replace("_", " ") for following in found]
+    names = [following.subject.replace("_", " ") for following in found]
     kinds = ("requested", "shuffled", "ceiling", "reconstructed")
     groups = {name: [getattr(f, name) for f in found] for name in kinds}
     return bars_png(names, groups, "Dice")
@@ -143,13 +143,19 @@ def _panels(held_out: Sequence[Case], max_panels: int) -> list[dict[str, str]]:
     queue = [entry for group in zip_longest(*turns.values()) for entry in group if entry]
     panels = []
     for case, sample, volume in queue[:max_panels]:
-        structure = sample.structure
-        region = case.region(structure).binary() if structure else None
-        asked = f"mask of {structure}" if structure else f"given: {sample.mode}"
+        region = case.region(sample.structure).binary() if sample.structure else None
         panel = Panel(case.read(), read_made_ct(volume.path), region)
-        caption = f"{case.name}, {asked}, seed {sample.seed}"
+        caption = f"{case.name}, {_request_words(sample)}, seed {sample.seed}"
         panels.append({"png": panel_png(panel), "caption": caption})
     return panels
+
+
+def _request_words(sample: SampledVolume) -> str:
+    """Return in words what a volume was made from."""
+    if sample.structure is None:
+        return f"given: {sample.mode}"
+    mask = f"mask of {sample.structure}"
+    return f"report and {mask}" if sample.mode == "both" else mask
 
 
 def _overlays(run: RunManifests) -> list[dict[str, str]]:

@@ -15,18 +15,22 @@ from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
 from medsyn2.store.read_artefact import read_made_labels
-from medsyn2.vocabulary import REPORT, STRUCTURE_WORDS, Structure
+from medsyn2.vocabulary import STRUCTURE_WORDS, Structure, condition_name
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What one sample of a case is made from."""
+    """The report and the mask that a volume of a case is made from, each None where it is not given."""
 
-    name: str  # ``report``, or the structure whose mask is given
-    structure: Structure | None  # The structure whose mask is given; None without a mask
-    report: Report | None  # Findings and impression; None without a report
+    structure: Structure | None  # The structure whose mask is given
+    report: Report | None  # Findings and impression
+
+    @property
+    def name(self) -> str:
+        """Its name in files and tables."""
+        return condition_name(self.structure, with_report=self.report is not None)
 
 
 def sample(
@@ -41,12 +45,13 @@ def sample(
     manifest: Path,
     settings: str,
 ) -> None:
-    """Sample the held-out cases of a shard: from their report alone, and from each of their masks alone.
+    """Sample the held-out cases of a shard: from their report alone, from masks alone, and from both together.
 
     Each condition gives ``<condition>.nii.gz`` on the grid of the registered volumes, marked as synthetic, and
-    ``<condition>.json``, from which it can be made again. A case without a report is sampled from nothing; a
-    structure is sampled where the case's mask of it is present. A sample's seed follows from the configured
-    one, the case and the condition, so that it is the same whatever else is sampled.
+    ``<condition>.json``, from which it can be made again. A structure is sampled where the case's mask of it is
+    present, together with the report where there is one. In place of the report alone, a case without one is sampled
+    from nothing, as ``neither``. A sample's seed follows from the configured one, the case and the condition, so that
+    it is the same whatever else is sampled.
     """
     volumes = load_manifest(register, RegisterFacts).records
     listed = load_manifest(inventory, InventoryFacts).records
@@ -85,11 +90,12 @@ def sample(
 def _conditions(
     config: SampleConfig, listed: Record[InventoryFacts], masks: Record[MasksFacts] | None
 ) -> Iterator[Condition]:
+    report, present = listed.facts.report, masks.facts.present if masks is not None else ()
     if config.with_report:
-        yield Condition(REPORT, None, listed.facts.report)
-    for structure in config.structures:
-        if masks is not None and masks.facts.state(structure) == "present":
-            yield Condition(structure, structure, None)
+        yield Condition(None, report)
+    yield from (Condition(structure, None) for structure in config.structures if structure in present)
+    if report is not None:
+        yield from (Condition(structure, report) for structure in config.joint if structure in present)
 
 
 def _identity(condition: Condition, masks: Record[MasksFacts] | None) -> list[object]:

@@ -27,7 +27,7 @@ from medsyn2.facts import (
 from medsyn2.files import write_json
 from medsyn2.fingerprints import canonical_json
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
-from medsyn2.vocabulary import STRUCTURES, Split, Structure
+from medsyn2.vocabulary import JOINT, STRUCTURES, Mode, Split, Structure
 
 Facts = TypeVar("Facts")
 
@@ -144,10 +144,16 @@ def latents_facts(
 def sample_facts(subject: str, conditions: Mapping[str, Structure | None]) -> SampleFacts:
     """Facts of a held-out case that was sampled with some conditions, each given a mask or none."""
     samples = [
-        SampledVolume(name, "mask" if structure else "neither", structure, 11, f"{name}.nii.gz")
+        SampledVolume(name, _mode(name, structure), structure, 11, f"{name}.nii.gz")
         for name, structure in conditions.items()
     ]
     return SampleFacts(subject, "test", tuple(samples))
+
+
+def _mode(condition: str, structure: Structure | None) -> Mode:
+    if structure is None:
+        return "neither"
+    return "both" if condition in JOINT.values() else "mask"
 
 
 def reconstruction_facts(masks: Iterable[Structure] = (), subject: str = "s") -> ReconstructionFacts:

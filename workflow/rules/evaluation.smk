@@ -228,6 +228,7 @@ rule evaluate_hu:
 rule evaluate_edits:
     input:
         model="results/train_dit/model/model.json",
+        inventory=manifests("inventory", TEST_SHARDS),
         register=manifests("register", TEST_SHARDS),
         masks=manifests("masks", TEST_SHARDS),
     output:
@@ -244,10 +245,10 @@ rule evaluate_edits:
     params:
         cfg=params_of("evaluate_edits"),
     shell:
-        "python -m medsyn2 evaluate_edits --config {params.cfg:q} --model {input.model} --register {input.register}"
-        " --masks {input.masks} --seeds {output.seeds} --edits {output.edits} --progressive {output.progressive}"
-        " --seeds-figure {output.seeds_figure} --edits-figure {output.edits_figure}"
-        " --progressive-figure {output.progressive_figure} > {log} 2>&1"
+        "python -m medsyn2 evaluate_edits --config {params.cfg:q} --model {input.model} --inventory {input.inventory}"
+        " --register {input.register} --masks {input.masks} --manifest {output.manifest} --seeds {output.seeds}"
+        " --edits {output.edits} --progressive {output.progressive} --seeds-figure {output.seeds_figure}"
+        " --edits-figure {output.edits_figure} --progressive-figure {output.progressive_figure} > {log} 2>&1"
 
 
 rule evaluate_attention:
@@ -270,8 +271,8 @@ rule evaluate_attention:
         cfg=params_of("evaluate_attention"),
     shell:
         "python -m medsyn2 evaluate_attention --config {params.cfg:q} --model {input.model}"
-        " --inventory {input.inventory} --register {input.register} --table {output.table}"
-        " --figure {output.figure} > {log} 2>&1"
+        " --inventory {input.inventory} --register {input.register} --manifest {output.manifest}"
+        " --table {output.table} --figure {output.figure} > {log} 2>&1"
 
 
 rule evaluate_scores:
@@ -384,5 +385,6 @@ rule evaluate_variants:
     shell:
         "python -m medsyn2 evaluate_variants --config {params.cfg:q} --models {input.models}"
         " --samples {input.samples} --agreement {input.agreement} --attention {input.attention} --fid {input.fid}"
-        " --inventory {input.inventory} --register {input.register} --masks {input.masks} --table {output.table}"
-        " --cases {output.cases} --figure {output.figure} --left-out-figure {output.left_out_figure} > {log} 2>&1"
+        " --inventory {input.inventory} --register {input.register} --masks {input.masks} --manifest {output.manifest}"
+        " --table {output.table} --cases {output.cases} --figure {output.figure}"
+        " --left-out-figure {output.left_out_figure} > {log} 2>&1"

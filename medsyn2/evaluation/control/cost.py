@@ -1,11 +1,8 @@
 """The costs of the studies of control: the volumes that they sample with the main model and its variants."""
 
-from medsyn2.evaluation.control.sizes import TIMES
+from medsyn2.evaluation.control.sizes import TIMES, num_edits
 from medsyn2.planning.costs import START_S, Cost, add_known
 from medsyn2.planning.run import PlannedRun
-
-NUM_EDITS = 2
-"""Edits of each mask: mirrored, and moved."""
 
 NUM_COMBINATIONS = 4
 """Combinations of report and mask in which the flow loss of a case is measured."""
@@ -14,7 +11,10 @@ NUM_COMBINATIONS = 4
 def evaluate_edits(run: PlannedRun) -> Cost:
     """Estimate the stage."""
     edits, sampling = run.config.evaluate_edits, run.sampling
-    segmented = edits.max_cases * len(edits.structures) * (edits.num_seeds + NUM_EDITS)
+    # Where the edits have a report, so has the volume that they are compared with.
+    unedited = int(edits.with_report)
+    each = [edits.num_seeds + unedited + num_edits(structure) for structure in edits.structures]
+    segmented = edits.max_cases * sum(each)
     volumes = segmented + edits.max_cases * (2 * len(edits.progressive) - 1)
     again, flops = run.segment_again(segmented, edits.structures), volumes * sampling.volume_flops
     return Cost(

@@ -18,7 +18,7 @@ def extract_features(run: PlannedRun) -> Cost:
         return Cost("extract_features", 0, basis="left to the evaluations: the protocol takes a few volumes")
     sample, scores, work = run.config.sample, run.config.evaluate_scores, run.work
     searched = len({THUMBNAIL_WINDOW, *(() if scores.command else scores.windows)})
-    conditions = len(sample.structures) + sample.with_report
+    conditions = sample.num_conditions
     seen = work.test_cases + run.num_sampled * conditions
     others = work.train_cases + run.reconstructed.cases
     passes = seen * len(WINDOWS_HU) + others * searched

@@ -44,7 +44,7 @@ class Banks:
         most = MAX_VOLUMES[fid.protocol] or test_cases
         sampled = test_cases if sample.max_cases is None else min(test_cases, sample.max_cases * shards)
         real, synthetic = min(test_cases, most), min(test_cases if fid.baselines else sampled, most)
-        conditions = len(sample.structures) + sample.with_report + len(fid.baselines)
+        conditions = sample.num_conditions + len(fid.baselines)
         here = synthetic * len(fid.baselines) if takes_all_volumes(config) else real + synthetic * conditions
         return cls(
             real=real,

@@ -9,8 +9,7 @@ MEASURE_S_PER_MVOXEL = 2.0 / 16.8
 
 def measure_hu(run: PlannedRun) -> Cost:
     """Estimate the stage: each held-out case, and a volume of each condition for those that are sampled."""
-    settings = run.config.sample
-    volumes = run.work.test_cases + run.num_sampled * (len(settings.structures) + settings.with_report)
+    volumes = run.work.test_cases + run.num_sampled * run.config.sample.num_conditions
     mvoxels, shards = volumes * run.work.grid_voxels / 1e6, run.work.measured
     return Cost(
         "measure_hu",

@@ -9,12 +9,15 @@ from math import nan
 
 import pandas as pd
 
+from medsyn2.vocabulary import JOINT
+
 
 @dataclass(frozen=True)
 class MaskAdherence:
-    """How far a structure's mask is followed."""
+    """How far a structure's mask is followed, alone or beside a report."""
 
     structure: str  # Structure of the mask
+    condition: str  # Condition of the volumes
     requested: float  # Mean Dice with the requested mask
     shuffled: float  # Mean Dice with other cases' masks
     ceiling: float  # Mean Dice of the real volume, segmented again, with its own mask
@@ -27,17 +30,23 @@ class MaskAdherence:
     reconstructed: float  # Mean Dice of real volumes after the tokenizer; NaN without any
     num_reconstructed: int  # Their number
 
+    @property
+    def subject(self) -> str:
+        """The structure, and whether the volumes had a report too."""
+        return f"{self.structure} with the report" if self.condition in JOINT.values() else self.structure
+
 
 def mask_adherence(agreement: pd.DataFrame) -> list[MaskAdherence]:
-    """Summarise results/mask_agreement.csv; structures without another case to compare with are left out."""
+    """Summarise results/mask_agreement.csv; those without another case to compare with are left out."""
     found = []
-    for structure, group in agreement.groupby("structure", sort=False):
+    for (structure, condition), group in agreement.groupby(["structure", "condition"], sort=False):
         rows = group.set_index("comparison").to_dict("index")
         if {"requested", "shuffled", "ceiling"} <= rows.keys():
             requested, after = rows["requested"], rows.get("reconstructed_ct", {})
             found.append(
                 MaskAdherence(
                     str(structure),
+                    str(condition),
                     requested=requested["dice"],
                     shuffled=rows["shuffled"]["dice"],
                     ceiling=rows["ceiling"]["dice"],

@@ -15,14 +15,14 @@ def segment_samples(run: PlannedRun) -> Cost:
 
     Each tool is run once a real volume, and once a generated volume of its structures.
     """
-    structures = _structures(run)
+    structures, conditions = _structures(run), _conditions(run)
     cases, reconstructed, shards = run.num_sampled, _num_reconstructed(run), run.work.measured
     parts = [run.segment_again(cases + reconstructed, structures)]
-    parts += [run.segment_again(cases, [one]) for one in structures]
+    parts += [run.segment_again(cases, [one]) for one in conditions]
     seconds: float | None = shards.jobs * START_S
     for part in parts:
         seconds = add_known(seconds, part.cpu_s)
-    masks = len(structures) * (2 * cases + reconstructed)
+    masks = len(conditions) * cases + len(structures) * (cases + reconstructed)
     return Cost(
         "segment_samples",
         shards.jobs,
@@ -30,7 +30,7 @@ def segment_samples(run: PlannedRun) -> Cost:
         memory_bytes=max(run.on_grid_bytes, parts[0].memory_bytes),
         device_bytes=parts[0].device_bytes,
         disk_bytes=MASK_BYTES_PER_VOXEL * run.work.grid_voxels * masks,
-        basis=f"at most {len(structures) * cases + cases + reconstructed} volumes segmented; {parts[0].basis}",
+        basis=f"at most {len(conditions) * cases + cases + reconstructed} volumes segmented; {parts[0].basis}",
         share=shards.share,
     )
 
@@ -38,7 +38,8 @@ def segment_samples(run: PlannedRun) -> Cost:
 def measure_masks(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
     cases, reconstructed, shards = run.num_sampled, _num_reconstructed(run), run.work.measured
-    pairs = len(_structures(run)) * (cases * (2 + NUM_SHUFFLES) + 2 * reconstructed)
+    real, generated = len(_structures(run)), len(_conditions(run))
+    pairs = real * (cases + reconstructed) + generated * (cases * (1 + NUM_SHUFFLES) + reconstructed)
     return Cost(
         "measure_masks",
         shards.jobs,
@@ -54,9 +55,16 @@ def evaluate_masks(run: PlannedRun) -> Cost:
     return Cost("evaluate_masks", 1, START_S, basis="the start")
 
 
-def _structures(run: PlannedRun) -> list[Structure]:
-    asked = run.config.evaluate_masks.structures
-    return [structure for structure in run.config.sample.structures if asked is None or structure in asked]
+def _structures(run: PlannedRun) -> set[Structure]:
+    """Return the structures that are found in real volumes."""
+    asked, given = run.config.evaluate_masks.structures, set(run.config.sample.all_structures)
+    return given if asked is None else given & set(asked)
+
+
+def _conditions(run: PlannedRun) -> list[Structure]:
+    """Return the structure of each condition whose volumes are segmented, twice where it is sampled in two ways."""
+    sample, found = run.config.sample, _structures(run)
+    return [structure for structure in (*sample.structures, *sample.joint) if structure in found]
 
 
 def _num_reconstructed(run: PlannedRun) -> int:

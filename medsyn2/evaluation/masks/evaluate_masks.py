@@ -13,18 +13,18 @@ from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES, present, summar
 from medsyn2.evaluation.statistics.bootstrap import ratio_over_patients
 from medsyn2.facts import CaseFacts
 from medsyn2.files import write_table
-from medsyn2.vocabulary import STRUCTURES, Structure
+from medsyn2.vocabulary import CONDITIONS, STRUCTURES, Structure
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ["structure", "comparison", "case", "patient", "other", "segmenter", *VALUES, *FLAGS]
+COLUMNS = ["structure", "condition", "comparison", "case", "patient", "other", "segmenter", *VALUES, *FLAGS]
 OWN = ("requested", "ceiling", "reconstructed_ct")
 """Comparisons of a case's volumes with the mask of that case."""
 RATIOS = ["disagreement_ratio", "disagreement_ratio_low", "disagreement_ratio_high"]
 
 
 def evaluate_masks(evaluate_masks: EvaluateMasksConfig, *, measured: list[Path], table: Path, cases: Path) -> None:
-    """Gather the comparisons of measure_masks and average them by structure, comparison and segmenter.
+    """Gather the comparisons of measure_masks and average them by structure, condition, comparison and segmenter.
 
     Intervals are over the patients of the volumes; the others' masks that ``shuffled`` compares with are held fixed.
     ``disagreement_ratio`` is 1 - Dice over that of ``shuffled``, of the patients that have both, drawn together: it is
@@ -34,21 +34,22 @@ def evaluate_masks(evaluate_masks: EvaluateMasksConfig, *, measured: list[Path],
     rows = [row for record in load_measured(measured, CaseFacts).values() for row in read_rows(record)]
     frame = pd.DataFrame(_by_structure(rows, evaluate_masks.structures), columns=COLUMNS)
     write_table(cases, frame)
-    means = _with_ratios(summarise(frame, ["structure", "comparison", "segmenter"]), frame)
+    means = _with_ratios(summarise(frame, ["structure", "condition", "comparison", "segmenter"]), frame)
     write_table(table, means)
 
 
 def _by_structure(rows: Sequence[dict[str, object]], asked: Sequence[Structure] | None) -> list[dict[str, object]]:
-    """Return the rows by structure, in the order asked for; warn of a structure that is asked for and has none."""
+    """Return the rows by structure, in the order asked for, then by condition; warn of a structure that has none."""
     found: list[dict[str, object]] = []
     for structure in STRUCTURES if asked is None else asked:
         name = "lungs" if structure == "lobes" else structure
         if group := [row for row in rows if row["structure"] == name]:
-            found += group
+            found += sorted(group, key=lambda row: CONDITIONS.index(str(row["condition"])))
         elif asked is not None:
             log.warning(
                 "%s is left out: no volume that was generated from a mask of it was segmented; add it to "
-                "sample.structures with a tool that finds it, or take it from evaluate_masks.structures",
+                "sample.structures or sample.joint with a tool that finds it, or take it from "
+                "evaluate_masks.structures",
                 structure,
             )
     return found
@@ -57,12 +58,13 @@ def _by_structure(rows: Sequence[dict[str, object]], asked: Sequence[Structure] 
 def _with_ratios(means: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     disagreement = {
         key: 1 - rows.set_index("patient")["dice"].astype(float)
-        for key, rows in present(cases).groupby(["structure", "comparison"])
+        for key, rows in present(cases).groupby(["structure", "condition", "comparison"])
     }
-    ratios = [
-        ratio_over_patients(disagreement[structure, comparison], disagreement[structure, "shuffled"])
-        if comparison in OWN and {(structure, comparison), (structure, "shuffled")} <= disagreement.keys()
-        else (nan, nan, nan)
-        for structure, comparison in zip(means["structure"], means["comparison"], strict=True)
-    ]
+    ratios = []
+    for structure, condition, comparison in means[["structure", "condition", "comparison"]].itertuples(index=False):
+        own, others = (disagreement.get((structure, condition, one)) for one in (comparison, "shuffled"))
+        if comparison in OWN and own is not None and others is not None:
+            ratios.append(ratio_over_patients(own, others))
+        else:
+            ratios.append((nan, nan, nan))
     return means.join(pd.DataFrame(ratios, columns=RATIOS, index=means.index))

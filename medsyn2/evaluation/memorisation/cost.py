@@ -22,7 +22,7 @@ def evaluate_memorisation(run: PlannedRun) -> Cost:
     settings, sample, cases = run.config.evaluate_memorisation, run.config.sample, run.work.train_cases
     searched = cases if settings.max_train is None else min(cases, settings.max_train)
     decoded, decoding = min(searched, settings.num_copies), run.networks.decoding()
-    sampled = run.num_sampled * (len(sample.structures) + sample.with_report)
+    sampled = run.num_sampled * sample.num_conditions
     sought = run.work.test_cases + run.reconstructed.cases + decoded + sampled
     features = PLANES * (WEIGHT_FREE_WIDTH if run.config.evaluate_fid.radimagenet is None else RADIMAGENET_WIDTH)
     # The nearest training volumes are compared with all the others in turn.

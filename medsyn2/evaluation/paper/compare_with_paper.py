@@ -17,7 +17,7 @@ from math import isnan, nan
 import pandas as pd
 
 from medsyn2.evaluation.paper.printed import PRINTED, TOKENIZER, VOXEL_MM, maker_of, unit_of
-from medsyn2.vocabulary import WINDOWS_HU
+from medsyn2.vocabulary import JOINT, REPORT, WINDOWS_HU
 
 FILES = (
     *(f"fid_{window}.csv" for window in WINDOWS_HU),
@@ -29,7 +29,7 @@ FILES = (
 )
 """The tables of a run that have a counterpart in the paper."""
 
-_SOURCES = {"Real": ("real_on_grid", "real"), "MedSyn2": ("report",)}
+_SOURCES = {"Real": ("real_on_grid", "real"), "MedSyn2": (REPORT,)}
 """The paper's Tables 1 to 3 are of volumes from reports alone."""
 _ARMS = {"Real_50": "real", "Synthesized_416": "synthetic", "Combined_466": "both"}
 _STRUCTURES = {
@@ -117,7 +117,7 @@ def _note(place: Place, frames: Mapping[str, pd.DataFrame] | None, ours: Mapping
 def _why_none(place: Place) -> str:
     number, row, _ = place
     if number in ("4", "8"):
-        return "no run has readers; `medsyn2 readers tabulate` makes this table"
+        return "no run has readers; `medsyn2 readers tabulate` makes this table, of volumes that sample.joint names"
     ours = {"1": {"MedSyn2"}, "2": {*_SOURCES}, "3": {*_SOURCES}, "5": {*_ARMS}}.get(number, {*_STRUCTURES})
     return "this run has none" if row in ours else "another model's"
 
@@ -139,7 +139,7 @@ def _all(frames: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Place, RunValue]]
     agreement = frames.get("mask_agreement.csv")
     if agreement is not None:
         for pair, comparison in _PAIRS.items():
-            rows = agreement[agreement["comparison"] == comparison]
+            rows = _prefer_mask_alone(agreement[agreement["comparison"] == comparison])
             yield from _masks("7", f"{pair} ", f"mask_agreement.csv, {comparison}", rows)
 
 
@@ -213,11 +213,19 @@ def _masks(number: str, prefix: str, file: str, frame: pd.DataFrame | None) -> I
             reasons = ["another segmenter"] if by.lower() not in known.lower() else []
             if row.get("structure") == "lungs":
                 reasons.append("of the lungs that the lobes make up")
+            if row.get("condition") in JOINT.values():
+                reasons.append("of volumes from the report and the mask; the paper does not say which")
             for printed, column in {**_OVERLAPS, **_DISTANCES}.items():
                 scale, unit = (100, "%") if printed in _OVERLAPS else (1, "mm")
                 value = scale * float(row.get(column, nan))
                 place = (number, name, f"{prefix}{printed}")
                 yield place, RunValue(value, unit, by, f"{file}, {column}", "; ".join(reasons))
+
+
+def _prefer_mask_alone(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of volumes from masks alone; of a structure without any, those from report and mask."""
+    joint = rows["condition"].isin(JOINT.values())
+    return rows[~joint | ~rows["structure"].isin(rows.loc[~joint, "structure"])]
 
 
 def _rows(frame: pd.DataFrame | None, key: str, *values: str) -> Iterator[pd.Series]:

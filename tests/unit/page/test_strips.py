@@ -1,12 +1,13 @@
 """Strips are PNGs of the right shape, the same twice, and show what differs."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from matplotlib.image import imread
 
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.page.strips import Picture, difference, strips_png
+from medsyn2.page.strips import Picture, difference, read_strip, strips_png, write_strip
 
 AFFINE = axis_aligned_affine((3.0, 2.0, 2.0), (0.0, 0.0, 0.0))
 VOLUME = CTVolume(np.random.default_rng(0).integers(-1000, 100, (8, 10, 12)).astype(np.int16), AFFINE)
@@ -57,3 +58,20 @@ def test_nothing_differs_from_itself() -> None:
     assert (difference(VOLUME, VOLUME).hu == -1350).all()
     assert (difference(VOLUME, other).hu == 150).all()
     np.testing.assert_array_equal(difference(VOLUME, other).hu, difference(other, VOLUME).hu)
+
+
+def test_a_kept_strip_holds_one_slice_and_is_drawn_as_before(tmp_path: Path) -> None:
+    mask = np.zeros(VOLUME.shape, dtype=bool)
+    mask[2:6, 7:9, 4:9] = True
+    rows = [
+        [Picture(VOLUME, "plain", window="bone"), Picture(VOLUME, "with a mask", mask)],
+        [Picture(VOLUME, "through its middle")],
+    ]
+    kept = []
+    for index, row in enumerate(rows):
+        path = tmp_path / f"{index}.npz"
+        write_strip(path, row)
+        kept.append(read_strip(path))
+    assert kept[0][0].volume.shape == (8, 1, 12)
+    assert [one.mask is None for one in kept[0]] == [True, False]
+    assert strips_png(kept) == strips_png(rows)

@@ -130,7 +130,7 @@ class Run:
         return TextFacts(f"s_{case}", CASES[case], {}, 32, has_report=False)
 
     def sample(self, case: str, folder: Path) -> SampleFacts:
-        conditions = {"report": None, "lobes": "lobes"} if case == "two" else {"report": None}
+        conditions = {"neither": None, "lobes": "lobes"} if case == "two" else {"neither": None}
         for condition in conditions:
             write_ct(folder / f"{condition}.nii.gz", CTVolume(hu_of(case) + np.int16(50), AFFINE))
         return sample_facts(f"s_{case}", conditions)
@@ -147,6 +147,7 @@ class Run:
             "mask_agreement": pd.DataFrame(
                 {
                     "structure": ["lungs"] * 3,
+                    "condition": ["lobes"] * 3,
                     "comparison": ["requested", "shuffled", "ceiling"],
                     "num": [1, 1, 1],
                     "num_patients": [1, 1, 1],

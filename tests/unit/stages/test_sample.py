@@ -77,7 +77,7 @@ def test_held_out_cases_get_a_sample_for_each_condition_they_have(shard):
     manifest = shard()
     assert conditions_of(manifest) == {
         "a": [("report", "report"), ("heart", "mask")],
-        "b": [("report", "neither"), ("heart", "mask")],
+        "b": [("neither", "neither"), ("heart", "mask")],
         "d": [("report", "report")],
     }
     assert manifest.records["a"].facts.subject == "s_a"
@@ -88,6 +88,17 @@ def test_held_out_cases_get_a_sample_for_each_condition_they_have(shard):
         "heart.json",
         "heart_mask.nii.gz",
     }
+
+
+def test_report_and_mask_together_are_a_condition_of_cases_that_have_both(shard, tiny_model):
+    manifest = shard(structures=(), joint=("heart", "nodules"), with_report=False)
+    assert conditions_of(manifest) == {"a": [("report_and_heart", "both")], "b": [], "d": []}
+    (made,) = manifest.records["a"].facts.samples
+    assert (made.structure, made.file) == ("heart", "report_and_heart.nii.gz")
+    pipeline = MedSyn2Pipeline.from_pretrained(tiny_model)
+    again = pipeline.remake(manifest.path("a", "report_and_heart.json"))
+    assert (again.recipe.report, again.recipe.words) == (f"{REPORT.findings} [SEP] {REPORT.impression}", "heart")
+    np.testing.assert_array_equal(read_ct(manifest.path("a", made.file)).hu, again.volume.hu)
 
 
 def test_a_sample_is_what_the_pipeline_gives_and_its_sidecar_makes_it_again(shard, tiny_model):

@@ -9,9 +9,11 @@ from tests.unit.planned import planned_run
 def test_edits_cost_their_seeds_and_edits_and_steps_of_progressive_synthesis() -> None:
     settings = {"structures": ["lobes"], "max_cases": 2, "num_seeds": 3, "progressive": ["lobes", "heart"]}
     cost = evaluate_edits(planned_run(evaluate_edits=settings))
-    assert cost.basis == "at most 16 volumes, 10 of them segmented again"
+    assert cost.basis == "at most 18 volumes, 12 of them segmented again"
     more = evaluate_edits(planned_run(evaluate_edits={**settings, "progressive": ["lobes", "heart", "nodules"]}))
-    assert more.flops == pytest.approx(cost.flops * 20 / 16)
+    assert more.flops == pytest.approx(cost.flops * 22 / 18)
+    finding = evaluate_edits(planned_run(evaluate_edits={**settings, "structures": ["nodules"], "with_report": False}))
+    assert finding.basis == "at most 22 volumes, 16 of them segmented again"
 
 
 def test_attention_costs_a_volume_a_report_of_the_held_out_cases() -> None:

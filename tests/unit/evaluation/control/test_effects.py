@@ -8,6 +8,7 @@ from medsyn2.evaluation.control.effects import (
     centroid_mm,
     change,
     displacement_ratio,
+    keep_half,
     laterality,
     mirror_mask,
     shift_mask,
@@ -66,3 +67,12 @@ def test_changes_inside_and_outside_and_not_in_the_air() -> None:
     assert found.inside_hu == pytest.approx(100)
     assert found.outside_hu == pytest.approx(0)
     assert np.isnan(change(hu, other, np.zeros_like(mask)).inside_hu)
+
+
+def test_a_half_of_a_mask_lies_on_its_side_and_both_make_the_whole() -> None:
+    mask = np.random.default_rng(0).random((4, 5, 6)) > 0.5
+    left, right = keep_half(mask, "left"), keep_half(mask, "right")
+    assert (laterality(left), laterality(right)) == (1, -1)
+    np.testing.assert_array_equal(left | right, mask)
+    odd = np.ones((1, 1, 5), dtype=bool)
+    assert keep_half(odd, "left").sum() == keep_half(odd, "right").sum() == 2  # the middle plane is of no side

@@ -11,6 +11,7 @@ from medsyn2.config import EvaluateAttentionConfig, InferenceConfig, SampleConfi
 from medsyn2.evaluation.control.evaluate_attention import COLUMNS, _about_findings, evaluate_attention
 from medsyn2.facts import InventoryFacts, RegisterFacts, Report
 from medsyn2.flow import Sampling
+from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.weights.model_folder import DESCRIPTION
 from tests.unit.records import inventory_facts, register_facts, write_shard
 
@@ -37,8 +38,10 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., pd.DataFrame]:
             model=tiny_model / DESCRIPTION,
             inventory=[write_shard(tmp_path / "inventory/0000.json", InventoryFacts, CASES, listed)],
             register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, CASES, registered)],
+            manifest=tmp_path / "evaluate_attention/held_out.json",
             table=tmp_path / "attention.csv",
             figure=tmp_path / "attention.png",
+            settings=str(num_steps),
         )
         table = pd.read_csv(tmp_path / "attention.csv")
         return table if with_means else table[table["patient"].notna()]
@@ -82,3 +85,17 @@ def test_without_reports_the_table_is_empty_and_the_figure_says_so(
 def test_all_pieces_of_a_finding_s_word_are_about_it() -> None:
     tokens = ["[CLS]", "No", "##dule", "##s", "of", "mm", "effusion", "[SEP]"]
     np.testing.assert_array_equal(_about_findings(tokens), [0, 1, 1, 1, 0, 0, 1, 0])
+
+
+def test_a_stopped_job_goes_on_with_the_next_case(
+    run: Callable[..., pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, figure = run(max_cases=5, with_means=True), (tmp_path / "attention.png").read_bytes()
+    kept = tmp_path / "evaluate_attention/held_out"
+    (kept / "d.json").unlink()
+    time = (kept / "c.json").stat().st_mtime_ns
+    pd.testing.assert_frame_equal(run(max_cases=5, with_means=True), whole)
+    assert (tmp_path / "attention.png").read_bytes() == figure
+    assert (kept / "c.json").stat().st_mtime_ns == time
+    monkeypatch.setattr(MedSyn2Pipeline, "from_pretrained", None)  # a finished stage loads no model
+    run(max_cases=5)

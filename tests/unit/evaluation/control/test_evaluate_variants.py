@@ -1,5 +1,6 @@
 """Variants of a tiny model: one with the same weights, one with others that never saw a mask of nodules."""
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from medsyn2.config import EvaluateVariantsConfig, FlowConfig, InferenceConfig, 
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, EnvironmentFault
-from medsyn2.evaluation.control.evaluate_variants import AT_TIME, ORDER, evaluate_variants
+from medsyn2.evaluation.control.evaluate_variants import ORDER, evaluate_variants
 from medsyn2.evaluation.control.sizes import TIMES
+from medsyn2.evaluation.control.variant_parts import AT_TIME
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES
 from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, COLUMNS
 from medsyn2.facts import CT_FILE, InventoryFacts, MasksFacts, RegisterFacts, Report, SampleFacts
@@ -25,6 +27,7 @@ from tests.unit.records import change_facts, inventory_facts, masks_facts, regis
 FAST = Sampling("euler", 2, guidance_mask=1.0)
 SPLIT = {"a": "test", "b": "test", "c": "train"}
 REPORT = Report("A nodule of 5 mm.", "Large pleural effusion.")
+KEPT = "evaluate_variants/held_out.json"
 OUTPUTS = {"table": "variants.csv", "cases": "cases.csv", "figure": "v.png", "left_out_figure": "l.png"}
 
 
@@ -55,13 +58,14 @@ class Run:
 
         held_out = [case for case, split in SPLIT.items() if split == "test"]
         write_shard(self.of(variant) / "sample/0000.json", SampleFacts, held_out, sampled)
+        names = {"structure": "lungs", "condition": "lobes"}
         agreement = pd.DataFrame(
             [
-                {"structure": "lungs", "comparison": name, "case": case, "other": case, "dice": 0.9}
+                {**names, "comparison": name, "case": case, "other": case, "dice": 0.9}
                 for case in "ab"
                 for name in ("requested", "shuffled", "ceiling", "reconstructed_ct", "reconstructed_mask")
             ],
-            columns=["structure", "comparison", "case", "other", "segmenter", *VALUES, *FLAGS],
+            columns=["structure", "condition", "comparison", "case", "other", "segmenter", *VALUES, *FLAGS],
         )
         agreement.to_csv(self.of(variant) / "mask_agreement_cases.csv", index=False)
         # The table's own means are not one more case.
@@ -84,7 +88,9 @@ class Run:
             attention=[folder / "attention.csv" for folder in folders],
             fid=[folder / "fid_lung.csv" for folder in folders],
             **self.shared,
+            manifest=self.root / KEPT,
             **{option: self.root / name for option, name in OUTPUTS.items()},
+            settings=json.dumps(changes),
         )
         return pd.read_csv(self.root / "variants.csv"), pd.read_csv(self.root / "cases.csv")
 
@@ -183,6 +189,33 @@ def test_tables_have_their_columns_and_the_run_repeats_itself(run: Run, found: T
     assert {name: (run.root / name).read_bytes() for name in OUTPUTS.values()} == before
 
 
+def test_a_stopped_study_goes_on_with_the_parts_that_are_missing(
+    run: Run, found: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {name: (run.root / name).read_bytes() for name in OUTPUTS.values()}
+    kept = (run.root / KEPT).with_suffix("")
+    assert {path.stem for path in kept.glob("*.json")} == {"case-a", "case-b", "nodules-a"}
+    (kept / "case-b.json").unlink()
+    (run.root / KEPT).unlink()
+    times = {name: (kept / name / "rows.json").stat().st_mtime_ns for name in ("case-a", "case-b", "nodules-a")}
+    run.compare("same", "other", diameters_mm=(20.0,))
+    assert {name: (run.root / name).read_bytes() for name in OUTPUTS.values()} == before
+    done = {name for name, time in times.items() if (kept / name / "rows.json").stat().st_mtime_ns > time}
+    assert done == {"case-b"}
+    monkeypatch.setattr(MedSyn2Pipeline, "from_pretrained", None)  # a finished study loads no model
+    run.compare("same", "other", diameters_mm=(20.0,))
+
+
+def test_agreement_with_a_report_is_a_part_of_its_own(run: Run) -> None:
+    path = run.of("main") / "mask_agreement_cases.csv"
+    alone = pd.read_csv(path)
+    pd.concat([alone, alone.assign(condition="report_and_lobes", dice=0.5)]).to_csv(path, index=False)
+    table, _ = run.compare("same")
+    alone.to_csv(path, index=False)
+    values = rows(table, "dice_requested", "main")["value"].to_dict()
+    assert values == {"lungs": 0.9, "lungs, report_and_lobes": 0.5}
+
+
 def test_without_a_structure_left_out_there_is_a_picture_that_says_so(run: Run) -> None:
     table, _ = run.compare("same")
     assert not table["measure"].str.startswith("lesion").any()
@@ -203,7 +236,9 @@ def test_files_of_another_number_of_models_are_refused(run: Run) -> None:
             attention=[],
             fid=[run.of("main") / "fid_lung.csv"],
             **run.shared,
+            manifest=run.root / KEPT,
             **{option: run.root / name for option, name in OUTPUTS.items()},
+            settings="",
         )
 
 

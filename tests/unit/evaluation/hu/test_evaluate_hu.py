@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,7 @@ def run(tmp_path: Path) -> Callable[..., Tables]:
         real: Mapping[str, tuple[float, float]],
         synthetic: Mapping[str, tuple[float, float]],
         masks: Mapping[str, tuple[Structure, ...]],
+        joint: Mapping[str, Structure] = MappingProxyType({}),
     ) -> Tables:
         def register(case: str, folder: Path) -> RegisterFacts:
             write_ct(folder / CT_FILE, chest(*real[case]))
@@ -54,6 +56,8 @@ def run(tmp_path: Path) -> Callable[..., Tables]:
 
         def sample(case: str, folder: Path) -> SampleFacts:
             conditions: dict[str, Structure | None] = {"report": None, **{name: name for name in masks[case]}}
+            if case in joint:
+                conditions[f"report_and_{joint[case]}"] = joint[case]
             for condition in conditions:
                 write_ct(folder / f"{condition}.nii.gz", chest(*synthetic[case]))
             return sample_facts(f"patient {case}", conditions)
@@ -119,6 +123,15 @@ def test_a_case_without_a_mask_is_counted_as_missing(run) -> None:
     missing = cases[(cases["case"] == "b") & (cases["region"] == "heart")]
     assert missing["median_hu"].isna().all()
     assert (missing["num_voxels"] == 0).all()
+
+
+def test_a_case_without_a_report_is_not_missing_in_the_rows_of_report_and_mask(run) -> None:
+    real = {"a": (-850, 40), "b": (-830, 60)}
+    table, _ = run(real, real, dict.fromkeys(real, BOTH), {"a": "heart"})
+    both = row_of(table, "heart", "report_and_heart")
+    assert both[["num_synthetic", "num_synthetic_missing", "num_pairs"]].tolist() == [1, 0, 1]
+    assert row_of(table, "heart", "heart")["num_synthetic"] == 2
+    assert row_of(table, "muscle", "report_and_heart")["num_synthetic"] == 1
 
 
 def test_an_outlier_is_named_and_kept_in_the_mean(run) -> None:

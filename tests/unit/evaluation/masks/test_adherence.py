@@ -14,7 +14,9 @@ def test_what_the_table_says_of_a_structure() -> None:
         ("heart", "requested", 1, None),
     ]
     table = pd.DataFrame(rows, columns=["structure", "comparison", "dice", "disagreement_ratio"])
-    table = table.assign(num=3, num_patients=2, disagreement_ratio_low=0.2, disagreement_ratio_high=0.3)
+    table = table.assign(
+        condition="lobes", num=3, num_patients=2, disagreement_ratio_low=0.2, disagreement_ratio_high=0.3
+    )
     (found,) = mask_adherence(table)
     assert found.structure == "lungs"
     assert (found.requested, found.shuffled, found.ceiling) == (0.95, 0.8, 0.99)
@@ -24,3 +26,8 @@ def test_what_the_table_says_of_a_structure() -> None:
     (without,) = mask_adherence(table[table["comparison"] != "reconstructed_ct"])
     assert without.num_reconstructed == 0
     assert mask_adherence(table.iloc[:0]) == []
+
+    joint = table.assign(condition="report_and_lobes", dice=0.5)
+    alone, together = mask_adherence(pd.concat([table, joint]))
+    assert (alone.requested, together.requested) == (0.95, 0.5)
+    assert (alone.subject, together.subject) == ("lungs", "lungs with the report")

@@ -16,8 +16,9 @@ from medsyn2.evaluation.masks.evaluate_masks import COLUMNS, evaluate_masks
 from medsyn2.evaluation.masks.measure_masks import measure_masks
 from medsyn2.evaluation.masks.segment_samples import segment_samples
 from medsyn2.evaluation.similarity.overlap import DISTANCES, OVERLAPS
-from medsyn2.facts import CT_FILE, MasksFacts, ReconstructionFacts, RegisterFacts, SampleFacts
+from medsyn2.facts import CT_FILE, FoundFacts, MasksFacts, ReconstructionFacts, RegisterFacts, SampleFacts
 from medsyn2.phantoms import Phantom, draw_subject, render
+from medsyn2.store.artefacts import load_manifest
 from tests.unit.records import masks_facts, reconstruction_facts, register_facts, sample_facts, write_shard
 
 SPACING_MM = 8.0
@@ -30,7 +31,7 @@ ENDS = ("", "_low", "_high")
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 SUMMARY = [
-    "structure", "comparison", "segmenter", "num", "num_present", "num_patients",
+    "structure", "condition", "comparison", "segmenter", "num", "num_present", "num_patients",
     *(f"{name}{end}" for name in OVERLAPS for end in ENDS), "dice_median",
     "num_distances", *(f"{name}{end}" for name in DISTANCES for end in ENDS),
     "num_missed", "miss_rate", "num_false_alarm", "num_both_empty", *(f"disagreement_ratio{end}" for end in ENDS),
@@ -62,6 +63,7 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
         reconstructed: str = "",
         patients: Mapping[str, str] = MappingProxyType({}),
         asked: tuple[str, ...] | None = None,
+        joint: str = "",
     ) -> Tables:
         def registered(case: str, folder: Path) -> RegisterFacts:
             write_ct(folder / CT_FILE, CTVolume(phantoms[case].volume.hu, affine))
@@ -75,6 +77,7 @@ def run(phantoms: dict[str, Phantom], tmp_path: Path) -> Callable[..., Tables]:
 
         def sampled(case: str, folder: Path) -> SampleFacts:
             conditions = {**{name: name for name in structures}, "report": None}
+            conditions |= {"report_and_lobes": "lobes"} if case in joint else {}
             for condition in conditions:
                 write_ct(folder / f"{condition}.nii.gz", CTVolume(generated[case], affine))
             return sample_facts(case, conditions)
@@ -123,6 +126,22 @@ def test_volumes_that_obey_agree_with_their_own_masks_and_less_with_others(run, 
         assert rows["dice"]["requested"] > rows["dice"]["shuffled"] + 0.03
         assert rows["dice"]["requested"] == rows["dice"]["ceiling"]
         assert rows["assd_mm"]["requested"] < rows["assd_mm"]["shuffled"]
+
+
+def test_report_and_mask_together_have_rows_of_their_own_cases_and_no_second_look_at_real_volumes(
+    run, phantoms, tmp_path: Path
+) -> None:
+    table, cases = run({case: np.roll(phantom.volume.hu, 1, axis=0) for case, phantom in phantoms.items()}, joint="ab")
+    segmented = load_manifest(tmp_path / "segment_samples/0000.json", FoundFacts).records
+    looked_at = {case: {one.volume for one in record.facts.masks} for case, record in segmented.items()}
+    both = {"lobes", "report_and_lobes", "real"}
+    assert looked_at == {"a": both, "b": both, "c": {"lobes", "real"}}
+    assert table["condition"].unique().tolist() == ["lobes", "report_and_lobes"]
+    joint = table[table["condition"] == "report_and_lobes"].set_index("comparison")
+    assert joint["num"].to_dict() == {"requested": 2, "shuffled": 2, "ceiling": 2}
+    ceilings = cases[cases["comparison"] == "ceiling"].set_index(["condition", "case"])["dice"]
+    assert ceilings["report_and_lobes", "a"] == ceilings["lobes", "a"]
+    assert joint["disagreement_ratio"].notna().to_dict() == {"requested": True, "shuffled": False, "ceiling": True}
 
 
 def test_each_comparison_has_a_row_with_both_cases(run, phantoms) -> None:

@@ -81,6 +81,7 @@ def test_masks_are_of_one_structure_and_segmenter() -> None:
     agreement = {"structure": ["heart", "heart", "heart", "lungs"], **values}
     agreement["comparison"] = ["requested", "ceiling", "reconstructed_mask", "requested"]
     agreement["segmenter"] = ["totalsegmentator", "totalsegmentator", "classical", "lungmask"]
+    agreement["condition"] = ["heart", "heart", "heart", "lobes"]
     frames = {"mask_agreement.csv": agreement, "mask_reconstruction.csv": {"structure": ["heart"], **values}}
     assert row(frames, "7", "Heart", "gen_gt dice")["this_run"] == 80
     assert row(frames, "7", "Heart", "gen_rec hd95")["note"] == "another segmenter"
@@ -88,6 +89,21 @@ def test_masks_are_of_one_structure_and_segmenter() -> None:
     assert pd.isna(row(frames, "7", "Lobe", "gen_gt dice")["this_run"])
     distance = row(frames, "6", "Heart", "asd")
     assert (distance["this_run"], distance["this_run_unit"], distance["paper_unit"]) == (1, "mm", "voxel")
+
+
+def test_volumes_from_report_and_mask_stand_in_for_those_of_the_mask_alone_and_are_named() -> None:
+    agreement = {
+        "structure": ["heart", "heart", "airways"],
+        "condition": ["report_and_heart", "heart", "report_and_airways"],
+        "comparison": ["requested"] * 3,
+        "segmenter": ["totalsegmentator"] * 3,
+        "dice": [0.2, 0.8, 0.6],
+    }
+    frames = {"mask_agreement.csv": agreement}
+    assert row(frames, "7", "Heart", "gen_gt dice")["this_run"] == 80
+    airway = row(frames, "7", "Airway", "gen_gt dice")
+    assert airway["this_run_nearest"] == 60
+    assert "from the report and the mask" in airway["note"]
 
 
 def test_what_a_run_does_not_have_is_said() -> None:
