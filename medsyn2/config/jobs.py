@@ -19,7 +19,7 @@ class JobsConfig(Section):
     """The same on a CPU core, in 10^9 operations a second."""
     time_factor: float = Field(default=2.0, ge=1)
     """Time limit of a job in multiples of its predicted time."""
-    longest_h: PositiveFloat = 24.0
+    longest_h: PositiveFloat = 48.0
     """Longest time limit that the cluster allows. A job that needs longer, or whose time nobody knows, asks for this
     and goes on in the next attempt."""
     gpus: dict[Literal["train_tokenizer", "train_dit"], PositiveInt] = Field(default_factory=dict)

@@ -85,8 +85,10 @@ def resample_ct(
     """
     # In floats: to integers ITK truncates, which is half a HU too low on average.
     image = _resample(to_sitk(volume), grid, grid_to_source_lps_mm, sitk.sitkLinear, outside_hu, sitk.sitkFloat32)
-    hu = np.rint(sitk.GetArrayViewFromImage(image))
-    return CTVolume(np.clip(hu, -32768, 32767, out=hu).astype(np.int16), grid.affine_mm)
+    hu = np.empty(grid.shape, dtype=np.int16)
+    for target, source in zip(hu, sitk.GetArrayViewFromImage(image), strict=True):  # No second volume in floats.
+        target[...] = np.clip(np.rint(source), -32768, 32767)
+    return CTVolume(hu, grid.affine_mm)
 
 
 def resample_mask(

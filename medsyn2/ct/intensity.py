@@ -288,4 +288,7 @@ def unit_to_hu(unit: Float[np.ndarray, "..."], clip_hu: tuple[float, float]) -> 
 def apply_window(hu: Num[np.ndarray, "..."], window_hu: tuple[float, float]) -> Float[np.ndarray, "..."]:
     """Clip HU to a window (lower, upper) and map them to [0, 1], float32."""
     low, high = window_hu
-    return (np.clip(hu, low, high).astype(np.float32) - low) / (high - low)
+    unit = np.clip(hu, low, high).astype(np.float32, copy=False)
+    unit -= low
+    unit /= high - low
+    return unit

@@ -112,14 +112,14 @@ def bounding_box(mask: Mask, margin_voxels: int = 0) -> Box:
     if not mask.any():
         return slice(None), slice(None), slice(None)
     # Each axis in what the axes before have left: a small structure is passed over once.
-    depth = _span(mask.any(axis=(1, 2)))
-    height = _span(mask[depth].any(axis=(0, 2)))
-    width = _span(mask[depth, height].any(axis=(0, 1)))
+    depth = _span(mask, 0)
+    height = _span(mask[depth], 1)
+    width = _span(mask[depth, height], 2)
     return _widen(depth, margin_voxels), _widen(height, margin_voxels), _widen(width, margin_voxels)
 
 
-def _span(occupied: Bool[np.ndarray, " n"]) -> slice:
-    found = np.flatnonzero(occupied)
+def _span(mask: Mask, axis: int) -> slice:
+    found = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
     return slice(int(found[0]), int(found[-1]) + 1)
 
 

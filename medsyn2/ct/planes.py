@@ -69,11 +69,11 @@ def _areas(shape: tuple[int, ...], masks: Iterable[Bool[np.ndarray, "d h w"]]) -
     for mask in masks:
         union |= mask
     # A slice after the other: sums of a whole bool array along an axis are slow.
-    depth, seen = np.zeros(shape[0], np.int64), np.zeros(shape[1:], np.int64)
+    depth, seen = np.zeros(shape[0], np.int64), np.zeros(shape[1:], np.uint16)
     for index, part in enumerate(union):
         depth[index] = np.count_nonzero(part)
-        seen += part
-    return depth, seen.sum(axis=1), seen.sum(axis=0)
+        seen += part.view(np.uint8)
+    return depth, seen.sum(axis=1, dtype=np.int64), seen.sum(axis=0, dtype=np.int64)
 
 
 def _draw(

@@ -82,9 +82,9 @@ READ_S_PER_MVOXEL = 0.9 / 89.9
 TEMPLATE_S_PER_CASE_AND_ROUND = 7.0
 """CPU seconds: 14 s for one case in two rounds at 448 x 448 x 448 (`benchmarks/paper_grid.py`)."""
 
-REGISTER_S, REGISTER_S_PER_MVOXEL = 3.6, (10.0 - 3.6) / 89.9
-"""CPU seconds a case (`benchmarks/registration.py`) and for each million voxels of the grid: 10 s at
-448 x 448 x 448 in all (`benchmarks/paper_grid.py`)."""
+REGISTER_S, REGISTER_S_PER_MVOXEL = 1.2, (8.6 - 1.2) / 89.9
+"""CPU seconds a case and for each million voxels of the grid: 8.6 s at 448 x 448 x 448 in all, of which the search
+takes 1.2 s (`benchmarks/paper_grid.py`)."""
 
 CLASSICAL_S_AT_3_MM = 4.0
 """CPU seconds a case for all nine structures at 3 mm (`benchmarks/paper_grid.py`); they grow as the voxels do."""
@@ -92,8 +92,8 @@ CLASSICAL_S_AT_3_MM = 4.0
 CLASSICAL_BYTES_AT_3_MM = 0.3 * GB
 """Memory beside 0.4 GB (`benchmarks/segmenters.py`)."""
 
-MASKS_S_PER_MVOXEL = 44.0 / 89.9
-"""CPU seconds for nine masks and each million voxels of the grid: 44 s at 448 x 448 x 448
+MASKS_S_PER_MVOXEL = 11.0 / 89.9
+"""CPU seconds for nine masks and each million voxels of the grid: 11 s at 448 x 448 x 448
 (`benchmarks/paper_grid.py`)."""
 
 CT_BYTES_PER_VOXEL = 1.45

@@ -61,7 +61,7 @@ def read_nifti_bytes(path: Path, *, max_ratio: float) -> tuple[NiftiHeader, UInt
         read = partial(_read_stream, size=size, max_ratio=max_ratio, name=name)
         try:
             header, voxels = read(igzip.IGzipFile(fileobj=file) if is_gzip else file)
-        except (EOFError, gzip.BadGzipFile, isal_zlib.error):
+        except (EOFError, gzip.BadGzipFile, isal_zlib.error):  # type: ignore[misc]
             # Once more by zlib, whose errors tell a torn file from bytes after its end.
             file.seek(0)
             header, voxels = read(gzip.GzipFile(fileobj=file))

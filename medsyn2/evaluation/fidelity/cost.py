@@ -6,8 +6,8 @@ from medsyn2.planning.costs import INVENTORY_S_PER_MVOXEL, START_S, Cost
 from medsyn2.planning.run import PlannedRun
 from medsyn2.vocabulary import WINDOWS_HU
 
-SECONDS_PER_FLOP_OF_FEW = 1 / 19e9
-"""CPU seconds for each operation of the Frechet distance by singular values, with fewer slices than features: 1.2 s for
+SECONDS_PER_FLOP_OF_FEW = 1 / 13e9
+"""CPU seconds for each operation of the Frechet distance by singular values, with fewer slices than features: 1.7 s for
 1,500 x 2,048 on each side (`benchmarks/metrics.py`)."""
 
 _WIDTH = 2048
@@ -16,13 +16,13 @@ _WIDTH = 2048
 PASS_S = 0.8 / 8192
 """CPU seconds for the moments of one slice, or for its influence (`benchmarks/metrics.py`, as the next)."""
 
-DISTANCE_S = 1.7
+DISTANCE_S = 2.4
 """CPU seconds of a Frechet distance from pooled moments."""
 
-TRANSPORT_S = 3.8
+TRANSPORT_S = 4.4
 """CPU seconds of the maps from which influences follow."""
 
-KERNEL_S = 2.6 / 8192**2
+KERNEL_S = 2.8 / 8192**2
 """CPU seconds of the kernel of two slices."""
 
 

@@ -148,7 +148,7 @@ class _Pair:
     def influences(self) -> Float[np.ndarray, " p"]:
         """Return the influence of each patient on the distance."""
         sets = self.real, self.synthetic
-        found = influences(*(one.view.features for one in sets), self.gaussians)
+        found = influences(self.real.view.features, self.synthetic.view.features, self.gaussians)
         sums = [
             np.bincount(one.patient, weights=of_rows, minlength=len(self.patients.in_real))
             for one, of_rows in zip(sets, found, strict=True)
@@ -165,9 +165,9 @@ class _Pair:
 
 
 def _row(pair: _Pair, draws: Draws, ends: tuple[float, float], neighbours: int) -> Fidelity:
-    views = pair.real.view, pair.synthetic.view
-    kernel = kid_between_patients(*(view.slices for view in views))
-    shares = neighbourhood(*(view.points for view in views), neighbours)
+    real, synthetic = pair.real.view, pair.synthetic.view
+    kernel = kid_between_patients(real.slices, synthetic.slices)
+    shares = neighbourhood(real.points, synthetic.points, neighbours)
     floor, at_floor = _floors(pair, draws)
     return Fidelity(
         pair.fid,

@@ -75,7 +75,7 @@ def _volumes(case: Case, tools: Tools) -> Iterator[tuple[str, VolumeFile, list[S
     """Yield the volumes of a case, each with its name and the structures to find in it."""
     wanted: list[Structure] = []
     for sample, file in case.samples.items():
-        if sample.structure in tools:
+        if sample.structure and sample.structure in tools:
             yield sample.condition, file, [sample.structure]
             wanted.append(sample.structure)
     if wanted:
