@@ -5,8 +5,8 @@
 
 Needs torch and this checkout; MONAI's rows are left out, and said so, where it is not installed. All networks take
 their turns on the same volume, so that a busy machine slows all; ratios are to the first row, above 1 is faster than
-it. On CUDA bfloat16 autocast is on, each network is alone, and the peak of allocated memory stands beside what was
-predicted; on the CPU the prediction stands alone.
+it. By default the precision is bf16 on GPUs that have it, as in the package. On CUDA each network is alone, and the
+peak of allocated memory stands beside what was predicted; on the CPU the prediction stands alone.
 
 * ours: whole encoding in slabs, decoding in windows if --window is given, otherwise whole
 * ours, plain: the same network, encoded at once
@@ -21,10 +21,10 @@ import argparse
 import gc
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from medsyn2.nn.autoencoder.slabs import moments_in_slabs
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_cost, decode_windowed, encode_cost, encode_windowed
+from medsyn2.nn.precision import arithmetic, precision_on
+from medsyn2.vocabulary import Precision, PrecisionSetting
 
 OVERLAP = 0.25
 Shape = tuple[int, int, int]
@@ -60,13 +62,13 @@ class Contestant:
         self.peak_gib: dict[str, float] = {}
 
     @torch.inference_mode()
-    def take_turn(self, volume: Tensor) -> None:
+    def take_turn(self, volume: Tensor, precision: Precision) -> None:
         """Encode and decode once, on the volume's device."""
         value = volume
         for what, step in self.steps.items():
             if step is None:
                 continue
-            with autocast(volume.device):
+            with arithmetic(precision, volume.device):
                 start = clock(volume.device)
                 value = step(value)
                 self.seconds[what].append(clock(volume.device) - start)
@@ -87,10 +89,6 @@ class Contestant:
         return f"{self.name:<28}{'   '.join(cells)}"
 
 
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
-
-
 def clock(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -98,23 +96,27 @@ def clock(device: torch.device) -> float:
     return perf_counter()
 
 
-def ours(width: int, shape: Shape, window: Shape | None, device: torch.device) -> list[Callable[[], Contestant]]:
+def ours(
+    width: int, shape: Shape, window: Shape | None, device: torch.device, precision: Precision
+) -> list[Callable[[], Contestant]]:
     def build() -> CausalVideoVAE:
         torch.manual_seed(0)
         return CausalVideoVAE(width).to(device).eval()
 
     def decode(tokenizer: CausalVideoVAE) -> Step:
-        return lambda latents: decode_windowed(tokenizer, latents, window, OVERLAP)
+        return lambda latents: decode_windowed(tokenizer, latents, window, OVERLAP, precision)
 
     def full() -> Contestant:
         tokenizer = build()
-        with autocast(device):
-            costs = (encode_cost(tokenizer, shape, None, 0), decode_cost(tokenizer, shape, window, OVERLAP))
+        costs = (
+            encode_cost(tokenizer, shape, None, 0, precision),
+            decode_cost(tokenizer, shape, window, OVERLAP, precision),
+        )
         print("ours: " + ", ".join(f"{cost.flops / 1e12:.3g} TFLOP" for cost in costs) + " to encode, to decode")
         return Contestant(
             "ours",
             tokenizer,
-            lambda ct: encode_windowed(tokenizer, ct, None, 0).mode(),
+            lambda ct: encode_windowed(tokenizer, ct, None, 0, precision=precision).mode(),
             decode(tokenizer),
             tuple(cost.peak_bytes / 2**30 for cost in costs),
         )
@@ -179,7 +181,7 @@ def monais(width: int, window: Shape | None, device: torch.device) -> list[Calla
     return [plain_kl, maisi]
 
 
-def contest(builders: list[Callable[[], Contestant]], volume: Tensor, repeats: int) -> None:
+def contest(builders: list[Callable[[], Contestant]], volume: Tensor, repeats: int, precision: Precision) -> None:
     """Time all; on the CPU they take turns, on a GPU each is alone, as peaks of memory are taken too."""
     heads = [f"{what + ' s':>10} {'ratio':>6} {'GiB':>7} {'pred.':>7}" for what in ("encode", "decode")]
     print(f"{'':<28}{'   '.join(heads)}")
@@ -187,7 +189,7 @@ def contest(builders: list[Callable[[], Contestant]], volume: Tensor, repeats: i
     if volume.device.type == "cpu":
         contestants = [build() for build in builders]
         for each in contestants * (1 + repeats):
-            each.take_turn(volume)
+            each.take_turn(volume, precision)
         for each in contestants:
             each.seconds = {what: seconds[1:] for what, seconds in each.seconds.items()}  # the first warms up
             print(each.row(contestants[0]), flush=True)
@@ -198,7 +200,7 @@ def contest(builders: list[Callable[[], Contestant]], volume: Tensor, repeats: i
         try:
             each = build()
             for _ in range(1 + repeats):
-                each.take_turn(volume)
+                each.take_turn(volume, precision)
         except torch.cuda.OutOfMemoryError:
             print(f"{build.__name__:<28} out of memory", flush=True)
             continue
@@ -212,7 +214,7 @@ def check_slabs(width: int, volume: Tensor) -> None:
     """Print how far encoding in slabs is from encoding at once, on at most 40 slices of 96 x 96."""
     torch.manual_seed(0)
     tokenizer, part = CausalVideoVAE(width).to(volume.device).eval(), volume[:, :, :40, :96, :96]
-    with torch.inference_mode():
+    with torch.inference_mode(), arithmetic("float32", volume.device):
         difference = (moments_in_slabs(tokenizer, part) - tokenizer.moments(part)).abs().max().item()
     print(f"slabs against at once, {tuple(part.shape[2:])}: largest difference {difference:.2g}")
 
@@ -223,19 +225,22 @@ def main() -> None:
     parser.add_argument("--volume", type=int, nargs=3, default=(48, 96, 96), metavar="VOXELS")
     parser.add_argument("--window", type=int, nargs=3, metavar="VOXELS", help="decode in windows")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--precision", choices=get_args(PrecisionSetting), default="auto")
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     depth, height, width = arguments.volume
     shape = (depth, height, width)
     window = tuple(arguments.window) if arguments.window else None
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"torch {torch.__version__}, {name}, volume {shape}, width {arguments.width}, window {window}")
+    precision = precision_on(device, arguments.precision)
+    print(f"torch {torch.__version__}, {name}, volume {shape}, width {arguments.width}, window {window}, {precision}")
     volume = torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(1)).clamp(-1, 1).to(device)
     check_slabs(arguments.width, volume)
     contest(
-        [*ours(arguments.width, shape, window, device), *monais(arguments.width, window, device)],
+        [*ours(arguments.width, shape, window, device, precision), *monais(arguments.width, window, device)],
         volume,
         arguments.repeats,
+        precision,
     )
 
 
