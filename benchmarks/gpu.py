@@ -27,7 +27,6 @@ from typing import get_args
 
 import torch
 from gpu_rows import Case, Table
-from medsyn2.nn.precision import Precision, arithmetic
 from plain_transformer import Plain
 from tokenizer import maisi_autoencoder
 from torch import Tensor, nn
@@ -42,6 +41,7 @@ from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
 from medsyn2.nn.cost import cost_of, enter_simulation
 from medsyn2.nn.device import move
+from medsyn2.nn.precision import Precision, arithmetic
 from medsyn2.nn.transformer.depthwise import IMPLEMENTATIONS, add_shifts
 from medsyn2.nn.transformer.dit import Checkpointing, DiT
 

@@ -31,11 +31,10 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from medsyn2.nn.precision import arithmetic, precision_on
-
 from medsyn2.nn.autoencoder.slabs import moments_in_slabs
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_cost, decode_windowed, encode_cost, encode_windowed
+from medsyn2.nn.precision import arithmetic, precision_on
 from medsyn2.vocabulary import Precision, PrecisionSetting
 
 OVERLAP = 0.25

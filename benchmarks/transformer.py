@@ -6,9 +6,10 @@
 Needs torch and this checkout; for MONAI's row MONAI and einops, without which it is left out and that is said. The
 plain reading (``plain_transformer.py``) is the paper's equations written down with PyTorch's own modules: no
 compilation, nothing recomputed, attention's default kernel, texts padded to 544 tokens and masked. With the weights of
-the package's network it gives that network's output, which is checked before anything is timed. A step is loss,
-gradients, clipping and AdamW, on one sample; on CUDA under bfloat16 autocast, with the peak of allocated memory. Ratios
-above 1 are faster than the plain reading. On the CPU all take turns, so that a busy machine slows all.
+the package's network it gives that network's output, which is checked in float32 before anything is timed. A step is
+loss, gradients, clipping and AdamW, on one sample, under autocast if the precision is bf16, as it is by default on GPUs
+that have it; on CUDA with the peak of allocated memory. Ratios above 1 are faster than the plain reading. On the CPU
+all take turns, so that a busy machine slows all.
 
 MONAI's row is the diffusion UNet of MAISI at its published size, whatever --size, on the same latents: it takes neither
 mask nor text, and latents that do not divide by 8 are padded.
@@ -19,7 +20,6 @@ On CUDA attention is also timed on its own, by head layout and kernel: 81 % of a
 import argparse
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import nan
@@ -38,7 +38,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from plain_transformer import Plain
 
 from medsyn2.flow.path import velocity_loss
+from medsyn2.nn.precision import arithmetic, precision_on
 from medsyn2.nn.transformer.dit import Checkpointing, DiT
+from medsyn2.vocabulary import Precision, PrecisionSetting
 
 MAX_TEXT, REAL_TEXT = 544, 170
 """Tokens of the padded text, and those of it that are real: a pre-prompt and a report of usual length."""
@@ -146,10 +148,11 @@ class Contestant:
         name: What the table calls it.
         build: Makes the network, when its turn comes.
         inputs: What it works on.
+        precision: Its arithmetic.
     """
 
-    def __init__(self, name: str, build: Callable[[], nn.Module], inputs: Inputs) -> None:
-        self.name, self.build, self.inputs = name, build, inputs
+    def __init__(self, name: str, build: Callable[[], nn.Module], inputs: Inputs, precision: Precision) -> None:
+        self.name, self.build, self.inputs, self.precision = name, build, inputs, precision
         self.device = inputs[0].device
         self.seconds: dict[str, list[float]] = {"forward": [], "step": []}
         self.peak_gib: dict[str, float] = {}
@@ -167,15 +170,12 @@ class Contestant:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
-
     def forward(self) -> None:
-        with torch.no_grad(), self.autocast():
+        with torch.no_grad(), arithmetic(self.precision, self.device):
             self.network(*self.inputs)
 
     def step(self) -> None:
-        with self.autocast():
+        with arithmetic(self.precision, self.device):
             predicted = self.network(*self.inputs)
         clean = self.inputs[2]  # any latents will do
         velocity_loss(predicted, clean, self.inputs[1], 0.05).mean().backward()
@@ -233,7 +233,7 @@ def contest(contestants: list[Contestant], repeats: int) -> None:
         each.leave()
 
 
-def compare(size: Size, device: torch.device, repeats: int, compiled: bool) -> None:
+def compare(size: Size, device: torch.device, precision: Precision, repeats: int, compiled: bool) -> None:
     """Time the plain reading and the package's networks in all variants and modes of checkpointing."""
     inputs = inputs_of(size, device)
     check_equal(size, inputs)
@@ -248,16 +248,16 @@ def compare(size: Size, device: torch.device, repeats: int, compiled: bool) -> N
 
         return build
 
-    contestants = [Contestant("plain reading of the paper", size.plain, inputs)]
+    contestants = [Contestant("plain reading of the paper", size.plain, inputs, precision)]
     for variant in VARIANTS:
         for mode in get_args(Checkpointing):
             label = f"{variant}, checkpointing {mode}" + (", compiled" if compiled else "")
-            contestants.append(Contestant(label, building(variant, mode), inputs))
+            contestants.append(Contestant(label, building(variant, mode), inputs, precision))
     missing = [name for name in ("monai", "einops") if find_spec(name) is None]
     if missing:
         print(f"MONAI's network is left out: {' and '.join(missing)} not installed")
     else:
-        contestants.append(Contestant("MONAI MAISI diffusion UNet", maisi, inputs))
+        contestants.append(Contestant("MONAI MAISI diffusion UNet", maisi, inputs, precision))
     memory = "     GiB" if device.type == "cuda" else ""
     print(f"{'':<42}{'forward s':>10} {'ratio':>7}{memory} {'step s':>10} {'ratio':>7}{memory}")
     contest(contestants, repeats)
@@ -268,7 +268,7 @@ def check_equal(size: Size, inputs: Inputs) -> None:
     device = inputs[0].device
     network, plain = size.build("paper"), size.plain()
     plain.copy_from(network)
-    with torch.no_grad():
+    with torch.no_grad(), arithmetic("float32", device):  # without TF32, which is 1e-3 apart
         expected, found = plain.to(device)(*inputs), network.to(device)(*inputs)
     apart = ((found - expected).norm() / expected.norm()).item()
     print(f"the same function: outputs differ by {apart:.1e} of their norm")
@@ -318,6 +318,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="tiny", help="default: %(default)s")
     parser.add_argument("--repeats", type=int, default=5, help="timed turns each (default: %(default)s)")
     parser.add_argument("--compile", action="store_true", help="compile the package's networks")
+    parser.add_argument("--precision", choices=get_args(PrecisionSetting), default="auto")
     arguments = parser.parse_args()
     cuda = torch.cuda.is_available()
     if arguments.size == "paper" and not cuda:
@@ -325,8 +326,9 @@ def main() -> None:
     device = torch.device("cuda" if cuda else "cpu")
     where = torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads"
     size = SIZES[arguments.size]
-    print(f"torch {torch.__version__}, {where}, size {arguments.size}")
-    compare(size, device, arguments.repeats, arguments.compile)
+    precision = precision_on(device, arguments.precision)
+    print(f"torch {torch.__version__}, {where}, size {arguments.size}, {precision}")
+    compare(size, device, precision, arguments.repeats, arguments.compile)
     if cuda:
         attention(size, device)
 

@@ -74,6 +74,10 @@ PLANE_AXIS: dict[Plane, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
 """The array axis (depth, height, width) along which a plane's slices are stacked."""
 
 Split = Literal["train", "test"]
+Precision = Literal["bf16", "float32"]
+"""Arithmetic of a trained network: bfloat16 under autocast, or float32 throughout."""
+PrecisionSetting = Literal["auto", "bf16", "float32"]
+"""The same in a configuration; ``auto`` leaves the choice to the device."""
 Mode = Literal["report", "mask", "both", "neither"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 """The conditions given to the model: section 3.3, conditioning randomization."""

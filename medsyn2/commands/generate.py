@@ -44,6 +44,7 @@ from medsyn2.flow import Solver
 from medsyn2.pipeline import MedSyn2Pipeline, Step, Synthetic
 from medsyn2.pipeline.generation import Progress
 from medsyn2.pipeline.outputs import check_output
+from medsyn2.vocabulary import PrecisionSetting
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="NAME",
         help="auto, which is the GPU where there is one, cpu, cuda or cuda:N (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=get_args(PrecisionSetting),
+        help="arithmetic of the networks; auto is bf16 on GPUs that have it, float32 elsewhere (default: auto)",
     )
 
     asked = parser.add_argument_group("what to generate; each is optional")
@@ -115,7 +121,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_output(arguments.output, [path for path in made_from if path is not None])
     report = arguments.report if arguments.report_file is None else _read_report(arguments.report_file)
     mask = None if arguments.mask is None else _read_mask(arguments.mask)
-    pipeline = MedSyn2Pipeline.from_pretrained(arguments.model, device=arguments.device)
+    precision: PrecisionSetting = arguments.precision or "auto"
+    pipeline = MedSyn2Pipeline.from_pretrained(arguments.model, device=arguments.device, precision=precision)
     with tqdm(file=sys.stderr, disable=None) as bar:
         phase = ""
 
@@ -154,7 +161,7 @@ def _generate(
 
 def _refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
     asked = ("report", "report_file", "mask", "mask_text")
-    how = ("seed", *_SAMPLING)
+    how = ("seed", "precision", *_SAMPLING)
     idle: tuple[str, ...] = () if arguments.edit is not None else ("strength",)
     if arguments.from_sidecar is not None:
         idle = (*idle, *asked, *how)

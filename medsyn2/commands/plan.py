@@ -1,12 +1,12 @@
 """Predict time, memory and disk of a configuration, stage by stage, and the size of each stage's jobs.
 
     medsyn2 plan --config configs/paper.yaml configs/recommended.yaml
-    medsyn2 plan --config configs/paper.yaml --tflops 300 --cores 64     for another machine
+    medsyn2 plan --config configs/paper.yaml --tflops 300 --tflops-float32 40 --cores 64     for another machine
 
 Cases are counted by name and a few headers are opened; nothing is written. Stages on voxels have a measured cost per
 voxel (medsyn2/planning/costs.py names the benchmark of every figure); stages with networks have the operations of the
-configured networks, at the given speed or at this machine's, measured for half a second. A "?" is an unmeasured
-figure; sums with it are lower bounds.
+configured networks in the precision that they run in, at the given speeds or at this machine's, measured for half a
+second each. A "?" is an unmeasured figure; sums with it are lower bounds.
 
 The second table has what the workflow's rules ask a scheduler for. It counts with the speed of the section ``jobs`` of
 the configuration and with the largest shard.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from medsyn2.cohort.given_files import given_files, require_files
 from medsyn2.config import Config, load_config
-from medsyn2.planning.costs import GB, Cost
+from medsyn2.planning.costs import GB, Cost, Speed
 from medsyn2.planning.jobs import Job
 from medsyn2.planning.workload import Workload, workload_of
 from medsyn2.stages.plan import job_of, jobs_json, plan_costs
@@ -39,7 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="configuration files, the last one wins (default: config.yaml)",
     )
     parser.add_argument(
-        "--tflops", type=float, metavar="N", help="sustained speed of the device that networks run on, 10^12 a second"
+        "--tflops",
+        type=float,
+        metavar="N",
+        help="sustained speed in bfloat16 of the device that networks run on, 10^12 operations a second",
+    )
+    parser.add_argument(
+        "--tflops-float32",
+        type=float,
+        metavar="N",
+        help="its speed in float32 without TF32 (default: that of --tflops)",
     )
     parser.add_argument("--cores", type=int, metavar="N", help="CPU cores that share the jobs")
     parser.add_argument("--json", action="store_true", help="print the jobs alone, as JSON; the workflow reads them")
@@ -53,27 +62,30 @@ def run(arguments: argparse.Namespace) -> None:
     """
     config = load_config(*arguments.config)
     work = workload_of(config)
-    found = list(plan_costs(config, work))
+    jobs = [job_of(cost, config) for cost in plan_costs(config, work)]
     if arguments.json:
-        sys.stdout.write(jobs_json([job_of(cost, config) for cost in found]))
+        sys.stdout.write(jobs_json(jobs))
         return
     from medsyn2.planning.speed import this_machine
 
-    costs = [cost for cost in found if cost.jobs]
     machine = this_machine()
-    speed = arguments.tflops * 1e12 if arguments.tflops else machine.flops_per_s
-    device = f"{arguments.tflops:g} TFLOP/s" if arguments.tflops else f"{machine.name}, {speed / 1e12:.3g} TFLOP/s"
+    device, speed, has_bf16 = machine.name, machine.speed, machine.has_bf16
+    if arguments.tflops:
+        float32 = arguments.tflops_float32 or arguments.tflops
+        device, speed, has_bf16 = "the given device", Speed(float32 * 1e12, arguments.tflops * 1e12), True
+    costs = all_costs(config, work, has_bf16=has_bf16)
     cores = arguments.cores or machine.cores
     sys.stdout.write(
-        f"{describe_workload(work)}\nNetworks at {device}.\n\n{table(costs, speed)}\n\n{total(costs, speed, cores)}\n\n"
-        f"{describe_speed(config)}\n\n{job_table([job_of(cost, config) for cost in costs])}\n"
+        f"{describe_workload(work)}\nNetworks on {device}: {speed.bf16 / 1e12:.3g} TFLOP/s in bfloat16, "
+        f"{speed.float32 / 1e12:.3g} in float32.\n\n{table(costs, speed)}\n\n{total(costs, speed, cores)}\n\n"
+        f"{describe_speed(config)}\n\n{job_table([job for job in jobs if job.jobs])}\n"
     )
     require_files(given_files(config))
 
 
-def all_costs(config: Config, work: Workload) -> list[Cost]:
-    """Return the cost of every stage that has a job."""
-    return [cost for cost in plan_costs(config, work) if cost.jobs]
+def all_costs(config: Config, work: Workload, *, has_bf16: bool | None = None) -> list[Cost]:
+    """Return the cost of every stage that has a job; `plan_costs` explains the arguments."""
+    return [cost for cost in plan_costs(config, work, has_bf16=has_bf16) if cost.jobs]
 
 
 def describe_workload(work: Workload) -> str:
@@ -85,7 +97,7 @@ def describe_workload(work: Workload) -> str:
     )
 
 
-def table(costs: Sequence[Cost], flops_per_s: float) -> str:
+def table(costs: Sequence[Cost], speed: Speed) -> str:
     """Return the table with a row per stage."""
     rows = [_HEAD]
     for cost in costs:
@@ -94,7 +106,7 @@ def table(costs: Sequence[Cost], flops_per_s: float) -> str:
                 cost.name,
                 str(cost.jobs),
                 "?" if cost.cpu_s is None else _number(cost.cpu_s / 3600),
-                _number(cost.flops / flops_per_s / 3600),
+                _number(cost.network_s(speed) / 3600),
                 _number(cost.memory_bytes / GB),
                 _number(cost.device_bytes / GB),
                 _number(cost.disk_bytes / GB),
@@ -108,7 +120,8 @@ def describe_speed(config: Config) -> str:
     """Return the assumptions of the job table in words."""
     jobs = config.jobs
     return (
-        f"The rules ask a scheduler for these; predicted for {jobs.gpu_tflops:g} TFLOP/s a GPU and "
+        f"The rules ask a scheduler for these; predicted for {jobs.gpu_tflops:g} TFLOP/s a GPU in "
+        f"bfloat16, {jobs.gpu_float32_tflops:g} in float32, and "
         f"{jobs.core_gflops:g} GFLOP/s a core, limits {jobs.time_factor:g} times as long, at most {jobs.longest_h:g} h."
     )
 
@@ -149,11 +162,11 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(lines)
 
 
-def total(costs: Sequence[Cost], flops_per_s: float, cores: int) -> str:
+def total(costs: Sequence[Cost], speed: Speed, cores: int) -> str:
     """Return the totals: hours on these cores and one device, the most demanding job, and the disk."""
     unknown = [cost.name for cost in costs if cost.cpu_s is None]
     cpu_h = sum(cost.cpu_s or 0.0 for cost in costs) / 3600
-    device_h = sum(cost.flops for cost in costs) / flops_per_s / 3600
+    device_h = sum(cost.network_s(speed) for cost in costs) / 3600
     memory = max(costs, key=lambda cost: cost.memory_bytes)
     device = max(costs, key=lambda cost: cost.device_bytes)
     disk = sum(cost.disk_bytes for cost in costs) / GB

@@ -11,8 +11,10 @@ class JobsConfig(Section):
     """Time limits and GPUs of jobs, predicted. Read when the workflow is planned; no stage depends on the section."""
 
     gpu_tflops: PositiveFloat = 150.0
-    """Speed at which networks are assumed to run on a GPU, in 10^12 operations a second: half an A100's peak in
-    bfloat16, an eighth of an H200's. Nobody has measured it."""
+    """Speed at which networks are assumed to run on a GPU in bfloat16, in 10^12 operations a second: half an A100's
+    peak, an eighth of an H200's. Nobody has measured it."""
+    gpu_float32_tflops: PositiveFloat = 10.0
+    """The same in float32 without TF32: half an A100's peak."""
     core_gflops: PositiveFloat = 15.0
     """The same on a CPU core, in 10^9 operations a second."""
     time_factor: float = Field(default=2.0, ge=1)

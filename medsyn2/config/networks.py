@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from medsyn2.config.base import CropShape, Section, Structures
-from medsyn2.vocabulary import Structure
+from medsyn2.vocabulary import PrecisionSetting, Structure
 
 
 class TokenizerConfig(Section):
@@ -256,6 +256,14 @@ class TrainDiTConfig(Section):
         if abs(sum(self.mode_probabilities) - 1.0) > 1e-6:
             raise ValueError(f"train_dit.mode_probabilities must sum to 1, got {self.mode_probabilities}")
         return self
+
+
+class InferenceConfig(Section):
+    """How trained networks run, in every stage that encodes, samples or decodes."""
+
+    precision: PrecisionSetting = "auto"
+    """``bf16`` (autocast; last layers and sums in float32), ``float32`` (without TF32), or ``auto``: bf16 on GPUs that
+    have it, float32 elsewhere. docs/explanation/performance.md has the error of bf16 beside the solver's."""
 
 
 class Variant(Section):

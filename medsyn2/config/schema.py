@@ -26,6 +26,7 @@ from medsyn2.config.networks import (
     EncodeLatentsConfig,
     EncodeTextConfig,
     FlowConfig,
+    InferenceConfig,
     TokenizerConfig,
     TrainDiTConfig,
     TrainTextEncoderConfig,
@@ -67,6 +68,7 @@ class Config(Section):
     dit: DiTConfig = Field(default_factory=DiTConfig)
     flow: FlowConfig = Field(default_factory=FlowConfig)
     train_dit: TrainDiTConfig = Field(default_factory=TrainDiTConfig)
+    inference: InferenceConfig = Field(default_factory=InferenceConfig)
     sampling: Sampling = Field(default_factory=Sampling)
     variants: dict[FileName, Variant] = Field(default_factory=dict)
     """Further models with other settings, by name: for each, the keys of ``dit``, ``flow`` and ``train_dit`` that

@@ -26,13 +26,14 @@ from medsyn2.flow.solvers import edit_trajectory, trajectory
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import Parts, decode_windows, encode_chunked, encode_windowed, finish
 from medsyn2.nn.device import available_device, move
+from medsyn2.nn.precision import arithmetic, precision_on
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.nn.transformer.conditioning import Conditioning
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.pipeline.inputs import encode_given, far_from_expected
 from medsyn2.pipeline.synthetic import Recipe, Synthetic
 from medsyn2.reports.prompts import absent_prompt, mask_prompt
-from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
+from medsyn2.vocabulary import STRUCTURE_WORDS, Precision, PrecisionSetting, Structure
 from medsyn2.weights.model_folder import ModelDescription, TextDescription
 
 log = logging.getLogger(__name__)
@@ -110,10 +111,11 @@ class Generation:
         description: Grid, statistics of the latents, lengths of texts, how it is sampled by default.
         prompts: Pre-prompts that the model brings as embeddings (`Texts`); none for most models.
         device: Where the networks run; ``auto`` is the GPU where there is one.
+        precision: Arithmetic of the networks; ``auto`` is bfloat16 on GPUs that have it, float32 elsewhere.
 
     Raises:
         WeightsError: If the components do not fit together.
-        ConfigError: If the device is not there.
+        ConfigError: If the device is not there, or has not the precision.
     """
 
     def __init__(
@@ -125,8 +127,10 @@ class Generation:
         description: ModelDescription,
         prompts: Mapping[str, Float[Tensor, "m e"]] | None = None,
         device: torch.device | str = "auto",
+        precision: PrecisionSetting = "auto",
     ) -> None:
         self.device = available_device(device)
+        self.precision = precision_on(self.device, precision)
         self.dit = dit.eval().requires_grad_(False).to(self.device)
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         move(self.tokenizer, self.device)
@@ -144,7 +148,7 @@ class Generation:
     def steps(self, recipe: Recipe, before: Latents | None = None) -> Iterator[Step]:
         """Follow a recipe and yield each step; the last one holds the volume."""
         recipe, latents = yield from self._solve(recipe, before)
-        parts = self._decode_parts(latents)
+        parts = self._decode_parts(latents, recipe.precision)
         done = total = 0
         while True:
             try:
@@ -159,7 +163,7 @@ class Generation:
     @torch.inference_mode()
     def decode(self, latents: Latents) -> CTVolume:
         """Decode normalised latents, such as those of a `Step`, in windows."""
-        return self._volume(finish(self._decode_parts(latents)))
+        return self._volume(finish(self._decode_parts(latents, self.precision)))
 
     def _solve(self, recipe: Recipe, before: Latents | None) -> Generator[Step, None, tuple[Recipe, Latents]]:
         """Yield the steps of the solver; return the recipe, with notes about its texts, and the latents."""
@@ -186,16 +190,21 @@ class Generation:
         absent, _ = self.texts.prompt(None)
         words, notes = self.texts.prompt(recipe.words)
         no_mask = torch.zeros(1, *self.description.latents.shape, device=self.device)
-        neither = mask_only = Conditioning(no_mask, absent).bind(self.dit)
+
+        def network(*inputs: Tensor | None) -> Latents:
+            with arithmetic(recipe.precision, self.device):
+                return self.dit(*inputs)
+
+        neither = mask_only = Conditioning(no_mask, absent).bind(network)
         mask_latents = no_mask
         if recipe.mask is not None and recipe.words is not None:
-            mask_latents = self._encode(recipe.mask, recipe.words)
-            mask_only = Conditioning(mask_latents, words).bind(self.dit)
+            mask_latents = self._encode(recipe.mask, recipe.words, recipe.precision)
+            mask_only = Conditioning(mask_latents, words).bind(network)
             notes = (*notes, *far_from_expected(mask_latents, recipe.words))
         conditional = mask_only
         if recipe.report is not None:
             report, more = self.texts.report(recipe.report)
-            conditional = Conditioning(mask_latents, torch.cat((words, report), dim=1)).bind(self.dit)
+            conditional = Conditioning(mask_latents, torch.cat((words, report), dim=1)).bind(network)
             notes = (*notes, *more)
         guided = guide(
             conditional,
@@ -206,21 +215,22 @@ class Generation:
         )
         return guided, notes
 
-    def _encode(self, mask: np.ndarray, words: str) -> Latents:
+    def _encode(self, mask: np.ndarray, words: str, precision: Precision) -> Latents:
         latents = self.description.latents
         seen = torch.from_numpy(mask_to_unit(mask))[None, None].to(self.device)
         if latents.mask_chunk is None:
-            posterior = encode_windowed(self.tokenizer, seen, latents.window, latents.overlap)
+            window, overlap = latents.window, latents.overlap
+            posterior = encode_windowed(self.tokenizer, seen, window, overlap, precision=precision)
         else:
-            posterior = encode_chunked(self.tokenizer, seen, latents.mask_chunk)
+            posterior = encode_chunked(self.tokenizer, seen, latents.mask_chunk, precision)
         structure = structure_of(words)
         statistics = latents.mask if structure is None else latents.masks.get(structure, latents.mask)
         return statistics.normalize(posterior.mode())
 
-    def _decode_parts(self, latents: Latents) -> Parts:
+    def _decode_parts(self, latents: Latents, precision: Precision) -> Parts:
         described = self.description.latents
         stored = described.image.denormalize(latents)
-        return decode_windows(self.tokenizer, stored, described.window, described.overlap)
+        return decode_windows(self.tokenizer, stored, described.window, described.overlap, precision)
 
     def _volume(self, unit: Float[Tensor, "1 1 d h w"]) -> CTVolume:
         hu = unit_to_hu(unit[0, 0].float().cpu().numpy(), self.description.grid.clip_hu)

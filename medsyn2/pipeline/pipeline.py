@@ -25,6 +25,7 @@ from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.pipeline.generation import Generation, Progress, Step
 from medsyn2.pipeline.inputs import check_inputs
 from medsyn2.pipeline.synthetic import Recipe, Synthetic, read_sidecar
+from medsyn2.vocabulary import PrecisionSetting
 from medsyn2.weights.model_folder import (
     DIT,
     PROMPTS,
@@ -51,16 +52,20 @@ class MedSyn2Pipeline(Generation):
     """
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, *, device: torch.device | str = "auto") -> "MedSyn2Pipeline":
+    def from_pretrained(
+        cls, folder: Path | str, *, device: torch.device | str = "auto", precision: PrecisionSetting = "auto"
+    ) -> "MedSyn2Pipeline":
         """Load the model that a folder holds (``medsyn2.weights.model_folder``), every file checked by its sha256.
 
         Args:
             folder: The folder with ``model.json``.
             device: Where the networks run: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:1``.
+            precision: Arithmetic of the networks, ``bf16`` or ``float32``; ``auto`` is bf16 on GPUs that have it. A
+                volume that is made again has its recipe's.
 
         Raises:
             WeightsError: If a file is missing, damaged or of another layout.
-            ConfigError: If the device is not there.
+            ConfigError: If the device is not there, or has not the precision.
         """
         folder, device = Path(folder), available_device(device)
         description = read_description(folder)
@@ -73,6 +78,7 @@ class MedSyn2Pipeline(Generation):
             description=description,
             prompts=load_file(folder / PROMPTS) if PROMPTS in description.files else None,
             device=device,
+            precision=precision,
         )
 
     def save_pretrained(self, folder: Path | str) -> None:
@@ -119,7 +125,7 @@ class MedSyn2Pipeline(Generation):
         sampling: Sampling | None = None,
         progress: Progress | None = None,
     ) -> Synthetic:
-        """Generate a volume; the same inputs, seed, model and number of threads give the same voxels.
+        """Generate a volume; the same inputs, seed, model, precision and number of threads give the same voxels.
 
         Args:
             report: A whole report; None for none.
@@ -242,7 +248,9 @@ class MedSyn2Pipeline(Generation):
             trained={name for name, count in self.description.training.structures.items() if count != 0},
             separator=self.text_encoder.separator,
         )
-        return Recipe(prompt.report, prompt.mask, prompt.words, seed, sampling, notes=prompt.notes)
+        return Recipe(
+            prompt.report, prompt.mask, prompt.words, seed, sampling, precision=self.precision, notes=prompt.notes
+        )
 
     def _check_model(self, fingerprint: str, subject: str) -> None:
         if fingerprint != self.description.fingerprint:

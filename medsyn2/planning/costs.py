@@ -11,6 +11,14 @@ GB = 1e9
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Operations of networks a second."""
+
+    float32: float  # Without TF32
+    bf16: float  # Under autocast to bfloat16; that of float32 where there are no units for it
+
+
+@dataclass(frozen=True)
 class Cost:
     """What one stage costs."""
 
@@ -22,6 +30,7 @@ class Cost:
     device_bytes: float = 0.0  # Memory of its networks with their tensors, on the GPU if there is one
     disk_bytes: float = 0.0  # What all jobs leave on the disk
     basis: str = ""  # Where the figures come from
+    bf16_flops: float = 0.0  # Those of `flops` that run in bfloat16
     share: float | None = None  # The largest job's share of the time and operations; None if the jobs are equal
     workers: int = 1  # Threads that share the CPU seconds of a job
     variant: str = ""  # The variant whose stage it is; empty for the main model
@@ -39,7 +48,17 @@ class Cost:
     def times(self, factor: float) -> "Cost":
         """Return the cost of `factor` times as much work and artefacts."""
         cpu_s = None if self.cpu_s is None else self.cpu_s * factor
-        return replace(self, cpu_s=cpu_s, flops=self.flops * factor, disk_bytes=self.disk_bytes * factor)
+        return replace(
+            self,
+            cpu_s=cpu_s,
+            flops=self.flops * factor,
+            bf16_flops=self.bf16_flops * factor,
+            disk_bytes=self.disk_bytes * factor,
+        )
+
+    def network_s(self, speed: Speed) -> float:
+        """Return the seconds that the networks of all jobs take, one after another."""
+        return (self.flops - self.bf16_flops) / speed.float32 + self.bf16_flops / speed.bf16
 
 
 def add_known(first: float | None, second: float | None) -> float | None:

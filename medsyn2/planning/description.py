@@ -14,6 +14,7 @@ from torch import nn
 from medsyn2.config import Config
 from medsyn2.nn.cost import ComputeCost
 from medsyn2.planning.passes import KEPT_FOR_ADAM, Networks, weight_bytes
+from medsyn2.vocabulary import Precision
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,15 @@ def describe(config: Config) -> Description:
     Raises:
         ConfigError: If the grid or a window is no shape that the tokenizer can compress.
     """
-    networks = Networks.of(config)
+    precisions = [Networks.of(config, has_bf16=has_bf16) for has_bf16 in (True, False)]
+    networks = precisions[0]
+    inference = {one.precision: one for one in precisions}
     batches = config.train_dit.batch_size, config.train_tokenizer.batch_size
     kept = [KEPT_FOR_ADAM * weight_bytes(network) for network in (networks.dit, networks.tokenizer)]
     work = (
-        _sum_work("transformer, forward", networks.dit_forward(), weight_bytes(networks.dit)),
         _sum_work(f"transformer, training micro-step of {batches[0]}", networks.dit_training(), kept[0]),
         _sum_work(f"tokenizer, training step of {batches[1]} (no GAN)", networks.tokenizer_training(), kept[1]),
-        _sum_work("tokenizer, encode a volume", networks.encoding()),
-        _sum_work("tokenizer, decode a volume", networks.decoding()),
+        *(work for precision, one in inference.items() for work in _inference(precision, one)),
     )
     return Description(
         dit=tuple(_parts(networks.dit)),
@@ -70,6 +71,12 @@ def describe(config: Config) -> Description:
         text_tokens=networks.text_tokens,
         work=work,
     )
+
+
+def _inference(precision: Precision, networks: Networks) -> Iterable[Work]:
+    yield _sum_work(f"transformer, forward, {precision}", networks.dit_forward(), weight_bytes(networks.dit))
+    yield _sum_work(f"tokenizer, encode a volume, {precision}", networks.encoding())
+    yield _sum_work(f"tokenizer, decode a volume, {precision}", networks.decoding())
 
 
 def _sum_work(name: str, cost: ComputeCost, held_bytes: int = 0) -> Work:

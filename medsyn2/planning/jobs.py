@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from medsyn2.config import JobsConfig
-from medsyn2.planning.costs import GB, Cost
+from medsyn2.planning.costs import GB, Cost, Speed
 
 LEAST_MIN, LEAST_MB = 30, 4000
 """What any job asks for: a start from a slow file system, and the libraries of its process."""
@@ -83,6 +83,8 @@ def predict_s(cost: Cost, settings: JobsConfig, gpus: int, threads: int) -> floa
     """Return the time of the largest job in seconds, None if nobody has measured it."""
     if cost.cpu_s is None:
         return None
-    flops_per_s = gpus * settings.gpu_tflops * 1e12 if gpus else threads * settings.core_gflops * 1e9
+    speed = Speed(*2 * [threads * settings.core_gflops * 1e9])
+    if gpus:
+        speed = Speed(gpus * settings.gpu_float32_tflops * 1e12, gpus * settings.gpu_tflops * 1e12)
     workers = max(gpus, 1) * min(cost.workers, threads)
-    return cost.largest * (cost.cpu_s / workers + cost.flops / flops_per_s)
+    return cost.largest * (cost.cpu_s / workers + cost.network_s(speed))

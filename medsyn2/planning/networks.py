@@ -9,7 +9,7 @@ from math import prod
 from medsyn2.config import Config
 from medsyn2.planning import costs
 from medsyn2.planning.costs import GB, Cost
-from medsyn2.planning.passes import KEPT_FOR_ADAM, text_width, weight_bytes
+from medsyn2.planning.passes import KEPT_FOR_ADAM, TRAINING_BF16, text_width, weight_bytes
 from medsyn2.planning.run import PlannedRun
 from medsyn2.training.engine.array_cache import ROOM_BYTES
 
@@ -27,13 +27,15 @@ def train_tokenizer(run: PlannedRun) -> Cost:
     parameters, volume_bytes = weight_bytes(networks.tokenizer), 2 * run.work.grid_voxels
     step = networks.tokenizer_training()
     factor = ADVERSARY if training.gan_start is not None and training.gan_start < training.num_steps else 1.0
+    flops = factor * step.flops * training.accumulate * training.num_steps
     crops = training.num_steps * training.accumulate * training.batch_size * (1 - training.mask_share)
     read = crops if volume_bytes * run.work.train_cases > ROOM_BYTES else min(crops, run.work.train_cases)
     return Cost(
         "train_tokenizer",
         1,
         costs.START_S + read * costs.READ_S_PER_MVOXEL * run.work.grid_voxels / 1e6,
-        factor * step.flops * training.accumulate * training.num_steps,
+        flops,
+        bf16_flops=flops if training.precision == TRAINING_BF16 else 0.0,
         memory_bytes=LOADED
         + min(ROOM_BYTES, volume_bytes * run.work.train_cases)
         + (1 + training.num_workers) * volume_bytes,
@@ -49,11 +51,13 @@ def train_dit(run: PlannedRun) -> Cost:
     networks, training = run.networks, run.config.train_dit
     parameters, latent_bytes = weight_bytes(networks.dit), 2 * 2 * prod(networks.latent_shape)
     step = networks.dit_training()
+    flops = float(step.flops) * training.accumulate * training.num_steps
     return Cost(
         "train_dit",
         1,
         costs.START_S,
-        float(step.flops) * training.accumulate * training.num_steps,
+        flops,
+        bf16_flops=flops if training.precision == TRAINING_BF16 else 0.0,
         memory_bytes=LOADED + min(ROOM_BYTES, latent_bytes * run.work.train_cases),
         device_bytes=KEPT_FOR_ADAM * parameters + step.peak_bytes,
         disk_bytes=CHECKPOINTS * KEPT_FOR_ADAM * parameters,
@@ -71,12 +75,14 @@ def encode_latents(run: PlannedRun) -> Cost:
     train, volumes = run.work.train, 1 + run.num_segmented
     one = run.networks.encoding()
     encoded = volumes * train.cases + train.jobs
+    flops = float(one.flops) * encoded
     item = 2 if run.config.encode_latents.dtype == "float16" else 4
     return Cost(
         "encode_latents",
         train.jobs,
         train.jobs * costs.START_S + encoded * costs.READ_S_PER_MVOXEL * run.work.grid_voxels / 1e6,
-        float(one.flops) * encoded,
+        flops,
+        bf16_flops=run.in_bf16(flops),
         memory_bytes=0.4 * GB + 8 * run.work.grid_voxels,
         device_bytes=one.peak_bytes,
         disk_bytes=item * prod(run.networks.latent_shape) * encoded,

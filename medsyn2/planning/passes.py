@@ -2,8 +2,8 @@
 
 Nothing is allocated and nothing computed: the networks are built and run on tensors without values
 (``medsyn2.nn.cost``), so that the paper's size takes seconds on a laptop. A training step is forward and backward, in
-the precision and with the checkpointing that the configuration names; volumes are sampled, encoded and decoded in
-float32.
+the precision and with the checkpointing that the configuration names; volumes are sampled, encoded and decoded in the
+precision of ``inference``. Types under autocast are those of CUDA (``medsyn2.nn.cuda_autocast``).
 """
 
 import logging
@@ -19,8 +19,14 @@ from medsyn2.nn import attention
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_cost, encode_cost
 from medsyn2.nn.cost import ComputeCost, cost_of, simulation
+from medsyn2.nn.cuda_autocast import CudaAutocast
+from medsyn2.nn.precision import arithmetic
 from medsyn2.nn.transformer.dit import DiT
+from medsyn2.vocabulary import Precision
 
+CPU = torch.device("cpu")
+"""Where tensors without values are."""
+TRAINING_BF16 = "bf16-mixed"
 CXR_BERT_WIDTH = 768
 KEPT_FOR_ADAM = 4
 """Weights, both moments and the moving average; gradients are in a training step's peak."""
@@ -38,18 +44,22 @@ class Networks:
     tokenizer: CausalVideoVAE
     dit: DiT  # Its transformer
     latent_shape: tuple[int, int, int, int]  # Channels, depth, height, width of a volume's latents
+    precision: Precision  # Of sampling, encoding and decoding
     simulation: AbstractContextManager[object]  # The context that they were built in
 
     @classmethod
-    def of(cls, config: Config) -> "Networks":
-        """Return the networks of `config`."""
+    def of(cls, config: Config, *, has_bf16: bool = True) -> "Networks":
+        """Return the networks of `config` on a device with or without bfloat16."""
         channels = config.tokenizer.latent_channels
         context = simulation()
         with context:
             tokenizer = CausalVideoVAE(**config.tokenizer.model_dump())
             dit = DiT(latent_channels=channels, text_width=text_width(config), **config.dit.model_dump())
         dit.checkpointing = config.train_dit.checkpointing
-        return cls(config, tokenizer, dit, (channels, *tokenizer.latent_shape(config.grid.shape)), context)
+        latent_shape = (channels, *tokenizer.latent_shape(config.grid.shape))
+        setting = config.inference.precision
+        precision: Precision = ("bf16" if has_bf16 else "float32") if setting == "auto" else setting
+        return cls(config, tokenizer, dit, latent_shape, precision, context)
 
     @property
     def text_tokens(self) -> int:
@@ -58,7 +68,7 @@ class Networks:
 
     def dit_forward(self) -> ComputeCost:
         """Return what the transformer takes for one sample, without gradients."""
-        with self._without_values(), torch.no_grad():
+        with self._without_values(), torch.no_grad(), arithmetic(self.precision, CPU):
             inputs = self._dit_inputs(1)
             return cost_of(lambda: self.dit(*inputs))
 
@@ -71,7 +81,7 @@ class Networks:
             def step() -> None:
                 with _autocast(training.precision):
                     loss = self.dit(*inputs).square().mean()
-                loss.backward()
+                torch.autograd.backward(loss)  # `loss.backward` would leave the `CudaAutocast`
 
             return cost_of(step)
 
@@ -85,7 +95,7 @@ class Networks:
                 with _autocast(training.precision):
                     posterior = self.tokenizer.encode(crops)
                     loss = (self.tokenizer.decode(posterior.mode()) - crops).abs().mean() + posterior.kl().mean()
-                loss.backward()
+                torch.autograd.backward(loss)  # `loss.backward` would leave the `CudaAutocast`
 
             return cost_of(step)
 
@@ -93,13 +103,13 @@ class Networks:
         """Return what it takes to encode one volume."""
         windows = self.config.encode_latents
         with self._without_values():
-            return encode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap)
+            return encode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap, self.precision)
 
     def decoding(self) -> ComputeCost:
         """Return what it takes to decode one volume as the encoder's windows do."""
         windows = self.config.encode_latents
         with self._without_values():
-            return decode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap)
+            return decode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap, self.precision)
 
     @contextmanager
     def _without_values(self) -> Iterator[None]:
@@ -108,7 +118,7 @@ class Networks:
         level = announced.level
         announced.setLevel(logging.WARNING)
         try:
-            with self.simulation:
+            with self.simulation, CudaAutocast():
                 yield
         finally:
             announced.setLevel(level)
@@ -135,4 +145,4 @@ def weight_bytes(network: nn.Module) -> int:
 
 
 def _autocast(precision: str) -> torch.autocast:
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed")
+    return torch.autocast(CPU.type, torch.bfloat16, enabled=precision == TRAINING_BF16)

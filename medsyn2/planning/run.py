@@ -19,16 +19,21 @@ class PlannedRun:
 
     config: Config  # The configuration
     work: Workload  # The cohort in numbers
+    has_bf16: bool = True  # Whether the device that networks run on computes in bfloat16
 
     @cached_property
     def networks(self) -> Networks:
         """The networks of the main model."""
-        return Networks.of(self.config)
+        return Networks.of(self.config, has_bf16=self.has_bf16)
 
     @cached_property
     def sampling(self) -> SamplingCost:
         """The cost of sampling with the main model."""
         return sampling(self.networks, self.work)
+
+    def in_bf16(self, flops: float) -> float:
+        """Return which of the operations of sampling, encoding or decoding run in bfloat16: all or none."""
+        return flops if self.networks.precision == "bf16" else 0.0
 
     @property
     def on_grid_bytes(self) -> float:

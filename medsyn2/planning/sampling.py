@@ -36,6 +36,7 @@ def sampling(networks: Networks, work: Workload) -> SamplingCost:
         work.test.jobs,
         work.test.jobs * costs.START_S + volumes * costs.REGISTER_S_PER_MVOXEL * work.grid_voxels / 1e6,
         volumes * flops,
+        bf16_flops=volumes * flops if networks.precision == "bf16" else 0.0,
         memory_bytes=GB + 12 * work.grid_voxels + weights,
         device_bytes=weights + max(forward.peak_bytes, decoding.peak_bytes),
         disk_bytes=costs.CT_BYTES_PER_VOXEL * work.grid_voxels * volumes,

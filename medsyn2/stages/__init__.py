@@ -55,7 +55,7 @@ _ALL = (
     ),
     Stage(
         "encode_latents",
-        ("grid", "encode_latents"),
+        ("grid", "encode_latents", "inference"),
         _of_shard("encode_latents"),
         version=2,
         gpu=(devices.runs_generator,),
@@ -83,7 +83,7 @@ _ALL = (
     ),
     Stage(
         "sample",
-        ("sample", "sampling"),
+        ("sample", "sampling", "inference"),
         _of_shard("sample"),
         version=2,
         gpu=(devices.runs_generator,),
@@ -93,7 +93,7 @@ _ALL = (
     ),
     Stage(
         "reconstruct",
-        ("grid", "encode_latents", "evaluate_tokenizer"),
+        ("grid", "encode_latents", "evaluate_tokenizer", "inference"),
         _of_shard("reconstruct"),
         gpu=(devices.runs_generator,),
         num_threads=devices.several,  # never beside the one core that the transformer waits for
@@ -129,7 +129,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_memorisation",
-        ("grid", "evaluate_fid", "evaluate_memorisation"),
+        ("grid", "evaluate_fid", "evaluate_memorisation", "inference"),
         (
             Table("table", ("memorisation.csv",), caption="memorisation"),
             Table("pairs", ("memorisation_pairs.csv",)),
@@ -186,7 +186,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_edits",
-        ("segment", "sample", "sampling", "evaluate_masks", "evaluate_edits"),
+        ("segment", "sample", "sampling", "evaluate_masks", "evaluate_edits", "inference"),
         (
             File("manifest", ("evaluate_edits/held_out.json",)),
             Table("seeds", ("seeds.csv",), caption="seeds"),
@@ -203,7 +203,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_attention",
-        ("sample", "sampling", "evaluate_attention"),
+        ("sample", "sampling", "evaluate_attention", "inference"),
         (
             File("manifest", ("evaluate_attention/held_out.json",)),
             Table("table", ("attention.csv",), caption="attention"),
@@ -219,7 +219,7 @@ _ALL = (
     ),
     Stage(
         "evaluate_augmentation",
-        ("segment", "sample", "sampling", "evaluate_masks", "evaluate_augmentation"),
+        ("segment", "sample", "sampling", "evaluate_masks", "evaluate_augmentation", "inference"),
         (
             Table("table", ("augmentation.csv",), caption="augmentation"),
             Table("cases", ("augmentation_cases.csv",)),
@@ -244,9 +244,9 @@ _ALL = (
     ),
     Stage(
         "evaluate_variants",
-        ("flow", "sample", "sampling", "evaluate_variants"),
+        ("flow", "sample", "sampling", "evaluate_variants", "inference"),
         (
-            File("manifest", ("evaluate_variants/held_out.json",)),
+            File("manifest", ("evaluate_variants/held_out.json",), asked_for=outputs.if_variants),
             Table("table", ("variants.csv",), caption="variants", asked_for=outputs.if_variants),
             Table("cases", ("variants_cases.csv",), asked_for=outputs.if_variants),
             Figure("figure", ("variants.png",), caption="variants_figure", asked_for=outputs.if_variants),

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from medsyn2.config import EncodeLatentsConfig, GridConfig
+from medsyn2.config import EncodeLatentsConfig, GridConfig, InferenceConfig
 from medsyn2.ct.intensity import hu_to_unit, mask_to_unit
 from medsyn2.errors import EnvironmentFault
 from medsyn2.facts import (
@@ -28,6 +28,7 @@ from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import encode_cost, encode_windowed
 from medsyn2.nn.device import available_device, move
+from medsyn2.nn.precision import precision_on
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.store.latents import EMPTY_MASK, Latents, write_latents
 from medsyn2.store.read_artefact import read_made_ct, read_made_labels
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 def encode_latents(
     grid: GridConfig,
     encode_latents: EncodeLatentsConfig,
+    inference: InferenceConfig,
     *,
     register: Path,
     masks: Path,
@@ -67,7 +69,7 @@ def encode_latents(
     ]
     if cases:
         cases.insert(0, CaseWork(EMPTY_MASK, {"tokenizer": identity}))
-    encoder = _Encoder(grid, encode_latents, tokenizer)
+    encoder = _Encoder(grid, encode_latents, inference, tokenizer)
 
     def work(case: CaseWork, folder: Path) -> LatentsFacts:
         if case.case == EMPTY_MASK:
@@ -88,9 +90,10 @@ def encode_latents(
 class _Encoder:
     """The tokenizer, loaded when the first case needs it."""
 
-    def __init__(self, grid: GridConfig, config: EncodeLatentsConfig, path: Path) -> None:
+    def __init__(self, grid: GridConfig, config: EncodeLatentsConfig, inference: InferenceConfig, path: Path) -> None:
         self.grid, self.config, self.path = grid, config, path
         self.device = available_device()
+        self.precision = precision_on(self.device, inference.precision)
         self.constants: dict[Any, Tensor] = {}
 
     @cached_property
@@ -102,7 +105,7 @@ class _Encoder:
 
     def _check_memory(self, network: CausalVideoVAE) -> None:
         """Log the memory that a volume takes, and stop before the first one if the machine has less."""
-        cost = encode_cost(network, self.grid.shape, self.config.window, self.config.overlap)
+        cost = encode_cost(network, self.grid.shape, self.config.window, self.config.overlap, self.precision)
         memory = _memory_bytes(self.device)
         log.info(
             "encoding: %.2f TFLOP a volume, at least %.2f of %.1f GiB of memory",
@@ -130,7 +133,8 @@ class _Encoder:
     @torch.inference_mode()
     def latents(self, values: Float[np.ndarray, "d h w"]) -> Latents:
         ct = torch.from_numpy(values)[None, None].to(self.device)
-        posterior = encode_windowed(self.network, ct, self.config.window, self.config.overlap, constants=self.constants)
+        window, overlap = self.config.window, self.config.overlap
+        posterior = encode_windowed(self.network, ct, window, overlap, self.constants, self.precision)
         # A value beyond the type's range becomes infinite, which `write_latents` refuses.
         with np.errstate(over="ignore"):
             return posterior.mode()[0].float().cpu().numpy().astype(self.config.dtype)

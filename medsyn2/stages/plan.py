@@ -34,19 +34,24 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parents[1]
 
 
-def plan_costs(config: Config, work: "Workload") -> Iterator[Cost]:
+def plan_costs(config: Config, work: "Workload", *, has_bf16: bool | None = None) -> Iterator[Cost]:
     """Yield the cost of every stage, in the workflow's order, of the main model and then of each variant.
 
     A stage without use for this configuration has no jobs.
+
+    Args:
+        has_bf16: Whether the device of the networks computes in bfloat16, which ``auto`` then is; None is what the
+            workflow asks for: a GPU with it for volumes that fill one, else a CPU without.
     """
     from medsyn2.planning.run import PlannedRun
 
-    run = PlannedRun(config, work)
+    has_bf16 = not is_small(config) if has_bf16 is None else has_bf16
+    run = PlannedRun(config, work, has_bf16)
     for stage in STAGES.values():
         cost = stage.load_cost()(run)
         yield cost if stage.is_requested(config) else replace(cost, jobs=0)
     for name in config.variants:
-        run = PlannedRun(config.with_variant(name), work)
+        run = PlannedRun(config.with_variant(name), work, has_bf16)
         for stage in STAGES.values():
             if stage.each_model:
                 yield replace(stage.load_cost()(run), variant=name)

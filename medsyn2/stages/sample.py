@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from medsyn2.config import SampleConfig
+from medsyn2.config import InferenceConfig, SampleConfig
 from medsyn2.ct.volume import LabelMap
 from medsyn2.facts import InventoryFacts, MasksFacts, RegisterFacts, Report, SampledVolume, SampleFacts, mask_file
 from medsyn2.files import sha256_of
@@ -36,6 +36,7 @@ class Condition:
 def sample(
     sample: SampleConfig,
     sampling: Sampling,
+    inference: InferenceConfig,
     *,
     model: Path,
     inventory: Path,
@@ -71,7 +72,7 @@ def sample(
         )
         for case, asked in conditions.items()
     ]
-    sampler = _Sampler(sample.seed, sampling, model.parent, masked)
+    sampler = _Sampler(sample.seed, sampling, inference, model.parent, masked)
 
     def work(case: CaseWork, folder: Path) -> SampleFacts:
         samples = []
@@ -108,12 +109,19 @@ def _identity(condition: Condition, masks: Record[MasksFacts] | None) -> list[ob
 class _Sampler:
     """The model, loaded when the first sample needs it."""
 
-    def __init__(self, seed: int, sampling: Sampling, folder: Path, masks: Mapping[str, Record[MasksFacts]]) -> None:
-        self.seed, self.sampling, self.folder, self.masks = seed, sampling, folder, masks
+    def __init__(
+        self,
+        seed: int,
+        sampling: Sampling,
+        inference: InferenceConfig,
+        folder: Path,
+        masks: Mapping[str, Record[MasksFacts]],
+    ) -> None:
+        self.seed, self.sampling, self.inference, self.folder, self.masks = seed, sampling, inference, folder, masks
 
     @cached_property
     def pipeline(self) -> MedSyn2Pipeline:
-        return MedSyn2Pipeline.from_pretrained(self.folder)
+        return MedSyn2Pipeline.from_pretrained(self.folder, precision=self.inference.precision)
 
     def make(self, case: str, condition: Condition) -> Synthetic:
         report, structure = condition.report or Report(), condition.structure

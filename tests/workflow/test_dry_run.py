@@ -1,5 +1,6 @@
 """The workflow can be planned for every configuration, quickly, and is well formed."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.dry_run import config_files, make_stand_in
+from medsyn2.cohort.plan import plan_run
 from medsyn2.config import load_config
+from medsyn2.stages.plan import kept_jobs
 
 from .conftest import ROOT, Workflow
 
@@ -28,6 +31,19 @@ def test_default_configuration_plans_every_stage(tmp_path: Path) -> None:
     planned = Workflow(tmp_path, (ROOT / "config.yaml",)).planned()
     assert planned["register"] == {"0000", "0001"}
     assert set(planned) >= {"phantoms", "train_tokenizer", "train_dit", "sample", "report"}
+
+
+def test_jobs_ask_for_what_the_plan_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = Workflow(tmp_path, (ROOT / "config.yaml",)).run("-n", "--", "all")
+    asked = dict(re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)", text, re.M))
+    del asked["all"]
+    jobs = kept_jobs(plan_run(load_config(ROOT / "config.yaml")))
+    assert set(asked) == {stage for (stage, _), job in jobs.items() if job.jobs}
+    for stage, resources in asked.items():
+        job, found = jobs[stage, ""], dict(part.split("=", 1) for part in resources.split(", "))
+        assert (int(found["runtime"]), int(found["mem_mb"])) == (job.limit_of(1), job.memory_of(1)), stage
+        assert int(found.get("gpu", 0)) == job.gpus, stage
 
 
 def test_folder_of_files_plans_without_phantoms(tmp_path: Path) -> None:

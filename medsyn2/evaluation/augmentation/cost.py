@@ -20,11 +20,13 @@ def evaluate_augmentation(run: PlannedRun) -> Cost:
         step = cost_of(lambda: segmentation_loss(network(slices), torch.zeros_like(slices)).backward())
     networks = len(ARMS) * settings.num_seeds
     again = run.segment_again(volumes, (settings.structure,) if settings.relabel else ())
+    sampled = volumes * sampling.volume_flops
     return Cost(
         "evaluate_augmentation",
         1,
         add_known(START_S, again.cpu_s),
-        volumes * sampling.volume_flops + float(step.flops) * networks * settings.num_steps,
+        sampled + float(step.flops) * networks * settings.num_steps,
+        bf16_flops=run.in_bf16(sampled),
         memory_bytes=sampling.cost.memory_bytes,
         device_bytes=max(sampling.cost.device_bytes, step.peak_bytes),
         basis=f"at most {volumes} volumes, {networks} networks of {settings.num_steps} steps",

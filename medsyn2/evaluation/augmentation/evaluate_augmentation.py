@@ -2,17 +2,17 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from medsyn2.config import EvaluateAugmentationConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
+from medsyn2.config import EvaluateAugmentationConfig, EvaluateMasksConfig, InferenceConfig, SampleConfig, SegmentConfig
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.augmentation.arms import (
     ARMS,
@@ -39,7 +39,7 @@ from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.segmenters import READERS, Segmenter, get_segmenter
 from medsyn2.store.artefacts import CaseWork, Record, process_shard
-from medsyn2.vocabulary import STRUCTURE_WORDS, Split, Structure
+from medsyn2.vocabulary import STRUCTURE_WORDS, PrecisionSetting, Split, Structure
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +107,7 @@ def evaluate_augmentation(
     sampling: Sampling,
     evaluate_masks: EvaluateMasksConfig,
     evaluate_augmentation: EvaluateAugmentationConfig,
+    inference: InferenceConfig,
     *,
     model: Path,
     register: list[Path],
@@ -137,7 +138,8 @@ def evaluate_augmentation(
     sources = {split: _sources(load_cases(register, masks=masks, split=split), config) for split in get_args(Split)}
     train, test, used = _real(sources, config)
     wanted = _masks_to_use(sources[config.masks_from], used, config)
-    synthetic = _synthetic(wanted, model, slices, (segment, sample.seed, sampling, evaluate_masks, config))
+    settings = segment, sample.seed, sampling, evaluate_masks, config, inference.precision
+    synthetic = _synthetic(wanted, model, slices, settings)
     train, synthetic, test = (
         [resize_slice(one, config.image_size) for one in kind] for kind in (train, synthetic, test)
     )
@@ -210,12 +212,12 @@ def _synthetic(
     sources: Sequence[Source],
     model: Path,
     manifest: Path,
-    settings: tuple[SegmentConfig, int, Sampling, EvaluateMasksConfig, EvaluateAugmentationConfig],
+    settings: tuple[SegmentConfig, int, Sampling, EvaluateMasksConfig, EvaluateAugmentationConfig, PrecisionSetting],
 ) -> Slices:
     """Generate a volume from each mask and keep its slice; existing slices stay."""
-    segment, seed, sampling, evaluate_masks, config = settings
+    segment, seed, sampling, evaluate_masks, config, precision = settings
     made_by: dict[str, Any] = {"model": sha256_of(model), "sampling": asdict(sampling), "seed": seed}
-    made_by |= {"structure": config.structure, "relabel": config.relabel}
+    made_by |= {"structure": config.structure, "relabel": config.relabel, "precision": precision}
     if config.relabel:
         segment = tools_again(segment, evaluate_masks)
         made_by["segment"] = segment.model_dump(mode="json")
@@ -233,7 +235,8 @@ def _synthetic(
     ]
     with ExitStack() as held:
         tool = held.enter_context(closing(_finder(config.structure, segment))) if config.relabel else None
-        generator = _Generator(seed, sampling, model.parent, config.structure, tool)
+        pipeline = partial(MedSyn2Pipeline.from_pretrained, model.parent, precision=precision)
+        generator = _Generator(seed, sampling, pipeline, config.structure, tool)
         made = process_shard(
             "evaluate_augmentation",
             manifest,
@@ -265,14 +268,19 @@ class _Generator:
     """Makes synthetic slices; the model is loaded when the first is needed."""
 
     def __init__(
-        self, seed: int, sampling: Sampling, folder: Path, structure: Structure, tool: Segmenter | None
+        self,
+        seed: int,
+        sampling: Sampling,
+        load: Callable[[], MedSyn2Pipeline],
+        structure: Structure,
+        tool: Segmenter | None,
     ) -> None:
-        self.folder, self.structure, self.tool = folder, structure, tool
+        self.load, self.structure, self.tool = load, structure, tool
         self.seed, self.sampling = seed, sampling
 
     @cached_property
     def pipeline(self) -> MedSyn2Pipeline:
-        return MedSyn2Pipeline.from_pretrained(self.folder)
+        return self.load()
 
     def write(self, source: Source, folder: Path) -> SliceFacts:
         """Write the slice and its mask; return their facts."""

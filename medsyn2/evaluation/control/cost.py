@@ -16,12 +16,13 @@ def evaluate_edits(run: PlannedRun) -> Cost:
     each = [edits.num_seeds + unedited + num_edits(structure) for structure in edits.structures]
     segmented = edits.max_cases * sum(each)
     volumes = segmented + edits.max_cases * (2 * len(edits.progressive) - 1)
-    again = run.segment_again(segmented, edits.structures)
+    again, flops = run.segment_again(segmented, edits.structures), volumes * sampling.volume_flops
     return Cost(
         "evaluate_edits",
         1,
         add_known(START_S, again.cpu_s),
-        volumes * sampling.volume_flops,
+        flops,
+        bf16_flops=run.in_bf16(flops),
         memory_bytes=max(sampling.cost.memory_bytes, again.memory_bytes),
         device_bytes=max(sampling.cost.device_bytes, again.device_bytes),
         basis=f"at most {volumes} volumes, {segmented} of them segmented again",
@@ -31,11 +32,13 @@ def evaluate_edits(run: PlannedRun) -> Cost:
 def evaluate_attention(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
     reports = run.count_held_out(run.config.evaluate_attention.max_cases)
+    flops = reports * run.sampling.volume_flops
     return Cost(
         "evaluate_attention",
         1,
         START_S,
-        reports * run.sampling.volume_flops,
+        flops,
+        bf16_flops=run.in_bf16(flops),
         memory_bytes=run.sampling.cost.memory_bytes,
         device_bytes=run.sampling.cost.device_bytes,
         basis=f"{reports} volumes; forming the maps is not counted",
@@ -50,11 +53,13 @@ def evaluate_variants(run: PlannedRun) -> Cost:
     # With the mask and with an empty one, by the variant and once by the main model.
     volumes = 2 * cases * (len(left_out) + len(set(left_out)))
     passes = (len(config.variants) + 1) * cases * NUM_COMBINATIONS * len(TIMES)
+    flops = volumes * run.sampling.volume_flops + passes * run.sampling.forward_flops
     return Cost(
         "evaluate_variants",
         1,
         None,
-        volumes * run.sampling.volume_flops + passes * run.sampling.forward_flops,
+        flops,
+        bf16_flops=run.in_bf16(flops),
         memory_bytes=run.sampling.cost.memory_bytes,
         device_bytes=run.sampling.cost.device_bytes,
         basis=f"at most {passes} runs of a transformer and {volumes} volumes; tables of each variant are not counted",

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from medsyn2.config import EvaluateAttentionConfig, SampleConfig
+from medsyn2.config import EvaluateAttentionConfig, InferenceConfig, SampleConfig
 from medsyn2.evaluation.control.attention_figure import attention_map, attention_png, read_map, write_map
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.statistics.bootstrap import prepend_means
@@ -47,6 +47,7 @@ def evaluate_attention(
     sample: SampleConfig,
     sampling: Sampling,
     evaluate_attention: EvaluateAttentionConfig,
+    inference: InferenceConfig,
     *,
     model: Path,
     inventory: list[Path],
@@ -64,7 +65,7 @@ def evaluate_attention(
     """
     found = sorted(load_cases(register, inventory=inventory), key=lambda case: case.name)
     cases = {case.name: case for case in [case for case in found if case.report][: evaluate_attention.max_cases]}
-    recorder = _Recorder(sample.seed, sampling, model.parent)
+    recorder = _Recorder(sample.seed, sampling, inference, model.parent)
     identity = sha256_of(model)
     done = process_shard(
         "evaluate_attention",
@@ -87,12 +88,12 @@ def evaluate_attention(
 class _Recorder:
     """Records the attention of samples; the model is loaded when the first one needs it."""
 
-    def __init__(self, seed: int, sampling: Sampling, model: Path) -> None:
-        self.seed, self.sampling, self.model = seed, sampling, model
+    def __init__(self, seed: int, sampling: Sampling, inference: InferenceConfig, model: Path) -> None:
+        self.seed, self.sampling, self.inference, self.model = seed, sampling, inference, model
 
     @cached_property
     def pipeline(self) -> MedSyn2Pipeline:
-        return MedSyn2Pipeline.from_pretrained(self.model)
+        return MedSyn2Pipeline.from_pretrained(self.model, precision=self.inference.precision)
 
     def keep(self, case: Case, folder: Path) -> CaseFacts:
         """Leave the row and the map of a case in its folder."""

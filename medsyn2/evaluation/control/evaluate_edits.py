@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
+from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, InferenceConfig, SampleConfig, SegmentConfig
 from medsyn2.ct.volume import CTVolume
 from medsyn2.evaluation.control.effects import centroid_mm, change, displacement_ratio, laterality
 from medsyn2.evaluation.control.requests import Request, grow_requests, request_of
@@ -71,6 +71,7 @@ def evaluate_edits(
     sampling: Sampling,
     evaluate_masks: EvaluateMasksConfig,
     evaluate_edits: EvaluateEditsConfig,
+    inference: InferenceConfig,
     *,
     model: Path,
     inventory: list[Path],
@@ -98,7 +99,8 @@ def evaluate_edits(
     parts = {part.name: part for part in _parts(cases, segment, evaluate_edits)}
     identity = sha256_of(model)
     with ExitStack() as held:
-        study = _Study(evaluate_edits, _Editor(sample.seed, sampling, model.parent), _Finders(segment, held))
+        editor = _Editor(sample.seed, sampling, inference, model.parent)
+        study = _Study(evaluate_edits, editor, _Finders(segment, held))
         done = process_shard(
             "evaluate_edits",
             manifest,
@@ -185,12 +187,12 @@ class _Finders:
 class _Editor:
     """Makes the volumes that are compared; the model is loaded when the first one needs it."""
 
-    def __init__(self, seed: int, sampling: Sampling, model: Path) -> None:
-        self.seed, self.sampling, self.model = seed, sampling, model
+    def __init__(self, seed: int, sampling: Sampling, inference: InferenceConfig, model: Path) -> None:
+        self.seed, self.sampling, self.inference, self.model = seed, sampling, inference, model
 
     @cached_property
     def pipeline(self) -> MedSyn2Pipeline:
-        return MedSyn2Pipeline.from_pretrained(self.model)
+        return MedSyn2Pipeline.from_pretrained(self.model, precision=self.inference.precision)
 
     def make(self, case: str, request: Request, seed: int) -> Synthetic:
         """Generate what is requested; a seed means the same noise for every request of the case."""

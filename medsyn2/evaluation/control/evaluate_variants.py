@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medsyn2.config import MAIN, EvaluateVariantsConfig, FlowConfig, SampleConfig
+from medsyn2.config import MAIN, EvaluateVariantsConfig, FlowConfig, InferenceConfig, SampleConfig
 from medsyn2.errors import ConfigError, EnvironmentFault
 from medsyn2.evaluation.control.variant_parts import (
     AT_TIME,
@@ -55,6 +55,7 @@ def evaluate_variants(
     sample: SampleConfig,
     sampling: Sampling,
     evaluate_variants: EvaluateVariantsConfig,
+    inference: InferenceConfig,
     *,
     models: list[Path],
     samples: list[Path],
@@ -91,7 +92,7 @@ def evaluate_variants(
     rows: list[Sequence[Any]] = list(_tables(names, agreement, attention, _shares(fid, len(models)), held_out))
     shares = zip(names, models, _shares(samples, len(models)), strict=True)
     trained = {
-        name: Model(name, path, {case.name: case for case in load_cases(register, samples=share)})
+        name: Model(name, path, {case.name: case for case in load_cases(register, samples=share)}, inference.precision)
         for name, path, share in shares
     }
     study = Study(trained, sample, sampling, flow.t_clamp, evaluate_variants)

@@ -5,6 +5,7 @@ the same volume, conditions, times and noise, without guidance.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,7 +30,8 @@ def encode_volume(pipeline: MedSyn2Pipeline, volume: CTVolume) -> Latents:
     described = pipeline.description.latents
     unit = hu_to_unit(volume.hu, pipeline.description.grid.clip_hu)
     seen = torch.from_numpy(unit)[None, None].to(pipeline.device)
-    posterior = encode_windowed(pipeline.tokenizer, seen, described.window, described.overlap)
+    window, overlap = described.window, described.overlap
+    posterior = encode_windowed(pipeline.tokenizer, seen, window, overlap, precision=pipeline.precision)
     return described.image.normalize(posterior.mode())
 
 
@@ -38,7 +40,7 @@ def reconstruct_volume(pipeline: MedSyn2Pipeline, volume: CTVolume) -> CTVolume:
     """Return a volume's reconstruction by the model's tokenizer, the bound on the model's own volumes."""
     described = pipeline.description.latents
     stored = described.image.denormalize(encode_volume(pipeline, volume))
-    unit = decode_windowed(pipeline.tokenizer, stored, described.window, described.overlap)[0, 0]
+    unit = decode_windowed(pipeline.tokenizer, stored, described.window, described.overlap, pipeline.precision)[0, 0]
     hu = unit_to_hu(unit.float().cpu().numpy(), pipeline.description.grid.clip_hu)
     return CTVolume(hu, volume.affine_mm)
 
@@ -55,7 +57,7 @@ def flow_losses(
         times: Times in (0, 1].
         t_clamp: Smallest t in the weight 1/t^2.
     """
-    predict_clean, _ = pipeline.predict_clean(recipe)
+    predict_clean, _ = pipeline.predict_clean(replace(recipe, precision=pipeline.precision))
     generator = torch.Generator().manual_seed(recipe.seed)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     losses = []

@@ -28,7 +28,7 @@ from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.reports.text import compose_report
 from medsyn2.store.read_artefact import read_made_ct
-from medsyn2.vocabulary import CONDITIONS, STRUCTURE_WORDS, Structure
+from medsyn2.vocabulary import CONDITIONS, STRUCTURE_WORDS, PrecisionSetting, Structure
 from medsyn2.weights.model_folder import TrainingDescription, read_description
 
 REAL, RECONSTRUCTION = "real", "reconstruction"
@@ -48,11 +48,12 @@ class Model:
     name: str  # ``main``, or the variant's
     path: Path  # Its model.json
     cases: Mapping[str, Case]  # The held-out cases with its volumes
+    precision: PrecisionSetting = "auto"  # In which its networks run
 
     @cached_property
     def pipeline(self) -> MedSyn2Pipeline:
         """The model."""
-        return MedSyn2Pipeline.from_pretrained(self.path.parent)
+        return MedSyn2Pipeline.from_pretrained(self.path.parent, precision=self.precision)
 
     @cached_property
     def training(self) -> TrainingDescription:

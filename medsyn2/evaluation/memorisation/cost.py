@@ -26,14 +26,16 @@ def evaluate_memorisation(run: PlannedRun) -> Cost:
     sought = run.work.test_cases + run.reconstructed.cases + decoded + sampled
     features = PLANES * (WEIGHT_FREE_WIDTH if run.config.evaluate_fid.radimagenet is None else RADIMAGENET_WIDTH)
     # The nearest training volumes are compared with all the others in turn.
-    flops = 2 * 2.0 * sought * searched * THUMBNAIL**3
+    operations = 2 * 2.0 * sought * searched * THUMBNAIL**3
     products = float(searched) * features * min(searched, features)
     held = 4.0 * THUMBNAIL**3 * (searched + sought) + 8.0 * features * (3 * searched + sought)
+    flops = float(decoding.flops) * decoded
     return Cost(
         "evaluate_memorisation",
         1,
-        START_S + flops * SECONDS_PER_FLOP + products * SECONDS_PER_PRODUCT,
-        float(decoding.flops) * decoded,
+        START_S + operations * SECONDS_PER_FLOP + products * SECONDS_PER_PRODUCT,
+        flops,
+        bf16_flops=run.in_bf16(flops),
         memory_bytes=run.on_grid_bytes + held + 8.0 * 4 * run.work.test_cases * searched,
         device_bytes=decoding.peak_bytes,
         basis=f"{decoded} cases decoded, {sought} volumes compared with {searched}",

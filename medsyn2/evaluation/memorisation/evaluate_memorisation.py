@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 
-from medsyn2.config import EvaluateFidConfig, EvaluateMemorisationConfig, GridConfig
+from medsyn2.config import EvaluateFidConfig, EvaluateMemorisationConfig, GridConfig, InferenceConfig
 from medsyn2.ct.intensity import unit_to_hu
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume
@@ -33,9 +33,11 @@ from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_bytes, write_table
 from medsyn2.nn.autoencoder.windows import decode_windowed
 from medsyn2.nn.device import available_device
+from medsyn2.nn.precision import precision_on
 from medsyn2.store.artefacts import Record, load_records
 from medsyn2.store.latents import read_image
 from medsyn2.store.read_artefact import read_made_ct
+from medsyn2.vocabulary import PrecisionSetting
 from medsyn2.weights.networks import load_tokenizer
 
 MIN_TRAINING = 3
@@ -55,6 +57,7 @@ def evaluate_memorisation(
     grid: GridConfig,
     evaluate_fid: EvaluateFidConfig,
     evaluate_memorisation: EvaluateMemorisationConfig,
+    inference: InferenceConfig,
     *,
     register: list[Path],
     samples: list[Path],
@@ -80,7 +83,7 @@ def evaluate_memorisation(
     _refuse_too_few(train, held_out, synthetic)
     encoded = _read_encoded(train, latents, evaluate_memorisation.num_copies)
     controls = {
-        COPIES: _decode_cases(encoded, tokenizer, grid, banks / COPIES),
+        COPIES: _decode_cases(encoded, tokenizer, grid, inference.precision, banks / COPIES),
         RECONSTRUCTED: [case.reconstruction for case in cases if case.reconstruction],
     }
 
@@ -167,10 +170,15 @@ def _read_encoded(
 
 @torch.inference_mode()
 def _decode_cases(
-    cases: Sequence[tuple[VolumeFile, Record[LatentsFacts]]], tokenizer: Path, grid: GridConfig, folder: Path
+    cases: Sequence[tuple[VolumeFile, Record[LatentsFacts]]],
+    tokenizer: Path,
+    grid: GridConfig,
+    setting: PrecisionSetting,
+    folder: Path,
 ) -> list[VolumeFile]:
     """Decode the latents of training cases, as a generator that knows them by heart would."""
     device = available_device()
+    precision = precision_on(device, setting)
     network = load_tokenizer(tokenizer, device)
     folder.mkdir(parents=True, exist_ok=True)
     made = []
@@ -178,7 +186,7 @@ def _decode_cases(
         origin = record.facts.origin
         image = read_image(record.path("")).astype(np.float32)
         latents = torch.from_numpy(image)[None].to(device)
-        unit = decode_windowed(network, latents, origin.window, origin.overlap)[0, 0]
+        unit = decode_windowed(network, latents, origin.window, origin.overlap, precision)[0, 0]
         place = folder / f"{volume.id}.nii.gz"
         hu = unit_to_hu(unit.float().cpu().numpy(), grid.clip_hu)
         write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))

@@ -13,13 +13,15 @@ def reconstruct(run: PlannedRun) -> Cost:
     shards, mvoxels = run.reconstructed, run.work.grid_voxels / 1e6
     volumes = shards.cases * (1 + run.num_segmented)
     encoding, decoding = run.networks.encoding(), run.networks.decoding()
+    flops = float(encoding.flops + decoding.flops) * volumes
     disk = CT_BYTES_PER_VOXEL + run.num_segmented * MASK_BYTES_PER_VOXEL
     seconds = (shards.cases * COMPARE_S_PER_MVOXEL + volumes * READ_S_PER_MVOXEL) * mvoxels
     return Cost(
         "reconstruct",
         shards.jobs,
         shards.jobs * START_S + seconds,
-        float(encoding.flops + decoding.flops) * volumes,
+        flops,
+        bf16_flops=run.in_bf16(flops),
         memory_bytes=run.on_grid_bytes,
         device_bytes=max(encoding.peak_bytes, decoding.peak_bytes),
         disk_bytes=disk * shards.cases * run.work.grid_voxels,

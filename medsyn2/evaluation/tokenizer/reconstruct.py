@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
+from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig, InferenceConfig
 from medsyn2.ct.intensity import hu_to_unit, mask_to_unit, unit_to_hu
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
@@ -28,6 +28,7 @@ from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
 from medsyn2.nn.device import available_device
+from medsyn2.nn.precision import precision_on
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.vocabulary import Structure
 from medsyn2.weights.networks import load_tokenizer
@@ -37,6 +38,7 @@ def reconstruct(
     grid: GridConfig,
     encode_latents: EncodeLatentsConfig,
     evaluate_tokenizer: EvaluateTokenizerConfig,
+    inference: InferenceConfig,
     *,
     register: list[Path],
     earlier: list[Path],
@@ -50,7 +52,7 @@ def reconstruct(
     The first ``evaluate_tokenizer.max_cases`` of the cohort are taken, of which other jobs take those in `earlier`.
     What comes back is kept, for evaluations that compare with it.
     """
-    round_trip = _RoundTrip(tokenizer, encode_latents)
+    round_trip = _RoundTrip(tokenizer, encode_latents, inference)
     held_out = {case.name: case for case in load_cases(register, masks=masks)}
     if evaluate_tokenizer.max_cases is not None:
         left = max(evaluate_tokenizer.max_cases - len(load_cases(earlier)), 0)
@@ -77,9 +79,10 @@ def reconstruct(
 class _RoundTrip:
     """The tokenizer there and back, loaded when the first case needs it."""
 
-    def __init__(self, tokenizer: Path, config: EncodeLatentsConfig) -> None:
+    def __init__(self, tokenizer: Path, config: EncodeLatentsConfig, inference: InferenceConfig) -> None:
         self.tokenizer, self.config = tokenizer, config
         self.device = available_device()
+        self.precision = precision_on(self.device, inference.precision)
         self.constants: dict[Any, torch.Tensor] = {}
 
     @cached_property
@@ -89,10 +92,11 @@ class _RoundTrip:
     @torch.inference_mode()
     def __call__(self, values: Float[np.ndarray, "d h w"]) -> Float[np.ndarray, "d h w"]:
         x, window, overlap = torch.from_numpy(values)[None, None], self.config.window, self.config.overlap
-        latents = encode_windowed(self.network, x.to(self.device), window, overlap, self.constants).mode()
-        decoded: Float[np.ndarray, "d h w"] = (
-            decode_windowed(self.network, latents, window, overlap)[0, 0].cpu().numpy()
+        posterior = encode_windowed(
+            self.network, x.to(self.device), window, overlap, self.constants, precision=self.precision
         )
+        unit = decode_windowed(self.network, posterior.mode(), window, overlap, self.precision)
+        decoded: Float[np.ndarray, "d h w"] = unit[0, 0].cpu().numpy()
         return decoded
 
 

@@ -59,7 +59,7 @@ def moments_in_slabs(
         x, halve = _until_depth_is_halved(last, x)
         halved.append(halve(x, before))
         before = x[:, :, -halve.front_pad :].clone()  # a view would keep the whole slab
-    return tokenizer.quant_conv(encoder.deep(torch.cat(halved, dim=2), encoder.planar_levels))
+    return tokenizer.moments_of(encoder.deep(torch.cat(halved, dim=2), encoder.planar_levels))
 
 
 def _until_depth_is_halved(level: EncoderLevel, x: Tensor) -> tuple[Tensor, VolumeDown | DepthMixDown]:

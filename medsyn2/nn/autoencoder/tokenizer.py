@@ -12,8 +12,8 @@ weights decode three slices late until fine-tuned. `uniform_aligned` repeats the
 where depth is halved: latent j sees slices up to 4j + 3, nothing is unseen, and public weights stay aligned. The
 parameters are the same in all three.
 
-**Precision.** The decoder's last normalisation and convolution run in the precision of the parameters, also under
-autocast: bfloat16 would quantise the output to steps of up to 8 HU.
+**Precision.** The last normalisation and convolutions of encoder and decoder run in the precision of the parameters,
+also under autocast: bfloat16 would quantise the output to steps of up to 8 HU, and latents to 0.4 % of their value.
 
 Source: Paper, sections 3.1 and 7.1; Lin et al., Open-Sora Plan (arXiv:2412.00131).
 """
@@ -169,7 +169,9 @@ class Encoder(nn.Module):
         """Run the levels from `first_level` on."""
         for level in self.down[first_level:]:
             x = level(x)
-        return self.conv_out(F.silu(self.norm_out(self.mid(x))))
+        x = self.mid(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.conv_out(F.silu(self.norm_out(x.to(self.norm_out.weight.dtype))))
 
 
 class Decoder(nn.Module):
@@ -302,7 +304,12 @@ class CausalVideoVAE(nn.Module):
         """Return means and log-variances, concatenated along the channels and not clamped."""
         self.latent_shape(ct.shape[2:])
         images = ct.expand(-1, IMAGE_CHANNELS, -1, -1, -1)  # (b, 3, d, h, w)
-        return self.quant_conv(self.encoder(images))
+        return self.moments_of(self.encoder(images))
+
+    def moments_of(self, encoded: Float[Tensor, "b two_z ld lh lw"]) -> Float[Tensor, "b two_z ld lh lw"]:
+        """Return the moments of the encoder's output."""
+        with torch.autocast(encoded.device.type, enabled=False):
+            return self.quant_conv(encoded)
 
     def encode(self, ct: Float[Tensor, "b 1 d h w"]) -> Posterior:
         """Encode images in [-1, 1], or masks at -0.5 and 0.5.

@@ -30,7 +30,10 @@ from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder.slabs import has_planar_levels, moments_in_slabs
 from medsyn2.nn.autoencoder.tokenizer import SCALE, CausalVideoVAE, Posterior, Size
 from medsyn2.nn.cost import ComputeCost, cost_of, enter_simulation
+from medsyn2.nn.cuda_autocast import CudaAutocast
+from medsyn2.nn.precision import arithmetic
 from medsyn2.types import Float
+from medsyn2.vocabulary import Precision
 
 SMALL_VOXELS = 2**24
 """Largest volume encoded in one pass: slabs would save little memory."""
@@ -53,6 +56,7 @@ def encode_windowed(
     window: Sequence[int] | None,
     overlap: float,
     constants: dict[tuple[float, Size], Float[Tensor, "1 two_z ld lh lw"]] | None = None,
+    precision: Precision = "float32",
 ) -> Posterior:
     """Encode a batch of volumes, window by window.
 
@@ -62,6 +66,7 @@ def encode_windowed(
         overlap: Share of a window that its neighbour covers as well, in [0, 1).
         constants: Cache of the moments of constant windows, by value and shape; pass the same one for further
             volumes of the same tokenizer.
+        precision: Arithmetic of the network; windows are summed in float32.
 
     Raises:
         ConfigError: If the tokenizer cannot compress the volume or the window, or the overlap is not in [0, 1).
@@ -69,7 +74,7 @@ def encode_windowed(
     latent_shape = tokenizer.latent_shape(ct.shape[2:])
     latent_window = _latent_window(tokenizer, latent_shape, window)
     places = _places(tokenizer, latent_shape, latent_window, overlap)
-    plain = _moments(tokenizer, window)
+    plain = _in_precision(_moments(tokenizer, window), precision)
     known = {} if constants is None else constants
 
     def moments(place: Place) -> Tensor:
@@ -86,7 +91,11 @@ def encode_windowed(
 
 
 def decode_windowed(
-    tokenizer: CausalVideoVAE, latents: Float[Tensor, "b z ld lh lw"], window: Sequence[int] | None, overlap: float
+    tokenizer: CausalVideoVAE,
+    latents: Float[Tensor, "b z ld lh lw"],
+    window: Sequence[int] | None,
+    overlap: float,
+    precision: Precision = "float32",
 ) -> Float[Tensor, "b 1 d h w"]:
     """Decode raw latents window by window.
 
@@ -94,22 +103,28 @@ def decode_windowed(
         latents: Latents, without any z-norm.
         window: Shape (depth, height, width) of the windows in voxels; None decodes everything at once.
         overlap: Share of a window that its neighbour covers as well, in [0, 1).
+        precision: Arithmetic of the network; windows are summed in float32.
 
     Raises:
         ConfigError: If the tokenizer cannot compress the window, or the overlap is not in [0, 1).
     """
-    return finish(decode_windows(tokenizer, latents, window, overlap))
+    return finish(decode_windows(tokenizer, latents, window, overlap, precision))
 
 
 def decode_windows(
-    tokenizer: CausalVideoVAE, latents: Float[Tensor, "b z ld lh lw"], window: Sequence[int] | None, overlap: float
+    tokenizer: CausalVideoVAE,
+    latents: Float[Tensor, "b z ld lh lw"],
+    window: Sequence[int] | None,
+    overlap: float,
+    precision: Precision = "float32",
 ) -> Parts:
     """Decode as `decode_windowed` does, and pause after each window."""
     depth, height, width = latents.shape[2:]
     latent_window = _latent_window(tokenizer, (depth, height, width), window)
     places = _places(tokenizer, (depth, height, width), latent_window, overlap)
     outputs = [_voxels(tokenizer, place) for place in places]
-    return (yield from _blend(lambda place: tokenizer.decode(latents[:, :, *place]), places, outputs))
+    decode = _in_precision(tokenizer.decode, precision)
+    return (yield from _blend(lambda place: decode(latents[:, :, *place]), places, outputs))
 
 
 def finish(parts: Parts) -> Tensor:
@@ -122,21 +137,27 @@ def finish(parts: Parts) -> Tensor:
             return result
 
 
-def encode_chunked(tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], num_slices: int) -> Posterior:
+def encode_chunked(
+    tokenizer: CausalVideoVAE, ct: Float[Tensor, "b 1 d h w"], num_slices: int, precision: Precision = "float32"
+) -> Posterior:
     """Encode a volume in independent chunks of depth, with seams between them.
 
     For models that were trained with those seams; `encode_windowed` has none.
     """
     height, width = ct.shape[3:]
     tokenizer.latent_shape((num_slices, height, width))
-    moments = [tokenizer.moments(chunk) for chunk in ct.split(num_slices, dim=2)]
-    return Posterior.from_moments(torch.cat(moments, dim=2))
+    moments = map(_in_precision(tokenizer.moments, precision), ct.split(num_slices, dim=2))
+    return Posterior.from_moments(torch.cat(list(moments), dim=2))
 
 
 def encode_cost(
-    tokenizer: CausalVideoVAE, shape: Sequence[int], window: Sequence[int] | None, overlap: float
+    tokenizer: CausalVideoVAE,
+    shape: Sequence[int],
+    window: Sequence[int] | None,
+    overlap: float,
+    precision: Precision = "float32",
 ) -> ComputeCost:
-    """Predict the cost of `encode_windowed` for one volume, without gradients.
+    """Predict the cost of `encode_windowed` for one volume, without gradients; of bfloat16 on CUDA.
 
     Returns:
         Operations of all windows, assuming none is constant, and peak memory: weights, volume, result and one
@@ -145,9 +166,9 @@ def encode_cost(
     latent_shape = tokenizer.latent_shape(shape)
     latent_window = _latent_window(tokenizer, latent_shape, window)
     places = len(_places(tokenizer, latent_shape, latent_window, overlap))
-    moments, channels = _moments(tokenizer, window), 2 * tokenizer.latent_channels
+    moments, channels = _in_precision(_moments(tokenizer, window), precision), 2 * tokenizer.latent_channels
     like = tokenizer.last_layer
-    with enter_simulation(), torch.no_grad():
+    with enter_simulation(), torch.no_grad(), CudaAutocast():
         crop = like.new_empty(1, 1, *tokenizer.volume_shape(latent_window))
         one = cost_of(lambda: moments(crop))
     held = math.prod(shape) * like.element_size() + _blend_bytes(places, channels, latent_shape)
@@ -155,16 +176,21 @@ def encode_cost(
 
 
 def decode_cost(
-    tokenizer: CausalVideoVAE, shape: Sequence[int], window: Sequence[int] | None, overlap: float
+    tokenizer: CausalVideoVAE,
+    shape: Sequence[int],
+    window: Sequence[int] | None,
+    overlap: float,
+    precision: Precision = "float32",
 ) -> ComputeCost:
     """Predict the cost of `decode_windowed` for the latents of a volume, as `encode_cost` does."""
     latent_shape = tokenizer.latent_shape(shape)
     latent_window = _latent_window(tokenizer, latent_shape, window)
     places = len(_places(tokenizer, latent_shape, latent_window, overlap))
     like, z = tokenizer.last_layer, tokenizer.latent_channels
-    with enter_simulation(), torch.no_grad():
+    decode = _in_precision(tokenizer.decode, precision)
+    with enter_simulation(), torch.no_grad(), CudaAutocast():
         crop = like.new_empty(1, z, *latent_window)
-        one = cost_of(lambda: tokenizer.decode(crop))
+        one = cost_of(lambda: decode(crop))
     held = z * math.prod(latent_shape) * like.element_size() + _blend_bytes(places, 1, shape)
     return ComputeCost(places * one.flops, _weight_bytes(tokenizer) + held + one.peak_bytes)
 
@@ -173,6 +199,14 @@ def _moments(tokenizer: CausalVideoVAE, window: Sequence[int] | None) -> Callabl
     if window is None and has_planar_levels(tokenizer):
         return lambda ct: tokenizer.moments(ct) if ct[0].numel() <= SMALL_VOXELS else moments_in_slabs(tokenizer, ct)
     return tokenizer.moments
+
+
+def _in_precision(compute: Callable[[Tensor], Tensor], precision: Precision) -> Callable[[Tensor], Tensor]:
+    def within(x: Tensor) -> Tensor:
+        with arithmetic(precision, x.device):
+            return compute(x)
+
+    return within
 
 
 def _weight_bytes(tokenizer: CausalVideoVAE) -> int:

@@ -68,7 +68,9 @@ def recording(network: DiT) -> Iterator[AttentionRecord]:
         if text_mask is not None:
             raise ValueError("record texts of one length, without a mask: padding reorders their tokens")
         with torch.no_grad():
-            record.add(_mean_over_heads(*_queries_and_keys(module, x, text)))
+            queries, keys = _queries_and_keys(module, x, text)
+            with torch.autocast(x.device.type, enabled=False):
+                record.add(_mean_over_heads(queries, keys))
 
     hooks = [block.get_submodule("cross_attention").register_forward_pre_hook(look) for block in network.blocks]
     try:

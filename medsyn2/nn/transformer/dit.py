@@ -15,6 +15,8 @@ Where the paper is silent, 16 heads, positions, initialisation and the final lay
 the identity because it has no residual. At the paper's size (width 1152, depth 16, patch 2, text width 768, 4 latent
 channels) there are 585,719,456 parameters.
 
+Under autocast the final layer runs in the precision of the parameters: it makes the predicted latents.
+
 The network that the authors released has another block (``dit_official.py``) and reverses time: 1000 tau with
 tau = 1 - t. The layout ``official`` is that network, with the same arguments.
 """
@@ -197,8 +199,9 @@ class DiT(nn.Module):
         text = text.to(dtype)
         for block in self.blocks:
             x = self._run_block(block, self.checkpointing, x, time, text, text_mask, grid, rotation)
-        shift, scale = self.final_modulation(time)[:, None].chunk(2, dim=-1)  # each (b, 1, e)
-        x = self.final(modulate(x, scale, shift))  # (b, n, p)
+        with torch.autocast(x.device.type, enabled=False):
+            shift, scale = self.final_modulation(time.to(dtype))[:, None].chunk(2, dim=-1)  # each (b, 1, e)
+            x = self.final(modulate(x.to(dtype), scale, shift))  # (b, n, p)
         return unpatchify(x, grid, self.patch).to(latents.dtype)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

@@ -126,9 +126,11 @@ def modulate(
     """Normalise `x` and apply the time's scale and shift: the adaptive part of adaLN.
 
     The factor is 1 + scale: with scale alone, as the paper's text reads, and zero initialisation, every
-    gradient of the network is exactly zero and it never learns.
+    gradient of the network is exactly zero and it never learns. It is formed in float32 at least: bfloat16 would
+    round scales below 0.003 away. The result has the type of `x`, so that all layers that take it share one copy.
     """
-    return F.layer_norm(x, x.shape[-1:], eps=NORM_EPS) * (1 + scale) + shift
+    factor = 1 + scale.to(torch.promote_types(scale.dtype, torch.float32))
+    return (F.layer_norm(x, x.shape[-1:], eps=NORM_EPS) * factor + shift).to(x.dtype)
 
 
 def split_heads(features: Float[Tensor, "b n e"], num_heads: int) -> Float[Tensor, "b heads n d"]:
@@ -137,13 +139,16 @@ def split_heads(features: Float[Tensor, "b n e"], num_heads: int) -> Float[Tenso
 
 
 class HeadNorm(nn.RMSNorm):
-    """RMS normalisation of each head in its input's type.
+    """RMS normalisation of each head, outside autocast: computed in float32 at least, in the type of its input.
 
-    Under autocast the plain layer would make float32 copies of all queries and keys, in a kernel that is not fused.
+    Since PyTorch 2.12 autocast on CUDA takes the normalisation's input to float32 and leaves its output there, and
+    attention would lose its kernels for 16 bits.
     """
 
     def forward(self, x: Float[Tensor, "b heads n d"]) -> Float[Tensor, "b heads n d"]:
-        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+        with torch.autocast(x.device.type, enabled=False):
+            # The kernel computes in float32 whatever the type, and is fused if the weights have the type of the input.
+            return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 class GatedAttention(nn.Module):

@@ -59,7 +59,7 @@ DIFFERENCES = (
     "Volumes from a report alone are solved by the same equation as those with a mask; the one in their "
     "medsynv2_DiT_reportonly.py has the wrong sign and ends in infinities.",
     "Masks are encoded as the mean of their latents, not as an unseeded draw; windows are blended with other "
-    "weights; everything is computed in float32 and the volume is rounded, not cut off, to whole HU.",
+    "weights; nothing is computed in half precision and the volume is rounded, not cut off, to whole HU.",
     "Masks of lobes are to be their boundaries, dilated by a ball of 3 voxels.",
     "The wording of their pre-prompts is not public: their embeddings are used for the nine structures and for "
     "no mask; other words go into a sentence of this project, with statistics pooled over the eight others.",

@@ -38,6 +38,11 @@ def test_report_and_mask_reach_the_pipeline(generate, tiny_model, tiny_mask, tmp
     np.testing.assert_array_equal(read_ct(tmp_path / "out.nii.gz").hu, expected.volume.hu)
 
 
+def test_the_precision_is_asked_for_and_kept(generate, tmp_path):
+    assert generate("--precision", "bf16", *FAST) == 0
+    assert json.loads((tmp_path / "out.json").read_text())["precision"] == "bf16"
+
+
 def test_a_sidecar_makes_the_same_file_again(generate, tmp_path):
     assert generate("--report", "A nodule.", *FAST) == 0
     assert generate("--from-sidecar", tmp_path / "out.json", output="again.nii.gz") == 0
@@ -59,6 +64,7 @@ def test_an_edit_keeps_the_seed_and_names_its_strength(generate, tmp_path):
     [
         (["--strength", "0.5"], 2, "--strength would have no effect"),
         (["--from-sidecar", "a.json", "--seed", "1"], 2, "--seed would have no effect"),
+        (["--from-sidecar", "a.json", "--precision", "bf16"], 2, "--precision would have no effect"),
         (["--report-file", "missing.txt"], 1, "missing.txt"),
         (["--mask", "missing.nii.gz", "--mask-text", "heart"], 1, "missing.nii.gz"),
         (["--mask-text", "heart"], 1, "words-without-mask"),

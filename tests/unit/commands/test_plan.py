@@ -2,7 +2,7 @@
 
 from medsyn2.cli import main
 from medsyn2.commands.plan import table, total
-from medsyn2.planning.costs import Cost
+from medsyn2.planning.costs import Cost, Speed
 
 COSTS = [
     Cost("register", 2, 7200.0, 0.0, 2e9, 0.0, 3e9, "voxels"),
@@ -11,7 +11,7 @@ COSTS = [
 
 
 def test_hours_are_of_cores_and_of_the_device() -> None:
-    text = total(COSTS, flops_per_s=1e12, cores=4)
+    text = total(COSTS, Speed(1e12, 4e12), cores=4)
     assert "2 CPU hours (0.5 on 4 cores) and 1 hours of one device" in text
     assert "2 GB (register); on the device 5 GB (train_dit)" in text
     assert "Disk: 4 GB" in text
@@ -19,8 +19,8 @@ def test_hours_are_of_cores_and_of_the_device() -> None:
 
 def test_what_is_unknown_is_shown_and_makes_the_sum_a_lower_bound() -> None:
     costs = [*COSTS, Cost("segment", 1, None)]
-    assert "?" in table(costs, 1e12).splitlines()[-1]
-    text = total(costs, 1e12, 4)
+    assert "?" in table(costs, Speed(1e12, 1e12)).splitlines()[-1]
+    text = total(costs, Speed(1e12, 1e12), 4)
     assert "at least 2 CPU hours" in text
     assert text.endswith("the time of segment.")
 
@@ -38,7 +38,7 @@ def test_the_default_configuration_is_planned(tmp_path, capsys, monkeypatch) -> 
         assert main(["plan", "--config", *map(str, given), "--tflops", "1", "--cores", "8"]) == 0
         text = capsys.readouterr().out
         assert text.startswith(f"8 cases in 1 shards, {held_out} of them held out")
-        assert "Networks at 1 TFLOP/s" in text
+        assert "Networks on the given device: 1 TFLOP/s in bfloat16, 1 in float32" in text
     assert set(tmp_path.iterdir()) == {mine, on_top}
 
 

@@ -80,7 +80,7 @@ def test_the_absent_mask_is_zeros_after_normalisation_and_an_empty_one_is_encode
     background = torch.full((1, 1, *mask.shape), -0.5)
     with torch.inference_mode():
         expected = statistics.normalize(pipeline.tokenizer.encode(background).mode())
-        encoded = pipeline._encode(np.zeros(mask.shape, bool), "heart")
+        encoded = pipeline._encode(np.zeros(mask.shape, bool), "heart", "float32")
     torch.testing.assert_close(encoded, expected)
     assert encoded.abs().max() > 0.01
 

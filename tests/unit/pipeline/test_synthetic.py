@@ -10,6 +10,7 @@ from medsyn2.errors import ConfigError, IntegrityError, WeightsError
 from medsyn2.files import sha256_of
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
+from medsyn2.pipeline.synthetic import read_sidecar
 
 FAST = {"sampling": Sampling("heun", 2, guidance_mask=1.5)}
 SHORT = Sampling("euler", 1)
@@ -53,7 +54,7 @@ def test_the_sidecar_says_all_that_is_needed_and_nothing_of_when_and_where(made,
     assert sidecar["volume"] == {"file": "out.nii.gz", "sha256": sha256_of(tmp_path / "out.nii.gz")}
     assert sidecar["seed"] == 7
     assert Sampling(**sidecar["sampling"]) == FAST["sampling"]
-    assert sidecar["mode"] == "both"
+    assert (sidecar["mode"], sidecar["precision"]) == ("both", "float32")
     assert str(tmp_path) not in (tmp_path / "out.json").read_text()
 
 
@@ -71,6 +72,28 @@ def test_the_sidecar_makes_the_same_bytes_again(made, tiny_model, tmp_path):
     again = MedSyn2Pipeline.from_pretrained(tiny_model).remake(tmp_path / "one" / "out.json")
     again.save(tmp_path / "two" / "out.nii.gz")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_volume_is_made_again_in_its_own_precision(pipeline, tiny_model, tmp_path):
+    half = MedSyn2Pipeline.from_pretrained(tiny_model, precision="bf16")
+    made, full = (one("Large pleural effusion.", seed=7, **FAST) for one in (half, pipeline))
+    made.save(tmp_path / "out.nii.gz")
+    again = pipeline.remake(tmp_path / "out.json")
+    assert again.recipe.precision == "bf16"
+    np.testing.assert_array_equal(again.volume.hu, made.volume.hu)
+    apart = (made.latents - full.latents).std() / full.latents.std()
+    assert 0 < apart < 0.05
+
+
+def test_a_sidecar_from_before_precisions_is_of_float32(made, tmp_path):
+    made.save(tmp_path / "out.nii.gz")
+    path = tmp_path / "out.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in values.items() if name != "precision"}))
+    assert read_sidecar(path)[0].precision == "float32"
+    path.write_text(json.dumps({**values, "precision": "float8"}))
+    with pytest.raises(IntegrityError, match="float8"):
+        read_sidecar(path)
 
 
 def test_a_chain_of_edits_is_made_again_too(pipeline, made, tiny_mask, tmp_path):

@@ -37,7 +37,7 @@ def test_operations_of_a_forward_pass_follow_the_formula() -> None:
     cross = 4 * n * m * e + 2 * n * 3 * e * e + 2 * m * c * 2 * e
     others = 2 * n * 8 * e * e + 2 * n * e * (27 + e) + 2 * e * 9 * e
     ends = 2 * n * e * (64 + 32) + 2 * e * (256 + e) + 2 * e * 2 * e
-    assert work(found, "transformer, forward").flops == 3 * (attention + cross + others) + ends
+    assert work(found, "transformer, forward, bf16").flops == 3 * (attention + cross + others) + ends
 
 
 def test_what_checkpointing_and_batches_change() -> None:
@@ -55,3 +55,10 @@ def test_an_impossible_grid_is_refused() -> None:
     config = Config.model_validate({"tokenizer": {"depth_mode": "first_frame"}})
     with pytest.raises(ConfigError, match="tokenizer-shape"):
         describe(config)
+
+
+def test_inference_is_described_in_each_precision_that_a_device_may_choose() -> None:
+    names = [work.name for work in describe(Config()).work if work.name.startswith("tokenizer, decode")]
+    assert names == ["tokenizer, decode a volume, bf16", "tokenizer, decode a volume, float32"]
+    asked = Config.model_validate({"inference": {"precision": "float32"}})
+    assert not [work.name for work in describe(asked).work if "bf16" in work.name]

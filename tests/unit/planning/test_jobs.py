@@ -6,7 +6,7 @@ from medsyn2.config import JobsConfig
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.jobs import LEAST_MB, LEAST_MIN, Job, predict_s, size_job
 
-SETTINGS = JobsConfig(gpu_tflops=100.0, core_gflops=10.0, time_factor=2.0, longest_h=10.0)
+SETTINGS = JobsConfig(gpu_tflops=100.0, gpu_float32_tflops=20.0, core_gflops=10.0, time_factor=2.0, longest_h=10.0)
 HOUR = 3600.0
 
 
@@ -22,10 +22,12 @@ def test_the_largest_shard_decides() -> None:
 
 
 def test_networks_run_on_the_gpus_or_else_on_the_cores() -> None:
-    cost = Cost("sample", 1, 60.0, flops=3.6e15)
+    cost = Cost("sample", 1, 60.0, flops=3.6e15, bf16_flops=3.6e15)
     assert predict_s(cost, SETTINGS, 1, 8) == pytest.approx(60 + 36)
     assert predict_s(cost, SETTINGS, 4, 8) == pytest.approx(60 / 4 + 9)
     assert predict_s(cost, SETTINGS, 0, 8) == pytest.approx(60 + 3.6e15 / 80e9)
+    in_float32 = Cost("sample", 1, 60.0, flops=3.6e15)
+    assert predict_s(in_float32, SETTINGS, 1, 8) == pytest.approx(60 + 180)
 
 
 def test_workers_share_the_cpu_seconds_as_far_as_there_are_cores() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from medsyn2.config import EncodeLatentsConfig, GridConfig, TokenizerConfig
+from medsyn2.config import EncodeLatentsConfig, GridConfig, InferenceConfig, TokenizerConfig
 from medsyn2.ct.intensity import hu_to_unit
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
@@ -73,6 +73,7 @@ class Shard:
         encode_latents(
             GRID,
             config,
+            InferenceConfig(),
             register=self.path("register/0000.json"),
             masks=self.path("masks/0000.json"),
             tokenizer=self.path("train_tokenizer/tokenizer.json"),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medsyn2.config import SampleConfig
+from medsyn2.config import InferenceConfig, SampleConfig
 from medsyn2.ct.nifti.files import read_ct, write_labels
 from medsyn2.ct.volume import LabelMap
 from medsyn2.facts import InventoryFacts, MasksFacts, RegisterFacts, Report, SampleFacts
@@ -52,7 +52,15 @@ def shard(tmp_path, tiny_model, tiny_mask):
     def run(model=tiny_model, **changes):
         manifest = tmp_path / "sample" / "0000.json"
         config = SampleConfig(**{"structures": STRUCTURES, **changes})
-        sample(config, FAST, model=model / DESCRIPTION, **inputs, manifest=manifest, settings=config.model_dump_json())
+        sample(
+            config,
+            FAST,
+            InferenceConfig(),
+            model=model / DESCRIPTION,
+            **inputs,
+            manifest=manifest,
+            settings=config.model_dump_json(),
+        )
         return load_manifest(manifest, SampleFacts)
 
     return run

@@ -98,6 +98,7 @@ class Inputs:
         encode_latents(
             settings.grid,
             settings.encode_latents,
+            settings.inference,
             register=self.path("register/0000.json"),
             masks=self.path("masks/0000.json"),
             tokenizer=tokenizer,
@@ -260,7 +261,15 @@ def test_the_model_samples_by_itself_as_the_stage_sample_of_its_run(prepared: In
     model = run(prepared, tmp_path, settings) / "model"
     inputs = {name: prepared.path(f"{name}/0000.json") for name in ("inventory", "register", "masks")}
     manifest = tmp_path / "sample/0000.json"
-    sample(settings.sample, sampling, model=model / "model.json", **inputs, manifest=manifest, settings="")
+    sample(
+        settings.sample,
+        sampling,
+        settings.inference,
+        model=model / "model.json",
+        **inputs,
+        manifest=manifest,
+        settings="",
+    )
     (case,) = load_manifest(manifest, SampleFacts).records
     of_run = manifest.with_suffix("") / case
     assert {path.name for path in of_run.glob("*.nii.gz")} >= {"report.nii.gz", "lobes.nii.gz"}

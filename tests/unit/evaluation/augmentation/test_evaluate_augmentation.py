@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from medsyn2.config import EvaluateAugmentationConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
+from medsyn2.config import EvaluateAugmentationConfig, EvaluateMasksConfig, InferenceConfig, SampleConfig, SegmentConfig
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError
@@ -70,6 +70,7 @@ class Study:
             sampling,
             EvaluateMasksConfig(),
             EvaluateAugmentationConfig(**{**SMALL, **changes}),
+            InferenceConfig(),
             model=self.model / DESCRIPTION,
             register=[self.root / "register/0000.json"],
             masks=[self.root / "masks/0000.json"],
@@ -164,6 +165,7 @@ def test_labelling_again_needs_a_tool_that_looks(study: Study) -> None:
             FAST,
             EvaluateMasksConfig(),
             EvaluateAugmentationConfig(**SMALL, relabel=True),
+            InferenceConfig(),
             model=study.model / DESCRIPTION,
             register=[study.root / "register/0000.json"],
             masks=[study.root / "masks/0000.json"],

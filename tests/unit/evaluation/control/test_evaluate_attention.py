@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medsyn2.config import EvaluateAttentionConfig, SampleConfig
+from medsyn2.config import EvaluateAttentionConfig, InferenceConfig, SampleConfig
 from medsyn2.evaluation.control.evaluate_attention import COLUMNS, _about_findings, evaluate_attention
 from medsyn2.facts import InventoryFacts, RegisterFacts, Report
 from medsyn2.flow import Sampling
@@ -34,6 +34,7 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., pd.DataFrame]:
             SampleConfig(),
             Sampling("euler", num_steps),
             EvaluateAttentionConfig(max_cases=max_cases),
+            InferenceConfig(),
             model=tiny_model / DESCRIPTION,
             inventory=[write_shard(tmp_path / "inventory/0000.json", InventoryFacts, CASES, listed)],
             register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, CASES, registered)],

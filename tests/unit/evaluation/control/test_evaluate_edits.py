@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, SampleConfig, SegmentConfig
+from medsyn2.config import EvaluateEditsConfig, EvaluateMasksConfig, InferenceConfig, SampleConfig, SegmentConfig
 from medsyn2.ct.nifti.files import write_labels
 from medsyn2.ct.volume import LabelMap
 from medsyn2.evaluation.control.effects import laterality
@@ -67,6 +67,7 @@ def run(tmp_path: Path, tiny_model: Path, tiny_mask: np.ndarray) -> Run:
             FAST,
             EvaluateMasksConfig(),
             config,
+            InferenceConfig(),
             model=tiny_model / DESCRIPTION,
             **{name: [path] for name, path in manifests.items()},
             manifest=tmp_path / "evaluate_edits/held_out.json",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medsyn2.config import EvaluateVariantsConfig, FlowConfig, SampleConfig
+from medsyn2.config import EvaluateVariantsConfig, FlowConfig, InferenceConfig, SampleConfig
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, EnvironmentFault
@@ -81,6 +81,7 @@ class Run:
             SampleConfig(),
             FAST,
             EvaluateVariantsConfig(num_draws=50, **changes),
+            InferenceConfig(),
             models=[folder / "train_dit/model" / DESCRIPTION for folder in folders],
             samples=[folder / "sample/0000.json" for folder in folders],
             agreement=[folder / "mask_agreement_cases.csv" for folder in folders],
@@ -228,6 +229,7 @@ def test_files_of_another_number_of_models_are_refused(run: Run) -> None:
             SampleConfig(),
             FAST,
             EvaluateVariantsConfig(),
+            InferenceConfig(),
             models=[run.of(name) / "train_dit/model" / DESCRIPTION for name in ("main", "same", "other")],
             samples=[],
             agreement=[],

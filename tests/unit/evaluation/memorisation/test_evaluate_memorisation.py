@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from medsyn2.config import EvaluateFidConfig, EvaluateMemorisationConfig, GridConfig
+from medsyn2.config import EvaluateFidConfig, EvaluateMemorisationConfig, GridConfig, InferenceConfig
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
@@ -138,6 +138,7 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
             GRID,
             EvaluateFidConfig(slices_per_volume=2),
             EvaluateMemorisationConfig(num_pairs=1, num_copies=4),
+            InferenceConfig(),
             register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, real, registered)],
             samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, synthetic, sampled)],
             latents=[write_shard(tmp_path / "encode_latents/0000.json", LatentsFacts, latents, encoded)],

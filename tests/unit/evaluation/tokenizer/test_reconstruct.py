@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
+from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig, InferenceConfig
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
 from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
@@ -61,6 +61,7 @@ def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., Records]:
             GRID,
             EncodeLatentsConfig(),
             EvaluateTokenizerConfig(**changes),
+            InferenceConfig(),
             register=[write_shard(tmp_path / "register/0001.json", RegisterFacts, cases, registered)],
             earlier=[write_shard(tmp_path / "register/0000.json", RegisterFacts, earlier, registered)],
             masks=[write_shard(tmp_path / "masks/0001.json", MasksFacts, cases, masked)],

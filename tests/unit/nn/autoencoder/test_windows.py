@@ -121,6 +121,19 @@ def test_bfloat16_windows_are_added_in_float32():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("window", [None, (8, 16, 16)])
+def test_in_bfloat16_results_are_float32_and_close(window):
+    tokenizer = network()
+    ct = torch.rand(1, 1, 16, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        full = encode_windowed(tokenizer, ct, window, 0.25).mode()
+        half = encode_windowed(tokenizer, ct, window, 0.25, precision="bf16").mode()
+        decoded = [decode_windowed(tokenizer, full, window, 0.25, one) for one in ("float32", "bf16")]
+    for exact, found in ((full, half), decoded):
+        assert found.dtype == torch.float32
+        assert 0 < (found - exact).norm() / exact.norm() < 0.05
+
+
 def test_agrees_with_monai_where_both_take_plain_means(monkeypatch):
     """MONAI's constant mode weighs all windows alike; so do ours, if neighbours do not cross-fade."""
     from monai.inferers.utils import sliding_window_inference

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from medsyn2.nn.transformer.layers import (
     GatedAttention,
+    HeadNorm,
     TimeEmbedding,
     TokenConvolution,
     modulate,
@@ -200,3 +201,22 @@ def test_rotations_keep_lengths_types_and_the_first_token():
     torch.testing.assert_close(rotate(x, rotation).norm(dim=-1), x.norm(dim=-1))
     assert torch.equal(rotate(x, rotation)[:, :, 0], x[:, :, 0])
     assert rotate(x.bfloat16(), rotation).dtype == torch.bfloat16
+
+
+def test_small_scales_survive_bfloat16():
+    x, scale = torch.randn(1, 5, 12), torch.full((1, 1, 12), 0.002)
+    shift = torch.zeros(1, 1, 12)
+    expected = F.layer_norm(x, (12,), eps=1e-6) * 1.002
+    torch.testing.assert_close(modulate(x, scale.bfloat16(), shift.bfloat16()), expected, rtol=1e-5, atol=1e-6)
+    assert modulate(x.bfloat16(), scale.bfloat16(), shift.bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_heads_are_normalised_outside_autocast_in_the_type_of_the_input(dtype):
+    norm = HeadNorm(24, eps=1e-6)
+    x = torch.randn(2, 3, 5, 24, dtype=dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm(x)
+    assert found.dtype == dtype
+    exact = x.double() / (x.double().square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    torch.testing.assert_close(found.double(), exact, rtol=2 * torch.finfo(dtype).eps, atol=1e-12)
