@@ -32,9 +32,12 @@ test-cluster: $(STAMP)
 test-tools: $(STAMP) $(TOOLS)/.installed
 	MEDSYN2_TOOLS_PYTHON=$(abspath $(TOOLS))/bin/python python -m pytest -q -m tools tests/tools --durations=0
 
-test-triton: $(STAMP)
-	test -d $(VENV)/triton || python -m pip install -q --disable-pip-version-check --no-deps --target $(VENV)/triton 'triton>=3.6'
+test-triton: $(VENV)/triton
 	PYTHONPATH=$(abspath $(VENV))/triton python -m pytest -q tests/unit/nn/transformer/test_depthwise_triton.py
+
+$(VENV)/triton: $(STAMP)
+	python -m pip install -q --disable-pip-version-check --no-deps --target $@.partial 'triton>=3.6'
+	rm -rf $@ && mv $@.partial $@
 
 $(TOOLS)/.installed: envs/segmenters.txt
 	test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
