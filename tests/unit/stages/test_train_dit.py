@@ -198,7 +198,7 @@ def test_masks_are_normalised_as_asked_in_training_and_in_sampling(prepared: Inp
         pipeline.description = replace(pipeline.description, latents=latents)
         for words in ("lung lobes", "a fracture"):
             recipe = pipeline.recipe(mask=mask, mask_text=words)
-            shown.append(pipeline._encode(recipe.mask, recipe.words).numpy())
+            shown.append(pipeline._encode(recipe.mask, recipe.words, recipe.precision).numpy())
     stored = read_mask(prepared.path("latents/0000/a"), "lobes").astype(np.float32)
     mean, std = (np.array(values, np.float32)[:, None, None, None] for values in vars(described.mask).values())
     for found, expected in zip(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig
+from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig, InferenceConfig
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
@@ -82,6 +82,7 @@ def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataF
             GRID,
             EncodeLatentsConfig(),
             EvaluateTokenizerConfig(**changes),
+            InferenceConfig(),
             register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, cases, registered)],
             earlier=[],
             masks=[write_shard(tmp_path / "masks/0000.json", MasksFacts, masked, with_masks)],
