@@ -12,9 +12,9 @@ needs a database. This module uses only the standard library, because Snakemake'
 """
 
 import os
+import platform
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -72,8 +72,8 @@ def describe_process() -> str:
     """Name this process for a message: its job and node, or its number and machine."""
     job = job_id()
     if job is None:
-        return f"process {os.getpid()} on {socket.gethostname()}"
-    return f"SLURM job {job} on {os.environ.get('SLURMD_NODENAME', socket.gethostname())}"
+        return f"process {os.getpid()} on {platform.node()}"
+    return f"SLURM job {job} on {os.environ.get('SLURMD_NODENAME', platform.node())}"
 
 
 def describe_end(process: str) -> str:
