@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 
 import nibabel
@@ -55,7 +56,7 @@ class Row:
     """A stage as it was planned and as it ran, the sum of its jobs."""
 
     stage: str
-    planned_s: float  # CPU seconds; of networks, at the speed of this machine
+    planned_s: float | None  # CPU seconds; of networks, at the speed of this machine; None if nobody measured them
     took_s: float  # CPU seconds
     planned_bytes: float  # The largest job's
     peak_bytes: float  # The largest job's
@@ -64,20 +65,28 @@ class Row:
 REDUCTIONS: dict[str, dict[str, object]] = {
     # Widths, depths, steps and resamples.
     "tokenizer": {"hidden_channels": 4, "norm_groups": 2},
-    "train_tokenizer": {"initial_weights": None, "num_steps": 2, "gan_start": 1, "checkpoint_every": 1},
+    "train_tokenizer": {
+        "initial_weights": None,
+        "num_steps": 2,
+        "gan_start": 1,
+        "checkpoint_every": 1,
+        "precision": "32-true",
+    },
     "dit": {"width": 24, "depth": 2, "num_heads": 1},
-    "train_dit": {"num_steps": 1, "warmup_steps": 0, "checkpoint_every": 1},
+    "train_dit": {"num_steps": 1, "warmup_steps": 0, "checkpoint_every": 1, "precision": "32-true"},
     "sampling": {"num_steps": 1},
-    "evaluate_fid": {"slices_per_volume": 2, "num_draws": 4, "device": "cpu"},
+    "evaluate_fid": {"slices_per_volume": 2, "device": "cpu"},
     "evaluate_scores": {"num_draws": 4},
     "evaluate_augmentation": {"num_steps": 2, "num_seeds": 2, "channels": 8, "max_synthetic": 1},
     # Volumes of one kind: the others take as long.
-    "sample": {"structures": ["lobes", "airways"], "max_cases": 1},
+    "sample": {"structures": ["lobes", "airways"], "joint": ["lobes"], "max_cases": 1},
     "evaluate_edits": {"structures": ["airways"], "progressive": ["lobes", "airways"], "num_seeds": 2, "max_cases": 1},
     "evaluate_attention": {"max_cases": 1},
     "evaluate_tokenizer": {"max_cases": 1},
     # Weights of the tools cannot be random.
     "segment": {"tools": dict.fromkeys(STRUCTURES, "classical"), "device": "cpu"},
+    # No GPU: mixed precision is refused on CPUs, and one process trains.
+    "jobs": {"gpus": {"train_dit": 1}},
 }
 
 
@@ -97,10 +106,10 @@ def prepare(folder: Path, run: Path) -> list[Path]:
     write_rows(run / "labels.csv", ("VolumeName", *ABNORMALITY_LABELS), NAMES, *labels)
     cohort = {"data_dir": "cts", "reports_csv": "reports.csv", "labels_csv": "labels.csv"}
     override = {name: dict(values) for name, values in REDUCTIONS.items()}
-    override["cohort"] = {**cohort, "metadata_csv": None, "exclude_txt": None, "exclude_dirs": []}
+    override["cohort"] = {**cohort, "metadata_csv": [], "exclude_txt": [], "exclude_dirs": []}
     override["encode_text"] = {"encoder_dir": str(make_text_encoder(run / "weights/text-encoder"))}
     override["evaluate_fid"]["radimagenet"] = str(make_extractor(run / "weights/radimagenet.safetensors"))
-    override["train_tokenizer"]["perceptual_weights"] = make_perceptual(run / "weights/perceptual.json")
+    override["train_tokenizer"]["perceptual_weights"] = str(make_perceptual(run / "weights/perceptual.json"))
     make_public_slices(run / "medseg", cts[0])
     override["evaluate_augmentation"]["public"] = {"folder": "medseg", "split": "medseg/split.json"}
     path = run / "reductions.json"
@@ -137,12 +146,12 @@ def make_extractor(path: Path) -> Path:
     return path
 
 
-def make_perceptual(path: Path) -> dict[str, str]:
-    """Write a VGG16 as `medsyn2 convert perceptual` leaves it, and return its line of the configuration."""
+def make_perceptual(path: Path) -> Path:
+    """Write a VGG16 as `medsyn2 convert perceptual` leaves it."""
     if not path.exists():
         torch.manual_seed(0)
         save_component(path, Perceptual(), kind="perceptual", config={})
-    return {"path": str(path), "sha256": json.loads(path.read_text())["sha256"]}
+    return path
 
 
 def make_public_slices(folder: Path, ct: Path) -> None:
@@ -171,12 +180,12 @@ def run_all(configs: list[Path], run: Path) -> bool:
 
 def rows_of(config: Config, run: Path) -> Iterator[Row]:
     """Yield a row for each stage that ran, in the order of the plan."""
-    speed = this_machine().flops_per_s
-    for cost in all_costs(config, workload_of(config)):
+    machine = this_machine()
+    for cost in all_costs(config, workload_of(config), has_bf16=machine.has_bf16):
         jobs = list(measured_jobs(run, cost.stage))
         if jobs:
             took_s, peaks = sum(float(job["cpu_time"]) for job in jobs), [float(job["max_rss"]) for job in jobs]
-            planned_s = (cost.cpu_s or 0.0) + cost.flops / speed
+            planned_s = None if cost.cpu_s is None else cost.cpu_s + machine.cores * cost.network_s(machine.speed)
             held = cost.memory_bytes + cost.device_bytes
             yield Row(cost.stage, planned_s, took_s, held, max(peaks) * 2**20)
 
@@ -193,7 +202,8 @@ def print_table(rows: list[Row]) -> None:
     """Print a line a stage: planned and measured CPU seconds and memory, and the measured in units of the planned."""
     print(f"{'stage':<24} {'plan s':>8} {'took s':>8} {'ratio':>6} {'plan GB':>8} {'peak GB':>8} {'ratio':>6}")
     for row in rows:
-        times = f"{row.planned_s:>8.0f} {row.took_s:>8.0f} {row.took_s / row.planned_s:>6.2f}"
+        planned, ratio = (row.planned_s, row.took_s / row.planned_s) if row.planned_s else (nan, nan)
+        times = f"{planned:>8.0f} {row.took_s:>8.0f} {ratio:>6.2f}"
         memory = (
             f"{row.planned_bytes / GB:>8.2f} {row.peak_bytes / GB:>8.2f} {row.peak_bytes / row.planned_bytes:>6.2f}"
         )
