@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from medsyn2.evaluation.augmentation.slice_set import IMAGES, MASKS
+
 from .conftest import ROOT
 
 PLACES = ("README.md", "docs/**/*.md", "config/README.md", "config.yaml", "configs/*.yaml", "profiles/*/profile.yaml")
@@ -30,8 +32,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy(ROOT / name, folder / name)
     (folder / "mine.yaml").write_text("sampling: {num_steps: 4}\n")
     paper = yaml.safe_load((ROOT / "configs/paper.yaml").read_text())
-    named = [value for key, value in paper["cohort"].items() if key.endswith(("_csv", "_txt"))]
-    named += [paper["train_tokenizer"]["initial_weights"], f"{paper['encode_text']['encoder_dir']}/config.json"]
+    named = [path for key, paths in paper["cohort"].items() if key.endswith(("_csv", "_txt")) for path in paths]
+    named += [paper["train_tokenizer"][key] for key in ("initial_weights", "perceptual_weights")]
+    slices = paper["evaluate_augmentation"]["public"]
+    named += [f"{slices['folder']}/{name}" for name in (IMAGES, MASKS)] + [slices["split"]]
+    named.append(f"{paper['encode_text']['encoder_dir']}/config.json")
     volumes = [f"cts/{name}.nii.gz" for name in "abcdefgh"]
     for name in ("train_1_a_1", "valid_1_a_1", "valid_2_a_1"):
         volumes.append(f"{paper['cohort']['data_dir']}/{name}.nii.gz")

@@ -171,7 +171,7 @@ class Encoder(nn.Module):
             x = level(x)
         x = self.mid(x)
         with torch.autocast(x.device.type, enabled=False):
-            return self.conv_out(F.silu(self.norm_out(x.to(self.norm_out.weight.dtype))))
+            return self.conv_out(F.silu(self.norm_out(x.to(next(self.parameters()).dtype))))
 
 
 class Decoder(nn.Module):
@@ -191,7 +191,7 @@ class Decoder(nn.Module):
         for level in reversed(self.up):
             x = level(x)
         with torch.autocast(x.device.type, enabled=False):
-            return self.conv_out(F.silu(self.norm_out(x.to(self.norm_out.weight.dtype))))
+            return self.conv_out(F.silu(self.norm_out(x.to(next(self.parameters()).dtype))))
 
 
 def _encoder_level(plan: _Plan, level: int) -> EncoderLevel:

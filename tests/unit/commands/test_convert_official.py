@@ -170,7 +170,7 @@ def test_masks_are_encoded_in_chunks_with_the_statistics_of_their_structure(pipe
         for name in STRUCTURES:
             mean, std = (torch.tensor(np.float16(values)).float() for values in MASK_STATISTICS[name])
             expected = (stored - mean[:, None, None, None]) / std[:, None, None, None]
-            found = pipeline._encode(mask.labels, STRUCTURE_WORDS[name])
+            found = pipeline._encode(mask.labels, STRUCTURE_WORDS[name], pipeline.precision)
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
