@@ -18,7 +18,7 @@ from .conftest import Workflow
 # The page shows how long the stages took, so it alone may differ from run to run.
 TIMED = {"results/report.html"}
 # When a stage is killed: after this share of the CPU time that it takes undisturbed.
-SHARES = (0.3, 0.6, 0.85)
+SHARES = (0.3, 0.5, 0.7)
 # Stages of each kind in which Snakemake is killed with its jobs: by case, a training, a table.
 WITH_SNAKEMAKE = ("register", "train_dit", "evaluate_fid")
 
@@ -108,7 +108,11 @@ def test_killed_in_each_stage_then_run_again(finished: Workflow, tmp_path: Path)
     kept: dict[Path, int] = {}
     while not disturb(disturbed, due_s, kept):
         pass
-    assert not due_s, f"{sorted(due_s)} were never caught at work"
+    while due_s:
+        # These took less time than in the undisturbed run.
+        due_s = {stage: due / 2 for stage, due in due_s.items()}
+        assert min(due_s.values()) > 0.05, f"{sorted(due_s)} were never caught at work"
+        disturb(disturbed, due_s, kept, "--forcerun", *due_s)
     assert kept
     disturbed.run("all")
     undisturbed, after = results(finished.folder), results(disturbed.folder)
