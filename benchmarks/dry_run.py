@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from medsyn2.cohort.given_files import given_files
+from medsyn2.cohort.input_files import input_files
 from medsyn2.config import Config, load_config
 
 NUM_SCANS = 25_692
@@ -36,7 +36,7 @@ def make_stand_in(folder: Path, config: Config, num_scans: int) -> None:
         split = "valid" if index < NUM_VALID * num_scans // NUM_SCANS else "train"
         scan = Path(f"{split}_fixed/{split}_{index}/{split}_{index}_a/{split}_{index}_a_1.nii.gz")
         _write(folder / config.cohort.data_dir / scan, "")
-    for file in given_files(config):
+    for file in input_files(config):
         _write(folder / file.path, "VolumeName\n" if file.path.suffix == ".csv" else "")
     _write(folder / config.encode_text.encoder_dir / "config.json", "{}")
 

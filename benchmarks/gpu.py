@@ -133,11 +133,11 @@ class Bench:
         n = self.size.matrix
         x, y = (torch.randn(n, n, device=self.device, dtype=torch.bfloat16) for _ in range(2))
         versions = f"torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
-        table.row("ceiling", work, table.timed(lambda: x @ y), 2 * n**3, versions)
+        table.row("ceiling", work, table.measure_ms(lambda: x @ y), 2 * n**3, versions)
 
     def copy(self, table: Table, work: str) -> None:
         x = torch.empty(self.size.copied_bytes, dtype=torch.uint8, device=self.device)
-        ms = table.timed(x.clone)
+        ms = table.measure_ms(x.clone)
         table.row("ceiling", work, ms, note=f"{2 * x.nbytes / ms / 1e9:.3g} TB/s")
 
     def attend(self, heads: int, kernel: SDPBackend, table: Table, work: str) -> None:
@@ -152,11 +152,11 @@ class Bench:
             forward: Callable[[], Tensor] = partial(F.scaled_dot_product_attention, q, k, v)
             y = forward()
             flops = 4 * n**2 * width
-            table.row("attention", f"{work}, forward", table.timed(forward), flops, table.kernels(forward))
+            table.row("attention", f"{work}, forward", table.measure_ms(forward), flops, table.kernels(forward))
             backward = partial(torch.autograd.grad, y, (q, k, v), torch.randn_like(y), retain_graph=True)
             finite = "" if all(torch.isfinite(gradient).all() for gradient in backward()) else "NOT FINITE; "
             note = finite + table.kernels(backward)
-            table.row("attention", f"{work}, backward", table.timed(backward), 2.5 * flops, note)
+            table.row("attention", f"{work}, backward", table.measure_ms(backward), 2.5 * flops, note)
 
     def convolve(self, run: Callable[[Tensor, Tensor, Tensor], Tensor], table: Table, work: str) -> None:
         """Time a depthwise convolution, and compare it with the library's in float64."""
@@ -169,9 +169,9 @@ class Bench:
         exact = IMPLEMENTATIONS["convolution"](*(tensor.detach().double() for tensor in (x, *weights)))
         apart = (y - exact).abs().max().item() / exact.abs().max().item()
         note = f"{apart:.1e} of the largest value apart from float64; {table.kernels(forward)}"
-        table.row("depthwise", f"{work}, forward", table.timed(forward), note=note)
+        table.row("depthwise", f"{work}, forward", table.measure_ms(forward), note=note)
         backward = partial(torch.autograd.grad, y, (x, *weights), torch.randn_like(y), retain_graph=True)
-        table.row("depthwise", f"{work}, backward", table.timed(backward), note=table.kernels(backward))
+        table.row("depthwise", f"{work}, backward", table.measure_ms(backward), note=table.kernels(backward))
 
     def transformer(self, heads: int, mode: Checkpointing = "none", compiled: bool = False) -> DiT:
         """Build a transformer on the device, with weights away from their zero initialisation."""
@@ -213,7 +213,7 @@ class Bench:
             with arithmetic(precision, self.device):
                 network(*inputs)
 
-        ms = table.timed(run, repeats=2)
+        ms = table.measure_ms(run, repeats=2)
         table.row("forward", work, ms, self.forward_flops(heads), table.kernels(run))
 
     def forward_flops(self, heads: int) -> int:
@@ -242,7 +242,7 @@ class Bench:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
-        table.row(section, work, table.timed(run, repeats=2), flops, table.kernels(run))
+        table.row(section, work, table.measure_ms(run, repeats=2), flops, table.kernels(run))
 
     def tokenizer(self, channels_last: bool = True) -> CausalVideoVAE:
         network = CausalVideoVAE(self.size.tokenizer_width).eval().requires_grad_(False)
@@ -262,7 +262,7 @@ class Bench:
         else:
             x = torch.rand(voxels, device=self.device) - 0.5
             run = partial(encode_windowed, network, x, window, OVERLAP, precision=precision)
-        table.row("tokenizer", f"{work}, a volume", table.timed(run, repeats=1), note=table.kernels(run))
+        table.row("tokenizer", f"{work}, a volume", table.measure_ms(run, repeats=1), note=table.kernels(run))
 
     @torch.inference_mode()
     def sample(self, table: Table, work: str) -> None:
@@ -278,7 +278,7 @@ class Bench:
         def run() -> None:
             decode_windowed(tokenizer, solve(predict_clean, noise, how), self.size.window, OVERLAP, "bf16")
 
-        table.row("sample", work, table.timed(run, repeats=1))
+        table.row("sample", work, table.measure_ms(run, repeats=1))
 
     def plain_step(self, table: Table, work: str) -> None:
         size = self.size
@@ -302,7 +302,7 @@ class Bench:
             with torch.autocast(self.device.type, torch.bfloat16):
                 network.decode(x)
 
-        table.row("others", work, table.timed(run), note=table.kernels(run))
+        table.row("others", work, table.measure_ms(run), note=table.kernels(run))
 
 
 def main() -> None:

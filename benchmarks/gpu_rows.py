@@ -31,7 +31,7 @@ class Table:
         self._write(COLUMNS)
 
     def row(self, section: str, work: str, ms: float | None = None, flops: float | None = None, note: str = "") -> None:
-        """Write a row; the peak of memory is that since the last `timed`."""
+        """Write a row; the peak of memory is that since the last `measure_ms`."""
         rate = f"{flops / ms / 1e9:.3g}" if ms and flops else ""
         gib = f"{torch.cuda.max_memory_allocated() / 2**30:.2f}" if self.on_cuda else ""
         self._write((section, work, "" if ms is None else f"{ms:.3f}", rate, gib, note))
@@ -57,7 +57,7 @@ class Table:
             if self.on_cuda:
                 torch.cuda.empty_cache()
 
-    def timed(self, work: Callable[[], object], repeats: int = 3) -> float:
+    def measure_ms(self, work: Callable[[], object], repeats: int = 3) -> float:
         """Return the median of the milliseconds of `work`, after one untimed call."""
         work()
         if not self.on_cuda:

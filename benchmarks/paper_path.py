@@ -182,7 +182,7 @@ def rows_of(config: Config, run: Path) -> Iterator[Row]:
     """Yield a row for each stage that ran, in the order of the plan."""
     machine = this_machine()
     for cost in all_costs(config, workload_of(config), has_bf16=machine.has_bf16):
-        jobs = list(measured_jobs(run, cost.stage))
+        jobs = list(read_measurements(run, cost.stage))
         if jobs:
             took_s, peaks = sum(float(job["cpu_time"]) for job in jobs), [float(job["max_rss"]) for job in jobs]
             planned_s = None if cost.cpu_s is None else cost.cpu_s + machine.cores * cost.network_s(machine.speed)
@@ -190,7 +190,7 @@ def rows_of(config: Config, run: Path) -> Iterator[Row]:
             yield Row(cost.stage, planned_s, took_s, held, max(peaks) * 2**20)
 
 
-def measured_jobs(run: Path, stage: str) -> Iterator[dict[str, str]]:
+def read_measurements(run: Path, stage: str) -> Iterator[dict[str, str]]:
     """Yield the measurements that Snakemake made of a stage's jobs."""
     logs = run / "logs/benchmarks"
     for path in sorted([*logs.glob(f"{stage}.tsv"), *logs.glob(f"{stage}/*.tsv")]):

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 
 from medsyn2.cohort.file_state import find_repeats, mark_repeats, mask_paths, state_of
-from medsyn2.cohort.given_files import TableKind, given_files, require_files, table_key
+from medsyn2.cohort.input_files import TableKind, input_files, require_files, table_key
 from medsyn2.cohort.shards import (
     Cohort,
     Order,
@@ -178,15 +178,15 @@ class RunPlan:
         """
         if self.has_phantoms:
             return [] if kind == "metadata" else [f"{PHANTOM_DIR}/{shard}_{kind}.csv"]
-        return self.given(table_key(kind))
+        return self.input_paths(table_key(kind))
 
-    def given(self, key: str) -> list[str]:
+    def input_paths(self, key: str) -> list[str]:
         """Return the files that the user names under `key`.
 
         Raises:
             ConfigError: If one of them is not there.
         """
-        return require_files(file for file in given_files(self.config) if file.key == key)
+        return require_files(file for file in input_files(self.config) if file.key == key)
 
     def save_order(self) -> None:
         """Write the order for later runs, if it has changed."""
@@ -214,7 +214,7 @@ def plan_run(config: Config) -> RunPlan:
     Raises:
         ConfigError: If a list is not there, the data folder holds nothing usable, or a subject would be in both splits.
     """
-    require_files(file for file in given_files(config) if file.key in _READ_WHEN_PLANNED)
+    require_files(file for file in input_files(config) if file.key in _READ_WHEN_PLANNED)
     known = read_order(ORDER_FILE)
     files = cohort_files(config.cohort, PHANTOM_DIR, known)
     order = append_to_order(known, files, cohort_folder(config.cohort, PHANTOM_DIR))

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from medsyn2.cohort.given_files import given_files
+from medsyn2.cohort.input_files import input_files
 from medsyn2.config import Config, load_config
 from medsyn2.errors import ConfigError, TableError, WeightsError
 from medsyn2.weights.needs import Need, needs
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     for title, lines in (
         ("Packages", packages(config, missing)),
         ("Weights", weights(config, missing)),
-        ("Files", named_files(config, missing)),
+        ("Files", list_input_files(config, missing)),
         ("Machine", machine(config)),
     ):
         sys.stdout.write(f"{title}\n" + "".join(f"  {line}\n" for line in lines) + "\n")
@@ -100,9 +100,9 @@ def weights(config: Config, missing: list[str]) -> Iterator[str]:
             missing.append(need.row.name)
 
 
-def named_files(config: Config, missing: list[str]) -> Iterator[str]:
+def list_input_files(config: Config, missing: list[str]) -> Iterator[str]:
     """Yield the state of each table and other file that the configuration names."""
-    found = list(given_files(config))
+    found = list(input_files(config))
     if not found:
         yield "ok none is named"
     for file in found:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from medsyn2.cohort.given_files import given_files, require_files
+from medsyn2.cohort.input_files import input_files, require_files
 from medsyn2.config import Config, load_config
 from medsyn2.planning.costs import GB, Cost, Speed
 from medsyn2.planning.jobs import Job
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         f"{speed.float32 / 1e12:.3g} in float32.\n\n{table(costs, speed)}\n\n{total(costs, speed, cores)}\n\n"
         f"{describe_speed(config)}\n\n{job_table([job for job in jobs if job.jobs])}\n"
     )
-    require_files(given_files(config))
+    require_files(input_files(config))
 
 
 def all_costs(config: Config, work: Workload, *, has_bf16: bool | None = None) -> list[Cost]:
@@ -113,7 +113,7 @@ def table(costs: Sequence[Cost], speed: Speed) -> str:
                 cost.basis,
             )
         )
-    return _aligned(rows)
+    return _align(rows)
 
 
 def describe_speed(config: Config) -> str:
@@ -142,7 +142,7 @@ def job_table(jobs: Sequence[Job]) -> str:
                 _attempts(job),
             )
         )
-    return _aligned(rows)
+    return _align(rows)
 
 
 def _attempts(job: Job) -> str:
@@ -151,7 +151,7 @@ def _attempts(job: Job) -> str:
     return f"takes {job.attempts} attempts, one after another" if job.attempts > 1 else ""
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+def _align(rows: Sequence[tuple[str, ...]]) -> str:
     """Return lines of left-aligned first and last columns, and right-aligned ones between."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = []

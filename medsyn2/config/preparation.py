@@ -21,14 +21,14 @@ TOOL_STRUCTURES: dict[Segmenter, tuple[Structure, ...]] = {
 """Structures that each tool can segment."""
 
 
-def _listed(given: object) -> object:
+def _to_tuple(given: object) -> object:
     """Take a single path for a list of one, and null for none."""
     if given is None:
         return ()
     return (given,) if isinstance(given, str | Path) else given
 
 
-Files = Annotated[tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=Path | tuple[Path, ...] | None)]
+Files = Annotated[tuple[Path, ...], BeforeValidator(_to_tuple, json_schema_input_type=Path | tuple[Path, ...] | None)]
 """One file or a list of them; null for none."""
 
 

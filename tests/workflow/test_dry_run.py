@@ -108,7 +108,7 @@ def test_a_missing_table_or_slice_is_named_where_a_target_needs_it(downloaded: P
         assert "inventory" in workflow.planned("results/fid_lung.csv")
     with _without(downloaded / "ct-rate/dataset/metadata/validation_metadata.csv"):
         said = _refusal(workflow, "results/fid_lung.csv")
-        assert "[given-file-missing] cohort.metadata_csv names ct-rate/dataset/metadata/validation_metadata.csv" in said
+        assert "[input-file-missing] cohort.metadata_csv names ct-rate/dataset/metadata/validation_metadata.csv" in said
     with _without(downloaded / "ct-rate/dataset/metadata/no_chest_train.txt"):
         assert "cohort.exclude_txt names ct-rate/dataset/metadata/no_chest_train.txt" in _refusal(workflow, "all")
 

@@ -170,4 +170,4 @@ def tables(kind):
 
 def given(key):
     """The files that a key of the configuration names; a missing one is named when planned."""
-    return lambda wildcards: PLAN.given(key)
+    return lambda wildcards: PLAN.input_paths(key)

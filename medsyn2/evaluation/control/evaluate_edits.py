@@ -104,7 +104,7 @@ def evaluate_edits(
         done = process_shard(
             "evaluate_edits",
             manifest,
-            [CaseWork(name, [identity, part.made_from()]) for name, part in parts.items()],
+            [CaseWork(name, [identity, part.sources()]) for name, part in parts.items()],
             lambda work, folder: study.keep(parts[work.case], folder),
             settings=settings,
             facts=CaseFacts,
@@ -134,7 +134,7 @@ class Part:
         """Name of its folder."""
         return f"{self.structures[0] if self.tool else 'progressive'}-{self.case.name}"
 
-    def made_from(self) -> list[object]:
+    def sources(self) -> list[object]:
         """Return what decides its volumes, beside the model and the settings."""
         assert self.case.masked is not None
         files = [file(structure) for structure in self.structures for file in (mask_file, region_file)]

@@ -56,7 +56,7 @@ def measure_masks(
         write_rows(folder, _rows_of_case(record, requests[work.case], evaluate_masks.surface_tolerance_mm))
         return CaseFacts(record.facts.subject, record.facts.split)
 
-    work = [CaseWork(case, list(_made_from(record, requests[case]))) for case, record in segmented.items()]
+    work = [CaseWork(case, list(_sources(record, requests[case]))) for case, record in segmented.items()]
     process_shard("measure_masks", manifest, work, measure, settings=settings, facts=CaseFacts)
 
 
@@ -86,7 +86,7 @@ def _requests(cases: Sequence[Case]) -> dict[str, list[_Request]]:
     return found
 
 
-def _made_from(record: Record[FoundFacts], requests: Iterable[_Request]) -> Iterator[object]:
+def _sources(record: Record[FoundFacts], requests: Iterable[_Request]) -> Iterator[object]:
     """Yield the masks that were found, and the sha256 of those that they are compared with."""
     yield record.files
     yield record.facts

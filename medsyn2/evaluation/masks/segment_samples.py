@@ -56,7 +56,7 @@ def segment_samples(
             _refuse_if_nothing_was_segmented(case.name, masks)
             return FoundFacts(case.subject, case.split, tuple(masks))
 
-        cases = [CaseWork(case.name, list(_made_from(case))) for case in sampled.values()]
+        cases = [CaseWork(case.name, list(_sources(case))) for case in sampled.values()]
         process_shard("segment_samples", manifest, cases, work, settings=settings, facts=FoundFacts)
 
 
@@ -117,7 +117,7 @@ def _refuse_if_nothing_was_segmented(case: str, masks: Sequence[FoundMask]) -> N
         )
 
 
-def _made_from(case: Case) -> Iterator[object]:
+def _sources(case: Case) -> Iterator[object]:
     """Yield the sha256 of the volumes that are segmented, and the conditions of the generated ones."""
     yield case.volume.sha256
     yield case.reconstruction.sha256 if case.reconstruction else None

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from medsyn2.cli import main
-from medsyn2.commands.doctor import machine, named_files, packages, weights
+from medsyn2.commands.doctor import list_input_files, machine, packages, weights
 from medsyn2.config import Config, load_config
 from medsyn2.files import sha256_of
 from medsyn2.weights.catalogue import find
@@ -149,13 +149,13 @@ def test_each_table_is_named_and_a_missing_one_with_its_remedy(site: Path, capsy
     cohort = "{data_dir: cts, reports_csv: [train.csv, valid.csv]}"
     site.write_text(site.read_text().replace("{num_phantoms: 8}", cohort))
     missing: list[str] = []
-    lines = list(named_files(load_config(site), missing))
+    lines = list(list_input_files(load_config(site), missing))
     assert lines[:2] == ["ok cohort.reports_csv: train.csv", "!! cohort.reports_csv: valid.csv does not exist"]
     assert "what to do: correct the path" in lines[2]
     assert missing == ["valid.csv"]
     assert main(["doctor", "--config", str(site)]) == 14
     assert "needs 1 things that are missing or damaged: valid.csv" in capsys.readouterr().err
-    assert list(named_files(Config(), missing)) == ["ok none is named"]
+    assert list(list_input_files(Config(), missing)) == ["ok none is named"]
 
 
 def test_a_cohort_that_is_not_there_yet_is_said(site: Path) -> None:

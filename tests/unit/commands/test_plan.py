@@ -55,4 +55,4 @@ def test_a_missing_table_is_named_after_the_plan(tmp_path, capsys, monkeypatch) 
     assert main(["plan", "--config", str(mine), "--tflops", "1"]) == 2
     shown = capsys.readouterr()
     assert "4 cases in 1 shards" in shown.out
-    assert "[given-file-missing] cohort.labels_csv names labels.csv" in shown.err
+    assert "[input-file-missing] cohort.labels_csv names labels.csv" in shown.err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medsyn2.cohort.given_files import given_files, require_files
+from medsyn2.cohort.input_files import input_files, require_files
 from medsyn2.config import Config, load_config, validate_config
 from medsyn2.errors import ConfigError
 
@@ -16,8 +16,8 @@ def config(**values: object) -> Config:
 
 
 def test_the_default_names_none_and_phantoms_need_none() -> None:
-    assert list(given_files(Config())) == []
-    assert list(given_files(config(cohort={"reports_csv": "mine.csv"}))) == []
+    assert list(input_files(Config())) == []
+    assert list(input_files(config(cohort={"reports_csv": "mine.csv"}))) == []
 
 
 def test_one_table_or_several_of_each_kind_with_lists_template_and_slices() -> None:
@@ -30,7 +30,7 @@ def test_one_table_or_several_of_each_kind_with_lists_template_and_slices() -> N
         "subjects_csv": "subjects.csv",
     }
     slices = {"public": {"folder": "medseg", "split": "split.json"}, "structure": "ground_glass"}
-    found = given_files(config(cohort=cohort, template={"path": "t.nii.gz"}, evaluate_augmentation=slices))
+    found = input_files(config(cohort=cohort, template={"path": "t.nii.gz"}, evaluate_augmentation=slices))
     assert [(file.key, str(file.path)) for file in found] == [
         ("cohort.reports_csv", "train.csv"),
         ("cohort.reports_csv", "valid.csv"),
@@ -46,7 +46,7 @@ def test_one_table_or_several_of_each_kind_with_lists_template_and_slices() -> N
 
 
 def test_the_paper_s_configuration_names_ct_rate_s_tables_of_both_splits() -> None:
-    found = list(given_files(load_config(ROOT / "configs/paper.yaml")))
+    found = list(input_files(load_config(ROOT / "configs/paper.yaml")))
     names = {str(file.path).removeprefix("ct-rate/dataset/") for file in found if file.key.startswith("cohort.")}
     assert names == {
         "radiology_text_reports/train_reports.csv",
@@ -79,13 +79,13 @@ def test_a_file_that_is_not_there_or_another_in_its_place_is_named_with_its_key(
     path = tmp_path / "reports.csv"
     if content is not None:
         path.write_bytes(content)
-    files = list(given_files(config(cohort={"data_dir": "cts", "reports_csv": str(path)})))
+    files = list(input_files(config(cohort={"data_dir": "cts", "reports_csv": str(path)})))
     if not problem:
         assert require_files(files) == [str(path)]
         return
     with pytest.raises(ConfigError, match=problem) as caught:
         require_files(files)
-    assert caught.value.code == "given-file-missing"
+    assert caught.value.code == "input-file-missing"
     assert f"cohort.reports_csv names {path}" in caught.value.message
     assert "CT-RATE has a table for each split" in caught.value.remedy
 
@@ -93,6 +93,6 @@ def test_a_file_that_is_not_there_or_another_in_its_place_is_named_with_its_key(
 def test_a_folder_is_no_file_and_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
     cohort = {"data_dir": "cts", "reports_csv": str(tmp_path), "exclude_txt": str(tmp_path / "none.txt")}
     with pytest.raises(ConfigError, match="is no file") as caught:
-        require_files(given_files(config(cohort=cohort)))
+        require_files(input_files(config(cohort=cohort)))
     assert "none.txt, which does not exist" in caught.value.message
     assert "leave the key out to exclude none" in caught.value.remedy

@@ -37,7 +37,7 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True)
-class GivenFile:
+class InputFile:
     """A file that the configuration names."""
 
     key: str  # The key that names it
@@ -66,22 +66,22 @@ def table_key(kind: TableKind) -> str:
     return f"cohort.{kind}_csv"
 
 
-def given_files(config: Config) -> Iterator[GivenFile]:
+def input_files(config: Config) -> Iterator[InputFile]:
     """Yield each file that `config` names as an input of the run; weights are ``medsyn2.weights.needs``'s."""
     cohort = config.cohort
     if cohort.data_dir is not None:  # phantoms bring tables of their own
         for kind in get_args(TableKind):
-            yield from (GivenFile(table_key(kind), path) for path in getattr(cohort, f"{kind}_csv"))
-        yield from (GivenFile("cohort.exclude_txt", path) for path in cohort.exclude_txt)
+            yield from (InputFile(table_key(kind), path) for path in getattr(cohort, f"{kind}_csv"))
+        yield from (InputFile("cohort.exclude_txt", path) for path in cohort.exclude_txt)
         if cohort.subjects_csv is not None:
-            yield GivenFile("cohort.subjects_csv", cohort.subjects_csv)
+            yield InputFile("cohort.subjects_csv", cohort.subjects_csv)
     if config.template.path is not None:
-        yield GivenFile("template.path", config.template.path)
+        yield InputFile("template.path", config.template.path)
     if config.evaluate_augmentation.public is not None:
-        yield from (GivenFile(PUBLIC_SLICES, path) for path in config.evaluate_augmentation.public.files)
+        yield from (InputFile(PUBLIC_SLICES, path) for path in config.evaluate_augmentation.public.files)
 
 
-def require_files(files: Iterable[GivenFile]) -> list[str]:
+def require_files(files: Iterable[InputFile]) -> list[str]:
     """Return the paths of `files`.
 
     Raises:
@@ -93,7 +93,7 @@ def require_files(files: Iterable[GivenFile]) -> list[str]:
         remedies = "; ".join(dict.fromkeys(f"{file.key}: {file.remedy}" for file, _ in bad))
         raise ConfigError(
             "; ".join(f"{file.key} names {file.path}, which {problem}" for file, problem in bad) + ".",
-            code="given-file-missing",
+            code="input-file-missing",
             remedy=f"{remedies}.",
         )
     return [str(file.path) for file in files]
