@@ -27,12 +27,11 @@ from typing import get_args
 
 import torch
 from gpu_rows import Case, Table
-from plain_transformer import Plain
 from tokenizer import maisi_autoencoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformer import MAX_TEXT, REAL_TEXT, maisi
+from transformer import MAX_TEXT, REAL_TEXT, SIZES, Size, maisi
 
 from medsyn2.flow import Sampling
 from medsyn2.flow.path import velocity_loss
@@ -50,14 +49,10 @@ OVERLAP = 0.25
 
 
 @dataclass(frozen=True)
-class Size:
+class Scale(Size):
     """The sizes of all work."""
 
-    latents: tuple[int, int, int]
-    text_width: int
-    width: int
-    depth: int
-    layouts: tuple[int, ...]  # Numbers of heads; the first is the paper's, the last that of `recommended`
+    other_heads: tuple[int, ...]  # Further layouts of attention, beside the paper's and that of `recommended`
     tokenizer_width: int
     window: tuple[int, int, int]  # Of the tokenizer, in voxels
     matrix: int  # Side of the product of matrices
@@ -75,9 +70,16 @@ class Size:
         return depth * height * width
 
 
-SIZES = {
-    "paper": Size((112, 56, 56), 768, 1152, 16, (16, 12, 9), 128, (96, 96, 96), 8192, 2**30),
-    "tiny": Size((4, 2, 2), 16, 48, 1, (4, 2), 32, (16, 16, 16), 64, 2**16),
+SCALES = {
+    "paper": Scale(
+        **vars(SIZES["paper"]),
+        other_heads=(12,),
+        tokenizer_width=128,
+        window=(96,) * 3,
+        matrix=8192,
+        copied_bytes=2**30,
+    ),
+    "tiny": Scale((4, 2, 2), 16, 48, 1, 4, 2, (), tokenizer_width=32, window=(16,) * 3, matrix=64, copied_bytes=2**16),
 }
 
 
@@ -85,31 +87,31 @@ SIZES = {
 class Bench:
     """The work, at one size on one device."""
 
-    size: Size
+    size: Scale
     device: torch.device
 
     def sections(self) -> dict[str, list[Case]]:
         """Return the cases by section, in the order of their worth."""
-        paper, recommended = self.size.layouts[0], self.size.layouts[-1]
+        size, variants = self.size, ("recommended", "paper")
         modes = get_args(Checkpointing)
         return {
             "ceiling": [("product of matrices, bf16", self.multiply), ("copy", self.copy)],
             "step": [
                 (f"{name}, checkpointing {mode}{', compiled' if compiled else ''}", case)
-                for name, heads in (("recommended", recommended), ("paper", paper))
+                for name in variants
                 for compiled, mode in ((True, "selective"), *((False, mode) for mode in modes))
-                for case in (partial(self.step, heads, mode, compiled),)
+                for case in (partial(self.step, name, mode, compiled),)
             ],
             "forward": [
                 (f"{name}, {precision}{', compiled' if compiled else ''}", case)
-                for name, heads in (("recommended", recommended), ("paper", paper))
+                for name in variants
                 for precision, compiled in (("bf16", True), ("bf16", False), ("float32", False))
-                for case in (partial(self.forward, heads, precision, compiled),)
+                for case in (partial(self.forward, name, precision, compiled),)
             ],
             "sample": [("recommended, 50 evaluations and decoder", self.sample)],
             "attention": [
-                (f"{heads} x {self.size.width // heads}, {kernel.name}", partial(self.attend, heads, kernel))
-                for heads in self.size.layouts
+                (f"{heads} x {size.width // heads}, {kernel.name}", partial(self.attend, heads, kernel))
+                for heads in (size.num_heads, *size.other_heads, size.recommended_heads)
                 for kernel in KERNELS
             ],
             "depthwise": [
@@ -173,10 +175,10 @@ class Bench:
         backward = partial(torch.autograd.grad, y, (x, *weights), torch.randn_like(y), retain_graph=True)
         table.row("depthwise", f"{work}, backward", table.measure_ms(backward), note=table.kernels(backward))
 
-    def transformer(self, heads: int, mode: Checkpointing = "none", compiled: bool = False) -> DiT:
+    def transformer(self, variant: str, mode: Checkpointing = "none", compiled: bool = False) -> DiT:
         """Build a transformer on the device, with weights away from their zero initialisation."""
         with torch.device("meta"):
-            network = self.build(heads)
+            network = self.size.construct(variant)
         # Drawn on the device, which takes seconds less than on the CPU.
         network = network.to_empty(device=self.device)
         for parameter in network.parameters():
@@ -186,27 +188,14 @@ class Bench:
             network.compile()
         return network
 
-    def build(self, heads: int) -> DiT:
-        """Build a transformer with so many heads: queries and keys are normalised in the layout of `recommended`."""
-        size = self.size
-        return DiT(
-            latent_channels=4,
-            text_width=size.text_width,
-            width=size.width,
-            depth=size.depth,
-            num_heads=heads,
-            patch=(2, 2, 2),
-            qk_norm=heads == size.layouts[-1],
-        )
-
-    def inputs(self, channels_text: int = REAL_TEXT) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def inputs(self, text_tokens: int = REAL_TEXT) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draw latents, time, mask latents and text."""
         latents, mask_latents = torch.randn(2, 1, 4, *self.size.latents, device=self.device)
-        text = torch.randn(1, channels_text, self.size.text_width, device=self.device)
+        text = torch.randn(1, text_tokens, self.size.text_width, device=self.device)
         return latents, torch.tensor([0.6], device=self.device), mask_latents, text
 
-    def forward(self, heads: int, precision: Precision, compiled: bool, table: Table, work: str) -> None:
-        network, inputs = self.transformer(heads, compiled=compiled), self.inputs()
+    def forward(self, variant: str, precision: Precision, compiled: bool, table: Table, work: str) -> None:
+        network, inputs = self.transformer(variant, compiled=compiled), self.inputs()
 
         @torch.no_grad()
         def run() -> None:
@@ -214,19 +203,19 @@ class Bench:
                 network(*inputs)
 
         ms = table.measure_ms(run, repeats=2)
-        table.row("forward", work, ms, self.forward_flops(heads), table.kernels(run))
+        table.row("forward", work, ms, self.forward_flops(variant), table.kernels(run))
 
-    def forward_flops(self, heads: int) -> int:
+    def forward_flops(self, variant: str) -> int:
         """Return the operations of one run of the transformer."""
         away = Bench(self.size, torch.device("cpu"))
         with enter_simulation(), torch.no_grad():
-            network, inputs = away.build(heads), away.inputs()
+            network, inputs = self.size.construct(variant), away.inputs()
             return cost_of(lambda: network(*inputs)).flops
 
-    def step(self, heads: int, mode: Checkpointing, compiled: bool, table: Table, work: str) -> None:
-        network, inputs = self.transformer(heads, mode, compiled), self.inputs()
+    def step(self, variant: str, mode: Checkpointing, compiled: bool, table: Table, work: str) -> None:
+        network, inputs = self.transformer(variant, mode, compiled), self.inputs()
         # The backward pass costs twice the forward pass; what is recomputed is not counted.
-        self.train(network, inputs, "step", table, work, 3 * self.forward_flops(heads))
+        self.train(network, inputs, "step", table, work, 3 * self.forward_flops(variant))
 
     def train(
         self, network: nn.Module, inputs: tuple[Tensor, ...], section: str, table: Table, work: str, flops: float | None
@@ -267,7 +256,7 @@ class Bench:
     @torch.inference_mode()
     def sample(self, table: Table, work: str) -> None:
         """Time one volume as the pipeline makes it: the mask's latents, the solver, the decoder."""
-        network, tokenizer = self.transformer(self.size.layouts[-1], compiled=True), self.tokenizer()
+        network, tokenizer = self.transformer("recommended", compiled=True), self.tokenizer()
         noise, _, mask_latents, text = self.inputs()
         how = Sampling(solver="unipc", num_steps=50, guidance_mask=1.0)
 
@@ -281,10 +270,9 @@ class Bench:
         table.row("sample", work, table.measure_ms(run, repeats=1))
 
     def plain_step(self, table: Table, work: str) -> None:
-        size = self.size
-        network = Plain(size.width, size.depth, size.layouts[0], size.text_width).to(self.device)
+        network = self.size.plain().to(self.device)
         real = torch.arange(MAX_TEXT, device=self.device)[None] < REAL_TEXT
-        flops = 3 * self.forward_flops(size.layouts[0])
+        flops = 3 * self.forward_flops("paper")
         self.train(network, (*self.inputs(MAX_TEXT), real), "others", table, work, flops)
 
     def maisi_step(self, table: Table, work: str) -> None:
@@ -309,7 +297,7 @@ def main() -> None:
     """Fill the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("gpu"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--size", choices=SIZES, default="paper", help="default: %(default)s")
+    parser.add_argument("--size", choices=SCALES, default="paper", help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=420.0, help="no case starts later (default: %(default)s)")
     parser.add_argument("--section", nargs="+", help="only these (default: all)")
     arguments = parser.parse_args()
@@ -317,7 +305,7 @@ def main() -> None:
     if arguments.size == "paper" and not cuda:
         raise SystemExit("the paper's size needs a CUDA device, and none is visible to this PyTorch")
     torch.manual_seed(0)
-    bench = Bench(SIZES[arguments.size], torch.device("cuda" if cuda else "cpu"))
+    bench = Bench(SCALES[arguments.size], torch.device("cuda" if cuda else "cpu"))
     table = Table(arguments.out / "gpu.csv", bench.device, arguments.seconds)
     for section, cases in bench.sections().items():
         if arguments.section is None or section in arguments.section:

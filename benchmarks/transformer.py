@@ -57,18 +57,16 @@ class Size:
     num_heads: int
     recommended_heads: int
 
+    def construct(self, variant: str) -> DiT:
+        """Return the package's network, with its own initialisation."""
+        heads = self.recommended_heads if variant == "recommended" else self.num_heads
+        settings = {"latent_channels": 4, "text_width": self.text_width, "width": self.width, "depth": self.depth}
+        return DiT(**settings, num_heads=heads, patch=(2, 2, 2), **VARIANTS[variant])
+
     def build(self, variant: str) -> DiT:
-        """Build the package's network, away from its zero initialisation."""
+        """Return the package's network, away from its zero initialisation."""
         torch.manual_seed(0)
-        settings = {
-            "latent_channels": 4,
-            "text_width": self.text_width,
-            "width": self.width,
-            "depth": self.depth,
-            "num_heads": self.recommended_heads if variant == "recommended" else self.num_heads,
-            "patch": (2, 2, 2),
-        }
-        network = DiT(**{**settings, **VARIANTS[variant]})
+        network = self.construct(variant)
         for parameter in network.parameters():
             if not parameter.any():
                 nn.init.normal_(parameter, std=0.02)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .slurm import PREFIX, Slurm, reason_not_to_start
+from .slurm import PREFIX, NoDaemonError, Slurm, reason_not_to_start
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = (ROOT / "tests/workflow/tiny.yaml", Path(__file__).with_name("tiny.yaml"))
@@ -53,9 +53,10 @@ def slurm() -> Iterator[Slurm]:
         pytest.skip(reason)
     cluster = Slurm(Path(tempfile.mkdtemp(prefix=PREFIX)))
     try:
-        cluster.start()
-    except (AssertionError, OSError) as error:
+        try:
+            cluster.start()
+        except NoDaemonError as error:
+            pytest.skip(f"SLURM does not start here: {error}")
+        yield cluster
+    finally:
         cluster.stop()
-        pytest.skip(f"SLURM does not start here: {error}")
-    yield cluster
-    cluster.stop()

@@ -92,6 +92,10 @@ def _abandoned() -> Path | None:
     return folder if folder.name.startswith(PREFIX) else None
 
 
+class NoDaemonError(Exception):
+    """A daemon of SLURM that is installed refuses to run on this machine."""
+
+
 @dataclass(frozen=True)
 class Slurm:
     """A running cluster.
@@ -103,16 +107,20 @@ class Slurm:
     folder: Path
 
     def start(self) -> None:
-        """Write the configuration, start the daemons, and wait until every node is idle."""
+        """Write the configuration, start the daemons, and wait until every node is idle.
+
+        Raises:
+            NoDaemonError: If a daemon refuses to run here.
+        """
         if folder := _abandoned():
             Slurm(folder).stop()
         self._configure()
         munge = ["--force", f"--key-file={self.folder}/munge.key", f"--socket={self.folder}/munge.socket"]
         munge += [f"--{name}-file={self.folder}/munged.{name}" for name in ("pid", "log", "seed")]
-        self._run("/usr/sbin/munged", *munge)
-        self._run("slurmctld", "-f", f"{self.folder}/slurm.conf")
+        self._daemon("/usr/sbin/munged", *munge)
+        self._daemon("slurmctld", "-f", f"{self.folder}/slurm.conf")
         for node in NODES:
-            self._run("slurmd", "-f", f"{self.folder}/slurm.conf", "-N", node)
+            self._daemon("slurmd", "-f", f"{self.folder}/slurm.conf", "-N", node)
         wait_until(lambda: self._run("sinfo", "-h", "-N", "-p", "urgent", "-o", "%T").split() == ["idle"] * len(NODES))
 
     def stop(self) -> None:
@@ -170,6 +178,11 @@ class Slurm:
             path = self.folder / f"{name}.conf"
             path.write_text(text)
             (SYSTEM_CONF / path.name).symlink_to(path)
+
+    def _daemon(self, *command: str) -> None:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NoDaemonError(f"{command[0]}: {done.stdout}{done.stderr}")
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
