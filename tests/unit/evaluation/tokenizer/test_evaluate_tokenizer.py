@@ -6,12 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from medsyn2.config import EncodeLatentsConfig, EvaluateTokenizerConfig, GridConfig, InferenceConfig
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
-from medsyn2.ct.nifti.files import write_ct, write_labels
-from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.similarity.overlap import DISTANCES, OVERLAPS, overlap
 from medsyn2.evaluation.similarity.volumes import (
@@ -22,29 +18,16 @@ from medsyn2.evaluation.similarity.volumes import (
     ssim_3d_gaussian,
 )
 from medsyn2.evaluation.tokenizer.evaluate_tokenizer import IMAGE_VALUES, evaluate_tokenizer
-from medsyn2.evaluation.tokenizer.reconstruct import reconstruct
-from medsyn2.facts import CT_FILE, MasksFacts, RegisterFacts, mask_file
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.weights.tensors import save_component
-from tests.unit.records import masks_facts, register_facts, write_shard
-
-SHAPE = (16, 24, 24)
-CLIP_HU = (-1024.0, 1024.0)
-GRID = GridConfig(shape=SHAPE, spacing_mm=(4.0, 4.0, 4.0), clip_hu=CLIP_HU)
-AFFINE = axis_aligned_affine((4.0, 4.0, 4.0), (0.0, 0.0, 0.0))
-NETWORK = {"hidden_channels": 4, "num_res_blocks": 1, "norm_groups": 2}
-CASES = {"a": "test", "b": "test", "c": "train", "d": "test"}
-
-
-def hu_of(case: str) -> np.ndarray:
-    return np.random.default_rng(ord(case)).integers(-1200, 1200, SHAPE).astype(np.int16)
-
-
-def mask_of(case: str) -> np.ndarray:
-    mask = np.zeros(SHAPE, bool)
-    mask[4:12, 6:18, ord(case) % 5 : 14] = True
-    return mask
-
+from tests.unit.evaluation.tokenizer.small_cases import (
+    CLIP_HU,
+    hu_of,
+    make_network,
+    mask_of,
+    reconstruct_cases,
+    save_network,
+    there_and_back,
+)
 
 ENDS = ("", "_low", "_high")
 SUMMARY = [
@@ -57,49 +40,21 @@ SUMMARY = [
 
 @pytest.fixture
 def network() -> CausalVideoVAE:
-    torch.manual_seed(0)
-    return CausalVideoVAE(**NETWORK).eval()
+    return make_network()
 
 
 @pytest.fixture
 def run(tmp_path: Path, network: CausalVideoVAE) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
     """Evaluate the network; return the table of volumes and the one of masks."""
-    tokenizer = tmp_path / "tokenizer.json"
-    save_component(tokenizer, network, kind="tokenizer", config=NETWORK)
+    tokenizer = save_network(tmp_path, network)
 
     def evaluated(cases: str = "abcd", masked: str = "ab", **changes: object) -> tuple[pd.DataFrame, pd.DataFrame]:
-        def registered(case: str, folder: Path) -> RegisterFacts:
-            write_ct(folder / CT_FILE, CTVolume(hu_of(case), AFFINE))
-            return register_facts(f"patient {case}", CASES[case])
-
-        def with_masks(case: str, folder: Path) -> MasksFacts:
-            write_labels(folder / mask_file("heart"), LabelMap(mask_of(case).astype(np.uint8), AFFINE))
-            return masks_facts(f"patient {case}", CASES[case], {"heart": "present"})
-
         images, masks_table = tmp_path / "reconstruction.csv", tmp_path / "mask_reconstruction.csv"
-        manifest = tmp_path / "reconstruct/0000.json"
-        reconstruct(
-            GRID,
-            EncodeLatentsConfig(),
-            EvaluateTokenizerConfig(**changes),
-            InferenceConfig(),
-            register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, cases, registered)],
-            earlier=[],
-            masks=[write_shard(tmp_path / "masks/0000.json", MasksFacts, masked, with_masks)],
-            tokenizer=tokenizer,
-            manifest=manifest,
-            settings=repr(changes),
-        )
+        manifest = reconstruct_cases(tokenizer, cases, masked, **changes)
         evaluate_tokenizer(reconstructions=[manifest], images=images, masks_table=masks_table)
         return pd.read_csv(images), pd.read_csv(masks_table)
 
     return evaluated
-
-
-def there_and_back(network: CausalVideoVAE, values: np.ndarray) -> np.ndarray:
-    with torch.no_grad():
-        latents = network.encode(torch.from_numpy(values)[None, None]).mode()
-        return network.decode(latents)[0, 0].numpy()
 
 
 def test_volumes_are_compared_with_what_comes_back(run, network) -> None:
