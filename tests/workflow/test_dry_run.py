@@ -66,13 +66,18 @@ def test_wrong_key_stops_before_anything_is_planned(tmp_path: Path) -> None:
     assert "train_dit.learnig_rate" in result.stdout + result.stderr
 
 
-def test_ct_rate_is_planned_within_15_cpu_seconds_and_300_mb(tmp_path: Path) -> None:
+def test_ct_rate_is_planned_within_10_cpu_seconds_and_300_mb(tmp_path: Path) -> None:
     script = ROOT / "benchmarks/dry_run.py"
     result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    seconds, megabytes = (float(part.split()[0]) for part in result.stdout.splitlines()[0].split(": ")[1].split(", "))
-    # 9 on an idle machine (docs/reference/benchmarks.md); other tests run beside this one.
-    assert seconds < 15
+    costs = [line.split(": ")[1].split(", ") for line in result.stdout.splitlines()]
+    (seconds, megabytes), (first_seconds, first_megabytes) = (
+        [float(cell.split()[0]) for cell in cost] for cost in costs
+    )
+    assert seconds < 10
     assert megabytes < 300
+    # The first one runs the networks without values, which needs PyTorch.
+    assert first_seconds < 30
+    assert first_megabytes < 600
 
 
 @pytest.mark.parametrize("target", ["results/fid_lung.csv", "results/reconstruction.csv"])
