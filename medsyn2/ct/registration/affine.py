@@ -11,6 +11,9 @@ table and air in the field of view do not matter. Three steps refine it:
 Samples are drawn with a seed and the optimisation runs on one thread, so that equal input gives an equal matrix; work
 is divided by cases, not within one.
 
+A field of view that ends near the lungs hides a part of the chest. Its padding is left out of every metric, of the
+similarity and of the overlap of the lungs: there, nothing is known, and air in its place would speak against a fit.
+
 The orientation of the file is tested too: mirrored templates are fitted in the same way, and a CT that resembles the
 template more with top and bottom or front and back exchanged has a wrong header. ``alignment.py`` holds the gates
 that an alignment must pass, ``template.py`` makes the template.
@@ -28,6 +31,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from medsyn2.config import RegisterConfig
+from medsyn2.ct.field_of_view import EDGE_VOXELS, padded_columns, widen
 from medsyn2.ct.geometry import band_limit, isotropic, nearest_labels, resample_ct, resample_mask, to_sitk
 from medsyn2.ct.lungs import segment_lungs
 from medsyn2.ct.morphology import bounding_box, dilate
@@ -104,6 +108,15 @@ class ChestCT:
         """The lungs and 16 mm around them, on the lungs' grid."""
         near = dilate(self.lungs.labels != 0, SHELL_MM, self.lungs.spacing_mm[0])
         return LabelMap(near.astype(np.uint8), self.lungs.affine_mm)
+
+    @cached_property
+    def visible(self) -> LabelMap | None:
+        """The field of view, where it ends in the shell; None where it reaches beyond."""
+        padding = padded_columns(self.volume.hu)
+        if not (self.shell.labels != 0)[:, padding].any():
+            return None
+        inside = np.broadcast_to(~widen(padding, EDGE_VOXELS), self.volume.shape)
+        return LabelMap(inside.astype(np.uint8), self.volume.affine_mm)
 
     @cached_property
     def coarse_shell(self) -> Bool[np.ndarray, "d h w"]:
@@ -200,11 +213,23 @@ def similarity(moving: ChestCT, fixed: ChestCT, template_to_native_lps_mm: Affin
     """Correlate the HU of both CTs in and around the template's lungs, at the coarse level."""
     transform = _transform(template_to_native_lps_mm)
     moved = sitk.Resample(moving.coarse_hu_image, fixed.coarse_hu_image, transform, sitk.sitkLinear, HU_RANGE[0])
-    theirs = sitk.GetArrayViewFromImage(moved)[fixed.coarse_shell].astype(np.float64)
-    ours = sitk.GetArrayViewFromImage(fixed.coarse_hu_image)[fixed.coarse_shell].astype(np.float64)
-    if np.ptp(theirs) == 0 or np.ptp(ours) == 0:
+    seen = fixed.coarse_shell & _visible_on(fixed.coarse_hu_image, moving, template_to_native_lps_mm)
+    theirs = sitk.GetArrayViewFromImage(moved)[seen].astype(np.float64)
+    ours = sitk.GetArrayViewFromImage(fixed.coarse_hu_image)[seen].astype(np.float64)
+    if not seen.any() or np.ptp(theirs) == 0 or np.ptp(ours) == 0:
         return 0.0
     return float(np.corrcoef(ours, theirs)[0, 1])
+
+
+def _visible_on(
+    fixed: sitk.Image, moving: ChestCT, template_to_native_lps_mm: Affine
+) -> Bool[np.ndarray, "d h w"] | bool:
+    """Return the voxels of a template's image that the field of view of a CT shows; True for all of them."""
+    if moving.visible is None:
+        return True
+    transform = _transform(template_to_native_lps_mm)
+    moved = sitk.Resample(to_sitk(moving.visible), fixed, transform, sitk.sitkNearestNeighbor, 0.0)
+    return sitk.GetArrayFromImage(moved) != 0
 
 
 def _coarse_fit(moving: ChestCT, fixed: ChestCT, signs: tuple[float, float, float], seed: int) -> Affine:
@@ -215,6 +240,7 @@ def _coarse_fit(moving: ChestCT, fixed: ChestCT, signs: tuple[float, float, floa
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMeanSquares()
     _sample(method, COARSE_SAMPLES, fixed.coarse_lung_image.GetNumberOfPixels(), seed)
+    _leave_out_padding(method, moving)
     steps_mm = (COARSE_STEP_MM, COARSE_STEP_MM / 32)
     return _descend(method, fixed.coarse_lung_image, moving.coarse_lung_image, start, centres[0], steps_mm)
 
@@ -229,8 +255,14 @@ def _refine(moving: ChestCT, fixed: ChestCT, start: Affine, seed: int, *, on_lun
         method.SetMetricAsMattesMutualInformation(NUM_BINS)
         images = fixed.hu_image, moving.hu_image
     method.SetMetricFixedMask(to_sitk(fixed.shell))
+    _leave_out_padding(method, moving)
     _sample(method, NUM_SAMPLES, int(np.count_nonzero(fixed.shell.labels)), seed)
     return _descend(method, *images, start, fixed.lung_points_mm.mean(axis=0), (STEP_MM, STEP_MM / 64))
+
+
+def _leave_out_padding(method: sitk.ImageRegistrationMethod, moving: ChestCT) -> None:
+    if moving.visible is not None:
+        method.SetMetricMovingMask(to_sitk(moving.visible))
 
 
 def _sample(method: sitk.ImageRegistrationMethod, wanted: int, available: int, seed: int) -> None:
@@ -291,7 +323,7 @@ def _one_thread() -> Iterator[None]:
 def _measure(
     moving: ChestCT, fixed: ChestCT, matrix: Affine, orientation: Mapping[str, float], start: str
 ) -> Alignment:
-    template_lungs = fixed.lungs.labels != 0
+    template_lungs = (fixed.lungs.labels != 0) & _visible_on(to_sitk(fixed.lungs), moving, matrix)
     moved_lungs = resample_mask(moving.lungs, fixed.lungs.grid, matrix)
     overlap = float(np.count_nonzero(template_lungs & moved_lungs))
     total = float(np.count_nonzero(template_lungs) + np.count_nonzero(moved_lungs))
@@ -299,7 +331,7 @@ def _measure(
         template_to_native_lps_mm=matrix,
         lung_dice=2 * overlap / total,
         lung_inside=_share_inside(moving.lung_points_mm, np.linalg.inv(matrix), fixed.volume.grid),
-        lung_covered=_share_inside(fixed.lung_points_mm, matrix, moving.volume.grid),
+        lung_covered=_share_inside(fixed.lung_points_mm, matrix, moving.volume.grid, moving.visible),
         lung_ml=moving.lung_ml,
         similarity=similarity(moving, fixed, matrix),
         orientation=orientation,
@@ -307,11 +339,17 @@ def _measure(
     )
 
 
-def _share_inside(points_mm: Float[np.ndarray, "n 3"], to_grid_world: Affine, grid: Grid) -> float:
+def _share_inside(
+    points_mm: Float[np.ndarray, "n 3"], to_grid_world: Affine, grid: Grid, visible: LabelMap | None = None
+) -> float:
+    """Return the share of points that lie in a grid and, if it is given, in what is `visible` on it."""
     to_index = np.linalg.inv(grid.affine_mm) @ to_grid_world
     index = points_mm @ to_index[:3, :3].T + to_index[:3, 3]
-    inside = (index >= -0.5) & (index <= np.array(grid.shape) - 0.5)
-    return float(inside.all(axis=1).mean())
+    inside = ((index >= -0.5) & (index <= np.array(grid.shape) - 0.5)).all(axis=1)
+    if visible is not None:
+        nearest = np.rint(index[inside]).astype(int).clip(0, np.array(grid.shape) - 1)
+        inside[inside] = visible.labels[tuple(nearest.T)] != 0
+    return float(inside.mean())
 
 
 def _scaling_affine(
