@@ -40,6 +40,9 @@ _SHUTDOWN_S = "900"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by who started this
+            setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for good
     if "WORLD_SIZE" in os.environ:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which torchrun may ignore, and what it starts with it
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
