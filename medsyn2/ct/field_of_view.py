@@ -12,12 +12,8 @@ from scipy import ndimage
 from medsyn2.types import Bool, Num
 
 PADDING_HU = -1024
-LUNG_HU = (-940.0, -400.0)
 EDGE_VOXELS = 2
 """Voxels beside the padding that resampling mixed with it."""
-NEAR_VOXELS = 5
-CUT_ML = 2.0
-"""Lung at the edge of a field of view; the skin's blurred surface, which an opening removes, leaves less."""
 
 Columns = Bool[np.ndarray, "h w"]
 
@@ -26,18 +22,6 @@ def padded_columns(hu: Num[np.ndarray, "d h w"]) -> Columns:
     """Return the columns, in the axial plane, that hold nothing but padding."""
     # Resampling in floats may lift it by a rounding error.
     return np.all(hu < PADDING_HU + 0.5, axis=0)
-
-
-def cutting_padding(hu: Num[np.ndarray, "d h w"], spacing_mm: float) -> Columns:
-    """Return the padded columns of a CT whose field of view ends within the lungs; none of any other CT."""
-    padding = padded_columns(hu)
-    if not padding.any():
-        return padding
-    near = widen(padding, NEAR_VOXELS) & ~widen(padding, EDGE_VOXELS)
-    aerated = (hu > LUNG_HU[0]) & (hu < LUNG_HU[1]) & near
-    thick = ndimage.binary_opening(aerated, np.ones((1, 3, 3), bool))
-    cut = np.count_nonzero(thick) * spacing_mm**3 >= CUT_ML * 1000
-    return padding if cut else np.zeros_like(padding)
 
 
 def widen(columns: Columns, voxels: int) -> Columns:

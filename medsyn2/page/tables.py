@@ -77,7 +77,9 @@ def _case_row(
 ) -> dict[str, object]:
     scan = listed.facts if isinstance(listed, Record) else None
     moved = registered.facts if registered else None
-    warnings = [*(scan.warnings if scan else ()), *(moved.warnings if moved else ())]
+    masks = masked.facts.masks if masked else {}
+    failures = [f"{name} is absent: {facts.problem}" for name, facts in masks.items() if facts.problem]
+    warnings = [*(scan.warnings if scan else ()), *(moved.warnings if moved else ()), *failures]
     return {
         "subject": listed.facts.subject,
         "split": listed.facts.split,

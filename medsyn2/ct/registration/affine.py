@@ -33,7 +33,7 @@ import SimpleITK as sitk
 from medsyn2.config import RegisterConfig
 from medsyn2.ct.field_of_view import EDGE_VOXELS, padded_columns, widen
 from medsyn2.ct.geometry import band_limit, isotropic, nearest_labels, resample_ct, resample_mask, to_sitk
-from medsyn2.ct.lungs import segment_lungs
+from medsyn2.ct.lungs import missing_lung, segment_lungs
 from medsyn2.ct.morphology import bounding_box, dilate
 from medsyn2.ct.registration.alignment import AS_GIVEN, MIRRORED, Alignment, check_alignment
 from medsyn2.ct.volume import Affine, CTVolume, Grid, LabelMap
@@ -165,9 +165,33 @@ def register_from_boxes(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignm
 def register_within_gates(moving: ChestCT, fixed: ChestCT, gates: RegisterConfig) -> Alignment:
     """Register a case, with the fall-back if the first attempt fails the gates.
 
+    A case of which only one lung shows is registered to that lung of the template.
+
     Raises:
-        RegistrationError: With the code of the gate that the first attempt failed, see `check_alignment`.
+        RegistrationError: With the code of the gate that the first attempt failed, see `check_alignment`; or with
+            ``one-lung`` if only one shows.
     """
+    missing = missing_lung(moving.lungs)
+    if missing is None:
+        return _register_within_gates(moving, fixed, gates)
+    side = LabelMap(fixed.lungs.labels * (fixed.lungs.labels != _label(fixed.lungs, missing)), fixed.lungs.affine_mm)
+    try:
+        return _register_within_gates(moving, replace(fixed, lungs=side), gates)
+    except RegistrationError as refusal:
+        raise RegistrationError(
+            f"Expected two lungs, found next to nothing of the {missing}; registered by the other lung, the CT fails: "
+            f"{refusal.message}",
+            code="one-lung",
+            remedy="look at that side: solid lung, fluid, or a lung that was removed. Leave the file out "
+            f"(cohort.exclude_txt), or: {refusal.remedy}",
+        ) from refusal
+
+
+def _label(lungs: LabelMap, name: str) -> int:
+    return next(label for label, known in lungs.names.items() if known == name.replace(" ", "_"))
+
+
+def _register_within_gates(moving: ChestCT, fixed: ChestCT, gates: RegisterConfig) -> Alignment:
     first = register_affine(moving, fixed, seed=gates.seed)
     try:
         check_alignment(first, gates)
