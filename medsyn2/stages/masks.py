@@ -32,7 +32,7 @@ def masks(masks: MasksConfig, *, register: Path, segment: Path, manifest: Path, 
     Each label is resampled once, through the registration's transform. Lobes become their boundaries on the grid; the
     lobe map is kept as well. A structure is *present* and has a file, or *empty* (looked for
     and not found, or smaller than ``masks.min_volume_ml``), or *absent* (no tool made it, or its tool failed). A
-    structure that everybody has is never empty.
+    structure that everybody has and of which nothing is left on the grid is absent too.
     """
     registered = load_manifest(register, RegisterFacts).records
     segmented = load_manifest(segment, SegmentFacts).records
@@ -81,10 +81,9 @@ def _masks_of_case(
             write_labels(
                 folder / mask_file(structure), LabelMap(mask.astype(np.uint8), volume.affine_mm, {1: structure})
             )
-        state: MaskState = "present" if present else "absent" if structure in ANATOMIES else "empty"
-        problem = None
-        if state == "absent":
-            problem = f"every chest has {structure}, but on the grid its mask has {size_ml:.3g} ml"
+        lost = structure in ANATOMIES and not mask.any()
+        state: MaskState = "present" if present else "absent" if lost else "empty"
+        problem = f"every chest has {structure}, but on the grid nothing is left of its mask" if lost else None
         states[structure] = MaskFacts(state, round(size_ml, 3), made[structure].tool, problem)
     save_overlay(folder / OVERLAY_FILE, volume.hu, volume.spacing_mm, shown, segmented.case)
     return states

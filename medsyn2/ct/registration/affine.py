@@ -174,9 +174,9 @@ def register_within_gates(moving: ChestCT, fixed: ChestCT, gates: RegisterConfig
     missing = missing_lung(moving.lungs)
     if missing is None:
         return _register_within_gates(moving, fixed, gates)
-    side = LabelMap(fixed.lungs.labels * (fixed.lungs.labels != _label(fixed.lungs, missing)), fixed.lungs.affine_mm)
+    other = fixed.lungs.labels * ~fixed.lungs.binary(missing.replace(" ", "_"))
     try:
-        return _register_within_gates(moving, replace(fixed, lungs=side), gates)
+        return _register_within_gates(moving, replace(fixed, lungs=replace(fixed.lungs, labels=other)), gates)
     except RegistrationError as refusal:
         raise RegistrationError(
             f"Expected two lungs, found next to nothing of the {missing}; registered by the other lung, the CT fails: "
@@ -185,10 +185,6 @@ def register_within_gates(moving: ChestCT, fixed: ChestCT, gates: RegisterConfig
             remedy="look at that side: solid lung, fluid, or a lung that was removed. Leave the file out "
             f"(cohort.exclude_txt), or: {refusal.remedy}",
         ) from refusal
-
-
-def _label(lungs: LabelMap, name: str) -> int:
-    return next(label for label, known in lungs.names.items() if known == name.replace(" ", "_"))
 
 
 def _register_within_gates(moving: ChestCT, fixed: ChestCT, gates: RegisterConfig) -> Alignment:

@@ -19,7 +19,6 @@ from scipy import ndimage
 
 from medsyn2.ct.lungs import body_air, find_trachea, smooth_hu
 from medsyn2.ct.morphology import Mask, bounding_box, close_mask, touching_components
-from medsyn2.errors import SegmenterError
 from medsyn2.segmenters.classical.thorax import Thorax
 from medsyn2.types import Bool
 
@@ -38,11 +37,7 @@ HILUM_MM = 9.0
 
 
 def find_airways(thorax: Thorax) -> Bool[np.ndarray, "d h w"]:
-    """Return the air of the trachea and of the bronchi that can be followed from it.
-
-    Raises:
-        SegmenterError: If no trachea shows, without which nothing tells airways from other air.
-    """
+    """Return the air of the trachea and of the bronchi that can be followed from it."""
     found = np.zeros(thorax.hu.shape, dtype=bool)
     spacing_mm = thorax.spacing_mm
     smooth = smooth_hu(thorax.hu, spacing_mm)
@@ -51,11 +46,7 @@ def find_airways(thorax: Thorax) -> Bool[np.ndarray, "d h w"]:
     hu, lung, smooth, inside = thorax.hu[box], thorax.lung[box], smooth[box], inside[box]
     trachea = find_trachea(inside, spacing_mm) & (hu < LUMEN_HU)
     if not trachea.any():
-        raise SegmenterError(
-            "classical: expected a trachea above the middle of the lungs, found none.",
-            code="trachea-not-found",
-            remedy="look whether the CT shows the upper chest; a tool with trained weights may find the airways.",
-        )
+        return found
     empty = (inside & (smooth < threshold) for threshold in EMPTY_HU)
     central = _grown(trachea, empty, spacing_mm)
     central = ndimage.binary_dilation(central, mask=central | (hu < np.where(lung, RIM_HU, LUMEN_HU)))

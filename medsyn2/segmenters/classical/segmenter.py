@@ -18,7 +18,7 @@ from medsyn2.errors import SegmenterError
 from medsyn2.segmenters.classical.airways import find_airways
 from medsyn2.segmenters.classical.cage import inside_cage
 from medsyn2.segmenters.classical.effusions import find_pericardial_effusion, find_pleural_effusion
-from medsyn2.segmenters.classical.heart import find_heart
+from medsyn2.segmenters.classical.heart import MIN_ML, find_heart
 from medsyn2.segmenters.classical.lobes import find_lobes
 from medsyn2.segmenters.classical.nodules import find_nodules
 from medsyn2.segmenters.classical.opacities import find_consolidation, find_ground_glass
@@ -36,7 +36,15 @@ class _Findings:
 
     @cached_property
     def airways(self) -> Mask:
-        return find_airways(self.thorax)
+        airways = find_airways(self.thorax)
+        if not airways.any():
+            raise SegmenterError(
+                "classical: expected a trachea above the middle of the lungs, found none, and so no airways nor the "
+                "walls that vessels are told from.",
+                code="trachea-not-found",
+                remedy="look whether the CT shows the upper chest; a tool with trained weights may find them.",
+            )
+        return airways
 
     @cached_property
     def cage(self) -> Mask:
@@ -60,7 +68,7 @@ class _Findings:
             case "vessels":
                 return find_vessels(self.thorax, self.airways)
             case "heart":
-                return find_heart(self.thorax)
+                return self._heart()
             case "nodules":
                 return find_nodules(self.thorax)
             case "ground_glass":
@@ -71,6 +79,16 @@ class _Findings:
                 return self.pleural_effusion
             case "pericardial_effusion":
                 return find_pericardial_effusion(self.thorax, self.cage)
+
+    def _heart(self) -> Mask:
+        heart = find_heart(self.thorax)
+        if not heart.any():
+            raise SegmenterError(
+                f"classical: expected a heart of at least {MIN_ML:g} ml between the lungs, found none.",
+                code="heart-not-found",
+                remedy="look whether the CT shows the lower chest; a tool with trained weights may find the heart.",
+            )
+        return heart
 
     def refuse_one_lung(self, structure: Structure) -> None:
         """Refuse a chest of which only one lung shows: the cage and its middle are found by the borders of both."""

@@ -1,5 +1,7 @@
 """From label maps to the nine masks of a case on the model's grid."""
 
+import json
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -152,3 +154,20 @@ def test_a_rerun_does_nothing_and_another_threshold_makes_masks_again(run: Masks
     states = [manifest.records[PHANTOM].facts.masks for manifest in (first, wide)]
     assert states[1]["heart"].volume_ml > states[0]["heart"].volume_ml
     assert run(threshold=0.5).records == first.records
+
+
+def test_a_structure_that_its_tool_failed_on_is_absent_with_the_reason(registered_shard, segmented, tmp_path) -> None:
+    source = segmented("native")
+    shutil.copytree(source.with_suffix(""), tmp_path / "0000")
+    failure = {"tool": "classical", "code": "heart-not-found", "message": "no heart"}
+    shard = json.loads(source.read_text())
+    record = next(one for one in shard["cases"] if one["case"] == PHANTOM)
+    del record["facts"]["structures"]["heart"]
+    record["facts"]["failures"] = {"heart": failure}
+    (tmp_path / "0000.json").write_text(json.dumps(shard))
+    made = tmp_path / "masks" / "0000.json"
+    masks(MasksConfig(), register=registered_shard.register, segment=tmp_path / "0000.json", manifest=made, settings="")
+    (record,) = load_manifest(made, MasksFacts).records.values()
+    assert record.facts.masks["heart"] == MaskFacts("absent", 0.0, "classical", "no heart")
+    assert record.facts.states["heart"] == "absent"
+    assert f"{PHANTOM}/heart.nii.gz" not in record.files
