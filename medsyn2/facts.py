@@ -81,6 +81,25 @@ class AffineRepair:
     affine_mm: tuple[tuple[float, ...], ...]
 
 
+AnatomyFinding = Literal["turned", "upside-down", "back-to-front", "mirrored", "repeated", "lungs-cut", "one-lung"]
+
+
+@dataclass(frozen=True)
+class AnatomyFacts:
+    """The anatomy that a CT shows by itself; ``ct/anatomy`` explains the evidence.
+
+    Evidence goes from -1, against the header, to 1, for it; a piece that the CT does not show is left out.
+    """
+
+    lung_ml: float  # Volume of the lungs' air; 0 if no lungs are seen
+    up: dict[str, float]  # Evidence for up and down
+    back: dict[str, float]  # Evidence for front and back
+    left: dict[str, float]  # Evidence for left and right
+    cut: tuple[float, float]  # Section of the lungs in the lowest and the highest slice, over the largest
+    left_share: float  # Share of the left lung
+    findings: tuple[AnatomyFinding, ...]  # The conclusions that are clear
+
+
 @dataclass(frozen=True)
 class ScanFacts:
     """The decision on a CT file, which every later reader of the file follows."""
