@@ -111,6 +111,9 @@ class ScanFacts:
     hu: HuScale  # The meaning of the values
     affine_repair: AffineRepair | None  # The affine that is used in place of the header's
     warnings: tuple[str, ...]  # Oddities that were let through
+    anatomy: AnatomyFacts = field(kw_only=True)  # The chest by itself
+    # First slice with an image and the one after the last; None where all have one
+    slices: tuple[int, int] | None = field(default=None, kw_only=True, metadata=SPARSE)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,9 @@ class InventoryFacts(ScanFacts, CaseFacts):
     @property
     def voxels(self) -> dict[str, object]:
         """The facts that decide the voxels that are read."""
-        return {"content": self.content, "shape": self.shape, "hu": self.hu, "affine_repair": self.affine_repair}
+        slices = {} if self.slices is None else {"slices": self.slices}
+        scan = {"content": self.content, "shape": self.shape, "hu": self.hu, "affine_repair": self.affine_repair}
+        return scan | slices
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from medsyn2.config import InventoryConfig
 from medsyn2.errors import InvalidVolumeError
 from medsyn2.facts import InventoryFacts, Listed, Report
 from medsyn2.reports.table import Rows, read_labels, read_metadata, read_reports
+from medsyn2.stages.anatomy import stop_if_disordered
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.vocabulary import volume_key
 
@@ -37,8 +38,9 @@ def inventory(
 ) -> None:
     """Read every file of a shard strictly, interpret it, and join its report and labels.
 
-    A file that is damaged, has an impossible geometry or whose values are not HU is quarantined with a code and a
-    remedy. Files stay in place; their records hold the facts. A file is read again only if its content changes.
+    A file that is damaged, has an impossible geometry, whose values are not HU or whose chest lies otherwise than its
+    header says is quarantined with a code and a remedy. Files stay in place; their records hold the facts. A file is
+    read again only if its content changes. A shard whose chests mostly lie otherwise stops the run.
     """
     listed = json.loads(cases)
     entries = {case["id"]: case for case in listed}
@@ -57,7 +59,7 @@ def inventory(
         entry, known = entries[case.case], case.made_from
         _refuse(entry)
         rows = {kind: table.get(keys[case.case]) for kind, table in tables.items()}
-        scan = inspect_case(entry["path"], rows["metadata"], inventory.hu_convention)
+        scan = inspect_case(entry["path"], rows["metadata"], inventory.hu_convention, inventory.orientation)
         for warning in scan.warnings:
             log.warning("%s: %s", case.case, warning)
         carried = {name: entry[name] for name in ("subject", "split", "position")}
@@ -72,7 +74,8 @@ def inventory(
         )
         for case in listed
     ]
-    process_shard("inventory", manifest, todo, work, settings=settings, facts=InventoryFacts)
+    done = process_shard("inventory", manifest, todo, work, settings=settings, facts=InventoryFacts)
+    stop_if_disordered([done])
 
 
 def _log_matches(kind: str, rows: Rows[Any], keys: Mapping[str, str]) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from medsyn2.ct.anatomy.judgement import NO_ANATOMY
 from medsyn2.facts import (
+    AnatomyFacts,
     ChannelSums,
     HuScale,
     ImageQuality,
@@ -74,6 +76,7 @@ def inventory_facts(
     labels: dict[str, int] | None = None,
     hu: HuScale = HuScale("hu", 1.0, 0.0, -1000.0),
     warnings: tuple[str, ...] = (),
+    anatomy: AnatomyFacts = NO_ANATOMY,
 ) -> InventoryFacts:
     """Facts of a readable scan."""
     return InventoryFacts(
@@ -90,6 +93,7 @@ def inventory_facts(
         content=None,
         report=report,
         labels=labels,
+        anatomy=anatomy,
     )
 
 

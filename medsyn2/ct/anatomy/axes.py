@@ -30,12 +30,13 @@ def find_order(view: ChestView) -> Order | None:
 
 def bones_along(view: ChestView) -> list[float]:
     """Return the HU that thick bone keeps along each axis, from one end of the lungs to the other."""
-    weight, around = view.thick_bone, view.voxels(AROUND_MM)
+    around = view.voxels(AROUND_MM)
     near = [slice(max(span.start - around, 0), span.stop + around) for span in view.box]
-    return [
-        darkest_of_widest_path(np.moveaxis(weight[tuple(view.box[n] if n == axis else near[n] for n in range(3))], axis, 0))
-        for axis in range(3)
-    ]
+    values = []
+    for axis in range(3):
+        part = tuple(view.box[n] if n == axis else near[n] for n in range(3))
+        values.append(darkest_of_widest_path(np.moveaxis(view.thick_bone[part], axis, 0)))
+    return values
 
 
 def lung_valley(view: ChestView, axis: int) -> float:

@@ -6,34 +6,21 @@ from medsyn2.ct.anatomy.axes import lung_valley
 from medsyn2.ct.anatomy.evidence import middle_column
 from medsyn2.ct.anatomy.view import ChestView
 from medsyn2.ct.morphology import Mask
-from medsyn2.types import Num
+from medsyn2.types import Bool, Num
 
 REPEAT_VALLEY = 0.6
 REPEAT_DICE = 0.6
 
 
-def image_slices(values: Num[np.ndarray, "d h w"]) -> tuple[int, int]:
-    """Return the first slice that is not one constant value, and the one after the last; 0, 0 if there is none."""
-    at = [number for number, plane in enumerate(values) if not _is_constant(plane)]
-    return (at[0], at[-1] + 1) if at else (0, 0)
-
-
-def blank_slices(values: Num[np.ndarray, "d h w"]) -> int:
-    """Count the slices of one constant value."""
-    return sum(_is_constant(plane) for plane in values)
+def blank_slices(values: Num[np.ndarray, "d h w"]) -> Bool[np.ndarray, " d"]:
+    """Return which slices are one constant value, and so no image."""
+    return np.array([_is_constant(plane) for plane in values])
 
 
 def _is_constant(plane: Num[np.ndarray, "h w"]) -> bool:
     first = plane[0, 0]
     # A few voxels tell of nearly every plane that it is not.
     return bool((plane[::31, ::31] == first).all() and (plane == first).all())
-
-
-def cut_shares(view: ChestView) -> tuple[float, float]:
-    """Return the lungs' section in the CT's first and last slice over the largest; 0 where the lungs end before."""
-    section = view.lungs.sum(axis=(1, 2))
-    low, high = float(section[0] / section.max()), float(section[-1] / section.max())
-    return round(low, 3), round(high, 3)
 
 
 def left_share(view: ChestView) -> float:

@@ -2,8 +2,8 @@
 
 A piece of evidence is a difference that turns its sign when the chest is turned over, divided by its usual size in
 healthy adults and clipped. None means that the CT does not show the organ: absence of evidence is no evidence. The
-directions build on each other: front and back are judged in a chest that stands upright, left and right in one that also
-faces forward.
+directions build on each other: front and back are judged in a chest that stands upright, left and right in one that
+also faces forward.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from medsyn2.ct.anatomy.spine import darkest_of_widest_path, middle_of_chest, spine_path
+from medsyn2.ct.anatomy.spine import around_lungs, darkest_of_widest_path, spine_path
 from medsyn2.ct.anatomy.view import ChestView
 from medsyn2.ct.morphology import Mask
 from medsyn2.types import Bool, Float, Int
@@ -20,6 +20,9 @@ BONE_HU = 150.0
 """Of bone that is averaged over 4 mm."""
 SOLID_HU = (0.0, 150.0)
 AIRWAY_HU = -500.0
+CUT_BELOW, CUT_ABOVE = 0.6, 0.4
+"""Section of the lungs in the CT's end slices, over the largest, from which their base is cut above the domes, and
+their top below the aortic arch."""
 
 Evidence = Callable[[ChestView], float | None]
 
@@ -49,7 +52,7 @@ def shoulders(view: ChestView) -> float | None:
     low, high = int(far[:third].sum()), int(far[-third:].sum())
     if low + high < view.voxels(25.0) ** 3:
         return None
-    return _score((high - low) / (high + low), 0.5)
+    return _unless_cut(view, _score((high - low) / (high + low), 0.5))
 
 
 def liver(view: ChestView) -> float | None:
@@ -65,7 +68,7 @@ def trachea(view: ChestView) -> float | None:
     depth, part = view.box[0], max(1, round(0.3 * view.size[0]))
     low = np.mean([_has_spot(view, at) for at in range(depth.start, depth.start + part)])
     high = np.mean([_has_spot(view, at) for at in range(depth.stop - part, depth.stop)])
-    return None if max(low, high) < 0.3 else _score(float(high - low), 0.5)
+    return None if max(low, high) < 0.3 else _unless_cut(view, _score(float(high - low), 0.5))
 
 
 def heart_low(view: ChestView) -> float | None:
@@ -79,7 +82,7 @@ def heart_low(view: ChestView) -> float | None:
 
 def spine(view: ChestView) -> float | None:
     """Tell whether thick bone runs through behind the lungs' middle or in front of it."""
-    depth, rows, columns = middle_of_chest(view)
+    depth, rows, columns = around_lungs(view)
     weight = view.thick_bone[depth, rows, columns]
     cut = round(view.centre[1]) - rows.start
     if not 0 < cut < weight.shape[1]:
@@ -109,7 +112,8 @@ def heart_left(view: ChestView) -> float | None:
     middle, depth = middle_column(view), view.box[0].start + np.array([0.1, 0.5]) * view.size[0]
     front = view.box[1].start + round(0.6 * view.size[1])
     tissue = view.between[round(depth[0]) : round(depth[1]), :front]
-    return _balance(tissue[:, :, middle + 1 :], tissue[:, :, :middle], view, 0.2)
+    left, right = int(tissue[:, :, middle + 1 :].sum()), int(tissue[:, :, :middle].sum())
+    return None if left + right < view.voxels(30.0) ** 3 else _score((left - right) / (left + right), 0.2)
 
 
 def liver_right(view: ChestView) -> float | None:
@@ -127,7 +131,8 @@ def aorta_left(view: ChestView) -> float | None:
     shares = []
     for at, (row, column) in list(enumerate(spine_path(view)))[low:high]:
         rows = view.lungs[view.box[0].start + at, max(row - before, 0) : max(row - near, 1)]
-        right, left = rows[:, max(column - far, 0) : max(column - near, 0)], rows[:, column + near + 1 :][:, : far - near]
+        right = rows[:, max(column - far, 0) : max(column - near, 0)]
+        left = rows[:, column + near + 1 : column + far + 1]
         if right.size and left.size:
             shares.append(right.mean() - left.mean())
     return _score(float(np.mean(shares)), 0.4) if shares else None
@@ -143,22 +148,37 @@ UP: dict[str, Evidence] = {
 BACK: dict[str, Evidence] = {"spine": spine, "ribs": ribs_behind, "recess": low_behind}
 LEFT: dict[str, Evidence] = {"heart": heart_left, "liver": liver_right, "aorta": aorta_left}
 
+
+def cut_shares(view: ChestView) -> tuple[float, float]:
+    """Return the lungs' section in the CT's first and last slice over the largest; 0 where the lungs end before."""
+    section = view.lungs.sum(axis=(1, 2))
+    return round(float(section[0] / section.max()), 3), round(float(section[-1] / section.max()), 3)
+
+
+def _unless_cut(view: ChestView, score: float) -> float | None:
+    """Return a score that compares both ends of the lungs, unless the end it speaks against is cut off."""
+    below, above = cut_shares(view)
+    return None if (above if score < 0 else below) >= CUT_ABOVE else score
+
+
+_Foot = Bool[np.ndarray, "h w"]
 _Plane = Int[np.ndarray, "h w"]
 
 
-def _columns(view: ChestView) -> tuple[Bool[np.ndarray, "h w"], _Plane, _Plane]:
+def _columns(view: ChestView) -> tuple[_Foot, _Plane, _Plane]:
     """Return where the lungs are, seen from above, and the first and last slice of them there."""
-    foot = view.lungs.any(axis=0)
+    foot = np.asarray(view.lungs.any(axis=0))
     return foot, view.lungs.argmax(axis=0), len(view.lungs) - 1 - view.lungs[::-1].argmax(axis=0)
 
 
-def _inner(foot: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+def _inner(foot: _Foot) -> _Foot:
     """Return the half of an area that is farther from its border."""
     depth: Float[np.ndarray, "h w"] = ndimage.distance_transform_edt(np.pad(foot, 1))[1:-1, 1:-1]
-    return foot & (depth > np.median(depth[foot]))
+    inner: _Foot = foot & (depth > np.median(depth[foot]))
+    return inner
 
 
-def _beyond(view: ChestView, foot: Bool[np.ndarray, "h w"], surface: _Plane, step: int) -> float | None:
+def _beyond(view: ChestView, foot: _Foot, surface: _Plane, step: int) -> float | None:
     """Return the share of solid tissue within 40 mm beyond a surface; None if the CT ends before."""
     rows, columns = np.nonzero(foot)
     reach = np.arange(2, 2 + view.voxels(40.0))[:, None]
@@ -175,7 +195,9 @@ def _side_bone(view: ChestView, distance_mm: tuple[float, float]) -> Mask:
     away_mm = ndimage.distance_transform_edt(~view.lungs) * view.spacing_mm / view.unit
     middle = (view.box[2].start + view.box[2].stop) / 2
     aside = np.abs(np.arange(view.hu.shape[2]) - middle) > view.voxels(45.0)
-    return (view.hu > BONE_HU) & ~view.between & aside & (away_mm >= distance_mm[0]) & (away_mm < distance_mm[1])
+    bone: Mask = (view.hu > BONE_HU) & ~view.between & aside
+    bone &= (away_mm >= distance_mm[0]) & (away_mm < distance_mm[1])
+    return bone
 
 
 def _has_spot(view: ChestView, at: int) -> bool:
@@ -187,7 +209,7 @@ def _has_spot(view: ChestView, at: int) -> bool:
 
 
 def _is_airway(view: ChestView, spot: Bool[np.ndarray, "h w"], box: tuple[slice, slice]) -> bool:
-    area_mm2 = np.count_nonzero(spot) * (view.spacing_mm / view.unit) ** 2
+    area_mm2 = int(np.count_nonzero(spot)) * (view.spacing_mm / view.unit) ** 2
     across = view.box[2]
     off = abs((box[1].start + box[1].stop - across.start - across.stop) / 2)
     return 50 <= area_mm2 <= 700 and max(spot.shape) <= 2.5 * min(spot.shape) and off < 0.15 * view.size[2]
@@ -195,8 +217,3 @@ def _is_airway(view: ChestView, spot: Bool[np.ndarray, "h w"], box: tuple[slice,
 
 def middle_column(view: ChestView) -> int:
     return int(np.median(spine_path(view)[:, 1]))
-
-
-def _balance(plus: Mask, minus: Mask, view: ChestView, usual: float) -> float | None:
-    more, less = int(plus.sum()), int(minus.sum())
-    return None if more + less < view.voxels(30.0) ** 3 else _score((more - less) / (more + less), usual)

@@ -2,8 +2,8 @@
 
 Bone is averaged over 20 mm, which leaves of ribs, clavicles and the sternum little and of vertebrae much. Then the
 widest path is sought, in the sense of graphs: the path from one end of the lungs to the other whose darkest point is
-brightest. Contrast medium in heart and vessels is as bright as bone, but no path through it runs from the lungs' base to
-their tops without tissue in between. Moves of one voxel sideways in each slice let the path follow any curvature.
+brightest. Contrast medium in heart and vessels is as bright as bone, but no path through it runs from the lungs' base
+to their tops without tissue in between. Moves of one voxel sideways in each slice let the path follow any curvature.
 """
 
 import numpy as np
@@ -42,17 +42,19 @@ def brightest_path(weight: Weight) -> Int[np.ndarray, "d 2"]:
     return np.array(path[::-1])
 
 
-def middle_of_chest(view: ChestView) -> tuple[slice, slice, slice]:
-    """Return the box of the lungs, without its outer quarters to the sides, and the tissue before and behind it."""
+def around_lungs(view: ChestView) -> tuple[slice, slice, slice]:
+    """Return the box of the lungs, widened to the front, to the back and to the sides."""
+    # To the sides, because a single lung lies beside the spine.
     depth, height, width = view.box
-    around, quarter = view.voxels(AROUND_MM), view.size[2] // 4
-    rows = slice(max(height.start - around, 0), height.stop + around)
-    return depth, rows, slice(width.start + quarter, max(width.stop - quarter, width.start + quarter + 1))
+    around = view.voxels(AROUND_MM)
+    rows, columns = (slice(max(span.start - around, 0), span.stop + around) for span in (height, width))
+    return depth, rows, columns
 
 
 def spine_path(view: ChestView) -> Int[np.ndarray, "d 2"]:
     """Return the place (row, column) of the vertebral column behind each slice of the lungs."""
-    depth, rows, columns = middle_of_chest(view)
+    depth, rows, columns = around_lungs(view)
     start = min(max(round(view.centre[1]), rows.start), view.hu.shape[1] - 1)
     weight = np.minimum(view.thick_bone[depth, start : rows.stop, columns], 250.0)
-    return brightest_path(weight) + np.array([start, columns.start])
+    path: Int[np.ndarray, "d 2"] = brightest_path(weight) + np.array([start, columns.start])
+    return path
