@@ -48,6 +48,11 @@ sys.addaudithook(_refuse_network)
 REAL_DATA = Path(os.environ.get("MEDSYN2_REAL_DATA", Path(__file__).parents[2] / "shared/data"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files of whole workflows, the longest: one that starts last keeps one process busy alone."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real CTs, labels, unusable files and tables; CONTRIBUTING.md says what is in it."""
