@@ -145,20 +145,6 @@ def standardise(train: Points, *others: Points) -> list[Points]:
     ]
 
 
-def share_interval(percent: float, num_patients: int) -> tuple[float, float]:
-    """Return the exact (Clopper-Pearson) 95 % interval of a share in %, NaN with fewer than two patients.
-
-    A bootstrap would give 0 of 10 an interval of no width. A patient counts once, whatever the number of volumes.
-    """
-    if num_patients < 2:
-        return np.nan, np.nan
-    hits = percent / 100 * num_patients
-    misses = num_patients - hits
-    low = stats.beta.ppf(0.025, hits, misses + 1) if hits > 0 else 0.0
-    high = stats.beta.ppf(0.975, hits + 1, misses) if misses > 0 else 1.0
-    return 100 * float(low), 100 * float(high)
-
-
 def _nearest(points: Points, train: Points) -> Nearest:
     distances = _distances(points.places, train.places)
     index = distances.argmin(axis=1)

@@ -27,8 +27,9 @@ from medsyn2.evaluation.features.sizes import THUMBNAIL_WINDOW
 from medsyn2.evaluation.features.thumbnails import read_thumbnail
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
-from medsyn2.evaluation.memorisation.copies import Memorisation, Points, Search, share_interval, standardise
+from medsyn2.evaluation.memorisation.copies import Memorisation, Points, Search, standardise
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
+from medsyn2.evaluation.statistics.intervals import share_interval
 from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_bytes, write_table
 from medsyn2.nn.autoencoder.windows import decode_windowed

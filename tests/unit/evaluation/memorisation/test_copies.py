@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from medsyn2.evaluation.features.thumbnails import thumbnail
-from medsyn2.evaluation.memorisation.copies import Memorisation, Points, Search, share_interval, standardise
+from medsyn2.evaluation.memorisation.copies import Memorisation, Points, Search, standardise
 
 LUNG_HU = (-1350.0, 150.0)
 
@@ -126,13 +126,3 @@ def test_a_copy_bit_for_bit_is_at_no_distance_and_others_are_as_far_as_their_dif
     apart = np.linalg.norm(synthetic.places[:, None] - TRAIN.places[None], axis=2)
     assert found.index.tolist() == apart.argmin(axis=1).tolist()
     np.testing.assert_allclose(found.distance, apart.min(axis=1), rtol=1e-12)
-
-
-@pytest.mark.parametrize("hits", [0, 3, 10])
-def test_the_interval_of_a_share_is_the_exact_one(hits: int) -> None:
-    exact = stats.binomtest(hits, 10).proportion_ci(method="exact")
-    assert share_interval(10.0 * hits, 10) == pytest.approx((100 * exact.low, 100 * exact.high))
-
-
-def test_one_patient_has_no_interval() -> None:
-    assert np.isnan(share_interval(100.0, 1)).all()
