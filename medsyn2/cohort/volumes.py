@@ -80,7 +80,7 @@ def inspect_case(
         hu=HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu),
         affine_repair=repair,
         warnings=(*file.notes, *notes),
-        anatomy=anatomy if orientation == "check" else replace(anatomy, findings=()),
+        anatomy=anatomy if orientation == "check" else replace(anatomy, findings=None),
         slices=slices if blank else None,
     )
 
