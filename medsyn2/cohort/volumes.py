@@ -8,12 +8,15 @@ geometry and rescaling. Its second version is repaired and comes with the same t
 values decide which one it is (`ct.intensity`), and a header with a geometry of its own must agree with the table.
 """
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Num
 
 from medsyn2.ct.geometry import canonical_axes, orthonormalize
 from medsyn2.ct.intensity import Convention, detect_hu, to_hu
+from medsyn2.ct.label_map import refuse_label_map
 from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
 from medsyn2.errors import GeometryError, InvalidVolumeError
@@ -40,7 +43,9 @@ def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: 
     file = open_nifti(path)
     affine, repair, notes = _find_affine(file, acquisition)
     volume = file.ct(affine)
+    _refuse_synthetic(file)
     _check_extent(volume, file.name)
+    refuse_label_map(volume.hu, file.name)
     meaning = detect_hu(
         volume.hu,
         name=file.name,
@@ -51,12 +56,14 @@ def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: 
     if meaning.padding_share > 0:
         notes.append(f"{meaning.padding_share:.1%} of the voxels are padding below -1024 HU and were clipped")
     depth_mm, height_mm, width_mm = (round(value, 6) for value in volume.spacing_mm)
+    scale = HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu)
     return ScanFacts(
         path=str(path),
         shape=volume.shape,
         spacing_mm=(depth_mm, height_mm, width_mm),
         orientation=orientation_of(affine),
-        hu=HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu),
+        hu=scale,
+        image=image_hash(to_hu(volume.hu, scale)),
         affine_repair=repair,
         warnings=(*file.notes, *notes),
     )
@@ -83,6 +90,24 @@ def read_case(facts: ScanFacts) -> CTVolume:
             remedy="the file was replaced since the inventory; delete its record in results/inventory and run again.",
         )
     return CTVolume(to_hu(volume.hu, facts.hu), volume.affine_mm)
+
+
+def image_hash(hu: Num[np.ndarray, "d h w"]) -> str:
+    """Return a hash of a canonical volume's shape and HU, the same for each way in which a file may hold them."""
+    small = hu if hu.dtype == np.int16 else np.rint(hu.clip(-32768, 32767)).astype(np.int16)
+    found = hashlib.sha256(repr(hu.shape).encode())
+    found.update(np.ascontiguousarray(small).data)
+    return found.hexdigest()
+
+
+def _refuse_synthetic(file: NiftiFile) -> None:
+    """Refuse a volume whose header says that it was generated: its JSON may have been left behind."""
+    if file.header.description.startswith("SYNTHETIC"):
+        raise InvalidVolumeError(
+            f"{file.name}: expected a CT, got a synthetic volume: {file.header.description!r}.",
+            code="volume-synthetic",
+            remedy="leave its folder out (cohort.exclude_dirs): a model is not trained on volumes that one made.",
+        )
 
 
 def _check_extent(volume: CTVolume, name: str) -> None:

@@ -1,6 +1,6 @@
 """The costs of the stages that are no evaluations, by the names of the stages."""
 
-from medsyn2.planning.costs import START_S, Cost
+from medsyn2.planning.costs import CHECK_SPLIT_S, START_S, Cost
 from medsyn2.planning.networks import (
     encode_latents,
     encode_prompts,
@@ -14,6 +14,7 @@ from medsyn2.planning.preparation import inventory, masks, phantoms, register, s
 from medsyn2.planning.run import PlannedRun
 
 __all__ = [
+    "check_split",
     "encode_latents",
     "encode_prompts",
     "encode_text",
@@ -29,6 +30,11 @@ __all__ = [
     "train_text_encoder",
     "train_tokenizer",
 ]
+
+
+def check_split(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    return Cost("check_split", 1, START_S + CHECK_SPLIT_S * run.work.cases, basis="records")
 
 
 def report(run: PlannedRun) -> Cost:

@@ -60,9 +60,9 @@ onstart:
     require_no_jobs(
         Path(), ((job.name, job.wildcards) for job in workflow.dag.needrun_jobs())
     )
+    notes = PLAN.notes()
     PLAN.save_order()
-    if ignored := PLAN.list_ignored_files():
-        print(ignored, file=sys.stderr)
+    print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
 
 
 def outputs_of(name):
