@@ -22,6 +22,8 @@ MAX_TABLE_BYTES = 1 << 30
 
 _GZIP = b"\x1f\x8b"
 _SEPARATORS = ",;\t"
+_LONGEST_NUMBER = 2
+"""Digits of the numbers of a list."""
 
 IsName = Callable[[str], bool]
 
@@ -67,7 +69,7 @@ def read_cells(path: Path, columns: Sequence[str], is_name: IsName = lambda cell
     for line, row in found[1:]:
         if len(row) > len(names) and any(row[len(names) :]):
             raise _malformed(path, f"line {line + skipped} has {len(row)} cells, and the header has {len(names)}")
-        _refuse_row_in_cell(row, where, len(names), separator, is_name, f"{path}, line {line + skipped}")
+        _refuse_row_in_cell(row, where, separator, is_name, f"{path}, line {line + skipped}")
         rows.append([*row[: len(names)], *[""] * (len(names) - len(row))])
     return Cells(path, names, rows, [line + skipped for line, _ in found[1:]])
 
@@ -93,22 +95,28 @@ def _rows(text: str, separator: str, path: Path, escape: str | None = None) -> I
         ) from error
 
 
-def _refuse_row_in_cell(
-    row: Sequence[str], where: int, width: int, separator: str, is_name: IsName, place: str
-) -> None:
+def _refuse_row_in_cell(row: Sequence[str], where: int, separator: str, is_name: IsName, place: str) -> None:
     """Refuse a cell with a line break after which another row of the table follows."""
     for cell in row:
-        for line in cell.split("\n")[1:]:
+        for line in cell.split("\n")[1:] if "\n" in cell else ():
             parts = line.split(separator)
             name = parts[where].strip(" '\"") if len(parts) > max(where, 1) else ""
-            certain = name.lower().endswith((".nii", ".nii.gz")) or CT_RATE_NAME.match(volume_key(name))
-            if name and (certain or (len(parts) >= width and is_name(name))):
+            if name and (_is_certain_name(name) or (_may_be_name(name) and is_name(name))):
                 raise TableError(
                     f"{place}: a cell of {row[min(where, len(row) - 1)]!r} holds the row of {name!r}.",
                     code="table-quotes",
                     remedy="a quote is missing or too many there; close it, or write two for one that belongs to the "
                     "text.",
                 )
+
+
+def _is_certain_name(name: str) -> bool:
+    return name.lower().endswith((".nii", ".nii.gz")) or CT_RATE_NAME.match(volume_key(name)) is not None
+
+
+def _may_be_name(name: str) -> bool:
+    """Return whether a text is more than a word or the number of a list, which a line of a report may begin with."""
+    return len(name) > _LONGEST_NUMBER and any(map(str.isdigit, name))
 
 
 def _malformed(path: Path, problem: str) -> TableError:

@@ -41,8 +41,8 @@ def check_split(*, inventory: list[Path], split: Path, settings: str) -> None:
         raise EnvironmentFault(
             f"{list_names('scans are trained on and held out', pairs)[0]} hold the same voxels.",
             code="split-leak",
-            remedy="remove one file of each pair, or list it in cohort.exclude_txt; if they should be two scans, one was "
-            "copied over the other.",
+            remedy="remove one file of each pair, or list it in cohort.exclude_txt; if they should be two scans, one "
+            "was copied over the other.",
         )
     pairs = [f"{one.path} and {other.path}" for one, other in repeated]
     for text in list_names(f"scans are twice in the {repeated[0][0].split} split" if repeated else "", pairs):

@@ -1,6 +1,6 @@
 """The costs of the stages that are no evaluations, by the names of the stages."""
 
-from medsyn2.planning.costs import CHECK_SPLIT_S, START_S, Cost
+from medsyn2.planning.costs import START_S, Cost
 from medsyn2.planning.networks import (
     encode_latents,
     encode_prompts,
@@ -34,7 +34,7 @@ __all__ = [
 
 def check_split(run: PlannedRun) -> Cost:
     """Estimate the stage."""
-    return Cost("check_split", 1, START_S + CHECK_SPLIT_S * run.work.cases, basis="records")
+    return Cost("check_split", 1, START_S, basis="the start")
 
 
 def report(run: PlannedRun) -> Cost:
