@@ -6,6 +6,7 @@ cases, though it has rows of many others, is warned of.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 from medsyn2.cohort.input_files import TableKind, table_key
@@ -29,7 +30,7 @@ def list_matches(cohort: CohortConfig, names: VolumeNames, subjects: SubjectTabl
     for kind in get_args(TableKind):
         paths = getattr(cohort, f"{kind}_csv")
         total, found = 0, set[str]()
-        for path in paths:
+        for path in filter(Path.is_file, paths):  # one that is not there is named by the jobs that need it
             rows, keys = count_matches(path, names)
             total, found = total + rows, found | keys
         if total and not found:

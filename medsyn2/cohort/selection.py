@@ -153,8 +153,8 @@ def _excluded(cohort: CohortConfig, ids: Mapping[str, Path]) -> tuple[set[str], 
     excluded: set[str] = set()
     astray = []
     for line in lines:
-        key, path = names.find(line), volume_path(line)
-        found = cases[key] if key is not None else alike[path[-1]] if len(path) == 1 else []
+        known, path = names.find(line), volume_path(line)
+        found = cases[known] if known is not None else alike[path[-1]] if len(path) == 1 else []
         excluded.update(found)
         astray += [] if found else [line]
     if len(astray) == len(lines) and not all(CT_RATE_NAME.match(volume_path(line)[-1]) for line in lines):

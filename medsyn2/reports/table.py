@@ -134,7 +134,8 @@ def _read(
         places = {name: cells.columns.index(name) for name in (NAME, *columns, *optional) if name in cells.columns}
         where = places.pop(NAME)
         for values in cells.rows:
-            key, row = names.find(values[where]), {name: values[place] for name, place in places.items()}
+            row: Row = {name: values[place] for name, place in places.items()}
+            key = names.find(values[where])
             known = row if key is None else found.setdefault(key, row)
             repeated += known is not row and known == row
             if key is not None and known != row:

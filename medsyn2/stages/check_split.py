@@ -31,7 +31,8 @@ def check_split(*, inventory: list[Path], split: Path, settings: str) -> None:
     one split counts twice there; it is warned of, and the page says so.
     """
     first: dict[str, _Scan] = {}
-    repeated, divided = [], []
+    repeated: list[tuple[_Scan, _Scan]] = []
+    divided: list[tuple[_Scan, _Scan]] = []
     for image, scan in _scans(inventory):
         other = first.setdefault(image, scan)
         if other is not scan:
