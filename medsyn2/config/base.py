@@ -1,25 +1,20 @@
 """The base of all sections, which refuses unknown keys, changes after loading, and infinite values."""
 
-<<<<<<< HEAD
-from pathlib import Path
-from typing import Annotated
-
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PositiveInt, StringConstraints
-=======
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     PositiveInt,
     StringConstraints,
     ValidationInfo,
     field_validator,
 )
->>>>>>> trunk
 
 from medsyn2.vocabulary import Structure
 
