@@ -116,6 +116,9 @@ class InventoryConfig(Section):
     hu_convention: Literal["detect", "hu", "stored"] = "detect"
     """Unit of the voxel values: ``hu``, ``stored`` (to be rescaled by the metadata), or ``detect``, by the peak of
     air."""
+    orientation: Literal["check", "trust"] = "check"
+    """Whether a CT must show its chest as the header says (head, back, left), or the header is trusted and a
+    contradiction is only a warning."""
 
 
 class TemplateConfig(Section):

@@ -12,10 +12,10 @@ from typing import Any
 
 from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
-from medsyn2.ct.intensity import Convention
 from medsyn2.errors import CaseError, InvalidVolumeError
 from medsyn2.facts import InventoryFacts, Listed, Report, ScanFacts
 from medsyn2.reports.table import Rows, read_labels, read_metadata, read_reports
+from medsyn2.stages.anatomy import stop_if_disordered
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.vocabulary import volume_key
 
@@ -39,9 +39,10 @@ def inventory(
 ) -> None:
     """Read every file of a shard strictly, interpret it, and join its report and labels.
 
-    A file that is damaged, has an impossible geometry or whose values are not HU is quarantined with a code and a
-    remedy, unless another reconstruction of the scan can be used. Labels that cannot be read are left out. Files stay
-    in place; their records hold the facts. A file is read again only if its content changes.
+    A file that is damaged, has an impossible geometry, whose values are not HU or whose chest lies otherwise than its
+    header says is quarantined with a code and a remedy, unless another reconstruction of the scan can be used. Labels
+    that cannot be read are left out. Files stay in place; their records hold the facts. A file is read again only if
+    its content changes. A shard whose chests mostly lie otherwise stops the run.
     """
     listed = json.loads(cases)
     entries = {case["id"]: case for case in listed}
@@ -59,8 +60,8 @@ def inventory(
     def work(case: CaseWork, folder: Path) -> InventoryFacts:
         entry, known = entries[case.case], case.made_from
         _refuse(entry)
-        tables["report"].get(keys[case.case])
-        scan, content = _inspect_scan(known["files"], tables["metadata"], inventory.hu_convention)
+        tables["report"].get(keys[case.case])  # a report that cannot be read is the case's fault
+        scan, content = _inspect_scan(known["files"], tables["metadata"], inventory)
         scan = replace(scan, warnings=(*scan.warnings, *known["warnings"]))
         for warning in scan.warnings:
             log.warning("%s: %s", case.case, warning)
@@ -76,7 +77,8 @@ def inventory(
         )
         for case in listed
     ]
-    process_shard("inventory", manifest, todo, work, settings=settings, facts=InventoryFacts)
+    done = process_shard("inventory", manifest, todo, work, settings=settings, facts=InventoryFacts)
+    stop_if_disordered([done])
 
 
 def _log_matches(kind: str, rows: Rows[Any], keys: Mapping[str, str]) -> None:
@@ -124,7 +126,7 @@ def _file(path: str, key: str, metadata: Rows[Any]) -> dict[str, Any]:
 
 
 def _inspect_scan(
-    files: Sequence[Mapping[str, Any]], metadata: Rows[Any], convention: Convention
+    files: Sequence[Mapping[str, Any]], metadata: Rows[Any], config: InventoryConfig
 ) -> tuple[ScanFacts, str | None]:
     """Inspect the first of a scan's files that can be used, and return its facts and the hash of its content.
 
@@ -134,7 +136,7 @@ def _inspect_scan(
     refused: list[CaseError] = []
     for file in files:
         try:
-            scan = inspect_case(file["path"], metadata.get(file["key"]), convention)
+            scan = inspect_case(file["path"], metadata.get(file["key"]), config.hu_convention, config.orientation)
         except CaseError as error:
             refused.append(error)
             continue

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from medsyn2.ct.anatomy.judgement import NO_ANATOMY
 from medsyn2.facts import (
+    AnatomyFacts,
     ChannelSums,
     HuScale,
     ImageQuality,
@@ -75,6 +77,7 @@ def inventory_facts(
     hu: HuScale = HuScale("hu", 1.0, 0.0, -1000.0),
     image: str = "",
     warnings: tuple[str, ...] = (),
+    anatomy: AnatomyFacts = NO_ANATOMY,
 ) -> InventoryFacts:
     """Facts of a readable scan."""
     return InventoryFacts(
@@ -92,6 +95,7 @@ def inventory_facts(
         content=None,
         report=report,
         labels=labels,
+        anatomy=anatomy,
     )
 
 
