@@ -81,7 +81,9 @@ class AffineRepair:
     affine_mm: tuple[tuple[float, ...], ...]
 
 
-AnatomyFinding = Literal["turned", "upside-down", "back-to-front", "mirrored", "repeated", "lungs-cut", "one-lung"]
+AnatomyFinding = Literal[
+    "axes-turned", "upside-down", "back-to-front", "mirrored", "chest-repeated", "lungs-cut", "one-lung"
+]
 
 
 @dataclass(frozen=True)

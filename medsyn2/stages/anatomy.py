@@ -17,7 +17,7 @@ MIN_CASES = 3
 SHARE = 0.5
 
 WORDS = {
-    "turned": "have the axes of the chest in another order than their headers say",
+    "axes-turned": "have the axes of the chest in another order than their headers say",
     "upside-down": "lie upside down",
     "back-to-front": "have front and back exchanged",
     "mirrored": "have left and right exchanged (heart, liver and aorta on the wrong side)",

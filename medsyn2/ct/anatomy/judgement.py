@@ -30,7 +30,7 @@ def judge_anatomy(view: ChestView | None) -> AnatomyFacts:
         return NO_ANATOMY
     lung_ml, order = round(view.lung_ml, 1), find_order(view)
     if order is not None and order != AS_GIVEN and _stands(view.turn(order)):
-        return replace(NO_ANATOMY, lung_ml=lung_ml, findings=("turned",))
+        return replace(NO_ANATOMY, lung_ml=lung_ml, findings=("axes-turned",))
     up = collect(UP, view)
     upright = view.turn(AS_GIVEN, (side_of(up, UP) < 0, False, False))
     back = collect(BACK, upright)
@@ -42,7 +42,7 @@ def judge_anatomy(view: ChestView | None) -> AnatomyFacts:
         "upside-down": side_of(up, UP) < 0,
         "back-to-front": side_of(back, BACK) < 0,
         "mirrored": side_of(left, LEFT) < 0,
-        "repeated": is_repeated(facing),
+        "chest-repeated": is_repeated(facing),
         "lungs-cut": cut[0] >= CUT_BELOW or cut[1] >= CUT_ABOVE,
         "one-lung": "spine" in back and not ONE_LUNG <= share <= 1 - ONE_LUNG,
     }

@@ -34,14 +34,14 @@ def refuse_disorder(facts: AnatomyFacts, name: str) -> None:
     """Refuse a CT whose chest clearly lies otherwise than the header says, or lies in it twice.
 
     Raises:
-        GeometryError: With the code ``turned``, ``upside-down`` or ``back-to-front``.
+        GeometryError: With the code ``axes-turned``, ``upside-down`` or ``back-to-front``.
         InvalidVolumeError: With the code ``chest-repeated``.
     """
-    if "turned" in facts.findings:
+    if "axes-turned" in facts.findings:
         raise GeometryError(
             f"{name}: expected the spine along the axis that the header calls the body's and the lungs beside each "
             "other, found the axes of the chest in another order.",
-            code="turned",
+            code="axes-turned",
             remedy=f"the array was transposed under an unchanged header, or the chest lies on its side: {_REMEDY}",
         )
     codes = {"upside-down": "upside-down", "back-to-front": "back-to-front"}
@@ -52,7 +52,7 @@ def refuse_disorder(facts: AnatomyFacts, name: str) -> None:
                 code=codes[code],
                 remedy=f"the array was flipped under an unchanged header, or the reverse: {_REMEDY}",
             )
-    if "repeated" in facts.findings:
+    if "chest-repeated" in facts.findings:
         raise InvalidVolumeError(
             f"{name}: expected one chest, found lungs of one shape twice above each other.",
             code="chest-repeated",
@@ -79,8 +79,8 @@ def warn(facts: AnatomyFacts) -> list[str]:
     warnings = [describe(facts)] if {"upside-down", "back-to-front", "mirrored"} & set(facts.findings) else []
     below, above = facts.cut
     words = {
-        "turned": "the axes of the chest come in another order than in the header",
-        "repeated": "lungs of one shape lie twice above each other",
+        "axes-turned": "the axes of the chest come in another order than in the header",
+        "chest-repeated": "lungs of one shape lie twice above each other",
         "lungs-cut": f"the lungs are cut: their section in the lowest and the highest slice is {below:.0%} and "
         f"{above:.0%} of the largest",
         "one-lung": f"one side has next to no aerated lung (the left one has {facts.left_share:.0%} of it)",

@@ -29,7 +29,7 @@ def shard(*cases) -> Manifest:
     "cases",
     [
         ["upside-down"] * 6,
-        ["turned"] * 3 + [RIGHT] * 3,
+        ["axes-turned"] * 3 + [RIGHT] * 3,
         [MIRRORED] * 6,
         [MIRRORED] * 3 + [UNCLEAR] * 20,
         [replace(RIGHT, findings=("lungs-cut",))] * 6,
@@ -49,7 +49,7 @@ def test_a_cohort_that_lies_otherwise_is_stopped(cases) -> None:
         [RIGHT] * 6,
         [MIRRORED] * 2,
         [MIRRORED] * 3 + [RIGHT] * 4,
-        ["upside-down", "back-to-front", "turned", RIGHT],
+        ["upside-down", "back-to-front", "axes-turned", RIGHT],
         ["gzip-truncated"] * 6,
         ["gzip-truncated"] * 20 + [UNCLEAR, NO_ANATOMY],
     ],

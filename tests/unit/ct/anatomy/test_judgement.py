@@ -18,7 +18,7 @@ def test_each_of_the_flips_is_named(view, flips) -> None:
 @pytest.mark.parametrize("order", [(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
 @pytest.mark.parametrize("flips", [(False, False, False), (True, False, True)])
 def test_another_order_of_the_axes_is_named(view, order, flips) -> None:
-    assert judge_anatomy(view.turn(order, flips)).findings == ("turned",)
+    assert judge_anatomy(view.turn(order, flips)).findings == ("axes-turned",)
 
 
 def test_a_ct_without_lungs_tells_nothing() -> None:
@@ -66,7 +66,7 @@ UNUSUAL = {
     "the base alone": lambda hu: hu[: len(hu) // 2],
     "the top alone": lambda hu: hu[len(hu) // 2 :],
 }
-REFUSED = {"turned", "upside-down", "back-to-front", "repeated"}
+REFUSED = {"axes-turned", "upside-down", "back-to-front", "chest-repeated"}
 
 
 @pytest.mark.parametrize("name", UNUSUAL)

@@ -32,7 +32,7 @@ def test_the_words_name_the_directions_and_the_evidence_against_them() -> None:
     assert "the lungs reach lower" not in words
 
 
-@pytest.mark.parametrize("finding", ["turned", "upside-down", "back-to-front"])
+@pytest.mark.parametrize("finding", ["axes-turned", "upside-down", "back-to-front"])
 def test_a_clear_contradiction_is_refused_under_its_name(finding) -> None:
     with pytest.raises(GeometryError) as caught:
         refuse_disorder(replace(NO_ANATOMY, findings=(finding,)), "a.nii.gz")
@@ -42,7 +42,7 @@ def test_a_clear_contradiction_is_refused_under_its_name(finding) -> None:
 
 def test_two_chests_in_a_file_are_refused() -> None:
     with pytest.raises(InvalidVolumeError) as caught:
-        refuse_disorder(replace(NO_ANATOMY, findings=("repeated",)), "a.nii.gz")
+        refuse_disorder(replace(NO_ANATOMY, findings=("chest-repeated",)), "a.nii.gz")
     assert caught.value.code == "chest-repeated"
 
 
