@@ -111,6 +111,7 @@ class ScanFacts:
     spacing_mm: Triple  # Depth, height, width
     orientation: str  # Of the file's axes, such as LPS
     hu: HuScale  # The meaning of the values
+    image: str  # Hash of the HU, the same in each file of the same scan
     affine_repair: AffineRepair | None  # The affine that is used in place of the header's
     warnings: tuple[str, ...]  # Oddities that were let through
     anatomy: AnatomyFacts = field(kw_only=True)  # The chest by itself

@@ -8,11 +8,13 @@ geometry and rescaling. Its second version is repaired and comes with the same t
 values decide which one it is (`ct.intensity`), and a header with a geometry of its own must agree with the table.
 """
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Num
 
 from medsyn2.ct.anatomy.completeness import blank_slices
 from medsyn2.ct.anatomy.judgement import judge_anatomy
@@ -20,6 +22,7 @@ from medsyn2.ct.anatomy.refusal import refuse_disorder, warn
 from medsyn2.ct.anatomy.view import coarsen, view_chest
 from medsyn2.ct.geometry import canonical_axes, orthonormalize
 from medsyn2.ct.intensity import Convention, detect_hu, to_hu
+from medsyn2.ct.label_map import refuse_label_map
 from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
 from medsyn2.errors import GeometryError, InvalidVolumeError
@@ -54,6 +57,8 @@ def inspect_case(
     file = open_nifti(path)
     affine, repair, notes = _find_affine(file, acquisition)
     volume = file.ct(affine)
+    _refuse_synthetic(file)
+    refuse_label_map(volume.hu, file.name)
     slices = _image_slices(volume, file.name)
     meaning = detect_hu(
         volume.hu,
@@ -72,12 +77,14 @@ def inspect_case(
     if orientation == "check":
         refuse_disorder(anatomy, file.name)
     depth_mm, height_mm, width_mm = (round(value, 6) for value in volume.spacing_mm)
+    scale = HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu)
     return ScanFacts(
         path=str(path),
         shape=volume.shape,
         spacing_mm=(depth_mm, height_mm, width_mm),
         orientation=orientation_of(affine),
-        hu=HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu),
+        hu=scale,
+        image=image_hash(to_hu(volume.hu[slice(*slices)], scale)),
         affine_repair=repair,
         warnings=(*file.notes, *notes),
         anatomy=anatomy if orientation == "check" else replace(anatomy, findings=None),
@@ -110,6 +117,24 @@ def read_case(facts: ScanFacts) -> CTVolume:
         affine[:, 3] = affine @ (facts.slices[0], 0.0, 0.0, 1.0)
         hu = hu[slice(*facts.slices)]
     return CTVolume(hu, affine)
+
+
+def image_hash(hu: Num[np.ndarray, "d h w"]) -> str:
+    """Return a hash of a canonical volume's shape and HU, the same for each way in which a file may hold them."""
+    small = hu if hu.dtype == np.int16 else np.rint(hu.clip(-32768, 32767)).astype(np.int16)
+    found = hashlib.sha256(repr(hu.shape).encode())
+    found.update(np.ascontiguousarray(small).data)
+    return found.hexdigest()
+
+
+def _refuse_synthetic(file: NiftiFile) -> None:
+    """Refuse a volume whose header says that it was generated: its JSON may have been left behind."""
+    if file.header.description.startswith("SYNTHETIC"):
+        raise InvalidVolumeError(
+            f"{file.name}: expected a CT, got a synthetic volume: {file.header.description!r}.",
+            code="volume-synthetic",
+            remedy="leave its folder out (cohort.exclude_dirs): a model is not trained on volumes that one made.",
+        )
 
 
 def _image_slices(volume: CTVolume, name: str) -> tuple[int, int]:

@@ -75,6 +75,7 @@ def inventory_facts(
     path: str = "ct.nii.gz",
     labels: dict[str, int] | None = None,
     hu: HuScale = HuScale("hu", 1.0, 0.0, -1000.0),
+    image: str = "",
     warnings: tuple[str, ...] = (),
     anatomy: AnatomyFacts = NO_ANATOMY,
 ) -> InventoryFacts:
@@ -87,6 +88,7 @@ def inventory_facts(
         spacing_mm=(4.0, 4.0, 4.0),
         orientation="LPS",
         hu=hu,
+        image=image,
         affine_repair=None,
         warnings=warnings,
         position=0,
