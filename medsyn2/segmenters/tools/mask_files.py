@@ -5,8 +5,8 @@ structure, except in lobe maps, whose labels are those of ``vocabulary.LOBES``. 
 CT-RATE publishes under ``ts_seg``, made with TotalSegmentator's tasks ``total``, ``lung_nodules`` and
 ``pleural_pericard_effusion``; the package's own table names their labels.
 
-Both must lie on the grid of the case's CT, or of its file with the blank slices at its ends. A file that is not there is
-the fault of the case. Nothing can be read for a volume that is no case, such as a generated one.
+Both must lie on the grid of the case's CT, or of its file with the blank slices at its ends. A file that is not there
+is the fault of the case. Nothing can be read for a volume that is no case, such as a generated one.
 """
 
 from collections.abc import Sequence
