@@ -5,7 +5,7 @@ signature of the stage's function. The workflow calls exactly these commands; an
 run by hand, under ``torchrun`` or a profiler.
 
 Exit status: 0 done, 1 a case error outside a shard, 2 a wrong command or configuration, 10 the environment,
-14 weights, 15 a damaged artefact.
+12 its memory, 14 weights, 15 a damaged artefact.
 """
 
 import argparse
@@ -17,12 +17,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medsyn2.config import Config, load_config, validate_config
-from medsyn2.errors import ConfigError, EnvironmentFault, MedSyn2Error, reason
+from medsyn2.errors import ConfigError, MedSyn2Error, reason
+from medsyn2.faults import fault_of
+from medsyn2.integrity import write_checksums
 from medsyn2.slurm import describe_process, job_id, launch_on_each, num_nodes
 from medsyn2.stages import STAGES, Stage, stage_settings
 from medsyn2.version import __version__
@@ -41,22 +43,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
     try:
-        return _run(arguments)
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status
     except MedSyn2Error as error:
-        sys.stderr.write(f"medsyn2: {error}\n")
-        return error.exit_code
-    except OSError as error:
-        sys.stderr.write(
-            f"medsyn2: [environment-files] {error.filename or 'a file'} cannot be read or written: {reason(error)}. "
-            "What to do: give a place that is there, that is yours to use, and on a disk with room.\n"
-        )
-        return EnvironmentFault.exit_code
-    except MemoryError:
-        sys.stderr.write(
-            "medsyn2: [environment-memory] the machine ran out of memory. What to do: give the job more, "
-            "lower cohort.shard_size or grid.shape, or encode in windows (encode_latents.window).\n"
-        )
-        return 12
+        return _report(error)
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        return _report(fault)
+
+
+def _report(error: MedSyn2Error) -> int:
+    """Print an error in one line and return its exit status, also where the line cannot be written any more."""
+    # Python flushes both streams at the end, and would add a traceback and a status of its own.
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.write(f"medsyn2: {error}\n" if stream is sys.stderr else "")
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return error.exit_code
 
 
 def _run(arguments: list[str]) -> int:
@@ -174,6 +182,15 @@ def _run_stage(stage: Stage, arguments: list[str]) -> None:
     if "settings" in inspect.signature(function).parameters:
         options["settings"] = stage_settings(config, stage.name)
     function(*(config.section(name) for name in stage.sections), **options)
+    if int(os.environ.get("RANK", "0")) == 0:
+        write_checksums(_outputs(stage, options))
+
+
+def _outputs(stage: Stage, options: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the files that the command line says a stage has made."""
+    for output in stage.outputs:
+        given = options.get(output.keyword, [])
+        yield from given if isinstance(given, list) else [given]
 
 
 def _start_processes(processes: int, arguments: list[str]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from medsyn2.errors import EnvironmentFault
+from medsyn2.faults import name_file
 from medsyn2.slurm import describe_end, describe_process, job_id, stop_command
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     with partial.open("wb") as file:
         try:
             _claim(file)
-            write(partial)
-            sync(partial)
-            partial.replace(path)
-            sync(path.parent)
+            with name_file(path, partial):
+                write(partial)
+                sync(partial)
+                partial.replace(path)
+                sync(path.parent)
         finally:
             partial.unlink(missing_ok=True)
 

@@ -1,6 +1,5 @@
 """The stage ``template``: the CT that all others are registered to, and its lungs."""
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -19,10 +18,11 @@ from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
 from medsyn2.ct.registration.affine import ChestCT, lung_box_mm, resample_to_grid, working_ct
 from medsyn2.ct.registration.template import Posed, average, check_fit, find_consensus, grid_around
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
+from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError, reason
 from medsyn2.facts import InventoryFacts
-from medsyn2.files import lock, sha256_of, write_atomically, write_json
+from medsyn2.files import lock, sha256_of, write_atomically
 from medsyn2.fingerprints import fingerprint
+from medsyn2.integrity import read_sealed, remedy_by_deleting, write_sealed
 from medsyn2.store.artefacts import load_records
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def template(
             description = _write(reference, made_from, *made)
         else:
             log.info("cases and settings are those of the last run; its template is kept")
-        write_json(reference, description)
+        write_sealed(reference, description)
 
 
 def read_template(reference: Path) -> Template:
@@ -79,15 +79,15 @@ def read_template(reference: Path) -> Template:
         IntegrityError: If a file is missing or has changed.
     """
     try:
-        files = json.loads(reference.read_text(encoding="utf-8"))["files"]
+        files = read_sealed(reference)["files"]
         changed = [name for name in (VOLUME, LUNGS) if sha256_of(reference.with_name(name)) != files[name]]
-    except (OSError, ValueError, KeyError) as error:
-        changed = [repr(error)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        changed = [reason(error)]
     if changed:
         raise IntegrityError(
             f"Expected the template that {reference} describes, got other or no files: {', '.join(changed)}.",
             code="template-damaged",
-            remedy=f"delete {reference} and run again.",
+            remedy=remedy_by_deleting(reference),
         )
     lungs = read_labels(reference.with_name(LUNGS), {1: "left_lung", 2: "right_lung"})
     return Template(read_ct(reference.with_name(VOLUME)), lungs, files)
@@ -109,10 +109,10 @@ def _training_cases(inventory: list[Path], wanted: int) -> dict[str, InventoryFa
 def _reusable_description(kept: Path, made_from: str) -> dict[str, Any] | None:
     """Return the last description if its files are intact and its inputs are unchanged."""
     try:
-        description: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        description = read_sealed(kept)
         whole = all(sha256_of(kept.with_name(name)) == digest for name, digest in description["files"].items())
         return description if whole and description["fingerprint"] == made_from else None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -194,7 +194,7 @@ def _write(reference: Path, made_from: str, volume: CTVolume, lungs: LabelMap, f
         "files": {name: sha256_of(reference.with_name(name)) for name in (VOLUME, LUNGS)},
         "facts": {**facts, "lung_box_mm": (high - low).round(3).tolist(), "lung_ml": round(_ml(lungs), 1)},
     }
-    write_json(reference.with_name(_KEPT), description)
+    write_sealed(reference.with_name(_KEPT), description)
     return description
 
 

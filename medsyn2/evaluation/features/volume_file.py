@@ -8,6 +8,7 @@ import numpy as np
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.files import sha256_of
+from medsyn2.integrity import verify
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,14 @@ class VolumeFile:
     sha256: str | None = field(default=None, compare=False)
 
     def read(self) -> CTVolume:
-        """Read the volume, with the stated spacing if there is one."""
+        """Read the volume, with the stated spacing if there is one.
+
+        Raises:
+            IntegrityError: If a record has its sha256 and the file another.
+            CaseError: If it cannot be read.
+        """
+        if self.sha256 is not None:
+            verify(self.path, self.sha256, self.path.parent.parent.with_suffix(".json"))
         volume = read_ct(self.path)
         if self.spacing_mm is None:
             return volume

@@ -35,8 +35,7 @@ from medsyn2.nn.autoencoder.windows import decode_windowed
 from medsyn2.nn.device import available_device
 from medsyn2.nn.precision import precision_on
 from medsyn2.store.artefacts import Record, load_records
-from medsyn2.store.latents import read_image
-from medsyn2.store.read_artefact import read_made_ct
+from medsyn2.store.latents import LATENTS, read_image
 from medsyn2.vocabulary import PrecisionSetting
 from medsyn2.weights.networks import load_tokenizer
 
@@ -184,12 +183,12 @@ def _decode_cases(
     made = []
     for volume, record in cases:
         origin = record.facts.origin
-        image = read_image(record.path("")).astype(np.float32)
+        image = read_image(record.path(LATENTS).parent).astype(np.float32)
         latents = torch.from_numpy(image)[None].to(device)
         unit = decode_windowed(network, latents, origin.window, origin.overlap, precision)[0, 0]
         place = folder / f"{volume.id}.nii.gz"
         hu = unit_to_hu(unit.float().cpu().numpy(), grid.clip_hu)
-        write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))
+        write_ct(place, CTVolume(hu, volume.read().affine_mm))
         made.append(VolumeFile(volume.id, volume.patient, place))
     return made
 
