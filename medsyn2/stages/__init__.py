@@ -295,6 +295,14 @@ def sections_of(config: Config, stage: Stage) -> dict[str, Any]:
     }
 
 
+def run_settings(config: Config) -> dict[str, Any]:
+    """Return everything of the configuration that decides what a run makes, by section."""
+    whole = config.model_dump(mode="json", by_alias=True, exclude={"jobs"})
+    for section, keys in MACHINE_KEYS.items():
+        whole[section] = {key: value for key, value in whole[section].items() if key not in keys}
+    return whole
+
+
 def stage_params(config: Config, name: str) -> str:
     """Return, as canonical JSON, exactly what decides the output of a stage beside its inputs."""
     stage = STAGES[name]

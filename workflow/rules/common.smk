@@ -7,8 +7,15 @@ from snakemake.settings.types import DeploymentMethod
 from medsyn2.cohort.plan import manifests, plan_run
 from medsyn2.config import merge, validate_config
 from medsyn2.evaluation.features.sizes import takes_all_volumes
+from medsyn2.runs import enter
 from medsyn2.slurm import require_no_jobs
-from medsyn2.stages import STAGES, page_inputs, files_of_run, stage_params
+from medsyn2.stages import (
+    STAGES,
+    files_of_run,
+    page_inputs,
+    run_settings,
+    stage_params,
+)
 from medsyn2.stages.outputs import Figure, Table, model_pattern, models
 from medsyn2.stages.plan import kept_jobs
 
@@ -57,6 +64,7 @@ wildcard_constraints:
 
 
 onstart:
+    enter(run_settings(SETTINGS))
     require_no_jobs(
         Path(), ((job.name, job.wildcards) for job in workflow.dag.needrun_jobs())
     )
