@@ -187,9 +187,9 @@ class EvaluateScoresConfig(Section):
     max_train: PositiveInt | None = None
     """Maximum number of training cases that the space is fitted to; null takes all that have a report."""
     num_draws: int = Field(default=200, ge=2)
-    """Resamples of patients for the 95 % intervals."""
+    """Resamples of patients for the 95 % intervals of zero-shot labels."""
     seed: NonNegativeInt = 0
-    """Seed of the resamples."""
+    """Seed of the resamples, and of the permutations of patients."""
 
 
 class EvaluateVariantsConfig(Section):
@@ -204,10 +204,8 @@ class EvaluateVariantsConfig(Section):
     effect; a third of the way from aerated lung to tissue. Ground glass needs less."""
     diameters_mm: tuple[PositiveFloat, ...] = (10.0, 20.0)
     """Bounds between size groups of lesions: diameters of a sphere of equal volume."""
-    num_draws: NonNegativeInt = 1000
-    """Resamples of patients for the 95 % interval of each difference."""
     seed: NonNegativeInt = 0
-    """Seed of the noise of the flow loss and of the draws."""
+    """Seed of the noise of the flow loss."""
 
 
 IMAGES, MASKS = "tr_im.nii.gz", "tr_mask.nii.gz"
@@ -265,12 +263,10 @@ class EvaluateAugmentationConfig(Section):
     """Adam's learning rate."""
     num_seeds: PositiveInt = 5
     """Networks per training set, each with its own seed."""
-    num_draws: NonNegativeInt = 1000
-    """Resamples of test patients for the 95 % intervals; 0 for none."""
     surface_tolerance_mm: PositiveFloat = 5.0
     """Distance within which surfaces agree in the surface Dice; one voxel of the default grid."""
     seed: NonNegativeInt = 0
-    """Seed of drawing slices, of the networks and of the resamples."""
+    """Seed of drawing slices and of the networks."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

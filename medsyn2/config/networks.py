@@ -45,7 +45,8 @@ class TrainTokenizerConfig(Section):
     warmup_steps: NonNegativeInt = 20
     """Steps of linear warm-up."""
     decay_steps: PositiveInt | None = 1200
-    """Steps over which the learning rate falls to 0 as half a cosine; null keeps it constant, the paper's one rate."""
+    """Steps over which the learning rate falls to 0 as half a cosine, at least ``num_steps``; null keeps it constant,
+    the paper's one rate."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     mask_share: float = Field(default=0.25, ge=0, le=1)
@@ -210,7 +211,8 @@ class TrainDiTConfig(Section):
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
     decay_steps: PositiveInt | None = 3200
-    """Steps over which the learning rate falls to 0 as half a cosine; null keeps it constant, the paper's one rate."""
+    """Steps over which the learning rate falls to 0 as half a cosine, at least ``num_steps``; null keeps it constant,
+    the paper's one rate."""
     clip_grad_norm: PositiveFloat = 1.0
     """Largest gradient norm."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)

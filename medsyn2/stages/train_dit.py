@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from medsyn2.config import DiTConfig, FlowConfig, GridConfig, TrainDiTConfig
+from medsyn2.config import DiTConfig, FlowConfig, GridConfig, TrainDiTConfig, schedule_notes
 from medsyn2.errors import ConfigError
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.fingerprints import canonical_json, fingerprint
@@ -95,6 +95,8 @@ def train_dit(
         seed=train_dit.seed,
     )
     realised = mode_probabilities(split.cases, train_dit.mode_probabilities)
+    for note in schedule_notes("train_dit", train_dit):
+        log.warning("%s", note)
     log.info("dit: %d cases; modes, after what cases lack: %s", len(split.cases), realised)
     identity = identity_of(settings, "train_dit", split.made_from, wording)
     config = {"latent_channels": split.latents.shape[0], "text_width": wording["width"], **dit.model_dump()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from medsyn2.config import GridConfig, TokenizerConfig, TrainTokenizerConfig
+from medsyn2.config import GridConfig, TokenizerConfig, TrainTokenizerConfig, schedule_notes
 from medsyn2.errors import ConfigError
 from medsyn2.facts import CT_FILE, RegisterFacts
 from medsyn2.files import sha256_of, write_atomically
@@ -71,6 +71,8 @@ def train_tokenizer(
     network = _network(tokenizer, initial, train_tokenizer.seed)
     network.latent_shape(train_tokenizer.crop_shape)
     order_weights(network, available_device())
+    for note in schedule_notes("train_tokenizer", train_tokenizer):
+        log.warning("%s", note)
     log.info("tokenizer: %d volumes, %d steps", len(volumes), train_tokenizer.num_steps)
     with claim_checkpoints(weights.parent / "checkpoints", identity, train_tokenizer.num_steps) as folder:
         averages = train(
