@@ -1,4 +1,4 @@
-"""R3, R4: flipped bits and cuts in every file that a finished run has read.
+"""Flipped bits and cuts in every file that a finished run has read.
 
 In each trial one file is damaged and one stage that reads it runs again, forced. It must say so in one line with a
 code, or make the file again, or end with the bytes of the undisturbed run because the damage means nothing (a space
@@ -12,28 +12,59 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .run import Ended, Finished, Job, Row, changes, files_read, run, tree_of
+from .run import Ended, Finished, Job, Outcome, Trials, files_read, run
 
 Damage = Callable[[bytes, random.Random], bytes]
 _REMEDY = re.compile(r"`rm ([^`]+)`")
 
+KEPT = ("named, and healed by the remedy", "made again", "without effect", "a case refused by name")
+BROKEN = ("silent", "raw", "not healed")
 
-def flip(content: bytes, draw: random.Random) -> bytes:
-    """Flip one bit."""
+
+def flip_bits(trials: Trials) -> Outcome:
+    """Flip a bit of a file."""
+    return _damage(trials, _flip, trials.number(500))
+
+
+def cut_files(trials: Trials) -> Outcome:
+    """Cut a file somewhere."""
+    return _damage(trials, _cut, trials.number(100))
+
+
+def _flip(content: bytes, draw: random.Random) -> bytes:
     place = draw.randrange(len(content))
     return content[:place] + bytes([content[place] ^ 1 << draw.randrange(8)]) + content[place + 1 :]
 
 
-def cut(content: bytes, draw: random.Random) -> bytes:
-    """Cut the file somewhere."""
+def _cut(content: bytes, draw: random.Random) -> bytes:
     return content[: draw.randrange(len(content))]
 
 
-def readers_of(finished: Finished, say: Callable[[str], object]) -> dict[str, list[Job]]:
+def _damage(trials: Trials, damage: Damage, count: int) -> Outcome:
+    tally = Counter[str]()
+    readers = readers_of(trials)
+    kinds = _by_kind(sorted(readers))
+    for number in range(count):
+        # Every kind of file is as likely, or latents and masks would be nearly all.
+        file = trials.draw.choice(kinds[trials.draw.choice(sorted(kinds))])
+        job = trials.draw.choice(readers[file])
+        outcome, ended = _try(trials, file, job, damage)
+        tally[outcome] += 1
+        trials.say(f"{number + 1}/{count}: {file}, read by {job.name}: {outcome} {ended.code}")
+        if outcome in BROKEN:
+            trials.say(ended.text[-1500:])
+        trials.finished.restore()
+    shown = [name for name in (*KEPT, *BROKEN) if tally[name] or name in BROKEN]
+    result = ", ".join(f"{tally[name]} {name}" for name in shown)
+    return Outcome(count, f"{result}; {len(kinds)} kinds of files", not any(tally[name] for name in BROKEN))
+
+
+def readers_of(trials: Trials) -> dict[str, list[Job]]:
     """Return the jobs that read each file below ``results``."""
     found: dict[str, list[Job]] = defaultdict(list)
+    finished = trials.finished
     for job in finished.jobs:
-        say(f"watching {job.name}")
+        trials.say(f"watching {job.name}")
         for name in files_read(job, finished.copy):
             if name in finished.tree:
                 found[name].append(job)
@@ -41,47 +72,15 @@ def readers_of(finished: Finished, say: Callable[[str], object]) -> dict[str, li
     return found
 
 
-def damage_row(
-    name: str,
-    promise: str,
-    damage: Damage,
-    count: int,
-    finished: Finished,
-    readers: dict[str, list[Job]],
-    seed: int,
-    say: Callable[[str], object],
-) -> Row:
-    """Damage files in `count` trials."""
-    draw, tally = random.Random(f"{name} {seed}"), Counter[str]()
-    kinds = _by_kind(sorted(readers))
-    for number in range(count):
-        # Every kind of file is as likely, or latents and masks would be nearly all.
-        file = draw.choice(kinds[draw.choice(sorted(kinds))])
-        job = draw.choice(readers[file])
-        outcome, ended = _trial(finished, file, job, damage, draw)
-        tally[outcome] += 1
-        say(f"{name} {number + 1}/{count}: {file}, read by {job.name}: {outcome} {ended.code}")
-        if outcome in BROKEN:
-            say(ended.text[-1500:])
-        finished.restore()
-    result = ", ".join(
-        f"{tally[outcome]} {outcome}" for outcome in (*KEPT, *BROKEN) if tally[outcome] or outcome in BROKEN
-    )
-    return Row(name, promise, count, result, not any(tally[outcome] for outcome in BROKEN))
-
-
-KEPT = ("named and healed by the remedy", "made again", "without effect", "a case refused by name")
-BROKEN = ("silent", "raw", "not healed")
-
-
-def _trial(finished: Finished, file: str, job: Job, damage: Damage, draw: random.Random) -> tuple[str, Ended]:
+def _try(trials: Trials, file: str, job: Job, damage: Damage) -> tuple[str, Ended]:
+    finished = trials.finished
     path = finished.copy / file
     content = path.read_bytes()
     if not content:
         return "without effect", Ended(0, "")
-    path.write_bytes(damage(content, draw))
+    path.write_bytes(damage(content, trials.draw))
     ended = run(job, finished.copy)
-    differing = changes(finished.tree, tree_of(finished.copy))
+    differing = finished.changes(finished.copy)
     if ended.status == 0 and not ended.has_traceback:
         if not differing:
             return "made again", ended
@@ -94,7 +93,7 @@ def _trial(finished: Finished, file: str, job: Job, damage: Damage, draw: random
 
 
 def _follow_remedy(finished: Finished, job: Job, ended: Ended) -> str:
-    """Do as the message says, several times if the job finds several, and compare the bytes."""
+    """Do as the message says, also where the next run finds more, and compare the bytes."""
     for _ in range(3):
         named = _REMEDY.search(ended.text)
         if named is None:
@@ -102,12 +101,12 @@ def _follow_remedy(finished: Finished, job: Job, ended: Ended) -> str:
         place = Path(named[1])
         relative = place.relative_to(finished.copy).as_posix() if place.is_absolute() else named[1]
         (finished.copy / relative).unlink(missing_ok=True)
-        maker = finished.make_of(relative)
+        maker = finished.maker_of(relative)
         if maker is not None and maker != job:
             run(maker, finished.copy)
         ended = run(job, finished.copy)
         if ended.status == 0:
-            return "not healed" if changes(finished.tree, tree_of(finished.copy)) else "named and healed by the remedy"
+            return "not healed" if finished.changes(finished.copy) else "named, and healed by the remedy"
     return "not healed"
 
 

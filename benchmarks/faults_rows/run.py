@@ -5,6 +5,7 @@ compared with the original file by file, and the copy is brought back to the ori
 """
 
 import os
+import random
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -35,11 +37,9 @@ Tree = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Row:
-    """A line of the table."""
+class Outcome:
+    """How the trials of a promise ended."""
 
-    name: str  # The promise's number
-    promise: str  # In a sentence
     count: int  # Trials
     result: str  # Counts of what happened
     kept: bool  # Whether the promise was kept every time
@@ -99,7 +99,7 @@ def snakemake(folder: Path, *arguments: str, config: Path = TINY) -> str:
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(done.stdout[-4000:])
+        raise RuntimeError(done.stdout[-2000:] + done.stderr[-4000:])
     return done.stdout
 
 
@@ -129,11 +129,6 @@ def tree_of(folder: Path) -> Tree:
     }
 
 
-def changes(before: Tree, after: Tree) -> list[str]:
-    """Return the files that differ, are missing or are new."""
-    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-
-
 class Finished:
     """A finished run and the copy of it that trials take place in."""
 
@@ -146,9 +141,14 @@ class Finished:
             STAGES[stage].load()
         self.tree = tree_of(self.original)
 
+    def changes(self, folder: Path) -> list[str]:
+        """Return the files of a copy that differ, are missing or are new."""
+        found = tree_of(folder)
+        return sorted(name for name in self.tree.keys() | found.keys() if self.tree.get(name) != found.get(name))
+
     def restore(self) -> None:
         """Bring the copy back to the original."""
-        for name in changes(self.tree, tree_of(self.copy)):
+        for name in self.changes(self.copy):
             there, here = self.original / name, self.copy / name
             here.unlink(missing_ok=True)
             if there.exists():
@@ -156,21 +156,47 @@ class Finished:
                 shutil.copy2(there, here)
 
     def remove_outputs(self, job: Job) -> None:
-        """Remove all that a job has made, as if it had never run."""
+        """Remove all that a job has made in the copy, as if it had never run."""
         for name in job.outputs:
             path = self.copy / name
-            path.unlink(missing_ok=True)
-            path.with_name(f".{path.name}.sha256").unlink(missing_ok=True)
-            if path.suffix == ".json" and path.with_suffix("").is_dir():
-                shutil.rmtree(path.with_suffix(""))
-            for place in path.parent.glob(f".{path.stem}*"):
-                shutil.rmtree(place) if place.is_dir() else place.unlink()
-        if "checkpoints" in (folders := {path.name: path for path in (self.copy / "results" / job.stage).glob("*")}):
-            shutil.rmtree(folders["checkpoints"])
+            for place in (path, path.with_suffix(""), *path.parent.glob(f".{path.stem}*")):
+                shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+            shutil.rmtree(path.parent / "checkpoints", ignore_errors=True)
+            shutil.rmtree(path.parent.parent / "checkpoints", ignore_errors=True)
 
-    def make_of(self, output: str) -> Job | None:
+    def maker_of(self, output: str) -> Job | None:
         """Return the job that makes a file which Snakemake tracks."""
         return next((job for job in self.jobs if output in job.outputs), None)
+
+
+class Trials:
+    """A finished run, the draws of a promise's trials, and where it is said how far they are.
+
+    Args:
+        work: Folder for what trials need.
+        share: Share of the trials that are made.
+    """
+
+    def __init__(
+        self, finished: Finished, work: Path, seed: str, share: float, say: Callable[[str], object] = print
+    ) -> None:
+        self.finished, self.work, self.share, self.say = finished, work, share, say
+        self.draw = random.Random(seed)
+        # One job of each stage.
+        self.one_of_each = list({job.stage: job for job in reversed(finished.jobs)}.values())[::-1]
+
+    def number(self, whole: int) -> int:
+        """Return how many of the whole table's trials are made."""
+        return max(round(whole * self.share), 1)
+
+    @contextmanager
+    def without_outputs(self, job: Job) -> Iterator[Path]:
+        """Yield the copy without what a job has made in it; bring it back to the original at the end."""
+        self.finished.remove_outputs(job)
+        try:
+            yield self.finished.copy
+        finally:
+            self.finished.restore()
 
 
 def start(job: Job, folder: Path, prepare: Callable[[], object] = lambda: None) -> tuple[int, Path]:
@@ -237,9 +263,9 @@ def files_read(job: Job, folder: Path) -> Iterator[str]:
     ended = run(job, folder, lambda: _watch(log))
     assert ended.status == 0, ended.text
     for line in dict.fromkeys(log.read_text(encoding="utf-8").splitlines()):
-        path = Path(os.path.abspath(folder / line))
-        if path.is_file() and path.is_relative_to(folder):
-            yield path.relative_to(folder).as_posix()
+        path = folder / line
+        if path.is_file() and path.resolve().is_relative_to(folder):
+            yield path.resolve().relative_to(folder).as_posix()
 
 
 def _watch(log: Path) -> None:
