@@ -24,7 +24,8 @@ from medsyn2.facts import InventoryFacts
 from medsyn2.files import lock, sha256_of, write_atomically
 from medsyn2.fingerprints import fingerprint
 from medsyn2.integrity import read_sealed, remedy_by_deleting, write_sealed
-from medsyn2.store.artefacts import load_records
+from medsyn2.stages.anatomy import stop_if_disordered
+from medsyn2.store.artefacts import Manifest, load_manifests, records_of
 from medsyn2.store.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,9 @@ def template(
     settings are those of the last run, its files are kept. A killed job goes on with the next case or registration.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    cases = {} if given else _training_cases(inventory, template.num_cases)
+    shards = load_manifests(inventory, InventoryFacts)
+    stop_if_disordered(shards)
+    cases = {} if given else _training_cases(shards, template.num_cases)
     origin = [sha256_of(path) for path in given] or {case: scan.voxels for case, scan in cases.items()}
     made_from = fingerprint("template", settings, origin)
     with lock(reference):
@@ -102,8 +105,8 @@ def read_template(reference: Path) -> Template:
     return Template(read_ct(reference.with_name(VOLUME)), lungs, files)
 
 
-def _training_cases(inventory: list[Path], wanted: int) -> dict[str, InventoryFacts]:
-    listed = load_records(inventory, InventoryFacts)
+def _training_cases(shards: list[Manifest[InventoryFacts]], wanted: int) -> dict[str, InventoryFacts]:
+    listed = records_of(shards)
     found = {case: record.facts for case, record in listed.items() if record.facts.split == "train"}
     if not found:
         raise EnvironmentFault(
