@@ -17,25 +17,13 @@ from pathlib import Path
 from medsyn2.cohort.selection import Order, Selection
 from medsyn2.cohort.subjects import SubjectTable, subjects_by_name
 from medsyn2.config import CohortConfig
-<<<<<<< HEAD
 from medsyn2.errors import ConfigError, IntegrityError, reason
-from medsyn2.vocabulary import CT_RATE_NAME, Split, volume_key
-
-_SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
-_SUFFIXES = (".nii.gz", ".nii")
-
-_ORDER_SEAL = "#sha256\t"
-
-Order = Mapping[str, str]
-"""File of each case id that has a place, relative to the cohort's folder, in order."""
-
-=======
-from medsyn2.errors import ConfigError
 from medsyn2.facts import SPARSE
 from medsyn2.fingerprints import to_json
 from medsyn2.vocabulary import CT_RATE_NAME, Split, volume_key
 
->>>>>>> trunk
+_ORDER_SEAL = "#sha256\t"
+
 
 @dataclass(frozen=True)
 class Case:

@@ -12,14 +12,9 @@ from typing import Any
 
 from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
-<<<<<<< HEAD
-from medsyn2.errors import InvalidVolumeError
-from medsyn2.facts import InventoryFacts, Listed, Report
-from medsyn2.integrity import check_file
-=======
 from medsyn2.errors import CaseError, InvalidVolumeError
 from medsyn2.facts import InventoryFacts, Listed, Report, ScanFacts
->>>>>>> trunk
+from medsyn2.integrity import check_file
 from medsyn2.reports.table import Rows, read_labels, read_metadata, read_reports
 from medsyn2.stages.anatomy import stop_if_disordered
 from medsyn2.store.artefacts import CaseWork, process_shard
