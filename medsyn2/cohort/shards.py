@@ -9,6 +9,7 @@ CT-RATE's ``train_1_a_1`` is in the training split, ``valid_1_a_1`` is held out.
 (``cohort/subjects.py``), every n-th in the order is.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
