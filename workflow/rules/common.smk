@@ -82,16 +82,16 @@ wildcard_constraints:
 
 
 onstart:
+    notes = PLAN.notes()
     enter(run_settings(SETTINGS))
     jobs = list(workflow.dag.needrun_jobs())
     require_no_jobs(Path(), ((job.name, job.wildcards) for job in jobs))
     PLAN.save_order()
     for name, training in trainings(SETTINGS).items():
         if name.rpartition(".")[2] in {job.name for job in jobs}:
-            for note in schedule_notes(name, training):
-                print(note, file=sys.stderr)
-    if ignored := PLAN.list_ignored_files():
-        print(ignored, file=sys.stderr)
+            notes += schedule_notes(name, training)
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def outputs_of(name):

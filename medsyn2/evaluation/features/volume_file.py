@@ -7,6 +7,7 @@ import numpy as np
 
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
+from medsyn2.errors import CaseError
 from medsyn2.files import sha256_of
 
 
@@ -23,8 +24,12 @@ class VolumeFile:
     sha256: str | None = field(default=None, compare=False)
 
     def read(self) -> CTVolume:
-        """Read the volume, with the stated spacing if there is one."""
-        volume = read_ct(self.path)
+        """Read the volume, with the stated spacing if there is one; errors name its path, not its name alone."""
+        try:
+            volume = read_ct(self.path)
+        except CaseError as error:
+            told = f"{self.path}: {error.message.removeprefix(f'{self.path.name}: ')}"
+            raise type(error)(told, code=error.code, remedy=error.remedy) from error
         if self.spacing_mm is None:
             return volume
         affine = volume.affine_mm.copy()
