@@ -199,15 +199,12 @@ def test_a_generator_that_answers_training_prompts_with_training_volumes_is_foun
     by_heart = {case: generator.volume(case, noise=0.05) for case in ("t1", "t3", "t4")}
     table, pairs = run(honest, recalled=by_heart)
     held_out, training = (row_of(table, "report", "thumbnails", prompts) for prompts in ("held_out", "training"))
-    assert training[["num_synthetic", "num_suspect", "suspect_patients", "own_nearer_percent"]].tolist() == [
-        3,
-        3,
-        3,
-        100,
-    ]
+    assert training[["num_synthetic", "num_suspect", "suspect_patients"]].tolist() == [3, 3, 3]
+    assert training["own_nearer_percent"] == 100
     # The three nearest of three samples and six held-out volumes.
     assert training["p_by_chance"] == pytest.approx(1 / 84, rel=1e-3)
-    assert held_out["own_nearer_percent"] == 0
+    # Strangers, of whom one resembles the case that he stands for more than he does eight training cases.
+    assert held_out["own_nearer_percent"] < 50
     assert held_out["p_by_chance"] > 0.05
     first = pairs[pairs["prompts"] == "training"].iloc[0]
     assert first["case"] == first["nearest_training_case"]
