@@ -8,12 +8,21 @@ geometry and rescaling. Its second version is repaired and comes with the same t
 values decide which one it is (`ct.intensity`), and a header with a geometry of its own must agree with the table.
 """
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from jaxtyping import Num
 
+from medsyn2.ct.anatomy.completeness import blank_slices
+from medsyn2.ct.anatomy.judgement import judge_anatomy
+from medsyn2.ct.anatomy.refusal import refuse_disorder, warn
+from medsyn2.ct.anatomy.view import coarsen, view_chest
 from medsyn2.ct.geometry import canonical_axes, orthonormalize
 from medsyn2.ct.intensity import Convention, detect_hu, to_hu
+from medsyn2.ct.label_map import refuse_label_map
 from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
 from medsyn2.errors import GeometryError, InvalidVolumeError
@@ -22,25 +31,35 @@ from medsyn2.reports.table import Acquisition
 
 MIN_DEPTH_MM = 100.0
 MIN_SLICES = 20
+MAX_GAP_MM = 10.0
+"""A gap that a reader of thick slices would not miss; more of a chest is lost for good."""
 _SPACING_TOLERANCE = 0.01
 _REPAIRABLE = frozenset({"affine-missing", "affine-not-finite", "affine-degenerate", "affine-identity"})
 
 
-def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: Convention) -> ScanFacts:
-    """Determine the geometry and the unit of a CT file.
+def inspect_case(
+    path: Path | str,
+    acquisition: Acquisition | None,
+    convention: Convention,
+    orientation: Literal["check", "trust"] = "check",
+) -> ScanFacts:
+    """Determine the geometry and the unit of a CT file, and look at its anatomy.
 
     Returns:
         The facts that `read_case` needs, and those that the inventory records beside them.
 
     Raises:
-        InvalidVolumeError: If the file is damaged, or too short for a chest.
-        GeometryError: If its position in space is missing, impossible, ambiguous or contradicts the table.
+        InvalidVolumeError: If the file is damaged, too short for a chest, or holds it twice.
+        GeometryError: If its position in space is missing, impossible, ambiguous or contradicts the table, or if the
+            chest lies otherwise and `orientation` is not trusted.
         IntensityError: If its values are not HU and cannot safely be brought to them.
     """
     file = open_nifti(path)
     affine, repair, notes = _find_affine(file, acquisition)
     volume = file.ct(affine)
-    _check_extent(volume, file.name)
+    _refuse_synthetic(file)
+    refuse_label_map(volume.hu, file.name)
+    slices = _image_slices(volume, file.name)
     meaning = detect_hu(
         volume.hu,
         name=file.name,
@@ -50,15 +69,26 @@ def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: 
     )
     if meaning.padding_share > 0:
         notes.append(f"{meaning.padding_share:.1%} of the voxels are padding below -1024 HU and were clipped")
+    blank = len(volume.hu) - (slices[1] - slices[0])
+    if blank:
+        notes.append(f"{blank} slices at the ends hold no image and were left out")
+    anatomy = judge_anatomy(view_chest(*coarsen(volume.hu[slice(*slices)], meaning, volume.spacing_mm)))
+    notes += warn(anatomy)
+    if orientation == "check":
+        refuse_disorder(anatomy, file.name)
     depth_mm, height_mm, width_mm = (round(value, 6) for value in volume.spacing_mm)
+    scale = HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu)
     return ScanFacts(
         path=str(path),
         shape=volume.shape,
         spacing_mm=(depth_mm, height_mm, width_mm),
         orientation=orientation_of(affine),
-        hu=HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu),
+        hu=scale,
+        image=image_hash(to_hu(volume.hu[slice(*slices)], scale)),
         affine_repair=repair,
         warnings=(*file.notes, *notes),
+        anatomy=anatomy if orientation == "check" else replace(anatomy, findings=None),
+        slices=slices if blank else None,
     )
 
 
@@ -82,11 +112,51 @@ def read_case(facts: ScanFacts) -> CTVolume:
             code="file-changed",
             remedy="the file was replaced since the inventory; delete its record in results/inventory and run again.",
         )
-    return CTVolume(to_hu(volume.hu, facts.hu), volume.affine_mm)
+    hu, affine = to_hu(volume.hu, facts.hu), volume.affine_mm.copy()
+    if facts.slices is not None:
+        affine[:, 3] = affine @ (facts.slices[0], 0.0, 0.0, 1.0)
+        hu = hu[slice(*facts.slices)]
+    return CTVolume(hu, affine)
 
 
-def _check_extent(volume: CTVolume, name: str) -> None:
-    slices, depth_mm = volume.shape[0], volume.shape[0] * volume.spacing_mm[0]
+def image_hash(hu: Num[np.ndarray, "d h w"]) -> str:
+    """Return a hash of a canonical volume's shape and HU, the same for each way in which a file may hold them."""
+    small = hu if hu.dtype == np.int16 else np.rint(hu.clip(-32768, 32767)).astype(np.int16)
+    found = hashlib.sha256(repr(hu.shape).encode())
+    found.update(np.ascontiguousarray(small).data)
+    return found.hexdigest()
+
+
+def _refuse_synthetic(file: NiftiFile) -> None:
+    """Refuse a volume whose header says that it was generated: its JSON may have been left behind."""
+    if file.header.description.startswith("SYNTHETIC"):
+        raise InvalidVolumeError(
+            f"{file.name}: expected a CT, got a synthetic volume: {file.header.description!r}.",
+            code="volume-synthetic",
+            remedy="leave its folder out (cohort.exclude_dirs): a model is not trained on volumes that one made.",
+        )
+
+
+def _image_slices(volume: CTVolume, name: str) -> tuple[int, int]:
+    """Return the first slice that holds an image, and the one after the last.
+
+    Blank slices are lost ones: at an end they are no field of view, and in the middle the chest has a gap.
+    """
+    at = np.flatnonzero(~blank_slices(volume.hu))
+    first, last = (int(at[0]), int(at[-1]) + 1) if at.size else (0, len(volume.hu))
+    _check_extent(last - first, volume.spacing_mm[0], name)
+    gap_mm = (float(np.diff(at).max(initial=1)) - 1) * volume.spacing_mm[0]
+    if gap_mm > MAX_GAP_MM:
+        raise InvalidVolumeError(
+            f"{name}: expected an image in every slice, got {gap_mm:.0f} mm of blank slices inside the chest.",
+            code="slices-blank",
+            remedy="slices were lost; convert the series anew.",
+        )
+    return first, last
+
+
+def _check_extent(slices: int, spacing_mm: float, name: str) -> None:
+    depth_mm = slices * spacing_mm
     if slices < MIN_SLICES or depth_mm < MIN_DEPTH_MM:
         raise InvalidVolumeError(
             f"{name}: expected at least {MIN_SLICES} slices and {MIN_DEPTH_MM:g} mm from top to bottom, got "

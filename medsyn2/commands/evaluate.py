@@ -102,7 +102,9 @@ def run(arguments: argparse.Namespace) -> None:
     config = _settings(arguments)
     patients = {} if arguments.patients is None else read_patients(arguments.patients)
     volumes = {
-        side: volumes_in(getattr(arguments, side), spacing_mm=_spacing(arguments, side), patients=patients)
+        side: volumes_in(
+            getattr(arguments, side), spacing_mm=_spacing(arguments, side), patients=patients, real=side == "real"
+        )
         for side in _SIDES
     }
     if arguments.patients is not None:
@@ -163,7 +165,10 @@ def _check_hu(
     arguments: argparse.Namespace, volumes: Mapping[str, list[VolumeFile]], clip_hu: tuple[float, float]
 ) -> None:
     """Refuse values that are not HU, and ranges that differ unless --clip-hu is given."""
-    extents = {side: extent_of(volumes[side], stated=getattr(arguments, f"{side}_in_hu")) for side in _SIDES}
+    extents = {
+        side: extent_of(volumes[side], stated=getattr(arguments, f"{side}_in_hu"), distinct=side == "real")
+        for side in _SIDES
+    }
     if arguments.clip_hu is None:
         common_clip_hu(extents["real"], extents["synthetic"], clip_hu)
 
