@@ -78,17 +78,17 @@ def test_rules_run_the_interpreter_of_snakemake_and_not_the_first_python_on_the_
     assert [record["status"] for record in manifest["cases"]] == ["ok"]
 
 
-@pytest.mark.parametrize("home", ["/dev/null", None])
-def test_a_home_that_cannot_be_written_to_is_not_needed(home: str | None, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_to_is_not_needed(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n"
     )
-    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    environment = {**os.environ, "HOME": "/dev/null"}
+    environment.pop("XDG_CACHE_HOME", None)
     command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "-d", "run", "--cores", "1"]
     result = subprocess.run(
         [*map(str, command), "--configfile", "mine.yaml", "-n", "--", PHANTOMS],
         cwd=tmp_path,
-        env=environment if home is None else {**environment, "HOME": home},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
