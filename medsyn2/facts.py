@@ -74,6 +74,15 @@ class HuScale:
 
 
 @dataclass(frozen=True)
+class Padding:
+    """A value that fills what the scanner did not measure, and the rim that interpolation has mixed with it."""
+
+    value: float  # In the file's units
+    rim_voxels: int  # Width of the rim within a slice
+    rim_slices: int  # Slices beside a blank one that are mixed with it
+
+
+@dataclass(frozen=True)
 class AffineRepair:
     """The affine to LPS (4 x 4, mm) that replaces the header's, and the code of the header's fault."""
 
@@ -92,6 +101,8 @@ class ScanFacts:
     hu: HuScale  # The meaning of the values
     affine_repair: AffineRepair | None  # The affine that is used in place of the header's
     warnings: tuple[str, ...]  # Oddities that were let through
+    # Padding that is set to air; None where its values read as air, or below
+    padding: tuple[Padding, ...] | None = field(default=None, kw_only=True, metadata=SPARSE)
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,13 @@ class InventoryFacts(ScanFacts, CaseFacts):
     @property
     def voxels(self) -> dict[str, object]:
         """The facts that decide the voxels that are read."""
-        return {"content": self.content, "shape": self.shape, "hu": self.hu, "affine_repair": self.affine_repair}
+        padding: dict[str, object] = {} if self.padding is None else {"padding": self.padding}
+        return padding | {
+            "content": self.content,
+            "shape": self.shape,
+            "hu": self.hu,
+            "affine_repair": self.affine_repair,
+        }
 
 
 @dataclass(frozen=True)

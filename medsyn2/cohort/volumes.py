@@ -5,7 +5,7 @@
 
 CT-RATE's first version has no geometry in its headers and stored values in its voxels; the metadata table supplies
 geometry and rescaling. Its second version is repaired and comes with the same table, which must change nothing. The
-values decide which one it is (`ct.intensity`), and a header with a geometry of its own must agree with the table.
+values decide which one it is (`ct.hounsfield`), and a header with a geometry of its own must agree with the table.
 """
 
 from pathlib import Path
@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from medsyn2.ct.geometry import canonical_axes, orthonormalize
-from medsyn2.ct.intensity import Convention, detect_hu, to_hu
+from medsyn2.ct.hounsfield.detection import Convention, detect_hu
+from medsyn2.ct.hounsfield.padding import clear_padding
+from medsyn2.ct.intensity import to_hu
 from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
 from medsyn2.errors import GeometryError, InvalidVolumeError
-from medsyn2.facts import AffineRepair, HuScale, ScanFacts
+from medsyn2.facts import AffineRepair, ScanFacts
 from medsyn2.reports.table import Acquisition
 
 MIN_DEPTH_MM = 100.0
@@ -41,24 +43,23 @@ def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: 
     affine, repair, notes = _find_affine(file, acquisition)
     volume = file.ct(affine)
     _check_extent(volume, file.name)
-    meaning = detect_hu(
+    judgement = detect_hu(
         volume.hu,
         name=file.name,
         convention=convention,
         slope=acquisition.slope if acquisition else None,
         intercept=acquisition.intercept if acquisition else None,
     )
-    if meaning.padding_share > 0:
-        notes.append(f"{meaning.padding_share:.1%} of the voxels are padding below -1024 HU and were clipped")
     depth_mm, height_mm, width_mm = (round(value, 6) for value in volume.spacing_mm)
     return ScanFacts(
         path=str(path),
         shape=volume.shape,
         spacing_mm=(depth_mm, height_mm, width_mm),
         orientation=orientation_of(affine),
-        hu=HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu),
+        hu=judgement.scale,
         affine_repair=repair,
-        warnings=(*file.notes, *notes),
+        warnings=(*file.notes, *notes, *judgement.notes),
+        padding=judgement.padding,
     )
 
 
@@ -66,7 +67,7 @@ def read_case(facts: ScanFacts) -> CTVolume:
     """Read a case's CT by the facts of `inspect_case`.
 
     Returns:
-        The canonical volume in HU, int16, clipped to -1024 .. 3071.
+        The canonical volume in HU, int16, clipped to -1024 .. 3071, with air in the place of padding.
 
     Raises:
         InvalidVolumeError: If the file is damaged or is not the one that was inspected.
@@ -82,7 +83,10 @@ def read_case(facts: ScanFacts) -> CTVolume:
             code="file-changed",
             remedy="the file was replaced since the inventory; delete its record in results/inventory and run again.",
         )
-    return CTVolume(to_hu(volume.hu, facts.hu), volume.affine_mm)
+    hu = to_hu(volume.hu, facts.hu)
+    if facts.padding is not None:
+        clear_padding(hu, volume.hu, facts.padding, facts.hu)
+    return CTVolume(hu, volume.affine_mm)
 
 
 def _check_extent(volume: CTVolume, name: str) -> None:

@@ -8,7 +8,7 @@ error. A table of patients must name existing volumes, each once.
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ import pandas as pd
 from jaxtyping import Num
 from tqdm import tqdm
 
-from medsyn2.ct.intensity import detect_hu
+from medsyn2.ct.hounsfield.detection import detect_hu
+from medsyn2.ct.hounsfield.padding import without_padding
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import Spacing
 from medsyn2.errors import EnvironmentFault, IntensityError, TableError, list_names, reason
@@ -25,6 +26,7 @@ from medsyn2.evaluation.features.volume_file import VolumeFile
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".nii.gz", ".nii")
+Ends = tuple[float, float]
 _END_TOLERANCE_HU = 50.0
 _FIRST_ROW = 2
 """As spreadsheets count them: below the column names."""
@@ -109,41 +111,51 @@ def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[
         log.warning("%s does not name %s; each counts as a patient of its own", path, alone[0])
 
 
-def extent_of(
+def judge_volumes(
     volumes: Iterable[VolumeFile], *, stated: bool, state_with: str = "--real-in-hu or --synthetic-in-hu"
-) -> Extent:
-    """Read every volume once and return the least and the greatest value.
+) -> tuple[list[VolumeFile], Extent]:
+    """Read every volume once and judge its values as the inventory does.
 
     Args:
         stated: Whether the user states that the values are HU; else they must look like HU.
 
+    Returns:
+        The volumes, which are read without their padding from now on, and the range of their HU.
+
     Raises:
-        IntensityError: If the values are not HU, or contradict the statement.
+        IntensityError: If the values are not HU.
     """
-    files = tqdm(list(volumes), desc="HU", unit="volume")
-    return _extent(_read_hu(volume, stated, state_with) for volume in files)
+    judged = [_judge(volume, stated, state_with) for volume in tqdm(list(volumes), desc="HU", unit="volume")]
+    return [volume for volume, _ in judged], _extent(ends for _, ends in judged)
 
 
 def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
     """Return the extent of volumes known to be in HU, such as the cohort's."""
-    return _extent(read_ct(volume.path).hu for volume in volumes)
+    return _extent(_ends(read_ct(volume.path).hu) for volume in volumes)
 
 
-def _read_hu(volume: VolumeFile, stated: bool, state_with: str) -> Num[np.ndarray, "d h w"]:
+def _judge(volume: VolumeFile, stated: bool, state_with: str) -> tuple[VolumeFile, Ends]:
+    """Return a volume with its padding, and its least and greatest HU."""
     values = read_ct(volume.path).hu
     try:
-        detect_hu(values, name=volume.id, convention="hu" if stated else "detect")
+        judgement = detect_hu(values, name=volume.id, convention="hu" if stated else "detect")
     except IntensityError as error:
         raise IntensityError(
             error.message,
             code=error.code,
             remedy=f"convert the volumes to HU; if they are, state it with {state_with}.",
         ) from error
-    return values
+    for note in judgement.notes:
+        log.warning("%s: %s", volume.id, note)
+    return replace(volume, padding=judgement.padding), _ends(without_padding(values, judgement.padding))
 
 
-def _extent(values: Iterable[Num[np.ndarray, "d h w"]]) -> Extent:
-    low, high = zip(*((float(hu.min()), float(hu.max())) for hu in values), strict=True)
+def _ends(hu: Num[np.ndarray, "d h w"]) -> Ends:
+    return float(hu.min()), float(hu.max())
+
+
+def _extent(ends: Iterable[Ends]) -> Extent:
+    low, high = zip(*ends, strict=True)
     return Extent(min(low), max(high))
 
 

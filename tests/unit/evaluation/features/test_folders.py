@@ -13,7 +13,7 @@ from medsyn2.evaluation.features.folders import (
     Extent,
     check_patients,
     common_clip_hu,
-    extent_of,
+    judge_volumes,
     read_patients,
     volumes_in,
 )
@@ -24,7 +24,7 @@ def chest(offset: int = 0) -> CTVolume:
     hu = rng.normal(40, 30, (12, 40, 40))
     hu[:, 5:35, 5:35] = rng.normal(-850, 30, (12, 30, 30))
     hu[:, :12] = rng.normal(-1000, 5, (12, 12, 40))
-    hu[:, 38:, 10:30] = 700
+    hu[:, 36:38, 10:30] = rng.normal(700, 30, (12, 2, 20))
     return CTVolume((hu + offset).astype(np.int16), axis_aligned_affine((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)))
 
 
@@ -47,12 +47,28 @@ def test_extent_is_of_all_volumes_and_refuses_what_is_not_hu(tmp_path: Path) -> 
     write_ct(tmp_path / "a.nii.gz", chest())
     write_ct(tmp_path / "b.nii.gz", chest())
     files = volumes_in(tmp_path, spacing_mm=None, patients={})
-    extent = extent_of(files, stated=False)
+    _, extent = judge_volumes(files, stated=False)
     assert extent.low_hu < -1000
-    assert extent.high_hu == 700
+    assert 700 < extent.high_hu < 850
     write_ct(tmp_path / "b.nii.gz", CTVolume(chest(1024).hu, chest().affine_mm))
     with pytest.raises(IntensityError, match="state it with in_hu"):
-        extent_of(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False, state_with="in_hu")
+        judge_volumes(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False, state_with="in_hu")
+
+
+def test_padding_is_no_evidence_and_is_read_as_air(tmp_path: Path) -> None:
+    padded = chest().hu
+    padded[:, :, :8] = 0
+    write_ct(tmp_path / "a.nii.gz", CTVolume(padded, chest().affine_mm))
+    write_ct(tmp_path / "b.nii.gz", chest())
+    (first, second), extent = judge_volumes(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False)
+    assert (first.read().hu[:, :, :8] == -1024).all()
+    assert second.read() == chest()
+    assert extent.low_hu == -1024
+    padded = chest(1024).hu
+    padded[:, :, :8] = -1000
+    write_ct(tmp_path / "a.nii.gz", CTVolume(padded, chest().affine_mm))
+    with pytest.raises(IntensityError, match="hu-stored"):
+        judge_volumes(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False)
 
 
 def test_one_range_for_both_or_none() -> None:
