@@ -5,7 +5,7 @@ signature of the stage's function. The workflow calls exactly these commands; an
 run by hand, under ``torchrun`` or a profiler.
 
 Exit status: 0 done, 1 a case error outside a shard, 2 a wrong command or configuration, 10 the environment,
-14 weights, 15 a damaged artefact.
+12 memory, 14 weights, 15 a damaged artefact; 130 Ctrl-C, 143 SIGTERM, 129 a closed terminal, 141 a closed pipe.
 """
 
 import argparse
@@ -18,11 +18,13 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from medsyn2.config import Config, load_config, validate_config
 from medsyn2.errors import ConfigError, EnvironmentFault, MedSyn2Error, reason
+from medsyn2.signals import CLOSED_PIPE, Stopped, raise_stops
 from medsyn2.slurm import describe_process, job_id, launch_on_each, num_nodes
 from medsyn2.stages import STAGES, Stage, stage_settings
 from medsyn2.version import __version__
@@ -38,13 +40,37 @@ _SHUTDOWN_S = "900"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by who started this
+            setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for good
+    if "WORLD_SIZE" in os.environ:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which torchrun may ignore, and what it starts with it
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
+    verb = arguments[0] if arguments else "medsyn2"
     try:
-        return _run(arguments)
+        with raise_stops():
+            return _end_in_words(arguments)
+    except Stopped as stop:
+        _say(f"{verb} was {stop}. Finished work is kept; the same command goes on with it.")
+        return 128 + stop.number
+
+
+def _end_in_words(arguments: list[str]) -> int:
+    """Run one verb; say in a sentence why it fails."""
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
     except MedSyn2Error as error:
-        sys.stderr.write(f"medsyn2: {error}\n")
+        _say(str(error))
         return error.exit_code
+    except BrokenPipeError:
+        # What is left would be written when the interpreter ends, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(f"{arguments[0]} was ended: nobody reads its output any more.")
+        return CLOSED_PIPE
     except OSError as error:
         sys.stderr.write(
             f"medsyn2: [environment-files] {error.filename or 'a file'} cannot be read or written: {reason(error)}. "
@@ -57,6 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             "lower cohort.shard_size or grid.shape, or encode in windows (encode_latents.window).\n"
         )
         return 12
+
+
+def _say(sentence: str) -> None:
+    with suppress(OSError):  # nobody may read this either
+        sys.stderr.write(f"medsyn2: {sentence}\n")
 
 
 def _run(arguments: list[str]) -> int:
@@ -164,9 +195,7 @@ def _run_stage(stage: Stage, arguments: list[str]) -> None:
     parser = stage_parser(stage)
     options = vars(parser.parse_args(arguments))
     processes = options.pop("processes", 1)
-    if "WORLD_SIZE" in os.environ:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which torchrun may ignore, and what it starts with it
-    elif processes > 1:
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
         _start_processes(processes, [stage.name, *arguments])
     config = _stage_config(stage, options.pop("config"))
     log.info("%s of medsyn2 %s, %s", stage.name, __version__, describe_process())

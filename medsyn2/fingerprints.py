@@ -6,7 +6,7 @@ standard library alone: Snakemake's own process imports it.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -29,3 +29,22 @@ def canonical_json(value: Any) -> str:
 def fingerprint(*parts: Any) -> str:
     """Return a hash of JSON values and dataclasses of such."""
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def list_differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+    """Return a phrase for each value in which nested settings differ, such as ``dit.width 96 instead of 48``."""
+    values, others = dict(_leaves(here)), dict(_leaves(there))
+    return [
+        f"{name} {canonical_json(values[name]) if name in values else 'missing'} instead of "
+        f"{canonical_json(others[name]) if name in others else 'missing'}"
+        for name in sorted({*values, *others})
+        if (name in values, values.get(name)) != (name in others, others.get(name))
+    ]
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

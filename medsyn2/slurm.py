@@ -28,6 +28,8 @@ _JOB = re.compile(r"SLURM job (\d+)")
 _SLURMSTEPD = re.compile(r"slurmstepd\S*: error: ")
 _LOGS = ".snakemake/slurm_logs"
 """Where the executor puts the log of each job, below the folder of the run."""
+_AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT")
+"""States of a job that may still write."""
 _ANSWER_S = 20
 _WORDS_S = 2
 
@@ -62,10 +64,21 @@ def _facts_of(job: str | None) -> dict[str, str]:
     return {} if job is None else dict(re.findall(r"(\S+?)=(\S+)", _ask("scontrol", "show", "job", job)))
 
 
+def job_number(process: str) -> str | None:
+    """Return the job of a process that `describe_process` named, or None."""
+    job = _JOB.match(process)
+    return job[1] if job else None
+
+
+def job_works(job: str) -> bool:
+    """Say whether SLURM knows a job as one that works or will go on."""
+    return _state_of(job).partition(" ")[0] in _AT_WORK
+
+
 def stop_command(process: str) -> str:
     """Return the command that ends a process that `describe_process` named."""
-    job = _JOB.match(process)
-    return f"scancel {job[1]}" if job else f"kill {process.removeprefix('process ')}"
+    job = job_number(process)
+    return f"kill {process.removeprefix('process ')}" if job is None else f"scancel {job}"
 
 
 def describe_process() -> str:

@@ -102,7 +102,9 @@ def run(arguments: argparse.Namespace) -> None:
     config = _settings(arguments)
     patients = {} if arguments.patients is None else read_patients(arguments.patients)
     volumes = {
-        side: volumes_in(getattr(arguments, side), spacing_mm=_spacing(arguments, side), patients=patients)
+        side: volumes_in(
+            getattr(arguments, side), spacing_mm=_spacing(arguments, side), patients=patients, real=side == "real"
+        )
         for side in _SIDES
     }
     if arguments.patients is not None:
@@ -163,7 +165,10 @@ def _check_hu(
     arguments: argparse.Namespace, volumes: Mapping[str, list[VolumeFile]], clip_hu: tuple[float, float]
 ) -> dict[str, list[VolumeFile]]:
     """Refuse values that are not HU, and ranges that differ unless --clip-hu is given; return the judged volumes."""
-    judged = {side: judge_volumes(volumes[side], stated=getattr(arguments, f"{side}_in_hu")) for side in _SIDES}
+    judged = {
+        side: judge_volumes(volumes[side], stated=getattr(arguments, f"{side}_in_hu"), distinct=side == "real")
+        for side in _SIDES
+    }
     if arguments.clip_hu is None:
         common_clip_hu(judged["real"][1], judged["synthetic"][1], clip_hu)
     return {side: found for side, (found, _) in judged.items()}

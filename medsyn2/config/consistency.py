@@ -7,7 +7,7 @@ checked: when the workflow is planned and when a file is read.
 from collections.abc import Iterator
 
 from medsyn2.config.base import COMPRESSION
-from medsyn2.config.networks import TokenizerConfig
+from medsyn2.config.networks import TokenizerConfig, TrainDiTConfig, TrainTokenizerConfig
 from medsyn2.config.schema import Config
 
 
@@ -18,6 +18,40 @@ def disagreements(config: Config) -> Iterator[str]:
     yield from _tokenizer(config.tokenizer)
     yield from _texts(config)
     yield from _processes(config)
+    yield from _schedules(config)
+
+
+def schedule_notes(name: str, training: TrainTokenizerConfig | TrainDiTConfig) -> Iterator[str]:
+    """Yield what a training that ends before its schedule does leaves out; a longer one would go on with it.
+
+    Args:
+        name: Its section.
+    """
+    end, warmup, decay = training.num_steps, training.warmup_steps, training.decay_steps
+    if end <= warmup:
+        yield f"{name}.num_steps {end}: the learning rate still rises then, until warmup_steps {warmup}"
+    elif decay is not None and end < decay:
+        yield f"{name}.num_steps {end}: the learning rate has not fallen to 0 then, as it does at decay_steps {decay}"
+    start = training.gan_start if isinstance(training, TrainTokenizerConfig) else None
+    if start is not None and end <= start:
+        yield f"{name}.num_steps {end}: nothing is trained with the discriminator, which starts at gan_start {start}"
+
+
+def trainings(config: Config) -> dict[str, TrainTokenizerConfig | TrainDiTConfig]:
+    """Return the sections of all trainings of networks that have a schedule, by name."""
+    found: dict[str, TrainTokenizerConfig | TrainDiTConfig] = {"train_tokenizer": config.train_tokenizer}
+    found["train_dit"] = config.train_dit
+    return {**found, **{f"variants.{name}.train_dit": one.train_dit for name, one in config.variants.items()}}
+
+
+def _schedules(config: Config) -> Iterator[str]:
+    for name, training in trainings(config).items():
+        end, decay = training.num_steps, training.decay_steps
+        if decay is not None and decay < end:
+            yield (
+                f"{name}.decay_steps: the learning rate is 0 from there on, so the steps to num_steps {end} would "
+                f"change nothing; take {end}, which trains from the beginning, or null for a constant rate; got {decay}"
+            )
 
 
 def _patches(config: Config) -> Iterator[str]:
@@ -63,11 +97,8 @@ def _texts(config: Config) -> Iterator[str]:
 
 
 def _processes(config: Config) -> Iterator[str]:
-    trainings = [("train_tokenizer", "train_tokenizer", config.train_tokenizer.accumulate)]
-    trainings.append(("train_dit", "train_dit", config.train_dit.accumulate))
-    for name, variant in config.variants.items():
-        trainings.append(("train_dit", f"variants.{name}.train_dit", variant.train_dit.accumulate))
-    for stage, section, accumulate in trainings:
+    for section, training in trainings(config).items():
+        stage, accumulate = section.rpartition(".")[2], training.accumulate
         processes = config.jobs.num_gpus(stage)
         if accumulate % processes:
             yield (

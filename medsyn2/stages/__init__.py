@@ -40,7 +40,8 @@ _ALL = (
         ),
         sharded=True,
     ),
-    Stage("inventory", ("inventory",), _of_shard("inventory"), version=2, sharded=True),
+    Stage("inventory", ("inventory",), _of_shard("inventory"), version=3, sharded=True),
+    Stage("check_split", (), (File("split", ("check_split/split.json",)),)),
     Stage("template", ("grid", "template", "register"), (File("reference", ("template/template.json",)),)),
     Stage("register", ("grid", "register"), _of_shard("register"), version=2, sharded=True),
     Stage("segment", ("segment",), _of_shard("segment"), version=3, gpu=(devices.segments_cohort,), sharded=True),
@@ -135,7 +136,7 @@ _ALL = (
             Table("pairs", ("memorisation_pairs.csv",)),
             Figure("sheet", ("memorisation_pairs.png",), caption="memorisation_pairs"),
         ),
-        version=2,
+        version=3,
         gpu=(devices.runs_generator, devices.runs_radimagenet),
         num_threads=devices.several_if_large,
         room="evaluation.memorisation",
@@ -166,7 +167,7 @@ _ALL = (
             Table("table", ("mask_agreement.csv",), caption="mask_agreement"),
             Table("cases", ("mask_agreement_cases.csv",)),
         ),
-        version=5,
+        version=6,
         each_model=True,
         room="evaluation.masks",
         unread={"evaluate_masks": ("surface_tolerance_mm", "tools")},
@@ -180,7 +181,7 @@ _ALL = (
             Table("cases", ("hu_cases.csv",)),
             Figure("figure", ("hu.png",), caption="hu_figure"),
         ),
-        version=2,
+        version=3,
         each_model=True,
         room="evaluation.hu",
     ),
@@ -196,7 +197,7 @@ _ALL = (
             Figure("edits_figure", ("edits.png",), caption="edits_figure"),
             Figure("progressive_figure", ("progressive.png",), caption="progressive_figure"),
         ),
-        version=3,
+        version=4,
         gpu=(devices.runs_generator, devices.segments_edits),
         num_threads=devices.several_if_large,
         room="evaluation.control",
@@ -211,7 +212,7 @@ _ALL = (
                 "figure", ("attention.png",), caption="attention_figure", asked_for=outputs.main_model_and_other_gates
             ),
         ),
-        version=3,
+        version=4,
         gpu=(devices.runs_generator,),
         num_threads=devices.several_if_large,
         each_model=True,
@@ -225,7 +226,7 @@ _ALL = (
             Table("cases", ("augmentation_cases.csv",)),
             Figure("figure", ("augmentation.png",), caption="augmentation_figure"),
         ),
-        version=2,
+        version=3,
         gpu=(devices.runs_generator, devices.segments_augmentation),
         num_threads=devices.several_if_large,
         room="evaluation.augmentation",
@@ -237,7 +238,7 @@ _ALL = (
             Table("clip", ("clip_scores.csv",), caption="clip_scores"),
             Table("zero_shot", ("zero_shot.csv",), caption="zero_shot"),
         ),
-        version=2,
+        version=3,
         gpu=(devices.extracts_itself, devices.asks_model),
         num_threads=devices.several_if_large,
         room="evaluation.text",
@@ -252,7 +253,7 @@ _ALL = (
             Figure("figure", ("variants.png",), caption="variants_figure", asked_for=outputs.if_variants),
             Figure("left_out_figure", ("left_out.png",), caption="left_out", asked_for=outputs.if_masks_left_out),
         ),
-        version=3,
+        version=4,
         gpu=(devices.runs_generator,),
         num_threads=devices.several_if_large,
         room="evaluation.control",
@@ -264,7 +265,7 @@ _ALL = (
             Table("images", ("reconstruction.csv",), caption="reconstruction"),
             Table("masks_table", ("mask_reconstruction.csv",), caption="mask_reconstruction"),
         ),
-        version=5,
+        version=6,
         room="evaluation.tokenizer",
     ),
     Stage(
@@ -293,6 +294,14 @@ def sections_of(config: Config, stage: Stage) -> dict[str, Any]:
         name: {key: value for key, value in whole[name].items() if key not in stage.unread.get(name, ())}
         for name in stage.sections
     }
+
+
+def run_settings(config: Config) -> dict[str, Any]:
+    """Return everything of the configuration that decides what a run makes, by section."""
+    whole = config.model_dump(mode="json", by_alias=True, exclude={"jobs"})
+    for section, keys in MACHINE_KEYS.items():
+        whole[section] = {key: value for key, value in whole[section].items() if key not in keys}
+    return whole
 
 
 def stage_params(config: Config, name: str) -> str:

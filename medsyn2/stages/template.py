@@ -23,7 +23,8 @@ from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
 from medsyn2.facts import InventoryFacts
 from medsyn2.files import lock, sha256_of, write_atomically, write_json
 from medsyn2.fingerprints import fingerprint
-from medsyn2.store.artefacts import load_records
+from medsyn2.stages.anatomy import stop_if_disordered
+from medsyn2.store.artefacts import Manifest, load_manifests, records_of
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ def template(
     settings are those of the last run, its files are kept.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    cases = {} if given else _training_cases(inventory, template.num_cases)
+    shards = load_manifests(inventory, InventoryFacts)
+    stop_if_disordered(shards)
+    cases = {} if given else _training_cases(shards, template.num_cases)
     origin = [sha256_of(path) for path in given] or {case: scan.voxels for case, scan in cases.items()}
     made_from = fingerprint("template", settings, origin)
     with lock(reference):
@@ -93,8 +96,8 @@ def read_template(reference: Path) -> Template:
     return Template(read_ct(reference.with_name(VOLUME)), lungs, files)
 
 
-def _training_cases(inventory: list[Path], wanted: int) -> dict[str, InventoryFacts]:
-    listed = load_records(inventory, InventoryFacts)
+def _training_cases(shards: list[Manifest[InventoryFacts]], wanted: int) -> dict[str, InventoryFacts]:
+    listed = records_of(shards)
     found = {case: record.facts for case, record in listed.items() if record.facts.split == "train"}
     if not found:
         raise EnvironmentFault(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from medsyn2.config import DiTConfig, FlowConfig, GridConfig, TrainDiTConfig
+from medsyn2.config import DiTConfig, FlowConfig, GridConfig, TrainDiTConfig, schedule_notes
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.errors import ConfigError
 from medsyn2.files import sha256_of, write_atomically
@@ -23,8 +23,8 @@ from medsyn2.store.text_embeddings import read_text
 from medsyn2.training.dit.conditions import ConditionedLatents, drop_conditions, mode_probabilities
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
 from medsyn2.training.dit.split import Split, load_split
-from medsyn2.training.engine.checkpoint import identity_of
 from medsyn2.training.engine.fabric import is_first_process
+from medsyn2.training.engine.identity import claim_checkpoints, identity_of
 from medsyn2.training.engine.learner import Learner, LoopSettings, MicroLoss
 from medsyn2.training.engine.loop import LOSSES, train
 from medsyn2.training.engine.optimizer import AdamSettings
@@ -69,11 +69,11 @@ def train_dit(
 ) -> None:
     """Train the diffusion transformer on the training split, and put the whole model into one folder.
 
-    Checkpoints go into the folder ``checkpoints`` beside the model's. A training that was interrupted goes on
-    from the last one and ends with the same bits; one whose settings and inputs are those of the last run is
-    not made again; a longer one goes on from where the shorter one ended. The sampling decides nothing of the
-    training: if it alone changed, the description is written anew and the weights stay. Several processes, started by
-    torchrun, share the micro-batches of a step.
+    Checkpoints go into the folder ``checkpoints`` beside the model's, those of each identity into a folder of its own
+    (``medsyn2/training/engine/identity.py``). A training that was interrupted goes on from the last one and ends with
+    the same bits; one whose settings and inputs are those of an earlier run is not made again; a longer one goes on
+    from where the shorter one ended. The sampling decides nothing of the training: if it alone changed, the description
+    is written anew and the weights stay. Several processes, started by torchrun, share the micro-batches of a step.
     """
     settings = _training_settings(settings)
     split, wording = load_split(latents, text), json.loads(prompts.read_text(encoding="utf-8"))
@@ -94,36 +94,39 @@ def train_dit(
         seed=train_dit.seed,
     )
     realised = mode_probabilities(split.cases, train_dit.mode_probabilities)
+    for note in schedule_notes("train_dit", train_dit):
+        log.warning("%s", note)
     log.info("dit: %d cases; modes, after what cases lack: %s", len(split.cases), realised)
     identity = identity_of(settings, "train_dit", split.made_from, wording)
     config = {"latent_channels": split.latents.shape[0], "text_width": wording["width"], **dit.model_dump()}
-    folder = model.parent.with_name("checkpoints")
     torch.manual_seed(train_dit.seed)
     network = DiT(**config)
     network.checkpointing = train_dit.checkpointing
     if train_dit.compile:
         network.compile()
-    averages = train(
-        {KIND: _learner(network, flow, train_dit)}, data, LoopSettings.of(train_dit), folder=folder, identity=identity
-    )
-    if is_first_process():
-        write_atomically(loss, lambda partial: shutil.copyfile(folder / LOSSES, partial))
-        save_component(model.parent / DIT, averages[KIND], kind=KIND, config=config)
-        description = ModelDescription(
-            grid=_grid(grid, template),
-            latents=described,
-            text=TextDescription(
+    root = model.parent.with_name("checkpoints")
+    with claim_checkpoints(root, identity, train_dit.num_steps) as folder:
+        learners = {KIND: _learner(network, flow, train_dit)}
+        averages = train(learners, data, LoopSettings.of(train_dit), folder=folder, identity=identity.sha256)
+        if is_first_process():
+            write_atomically(loss, lambda partial: shutil.copyfile(folder / LOSSES, partial))
+            save_component(model.parent / DIT, averages[KIND], kind=KIND, config=config)
+            text_description = TextDescription(
                 wording["width"],
                 split.max_report_tokens or wording["max_tokens"],
                 wording["max_tokens"],
                 wording["padded"],
-            ),
-            training=_training(split, train_dit.num_steps),
-            fingerprint=fingerprint(settings, identity),
-            files={},
-            sampling=sampling,
-        )
-        export_model(model.parent, tokenizer, encoder, description)
+            )
+            description = ModelDescription(
+                grid=_grid(grid, template),
+                latents=described,
+                text=text_description,
+                training=_training(split, train_dit.num_steps),
+                fingerprint=fingerprint(settings, identity.sha256),
+                files={},
+                sampling=sampling,
+            )
+            export_model(model.parent, tokenizer, encoder, description)
 
 
 def _training_settings(settings: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from medsyn2.config import GridConfig, TokenizerConfig, TrainTokenizerConfig
+from medsyn2.config import GridConfig, TokenizerConfig, TrainTokenizerConfig, schedule_notes
 from medsyn2.errors import ConfigError
 from medsyn2.facts import CT_FILE, RegisterFacts
 from medsyn2.files import sha256_of, write_atomically
@@ -15,8 +15,8 @@ from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.device import available_device, order_weights
 from medsyn2.nn.perceptual import Perceptual
 from medsyn2.store.artefacts import load_records
-from medsyn2.training.engine.checkpoint import identity_of
 from medsyn2.training.engine.fabric import is_first_process
+from medsyn2.training.engine.identity import claim_checkpoints, identity_of
 from medsyn2.training.engine.learner import LoopSettings
 from medsyn2.training.engine.loop import LOSSES, train
 from medsyn2.training.tokenizer.crops import Crops, CropSettings
@@ -40,10 +40,10 @@ def train_tokenizer(
 ) -> None:
     """Train the tokenizer on random crops of the registered volumes of the training split.
 
-    Checkpoints go into the folder ``checkpoints`` beside the weights. A training that was interrupted goes on
-    from the last one and ends with the same bits; one whose settings and volumes are those of the last run is
-    not made again; a longer one goes on from where the shorter one ended. Several processes, started by
-    torchrun, share the crops of a step.
+    Checkpoints go into the folder ``checkpoints`` beside the weights, those of each identity into a folder of its own
+    (``medsyn2/training/engine/identity.py``). A training that was interrupted goes on from the last one and ends with
+    the same bits; one whose settings and volumes are those of an earlier run is not made again; a longer one goes on
+    from where the shorter one ended. Several processes, started by torchrun, share the crops of a step.
     """
     volumes = [
         (case, record.path(CT_FILE), record.files)
@@ -69,18 +69,20 @@ def train_tokenizer(
     network = _network(tokenizer, initial, train_tokenizer.seed)
     network.latent_shape(train_tokenizer.crop_shape)
     order_weights(network, available_device())
+    for note in schedule_notes("train_tokenizer", train_tokenizer):
+        log.warning("%s", note)
     log.info("tokenizer: %d volumes, %d steps", len(volumes), train_tokenizer.num_steps)
-    averages = train(
-        tokenizer_learners(network, train_tokenizer, _perceptual(perceptual)),
-        data,
-        LoopSettings.of(train_tokenizer),
-        folder=weights.parent / "checkpoints",
-        identity=identity,
-    )
-    if is_first_process():
-        table = weights.parent / "checkpoints" / LOSSES
-        write_atomically(loss, lambda partial: shutil.copyfile(table, partial))
-        save_component(weights, averages[TOKENIZER], kind=KIND, config=tokenizer.model_dump(mode="json"))
+    with claim_checkpoints(weights.parent / "checkpoints", identity, train_tokenizer.num_steps) as folder:
+        averages = train(
+            tokenizer_learners(network, train_tokenizer, _perceptual(perceptual)),
+            data,
+            LoopSettings.of(train_tokenizer),
+            folder=folder,
+            identity=identity.sha256,
+        )
+        if is_first_process():
+            write_atomically(loss, lambda partial: shutil.copyfile(folder / LOSSES, partial))
+            save_component(weights, averages[TOKENIZER], kind=KIND, config=tokenizer.model_dump(mode="json"))
 
 
 def _network(config: TokenizerConfig, initial: Path | None, seed: int) -> CausalVideoVAE:

@@ -67,7 +67,7 @@ class Disturbed:
         """Wait for a checkpoint of a rule's training, and stop its processes, so that it is at work for long."""
         job = self._at_work(rule)
         checkpoints = self.run.folder / f"results/{rule}/checkpoints"
-        wait_until(lambda: any(checkpoints.glob("step_*.json")) and list(processes(job)))
+        wait_until(lambda: any(checkpoints.glob("*/step_*.json")) and list(processes(job)))
         send(signal.SIGSTOP, job)
         return job
 

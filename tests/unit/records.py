@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from medsyn2.ct.anatomy.judgement import NO_ANATOMY
 from medsyn2.facts import (
+    AnatomyFacts,
     ChannelSums,
     HuScale,
     ImageQuality,
@@ -73,7 +75,9 @@ def inventory_facts(
     path: str = "ct.nii.gz",
     labels: dict[str, int] | None = None,
     hu: HuScale = HuScale("hu", 1.0, 0.0, -1000.0),
+    image: str = "",
     warnings: tuple[str, ...] = (),
+    anatomy: AnatomyFacts = NO_ANATOMY,
 ) -> InventoryFacts:
     """Facts of a readable scan."""
     return InventoryFacts(
@@ -84,12 +88,14 @@ def inventory_facts(
         spacing_mm=(4.0, 4.0, 4.0),
         orientation="LPS",
         hu=hu,
+        image=image,
         affine_repair=None,
         warnings=warnings,
         position=0,
         content=None,
         report=report,
         labels=labels,
+        anatomy=anatomy,
     )
 
 

@@ -1,6 +1,7 @@
 """What the command line makes of its arguments, and the exit status of each kind of failure."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from medsyn2.cli import main, stage_parser
 from medsyn2.config import Config
 from medsyn2.errors import ConfigError, IntegrityError, NonFiniteLossError, RegistrationError, WeightsError
 from medsyn2.facts import InventoryFacts, MasksFacts
-from medsyn2.files import write_json
+from medsyn2.files import lock, write_json
 from medsyn2.fingerprints import canonical_json
 from medsyn2.stages import STAGES, stage_params
 from medsyn2.store.artefacts import load_manifest
@@ -126,3 +127,40 @@ def test_out_of_memory_ends_with_its_own_status_and_a_sentence(tmp_path: Path) -
     assert "[environment-memory]" in result.stderr
     assert "What to do:" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def masks_at_work(folder: Path) -> subprocess.Popen[str]:
+    """A stage that is at work: it waits for the lock that this test holds on its manifest."""
+    arguments = masks_arguments(folder, stage_params(Config(), "masks"))
+    command = [sys.executable, "-m", "medsyn2", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+    assert process.stderr is not None
+    assert any("waiting for" in line for line in process.stderr)
+    return process
+
+
+@pytest.mark.parametrize(("number", "status", "name"), [(2, 130, "Ctrl-C"), (15, 143, "SIGTERM"), (1, 129, "SIGHUP")])
+def test_a_signal_ends_a_command_in_one_line_with_the_usual_status(
+    number: int, status: int, name: str, tmp_path: Path
+) -> None:
+    with lock(tmp_path / "masks" / "0000.json"):
+        process = masks_at_work(tmp_path)
+        process.send_signal(number)
+        _, error = process.communicate()
+    assert process.returncode == status
+    assert error == f"medsyn2: masks was ended by {name}. Finished work is kept; the same command goes on with it.\n"
+
+
+def test_a_closed_pipe_ends_without_a_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "medsyn2", "doctor"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.returncode == 141
+    assert done.stderr == "medsyn2: doctor was ended: nobody reads its output any more.\n"
+
+
+def test_a_command_runs_without_any_output_stream() -> None:
+    done = subprocess.run(f"{sys.executable} -m medsyn2 doctor >&- 2>&-", shell=True, check=False)
+    assert done.returncode == 0

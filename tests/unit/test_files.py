@@ -1,8 +1,10 @@
 """Files appear whole or not at all."""
 
+import errno
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 
 from medsyn2.errors import EnvironmentFault
 from medsyn2.files import lock, sha256_of, write_atomically, write_bytes, write_json, write_table
+from medsyn2.processes import Holder
 
 
 def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -99,7 +102,7 @@ import sys
 from pathlib import Path
 from medsyn2.files import lock
 
-with lock(Path(sys.argv[1])):
+with lock(Path(sys.argv[1]), use="one thing"):
     print("holding", flush=True)
     sys.stdin.readline()
 """
@@ -130,6 +133,42 @@ def test_a_lock_names_its_holder_and_is_not_waited_for_longer_than_allowed(
         assert f"process {os.getpid()} on" in (tmp_path / ".model.lock").read_text()
     assert caplog.text == ""
     assert (tmp_path / ".model.lock").read_text() == ""
+
+
+def test_a_holder_that_makes_another_thing_is_not_waited_for(tmp_path: Path) -> None:
+    holder = start_holder(tmp_path / "model")
+    refused = pytest.raises(EnvironmentFault, match=f"in use by process {holder.pid} on")
+    with refused as caught, lock(tmp_path / "model", use="another"):
+        pass
+    assert caught.value.code == "used-otherwise"
+    holder.communicate("\n")
+
+
+def test_without_locks_of_the_file_system_the_written_holder_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = start_holder(tmp_path / "model")
+
+    def no_locks(file: object, operation: int) -> None:
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(EnvironmentFault, match=f"process {holder.pid} on"), lock(tmp_path / "model", patience_s=0.1):
+        pass
+    holder.kill()
+    holder.communicate()
+    with lock(tmp_path / "model"):
+        assert f"process {os.getpid()} on" in (tmp_path / ".model.lock").read_text()
+
+
+def test_a_holder_on_another_machine_is_named_with_how_to_remove_it(tmp_path: Path) -> None:
+    other = replace(Holder.of_this_process(), name="process 7 on login2", host="login2", boot="another", pid=7)
+    (tmp_path / ".model.lock").write_text(other.text())
+    with pytest.raises(EnvironmentFault, match="in use by process 7 on login2") as caught, lock(tmp_path / "model"):
+        pass
+    assert caught.value.code == "used-elsewhere"
+    assert f"remove {tmp_path / '.model.lock'}" in caught.value.remedy
+    assert "ps -p 7" in caught.value.remedy
 
 
 def test_the_lock_of_a_killed_holder_is_taken_and_says_who_it_was(

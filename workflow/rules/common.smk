@@ -5,10 +5,23 @@ from shlex import quote
 from snakemake.settings.types import DeploymentMethod
 
 from medsyn2.cohort.plan import manifests, plan_run
-from medsyn2.config import merge, validate_config
+from medsyn2.config import (
+    find_places,
+    merge,
+    schedule_notes,
+    trainings,
+    validate_config,
+)
 from medsyn2.evaluation.features.sizes import takes_all_volumes
+from medsyn2.runs import enter
 from medsyn2.slurm import require_no_jobs
-from medsyn2.stages import STAGES, page_inputs, files_of_run, stage_params
+from medsyn2.stages import (
+    STAGES,
+    files_of_run,
+    page_inputs,
+    run_settings,
+    stage_params,
+)
 from medsyn2.stages.outputs import Figure, Table, model_pattern, models
 from medsyn2.stages.plan import kept_jobs
 
@@ -31,8 +44,19 @@ GPUS = {
     for name, given in workflow.resource_settings.overwrite_resources.items()
     if "gpu" in given and STAGES[name].shared
 }
+# Snakemake has read these, leniently; a later file overrides an earlier one.
+FILES = [
+    *(
+        file
+        for file in workflow.configfiles
+        if file not in workflow.overwrite_configfiles
+    ),
+    *workflow.overwrite_configfiles,
+]
 SETTINGS = validate_config(
-    merge(config, {"jobs": {"gpus": GPUS}}), source="the configuration"
+    merge(config, {"jobs": {"gpus": GPUS}}),
+    source="the configuration",
+    places=find_places(map(Path, FILES), workflow.config_settings.config_args or ()),
 )
 PLAN = plan_run(SETTINGS)
 JOBS = kept_jobs(PLAN)
@@ -57,12 +81,16 @@ wildcard_constraints:
 
 
 onstart:
-    require_no_jobs(
-        Path(), ((job.name, job.wildcards) for job in workflow.dag.needrun_jobs())
-    )
+    notes = PLAN.notes()
+    enter(run_settings(SETTINGS))
+    jobs = list(workflow.dag.needrun_jobs())
+    require_no_jobs(Path(), ((job.name, job.wildcards) for job in jobs))
     PLAN.save_order()
-    if ignored := PLAN.list_ignored_files():
-        print(ignored, file=sys.stderr)
+    for name, training in trainings(SETTINGS).items():
+        if name.rpartition(".")[2] in {job.name for job in jobs}:
+            notes += schedule_notes(name, training)
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def outputs_of(name):

@@ -118,7 +118,7 @@ def evaluate_variants(
     rows.sort(key=lambda row: ORDER.index(row[0]))
     frame = pd.DataFrame(rows, columns=CASE_COLUMNS)
     write_table(cases, frame, digits=6)
-    means = compare(frame, MAIN, num_draws=evaluate_variants.num_draws, seed=evaluate_variants.seed)
+    means = compare(frame, MAIN)
     write_table(table, means)
 
 

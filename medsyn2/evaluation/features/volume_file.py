@@ -8,6 +8,7 @@ import numpy as np
 from medsyn2.ct.hounsfield.padding import without_padding
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
+from medsyn2.errors import CaseError
 from medsyn2.facts import Padding
 from medsyn2.files import sha256_of
 
@@ -27,8 +28,15 @@ class VolumeFile:
     sha256: str | None = field(default=None, compare=False)
 
     def read(self) -> CTVolume:
-        """Read the volume, with air in the place of padding, and with the stated spacing if there is one."""
-        volume = read_ct(self.path)
+        """Read the volume, with air in the place of padding, and with the stated spacing if there is one.
+
+        Errors name its path, not its name alone.
+        """
+        try:
+            volume = read_ct(self.path)
+        except CaseError as error:
+            told = f"{self.path}: {error.message.removeprefix(f'{self.path.name}: ')}"
+            raise type(error)(told, code=error.code, remedy=error.remedy) from error
         hu = without_padding(volume.hu, self.padding)
         if self.spacing_mm is None:
             return CTVolume(hu, volume.affine_mm)

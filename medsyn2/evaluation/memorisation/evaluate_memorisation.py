@@ -24,11 +24,12 @@ from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
 from medsyn2.evaluation.features.extraction import extract_bank, make_spec
 from medsyn2.evaluation.features.sizes import THUMBNAIL_WINDOW
-from medsyn2.evaluation.features.thumbnails import read_thumbnail
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
-from medsyn2.evaluation.memorisation.copies import Memorisation, Points, Search, share_interval, standardise
+from medsyn2.evaluation.memorisation.copies import Memorisation, Nearest, Points, Search, standardise
+from medsyn2.evaluation.memorisation.near_duplicates import drop_duplicates, thumbnails
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
+from medsyn2.evaluation.statistics.intervals import share_interval
 from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_bytes, write_table
 from medsyn2.nn.autoencoder.windows import decode_windowed
@@ -46,10 +47,11 @@ CONTROLS = (COPIES, RECONSTRUCTED)
 THUMBNAILS, FEATURES, EITHER = "thumbnails", "features", "either"
 COLUMNS = [
     "condition", "by", "num_synthetic", "num_patients", "num_suspect", "suspect_percent", "suspect_low",
-    "suspect_high", "num_copies", "copies_found_percent", "copies_found_low", "copies_found_high", "threshold",
+    "suspect_high", "suspect_patients", "expected_by_chance", "p_by_chance", "own_nearer_percent", "num_own",
+    "num_copies", "copies_found_percent", "copies_found_low", "copies_found_high", "threshold",
     "smallest_contrast", "authenticity_percent", "authenticity_low", "authenticity_high",
     "held_out_authenticity_percent", "copying_z", "largest_correlation", "largest_held_out_correlation", "num_train",
-    "num_held_out", "extractor", "protocol",
+    "num_held_out", "num_near_duplicates", "extractor", "protocol",
 ]  # fmt: skip
 
 
@@ -81,6 +83,7 @@ def evaluate_memorisation(
     cases = load_cases(register, samples=samples, reconstructions=reconstructions)
     held_out, synthetic = [case.volume for case in cases], volumes_by_condition(cases)
     _refuse_too_few(train, held_out, synthetic)
+    held_out = drop_duplicates(train, held_out, cache)
     encoded = _read_encoded(train, latents, evaluate_memorisation.num_copies)
     controls = {
         COPIES: _decode_cases(encoded, tokenizer, grid, inference.precision, banks / COPIES),
@@ -102,11 +105,14 @@ def evaluate_memorisation(
     facts = {
         "num_train": len(of_train.bank.ids),
         "num_held_out": len(of_held_out.bank.ids),
+        "num_near_duplicates": len(cases) - len(held_out),
         "extractor": spec.extractor.name,
         "protocol": spec.protocol.name,
     }
     rows = [
-        {"condition": name, **row, **facts} for name, one in made.items() for row in _rows(one, searched[name], found)
+        {"condition": name, **row, **facts}
+        for name, one in made.items()
+        for row in _rows(one, searched[name], found, of_held_out)
     ]
     write_table(table, pd.DataFrame(rows, columns=COLUMNS))
     frame = pd.concat([_pair_rows(name, one, searched[name], of_train) for name, one in made.items()])
@@ -126,8 +132,7 @@ class _Set:
 
     @cached_property
     def thumbnails(self) -> Points:
-        seen = [read_thumbnail(self.volumes[case], self.cache) for case in self.bank.ids]
-        return Points(np.stack(seen), self.bank.patients)
+        return thumbnails([self.volumes[case] for case in self.bank.ids], self.cache)
 
     @property
     def features(self) -> Points:
@@ -194,6 +199,21 @@ def _decode_cases(
     return made
 
 
+def _own_nearer(made: _Set, held_out: _Set, nearest: Nearest) -> dict[str, float]:
+    """Return the share of volumes whose own real volume is nearer than any training volume, by thumbnails.
+
+    Features see texture, in which every volume is nearer to its like than to its own CT.
+    """
+    place = {name: index for index, name in enumerate(held_out.bank.ids)}
+    pairs = [(index, place[name]) for index, name in enumerate(made.bank.ids) if name in place]
+    if not pairs:
+        return {}
+    mine, theirs = (np.array(one) for one in zip(*pairs, strict=True))
+    apart = np.linalg.norm(made.thumbnails.places[mine] - held_out.thumbnails.places[theirs], axis=1)
+    nearer = apart < nearest.distance[mine]
+    return {"own_nearer_percent": float(100 * nearer.mean()), "num_own": len(pairs)}
+
+
 def _search(train: _Set, held_out: _Set, made: Mapping[str, _Set]) -> dict[str, dict[str, Memorisation]]:
     """Return, for each set and way of looking, the nearest training volumes."""
     sets = (train, held_out, *made.values())
@@ -223,14 +243,22 @@ def _share(name: str, which: Bool[np.ndarray, " v"], of: _Set) -> dict[str, floa
 
 
 def _rows(
-    made: _Set, searched: Mapping[str, Memorisation], copies_found: Mapping[str, Mapping[str, float]]
+    made: _Set, searched: Mapping[str, Memorisation], copies_found: Mapping[str, Mapping[str, float]], held_out: _Set
 ) -> list[dict[str, Any]]:
     """Return a row for each way of looking, and one for both together."""
     rows = []
     suspects = {by: found.suspect for by, found in searched.items()}
     suspects[EITHER] = np.logical_or.reduce(list(suspects.values()))
+    chances = [found.chance for found in searched.values()]
+    # Of two searches: the sum is never too small, and neither is twice the smaller chance.
+    either = {
+        "suspect_patients": len({made.bank.patients[index] for index in np.flatnonzero(suspects[EITHER])}),
+        "expected_by_chance": sum(one.expected for one in chances),
+        "p_by_chance": min(1.0, len(chances) * min(one.p for one in chances)),
+    }
     for by, suspect in suspects.items():
-        row = {
+        row = either if by == EITHER else _chance(searched[by])
+        row = row | {
             "by": by,
             "num_synthetic": len(suspect),
             "num_patients": made.num_patients,
@@ -244,8 +272,14 @@ def _rows(
             both = searched[by].synthetic, searched[by].held_out
             largest = [float(_correlation(one.distance).max()) for one in both]
             row |= {"largest_correlation": largest[0], "largest_held_out_correlation": largest[1]}
+            row |= _own_nearer(made, held_out, both[0])
         rows.append(row)
     return rows
+
+
+def _chance(found: Memorisation) -> dict[str, float]:
+    chance = found.chance
+    return {"suspect_patients": chance.found, "expected_by_chance": chance.expected, "p_by_chance": chance.p}
 
 
 def _numbers(found: Memorisation, made: _Set) -> dict[str, float]:

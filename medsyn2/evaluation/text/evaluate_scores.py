@@ -79,7 +79,7 @@ def evaluate_scores(
     drawn = {"num_draws": evaluate_scores.num_draws, "seed": evaluate_scores.seed}
     scored = pd.DataFrame(columns=CLIP_COLUMNS)
     if partners is not None and len(partners.ids) > 1:
-        scored = clip_table(_with_enough(found, partners.ids, 2, "reports"), partners, **drawn)
+        scored = clip_table(_with_enough(found, partners.ids, 2, "reports"), partners, seed=evaluate_scores.seed)
     judged = pd.DataFrame(columns=ZERO_SHOT_COLUMNS)
     if prompts is not None and len(cases.truth):
         labelled = _with_enough(found, cases.truth.index, 1, "labels")

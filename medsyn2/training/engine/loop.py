@@ -9,8 +9,8 @@ learner is a network with its loss; an adversarial pair is two of them.
 holds the whole state, and a training killed at any time ends with the same bits as an undisturbed one, on a CPU with
 the same number of threads. Several processes share the micro-batches of a step and compute the same result as one.
 
-**Stops.** A loss or gradient that is not finite stops the training before the update. SIGTERM ends the step, writes a
-checkpoint and exits with status 75.
+**Stops.** A loss or gradient that is not finite stops the training before the update. SIGTERM, Ctrl-C and a closed
+terminal end the step, write a checkpoint and exit with 128 and the signal's number; a second Ctrl-C ends at once.
 """
 
 import csv
@@ -19,11 +19,10 @@ import logging
 import math
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -33,8 +32,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medsyn2.errors import ConfigError, NonFiniteLossError
-from medsyn2.files import lock, write_text_atomically
-from medsyn2.training.engine.checkpoint import Checkpoint, keep_only, latest_checkpoint, save_checkpoint
+from medsyn2.files import write_text_atomically
+from medsyn2.signals import Stopped, collect_stops
+from medsyn2.training.engine.checkpoint import Checkpoint, latest_checkpoint, remove_before, save_checkpoint
 from medsyn2.training.engine.draws import generator_of, seed_of
 from medsyn2.training.engine.fabric import make_fabric, to_device
 from medsyn2.training.engine.learner import Learner, LoopSettings
@@ -121,24 +121,6 @@ def prefetch_batches(data: Data, micro_batches: Iterator[int], batch_size: int, 
         pool.shutdown(cancel_futures=True)
 
 
-PREEMPTED = 75
-"""Exit status of a job that wrote a checkpoint and should be restarted (``EX_TEMPFAIL``)."""
-
-
-@contextmanager
-def catch_sigterm() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM sets instead of ending the process; outside the main thread it is never set."""
-    received = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: received.set())
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 LOSSES = "loss.csv"
 _TABLE = "losses"
 _BEFORE, _AFTER = ("loss",), ("gradient_norm", "learning_rate")
@@ -151,6 +133,7 @@ def train(
 
     Args:
         learners: Networks to train by name, in the order of their updates.
+        folder: Folder of the checkpoints of this identity, which the caller holds (``identity.py``).
         identity: Hash of everything that influences the course of the training, except its length.
 
     Returns:
@@ -159,7 +142,7 @@ def train(
     Raises:
         ConfigError: If the processes cannot share the micro-batches of a step evenly.
         NonFiniteLossError: If a loss or a gradient is not finite, before an update with it.
-        SystemExit: With status 75 after a SIGTERM, when a checkpoint is written.
+        Stopped: After a signal, when a checkpoint is written.
     """
     fabric = make_fabric(settings.precision, settings.strategy)
     if settings.accumulate % fabric.world_size:
@@ -169,13 +152,12 @@ def train(
             remedy="set accumulate in the section of this training to a multiple of the processes, and batch_size to "
             "that much less.",
         )
-    alone = lock(folder / "training") if fabric.is_global_zero else nullcontext()
     devices = [fabric.device] if fabric.device.type == "cuda" else []
-    with alone, torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices):
         with fabric.rank_zero_first():
             checkpoint = latest_checkpoint(folder, identity, settings.num_steps)
         if checkpoint is not None:
-            log.info("training goes on after step %d of %d", checkpoint.step, settings.num_steps)
+            log.info("identity %.12s goes on after step %d of %d", identity, checkpoint.step, settings.num_steps)
         state = TrainingState(fabric, learners, checkpoint)
         table = None if checkpoint is None else checkpoint.tensors[_TABLE]
         del checkpoint  # as large as the state
@@ -184,7 +166,7 @@ def train(
         loop.run(losses, lambda tensors: save_checkpoint(folder, Checkpoint(state.step, tensors), identity))
         if losses is not None:
             losses.close()
-            keep_only(folder, settings.num_steps)
+            remove_before(folder, settings.num_steps)
         fabric.barrier()
     return state.full_averages()
 
@@ -204,19 +186,19 @@ class _Loop:
         steps = range(state.step, settings.num_steps)
         numbers = (number for step in steps for number in self._micro_batches(step))
         batches = prefetch_batches(self.data, numbers, settings.batch_size, settings.num_workers)
-        with catch_sigterm() as received, self._progress() as bar:
+        with collect_stops() as received, self._progress() as bar:
             for step in steps:
                 row = self._step(step, [next(batches) for _ in self._micro_batches(step)])
                 bar.update()
-                preempted = self._anywhere(received.is_set())
+                stopped = self._anywhere(bool(received))
                 ended = state.step == settings.num_steps
                 if losses is not None:
                     losses.append(row)
-                if preempted or ended or state.step % settings.checkpoint_every == 0:
+                if stopped or ended or state.step % settings.checkpoint_every == 0:
                     self._save(losses, save)
-                if preempted and not ended:
-                    log.warning("SIGTERM ended the training after step %d; run it again to go on", state.step)
-                    raise SystemExit(PREEMPTED)
+                if stopped and not ended:
+                    number = received[0] if received else signal.SIGTERM  # of another process of the training
+                    raise Stopped(number, f" after step {state.step} of {settings.num_steps}, which is saved")
 
     def _save(self, losses: LossLog | None, save: Callable[[dict[str, Tensor]], None]) -> None:
         """Write a checkpoint; every process takes part, as each may hold a shard."""

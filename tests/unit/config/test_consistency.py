@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from medsyn2.config import Config, validate_config
-from medsyn2.config.consistency import disagreements
+from medsyn2.config.consistency import disagreements, schedule_notes, trainings
 from medsyn2.errors import ConfigError
 
 
@@ -29,6 +29,13 @@ def test_the_defaults_agree() -> None:
             "jobs.gpus.train_dit",
             "variants.odd.train_dit.accumulate, which is 3",
         ),
+        ("train_dit: {num_steps: 3201}", "train_dit.decay_steps", "got 3200"),
+        ("train_tokenizer: {decay_steps: 600}", "train_tokenizer.decay_steps", "take 1200"),
+        (
+            "{train_dit: {num_steps: 8, decay_steps: 8}, variants: {long: {train_dit: {num_steps: 9}}}}",
+            "variants.long.train_dit.decay_steps",
+            "got 8",
+        ),
         ("train_text_encoder: {max_tokens: 64}", "encode_text.max_report_tokens", "got 512"),
     ],
 )
@@ -44,3 +51,26 @@ def test_sections_that_disagree_are_refused_in_a_run_and_not_in_a_stage(text: st
 def test_a_foreign_text_encoder_has_its_own_length() -> None:
     values = {"train_text_encoder": {"max_tokens": 64}, "encode_text": {"encoder_dir": "weights/cxr-bert"}}
     validate_config(values, source="mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [
+        ("train_dit: {num_steps: 50}", ["warmup_steps 50"]),
+        ("train_dit: {num_steps: 3199}", ["decay_steps 3200"]),
+        ("train_dit: {num_steps: 9000, decay_steps: null}", []),
+        ("train_tokenizer: {gan_start: 1200}", ["gan_start 1200"]),
+        ("train_tokenizer: {gan_start: 1199}", []),
+        ("train_tokenizer: {num_steps: 20, gan_start: 20}", ["warmup_steps 20", "gan_start 20"]),
+        ("variants: {trial: {train_dit: {num_steps: 60}}}", ["variants.trial.train_dit.num_steps 60"]),
+    ],
+)
+def test_a_training_that_ends_before_its_schedule_is_noted(text: str, notes: list[str]) -> None:
+    config = validate_config(yaml.safe_load(text), source="mine.yaml")
+    found = [note for name, training in trainings(config).items() for note in schedule_notes(name, training)]
+    assert len(found) == len(notes)
+    assert all(part in note for part, note in zip(notes, found, strict=True))
+
+
+def test_the_defaults_end_with_their_schedules() -> None:
+    assert [note for name, one in trainings(Config()).items() for note in schedule_notes(name, one)] == []

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
-from medsyn2.ct.nifti.files import read_ct, read_labels
-from medsyn2.errors import EnvironmentFault
+from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct
+from medsyn2.ct.volume import CTVolume
+from medsyn2.errors import EnvironmentFault, SystematicError
 from medsyn2.phantoms import draw_acquisition, draw_subject, scan, write_scan
 from medsyn2.stages.template import template
 
@@ -62,3 +63,17 @@ def test_no_training_case_is_an_error_of_the_set_up(inventories: tuple[Path, dic
     write_inventory(tmp_path / "0000.json", inventories[1], split="test")
     with pytest.raises(EnvironmentFault):
         make(tmp_path / "template.json", [tmp_path / "0000.json"], [])
+
+
+def test_no_template_is_made_of_a_mirrored_cohort(inventories: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
+    mirrored = {}
+    for name, path in inventories[1].items():
+        volume = read_ct(path)
+        mirrored[name] = tmp_path / f"{name}.nii.gz"
+        write_ct(mirrored[name], CTVolume(np.ascontiguousarray(volume.hu[:, :, ::-1]), volume.affine_mm))
+    with pytest.raises(SystematicError) as caught:
+        write_inventory(tmp_path / "0000.json", mirrored)
+    assert caught.value.code == "cohort-disordered"
+    with pytest.raises(SystematicError):
+        make(tmp_path / "template.json", [tmp_path / "0000.json"], [])
+    assert not (tmp_path / "template.nii.gz").exists()

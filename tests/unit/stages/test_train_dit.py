@@ -218,7 +218,8 @@ def test_the_exported_weights_are_the_moving_average(prepared: Inputs, tmp_path:
     folder = run(prepared, tmp_path, config())
     values, state = load_component(folder / "model" / "dit.json", "dit")
     load_strictly(DiT(**values), state, source="dit.json")
-    _, tensors = load_component(folder / "checkpoints" / "step_00000006.json", "checkpoint")
+    (checkpoint,) = folder.glob("checkpoints/*/step_00000006.json")
+    _, tensors = load_component(checkpoint, "checkpoint")
     for name, tensor in state.items():
         assert torch.equal(tensor, tensors[f"dit/average/{name}"])
 
@@ -239,20 +240,20 @@ def test_the_same_inputs_give_the_same_bytes_and_no_second_training(prepared: In
     assert expected == outputs(second)
     (first / "model" / "model.json").unlink()
     (first / "loss.csv").unlink()
-    kept = {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("step_*")}
+    kept = {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("*/step_*")}
     assert outputs(run(prepared, tmp_path / "one", config())) == expected
-    assert {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("step_*")} == kept
+    assert {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("*/step_*")} == kept
 
 
 def test_another_sampling_is_another_description_of_the_same_model(prepared: Inputs, tmp_path: Path) -> None:
     folder = run(prepared, tmp_path, config())
     before, first = outputs(folder), read_description(folder / "model")
-    kept = {path: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("step_*")}
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*/step_*")}
     other = replace(config().sampling, num_steps=3, guidance_mask=1.5)
     after = outputs(run(prepared, tmp_path, config().model_copy(update={"sampling": other})))
     assert [name for name in before if before[name] != after[name]] == ["model/model.json"]
     assert read_description(folder / "model") == replace(first, sampling=other)
-    assert {path: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("step_*")} == kept
+    assert {path: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*/step_*")} == kept
 
 
 def test_the_model_samples_by_itself_as_the_stage_sample_of_its_run(prepared: Inputs, tmp_path: Path) -> None:

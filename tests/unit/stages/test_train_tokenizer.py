@@ -92,9 +92,18 @@ def test_the_same_settings_and_volumes_give_the_same_bytes_and_no_second_trainin
     assert expected == outputs(second)
     for name in expected:
         (first / name).unlink()
-    kept = {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("step_*")}
+    kept = {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("*/step_*")}
     assert outputs(run(tmp_path / "one", config())) == expected
-    assert {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("step_*")} == kept
+    assert {path: path.stat().st_mtime_ns for path in (first / "checkpoints").glob("*/step_*")} == kept
+
+
+def test_a_setting_that_is_changed_and_put_back_costs_no_second_training(tmp_path: Path) -> None:
+    expected = outputs(run(tmp_path, config()))
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("step_*")}
+    assert outputs(run(tmp_path, config(seed=1))) != expected
+    assert outputs(run(tmp_path, config(num_steps=2))) != expected
+    assert outputs(run(tmp_path, config())) == expected
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
 def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path) -> None:

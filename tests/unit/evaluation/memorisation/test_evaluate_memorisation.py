@@ -168,6 +168,14 @@ def test_a_copy_is_found_after_the_tokenizer_and_others_are_not(run, generator) 
     counts = ["num_train", "num_held_out", "num_synthetic", "num_patients", "num_suspect"]
     assert row[counts].tolist() == [8, 6, 3, 3, 1]
     assert row["suspect_low"] < row["suspect_percent"] < row["suspect_high"]
+    assert row["suspect_patients"] == 1
+    # Of three samples and six held-out volumes, the nearest is a sample by chance in one of three.
+    assert (row["expected_by_chance"], row["p_by_chance"]) == (
+        pytest.approx(3 / 7, rel=1e-4),
+        pytest.approx(1 / 3, rel=1e-4),
+    )
+    # h4 after the tokenizer is nearest to itself, the copy and the stranger to others than their cases.
+    assert (row["own_nearer_percent"], row["num_own"]) == (pytest.approx(100 / 3, rel=1e-4), 3)
     assert row_of(table, "report", "either")["num_suspect"] >= 1
     first = pairs[pairs["condition"] == "report"].iloc[0]
     assert first[["case", "by", "nearest_training_case", "suspect"]].tolist() == ["h2", "thumbnails", COPIED, True]
@@ -182,6 +190,8 @@ def test_controls_show_that_the_search_finds_copies_and_leaves_others_alone(run,
     copies, others = (row_of(table, name, "thumbnails") for name in ("copies", "held_out_reconstructed"))
     assert copies[["num_synthetic", "num_suspect", "copies_found_percent"]].tolist() == [4, 4, 100]
     assert copies["authenticity_percent"] == 0
+    assert (others["own_nearer_percent"], others["num_own"]) == (100, 2)
+    assert np.isnan(copies["own_nearer_percent"])
     assert others[["num_synthetic", "num_suspect"]].tolist() == [2, 0]
     assert copies["copying_z"] < others["copying_z"]
     control = pairs[(pairs["condition"] == "copies") & (pairs["by"] == "thumbnails")]

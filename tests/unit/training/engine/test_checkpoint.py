@@ -1,10 +1,9 @@
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from medsyn2.training.engine.checkpoint import Checkpoint, identity_of, keep_only, latest_checkpoint, save_checkpoint
+from medsyn2.training.engine.checkpoint import Checkpoint, latest_checkpoint, remove_before, save_checkpoint
 
 
 def save_steps(folder: Path, *steps: int, identity: str = "a") -> None:
@@ -32,7 +31,13 @@ def test_a_longer_training_s_checkpoint_is_not_used_for_a_shorter_one(tmp_path: 
     found = latest_checkpoint(tmp_path, "a", 15)
     assert found is not None
     assert found.step == 10
-    assert names(tmp_path) == ["step_00000010.json", "step_00000010.safetensors"]
+    assert len(names(tmp_path)) == 4
+
+
+def test_a_shorter_training_keeps_its_own_last_two_and_those_of_the_longer_one(tmp_path: Path) -> None:
+    save_steps(tmp_path, 20, 30)
+    save_steps(tmp_path, 4, 8, 12)
+    assert names(tmp_path)[::2] == [f"step_{step:08d}.json" for step in (8, 12, 20, 30)]
 
 
 @pytest.mark.parametrize("name", ["step_00000020.json", "step_00000020.safetensors"])
@@ -62,16 +67,9 @@ def test_no_folder_is_no_checkpoint(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path / "none", "a", 100) is None
 
 
-def test_only_the_wanted_one_stays(tmp_path: Path) -> None:
-    save_steps(tmp_path, 10, 20)
-    keep_only(tmp_path, 20)
-    assert names(tmp_path) == ["step_00000020.json", "step_00000020.safetensors"]
-
-
-def test_the_identity_depends_on_all_but_the_length() -> None:
-    def identity(files: str = "x", version: int = 1, **training: int) -> str:
-        section = {"seed": 0, "num_steps": 10, "checkpoint_every": 5, "num_workers": 0, **training}
-        return identity_of(json.dumps({"train_dit": section, "version": version}), "train_dit", [files])
-
-    assert identity(num_steps=20, checkpoint_every=1, num_workers=3) == identity()
-    assert len({identity(), identity(seed=1), identity(version=2), identity("y")}) == 4
+def test_a_finished_training_keeps_its_last_and_those_after_it(tmp_path: Path) -> None:
+    save_steps(tmp_path, 20, 30)
+    remove_before(tmp_path, 30)
+    save_steps(tmp_path, 5, 10)
+    remove_before(tmp_path, 10)
+    assert names(tmp_path)[::2] == ["step_00000010.json", "step_00000030.json"]
