@@ -87,7 +87,7 @@ def inspect_case(
         image=image_hash(hu),
         affine_repair=repair,
         warnings=(*file.notes, *notes, *judgement.notes),
-        anatomy=anatomy if orientation == "check" else replace(anatomy, findings=()),
+        anatomy=anatomy if orientation == "check" else replace(anatomy, findings=None),
         slices=slices if blank else None,
         padding=judgement.padding,
     )

@@ -11,6 +11,7 @@ from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import CaseError
 from medsyn2.facts import Padding
 from medsyn2.files import sha256_of
+from medsyn2.integrity import verify
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,12 @@ class VolumeFile:
     def read(self) -> CTVolume:
         """Read the volume, with air in the place of padding, and with the stated spacing if there is one.
 
-        Errors name its path, not its name alone.
+        Raises:
+            IntegrityError: If a record has its sha256 and the file another.
+            CaseError: If it cannot be read; the message has its path, not its name alone.
         """
+        if self.sha256 is not None:
+            verify(self.path, self.sha256, self.path.parent.parent.with_suffix(".json"))
         try:
             volume = read_ct(self.path)
         except CaseError as error:
