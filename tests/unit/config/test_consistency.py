@@ -6,6 +6,7 @@ import yaml
 from medsyn2.config import Config, validate_config
 from medsyn2.config.consistency import disagreements, schedule_notes, tool_notes, trainings
 from medsyn2.errors import ConfigError
+from medsyn2.vocabulary import STRUCTURES
 
 
 def test_the_defaults_agree() -> None:
@@ -78,8 +79,9 @@ def test_the_defaults_end_with_their_schedules() -> None:
 
 def test_structures_without_a_tool_are_said_with_the_key_that_asks_for_them() -> None:
     assert list(tool_notes(Config())) == []
-    tools = {"segment": {"tools": {"nodules": None}}, "sample": {"joint": ["nodules", "lobes"]}}
-    found = list(tool_notes(validate_config(tools, source="test")))
+    tools = {**dict.fromkeys(STRUCTURES, "classical"), "nodules": None}
+    given = {"segment": {"tools": tools}, "sample": {"joint": ["nodules", "lobes"]}}
+    found = list(tool_notes(validate_config(given, source="test")))
     assert [note.split(",")[0] for note in found] == [
         "sample.joint has nodules",
         "evaluate_edits.progressive has nodules",
