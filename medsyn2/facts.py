@@ -99,7 +99,7 @@ class AnatomyFacts:
     left: dict[str, float]  # Evidence for left and right
     cut: tuple[float, float]  # Section of the lungs in the lowest and the highest slice, over the largest
     left_share: float  # Share of the left lung
-    findings: tuple[AnatomyFinding, ...]  # The conclusions that are clear
+    findings: tuple[AnatomyFinding, ...] | None  # The conclusions that are clear; None if the header is trusted
 
 
 @dataclass(frozen=True)

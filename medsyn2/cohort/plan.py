@@ -61,6 +61,11 @@ class RunPlan:
         """Names of the shards that the template is made from."""
         return self.cohort.first_training_shards(self.config.template.num_cases)
 
+    @property
+    def prompt_shards(self) -> list[str]:
+        """Names of the shards whose training cases the search for copies asks the model for."""
+        return self.cohort.first_training_shards(self.config.evaluate_memorisation.num_prompts)
+
     def shards_with(self, split: Split) -> list[str]:
         """Return the names of the shards that hold a case of `split`."""
         return self.cohort.shards_with(split)

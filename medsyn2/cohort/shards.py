@@ -9,6 +9,7 @@ CT-RATE's ``train_1_a_1`` is in the training split, ``valid_1_a_1`` is held out.
 (``cohort/subjects.py``), every n-th in the order is.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,10 +18,12 @@ from pathlib import Path
 from medsyn2.cohort.selection import Order, Selection
 from medsyn2.cohort.subjects import SubjectTable, subjects_by_name
 from medsyn2.config import CohortConfig
-from medsyn2.errors import ConfigError
+from medsyn2.errors import ConfigError, IntegrityError, reason
 from medsyn2.facts import SPARSE
 from medsyn2.fingerprints import to_json
 from medsyn2.vocabulary import CT_RATE_NAME, Split, volume_key
+
+_ORDER_SEAL = "#sha256\t"
 
 
 @dataclass(frozen=True)
@@ -137,15 +140,31 @@ def _check_split(first: Case, case: Case) -> None:
 
 
 def read_order(path: Path) -> dict[str, str]:
-    """Read the order of earlier runs; empty if there is none."""
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    cases = (line.partition("\t") for line in lines)
-    return {case_id: place and json.loads(place) for case_id, _, place in cases}
+    """Read the order of earlier runs; empty if there is none.
+
+    Raises:
+        IntegrityError: If it was changed: cases would move to other shards, and patients to the other split.
+    """
+    text = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
+    cases, mark, digest = text.rpartition(_ORDER_SEAL)
+    try:
+        if mark and digest.strip() != hashlib.sha256(cases.encode()).hexdigest():
+            raise ValueError("its content does not match its checksum")
+        lines = (line.partition("\t") for line in (cases if mark else text).split("\n")[:-1])
+        return {case_id: place and json.loads(place) for case_id, _, place in lines}
+    except ValueError as error:
+        raise IntegrityError(
+            f"{path}, which keeps the place of each case, was damaged or edited after it was written: {reason(error)}.",
+            code="order-damaged",
+            remedy=f"put the file back; or `rm {path}` and run the workflow again: known cases get the places that a "
+            "new cohort gives them, and shards that come out otherwise are made again.",
+        ) from error
 
 
 def order_text(order: Order) -> str:
-    """Format an order for `read_order`: a line per case with its id and its file as a JSON string."""
-    return "".join(f"{case_id}\t{json.dumps(place)}\n" for case_id, place in order.items())
+    """Format an order for `read_order`: a line per case with its id and its file as a JSON string, and a checksum."""
+    cases = "".join(f"{case_id}\t{json.dumps(place)}\n" for case_id, place in order.items())
+    return f"{cases}{_ORDER_SEAL}{hashlib.sha256(cases.encode()).hexdigest()}\n"
 
 
 def case_json(cases: Iterable[Case]) -> str:

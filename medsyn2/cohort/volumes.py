@@ -87,7 +87,7 @@ def inspect_case(
         image=image_hash(to_hu(volume.hu[slice(*slices)], scale)),
         affine_repair=repair,
         warnings=(*file.notes, *notes),
-        anatomy=anatomy if orientation == "check" else replace(anatomy, findings=()),
+        anatomy=anatomy if orientation == "check" else replace(anatomy, findings=None),
         slices=slices if blank else None,
     )
 

@@ -113,6 +113,9 @@ class EvaluateMemorisationConfig(Section):
     0.13 MB of memory."""
     num_copies: PositiveInt = 6
     """Training cases decoded from their latents: a positive control that the search has to find."""
+    num_prompts: NonNegativeInt = 5
+    """Training cases that are sampled with their own reports and masks, as ``sample`` does held-out ones: a generator
+    that has learnt them by heart gives them back. 0 leaves this out."""
     num_pairs: PositiveInt = 8
     """Closest pairs shown for a person to judge."""
 

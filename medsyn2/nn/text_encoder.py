@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from medsyn2.errors import ConfigError, WeightsError
+from medsyn2.errors import ConfigError, IntegrityError, WeightsError, reason
+from medsyn2.faults import fault_of
 from medsyn2.files import sha256_of
+from medsyn2.integrity import check_files, read_sealed, remedy_by_deleting
 from medsyn2.types import Float, Int
 
 if TYPE_CHECKING:
@@ -92,8 +94,10 @@ class TextEncoder(nn.Module):
 
         Raises:
             WeightsError: If a file is missing or unreadable, or the weights do not match the configuration.
+            IntegrityError: If a file is not the one that the description beside the folder says.
         """
         folder = Path(folder)
+        check_description(folder)
         missing = [name for name in ENCODER_FILES if not (folder / name).is_file()]
         if missing:
             raise WeightsError(
@@ -284,6 +288,25 @@ def load_tokenizer(folder: Path) -> "BertTokenizer":
     )
 
 
+def check_description(folder: Path) -> None:
+    """Compare the files of a folder that this project trained with the description beside it; others have none.
+
+    Raises:
+        IntegrityError: If the description or a file was changed.
+    """
+    description = folder.with_name(f"{folder.name}.json")
+    if not description.is_file():
+        return
+    try:
+        check_files(folder, read_sealed(description)["files"], description)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise IntegrityError(
+            f"{description}, which describes the text encoder in {folder}, was damaged or replaced: {reason(error)}.",
+            code="text-encoder-damaged",
+            remedy=remedy_by_deleting(description),
+        ) from error
+
+
 def write_encoder(
     folder: Path,
     *,
@@ -330,6 +353,8 @@ def _load_bert(folder: Path) -> "BertModel":
             bert = BertModel(BertConfig(**architecture), add_pooling_layer=False)
         bert.load_state_dict(state, strict=True)
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        if fault := fault_of(error):
+            raise fault from error
         raise WeightsError(
             f"{folder / WEIGHTS_FILE} does not hold the BERT that {CONFIG_FILE} describes: {error}",
             code="text-encoder-layout",

@@ -129,6 +129,15 @@ _ALL = (
         room="evaluation.fidelity",
     ),
     Stage(
+        "sample_training",
+        ("sample", "sampling", "inference", "evaluate_memorisation"),
+        (File("manifest", ("sample_training/requests.json",)),),
+        gpu=(devices.runs_generator,),
+        num_threads=devices.several_if_large,
+        room="evaluation.memorisation",
+        unread={"evaluate_memorisation": ("max_train", "num_copies", "num_pairs")},
+    ),
+    Stage(
         "evaluate_memorisation",
         ("grid", "evaluate_fid", "evaluate_memorisation", "inference"),
         (

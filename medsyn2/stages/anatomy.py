@@ -7,7 +7,7 @@ as a right one. Only the anatomy of each CT can tell, before a template is made.
 from collections.abc import Iterable
 
 from medsyn2.ct.anatomy.evidence import LEFT
-from medsyn2.ct.anatomy.judgement import side_of
+from medsyn2.ct.anatomy.judgement import leaning
 from medsyn2.errors import SystematicError
 from medsyn2.facts import AnatomyFacts, InventoryFacts
 from medsyn2.store.artefacts import Manifest
@@ -31,25 +31,34 @@ WORDS = {
 def stop_if_disordered(manifests: Iterable[Manifest[InventoryFacts]]) -> None:
     """Stop where the chests of most cases clearly lie otherwise than their headers say, or are no whole chests.
 
+    Cases whose headers are trusted say nothing.
+
     Raises:
         SystematicError: If at least three cases, and half of those that tell, have one finding.
     """
     shards = list(manifests)
     anatomies = [record.facts.anatomy for shard in shards for record in shard.records.values()]
+    verdicts = [_verdicts(anatomy) for anatomy in anatomies if anatomy.findings is not None]
     codes = [refusal.problem.code for shard in shards for refusal in shard.refused.values()]
-    refused = [code for code in codes if code in WORDS]
+    verdicts += [{word: word == code for word in WORDS} for code in codes if code in WORDS]
     for finding, words in WORDS.items():
-        count = refused.count(finding) + sum(finding in anatomy.findings for anatomy in anatomies)
-        telling = sum(_tells(anatomy, finding) for anatomy in anatomies) + len(refused)
-        if count >= MIN_CASES and count >= SHARE * telling:
+        told = [verdict[finding] for verdict in verdicts if finding in verdict]
+        if sum(told) >= MIN_CASES and sum(told) >= SHARE * len(told):
             raise SystematicError(
-                f"{count} of {telling} CTs {words}.",
+                f"{sum(told)} of {len(told)} CTs {words}.",
                 code="cohort-disordered",
                 remedy="the conversion of the cohort is wrong, not the cases; look at one of them, and convert or "
                 "crop the series anew. If the files are right, set inventory.orientation: trust.",
             )
 
 
-def _tells(anatomy: AnatomyFacts, finding: str) -> bool:
-    """Return whether a usable CT shows enough to have a finding or not."""
-    return bool(side_of(anatomy.left, LEFT)) if finding == "mirrored" else anatomy.lung_ml > 0
+def _verdicts(anatomy: AnatomyFacts) -> dict[str, bool]:
+    """Return whether a usable CT has each finding, of those that it can tell.
+
+    Left and right count from a weaker lean than in a single case, because others must agree.
+    """
+    if anatomy.lung_ml == 0:
+        return {}
+    found = {finding: finding in (anatomy.findings or ()) for finding in WORDS if finding != "mirrored"}
+    side = leaning(anatomy.left, LEFT)
+    return found | ({"mirrored": side < 0} if side else {})

@@ -9,7 +9,14 @@ from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import ReportError
 from medsyn2.facts import InventoryFacts, Report, TextFacts
 from medsyn2.files import sha256_of
-from medsyn2.nn.text_encoder import ENCODER_FILES, NUM_SPECIAL_TOKENS, TOKENIZER_CONFIG_FILE, EncodedText, TextEncoder
+from medsyn2.nn.text_encoder import (
+    ENCODER_FILES,
+    NUM_SPECIAL_TOKENS,
+    TOKENIZER_CONFIG_FILE,
+    EncodedText,
+    TextEncoder,
+    check_description,
+)
 from medsyn2.reports.text import compose_report
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.store.text_embeddings import write_report
@@ -52,7 +59,12 @@ def encode_text(
 
 
 def encoder_identity(folder: Path) -> dict[str, str]:
-    """Return the sha256 of each file of a text encoder's folder that decides the embeddings."""
+    """Return the sha256 of each file of a text encoder's folder that decides the embeddings.
+
+    Raises:
+        IntegrityError: If the stage that trained it recorded others.
+    """
+    check_description(folder)
     names = (*ENCODER_FILES, TOKENIZER_CONFIG_FILE)
     return {name: sha256_of(folder / name) for name in names if (folder / name).is_file()}
 

@@ -14,6 +14,7 @@ from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
 from medsyn2.errors import CaseError, InvalidVolumeError
 from medsyn2.facts import InventoryFacts, Listed, Report, ScanFacts
+from medsyn2.integrity import check_file
 from medsyn2.reports.table import Rows, read_labels, read_metadata, read_reports
 from medsyn2.stages.anatomy import stop_if_disordered
 from medsyn2.store.artefacts import CaseWork, process_shard
@@ -53,6 +54,9 @@ def inventory(
         "labels": read_labels(labels, wanted),
         "metadata": read_metadata(metadata, wanted),
     }
+    # Those of the phantoms were written by a stage, those of users have no checksum beside them.
+    for path in (*reports, *labels, *metadata):
+        check_file(path)
     for kind, paths in (("report", reports), ("labels", labels), ("metadata", metadata)):
         if paths:
             _log_matches(kind, tables[kind], keys)

@@ -26,8 +26,8 @@ from medsyn2.facts import (
     SampledVolume,
     SampleFacts,
 )
-from medsyn2.files import write_json
 from medsyn2.fingerprints import canonical_json
+from medsyn2.integrity import read_sealed, write_sealed
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.vocabulary import JOINT, STRUCTURES, Mode, Split, Structure
 
@@ -60,10 +60,10 @@ def write_manifest(
 def change_facts(path: Path, kind: type[Facts], change: Callable[[Facts], Facts]) -> Path:
     """Change the facts of every record of a manifest; the artefacts stay."""
     records = load_manifest(path, kind).records
-    values = json.loads(path.read_text())
+    values = read_sealed(path)
     for value in values["cases"]:
         value["facts"] = json.loads(canonical_json(change(records[value["case"]].facts)))
-    write_json(path, values)
+    write_sealed(path, values)
     return path
 
 

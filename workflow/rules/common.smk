@@ -67,6 +67,7 @@ SHARDS, TRAIN_SHARDS, TEST_SHARDS = (
     PLAN.shards_with("train"),
     PLAN.shards_with("test"),
 )
+PROMPT_SHARDS = PLAN.prompt_shards
 # Jobs that measure volumes take several shards, where these are small; named by the first.
 TEST_BATCHES = PLAN.batches("test")
 RECONSTRUCTED = PLAN.first_batches(

@@ -63,10 +63,15 @@ def side_of(scores: Mapping[str, float], pieces: Mapping[str, Evidence]) -> int:
         scores: Of the pieces of evidence that the CT shows.
         pieces: All that there are for the direction.
     """
-    mean = sum(scores.values()) / len(pieces)
-    side = 1 if mean > 0 else -1
+    side = leaning(scores, pieces)
     speaking = [score for score in scores.values() if score * side >= MIN_SCORE]
-    return side if abs(mean) >= MIN_SCORE and len(speaking) >= 2 else 0
+    return side if len(speaking) >= 2 else 0
+
+
+def leaning(scores: Mapping[str, float], pieces: Mapping[str, Evidence]) -> int:
+    """Return the side of the mean evidence, even if it is that of a single piece; 0 if it is small."""
+    mean = sum(scores.values()) / len(pieces)
+    return 0 if abs(mean) < MIN_SCORE else 1 if mean > 0 else -1
 
 
 def _stands(view: ChestView) -> bool:

@@ -37,7 +37,8 @@ def refuse_disorder(facts: AnatomyFacts, name: str) -> None:
         GeometryError: With the code ``axes-turned``, ``upside-down`` or ``back-to-front``.
         InvalidVolumeError: With the code ``chest-repeated``.
     """
-    if "axes-turned" in facts.findings:
+    findings = facts.findings or ()
+    if "axes-turned" in findings:
         raise GeometryError(
             f"{name}: expected the spine along the axis that the header calls the body's and the lungs beside each "
             "other, found the axes of the chest in another order.",
@@ -46,13 +47,13 @@ def refuse_disorder(facts: AnatomyFacts, name: str) -> None:
         )
     codes = {"upside-down": "upside-down", "back-to-front": "back-to-front"}
     for finding, code in codes.items():
-        if finding in facts.findings:
+        if finding in findings:
             raise GeometryError(
                 f"{name}: expected the chest to lie as the header says, found {describe(facts)}.",
                 code=codes[code],
                 remedy=f"the array was flipped under an unchanged header, or the reverse: {_REMEDY}",
             )
-    if "chest-repeated" in facts.findings:
+    if "chest-repeated" in findings:
         raise InvalidVolumeError(
             f"{name}: expected one chest, found lungs of one shape twice above each other.",
             code="chest-repeated",
@@ -70,13 +71,14 @@ def describe(facts: AnatomyFacts) -> str:
     return "; ".join(
         f"{words} ({', '.join(f'{AGAINST[kind][piece]} {score:+.1f}' for piece, score in scores.items() if score < 0)})"
         for finding, (words, kind, scores) in exchanged.items()
-        if finding in facts.findings
+        if finding in (facts.findings or ())
     )
 
 
 def warn(facts: AnatomyFacts) -> list[str]:
     """Return the findings in words, each a warning."""
-    warnings = [describe(facts)] if {"upside-down", "back-to-front", "mirrored"} & set(facts.findings) else []
+    findings = facts.findings or ()
+    exchanged = describe(facts)
     below, above = facts.cut
     words = {
         "axes-turned": "the axes of the chest come in another order than in the header",
@@ -85,4 +87,4 @@ def warn(facts: AnatomyFacts) -> list[str]:
         f"{above:.0%} of the largest",
         "one-lung": f"one side has next to no aerated lung (the left one has {facts.left_share:.0%} of it)",
     }
-    return warnings + [text for finding, text in words.items() if finding in facts.findings]
+    return [exchanged] * bool(exchanged) + [text for finding, text in words.items() if finding in findings]

@@ -9,6 +9,7 @@ from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import CaseError
 from medsyn2.files import sha256_of
+from medsyn2.integrity import verify
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,14 @@ class VolumeFile:
     sha256: str | None = field(default=None, compare=False)
 
     def read(self) -> CTVolume:
-        """Read the volume, with the stated spacing if there is one; errors name its path, not its name alone."""
+        """Read the volume, with the stated spacing if there is one.
+
+        Raises:
+            IntegrityError: If a record has its sha256 and the file another.
+            CaseError: If it cannot be read; the message has its path, not its name alone.
+        """
+        if self.sha256 is not None:
+            verify(self.path, self.sha256, self.path.parent.parent.with_suffix(".json"))
         try:
             volume = read_ct(self.path)
         except CaseError as error:

@@ -212,7 +212,7 @@ def test_a_chest_that_lies_otherwise_is_refused_unless_the_header_is_trusted(tmp
     assert caught.value.code == "upside-down"
     assert "the shoulders lie beside the lungs' lower end" in caught.value.message
     facts = inspect_case(path, None, "detect", "trust")
-    assert facts.anatomy.findings == ()
+    assert facts.anatomy.findings is None
     assert any("up and down exchanged" in warning for warning in facts.warnings)
 
 
