@@ -26,6 +26,7 @@ from medsyn2.errors import ConfigError, IntegrityError, WeightsError, reason
 from medsyn2.faults import fault_of
 from medsyn2.files import sha256_of
 from medsyn2.integrity import check_files, read_sealed, remedy_by_deleting
+from medsyn2.nn.split_words import note_split_words
 from medsyn2.types import Float, Int
 
 if TYPE_CHECKING:
@@ -60,11 +61,6 @@ _PREFIX = "bert."
 _HEADS = ("cls.", "cls_projection_head.", "pooler.", "embeddings.position_ids")
 _POSITIONS = "embeddings.position_embeddings.weight"
 NUM_SPECIAL_TOKENS = 2
-_MANY_SPLIT = 0.5
-"""Share of a text's words from which it seems to be of another language: at most 0.38 of real English reports, with a
-vocabulary of 600 pieces from other reports, 0.23 with 1024; 0.58 and more of Turkish, German and Spanish ones."""
-_FEW_WORDS = 5
-"""Words below which the share says nothing."""
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -202,10 +198,7 @@ class TextEncoder(nn.Module):
 
     def _notes(self, token_ids: Sequence[int]) -> tuple[str, ...]:
         tokens = [str(token) for token in self.tokenizer.convert_ids_to_tokens(list(token_ids))]
-        words, split = count_split_words(tokens, str(self.tokenizer.unk_token))
-        if words < _FEW_WORDS or split <= _MANY_SPLIT * words:
-            return ()
-        return (f"{split} of {words} words are not in the text encoder's vocabulary as such: another language?",)
+        return note_split_words(tokens, str(self.tokenizer.unk_token))
 
     def _check_room(self, max_tokens: int) -> None:
         if not NUM_SPECIAL_TOKENS < max_tokens <= self.max_tokens:
@@ -223,18 +216,6 @@ class TextEncoder(nn.Module):
         num_cut = max(0, len(token_ids) - room)
         left_over = text[offsets[room][0] :] if num_cut else ""
         return ([self.tokenizer.cls_token_id, *token_ids[:room], self.tokenizer.sep_token_id], left_over, num_cut)
-
-
-def count_split_words(tokens: Sequence[str], unknown: str) -> tuple[int, int]:
-    """Return the number of words that begin with a letter, and of those that are unknown or in pieces."""
-    words: list[list[str]] = []
-    for token in tokens:
-        if token.startswith("##") and words:
-            words[-1].append(token)
-        else:
-            words.append([token])
-    spelt = [word for word in words if word[0] == unknown or word[0][:1].isalpha()]
-    return len(spelt), sum(len(word) > 1 or word[0] == unknown for word in spelt)
 
 
 def describe_bert(bert: "BertModel") -> dict[str, Any]:

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from medsyn2.errors import ConfigError, WeightsError
-from medsyn2.nn.text_encoder import TextEncoder, count_split_words
+from medsyn2.nn.text_encoder import TextEncoder
 
 WORDS = ["lung", "no", "##dule", "##s", "effusion", "pleural", "heart", ".", ",", "is", "in", "the", "right", "e"]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
@@ -101,18 +101,6 @@ def test_the_end_that_does_not_fit_is_named(encoder):
 
 def test_unknown_tokens_are_counted(encoder):
     assert encoder.encode(["lung 🫁 qqq heart", ""], 16).unknown == (2, 0)
-
-
-@pytest.mark.parametrize(
-    ("tokens", "counted"),
-    [
-        (["[CLS]", "the", "lung", "##s", ",", "5", "##0", "mm", "[UNK]", "[SEP]"], (4, 2)),
-        (["##s", "lung"], (1, 0)),
-        ([], (0, 0)),
-    ],
-)
-def test_words_that_are_unknown_or_in_pieces_are_counted(tokens, counted):
-    assert count_split_words(tokens, "[UNK]") == counted
 
 
 def test_the_separator_between_two_parts_is_one_token(encoder):
