@@ -265,6 +265,7 @@ class TextFacts(CaseFacts):
     num_unknown: int = 0
     num_cut: int = 0
     cut_text: str = ""
+    warnings: tuple[str, ...] = ()  # What deserves a look, such as another language
 
 
 @dataclass(frozen=True)
