@@ -17,13 +17,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from medsyn2.config import Config, load_config, validate_config
-from medsyn2.errors import ConfigError, EnvironmentFault, MedSyn2Error, reason
+from medsyn2.errors import ConfigError, MedSyn2Error, reason
+from medsyn2.faults import fault_of
+from medsyn2.integrity import write_checksums
 from medsyn2.signals import CLOSED_PIPE, end_in_a_line
 from medsyn2.slurm import describe_process, job_id, launch_on_each, num_nodes
 from medsyn2.stages import STAGES, Stage, stage_settings
@@ -66,23 +68,24 @@ def _end_in_words(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _say(f"{arguments[0]} was ended: nobody reads its output any more.")
         return CLOSED_PIPE
-    except OSError as error:
-        sys.stderr.write(
-            f"medsyn2: [environment-files] {error.filename or 'a file'} cannot be read or written: {reason(error)}. "
-            "What to do: give a place that is there, that is yours to use, and on a disk with room.\n"
-        )
-        return EnvironmentFault.exit_code
-    except MemoryError:
-        sys.stderr.write(
-            "medsyn2: [environment-memory] the machine ran out of memory. What to do: give the job more, "
-            "lower cohort.shard_size or grid.shape, or encode in windows (encode_latents.window).\n"
-        )
-        return 12
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        _say(str(fault))
+        return fault.exit_code
 
 
 def _say(sentence: str) -> None:
-    with suppress(OSError):  # nobody may read this either
+    """Print the reason of the end, as far as a full disk or a closed pipe lets it."""
+    with suppress(OSError):
         sys.stderr.write(f"medsyn2: {sentence}\n")
+    # Python flushes both at its end, and would add a traceback and a status of its own.
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(arguments: list[str]) -> int:
@@ -198,6 +201,15 @@ def _run_stage(stage: Stage, arguments: list[str]) -> None:
     if "settings" in inspect.signature(function).parameters:
         options["settings"] = stage_settings(config, stage.name)
     function(*(config.section(name) for name in stage.sections), **options)
+    if int(os.environ.get("RANK", "0")) == 0:
+        write_checksums(_outputs(stage, options))
+
+
+def _outputs(stage: Stage, options: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the files that the command line says a stage has made."""
+    for output in stage.outputs:
+        given = options.get(output.keyword, [])
+        yield from given if isinstance(given, list) else [given]
 
 
 def _start_processes(processes: int, arguments: list[str]) -> None:

@@ -115,6 +115,12 @@ class EnvironmentFault(MedSyn2Error):
     exit_code = 10
 
 
+class MemoryFault(EnvironmentFault):
+    """The machine or its GPU has not enough memory."""
+
+    exit_code = 12
+
+
 class TableError(EnvironmentFault, ValueError):
     """A table lacks columns or has contradictory rows."""
 

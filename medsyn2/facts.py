@@ -74,11 +74,41 @@ class HuScale:
 
 
 @dataclass(frozen=True)
+class Padding:
+    """A value that fills what the scanner did not measure, and the rim that interpolation has mixed with it."""
+
+    value: float  # In the file's units
+    rim_voxels: int  # Width of the rim within a slice
+    rim_slices: int  # Slices beside a blank one that are mixed with it
+
+
+@dataclass(frozen=True)
 class AffineRepair:
     """The affine to LPS (4 x 4, mm) that replaces the header's, and the code of the header's fault."""
 
     reason: str
     affine_mm: tuple[tuple[float, ...], ...]
+
+
+AnatomyFinding = Literal[
+    "axes-turned", "upside-down", "back-to-front", "mirrored", "chest-repeated", "lungs-cut", "one-lung"
+]
+
+
+@dataclass(frozen=True)
+class AnatomyFacts:
+    """The anatomy that a CT shows by itself; ``ct/anatomy`` explains the evidence.
+
+    Evidence goes from -1, against the header, to 1, for it; a piece that the CT does not show is left out.
+    """
+
+    lung_ml: float  # Volume of the lungs' air; 0 if no lungs are seen
+    up: dict[str, float]  # Evidence for up and down
+    back: dict[str, float]  # Evidence for front and back
+    left: dict[str, float]  # Evidence for left and right
+    cut: tuple[float, float]  # Section of the lungs in the lowest and the highest slice, over the largest
+    left_share: float  # Share of the left lung
+    findings: tuple[AnatomyFinding, ...] | None  # The conclusions that are clear; None if the header is trusted
 
 
 @dataclass(frozen=True)
@@ -90,8 +120,14 @@ class ScanFacts:
     spacing_mm: Triple  # Depth, height, width
     orientation: str  # Of the file's axes, such as LPS
     hu: HuScale  # The meaning of the values
+    image: str  # Hash of the HU, the same in each file of the same scan
     affine_repair: AffineRepair | None  # The affine that is used in place of the header's
     warnings: tuple[str, ...]  # Oddities that were let through
+    anatomy: AnatomyFacts = field(kw_only=True)  # The chest by itself
+    # First slice with an image and the one after the last; None where all have one
+    slices: tuple[int, int] | None = field(default=None, kw_only=True, metadata=SPARSE)
+    # Padding that is set to air; None where its values read as air, or below
+    padding: tuple[Padding, ...] | None = field(default=None, kw_only=True, metadata=SPARSE)
 
 
 @dataclass(frozen=True)
@@ -106,7 +142,9 @@ class InventoryFacts(ScanFacts, CaseFacts):
     @property
     def voxels(self) -> dict[str, object]:
         """The facts that decide the voxels that are read."""
-        return {"content": self.content, "shape": self.shape, "hu": self.hu, "affine_repair": self.affine_repair}
+        scan = {"content": self.content, "shape": self.shape, "hu": self.hu, "affine_repair": self.affine_repair}
+        rare = {"slices": self.slices, "padding": self.padding}
+        return scan | {name: fact for name, fact in rare.items() if fact is not None}
 
 
 @dataclass(frozen=True)
@@ -227,6 +265,7 @@ class TextFacts(CaseFacts):
     num_unknown: int = 0
     num_cut: int = 0
     cut_text: str = ""
+    warnings: tuple[str, ...] = ()  # What deserves a look, such as another language
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from medsyn2.errors import EnvironmentFault
+from medsyn2.faults import name_file
 from medsyn2.processes import Holder
 from medsyn2.slurm import describe_end, job_id, stop_command
 
@@ -48,10 +49,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     with partial.open("wb") as file:
         try:
             try_lock(file)
-            write(partial)
-            sync(partial)
-            partial.replace(path)
-            sync(path.parent)
+            with name_file(path, partial):
+                write(partial)
+                sync(partial)
+                partial.replace(path)
+                sync(path.parent)
         finally:
             partial.unlink(missing_ok=True)
 

@@ -5,7 +5,6 @@ The words are the paper's (sections 4.1 and 7.1) and CT-RATE's. Tables, file nam
 
 import re
 import unicodedata
-from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 Structure = Literal[
@@ -82,7 +81,7 @@ Mode = Literal["report", "mask", "both", "neither"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 """The conditions given to the model: section 3.3, conditioning randomization."""
 
-CT_RATE_NAME = re.compile(r"^(train|valid)_(\d+)_([a-z]+)_(\d+)$")
+CT_RATE_NAME = re.compile(r"^(train|valid)_(\d+)_([a-z]+)_(\d+)$", re.IGNORECASE)
 """CT-RATE's volumes: split, patient, scan, reconstruction; ``train_1_a_1`` lies in ``train_1/train_1_a``."""
 
 REPORT, NEITHER = "report", "neither"
@@ -93,6 +92,11 @@ CONDITIONS: tuple[str, ...] = (REPORT, NEITHER, *STRUCTURES, *JOINT.values())
 """All conditions, as file names and tables have them; a mask alone is called by its structure."""
 
 
+_WRAPPED = re.compile(r"""^[\s=]*["'`\u2018-\u201f\u00ab]+\s*|^\s+|\s*["'`\u2018-\u201f\u00bb]+\s*$|\s+$""")
+"""Quotes and white space around a name in a table; spreadsheets write ``="name"``."""
+_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+
+
 def condition_name(structure: Structure | None, *, with_report: bool) -> str:
     """Return the condition of a volume that is made from a mask of `structure` or none, with a report or without."""
     if structure is None:
@@ -101,10 +105,15 @@ def condition_name(structure: Structure | None, *, with_report: bool) -> str:
 
 
 def volume_key(name: str) -> str:
-    """Return the name that matches volumes to rows: no folder, no NIfTI suffix, composed characters."""
-    stem = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/").strip()).name
-    lowered = stem.lower()
-    for suffix in (".nii.gz", ".nii"):
-        if lowered.endswith(suffix):
-            return stem[: -len(suffix)]
-    return stem
+    """Return the name that matches volumes to rows: no folder, no NIfTI suffix, no quotes, composed characters."""
+    return volume_path(name)[-1]
+
+
+def volume_path(name: str) -> tuple[str, ...]:
+    """Return the folders of a volume's name, and its `volume_key` after them, which may be empty."""
+    if not (name.isascii() and name.isprintable()):
+        visible = "".join(letter for letter in name if unicodedata.category(letter) not in ("Cc", "Cf"))
+        name = unicodedata.normalize("NFC", visible)
+    bare = _WRAPPED.sub("", name).replace("\\", "/")
+    *folders, stem = [part for part in bare.split("/") if part not in ("", ".")] or [""]
+    return (*folders, _SUFFIX.sub("", stem))

@@ -1,10 +1,9 @@
 """The plan of a run's cohort: its cases by shard and split, and the parameters of the rules that read the user's files.
 
 Snakemake makes this plan whenever it parses the workflow. It only lists folders; the state of files is looked up for
-the shards whose jobs are planned.
+the shards whose jobs are planned, and the tables are read when a run starts.
 """
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,25 +11,18 @@ from math import prod
 from pathlib import Path
 
 from medsyn2.cohort.file_state import find_repeats, mark_repeats, mask_paths, state_of
+from medsyn2.cohort.folder import ORDER
 from medsyn2.cohort.input_files import TableKind, input_files, require_files, table_key
-from medsyn2.cohort.shards import (
-    Cohort,
-    Order,
-    append_to_order,
-    case_json,
-    cohort_files,
-    cohort_folder,
-    order_text,
-    other_suffixes,
-    plan_cohort,
-    read_order,
-)
+from medsyn2.cohort.matches import list_matches
+from medsyn2.cohort.selection import RESULTS, Order, Selection, cohort_folder, select_files
+from medsyn2.cohort.shards import Cohort, append_to_order, case_json, order_text, plan_cohort, read_order
+from medsyn2.cohort.subjects import SubjectTable, read_subjects
 from medsyn2.config import Config
-from medsyn2.errors import TableError
 from medsyn2.files import write_text_atomically
-from medsyn2.vocabulary import Split, volume_key
+from medsyn2.reports.names import VolumeNames
+from medsyn2.vocabulary import Split
 
-ORDER_FILE = Path("results/inventory/order.txt")
+ORDER_FILE = RESULTS / ORDER
 PHANTOM_DIR = Path("results/phantoms")
 
 BATCH_VOXELS = 2**27
@@ -39,51 +31,7 @@ would take less time than the start of the job."""
 
 _TYPICAL = 9
 
-COLUMNS = ("VolumeName", "Subject")
-"""Of the table of subjects."""
-
 _READ_WHEN_PLANNED = ("cohort.exclude_txt", "cohort.subjects_csv")
-
-
-def read_subjects(path: Path | None) -> dict[str, str]:
-    """Read the subject of each volume, by `volume_key`; rows without a subject are ignored.
-
-    Splits are by subject, so that contradicting rows stop the run rather than put one patient into both splits.
-
-    Args:
-        path: CSV file in UTF-8 with VolumeName and Subject; None if there is no table.
-
-    Raises:
-        TableError: If the file cannot be read, lacks a column, or gives a volume two subjects.
-    """
-    if path is None:
-        return {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            found = list(rows.fieldnames or ())
-            named = [tuple((row.get(name) or "").strip() for name in COLUMNS) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(
-            f"cohort.subjects_csv is {path}, which cannot be read as a table: {error}.",
-            code="table-unreadable",
-            remedy="give a CSV file in UTF-8 with the columns VolumeName and Subject, or leave it empty.",
-        ) from error
-    if not set(COLUMNS) <= set(found):
-        raise TableError(
-            f"{path} lacks the columns {sorted(set(COLUMNS) - set(found))}; found {found}.",
-            code="table-columns",
-            remedy=f"name the columns {', '.join(COLUMNS)}.",
-        )
-    subjects: dict[str, str] = {}
-    for volume, subject in named:
-        if subject and subjects.setdefault(volume_key(volume), subject) != subject:
-            raise TableError(
-                f"{path} gives {volume} the subjects {subjects[volume_key(volume)]} and {subject}, expected one.",
-                code="subject-conflict",
-                remedy="correct the rows of this volume.",
-            )
-    return subjects
 
 
 @dataclass(frozen=True)
@@ -94,6 +42,9 @@ class RunPlan:
     cohort: Cohort  # The cases, shard by shard
     known: Order  # The order that earlier runs left
     order: Order  # The same with this run's new cases
+    selection: Selection  # The files of the cases
+    names: VolumeNames  # The same as tables name them
+    subjects: SubjectTable  # The table of subjects
 
     @property
     def has_phantoms(self) -> bool:
@@ -109,6 +60,11 @@ class RunPlan:
     def template_shards(self) -> list[str]:
         """Names of the shards that the template is made from."""
         return self.cohort.first_training_shards(self.config.template.num_cases)
+
+    @property
+    def prompt_shards(self) -> list[str]:
+        """Names of the shards whose training cases the search for copies asks the model for."""
+        return self.cohort.first_training_shards(self.config.evaluate_memorisation.num_prompts)
 
     def shards_with(self, split: Split) -> list[str]:
         """Return the names of the shards that hold a case of `split`."""
@@ -162,7 +118,7 @@ class RunPlan:
     def file_state(self, shard: str) -> str:
         """Return the state of a shard's CTs: a changed file re-runs its shard. Phantoms have a manifest for that."""
         cases = () if self.has_phantoms else self.cohort.shards[shard]
-        return state_of(case.path for case in cases)
+        return state_of(path for case in cases for path in (case.path, *(case.later or ())))
 
     def mask_state(self, shard: str) -> str:
         """Return the state of the user's own masks of a shard's cases."""
@@ -193,14 +149,15 @@ class RunPlan:
         if self.order != self.known:
             write_text_atomically(ORDER_FILE, order_text(self.order))
 
-    def list_ignored_files(self) -> str:
-        """Return a message that counts the files of the data folder that are not looked at; empty if there are none."""
-        cohort = self.config.cohort
-        if cohort.data_dir is None:
-            return ""
-        others = other_suffixes(cohort.data_dir, cohort.exclude_dirs)
-        counts = ", ".join(f"{count} {suffix}" for suffix, count in others.items())
-        return f"{cohort.data_dir} holds files that are not looked at: {counts}" if others else ""
+    def notes(self) -> list[str]:
+        """Return, for whoever starts a run, which files are not looked at, and how many rows of each table are used.
+
+        Raises:
+            TableError: If a table cannot be read, or is of no case of the cohort.
+        """
+        if self.has_phantoms:
+            return []
+        return [*self.selection.notes, *list_matches(self.config.cohort, self.names, self.subjects)]
 
     @cached_property
     def _repeats(self) -> Mapping[str, str]:
@@ -216,10 +173,14 @@ def plan_run(config: Config) -> RunPlan:
     """
     require_files(file for file in input_files(config) if file.key in _READ_WHEN_PLANNED)
     known = read_order(ORDER_FILE)
-    files = cohort_files(config.cohort, PHANTOM_DIR, known)
-    order = append_to_order(known, files, cohort_folder(config.cohort, PHANTOM_DIR))
-    cohort = plan_cohort(files, order, config.cohort, read_subjects(config.cohort.subjects_csv))
-    return RunPlan(config, cohort, known, order)
+    selection = select_files(config.cohort, PHANTOM_DIR, known)
+    root = cohort_folder(config.cohort, PHANTOM_DIR)
+    order = append_to_order(known, selection.files, root)
+    keys = selection.keys(root)
+    names = VolumeNames(keys.values())
+    subjects = read_subjects(config.cohort.subjects_csv, names)
+    cohort = plan_cohort(selection, order, config.cohort, subjects=subjects, keys=keys)
+    return RunPlan(config, cohort, known, order, selection, names, subjects)
 
 
 def group_shards(counts: Sequence[int], voxels: int) -> list[list[int]]:

@@ -5,60 +5,91 @@
 
 CT-RATE's first version has no geometry in its headers and stored values in its voxels; the metadata table supplies
 geometry and rescaling. Its second version is repaired and comes with the same table, which must change nothing. The
-values decide which one it is (`ct.intensity`), and a header with a geometry of its own must agree with the table.
+values decide which one it is (`ct.hounsfield`), and a header with a geometry of its own must agree with the table.
 """
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from jaxtyping import Int, Num
 
+from medsyn2.ct.anatomy.judgement import judge_anatomy
+from medsyn2.ct.anatomy.refusal import refuse_disorder, warn
+from medsyn2.ct.anatomy.view import coarsen, view_chest
 from medsyn2.ct.geometry import canonical_axes, orthonormalize
-from medsyn2.ct.intensity import Convention, detect_hu, to_hu
+from medsyn2.ct.hounsfield.detection import Convention, detect_hu
+from medsyn2.ct.hounsfield.padding import blank_slices, clear_padding
+from medsyn2.ct.intensity import to_hu
+from medsyn2.ct.label_map import refuse_label_map
 from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
 from medsyn2.errors import GeometryError, InvalidVolumeError
-from medsyn2.facts import AffineRepair, HuScale, ScanFacts
+from medsyn2.facts import AffineRepair, HuScale, Padding, ScanFacts
 from medsyn2.reports.table import Acquisition
 
 MIN_DEPTH_MM = 100.0
 MIN_SLICES = 20
+MAX_GAP_MM = 10.0
+"""A gap that a reader of thick slices would not miss; more of a chest is lost for good."""
+_HU = HuScale("hu", 1.0, 0.0, None)
 _SPACING_TOLERANCE = 0.01
 _REPAIRABLE = frozenset({"affine-missing", "affine-not-finite", "affine-degenerate", "affine-identity"})
 
 
-def inspect_case(path: Path | str, acquisition: Acquisition | None, convention: Convention) -> ScanFacts:
-    """Determine the geometry and the unit of a CT file.
+def inspect_case(
+    path: Path | str,
+    acquisition: Acquisition | None,
+    convention: Convention,
+    orientation: Literal["check", "trust"] = "check",
+) -> ScanFacts:
+    """Determine the geometry and the unit of a CT file, and look at its anatomy.
 
     Returns:
         The facts that `read_case` needs, and those that the inventory records beside them.
 
     Raises:
-        InvalidVolumeError: If the file is damaged, or too short for a chest.
-        GeometryError: If its position in space is missing, impossible, ambiguous or contradicts the table.
+        InvalidVolumeError: If the file is damaged, too short for a chest, or holds it twice.
+        GeometryError: If its position in space is missing, impossible, ambiguous or contradicts the table, or if the
+            chest lies otherwise and `orientation` is not trusted.
         IntensityError: If its values are not HU and cannot safely be brought to them.
     """
     file = open_nifti(path)
     affine, repair, notes = _find_affine(file, acquisition)
     volume = file.ct(affine)
-    _check_extent(volume, file.name)
-    meaning = detect_hu(
+    _refuse_synthetic(file)
+    refuse_label_map(volume.hu, file.name)
+    slices = _image_slices(volume, file.name)
+    judgement = detect_hu(
         volume.hu,
         name=file.name,
         convention=convention,
         slope=acquisition.slope if acquisition else None,
         intercept=acquisition.intercept if acquisition else None,
     )
-    if meaning.padding_share > 0:
-        notes.append(f"{meaning.padding_share:.1%} of the voxels are padding below -1024 HU and were clipped")
+    blank = len(volume.hu) - (slices[1] - slices[0])
+    if blank:
+        notes.append(f"{blank} slices at the ends hold no image and were left out")
+    hu = _image_hu(volume.hu, judgement.scale, judgement.padding)[slice(*slices)]
+    anatomy = judge_anatomy(view_chest(*coarsen(hu, _HU, volume.spacing_mm)))
+    notes += warn(anatomy)
+    if orientation == "check":
+        refuse_disorder(anatomy, file.name)
     depth_mm, height_mm, width_mm = (round(value, 6) for value in volume.spacing_mm)
     return ScanFacts(
         path=str(path),
         shape=volume.shape,
         spacing_mm=(depth_mm, height_mm, width_mm),
         orientation=orientation_of(affine),
-        hu=HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu),
+        hu=judgement.scale,
+        image=image_hash(hu),
         affine_repair=repair,
-        warnings=(*file.notes, *notes),
+        warnings=(*file.notes, *notes, *judgement.notes),
+        anatomy=anatomy if orientation == "check" else replace(anatomy, findings=None),
+        slices=slices if blank else None,
+        padding=judgement.padding,
     )
 
 
@@ -66,7 +97,7 @@ def read_case(facts: ScanFacts) -> CTVolume:
     """Read a case's CT by the facts of `inspect_case`.
 
     Returns:
-        The canonical volume in HU, int16, clipped to -1024 .. 3071.
+        The canonical volume in HU, int16, clipped to -1024 .. 3071, with air in the place of padding.
 
     Raises:
         InvalidVolumeError: If the file is damaged or is not the one that was inspected.
@@ -82,11 +113,61 @@ def read_case(facts: ScanFacts) -> CTVolume:
             code="file-changed",
             remedy="the file was replaced since the inventory; delete its record in results/inventory and run again.",
         )
-    return CTVolume(to_hu(volume.hu, facts.hu), volume.affine_mm)
+    hu, affine = _image_hu(volume.hu, facts.hu, facts.padding), volume.affine_mm.copy()
+    if facts.slices is not None:
+        affine[:, 3] = affine @ (facts.slices[0], 0.0, 0.0, 1.0)
+        hu = hu[slice(*facts.slices)]
+    return CTVolume(hu, affine)
 
 
-def _check_extent(volume: CTVolume, name: str) -> None:
-    slices, depth_mm = volume.shape[0], volume.shape[0] * volume.spacing_mm[0]
+def _image_hu(
+    values: Num[np.ndarray, "d h w"], scale: HuScale, padding: tuple[Padding, ...] | None
+) -> Int[np.ndarray, "d h w"]:
+    """Return the HU of a file's values, with air in the place of padding."""
+    hu = to_hu(values, scale)
+    if padding is not None:
+        clear_padding(hu, values, padding, scale)
+    return hu
+
+
+def image_hash(hu: Num[np.ndarray, "d h w"]) -> str:
+    """Return a hash of a canonical volume's shape and HU, the same for each way in which a file may hold them."""
+    small = hu if hu.dtype == np.int16 else np.rint(hu.clip(-32768, 32767)).astype(np.int16)
+    found = hashlib.sha256(repr(hu.shape).encode())
+    found.update(np.ascontiguousarray(small).data)
+    return found.hexdigest()
+
+
+def _refuse_synthetic(file: NiftiFile) -> None:
+    """Refuse a volume whose header says that it was generated: its JSON may have been left behind."""
+    if file.header.description.startswith("SYNTHETIC"):
+        raise InvalidVolumeError(
+            f"{file.name}: expected a CT, got a synthetic volume: {file.header.description!r}.",
+            code="volume-synthetic",
+            remedy="leave its folder out (cohort.exclude_dirs): a model is not trained on volumes that one made.",
+        )
+
+
+def _image_slices(volume: CTVolume, name: str) -> tuple[int, int]:
+    """Return the first slice that holds an image, and the one after the last.
+
+    Blank slices are lost ones: at an end they are no field of view, and in the middle the chest has a gap.
+    """
+    at = np.flatnonzero(~blank_slices(volume.hu))
+    first, last = (int(at[0]), int(at[-1]) + 1) if at.size else (0, len(volume.hu))
+    _check_extent(last - first, volume.spacing_mm[0], name)
+    gap_mm = (float(np.diff(at).max(initial=1)) - 1) * volume.spacing_mm[0]
+    if gap_mm > MAX_GAP_MM:
+        raise InvalidVolumeError(
+            f"{name}: expected an image in every slice, got {gap_mm:.0f} mm of blank slices inside the chest.",
+            code="slices-blank",
+            remedy="slices were lost; convert the series anew.",
+        )
+    return first, last
+
+
+def _check_extent(slices: int, spacing_mm: float, name: str) -> None:
+    depth_mm = slices * spacing_mm
     if slices < MIN_SLICES or depth_mm < MIN_DEPTH_MM:
         raise InvalidVolumeError(
             f"{name}: expected at least {MIN_SLICES} slices and {MIN_DEPTH_MM:g} mm from top to bottom, got "

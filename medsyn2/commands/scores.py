@@ -41,8 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--synthetic", type=Path, nargs="+", default=[], metavar="JSON", help="banks of generators, a row each"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
-    parser.add_argument("--draws", type=int, default=1000, metavar="N", help="resamples (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resamples (default: 0)")
+    parser.add_argument(
+        "--draws", type=int, default=1000, metavar="N", help="resamples of zero-shot labels (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of resamples and permutations (default: 0)")
 
     labels = parser.add_argument_group("zero-shot labels; all three or none")
     labels.add_argument("--labels", type=Path, metavar="CSV", help=f"{NAME} and CT-RATE's 18 columns of 0 and 1")
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     truth = _truth(arguments.labels) if all(asked) else None
     place = arguments.out / "clip.csv"
     drawn = {"num_draws": arguments.draws, "seed": arguments.seed}
-    write_table(place, clip_table(sources, text, **drawn))
+    write_table(place, clip_table(sources, text, seed=arguments.seed))
     log.info("%s written", place)
     if truth is not None:
         place, prompts = arguments.out / "zero_shot.csv", read_bank(arguments.prompts)

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     PositiveInt,
     StringConstraints,
@@ -21,6 +23,23 @@ COMPRESSION = (4, 8, 8)
 
 FileName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
 """A name that is also used for files and folders."""
+
+
+def expand_path(given: object) -> object:
+    """Return a path with the home folder in place of ``~``, and None for an empty one."""
+    if not isinstance(given, str | Path):
+        return given
+    if not str(given).strip():
+        return None
+    return type(given)(Path(given).expanduser()) if str(given).startswith("~") else given
+
+
+Place = Annotated[Path, BeforeValidator(expand_path, json_schema_input_type=Path)]
+"""A file or folder; ``~`` is the home folder."""
+OptionalPlace = Annotated[Path | None, BeforeValidator(expand_path, json_schema_input_type=Path | None)]
+"""The same, or None for null or empty text."""
+OptionalText = Annotated[str | None, BeforeValidator(expand_path, json_schema_input_type=str | None)]
+"""A path as text or a pattern of paths, or None."""
 
 
 class Section(BaseModel):

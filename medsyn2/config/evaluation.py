@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from medsyn2.config.base import FileName, Section, Structures
+from medsyn2.config.base import FileName, OptionalPlace, Place, Section, Structures
 from medsyn2.config.preparation import Segmenter
 from medsyn2.vocabulary import CONDITIONS, STRUCTURES, Split, Structure, Window
 
@@ -48,7 +48,7 @@ class SampleConfig(Section):
 class Baseline(Section):
     """Another generator's folder of NIfTI volumes in HU."""
 
-    folder: Path
+    folder: Place
     """Folder, subfolders included."""
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     """Spacing (depth, height, width) that replaces the headers'; null trusts the headers."""
@@ -57,7 +57,7 @@ class Baseline(Section):
     clip_hu: tuple[float, float] | None = None
     """HU range to which the baseline and the real volumes are clipped, such as [-1024, 600] for a generator that ends
     at 600 HU; null takes the protocol's range. Only with the protocol ``paper``: the others have a fixed range."""
-    patients: Path | None = None
+    patients: OptionalPlace = None
     """CSV with the columns id and patient: the patient whose report or mask each volume was generated from, where the
     id is the volume's path below the folder. Null: an id equal to a case of the cohort belongs to that case's patient,
     any other id to a patient of its own."""
@@ -80,7 +80,7 @@ class EvaluateFidConfig(Section):
     """Preprocessing of volumes before the extractor: the paper's, MAISI's or the VLM3D challenge's."""
     slices_per_volume: PositiveInt | None = 12
     """Maximum number of slices per plane, evenly spaced; null takes all slices of the protocol."""
-    radimagenet: Path | None = None
+    radimagenet: OptionalPlace = None
     """RadImageNet's ResNet50 as safetensors. Empty: a weight-free filter bank, whose FID compares only with itself."""
     device: str = Field(default="cpu", pattern="^(cpu|cuda(:[0-9]+)?)$")
     """Device of RadImageNet: cpu, cuda or cuda:N."""
@@ -113,6 +113,9 @@ class EvaluateMemorisationConfig(Section):
     0.13 MB of memory."""
     num_copies: PositiveInt = 6
     """Training cases decoded from their latents: a positive control that the search has to find."""
+    num_prompts: NonNegativeInt = 5
+    """Training cases that are sampled with their own reports and masks, as ``sample`` does held-out ones: a generator
+    that has learnt them by heart gives them back. 0 leaves this out."""
     num_pairs: PositiveInt = 8
     """Closest pairs shown for a person to judge."""
 
@@ -187,9 +190,9 @@ class EvaluateScoresConfig(Section):
     max_train: PositiveInt | None = None
     """Maximum number of training cases that the space is fitted to; null takes all that have a report."""
     num_draws: int = Field(default=200, ge=2)
-    """Resamples of patients for the 95 % intervals."""
+    """Resamples of patients for the 95 % intervals of zero-shot labels."""
     seed: NonNegativeInt = 0
-    """Seed of the resamples."""
+    """Seed of the resamples, and of the permutations of patients."""
 
 
 class EvaluateVariantsConfig(Section):
@@ -204,10 +207,8 @@ class EvaluateVariantsConfig(Section):
     effect; a third of the way from aerated lung to tissue. Ground glass needs less."""
     diameters_mm: tuple[PositiveFloat, ...] = (10.0, 20.0)
     """Bounds between size groups of lesions: diameters of a sphere of equal volume."""
-    num_draws: NonNegativeInt = 1000
-    """Resamples of patients for the 95 % interval of each difference."""
     seed: NonNegativeInt = 0
-    """Seed of the noise of the flow loss and of the draws."""
+    """Seed of the noise of the flow loss."""
 
 
 IMAGES, MASKS = "tr_im.nii.gz", "tr_mask.nii.gz"
@@ -217,9 +218,9 @@ IMAGES, MASKS = "tr_im.nii.gz", "tr_mask.nii.gz"
 class PublicSlices(Section):
     """MedSeg's 100 labelled slices (medicalsegmentation.com; figshare 13521488, version 2) instead of the cohort's."""
 
-    folder: Path
+    folder: Place
     """Folder with tr_im.nii.gz and tr_mask.nii.gz as published."""
-    split: Path
+    split: Place
     """JSON with the numbers, from 0, of the training and test slices: ``{"train": [...], "test": [...]}``."""
     pixel_mm: PositiveFloat | None = None
     """Pixel size for the distances; null trusts the header, although the slices come from pictures of any size."""
@@ -265,12 +266,10 @@ class EvaluateAugmentationConfig(Section):
     """Adam's learning rate."""
     num_seeds: PositiveInt = 5
     """Networks per training set, each with its own seed."""
-    num_draws: NonNegativeInt = 1000
-    """Resamples of test patients for the 95 % intervals; 0 for none."""
     surface_tolerance_mm: PositiveFloat = 5.0
     """Distance within which surfaces agree in the surface Dice; one voxel of the default grid."""
     seed: NonNegativeInt = 0
-    """Seed of drawing slices, of the networks and of the resamples."""
+    """Seed of drawing slices and of the networks."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

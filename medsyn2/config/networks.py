@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from medsyn2.config.base import CropShape, Section, Structures
+from medsyn2.config.base import CropShape, OptionalText, Section, Structures
 from medsyn2.vocabulary import PrecisionSetting, Structure
 
 
@@ -56,7 +56,7 @@ class TrainTokenizerConfig(Section):
     """Weight of the KL divergence, with both terms averaged over elements. The paper names none; Open-Sora Plan's 1e-6,
     which weighs sums, is 5e-7 here. A larger weight gives simpler latents, which a short training of the transformer
     learns sooner."""
-    perceptual_weights: str | None = None
+    perceptual_weights: OptionalText = None
     """Network of the perceptual loss, which the paper uses: the JSON file of ``medsyn2 convert perceptual``. Empty:
     training without this loss, which the log says."""
     perceptual_weight: NonNegativeFloat = 1.0
@@ -67,7 +67,7 @@ class TrainTokenizerConfig(Section):
     """First step with the discriminator; null trains without it."""
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the exponential moving average that is exported."""
-    initial_weights: str | None = None
+    initial_weights: OptionalText = None
     """Tokenizer to start from: the JSON file of converted public weights. Empty: from scratch."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's precision; bf16-mixed on a GPU."""
@@ -126,7 +126,7 @@ class TrainTextEncoderConfig(Section):
 class EncodeTextConfig(Section):
     """Encoding of reports and pre-prompts into the text store."""
 
-    encoder_dir: str | None = None
+    encoder_dir: OptionalText = None
     """Folder of a BERT in Hugging Face format. By its name ``medsyn2 doctor`` and ``fetch`` know MedSyn's CXR-BERT
     (cxr-bert-medsyn), which the paper has, from Microsoft's. Empty: the encoder trained on the cohort."""
     max_report_tokens: int = Field(default=512, ge=3)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from medsyn2.config.base import COMPRESSION, Section
+from medsyn2.config.base import COMPRESSION, OptionalPlace, OptionalText, Place, Section, expand_path
 from medsyn2.vocabulary import STRUCTURES, Structure
 
 Segmenter = Literal["classical", "lungmask", "totalsegmentator", "medpseg", "ct_rate", "files"]
@@ -22,14 +22,28 @@ TOOL_STRUCTURES: dict[Segmenter, tuple[Structure, ...]] = {
 
 
 def _to_tuple(given: object) -> object:
-    """Take a single path for a list of one, and null for none."""
-    if given is None:
-        return ()
-    return (given,) if isinstance(given, str | Path) else given
+    """Take a single path for a list of one, and null or empty text for none."""
+    if isinstance(given, list | tuple):
+        return tuple(path for one in given if (path := expand_path(one)) is not None)
+    path = expand_path(given)
+    return (path,) if isinstance(path, str | Path) else () if path is None else path
+
+
+def _folder_names(given: object) -> object:
+    """Take a single name for a list of one, null for none, and a name with a slash at its end as the name."""
+    names = (given,) if isinstance(given, str) else () if given is None else given
+    if not isinstance(names, list | tuple):
+        return names
+    return tuple(name.rstrip("/") if isinstance(name, str) else name for name in names)
 
 
 Files = Annotated[tuple[Path, ...], BeforeValidator(_to_tuple, json_schema_input_type=Path | tuple[Path, ...] | None)]
 """One file or a list of them; null for none."""
+FolderNames = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[^/]+$")], ...],
+    BeforeValidator(_folder_names, json_schema_input_type=str | tuple[str, ...] | None),
+]
+"""One name of folders or a list of them; null for none."""
 
 
 class GridConfig(Section):
@@ -57,8 +71,9 @@ class GridConfig(Section):
 class CohortConfig(Section):
     """Files of the cohort. Read when the workflow is planned; no stage depends on the section as a whole."""
 
-    data_dir: Path | None = None
-    """Folder searched for .nii and .nii.gz files, with its subfolders. Empty: the embedded phantoms."""
+    data_dir: OptionalPlace = None
+    """Folder searched for .nii and .nii.gz files, with its subfolders, but not hidden folders and results of runs.
+    Empty: the embedded phantoms."""
     num_phantoms: PositiveInt = 40
     """Number of phantoms in the embedded cohort. Raising it adds cases and leaves the existing ones unchanged."""
     reports_csv: Files = ()
@@ -70,14 +85,16 @@ class CohortConfig(Section):
     """Acquisition metadata with CT-RATE's columns (RescaleSlope, XYSpacing, ...), needed for its unrepaired volumes; a
     table or a list of them."""
     exclude_txt: Files = ()
-    """Text files with file names to exclude, one per line (CT-RATE's no_chest lists work); a file or a list of them."""
-    exclude_dirs: tuple[Annotated[str, Field(pattern=r"^[^/]+$")], ...] = ("ts_seg",)
-    """Names of folders to exclude, at any depth. CT-RATE's masks lie in ts_seg under the names of its CTs."""
-    subjects_csv: Path | None = None
-    """Subjects of the files: columns VolumeName, Subject. A file without a row and without a CT-RATE name is a subject
-    of its own."""
+    """Text files with names or paths of files to exclude, one per line (CT-RATE's no_chest lists work); a file or a
+    list of them. Where several files have one name, the folder before it tells which."""
+    exclude_dirs: FolderNames = ("ts_seg",)
+    """Names of folders to exclude, at any depth; a name or a list of them. CT-RATE's masks lie in ts_seg under the
+    names of its CTs."""
+    subjects_csv: OptionalPlace = None
+    """Subjects of the files: columns VolumeName, Subject. A file without a row is a subject of its own, unless its name
+    is one of CT-RATE, BIDS (sub-01_...) or nnU-Net (..._0000)."""
     reconstruction: Literal["first", "all"] = "first"
-    """Reconstructions of each CT-RATE scan: the one with the lowest number, or all."""
+    """Reconstructions of each CT-RATE scan: the one with the lowest number that can be used, or all."""
     test_every: int = Field(default=4, ge=2)
     """Without CT-RATE's train_/valid_ names, every n-th subject is held out for testing."""
     shard_size: PositiveInt = 20
@@ -99,12 +116,15 @@ class InventoryConfig(Section):
     hu_convention: Literal["detect", "hu", "stored"] = "detect"
     """Unit of the voxel values: ``hu``, ``stored`` (to be rescaled by the metadata), or ``detect``, by the peak of
     air."""
+    orientation: Literal["check", "trust"] = "check"
+    """Whether a CT must show its chest as the header says (head, back, left), or the header is trusted and a
+    contradiction is only a warning."""
 
 
 class TemplateConfig(Section):
     """The common template."""
 
-    path: Path | None = None
+    path: OptionalPlace = None
     """An existing template CT (NIfTI). Empty: built from the cohort's training cases."""
     num_cases: PositiveInt = 8
     """Training cases averaged, the first of the cohort, so that adding cases does not change the template."""
@@ -165,15 +185,15 @@ class SegmentConfig(Section):
     ``files`` your own."""
     working_spacing_mm: PositiveFloat = 3.0
     """Isotropic working spacing of the classical segmenter."""
-    mask_files: str | None = None
+    mask_files: OptionalText = None
     """Path pattern of the masks for ``files``, on the CT's grid, with {case} and {structure}, such as
     masks/{case}/{structure}.nii.gz."""
-    ct_rate_masks: Path | None = None
+    ct_rate_masks: OptionalPlace = None
     """Folder of CT-RATE's masks for ``ct_rate``: its dataset/ts_seg."""
-    weights_dir: Path | None = None
+    weights_dir: OptionalPlace = None
     """Folder of the tools' weights, as ``medsyn2 fetch`` makes it. Changing this key or those below repeats no
     segmentation."""
-    python: dict[Literal["lungmask", "totalsegmentator", "medpseg"], Path] = Field(default_factory=dict)
+    python: dict[Literal["lungmask", "totalsegmentator", "medpseg"], Place] = Field(default_factory=dict)
     """Python interpreter of each tool's environment; by default the one that runs medsyn2."""
     device: Literal["auto", "cpu"] = "auto"
     """Device of the tools' networks; ``auto`` takes a GPU if there is one."""

@@ -129,7 +129,7 @@ class Case:
         return self.masked
 
     def _file(self, record: Record[Any], name: str) -> VolumeFile:
-        return VolumeFile(self.name, self.subject, record.path(name), sha256=record.files.get(f"{self.name}/{name}"))
+        return VolumeFile(self.name, self.subject, record.place(name), sha256=record.files.get(f"{self.name}/{name}"))
 
 
 def load_cases(

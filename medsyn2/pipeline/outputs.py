@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from medsyn2.cohort.shards import stem_of
+from medsyn2.cohort.folder import stem_of
 from medsyn2.errors import ConfigError, EnvironmentFault, reason
 from medsyn2.files import sha256_of
 

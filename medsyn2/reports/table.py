@@ -1,40 +1,37 @@
 """The tables that come with a cohort: reports, abnormality labels, acquisition metadata.
 
-The tables have CT-RATE's columns and one row per volume, named in ``VolumeName`` with or without ``.nii.gz``; rows of
-volumes outside the cohort are ignored. Several files, such as those of two splits, are one table. Commas, semicolons or
-tabs separate the cells, and a file may be packed by gzip. A table without its columns stops the run. A fault in a row
-(two rows of one volume that differ, or an unreadable cell) puts only its case into quarantine; equal rows count as one.
+The tables have CT-RATE's columns and one row per volume, named in ``VolumeName`` as ``reports/names.py`` says; rows of
+volumes outside the cohort are ignored. Several files, such as those of two splits, are one table. A table without its
+columns stops the run. A fault in a row (two rows of one volume that differ, or an unreadable cell) is the fault of its
+volume alone; equal rows count as one.
 """
 
-import gzip
-import io
 import json
 import logging
-import unicodedata
-import warnings
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-import pandas as pd
-
-from medsyn2.errors import ReportError, TableError, reason
+from medsyn2.errors import ReportError
 from medsyn2.facts import Report
+from medsyn2.reports.cells import read_cells
+from medsyn2.reports.names import VolumeNames
 from medsyn2.reports.text import text_or_none
-from medsyn2.vocabulary import ABNORMALITY_LABELS, volume_key
+from medsyn2.vocabulary import ABNORMALITY_LABELS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
 NAME = "VolumeName"
 REPORT_COLUMNS = ("Findings_EN", "Impressions_EN")
 METADATA_COLUMNS = ("RescaleSlope", "RescaleIntercept", "XYSpacing", "ZSpacing")
-MAX_TABLE_BYTES = 1 << 30
 MAX_REPORT_CHARACTERS = 1 << 16
 
-_GZIP = b"\x1f\x8b"
-_SEPARATORS = ",;\t"
+_YES, _NO = ("1", "1.0", "true", "yes", "y"), ("0", "0.0", "false", "no", "n")
+"""Cells of a label, in lower case."""
 
 Row = Mapping[str, str]
 T = TypeVar("T")
@@ -84,7 +81,7 @@ def read_reports(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Report]
 
 
 def read_labels(paths: Sequence[Path], wanted: Collection[str]) -> Rows[dict[str, int]]:
-    """Read CT-RATE's 18 abnormality labels, each 0 or 1, for the volumes with the keys `wanted`."""
+    """Read CT-RATE's 18 abnormality labels, each 0 or 1 (or false and true), for the volumes with the keys `wanted`."""
     return _read(paths, wanted, "labels", ABNORMALITY_LABELS, (), _labels)
 
 
@@ -98,82 +95,24 @@ def read_metadata(paths: Sequence[Path], wanted: Collection[str]) -> Rows[Acquis
     return _read(paths, wanted, "metadata", METADATA_COLUMNS, optional, _acquisition)
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV file with all cells as text: UTF-8 or UTF-16, any line ends, NUL bytes dropped, packed by gzip or not.
+def read_table(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
+    """Read a table that has `columns`, all cells as text.
 
     Raises:
         TableError: If the file cannot be read or lacks one of `columns`.
     """
-    text = _text_of(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                io.StringIO(text), sep=_separator_of(text), dtype=str, keep_default_na=False, index_col=False
-            )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
-        raise TableError(
-            f"{path} is not a table of separated cells: {error}.",
-            code="table-malformed",
-            remedy="write it as CSV with a header line and quotes around cells that hold commas or line breaks.",
-        ) from error
-    table.columns = [unicodedata.normalize("NFKC", str(name)).strip() for name in table.columns]
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise TableError(
-            f"{path} lacks the columns {missing}; found {list(table.columns)}, expected {list(columns)}.",
-            code="table-columns",
-            remedy="rename the columns to CT-RATE's names, or give the right table.",
-        )
-    return table
+    import pandas as pd
+
+    cells = read_cells(path, columns)
+    return pd.DataFrame(cells.rows, columns=cells.columns, dtype=str)
 
 
-def _text_of(path: Path) -> str:
-    content = _content_of(path)
-    if len(content) > MAX_TABLE_BYTES:
-        raise TableError(
-            f"{path} has more than {MAX_TABLE_BYTES:,} bytes, the most that a table may have.",
-            code="table-too-large",
-            remedy="give the table itself, or cut it to the cohort's volumes.",
-        )
-    try:
-        text = content.decode(_encoding_of(content))
-    except UnicodeDecodeError as error:
-        raise TableError(
-            f"{path} is neither UTF-8 nor UTF-16: byte {content[error.start]:#04x} at {error.start}.",
-            code="table-encoding",
-            remedy="save the table as CSV in UTF-8.",
-        ) from error
-    return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _content_of(path: Path) -> bytes:
-    """Return a table's bytes, unpacked; at most one more than it may have."""
-    try:
-        with path.open("rb") as raw:
-            packed = raw.peek(len(_GZIP)).startswith(_GZIP)
-            with gzip.open(raw) if packed else raw as file:
-                return file.read(MAX_TABLE_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise TableError(
-            f"{path} cannot be read: {reason(error)}.",
-            code="table-unreadable",
-            remedy="correct the path, or get the file again; a cohort's tables are named in the section cohort.",
-        ) from error
-
-
-def _separator_of(text: str) -> str:
-    """Return the separator that the header line has most of."""
-    return max(_SEPARATORS, key=text.partition("\n")[0].count)
-
-
-def _encoding_of(content: bytes) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    start = content[:200]
-    if len(start) > 8 and start[1::2].count(0) > len(start) // 3:
-        return "utf-16-le"
-    return "utf-8-sig"
+def count_matches(path: Path, names: VolumeNames, columns: Sequence[str] = (NAME,)) -> tuple[int, set[str]]:
+    """Return the number of rows of a table, and the keys of the volumes that a row is of."""
+    cells = read_cells(path, columns)
+    where = cells.columns.index(columns[0])
+    found = (names.find(row[where]) for row in cells.rows)
+    return len(cells.rows), {key for key in found if key is not None}
 
 
 def _read(
@@ -188,20 +127,18 @@ def _read(
     found: dict[str, Row] = {}
     faults: dict[str, ReportError] = {}
     total = repeated = 0
-    wanted = set(wanted)
+    names = VolumeNames(wanted)
     for path in paths:
-        table = read_table(path, (NAME, *columns))
-        total += len(table)
-        keys = table[NAME].map(volume_key)
-        used = [name for name in (*columns, *optional) if name in table.columns]
-        chosen = keys.isin(wanted)
-        cells = table.loc[chosen, used].itertuples(index=False, name=None)
-        for key, values in zip(keys[chosen], cells, strict=True):
-            row: Row = dict(zip(used, values, strict=True))
-            known = found.setdefault(key, row)
-            if known is not row and known == row:
-                repeated += 1
-            elif known != row:
+        cells = read_cells(path, (NAME, *columns), is_name=lambda text: names.find(text) is not None)
+        total += len(cells.rows)
+        places = {name: cells.columns.index(name) for name in (NAME, *columns, *optional) if name in cells.columns}
+        where = places.pop(NAME)
+        for values in cells.rows:
+            row: Row = {name: values[place] for name, place in places.items()}
+            key = names.find(values[where])
+            known = row if key is None else found.setdefault(key, row)
+            repeated += known is not row and known == row
+            if key is not None and known != row:
                 faults[key] = _conflict(key, kind, known, row)
     if repeated:
         log.warning("%s: %d rows repeat another row of the same volume and were dropped", kind, repeated)
@@ -242,11 +179,22 @@ def _report(row: Row) -> Report:
 
 
 def _labels(row: Row) -> dict[str, int]:
-    values = {name: float(row[name]) for name in ABNORMALITY_LABELS}
-    wrong = {name: value for name, value in values.items() if value not in (0.0, 1.0)}
-    if wrong:
-        raise ValueError(f"expected labels 0 or 1, got {wrong}")
-    return {name: int(value) for name, value in values.items()}
+    return {name: read_label(row[name], name) for name in ABNORMALITY_LABELS}
+
+
+def read_label(cell: str, name: str) -> int:
+    """Return the label that a cell holds: 0 or 1.
+
+    Raises:
+        ValueError: If it is blank, uncertain (CheXpert's -1) or anything else.
+    """
+    value = cell.strip().lower()
+    if value in _YES or value in _NO:
+        return int(value in _YES)
+    number = float(value) if value.replace(".", "", 1).isdigit() else -1.0
+    if number not in (0.0, 1.0):
+        raise ValueError(f"{name} is {cell!r}, expected 0 or 1")
+    return int(number)
 
 
 def _acquisition(row: Row) -> Acquisition:

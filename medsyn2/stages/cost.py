@@ -14,6 +14,7 @@ from medsyn2.planning.preparation import inventory, masks, phantoms, register, s
 from medsyn2.planning.run import PlannedRun
 
 __all__ = [
+    "check_split",
     "encode_latents",
     "encode_prompts",
     "encode_text",
@@ -29,6 +30,11 @@ __all__ = [
     "train_text_encoder",
     "train_tokenizer",
 ]
+
+
+def check_split(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    return Cost("check_split", 1, START_S, basis="the start")
 
 
 def report(run: PlannedRun) -> Cost:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import ConfigError
-from medsyn2.files import lock, sha256_of, write_atomically, write_json
+from medsyn2.files import lock
 from medsyn2.fingerprints import fingerprint
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.stages.encode_text import encoder_identity
-from medsyn2.store.text_embeddings import write_texts
+from medsyn2.store.text_embeddings import write_prompts
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +36,13 @@ def encode_prompts(encode_text: EncodeTextConfig, *, encoder: Path, prompts: Pat
     lengths = dict(zip(texts, encoded.lengths.tolist(), strict=True))
     kept = {name: None if encode_text.padded else length for name, length in lengths.items()}
     embeddings = {name: vectors[: kept[name]].numpy() for name, vectors in zip(texts, encoded.embeddings, strict=True)}
+    description = {
+        "fingerprint": fingerprint("encode_prompts", settings, identity, texts),
+        "encoder": identity,
+        "max_tokens": encode_text.max_prompt_tokens,
+        "padded": encode_text.padded,
+        "width": network.width,
+        "prompts": {name: {"text": text, "num_tokens": lengths[name]} for name, text in texts.items()},
+    }
     with lock(prompts):
-        place = prompts.with_suffix(".zarr.zip")
-        write_atomically(place, lambda partial: write_texts(partial, embeddings))
-        write_json(
-            prompts,
-            {
-                "fingerprint": fingerprint("encode_prompts", settings, identity, texts),
-                "encoder": identity,
-                "embeddings_sha256": sha256_of(place),
-                "max_tokens": encode_text.max_prompt_tokens,
-                "padded": encode_text.padded,
-                "width": network.width,
-                "prompts": {name: {"text": text, "num_tokens": lengths[name]} for name, text in texts.items()},
-            },
-        )
+        write_prompts(prompts, description, embeddings)

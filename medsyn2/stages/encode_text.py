@@ -9,7 +9,14 @@ from medsyn2.config import EncodeTextConfig
 from medsyn2.errors import ReportError
 from medsyn2.facts import InventoryFacts, Report, TextFacts
 from medsyn2.files import sha256_of
-from medsyn2.nn.text_encoder import ENCODER_FILES, NUM_SPECIAL_TOKENS, TOKENIZER_CONFIG_FILE, EncodedText, TextEncoder
+from medsyn2.nn.text_encoder import (
+    ENCODER_FILES,
+    NUM_SPECIAL_TOKENS,
+    TOKENIZER_CONFIG_FILE,
+    EncodedText,
+    TextEncoder,
+    check_description,
+)
 from medsyn2.reports.text import compose_report
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.store.text_embeddings import write_report
@@ -52,7 +59,12 @@ def encode_text(
 
 
 def encoder_identity(folder: Path) -> dict[str, str]:
-    """Return the sha256 of each file of a text encoder's folder that decides the embeddings."""
+    """Return the sha256 of each file of a text encoder's folder that decides the embeddings.
+
+    Raises:
+        IntegrityError: If the stage that trained it recorded others.
+    """
+    check_description(folder)
     names = (*ENCODER_FILES, TOKENIZER_CONFIG_FILE)
     return {name: sha256_of(folder / name) for name in names if (folder / name).is_file()}
 
@@ -86,6 +98,8 @@ class _Reports:
             )
         if unknown > _MANY_UNKNOWN * length:
             log.warning("%s: %d of %d tokens are not in the vocabulary", case, unknown, length)
+        for note in encoded.notes[0]:
+            log.warning("%s: %s", case, note)
         if cut:
             log.warning(
                 "%s: the report is longer than %d tokens; left out %d: %r", case, length, encoded.num_cut[0], cut
@@ -93,7 +107,13 @@ class _Reports:
         kept = None if self.config.padded else length
         write_report(folder, encoded.embeddings[0, :kept].numpy())
         return replace(
-            facts, has_report=True, num_tokens=length, num_unknown=unknown, num_cut=encoded.num_cut[0], cut_text=cut
+            facts,
+            has_report=True,
+            num_tokens=length,
+            num_unknown=unknown,
+            num_cut=encoded.num_cut[0],
+            cut_text=cut,
+            warnings=tuple(f"report: {note}" for note in encoded.notes[0]),
         )
 
     def _compose(self, report: Report) -> str | None:

@@ -5,15 +5,18 @@ import hashlib
 import json
 import logging
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
-from medsyn2.errors import InvalidVolumeError
-from medsyn2.facts import InventoryFacts, Listed, Report
+from medsyn2.errors import CaseError, InvalidVolumeError
+from medsyn2.facts import InventoryFacts, Listed, Report, ScanFacts
+from medsyn2.integrity import check_file
 from medsyn2.reports.table import Rows, read_labels, read_metadata, read_reports
+from medsyn2.stages.anatomy import stop_if_disordered
 from medsyn2.store.artefacts import CaseWork, process_shard
 from medsyn2.vocabulary import volume_key
 
@@ -37,18 +40,23 @@ def inventory(
 ) -> None:
     """Read every file of a shard strictly, interpret it, and join its report and labels.
 
-    A file that is damaged, has an impossible geometry or whose values are not HU is quarantined with a code and a
-    remedy. Files stay in place; their records hold the facts. A file is read again only if its content changes.
+    A file that is damaged, has an impossible geometry, whose values are not HU or whose chest lies otherwise than its
+    header says is quarantined with a code and a remedy, unless another reconstruction of the scan can be used. Labels
+    that cannot be read are left out. Files stay in place; their records hold the facts. A file is read again only if
+    its content changes. A shard whose chests mostly lie otherwise stops the run.
     """
     listed = json.loads(cases)
     entries = {case["id"]: case for case in listed}
-    keys = {case["id"]: volume_key(Path(case["path"]).name) for case in listed}
-    wanted = set(keys.values())
+    keys = {case["id"]: _key(case) for case in listed}
+    wanted = {key for case in listed for key in (keys[case["id"]], *map(volume_key, case.get("later", ())))}
     tables: Tables = {
         "report": read_reports(reports, wanted),
         "labels": read_labels(labels, wanted),
         "metadata": read_metadata(metadata, wanted),
     }
+    # Those of the phantoms were written by a stage, those of users have no checksum beside them.
+    for path in (*reports, *labels, *metadata):
+        check_file(path)
     for kind, paths in (("report", reports), ("labels", labels), ("metadata", metadata)):
         if paths:
             _log_matches(kind, tables[kind], keys)
@@ -56,13 +64,14 @@ def inventory(
     def work(case: CaseWork, folder: Path) -> InventoryFacts:
         entry, known = entries[case.case], case.made_from
         _refuse(entry)
-        rows = {kind: table.get(keys[case.case]) for kind, table in tables.items()}
-        scan = inspect_case(entry["path"], rows["metadata"], inventory.hu_convention)
+        tables["report"].get(keys[case.case])  # a report that cannot be read is the case's fault
+        scan, content = _inspect_scan(known["files"], tables["metadata"], inventory)
+        scan = replace(scan, warnings=(*scan.warnings, *known["warnings"]))
         for warning in scan.warnings:
             log.warning("%s: %s", case.case, warning)
         carried = {name: entry[name] for name in ("subject", "split", "position")}
-        found = {name: known[name] for name in ("content", "report", "labels")}
-        return InventoryFacts(**vars(scan), **carried, **found)
+        found = {name: known[name] for name in ("report", "labels")}
+        return InventoryFacts(**vars(scan), **carried, **found, content=content)
 
     todo = [
         CaseWork(
@@ -72,7 +81,8 @@ def inventory(
         )
         for case in listed
     ]
-    process_shard("inventory", manifest, todo, work, settings=settings, facts=InventoryFacts)
+    done = process_shard("inventory", manifest, todo, work, settings=settings, facts=InventoryFacts)
+    stop_if_disordered([done])
 
 
 def _log_matches(kind: str, rows: Rows[Any], keys: Mapping[str, str]) -> None:
@@ -82,21 +92,61 @@ def _log_matches(kind: str, rows: Rows[Any], keys: Mapping[str, str]) -> None:
         log.warning("%s: no row for %s", kind, ", ".join(without))
 
 
+def _key(case: Mapping[str, Any]) -> str:
+    """Return the key by which rows of tables name a case."""
+    return case.get("key") or volume_key(Path(case["path"]).name)
+
+
 def _identity(case: Mapping[str, Any], key: str, tables: Tables) -> dict[str, Any]:
     """Return all inputs of a case's record, without reading its voxels."""
-    report, labels, acquisition = (tables[kind].values.get(key) for kind in ("report", "labels", "metadata"))
+    report, labels = (tables[kind].values.get(key) for kind in ("report", "labels"))
+    lost = tables["labels"].faults.get(key)
     return {
-        "path": _printable(case["path"]),
         "same_as": _printable(case.get("same_as") or ""),
         "subject": case["subject"],
         "split": case["split"],
         "position": case["position"],
-        "content": _content(Path(case["path"])),
         "report": report if report != NO_REPORT else None,
         "labels": labels,
-        "acquisition": acquisition,
-        "faults": [str(rows.faults[key]) for rows in tables.values() if key in rows.faults],
+        "faults": [str(fault)] if (fault := tables["report"].faults.get(key)) else [],
+        "warnings": [f"its labels are left out: {lost.message}"] if lost else [],
+        "files": [
+            _file(case["path"], key, tables["metadata"]),
+            *(_file(path, volume_key(Path(path).name), tables["metadata"]) for path in case.get("later", ())),
+        ],
     }
+
+
+def _file(path: str, key: str, metadata: Rows[Any]) -> dict[str, Any]:
+    """Return what decides how a file is read: its content and its row of the metadata, or the row's fault."""
+    fault = metadata.faults.get(key)
+    return {
+        "path": _printable(path),
+        "key": _printable(key),
+        "content": _content(Path(path)),
+        "acquisition": metadata.values.get(key),
+        "faults": [str(fault)] if fault else [],
+    }
+
+
+def _inspect_scan(
+    files: Sequence[Mapping[str, Any]], metadata: Rows[Any], config: InventoryConfig
+) -> tuple[ScanFacts, str | None]:
+    """Inspect the first of a scan's files that can be used, and return its facts and the hash of its content.
+
+    Raises:
+        CaseError: If none can be used; of the first file.
+    """
+    refused: list[CaseError] = []
+    for file in files:
+        try:
+            scan = inspect_case(file["path"], metadata.get(file["key"]), config.hu_convention, config.orientation)
+        except CaseError as error:
+            refused.append(error)
+            continue
+        problems = (f"an earlier reconstruction was refused ({error.code}): {error.message}" for error in refused)
+        return replace(scan, warnings=(*scan.warnings, *problems)), file["content"]
+    raise refused[0]
 
 
 def _printable(path: str) -> str:

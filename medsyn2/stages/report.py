@@ -1,6 +1,5 @@
 """The stage ``report``: the run on one page, and the cohort as two tables."""
 
-import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import zip_longest
@@ -25,12 +24,13 @@ from medsyn2.facts import (
     TextFacts,
 )
 from medsyn2.files import write_table, write_text_atomically
+from medsyn2.integrity import check_file, load_sealed
 from medsyn2.page.figures import Panel, bars_png, curves_png, data_url, panel_png
 from medsyn2.page.render import render, shown
 from medsyn2.page.tables import RunManifests, case_table, timing_table
 from medsyn2.stages import STAGES, caption_of
 from medsyn2.store.artefacts import load_manifests, records_of
-from medsyn2.store.read_artefact import read_made_ct
+from medsyn2.vocabulary import STRUCTURES
 
 NUM_OVERLAYS = 3
 
@@ -70,7 +70,7 @@ def report(
     all_cases, refused = case_table(run)
     write_table(cases, all_cases, digits=None)
     write_table(quarantine, refused, digits=None)
-    frames = {path.name: pd.read_csv(path) for path in tables}
+    frames = {path.name: pd.read_csv(check_file(path)) for path in tables}
     follow = mask_adherence(frames["mask_agreement.csv"]) if "mask_agreement.csv" in frames else []
     values: dict[str, Any] = {
         "title": report.title,
@@ -81,13 +81,14 @@ def report(
         "following_png": _following_png(follow),
         "panels": _panels(held_out, report.max_panels),
         "figures": [
-            {"png": data_url(path.read_bytes()), "name": _name(path), "caption": caption_of(path)} for path in figures
+            {"png": data_url(check_file(path).read_bytes()), "name": _name(path), "caption": caption_of(path)}
+            for path in figures
         ],
         "tables": [
             shown(frame, file=name, about=caption_of(Path(name)), gather=True) for name, frame in frames.items()
         ],
         "paper": shown(_of_this_run(compare_with_paper(frames)), file="docs/explanation/paper-tables.md"),
-        "curves_png": curves_png({path.parent.name: pd.read_csv(path) for path in losses}),
+        "curves_png": curves_png({path.parent.name: pd.read_csv(check_file(path)) for path in losses}),
         "overlays": _overlays(run),
         "cases": shown(all_cases, file=cases.name),
         "quarantine": shown(refused, file=quarantine.name, about=caption_of(quarantine)),
@@ -98,7 +99,7 @@ def report(
 
 def _cards(cases: pd.DataFrame, held_out: Sequence[Case], model: Path) -> list[dict[str, str]]:
     usable = cases[cases["status"] == "ok"]
-    shape = json.loads(model.read_text(encoding="utf-8"))["grid"]["shape"]
+    shape = load_sealed(model)["grid"]["shape"]
     cards = {
         "cases": len(cases),
         "refused": len(cases) - len(usable),
@@ -122,7 +123,10 @@ def _cohort(cases: pd.DataFrame) -> str:
     kind = "The embedded phantoms, made by procedure; no patient's data." if phantoms else "CT files of your own."
     with_warnings = int((cases["warnings"] != "").sum())
     warned = f" {with_warnings} have a warning, see the column warnings." if with_warnings else ""
-    return f"{kind} {with_report} of {len(cases)} cases have a report.{warned}"
+    usable = cases[cases["status"] == "ok"]
+    idle = [name.replace("_", " ") for name in STRUCTURES if len(usable) and (usable[name] == "absent").all()]
+    without = f" No case has a mask of {', '.join(idle)}: tables of these have no rows." if idle else ""
+    return f"{kind} {with_report} of {len(cases)} cases have a report.{warned}{without}"
 
 
 def _following_png(found: Sequence[Any]) -> str:
@@ -144,7 +148,7 @@ def _panels(held_out: Sequence[Case], max_panels: int) -> list[dict[str, str]]:
     panels = []
     for case, sample, volume in queue[:max_panels]:
         region = case.region(sample.structure).binary() if sample.structure else None
-        panel = Panel(case.read(), read_made_ct(volume.path), region)
+        panel = Panel(case.read(), volume.read(), region)
         caption = f"{case.name}, {_request_words(sample)}, seed {sample.seed}"
         panels.append({"png": panel_png(panel), "caption": caption})
     return panels
@@ -162,8 +166,8 @@ def _overlays(run: RunManifests) -> list[dict[str, str]]:
     found = []
     for stage, records in (("register", records_of(run.register)), ("masks", records_of(run.masks))):
         for record in list(records.values())[:NUM_OVERLAYS]:
-            path = record.path(OVERLAY_FILE)
-            if path.is_file():
+            if f"{record.case}/{OVERLAY_FILE}" in record.files:
+                path = record.path(OVERLAY_FILE)
                 caption = f"{stage}: {record.case}"
                 found.append({"png": data_url(path.read_bytes()), "caption": caption})
     return found

@@ -1,8 +1,7 @@
 """The stage ``template``: the CT that all others are registered to, and its lungs."""
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,21 +13,26 @@ import SimpleITK as sitk
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
 from medsyn2.ct.geometry import nearest_labels
-from medsyn2.ct.lungs import segment_lungs
+from medsyn2.ct.lungs import LUNG_NAMES, segment_lungs
 from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
 from medsyn2.ct.registration.affine import ChestCT, lung_box_mm, resample_to_grid, working_ct
-from medsyn2.ct.registration.template import Posed, average, check_fit, find_consensus, grid_around
+from medsyn2.ct.registration.alignment import Alignment
+from medsyn2.ct.registration.template import Outcome, Posed, average, check_fit, find_consensus, grid_around
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError
+from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError, reason
 from medsyn2.facts import InventoryFacts
-from medsyn2.files import lock, sha256_of, write_atomically, write_json
+from medsyn2.files import lock, sha256_of, write_atomically
 from medsyn2.fingerprints import fingerprint
-from medsyn2.store.artefacts import load_records
+from medsyn2.integrity import read_sealed, remedy_by_deleting, write_sealed
+from medsyn2.stages.anatomy import stop_if_disordered
+from medsyn2.store.artefacts import Manifest, load_manifests, records_of
+from medsyn2.store.journal import Journal
 
 log = logging.getLogger(__name__)
 
 VOLUME, LUNGS = "template.nii.gz", "lungs.nii.gz"
 _KEPT = ".template.kept.json"
+_JOURNAL = ".template.steps.jsonl"
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,12 @@ def template(
 
     The template's grid is the grid of the model: along the axes of the patient and centred on the lungs. Its CT
     and lungs are written beside `reference` as ``template.nii.gz`` and ``lungs.nii.gz``. If the cases and the
-    settings are those of the last run, its files are kept.
+    settings are those of the last run, its files are kept. A killed job goes on with the next case or registration.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    cases = {} if given else _training_cases(inventory, template.num_cases)
+    shards = load_manifests(inventory, InventoryFacts)
+    stop_if_disordered(shards)
+    cases = {} if given else _training_cases(shards, template.num_cases)
     origin = [sha256_of(path) for path in given] or {case: scan.voxels for case, scan in cases.items()}
     made_from = fingerprint("template", settings, origin)
     with lock(reference):
@@ -65,11 +71,17 @@ def template(
         description = _reusable_description(reference.with_name(_KEPT), made_from)
         if description is None:
             spacing_mm = register.working_spacing_mm
-            made = _bring_to_grid(given[0], grid, spacing_mm) if given else _build(cases, grid, template, register)
+            journal = Journal(reference.with_name(_JOURNAL), made_from)
+            made = (
+                _bring_to_grid(given[0], grid, spacing_mm)
+                if given
+                else _build(cases, grid, template, register, journal)
+            )
             description = _write(reference, made_from, *made)
+            journal.remove()
         else:
             log.info("cases and settings are those of the last run; its template is kept")
-        write_json(reference, description)
+        write_sealed(reference, description)
 
 
 def read_template(reference: Path) -> Template:
@@ -79,22 +91,22 @@ def read_template(reference: Path) -> Template:
         IntegrityError: If a file is missing or has changed.
     """
     try:
-        files = json.loads(reference.read_text(encoding="utf-8"))["files"]
+        files = read_sealed(reference)["files"]
         changed = [name for name in (VOLUME, LUNGS) if sha256_of(reference.with_name(name)) != files[name]]
-    except (OSError, ValueError, KeyError) as error:
-        changed = [repr(error)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        changed = [reason(error)]
     if changed:
         raise IntegrityError(
             f"Expected the template that {reference} describes, got other or no files: {', '.join(changed)}.",
             code="template-damaged",
-            remedy=f"delete {reference} and run again.",
+            remedy=remedy_by_deleting(reference),
         )
     lungs = read_labels(reference.with_name(LUNGS), {1: "left_lung", 2: "right_lung"})
     return Template(read_ct(reference.with_name(VOLUME)), lungs, files)
 
 
-def _training_cases(inventory: list[Path], wanted: int) -> dict[str, InventoryFacts]:
-    listed = load_records(inventory, InventoryFacts)
+def _training_cases(shards: list[Manifest[InventoryFacts]], wanted: int) -> dict[str, InventoryFacts]:
+    listed = records_of(shards)
     found = {case: record.facts for case, record in listed.items() if record.facts.split == "train"}
     if not found:
         raise EnvironmentFault(
@@ -109,10 +121,10 @@ def _training_cases(inventory: list[Path], wanted: int) -> dict[str, InventoryFa
 def _reusable_description(kept: Path, made_from: str) -> dict[str, Any] | None:
     """Return the last description if its files are intact and its inputs are unchanged."""
     try:
-        description: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        description = read_sealed(kept)
         whole = all(sha256_of(kept.with_name(name)) == digest for name, digest in description["files"].items())
         return description if whole and description["fingerprint"] == made_from else None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -136,12 +148,24 @@ def _bring_to_grid(path: Path, grid: GridConfig, spacing_mm: float) -> Made:
 
 
 def _build(
-    cases: Mapping[str, InventoryFacts], grid: GridConfig, template: TemplateConfig, register: RegisterConfig
+    cases: Mapping[str, InventoryFacts],
+    grid: GridConfig,
+    template: TemplateConfig,
+    register: RegisterConfig,
+    journal: Journal,
 ) -> Made:
     """Average cases."""
+
+    def remember(name: str, compute: Callable[[], Outcome]) -> Outcome:
+        if name not in journal:
+            outcome = compute()
+            journal.add(name, outcome.to_json() if isinstance(outcome, Alignment) else outcome)
+        kept = journal[name]
+        return kept if isinstance(kept, str) else Alignment.from_json(kept)
+
     target = grid_around(grid.shape, grid.spacing_mm, (0.0, 0.0, 0.0))
-    thoraces, refused = _thoraces(cases, register)
-    consensus = find_consensus(thoraces, target, num_rounds=template.num_rounds, gates=register)
+    thoraces, refused = _thoraces(cases, register, journal)
+    consensus = find_consensus(thoraces, target, num_rounds=template.num_rounds, gates=register, remember=remember)
 
     def pose_cases() -> Iterator[Posed]:
         for case, matrix in consensus.to_native_lps_mm.items():
@@ -157,13 +181,13 @@ def _build(
 
 
 def _thoraces(
-    cases: Mapping[str, InventoryFacts], register: RegisterConfig
+    cases: Mapping[str, InventoryFacts], register: RegisterConfig, journal: Journal
 ) -> tuple[dict[str, ChestCT], dict[str, str]]:
     """Return the cases at the working spacing, and the error codes of refused ones."""
     thoraces, refused = {}, {}
     for case, scan in cases.items():
         try:
-            thorax = working_ct(read_case(scan), register.working_spacing_mm)
+            thorax = _working_ct(case, scan, register.working_spacing_mm, journal)
         except CaseError as error:
             log.warning("template: case %s is not used: %s", case, error)
             refused[case] = error.code
@@ -182,6 +206,17 @@ def _thoraces(
     return thoraces, refused
 
 
+def _working_ct(case: str, scan: InventoryFacts, spacing_mm: float, journal: Journal) -> ChestCT:
+    """Return a case at the working spacing with its lungs, from the journal if it is there."""
+    if (kept := journal.arrays(case)) is None:
+        made = working_ct(read_case(scan), spacing_mm)
+        kept = {"hu": made.volume.hu, "hu_affine_mm": made.volume.affine_mm}
+        kept |= {"lungs": made.lungs.labels, "lungs_affine_mm": made.lungs.affine_mm}
+        journal.add_arrays(case, kept)
+    volume = CTVolume(kept["hu"], kept["hu_affine_mm"])
+    return ChestCT(volume, LabelMap(kept["lungs"], kept["lungs_affine_mm"], LUNG_NAMES))
+
+
 def _write(reference: Path, made_from: str, volume: CTVolume, lungs: LabelMap, facts: dict[str, Any]) -> dict[str, Any]:
     check_fit(lungs)
     write_atomically(reference.with_name(VOLUME), partial(write_ct, volume=volume, description="template"))
@@ -194,7 +229,7 @@ def _write(reference: Path, made_from: str, volume: CTVolume, lungs: LabelMap, f
         "files": {name: sha256_of(reference.with_name(name)) for name in (VOLUME, LUNGS)},
         "facts": {**facts, "lung_box_mm": (high - low).round(3).tolist(), "lung_ml": round(_ml(lungs), 1)},
     }
-    write_json(reference.with_name(_KEPT), description)
+    write_sealed(reference.with_name(_KEPT), description)
     return description
 
 

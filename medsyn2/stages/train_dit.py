@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from medsyn2.config import DiTConfig, FlowConfig, GridConfig, TrainDiTConfig, schedule_notes
-from medsyn2.ct.nifti.files import read_ct
 from medsyn2.errors import ConfigError
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.fingerprints import canonical_json, fingerprint
 from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.dit import DiT
-from medsyn2.store.text_embeddings import read_text
+from medsyn2.stages.encode_text import encoder_identity
+from medsyn2.stages.template import read_template
+from medsyn2.store.text_embeddings import read_prompts
 from medsyn2.training.dit.conditions import ConditionedLatents, drop_conditions, mode_probabilities
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
 from medsyn2.training.dit.split import Split, load_split
@@ -76,21 +77,21 @@ def train_dit(
     is written anew and the weights stay. Several processes, started by torchrun, share the micro-batches of a step.
     """
     settings = _training_settings(settings)
-    split, wording = load_split(latents, text), json.loads(prompts.read_text(encoding="utf-8"))
+    split, (wording, embedded) = load_split(latents, text), read_prompts(prompts)
     split = replace(split, cases=[drop_conditions(case, train_dit.leave_out) for case in split.cases])
-    _check_origins(split, wording, tokenizer)
+    _check_origins(split, wording, tokenizer, encoder)
     _check_patch(split.latents.shape, dit)
-    wordings = prompts.with_suffix(".zarr.zip")
     described = _latents(split, train_dit)
     data = ConditionedLatents(
         split.cases,
-        {name: read_text(wordings, name) for name in wording["prompts"]},
+        embedded,
         image=described.image,
         mask=described.mask,
         masks=described.masks,
         probabilities=train_dit.mode_probabilities,
         weights=train_dit.structure_weights,
         empty_share=train_dit.empty_mask_share,
+        digests=split.digests,
         seed=train_dit.seed,
     )
     realised = mode_probabilities(split.cases, train_dit.mode_probabilities)
@@ -147,8 +148,8 @@ def _learner(network: DiT, flow: FlowConfig, config: TrainDiTConfig) -> Learner:
     return Learner(network, loss, AdamSettings.of(config), config.ema_decay, bins)
 
 
-def _check_origins(split: Split, wording: Mapping[str, Any], tokenizer: Path) -> None:
-    """Refuse latents, reports and pre-prompts that were not made with the same networks."""
+def _check_origins(split: Split, wording: Mapping[str, Any], tokenizer: Path, encoder: Path) -> None:
+    """Refuse latents, reports and pre-prompts that were not made with the networks that go into the model's folder."""
     found = sha256_of(tokenizer)
     if split.latents.tokenizer != found:
         raise ConfigError(
@@ -156,9 +157,10 @@ def _check_origins(split: Split, wording: Mapping[str, Any], tokenizer: Path) ->
             code="inputs-disagree",
             remedy="run the workflow, which encodes them again.",
         )
-    if split.encoder and split.encoder != wording["encoder"]:
+    identity = encoder_identity(encoder)
+    if wording["encoder"] != identity or (split.encoder and split.encoder != identity):
         raise ConfigError(
-            "The reports and the pre-prompts were made with different text encoders.",
+            f"The reports or the pre-prompts were made with another text encoder than {encoder}.",
             code="inputs-disagree",
             remedy="run the workflow, which encodes them again.",
         )
@@ -174,7 +176,7 @@ def _check_patch(shape: tuple[int, int, int, int], dit: DiTConfig) -> None:
 
 
 def _grid(config: GridConfig, template: Path) -> GridDescription:
-    volume = read_ct(template.with_name(TEMPLATE_VOLUME))
+    volume = read_template(template).volume
     return GridDescription(config.shape, affine_rows(volume.affine_mm.tolist()), config.clip_hu)
 
 

@@ -1,6 +1,5 @@
 """The stage ``train_text_encoder``: the default text encoder, from the reports of the training split."""
 
-import json
 import logging
 import shutil
 from functools import partial
@@ -10,8 +9,9 @@ from typing import Any
 
 from medsyn2.config import TrainTextEncoderConfig
 from medsyn2.facts import InventoryFacts
-from medsyn2.files import lock, sha256_of, write_atomically, write_json
+from medsyn2.files import lock, sha256_of, write_atomically
 from medsyn2.fingerprints import fingerprint
+from medsyn2.integrity import read_sealed, write_sealed
 from medsyn2.nn.text_encoder import CONFIG_FILE
 from medsyn2.reports.prompts import all_prompts
 from medsyn2.reports.text import compose_report
@@ -47,7 +47,7 @@ def train_text_encoder(
             log.info("texts and settings are those of the last run; its encoder is kept")
         for name in [name for name in description["files"] if name != CONFIG_FILE] + [CONFIG_FILE]:
             write_atomically(folder / name, partial(shutil.copyfile, kept / name))
-        write_json(encoder, description)
+        write_sealed(encoder, description)
 
 
 def _training_texts(inventory: list[Path]) -> list[str]:
@@ -62,9 +62,9 @@ def _training_texts(inventory: list[Path]) -> list[str]:
 def _reusable_description(kept: Path, made_from: str) -> dict[str, Any] | None:
     """Return the last description if its files are intact and its inputs are unchanged."""
     try:
-        description = json.loads((kept / _DESCRIPTION).read_text(encoding="utf-8"))
+        description = read_sealed(kept / _DESCRIPTION)
         whole = all(sha256_of(kept / name) == digest for name, digest in description["files"].items())
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return description if whole and description["fingerprint"] == made_from else None
 
@@ -82,6 +82,6 @@ def _train(config: TrainTextEncoderConfig, texts: list[str], kept: Path, made_fr
     }
     files = {path.name: sha256_of(path) for path in sorted(kept.iterdir())}
     description = {"fingerprint": made_from, "files": files, "facts": facts}
-    write_json(kept / _DESCRIPTION, description)
+    write_sealed(kept / _DESCRIPTION, description)
     log.info("text encoder: %s", facts)
     return description

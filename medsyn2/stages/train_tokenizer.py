@@ -45,15 +45,17 @@ def train_tokenizer(
     the same bits; one whose settings and volumes are those of an earlier run is not made again; a longer one goes on
     from where the shorter one ended. Several processes, started by torchrun, share the crops of a step.
     """
-    volumes = [
-        (case, record.path(CT_FILE), record.files)
-        for case, record in load_records(register, RegisterFacts).items()
-        if record.facts.split == "train"
-    ]
+    volumes = {
+        case: record for case, record in load_records(register, RegisterFacts).items() if record.facts.split == "train"
+    }
     crops = CropSettings(
         grid.shape, train_tokenizer.crop_shape, grid.clip_hu, train_tokenizer.mask_share, train_tokenizer.seed
     )
-    data = Crops([(case, path) for case, path, _ in volumes], crops)
+    data = Crops(
+        [(case, record.place(CT_FILE)) for case, record in volumes.items()],
+        crops,
+        digests={record.place(CT_FILE): record.sha256(CT_FILE) for record in volumes.values()},
+    )
     initial, perceptual = (
         Path(given) if given else None
         for given in (train_tokenizer.initial_weights, train_tokenizer.perceptual_weights)
@@ -61,7 +63,7 @@ def train_tokenizer(
     identity = identity_of(
         settings,
         "train_tokenizer",
-        [[case, files] for case, _, files in volumes],
+        [[case, record.files] for case, record in volumes.items()],
         sha256_of(initial) if initial else None,
         *([sha256_of(perceptual)] if perceptual else []),
     )

@@ -7,7 +7,8 @@ A stage works on the cases of one shard and writes, below ``results/<stage>/``:
     <shard>.json            the manifest: all records of the shard, written last; the file Snakemake tracks
 
 A case's artefacts are written into a hidden folder beside their place and renamed into it, then the record is
-written; so a record that exists speaks the truth, and half a case is done again. The *fingerprint* is a
+written; so a record that exists speaks the truth, and half a case is done again. Records and manifests are sealed, and
+readers compare each artefact with its sha256 (``medsyn2/integrity.py``). The *fingerprint* is a
 hash of the stage's settings and code version and of everything the case is made from: a re-run skips every
 case whose record carries the fingerprint it would get and whose files have the recorded sha256. Nothing in a
 record or a manifest depends on when or where the run took place.
@@ -21,7 +22,7 @@ import logging
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -30,12 +31,14 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter
 from tqdm import tqdm
 
-from medsyn2.errors import CaseError, EnvironmentFault, IntegrityError, SystematicError, reason
+from medsyn2.errors import CaseError, IntegrityError, SystematicError, reason
 from medsyn2.facts import SPARSE, Listed
-from medsyn2.files import lock, sha256_of, sync, write_json
+from medsyn2.faults import fault_of
+from medsyn2.files import lock, sha256_of, sync
 from medsyn2.files import write_atomically as write_atomically
 from medsyn2.files import write_text_atomically as write_text_atomically
 from medsyn2.fingerprints import fingerprint, to_json
+from medsyn2.integrity import is_unchanged, read_sealed, remedy_by_deleting, verify, write_sealed
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +73,39 @@ class Record(Generic[Facts]):
     folder: Path | None = field(default=None, metadata=SPARSE)
     __pydantic_config__: ClassVar = _STRICT
 
-    def path(self, name: str) -> Path:
-        """Return the path of the artefact called `name`."""
+    @property
+    def manifest(self) -> Path:
+        """The manifest that holds this record."""
+        assert self.folder is not None
+        return self.folder.parent.with_suffix(".json")
+
+    def place(self, name: str) -> Path:
+        """Return where the artefact called `name` is; whoever reads it asks for `path`."""
         assert self.folder is not None
         return self.folder / name
+
+    def sha256(self, name: str) -> str:
+        """Return the recorded sha256 of the artefact called `name`.
+
+        Raises:
+            IntegrityError: If the case has none of this name.
+        """
+        found = self.files.get(f"{self.case}/{name}")
+        if found is None:
+            raise IntegrityError(
+                f"{self.manifest} lists no file {name} of the case {self.case}.",
+                code="artefact-damaged",
+                remedy=remedy_by_deleting(self.manifest),
+            )
+        return found
+
+    def path(self, name: str) -> Path:
+        """Return the path of the artefact called `name`, whose bytes are those that were written.
+
+        Raises:
+            IntegrityError: If they are not, or the case has no such artefact.
+        """
+        return verify(self.place(name), self.sha256(name), self.manifest)
 
 
 @dataclass(frozen=True)
@@ -115,14 +147,19 @@ class Manifest(Generic[Facts]):
             if isinstance(record, Record)
         }
 
+    def path(self, case: str, name: str) -> Path:
+        """Return the path of the artefact called `name` of `case`, as `Record.path` does."""
+        return self.records[case].path(name)
+
+    @property
+    def digests(self) -> dict[Path, str]:
+        """The recorded sha256 of each artefact."""
+        return {self.folder / name: sha256 for record in self.cases.values() for name, sha256 in record.files.items()}
+
     @cached_property
     def refused(self) -> dict[str, Refusal]:
         """The quarantined cases."""
         return {case: record for case, record in self.cases.items() if isinstance(record, Refusal)}
-
-    def path(self, case: str, name: str) -> Path:
-        """Return the path of the artefact called `name` of `case`."""
-        return self.folder / case / name
 
 
 @cache
@@ -130,16 +167,15 @@ def _shards(facts: type[Facts]) -> TypeAdapter[_Shard[Facts]]:
     return TypeAdapter(_Shard[facts])  # type: ignore[valid-type]
 
 
-def _read_cases(text: str, facts: type[Facts]) -> tuple[str, list[Record[Facts] | Refusal]]:
-    shard = _shards(facts).validate_json(text)  # type: ignore[arg-type]
+def _read_cases(values: Mapping[str, Any], facts: type[Facts]) -> tuple[str, list[Record[Facts] | Refusal]]:
+    shard = _shards(facts).validate_json(json.dumps(values))  # type: ignore[arg-type]
     return shard.stage, shard.cases
 
 
 def read_record(path: Path, facts: type[Facts]) -> Record[Facts] | Refusal | None:
     """Return the record at `path`, or None if there is none that can be read."""
     try:
-        text = path.read_text(encoding="utf-8")
-        return _read_cases(f'{{"stage": "", "cases": [{text}]}}', facts)[1][0]
+        return _read_cases({"stage": "", "cases": [read_sealed(path)]}, facts)[1][0]
     except (OSError, ValueError, IndexError):
         return None
 
@@ -148,15 +184,16 @@ def load_manifest(path: Path, facts: type[Facts]) -> Manifest[Facts]:
     """Read a shard's manifest, whose records hold such facts.
 
     Raises:
-        IntegrityError: If the file is missing, is no manifest, or has keys or values that are not of `facts`.
+        IntegrityError: If the file is missing, is no manifest, was changed, or has keys or values that are not of
+            `facts`.
     """
     try:
-        stage, records = _read_cases(path.read_text(encoding="utf-8"), facts)
+        stage, records = _read_cases(read_sealed(path), facts)
     except (OSError, ValueError) as error:
         raise IntegrityError(
             f"{path} is not a manifest with {facts.__name__}: {reason(error)}.",
             code="manifest-unreadable",
-            remedy="delete the file and run the workflow again; finished cases are not done again.",
+            remedy=f"`rm {path}` and run the workflow again; finished cases are not done again.",
         ) from error
     return Manifest(stage, path.with_suffix(""), {record.case: record for record in records})
 
@@ -217,7 +254,7 @@ def process_shard(
                 record = _process_case(stage, folder, case, work, expected, facts)
             records.append(record)
             _stop_if_systematic(stage, records)
-        write_json(manifest, to_json(_Shard(stage, records)))
+        write_sealed(manifest, _Shard(stage, records))
     return Manifest(stage, folder, {record.case: record for record in records})
 
 
@@ -237,17 +274,15 @@ def _process_case(
         problem = Problem(error.code, error.message, error.remedy, error.retry)
         record = Refusal(case.case, expected, problem, case.known)
         log.warning("%s: case %s goes to quarantine: %s", stage, case.case, error)
-    except OSError as error:
-        raise EnvironmentFault(
-            f"{stage} could not write the artefacts of case {case.case}: {error}.",
-            code="environment-io",
-            remedy="check that the disk has room and can be written, then run again; finished cases are kept.",
-        ) from error
+    except Exception as error:
+        if fault := fault_of(error, folder / case.case):
+            raise fault from error
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     # Read back the facts: those that could not be read later are an error of this stage, now.
-    record = _read_cases(json.dumps(to_json(_Shard(stage, [record])), sort_keys=True), facts)[1][0]
-    write_json(record_path, to_json(record))
+    record = _read_cases(to_json(_Shard(stage, [record])), facts)[1][0]
+    write_sealed(record_path, record)
     return record
 
 
@@ -266,9 +301,7 @@ def _is_intact(folder: Path, record: Record[Facts] | Refusal) -> bool:
     if isinstance(record, Refusal):
         return not record.problem.retry
     # Hashing takes 16 ms for a volume of 25 MB, so a file that was cut or changed is found by running the stage again.
-    return all(
-        (folder / name).is_file() and sha256_of(folder / name) == expected for name, expected in record.files.items()
-    )
+    return all(is_unchanged(folder / name, expected) for name, expected in record.files.items())
 
 
 def _remove_partial(folder: Path) -> None:

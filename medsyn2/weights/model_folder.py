@@ -7,15 +7,14 @@
     prompts.safetensors  token embeddings of the pre-prompts by structure, and ``absent`` for no mask, which replace
                          the text encoder's; only in converted models
 
-The folder is all that sampling needs and can be copied. ``model.json`` holds the sha256 of every other file; they are
-compared at reading, so that an incomplete or changed copy is refused.
+The folder is all that sampling needs and can be copied. ``model.json`` holds the sha256 of every other file and is
+sealed; both are compared at reading, so that an incomplete or changed copy is refused.
 
 Latents are normalised by channel as (latents - mean) / std, with separate statistics for images and masks (or for each
 structure's masks) over the training split; predictions are denormalised with the image's. Keys added to the
 description later default to the behaviour of models without them.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -27,9 +26,10 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from medsyn2.errors import WeightsError, reason
-from medsyn2.files import sha256_of, write_atomically, write_json
+from medsyn2.files import sha256_of, write_atomically
 from medsyn2.fingerprints import fingerprint
 from medsyn2.flow.sampling import Sampling
+from medsyn2.integrity import is_unchanged, read_sealed, write_sealed
 from medsyn2.nn.text_encoder import ENCODER_FILES, TOKENIZER_CONFIG_FILE
 from medsyn2.types import Float
 from medsyn2.vocabulary import Structure
@@ -152,7 +152,7 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 def write_description(folder: Path, description: ModelDescription) -> None:
     """Write ``model.json`` atomically; every other file must be in place."""
-    write_json(folder / DESCRIPTION, asdict(description))
+    write_sealed(folder / DESCRIPTION, asdict(description))
 
 
 def export_model(folder: Path, tokenizer: Path, text_encoder: Path, description: ModelDescription) -> None:
@@ -182,7 +182,7 @@ def read_description(folder: Path) -> ModelDescription:
     """
     path = folder / DESCRIPTION
     try:
-        description = _description(json.loads(path.read_text(encoding="utf-8")))
+        description = _description(read_sealed(path))
     except FileNotFoundError:
         raise WeightsError(
             f"{folder} holds no {DESCRIPTION}.",
@@ -194,14 +194,14 @@ def read_description(folder: Path) -> ModelDescription:
         raise WeightsError(
             f"{path} is no description of a model in format {FORMAT}: {reason(error)}.",
             code="model-unreadable",
-            remedy="copy the whole folder again, or train the model with this version.",
+            remedy=f"copy the whole folder again, or `rm {path}` and run the workflow again, with this version.",
         ) from error
     for name, expected in description.files.items():
-        if not (folder / name).is_file() or sha256_of(folder / name) != expected:
+        if not is_unchanged(folder / name, expected):
             raise WeightsError(
                 f"{folder / name} is missing or is not the file that was written with {DESCRIPTION}.",
                 code="model-damaged",
-                remedy="copy the whole folder again, or run train_dit again.",
+                remedy=f"copy the whole folder again, or `rm {path}` and run the workflow again.",
             )
     return description
 

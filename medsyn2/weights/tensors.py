@@ -9,7 +9,6 @@ file and that file's sha256. No pickle is read. Loading into a network is strict
 one of another shape is an error that names it.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from medsyn2.errors import WeightsError, list_names
-from medsyn2.files import sha256_of, write_atomically, write_json
+from medsyn2.files import sha256_of, write_atomically
+from medsyn2.integrity import read_sealed, write_sealed
 
 
 def save_component(
@@ -43,7 +43,7 @@ def save_component(
     weights = tensors_path(json_path)
     write_atomically(weights, lambda partial: save_file(tensors, partial))
     description = {"kind": kind, "config": dict(config), "sha256": sha256_of(weights)}
-    write_json(json_path, description if origin is None else {**description, "origin": dict(origin)})
+    write_sealed(json_path, description if origin is None else {**description, "origin": dict(origin)})
 
 
 def load_component(json_path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -70,7 +70,7 @@ def load_component(json_path: Path, kind: str) -> tuple[dict[str, Any], dict[str
         raise WeightsError(
             f"{weights} has the sha256 {found}, expected {description['sha256']} as {json_path.name} says.",
             code="weights-damaged",
-            remedy="delete both files and run the stage that makes them again, or copy both again.",
+            remedy=f"`rm {json_path}` and run the workflow again, or copy both files again.",
         )
     try:
         return _tuples(description["config"]), load_file(weights)
@@ -117,7 +117,7 @@ def tensors_path(json_path: Path) -> Path:
 
 def _read_description(json_path: Path) -> dict[str, Any]:
     try:
-        description = json.loads(json_path.read_text(encoding="utf-8"))
+        description = read_sealed(json_path)
         if set(description) - {"origin"} == {"kind", "config", "sha256"}:
             return description
         problem = f"its keys are {sorted(description)}"
@@ -128,7 +128,7 @@ def _read_description(json_path: Path) -> dict[str, Any]:
     raise WeightsError(
         f"{json_path} is no description of weights (kind, config, sha256): {problem}.",
         code="weights-unreadable",
-        remedy="delete it and run the stage that makes it again.",
+        remedy=f"`rm {json_path}` and run the workflow again, or copy both files again.",
     )
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from medsyn2.ct.anatomy.judgement import NO_ANATOMY
 from medsyn2.facts import (
+    AnatomyFacts,
     ChannelSums,
     HuScale,
     ImageQuality,
@@ -24,8 +26,8 @@ from medsyn2.facts import (
     SampledVolume,
     SampleFacts,
 )
-from medsyn2.files import write_json
 from medsyn2.fingerprints import canonical_json
+from medsyn2.integrity import read_sealed, write_sealed
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.vocabulary import JOINT, STRUCTURES, Mode, Split, Structure
 
@@ -58,10 +60,10 @@ def write_manifest(
 def change_facts(path: Path, kind: type[Facts], change: Callable[[Facts], Facts]) -> Path:
     """Change the facts of every record of a manifest; the artefacts stay."""
     records = load_manifest(path, kind).records
-    values = json.loads(path.read_text())
+    values = read_sealed(path)
     for value in values["cases"]:
         value["facts"] = json.loads(canonical_json(change(records[value["case"]].facts)))
-    write_json(path, values)
+    write_sealed(path, values)
     return path
 
 
@@ -73,7 +75,9 @@ def inventory_facts(
     path: str = "ct.nii.gz",
     labels: dict[str, int] | None = None,
     hu: HuScale = HuScale("hu", 1.0, 0.0, -1000.0),
+    image: str = "",
     warnings: tuple[str, ...] = (),
+    anatomy: AnatomyFacts = NO_ANATOMY,
 ) -> InventoryFacts:
     """Facts of a readable scan."""
     return InventoryFacts(
@@ -84,12 +88,14 @@ def inventory_facts(
         spacing_mm=(4.0, 4.0, 4.0),
         orientation="LPS",
         hu=hu,
+        image=image or f"image of {subject} in {path}",
         affine_repair=None,
         warnings=warnings,
         position=0,
         content=None,
         report=report,
         labels=labels,
+        anatomy=anatomy,
     )
 
 

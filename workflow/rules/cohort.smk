@@ -1,4 +1,4 @@
-# The cohort: the embedded phantoms, and the inventory of every file.
+# The cohort: the embedded phantoms, the inventory of every file, and the check of the splits.
 
 
 rule phantoms:
@@ -46,3 +46,24 @@ rule inventory:
         "python -m medsyn2 inventory --config {params.cfg:q} --cases {params.cases:q}"
         " --reports {input.reports:q} --labels {input.labels:q} --metadata {input.metadata:q}"
         " --manifest {output.manifest} > {log} 2>&1"
+
+
+rule check_split:
+    input:
+        inventory=manifests("inventory", SHARDS),
+    output:
+        **outputs_of("check_split"),
+    log:
+        "logs/check_split.log",
+    benchmark:
+        "logs/benchmarks/check_split.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: threads_of("check_split")
+    resources:
+        **resources_of("check_split"),
+    params:
+        cfg=params_of("check_split"),
+    shell:
+        "python -m medsyn2 check_split --config {params.cfg:q} --inventory {input.inventory} --split {output.split}"
+        " > {log} 2>&1"

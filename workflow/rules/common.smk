@@ -11,6 +11,7 @@ from medsyn2.config import (
     find_places,
     merge,
     schedule_notes,
+    tool_notes,
     trainings,
     validate_config,
 )
@@ -75,6 +76,7 @@ SHARDS, TRAIN_SHARDS, TEST_SHARDS = (
     PLAN.shards_with("train"),
     PLAN.shards_with("test"),
 )
+PROMPT_SHARDS = PLAN.prompt_shards
 # Jobs that measure volumes take several shards, where these are small; named by the first.
 TEST_BATCHES = PLAN.batches("test")
 RECONSTRUCTED = PLAN.first_batches(
@@ -90,16 +92,16 @@ wildcard_constraints:
 
 
 onstart:
+    notes = [*PLAN.notes(), *tool_notes(SETTINGS)]
     enter(run_settings(SETTINGS))
     jobs = list(workflow.dag.needrun_jobs())
     require_no_jobs(Path(), ((job.name, job.wildcards) for job in jobs))
     PLAN.save_order()
     for name, training in trainings(SETTINGS).items():
         if name.rpartition(".")[2] in {job.name for job in jobs}:
-            for note in schedule_notes(name, training):
-                print(note, file=sys.stderr)
-    if ignored := PLAN.list_ignored_files():
-        print(ignored, file=sys.stderr)
+            notes += schedule_notes(name, training)
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def outputs_of(name):

@@ -6,6 +6,7 @@ rule train_dit:
         latents=manifests_of_split("encode_latents", "train", least=1),
         text=manifests("encode_text", TRAIN_SHARDS),
         prompts=rules.encode_prompts.output.prompts,
+        split=rules.check_split.output.split,
         tokenizer=rules.train_tokenizer.output.weights,
         encoder=ENCODER_FILE,
         template=rules.template.output.reference,

@@ -77,10 +77,35 @@ rule evaluate_fid:
         " --figure {output.figure} > {log} 2>&1"
 
 
+rule sample_training:
+    input:
+        model="results/train_dit/model/model.json",
+        inventory=manifests("inventory", PROMPT_SHARDS),
+        register=manifests("register", PROMPT_SHARDS),
+        masks=manifests("masks", PROMPT_SHARDS),
+    output:
+        **outputs_of("sample_training"),
+    log:
+        "logs/sample_training.log",
+    benchmark:
+        "logs/benchmarks/sample_training.tsv"
+    conda:
+        "../../envs/medsyn2.yaml"
+    threads: threads_of("sample_training")
+    resources:
+        **resources_of("sample_training"),
+    params:
+        cfg=params_of("sample_training"),
+    shell:
+        "python -m medsyn2 sample_training --config {params.cfg:q} --model {input.model} --inventory {input.inventory}"
+        " --register {input.register} --masks {input.masks} --manifest {output.manifest} > {log} 2>&1"
+
+
 rule evaluate_memorisation:
     input:
         register=manifests("register", SHARDS),
         samples=manifests("sample", TEST_SHARDS),
+        recalled=rules.sample_training.output.manifest,
         latents=manifests("encode_latents", TRAIN_SHARDS),
         tokenizer=rules.train_tokenizer.output.weights,
         reconstructions=manifests("reconstruct", RECONSTRUCTED),
@@ -103,8 +128,8 @@ rule evaluate_memorisation:
         cfg=params_of("evaluate_memorisation"),
     shell:
         "python -m medsyn2 evaluate_memorisation --config {params.cfg:q} --register {input.register}"
-        " --samples {input.samples} --latents {input.latents} --tokenizer {input.tokenizer}"
-        " --reconstructions {input.reconstructions} --banks results/evaluate_memorisation --cache results/features"
+        " --samples {input.samples} --recalled {input.recalled} --latents {input.latents}"
+        " --tokenizer {input.tokenizer} --reconstructions {input.reconstructions} --banks results/evaluate_memorisation --cache results/features"
         " --table {output.table} --pairs {output.pairs} --sheet {output.sheet} > {log} 2>&1"
 
 

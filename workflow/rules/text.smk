@@ -6,6 +6,7 @@ ENCODER_FILE = f"{ENCODER_DIR}/config.json"
 rule train_text_encoder:
     input:
         inventory=manifests_of_split("inventory", "train", least=1),
+        split=rules.check_split.output.split,
     output:
         **outputs_of("train_text_encoder"),
     log:

@@ -4,6 +4,7 @@
 rule train_tokenizer:
     input:
         register=manifests_of_split("register", "train", least=1),
+        split=rules.check_split.output.split,
     output:
         **outputs_of("train_tokenizer"),
     log:

@@ -60,6 +60,11 @@ class NiftiHeader:
     def voxel_bytes(self) -> int:
         return prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def description(self) -> str:
+        """The text that the writing program left."""
+        return bytes(self.raw["descrip"]).rstrip(b"\0").decode("ascii", "replace")
+
 
 def looks_like_nifti(start: bytes) -> bool:
     """Tell whether `start` opens with the size field of a NIfTI or Analyze header."""

@@ -7,6 +7,7 @@ millimetre of the template: 1.1 means lungs 10 % larger than the template's. ``a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,15 @@ class Alignment:
         if MIRRORED not in self.orientation:
             return False
         return self.orientation[MIRRORED] - self.orientation[AS_GIVEN] >= MIRROR_MARGIN
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the alignment as JSON values, exactly."""
+        return {**vars(self), "template_to_native_lps_mm": self.template_to_native_lps_mm.tolist()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Alignment":
+        """Return the alignment of `to_json`."""
+        return cls(**{**values, "template_to_native_lps_mm": np.array(values["template_to_native_lps_mm"])})
 
     def facts(self) -> AlignmentFacts:
         """Return the alignment as records hold it."""

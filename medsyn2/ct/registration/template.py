@@ -16,8 +16,9 @@ affines; Guimond et al., "Average brain models", CVIU 2000, for averaging withou
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.linalg import expm, logm
@@ -76,7 +77,26 @@ def working_grid(grid: Grid, spacing_mm: float) -> Grid:
     return grid_around((shape[0], shape[1], shape[2]), (spacing_mm,) * 3, middle[:3].tolist())
 
 
-def find_consensus(thoraces: Mapping[str, ChestCT], grid: Grid, *, num_rounds: int, gates: RegisterConfig) -> Consensus:
+Outcome = Alignment | str
+"""An alignment that passes the gates, or the code of the gate that it fails."""
+
+Remember = Callable[[str, Callable[[], Outcome]], Outcome]
+"""Returns the outcome of a registration by its name: one that is kept from a killed job, or the one computed now."""
+
+
+def compute_outcome(name: str, compute: Callable[[], Outcome]) -> Outcome:
+    """Compute an outcome; nothing is kept."""
+    return compute()
+
+
+def find_consensus(
+    thoraces: Mapping[str, ChestCT],
+    grid: Grid,
+    *,
+    num_rounds: int,
+    gates: RegisterConfig,
+    remember: Remember = compute_outcome,
+) -> Consensus:
     """Find the common space of some cases, centred on `grid`.
 
     Raises:
@@ -85,7 +105,7 @@ def find_consensus(thoraces: Mapping[str, ChestCT], grid: Grid, *, num_rounds: i
     working = working_grid(grid, gates.working_spacing_mm)
     refusals: dict[str, Mapping[str, str]] = {}
     for start in rank_by_lung_size(thoraces)[:MAX_STARTS]:
-        consensus = _search_from(start, thoraces, working, num_rounds, gates)
+        consensus = _search_from(start, thoraces, working, num_rounds, gates, remember)
         if 2 * len(consensus.alignments) >= len(thoraces):
             return consensus
         refusals[start] = consensus.refused
@@ -155,7 +175,12 @@ def check_fit(lungs: LabelMap) -> None:
 
 
 def _search_from(
-    start: str, thoraces: Mapping[str, ChestCT], working: Grid, num_rounds: int, gates: RegisterConfig
+    start: str,
+    thoraces: Mapping[str, ChestCT],
+    working: Grid,
+    num_rounds: int,
+    gates: RegisterConfig,
+    remember: Remember,
 ) -> Consensus:
     low, high = lung_box_mm(thoraces[start].lungs)
     to_native = {start: _translation((low + high) / 2)}
@@ -165,15 +190,23 @@ def _search_from(
         fixed = _average_chest(thoraces, to_native, working)
         alignments, refused = {}, {}
         for case, thorax in thoraces.items():
-            try:
-                alignments[case] = register_within_gates(thorax, fixed, gates)
-            except RegistrationError as refusal:
-                refused[case] = refusal.code
+            outcome = remember(f"{start}/{number}/{case}", partial(_register, thorax, fixed, gates))
+            if isinstance(outcome, Alignment):
+                alignments[case] = outcome
+            else:
+                refused[case] = outcome
         if 2 * len(alignments) < len(thoraces):
             break
         to_native = _centre(_remove_bias(alignments, thoraces), thoraces, working)
         log.info("template round %d from %s: %d of %d cases", number + 1, start, len(alignments), len(thoraces))
     return Consensus(start, alignments, to_native, refused)
+
+
+def _register(thorax: ChestCT, fixed: ChestCT, gates: RegisterConfig) -> Outcome:
+    try:
+        return register_within_gates(thorax, fixed, gates)
+    except RegistrationError as refusal:
+        return refusal.code
 
 
 def _average_chest(thoraces: Mapping[str, ChestCT], to_native: Mapping[str, Affine], grid: Grid) -> ChestCT:

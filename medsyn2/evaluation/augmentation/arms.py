@@ -5,9 +5,10 @@ threshold of 0.5 and by the mean Dice over 256 thresholds: Inf-Net's number in t
 and compares with no other there.
 
 The table has a row a training set. Values are means over test slices, then over seeds, with the standard deviation over
-seeds; ``<value>_low`` and ``_high`` are a 95 % interval over test patients of the mean over seeds. The differences
-``<value>_minus_real`` are paired by slice, each the mean over its seeds, and resampled by patient: an interval around 0
-shows no difference. The spread of seeds is of the training, the interval of the patients; neither contains the other.
+seeds; ``<value>_low`` and ``_high`` are a 95 % interval over test patients and networks together, since other patients
+and another training would both give another value. The differences ``<value>_minus_real`` are paired by slice, each the
+mean over its seeds, and their interval holds the variances of both trainings too: one around 0 shows no difference.
+One network a set, or fewer than five patients, have no interval.
 
 Empty masks are treated as in `overlap`: a slice without a finding counts with an overlap of 0 and has no distances;
 slices without the structure are left out of the means; both are counted. A difference of distances is over the slices
@@ -15,7 +16,7 @@ that have one with both training sets.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import nan
 from typing import Any
 
@@ -25,8 +26,7 @@ from jaxtyping import Bool, Float
 
 from medsyn2.evaluation.augmentation.slices import LabelledSlice
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES, overlap
-from medsyn2.evaluation.statistics.bootstrap import mean_interval
-from medsyn2.evaluation.statistics.paired import compare
+from medsyn2.evaluation.statistics.intervals import mean_influence, trained_interval
 
 ARMS = ("real", "synthetic", "both")
 """The training sets; ``both`` is all slices of the other two."""
@@ -34,6 +34,7 @@ MEASURES = ("dice", "dice_thresholds", "jaccard", "assd_mm", "hd95_max_mm", "hd9
 CASES_COLUMNS = ["arm", "seed", "case", "patient", "segmenter", "dice_thresholds", *VALUES, *FLAGS]
 THRESHOLD = 0.5
 _LEVELS = 256
+ENDS = ("", "_low", "_high")
 
 
 def table_columns() -> list[str]:
@@ -75,9 +76,7 @@ def judge_slices(
     return rows
 
 
-def compare_arms(
-    cases: pd.DataFrame, sizes: Mapping[str, Mapping[str, Any]], *, num_draws: int, seed: int
-) -> pd.DataFrame:
+def compare_arms(cases: pd.DataFrame, sizes: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Return the table: a row a training set.
 
     Args:
@@ -85,9 +84,7 @@ def compare_arms(
         sizes: By training set: ``structure``, ``segmenter``, ``num_real``, ``num_synthetic``, ``num_steps``.
     """
     present = cases[~cases["both_empty"].astype(bool) & ~cases["false_alarm"].astype(bool)]
-    by_case = present.groupby(["arm", "patient", "case"], sort=False)[[*MEASURES]].mean()
-    intervals = _intervals(by_case, num_draws, seed)
-    apart = _differences(by_case, num_draws, seed)
+    intervals = _intervals(present.set_index(["arm", "patient", "case", "seed"])[[*MEASURES]])
     rows = []
     for arm, all_rows in cases.groupby("arm", sort=False):
         mine = present[present["arm"] == arm]
@@ -98,35 +95,56 @@ def compare_arms(
         by_seed = mine.groupby("seed")[[*MEASURES]].mean()
         for name in MEASURES:
             row |= {name: by_seed[name].mean(), f"{name}_sd": by_seed[name].std(ddof=1)}
-        rows.append({**row, **intervals.get(str(arm), {}), **apart.get(str(arm), {})})
+        rows.append({**row, **intervals.get(str(arm), {})})
     return pd.DataFrame(rows, columns=table_columns())
 
 
-def _intervals(by_case: pd.DataFrame, num_draws: int, seed: int) -> dict[str, dict[str, float]]:
-    """Return the interval of each mean, by training set."""
-    found: dict[str, dict[str, float]] = {}
-    for arm, rows in by_case.groupby("arm", sort=False):
-        for name in MEASURES:
-            values = rows[name].dropna()
-            ends = _interval(values, num_draws, seed) if len(values) else (nan, nan)
-            found.setdefault(str(arm), {}).update(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
+def _intervals(by_slice: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return the interval of each mean, and each difference from the real slices with its own, by training set."""
+    found: dict[str, dict[str, float]] = {str(arm): {} for arm in by_slice.index.unique("arm")}
+    for name in MEASURES:
+        values = {str(arm): _Networks.of(rows[name]) for arm, rows in by_slice.groupby("arm", sort=False)}
+        real = values.get(ARMS[0])
+        for arm, own in values.items():
+            ends = trained_interval(own.mean, own.influence(), [own.by_seed])
+            found[arm] |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
+            if arm != ARMS[0] and real is not None:
+                numbers = own.minus(real)
+                found[arm] |= {f"{name}_minus_real{end}": one for end, one in zip(ENDS, numbers, strict=True)}
     return found
 
 
-def _interval(values: pd.Series, num_draws: int, seed: int) -> tuple[float, float]:
-    patients = np.unique(values.index.get_level_values("patient").astype(str), return_inverse=True)[1]
-    return mean_interval(values.to_numpy(float), patients, num_draws, np.random.default_rng(seed))
+@dataclass(frozen=True)
+class _Networks:
+    """One measure of all networks of a training set: a row a slice with its patient, a column a seed."""
 
+    values: pd.DataFrame
 
-def _differences(by_case: pd.DataFrame, num_draws: int, seed: int) -> dict[str, dict[str, float]]:
-    """Return each difference from the real slices with its interval, by training set."""
-    names = {"arm": "variant", "patient": "subject", "case": "item"}
-    pairs = by_case.melt(var_name="measure", ignore_index=False).reset_index().rename(columns=names)
-    found: dict[str, dict[str, float]] = {}
-    for row in compare(pairs.assign(part=""), ARMS[0], num_draws=num_draws, seed=seed).to_dict("records"):
-        if row["variant"] != ARMS[0]:
-            values = {"": row["difference"], "_low": row["low"], "_high": row["high"]}
-            found.setdefault(str(row["variant"]), {}).update(
-                {f"{row['measure']}_minus_real{end}": float(value) for end, value in values.items()}
-            )
-    return found
+    @classmethod
+    def of(cls, values: pd.Series) -> "_Networks":
+        return cls(values.droplevel("arm").unstack("seed"))
+
+    @property
+    def by_slice(self) -> pd.Series:
+        return self.values.mean(axis=1)
+
+    @property
+    def mean(self) -> float:
+        return float(self.by_slice.mean())
+
+    @property
+    def by_seed(self) -> Float[np.ndarray, " s"]:
+        return self.values.mean().dropna().to_numpy(float)
+
+    def influence(self) -> pd.Series:
+        known = self.by_slice.dropna()
+        return mean_influence(known, known.index.get_level_values("patient").to_series())
+
+    def minus(self, other: "_Networks") -> tuple[float, float, float]:
+        """Return the difference of the means over the slices that both have, and its interval."""
+        apart = (self.by_slice - other.by_slice).dropna()
+        if apart.empty:
+            return nan, nan, nan
+        both = [one.values.loc[apart.index].mean().dropna().to_numpy(float) for one in (self, other)]
+        influence = mean_influence(apart, apart.index.get_level_values("patient").to_series())
+        return float(apart.mean()), *trained_interval(float(apart.mean()), influence, both)

@@ -164,7 +164,7 @@ def evaluate_augmentation(
         for arm in ARMS
     }
     frame = pd.DataFrame(rows).assign(segmenter=judge)[CASES_COLUMNS]
-    means = compare_arms(frame, sizes, num_draws=config.num_draws, seed=config.seed)
+    means = compare_arms(frame, sizes)
     write_table(cases, frame)
     write_table(table, means)
     examples = {"real": train[:2], "SYNTHETIC": synthetic[:2]}

@@ -1,7 +1,8 @@
 """The figure of the augmentation study: training slices, the findings of each network on test slices, and the Dice.
 
 The mask is yellow, the finding of the first seed's network blue. The Dice of each training set has a dot a seed and the
-95 % interval over test patients around the mean; its difference from real slices has the interval of the pairs.
+95 % interval over test patients and trainings around the mean; its difference from real slices has an interval of its
+own, of the pairs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -119,7 +120,7 @@ def _dice_chart(axis: Axes, table: pd.DataFrame, cases: pd.DataFrame) -> None:
         axis.plot(np.linspace(place - 0.3, place - 0.12, len(dots)), dots, "o", color=colour, alpha=0.35, ms=4)
         _with_interval(axis, place, row, "dice", colour)
     axis.set_ylabel("Dice on test slices", fontsize=9)
-    axis.set_title("Dice: dots are seeds, bars over patients", fontsize=9)
+    axis.set_title("Dice: dots are seeds, bars 95 % intervals", fontsize=9)
     _name_places(axis, list(table["arm"]))
 
 

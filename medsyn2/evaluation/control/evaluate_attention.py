@@ -14,7 +14,7 @@ import torch
 from medsyn2.config import EvaluateAttentionConfig, InferenceConfig, SampleConfig
 from medsyn2.evaluation.control.attention_figure import attention_map, attention_png, read_map, write_map
 from medsyn2.evaluation.held_out import Case, load_cases
-from medsyn2.evaluation.statistics.bootstrap import prepend_means
+from medsyn2.evaluation.statistics.means import prepend_means
 from medsyn2.facts import CaseFacts, Report
 from medsyn2.files import sha256_of, write_bytes, write_table
 from medsyn2.flow import Sampling

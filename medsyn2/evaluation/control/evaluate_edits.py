@@ -25,7 +25,7 @@ from medsyn2.evaluation.control.requests import Request, grow_requests, request_
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.segmentation import segment_again, tool_of, tools_again
 from medsyn2.evaluation.similarity.overlap import dice
-from medsyn2.evaluation.statistics.bootstrap import prepend_means
+from medsyn2.evaluation.statistics.means import prepend_means
 from medsyn2.facts import CaseFacts, Report, mask_file, region_file
 from medsyn2.files import sha256_of, write_bytes, write_table
 from medsyn2.flow import Sampling

@@ -34,6 +34,7 @@ from medsyn2.evaluation.statistics.paired import CASE_COLUMNS, compare
 from medsyn2.facts import CaseFacts
 from medsyn2.files import write_bytes, write_table
 from medsyn2.flow import Sampling
+from medsyn2.integrity import check_file
 from medsyn2.page.strips import Picture, read_strip, strips_png
 from medsyn2.store.artefacts import CaseWork, Manifest, Record, process_shard
 from medsyn2.vocabulary import JOINT
@@ -118,7 +119,7 @@ def evaluate_variants(
     rows.sort(key=lambda row: ORDER.index(row[0]))
     frame = pd.DataFrame(rows, columns=CASE_COLUMNS)
     write_table(cases, frame, digits=6)
-    means = compare(frame, MAIN, num_draws=evaluate_variants.num_draws, seed=evaluate_variants.seed)
+    means = compare(frame, MAIN)
     write_table(table, means)
 
 
@@ -162,15 +163,15 @@ def _tables(
 ) -> Iterator[Row]:
     """Yield other stages' measurements of each model."""
     for name, path in zip(names, agreement, strict=True):
-        yield from _agreements(name, pd.read_csv(path), held_out)
+        yield from _agreements(name, pd.read_csv(check_file(path)), held_out)
     for name, path in zip(names, attention, strict=True):
-        cases = pd.read_csv(path)
+        cases = pd.read_csv(check_file(path))
         for row in cases[cases["case"].isin(list(held_out))].to_dict("records"):
             for measure in ATTENTION:
                 yield measure, "report", name, held_out[row["case"]].subject, row["case"], row[measure]
     for name, paths in zip(names, fid, strict=True):
         for path in paths:
-            frame = pd.read_csv(path)
+            frame = pd.read_csv(check_file(path))
             for row in frame[frame["plane"] == "mean"].to_dict("records"):
                 yield "fid", f"{row['window']}, {row['condition']}", name, "all", "all", row["fid"]
 

@@ -27,7 +27,6 @@ from medsyn2.page.strips import Picture, difference, write_strip
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.reports.text import compose_report
-from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import CONDITIONS, STRUCTURE_WORDS, PrecisionSetting, Structure
 from medsyn2.weights.model_folder import TrainingDescription, read_description
 
@@ -152,7 +151,7 @@ class Study:
         for model in self.models.values():
             for sample, file in model.cases[case.name].samples.items():
                 if sample.condition == condition:
-                    made = read_made_ct(file.path)
+                    made = file.read()
                     volumes[model.name] = (f"SYNTHETIC, {model.title}", model.pitches, made)
         write_strip(folder / STRIP_FILE, [Picture(volume, title) for title, _, volume in volumes.values()])
         found = {name: profiles(volume.hu, pitches) for name, (_, pitches, volume) in volumes.items()}
@@ -204,7 +203,7 @@ def _losses(model: Model, case: Case, structures: Sequence[Structure], t_clamp: 
 
 def _seams(model: Model, case: Case) -> Iterator[Row]:
     for sample, file in model.cases[case.name].samples.items():
-        value = blockiness(read_made_ct(file.path).hu, model.pitches)
+        value = blockiness(file.read().hu, model.pitches)
         yield "blockiness", sample.condition, model.name, case.subject, case.name, value
 
 

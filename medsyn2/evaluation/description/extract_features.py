@@ -12,7 +12,6 @@ from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.facts import CaseFacts
 from medsyn2.store.artefacts import CaseWork, process_shard
-from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import WINDOWS_HU, Window
 
 Windows = tuple[Window, ...]
@@ -67,6 +66,6 @@ def _extract(volume: VolumeFile, spec: FeatureSpec, cache: Path) -> None:
     missing, place = absent(feature_paths(volume, spec, cache)), thumbnail_path(volume, cache)
     if not missing and place.is_file():
         return
-    held = read_made_ct(volume.path)
+    held = volume.read()
     write_features(missing, held, spec)
     write_thumbnail(place, held)

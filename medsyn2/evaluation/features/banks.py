@@ -13,7 +13,6 @@ program can write a bank with numpy's `savez` and JSON; nothing is pickled. Slic
 so that every metric takes halves, resamples and neighbours by patient.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from medsyn2.errors import EnvironmentFault, reason
-from medsyn2.files import sha256_of, write_atomically, write_json
+from medsyn2.files import sha256_of, write_atomically
+from medsyn2.integrity import read_sealed, write_sealed
 
 FORMAT = "medsyn2-bank-1"
 
@@ -129,7 +129,7 @@ def write_bank(json_path: Path, bank: Bank) -> None:
         arrays[f"{name}.volume"] = part.volume.astype(np.int32)
     place = json_path.with_suffix(".npz")
     write_atomically(place, lambda partial: _save(partial, arrays))
-    write_json(json_path, {"format": FORMAT, **asdict(bank.facts), "sha256": sha256_of(place)})
+    write_sealed(json_path, {"format": FORMAT, **asdict(bank.facts), "sha256": sha256_of(place)})
 
 
 def read_bank(json_path: Path) -> Bank:
@@ -139,7 +139,7 @@ def read_bank(json_path: Path) -> Bank:
         EnvironmentFault: If a file is missing, damaged or no bank.
     """
     try:
-        facts = json.loads(json_path.read_text(encoding="utf-8"))
+        facts = read_sealed(json_path)
         expected, kind = facts.pop("sha256"), facts.pop("format")
         if kind != FORMAT or sha256_of(json_path.with_suffix(".npz")) != expected:
             raise ValueError(f"its format is {kind!r} or its arrays are not those it was written with")

@@ -8,7 +8,7 @@ error. A table of patients must name existing volumes, each once.
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,20 @@ import pandas as pd
 from jaxtyping import Num
 from tqdm import tqdm
 
-from medsyn2.ct.intensity import detect_hu
+from medsyn2.cohort.folder import is_synthetic, list_folder, same_stems, stem_of
+from medsyn2.cohort.volumes import image_hash
+from medsyn2.ct.hounsfield.detection import detect_hu
+from medsyn2.ct.hounsfield.padding import without_padding
+from medsyn2.ct.label_map import refuse_label_map
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import Spacing
 from medsyn2.errors import EnvironmentFault, IntensityError, TableError, list_names, reason
 from medsyn2.evaluation.features.volume_file import VolumeFile
+from medsyn2.vocabulary import volume_path
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".nii.gz", ".nii")
+Ends = tuple[float, float]
 _END_TOLERANCE_HU = 50.0
 _FIRST_ROW = 2
 """As spreadsheets count them: below the column names."""
@@ -38,29 +43,42 @@ class Extent:
     high_hu: float  # Greatest value of all
 
 
-def volumes_in(folder: Path, *, spacing_mm: Spacing | None, patients: Mapping[str, str]) -> list[VolumeFile]:
-    """Return the NIfTI files of a folder and its subfolders, by name.
+def volumes_in(
+    folder: Path, *, spacing_mm: Spacing | None, patients: Mapping[str, str], real: bool = False
+) -> list[VolumeFile]:
+    """Return the volumes of a folder and its subfolders, by name; ``cohort/folder.py`` has the rule of which they are.
 
     Args:
         spacing_mm: Spacing (depth, height, width) in place of the headers', or None.
         patients: Patient by id, the file's path below the folder without its suffix; a file that is not named
             counts as a patient of its own.
+        real: Whether they are real, so that volumes with the sidecar of a synthetic one are left out.
 
     Raises:
-        EnvironmentFault: If there are fewer than two.
+        EnvironmentFault: If there are fewer than two, or two whose names differ in the suffix alone.
     """
-    found = {
-        path.relative_to(folder).as_posix().removesuffix(suffix): path
-        for suffix in SUFFIXES
-        for path in folder.rglob(f"*{suffix}")
-    }
-    if len(found) < 2:
+    found = list_folder(folder)
+    synthetic = {path for path in found.described if is_synthetic(path)} if real else set()
+    paths = [path for path in found.volumes if path not in synthetic]
+    notes = [*found.notes(), *list_names("synthetic volumes are left out", [str(path) for path in sorted(synthetic)])]
+    for note in notes:
+        log.warning("%s", note)
+    if pairs := same_stems(paths):
+        shown = list_names("pairs of files", [f"{one} and {other.name}" for one, other in pairs])[0]
         raise EnvironmentFault(
-            f"{folder} holds {len(found)} NIfTI files (.nii, .nii.gz), expected two or more.",
+            f"{shown} have one name; expected one file of each.",
+            code="volume-name-twice",
+            remedy="keep one file of each pair.",
+        )
+    if len(paths) < 2:
+        raise EnvironmentFault(
+            f"{folder} holds {len(paths)} NIfTI files (.nii, .nii.gz), expected two or more"
+            f"{''.join(f'; {note}' for note in notes)}.",
             code="too-few-volumes",
             remedy="give the folder that the volumes are in.",
         )
-    return [VolumeFile(name, patients.get(name, name), path, spacing_mm) for name, path in sorted(found.items())]
+    ids = {(path.parent / stem_of(path)).relative_to(folder).as_posix(): path for path in paths}
+    return [VolumeFile(name, patients.get(name, name), path, spacing_mm) for name, path in sorted(ids.items())]
 
 
 def read_patients(path: Path) -> dict[str, str]:
@@ -73,7 +91,7 @@ def read_patients(path: Path) -> dict[str, str]:
     """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        rows = list(zip(frame["id"].str.replace(r"\.nii(\.gz)?$", "", regex=True), frame["patient"], strict=True))
+        rows = list(zip(frame["id"].map(lambda name: "/".join(volume_path(name))), frame["patient"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise TableError(
             f"{path} cannot be read as a table with the columns id and patient: {reason(error)}.",
@@ -109,41 +127,78 @@ def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[
         log.warning("%s does not name %s; each counts as a patient of its own", path, alone[0])
 
 
-def extent_of(
-    volumes: Iterable[VolumeFile], *, stated: bool, state_with: str = "--real-in-hu or --synthetic-in-hu"
-) -> Extent:
-    """Read every volume once and return the least and the greatest value.
+def judge_volumes(
+    volumes: Iterable[VolumeFile],
+    *,
+    stated: bool,
+    state_with: str = "--real-in-hu or --synthetic-in-hu",
+    distinct: bool = False,
+) -> tuple[list[VolumeFile], Extent]:
+    """Read every volume once and judge its values as the inventory does.
 
     Args:
         stated: Whether the user states that the values are HU; else they must look like HU.
+        distinct: Whether the same voxels twice are refused, as of real volumes; else they are warned of.
+
+    Returns:
+        The volumes, which are read without their padding from now on, and the range of their HU.
 
     Raises:
-        IntensityError: If the values are not HU, or contradict the statement.
+        IntensityError: If the values are not HU.
+        InvalidVolumeError: If a file is damaged, or a label map.
+        EnvironmentFault: If two volumes are the same.
     """
-    files = tqdm(list(volumes), desc="HU", unit="volume")
-    return _extent(_read_hu(volume, stated, state_with) for volume in files)
+    first: dict[str, VolumeFile] = {}
+    judged, ends = [], []
+    for volume in tqdm(list(volumes), desc="HU", unit="volume"):
+        found, hu = _judge(volume, stated, state_with)
+        other = first.setdefault(image_hash(hu), volume)
+        if other is not volume:
+            _report_copy(other, volume, refuse=distinct and other.patient != volume.patient)
+        judged.append(found)
+        ends.append(_ends(hu))
+    return judged, _extent(ends)
+
+
+def _report_copy(one: VolumeFile, other: VolumeFile, *, refuse: bool) -> None:
+    told = f"{one.path} and {other.path} hold the same voxels"
+    if refuse:
+        raise EnvironmentFault(
+            f"{told}; expected each scan once.",
+            code="volume-twice",
+            remedy="take one of them out, or give both one patient (--patients).",
+        )
+    log.warning("%s: each counts", told)
 
 
 def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
     """Return the extent of volumes known to be in HU, such as the cohort's."""
-    return _extent(read_ct(volume.path).hu for volume in volumes)
+    return _extent(_ends(read_ct(volume.path).hu) for volume in volumes)
 
 
-def _read_hu(volume: VolumeFile, stated: bool, state_with: str) -> Num[np.ndarray, "d h w"]:
-    values = read_ct(volume.path).hu
+def _judge(volume: VolumeFile, stated: bool, state_with: str) -> tuple[VolumeFile, Num[np.ndarray, "d h w"]]:
+    """Return a volume that knows its padding, and its HU with air in the place of that."""
+    values = volume.read().hu
     try:
-        detect_hu(values, name=volume.id, convention="hu" if stated else "detect")
+        refuse_label_map(values, str(volume.path))
+        judgement = detect_hu(values, name=str(volume.path), convention="hu" if stated else "detect")
     except IntensityError as error:
         raise IntensityError(
             error.message,
             code=error.code,
             remedy=f"convert the volumes to HU; if they are, state it with {state_with}.",
         ) from error
-    return values
+    for note in judgement.notes:
+        log.warning("%s: %s", volume.path, note)
+    return replace(volume, padding=judgement.padding), without_padding(values, judgement.padding)
 
 
-def _extent(values: Iterable[Num[np.ndarray, "d h w"]]) -> Extent:
-    low, high = zip(*((float(hu.min()), float(hu.max())) for hu in values), strict=True)
+def _ends(hu: Num[np.ndarray, "d h w"]) -> Ends:
+    return float(hu.min()), float(hu.max())
+
+
+def _extent(ends: Iterable[Ends]) -> Extent:
+    low, high = zip(*ends, strict=True)
     return Extent(min(low), max(high))
 
 

@@ -26,7 +26,7 @@ import pandas as pd
 from jaxtyping import Bool, Num
 
 from medsyn2.evaluation.similarity.volumes import inside_body
-from medsyn2.evaluation.statistics.bootstrap import interval_over_patients
+from medsyn2.evaluation.statistics.intervals import mean_interval
 from medsyn2.facts import REAL
 from medsyn2.vocabulary import Structure
 
@@ -177,7 +177,7 @@ def _difference(real: pd.DataFrame, synthetic: pd.DataFrame) -> dict[str, object
 
 
 def _with_ends(name: str, values: pd.Series, patients: pd.Series) -> dict[str, object]:
-    numbers = (values.mean(), *interval_over_patients(values, patients))
+    numbers = (values.mean(), *mean_interval(values, patients))
     return {f"{name}{end}": number for end, number in zip(ENDS, numbers, strict=True)}
 
 

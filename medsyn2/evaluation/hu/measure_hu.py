@@ -12,7 +12,6 @@ from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.hu.hu import ORGANS, HuSpread, case_rows, hu_spread, tissue_spreads
 from medsyn2.facts import REAL, CaseFacts
 from medsyn2.store.artefacts import CaseWork, process_shard
-from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import Structure
 
 ClipHU = tuple[float, float]
@@ -50,7 +49,7 @@ def _real_rows(case: Case, clip_hu: ClipHU) -> Iterator[dict[str, object]]:
 
 def _synthetic_rows(case: Case, clip_hu: ClipHU) -> Iterator[dict[str, object]]:
     for sample, file in case.samples.items():
-        volume = read_made_ct(file.path)
+        volume = file.read()
         spreads = tissue_spreads(_clip(volume, clip_hu))
         if sample.structure in ORGANS:
             spreads[ORGANS[sample.structure]] = _organ_spread(case, sample.structure, volume, clip_hu)

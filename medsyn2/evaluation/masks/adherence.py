@@ -22,7 +22,7 @@ class MaskAdherence:
     shuffled: float  # Mean Dice with other cases' masks
     ceiling: float  # Mean Dice of the real volume, segmented again, with its own mask
     ratio: float  # Disagreement with the requested mask over disagreement with others'
-    low: float  # Lower end of its 95 % interval over patients; NaN with a single one
+    low: float  # Lower end of its 95 % interval over patients; NaN with fewer than five
     high: float  # Upper end
     least: float  # The same ratio of the real volumes segmented again
     num: int  # Generated volumes

@@ -10,7 +10,7 @@ import pandas as pd
 from medsyn2.config import EvaluateMasksConfig
 from medsyn2.evaluation.case_rows import load_measured, read_rows
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES, present, summarise
-from medsyn2.evaluation.statistics.bootstrap import ratio_over_patients
+from medsyn2.evaluation.statistics.intervals import ratio_interval
 from medsyn2.facts import CaseFacts
 from medsyn2.files import write_table
 from medsyn2.vocabulary import CONDITIONS, STRUCTURES, Structure
@@ -26,15 +26,15 @@ RATIOS = ["disagreement_ratio", "disagreement_ratio_low", "disagreement_ratio_hi
 def evaluate_masks(evaluate_masks: EvaluateMasksConfig, *, measured: list[Path], table: Path, cases: Path) -> None:
     """Gather the comparisons of measure_masks and average them by structure, condition, comparison and segmenter.
 
-    Intervals are over the patients of the volumes; the others' masks that ``shuffled`` compares with are held fixed.
-    ``disagreement_ratio`` is 1 - Dice over that of ``shuffled``, of the patients that have both, drawn together: it is
-    1 for a generator that ignores its mask, 0 for one that follows it perfectly, and the ceiling's row is the
-    segmenter's share.
+    Intervals are over patients, those of the volumes and those of the masks. ``disagreement_ratio`` is 1 - Dice over
+    that of ``shuffled``, of the patients that have both: it is 1 for a generator that ignores its mask, 0 for one that
+    follows it perfectly, and the ceiling's row is the segmenter's share.
     """
     rows = [row for record in load_measured(measured, CaseFacts).values() for row in read_rows(record)]
     frame = pd.DataFrame(_by_structure(rows, evaluate_masks.structures), columns=COLUMNS)
     write_table(cases, frame)
-    means = _with_ratios(summarise(frame, ["structure", "condition", "comparison", "segmenter"]), frame)
+    means = summarise(_with_other_patients(frame), ["structure", "condition", "comparison", "segmenter"])
+    means = _with_ratios(means, _with_other_patients(frame))
     write_table(table, means)
 
 
@@ -55,16 +55,23 @@ def _by_structure(rows: Sequence[dict[str, object]], asked: Sequence[Structure] 
     return found
 
 
+def _with_other_patients(cases: pd.DataFrame) -> pd.DataFrame:
+    """Add the patient of the mask that a volume is compared with; a case that has no volume stands for its patient."""
+    known = cases.drop_duplicates("case").set_index("case")["patient"]
+    return cases.assign(other_patient=cases["other"].map(known).fillna(cases["other"]))
+
+
 def _with_ratios(means: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
-    disagreement = {
-        key: 1 - rows.set_index("patient")["dice"].astype(float)
+    groups = {
+        key: (1 - rows["dice"].astype(float), rows["patient"], rows["other_patient"])
         for key, rows in present(cases).groupby(["structure", "condition", "comparison"])
     }
     ratios = []
     for structure, condition, comparison in means[["structure", "condition", "comparison"]].itertuples(index=False):
-        own, others = (disagreement.get((structure, condition, one)) for one in (comparison, "shuffled"))
+        own, others = (groups.get((structure, condition, one)) for one in (comparison, "shuffled"))
         if comparison in OWN and own is not None and others is not None:
-            ratios.append(ratio_over_patients(own, others))
+            ratio, ends = ratio_interval(own[:2], others)
+            ratios.append((ratio, *ends))
         else:
             ratios.append((nan, nan, nan))
     return means.join(pd.DataFrame(ratios, columns=RATIOS, index=means.index))

@@ -18,7 +18,6 @@ from medsyn2.evaluation.segmentation import find_again, tool_of, tools_again
 from medsyn2.facts import REAL, RECONSTRUCTED, FoundFacts, FoundMask, found_file
 from medsyn2.segmenters import Segmenter, get_segmenter
 from medsyn2.store.artefacts import CaseWork, process_shard
-from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.vocabulary import STRUCTURES, Structure
 
 log = logging.getLogger(__name__)
@@ -88,7 +87,7 @@ def _segment_volume(
     name: str, file: VolumeFile, structures: Sequence[Structure], tools: Tools, folder: Path
 ) -> Iterator[FoundMask]:
     """Write the masks that the tools find in a volume, and yield an entry for each structure."""
-    volume = read_made_ct(file.path)
+    volume = file.read()
     by_tool: dict[str, list[Structure]] = defaultdict(list)
     for structure in dict.fromkeys(structures):
         by_tool[tools[structure].name].append(structure)

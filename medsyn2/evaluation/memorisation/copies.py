@@ -7,6 +7,10 @@ suspect.
     contrast     d(x, t) / mean d(x, nearest volume of each of the four next nearest training patients)
     suspect      contrast below the 1st percentile of the held-out real ones, or below all of them where there are
                  fewer than a hundred
+    expected     number of patients with a suspect volume if samples were as far from the training set as held-out
+                 real volumes are, and the exact chance of so many or more
+    own          share of the samples whose own real CT, which the generator never saw, is nearer than any training
+                 volume: the request, not memory, decides their anatomy
     ratio        d(x, t) / d(t, its nearest training volume of another patient)
     AuthPct      share of synthetic volumes with a ratio above 1, in %; low values are copies
     C_T          z of the Mann-Whitney test of d(synthetic, train) against d(held-out, train); below about -3
@@ -30,9 +34,11 @@ tokenizer's mean shift, or both, let features find up to nine of ten sources but
 would need an extraction of their own. Every run therefore puts training volumes through its tokenizer and reports how
 many of these copies each description finds.
 
-Volumes of one patient are never neighbours. Rotated or cropped copies are missed; finding none proves nothing. A sample
-that copies nothing is suspect in one description with a chance of one in the number of held-out volumes plus one, as
-any real volume is.
+Volumes of one patient are never neighbours. Rotated or cropped copies are missed; finding none proves nothing.
+
+A held-out volume that is itself nearly one of the training set would take the threshold down to its own contrast and
+hide every copy. Such near-duplicates, another reconstruction of a training scan under another name, are named and left
+out.
 
 Source: Carlini et al., arXiv:2301.13188 (distance over that of the next neighbours); Alaa et al., arXiv:2102.08921
 (AuthPct; the form of Stein et al., arXiv:2306.04675); Meehan et al., arXiv:2004.05675 (C_T, here in one cell).
@@ -49,6 +55,9 @@ COMPONENTS = 64
 VARIANCE = 0.95
 RIVALS = 4
 NULL_PERCENTILE = 1.0
+DUPLICATE_CONTRAST = 0.2
+"""Contrast of thumbnails below which a held-out volume is a training volume again: two reconstructions of one scan
+correlate above 0.98, and stand at a fifth of the distance to other patients or nearer."""
 _BLOCK = 1024
 _TINY = np.finfo(float).tiny
 
@@ -82,11 +91,30 @@ class Memorisation:
     authenticity: float  # AuthPct of the synthetic volumes
     held_out_authenticity: float  # The same of the held-out real ones
     copying_z: float  # C_T
+    chance: "Chance"  # Suspect patients that a generator without copies would have
 
     @property
     def suspect(self) -> Bool[np.ndarray, " v"]:
         """Mask of the synthetic volumes nearer to a training volume than real ones are."""
         return self.synthetic.contrast < self.threshold
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Patients with a suspect volume, if those of samples and of held-out volumes were drawn alike."""
+
+    found: int  # Their number
+    expected: float  # The number to expect
+    p: float  # Chance of as many or more
+
+    @classmethod
+    def of(cls, synthetic: Float[np.ndarray, " s"], held_out: Float[np.ndarray, " h"]) -> "Chance":
+        """Compare the smallest contrasts of patients: in their common order, held-out ones come at random places."""
+        rank = int(NULL_PERCENTILE / 100 * (len(held_out) - 1)) + 1
+        found = int((synthetic < np.sort(held_out)[rank - 1]).sum())
+        both = len(synthetic) + len(held_out)
+        p = stats.hypergeom.sf(found - 1, both, len(synthetic), found + rank - 1) if found else 1.0
+        return cls(found, len(synthetic) * rank / (len(held_out) + 1), float(p))
 
 
 @dataclass(frozen=True)
@@ -128,7 +156,13 @@ class Search:
             _authenticity(found),
             _authenticity(null),
             _mann_whitney_z(found.distance, null.distance),
+            Chance.of(_by_patient(found, synthetic), _by_patient(null, self.held_out)),
         )
+
+    @property
+    def duplicates(self) -> Bool[np.ndarray, " v"]:
+        """Mask of the held-out volumes that are training volumes again."""
+        return self.null.contrast < DUPLICATE_CONTRAST
 
 
 def standardise(train: Points, *others: Points) -> list[Points]:
@@ -145,18 +179,12 @@ def standardise(train: Points, *others: Points) -> list[Points]:
     ]
 
 
-def share_interval(percent: float, num_patients: int) -> tuple[float, float]:
-    """Return the exact (Clopper-Pearson) 95 % interval of a share in %, NaN with fewer than two patients.
-
-    A bootstrap would give 0 of 10 an interval of no width. A patient counts once, whatever the number of volumes.
-    """
-    if num_patients < 2:
-        return np.nan, np.nan
-    hits = percent / 100 * num_patients
-    misses = num_patients - hits
-    low = stats.beta.ppf(0.025, hits, misses + 1) if hits > 0 else 0.0
-    high = stats.beta.ppf(0.975, hits + 1, misses) if misses > 0 else 1.0
-    return 100 * float(low), 100 * float(high)
+def _by_patient(found: Nearest, points: Points) -> Float[np.ndarray, " p"]:
+    """Return the smallest contrast of each patient."""
+    patients, index = np.unique(points.patients, return_inverse=True)
+    smallest = np.full(len(patients), np.inf)
+    np.minimum.at(smallest, index, found.contrast)
+    return smallest
 
 
 def _nearest(points: Points, train: Points) -> Nearest:

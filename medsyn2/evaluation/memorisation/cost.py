@@ -1,11 +1,11 @@
-"""The cost of the search for copies: the training cases that are decoded, and the volumes that are compared.
+"""The cost of the search for copies: requests of training cases, cases that are decoded, and volumes that are compared.
 
 Held-out volumes, their reconstructions, the decoded cases and every sample are compared with all training volumes: by
 the distances of thumbnails, and by the leading components of features.
 """
 
 from medsyn2.evaluation.features.sizes import RADIMAGENET_WIDTH, THUMBNAIL, WEIGHT_FREE_WIDTH
-from medsyn2.planning.costs import START_S, Cost
+from medsyn2.planning.costs import CT_BYTES_PER_VOXEL, REGISTER_S_PER_MVOXEL, START_S, Cost
 from medsyn2.planning.run import PlannedRun
 
 SECONDS_PER_FLOP = 1 / 60e9
@@ -17,12 +17,34 @@ SECONDS_PER_PRODUCT = 1 / 2.7e9
 PLANES = 3
 
 
+def sample_training(run: PlannedRun) -> Cost:
+    """Estimate the stage."""
+    cost, volumes = run.sampling.cost, _num_recalled(run)
+    flops = volumes * run.sampling.volume_flops
+    return Cost(
+        "sample_training",
+        1,
+        START_S + volumes * REGISTER_S_PER_MVOXEL * run.work.grid_voxels / 1e6,
+        flops,
+        bf16_flops=run.in_bf16(flops),
+        memory_bytes=cost.memory_bytes,
+        device_bytes=cost.device_bytes,
+        disk_bytes=volumes * CT_BYTES_PER_VOXEL * run.work.grid_voxels,
+        basis=f"{volumes} volumes of training cases' own requests",
+    )
+
+
+def _num_recalled(run: PlannedRun) -> int:
+    asked = min(run.config.evaluate_memorisation.num_prompts, run.work.train_cases)
+    return asked * run.config.sample.num_conditions
+
+
 def evaluate_memorisation(run: PlannedRun) -> Cost:
     """Estimate the stage."""
     settings, sample, cases = run.config.evaluate_memorisation, run.config.sample, run.work.train_cases
     searched = cases if settings.max_train is None else min(cases, settings.max_train)
     decoded, decoding = min(searched, settings.num_copies), run.networks.decoding()
-    sampled = run.num_sampled * sample.num_conditions
+    sampled = run.num_sampled * sample.num_conditions + _num_recalled(run)
     sought = run.work.test_cases + run.reconstructed.cases + decoded + sampled
     features = PLANES * (WEIGHT_FREE_WIDTH if run.config.evaluate_fid.radimagenet is None else RADIMAGENET_WIDTH)
     # The nearest training volumes are compared with all the others in turn.

@@ -24,32 +24,35 @@ from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank, check_comparable, write_bank
 from medsyn2.evaluation.features.extraction import extract_bank, make_spec
 from medsyn2.evaluation.features.sizes import THUMBNAIL_WINDOW
-from medsyn2.evaluation.features.thumbnails import read_thumbnail
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
-from medsyn2.evaluation.memorisation.copies import Memorisation, Points, Search, share_interval, standardise
+from medsyn2.evaluation.memorisation.copies import Memorisation, Nearest, Points, Search, standardise
+from medsyn2.evaluation.memorisation.near_duplicates import drop_duplicates, thumbnails
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
+from medsyn2.evaluation.statistics.intervals import share_interval
 from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_bytes, write_table
 from medsyn2.nn.autoencoder.windows import decode_windowed
 from medsyn2.nn.device import available_device
 from medsyn2.nn.precision import precision_on
 from medsyn2.store.artefacts import Record, load_records
-from medsyn2.store.latents import read_image
-from medsyn2.store.read_artefact import read_made_ct
+from medsyn2.store.latents import LATENTS, read_image
 from medsyn2.vocabulary import PrecisionSetting
 from medsyn2.weights.networks import load_tokenizer
 
 MIN_TRAINING = 3
 COPIES, RECONSTRUCTED = "copies", "held_out_reconstructed"
 CONTROLS = (COPIES, RECONSTRUCTED)
+TRAINING, HELD_OUT = "training", "held_out"
+"""Whose reports and masks samples were asked with."""
 THUMBNAILS, FEATURES, EITHER = "thumbnails", "features", "either"
 COLUMNS = [
-    "condition", "by", "num_synthetic", "num_patients", "num_suspect", "suspect_percent", "suspect_low",
-    "suspect_high", "num_copies", "copies_found_percent", "copies_found_low", "copies_found_high", "threshold",
+    "condition", "prompts", "by", "num_synthetic", "num_patients", "num_suspect", "suspect_percent", "suspect_low",
+    "suspect_high", "suspect_patients", "expected_by_chance", "p_by_chance", "own_nearer_percent", "num_own",
+    "num_copies", "copies_found_percent", "copies_found_low", "copies_found_high", "threshold",
     "smallest_contrast", "authenticity_percent", "authenticity_low", "authenticity_high",
     "held_out_authenticity_percent", "copying_z", "largest_correlation", "largest_held_out_correlation", "num_train",
-    "num_held_out", "extractor", "protocol",
+    "num_held_out", "num_near_duplicates", "extractor", "protocol",
 ]  # fmt: skip
 
 
@@ -61,6 +64,7 @@ def evaluate_memorisation(
     *,
     register: list[Path],
     samples: list[Path],
+    recalled: Path,
     latents: list[Path],
     tokenizer: Path,
     reconstructions: list[Path],
@@ -80,7 +84,9 @@ def evaluate_memorisation(
     train = [case.volume for case in load_cases(register, split="train")][: evaluate_memorisation.max_train]
     cases = load_cases(register, samples=samples, reconstructions=reconstructions)
     held_out, synthetic = [case.volume for case in cases], volumes_by_condition(cases)
+    asked_again = volumes_by_condition(load_cases(register, samples=[recalled], split="train"))
     _refuse_too_few(train, held_out, synthetic)
+    held_out = drop_duplicates(train, held_out, cache)
     encoded = _read_encoded(train, latents, evaluate_memorisation.num_copies)
     controls = {
         COPIES: _decode_cases(encoded, tokenizer, grid, inference.precision, banks / COPIES),
@@ -93,24 +99,27 @@ def evaluate_memorisation(
         return _Set(bank, {volume.id: volume for volume in volumes}, cache)
 
     of_train, of_held_out = describe("train", "real", train), describe("held_out", "real", held_out)
-    made = {
-        name: describe(name, "synthetic", volumes) for name, volumes in (*controls.items(), *sorted(synthetic.items()))
-    }
+    recalled_of = {f"{TRAINING}_{name}": volumes for name, volumes in asked_again.items()}
+    sets = (*controls.items(), *sorted(synthetic.items()), *sorted(recalled_of.items()))
+    made = {name: describe(name, "synthetic", volumes) for name, volumes in sets}
     check_comparable(of_train.bank, of_held_out.bank, *(one.bank for one in made.values()))
     searched = _search(of_train, of_held_out, made)
     found = _sources_found(made[COPIES], searched[COPIES], of_train)
     facts = {
         "num_train": len(of_train.bank.ids),
         "num_held_out": len(of_held_out.bank.ids),
+        "num_near_duplicates": len(cases) - len(held_out),
         "extractor": spec.extractor.name,
         "protocol": spec.protocol.name,
     }
     rows = [
-        {"condition": name, **row, **facts} for name, one in made.items() for row in _rows(one, searched[name], found)
+        {**_names(name), **row, **facts}
+        for name, one in made.items()
+        for row in _rows(one, searched[name], found, (of_held_out, of_train))
     ]
     write_table(table, pd.DataFrame(rows, columns=COLUMNS))
     frame = pd.concat([_pair_rows(name, one, searched[name], of_train) for name, one in made.items()])
-    frame = frame.sort_values(["contrast_over_threshold", "condition", "case"])
+    frame = frame.sort_values(["contrast_over_threshold", "condition", "prompts", "case"])
     write_table(pairs, frame)
     image = pairs_png(_closest(frame, made, of_train, evaluate_memorisation.num_pairs))
     write_bytes(sheet, image)
@@ -126,8 +135,7 @@ class _Set:
 
     @cached_property
     def thumbnails(self) -> Points:
-        seen = [read_thumbnail(self.volumes[case], self.cache) for case in self.bank.ids]
-        return Points(np.stack(seen), self.bank.patients)
+        return thumbnails([self.volumes[case] for case in self.bank.ids], self.cache)
 
     @property
     def features(self) -> Points:
@@ -184,14 +192,39 @@ def _decode_cases(
     made = []
     for volume, record in cases:
         origin = record.facts.origin
-        image = read_image(record.path("")).astype(np.float32)
+        image = read_image(record.path(LATENTS).parent).astype(np.float32)
         latents = torch.from_numpy(image)[None].to(device)
         unit = decode_windowed(network, latents, origin.window, origin.overlap, precision)[0, 0]
         place = folder / f"{volume.id}.nii.gz"
         hu = unit_to_hu(unit.float().cpu().numpy(), grid.clip_hu)
-        write_ct(place, CTVolume(hu, read_made_ct(volume.path).affine_mm))
+        write_ct(place, CTVolume(hu, volume.read().affine_mm))
         made.append(VolumeFile(volume.id, volume.patient, place))
     return made
+
+
+def _names(name: str) -> dict[str, str]:
+    """Return the condition of a set, and whose reports and masks it was asked with."""
+    if name in CONTROLS:
+        return {"condition": name, "prompts": "none"}
+    condition = name.removeprefix(f"{TRAINING}_")
+    return {"condition": condition, "prompts": HELD_OUT if condition == name else TRAINING}
+
+
+def _own_nearer(made: _Set, real: tuple[_Set, _Set], nearest: Nearest) -> dict[str, float]:
+    """Return the share of volumes whose own real volume is nearer than any other training volume, by thumbnails.
+
+    Features see texture, in which every volume is nearer to its like than to its own CT.
+    """
+    held_out, train = real
+    own = {name: (one, index) for one in (train, held_out) for index, name in enumerate(one.bank.ids)}
+    found = []
+    for index, name in enumerate(made.bank.ids):
+        if name in own:
+            one, place = own[name]
+            apart = np.linalg.norm(made.thumbnails.places[index] - one.thumbnails.places[place])
+            # Of a training prompt, the nearest training volume may be its own.
+            found.append(apart < nearest.distance[index] or (one is train and place == nearest.index[index]))
+    return {"own_nearer_percent": 100 * float(np.mean(found)), "num_own": len(found)} if found else {}
 
 
 def _search(train: _Set, held_out: _Set, made: Mapping[str, _Set]) -> dict[str, dict[str, Memorisation]]:
@@ -223,15 +256,26 @@ def _share(name: str, which: Bool[np.ndarray, " v"], of: _Set) -> dict[str, floa
 
 
 def _rows(
-    made: _Set, searched: Mapping[str, Memorisation], copies_found: Mapping[str, Mapping[str, float]]
+    made: _Set,
+    searched: Mapping[str, Memorisation],
+    copies_found: Mapping[str, Mapping[str, float]],
+    real: tuple[_Set, _Set],
 ) -> list[dict[str, Any]]:
     """Return a row for each way of looking, and one for both together."""
     rows = []
     suspects = {by: found.suspect for by, found in searched.items()}
     suspects[EITHER] = np.logical_or.reduce(list(suspects.values()))
+    chances = [found.chance for found in searched.values()]
+    # Of two searches: the sum is never too small, and neither is twice the smaller chance.
+    either = {
+        "suspect_patients": len({made.bank.patients[index] for index in np.flatnonzero(suspects[EITHER])}),
+        "expected_by_chance": sum(one.expected for one in chances),
+        "p_by_chance": min(1.0, len(chances) * min(one.p for one in chances)),
+    }
     for by, suspect in suspects.items():
-        row = {
+        row: dict[str, Any] = {
             "by": by,
+            **(either if by == EITHER else _chance(searched[by])),
             "num_synthetic": len(suspect),
             "num_patients": made.num_patients,
             "num_suspect": int(suspect.sum()),
@@ -244,8 +288,14 @@ def _rows(
             both = searched[by].synthetic, searched[by].held_out
             largest = [float(_correlation(one.distance).max()) for one in both]
             row |= {"largest_correlation": largest[0], "largest_held_out_correlation": largest[1]}
+            row |= _own_nearer(made, real, both[0])
         rows.append(row)
     return rows
+
+
+def _chance(found: Memorisation) -> dict[str, float]:
+    chance = found.chance
+    return {"suspect_patients": chance.found, "expected_by_chance": chance.expected, "p_by_chance": chance.p}
 
 
 def _numbers(found: Memorisation, made: _Set) -> dict[str, float]:
@@ -263,7 +313,7 @@ def _correlation(distance: Float[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
     return 1 - distance**2 / 2
 
 
-def _pair_rows(condition: str, made: _Set, searched: Mapping[str, Memorisation], train: _Set) -> pd.DataFrame:
+def _pair_rows(name: str, made: _Set, searched: Mapping[str, Memorisation], train: _Set) -> pd.DataFrame:
     """Return a row a volume and way of looking: its nearest training volume, and how near it is."""
     frames = []
     for by, found in searched.items():
@@ -272,7 +322,7 @@ def _pair_rows(condition: str, made: _Set, searched: Mapping[str, Memorisation],
         frames.append(
             pd.DataFrame(
                 {
-                    "condition": condition,
+                    **_names(name),
                     "by": by,
                     "suspect": found.suspect,
                     "case": made.bank.ids,
@@ -292,12 +342,12 @@ def _pair_rows(condition: str, made: _Set, searched: Mapping[str, Memorisation],
 def _closest(frame: pd.DataFrame, made: Mapping[str, _Set], train: _Set, num: int) -> list[Pair]:
     """Return the most evident copy, as an example, and the samples' closest pairs."""
     copies, samples = (
-        frame[chosen].drop_duplicates(["condition", "case", "nearest_training_case"])
+        frame[chosen].drop_duplicates(["condition", "prompts", "case", "nearest_training_case"])
         for chosen in (frame["condition"] == COPIES, ~frame["condition"].isin(CONTROLS))
     )
     return [
         Pair(
-            made[str(row.condition)].volumes[str(row.case)].read(),
+            made[_set_of(row)].volumes[str(row.case)].read(),
             train.volumes[str(row.nearest_training_case)].read(),
             _caption(row),
         )
@@ -305,8 +355,13 @@ def _closest(frame: pd.DataFrame, made: Mapping[str, _Set], train: _Set, num: in
     ]
 
 
+def _set_of(row: Any) -> str:
+    return f"{TRAINING}_{row.condition}" if row.prompts == TRAINING else str(row.condition)
+
+
 def _caption(row: Any) -> str:
-    kind = "control, decoded from its latents" if row.condition == COPIES else row.condition
+    asked = {TRAINING: f"asked with its own {row.condition}", HELD_OUT: row.condition}
+    kind = asked.get(row.prompts, "control, decoded from its latents")
     answer = "SUSPECT" if row.suspect else "not suspect"
     return (
         f"{row.case}, {kind} | {row.nearest_training_case}\n{answer}, nearest by {row.by}: contrast "

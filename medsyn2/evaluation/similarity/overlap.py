@@ -24,7 +24,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from medsyn2.evaluation.similarity.surface import surface_distances
-from medsyn2.evaluation.statistics.bootstrap import interval_over_patients
+from medsyn2.evaluation.statistics.intervals import mean_interval
 
 OVERLAPS = ("dice", "jaccard", "surface_dice")
 DISTANCES = ("hd95_max_mm", "hd95_pooled_mm", "assd_mm")
@@ -86,7 +86,8 @@ def summarise(cases: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return a row for each group of compared pairs, with the counts that its means leave out.
 
     Args:
-        cases: A row a pair: the columns `by`, ``patient`` and the fields of `Overlap`.
+        cases: A row a pair: the columns `by`, ``patient`` and the fields of `Overlap`; ``other_patient`` too if the
+            masks of a pair can be of two patients.
         by: Columns that define the groups.
 
     Returns:
@@ -121,5 +122,5 @@ def _means(group: pd.DataFrame) -> dict[str, object]:
     for name in VALUES:
         values = there[name].astype(float)
         row[name] = values.mean()
-        row[f"{name}_low"], row[f"{name}_high"] = interval_over_patients(values, there["patient"])
+        row[f"{name}_low"], row[f"{name}_high"] = mean_interval(values, there["patient"], there.get("other_patient"))
     return row

@@ -1,1 +1,1 @@
-"""Intervals over patients, paired comparisons and classification scores."""
+"""Intervals over patients, tables of means, paired comparisons and classification scores."""

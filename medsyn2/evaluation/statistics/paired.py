@@ -1,16 +1,16 @@
 """Models compared on the same cases: the mean of each, and its difference from the main model with an interval.
 
 All models get the same cases, masks, seeds and noise, so that values come in pairs. The interval of the mean
-difference is over patients (`bootstrap`): if it holds 0, this cohort does not tell the two apart. It does not cover
-the variance of training, for each model was trained once, with one seed.
+difference is over patients (`intervals`): if it holds 0, this cohort does not tell the two apart. It does not cover
+the variance of training, for each model was trained once, with one seed: a difference may be of these two trainings
+alone.
 """
 
 from math import nan
 
-import numpy as np
 import pandas as pd
 
-from medsyn2.evaluation.statistics.bootstrap import mean_interval
+from medsyn2.evaluation.statistics.intervals import mean_interval
 
 CASE_COLUMNS = ["measure", "part", "variant", "subject", "item", "value"]
 COLUMNS = [
@@ -18,7 +18,7 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def compare(cases: pd.DataFrame, main: str, *, num_draws: int, seed: int) -> pd.DataFrame:
+def compare(cases: pd.DataFrame, main: str) -> pd.DataFrame:
     """Return a row for each measure, part and variant, in the order of `cases`.
 
     Args:
@@ -37,15 +37,15 @@ def compare(cases: pd.DataFrame, main: str, *, num_draws: int, seed: int) -> pd.
             row = {"measure": measure, "part": part, "variant": variant, "value": own["value"].mean()}
             row |= {"main": nan, "difference": nan, "low": nan, "high": nan}
             pairs = own.set_index(["subject", "item"])[["value"]].join(reference.rename("main"), how="inner")
+            pairs = pairs.reset_index()
             if variant != main and len(pairs):
-                row |= _difference(pairs, num_draws, seed)
-            counted = own if variant == main else pairs.reset_index()
+                row |= _difference(pairs)
+            counted = own if variant == main else pairs
             rows.append({**row, "num_pairs": len(counted), "num_subjects": counted["subject"].nunique()})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _difference(pairs: pd.DataFrame, num_draws: int, seed: int) -> dict[str, float]:
-    apart = (pairs["value"] - pairs["main"]).to_numpy(dtype=float)
-    patients = np.unique(pairs.index.get_level_values("subject").astype(str), return_inverse=True)[1]
-    low, high = mean_interval(apart, patients, num_draws, np.random.default_rng(seed))
+def _difference(pairs: pd.DataFrame) -> dict[str, float]:
+    apart = pairs["value"].astype(float) - pairs["main"].astype(float)
+    low, high = mean_interval(apart, pairs["subject"])
     return {"main": pairs["main"].mean(), "difference": float(apart.mean()), "low": low, "high": high}

@@ -8,7 +8,7 @@ the part ``embedding``; ids pair a volume with its report and a synthetic volume
 
 Neither measures realism: real volumes are not at the top of T2I, and any two chests have a high cosine. Each score is
 therefore given with that of pairs of different patients (``shuffled``), the difference of the two, its z against
-permutations of the pairs, and the share of volumes whose own partner is among the k nearest (``recall``), all with
+permutations of the patients, and the share of volumes whose own partner is among the k nearest (``recall``), all with
 intervals over patients. The ceiling is the rows of real volumes, as acquired and on the model's grid.
 
 Reports can be equal word for word, and then no model can tell them apart. A partner tied with t - 1 others, behind a
@@ -22,11 +22,19 @@ from dataclasses import dataclass
 from math import nan
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank
-from medsyn2.evaluation.statistics.bootstrap import mean_interval
+from medsyn2.evaluation.statistics.intervals import (
+    NONE,
+    Interval,
+    interval,
+    mean_influence,
+    mean_interval,
+    share_interval,
+)
 
 EMBEDDING = "embedding"
 RECALLS = (1, 5, 10, 50)
@@ -40,7 +48,7 @@ class Recall:
     """Share of volumes whose own partner is among the k nearest."""
 
     share: float  # The share; ties count by their expectation. NaN unless there are more than k candidates.
-    low: float  # Lower end of its 95 % interval, by resampling patients with fixed candidates
+    low: float  # Lower end of its 95 % interval, exact over as many patients, with fixed candidates
     high: float  # Upper end
     chance: float  # Share for uninformative embeddings, k / candidates
 
@@ -50,21 +58,24 @@ class PairScore:
     """Cosines of volumes with their own partners, and with others'."""
 
     score: float  # 100 x the mean cosine of the pairs
-    score_low: float  # Lower end of its 95 % interval, by resampling patients; NaN with one patient
+    score_low: float  # Lower end of its 95 % interval over patients; NaN with fewer than five
     score_high: float  # Upper end
     shuffled: float  # The same of all pairs of different patients; NaN with one patient
     above_shuffled: float  # The score minus `shuffled`
     above_shuffled_low: float  # Lower end of its interval
     above_shuffled_high: float  # Upper end
-    # Score minus the mean over permutations of the partners, in their standard deviations; NaN if all are alike
+    # Mean over patients minus that over permutations of their partners, in standard deviations; NaN if all are alike
     z: float
     recall: dict[int, Recall]  # By k
     num_pairs: int  # Pairs, and so the candidates of the recall
     num_patients: int  # Their patients
 
 
-def pair_score(volumes: Bank, partners: Bank, *, num_draws: int, seed: int) -> PairScore:
+def pair_score(volumes: Bank, partners: Bank, *, seed: int) -> PairScore:
     """Score volumes against their partners of the same id: reports, or real volumes.
+
+    Args:
+        seed: Seed of the permutations.
 
     Raises:
         EnvironmentFault: If the embeddings are of two models, or fewer than two ids are in both.
@@ -85,17 +96,17 @@ def pair_score(volumes: Bank, partners: Bank, *, num_draws: int, seed: int) -> P
     own = np.diagonal(cosines)
     others = cosines[patients[:, None] != patients[None]]
     shuffled = float(others.mean()) if others.size else nan
-    rng = np.random.default_rng(seed)
+    num_patients = int(patients.max()) + 1
     return PairScore(
         float(own.mean()),
-        *mean_interval(own, patients, num_draws, rng),
+        *mean_interval(pd.Series(own), pd.Series(patients)),
         shuffled,
         float(own.mean()) - shuffled,
-        *_interval_above_shuffled(cosines, patients, num_draws, rng),
-        _z(cosines, rng),
-        {k: _recall(cosines, k, patients, num_draws, rng) for k in RECALLS},
+        *_above_shuffled(cosines, patients),
+        _z(cosines, patients, np.random.default_rng(seed)),
+        {k: _recall(cosines, k, num_patients) for k in RECALLS},
         len(own),
-        int(patients.max()) + 1,
+        num_patients,
     )
 
 
@@ -126,48 +137,42 @@ def label_probabilities(
     return 1 / (1 + np.exp(-scale * (present - absent)))
 
 
-def _interval_above_shuffled(
-    cosines: Float[np.ndarray, "n n"], patients: Int[np.ndarray, " n"], num_draws: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of the pairs minus the mean of pairs of different patients."""
-    num = int(patients.max()) + 1
-    if num < 2:
-        return nan, nan
-    order, counts = np.argsort(patients, kind="stable"), np.bincount(patients)
-    starts = np.cumsum([0, *counts[:-1]])
-    sums = np.add.reduceat(np.add.reduceat(cosines[order][:, order], starts, axis=0), starts, axis=1)
-    pairs = np.outer(counts, counts).astype(float)
-    # A patient drawn twice is no other patient to himself.
-    for one in (sums, pairs):
-        np.fill_diagonal(one, 0)
-    drawn = rng.integers(0, num, (num_draws, num))
-    weights = np.zeros((num_draws, num))
-    np.add.at(weights, (np.arange(num_draws)[:, None], drawn), 1)
-    apart = ((weights @ pairs) * weights).sum(axis=1)
-    own = (weights @ np.bincount(patients, np.diagonal(cosines))) / (weights @ counts)
-    above = (own - ((weights @ sums) * weights).sum(axis=1) / np.maximum(apart, 1))[apart > 0]
-    low, high = np.percentile(above, [2.5, 97.5]) if len(above) > 1 else (nan, nan)
-    return float(low), float(high)
+def _above_shuffled(cosines: Float[np.ndarray, "n n"], patients: Int[np.ndarray, " n"]) -> Interval:
+    """Return the interval of the mean of the pairs minus the mean of pairs of different patients."""
+    owners = pd.Series(patients)
+    rows, columns = np.nonzero(patients[:, None] != patients[None])
+    if not len(rows):
+        return NONE
+    own, others = pd.Series(np.diagonal(cosines)), pd.Series(cosines[rows, columns])
+    influence = mean_influence(own, owners) - mean_influence(others, owners[rows], owners[columns])
+    return interval(float(own.mean() - others.mean()), influence)
 
 
-def _z(cosines: Float[np.ndarray, "n n"], rng: np.random.Generator) -> float:
-    rows = np.arange(len(cosines))
-    permuted = [cosines[rows, rng.permutation(rows)].mean() for _ in range(_PERMUTATIONS)]
+def _z(cosines: Float[np.ndarray, "n n"], patients: Int[np.ndarray, " n"], rng: np.random.Generator) -> float:
+    """Return the z of the mean over patients against patients with the partners of others.
+
+    Volumes of one patient are alike, so that partners are exchanged patient by patient.
+    """
+    counts = np.bincount(patients)
+    member = np.zeros((len(counts), len(patients)))
+    member[patients, np.arange(len(patients))] = 1 / counts[patients]
+    between = member @ cosines @ member.T
+    rows = np.arange(len(between))
+    permuted = [between[rows, rng.permutation(rows)].mean() for _ in range(_PERMUTATIONS)]
     spread = float(np.std(permuted))
     if spread <= _TIE / len(rows):
         return nan
-    return float((np.diagonal(cosines).mean() - np.mean(permuted)) / spread)
+    return float((np.diagonal(between).mean() - np.mean(permuted)) / spread)
 
 
-def _recall(
-    cosines: Float[np.ndarray, "n n"], k: int, patients: Int[np.ndarray, " n"], num_draws: int, rng: np.random.Generator
-) -> Recall:
+def _recall(cosines: Float[np.ndarray, "n n"], k: int, num_patients: int) -> Recall:
     if k >= len(cosines):
         return Recall(nan, nan, nan, nan)
     above = cosines - np.diagonal(cosines)[:, None]
     nearer, tied = (above > _TIE).sum(axis=1), (np.abs(above) <= _TIE).sum(axis=1)
-    hits = np.clip((k - nearer) / tied, 0, 1)
-    return Recall(float(hits.mean()), *mean_interval(hits, patients, num_draws, rng), k / len(cosines))
+    share = float(np.clip((k - nearer) / tied, 0, 1).mean())
+    low, high = share_interval(100 * share, num_patients)
+    return Recall(share, low / 100, high / 100, k / len(cosines))
 
 
 def _refuse_two_models(first: Bank, second: Bank) -> None:

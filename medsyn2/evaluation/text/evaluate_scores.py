@@ -31,7 +31,7 @@ from medsyn2.files import write_json, write_table
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.reports.text import compose_report
 from medsyn2.store.artefacts import load_records
-from medsyn2.store.text_embeddings import read_report
+from medsyn2.store.text_embeddings import REPORT, read_report
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def evaluate_scores(
     drawn = {"num_draws": evaluate_scores.num_draws, "seed": evaluate_scores.seed}
     scored = pd.DataFrame(columns=CLIP_COLUMNS)
     if partners is not None and len(partners.ids) > 1:
-        scored = clip_table(_with_enough(found, partners.ids, 2, "reports"), partners, **drawn)
+        scored = clip_table(_with_enough(found, partners.ids, 2, "reports"), partners, seed=evaluate_scores.seed)
     judged = pd.DataFrame(columns=ZERO_SHOT_COLUMNS)
     if prompts is not None and len(cases.truth):
         labelled = _with_enough(found, cases.truth.index, 1, "labels")
@@ -141,7 +141,7 @@ def _fit_space(
     def mean_of(case: str) -> Float[np.ndarray, " e"]:
         """Return the mean of the embeddings of a stored report's words, without those of any padding."""
         record = records[case]
-        mean: Float[np.ndarray, " e"] = read_report(record.path(""))[: record.facts.num_tokens].mean(axis=0)
+        mean: Float[np.ndarray, " e"] = read_report(record.path(REPORT).parent)[: record.facts.num_tokens].mean(axis=0)
         return mean
 
     train = features(chosen, "real", "training cases")

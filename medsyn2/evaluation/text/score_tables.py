@@ -43,7 +43,7 @@ ZERO_SHOT_COLUMNS = [
 ]  # fmt: skip
 
 
-def clip_table(sources: Mapping[str, Bank], text: Bank, *, num_draws: int, seed: int) -> pd.DataFrame:
+def clip_table(sources: Mapping[str, Bank], text: Bank, *, seed: int) -> pd.DataFrame:
     """Score every source against its reports, and synthetic ones against the real volumes too.
 
     Args:
@@ -63,7 +63,7 @@ def clip_table(sources: Mapping[str, Bank], text: Bank, *, num_draws: int, seed:
         if bank.facts.kind == "synthetic":
             targets["I2I"] = (against, sources[against])
         for target, (partner, partners) in targets.items():
-            found = asdict(pair_score(bank, partners, num_draws=num_draws, seed=seed))
+            found = asdict(pair_score(bank, partners, seed=seed))
             for k, recall in found.pop("recall").items():
                 found |= dict(zip((f"recall_at_{k}{end}" for end in ENDS), recall.values(), strict=False))
                 found[f"chance_at_{k}"] = recall["chance"]

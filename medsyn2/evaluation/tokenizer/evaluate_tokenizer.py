@@ -7,7 +7,7 @@ import pandas as pd
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.case_rows import load_measured
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES, summarise
-from medsyn2.evaluation.statistics.bootstrap import prepend_means
+from medsyn2.evaluation.statistics.means import prepend_means
 from medsyn2.facts import ReconstructionFacts
 from medsyn2.files import write_table
 

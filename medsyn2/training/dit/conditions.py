@@ -25,10 +25,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medsyn2.errors import ConfigError
+from medsyn2.integrity import verify
 from medsyn2.nn.transformer.conditioning import Conditioning
 from medsyn2.reports.prompts import ABSENT_WORDINGS, MASK_WORDINGS, prompt_id
-from medsyn2.store.latents import Latents, read_empty_mask, read_image, read_mask
-from medsyn2.store.text_embeddings import Embeddings, read_report
+from medsyn2.store.latents import EMPTY_MASK, LATENTS, Latents, read_empty_mask, read_image, read_mask
+from medsyn2.store.text_embeddings import REPORT, Embeddings, read_report
 from medsyn2.training.dit.objective import DiTBatch
 from medsyn2.training.engine.array_cache import ArrayCache
 from medsyn2.training.engine.draws import generator_of, item_of
@@ -95,6 +96,8 @@ class ConditionedLatents:
         probabilities: Of each mode, in the order of `medsyn2.vocabulary.MODES`.
         weights: How much more often than others a structure's mask is drawn; 1 where nothing is said.
         empty_share: Share of the masks that are empty ones, in cases that have any.
+        digests: The sha256 of each file of latents and embeddings, as its record says; the first reading of a file
+            compares it.
 
     Raises:
         ConfigError: If there is no case.
@@ -111,6 +114,7 @@ class ConditionedLatents:
         probabilities: Sequence[float],
         weights: Mapping[Structure, float],
         empty_share: float = 0.0,
+        digests: Mapping[Path, str] = {},
         seed: int,
     ) -> None:
         if not cases:
@@ -122,7 +126,7 @@ class ConditionedLatents:
         self.cases, self.prompts = list(cases), prompts
         self.image, self.mask, self.masks, self.seed = image, mask, masks, seed
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
-        self.weights, self.empty_share = weights, empty_share
+        self.weights, self.empty_share, self.digests = weights, empty_share, digests
         self._memory = ArrayCache()
 
     def draw(self, position: int) -> Sample:
@@ -157,7 +161,7 @@ class ConditionedLatents:
         return [self.draw(position).case.id for position in positions]
 
     def _image(self, case: TrainingCase) -> Latents:
-        return self._memory.get(("image", case.id), lambda: read_image(case.latents))
+        return self._memory.get(("image", case.id), lambda: read_image(self._verified(case.latents, LATENTS)))
 
     def _mask_latents(self, sample: Sample) -> Float[Tensor, "z ld lh lw"]:
         case, structure = sample.case, sample.structure
@@ -165,17 +169,29 @@ class ConditionedLatents:
             return torch.zeros(self._image(case).shape)
         shard = case.latents.parent
         if structure in case.empty:
-            stored = self._memory.get(("empty mask", shard), lambda: read_empty_mask(shard))
+            stored = self._memory.get(("empty mask", shard), lambda: self._empty_mask(shard))
         else:
-            stored = self._memory.get(("mask", case.id, structure), lambda: read_mask(case.latents, structure))
+            stored = self._memory.get(("mask", case.id, structure), lambda: self._mask(case, structure))
         return _normalize(stored, self.masks.get(structure, self.mask))
 
     def _text(self, sample: Sample) -> Embeddings:
         prompt, report = self.prompts[sample.prompt], sample.case.report
         if sample.mode not in WITH_REPORT or report is None:
             return prompt
-        embeddings = self._memory.get(("report", sample.case.id), lambda: read_report(report))
+        embeddings = self._memory.get(("report", sample.case.id), lambda: read_report(self._verified(report, REPORT)))
         return np.concatenate([prompt, embeddings])
+
+    def _mask(self, case: TrainingCase, structure: Structure) -> Latents:
+        return read_mask(self._verified(case.latents, LATENTS), structure)
+
+    def _empty_mask(self, shard: Path) -> Latents:
+        return read_empty_mask(self._verified(shard / EMPTY_MASK, LATENTS).parent)
+
+    def _verified(self, folder: Path, name: str) -> Path:
+        """Return a case's folder after its file was compared with its record."""
+        if (sha256 := self.digests.get(folder / name)) is not None:
+            verify(folder / name, sha256, folder.parent.with_suffix(".json"))
+        return folder
 
 
 def _normalize(latents: Latents, statistics: ChannelStatistics) -> Float[Tensor, "z ld lh lw"]:

@@ -62,6 +62,7 @@ class Split:
     encoder: Mapping[str, str]  # Which text encoder the reports' embeddings were made with, as their records say
     max_report_tokens: int  # Tokens of a report that were kept
     made_from: Any  # JSON values that change if any latent or embedding does
+    digests: Mapping[Path, str]  # sha256 of each of their files, as the records say
 
 
 def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
@@ -81,10 +82,12 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
     cases: list[TrainingCase] = []
     sums: list[LatentSums] = []
     made_from: list[Any] = []
+    digests: dict[Path, str] = {}
     origins: list[LatentOrigin] = []
     texts: list[tuple[Mapping[str, str], int]] = []
     for latent_path, text_path in zip(latents, text, strict=True):
         encoded, reports = load_manifest(latent_path, LatentsFacts), load_manifest(text_path, TextFacts)
+        digests |= {**encoded.digests, **reports.digests}
         for case, record in encoded.records.items():
             if case not in reports.records or record.facts.split != "train":
                 continue
@@ -110,6 +113,7 @@ def load_split(latents: Sequence[Path], text: Sequence[Path]) -> Split:
         encoder,
         max_report_tokens,
         made_from,
+        digests,
     )
 
 

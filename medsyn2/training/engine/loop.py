@@ -32,6 +32,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medsyn2.errors import ConfigError, NonFiniteLossError
+from medsyn2.faults import name_file
 from medsyn2.files import write_text_atomically
 from medsyn2.signals import Stopped, collect_stops
 from medsyn2.training.engine.checkpoint import Checkpoint, latest_checkpoint, remove_before, save_checkpoint
@@ -57,13 +58,14 @@ class LossLog:
         self._rows: list[list[float]] = [] if table is None else table.tolist()
         lines = [["step", *self.columns], *(self._cells(step) for step in range(len(self._rows)))]
         write_text_atomically(path, _text(lines))
-        self._file = path.open("a", encoding="utf-8", newline="")
+        # Without a buffer: one that could not be written would be tried again, in vain, when the process ends.
+        self._path, self._file = path, path.open("ab", buffering=0)
 
     def append(self, values: Mapping[str, float]) -> None:
         """Add the row of a step; missing values stay empty."""
         self._rows.append([values.get(name, math.nan) for name in self.columns])
-        self._file.write(_text([self._cells(len(self._rows) - 1)]))
-        self._file.flush()
+        with name_file(self._path):
+            self._file.write(_text([self._cells(len(self._rows) - 1)]).encode())
 
     def table(self) -> Float[Tensor, "steps columns"]:
         """Return the rows so far, in float64."""

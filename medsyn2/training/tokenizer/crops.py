@@ -4,7 +4,7 @@ The crop at a position of the training depends on the seed and the position alon
 limit, so that a small cohort is read once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from medsyn2.ct.intensity import MASK_BACKGROUND, MASK_FOREGROUND, hu_to_unit
 from medsyn2.errors import ConfigError
+from medsyn2.integrity import verify
 from medsyn2.store.read_artefact import read_made_ct
 from medsyn2.training.engine.array_cache import ArrayCache
 from medsyn2.training.engine.draws import generator_of, item_of
@@ -67,11 +68,16 @@ class CropSettings:
 class Crops:
     """Crops of volumes, as data of the training loop.
 
+    Args:
+        digests: The sha256 of each file, as its record says; the first reading of a file compares it.
+
     Raises:
         ConfigError: If there is no volume, or a crop is larger than a volume.
     """
 
-    def __init__(self, volumes: Sequence[tuple[str, Path]], settings: CropSettings) -> None:
+    def __init__(
+        self, volumes: Sequence[tuple[str, Path]], settings: CropSettings, *, digests: Mapping[Path, str] = {}
+    ) -> None:
         if not volumes:
             raise ConfigError(
                 "Expected at least one volume of the training split to train the tokenizer, got none.",
@@ -84,7 +90,7 @@ class Crops:
                 code="crop-too-large",
                 remedy="lower train_tokenizer.crop_shape.",
             )
-        self.volumes, self.settings = list(volumes), settings
+        self.volumes, self.settings, self.digests = list(volumes), settings, digests
         self._memory = ArrayCache()
 
     def batch(self, positions: Sequence[int]) -> Float[Tensor, "b 1 d h w"]:
@@ -110,4 +116,9 @@ class Crops:
         return torch.from_numpy(hu_to_unit(hu[tuple(place)], self.settings.clip_hu))[None]
 
     def _volume(self, item: int) -> Volume:
-        return self._memory.get(item, lambda: read_made_ct(self.volumes[item][1]).hu)
+        return self._memory.get(item, lambda: self._read(self.volumes[item][1]))
+
+    def _read(self, path: Path) -> Volume:
+        if (sha256 := self.digests.get(path)) is not None:
+            verify(path, sha256, path.parent.parent.with_suffix(".json"))
+        return read_made_ct(path).hu

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from medsyn2.cohort.plan import ORDER_FILE, RunPlan, manifests, plan_run, read_subjects
+from medsyn2.cohort.plan import ORDER_FILE, RunPlan, manifests, plan_run
 from medsyn2.config import validate_config
-from medsyn2.errors import ConfigError, TableError
+from medsyn2.errors import ConfigError
 
 
 def plan(**cohort: object) -> RunPlan:
@@ -39,7 +39,7 @@ def test_phantoms_have_shards_and_splits_without_a_file(tmp_path: Path, monkeypa
     assert (found.num_cases("train"), found.num_cases("test")) == (4, 1)
     assert found.tables("reports", "0001") == ["results/phantoms/0001_reports.csv"]
     assert found.tables("metadata", "0001") == []
-    assert found.list_ignored_files() == ""
+    assert found.notes() == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -73,6 +73,21 @@ def test_inventory_is_told_of_copies(folder: Path) -> None:
     assert [case["same_as"] for case in json.loads(given().cases("0001"))] == [None, None]
 
 
+def test_inventory_is_told_of_further_reconstructions_and_of_names_that_several_files_have(folder: Path) -> None:
+    for name in ("train_1_a_1", "train_1_a_2", "p1/ct", "p2/ct"):
+        (folder / f"cts/{name}.nii.gz").parent.mkdir(exist_ok=True)
+        (folder / f"cts/{name}.nii.gz").write_bytes(name.encode())
+    plan = given()
+    cases = {case["id"]: case for shard in plan.shards for case in json.loads(plan.inventory_cases(shard))}
+    assert cases["train_1_a_1"]["later"] == ["cts/train_1_a_2.nii.gz"]
+    assert sorted(case["key"] for case in cases.values() if "key" in case) == ["p1/ct", "p2/ct"]
+    assert "later" not in cases["a"]
+    (shard,) = (shard for shard in plan.shards if "train_1_a_1" in plan.cases(shard))
+    before = plan.file_state(shard)
+    (folder / "cts/train_1_a_2.nii.gz").write_bytes(b"other")
+    assert given().file_state(shard) != before
+
+
 def test_mask_of_a_case_changes_its_shard(folder: Path) -> None:
     settings = {"tools": {"heart": "files"}, "mask_files": "masks/{case}_{structure}.nii.gz"}
     values = {"cohort": {"data_dir": "cts", "shard_size": 2}, "segment": settings}
@@ -100,9 +115,9 @@ def test_order_is_written_once_and_keeps_the_places_of_cases(folder: Path) -> No
 
 
 def test_files_that_are_not_looked_at_are_counted(folder: Path) -> None:
-    assert given().list_ignored_files() == ""
+    assert given().notes() == []
     (folder / "cts/note.txt").touch()
-    assert given().list_ignored_files() == "cts holds files that are not looked at: 1 .txt"
+    assert given().notes() == ["cts holds files that are not looked at: 1 .txt"]
 
 
 def test_template_takes_the_first_shards_with_enough_training_cases(folder: Path) -> None:
@@ -112,39 +127,6 @@ def test_template_takes_the_first_shards_with_enough_training_cases(folder: Path
 
 def test_manifests_are_named_after_stage_and_shard() -> None:
     assert manifests("{variant}sample", ["0001"]) == ["results/{variant}sample/0001.json"]
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    return tmp_path / "subjects.csv"
-
-
-def test_rows_name_files_with_or_without_suffix_and_folder(table: Path) -> None:
-    table.write_text("\ufeffSubject,Note,VolumeName\nP1,x,sub/a.nii.gz\nP1,,a\n P2 ,,e\u0301.nii\n,,nobody\n", "utf-8")
-    assert read_subjects(table) == {"a": "P1", "\u00e9": "P2"}
-    assert read_subjects(None) == {}
-
-
-def test_names_that_differ_after_a_dot_are_two_volumes(table: Path) -> None:
-    table.write_text("VolumeName,Subject\nscan.1,P1\nscan.2.nii.gz,P2\n", "utf-8")
-    assert read_subjects(table) == {"scan.1": "P1", "scan.2": "P2"}
-
-
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [
-        (None, "table-unreadable"),
-        (b"VolumeName,Subject\na,\xff\n", "table-unreadable"),
-        (b"", "table-columns"),
-        (b"VolumeName,Patient\na,P\n", "table-columns"),
-        (b"VolumeName,Subject\na.nii,P1\na.nii.gz,P2\n", "subject-conflict"),
-    ],
-)
-def test_a_table_that_cannot_be_trusted_stops_the_plan(table: Path, content: bytes | None, code: str) -> None:
-    if content is not None:
-        table.write_bytes(content)
-    with pytest.raises(TableError, match=rf"{code}.*subjects\.csv"):
-        read_subjects(table)
 
 
 def test_small_volumes_are_measured_in_one_job_and_large_ones_a_shard_a_job(

@@ -10,26 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsyn2.cohort.shards import (
-    Case,
-    Cohort,
-    append_to_order,
-    case_ids,
-    case_json,
-    cohort_files,
-    first_reconstructions,
-    list_nifti,
-    order_text,
-    other_suffixes,
-    plan_cohort,
-    read_order,
-)
+from medsyn2.cohort.selection import Selection, select_files
+from medsyn2.cohort.shards import Case, Cohort, append_to_order, case_json, order_text, plan_cohort, read_order
+from medsyn2.cohort.subjects import SubjectTable
 from medsyn2.config import CohortConfig
 from medsyn2.errors import ConfigError
 
 CONFIG = CohortConfig(shard_size=4, test_every=3)
 NAMES = st.lists(st.text("abcdef", min_size=1, max_size=4), max_size=20, unique=True)
-FOLDERS = ("train", "train_fixed", "ts_seg/ts_total/train_fixed")
 
 
 def files(*ids: str) -> dict[str, Path]:
@@ -46,19 +34,12 @@ def planned(
     """Plan files named after their ids, or given ones, after those that already had a place."""
     found = files(*ids) if found is None else found
     order = append_to_order(before or {}, found, Path())
-    return plan_cohort(found, order, CONFIG, subjects or {})
+    return plan_cohort(Selection(dict(found)), order, CONFIG, subjects=SubjectTable(subjects or {}))
 
 
 def cases_of(cohort: Cohort) -> dict[str, Case]:
     """Every case by its id."""
     return {case.id: case for cases in cohort.shards.values() for case in cases}
-
-
-def touch(folder: Path, *names: str) -> None:
-    """Make empty files."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
 
 
 @given(NAMES, NAMES)
@@ -114,104 +95,6 @@ def test_a_split_that_is_too_small_says_which_way_to_turn() -> None:
         planned("valid_1_a_1").require("train", 1)
 
 
-def test_first_reconstruction_is_the_lowest_number() -> None:
-    kept = first_reconstructions(files("train_1_a_2", "train_1_a_1", "train_1_b_10", "train_1_b_9", "other"))
-    assert sorted(kept) == ["other", "train_1_a_1", "train_1_b_9"]
-
-
-def test_ids_are_safe_and_unique(tmp_path: Path) -> None:
-    names = ["a;touch x.nii.gz", "$(id).nii", "-x.nii.gz", "sub/CT.nii.gz", "other/ct.nii.gz", "fine.nii.gz"]
-    ids = case_ids([tmp_path / name for name in names], tmp_path, {})
-    assert len(ids) == len({case.lower() for case in ids}) == len(names)
-    assert "fine" in ids
-    assert all(set(case) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") for case in ids)
-    assert not any(case.startswith(("-", ".")) for case in ids)
-
-
-def test_a_case_keeps_its_id_when_a_file_of_its_name_joins_and_moves_with_its_file(tmp_path: Path) -> None:
-    config = CohortConfig(data_dir=tmp_path)
-    touch(tmp_path, "x/a.nii.gz", "x/b.nii.gz")
-    order = append_to_order({}, cohort_files(config, Path(), {}), tmp_path)
-    touch(tmp_path, "w/A.nii.gz")
-    joined = cohort_files(config, Path(), order)
-    assert joined["a"] == tmp_path / "x/a.nii.gz"
-    newcomer = next(case for case, path in joined.items() if path == tmp_path / "w/A.nii.gz")
-    assert newcomer.startswith("A-")
-    order = append_to_order(order, joined, tmp_path)
-    (tmp_path / "x/a.nii.gz").unlink()
-    assert cohort_files(config, Path(), order) == {newcomer: joined[newcomer], "b": joined["b"]}
-    touch(tmp_path, "y/a.nii.gz")
-    assert cohort_files(config, Path(), order)["a"] == tmp_path / "y/a.nii.gz"
-
-
-def test_a_folder_is_listed_once_even_where_links_point_upwards(tmp_path: Path) -> None:
-    touch(tmp_path, "data/b/2.nii", "elsewhere/3.nii")
-    for name, target in (("a", "data/b"), ("b/up", "data"), ("c", "elsewhere")):
-        (tmp_path / "data" / name).symlink_to(tmp_path / target)
-    found = list_nifti(tmp_path / "data")
-    assert [path.relative_to(tmp_path / "data").as_posix() for path in found] == ["b/2.nii", "c/3.nii"]
-
-
-def test_folders_can_be_left_out_and_other_files_are_counted(tmp_path: Path) -> None:
-    touch(tmp_path, "1.nii", "sub/ts_seg/1.nii", "2.DCM", "sub/3.dcm", "readme", ".DS_Store")
-    assert list_nifti(tmp_path, ("ts_seg",)) == [tmp_path / "1.nii"]
-    assert other_suffixes(tmp_path, ("ts_seg",)) == {".dcm": 2, "no suffix": 1}
-    with pytest.raises(ConfigError, match="outside the folders"):
-        list_nifti(tmp_path / "sub", ("ts_seg",))
-
-
-def test_two_files_of_one_ct_rate_name_are_refused_until_one_folder_is_left_out(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"{folder}/train_1/train_1_a/train_1_a_{n}.nii.gz" for folder in FOLDERS for n in (1, 2)))
-    with pytest.raises(ConfigError, match=r"/train/.*train_1_a_1.*/train_fixed/.*cohort\.exclude_dirs"):
-        cohort_files(CohortConfig(data_dir=tmp_path), Path(), {})
-    config = CohortConfig(data_dir=tmp_path, exclude_dirs=("train", "ts_seg"))
-    path = tmp_path / "train_fixed/train_1/train_1_a/train_1_a_1.nii.gz"
-    assert cohort_files(config, Path(), {}) == {"train_1_a_1": path}
-
-
-def test_folder_is_listed_with_subfolders_and_links_and_without_hidden_files(tmp_path: Path) -> None:
-    for name in ("b/2.nii", "a/1.NII.GZ", "a/.hidden.nii.gz", "a/readme.txt"):
-        path = tmp_path / "data" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside/3.nii").touch()
-    (tmp_path / "data/linked").symlink_to(tmp_path / "outside")
-    assert [path.name for path in list_nifti(tmp_path / "data")] == ["1.NII.GZ", "2.nii", "3.nii"]
-
-
-def test_missing_or_empty_folder_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no folder"):
-        list_nifti(tmp_path / "nowhere")
-    with pytest.raises(ConfigError, match=r"no \.nii"):
-        list_nifti(tmp_path)
-
-
-def test_excluded_files_and_later_reconstructions_are_left_out(tmp_path: Path) -> None:
-    for name in ("train_1_a_1", "train_1_a_2", "train_2_a_1"):
-        (tmp_path / f"{name}.nii.gz").touch()
-    (tmp_path / "no_chest.txt").write_text("# heads\nsomewhere/train_2_a_1.nii.gz\n\n")
-    config = CohortConfig(data_dir=tmp_path, exclude_txt=tmp_path / "no_chest.txt")
-    assert list(cohort_files(config, Path(), {})) == ["train_1_a_1"]
-    everything = CohortConfig(data_dir=tmp_path, reconstruction="all")
-    assert len(cohort_files(everything, Path(), {})) == 3
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00bad"])
-def test_a_list_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
-    touch(tmp_path, "a.nii")
-    listed = tmp_path / "no_chest.txt"
-    if content is not None:
-        listed.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"cohort.exclude_txt names .*no_chest\.txt"):
-        cohort_files(CohortConfig(data_dir=tmp_path, exclude_txt=listed), Path(), {})
-
-
-def test_phantoms_stand_where_their_shard_writes_them() -> None:
-    found = cohort_files(CohortConfig(num_phantoms=5, shard_size=2), Path("results/phantoms"), {})
-    assert str(found["phantom_00004"]) == "results/phantoms/0002/phantom_00004/phantom_00004.nii.gz"
-
-
 def test_shards_of_the_template_hold_enough_training_cases() -> None:
     cohort = planned(*"abcdefghij")
     assert cohort.first_training_shards(3) == ["0000"]
@@ -231,8 +114,8 @@ def test_order_is_read_back_whatever_the_files_are_called(names: list[str]) -> N
 
 def test_a_name_of_bytes_that_are_no_text_gets_a_case_that_can_be_passed_on(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.nii.gz")).touch()
-    found = cohort_files(CohortConfig(data_dir=tmp_path), Path(), {})
-    order = append_to_order({}, found, tmp_path)
-    cases = plan_cohort(found, order, CONFIG, {}).shards["0000"]
+    found = select_files(CohortConfig(data_dir=tmp_path), Path(), {})
+    order = append_to_order({}, found.files, tmp_path)
+    cases = plan_cohort(found, order, CONFIG).shards["0000"]
     assert cases[0].id.isascii()
     assert json.loads(case_json(cases).encode())[0]["path"] == cases[0].path

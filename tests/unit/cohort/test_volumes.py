@@ -8,6 +8,8 @@ from medsyn2.cohort.volumes import inspect_case, read_case
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import GeometryError, IntensityError, InvalidVolumeError
+from medsyn2.phantoms.scanner import draw_acquisition, scan
+from medsyn2.phantoms.subject import draw_subject
 from medsyn2.reports.table import Acquisition
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -30,6 +32,13 @@ def save(path, hu, ras=None, dtype=np.int16):
     if ras is None:
         image.header["sform_code"] = image.header["qform_code"] = 0
     nib.save(image, path)
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    """A chest that shows its directions."""
+    subject = draw_subject(0, 2)
+    return scan(subject, draw_acquisition(subject, 4.0)).volume
 
 
 def damage_affine(path):
@@ -153,6 +162,22 @@ def test_padding_is_clipped_and_told(tmp_path):
     assert read_case(facts).hu.min() == -1024
 
 
+def test_corners_of_another_value_become_air_and_the_rest_keeps_its_values(tmp_path):
+    hu = chest()
+    hu[:, :6] = 0
+    write_ct(tmp_path / "ct.nii.gz", CTVolume(hu, AFFINE))
+    facts = inspect_case(tmp_path / "ct.nii.gz", None, "detect")
+    assert [part.value for part in facts.padding] == [0.0]
+    read = read_case(facts).hu
+    assert (read[:, :6] == -1024).all()
+    assert np.array_equal(read[:, 8:], hu[:, 8:])
+
+
+def test_facts_of_a_file_without_padding_do_not_mention_it(tmp_path):
+    write_ct(tmp_path / "ct.nii.gz", CTVolume(chest(), AFFINE))
+    assert inspect_case(tmp_path / "ct.nii.gz", None, "detect").padding is None
+
+
 @pytest.mark.realdata
 def test_all_real_cts_are_usable(real_data):
     paths = [*sorted((real_data / "ct").glob("*.nii.gz")), *(real_data / "native").glob("*.nii.gz")]
@@ -162,3 +187,56 @@ def test_all_real_cts_are_usable(real_data):
         assert facts.hu.convention == "hu"
         assert facts.warnings == ()
         assert read_case(facts).shape == facts.shape
+
+
+@pytest.mark.parametrize("fill", [0, -1024])
+def test_blank_slices_at_the_ends_are_no_field_of_view(tmp_path, fill):
+    path = tmp_path / "ct.nii.gz"
+    hu = chest(60)
+    hu[:8], hu[-3:] = fill, fill
+    write_ct(path, CTVolume(hu, AFFINE))
+    facts = inspect_case(path, None, "detect")
+    volume = read_case(facts)
+    assert (facts.shape[0], facts.slices) == (60, (8, 57))
+    assert np.array_equal(volume.hu, hu[8:57])
+    assert np.allclose(volume.affine_mm @ (0, 0, 0, 1), AFFINE @ (8, 0, 0, 1), atol=1e-3)
+    assert any("11 slices" in warning for warning in facts.warnings)
+
+
+@pytest.mark.parametrize(
+    ("blank", "code"),
+    [(slice(0, 30), "volume-too-short"), (slice(25, 30), "slices-blank"), (slice(25, 28), None), (slice(0, 0), None)],
+)
+def test_blank_slices_that_leave_too_little_or_a_gap_are_refused(tmp_path, blank, code):
+    path = tmp_path / "ct.nii.gz"
+    hu = chest(60)
+    hu[blank] = -1024
+    write_ct(path, CTVolume(hu, AFFINE))
+    if code is None:
+        assert inspect_case(path, None, "detect").slices is None
+        return
+    with pytest.raises(InvalidVolumeError) as caught:
+        inspect_case(path, None, "detect")
+    assert caught.value.code == code
+
+
+def test_a_chest_that_lies_otherwise_is_refused_unless_the_header_is_trusted(tmp_path, phantom):
+    path = tmp_path / "ct.nii.gz"
+    write_ct(path, CTVolume(np.ascontiguousarray(phantom.hu[::-1]), phantom.affine_mm))
+    with pytest.raises(GeometryError) as caught:
+        inspect_case(path, None, "detect")
+    assert caught.value.code == "upside-down"
+    assert "the shoulders lie beside the lungs' lower end" in caught.value.message
+    facts = inspect_case(path, None, "detect", "trust")
+    assert facts.anatomy.findings is None
+    assert any("up and down exchanged" in warning for warning in facts.warnings)
+
+
+def test_a_mirrored_chest_is_a_warning(tmp_path, phantom):
+    path = tmp_path / "ct.nii.gz"
+    write_ct(path, CTVolume(np.ascontiguousarray(phantom.hu[:, :, ::-1]), phantom.affine_mm))
+    facts = inspect_case(path, None, "detect")
+    assert facts.anatomy.findings == ("mirrored",)
+    assert any("left and right exchanged" in warning for warning in facts.warnings)
+    write_ct(path, phantom)
+    assert inspect_case(path, None, "detect").anatomy.findings == ()

@@ -125,7 +125,7 @@ def test_a_missing_column_stops_the_run_and_says_what_was_found(tmp_path):
         (b"", "table-malformed"),
         (b"VolumeName,Findings_EN,Impressions_EN\na,b,c,d\n", "table-malformed"),
         (b"VolumeName,Findings_EN,Impressions_EN\na,b,c\na,b,c,d\n", "table-malformed"),
-        (b'VolumeName,Findings_EN,Impressions_EN\na,"b,c\n', "table-malformed"),
+        (b'VolumeName,Findings_EN,Impressions_EN\na,"b,c\n', "table-quotes"),
         (b"volume;findings;impressions\na;b;c\n", "table-columns"),
         (gzip.compress(b"VolumeName,Findings_EN,Impressions_EN\n")[:-9], "table-unreadable"),
         (b"PK\x03\x04 a workbook \xff", "table-encoding"),

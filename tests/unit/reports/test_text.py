@@ -18,6 +18,40 @@ def test_an_absent_part_leaves_no_separator(absent):
     assert compose_report(absent, absent, "[SEP]") is None
 
 
+NOTHING = (
+    "#N/A #NAME? #VALUE! <NA> NA N/A n.a. null NULL (null) - -- \u2014 . ? None. nil NaT 0 1.0 2021-04-27 [] _x000D_"
+)
+
+
+@pytest.mark.parametrize("cell", [*NOTHING.split(), r"\N", r"\n", "&nbsp;", "Not available", "No report."])
+def test_what_is_no_report_is_absent(cell):
+    assert text_or_none(cell) is None
+
+
+@pytest.mark.parametrize("cell", ["Normal", "No.", "nan nodule", "NA level", "Nodül yok", "\u6b63\u5e38"])
+def test_short_reports_are_reports(cell):
+    assert text_or_none(cell) == cell
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("a_x000D_\nb", "a b"),
+        ("&lt; 5 mm &amp; &gt;3", "< 5 mm & >3"),
+        ("&amp;lt; 5 mm", "< 5 mm"),
+        ("5&#160;mm &#x3c; x", "5 mm < x"),
+        (r"a\nb\r\nc\td", "a b c d"),
+        ("a<br>b<br/>c</p>d", "a b c d"),
+        ("A&B, R&D; p<br0ken", "A&B, R&D; p<br0ken"),
+        ("AkciÄŸer dokusu, Ã¶dem â€œyokâ€\x9d", "Akciğer dokusu, ödem “yok”"),
+        ("Akciğer, ödem", "Akciğer, ödem"),
+        ("naïve Â± é", "naïve Â± é"),
+    ],
+)
+def test_escapes_are_undone_where_that_is_certain(cell, text):
+    assert clean_text(cell) == text
+
+
 def test_a_sentence_that_contains_not_given_is_kept():
     assert text_or_none("Contrast was not given.") == "Contrast was not given."
 

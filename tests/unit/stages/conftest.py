@@ -42,14 +42,14 @@ class RegisteredShard:
     phantom: Phantom
 
 
-def write_inventory(manifest: Path, scans: dict[str, Path], split: str = "train") -> None:
+def write_inventory(
+    manifest: Path, scans: dict[str, Path], split: str = "train", config: InventoryConfig = InventoryConfig()
+) -> None:
     cases = [
         {"id": case, "path": str(path), "subject": f"s_{case}", "split": split, "position": position}
         for position, (case, path) in enumerate(scans.items())
     ]
-    inventory(
-        InventoryConfig(), cases=json.dumps(cases), reports=[], labels=[], metadata=[], manifest=manifest, settings=""
-    )
+    inventory(config, cases=json.dumps(cases), reports=[], labels=[], metadata=[], manifest=manifest, settings="")
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ def asking(*parts: dict[str, dict[str, object]]) -> set[str]:
 GENERATOR = {
     "encode_latents",
     "sample",
+    "sample_training",
     "evaluate_memorisation",
     "evaluate_edits",
     "evaluate_attention",

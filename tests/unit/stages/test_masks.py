@@ -138,7 +138,7 @@ def test_what_is_smaller_than_the_smallest_volume_is_empty(run: Masks) -> None:
     heart = manifest.records[PHANTOM].facts.masks["heart"]
     assert heart == MaskFacts("empty", heart_ml, "classical")
     assert f"{PHANTOM}/heart.nii.gz" not in manifest.records[PHANTOM].files
-    assert not manifest.path(PHANTOM, "heart.nii.gz").exists()
+    assert not manifest.records[PHANTOM].place("heart.nii.gz").exists()
 
 
 def test_a_rerun_does_nothing_and_another_threshold_makes_masks_again(run: Masks) -> None:

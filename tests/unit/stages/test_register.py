@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
+from medsyn2.config import GridConfig, InventoryConfig, RegisterConfig, TemplateConfig
 from medsyn2.ct.nifti.files import read_ct, write_ct
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import IntegrityError
@@ -39,7 +39,8 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     wall = CTVolume(upright.hu.copy(), upright.affine_mm)
     wall.hu[:, 20:-20, 20:-20] = 40
     write_ct(scans["no_lungs"], wall)
-    write_inventory(folder / "0000.json", scans)
+    # The inventory would refuse the CT that lies upside down.
+    write_inventory(folder / "0000.json", scans, config=InventoryConfig(orientation="trust"))
     config = TemplateConfig(num_cases=1, num_rounds=1)
     given = [scans["phantom_3"]]
     template(GRID, config, REGISTER, inventory=[], given=given, reference=folder / "template.json", settings="{}")

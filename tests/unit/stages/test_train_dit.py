@@ -1,4 +1,3 @@
-import json
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,9 @@ from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 from medsyn2.errors import ConfigError
 from medsyn2.facts import MaskState, Report, SampleFacts, TextFacts
+from medsyn2.files import sha256_of
 from medsyn2.flow import Sampling
+from medsyn2.integrity import read_sealed, write_sealed
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.pipeline import MedSyn2Pipeline
@@ -122,7 +123,9 @@ class Inputs:
             settings=stage_params(settings, "encode_text"),
         )
         write_ct(self.path("template.nii.gz"), CTVolume(hu_of("t"), AFFINE))
-        self.path("template.json").write_text("{}")
+        write_labels(self.path("lungs.nii.gz"), LabelMap(np.ones(hu_of("t").shape, np.uint8), AFFINE))
+        files = {name: sha256_of(self.path(name)) for name in ("template.nii.gz", "lungs.nii.gz")}
+        write_sealed(self.path("template.json"), {"files": files})
 
 
 @pytest.fixture(scope="module")
@@ -328,9 +331,7 @@ def test_latents_of_another_tokenizer_are_refused(prepared: Inputs, tmp_path: Pa
 def test_prompts_of_another_text_encoder_are_refused(prepared: Inputs, tmp_path: Path) -> None:
     shutil.copytree(prepared.path("prompts"), tmp_path / "prompts")
     path = tmp_path / "prompts" / "prompts.json"
-    values = json.loads(path.read_text())
-    values["encoder"] = {"model.safetensors": "00"}
-    path.write_text(json.dumps(values))
+    write_sealed(path, read_sealed(path) | {"encoder": {"model.safetensors": "00"}})
     with pytest.raises(ConfigError, match="inputs-disagree"):
         run(prepared, tmp_path, config(), prompts=path)
 

@@ -104,7 +104,7 @@ def test_case_that_becomes_bad_loses_its_artefacts(tmp_path: Path) -> None:
     manifest = tmp_path / "0000.json"
     process_shard("stage", manifest, cases(1), Work(), settings="{}", facts=Value)
     process_shard("stage", manifest, cases(1, {0: 5}), Work(refuse=("case_0",)), settings="{}", facts=Value)
-    assert not load_manifest(manifest, Value).path("case_0", "value.txt").exists()
+    assert not (tmp_path / "0000/case_0").exists()
 
 
 def test_any_other_error_stops_the_shard_and_keeps_what_is_done(tmp_path: Path) -> None:
@@ -153,6 +153,38 @@ def test_other_facts_than_expected_are_no_manifest_and_are_done_again(tmp_path: 
     process_shard("stage", manifest, cases(1), work, settings="{}", facts=Value)
     assert work.done == ["case_0", "case_0"]
     assert load_manifest(manifest, Value).records["case_0"].facts == Value(0)
+
+
+def test_every_flipped_bit_of_a_manifest_is_seen_or_means_nothing(tmp_path: Path) -> None:
+    manifest = tmp_path / "0000.json"
+    process_shard("stage", manifest, cases(2), Work(), settings="{}", facts=Value)
+    whole, written, remedies = manifest.read_bytes(), load_manifest(manifest, Value), []
+    for place in range(len(whole)):
+        manifest.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            assert load_manifest(manifest, Value) == written
+        except IntegrityError as error:
+            remedies.append(error.remedy)
+    assert len(remedies) > len(whole) / 2
+    assert all(f"rm {manifest}" in remedy for remedy in remedies)
+
+
+def test_a_replaced_artefact_is_refused_and_the_remedy_heals_it(tmp_path: Path) -> None:
+    manifest = tmp_path / "0000.json"
+    process_shard("stage", manifest, cases(2), Work(), settings="{}", facts=Value)
+    before = tree(tmp_path)
+    record = load_manifest(manifest, Value).records["case_1"]
+    record.path("value.txt").write_text("7")
+    with pytest.raises(IntegrityError, match=rf"artefact-damaged.*value\.txt.*rm {manifest}"):
+        record.path("value.txt")
+    manifest.unlink()
+    process_shard("stage", manifest, cases(2), Work(), settings="{}", facts=Value)
+    assert tree(tmp_path) == before
+    record.path("value.txt").unlink()
+    with pytest.raises(IntegrityError, match="is not there"):
+        record.path("value.txt")
+    with pytest.raises(IntegrityError, match=r"lists no file other\.txt"):
+        record.path("other.txt")
 
 
 def test_facts_that_could_not_be_read_are_not_written(tmp_path: Path) -> None:

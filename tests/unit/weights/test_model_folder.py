@@ -78,7 +78,7 @@ def test_a_description_from_before_those_keys_is_read_as_it_was_meant(tmp_path: 
     for part, keys in (("latents", ("masks", "mask_chunk")), ("text", ("padded",))):
         for key in keys:
             del values[part][key]
-    del values["licence"]
+    del values["licence"], values["seal"]
     values["sampling"] = {"solver": "warped_midpoint", "num_steps": 49, "t_end": 1e-7}
     before = {"warped_midpoint": Sampling("warped_midpoint", 49, 1e-7, guidance_mask=1.0)}
     before["none"] = Sampling("unipc", 25, guidance_mask=1.0)

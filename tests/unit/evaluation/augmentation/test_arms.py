@@ -64,11 +64,13 @@ def test_the_mean_over_thresholds_is_that_of_256_binarised_maps(seed: int) -> No
 def test_identical_training_sets_differ_by_exactly_nothing() -> None:
     slices = slices_of()
     found = [maps(slices, seed, 0.9) for seed in range(5)]
-    table = compare_arms(rows_of(slices, dict.fromkeys(SIZES, found)), SIZES, num_draws=200, seed=0)
+    table = compare_arms(rows_of(slices, dict.fromkeys(SIZES, found)), SIZES)
     assert list(table.columns) == table_columns()
     apart = table[table["arm"] != "real"].filter(like="_minus_real")
     assert apart.shape == (2, 3 * len(MEASURES))
-    assert (apart == 0.0).all(axis=None)
+    assert (apart[[name for name in apart if name.endswith("_minus_real")]] == 0.0).all(axis=None)
+    # Equal values by networks that could each have been another: three patients have no interval.
+    assert apart.filter(regex="_(low|high)$").isna().all(axis=None)
     assert table[table["arm"] == "real"].filter(like="_minus_real").isna().all(axis=None)
 
 
@@ -78,7 +80,7 @@ def test_a_worse_set_is_worse_beyond_its_interval_and_the_difference_is_that_of_
         "real": [maps(slices, seed, 0.4) for seed in range(3)],
         "synthetic": [maps(slices, seed, 0.9) for seed in range(3)],
     }
-    table = compare_arms(rows_of(slices, found), SIZES, num_draws=400, seed=0).set_index("arm")
+    table = compare_arms(rows_of(slices, found), SIZES).set_index("arm")
     worse = table.loc["synthetic"]
     assert worse["dice_minus_real_high"] < 0
     assert worse["dice_minus_real"] == pytest.approx(worse["dice"] - table.loc["real", "dice"], abs=1e-12)
@@ -95,9 +97,7 @@ def test_what_is_empty_is_counted_and_left_out_as_in_other_tables() -> None:
     perfect = np.stack([one.mask.astype(float) for one in slices])
     missed, alarm = perfect.copy(), perfect.copy()
     missed[0], alarm[4, 3, 3] = 0, 1
-    table = compare_arms(
-        rows_of(slices, {"real": [perfect, missed], "both": [alarm, perfect]}), SIZES, num_draws=50, seed=0
-    )
+    table = compare_arms(rows_of(slices, {"real": [perfect, missed], "both": [alarm, perfect]}), SIZES)
     real, both = table.set_index("arm").loc["real"], table.set_index("arm").loc["both"]
     counts = ["num_test", "num_present", "num_patients", "num_missed", "num_false_alarm", "num_both_empty"]
     assert real[counts].tolist() == [5, 4, 3, 1, 0, 2]
@@ -112,7 +112,7 @@ def test_a_network_that_finds_nothing_at_all_has_overlaps_and_no_distances() -> 
     slices = slices_of(4)
     blind = np.zeros((4, 12, 12))
     found = {"real": [maps(slices, 0, 0.1)], "synthetic": [blind]}
-    row = compare_arms(rows_of(slices, found), SIZES, num_draws=50, seed=0).set_index("arm").loc["synthetic"]
+    row = compare_arms(rows_of(slices, found), SIZES).set_index("arm").loc["synthetic"]
     assert row["dice"] == 0
     assert row["num_missed"] == 4
     assert np.isnan([row["assd_mm"], row["assd_mm_minus_real"], row["assd_mm_minus_real_low"]]).all()
@@ -120,6 +120,6 @@ def test_a_network_that_finds_nothing_at_all_has_overlaps_and_no_distances() -> 
 
 def test_without_any_structure_to_find_there_is_no_mean() -> None:
     slices = [LabelledSlice("a", "a", np.zeros((12, 12), np.int16), np.zeros((12, 12), bool), (1.0, 1.0))]
-    table = compare_arms(rows_of(slices, {"real": [np.zeros((1, 12, 12))]}), SIZES, num_draws=50, seed=0)
+    table = compare_arms(rows_of(slices, {"real": [np.zeros((1, 12, 12))]}), SIZES)
     assert table["num_both_empty"].tolist() == [1]
     assert table[["dice", "dice_low", "assd_mm"]].isna().all(axis=None)

@@ -20,6 +20,7 @@ from medsyn2.evaluation.augmentation.evaluate_augmentation import SliceFacts, ev
 from medsyn2.evaluation.augmentation.slice_set import IMAGES, MASKS
 from medsyn2.facts import CT_FILE, MasksFacts, RegisterFacts, mask_file
 from medsyn2.flow import Sampling
+from medsyn2.integrity import read_sealed, write_sealed
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.store.artefacts import load_manifest
@@ -30,7 +31,7 @@ SPLITS = {"a": "train", "b": "train", "c": "train", "d": "train", "e": "test", "
 STATES = {"a": "present", "b": "present", "c": "present", "d": "empty", "e": "present", "f": "present", "g": "empty"}
 SMALL: dict[str, Any] = {
     "max_real": 1, "max_synthetic": 2, "image_size": 16, "channels": 2, "num_levels": 2, "num_steps": 3,
-    "num_seeds": 2, "num_draws": 20, "min_area_mm2": 1.0,
+    "num_seeds": 2, "min_area_mm2": 1.0,
 }  # fmt: skip
 FAST = Sampling("euler", 2, guidance_mask=1.0)
 
@@ -140,7 +141,7 @@ def test_a_second_run_gives_the_same_bytes_and_another_training_makes_no_volume_
     assert sorted(path.stem for path in trained) == sorted(f"{arm}_{seed}" for arm in ARMS for seed in range(2))
     study.run()
     assert study.outputs() == first
-    study.run(num_draws=10, num_seeds=1)
+    study.run(num_seeds=1)
     assert {path: path.stat().st_mtime_ns for path in trained} == trained
     study.run(num_steps=2)
     assert study.outputs()["augmentation.csv"] != first["augmentation.csv"]
@@ -202,8 +203,11 @@ def test_public_slices_take_the_place_of_the_cohort_s(study: Study, tmp_path: Pa
     public = public_slices(tmp_path)
     # The tiny model knows no ground glass; its masks are hearts by another name.
     masks = study.root / "masks/0000.json"
-    for record in load_manifest(masks, MasksFacts).records.values():
-        record.path(mask_file("ground_glass")).write_bytes(record.path(mask_file("heart")).read_bytes())
+    values = read_sealed(masks)
+    for record, held in zip(load_manifest(masks, MasksFacts).records.values(), values["cases"], strict=True):
+        record.place(mask_file("ground_glass")).write_bytes(record.path(mask_file("heart")).read_bytes())
+        held["files"][f"{record.case}/{mask_file('ground_glass')}"] = record.sha256(mask_file("heart"))
+    write_sealed(masks, values)
     change_facts(masks, MasksFacts, lambda facts: replace(facts, masks={"ground_glass": facts.masks["heart"]}))
     table = study.run(structure="ground_glass", public=public, masks_from="test", max_real=2, max_synthetic=None)
     assert table["num_real"].tolist() == [2, 0, 2]

@@ -18,17 +18,17 @@ def slices(num: int) -> list[LabelledSlice]:
     return [LabelledSlice(f"case {index}", f"p{index}", hu, mask, (2.0, 2.0)) for index in range(num)]
 
 
-def figure(found: np.ndarray, num_draws: int = 20) -> bytes:
-    test = slices(3)
+def figure(found: np.ndarray, num_patients: int = 5) -> bytes:
+    test = slices(num_patients)
     rows = [
         row
         for arm in ARMS
         for seed in range(2)
-        for row in judge_slices(np.stack([found] * 3), test, arm=arm, seed=seed, tolerance_mm=2.0)
+        for row in judge_slices(np.stack([found] * num_patients), test, arm=arm, seed=seed, tolerance_mm=2.0)
     ]
     cases = pd.DataFrame(rows, columns=CASES_COLUMNS)
     sizes = {arm: {"num_real": 1, "num_synthetic": 1, "num_steps": 1, "structure": "heart"} for arm in ARMS}
-    table = compare_arms(cases, sizes, num_draws=num_draws, seed=0)
+    table = compare_arms(cases, sizes)
     shown = [JudgedSlice(one, dict.fromkeys(ARMS, (found >= 0.5, 0.5))) for one in test]
     return augmentation_png({"real": slices(2), "SYNTHETIC": slices(2)}, shown, table, cases)
 
@@ -54,7 +54,7 @@ def test_what_is_found_is_drawn_and_equal_input_gives_equal_bytes() -> None:
 def test_a_study_without_intervals_is_drawn_too() -> None:
     found = np.zeros((16, 16))
     found[5:12, 5:12] = 1.0
-    assert pixels(figure(found, num_draws=0)).shape[0] > 500
+    assert pixels(figure(found, num_patients=3)).shape[0] > 500
 
 
 def test_a_study_without_slices_says_so() -> None:

@@ -59,9 +59,9 @@ def test_held_out_reports_are_recorded_at_every_step_and_block(run: Callable[...
 
 def test_means_stand_above_the_cases(run: Callable[..., pd.DataFrame]) -> None:
     table = run(max_cases=5, with_means=True)
-    assert table["case"].tolist() == ["mean", "low", "high", "c", "d"]
+    assert table["case"].tolist() == ["mean", "known", "c", "d"]
     mass = table["first_token_mass"]
-    assert mass[0] == pytest.approx((mass[3] + mass[4]) / 2, rel=1e-3)
+    assert mass[0] == pytest.approx((mass[2] + mass[3]) / 2, rel=1e-3)
     assert table.loc[0, ["num", "num_patients"]].tolist() == [2, 2]
 
 

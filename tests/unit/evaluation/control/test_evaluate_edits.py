@@ -101,12 +101,11 @@ def test_seeds_differ_and_a_structure_that_is_not_found_agrees_with_nothing(run:
 def test_means_stand_above_the_cases_with_intervals_over_patients(run: Run) -> None:
     tables = run(with_means=True)
     seeds, edits, added = (tables[name] for name in TABLES)
-    assert seeds["case"].tolist() == ["mean", "low", "high", "a", "b"]
-    outside = seeds["outside_hu"]
-    assert outside[1] <= outside[0] <= outside[2]
+    assert seeds["case"].tolist() == ["mean", "known", "a", "b"]
+    assert seeds.loc[1, "outside_hu"] == 2
     assert seeds.loc[0, ["num", "num_patients", "num_seeds", "structure"]].tolist() == [2, 2, 2, "lobes"]
     assert edits.loc[edits["case"] == "mean", "edit"].tolist() == ["mirrored", "moved"]
-    assert added["case"].tolist() == ["mean", "b"]
+    assert added["case"].tolist() == ["mean", "known", "b"]
 
 
 def test_what_lies_on_both_sides_has_no_laterality(run: Run) -> None:

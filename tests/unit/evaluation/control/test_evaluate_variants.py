@@ -80,7 +80,7 @@ class Run:
             FlowConfig(),
             SampleConfig(),
             FAST,
-            EvaluateVariantsConfig(num_draws=50, **changes),
+            EvaluateVariantsConfig(**changes),
             InferenceConfig(),
             models=[folder / "train_dit/model" / DESCRIPTION for folder in folders],
             samples=[folder / "sample/0000.json" for folder in folders],
@@ -144,8 +144,7 @@ def test_a_variant_with_the_same_weights_differs_by_exactly_nothing(found: Table
     same = found[0][found[0]["variant"] == "same"]
     assert set(same["measure"]) >= {"flow_loss", "blockiness", "dice_requested", "fid", "first_token_mass"}
     assert (same["difference"] == 0).all()
-    of_patients = same[same["num_subjects"] > 1]
-    assert (of_patients[["low", "high"]] == 0).all(axis=None)
+    assert same.loc[same["num_subjects"] < 5, ["low", "high"]].isna().all(axis=None)
 
 
 def test_other_weights_have_other_losses_on_the_same_pairs(found: Tables) -> None:

@@ -97,7 +97,7 @@ def test_known_hu_are_measured_inside_masks_and_thresholds(run) -> None:
     lungs = row_of(table, "lungs", "lobes")
     assert (lungs["real_median_hu"], lungs["synthetic_median_hu"]) == (-840, -795)
     assert lungs["difference_hu"] == 45
-    assert 40 <= lungs["difference_hu_low"] <= 45 <= lungs["difference_hu_high"] <= 50
+    assert np.isnan(lungs["difference_hu_low"])  # of two patients
     assert row_of(table, "heart", "heart")["difference_hu"] == 0
     assert row_of(table, "muscle", "report")["synthetic_median_hu"] == 50
     assert set(cases["source"]) == {"real", "report", "lobes", "heart"}

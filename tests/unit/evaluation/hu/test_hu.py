@@ -76,13 +76,14 @@ def test_a_volume_of_air_has_no_tissue() -> None:
 
 
 def test_the_difference_is_paired_by_case_and_has_an_interval_over_patients() -> None:
-    real = {"a": -800.0, "b": -700.0, "c": -600.0}
-    row = row_of({REAL: real, "lobes": {"a": -790.0, "b": -680.0, "c": -590.0, "d": 0.0}})
-    assert row["difference_hu"] == pytest.approx(40 / 3)
-    assert 10.0 <= row["difference_hu_low"] < 40 / 3 < row["difference_hu_high"] <= 20.0
-    assert (row["num_pairs"], row["num_patients"], row["num_synthetic"]) == (3, 3, 4)
+    real = {"a": -800.0, "b": -700.0, "c": -600.0, "d": -700.0, "e": -700.0}
+    synthetic = {"a": -790.0, "b": -680.0, "c": -590.0, "d": -680.0, "e": -685.0, "f": 0.0}
+    row = row_of({REAL: real, "lobes": synthetic})
+    assert row["difference_hu"] == pytest.approx(15.0)
+    assert 5.0 < row["difference_hu_low"] < 15.0 < row["difference_hu_high"] < 25.0
+    assert (row["num_pairs"], row["num_patients"], row["num_synthetic"]) == (5, 5, 6)
     assert row["real_median_hu"] == -700.0
-    assert row["synthetic_median_hu"] == pytest.approx(-515.0)
+    assert row["synthetic_median_hu"] == pytest.approx(-3425 / 6)
 
 
 def test_a_single_patient_has_a_difference_and_no_interval() -> None:

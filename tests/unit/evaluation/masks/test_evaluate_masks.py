@@ -152,7 +152,7 @@ def test_each_comparison_has_a_row_with_both_cases(run, phantoms) -> None:
     assert pairs["shuffled"] == {(a, b) for a in SUBJECTS for b in SUBJECTS} - same
 
 
-def test_the_ratio_of_disagreements_is_of_the_table_s_means_and_has_an_interval(run, phantoms) -> None:
+def test_the_ratio_of_disagreements_is_of_the_table_s_means(run, phantoms) -> None:
     table, _ = run({case: phantom.volume.hu for case, phantom in phantoms.items()}, reconstructed="a")
     rows = by_comparison(table, "lungs")
     ratio = rows["disagreement_ratio"]
@@ -160,10 +160,8 @@ def test_the_ratio_of_disagreements_is_of_the_table_s_means_and_has_an_interval(
     assert ratio["requested"] == pytest.approx(expected, rel=1e-3)
     assert ratio["ceiling"] == ratio["requested"]
     assert rows["num_patients"]["requested"] == 3
-    low, high = (rows[f"disagreement_ratio_{end}"]["requested"] for end in ("low", "high"))
-    assert 0 < low < ratio["requested"] < high < 0.6
-    assert rows["dice_low"]["requested"] < rows["dice"]["requested"] < rows["dice_high"]["requested"]
-    assert np.isnan(rows["disagreement_ratio_low"]["reconstructed_ct"])  # of one patient
+    # Three patients have no interval.
+    assert rows[["disagreement_ratio_low", "dice_low"]].isna().all(axis=None)
     assert np.isnan(ratio["shuffled"])
 
 

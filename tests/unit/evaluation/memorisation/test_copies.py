@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from medsyn2.evaluation.features.thumbnails import thumbnail
-from medsyn2.evaluation.memorisation.copies import Memorisation, Points, Search, share_interval, standardise
+from medsyn2.evaluation.memorisation.copies import Chance, Memorisation, Points, Search, standardise
 
 LUNG_HU = (-1350.0, 150.0)
 
@@ -128,11 +128,30 @@ def test_a_copy_bit_for_bit_is_at_no_distance_and_others_are_as_far_as_their_dif
     np.testing.assert_allclose(found.distance, apart.min(axis=1), rtol=1e-12)
 
 
-@pytest.mark.parametrize("hits", [0, 3, 10])
-def test_the_interval_of_a_share_is_the_exact_one(hits: int) -> None:
-    exact = stats.binomtest(hits, 10).proportion_ci(method="exact")
-    assert share_interval(10.0 * hits, 10) == pytest.approx((100 * exact.low, 100 * exact.high))
+def test_the_chance_of_suspects_is_that_of_a_random_order() -> None:
+    rng, counts = np.random.default_rng(0), []
+    for _ in range(4000):
+        both = rng.permutation(11).astype(float)
+        counts.append(Chance.of(both[:6], both[6:]).found)
+    found = Chance.of(np.array([1.0, 2.0, 9.0, 9.0, 9.0, 9.0]), np.arange(3.0, 8.0))
+    assert found.found == 2
+    assert found.expected == pytest.approx(1.0) == pytest.approx(np.mean(counts), abs=0.05)
+    assert found.p == pytest.approx(6 / 11 * 5 / 10)
+    assert found.p == pytest.approx(np.mean(np.array(counts) >= 2), abs=0.03)
+    assert Chance.of(np.full(6, 9.0), np.arange(5.0)).p == 1.0
 
 
-def test_one_patient_has_no_interval() -> None:
-    assert np.isnan(share_interval(100.0, 1)).all()
+def test_two_suspect_volumes_of_one_patient_are_one_patient() -> None:
+    copies = TRAIN.places[[7, 7, 99]] + 0.01
+    synthetic = Points(
+        np.concatenate([copies, cohort(2, 20, "s").places]), ("a", "a", "b", *cohort(2, 20, "s").patients)
+    )
+    chance = Search(TRAIN, HELD_OUT).memorisation(synthetic).chance
+    assert chance.found == 2
+    assert chance.p < 0.05
+
+
+def test_a_training_volume_among_the_held_out_is_a_duplicate() -> None:
+    twice = Points(np.concatenate([HELD_OUT.places, TRAIN.places[:1] + 0.02]), (*HELD_OUT.patients, "again"))
+    found = Search(TRAIN, twice).duplicates
+    assert found.nonzero()[0].tolist() == [100]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medsyn2.evaluation.features.sizes import THUMBNAIL
-from medsyn2.evaluation.memorisation.cost import SECONDS_PER_FLOP, evaluate_memorisation
+from medsyn2.evaluation.memorisation.cost import SECONDS_PER_FLOP, evaluate_memorisation, sample_training
 from medsyn2.planning.costs import Cost
 from tests.unit.planned import WORK, planned_run
 
@@ -21,11 +21,22 @@ def test_search_for_copies_decodes_its_controls() -> None:
 
 
 def test_every_volume_is_compared_with_every_training_volume() -> None:
-    # Two held-out cases with a volume of a mask and one of a report each, both reconstructed, and six copies.
+    # Two held-out cases with a volume of a mask and one of a report each, both reconstructed, six copies, and five
+    # training cases that are asked for with both.
     run = planned_run(sample={"structures": ["lobes"]}, evaluate_tokenizer={"max_cases": 2})
-    assert evaluate_memorisation(run).basis == f"{WORK.train_cases} cases decoded, 14 volumes compared with 6"
+    assert evaluate_memorisation(run).basis == f"{WORK.train_cases} cases decoded, 24 volumes compared with 6"
     fewer = planned_run(sample={"structures": ["lobes"]}, evaluate_memorisation={"max_train": 3})
     assert evaluate_memorisation(fewer).cpu_s < evaluate_memorisation(run).cpu_s
+
+
+def test_training_cases_are_asked_for_at_the_cost_of_a_volume_each() -> None:
+    few, all_of_them = (
+        sample_training(planned_run(sample={"structures": ["lobes"]}, evaluate_memorisation={"num_prompts": num}))
+        for num in (1, 10**6)
+    )
+    assert few.flops > 0
+    assert all_of_them.flops == WORK.train_cases * few.flops
+    assert few.basis.startswith("2 volumes")
 
 
 def test_the_search_grows_with_the_training_cases() -> None:

@@ -13,7 +13,7 @@ from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
-from medsyn2.evaluation.memorisation.evaluate_memorisation import COLUMNS, evaluate_memorisation
+from medsyn2.evaluation.memorisation.evaluate_memorisation import COLUMNS, CONTROLS, evaluate_memorisation
 from medsyn2.facts import CT_FILE, LatentOrigin, LatentsFacts, ReconstructionFacts, RegisterFacts, SampleFacts
 from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
@@ -126,9 +126,15 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
         synthetic: dict[str, np.ndarray],
         real: tuple[str, ...] = tuple(SPLITS),
         latents: tuple[str, ...] = tuple(case for case, split in SPLITS.items() if split == "train"),
+        recalled: dict[str, np.ndarray] | None = None,
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         def sampled(case: str, folder: Path) -> SampleFacts:
             write_ct(folder / "report.nii.gz", CTVolume(synthetic[case], AFFINE))
+            return sample_facts(f"subject {case}", {"report": None})
+
+        def asked_again(case: str, folder: Path) -> SampleFacts:
+            assert recalled is not None
+            write_ct(folder / "report.nii.gz", CTVolume(recalled[case], AFFINE))
             return sample_facts(f"subject {case}", {"report": None})
 
         tokenizer = tmp_path / "tokenizer.json"
@@ -141,6 +147,7 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
             InferenceConfig(),
             register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, real, registered)],
             samples=[write_shard(tmp_path / "sample/0000.json", SampleFacts, synthetic, sampled)],
+            recalled=write_shard(tmp_path / "sample_training/requests.json", SampleFacts, recalled or {}, asked_again),
             latents=[write_shard(tmp_path / "encode_latents/0000.json", LatentsFacts, latents, encoded)],
             tokenizer=tokenizer,
             reconstructions=[
@@ -154,8 +161,10 @@ def run(tmp_path: Path, generator: Generator) -> Callable[..., tuple[pd.DataFram
     return searched
 
 
-def row_of(table: pd.DataFrame, condition: str, by: str) -> pd.Series:
-    (found,) = table[(table["condition"] == condition) & (table["by"] == by)].index
+def row_of(table: pd.DataFrame, condition: str, by: str, prompts: str = "held_out") -> pd.Series:
+    prompts = "none" if condition in CONTROLS else prompts
+    chosen = (table["condition"] == condition) & (table["by"] == by) & (table["prompts"] == prompts)
+    (found,) = table[chosen].index
     return table.loc[found]
 
 
@@ -168,6 +177,14 @@ def test_a_copy_is_found_after_the_tokenizer_and_others_are_not(run, generator) 
     counts = ["num_train", "num_held_out", "num_synthetic", "num_patients", "num_suspect"]
     assert row[counts].tolist() == [8, 6, 3, 3, 1]
     assert row["suspect_low"] < row["suspect_percent"] < row["suspect_high"]
+    assert row["suspect_patients"] == 1
+    # Of three samples and six held-out volumes, the nearest is a sample by chance in one of three.
+    assert (row["expected_by_chance"], row["p_by_chance"]) == (
+        pytest.approx(3 / 7, rel=1e-4),
+        pytest.approx(1 / 3, rel=1e-4),
+    )
+    # h4 after the tokenizer is nearest to itself, the copy and the stranger to others than their cases.
+    assert (row["own_nearer_percent"], row["num_own"]) == (pytest.approx(100 / 3, rel=1e-4), 3)
     assert row_of(table, "report", "either")["num_suspect"] >= 1
     first = pairs[pairs["condition"] == "report"].iloc[0]
     assert first[["case", "by", "nearest_training_case", "suspect"]].tolist() == ["h2", "thumbnails", COPIED, True]
@@ -177,11 +194,29 @@ def test_a_copy_is_found_after_the_tokenizer_and_others_are_not(run, generator) 
     assert row["largest_correlation"] > row["largest_held_out_correlation"]
 
 
+def test_a_generator_that_answers_training_prompts_with_training_volumes_is_found(run, generator) -> None:
+    honest = {"h3": chest(50), "h4": chest(51), "h5": chest(52)}
+    by_heart = {case: generator.volume(case, noise=0.05) for case in ("t1", "t3", "t4")}
+    table, pairs = run(honest, recalled=by_heart)
+    held_out, training = (row_of(table, "report", "thumbnails", prompts) for prompts in ("held_out", "training"))
+    assert training[["num_synthetic", "num_suspect", "suspect_patients"]].tolist() == [3, 3, 3]
+    assert training["own_nearer_percent"] == 100
+    # The three nearest of three samples and six held-out volumes.
+    assert training["p_by_chance"] == pytest.approx(1 / 84, rel=1e-3)
+    # Strangers, of whom one resembles the case that he stands for more than he does eight training cases.
+    assert held_out["own_nearer_percent"] < 50
+    assert held_out["p_by_chance"] > 0.05
+    first = pairs[pairs["prompts"] == "training"].iloc[0]
+    assert first["case"] == first["nearest_training_case"]
+
+
 def test_controls_show_that_the_search_finds_copies_and_leaves_others_alone(run, generator) -> None:
     table, pairs = run({"h2": chest(50), "h3": generator.volume("h3")})
     copies, others = (row_of(table, name, "thumbnails") for name in ("copies", "held_out_reconstructed"))
     assert copies[["num_synthetic", "num_suspect", "copies_found_percent"]].tolist() == [4, 4, 100]
     assert copies["authenticity_percent"] == 0
+    assert (others["own_nearer_percent"], others["num_own"]) == (100, 2)
+    assert copies["own_nearer_percent"] == 100
     assert others[["num_synthetic", "num_suspect"]].tolist() == [2, 0]
     assert copies["copying_z"] < others["copying_z"]
     control = pairs[(pairs["condition"] == "copies") & (pairs["by"] == "thumbnails")]

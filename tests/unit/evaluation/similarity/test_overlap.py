@@ -70,9 +70,8 @@ def test_summary_leaves_out_what_is_empty_and_counts_it() -> None:
     assert row["dice"] == pytest.approx((0.8 + 0.4 + 0.0) / 3)
     assert row["dice_median"] == pytest.approx(0.4)
     assert row["surface_dice"] == pytest.approx((0.9 + 0.5 + 0.0) / 3)
-    assert (row["dice_low"], row["dice_high"]) == (0.0, pytest.approx(0.6))
     assert row["num_distances"] == 2
-    assert np.isnan(row["assd_mm_low"])  # of one patient
+    assert np.isnan(row[["dice_low", "assd_mm_low"]].astype(float)).all()  # of two patients
     assert row["hd95_max_mm"] == pytest.approx(3.0)
 
 

@@ -25,7 +25,7 @@ IMAGES = TEXTS + RNG.normal(size=(40, 8)) * 0.7
 
 
 def score(first: Bank, second: Bank):
-    return pair_score(first, second, num_draws=100, seed=0)
+    return pair_score(first, second, seed=0)
 
 
 def test_score_is_the_mean_cosine_of_pairs_of_one_id() -> None:

@@ -35,7 +35,7 @@ def prompts() -> Bank:
 
 
 def test_synthetic_sources_are_scored_against_reports_and_real_volumes_real_ones_against_reports() -> None:
-    table = clip_table(SOURCES, bank(REPORTS), **DRAWN)
+    table = clip_table(SOURCES, bank(REPORTS), seed=0)
     assert list(table.columns) == CLIP_COLUMNS
     table = table.set_index(["source", "score_of"])
     expected = {("real", "T2I"): 100.0}
@@ -52,7 +52,7 @@ def test_synthetic_sources_are_scored_against_reports_and_real_volumes_real_ones
 
 def test_synthetic_volumes_are_held_against_real_ones_on_their_grid_where_there_are() -> None:
     both = {"real": bank(-REPORTS), "real_on_grid": bank(REPORTS), "alike": bank(REPORTS, "synthetic")}
-    table = clip_table(both, bank(REPORTS), **DRAWN).set_index(["source", "score_of"])
+    table = clip_table(both, bank(REPORTS), seed=0).set_index(["source", "score_of"])
     assert table["against"].to_dict() == {
         ("real", "T2I"): "reports",
         ("real_on_grid", "T2I"): "reports",
@@ -60,17 +60,17 @@ def test_synthetic_volumes_are_held_against_real_ones_on_their_grid_where_there_
         ("alike", "I2I"): "real_on_grid",
     }
     assert table.loc[("alike", "I2I"), "score"] == pytest.approx(100, abs=1e-4)
-    alone = clip_table({**SOURCES}, bank(REPORTS), **DRAWN).set_index(["source", "score_of"])
+    alone = clip_table({**SOURCES}, bank(REPORTS), seed=0).set_index(["source", "score_of"])
     assert alone.loc[("alike", "I2I"), "against"] == "real"
 
 
 def test_a_name_of_real_volumes_is_of_real_volumes_and_one_is_needed() -> None:
     with pytest.raises(EnvironmentFault, match="bank of real says that its volumes are synthetic"):
-        clip_table({"real": bank(REPORTS, "synthetic")}, bank(REPORTS), **DRAWN)
+        clip_table({"real": bank(REPORTS, "synthetic")}, bank(REPORTS), seed=0)
     with pytest.raises(EnvironmentFault, match="bank of ours says that its volumes are real"):
-        clip_table({"real": bank(REPORTS), "ours": bank(REPORTS)}, bank(REPORTS), **DRAWN)
+        clip_table({"real": bank(REPORTS), "ours": bank(REPORTS)}, bank(REPORTS), seed=0)
     with pytest.raises(EnvironmentFault, match="real-missing"):
-        clip_table({"alike": SOURCES["alike"]}, bank(REPORTS), **DRAWN)
+        clip_table({"alike": SOURCES["alike"]}, bank(REPORTS), seed=0)
 
 
 def test_labels_are_found_where_the_embedding_says_so_and_trivial_rows_stand_beside() -> None:

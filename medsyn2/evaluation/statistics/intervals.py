@@ -1,0 +1,151 @@
+"""95 % intervals over patients: of means, of differences of paired values, and of ratios.
+
+The patient is the unit: volumes and slices of one patient say little more than one of them. Each statistic is given
+with the *influence* of every patient on it, his share of its error to first order, and its standard error comes from
+the spread of the influences. A value that belongs to two patients, such as the agreement of one's volume with the
+other's mask, counts among the influences of both, since either could have been another.
+
+Influences are skew for shares, distances and ratios, and then the usual t interval covers too little on one side.
+Hall's transformation takes the skewness away before the quantiles of t are used; it needs no random draws. How often
+the intervals cover is simulated by benchmarks/coverage.py. With fewer than five patients there is no interval.
+
+Source: Hall 1992, J R Stat Soc B 54:221 (the transformation); Owen 2007, Ann Appl Stat 1:386 (values of two units).
+"""
+
+from collections.abc import Sequence
+from math import nan
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+
+MIN_PATIENTS = 5
+"""Fewest patients of an interval."""
+
+LEVEL = 0.95
+
+_STRAIGHT = 1e-6
+"""Skewness under which the transformation is the identity to rounding."""
+
+Interval = tuple[float, float]
+"""Lower and upper end; NaN where there is none."""
+
+NONE: Interval = (nan, nan)
+
+
+def mean_interval(values: pd.Series, patients: pd.Series, others: pd.Series | None = None) -> Interval:
+    """Return the interval of the mean of the known values; NaN with fewer than five patients.
+
+    Args:
+        patients: Patient of each value.
+        others: Second patient of each value, where it compares two.
+    """
+    known = values.notna().to_numpy()
+    if not known.any():
+        return NONE
+    own, second = patients[known], None if others is None else others[known]
+    numbers = values[known].astype(float)
+    return interval(float(numbers.mean()), mean_influence(numbers, own, second))
+
+
+def ratio_interval(
+    above: tuple[pd.Series, pd.Series], below: tuple[pd.Series, pd.Series, pd.Series]
+) -> tuple[float, Interval]:
+    """Return the ratio of two means with its interval; both share patients, so their errors are taken together.
+
+    Args:
+        above: Numerator: values, and the patient of each.
+        below: Denominator: values, and both patients of each. Values of patients who have none in `above`, and the
+            other way round, are left out.
+
+    Returns:
+        The ratio, NaN if no patient has both, and the interval, NaN with fewer than five patients.
+    """
+    above, below = ([one[part[0].notna()] for one in part] for part in (above, below))  # type: ignore[assignment]
+    both = set(above[1]) & set(below[1])
+    if not both:
+        return nan, NONE
+    above, below = ([one[part[1].isin(both)] for one in part] for part in (above, below))  # type: ignore[assignment]
+    means = float(above[0].mean()), float(below[0].mean())
+    if min(means) <= 0:
+        return (means[0] / means[1] if means[1] else nan), NONE
+    # The logarithm of a ratio is the difference of two logarithms, whose influences are those of the means over them.
+    influence = mean_influence(*above) / means[0]
+    influence = influence.sub(mean_influence(*below) / means[1], fill_value=0.0)
+    low, high = interval(float(np.log(means[0] / means[1])), influence)
+    return means[0] / means[1], (float(np.exp(low)), float(np.exp(high)))
+
+
+def mean_influence(values: pd.Series, patients: pd.Series, others: pd.Series | None = None) -> pd.Series:
+    """Return the influence of each patient on the mean of `values`, by patient; they add up to 0 without `others`."""
+    share = pd.Series((values - values.mean()).to_numpy(float) / len(values))
+    found = share.groupby(patients.to_numpy()).sum()
+    if others is None:
+        return found
+    apart = others.to_numpy() != patients.to_numpy()
+    return found.add(share[apart].groupby(others.to_numpy()[apart]).sum(), fill_value=0.0)
+
+
+def interval(estimate: float, influence: pd.Series) -> Interval:
+    """Return the interval of a statistic from the influence of each patient; NaN with fewer than five patients."""
+    count = len(influence)
+    if count < MIN_PATIENTS:
+        return NONE
+    errors = count * influence.to_numpy(float)
+    errors = errors - errors.mean()
+    spread = float(errors.std(ddof=1))
+    if spread == 0 or spread < np.finfo(float).eps * abs(estimate):
+        return estimate, estimate
+    skewness = float((errors**3).mean() / errors.var() ** 1.5)
+    quantile = float(stats.t.ppf((1 + LEVEL) / 2, count - 1))
+    low, high = (estimate - spread * _untransform(sign * quantile, skewness, count) for sign in (1, -1))
+    return low, high
+
+
+def _untransform(quantile: float, skewness: float, count: int) -> float:
+    """Return the studentized error whose transform has this quantile: the inverse of Hall's cubic."""
+    straight = quantile / np.sqrt(count) - skewness / (6 * count)
+    if abs(skewness) < _STRAIGHT:
+        return float(straight)
+    return float((np.cbrt(1 + skewness * straight) - 1) * 3 / skewness)
+
+
+def share_interval(percent: float, num_patients: int) -> Interval:
+    """Return the exact (Clopper-Pearson) 95 % interval of a share in %, NaN with fewer than two patients.
+
+    0 of 10 have an interval of some width, which no spread of values can show. A patient counts once, whatever the
+    number of volumes.
+    """
+    if num_patients < 2:
+        return NONE
+    hits = percent / 100 * num_patients
+    misses = num_patients - hits
+    low = stats.beta.ppf((1 - LEVEL) / 2, hits, misses + 1) if hits > 0 else 0.0
+    high = stats.beta.ppf((1 + LEVEL) / 2, hits + 1, misses) if misses > 0 else 1.0
+    return 100 * float(low), 100 * float(high)
+
+
+def trained_interval(estimate: float, by_patient: pd.Series, by_network: Sequence[Float[np.ndarray, " s"]]) -> Interval:
+    """Return the interval of a mean over patients and networks, which another training would change too.
+
+    The variances of patients and of networks add up, and so do their degrees of freedom (Welch and Satterthwaite).
+
+    Args:
+        by_patient: Influence of each patient on the mean over networks.
+        by_network: For each of the one or two means that `estimate` is made of, the value of every network.
+
+    Returns:
+        The interval; NaN with fewer than five patients or two networks.
+    """
+    count = len(by_patient)
+    if count < MIN_PATIENTS or min(len(values) for values in by_network) < 2:
+        return NONE
+    parts = [(count / (count - 1) * float((by_patient.to_numpy(float) ** 2).sum()), count - 1)]
+    parts += [(float(values.var(ddof=1)) / len(values), len(values) - 1) for values in by_network]
+    variance = sum(part for part, _ in parts)
+    if variance == 0:
+        return estimate, estimate
+    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(variance))
+    return estimate - half, estimate + half
