@@ -168,6 +168,7 @@ def encode_given(
     notes = []
     if unknown > _MANY_UNKNOWN * length:
         notes.append(f"{unknown} of the {length} tokens of {subject} are unknown to the text encoder")
+    notes += [f"{subject}: {note}" for note in encoded.notes[0]]
     if cut:
         left_out = f"left out {encoded.num_cut[0]}: {cut!r}"
         notes.append(f"{subject} has more than the {max_tokens} tokens the model reads; {left_out}")

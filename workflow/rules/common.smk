@@ -9,6 +9,7 @@ from medsyn2.config import (
     find_places,
     merge,
     schedule_notes,
+    tool_notes,
     trainings,
     validate_config,
 )
@@ -82,7 +83,7 @@ wildcard_constraints:
 
 
 onstart:
-    notes = PLAN.notes()
+    notes = [*PLAN.notes(), *tool_notes(SETTINGS)]
     enter(run_settings(SETTINGS))
     jobs = list(workflow.dag.needrun_jobs())
     require_no_jobs(Path(), ((job.name, job.wildcards) for job in jobs))

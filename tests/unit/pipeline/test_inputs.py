@@ -119,6 +119,9 @@ def test_cut_and_unknown_text_is_noted_and_text_without_a_known_word_refused(enc
     assert "unknown" in notes[0]
     with pytest.raises(ReportError, match="no word"):
         encode_given(encoder, "结节 肺", 32, "the report")
+    _, notes = encode_given(encoder, "Her iki akciğerde nodül izlenmedi, kalp boyutları normaldir", 64, "the report")
+    assert notes[-1].startswith("the report: ")
+    assert notes[-1].endswith("another language?")
 
 
 def test_mask_latents_that_no_statistics_of_theirs_could_give_are_noted():
