@@ -72,7 +72,7 @@ _ALL = (
         ),
     ),
     Stage("encode_prompts", ("encode_text",), (File("prompts", ("encode_prompts/prompts.json",)),)),
-    Stage("encode_text", ("encode_text",), _of_shard("encode_text"), sharded=True),
+    Stage("encode_text", ("encode_text",), _of_shard("encode_text"), version=2, sharded=True),
     Stage(
         "train_dit",
         ("grid", "dit", "flow", "train_dit", "sampling"),

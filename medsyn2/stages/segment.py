@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from medsyn2.cohort.folder import stem_of
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.nifti.files import write_labels
@@ -16,7 +17,7 @@ from medsyn2.files import sha256_of
 from medsyn2.segmenters import Segmenter, get_segmenter
 from medsyn2.store.artefacts import CaseWork, load_manifest, process_shard
 from medsyn2.store.read_artefact import read_made_ct
-from medsyn2.vocabulary import ANATOMIES, Structure
+from medsyn2.vocabulary import ANATOMIES, CT_RATE_NAME, Structure
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def segment(segment: SegmentConfig, *, inventory: Path, register: Path, manifest
         scan = listed[case.case].facts
         moved = registered[case.case].path(CT_FILE)
         volume = read_case(scan) if segment.space == "native" else read_made_ct(moved)
-        structures, failures = _segment_case(case.case, volume, folder, tools, wanted)
+        structures, failures = _segment_case(_mask_name(case.case, scan), volume, folder, tools, wanted)
         return SegmentFacts(scan.subject, scan.split, segment.space, structures, failures or None)
 
     with ExitStack() as held:
@@ -47,13 +48,20 @@ def segment(segment: SegmentConfig, *, inventory: Path, register: Path, manifest
         cases = []
         for case, record in registered.items():
             scan = listed[case].facts
+            named = _mask_name(case, scan)
             carried = {"subject": scan.subject, "split": scan.split}
             read = {"content": scan.content, "hu": scan.hu, "affine_repair": scan.affine_repair}
             native = segment.space == "native"
             made_from: list[object] = [{**read, **carried}] if native else [record.files, carried]
-            made_from += [sha256_of(path) for name in wanted for path in tools[name].sources(wanted[name], case)]
+            made_from += [sha256_of(path) for name in wanted for path in tools[name].sources(wanted[name], named)]
             cases.append(CaseWork(case, made_from))
         process_shard("segment", manifest, cases, work, settings=settings, facts=SegmentFacts)
+
+
+def _mask_name(case: str, scan: InventoryFacts) -> str:
+    """Return the name that masks of a case have: of a CT-RATE scan, that of the reconstruction that is read."""
+    name = stem_of(Path(scan.path))
+    return name if CT_RATE_NAME.match(name) else case
 
 
 def _segment_case(
