@@ -85,7 +85,7 @@ def _hardly_touch(values: Shaped[np.ndarray, "d h w"]) -> bool:
         before, after = np.delete(values, -1, axis), np.delete(values, 0, axis)
         touching += np.count_nonzero((before != after) & (before != 0) & (after != 0))
     smallest = min(np.count_nonzero(values == value) for value in np.unique(values) if value)
-    return touching <= _TOUCHING_SHARE * smallest
+    return bool(touching <= _TOUCHING_SHARE * smallest)
 
 
 def _not_a_mask(name: str, found: str) -> MaskError:
@@ -127,7 +127,7 @@ def mask_to_grid(mask: LabelMap, grid: Grid) -> tuple[Bool[np.ndarray, "d h w"],
         )
     notes = [f"the mask was brought from {where}; it was {before_ml:.3g} ml and is {after_ml:.3g} ml"]
     lost = _outside_share(inside, mask, grid)
-    if lost > _MOST:
+    if lost > _MOST and not moved.all():
         raise MaskError(
             f"{lost:.0%} of the mask's {before_ml:.3g} ml lie outside the model's grid, on the way from {where}.",
             code="mask-outside-grid",
@@ -149,9 +149,8 @@ def is_placeholder(grid: Grid) -> bool:
     if not np.allclose(np.abs(turned), np.abs(turned).round(), atol=1e-6) or not np.allclose(grid.spacing_mm, 1):
         return False
     first = np.linalg.inv(grid.affine_mm)[:3, 3]
-    return bool(
-        np.all((np.abs(first) < _ALIGNED_VOXELS) | (np.abs(first - np.array(grid.shape) + 1) < _ALIGNED_VOXELS))
-    )
+    from_end = np.abs(first - np.array(grid.shape) + 1)
+    return bool((np.minimum(np.abs(first), from_end) < _ALIGNED_VOXELS).all())
 
 
 def _by_index(mask: LabelMap, inside: Bool[np.ndarray, "d h w"], grid: Grid) -> Bool[np.ndarray, "d h w"]:

@@ -83,8 +83,8 @@ def check_grid(found: Grid, expected: Grid, subject: str) -> None:
     raise SegmenterError(
         f"{subject}: expected a label map on the CT's grid {expected.shape}, got {problem}.",
         code="tool-grid",
-        remedy="give the file the CT's own position in space (its affine), or check that the CT's header has a rotation "
-        "and a spacing that the tool understands.",
+        remedy="give the file the CT's own affine, or check that the CT's header has a rotation and a spacing that the "
+        "tool understands.",
     )
 
 
