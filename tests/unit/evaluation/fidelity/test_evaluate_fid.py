@@ -25,6 +25,7 @@ AFFINE = axis_aligned_affine((8.0, 8.0, 8.0), (0.0, 0.0, 0.0))
 COLUMNS = [
     "window", "condition", "plane", "fid", "fid_low", "fid_high", "fid_infinity", "fid_at_floor", "floor",
     "floor_patients", "kid", "kid_se", "precision", "recall", "density", "coverage", "neighbours",
+    "variety", "variety_low", "variety_high", "flag",
     "num_real", "num_synthetic", "num_patients", "protocol", "protocol_sha256", "extractor", "compares_with",
 ]  # fmt: skip
 
