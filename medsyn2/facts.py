@@ -180,20 +180,32 @@ class LabelMapFacts:
 
 
 @dataclass(frozen=True)
+class FailureFacts:
+    """Why a tool has no label map of a structure."""
+
+    tool: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
 class SegmentFacts(CaseFacts):
     """The label maps of a case, in `mask_file` of each structure, on the grid of `space`."""
 
     space: Literal["native", "registered"]
     structures: dict[Structure, LabelMapFacts]
+    # The structures that their tools could not find
+    failures: dict[Structure, FailureFacts] | None = field(default=None, metadata=SPARSE)
 
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """The state of a structure in a case: ``absent`` if no tool looked for it."""
+    """The state of a structure in a case: ``absent`` if no tool looked for it, or the one that did failed."""
 
     state: MaskState
     volume_ml: float
     tool: str | None
+    problem: str | None = field(default=None, metadata=SPARSE)  # The reason of a failure
 
 
 @dataclass(frozen=True)
