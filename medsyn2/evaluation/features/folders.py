@@ -175,7 +175,7 @@ def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
 def _read_hu(volume: VolumeFile, stated: bool, state_with: str) -> Num[np.ndarray, "d h w"]:
     values = volume.read().hu
     try:
-        refuse_label_map(values, str(volume.path))
+        refuse_label_map(values, str(volume.path), remedy="leave its folder out; label maps are not compared.")
         detect_hu(values, name=str(volume.path), convention="hu" if stated else "detect")
     except IntensityError as error:
         raise IntensityError(
