@@ -83,6 +83,8 @@ def _case_row(
     moved = registered.facts if registered else None
     warnings = [warning for facts in (scan, moved, text and text.facts) if facts for warning in facts.warnings]
     warnings += [f"holds the same voxels as {same_as}"] if same_as else []
+    masks = masked.facts.masks if masked else {}
+    warnings += [f"{name} is absent: {facts.problem}" for name, facts in masks.items() if facts.problem]
     return {
         "subject": listed.facts.subject,
         "split": listed.facts.split,

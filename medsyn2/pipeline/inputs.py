@@ -102,10 +102,10 @@ def check_inputs(
 
 
 def _text(value: object, name: str) -> str | None:
-    """Return a text as it is, and the missing value of a table, which is NaN or pandas' NA, as an empty one."""
+    """Return a text, and the missing value of a table, which is NaN or pandas' NA or NaT, as an empty one."""
     if value is None or isinstance(value, str):
         return value
-    if type(value).__name__ == "NAType" or (isinstance(value, float) and isnan(value)):
+    if type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and isnan(value)):
         return ""
     raise ReportError(
         f"{name}: expected text, got {type(value).__name__}.",

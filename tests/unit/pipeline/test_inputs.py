@@ -32,7 +32,7 @@ def encoder(tiny_model):
     return TextEncoder.from_folder(tiny_model / TEXT_ENCODER)
 
 
-@pytest.mark.parametrize("missing", [np.nan, pd.NA, float("nan"), np.float64("nan")])
+@pytest.mark.parametrize("missing", [np.nan, pd.NA, pd.NaT, float("nan"), np.float64("nan")])
 def test_a_missing_value_of_a_table_is_an_empty_report(missing):
     prompt = check(report=missing)
     assert prompt.report is None

@@ -14,7 +14,7 @@ from medsyn2.evaluation.features.folders import (
     Extent,
     check_patients,
     common_clip_hu,
-    extent_of,
+    judge_volumes,
     read_patients,
     volumes_in,
 )
@@ -25,7 +25,7 @@ def chest(offset: int = 0) -> CTVolume:
     hu = rng.normal(40, 30, (12, 40, 40))
     hu[:, 5:35, 5:35] = rng.normal(-850, 30, (12, 30, 30))
     hu[:, :12] = rng.normal(-1000, 5, (12, 12, 40))
-    hu[:, 38:, 10:30] = 700
+    hu[:, 36:38, 10:30] = rng.normal(700, 30, (12, 2, 20))
     return CTVolume((hu + offset).astype(np.int16), axis_aligned_affine((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)))
 
 
@@ -48,12 +48,28 @@ def test_extent_is_of_all_volumes_and_refuses_what_is_not_hu(tmp_path: Path) -> 
     write_ct(tmp_path / "a.nii.gz", chest())
     write_ct(tmp_path / "b.nii.gz", chest())
     files = volumes_in(tmp_path, spacing_mm=None, patients={})
-    extent = extent_of(files, stated=False)
+    _, extent = judge_volumes(files, stated=False)
     assert extent.low_hu < -1000
-    assert extent.high_hu == 700
+    assert 700 < extent.high_hu < 850
     write_ct(tmp_path / "b.nii.gz", CTVolume(chest(1024).hu, chest().affine_mm))
     with pytest.raises(IntensityError, match="state it with in_hu"):
-        extent_of(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False, state_with="in_hu")
+        judge_volumes(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False, state_with="in_hu")
+
+
+def test_padding_is_no_evidence_and_is_read_as_air(tmp_path: Path) -> None:
+    padded = chest().hu
+    padded[:, :, :8] = 0
+    write_ct(tmp_path / "a.nii.gz", CTVolume(padded, chest().affine_mm))
+    write_ct(tmp_path / "b.nii.gz", chest())
+    (first, second), extent = judge_volumes(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False)
+    assert (first.read().hu[:, :, :8] == -1024).all()
+    assert second.read() == chest()
+    assert extent.low_hu == -1024
+    padded = chest(1024).hu
+    padded[:, :, :8] = -1000
+    write_ct(tmp_path / "a.nii.gz", CTVolume(padded, chest().affine_mm))
+    with pytest.raises(IntensityError, match="hu-stored"):
+        judge_volumes(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False)
 
 
 def test_one_range_for_both_or_none() -> None:
@@ -105,11 +121,11 @@ def test_the_same_voxels_twice_are_refused_among_real_volumes_and_said_of_others
     write_ct(tmp_path / "again.nii", chest())
     volumes = volumes_in(tmp_path, spacing_mm=None, patients={})
     with pytest.raises(EnvironmentFault, match=r"volume-twice.*again\.nii and .*c\.nii\.gz"):
-        extent_of(volumes, stated=False, distinct=True)
-    extent_of(volumes, stated=False)
+        judge_volumes(volumes, stated=False, distinct=True)
+    judge_volumes(volumes, stated=False)
     assert "hold the same voxels: each counts" in caplog.text
     one_patient = volumes_in(tmp_path, spacing_mm=None, patients={"c": "p", "again": "p"})
-    extent_of(one_patient, stated=False, distinct=True)
+    judge_volumes(one_patient, stated=False, distinct=True)
 
 
 def test_two_volumes_of_one_id_are_refused_and_both_named(tmp_path: Path) -> None:
@@ -139,7 +155,7 @@ def test_label_maps_and_damaged_files_are_named_with_their_folder(tmp_path: Path
     write_ct(tmp_path / "p2/ct.nii.gz", CTVolume((chest().hu > 0).astype(np.int16), chest().affine_mm))
     volumes = volumes_in(tmp_path, spacing_mm=None, patients={})
     with pytest.raises(InvalidVolumeError, match=r"label-map.*p2/ct\.nii\.gz: expected a CT"):
-        extent_of(volumes, stated=True)
+        judge_volumes(volumes, stated=True)
     (tmp_path / "p2/ct.nii.gz").write_bytes((tmp_path / "p1/ct.nii.gz").read_bytes()[:-40])
     with pytest.raises(InvalidVolumeError, match=r"gzip-truncated.*p2/ct\.nii\.gz: expected"):
-        extent_of(volumes, stated=False)
+        judge_volumes(volumes, stated=False)
