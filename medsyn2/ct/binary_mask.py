@@ -163,7 +163,7 @@ def _by_index(mask: LabelMap, inside: Bool[np.ndarray, "d h w"], grid: Grid) -> 
             remedy="write the affine of the CT that the mask was drawn on into its file.",
         )
     first = np.linalg.inv(mask.affine_mm)[:3, 3]
-    turned = [axis for axis in range(3) if first[axis] > 0.5]
+    turned = tuple(axis for axis in range(3) if first[axis] > 0.5)
     return np.flip(inside, turned)
 
 
