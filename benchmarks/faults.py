@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=list(PROMISES), choices=list(PROMISES), metavar="R")
     parser.add_argument("--share", type=float, default=1.0, help="share of the trials")
     parser.add_argument("--quick", dest="share", action="store_const", const=QUICK, help="a tenth of the trials")
+    parser.add_argument("--stages", nargs="*", metavar="STAGE", help="these stages' jobs alone")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     original, table = options.work / "run", options.work / "faults.csv"
@@ -52,6 +53,8 @@ def main() -> None:
         print("making the run", flush=True)
         snakemake(original, "--", "all")
     finished = Finished(original, options.work / "copy")
+    if options.stages:
+        finished.jobs = [job for job in finished.jobs if job.stage in options.stages]
     done = [row["row"] for row in csv.DictReader(table.open(encoding="utf-8"))] if table.exists() else []
     for name in (name for name in options.rows if name not in done):
         promise, try_out = PROMISES[name]

@@ -136,7 +136,8 @@ class Finished:
     def __init__(self, original: Path, copy: Path, config: Path = TINY) -> None:
         self.original, self.copy = original.resolve(), copy.resolve()
         shutil.rmtree(self.copy, ignore_errors=True)
-        shutil.copytree(self.original, self.copy, symlinks=True, ignore=shutil.ignore_patterns(".snakemake"))
+        ignored = shutil.ignore_patterns(".snakemake", ".runs")
+        shutil.copytree(self.original, self.copy, symlinks=True, ignore=ignored)
         self.jobs = jobs_of(self.original, config)
         for stage in {job.stage for job in self.jobs}:
             STAGES[stage].load()

@@ -21,8 +21,8 @@ from medsyn2.cohort.file_state import state_of
 from medsyn2.cohort.plan import RunPlan
 from medsyn2.config import Config
 from medsyn2.errors import EnvironmentFault
-from medsyn2.files import write_text_atomically
 from medsyn2.fingerprints import fingerprint
+from medsyn2.integrity import read_sealed, write_sealed
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.jobs import Job, size_job
 from medsyn2.stages import STAGES
@@ -82,12 +82,12 @@ def kept_jobs(plan: RunPlan) -> dict[tuple[str, str], Job]:
     """
     place = plan_path(plan)
     try:
-        text = place.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        text = _plan_elsewhere(plan.config)
+        kept = read_sealed(place)["jobs"]
+    except (OSError, ValueError, KeyError):  # not there, or damaged
+        kept = json.loads(_plan_elsewhere(plan.config))
         with suppress(OSError):  # where nothing can be kept, each job plans anew
-            write_text_atomically(place, text)
-    jobs = [Job(**values) for values in json.loads(text)]
+            write_sealed(place, {"jobs": kept})
+    jobs = [Job(**values) for values in kept]
     return {(job.stage, job.variant): job for job in jobs}
 
 

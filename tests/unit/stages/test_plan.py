@@ -1,11 +1,13 @@
 """The plan: every stage of every model once, kept as long as nothing that decides it changes."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from medsyn2.cohort.plan import plan_run
 from medsyn2.errors import EnvironmentFault
+from medsyn2.integrity import write_sealed
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.jobs import Job
 from medsyn2.stages import STAGES
@@ -60,8 +62,10 @@ def test_jobs_are_planned_once(folder: Path) -> None:
     assert set(kept_jobs(plan)) == {(name, "") for name in STAGES}
     place = plan_path(plan)
     assert folder in place.parents
-    place.write_text(jobs_json([JOB]))
+    write_sealed(place, {"jobs": json.loads(jobs_json([JOB]))})
     assert kept_jobs(plan) == {("register", ""): JOB}
+    place.write_bytes(place.read_bytes()[:-9])
+    assert set(kept_jobs(plan)) == {(name, "") for name in STAGES}
 
 
 def test_settings_cohort_and_files_decide_the_place(folder: Path) -> None:
