@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from segmenters import HEART_LABEL, LUNG_LABELS, REAL, TUMOUR_LABEL, dice
+from segmenters import HEART_LABEL, LUNG_LABELS, REAL, TUMOUR_LABEL, dice, find
 
 from medsyn2.config import SegmentConfig, load_config
 from medsyn2.ct.geometry import nearest_labels
@@ -76,7 +76,7 @@ def measure(tool: str, structure: Structure, config: SegmentConfig, num_phantoms
         scores, alarms = [], 0
         for truth in truths:
             before = cpu_seconds()
-            found = segmenter.segment(truth.volume, [structure])[structure]
+            found = find(segmenter, truth.volume, [structure])[structure]
             seconds, count = seconds + cpu_seconds() - before, count + 1
             mask = on_grid_of(truth.volume, found) & ~np.asarray(truth.unjudged)
             if truth.mask.any():

@@ -26,7 +26,7 @@ from medsyn2.config import Config, load_config, validate_config
 from medsyn2.errors import ConfigError, MedSyn2Error, reason
 from medsyn2.faults import fault_of
 from medsyn2.integrity import write_checksums
-from medsyn2.signals import CLOSED_PIPE, Stopped, raise_stops
+from medsyn2.signals import CLOSED_PIPE, end_in_a_line
 from medsyn2.slurm import describe_process, job_id, launch_on_each, num_nodes
 from medsyn2.stages import STAGES, Stage, stage_settings
 from medsyn2.version import __version__
@@ -49,13 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which torchrun may ignore, and what it starts with it
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
-    verb = arguments[0] if arguments else "medsyn2"
-    try:
-        with raise_stops():
-            return _end_in_words(arguments)
-    except Stopped as stop:
-        _say(f"{verb} was {stop}. Finished work is kept; the same command goes on with it.")
-        return 128 + stop.number
+    logging.getLogger("torch").setLevel(logging.WARNING)  # it counts what it cached, after the last word
+    return end_in_a_line(arguments, _end_in_words)
 
 
 def _end_in_words(arguments: list[str]) -> int:

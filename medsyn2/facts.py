@@ -74,6 +74,15 @@ class HuScale:
 
 
 @dataclass(frozen=True)
+class Padding:
+    """A value that fills what the scanner did not measure, and the rim that interpolation has mixed with it."""
+
+    value: float  # In the file's units
+    rim_voxels: int  # Width of the rim within a slice
+    rim_slices: int  # Slices beside a blank one that are mixed with it
+
+
+@dataclass(frozen=True)
 class AffineRepair:
     """The affine to LPS (4 x 4, mm) that replaces the header's, and the code of the header's fault."""
 
@@ -117,6 +126,8 @@ class ScanFacts:
     anatomy: AnatomyFacts = field(kw_only=True)  # The chest by itself
     # First slice with an image and the one after the last; None where all have one
     slices: tuple[int, int] | None = field(default=None, kw_only=True, metadata=SPARSE)
+    # Padding that is set to air; None where its values read as air, or below
+    padding: tuple[Padding, ...] | None = field(default=None, kw_only=True, metadata=SPARSE)
 
 
 @dataclass(frozen=True)
@@ -131,9 +142,9 @@ class InventoryFacts(ScanFacts, CaseFacts):
     @property
     def voxels(self) -> dict[str, object]:
         """The facts that decide the voxels that are read."""
-        slices = {} if self.slices is None else {"slices": self.slices}
         scan = {"content": self.content, "shape": self.shape, "hu": self.hu, "affine_repair": self.affine_repair}
-        return scan | slices
+        rare = {"slices": self.slices, "padding": self.padding}
+        return scan | {name: fact for name, fact in rare.items() if fact is not None}
 
 
 @dataclass(frozen=True)
@@ -169,20 +180,32 @@ class LabelMapFacts:
 
 
 @dataclass(frozen=True)
+class FailureFacts:
+    """Why a tool has no label map of a structure."""
+
+    tool: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
 class SegmentFacts(CaseFacts):
     """The label maps of a case, in `mask_file` of each structure, on the grid of `space`."""
 
     space: Literal["native", "registered"]
     structures: dict[Structure, LabelMapFacts]
+    # The structures that their tools could not find
+    failures: dict[Structure, FailureFacts] | None = field(default=None, metadata=SPARSE)
 
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """The state of a structure in a case: ``absent`` if no tool looked for it."""
+    """The state of a structure in a case: ``absent`` if no tool looked for it, or the one that did failed."""
 
     state: MaskState
     volume_ml: float
     tool: str | None
+    problem: str | None = field(default=None, metadata=SPARSE)  # The reason of a failure
 
 
 @dataclass(frozen=True)
@@ -254,6 +277,7 @@ class TextFacts(CaseFacts):
     num_unknown: int = 0
     num_cut: int = 0
     cut_text: str = ""
+    warnings: tuple[str, ...] = ()  # What deserves a look, such as another language
 
 
 @dataclass(frozen=True)

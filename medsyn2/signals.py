@@ -6,9 +6,10 @@ the command started, as under ``nohup``, stays ignored. This module uses only th
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -31,6 +32,22 @@ class Stopped(SystemExit):
     def __str__(self) -> str:
         name = "Ctrl-C" if self.number == signal.SIGINT else self.number.name
         return f"ended by {name}{self.remark}"
+
+
+def end_in_a_line(arguments: list[str], run: Callable[[list[str]], int]) -> int:
+    """Run a command and return its exit status; where a signal ends it, say so in a line.
+
+    Args:
+        arguments: The command's verb and its options, for `run`.
+    """
+    try:
+        with raise_stops():
+            return run(arguments)
+    except Stopped as stop:
+        verb = arguments[0] if arguments else "medsyn2"
+        with suppress(OSError):  # nobody may read it
+            sys.stderr.write(f"medsyn2: {verb} was {stop}. Finished work is kept; the same command goes on with it.\n")
+        return 128 + stop.number
 
 
 @contextmanager

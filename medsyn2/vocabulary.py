@@ -21,6 +21,9 @@ Structure = Literal[
 STRUCTURES: tuple[Structure, ...] = get_args(Structure)
 """The four anatomies and five abnormalities of masks. A mask of ``lobes`` holds the lobes' boundaries."""
 
+ANATOMIES: frozenset[Structure] = frozenset({"lobes", "airways", "vessels", "heart"})
+"""The structures that everybody has: a tool that finds nothing of one has failed."""
+
 STRUCTURE_WORDS: dict[Structure, str] = {
     "lobes": "lung lobes",
     "airways": "airways",

@@ -5,7 +5,7 @@
 
 CT-RATE's first version has no geometry in its headers and stored values in its voxels; the metadata table supplies
 geometry and rescaling. Its second version is repaired and comes with the same table, which must change nothing. The
-values decide which one it is (`ct.intensity`), and a header with a geometry of its own must agree with the table.
+values decide which one it is (`ct.hounsfield`), and a header with a geometry of its own must agree with the table.
 """
 
 import hashlib
@@ -14,25 +14,27 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Int, Num
 
-from medsyn2.ct.anatomy.completeness import blank_slices
 from medsyn2.ct.anatomy.judgement import judge_anatomy
 from medsyn2.ct.anatomy.refusal import refuse_disorder, warn
 from medsyn2.ct.anatomy.view import coarsen, view_chest
 from medsyn2.ct.geometry import canonical_axes, orthonormalize
-from medsyn2.ct.intensity import Convention, detect_hu, to_hu
+from medsyn2.ct.hounsfield.detection import Convention, detect_hu
+from medsyn2.ct.hounsfield.padding import blank_slices, clear_padding
+from medsyn2.ct.intensity import to_hu
 from medsyn2.ct.label_map import refuse_label_map
 from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
 from medsyn2.errors import GeometryError, InvalidVolumeError
-from medsyn2.facts import AffineRepair, HuScale, ScanFacts
+from medsyn2.facts import AffineRepair, HuScale, Padding, ScanFacts
 from medsyn2.reports.table import Acquisition
 
 MIN_DEPTH_MM = 100.0
 MIN_SLICES = 20
 MAX_GAP_MM = 10.0
 """A gap that a reader of thick slices would not miss; more of a chest is lost for good."""
+_HU = HuScale("hu", 1.0, 0.0, None)
 _SPACING_TOLERANCE = 0.01
 _REPAIRABLE = frozenset({"affine-missing", "affine-not-finite", "affine-degenerate", "affine-identity"})
 
@@ -60,35 +62,34 @@ def inspect_case(
     _refuse_synthetic(file)
     refuse_label_map(volume.hu, file.name)
     slices = _image_slices(volume, file.name)
-    meaning = detect_hu(
+    judgement = detect_hu(
         volume.hu,
         name=file.name,
         convention=convention,
         slope=acquisition.slope if acquisition else None,
         intercept=acquisition.intercept if acquisition else None,
     )
-    if meaning.padding_share > 0:
-        notes.append(f"{meaning.padding_share:.1%} of the voxels are padding below -1024 HU and were clipped")
     blank = len(volume.hu) - (slices[1] - slices[0])
     if blank:
         notes.append(f"{blank} slices at the ends hold no image and were left out")
-    anatomy = judge_anatomy(view_chest(*coarsen(volume.hu[slice(*slices)], meaning, volume.spacing_mm)))
+    hu = _image_hu(volume.hu, judgement.scale, judgement.padding)[slice(*slices)]
+    anatomy = judge_anatomy(view_chest(*coarsen(hu, _HU, volume.spacing_mm)))
     notes += warn(anatomy)
     if orientation == "check":
         refuse_disorder(anatomy, file.name)
     depth_mm, height_mm, width_mm = (round(value, 6) for value in volume.spacing_mm)
-    scale = HuScale(meaning.convention, meaning.slope, meaning.intercept, meaning.air_hu)
     return ScanFacts(
         path=str(path),
         shape=volume.shape,
         spacing_mm=(depth_mm, height_mm, width_mm),
         orientation=orientation_of(affine),
-        hu=scale,
-        image=image_hash(to_hu(volume.hu[slice(*slices)], scale)),
+        hu=judgement.scale,
+        image=image_hash(hu),
         affine_repair=repair,
-        warnings=(*file.notes, *notes),
+        warnings=(*file.notes, *notes, *judgement.notes),
         anatomy=anatomy if orientation == "check" else replace(anatomy, findings=None),
         slices=slices if blank else None,
+        padding=judgement.padding,
     )
 
 
@@ -96,7 +97,7 @@ def read_case(facts: ScanFacts) -> CTVolume:
     """Read a case's CT by the facts of `inspect_case`.
 
     Returns:
-        The canonical volume in HU, int16, clipped to -1024 .. 3071.
+        The canonical volume in HU, int16, clipped to -1024 .. 3071, with air in the place of padding.
 
     Raises:
         InvalidVolumeError: If the file is damaged or is not the one that was inspected.
@@ -112,11 +113,21 @@ def read_case(facts: ScanFacts) -> CTVolume:
             code="file-changed",
             remedy="the file was replaced since the inventory; delete its record in results/inventory and run again.",
         )
-    hu, affine = to_hu(volume.hu, facts.hu), volume.affine_mm.copy()
+    hu, affine = _image_hu(volume.hu, facts.hu, facts.padding), volume.affine_mm.copy()
     if facts.slices is not None:
         affine[:, 3] = affine @ (facts.slices[0], 0.0, 0.0, 1.0)
         hu = hu[slice(*facts.slices)]
     return CTVolume(hu, affine)
+
+
+def _image_hu(
+    values: Num[np.ndarray, "d h w"], scale: HuScale, padding: tuple[Padding, ...] | None
+) -> Int[np.ndarray, "d h w"]:
+    """Return the HU of a file's values, with air in the place of padding."""
+    hu = to_hu(values, scale)
+    if padding is not None:
+        clear_padding(hu, values, padding, scale)
+    return hu
 
 
 def image_hash(hu: Num[np.ndarray, "d h w"]) -> str:

@@ -27,7 +27,7 @@ from medsyn2.config import EvaluateFidConfig, validate_config
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.features.banks import write_bank
 from medsyn2.evaluation.features.extraction import FeatureSpec, collect_features, extractor_of
-from medsyn2.evaluation.features.folders import check_patients, common_clip_hu, extent_of, read_patients, volumes_in
+from medsyn2.evaluation.features.folders import check_patients, common_clip_hu, judge_volumes, read_patients, volumes_in
 from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.fidelity.fidelity import table_rows
@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> None:
     protocol = make_protocol(
         arguments.protocol, clip_hu=_clip_hu_option(arguments) or _CLIP_HU, num_slices=arguments.slices
     )
-    _check_hu(arguments, volumes, protocol.clip_hu)
+    volumes = _check_hu(arguments, volumes, protocol.clip_hu)
     spec = FeatureSpec(protocol, extractor_of(config), tuple(protocol.windows_hu))
     found = {
         side: collect_features(
@@ -163,14 +163,15 @@ def _clip_hu_option(arguments: argparse.Namespace) -> tuple[float, float] | None
 
 def _check_hu(
     arguments: argparse.Namespace, volumes: Mapping[str, list[VolumeFile]], clip_hu: tuple[float, float]
-) -> None:
-    """Refuse values that are not HU, and ranges that differ unless --clip-hu is given."""
-    extents = {
-        side: extent_of(volumes[side], stated=getattr(arguments, f"{side}_in_hu"), distinct=side == "real")
+) -> dict[str, list[VolumeFile]]:
+    """Refuse values that are not HU, and ranges that differ unless --clip-hu is given; return the judged volumes."""
+    judged = {
+        side: judge_volumes(volumes[side], stated=getattr(arguments, f"{side}_in_hu"), distinct=side == "real")
         for side in _SIDES
     }
     if arguments.clip_hu is None:
-        common_clip_hu(extents["real"], extents["synthetic"], clip_hu)
+        common_clip_hu(judged["real"][1], judged["synthetic"][1], clip_hu)
+    return {side: found for side, (found, _) in judged.items()}
 
 
 def _spacing(arguments: argparse.Namespace, side: str) -> tuple[float, float, float] | None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medsyn2.cohort.input_files import input_files, require_files
-from medsyn2.config import Config, load_config
+from medsyn2.config import Config, load_config, tool_notes
 from medsyn2.planning.costs import GB, Cost, Speed
 from medsyn2.planning.jobs import Job
 from medsyn2.planning.workload import Workload, workload_of
@@ -80,6 +80,8 @@ def run(arguments: argparse.Namespace) -> None:
         f"{speed.float32 / 1e12:.3g} in float32.\n\n{table(costs, speed)}\n\n{total(costs, speed, cores)}\n\n"
         f"{describe_speed(config)}\n\n{job_table([job for job in jobs if job.jobs])}\n"
     )
+    for note in tool_notes(config):
+        sys.stdout.write(f"\n{note}.\n")
     require_files(input_files(config))
 
 

@@ -22,6 +22,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from medsyn2.errors import EnvironmentFault, TableError, reason
-from medsyn2.evaluation.features.folders import common_clip_hu, extent_of
+from medsyn2.evaluation.features.folders import common_clip_hu, judge_volumes
 from medsyn2.evaluation.readers.reader_cases import (
     StudyVolume,
     add_requests,
@@ -185,12 +186,14 @@ def _make(arguments: argparse.Namespace) -> None:
         found = add_requests(found, arguments.cases)
     volumes = choose_volumes(found, arguments.per_finding, arguments.seed)
     given = common_requests(volumes)
-    extents = {
-        source: extent_of(
-            [one.file for one in volumes if one.source == source], stated=getattr(arguments, f"{source}_in_hu")
+    extents = {}
+    for source in SOURCES:
+        ours = [place for place, one in enumerate(volumes) if one.source == source]
+        judged, extents[source] = judge_volumes(
+            [volumes[place].file for place in ours], stated=getattr(arguments, f"{source}_in_hu")
         )
-        for source in SOURCES
-    }
+        for place, file in zip(ours, judged, strict=True):
+            volumes[place] = replace(volumes[place], file=file)
     clip_hu = (
         common_clip_hu(extents["real"], extents["synthetic"], _CLIP_HU)
         if arguments.clip_hu is None

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from medsyn2.config.base import Section
-from medsyn2.config.consistency import disagreements, schedule_notes, trainings
+from medsyn2.config.consistency import disagreements, schedule_notes, tool_notes, trainings
 from medsyn2.config.evaluation import (
     Baseline,
     EvaluateAttentionConfig,
@@ -95,6 +95,7 @@ __all__ = [
     "load_config",
     "merge",
     "schedule_notes",
+    "tool_notes",
     "trainings",
     "validate_config",
 ]

@@ -4,11 +4,12 @@ A stage is handed its own sections, with the defaults in place of the others. On
 checked: when the workflow is planned and when a file is read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from medsyn2.config.base import COMPRESSION
 from medsyn2.config.networks import TokenizerConfig, TrainDiTConfig, TrainTokenizerConfig
 from medsyn2.config.schema import Config
+from medsyn2.vocabulary import Structure
 
 
 def disagreements(config: Config) -> Iterator[str]:
@@ -35,6 +36,24 @@ def schedule_notes(name: str, training: TrainTokenizerConfig | TrainDiTConfig) -
     start = training.gan_start if isinstance(training, TrainTokenizerConfig) else None
     if start is not None and end <= start:
         yield f"{name}.num_steps {end}: nothing is trained with the discriminator, which starts at gan_start {start}"
+
+
+def tool_notes(config: Config) -> Iterator[str]:
+    """Yield the structures that are asked for and that no tool looks for, by the key that asks."""
+    asked: dict[str, Iterable[Structure]] = {
+        "sample.structures": config.sample.structures,
+        "sample.joint": config.sample.joint,
+        "evaluate_masks.structures": config.evaluate_masks.structures or (),
+        "evaluate_edits.structures": config.evaluate_edits.structures,
+        "evaluate_edits.progressive": config.evaluate_edits.progressive,
+        "evaluate_augmentation.structure": (config.evaluate_augmentation.structure,),
+    }
+    for key, structures in asked.items():
+        if idle := [name for name in structures if config.segment.tools.get(name) is None]:
+            yield (
+                f"{key} has {', '.join(idle)}, which no tool looks for (segment.tools): no case has a mask of it, so "
+                "nothing is made from one, and tables of it have no rows"
+            )
 
 
 def trainings(config: Config) -> dict[str, TrainTokenizerConfig | TrainDiTConfig]:

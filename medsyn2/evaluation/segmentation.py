@@ -32,22 +32,32 @@ def tool_of(structure: Structure, segment: SegmentConfig) -> str | None:
 
 
 def segment_again(volume: CTVolume, structure: Structure, tool: Segmenter) -> Bool[np.ndarray, "d h w"]:
-    """Return where the tool finds the structure, on the volume's grid; nowhere if it finds no lungs."""
-    return find_again(volume, [structure], tool)[structure]
+    """Return where the tool finds the structure in a generated volume, on its grid.
+
+    That is nowhere if the volume does not show the chest that the tool needs: there is no such structure in it.
+    """
+    found = find_again(volume, [structure], tool)[structure]
+    return np.zeros(volume.shape, dtype=bool) if isinstance(found, SegmenterError) else found
 
 
 def find_again(
     volume: CTVolume, structures: Sequence[Structure], tool: Segmenter
-) -> dict[Structure, Bool[np.ndarray, "d h w"]]:
-    """Return where the tool finds each structure, on the volume's grid; nowhere if it finds no lungs.
+) -> dict[Structure, Bool[np.ndarray, "d h w"] | SegmenterError]:
+    """Return where the tool finds each structure, on the volume's grid, or why the volume does not let it look.
 
     Raises:
-        SegmenterError: If the tool fails on this volume.
+        SegmenterError: If the tool fails on this volume as a whole.
     """
     try:
         found = tool.segment(volume, structures)
-    except CaseError as error:
-        if isinstance(error, SegmenterError) and error.code != "no-lungs":
+    except SegmenterError as error:
+        if error.code != "no-lungs":
             raise
-        return {structure: np.zeros(volume.shape, dtype=bool) for structure in structures}
-    return {structure: resample_mask(found[structure], volume.grid, None, 0.5) for structure in structures}
+        return dict.fromkeys(structures, error)
+    except CaseError as error:
+        failure = SegmenterError(error.message, code=error.code, remedy=error.remedy)
+        return dict.fromkeys(structures, failure)
+    return {
+        structure: one if isinstance(one, SegmenterError) else resample_mask(one, volume.grid, None, 0.5)
+        for structure, one in found.items()
+    }

@@ -11,6 +11,9 @@ from typing import ClassVar, Literal, get_args, no_type_check
 
 from medsyn2.errors import ConfigError
 
+_TRUTH = ("bool", "torch.bool")
+"""Types of truth values in NumPy and PyTorch."""
+
 Solver = Literal["euler", "heun", "dpmpp_2m", "unipc", "dopri5", "dopri5_adaptive", "warped_midpoint"]
 
 
@@ -73,10 +76,10 @@ def to_float(value: object, name: str) -> float:
         ConfigError: If `value` is no finite number; the message calls it `name`.
     """
     try:
-        if isinstance(value, str | bytes | bool):
+        if isinstance(value, str | bytes | bool) or str(getattr(value, "dtype", "")) in _TRUTH:
             raise TypeError
         number = float(value)  # type: ignore[arg-type]  # an object without a float raises TypeError
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last from a tensor without a value
         number = nan
     if not isfinite(number):
         raise _invalid(name, "a finite number", value)

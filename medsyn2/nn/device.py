@@ -46,16 +46,27 @@ def available_device(name: torch.device | str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise ConfigError(
             f"expected a device such as auto, cpu, cuda or cuda:1, got {name!r}.",
             code="device-unknown",
             remedy="use the device cpu, or cuda where there is a GPU.",
         ) from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"expected the device {device}, but {torch.cuda.device_count()} CUDA devices are visible.",
-            code="device-missing",
-            remedy="use the device cpu, or run where there is a GPU.",
-        )
-    return device
+        found = f"{torch.cuda.device_count()} CUDA devices are visible"
+    elif device.type not in ("cpu", "cuda") and not _computes(device):
+        found = f"PyTorch {torch.__version__} computes nothing on it here"
+    else:
+        return device
+    raise ConfigError(
+        f"expected the device {device}, but {found}.",
+        code="device-missing",
+        remedy="use the device cpu, or run where there is a GPU.",
+    )
+
+
+def _computes(device: torch.device) -> bool:
+    try:
+        return torch.ones(1, device=device).item() == 1.0
+    except (RuntimeError, AssertionError, ImportError):  # as the kinds of devices report their absence
+        return False

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import get_args
 
 import torch
 
@@ -42,8 +43,14 @@ def choose_precision(setting: PrecisionSetting, machine: Machine) -> Precision:
     """Return the precision on a machine; an explicit ``bf16`` also runs on CPUs, more slowly than float32.
 
     Raises:
-        ConfigError: If bfloat16 is asked for and the GPU has none.
+        ConfigError: If there is no such precision, or bfloat16 is asked for and the GPU has none.
     """
+    if setting not in get_args(PrecisionSetting):
+        raise ConfigError(
+            f"expected a precision, {', '.join(get_args(PrecisionSetting))}, got {setting!r}.",
+            code="precision-unknown",
+            remedy="take auto.",
+        )
     on_cuda = machine.device_type == "cuda"
     fast = on_cuda and machine.capability >= TENSOR_CORES
     if setting == "bf16" and on_cuda and not fast:

@@ -26,6 +26,7 @@ from medsyn2.errors import ConfigError, IntegrityError, WeightsError, reason
 from medsyn2.faults import fault_of
 from medsyn2.files import sha256_of
 from medsyn2.integrity import check_files, read_sealed, remedy_by_deleting
+from medsyn2.nn.split_words import note_split_words
 from medsyn2.types import Float, Int
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class EncodedText:
     cut: tuple[str, ...]  # Truncated end of each text; empty if the text fits
     num_cut: tuple[int, ...]  # Number of truncated tokens of each text
     unknown: tuple[int, ...]  # Number of out-of-vocabulary tokens of each text
+    notes: tuple[tuple[str, ...], ...]  # What deserves a look: that most words of a text fall into pieces
 
 
 class TextEncoder(nn.Module):
@@ -145,6 +147,7 @@ class TextEncoder(nn.Module):
         cut: list[str] = []
         num_cut: list[int] = []
         unknown: list[int] = []
+        notes: list[tuple[str, ...]] = []
         for row, text in enumerate(texts):
             token_ids, left_over, num_left_over = self._tokens(text, max_tokens)
             hidden = self.bert(input_ids=torch.tensor([token_ids], device=device)).last_hidden_state[0]
@@ -153,7 +156,8 @@ class TextEncoder(nn.Module):
             cut.append(left_over)
             num_cut.append(num_left_over)
             unknown.append(token_ids.count(self.tokenizer.unk_token_id))
-        return EncodedText(embeddings, lengths, tuple(cut), tuple(num_cut), tuple(unknown))
+            notes.append(self._notes(token_ids))
+        return EncodedText(embeddings, lengths, tuple(cut), tuple(num_cut), tuple(unknown), tuple(notes))
 
     @torch.no_grad()
     def encode_padded(self, texts: Sequence[str], max_tokens: int) -> EncodedText:
@@ -171,7 +175,7 @@ class TextEncoder(nn.Module):
         """
         self._check_room(max_tokens)
         device = next(self.bert.parameters()).device
-        rows, lengths, cut, num_cut, unknown = [], [], [], [], []
+        rows, lengths, cut, num_cut, unknown, notes = [], [], [], [], [], []
         for text in texts:
             token_ids, _, _ = self._tokens(text, self.max_tokens)
             padding = [self.tokenizer.pad_token_id] * (max_tokens - len(token_ids))
@@ -183,12 +187,18 @@ class TextEncoder(nn.Module):
             _, left_over, num_left_over = self._tokens(text, max_tokens + 1)  # [SEP] has no place of its own
             cut.append(left_over)
             num_cut.append(num_left_over)
-        return EncodedText(torch.stack(rows), torch.tensor(lengths), tuple(cut), tuple(num_cut), tuple(unknown))
+            notes.append(self._notes(token_ids))
+        embeddings, counts = torch.stack(rows), (tuple(num_cut), tuple(unknown))
+        return EncodedText(embeddings, torch.tensor(lengths), tuple(cut), *counts, tuple(notes))
 
     def words(self, text: str, max_tokens: int) -> list[str]:
         """Return the token of each vector of `encode`; continuations of words begin with ``##``."""
         token_ids, _, _ = self._tokens(text, max_tokens)
         return [str(token) for token in self.tokenizer.convert_ids_to_tokens(token_ids)]
+
+    def _notes(self, token_ids: Sequence[int]) -> tuple[str, ...]:
+        tokens = [str(token) for token in self.tokenizer.convert_ids_to_tokens(list(token_ids))]
+        return note_split_words(tokens, str(self.tokenizer.unk_token))
 
     def _check_room(self, max_tokens: int) -> None:
         if not NUM_SPECIAL_TOKENS < max_tokens <= self.max_tokens:

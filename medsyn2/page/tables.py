@@ -55,6 +55,7 @@ def case_table(run: RunManifests) -> tuple[pd.DataFrame, pd.DataFrame]:
     problems = run.problems()
     registered, masked, texts = records_of(run.register), records_of(run.masks), records_of(run.text)
     cases, refused = [], []
+    images: dict[str, str] = {}
     for manifest in run.inventory:
         for case, record in manifest.cases.items():
             names: dict[str, object] = {"case": case, "shard": manifest.folder.name, "path": record.facts.path}
@@ -63,7 +64,9 @@ def case_table(run: RunManifests) -> tuple[pd.DataFrame, pd.DataFrame]:
                 why = {"code": problem.code, "message": problem.message, "remedy": problem.remedy}
                 refused.append(names | why | {"stage": stage, "path": record.facts.path or ""})
             status = f"refused by {problems[case][0]}" if case in problems else "ok"
-            row = _case_row(record, registered.get(case), masked.get(case), texts.get(case))
+            first = images.setdefault(record.facts.image, case) if isinstance(record, Record) else case
+            same_as = first if first != case else None
+            row = _case_row(record, registered.get(case), masked.get(case), texts.get(case), same_as)
             cases.append({**names, "status": status, **row})
     frame = pd.DataFrame(cases, columns=CASE_COLUMNS)
     return escape_formulas(frame), escape_formulas(pd.DataFrame(refused, columns=QUARANTINE_COLUMNS))
@@ -74,10 +77,14 @@ def _case_row(
     registered: Record[RegisterFacts] | None,
     masked: Record[MasksFacts] | None,
     text: Record[TextFacts] | None,
+    same_as: str | None,
 ) -> dict[str, object]:
     scan = listed.facts if isinstance(listed, Record) else None
     moved = registered.facts if registered else None
-    warnings = [*(scan.warnings if scan else ()), *(moved.warnings if moved else ())]
+    warnings = [warning for facts in (scan, moved, text and text.facts) if facts for warning in facts.warnings]
+    warnings += [f"holds the same voxels as {same_as}"] if same_as else []
+    masks = masked.facts.masks if masked else {}
+    warnings += [f"{name} is absent: {facts.problem}" for name, facts in masks.items() if facts.problem]
     return {
         "subject": listed.facts.subject,
         "split": listed.facts.split,

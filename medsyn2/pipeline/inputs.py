@@ -102,10 +102,10 @@ def check_inputs(
 
 
 def _text(value: object, name: str) -> str | None:
-    """Return a text as it is, and the missing value of a table, which is NaN or pandas' NA, as an empty one."""
+    """Return a text, and the missing value of a table, which is NaN or pandas' NA or NaT, as an empty one."""
     if value is None or isinstance(value, str):
         return value
-    if type(value).__name__ == "NAType" or (isinstance(value, float) and isnan(value)):
+    if type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and isnan(value)):
         return ""
     raise ReportError(
         f"{name}: expected text, got {type(value).__name__}.",
@@ -168,6 +168,7 @@ def encode_given(
     notes = []
     if unknown > _MANY_UNKNOWN * length:
         notes.append(f"{unknown} of the {length} tokens of {subject} are unknown to the text encoder")
+    notes += [f"{subject}: {note}" for note in encoded.notes[0]]
     if cut:
         left_out = f"left out {encoded.num_cut[0]}: {cut!r}"
         notes.append(f"{subject} has more than the {max_tokens} tokens the model reads; {left_out}")

@@ -32,11 +32,11 @@ def check_file_name(volume: Path) -> None:
     """Refuse a name that no volume can be saved under.
 
     Raises:
-        ConfigError: If it does not end in .nii or .nii.gz.
+        ConfigError: If it does not end in .nii or .nii.gz, or has nothing before that.
     """
-    if not volume.name.lower().endswith((".nii", ".nii.gz")):
+    if not stem_of(volume) or not volume.name.lower().endswith((".nii", ".nii.gz")):
         raise ConfigError(
-            f"Expected a file name ending in .nii or .nii.gz, got {volume.name!r}.",
+            f"Expected a name and then .nii or .nii.gz, got {volume.name!r}.",
             code="output-suffix",
             remedy="name the output like synthetic.nii.gz.",
         )

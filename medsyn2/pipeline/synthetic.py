@@ -66,7 +66,7 @@ class Recipe:
         return "neither" if self.mask is None else "mask"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # latents are not compared by ==
 class Synthetic:
     """A generated volume.
 

@@ -2,17 +2,18 @@
 
 A tool gets a CT and the structures that are wanted of it, and gives a label map of each, on whatever grid it
 works: the stage ``masks`` brings them to the model's grid. A structure that the tool looked for and did not
-find is an empty label map. External tools run in processes of their own (`process`), which `close` ends.
+find is an empty label map. One that it could not look for is an error that says why: "nothing there" would be
+a claim that nobody checked. External tools run in processes of their own (`process`), which `close` ends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import CTVolume, LabelMap
-from medsyn2.errors import ConfigError
+from medsyn2.errors import ConfigError, SegmenterError
 from medsyn2.vocabulary import Structure
 
 _TOOLS = {
@@ -35,8 +36,8 @@ class Segmenter(Protocol):
 
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
-    ) -> dict[Structure, LabelMap]:
-        """Return a label map of each of `structures`.
+    ) -> Mapping[Structure, LabelMap | SegmenterError]:
+        """Return a label map of each of `structures`, or the reason why it could not be looked for.
 
         Args:
             structures: Structures to find; the tool can find each.

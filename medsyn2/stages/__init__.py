@@ -43,8 +43,8 @@ _ALL = (
     Stage("inventory", ("inventory",), _of_shard("inventory"), version=3, sharded=True),
     Stage("check_split", (), (File("split", ("check_split/split.json",)),)),
     Stage("template", ("grid", "template", "register"), (File("reference", ("template/template.json",)),)),
-    Stage("register", ("grid", "register"), _of_shard("register"), version=2, sharded=True),
-    Stage("segment", ("segment",), _of_shard("segment"), version=3, gpu=(devices.segments_cohort,), sharded=True),
+    Stage("register", ("grid", "register"), _of_shard("register"), version=3, sharded=True),
+    Stage("segment", ("segment",), _of_shard("segment"), version=4, gpu=(devices.segments_cohort,), sharded=True),
     Stage("masks", ("masks",), _of_shard("masks"), sharded=True),
     Stage(
         "train_tokenizer",
@@ -72,7 +72,7 @@ _ALL = (
         ),
     ),
     Stage("encode_prompts", ("encode_text",), (File("prompts", ("encode_prompts/prompts.json",)),)),
-    Stage("encode_text", ("encode_text",), _of_shard("encode_text"), sharded=True),
+    Stage("encode_text", ("encode_text",), _of_shard("encode_text"), version=2, sharded=True),
     Stage(
         "train_dit",
         ("grid", "dit", "flow", "train_dit", "sampling"),

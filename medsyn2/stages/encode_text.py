@@ -98,6 +98,8 @@ class _Reports:
             )
         if unknown > _MANY_UNKNOWN * length:
             log.warning("%s: %d of %d tokens are not in the vocabulary", case, unknown, length)
+        for note in encoded.notes[0]:
+            log.warning("%s: %s", case, note)
         if cut:
             log.warning(
                 "%s: the report is longer than %d tokens; left out %d: %r", case, length, encoded.num_cut[0], cut
@@ -105,7 +107,13 @@ class _Reports:
         kept = None if self.config.padded else length
         write_report(folder, encoded.embeddings[0, :kept].numpy())
         return replace(
-            facts, has_report=True, num_tokens=length, num_unknown=unknown, num_cut=encoded.num_cut[0], cut_text=cut
+            facts,
+            has_report=True,
+            num_tokens=length,
+            num_unknown=unknown,
+            num_cut=encoded.num_cut[0],
+            cut_text=cut,
+            warnings=tuple(f"report: {note}" for note in encoded.notes[0]),
         )
 
     def _compose(self, report: Report) -> str | None:

@@ -23,7 +23,7 @@ from medsyn2.facts import (
 from medsyn2.store.artefacts import CaseWork, Record, load_manifest, process_shard
 from medsyn2.store.read_artefact import read_made_ct, read_made_labels
 from medsyn2.types import Bool
-from medsyn2.vocabulary import LOBES, STRUCTURES, Structure
+from medsyn2.vocabulary import ANATOMIES, LOBES, STRUCTURES, Structure
 
 
 def masks(masks: MasksConfig, *, register: Path, segment: Path, manifest: Path, settings: str) -> None:
@@ -31,7 +31,8 @@ def masks(masks: MasksConfig, *, register: Path, segment: Path, manifest: Path, 
 
     Each label is resampled once, through the registration's transform. Lobes become their boundaries on the grid; the
     lobe map is kept as well. A structure is *present* and has a file, or *empty* (looked for
-    and not found, or smaller than ``masks.min_volume_ml``), or *absent* (no tool made it).
+    and not found, or smaller than ``masks.min_volume_ml``), or *absent* (no tool made it, or its tool failed). A
+    structure that everybody has and of which nothing is left on the grid is absent too.
     """
     registered = load_manifest(register, RegisterFacts).records
     segmented = load_manifest(segment, SegmentFacts).records
@@ -58,10 +59,12 @@ def _masks_of_case(
     """Write the masks and their overlay, and return the state of each structure."""
     states: dict[Structure, MaskFacts] = {}
     shown: dict[str, Bool[np.ndarray, "d h w"]] = {}
-    made = segmented.facts.structures
+    made, failures = segmented.facts.structures, segmented.facts.failures or {}
     for structure in STRUCTURES:
         if structure not in made:
-            states[structure] = MaskFacts("absent", 0.0, None)
+            failure = failures.get(structure)
+            why = (failure.tool, failure.message) if failure else (None, None)
+            states[structure] = MaskFacts("absent", 0.0, *why)
             continue
         source = read_made_labels(segmented.path(mask_file(structure)), made[structure].names)
         if structure == "lobes":
@@ -78,7 +81,9 @@ def _masks_of_case(
             write_labels(
                 folder / mask_file(structure), LabelMap(mask.astype(np.uint8), volume.affine_mm, {1: structure})
             )
-        state: MaskState = "present" if present else "empty"
-        states[structure] = MaskFacts(state, round(size_ml, 3), made[structure].tool)
+        lost = structure in ANATOMIES and not mask.any()
+        state: MaskState = "present" if present else "absent" if lost else "empty"
+        problem = f"every chest has {structure}, but on the grid nothing is left of its mask" if lost else None
+        states[structure] = MaskFacts(state, round(size_ml, 3), made[structure].tool, problem)
     save_overlay(folder / OVERLAY_FILE, volume.hu, volume.spacing_mm, shown, segmented.case)
     return states

@@ -21,8 +21,8 @@ from medsyn2.cohort.file_state import state_of
 from medsyn2.cohort.plan import RunPlan
 from medsyn2.config import Config
 from medsyn2.errors import EnvironmentFault
+from medsyn2.files import write_text_atomically
 from medsyn2.fingerprints import fingerprint
-from medsyn2.integrity import read_sealed, write_sealed
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.jobs import Job, size_job
 from medsyn2.stages import STAGES
@@ -58,11 +58,20 @@ def plan_costs(config: Config, work: "Workload", *, has_bf16: bool | None = None
 
 
 def plan_path(plan: RunPlan) -> Path:
-    """Return the file that keeps the jobs of a run, in the user's cache, which all runs share."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Return the file that keeps the jobs of a run, in the user's cache, which all runs share, if there is one."""
     cohort = plan.counts("train"), plan.counts("test"), state_of(plan.typical_files)
     settings = plan.config.model_dump(mode="json", by_alias=True)
-    return Path(caches, "medsyn2", "plans", f"{fingerprint(settings, cohort, _code_sha256(), version('torch'))}.json")
+    return _cache_folder() / f"{fingerprint(settings, cohort, _code_sha256(), version('torch'))}.json"
+
+
+def _cache_folder() -> Path:
+    """Return the place of plans in the user's cache; where that is read-only or there is no home, the run's own."""
+    with suppress(OSError, RuntimeError):
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medsyn2/plans"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.R_OK | os.W_OK):
+            return folder
+    return Path(".snakemake/medsyn2-plans")
 
 
 def job_of(cost: Cost, config: Config) -> Job:
@@ -82,13 +91,17 @@ def kept_jobs(plan: RunPlan) -> dict[tuple[str, str], Job]:
     """
     place = plan_path(plan)
     try:
-        kept = read_sealed(place)["jobs"]
-    except (OSError, ValueError, KeyError):  # not there, or damaged
-        kept = json.loads(_plan_elsewhere(plan.config))
+        jobs = _jobs(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):  # none, or a damaged one
+        text = _plan_elsewhere(plan.config)
         with suppress(OSError):  # where nothing can be kept, each job plans anew
-            write_sealed(place, {"jobs": kept})
-    jobs = [Job(**values) for values in kept]
+            write_text_atomically(place, text)
+        jobs = _jobs(text)
     return {(job.stage, job.variant): job for job in jobs}
+
+
+def _jobs(text: str) -> list[Job]:
+    return [Job(**values) for values in json.loads(text)]
 
 
 def jobs_json(jobs: list[Job]) -> str:

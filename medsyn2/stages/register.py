@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import GridConfig, RegisterConfig
+from medsyn2.ct.lungs import missing_lung
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.planes import save_overlay
 from medsyn2.ct.registration.affine import (
@@ -62,7 +63,7 @@ def register(
         write_ct(folder / CT_FILE, moved, description="registered")
         label = caption(case.case, alignment, register)
         save_overlay(folder / OVERLAY_FILE, moved.hu, moved.spacing_mm, outlines, label)
-        warnings = _warnings(alignment)
+        warnings = [*_warnings(alignment), *_one_lung(moving)]
         for warning in warnings:
             log.warning("%s: %s", case.case, warning)
         return RegisterFacts(scan.subject, scan.split, **vars(alignment.facts()), warnings=tuple(warnings))
@@ -87,6 +88,13 @@ def caption(case: str, alignment: Alignment, gates: RegisterConfig) -> str:
         f"covered {alignment.lung_covered:.0%} (>= {gates.min_lung_covered:.0%})   "
         f"inside {alignment.lung_inside:.0%} (>= {gates.min_lung_inside:.0%})"
     )
+
+
+def _one_lung(moving: ChestCT) -> list[str]:
+    missing = missing_lung(moving.lungs)
+    if missing is None:
+        return []
+    return [f"next to nothing of the {missing} was found: that side is solid, full of fluid, or was removed"]
 
 
 def _warnings(alignment: Alignment) -> list[str]:

@@ -30,6 +30,7 @@ from medsyn2.page.render import render, shown
 from medsyn2.page.tables import RunManifests, case_table, timing_table
 from medsyn2.stages import STAGES, caption_of
 from medsyn2.store.artefacts import load_manifests, records_of
+from medsyn2.vocabulary import STRUCTURES
 
 NUM_OVERLAYS = 3
 
@@ -122,7 +123,10 @@ def _cohort(cases: pd.DataFrame) -> str:
     kind = "The embedded phantoms, made by procedure; no patient's data." if phantoms else "CT files of your own."
     with_warnings = int((cases["warnings"] != "").sum())
     warned = f" {with_warnings} have a warning, see the column warnings." if with_warnings else ""
-    return f"{kind} {with_report} of {len(cases)} cases have a report.{warned}"
+    usable = cases[cases["status"] == "ok"]
+    idle = [name.replace("_", " ") for name in STRUCTURES if len(usable) and (usable[name] == "absent").all()]
+    without = f" No case has a mask of {', '.join(idle)}: tables of these have no rows." if idle else ""
+    return f"{kind} {with_report} of {len(cases)} cases have a report.{warned}{without}"
 
 
 def _following_png(found: Sequence[Any]) -> str:

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from medsyn2.cohort.volumes import read_case
 from medsyn2.config import GridConfig, RegisterConfig, TemplateConfig
 from medsyn2.ct.geometry import nearest_labels
-from medsyn2.ct.lungs import LUNG_NAMES, segment_lungs
+from medsyn2.ct.lungs import LUNG_NAMES, missing_lung, segment_lungs
 from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
 from medsyn2.ct.registration.affine import ChestCT, lung_box_mm, resample_to_grid, working_ct
 from medsyn2.ct.registration.alignment import Alignment
@@ -192,10 +192,12 @@ def _thoraces(
             log.warning("template: case %s is not used: %s", case, error)
             refused[case] = error.code
             continue
-        if thorax.lung_ml >= register.min_lung_ml:
-            thoraces[case] = thorax
-        else:
+        if missing_lung(thorax.lungs) is not None:
+            refused[case] = "one-lung"
+        elif thorax.lung_ml < register.min_lung_ml:
             refused[case] = "lungs-too-small"
+        else:
+            thoraces[case] = thorax
     if not thoraces:
         raise EnvironmentFault(
             f"Expected a chest among the first {len(cases)} training cases, got none: {refused}.",

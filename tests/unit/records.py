@@ -88,7 +88,7 @@ def inventory_facts(
         spacing_mm=(4.0, 4.0, 4.0),
         orientation="LPS",
         hu=hu,
-        image=image,
+        image=image or f"image of {subject} in {path}",
         affine_repair=None,
         warnings=warnings,
         position=0,

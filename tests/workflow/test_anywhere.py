@@ -78,6 +78,24 @@ def test_rules_run_the_interpreter_of_snakemake_and_not_the_first_python_on_the_
     assert [record["status"] for record in manifest["cases"]] == ["ok"]
 
 
+def test_a_home_that_cannot_be_written_to_is_not_needed(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n"
+    )
+    environment = {**os.environ, "HOME": "/dev/null"}
+    environment.pop("XDG_CACHE_HOME", None)
+    command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "-d", "run", "--cores", "1"]
+    result = subprocess.run(
+        [*map(str, command), "--configfile", "mine.yaml", "-n", "--", PHANTOMS],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+
+
 def test_another_interpreter_of_the_same_environment_reruns_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n"

@@ -1,7 +1,9 @@
 # What the rules share: the plan of the run, and the outputs and parameters of each stage.
 import sys
+from importlib.util import find_spec
 from shlex import quote
 
+from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from medsyn2.cohort.plan import manifests, plan_run
@@ -9,6 +11,7 @@ from medsyn2.config import (
     find_places,
     merge,
     schedule_notes,
+    tool_notes,
     trainings,
     validate_config,
 )
@@ -24,6 +27,13 @@ from medsyn2.stages import (
 )
 from medsyn2.stages.outputs import Figure, Table, model_pattern, models
 from medsyn2.stages.plan import kept_jobs
+
+# Another environment's Snakemake finds the package beside this file, but not what its rules need.
+if missing := [name for name in ("nibabel", "torch") if find_spec(name) is None]:
+    raise WorkflowError(
+        f"This Snakemake runs in {sys.prefix}, which has no {' and no '.join(missing)}. What to do: run the snakemake "
+        f"of the environment that medsyn2 was installed into, such as {CLONE}/.venv/bin/snakemake."
+    )
 
 # The rules' `python` is the one that runs Snakemake, activated or not; where conda is deployed, the environment's. In a
 # SLURM job it runs under medsyn2.slurm, which says why SLURM ended it, and the shell outlives SLURM's SIGTERM, or the
@@ -82,7 +92,7 @@ wildcard_constraints:
 
 
 onstart:
-    notes = PLAN.notes()
+    notes = [*PLAN.notes(), *tool_notes(SETTINGS)]
     enter(run_settings(SETTINGS))
     jobs = list(workflow.dag.needrun_jobs())
     require_no_jobs(Path(), ((job.name, job.wildcards) for job in jobs))

@@ -6,21 +6,9 @@ from medsyn2.ct.anatomy.axes import lung_valley
 from medsyn2.ct.anatomy.evidence import middle_column
 from medsyn2.ct.anatomy.view import ChestView
 from medsyn2.ct.morphology import Mask
-from medsyn2.types import Bool, Num
 
 REPEAT_VALLEY = 0.6
 REPEAT_DICE = 0.6
-
-
-def blank_slices(values: Num[np.ndarray, "d h w"]) -> Bool[np.ndarray, " d"]:
-    """Return which slices are one constant value, and so no image."""
-    return np.array([_is_constant(plane) for plane in values])
-
-
-def _is_constant(plane: Num[np.ndarray, "h w"]) -> bool:
-    first = plane[0, 0]
-    # A few voxels tell of nearly every plane that it is not.
-    return bool((plane[::31, ::31] == first).all() and (plane == first).all())
 
 
 def left_share(view: ChestView) -> float:

@@ -11,6 +11,9 @@ table and air in the field of view do not matter. Three steps refine it:
 Samples are drawn with a seed and the optimisation runs on one thread, so that equal input gives an equal matrix; work
 is divided by cases, not within one.
 
+A field of view that ends near the lungs hides a part of the chest. Its padding is left out of every metric, of the
+similarity and of the overlap of the lungs: there, nothing is known, and air in its place would speak against a fit.
+
 The orientation of the file is tested too: mirrored templates are fitted in the same way, and a CT that resembles the
 template more with top and bottom or front and back exchanged has a wrong header. ``alignment.py`` holds the gates
 that an alignment must pass, ``template.py`` makes the template.
@@ -28,8 +31,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from medsyn2.config import RegisterConfig
+from medsyn2.ct.field_of_view import EDGE_VOXELS, padded_columns, widen
 from medsyn2.ct.geometry import band_limit, isotropic, nearest_labels, resample_ct, resample_mask, to_sitk
-from medsyn2.ct.lungs import segment_lungs
+from medsyn2.ct.lungs import missing_lung, segment_lungs
 from medsyn2.ct.morphology import bounding_box, dilate
 from medsyn2.ct.registration.alignment import AS_GIVEN, MIRRORED, Alignment, check_alignment
 from medsyn2.ct.volume import Affine, CTVolume, Grid, LabelMap
@@ -106,6 +110,15 @@ class ChestCT:
         return LabelMap(near.astype(np.uint8), self.lungs.affine_mm)
 
     @cached_property
+    def visible(self) -> LabelMap | None:
+        """The field of view, where it ends in the shell; None where it reaches beyond."""
+        padding = padded_columns(self.volume.hu)
+        if not (self.shell.labels != 0)[:, padding].any():
+            return None
+        inside = np.broadcast_to(~widen(padding, EDGE_VOXELS), self.volume.shape)
+        return LabelMap(inside.astype(np.uint8), self.volume.affine_mm)
+
+    @cached_property
     def coarse_shell(self) -> Bool[np.ndarray, "d h w"]:
         """`shell` on the grid of `coarse_hu_image`."""
         image = to_sitk(self.shell)
@@ -152,9 +165,29 @@ def register_from_boxes(moving: ChestCT, fixed: ChestCT, *, seed: int) -> Alignm
 def register_within_gates(moving: ChestCT, fixed: ChestCT, gates: RegisterConfig) -> Alignment:
     """Register a case, with the fall-back if the first attempt fails the gates.
 
+    A case of which only one lung shows is registered to that lung of the template.
+
     Raises:
-        RegistrationError: With the code of the gate that the first attempt failed, see `check_alignment`.
+        RegistrationError: With the code of the gate that the first attempt failed, see `check_alignment`; or with
+            ``one-lung`` if only one shows.
     """
+    missing = missing_lung(moving.lungs)
+    if missing is None:
+        return _register_within_gates(moving, fixed, gates)
+    other = fixed.lungs.labels * ~fixed.lungs.binary(missing.replace(" ", "_"))
+    try:
+        return _register_within_gates(moving, replace(fixed, lungs=replace(fixed.lungs, labels=other)), gates)
+    except RegistrationError as refusal:
+        raise RegistrationError(
+            f"Expected two lungs, found next to nothing of the {missing}; registered by the other lung, the CT fails: "
+            f"{refusal.message}",
+            code="one-lung",
+            remedy="look at that side: solid lung, fluid, or a lung that was removed. Leave the file out "
+            f"(cohort.exclude_txt), or: {refusal.remedy}",
+        ) from refusal
+
+
+def _register_within_gates(moving: ChestCT, fixed: ChestCT, gates: RegisterConfig) -> Alignment:
     first = register_affine(moving, fixed, seed=gates.seed)
     try:
         check_alignment(first, gates)
@@ -200,11 +233,23 @@ def similarity(moving: ChestCT, fixed: ChestCT, template_to_native_lps_mm: Affin
     """Correlate the HU of both CTs in and around the template's lungs, at the coarse level."""
     transform = _transform(template_to_native_lps_mm)
     moved = sitk.Resample(moving.coarse_hu_image, fixed.coarse_hu_image, transform, sitk.sitkLinear, HU_RANGE[0])
-    theirs = sitk.GetArrayViewFromImage(moved)[fixed.coarse_shell].astype(np.float64)
-    ours = sitk.GetArrayViewFromImage(fixed.coarse_hu_image)[fixed.coarse_shell].astype(np.float64)
-    if np.ptp(theirs) == 0 or np.ptp(ours) == 0:
+    seen = fixed.coarse_shell & _visible_on(fixed.coarse_hu_image, moving, template_to_native_lps_mm)
+    theirs = sitk.GetArrayViewFromImage(moved)[seen].astype(np.float64)
+    ours = sitk.GetArrayViewFromImage(fixed.coarse_hu_image)[seen].astype(np.float64)
+    if not seen.any() or np.ptp(theirs) == 0 or np.ptp(ours) == 0:
         return 0.0
     return float(np.corrcoef(ours, theirs)[0, 1])
+
+
+def _visible_on(
+    fixed: sitk.Image, moving: ChestCT, template_to_native_lps_mm: Affine
+) -> Bool[np.ndarray, "d h w"] | bool:
+    """Return the voxels of a template's image that the field of view of a CT shows; True for all of them."""
+    if moving.visible is None:
+        return True
+    transform = _transform(template_to_native_lps_mm)
+    moved = sitk.Resample(to_sitk(moving.visible), fixed, transform, sitk.sitkNearestNeighbor, 0.0)
+    return sitk.GetArrayFromImage(moved) != 0
 
 
 def _coarse_fit(moving: ChestCT, fixed: ChestCT, signs: tuple[float, float, float], seed: int) -> Affine:
@@ -215,6 +260,7 @@ def _coarse_fit(moving: ChestCT, fixed: ChestCT, signs: tuple[float, float, floa
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMeanSquares()
     _sample(method, COARSE_SAMPLES, fixed.coarse_lung_image.GetNumberOfPixels(), seed)
+    _leave_out_padding(method, moving)
     steps_mm = (COARSE_STEP_MM, COARSE_STEP_MM / 32)
     return _descend(method, fixed.coarse_lung_image, moving.coarse_lung_image, start, centres[0], steps_mm)
 
@@ -229,8 +275,14 @@ def _refine(moving: ChestCT, fixed: ChestCT, start: Affine, seed: int, *, on_lun
         method.SetMetricAsMattesMutualInformation(NUM_BINS)
         images = fixed.hu_image, moving.hu_image
     method.SetMetricFixedMask(to_sitk(fixed.shell))
+    _leave_out_padding(method, moving)
     _sample(method, NUM_SAMPLES, int(np.count_nonzero(fixed.shell.labels)), seed)
     return _descend(method, *images, start, fixed.lung_points_mm.mean(axis=0), (STEP_MM, STEP_MM / 64))
+
+
+def _leave_out_padding(method: sitk.ImageRegistrationMethod, moving: ChestCT) -> None:
+    if moving.visible is not None:
+        method.SetMetricMovingMask(to_sitk(moving.visible))
 
 
 def _sample(method: sitk.ImageRegistrationMethod, wanted: int, available: int, seed: int) -> None:
@@ -291,7 +343,7 @@ def _one_thread() -> Iterator[None]:
 def _measure(
     moving: ChestCT, fixed: ChestCT, matrix: Affine, orientation: Mapping[str, float], start: str
 ) -> Alignment:
-    template_lungs = fixed.lungs.labels != 0
+    template_lungs = (fixed.lungs.labels != 0) & _visible_on(to_sitk(fixed.lungs), moving, matrix)
     moved_lungs = resample_mask(moving.lungs, fixed.lungs.grid, matrix)
     overlap = float(np.count_nonzero(template_lungs & moved_lungs))
     total = float(np.count_nonzero(template_lungs) + np.count_nonzero(moved_lungs))
@@ -299,7 +351,7 @@ def _measure(
         template_to_native_lps_mm=matrix,
         lung_dice=2 * overlap / total,
         lung_inside=_share_inside(moving.lung_points_mm, np.linalg.inv(matrix), fixed.volume.grid),
-        lung_covered=_share_inside(fixed.lung_points_mm, matrix, moving.volume.grid),
+        lung_covered=_share_inside(fixed.lung_points_mm, matrix, moving.volume.grid, moving.visible),
         lung_ml=moving.lung_ml,
         similarity=similarity(moving, fixed, matrix),
         orientation=orientation,
@@ -307,11 +359,17 @@ def _measure(
     )
 
 
-def _share_inside(points_mm: Float[np.ndarray, "n 3"], to_grid_world: Affine, grid: Grid) -> float:
+def _share_inside(
+    points_mm: Float[np.ndarray, "n 3"], to_grid_world: Affine, grid: Grid, visible: LabelMap | None = None
+) -> float:
+    """Return the share of points that lie in a grid and, if it is given, in what is `visible` on it."""
     to_index = np.linalg.inv(grid.affine_mm) @ to_grid_world
     index = points_mm @ to_index[:3, :3].T + to_index[:3, 3]
-    inside = (index >= -0.5) & (index <= np.array(grid.shape) - 0.5)
-    return float(inside.all(axis=1).mean())
+    inside = ((index >= -0.5) & (index <= np.array(grid.shape) - 0.5)).all(axis=1)
+    if visible is not None:
+        nearest = np.rint(index[inside]).astype(int).clip(0, np.array(grid.shape) - 1)
+        inside[inside] = visible.labels[tuple(nearest.T)] != 0
+    return float(inside.mean())
 
 
 def _scaling_affine(

@@ -8,7 +8,7 @@ cohort exceed the memory of a job, so they stay on disk and a bank is read for t
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +132,8 @@ def extract_bank(volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mappin
 def feature_paths(volume: VolumeFile, spec: FeatureSpec, cache: Path) -> dict[str, Path]:
     """Return the file of the volume's features for each window."""
     parts = [volume.digest(), volume.spacing_mm, spec.protocol.sha256, spec.extractor.name, spec.extractor.sha256]
-    return {window: cached_path(cache, [*parts, window]) for window in spec.windows}
+    padding = [] if volume.padding is None else [[astuple(part) for part in volume.padding]]
+    return {window: cached_path(cache, [*parts, *padding, window]) for window in spec.windows}
 
 
 def write_features(paths: Mapping[str, Path], volume: CTVolume, spec: FeatureSpec) -> None:

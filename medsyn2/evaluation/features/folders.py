@@ -7,8 +7,8 @@ error. A table of patients must name existing volumes, each once.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from medsyn2.cohort.folder import is_synthetic, list_folder, same_stems, stem_of
 from medsyn2.cohort.volumes import image_hash
-from medsyn2.ct.intensity import detect_hu
+from medsyn2.ct.hounsfield.detection import detect_hu
+from medsyn2.ct.hounsfield.padding import without_padding
 from medsyn2.ct.label_map import refuse_label_map
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import Spacing
@@ -28,6 +29,7 @@ from medsyn2.vocabulary import volume_path
 
 log = logging.getLogger(__name__)
 
+Ends = tuple[float, float]
 _END_TOLERANCE_HU = 50.0
 _FIRST_ROW = 2
 """As spreadsheets count them: below the column names."""
@@ -125,35 +127,37 @@ def check_patients(path: Path, patients: Mapping[str, str], volumes: Collection[
         log.warning("%s does not name %s; each counts as a patient of its own", path, alone[0])
 
 
-def extent_of(
+def judge_volumes(
     volumes: Iterable[VolumeFile],
     *,
     stated: bool,
     state_with: str = "--real-in-hu or --synthetic-in-hu",
     distinct: bool = False,
-) -> Extent:
-    """Read every volume once and return the least and the greatest value.
+) -> tuple[list[VolumeFile], Extent]:
+    """Read every volume once and judge its values as the inventory does.
 
     Args:
         stated: Whether the user states that the values are HU; else they must look like HU.
         distinct: Whether the same voxels twice are refused, as of real volumes; else they are warned of.
 
+    Returns:
+        The volumes, which are read without their padding from now on, and the range of their HU.
+
     Raises:
-        IntensityError: If the values are not HU, or contradict the statement.
+        IntensityError: If the values are not HU.
         InvalidVolumeError: If a file is damaged, or a label map.
         EnvironmentFault: If two volumes are the same.
     """
     first: dict[str, VolumeFile] = {}
-
-    def read() -> Iterator[Num[np.ndarray, "d h w"]]:
-        for volume in tqdm(list(volumes), desc="HU", unit="volume"):
-            hu = _read_hu(volume, stated, state_with)
-            other = first.setdefault(image_hash(hu), volume)
-            if other is not volume:
-                _report_copy(other, volume, refuse=distinct and other.patient != volume.patient)
-            yield hu
-
-    return _extent(read())
+    judged, ends = [], []
+    for volume in tqdm(list(volumes), desc="HU", unit="volume"):
+        found, hu = _judge(volume, stated, state_with)
+        other = first.setdefault(image_hash(hu), volume)
+        if other is not volume:
+            _report_copy(other, volume, refuse=distinct and other.patient != volume.patient)
+        judged.append(found)
+        ends.append(_ends(hu))
+    return judged, _extent(ends)
 
 
 def _report_copy(one: VolumeFile, other: VolumeFile, *, refuse: bool) -> None:
@@ -169,25 +173,32 @@ def _report_copy(one: VolumeFile, other: VolumeFile, *, refuse: bool) -> None:
 
 def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
     """Return the extent of volumes known to be in HU, such as the cohort's."""
-    return _extent(read_ct(volume.path).hu for volume in volumes)
+    return _extent(_ends(read_ct(volume.path).hu) for volume in volumes)
 
 
-def _read_hu(volume: VolumeFile, stated: bool, state_with: str) -> Num[np.ndarray, "d h w"]:
+def _judge(volume: VolumeFile, stated: bool, state_with: str) -> tuple[VolumeFile, Num[np.ndarray, "d h w"]]:
+    """Return a volume that knows its padding, and its HU with air in the place of that."""
     values = volume.read().hu
     try:
         refuse_label_map(values, str(volume.path))
-        detect_hu(values, name=str(volume.path), convention="hu" if stated else "detect")
+        judgement = detect_hu(values, name=str(volume.path), convention="hu" if stated else "detect")
     except IntensityError as error:
         raise IntensityError(
             error.message,
             code=error.code,
             remedy=f"convert the volumes to HU; if they are, state it with {state_with}.",
         ) from error
-    return values
+    for note in judgement.notes:
+        log.warning("%s: %s", volume.path, note)
+    return replace(volume, padding=judgement.padding), without_padding(values, judgement.padding)
 
 
-def _extent(values: Iterable[Num[np.ndarray, "d h w"]]) -> Extent:
-    low, high = zip(*((float(hu.min()), float(hu.max())) for hu in values), strict=True)
+def _ends(hu: Num[np.ndarray, "d h w"]) -> Ends:
+    return float(hu.min()), float(hu.max())
+
+
+def _extent(ends: Iterable[Ends]) -> Extent:
+    low, high = zip(*ends, strict=True)
     return Extent(min(low), max(high))
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from medsyn2.ct.hounsfield.padding import without_padding
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import CaseError
+from medsyn2.facts import Padding
 from medsyn2.files import sha256_of
 from medsyn2.integrity import verify
 
@@ -21,11 +23,13 @@ class VolumeFile:
     path: Path  # The NIfTI file, in HU
     # Spacing (depth, height, width) that replaces a wrong one of the header
     spacing_mm: Spacing | None = None
+    # Padding that is read as air; None where there is none
+    padding: tuple[Padding, ...] | None = None
     # Of the file, where a record has it: hashing the volumes of a large cohort takes an hour
     sha256: str | None = field(default=None, compare=False)
 
     def read(self) -> CTVolume:
-        """Read the volume, with the stated spacing if there is one.
+        """Read the volume, with air in the place of padding, and with the stated spacing if there is one.
 
         Raises:
             IntegrityError: If a record has its sha256 and the file another.
@@ -38,11 +42,12 @@ class VolumeFile:
         except CaseError as error:
             told = f"{self.path}: {error.message.removeprefix(f'{self.path.name}: ')}"
             raise type(error)(told, code=error.code, remedy=error.remedy) from error
+        hu = without_padding(volume.hu, self.padding)
         if self.spacing_mm is None:
-            return volume
+            return CTVolume(hu, volume.affine_mm)
         affine = volume.affine_mm.copy()
         affine[:3, :3] *= np.array(self.spacing_mm) / volume.spacing_mm
-        return CTVolume(volume.hu, affine)
+        return CTVolume(hu, affine)
 
     def digest(self) -> str:
         """Return the sha256 of the file."""

@@ -16,8 +16,8 @@ from medsyn2.evaluation.features.extraction import FeatureFiles, FeatureSpec, co
 from medsyn2.evaluation.features.folders import (
     check_patients,
     common_clip_hu,
-    extent_of,
     extent_of_hu,
+    judge_volumes,
     read_patients,
     volumes_in,
 )
@@ -107,7 +107,7 @@ def _baselines(baselines: Mapping[str, Baseline], spec: FeatureSpec, cohort: Seq
         if other.patients is not None:
             check_patients(other.patients, patients, volumes)
         key = f"evaluate_fid.baselines.{name}"
-        theirs = extent_of(volumes, stated=other.in_hu, state_with=f"{key}.in_hu: true")
+        volumes, theirs = judge_volumes(volumes, stated=other.in_hu, state_with=f"{key}.in_hu: true")
         if other.clip_hu is None and extent is not None:
             common_clip_hu(extent, theirs, spec.protocol.clip_hu, state_with=f"{key}.clip_hu: [-1024, 600]")
         shared = len({volume.patient for volume in volumes} & {volume.patient for volume in held_out})

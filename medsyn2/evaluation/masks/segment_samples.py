@@ -39,7 +39,8 @@ def segment_samples(
 
     A generated volume is searched for the structure whose mask it was generated from. The registered CT, and the CT
     after the tokenizer where there is one, are searched for all of these, each tool being run once a volume. A volume
-    that a tool fails on is noted with the reason; a case is refused if no volume of it could be segmented.
+    that a tool fails on is noted with the reason; a case is refused if no volume of it could be segmented. A generated
+    volume that does not show the chest that a tool needs has nothing of the structure; of the real one, this is noted.
     """
     sampled = {
         case.name: case
@@ -101,6 +102,12 @@ def _segment_volume(
             yield from (FoundMask(name, structure, tool, error.message) for structure in wanted)
             continue
         for structure, mask in found.items():
+            if isinstance(mask, SegmenterError):
+                if name == REAL:
+                    log.warning("%s of %s (%s) has no mask: %s", structure, file.id, name, mask)
+                    yield FoundMask(name, structure, tool, mask.message)
+                    continue
+                mask = np.zeros(volume.shape, dtype=bool)
             place = folder / found_file(name, structure)
             place.parent.mkdir(exist_ok=True)
             write_labels(place, LabelMap(mask.astype(np.uint8), volume.affine_mm))

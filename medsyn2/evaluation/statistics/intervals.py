@@ -60,7 +60,7 @@ def ratio_interval(
             other way round, are left out.
 
     Returns:
-        The ratio, NaN if no patient has both, and the interval, NaN with fewer than five patients.
+        The ratio, NaN if no patient has both, and the interval, NaN with fewer than five who have.
     """
     above, below = ([one[part[0].notna()] for one in part] for part in (above, below))  # type: ignore[assignment]
     both = set(above[1]) & set(below[1])
@@ -68,7 +68,7 @@ def ratio_interval(
         return nan, NONE
     above, below = ([one[part[1].isin(both)] for one in part] for part in (above, below))  # type: ignore[assignment]
     means = float(above[0].mean()), float(below[0].mean())
-    if min(means) <= 0:
+    if min(means) <= 0 or len(both) < MIN_PATIENTS:
         return (means[0] / means[1] if means[1] else nan), NONE
     # The logarithm of a ratio is the difference of two logarithms, whose influences are those of the means over them.
     influence = mean_influence(*above) / means[0]

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from medsyn2.config import SegmentConfig
+from medsyn2.ct.lungs import missing_lung
 from medsyn2.ct.morphology import Mask
 from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.errors import SegmenterError
 from medsyn2.segmenters.classical.airways import find_airways
 from medsyn2.segmenters.classical.cage import inside_cage
 from medsyn2.segmenters.classical.effusions import find_pericardial_effusion, find_pleural_effusion
-from medsyn2.segmenters.classical.heart import find_heart
+from medsyn2.segmenters.classical.heart import MIN_ML, find_heart
 from medsyn2.segmenters.classical.lobes import find_lobes
 from medsyn2.segmenters.classical.nodules import find_nodules
 from medsyn2.segmenters.classical.opacities import find_consolidation, find_ground_glass
@@ -34,7 +36,15 @@ class _Findings:
 
     @cached_property
     def airways(self) -> Mask:
-        return find_airways(self.thorax)
+        airways = find_airways(self.thorax)
+        if not airways.any():
+            raise SegmenterError(
+                "classical: expected a trachea above the middle of the lungs, found none, and so no airways nor the "
+                "walls that vessels are told from.",
+                code="trachea-not-found",
+                remedy="look whether the CT shows the upper chest; a tool with trained weights may find them.",
+            )
+        return airways
 
     @cached_property
     def cage(self) -> Mask:
@@ -45,7 +55,11 @@ class _Findings:
         return find_pleural_effusion(self.thorax, self.cage)
 
     def find(self, structure: Structure) -> Shaped[np.ndarray, "d h w"]:
-        """Return the mask of a structure, of the lobes their labels."""
+        """Return the mask of a structure, of the lobes their labels.
+
+        Raises:
+            SegmenterError: If the structure could not be looked for.
+        """
         match structure:
             case "lobes":
                 return find_lobes(self.thorax)
@@ -54,7 +68,7 @@ class _Findings:
             case "vessels":
                 return find_vessels(self.thorax, self.airways)
             case "heart":
-                return find_heart(self.thorax)
+                return self._heart()
             case "nodules":
                 return find_nodules(self.thorax)
             case "ground_glass":
@@ -65,6 +79,27 @@ class _Findings:
                 return self.pleural_effusion
             case "pericardial_effusion":
                 return find_pericardial_effusion(self.thorax, self.cage)
+
+    def _heart(self) -> Mask:
+        heart = find_heart(self.thorax)
+        if not heart.any():
+            raise SegmenterError(
+                f"classical: expected a heart of at least {MIN_ML:g} ml between the lungs, found none.",
+                code="heart-not-found",
+                remedy="look whether the CT shows the lower chest; a tool with trained weights may find the heart.",
+            )
+        return heart
+
+    def refuse_one_lung(self, structure: Structure) -> None:
+        """Refuse a chest of which only one lung shows: the cage and its middle are found by the borders of both."""
+        missing = missing_lung(LabelMap(self.thorax.lungs, self.thorax.affine_mm))
+        if missing is not None:
+            raise SegmenterError(
+                f"classical: expected two lungs to look for {structure}, found next to nothing of the {missing}.",
+                code="one-lung",
+                remedy="the side is solid, full of fluid or was removed; use a tool with trained weights for this "
+                "structure, or leave it absent.",
+            )
 
 
 class ClassicalSegmenter:
@@ -77,18 +112,10 @@ class ClassicalSegmenter:
 
     def segment(
         self, volume: CTVolume, structures: Sequence[Structure], *, case: str = ""
-    ) -> dict[Structure, LabelMap]:
-        """Return a label map of each structure on the working grid."""
-        thorax = thorax_of(volume, self.spacing_mm)
-        findings = _Findings(thorax)
-        return {
-            structure: LabelMap(
-                findings.find(structure).astype(np.uint8),
-                thorax.affine_mm,
-                LOBES if structure == "lobes" else {1: structure},
-            )
-            for structure in structures
-        }
+    ) -> dict[Structure, LabelMap | SegmenterError]:
+        """Return a label map of each structure on the working grid, or why it could not be looked for."""
+        findings = _Findings(thorax_of(volume, self.spacing_mm))
+        return {structure: _find(findings, structure) for structure in structures}
 
     def versions(self) -> dict[str, str]:
         """Return nothing beside the stage's own code version."""
@@ -100,3 +127,13 @@ class ClassicalSegmenter:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _find(findings: _Findings, structure: Structure) -> LabelMap | SegmenterError:
+    names = LOBES if structure == "lobes" else {1: structure}
+    try:
+        if structure != "airways":
+            findings.refuse_one_lung(structure)
+        return LabelMap(findings.find(structure).astype(np.uint8), findings.thorax.affine_mm, names)
+    except SegmenterError as failure:
+        return failure

@@ -5,8 +5,8 @@ structure, except in lobe maps, whose labels are those of ``vocabulary.LOBES``. 
 CT-RATE publishes under ``ts_seg``, made with TotalSegmentator's tasks ``total``, ``lung_nodules`` and
 ``pleural_pericard_effusion``; the package's own table names their labels.
 
-Both must lie on the grid of the case's CT. A file that is not there is the fault of the case. Nothing can be read for
-a volume that is no case, such as a generated one.
+Both must lie on the grid of the case's CT, or of its file with the blank slices at its ends. A file that is not there
+is the fault of the case. Nothing can be read for a volume that is no case, such as a generated one.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ import numpy as np
 
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.nifti.files import read_labels
-from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.ct.volume import CTVolume, Grid, LabelMap
 from medsyn2.errors import SegmenterError
 from medsyn2.segmenters.tools.tool import ExternalTool, check_grid, name_labels
 from medsyn2.segmenters.tools.totalsegmentator import TASKS, select_tasks
@@ -53,7 +53,7 @@ class MaskFileSegmenter:
     def _read(self, volume: CTVolume, structure: Structure, case: str) -> LabelMap:
         path = _existing(self._path(structure, case), case)
         names = LOBES if structure == "lobes" else None
-        found = read_labels(path, names)
+        found = cut_to_image(read_labels(path, names), volume.grid)
         check_grid(found.grid, volume.grid, str(path))
         if structure == "lobes":
             return found
@@ -100,7 +100,8 @@ class CtRateSegmenter(ExternalTool):
         maps: dict[str, LabelMap] = {}
         for task in select_tasks(wanted):
             path = _existing(self._path(task, case), case)
-            maps[task] = read_labels(path, {int(label): name for label, name in labels[task].items()})
+            found = read_labels(path, {int(label): name for label, name in labels[task].items()})
+            maps[task] = cut_to_image(found, volume.grid)
             check_grid(maps[task].grid, volume.grid, str(path))
         return {
             structure: name_labels(maps[TASKS[structure].name], structure, TASKS[structure].words)
@@ -134,3 +135,14 @@ def _existing(path: Path, case: str) -> Path:
             remedy="add the file (all background where there is nothing), or set the structure's tool to null.",
         )
     return path
+
+
+def cut_to_image(found: LabelMap, grid: Grid) -> LabelMap:
+    """Leave out the slices of a label map in which the CT's file has no image, as the CT does."""
+    blank = found.shape[0] - grid.shape[0]
+    first = round(float((np.linalg.inv(found.affine_mm) @ grid.affine_mm[:, 3])[0]))
+    if blank <= 0 or not 0 <= first <= blank:
+        return found
+    affine = found.affine_mm.copy()
+    affine[:, 3] = found.affine_mm @ (first, 0.0, 0.0, 1.0)
+    return LabelMap(found.labels[first : first + grid.shape[0]], affine, found.names)

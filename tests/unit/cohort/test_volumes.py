@@ -162,6 +162,22 @@ def test_padding_is_clipped_and_told(tmp_path):
     assert read_case(facts).hu.min() == -1024
 
 
+def test_corners_of_another_value_become_air_and_the_rest_keeps_its_values(tmp_path):
+    hu = chest()
+    hu[:, :6] = 0
+    write_ct(tmp_path / "ct.nii.gz", CTVolume(hu, AFFINE))
+    facts = inspect_case(tmp_path / "ct.nii.gz", None, "detect")
+    assert [part.value for part in facts.padding] == [0.0]
+    read = read_case(facts).hu
+    assert (read[:, :6] == -1024).all()
+    assert np.array_equal(read[:, 8:], hu[:, 8:])
+
+
+def test_facts_of_a_file_without_padding_do_not_mention_it(tmp_path):
+    write_ct(tmp_path / "ct.nii.gz", CTVolume(chest(), AFFINE))
+    assert inspect_case(tmp_path / "ct.nii.gz", None, "detect").padding is None
+
+
 @pytest.mark.realdata
 def test_all_real_cts_are_usable(real_data):
     paths = [*sorted((real_data / "ct").glob("*.nii.gz")), *(real_data / "native").glob("*.nii.gz")]

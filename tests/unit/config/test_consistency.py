@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from medsyn2.config import Config, validate_config
-from medsyn2.config.consistency import disagreements, schedule_notes, trainings
+from medsyn2.config.consistency import disagreements, schedule_notes, tool_notes, trainings
 from medsyn2.errors import ConfigError
+from medsyn2.vocabulary import STRUCTURES
 
 
 def test_the_defaults_agree() -> None:
@@ -74,3 +75,14 @@ def test_a_training_that_ends_before_its_schedule_is_noted(text: str, notes: lis
 
 def test_the_defaults_end_with_their_schedules() -> None:
     assert [note for name, one in trainings(Config()).items() for note in schedule_notes(name, one)] == []
+
+
+def test_structures_without_a_tool_are_said_with_the_key_that_asks_for_them() -> None:
+    assert list(tool_notes(Config())) == []
+    tools = {**dict.fromkeys(STRUCTURES, "classical"), "nodules": None}
+    given = {"segment": {"tools": tools}, "sample": {"joint": ["nodules", "lobes"]}}
+    found = list(tool_notes(validate_config(given, source="test")))
+    assert [note.split(",")[0] for note in found] == [
+        "sample.joint has nodules",
+        "evaluate_edits.progressive has nodules",
+    ]

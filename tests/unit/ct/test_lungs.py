@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medsyn2.ct.lungs import LUNG_NAMES, segment_lungs
+from medsyn2.ct.lungs import LUNG_NAMES, body_air, find_trachea, missing_lung, segment_lungs, smooth_hu
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import InvalidVolumeError
 
@@ -116,3 +116,94 @@ def test_a_body_without_lungs_is_refused(content_hu: int) -> None:
     with pytest.raises(InvalidVolumeError) as caught:
         segment_lungs(replace(volume, hu=hu), SPACING_MM)
     assert caught.value.code == "no-lungs"
+
+
+def with_arms(sides: tuple[int, ...], gap_mm: float, touching: bool = False) -> tuple[CTVolume, np.ndarray]:
+    """Return the thorax in a wide field of view with an arm on some sides (-1 right, 1 left), and its true lungs."""
+    volume, truth = thorax()
+    margin = 30
+    wide = ((0, 0), (0, 0), (margin, margin))
+    hu = np.pad(volume.hu, wide, constant_values=-1000)
+    height = np.arange(hu.shape[1])[:, None] * SPACING_MM
+    width = (np.arange(hu.shape[2]) - margin)[None] * SPACING_MM
+    for side in sides:
+        away = np.hypot(height - 120, width - 172 - side * (150 + gap_mm + 40))
+        hu[:, away < 40] = 45
+        hu[:, away < 12] = 900
+        if touching:  # Skin on skin in front of the gap and behind it
+            bridge = (np.abs(width - 172 - side * (152 + gap_mm / 2)) < 24) & (np.abs(np.abs(height - 120) - 26) < 8)
+            hu[:, bridge] = 45
+    affine = volume.affine_mm.copy()
+    affine[0, 3] -= margin * SPACING_MM
+    return CTVolume(hu, affine), np.pad(truth, wide)
+
+
+@pytest.mark.parametrize(
+    ("sides", "gap_mm", "touching"),
+    [((-1, 1), 4, False), ((-1, 1), 12, False), ((1,), 8, False), ((-1,), 20, False), ((-1, 1), 12, True)],
+)
+def test_arms_beside_the_chest_change_nothing(sides: tuple[int, ...], gap_mm: float, touching: bool) -> None:
+    volume, truth = with_arms(sides, gap_mm, touching)
+    found = segment_lungs(volume, SPACING_MM).labels
+    assert overlap(found == 1, truth == 1) > 0.96
+    assert overlap(found == 2, truth == 2) > 0.96
+    trachea = find_trachea(body_air(smooth_hu(volume.hu, SPACING_MM), SPACING_MM).inside, SPACING_MM)
+    assert np.nonzero(trachea)[2].mean() == pytest.approx(172 / SPACING_MM + 30, abs=2)
+
+
+def test_clothes_between_the_arms_are_no_lung() -> None:
+    volume, truth = with_arms((-1, 1), 4)
+    hu = volume.hu.copy()
+    clothes = (hu < -960) & (np.arange(hu.shape[1])[None, :, None] < 30) & (truth == 0)
+    clothes &= np.maximum.accumulate(hu > -300, axis=1) == 0
+    hu[clothes] = -900
+    found = segment_lungs(replace(volume, hu=hu), SPACING_MM).labels
+    assert overlap(found > 0, truth > 0) > 0.96
+
+
+def test_a_table_in_front_of_a_prone_patient_is_no_lung() -> None:
+    volume, truth = thorax()
+    found = segment_lungs(replace(volume, hu=np.ascontiguousarray(volume.hu[:, ::-1])), SPACING_MM).labels
+    assert overlap(found == 1, truth[:, ::-1] == 1) > 0.96
+    assert overlap(found == 2, truth[:, ::-1] == 2) > 0.96
+
+
+@pytest.mark.parametrize("radius_mm", [130, 115, 105])
+def test_a_field_of_view_that_cuts_the_lungs_keeps_all_that_it_shows(radius_mm: float) -> None:
+    volume, truth = thorax()
+    height, width = np.ogrid[: volume.shape[1], : volume.shape[2]]
+    outside = np.hypot(SPACING_MM * height - 120, SPACING_MM * width - 172) > radius_mm
+    hu = np.where(outside, np.int16(-1024), volume.hu)
+    shown = np.where(outside, 0, truth)
+    found = segment_lungs(replace(volume, hu=hu), SPACING_MM)
+    assert missing_lung(found) is None
+    for label in (1, 2):
+        assert overlap(found.labels == label, shown == label) > 0.95
+
+
+@pytest.mark.parametrize(("side", "name"), [(1, "left lung"), (2, "right lung")])
+@pytest.mark.parametrize("arms", [False, True])
+def test_a_lung_that_is_solid_or_was_removed_is_missing(side: int, name: str, arms: bool) -> None:
+    volume, truth = with_arms((-1, 1), 8) if arms else thorax()
+    hu = np.where(truth == side, np.int16(25), volume.hu)
+    found = segment_lungs(replace(volume, hu=hu), SPACING_MM)
+    assert missing_lung(found) == name
+    assert overlap(found.labels == 3 - side, truth == 3 - side) > 0.96
+
+
+def test_a_whole_chest_misses_no_lung() -> None:
+    volume, _ = thorax()
+    assert missing_lung(segment_lungs(volume, SPACING_MM)) is None
+
+
+def test_a_false_trachea_beside_the_lungs_is_refuted_by_the_spine() -> None:
+    volume, truth = thorax()
+    hu = volume.hu.copy()
+    height, width = np.ogrid[: hu.shape[1], : hu.shape[2]]
+    hu[:, np.hypot(SPACING_MM * height - 120, SPACING_MM * width - 172) <= 10] = 40  # No trachea
+    hu[:, np.hypot(SPACING_MM * height - 200, SPACING_MM * width - 172) <= 12] = 400
+    hu[20:, np.hypot(SPACING_MM * height - 120, SPACING_MM * width - 32) <= 8] = -1000  # A pocket in the right wall
+    hu[truth > 0] = volume.hu[truth > 0]
+    found = segment_lungs(replace(volume, hu=hu), SPACING_MM)
+    assert missing_lung(found) is None
+    assert overlap(found.labels == 1, truth == 1) > 0.9

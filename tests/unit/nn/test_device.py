@@ -13,8 +13,19 @@ def test_a_device_is_known_by_its_name() -> None:
     assert available_device("cpu") == available_device(torch.device("cpu")) == torch.device("cpu")
 
 
-@pytest.mark.parametrize(("name", "code"), [("gpu", "device-unknown"), ("cuda:99", "device-missing")])
-def test_another_name_is_named(name: str, code: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("gpu", "device-unknown"),
+        ("CPU", "device-unknown"),
+        (None, "device-unknown"),
+        ("cuda:99", "device-missing"),
+        ("mps:7", "device-missing"),
+        ("vulkan", "device-missing"),
+        ("meta", "device-missing"),
+    ],
+)
+def test_another_name_is_named(name: str | None, code: str) -> None:
     with pytest.raises(ConfigError, match=rf"{code}.*{name}"):
         available_device(name)
 

@@ -39,6 +39,11 @@ def test_bfloat16_that_a_gpu_lacks_is_refused() -> None:
         choose_precision("bf16", TURING)
 
 
+def test_another_name_is_no_precision() -> None:
+    with pytest.raises(ConfigError, match=r"precision-unknown.*auto, bf16, float32.*'half'"):
+        precision_on(CPU, "half")
+
+
 def test_the_default_on_a_cpu_is_float32_and_is_logged_once(caplog) -> None:
     precision._log_once.cache_clear()
     with caplog.at_level("INFO", logger="medsyn2.nn.precision"):

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from medsyn2.facts import Listed, Report
+from medsyn2.facts import Listed, Report, TextFacts
 from medsyn2.page.tables import RunManifests, case_table, escape_formulas, timing_table
 from medsyn2.store.artefacts import Manifest, Problem, Record, Refusal
 from tests.unit.records import inventory_facts, masks_facts, register_facts
@@ -25,7 +25,7 @@ def test_each_case_has_a_row_and_each_refusal_its_stage() -> None:
         inventory=shard(
             "inventory",
             Record("a", "", {}, replace(scan, warnings=("padded", "no unit"))),
-            Record("b", "", {}, scan),
+            Record("b", "", {}, replace(scan, image="another")),
             Refusal("c", "", Problem("torn", "torn file", "again"), Listed("s", "test", "c.nii.gz")),
         ),
         register=shard(
@@ -45,6 +45,17 @@ def test_each_case_has_a_row_and_each_refusal_its_stage() -> None:
     assert cases["warnings"].tolist() == ["padded; no unit; seems mirrored", "", ""]
     assert cases["path"].tolist() == ["'=cmd()", "'=cmd()", "c.nii.gz"]
     assert cases["split"].tolist() == ["train", "train", "test"]
+
+
+def test_warnings_of_texts_and_scans_that_are_there_twice_are_shown() -> None:
+    text = TextFacts("s", "train", {}, 32, has_report=True, warnings=("report: another language?",))
+    one = inventory_facts(image="x")
+    run = RunManifests(
+        inventory=shard("inventory", Record("a", "", {}, one), Record("b", "", {}, one)),
+        text=shard("encode_text", Record("a", "", {}, text)),
+    )
+    found = case_table(run)[0]["warnings"].tolist()
+    assert found == ["report: another language?", "holds the same voxels as a"]
 
 
 def test_timings_add_up() -> None:

@@ -32,7 +32,7 @@ def encoder(tiny_model):
     return TextEncoder.from_folder(tiny_model / TEXT_ENCODER)
 
 
-@pytest.mark.parametrize("missing", [np.nan, pd.NA, float("nan"), np.float64("nan")])
+@pytest.mark.parametrize("missing", [np.nan, pd.NA, pd.NaT, float("nan"), np.float64("nan")])
 def test_a_missing_value_of_a_table_is_an_empty_report(missing):
     prompt = check(report=missing)
     assert prompt.report is None
@@ -119,6 +119,9 @@ def test_cut_and_unknown_text_is_noted_and_text_without_a_known_word_refused(enc
     assert "unknown" in notes[0]
     with pytest.raises(ReportError, match="no word"):
         encode_given(encoder, "结节 肺", 32, "the report")
+    _, notes = encode_given(encoder, "Her iki akciğerde nodül izlenmedi, kalp boyutları normaldir", 64, "the report")
+    assert notes[-1].startswith("the report: ")
+    assert notes[-1].endswith("another language?")
 
 
 def test_mask_latents_that_no_statistics_of_theirs_could_give_are_noted():

@@ -90,3 +90,10 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path, place):
 def test_a_new_folder_is_made_and_left_empty(tmp_path):
     check_output(tmp_path / "new" / "below" / "ct.nii.gz", [])
     assert list((tmp_path / "new" / "below").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [".nii.gz", ".nii", ".NII.GZ", "ct", "ct.nii.gzip", "nii.gz.json"])
+def test_a_name_that_no_volume_can_have_is_refused(name, tmp_path):
+    with pytest.raises(ConfigError, match="output-suffix"):
+        check_output(tmp_path / name, [])
+    assert list(tmp_path.iterdir()) == []

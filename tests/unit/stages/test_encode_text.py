@@ -105,6 +105,15 @@ def test_a_report_that_cases_share_is_encoded_once(run, monkeypatch):
     assert len(encoded) == 2
 
 
+def test_a_report_in_another_language_is_noted_in_its_record(run):
+    turkish = "Her iki akciğerde nodül izlenmedi. Kalp boyutları normaldir. Plevral efüzyon saptanmadı."
+    facts = load_manifest(run(reports={"a": REPORTS["a"], "f": Report(turkish)}), TextFacts).records
+    assert facts["a"].facts.warnings == ()
+    (warning,) = facts["f"].facts.warnings
+    assert warning.startswith("report: ")
+    assert warning.endswith("another language?")
+
+
 def test_a_report_without_one_known_word_is_quarantined(run):
     assert load_manifest(run(), TextFacts).refused["e"].problem.code == "report-unknown-words"
 

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -195,3 +196,65 @@ def test_a_table_without_its_columns_stops_the_run_and_quarantines_nothing(cohor
     with pytest.raises(TableError, match="table-columns"):
         run(cohort, tmp_path / "results/0000.json", reports=[wrong])
     assert not (tmp_path / "results/0000.json").exists()
+
+
+def test_labels_that_cannot_be_read_cost_the_labels_and_not_the_ct(cohort, tmp_path):
+    cases, reports, _ = cohort
+    rows = [("a", "1", *[""] * 17), ("b", "True", *["False"] * 17), ("c", "-1", *["0"] * 17), ("c", "0", *["0"] * 17)]
+    labels = write_table(tmp_path / "labels.csv", ("VolumeName", *ABNORMALITY_LABELS), rows)
+    found = run((cases[:3], reports, labels), tmp_path / "results/0000.json").records
+    assert list(found) == ["a", "b", "c"]
+    assert found["b"].facts.labels == {**dict.fromkeys(ABNORMALITY_LABELS, 0), ABNORMALITY_LABELS[0]: 1}
+    assert (found["a"].facts.labels, found["c"].facts.labels) == (None, None)
+    assert any("its labels are left out" in warning and "is ''" in warning for warning in found["a"].facts.warnings)
+    assert any("two rows of c" in warning for warning in found["c"].facts.warnings)
+
+
+def test_the_next_reconstruction_of_a_damaged_one_is_taken_until_the_first_is_mended(cohort, tmp_path):
+    cases, reports, labels = cohort
+    damaged, sound = cases[3], cases[0]["path"]
+    case = {**damaged, "later": [cases[4]["path"], sound]}
+    manifest = tmp_path / "results/0000.json"
+    facts = run(([case], reports, labels), manifest).records["damaged"].facts
+    assert facts.path == sound
+    assert [warning.split(":")[0] for warning in facts.warnings if "reconstruction" in warning] == [
+        "an earlier reconstruction was refused (gzip-truncated)",
+        "an earlier reconstruction was refused (file-missing)",
+    ]
+    assert np.array_equal(read_case(facts).hu, chest(0).clip(-1024))
+    affine = axis_aligned_affine((3.0, 4.0, 4.0), (-60.0, -50.0, 10.0))
+    write_ct(damaged["path"], CTVolume(chest(7), affine))
+    facts = run(([case], reports, labels), manifest).records["damaged"].facts
+    assert facts.path == damaged["path"]
+    assert not any("reconstruction" in warning for warning in facts.warnings)
+    Path(damaged["path"]).write_bytes(b"x")
+    refused = run(([{**case, "later": [cases[4]["path"]]}], reports, labels), manifest).refused["damaged"]
+    assert refused.problem.code == "file-is-text"
+
+
+def test_a_file_is_joined_with_the_row_of_its_folder_where_several_have_its_name(cohort, tmp_path):
+    cases, _, labels = cohort
+    rows = [("p1/a.nii.gz", "One.", ""), ("p2/a.nii.gz", "Two.", ""), ("a.nii.gz", "Nobody's.", "")]
+    reports = write_table(tmp_path / "r.csv", ("VolumeName", "Findings_EN", "Impressions_EN"), rows)
+    found = run(([{**cases[0], "key": "p2/a"}], reports, labels), tmp_path / "results/0000.json")
+    assert found.records["a"].facts.report == Report("Two.")
+
+
+def test_label_maps_and_synthetic_volumes_are_named(cohort, tmp_path):
+    cases, reports, labels = cohort
+    affine = axis_aligned_affine((3.0, 4.0, 4.0), (-60.0, -50.0, 10.0))
+    write_ct(cases[0]["path"], CTVolume((chest(0) > -500).astype(np.int16), affine))
+    write_ct(cases[1]["path"], CTVolume(chest(1), affine), description="SYNTHETIC medsyn2 0.1.0 seed=0")
+    refused = run((cases[:2], reports, labels), tmp_path / "results/0000.json").refused
+    assert {case: one.problem.code for case, one in refused.items()} == {"a": "label-map", "b": "volume-synthetic"}
+    assert "cohort.exclude_dirs" in refused["a"].problem.remedy
+
+
+def test_the_image_is_the_same_however_a_file_holds_it(cohort, tmp_path):
+    cases, reports, labels = cohort
+    image = nibabel.load(cases[0]["path"])
+    nibabel.save(image.as_reoriented([[2, -1], [0, 1], [1, -1]]), cases[1]["path"])
+    nibabel.save(nibabel.Nifti1Image(image.get_fdata(dtype=np.float32), image.affine), cases[2]["path"])
+    records = run((cases[:3], reports, labels), tmp_path / "results/0000.json").records.values()
+    assert len({record.facts.image for record in records}) == 1
+    assert len({record.facts.content for record in records}) == 3

@@ -1,5 +1,6 @@
 """From label maps to the nine masks of a case on the model's grid."""
 
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,7 @@ from medsyn2.ct.nifti.files import read_labels
 from medsyn2.errors import IntegrityError
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.facts import MaskFacts, MasksFacts, RegisterFacts, SegmentFacts
+from medsyn2.integrity import SEAL, read_sealed, write_sealed
 from medsyn2.stages.masks import masks
 from medsyn2.stages.segment import segment
 from medsyn2.store.artefacts import Manifest, load_manifest
@@ -152,3 +154,19 @@ def test_a_rerun_does_nothing_and_another_threshold_makes_masks_again(run: Masks
     states = [manifest.records[PHANTOM].facts.masks for manifest in (first, wide)]
     assert states[1]["heart"].volume_ml > states[0]["heart"].volume_ml
     assert run(threshold=0.5).records == first.records
+
+
+def test_a_structure_that_its_tool_failed_on_is_absent_with_the_reason(registered_shard, segmented, tmp_path) -> None:
+    source = segmented("native")
+    shutil.copytree(source.with_suffix(""), tmp_path / "0000")
+    shard = read_sealed(source)
+    facts = next(one["facts"] for one in shard["cases"] if one["case"] == PHANTOM)
+    del facts["structures"]["heart"]
+    facts["failures"] = {"heart": {"tool": "classical", "code": "heart-not-found", "message": "no heart"}}
+    write_sealed(tmp_path / "0000.json", {name: value for name, value in shard.items() if name != SEAL})
+    made = tmp_path / "masks" / "0000.json"
+    masks(MasksConfig(), register=registered_shard.register, segment=tmp_path / "0000.json", manifest=made, settings="")
+    (record,) = load_manifest(made, MasksFacts).records.values()
+    assert record.facts.masks["heart"] == MaskFacts("absent", 0.0, "classical", "no heart")
+    assert record.facts.states["heart"] == "absent"
+    assert f"{PHANTOM}/heart.nii.gz" not in record.files

@@ -1,13 +1,11 @@
 """The plan: every stage of every model once, kept as long as nothing that decides it changes."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from medsyn2.cohort.plan import plan_run
 from medsyn2.errors import EnvironmentFault
-from medsyn2.integrity import write_sealed
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.jobs import Job
 from medsyn2.stages import STAGES
@@ -57,15 +55,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_jobs_are_planned_once(folder: Path) -> None:
+def test_jobs_are_planned_once_and_again_where_their_file_is_damaged(folder: Path) -> None:
     plan = plan_run(config())
-    assert set(kept_jobs(plan)) == {(name, "") for name in STAGES}
     place = plan_path(plan)
     assert folder in place.parents
-    write_sealed(place, {"jobs": json.loads(jobs_json([JOB]))})
-    assert kept_jobs(plan) == {("register", ""): JOB}
-    place.write_bytes(place.read_bytes()[:-9])
+    place.write_text(jobs_json([JOB])[:-9])
     assert set(kept_jobs(plan)) == {(name, "") for name in STAGES}
+    place.write_text(jobs_json([JOB]))
+    assert kept_jobs(plan) == {("register", ""): JOB}
+
+
+@pytest.mark.parametrize("caches", ["/proc/1/none", "/dev/null"])
+def test_without_a_cache_to_write_to_the_plan_lies_in_the_run_s_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caches: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", caches)
+    assert plan_path(plan_run(config())).parent == Path(".snakemake/medsyn2-plans")
+
+
+def test_without_a_home_the_plan_lies_in_the_run_s_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**30)  # a user that the system has no entry of, as in a container
+    assert plan_path(plan_run(config())).parent == Path(".snakemake/medsyn2-plans")
 
 
 def test_settings_cohort_and_files_decide_the_place(folder: Path) -> None:

@@ -15,6 +15,8 @@ from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.facts import InventoryFacts, LabelMapFacts, SegmentFacts
+from medsyn2.segmenters.classical import segmenter
+from medsyn2.segmenters.classical.thorax import Thorax
 from medsyn2.stages import stage_params, stage_settings
 from medsyn2.stages.segment import segment
 from medsyn2.store.artefacts import Manifest, load_manifest
@@ -145,3 +147,15 @@ def test_a_mask_file_that_changes_is_read_again(run: Segment, registered_shard, 
 def test_a_tool_that_cannot_find_a_structure_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="lungmask finds no heart; classical, totalsegmentator, ct_rate, files can"):
         validate_config({"segment": {"tools": {"heart": "lungmask"}}}, source="test")
+
+
+def test_nothing_of_a_structure_that_everybody_has_is_a_failure(run: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_nothing(thorax: Thorax) -> np.ndarray:
+        return np.zeros(thorax.hu.shape, dtype=bool)
+
+    for name in ("find_heart", "find_nodules"):
+        monkeypatch.setattr(segmenter, name, find_nothing)
+    facts = run(tools={"lobes": "classical", "heart": "classical", "nodules": "classical"}).records[PHANTOM].facts
+    assert set(facts.structures) == {"lobes", "nodules"}
+    assert facts.failures is not None
+    assert {name: one.code for name, one in facts.failures.items()} == {"heart": "heart-not-found"}

@@ -2,15 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from medsyn2.ct.anatomy.completeness import blank_slices, is_repeated, left_share
-
-
-def test_a_slice_of_one_value_is_blank_whatever_the_value() -> None:
-    values = np.random.default_rng(0).normal(0, 15, (5, 40, 40)).astype(np.int16)
-    values[0], values[3] = -1024, 0
-    values[4] = -1024
-    values[4, 17, 23] = 5
-    assert blank_slices(values).tolist() == [True, False, False, True, False]
+from medsyn2.ct.anatomy.completeness import is_repeated, left_share
 
 
 def test_two_series_in_one_file_are_seen_and_one_is_not(chest, view, view_of) -> None:

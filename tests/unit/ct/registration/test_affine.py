@@ -7,10 +7,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from medsyn2.config import RegisterConfig
-from medsyn2.ct.geometry import resample_ct
+from medsyn2.ct.geometry import nearest_labels, resample_ct
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.registration.affine import (
     ChestCT,
@@ -232,6 +233,39 @@ def test_template_s_lungs_stay_its_own(fixed: ChestCT) -> None:
     template = working_template(fixed.volume, fixed.lungs, SPACING_MM)
     np.testing.assert_array_equal(template.lungs.labels, fixed.lungs.labels)
     assert template.lungs.names == fixed.lungs.names
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_a_single_lung_is_registered_to_its_own_side(volume: CTVolume, fixed: ChestCT, side: int) -> None:
+    lungs = nearest_labels(fixed.lungs, volume.grid).labels
+    hu = np.where(ndimage.binary_dilation(lungs == side, iterations=2), np.int16(20), volume.hu)
+    found = register_within_gates(working_ct(CTVolume(hu, volume.affine_mm), SPACING_MM), fixed, GATES)
+    assert errors_mm(fixed, found.template_to_native_lps_mm, np.eye(4)).max() < 5
+
+
+def test_a_single_lung_that_fails_is_named(volume: CTVolume, fixed: ChestCT) -> None:
+    hu = np.where(nearest_labels(fixed.lungs, volume.grid).labels == 1, np.int16(20), volume.hu)
+    case = working_ct(CTVolume(hu, volume.affine_mm), SPACING_MM)
+    with pytest.raises(RegistrationError, match="next to nothing of the left lung") as caught:
+        register_within_gates(case, fixed, replace_gate(0.999))
+    assert caught.value.code == "one-lung"
+
+
+@pytest.mark.parametrize("radius_mm", [130, 115])
+def test_a_field_of_view_that_cuts_the_lungs_changes_neither_fit_nor_similarity(
+    volume: CTVolume, fixed: ChestCT, radius_mm: float
+) -> None:
+    middle = (fixed.lung_points_mm.min(axis=0) + fixed.lung_points_mm.max(axis=0)) / 2
+    corner, spacing = volume.affine_mm[:3, 3], volume.spacing_mm
+    y = corner[1] + spacing[1] * np.arange(volume.shape[1])[:, None] - middle[1]
+    x = corner[0] + spacing[2] * np.arange(volume.shape[2])[None] - middle[0]
+    hu = np.where(np.hypot(x, y) > radius_mm, np.int16(-1024), volume.hu)
+    case = working_ct(CTVolume(hu, volume.affine_mm), SPACING_MM)
+    assert case.visible is not None
+    found = register_within_gates(case, fixed, GATES)
+    assert errors_mm(fixed, found.template_to_native_lps_mm, np.eye(4)).max() < 5
+    assert found.similarity > 0.98
+    assert found.lung_covered < 1.0
 
 
 @pytest.mark.realdata

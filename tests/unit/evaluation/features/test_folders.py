@@ -1,5 +1,6 @@
 """Folders of anybody's volumes: found by name, checked for HU and for one range."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,13 @@ import pytest
 
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.errors import EnvironmentFault, IntensityError, TableError
+from medsyn2.errors import EnvironmentFault, IntensityError, InvalidVolumeError, TableError
 from medsyn2.evaluation.features.extraction import VolumeFile
 from medsyn2.evaluation.features.folders import (
     Extent,
     check_patients,
     common_clip_hu,
-    extent_of,
+    judge_volumes,
     read_patients,
     volumes_in,
 )
@@ -24,7 +25,7 @@ def chest(offset: int = 0) -> CTVolume:
     hu = rng.normal(40, 30, (12, 40, 40))
     hu[:, 5:35, 5:35] = rng.normal(-850, 30, (12, 30, 30))
     hu[:, :12] = rng.normal(-1000, 5, (12, 12, 40))
-    hu[:, 38:, 10:30] = 700
+    hu[:, 36:38, 10:30] = rng.normal(700, 30, (12, 2, 20))
     return CTVolume((hu + offset).astype(np.int16), axis_aligned_affine((2.0, 2.0, 2.0), (0.0, 0.0, 0.0)))
 
 
@@ -47,12 +48,28 @@ def test_extent_is_of_all_volumes_and_refuses_what_is_not_hu(tmp_path: Path) -> 
     write_ct(tmp_path / "a.nii.gz", chest())
     write_ct(tmp_path / "b.nii.gz", chest())
     files = volumes_in(tmp_path, spacing_mm=None, patients={})
-    extent = extent_of(files, stated=False)
+    _, extent = judge_volumes(files, stated=False)
     assert extent.low_hu < -1000
-    assert extent.high_hu == 700
+    assert 700 < extent.high_hu < 850
     write_ct(tmp_path / "b.nii.gz", CTVolume(chest(1024).hu, chest().affine_mm))
     with pytest.raises(IntensityError, match="state it with in_hu"):
-        extent_of(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False, state_with="in_hu")
+        judge_volumes(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False, state_with="in_hu")
+
+
+def test_padding_is_no_evidence_and_is_read_as_air(tmp_path: Path) -> None:
+    padded = chest().hu
+    padded[:, :, :8] = 0
+    write_ct(tmp_path / "a.nii.gz", CTVolume(padded, chest().affine_mm))
+    write_ct(tmp_path / "b.nii.gz", chest())
+    (first, second), extent = judge_volumes(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False)
+    assert (first.read().hu[:, :, :8] == -1024).all()
+    assert second.read() == chest()
+    assert extent.low_hu == -1024
+    padded = chest(1024).hu
+    padded[:, :, :8] = -1000
+    write_ct(tmp_path / "a.nii.gz", CTVolume(padded, chest().affine_mm))
+    with pytest.raises(IntensityError, match="hu-stored"):
+        judge_volumes(volumes_in(tmp_path, spacing_mm=None, patients={}), stated=False)
 
 
 def test_one_range_for_both_or_none() -> None:
@@ -95,3 +112,50 @@ def test_a_table_of_other_volumes_is_refused(tmp_path: Path) -> None:
         TableError, match=r"patients-unmatched.*1 rows that name no volume: row 3, x/b; 2 volumes.*: a, b"
     ):
         check_patients(tmp_path / "patients.csv", {"a": "p", "x/b": "p"}, volumes)
+
+
+def test_the_same_voxels_twice_are_refused_among_real_volumes_and_said_of_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_ct(tmp_path / "c.nii.gz", chest())
+    write_ct(tmp_path / "again.nii", chest())
+    volumes = volumes_in(tmp_path, spacing_mm=None, patients={})
+    with pytest.raises(EnvironmentFault, match=r"volume-twice.*again\.nii and .*c\.nii\.gz"):
+        extent_of(volumes, stated=False, distinct=True)
+    extent_of(volumes, stated=False)
+    assert "hold the same voxels: each counts" in caplog.text
+    one_patient = volumes_in(tmp_path, spacing_mm=None, patients={"c": "p", "again": "p"})
+    extent_of(one_patient, stated=False, distinct=True)
+
+
+def test_two_volumes_of_one_id_are_refused_and_both_named(tmp_path: Path) -> None:
+    for name in ("v.nii", "v.nii.gz", "w.NII.GZ"):
+        (tmp_path / name).touch()
+    with pytest.raises(EnvironmentFault, match=r"volume-name-twice.*v\.nii.* and .*v\.nii"):
+        volumes_in(tmp_path, spacing_mm=None, patients={})
+    (tmp_path / "v.nii").unlink()
+    assert [volume.id for volume in volumes_in(tmp_path, spacing_mm=None, patients={})] == ["v", "w"]
+
+
+def test_masks_and_synthetic_volumes_are_known_by_their_sidecars(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.nii.gz", "a_mask.nii.gz", "b.nii.gz", "c.nii.gz"):
+        (tmp_path / name).touch()
+    (tmp_path / "a.json").write_text(json.dumps({"synthetic": True, "medsyn2": "0.1.0"}))
+    assert [one.id for one in volumes_in(tmp_path, spacing_mm=None, patients={})] == ["a", "b", "c"]
+    assert [one.id for one in volumes_in(tmp_path, spacing_mm=None, patients={}, real=True)] == ["b", "c"]
+    assert "1 synthetic volumes are left out" in caplog.text
+
+
+def test_label_maps_and_damaged_files_are_named_with_their_folder(tmp_path: Path) -> None:
+    for place in ("p1/ct.nii.gz", "p2/ct.nii.gz"):
+        (tmp_path / place).parent.mkdir()
+        write_ct(tmp_path / place, chest())
+    write_ct(tmp_path / "p2/ct.nii.gz", CTVolume((chest().hu > 0).astype(np.int16), chest().affine_mm))
+    volumes = volumes_in(tmp_path, spacing_mm=None, patients={})
+    with pytest.raises(InvalidVolumeError, match=r"label-map.*p2/ct\.nii\.gz: expected a CT"):
+        extent_of(volumes, stated=True)
+    (tmp_path / "p2/ct.nii.gz").write_bytes((tmp_path / "p1/ct.nii.gz").read_bytes()[:-40])
+    with pytest.raises(InvalidVolumeError, match=r"gzip-truncated.*p2/ct\.nii\.gz: expected"):
+        extent_of(volumes, stated=False)

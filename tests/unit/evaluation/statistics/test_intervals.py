@@ -80,6 +80,15 @@ def test_a_ratio_is_of_the_patients_that_have_both() -> None:
     assert np.isnan(ratio_interval((pd.Series([0.7]), pd.Series(["d"])), below)[0])
 
 
+def test_patients_of_the_masks_alone_make_no_interval() -> None:
+    names = patients(9)
+    below = pd.Series(np.linspace(0.2, 0.4, 9)), names, names[::-1].reset_index(drop=True)
+    few = pd.Series([0.1, 0.2, 0.3, 0.2]), names[:4]
+    ratio, ends = ratio_interval(few, below)
+    assert ratio == pytest.approx(0.2 / 0.2375)
+    assert np.isnan(ends).all()
+
+
 @pytest.mark.parametrize("hits", [0, 3, 10])
 def test_the_interval_of_a_share_is_exact(hits: int) -> None:
     exact = stats.binomtest(hits, 10).proportion_ci(0.95, "exact")

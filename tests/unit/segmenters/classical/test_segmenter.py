@@ -5,10 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from medsyn2.config import SegmentConfig
-from medsyn2.ct.geometry import resample_mask
+from medsyn2.ct.geometry import nearest_labels, resample_mask
+from medsyn2.ct.lungs import segment_lungs
 from medsyn2.ct.nifti.files import read_ct, read_labels
+from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.errors import SegmenterError
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.phantoms import draw_acquisition, draw_subject, scan
 from medsyn2.segmenters import get_segmenter
@@ -64,6 +68,38 @@ def test_a_structure_is_the_same_alone_and_after_those_it_builds_on() -> None:
     for structure in ("vessels", "consolidation", "pericardial_effusion"):
         alone = tool.segment(volume, [structure])[structure]
         np.testing.assert_array_equal(alone.labels, together[structure].labels)
+
+
+@pytest.fixture(scope="module")
+def chest() -> CTVolume:
+    subject = draw_subject(0, 3)
+    return scan(subject, draw_acquisition(subject, 6.0)).volume
+
+
+def codes(volume: CTVolume) -> dict[str, str]:
+    """Return the code of each structure that could not be looked for."""
+    found = get_segmenter("classical", SegmentConfig(working_spacing_mm=6.0)).segment(volume, STRUCTURES)
+    return {structure: one.code for structure, one in found.items() if isinstance(one, SegmenterError)}
+
+
+def lungs_of(volume: CTVolume) -> LabelMap:
+    return nearest_labels(segment_lungs(volume, 6.0), volume.grid)
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_with_one_lung_all_but_the_airways_fail_and_nothing_is_empty(chest: CTVolume, side: int) -> None:
+    hu = np.where(ndimage.binary_dilation(lungs_of(chest).labels == side, iterations=2), np.int16(20), chest.hu)
+    failed = codes(CTVolume(hu, chest.affine_mm))
+    assert {failed[structure] for structure in STRUCTURES if structure != "airways"} == {"one-lung"}
+    assert failed.get("airways", "trachea-not-found") == "trachea-not-found"
+
+
+def test_without_a_trachea_airways_and_the_vessels_that_build_on_them_fail(chest: CTVolume) -> None:
+    lungs = lungs_of(chest)
+    assert codes(chest) == {}
+    airways = (chest.hu < -400) & (lungs.labels == 0)
+    filled = np.where(airways & (np.cumsum(chest.hu > -300, axis=1) > 0), np.int16(40), chest.hu)
+    assert codes(CTVolume(filled, chest.affine_mm)) == {"airways": "trachea-not-found", "vessels": "trachea-not-found"}
 
 
 @pytest.mark.realdata

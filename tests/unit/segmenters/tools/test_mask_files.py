@@ -34,6 +34,17 @@ def test_any_number_is_the_structure_and_lobes_keep_theirs(tmp_path) -> None:
     assert found["lobes"].names == LOBES
 
 
+@pytest.mark.parametrize(("first", "last"), [(0, 6), (2, 8), (1, 7)])
+def test_slices_that_the_ct_leaves_out_are_left_out_of_a_mask(tmp_path, first, last) -> None:
+    write_labels(tmp_path / "a_heart.nii.gz", LabelMap(box(1), AFFINE))
+    affine = AFFINE.copy()
+    affine[:, 3] = AFFINE @ (first, 0, 0, 1)
+    part = CTVolume(VOLUME.hu[first:last], affine)
+    found = reader(tmp_path).segment(part, ["heart"], case="a")["heart"]
+    np.testing.assert_array_equal(found.labels, box(1)[first:last])
+    assert np.allclose(found.affine_mm, affine, atol=1e-4)
+
+
 def test_what_a_file_cannot_be(tmp_path) -> None:
     write_labels(tmp_path / "a_lobes.nii.gz", LabelMap(box(9), AFFINE))
     write_labels(tmp_path / "a_heart.nii.gz", LabelMap(box(1, (8, 9, 11)), AFFINE))

@@ -2,6 +2,7 @@ import multiprocessing
 import multiprocessing.process
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -232,14 +233,18 @@ def test_a_training_killed_anywhere_ends_with_the_same_bytes(tmp_path: Path, tri
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
-def test_sigterm_leaves_a_checkpoint_and_exits_with_143(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_leaves_a_checkpoint_and_exits_with_its_status(
+    number: signal.Signals, status: int, tmp_path: Path
+) -> None:
     process = start_process(tmp_path)
     while not (tmp_path / "loss.csv").exists():
         time.sleep(0.01)
     time.sleep(0.2)
-    process.terminate()
+    assert process.pid is not None
+    os.kill(process.pid, number)
     process.join()
-    assert process.exitcode == 143
+    assert process.exitcode == status
     rows = len((tmp_path / "loss.csv").read_text().splitlines()) - 1
     assert 0 < rows < 60
     assert (tmp_path / f"step_{rows:08d}.json").exists()
