@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medsyn2.ct.hounsfield.accidents import find_accident, is_normalised, is_too_narrow
+from medsyn2.ct.hounsfield.accidents import accident_error, find_accident, is_normalised, is_too_narrow
 from medsyn2.ct.hounsfield.evidence import measure_tissues
 from medsyn2.ct.hounsfield.padding import take_sample
 
@@ -32,7 +32,7 @@ def test_an_accident_is_recognised_behind_any_padding(chest, outside, code, padd
 def test_an_error_names_the_file_the_finding_and_the_padding(chest, outside):
     sample = take_sample(np.where(outside, np.int16(-1000), chest + np.int16(1024)))
     as_is = measure_tissues(sample)
-    error = find_accident(sample, as_is, None).error("case.nii.gz", sample, as_is)
+    error = accident_error("case.nii.gz", find_accident(sample, as_is, None), sample, as_is)
     assert error.message.startswith("case.nii.gz: expected HU, got stored values")
     assert "beside padding of -1000" in error.message
 

@@ -121,11 +121,11 @@ def test_the_same_voxels_twice_are_refused_among_real_volumes_and_said_of_others
     write_ct(tmp_path / "again.nii", chest())
     volumes = volumes_in(tmp_path, spacing_mm=None, patients={})
     with pytest.raises(EnvironmentFault, match=r"volume-twice.*again\.nii and .*c\.nii\.gz"):
-        extent_of(volumes, stated=False, distinct=True)
-    extent_of(volumes, stated=False)
+        judge_volumes(volumes, stated=False, distinct=True)
+    judge_volumes(volumes, stated=False)
     assert "hold the same voxels: each counts" in caplog.text
     one_patient = volumes_in(tmp_path, spacing_mm=None, patients={"c": "p", "again": "p"})
-    extent_of(one_patient, stated=False, distinct=True)
+    judge_volumes(one_patient, stated=False, distinct=True)
 
 
 def test_two_volumes_of_one_id_are_refused_and_both_named(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_label_maps_and_damaged_files_are_named_with_their_folder(tmp_path: Path
     write_ct(tmp_path / "p2/ct.nii.gz", CTVolume((chest().hu > 0).astype(np.int16), chest().affine_mm))
     volumes = volumes_in(tmp_path, spacing_mm=None, patients={})
     with pytest.raises(InvalidVolumeError, match=r"label-map.*p2/ct\.nii\.gz: expected a CT"):
-        extent_of(volumes, stated=True)
+        judge_volumes(volumes, stated=True)
     (tmp_path / "p2/ct.nii.gz").write_bytes((tmp_path / "p1/ct.nii.gz").read_bytes()[:-40])
     with pytest.raises(InvalidVolumeError, match=r"gzip-truncated.*p2/ct\.nii\.gz: expected"):
-        extent_of(volumes, stated=False)
+        judge_volumes(volumes, stated=False)
