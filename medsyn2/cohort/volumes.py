@@ -19,7 +19,8 @@ from jaxtyping import Int, Num
 from medsyn2.cohort.file_state import content_of
 from medsyn2.ct.anatomy.judgement import judge_anatomy
 from medsyn2.ct.anatomy.refusal import refuse_disorder, warn
-from medsyn2.ct.anatomy.view import coarsen, view_chest
+from medsyn2.ct.anatomy.slices import check_order
+from medsyn2.ct.anatomy.view import coarsen, thumbnails, view_chest
 from medsyn2.ct.geometry import canonical_axes, orthonormalize
 from medsyn2.ct.hounsfield.detection import Convention, detect_hu
 from medsyn2.ct.hounsfield.padding import blank_slices, clear_padding
@@ -35,7 +36,6 @@ MIN_DEPTH_MM = 100.0
 MIN_SLICES = 20
 MAX_GAP_MM = 10.0
 """A gap that a reader of thick slices would not miss; more of a chest is lost for good."""
-_HU = HuScale("hu", 1.0, 0.0, None)
 _SPACING_TOLERANCE = 0.01
 _REPAIRABLE = frozenset({"affine-missing", "affine-not-finite", "affine-degenerate", "affine-identity"})
 
@@ -62,7 +62,7 @@ def inspect_case(
     volume = file.ct(affine)
     _refuse_synthetic(file)
     refuse_label_map(volume.hu, file.name)
-    slices = _image_slices(volume, file.name)
+    image, slices = _find_slices(volume, file.name)
     judgement = detect_hu(
         volume.hu,
         name=file.name,
@@ -70,11 +70,13 @@ def inspect_case(
         slope=acquisition.slope if acquisition else None,
         intercept=acquisition.intercept if acquisition else None,
     )
-    blank = len(volume.hu) - (slices[1] - slices[0])
-    if blank:
+    if slices is not None:
+        blank = len(volume.hu) - (slices[1] - slices[0])
         notes.append(f"{blank} slices at the ends hold no image and were left out")
-    hu = _image_hu(volume.hu, judgement.scale, judgement.padding)[slice(*slices)]
-    anatomy = judge_anatomy(view_chest(*coarsen(hu, _HU, volume.spacing_mm)))
+    hu = _image_hu(volume.hu, judgement.scale, judgement.padding)
+    planes = thumbnails(hu[image], volume.spacing_mm)
+    notes += check_order(planes, volume.spacing_mm[0], file.name)
+    anatomy = judge_anatomy(view_chest(*coarsen(hu[image], volume.spacing_mm, planes)))
     notes += warn(anatomy)
     if orientation == "check":
         refuse_disorder(anatomy, file.name)
@@ -85,11 +87,11 @@ def inspect_case(
         spacing_mm=(depth_mm, height_mm, width_mm),
         orientation=orientation_of(affine),
         hu=judgement.scale,
-        image=image_hash(hu),
+        image=image_hash(hu if slices is None else hu[slice(*slices)]),
         affine_repair=repair,
         warnings=(*file.notes, *notes, *judgement.notes),
         anatomy=anatomy if orientation == "check" else replace(anatomy, findings=None),
-        slices=slices if blank else None,
+        slices=slices,
         padding=judgement.padding,
     )
 
@@ -151,10 +153,11 @@ def _refuse_synthetic(file: NiftiFile) -> None:
         )
 
 
-def _image_slices(volume: CTVolume, name: str) -> tuple[int, int]:
-    """Return the first slice that holds an image, and the one after the last.
+def _find_slices(volume: CTVolume, name: str) -> tuple[slice, tuple[int, int] | None]:
+    """Return the slices that hold an image, and those that are the field of view, None for all.
 
-    Blank slices are lost ones: at an end they are no field of view, and in the middle the chest has a gap.
+    Blank slices are lost ones: at an end they are no field of view, and in the middle the chest has a gap. One that a
+    resampling has left at an end does no harm and stays.
     """
     at = np.flatnonzero(~blank_slices(volume.hu))
     first, last = (int(at[0]), int(at[-1]) + 1) if at.size else (0, len(volume.hu))
@@ -166,7 +169,10 @@ def _image_slices(volume: CTVolume, name: str) -> tuple[int, int]:
             code="slices-blank",
             remedy="slices were lost; convert the series anew.",
         )
-    return first, last
+    spacing_mm, count = volume.spacing_mm[0], len(volume.hu)
+    start = first if first * spacing_mm > MAX_GAP_MM else 0
+    stop = last if (count - last) * spacing_mm > MAX_GAP_MM else count
+    return slice(first, last), None if (start, stop) == (0, count) else (start, stop)
 
 
 def _check_extent(slices: int, spacing_mm: float, name: str) -> None:

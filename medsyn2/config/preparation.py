@@ -114,8 +114,8 @@ class InventoryConfig(Section):
     """Strict reading of every file."""
 
     hu_convention: Literal["detect", "hu", "stored"] = "detect"
-    """Unit of the voxel values: ``hu``, ``stored`` (to be rescaled by the metadata), or ``detect``, by the peak of
-    air."""
+    """Unit of the voxel values: ``hu``, ``stored`` (to be rescaled by the metadata), or ``detect``, by air, lung, fat,
+    muscle and bone. A stated unit wins, with a warning where the values speak against it."""
     orientation: Literal["check", "trust"] = "check"
     """Whether a CT must show its chest as the header says (head, back, left), or the header is trusted and a
     contradiction is only a warning."""

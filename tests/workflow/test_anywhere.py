@@ -96,6 +96,20 @@ def test_a_home_that_cannot_be_written_to_is_not_needed(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
 
 
+def test_what_yaml_takes_for_another_thing_is_refused_in_snakemake_s_files_too(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("cohort:\n  num_phantoms: 010\ntrain_dit:\n#  num_steps: 3\n")
+    command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "-d", "run", "--cores", "1", "-n"]
+    result = subprocess.run(
+        [*map(str, command), "--configfile", "mine.yaml", "--", "all"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert f"{tmp_path / 'mine.yaml'}, line 2: 010 is an octal number in YAML, 8" in result.stdout + result.stderr
+
+
 def test_another_interpreter_of_the_same_environment_reruns_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n"

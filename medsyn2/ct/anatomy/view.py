@@ -12,11 +12,9 @@ import numpy as np
 from scipy import ndimage
 
 from medsyn2.ct.affines import Spacing
-from medsyn2.ct.intensity import to_hu
 from medsyn2.ct.lungs import AIR_HU, EMPTY_HU, GAS_HU, MIN_LUNGS_ML, TISSUE_HU
 from medsyn2.ct.morphology import Box, Mask, bounding_box, components, erode, open_mask, touching_components
-from medsyn2.facts import HuScale
-from medsyn2.types import Float, Int, Num, Shaped
+from medsyn2.types import Float, Num, Shaped
 
 SPACING_MM = 4.0
 MAX_VOXELS = 6_000_000
@@ -39,7 +37,7 @@ VERTEBRA_MM = 20.0
 BONE_RANGE_HU = (-200.0, 400.0)
 
 Hu = Float[np.ndarray, "d h w"]
-Coarse = Float[np.ndarray, "coarse_d coarse_h coarse_w"]
+Planes = Float[np.ndarray, "d rows columns"]
 Order = tuple[int, int, int]
 Flips = tuple[bool, bool, bool]
 
@@ -106,28 +104,43 @@ class ChestView:
         return ChestView(hu, lungs, outside, self.spacing_mm)
 
 
-def coarsen(values: Num[np.ndarray, "d h w"], meaning: HuScale, spacing_mm: Spacing) -> tuple[Coarse, float]:
-    """Average a file's values, read as HU, to an isotropic grid; return it and its spacing."""
-    size_mm = np.array(values.shape) * spacing_mm
-    target_mm = max(SPACING_MM, float(np.cbrt(size_mm.prod() / MAX_VOXELS)))
-    blocks = [max(1, min(int(target_mm / own + 1e-6), n)) for own, n in zip(spacing_mm, values.shape, strict=True)]
-    means = np.stack(
-        [
-            _mean_of_blocks(to_hu(values[at : at + blocks[0]], meaning), blocks[1], blocks[2])
-            for at in range(0, values.shape[0] - blocks[0] + 1, blocks[0])
-        ]
-    )
+def thumbnails(hu: Num[np.ndarray, "d h w"], spacing_mm: Spacing) -> Planes:
+    """Average each slice over blocks of about `SPACING_MM`."""
+    target_mm = _coarse_spacing_mm(hu.shape, spacing_mm)
+    high, wide = (_block(target_mm, own, n) for own, n in zip(spacing_mm[1:], hu.shape[1:], strict=True))
+    return np.stack([_mean_of_blocks(plane, high, wide) for plane in hu])
+
+
+def coarsen(
+    hu: Num[np.ndarray, "d h w"], spacing_mm: Spacing, planes: Planes | None = None
+) -> tuple[Float[np.ndarray, "coarse_d coarse_h coarse_w"], float]:
+    """Average HU to an isotropic grid; return it and its spacing.
+
+    Args:
+        planes: The `thumbnails` of `hu`, if they have been made.
+    """
+    planes = thumbnails(hu, spacing_mm) if planes is None else planes
+    target_mm = _coarse_spacing_mm(hu.shape, spacing_mm)
+    blocks = [_block(target_mm, own, n) for own, n in zip(spacing_mm, hu.shape, strict=True)]
+    slabs = planes[: len(hu) // blocks[0] * blocks[0]].reshape(-1, blocks[0], *planes.shape[1:]).mean(axis=1)
     factors = np.array(blocks) * spacing_mm / target_mm
-    return ndimage.zoom(means, factors, order=1, mode="nearest", grid_mode=True), target_mm
+    return ndimage.zoom(slabs, factors, order=1, mode="nearest", grid_mode=True), target_mm
 
 
-def _mean_of_blocks(slab: Int[np.ndarray, "k h w"], high: int, wide: int) -> Float[np.ndarray, "rows columns"]:
-    """Average a slab over its slices and over blocks of `high` by `wide` voxels."""
-    plane = slab.sum(axis=0, dtype=np.int32)
+def _coarse_spacing_mm(shape: tuple[int, ...], spacing_mm: Spacing) -> float:
+    return max(SPACING_MM, float(np.cbrt(np.prod(np.array(shape) * spacing_mm) / MAX_VOXELS)))
+
+
+def _block(target_mm: float, own_mm: float, size: int) -> int:
+    """Return the number of voxels that fit into the coarse spacing."""
+    return max(1, min(int(target_mm / own_mm + 1e-6), size))
+
+
+def _mean_of_blocks(plane: Num[np.ndarray, "h w"], high: int, wide: int) -> Float[np.ndarray, "rows columns"]:
     height, width = plane.shape[0] // high, plane.shape[1] // wide
-    rows = plane[: height * high].reshape(height, high, -1).sum(axis=1)
-    means: np.ndarray = rows[:, : width * wide].reshape(height, width, wide).sum(axis=2) / (len(slab) * high * wide)
-    return means.astype(np.float32)
+    rows = plane[: height * high].reshape(height, high, -1).sum(axis=1, dtype=np.float32)
+    means: np.ndarray = rows[:, : width * wide].reshape(height, width, wide).sum(axis=2) / (high * wide)
+    return means
 
 
 def view_chest(hu: Hu, spacing_mm: float) -> ChestView | None:

@@ -28,12 +28,6 @@ class Accident:
     finding: str
     remedy: str
 
-    def error(self, name: str, sample: Sample, as_is: Evidence) -> IntensityError:
-        """Return the error that refuses a file for it."""
-        return IntensityError(
-            f"{name}: expected HU, got {self.finding}: {describe(sample, as_is)}.", code=self.code, remedy=self.remedy
-        )
-
 
 NO_METADATA = Accident(
     "hu-no-metadata",
@@ -66,6 +60,13 @@ UNCLEAR = Accident(
     "look at the file; if its values are HU, set inventory.hu_convention: hu; if they need a slope "
     "and an intercept, set inventory.hu_convention: stored and give cohort.metadata_csv.",
 )
+
+
+def accident_error(name: str, found: Accident, sample: Sample, as_is: Evidence) -> IntensityError:
+    """Return the error that refuses a file for an accident."""
+    return IntensityError(
+        f"{name}: expected HU, got {found.finding}: {describe(sample, as_is)}.", code=found.code, remedy=found.remedy
+    )
 
 
 def find_accident(sample: Sample, as_is: Evidence, intercept: float | None) -> Accident:

@@ -16,7 +16,15 @@ from typing import Literal
 
 import numpy as np
 
-from medsyn2.ct.hounsfield.accidents import CUT, NO_METADATA, NORMALISED, describe, find_accident, is_too_narrow
+from medsyn2.ct.hounsfield.accidents import (
+    CUT,
+    NO_METADATA,
+    NORMALISED,
+    accident_error,
+    describe,
+    find_accident,
+    is_too_narrow,
+)
 from medsyn2.ct.hounsfield.cuts import find_cuts
 from medsyn2.ct.hounsfield.evidence import Evidence, measure_tissues
 from medsyn2.ct.hounsfield.padding import Sample, is_filled, take_sample
@@ -72,17 +80,17 @@ def _detect(sample: Sample, rescale: tuple[float, float] | None, name: str) -> J
         return _judge(sample, as_is, "hu", _IDENTITY, name)
     if rescale is not None and (rescaled := measure_tissues(sample, *rescale)).is_upright_chest:
         return _judge(sample, rescaled, "stored", rescale, name)
-    raise find_accident(sample, as_is, rescale[1] if rescale else None).error(name, sample, as_is)
+    raise accident_error(name, find_accident(sample, as_is, rescale[1] if rescale else None), sample, as_is)
 
 
 def _obey(sample: Sample, stated: Literal["hu", "stored"], rescale: tuple[float, float] | None, name: str) -> Judgement:
     """Take the values as stated, and note all that speaks against it."""
     as_is = measure_tissues(sample)
     if stated == "stored" and rescale is None:
-        raise NO_METADATA.error(name, sample, as_is)
+        raise accident_error(name, NO_METADATA, sample, as_is)
     scale = _IDENTITY if stated == "hu" or rescale is None else rescale
     if is_too_narrow(sample, scale[0]):
-        raise NORMALISED.error(name, sample, as_is)
+        raise accident_error(name, NORMALISED, sample, as_is)
     read = measure_tissues(sample, *scale)
     doubt = ""
     if stated == "stored" and as_is.is_chest:
@@ -108,7 +116,7 @@ def _judge(
     """Record a reading; refuse it for lost lungs if `name` is given."""
     cuts = find_cuts(sample, *scale)
     if cuts.is_lung_lost and name is not None:
-        raise CUT.error(name, sample, read)
+        raise accident_error(name, CUT, sample, read)
     meaning = HuScale(convention, *scale, read.file_air_hu)
     told = [part for part in sample.padding if is_filled(part, meaning) or _is_below(part, meaning)]
     if told:

@@ -150,13 +150,18 @@ def judge_volumes(
     """
     first: dict[str, VolumeFile] = {}
     judged, ends = [], []
+    noted: dict[str, list[str]] = {}
     for volume in tqdm(list(volumes), desc="HU", unit="volume"):
-        found, hu = _judge(volume, stated, state_with)
+        found, hu, notes = _judge(volume, stated, state_with)
+        for note in notes:
+            noted.setdefault(note, []).append(str(volume.path))
         other = first.setdefault(image_hash(hu), volume)
         if other is not volume:
             _report_copy(other, volume, refuse=distinct and other.patient != volume.patient)
         judged.append(found)
         ends.append(_ends(hu))
+    for note, paths in noted.items():
+        log.warning("%s: %s", list_names("volumes", paths)[0], note)
     return judged, _extent(ends)
 
 
@@ -176,8 +181,10 @@ def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
     return _extent(_ends(read_ct(volume.path).hu) for volume in volumes)
 
 
-def _judge(volume: VolumeFile, stated: bool, state_with: str) -> tuple[VolumeFile, Num[np.ndarray, "d h w"]]:
-    """Return a volume that knows its padding, and its HU with air in the place of that."""
+def _judge(
+    volume: VolumeFile, stated: bool, state_with: str
+) -> tuple[VolumeFile, Num[np.ndarray, "d h w"], tuple[str, ...]]:
+    """Return a volume that knows its padding, its HU with air in the place of that, and notes."""
     values = volume.read().hu
     try:
         refuse_label_map(values, str(volume.path))
@@ -188,9 +195,8 @@ def _judge(volume: VolumeFile, stated: bool, state_with: str) -> tuple[VolumeFil
             code=error.code,
             remedy=f"convert the volumes to HU; if they are, state it with {state_with}.",
         ) from error
-    for note in judgement.notes:
-        log.warning("%s: %s", volume.path, note)
-    return replace(volume, padding=judgement.padding), without_padding(values, judgement.padding)
+    hu = without_padding(values, judgement.padding)
+    return replace(volume, padding=judgement.padding), hu, judgement.notes
 
 
 def _ends(hu: Num[np.ndarray, "d h w"]) -> Ends:

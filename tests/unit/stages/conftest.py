@@ -60,10 +60,10 @@ def registered_shard(tmp_path_factory) -> RegisteredShard:
     phantom = scan(subject, acquisition)
     scans = {case: root / f"{case}.nii.gz" for case in (PHANTOM, BODY)}
     write_scan(scans[PHANTOM], phantom.volume, acquisition)
-    soft = np.full((40, 40, 40), -1000, np.int16)
-    soft[:, 8:32, 8:32] = 40
+    noise = np.random.default_rng(0).normal(scale=12, size=(40, 40, 40))
+    soft = np.rint(np.where(np.pad(np.ones((40, 24, 24), bool), ((0, 0), (8, 8), (8, 8))), 40, -1000) + noise)
     first_mm = phantom.volume.affine_mm[:3, 3]
-    write_ct(scans[BODY], CTVolume(soft, axis_aligned_affine((SPACING_MM,) * 3, tuple(first_mm))))
+    write_ct(scans[BODY], CTVolume(soft.astype(np.int16), axis_aligned_affine((SPACING_MM,) * 3, tuple(first_mm))))
     manifest = root / "inventory" / "0000.json"
     write_inventory(manifest, scans)
 

@@ -5,11 +5,8 @@ import pytest
 
 from medsyn2.ct.anatomy.view import ChestView, coarsen, view_chest
 from medsyn2.ct.volume import CTVolume
-from medsyn2.facts import HuScale
 from medsyn2.phantoms.scanner import draw_acquisition, scan
 from medsyn2.phantoms.subject import draw_subject
-
-HU = HuScale("hu", 1.0, 0.0, -1000.0)
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +21,7 @@ def view_of() -> Callable[..., ChestView]:
     """View HU on a grid of the phantom's spacing, or of another one."""
 
     def view_of(hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> ChestView:
-        view = view_chest(*coarsen(hu, HU, spacing_mm))
+        view = view_chest(*coarsen(hu, spacing_mm))
         assert view is not None
         return view
 

@@ -1,31 +1,29 @@
 import numpy as np
 import pytest
 
-from medsyn2.ct.anatomy.view import MAX_VOXELS, SPACING_MM, coarsen, view_chest
+from medsyn2.ct.anatomy.view import MAX_VOXELS, SPACING_MM, coarsen, thumbnails, view_chest
 from medsyn2.ct.lungs import segment_lungs
-from medsyn2.facts import HuScale
-
-HU = HuScale("hu", 1.0, 0.0, -1000.0)
 
 
 def test_a_coarse_grid_has_the_means_of_the_volume_in_hu() -> None:
     ramp = np.broadcast_to(np.arange(0, 960, 24, dtype=np.int16)[:, None, None], (40, 16, 16)).copy()
-    stored = HuScale("stored", 2.0, -1000.0, None)
-    coarse, spacing_mm = coarsen(ramp, stored, (1.0, 1.0, 1.0))
+    coarse, spacing_mm = coarsen(ramp, (1.0, 1.0, 1.0))
     assert spacing_mm == SPACING_MM
     assert coarse.shape == (10, 4, 4)
-    assert np.allclose(coarse[:, 0, 0], 2 * ramp.reshape(10, 4, 256).mean(axis=(1, 2)) - 1000)
+    assert np.allclose(coarse[:, 0, 0], ramp.reshape(10, 4, 256).mean(axis=(1, 2)))
+    assert np.array_equal(coarse, coarsen(ramp, (1.0, 1.0, 1.0), thumbnails(ramp, (1.0, 1.0, 1.0)))[0])
 
 
-def test_thick_slices_are_interpolated_and_padding_is_clipped_to_air() -> None:
-    hu = np.full((6, 8, 8), -3024, dtype=np.int16)
-    coarse, _ = coarsen(hu, HU, (8.0, 2.0, 2.0))
+def test_thick_slices_are_interpolated_and_thumbnails_keep_each_slice() -> None:
+    hu = np.full((6, 8, 8), -1000, dtype=np.int16)
+    coarse, _ = coarsen(hu, (8.0, 2.0, 2.0))
     assert coarse.shape == (12, 4, 4)
-    assert (coarse == -1024).all()
+    assert (coarse == -1000).all()
+    assert thumbnails(hu, (0.5, 2.0, 1.0)).shape == (6, 4, 2)
 
 
 def test_a_spacing_in_the_wrong_unit_does_not_fill_the_memory() -> None:
-    coarse, spacing_mm = coarsen(np.zeros((60, 64, 64), np.int16), HU, (100.0, 30.0, 30.0))
+    coarse, spacing_mm = coarsen(np.zeros((60, 64, 64), np.int16), (100.0, 30.0, 30.0))
     assert spacing_mm > SPACING_MM
     assert coarse.size < 1.2 * MAX_VOXELS
 

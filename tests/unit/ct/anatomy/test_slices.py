@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from medsyn2.ct.anatomy.slices import check_order, find_jumps
+from medsyn2.ct.anatomy.view import thumbnails
+from medsyn2.errors import InvalidVolumeError
+
+
+@pytest.fixture(scope="module")
+def planes(chest):
+    return thumbnails(chest.hu, chest.spacing_mm)
+
+
+def test_the_slices_of_a_chest_have_no_jump_however_thick(chest, planes) -> None:
+    assert check_order(planes, chest.spacing_mm[0], "a") == []
+    assert check_order(planes[::2], 2 * chest.spacing_mm[0], "a") == []
+    assert check_order(planes[::-1], chest.spacing_mm[0], "a") == []
+
+
+def test_lost_slices_are_a_jump_at_their_place(chest, planes) -> None:
+    lost = np.delete(planes, range(30, 42), axis=0)
+    assert find_jumps(lost, chest.spacing_mm[0]) == [29]
+    assert "30 and 31" in check_order(lost, chest.spacing_mm[0], "a")[0]
+
+
+@pytest.mark.parametrize("order", ["as text", "at random"])
+def test_slices_in_another_order_are_refused(chest, planes, order) -> None:
+    numbers = range(1, len(planes) + 1)
+    as_text = np.array(sorted(numbers, key=str)) - 1
+    found = planes[as_text if order == "as text" else np.random.default_rng(0).permutation(len(planes))]
+    with pytest.raises(InvalidVolumeError) as caught:
+        check_order(found, chest.spacing_mm[0], "a")
+    assert caught.value.code == "slices-disordered"
+
+
+def test_slices_without_anatomy_have_no_order() -> None:
+    noise = np.random.default_rng(0).normal(0, 15, (40, 8, 8)).astype(np.float32)
+    assert find_jumps(noise, 4.0) == []
+    assert find_jumps(noise[:10], 4.0) == []
