@@ -138,7 +138,8 @@ class Finished:
         shutil.rmtree(self.copy, ignore_errors=True)
         ignored = shutil.ignore_patterns(".snakemake", ".runs")
         shutil.copytree(self.original, self.copy, symlinks=True, ignore=ignored)
-        self.jobs = jobs_of(self.original, config)
+        self.all_jobs = jobs_of(self.original, config)
+        self.jobs = self.all_jobs  # Those that are tried
         for stage in {job.stage for job in self.jobs}:
             STAGES[stage].load()
         self.tree = tree_of(self.original)
@@ -168,7 +169,7 @@ class Finished:
 
     def maker_of(self, output: str) -> Job | None:
         """Return the job that makes a file which Snakemake tracks."""
-        return next((job for job in self.jobs if output in job.outputs), None)
+        return next((job for job in self.all_jobs if output in job.outputs), None)
 
 
 class Trials:
