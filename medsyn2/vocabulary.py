@@ -97,7 +97,6 @@ CONDITIONS: tuple[str, ...] = (REPORT, NEITHER, *STRUCTURES, *JOINT.values())
 
 _WRAPPED = re.compile(r"""^[\s=]*["'`\u2018-\u201f\u00ab]+\s*|^\s+|\s*["'`\u2018-\u201f\u00bb]+\s*$|\s+$""")
 """Quotes and white space around a name in a table; spreadsheets write ``="name"``."""
-_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 
 
 def condition_name(structure: Structure | None, *, with_report: bool) -> str:
@@ -117,6 +116,9 @@ def volume_path(name: str) -> tuple[str, ...]:
     if not (name.isascii() and name.isprintable()):
         visible = "".join(letter for letter in name if unicodedata.category(letter) not in ("Cc", "Cf"))
         name = unicodedata.normalize("NFC", visible)
-    bare = _WRAPPED.sub("", name).replace("\\", "/")
-    *folders, stem = [part for part in bare.split("/") if part not in ("", ".")] or [""]
-    return (*folders, _SUFFIX.sub("", stem))
+    if not (name[:1].isalnum() and name[-1:].isalnum()):
+        name = _WRAPPED.sub("", name)
+    *folders, stem = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")] or [""]
+    lowered = stem.lower()
+    suffix = next((suffix for suffix in (".nii.gz", ".nii") if lowered.endswith(suffix)), "")
+    return (*folders, stem[: len(stem) - len(suffix)])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medsyn2.cohort.folder import Folder, is_synthetic, list_folder, same_stems, stem_of
+from medsyn2.cohort.folder import Folder, is_synthetic, list_folder, places_of, same_stems, stem_of
 from medsyn2.config import CohortConfig
 from medsyn2.errors import ConfigError, list_names
 from medsyn2.reports.names import VolumeNames, shortest_keys
@@ -37,7 +37,7 @@ class Selection:
     def keys(self, root: Path) -> dict[str, str]:
         """Return the key by which tables name each file, the further reconstructions included, by its path."""
         paths = [*self.files.values(), *(path for paths in self.later.values() for path in paths)]
-        return shortest_keys({str(path): path.relative_to(root).as_posix() for path in paths})
+        return shortest_keys({str(path): place for path, place in places_of(paths, root).items()})
 
 
 def cohort_folder(cohort: CohortConfig, phantom_dir: Path) -> Path:
@@ -120,7 +120,7 @@ def _without_synthetic(found: Folder, order: Order) -> tuple[list[Path], list[Pa
 
 def case_ids(paths: Sequence[Path], root: Path, order: Order) -> dict[str, Path]:
     """Give each file its earlier id, else its stem if safe and unique, else that with a hash of its path."""
-    places = {path.relative_to(root).as_posix(): path for path in paths}
+    places = {place: path for path, place in places_of(paths, root).items()}
     had = {place: case_id for case_id, place in order.items() if place in places}
     stems = {place: stem_of(path) for place, path in places.items() if place not in had}
     claims = Counter([stem.lower() for stem in stems.values()] + [case_id.lower() for case_id in had.values()])
@@ -145,7 +145,8 @@ def _excluded(cohort: CohortConfig, ids: Mapping[str, Path]) -> tuple[set[str], 
     if not lines or cohort.data_dir is None:
         return set(), ()
     root = cohort.data_dir
-    keys = shortest_keys({case_id: path.relative_to(root).as_posix() for case_id, path in ids.items()})
+    places = places_of(ids.values(), root)
+    keys = shortest_keys({case_id: places[path] for case_id, path in ids.items()})
     names, cases, alike = VolumeNames(keys.values()), defaultdict(list), defaultdict(list)
     for case_id, key in keys.items():
         cases[key].append(case_id)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medsyn2.cohort.folder import places_of
 from medsyn2.cohort.selection import Order, Selection
 from medsyn2.cohort.subjects import SubjectTable, subjects_by_name
 from medsyn2.config import CohortConfig
@@ -79,7 +80,8 @@ class Cohort:
 
 def append_to_order(order: Order, files: Mapping[str, Path], root: Path) -> dict[str, str]:
     """Update the places of known ids and append new ones, sorted."""
-    places = {case_id: path.relative_to(root).as_posix() for case_id, path in files.items()}
+    found = places_of(files.values(), root)
+    places = {case_id: found[path] for case_id, path in files.items()}
     return {**order, **dict(sorted(places.items()))}
 
 

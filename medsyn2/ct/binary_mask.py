@@ -1,11 +1,14 @@
 """User-supplied masks: made binary and resampled to the model's grid.
 
 Files encode a binary mask as 0 and 1, as 0 and 255, as a probability from 0 to 1, or as a probability in 256 steps.
-The encoding is detected from the values, and every one but plain 0 and 1 is noted. A map of several labels is
-refused, because it does not say which label is meant.
+The encoding is detected from the values, and every one but plain 0 and 1 is noted. Numbered pieces that hardly touch,
+such as two sides or single nodules, are one mask; a map of several labels that touch is refused, because it does not
+say which label is meant.
 
 A mask on another grid is resampled by one linear interpolation of its indicator and a threshold at one half, as the
-training masks were. Loss outside the grid is noted; a mask that vanishes is refused. An all-background mask is
+training masks were. Loss outside the grid is noted, and refused where it is most of the mask; so is a mask that
+vanishes. The identity, which programs write when they know no place in space, is taken for none: a mask of the grid's
+shape is taken voxel by voxel, another one is refused. An all-background mask is
 allowed and states that the structure is absent.
 """
 
@@ -24,7 +27,9 @@ from medsyn2.errors import MaskError
 _HALF = 0.5
 _FEW = 12
 _ALIGNED_VOXELS = 1e-3
-_LOST_SHARE = 0.01
+_LOST_SHARE, _MOST = 0.01, 0.5
+_TOUCHING_SHARE = 0.05
+"""Share of a piece's voxels that touch another one: of two lungs less, of two lobes or opacities more."""
 
 
 def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
@@ -65,8 +70,22 @@ def binarize(values: Shaped[np.ndarray, "d h w"], name: str) -> tuple[Bool[np.nd
         return values > _HALF, (f"{name}: values between 0 and 1 were cut at 0.5",)
     if high == 255 and len(found) > _FEW:
         return values > _HALF * 255, (f"{name}: values from 0 to 255 were cut at one half",)
+    if len(found) <= _FEW and np.all(found == np.rint(found)) and _hardly_touch(values):
+        return values != 0, (
+            f"{name}: the labels {', '.join(f'{value:g}' for value in found if value)} were read as one",
+        )
     shown = ", ".join(f"{value:g}" for value in found[:_FEW]) + (", ..." if len(found) > _FEW else "")
     raise _not_a_mask(name, f"the values {shown}")
+
+
+def _hardly_touch(values: Shaped[np.ndarray, "d h w"]) -> bool:
+    """Return whether few voxels of a piece have a face neighbour in another one."""
+    touching = 0
+    for axis in range(3):
+        before, after = np.delete(values, -1, axis), np.delete(values, 0, axis)
+        touching += np.count_nonzero((before != after) & (before != 0) & (after != 0))
+    smallest = min(np.count_nonzero(values == value) for value in np.unique(values) if value)
+    return bool(touching <= _TOUCHING_SHARE * smallest)
 
 
 def _not_a_mask(name: str, found: str) -> MaskError:
@@ -94,6 +113,10 @@ def mask_to_grid(mask: LabelMap, grid: Grid) -> tuple[Bool[np.ndarray, "d h w"],
     where = f"its grid, {_describe(mask.grid)}, to the model's, {_describe(grid)}"
     if not inside.any():
         return moved, (f"the mask, which is empty, was brought from {where}",)
+    if is_placeholder(mask.grid):
+        return _with_background(_by_index(mask, inside, grid)), (
+            "the mask has no place in space but the identity; it was taken voxel by voxel on the model's grid",
+        )
     before_ml, after_ml = _volume_ml(inside, mask.grid), _volume_ml(moved, grid)
     if not moved.any():
         raise MaskError(
@@ -104,9 +127,44 @@ def mask_to_grid(mask: LabelMap, grid: Grid) -> tuple[Bool[np.ndarray, "d h w"],
         )
     notes = [f"the mask was brought from {where}; it was {before_ml:.3g} ml and is {after_ml:.3g} ml"]
     lost = _outside_share(inside, mask, grid)
+    if lost > _MOST and not moved.all():
+        raise MaskError(
+            f"{lost:.0%} of the mask's {before_ml:.3g} ml lie outside the model's grid, on the way from {where}.",
+            code="mask-outside-grid",
+            remedy="it lies elsewhere in space; register it to the model's template, or draw it on a volume that the "
+            "model made.",
+        )
     if lost > _LOST_SHARE:
         notes.append(f"{lost:.0%} of the mask lie outside the model's grid")
     return _with_background(moved), tuple(notes)
+
+
+def is_placeholder(grid: Grid) -> bool:
+    """Return whether a grid's place is the identity that programs write when they know none.
+
+    Its voxels are 1 mm along the axes, and that of the file's first index is at the origin, whichever way its axes
+    were turned.
+    """
+    turned = grid.affine_mm[:3, :3]
+    if not np.allclose(np.abs(turned), np.abs(turned).round(), atol=1e-6) or not np.allclose(grid.spacing_mm, 1):
+        return False
+    first = np.linalg.inv(grid.affine_mm)[:3, 3]
+    from_end = np.abs(first - np.array(grid.shape) + 1)
+    return bool((np.minimum(np.abs(first), from_end) < _ALIGNED_VOXELS).all())
+
+
+def _by_index(mask: LabelMap, inside: Bool[np.ndarray, "d h w"], grid: Grid) -> Bool[np.ndarray, "d h w"]:
+    """Return a mask without a place in space in the order of its file's indices, which are the model's."""
+    if mask.shape != grid.shape:
+        raise MaskError(
+            f"expected a place in space, got the identity, which programs write when they know none, and "
+            f"{_times(mask.shape)} voxels, which are not the model's {_times(grid.shape)}.",
+            code="affine-identity",
+            remedy="write the affine of the CT that the mask was drawn on into its file.",
+        )
+    first = np.linalg.inv(mask.affine_mm)[:3, 3]
+    turned = [axis for axis in range(3) if first[axis] > 0.5]
+    return np.flip(inside, turned)
 
 
 def _with_background(inside: Bool[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h w"]:

@@ -15,11 +15,16 @@ _MAX_LABELS = 256
 _MIN_EQUAL = 0.75
 """Share of the pairs of labelled neighbours that are equal: at least 0.995 in seven public label maps, at most 0.51 in
 nine public CTs of 2 mm brought to 8 bits, in four windows."""
+_OF_A_COHORT = (
+    "leave out the folder that the label maps lie in (cohort.exclude_dirs: [labelsTr]); if they lie beside the CTs, "
+    "list their files in cohort.exclude_txt, with the folder where a CT has the same name. Masks of your own are used "
+    "by segment.mask_files."
+)
 _STEP = 2
 """Slices that are looked at: every second one."""
 
 
-def refuse_label_map(values: Num[np.ndarray, "d h w"], name: str) -> None:
+def refuse_label_map(values: Num[np.ndarray, "d h w"], name: str, remedy: str = _OF_A_COHORT) -> None:
     """Refuse a label map that is taken for a CT.
 
     Raises:
@@ -30,9 +35,7 @@ def refuse_label_map(values: Num[np.ndarray, "d h w"], name: str) -> None:
     raise InvalidVolumeError(
         f"{name}: expected a CT, got a label map or a mask, of values from {values.min():g} to {values.max():g}.",
         code="label-map",
-        remedy="leave out the folder that the label maps lie in (cohort.exclude_dirs: [labelsTr]); if they lie beside "
-        "the CTs, list their files in cohort.exclude_txt, with the folder where a CT has the same name. Masks of your "
-        "own are used by segment.mask_files.",
+        remedy=remedy,
     )
 
 
@@ -46,5 +49,5 @@ def is_label_map(values: Num[np.ndarray, "d h w"]) -> bool:
     if np.count_nonzero(np.bincount(part.ravel().astype(np.int64) + 1)) > _MAX_LABELS:
         return False
     both = (part[..., 1:] > 0) & (part[..., :-1] > 0)
-    equal = np.count_nonzero(both & (part[..., 1:] == part[..., :-1]))
-    return bool(equal >= _MIN_EQUAL * max(np.count_nonzero(both), 1))
+    equal = int(np.count_nonzero(both & (part[..., 1:] == part[..., :-1])))
+    return equal >= _MIN_EQUAL * max(int(np.count_nonzero(both)), 1)

@@ -122,7 +122,7 @@ _ALL = (
             Table("tables", tuple(f"fid_{window}.csv" for window in WINDOWS_HU), caption="fid"),
             Figure("figure", ("comparison.png",), caption="comparison"),
         ),
-        version=4,
+        version=5,
         gpu=(devices.extracts_itself,),
         num_threads=devices.several_if_large,
         each_model=True,

@@ -17,8 +17,9 @@ AIR_END_HU = -990.0
 BONE_END_HU = 1000.0
 """Little is lost above: only the densest cortical bone, contrast medium and metal."""
 
-_PILE = {"low": 0.01, "high": 0.0005}
-_NEAR_HU = 50.0
+_PILE = {"low": 0.002, "high": 0.0005}
+"""Least share of the voxels inside the body at an end: the air of the trachea, and the cortex of the bones."""
+_NEAR_HU = 10.0
 _LUNG_END_HU = -300.0
 
 

@@ -21,6 +21,7 @@ _LUNG_PEAK_HU = (-1060.0, -600.0)
 _TISSUE_HU = (-200.0, 300.0)
 _TISSUE_PEAK_HU = (-150.0, 130.0)
 _FAT_END_HU = -20.0
+"""Between the peaks of fat, near -100, and of muscle and blood, near 50."""
 _MAX_CONTRAST, _MIN_CONTRAST = 3.0, 0.05
 _POSSIBLE_HU = (-1100.0, 32000.0)
 _BODY_HU = -300.0
@@ -28,7 +29,9 @@ _MIN_SHARE = 0.03
 _MAX_IMPOSSIBLE = 0.01
 _MAX_DARK = 0.002
 _MAX_BRIGHT = 0.35
+"""Bone, contrast medium and metal of all that is no air or lung; of HU + 1024, half a body is above 300."""
 _MAX_NOISE_HU = 200.0
+"""Twice the noise of the sharpest low-dose scans; values rescaled twice spread over 500 below their air."""
 _ISOLATED_HU = 200.0
 
 Hu = Float[np.ndarray, " n"]

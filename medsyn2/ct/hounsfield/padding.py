@@ -38,6 +38,7 @@ EMPTY_HU = -950.0
 _HU = HuScale("hu", 1.0, 0.0, None)
 _SAMPLED_VOXELS = 4_000_000
 _MIN_SHARE = 0.0005
+"""Share of a volume from which on padding can disturb a verdict or a segmentation."""
 _MAX_VALUES = 8
 _JOIN_VOXELS = 4
 _NOISY_NEIGHBOURS = 4

@@ -187,7 +187,7 @@ def _judge(
     """Return a volume that knows its padding, its HU with air in the place of that, and notes."""
     values = volume.read().hu
     try:
-        refuse_label_map(values, str(volume.path))
+        refuse_label_map(values, str(volume.path), remedy="leave its folder out; label maps are not compared.")
         judgement = detect_hu(values, name=str(volume.path), convention="hu" if stated else "detect")
     except IntensityError as error:
         raise IntensityError(

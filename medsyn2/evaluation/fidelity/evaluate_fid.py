@@ -126,14 +126,16 @@ def _figure_rows(
     rows = []
     for window, table in tables.items():
         means = table[table["plane"] == "mean"].set_index("condition")
-        floor = means["floor"].iloc[0]
+        floor, patients = means["floor"].iloc[0], int(means["floor_patients"].iloc[0])
         named = window.replace("_", " ")
-        known = f"{named} FID, floor {floor:.2g}" if isfinite(floor) else f"{named}, too few for a floor"
+        known = f"{named} FID of {patients} from {patients} patients: floor {floor:.2g}"
+        known = known if isfinite(floor) else f"{named}, too few for a floor"
         row = [Picture(real, f"{case.id}, real\n{known}", window=window)]
         for name, volume in synthetic.items():
             of_other = "" if chosen[name].id == case.id else f", {chosen[name].id}"
-            fid = float(means["fid"][name])
-            title = f"{name}{of_other}, SYNTHETIC\n{named} FID {fid:.3g}"
+            at_floor = float(means["fid_at_floor"][name])
+            fid = f"FID {at_floor:.3g}" if isfinite(at_floor) else f"FID {means['fid'][name]:.3g} of all"
+            title = f"{name}{of_other}, SYNTHETIC\n{named} {fid}{'; FLAG' * bool(means['flag'][name])}"
             row.append(Picture(volume, title, window=window))
         rows.append(row)
     return rows

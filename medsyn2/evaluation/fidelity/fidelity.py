@@ -9,7 +9,8 @@ only at equal counts. Each is therefore given with
                    the sets and smaller subsets of both
     fid_low, high  a 95 % interval over patients, by their influences and Student's t
 
-and, from `kernel`, the blocked KID, precision, recall, density and coverage.
+and, from `kernel`, the blocked KID, precision, recall, density and coverage, and the variety of `variety`. Below the
+floor is no triumph: a ``flag`` says where a set has too little variety, or lies nearer than real volumes ever do.
 
 The interval (`patients`) covers the distance that is expected at this number of patients, not the one at infinitely
 many. Halves and subsets are drawn by patient, with all slices, scans and samples of each. A patient in both sets is
@@ -36,6 +37,7 @@ from medsyn2.evaluation.features.protocols import PLANES
 from medsyn2.evaluation.fidelity.frechet import Gaussian, distance_of_gaussians, influences
 from medsyn2.evaluation.fidelity.kernel import kid_between_patients, neighbourhood
 from medsyn2.evaluation.fidelity.patients import Draws, Patients, draw_patients, interval
+from medsyn2.evaluation.fidelity.variety import variety
 from medsyn2.evaluation.fidelity.views import View, Views
 
 
@@ -58,11 +60,16 @@ def table_rows(window: str, real: Views, synthetic: Views, config: EvaluateFidCo
             "condition": synthetic.bank.facts.source,
             "plane": part.removeprefix(f"{window}/"),
             **asdict(row),
+            "flag": row.flag,
             **facts,
         }
         for part, row in found.items()
     ]
 
+
+COPIED_SHARE = 0.1
+"""Share of the floor below which a distance tells of copies: of as many patients the floor is, by its bias, about twice
+the distance that a perfect generator has, and no set of other patients comes near a tenth of it."""
 
 _HALVES = ((0, 1, 2), (3, 4, 5))
 _TWO_THIRDS = ((0, 1, 2, 3), (0, 1, 4, 5), (2, 3, 4, 5))
@@ -86,6 +93,19 @@ class Fidelity:
     density: float  # As above
     coverage: float  # As above
     neighbours: int  # The k of these four
+    variety: float  # Mean distance between volumes over that of real ones
+    variety_low: float  # Lower end of its 95 % interval over patients
+    variety_high: float  # Upper end
+
+    @property
+    def flag(self) -> str:
+        """Words for a distance that is too small to be good; empty if there is nothing to say."""
+        words = []
+        if self.variety_high < 1:
+            words.append("less variety than real volumes")
+        if self.fid < COPIED_SHARE * self.floor:
+            words.append("nearer than real volumes ever are: see memorisation.csv")
+        return "; ".join(words)
 
 
 def fidelity(
@@ -167,7 +187,9 @@ class _Pair:
 def _row(pair: _Pair, draws: Draws, ends: tuple[float, float], neighbours: int) -> Fidelity:
     real, synthetic = pair.real.view, pair.synthetic.view
     kernel = kid_between_patients(real.slices, synthetic.slices)
-    shares = neighbourhood(real.points, synthetic.points, neighbours)
+    patients = real.slices.patient, synthetic.slices.patient
+    shares = neighbourhood(real.points, synthetic.points, patients, neighbours)
+    spread = variety(real.points, synthetic.points, patients)
     floor, at_floor = _floors(pair, draws)
     return Fidelity(
         pair.fid,
@@ -178,6 +200,7 @@ def _row(pair: _Pair, draws: Draws, ends: tuple[float, float], neighbours: int) 
         int(draws.splits[0].one.sum()) if draws.splits else 0,
         *astuple(kernel),
         *astuple(shares),
+        *astuple(spread),
     )
 
 

@@ -68,11 +68,16 @@ def ratio_interval(
         return nan, NONE
     above, below = ([one[part[1].isin(both)] for one in part] for part in (above, below))  # type: ignore[assignment]
     means = float(above[0].mean()), float(below[0].mean())
-    if min(means) <= 0 or len(both) < MIN_PATIENTS:
+    ratio, ends = ratio_of(means, (mean_influence(*above), mean_influence(*below)))
+    return ratio, NONE if len(both) < MIN_PATIENTS else ends
+
+
+def ratio_of(means: tuple[float, float], influences: tuple[pd.Series, pd.Series]) -> tuple[float, Interval]:
+    """Return the ratio of two means with its interval, from the influence of each patient on both."""
+    if min(means) <= 0:
         return (means[0] / means[1] if means[1] else nan), NONE
     # The logarithm of a ratio is the difference of two logarithms, whose influences are those of the means over them.
-    influence = mean_influence(*above) / means[0]
-    influence = influence.sub(mean_influence(*below) / means[1], fill_value=0.0)
+    influence = (influences[0] / means[0]).sub(influences[1] / means[1], fill_value=0.0)
     low, high = interval(float(np.log(means[0] / means[1])), influence)
     return means[0] / means[1], (float(np.exp(low)), float(np.exp(high)))
 

@@ -56,8 +56,8 @@ class MaskFileSegmenter:
         found = cut_to_image(read_labels(path, names), volume.grid)
         check_grid(found.grid, volume.grid, str(path))
         if structure == "lobes":
-            return found
-        return LabelMap((found.labels > 0).astype(np.uint8), found.affine_mm, {1: structure})
+            return LabelMap(found.labels, volume.affine_mm, found.names)
+        return LabelMap((found.labels > 0).astype(np.uint8), volume.affine_mm, {1: structure})
 
     def _path(self, structure: Structure, case: str) -> Path:
         return Path(self._pattern.format(case=case, structure=structure))

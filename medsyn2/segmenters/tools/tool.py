@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from medsyn2.config import SegmentConfig
+from medsyn2.ct.binary_mask import is_placeholder
 from medsyn2.ct.nifti.files import read_labels, write_ct
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap
 from medsyn2.errors import SegmenterError, WeightsError
@@ -20,7 +21,8 @@ from medsyn2.segmenters.tools.process import ToolProcess
 from medsyn2.vocabulary import LOBES, Structure
 from medsyn2.weights.needs import refuse_damaged
 
-GRID_TOLERANCE_MM = 0.01
+GRID_TOLERANCE_VOXELS = 0.5
+"""A header that rounds the spacing, to 0.7031 for 0.703125, is 0.02 voxels off over 512; a voxel is a shift."""
 
 ToolName = Literal["lungmask", "totalsegmentator", "medpseg"]
 
@@ -67,19 +69,22 @@ def run_on(process: ToolProcess, volume: CTVolume, **request: object) -> dict[st
 
 
 def check_grid(found: Grid, expected: Grid, subject: str) -> None:
-    """Refuse a label map that does not lie on the CT's grid."""
+    """Refuse a label map that does not lie on the CT's grid, to less than half a voxel over its extent."""
     corners = np.array([(*((np.array(expected.shape) - 1) * end), 1) for end in np.ndindex(2, 2, 2)])
-    if found.shape == expected.shape:
-        apart = np.abs(corners @ (found.affine_mm - expected.affine_mm).T).max()
-        if apart <= GRID_TOLERANCE_MM:
-            return
-        problem = f"the same shape up to {apart:.3g} mm away"
-    else:
+    apart_mm = corners @ (found.affine_mm - expected.affine_mm).T
+    if found.shape != expected.shape:
         problem = f"the shape {found.shape}"
+    elif np.abs(apart_mm @ np.linalg.inv(expected.affine_mm).T).max() < GRID_TOLERANCE_VOXELS:
+        return
+    elif is_placeholder(found):
+        problem = "the identity for its place in space, which programs write when they know none"
+    else:
+        problem = f"the same shape up to {np.abs(apart_mm).max():.3g} mm away"
     raise SegmenterError(
         f"{subject}: expected a label map on the CT's grid {expected.shape}, got {problem}.",
         code="tool-grid",
-        remedy="check that the CT's header has a rotation and a spacing that the tool understands.",
+        remedy="give the file the CT's own affine, or check that the CT's header has a rotation and a spacing that the "
+        "tool understands.",
     )
 
 
@@ -103,7 +108,7 @@ def name_labels(label_map: LabelMap, structure: Structure, words: Mapping[str, s
 def _on_grid(path: Path, names: Mapping[int, str], volume: CTVolume, process: ToolProcess) -> LabelMap:
     found = read_labels(path, names)
     check_grid(found.grid, volume.grid, process.tool)
-    return found
+    return LabelMap(found.labels, volume.affine_mm, found.names)
 
 
 def weights_folder(config: SegmentConfig, tool: str) -> Path:

@@ -1,3 +1,4 @@
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -97,3 +98,36 @@ def test_a_file_of_zero_and_255_is_read_with_its_place_in_space(tmp_path):
     np.testing.assert_array_equal(read.labels, mask.labels)
     np.testing.assert_allclose(read.affine_mm, mask.affine_mm, atol=1e-5)
     assert any("255" in note for note in notes)
+
+
+def test_numbered_pieces_are_one_mask_and_labels_that_touch_are_refused():
+    values = np.zeros((12, 12, 12), np.uint8)
+    values[2:10, 2:10, 1:5], values[2:10, 2:10, 7:11] = 1, 2
+    found, notes = binarize(values, "lungs.nii")
+    np.testing.assert_array_equal(found, values > 0)
+    assert "the labels 1, 2" in notes[0]
+    values[2:10, 2:10, 5:7] = 2
+    with pytest.raises(MaskError):
+        binarize(values, "lobes.nii")
+
+
+@pytest.mark.parametrize("signs", [(1, 1), (-1, -1)])
+def test_the_identity_is_no_place_in_space(tmp_path, signs):
+    mask = ball(GRID, (4, 9, 2), 12)
+    affine = np.diag([*signs, 1.0, 1.0])
+    nib.save(nib.Nifti1Image(mask.labels.astype(np.uint8).T, affine), tmp_path / "mask.nii.gz")
+    read, _ = read_mask(tmp_path / "mask.nii.gz")
+    found, notes = mask_to_grid(read, GRID)
+    np.testing.assert_array_equal(found, mask.labels)
+    assert "voxel by voxel" in notes[0]
+    other = Grid((17, 24, 24), GRID.affine_mm)
+    with pytest.raises(MaskError) as caught:
+        mask_to_grid(read, other)
+    assert caught.value.code == "affine-identity"
+
+
+def test_a_mask_that_lies_mostly_elsewhere_is_refused():
+    wide = Grid((40, 40, 40), axis_aligned_affine((4.0, 4.0, 4.0), (-80.0, -80.0, -80.0)))
+    with pytest.raises(MaskError) as caught:
+        mask_to_grid(ball(wide, (-42, 0, 0), 15), GRID)
+    assert caught.value.code == "mask-outside-grid"

@@ -19,7 +19,7 @@ def test_the_slices_of_a_chest_have_no_jump_however_thick(chest, planes) -> None
 
 def test_lost_slices_are_a_jump_at_their_place(chest, planes) -> None:
     lost = np.delete(planes, range(30, 42), axis=0)
-    assert find_jumps(lost, chest.spacing_mm[0]) == [29]
+    assert find_jumps(lost, chest.spacing_mm[0])[0] == [29]
     assert "30 and 31" in check_order(lost, chest.spacing_mm[0], "a")[0]
 
 
@@ -35,5 +35,12 @@ def test_slices_in_another_order_are_refused(chest, planes, order) -> None:
 
 def test_slices_without_anatomy_have_no_order() -> None:
     noise = np.random.default_rng(0).normal(0, 15, (40, 8, 8)).astype(np.float32)
-    assert find_jumps(noise, 4.0) == []
-    assert find_jumps(noise[:10], 4.0) == []
+    assert find_jumps(noise, 4.0) == ([], [])
+    assert find_jumps(noise[:10] - 800, 4.0) == ([], [])
+
+
+def test_a_bubble_of_gas_in_a_uniform_body_is_no_jump(chest, planes) -> None:
+    below = np.broadcast_to(planes[:1], (60, *planes.shape[1:])).copy()
+    for at in range(5, 55, 10):
+        below[at : at + 5, 35:45, 35:45] = -1000
+    assert check_order(np.concatenate([below, planes]), chest.spacing_mm[0], "a") == []

@@ -25,6 +25,7 @@ AFFINE = axis_aligned_affine((8.0, 8.0, 8.0), (0.0, 0.0, 0.0))
 COLUMNS = [
     "window", "condition", "plane", "fid", "fid_low", "fid_high", "fid_infinity", "fid_at_floor", "floor",
     "floor_patients", "kid", "kid_se", "precision", "recall", "density", "coverage", "neighbours",
+    "variety", "variety_low", "variety_high", "flag",
     "num_real", "num_synthetic", "num_patients", "protocol", "protocol_sha256", "extractor", "compares_with",
 ]  # fmt: skip
 
@@ -35,9 +36,12 @@ Volumes = Mapping[str, np.ndarray]
 
 
 def chest(seed: int, lung_hu: float = -850.0) -> np.ndarray:
-    hu = np.random.default_rng(seed).normal(40, 30, SHAPE)
-    hu[:, 6:18, 3 + seed % 3 : 10] = lung_hu
-    hu[:, 6:18, 14:21] = lung_hu
+    rng = np.random.default_rng(seed)
+    hu = rng.normal(40, 30, SHAPE)
+    # Lungs of one value would be padding.
+    lung = lung_hu + rng.normal(0, 10, SHAPE)
+    for part in (np.s_[:, 6:18, 3 + seed % 3 : 10], np.s_[:, 6:18, 14:21]):
+        hu[part] = lung[part]
     hu[:, :5] = -1000.0
     return hu.astype(np.int16)
 

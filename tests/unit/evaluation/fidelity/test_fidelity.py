@@ -150,3 +150,14 @@ def test_a_row_a_plane_and_their_mean() -> None:
     assert rows[0]["compares_with"] == "itself"
     assert rows[0]["protocol_sha256"] == "ab" * 6
     assert (rows[0]["num_real"], rows[0]["num_patients"]) == (5, 5)
+
+
+def test_copies_and_collapse_have_a_flag_and_other_patients_have_none() -> None:
+    real = gaussian(1, 12)
+    assert compared(real, gaussian(2, 12)).flag == ""
+    assert "memorisation.csv" in compared(real, of_the_same_patients(real, 1e-4)).flag
+    part = real.parts["a"]
+    rows = np.tile(part.features[:4], (12, 1)) + 0.01 * np.random.default_rng(0).normal(size=part.features.shape)
+    names = tuple(f"s{index}" for index in range(12))
+    collapsed = Bank(FACTS, names, names, {"a": Part(rows.astype(np.float32), part.volume)})
+    assert compared(real, collapsed).flag == "less variety than real volumes"

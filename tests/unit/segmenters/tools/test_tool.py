@@ -22,6 +22,8 @@ def moved(**changes: float) -> np.ndarray:
 
 def test_rounding_of_a_header_is_no_other_grid() -> None:
     check_grid(Grid(SHAPE, moved(shift_mm=0.004)), Grid(SHAPE, AFFINE), "a.nii")
+    fine, rounded = (axis_aligned_affine((1.0, size, size), (0.0, 0.0, 0.0)) for size in (0.703125, 0.7031))
+    check_grid(Grid((30, 512, 512), rounded), Grid((30, 512, 512), fine), "a.nii")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_rounding_of_a_header_is_no_other_grid() -> None:
     [
         (Grid((20, 30, 39), AFFINE), r"the shape \(20, 30, 39\)"),
         (Grid(SHAPE, moved(shift_mm=0.5)), "0.5 mm away"),
-        (Grid(SHAPE, moved(stretch=1.01)), "mm away"),
+        (Grid(SHAPE, moved(stretch=1.03)), "mm away"),
         (Grid(SHAPE, AFFINE * [[-1], [1], [1], [1]]), "mm away"),
     ],
 )
