@@ -42,7 +42,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--rows", nargs="*", default=list(PROMISES), choices=list(PROMISES), metavar="R")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the trials")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the trials")
+    parser.add_argument("--quick", dest="share", action="store_const", const=QUICK, help="a tenth of the trials")
+    parser.add_argument("--stages", nargs="*", metavar="STAGE", help="these stages' jobs alone")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     original, table = options.work / "run", options.work / "faults.csv"
@@ -51,11 +53,13 @@ def main() -> None:
         print("making the run", flush=True)
         snakemake(original, "--", "all")
     finished = Finished(original, options.work / "copy")
+    if options.stages:
+        finished.jobs = [job for job in finished.jobs if job.stage in options.stages]
     done = [row["row"] for row in csv.DictReader(table.open(encoding="utf-8"))] if table.exists() else []
     for name in (name for name in options.rows if name not in done):
         promise, try_out = PROMISES[name]
-        share = QUICK if options.quick else 1.0
-        outcome = try_out(Trials(finished, options.work, f"{name} {options.seed}", share, partial(print, flush=True)))
+        seed = f"{name} {options.seed}"
+        outcome = try_out(Trials(finished, options.work, seed, options.share, partial(print, flush=True)))
         add_row(table, (name, promise, outcome.count, outcome.result, "yes" if outcome.kept else "NO"))
 
 

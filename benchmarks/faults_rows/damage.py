@@ -114,5 +114,5 @@ def _by_kind(files: Sequence[str]) -> dict[str, list[str]]:
     """Group files that differ in their shard, case or hash alone."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for file in files:
-        kinds[re.sub(r"\d{4}|phantom_\d+|[0-9a-f]{8,}", "*", file)].append(file)
+        kinds[re.sub(r"\d{4}|phantom_\d+|[0-9a-f]{2}/[0-9a-f]{8,}|(?<=_)\d+", "*", file)].append(file)
     return kinds

@@ -29,7 +29,7 @@ TINY = ROOT / "tests/workflow/tiny.yaml"
 LIMIT_S = 600
 UNTRACKED = re.compile(r"(^|/)\.[^/]*\.lock$|^results/\.runs/|/kept\.txt$")
 """Files that say who is at work; no stage reads them as data."""
-TIMED = "results/report.html"
+TIMED = ("results/report.html", "results/.report.html.sha256")
 """The page shows how long the stages took."""
 
 Tree = dict[str, str]
@@ -106,7 +106,8 @@ def snakemake(folder: Path, *arguments: str, config: Path = TINY) -> str:
 def jobs_of(folder: Path, config: Path = TINY) -> list[Job]:
     """Return the jobs of a finished run, in an order in which they can run."""
     printed = snakemake(folder, "--forceall", "--dry-run", "--printshellcmds", "--", "all", config=config)
-    found = dict.fromkeys(re.findall(r"^\s*python -m medsyn2 (.*) > \S+ 2>&1$", printed, re.M))
+    found = dict.fromkeys(re.findall(r"^Shell command: python -m medsyn2 (.*) > \S+ 2>&1$", printed, re.M))
+    assert found, f"no commands of jobs in {printed[-2000:]}"
     order = {name: position for position, name in enumerate(STAGES)}
     jobs = []
     for line in found:
@@ -125,7 +126,7 @@ def tree_of(folder: Path) -> Tree:
     return {
         name: sha256(path.read_bytes()).hexdigest()
         for name, path in named
-        if not UNTRACKED.search(name) and name != TIMED
+        if not UNTRACKED.search(name) and name not in TIMED
     }
 
 
@@ -135,8 +136,10 @@ class Finished:
     def __init__(self, original: Path, copy: Path, config: Path = TINY) -> None:
         self.original, self.copy = original.resolve(), copy.resolve()
         shutil.rmtree(self.copy, ignore_errors=True)
-        shutil.copytree(self.original, self.copy, symlinks=True, ignore=shutil.ignore_patterns(".snakemake"))
-        self.jobs = jobs_of(self.original, config)
+        ignored = shutil.ignore_patterns(".snakemake", ".runs")
+        shutil.copytree(self.original, self.copy, symlinks=True, ignore=ignored)
+        self.all_jobs = jobs_of(self.original, config)
+        self.jobs = self.all_jobs  # Those that are tried
         for stage in {job.stage for job in self.jobs}:
             STAGES[stage].load()
         self.tree = tree_of(self.original)
@@ -166,7 +169,7 @@ class Finished:
 
     def maker_of(self, output: str) -> Job | None:
         """Return the job that makes a file which Snakemake tracks."""
-        return next((job for job in self.jobs if output in job.outputs), None)
+        return next((job for job in self.all_jobs if output in job.outputs), None)
 
 
 class Trials:

@@ -19,6 +19,8 @@ from pathlib import Path
 from medsyn2.cohort.shards import Case
 
 _PLACES, _BYTES = 8, 4096
+_END_BYTES = 1 << 16
+_GZIP = b"\x1f\x8b"
 
 
 def state_of(paths: Iterable[str]) -> str:
@@ -72,3 +74,25 @@ def _sample(path: str, size: int) -> bytes | None:
     except OSError:
         return None
     return hashlib.sha256(b"".join(parts)).digest()
+
+
+def content_of(path: Path) -> str | None:
+    """Return a hash of a file's content, or None if it cannot be read.
+
+    For a gzip stream this covers the size and the first and last 64 KiB, which end in its checksum; for other files
+    all bytes.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        with path.open("rb") as file:
+            ends = file.read(_END_BYTES)
+            if not ends.startswith(_GZIP):
+                file.seek(0)
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(max(0, status.st_size - _END_BYTES))
+            ends += file.read(_END_BYTES)
+    except OSError:
+        return None
+    return hashlib.sha256(f"{status.st_size}:".encode() + ends).hexdigest()

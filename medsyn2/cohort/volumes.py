@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int, Num
 
+from medsyn2.cohort.file_state import content_of
 from medsyn2.ct.anatomy.judgement import judge_anatomy
 from medsyn2.ct.anatomy.refusal import refuse_disorder, warn
 from medsyn2.ct.anatomy.slices import check_order
@@ -27,8 +28,8 @@ from medsyn2.ct.intensity import to_hu
 from medsyn2.ct.label_map import refuse_label_map
 from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
-from medsyn2.errors import GeometryError, InvalidVolumeError
-from medsyn2.facts import AffineRepair, HuScale, Padding, ScanFacts
+from medsyn2.errors import GeometryError, InvalidVolumeError, UnreachableVolumeError
+from medsyn2.facts import AffineRepair, HuScale, InventoryFacts, Padding, ScanFacts
 from medsyn2.reports.table import Acquisition
 
 MIN_DEPTH_MM = 100.0
@@ -109,11 +110,13 @@ def read_case(facts: ScanFacts) -> CTVolume:
     repair = facts.affine_repair
     affine = np.array(repair.affine_mm) if repair else file.affine()[0]
     volume = file.ct(affine)
-    if volume.shape != facts.shape:
-        raise InvalidVolumeError(
-            f"{file.name}: expected the shape {facts.shape} of the inventory, got {volume.shape}.",
+    known = facts.content if isinstance(facts, InventoryFacts) else None
+    if volume.shape != facts.shape or known not in (None, content_of(Path(facts.path))):
+        raise UnreachableVolumeError(
+            f"{file.name}: expected the file of the inventory, {facts.shape} voxels with the hash {known}, got another "
+            f"of {volume.shape}.",
             code="file-changed",
-            remedy="the file was replaced since the inventory; delete its record in results/inventory and run again.",
+            remedy="the file was damaged or replaced since the inventory; put it back, or run the workflow again.",
         )
     hu, affine = _image_hu(volume.hu, facts.hu, facts.padding), volume.affine_mm.copy()
     if facts.slices is not None:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from medsyn2.errors import ConfigError, IntegrityError, WeightsError, reason
-from medsyn2.faults import fault_of
+from medsyn2.faults import fault_of, name_file
 from medsyn2.files import sha256_of
 from medsyn2.integrity import check_files, read_sealed, remedy_by_deleting
 from medsyn2.nn.split_words import note_split_words
@@ -307,12 +307,13 @@ def write_encoder(
     """
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / VOCABULARY_FILE).write_bytes(vocabulary)
-    _write_json(folder / TOKENIZER_CONFIG_FILE, {**tokenizer, "tokenizer_class": "BertTokenizer"})
-    _write_json(folder / CONFIG_FILE, {**config, WEIGHTS_SHA256: sha256_of(folder / WEIGHTS_FILE)})
+    with name_file(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        (folder / VOCABULARY_FILE).write_bytes(vocabulary)
+        _write_json(folder / TOKENIZER_CONFIG_FILE, {**tokenizer, "tokenizer_class": "BertTokenizer"})
+        _write_json(folder / CONFIG_FILE, {**config, WEIGHTS_SHA256: sha256_of(folder / WEIGHTS_FILE)})
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

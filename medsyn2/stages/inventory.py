@@ -1,15 +1,14 @@
 """The stage ``inventory``: the identity of each file of the cohort, and the files refused with reasons."""
 
 import filecmp
-import hashlib
 import json
 import logging
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from medsyn2.cohort.file_state import content_of
 from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
 from medsyn2.errors import CaseError, InvalidVolumeError
@@ -24,8 +23,6 @@ log = logging.getLogger(__name__)
 
 Tables = dict[str, Rows[Any]]
 NO_REPORT = Report(None, None)
-_END_BYTES = 1 << 16
-_GZIP = b"\x1f\x8b"
 
 
 def inventory(
@@ -123,7 +120,7 @@ def _file(path: str, key: str, metadata: Rows[Any]) -> dict[str, Any]:
     return {
         "path": _printable(path),
         "key": _printable(key),
-        "content": _content(Path(path)),
+        "content": content_of(Path(path)),
         "acquisition": metadata.values.get(key),
         "faults": [str(fault)] if fault else [],
     }
@@ -169,25 +166,3 @@ def _refuse(case: Mapping[str, Any]) -> None:
             code="file-repeated",
             remedy="remove one of them; if they should be two scans, one was copied over the other.",
         )
-
-
-def _content(path: Path) -> str | None:
-    """Return a hash of a file's content, or None if it cannot be read.
-
-    For a gzip stream this covers the size and the first and last 64 KiB, which end in its checksum; for other files
-    all bytes.
-    """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        with path.open("rb") as file:
-            ends = file.read(_END_BYTES)
-            if not ends.startswith(_GZIP):
-                file.seek(0)
-                return hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(max(0, status.st_size - _END_BYTES))
-            ends += file.read(_END_BYTES)
-    except OSError:
-        return None
-    return hashlib.sha256(f"{status.st_size}:".encode() + ends).hexdigest()

@@ -17,12 +17,12 @@ FAR_MM = 80.0
 AROUND_MM = 20.0
 JUMP = 2.5
 JUMP_OF_FAR = 0.2
-MIN_FAR_HU = 50.0
-"""Less is no anatomy."""
+MIN_FAR_HU = 100.0
+"""Of chests it is 170 and more; less is no anatomy."""
 UNRELATED = 0.6
 MAX_STRANGERS = 4
 LUNG_HU = (-950.0, -600.0)
-LUNG_SHARE = 0.03
+LUNG_SHARE = 0.05
 
 
 def check_order(planes: Planes, spacing_mm: float, name: str) -> list[str]:

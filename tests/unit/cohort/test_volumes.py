@@ -4,10 +4,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from medsyn2.cohort.file_state import content_of
 from medsyn2.cohort.volumes import inspect_case, read_case
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.errors import GeometryError, IntensityError, InvalidVolumeError
+from medsyn2.errors import GeometryError, IntensityError, InvalidVolumeError, UnreachableVolumeError
+from medsyn2.facts import InventoryFacts
 from medsyn2.phantoms.scanner import draw_acquisition, scan
 from medsyn2.phantoms.subject import draw_subject
 from medsyn2.reports.table import Acquisition
@@ -151,6 +153,25 @@ def test_a_file_that_was_replaced_since_is_refused(tmp_path):
     write_ct(path, CTVolume(chest(50), AFFINE))
     with pytest.raises(InvalidVolumeError, match="file-changed"):
         read_case(facts)
+
+
+@pytest.mark.parametrize("name", ["ct.nii.gz", "ct.nii"])
+def test_a_changed_voxel_of_the_file_that_the_inventory_hashed_is_refused_until_it_is_back(tmp_path, name):
+    path = tmp_path / name
+    write_ct(path, CTVolume(chest(), AFFINE))
+    whole = path.read_bytes()
+    scan = vars(inspect_case(path, None, "detect"))
+    facts = InventoryFacts(
+        **scan, subject="a", split="train", position=0, content=content_of(path), report=None, labels=None
+    )
+    hu = chest()
+    hu[20, 20, 20] += 1
+    write_ct(path, CTVolume(hu, AFFINE))
+    with pytest.raises(UnreachableVolumeError, match="file-changed") as caught:
+        read_case(facts)
+    assert caught.value.retry
+    path.write_bytes(whole)
+    assert np.array_equal(read_case(facts).hu, chest().clip(-1024))
 
 
 def test_padding_is_clipped_and_told(tmp_path):
