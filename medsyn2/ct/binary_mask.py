@@ -83,7 +83,7 @@ def _hardly_touch(values: Shaped[np.ndarray, "d h w"]) -> bool:
     touching = 0
     for axis in range(3):
         before, after = np.delete(values, -1, axis), np.delete(values, 0, axis)
-        touching += np.count_nonzero((before != after) & (before != 0) & (after != 0))
+        touching += int(np.count_nonzero((before != after) & (before != 0) & (after != 0)))
     smallest = min(np.count_nonzero(values == value) for value in np.unique(values) if value)
     return bool(touching <= _TOUCHING_SHARE * smallest)
 
