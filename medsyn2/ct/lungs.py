@@ -63,10 +63,13 @@ HALF_THICKNESS_MM = 8.0
 CORE_MM = 5.0
 NEAR_VOXELS = 5
 CUT_ML = 2.0
+"""Least aerated lung so near to padded columns that the field of view ends within the lungs: a touch is less."""
 ENCLOSED_SHARE = 0.25
+"""Share of a slice's air that the trunk alone must enclose to count: both lungs, not a bubble in the stomach."""
 WALLED_SHARE, MOSTLY_WALLED_SHARE = 0.1, 0.5
 """Shares of lung, of a slice's and of all, that meet tissue in three directions though the field of view is cut."""
 CLOSED_SHARE = 0.25
+"""Share of a slice's air that the trunk alone must enclose to count: both lungs, not a bubble in the stomach."""
 MIXED_SHARE = 0.2
 MAX_NECK_MM = 20.0
 CLOSING_MM = 8.0

@@ -1,4 +1,4 @@
-"""The quick half of the table of reliability, on a finished run: every kind of stage that takes a second."""
+"""A part of the table of reliability, on a finished run: damage to files that stages read."""
 
 import csv
 import os
@@ -8,20 +8,21 @@ from pathlib import Path
 
 from .conftest import ROOT, Workflow
 
-# A file, a table, a shard, a training; the whole table takes all.
-STAGES = ("encode_prompts", "evaluate_hu", "masks", "train_text_encoder")
-# 20 flips, 4 cuts, a kill, a full disk and two at once of each stage.
-SHARE = "0.04"
+# A table and a shard; the whole table takes all stages.
+STAGES = ("evaluate_hu", "masks")
+# Four flips and one cut: each costs two starts of the workflow.
+SHARE = "0.008"
+ROWS = ("R3", "R4")
 
 
-def test_every_promise_is_kept(finished: Workflow, tmp_path: Path) -> None:
+def test_damage_is_seen_and_healed(finished: Workflow, tmp_path: Path) -> None:
     (tmp_path / "run").symlink_to(finished.folder)
     command = [sys.executable, ROOT / "benchmarks/faults.py", "--work", tmp_path, "--share", SHARE]
-    command += ["--rows", "R1", "R3", "R4", "R5", "R7", "--stages", *STAGES]
+    command += ["--rows", *ROWS, "--stages", *STAGES]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     with (tmp_path / "faults.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["row"] for row in rows] == ["R1", "R3", "R4", "R5", "R7"]
+    assert tuple(row["row"] for row in rows) == ROWS
     assert all(row["kept"] == "yes" for row in rows), done.stdout[-6000:]
