@@ -48,6 +48,7 @@ sys.addaudithook(_refuse_network)
 REAL_DATA = Path(os.environ.get("MEDSYN2_REAL_DATA", Path(__file__).parents[2] / "shared/data"))
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Share the tests among processes by file; those of the finished run stay together, for it takes minutes.
 
