@@ -48,16 +48,9 @@ sys.addaudithook(_refuse_network)
 REAL_DATA = Path(os.environ.get("MEDSYN2_REAL_DATA", Path(__file__).parents[2] / "shared/data"))
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the tests among processes by file; those of the finished run stay together, for it takes minutes.
-
-    Whole workflows come first: a long file that starts last keeps one process busy alone.
-    """
-    of_run = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("finished" if item.path in of_run else str(item.path)))
-    items.sort(key=lambda item: (item.path not in of_run, "workflow" not in item.path.parts))
+    """Start with the files of whole workflows, the longest: one that starts last keeps one process busy alone."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")
