@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .conftest import ROOT, Workflow
 
 # A table and a shard; the whole table takes all stages.
@@ -15,6 +17,7 @@ SHARE = "0.008"
 ROWS = ("R3", "R4")
 
 
+@pytest.mark.slow
 def test_damage_is_seen_and_healed(finished: Workflow, tmp_path: Path) -> None:
     (tmp_path / "run").symlink_to(finished.folder)
     command = [sys.executable, ROOT / "benchmarks/faults.py", "--work", tmp_path, "--share", SHARE]
