@@ -24,13 +24,13 @@ WITH_SNAKEMAKE = ("register", "train_dit", "evaluate_fid")
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """Every file of the results but locks, checkpoints to resume from, and the page that tells the time."""
+    """Every file of the results but locks, notes of who runs, checkpoints, and the page that tells the time."""
     return {
         name: path.read_bytes()
         for path in sorted((folder / "results").rglob("*"))
         if path.is_file()
         and not path.name.endswith(".lock")
-        and "checkpoints" not in path.parts
+        and not {"checkpoints", ".runs"} & set(path.parts)
         and (name := path.relative_to(folder).as_posix()) not in TIMED
     }
 
