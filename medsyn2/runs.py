@@ -40,7 +40,8 @@ def enter(settings: Mapping[str, Any]) -> None:
     with lock(RUNS / "runs"):
         for record in sorted(RUNS.glob("*.json")):
             _check(record, settings)
-        own = RUNS / f"{platform.node()}-{os.getpid()}.json"
+        # Snakemake leaves the run's folder before it ends.
+        own = (RUNS / f"{platform.node()}-{os.getpid()}.json").absolute()
         file = own.open("w", encoding="utf-8")
         try_lock(file)
         file.write(f"{Holder.of_this_process().text()}\n{json.dumps(settings, sort_keys=True)}\n")
