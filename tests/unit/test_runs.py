@@ -13,12 +13,13 @@ from medsyn2.processes import Holder
 from medsyn2.runs import RUNS, enter
 
 RUN = """
-import json, sys
+import json, os, sys
 from medsyn2.runs import enter
 
 enter(json.loads(sys.argv[1]))
 print("entered", flush=True)
 sys.stdin.readline()
+os.chdir("/")  # as Snakemake does before it ends
 """
 
 
