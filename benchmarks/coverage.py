@@ -26,7 +26,7 @@ from medsyn2.evaluation.statistics.intervals import (
     mean_influence,
     mean_interval,
     ratio_interval,
-    trained_interval,
+    training_interval,
 )
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -97,7 +97,7 @@ def of_trainings(rng: np.random.Generator, kind: Distribution, num: int) -> Run:
     )
     apart = pd.Series(first.mean(axis=0) - second.mean(axis=0))
     influence = mean_influence(apart, pd.Series(range(num)))
-    return trained_interval(float(apart.mean()), influence, [first.mean(axis=1), second.mean(axis=1)]), 0.0
+    return training_interval(float(apart.mean()), influence, [first.mean(axis=1), second.mean(axis=1)]), 0.0
 
 
 KINDS: Mapping[str, Callable[[np.random.Generator, Distribution, int], Run]] = {

@@ -62,7 +62,7 @@ def select_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> Selec
     found = list_cohort(cohort.data_dir, cohort.exclude_dirs)
     volumes, synthetic = _without_synthetic(found, order)
     ids = case_ids(volumes, cohort.data_dir, order)
-    excluded, note = _excluded(cohort, ids)
+    excluded, note = _find_exclusions(cohort, ids)
     kept = {case_id: path for case_id, path in ids.items() if case_id not in excluded}
     if not kept:
         raise ConfigError(
@@ -135,7 +135,7 @@ def case_ids(paths: Sequence[Path], root: Path, order: Order) -> dict[str, Path]
     return ids
 
 
-def _excluded(cohort: CohortConfig, ids: Mapping[str, Path]) -> tuple[set[str], tuple[str, ...]]:
+def _find_exclusions(cohort: CohortConfig, ids: Mapping[str, Path]) -> tuple[set[str], tuple[str, ...]]:
     """Return the excluded cases, and a note on lines that are of no file.
 
     Raises:

@@ -18,7 +18,7 @@ EDGE_VOXELS = 2
 Columns = Bool[np.ndarray, "h w"]
 
 
-def padded_columns(hu: Num[np.ndarray, "d h w"]) -> Columns:
+def find_padding(hu: Num[np.ndarray, "d h w"]) -> Columns:
     """Return the columns, in the axial plane, that hold nothing but padding."""
     # Resampling in floats may lift it by a rounding error.
     return np.all(hu < PADDING_HU + 0.5, axis=0)

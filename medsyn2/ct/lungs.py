@@ -26,7 +26,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from medsyn2.ct.field_of_view import EDGE_VOXELS, Columns, padded_columns, widen
+from medsyn2.ct.field_of_view import EDGE_VOXELS, Columns, find_padding, widen
 from medsyn2.ct.geometry import isotropic
 from medsyn2.ct.morphology import (
     Mask,
@@ -142,7 +142,7 @@ def smooth_hu(hu: Num[np.ndarray, "d h w"], spacing_mm: float) -> _Hu:
 
 def body_air(smooth: _Hu, spacing_mm: float) -> BodyAir:
     """Separate the air inside the body from the air around it, in HU of `smooth_hu`."""
-    padding = _cutting_padding(smooth, spacing_mm)
+    padding = _padding_beside_lungs(smooth, spacing_mm)
     air = (smooth < AIR_HU) & ~widen(padding, EDGE_VOXELS)
     outside = _outside_air(smooth, air, spacing_mm)
     outside |= _gaps(smooth, air, outside)
@@ -150,25 +150,25 @@ def body_air(smooth: _Hu, spacing_mm: float) -> BodyAir:
     walls, with_end = _count_walls(smooth, air & ~outside, padding, spacing_mm)
     inside = air & ~outside & (with_end >= 3)
     if padding.any():
-        inside = _walled(inside, walls, WALLED_SHARE, _in_plane())  # Not clothes and table, which it cuts too.
-        inside = _walled(inside, walls, MOSTLY_WALLED_SHARE, None)
+        inside = _keep_walled(inside, walls, WALLED_SHARE, _in_plane())  # Not clothes and table, which it cuts too.
+        inside = _keep_walled(inside, walls, MOSTLY_WALLED_SHARE, None)
     return BodyAir(inside, outside, with_end)
 
 
-def _cutting_padding(smooth: _Hu, spacing_mm: float) -> Columns:
+def _padding_beside_lungs(smooth: _Hu, spacing_mm: float) -> Columns:
     """Return the padded columns of a CT whose field of view ends within the lungs; none of any other CT."""
-    padding = padded_columns(smooth)
+    padding = find_padding(smooth)
     if not padding.any():
         return padding
     aerated = (smooth > EMPTY_HU) & (smooth < AIR_HU) & ~widen(padding, EDGE_VOXELS)
     # Not clothes and table, which tissue does not surround, nor the blurred surface of the skin, which is thin.
     walls = _directions(open_mask(smooth > TISSUE_HU, WALL_MM / 2, spacing_mm))
-    near = _walled(aerated, walls, WALLED_SHARE, _in_plane()) & widen(padding, NEAR_VOXELS)
+    near = _keep_walled(aerated, walls, WALLED_SHARE, _in_plane()) & widen(padding, NEAR_VOXELS)
     near = ndimage.binary_opening(near, np.ones((1, 3, 3), dtype=bool))
     return padding if np.count_nonzero(near) * spacing_mm**3 >= CUT_ML * 1000 else np.zeros_like(padding)
 
 
-def _walled(air: Mask, walls: _Labels, share: float, structure: Bool[np.ndarray, "3 3 3"] | None) -> Mask:
+def _keep_walled(air: Mask, walls: _Labels, share: float, structure: Bool[np.ndarray, "3 3 3"] | None) -> Mask:
     """Return the pieces of air of which more than a share meets tissue in three directions."""
     labels, count = ndimage.label(air, structure=structure)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
@@ -359,7 +359,7 @@ def _fill_lungs(sides: _Labels, not_lung: Mask, spacing_mm: float) -> _Labels:
 
 def _reach_edge(labels: _Labels, smooth: _Hu, spacing_mm: float) -> None:
     """Let the lungs reach the end of a field of view that cuts them, over the voxels that are mixed with padding."""
-    padding = _cutting_padding(smooth, spacing_mm)
+    padding = _padding_beside_lungs(smooth, spacing_mm)
     mixed = (smooth < AIR_HU) & (widen(padding, EDGE_VOXELS) & ~padding)
     for side in LUNG_NAMES:
         grown = ndimage.binary_dilation(labels == side, _in_plane(), iterations=EDGE_VOXELS)

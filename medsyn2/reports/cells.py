@@ -56,7 +56,7 @@ def read_cells(path: Path, columns: Sequence[str], is_name: IsName = lambda cell
             raise
         found = list(_rows(text, separator, path, escape="\\"))
     if not found:
-        raise _malformed(path, "it is empty")
+        raise _table_error(path, "it is empty")
     names = [_column_name(name) for name in found[0][1]]
     if missing := [name for name in columns if name not in names]:
         raise TableError(
@@ -68,7 +68,7 @@ def read_cells(path: Path, columns: Sequence[str], is_name: IsName = lambda cell
     rows: list[list[str]] = []
     for line, row in found[1:]:
         if len(row) > len(names) and any(row[len(names) :]):
-            raise _malformed(path, f"line {line + skipped} has {len(row)} cells, and the header has {len(names)}")
+            raise _table_error(path, f"line {line + skipped} has {len(row)} cells, and the header has {len(names)}")
         _refuse_row_in_cell(row, where, separator, is_name, f"{path}, line {line + skipped}")
         rows.append([*row[: len(names)], *[""] * (len(names) - len(row))])
     return Cells(path, names, rows, [line + skipped for line, _ in found[1:]])
@@ -119,7 +119,7 @@ def _may_be_name(name: str) -> bool:
     return len(name) > _LONGEST_NUMBER and any(map(str.isdigit, name))
 
 
-def _malformed(path: Path, problem: str) -> TableError:
+def _table_error(path: Path, problem: str) -> TableError:
     return TableError(
         f"{path} is not a table of separated cells: {problem}.",
         code="table-malformed",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medsyn2.ct.hounsfield.flat import seen_from_sides
+from medsyn2.ct.hounsfield.flat import reach_from_sides
 from medsyn2.ct.hounsfield.padding import Sample
 from medsyn2.types import Bool, Float, Num
 
@@ -116,7 +116,7 @@ def _image_of(hu: Float[np.ndarray, "d h w"], is_image: Bool[np.ndarray, "d h w"
     if not low.any():
         return is_image
     free = low | ~is_image
-    outside = np.stack([seen_from_sides(plane) if plane.any() else plane for plane in free])
+    outside = np.stack([reach_from_sides(plane) if plane.any() else plane for plane in free])
     image = is_image & ~outside
     lowest = hu[image].min(initial=np.inf)
     above = hu[image & (hu > lowest)]

@@ -37,7 +37,7 @@ def flat_parts(plane: Slice, member: Inside | None = None) -> Inside:
     return flat
 
 
-def seen_from_sides(free: Inside) -> Inside:
+def reach_from_sides(free: Inside) -> Inside:
     """Return the voxels of `free` between which and a side of the slice, along a row or column, all are free."""
     height, width = free.shape
     rows, columns = np.arange(height, dtype=np.int16)[:, None], np.arange(width, dtype=np.int16)

@@ -24,7 +24,7 @@ from medsyn2.ct.hounsfield.flat import (
     equal,
     equal_neighbours,
     flat_parts,
-    seen_from_sides,
+    reach_from_sides,
     spread,
 )
 from medsyn2.ct.hounsfield.rim import rim_slices, rim_voxels
@@ -69,7 +69,7 @@ def take_sample(values: Num[np.ndarray, "d h w"]) -> Sample:
         parts = flat_parts(plane)
         if parts.any():
             flat[place] = parts[::coarse, ::coarse]
-            outside[place] = (parts & seen_from_sides(spread(parts, _gap(plane))))[::coarse, ::coarse]
+            outside[place] = (parts & reach_from_sides(spread(parts, _gap(plane))))[::coarse, ::coarse]
     blank = blank_slices(values)
     found = _join(_frequent(sample, flat, outside) + [float(np.median(plane[::8, ::8])) for plane in values[blank]])
     is_padding, shares = np.zeros(sample.shape, bool), {}
@@ -181,10 +181,10 @@ def _gap(plane: Slice) -> int:
 
 def _outside_of(plane: Slice, member: Inside) -> Inside:
     """Return the padding that is seen from a side of the slice, and flat parts that continue it."""
-    seen = seen_from_sides(member)
+    seen = reach_from_sides(member)
     rest = flat_parts(plane, member & ~seen)
     if not rest.any():
         return seen
     labels, _ = ndimage.label(spread(rest | (seen & flat_parts(plane, member)), _gap(plane)))
-    begin = seen | seen_from_sides(labels > 0)
+    begin = seen | reach_from_sides(labels > 0)
     return seen | (rest & np.isin(labels, np.unique(labels[begin & (labels > 0)])))

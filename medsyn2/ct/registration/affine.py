@@ -31,7 +31,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from medsyn2.config import RegisterConfig
-from medsyn2.ct.field_of_view import EDGE_VOXELS, padded_columns, widen
+from medsyn2.ct.field_of_view import EDGE_VOXELS, find_padding, widen
 from medsyn2.ct.geometry import band_limit, isotropic, nearest_labels, resample_ct, resample_mask, to_sitk
 from medsyn2.ct.lungs import missing_lung, segment_lungs
 from medsyn2.ct.morphology import bounding_box, dilate
@@ -112,7 +112,7 @@ class ChestCT:
     @cached_property
     def visible(self) -> LabelMap | None:
         """The field of view, where it ends in the shell; None where it reaches beyond."""
-        padding = padded_columns(self.volume.hu)
+        padding = find_padding(self.volume.hu)
         if not (self.shell.labels != 0)[:, padding].any():
             return None
         inside = np.broadcast_to(~widen(padding, EDGE_VOXELS), self.volume.shape)

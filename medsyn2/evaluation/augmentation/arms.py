@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float
 
 from medsyn2.evaluation.augmentation.slices import LabelledSlice
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES, overlap
-from medsyn2.evaluation.statistics.intervals import mean_influence, trained_interval
+from medsyn2.evaluation.statistics.intervals import mean_influence, training_interval
 
 ARMS = ("real", "synthetic", "both")
 """The training sets; ``both`` is all slices of the other two."""
@@ -106,7 +106,7 @@ def _intervals(by_slice: pd.DataFrame) -> dict[str, dict[str, float]]:
         values = {str(arm): _Networks.of(rows[name]) for arm, rows in by_slice.groupby("arm", sort=False)}
         real = values.get(ARMS[0])
         for arm, own in values.items():
-            ends = trained_interval(own.mean, own.influence(), [own.by_seed])
+            ends = training_interval(own.mean, own.influence(), [own.by_seed])
             found[arm] |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
             if arm != ARMS[0] and real is not None:
                 numbers = own.minus(real)
@@ -147,4 +147,4 @@ class _Networks:
             return nan, nan, nan
         both = [one.values.loc[apart.index].mean().dropna().to_numpy(float) for one in (self, other)]
         influence = mean_influence(apart, apart.index.get_level_values("patient").to_series())
-        return float(apart.mean()), *trained_interval(float(apart.mean()), influence, both)
+        return float(apart.mean()), *training_interval(float(apart.mean()), influence, both)

@@ -131,7 +131,9 @@ def share_interval(percent: float, num_patients: int) -> Interval:
     return 100 * float(low), 100 * float(high)
 
 
-def trained_interval(estimate: float, by_patient: pd.Series, by_network: Sequence[Float[np.ndarray, " s"]]) -> Interval:
+def training_interval(
+    estimate: float, by_patient: pd.Series, by_network: Sequence[Float[np.ndarray, " s"]]
+) -> Interval:
     """Return the interval of a mean over patients and networks, which another training would change too.
 
     The variances of patients and of networks add up, and so do their degrees of freedom (Welch and Satterthwaite).

@@ -161,7 +161,7 @@ class ConditionedLatents:
         return [self.draw(position).case.id for position in positions]
 
     def _image(self, case: TrainingCase) -> Latents:
-        return self._memory.get(("image", case.id), lambda: read_image(self._verified(case.latents, LATENTS)))
+        return self._memory.get(("image", case.id), lambda: read_image(self._verify(case.latents, LATENTS)))
 
     def _mask_latents(self, sample: Sample) -> Float[Tensor, "z ld lh lw"]:
         case, structure = sample.case, sample.structure
@@ -178,16 +178,16 @@ class ConditionedLatents:
         prompt, report = self.prompts[sample.prompt], sample.case.report
         if sample.mode not in WITH_REPORT or report is None:
             return prompt
-        embeddings = self._memory.get(("report", sample.case.id), lambda: read_report(self._verified(report, REPORT)))
+        embeddings = self._memory.get(("report", sample.case.id), lambda: read_report(self._verify(report, REPORT)))
         return np.concatenate([prompt, embeddings])
 
     def _mask(self, case: TrainingCase, structure: Structure) -> Latents:
-        return read_mask(self._verified(case.latents, LATENTS), structure)
+        return read_mask(self._verify(case.latents, LATENTS), structure)
 
     def _empty_mask(self, shard: Path) -> Latents:
-        return read_empty_mask(self._verified(shard / EMPTY_MASK, LATENTS).parent)
+        return read_empty_mask(self._verify(shard / EMPTY_MASK, LATENTS).parent)
 
-    def _verified(self, folder: Path, name: str) -> Path:
+    def _verify(self, folder: Path, name: str) -> Path:
         """Return a case's folder after its file was compared with its record."""
         if (sha256 := self.digests.get(folder / name)) is not None:
             verify(folder / name, sha256, folder.parent.with_suffix(".json"))

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from medsyn2.ct.field_of_view import padded_columns, widen
+from medsyn2.ct.field_of_view import find_padding, widen
 
 
 def test_columns_of_padding_alone_are_outside_and_noise_is_not() -> None:
     hu = np.clip(np.random.default_rng(0).normal(-1000, 20, (30, 20, 24)).round(), -1024, 3071)
     outside = np.hypot(*np.ogrid[-10:10, -12:12]) > 11
     hu[:, outside] = -1024
-    np.testing.assert_array_equal(padded_columns(hu), outside)
+    np.testing.assert_array_equal(find_padding(hu), outside)
     hu[3, 0, 0] = -1023
-    assert not padded_columns(hu)[0, 0]
+    assert not find_padding(hu)[0, 0]
 
 
 def test_columns_are_widened_by_steps() -> None:

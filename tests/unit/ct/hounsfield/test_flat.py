@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medsyn2.ct.hounsfield.flat import all_of, equal, equal_neighbours, flat_parts, seen_from_sides, spread
+from medsyn2.ct.hounsfield.flat import all_of, equal, equal_neighbours, flat_parts, reach_from_sides, spread
 
 NOISE = np.random.default_rng(0).normal(0, 20, (64, 96)).round().astype(np.int16)
 
@@ -40,11 +40,11 @@ def test_all_outside_a_convex_field_is_seen_and_a_hole_inside_is_not():
     rows, columns = np.ogrid[-1:1:64j, -1:1:96j]
     free = np.broadcast_to(np.hypot(rows, columns) > 0.95, (64, 96)).copy()
     free[28:32, 40:44] = True
-    seen = seen_from_sides(free)
+    seen = reach_from_sides(free)
     assert not seen[28:32, 40:44].any()
     assert np.array_equal(seen | (np.hypot(rows, columns) < 0.5), free | (np.hypot(rows, columns) < 0.5))
-    assert seen_from_sides(np.ones((5, 7), bool)).all()
-    assert not seen_from_sides(np.zeros((5, 7), bool)).any()
+    assert reach_from_sides(np.ones((5, 7), bool)).all()
+    assert not reach_from_sides(np.zeros((5, 7), bool)).any()
 
 
 def test_interpolated_constants_are_equal_up_to_rounding():

@@ -12,7 +12,7 @@ from medsyn2.evaluation.statistics.intervals import (
     mean_interval,
     ratio_interval,
     share_interval,
-    trained_interval,
+    training_interval,
 )
 
 
@@ -102,12 +102,12 @@ def test_one_patient_has_no_share_to_speak_of() -> None:
 def test_networks_that_differ_widen_the_interval_and_one_network_has_none() -> None:
     influence = pd.Series([0.01, -0.01, 0.005, -0.005, 0.0])
     alike = np.full(5, 0.8)
-    low, high = trained_interval(0.8, influence, [alike])
+    low, high = training_interval(0.8, influence, [alike])
     assert (low, high) == pytest.approx(stats.t.interval(0.95, 4, 0.8, np.sqrt(5 / 4 * (influence**2).sum())))
     failed = np.array([0.8, 0.8, 0.8, 0.8, 0.3])
-    assert trained_interval(0.7, influence, [alike, failed])[0] < 0.5
-    assert np.isnan(trained_interval(0.8, influence, [alike[:1]])).all()
-    assert trained_interval(0.8, influence * 0, [alike]) == (0.8, 0.8)
+    assert training_interval(0.7, influence, [alike, failed])[0] < 0.5
+    assert np.isnan(training_interval(0.8, influence, [alike[:1]])).all()
+    assert training_interval(0.8, influence * 0, [alike]) == (0.8, 0.8)
 
 
 @pytest.mark.parametrize("kind", KINDS)
