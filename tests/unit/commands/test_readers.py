@@ -23,7 +23,8 @@ def chest(seed: int, noise: float) -> np.ndarray:
     hu[:, :5] = rng.normal(-1010, 3, (12, 5, 24))
     hu[:, 8:20, 3:21] = rng.normal(-800, noise, (12, 12, 18))
     hu[4:7, 12:16, 6:10] = 60
-    hu[:2, 21:23] = 1100
+    # Bone beyond the range; of one value it would be padding.
+    hu[:2, 21:23] = rng.normal(1100, 10, (2, 2, 24))
     hu[0, 0, 0] = -1100
     return np.rint(hu).astype(np.int16)
 
