@@ -6,7 +6,9 @@ folder ``shared/data`` beside the checkout is taken, which several checkouts can
 """
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,17 @@ REAL_DATA = Path(os.environ.get("MEDSYN2_REAL_DATA", Path(__file__).parents[2] /
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files of whole workflows, the longest: one that starts last keeps one process busy alone."""
     items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
+@pytest.fixture
+def in_foreground() -> Iterator[None]:
+    """Let a test hear the signals that are ignored where the tests themselves run in the background."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

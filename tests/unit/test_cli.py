@@ -139,6 +139,7 @@ def masks_at_work(folder: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.usefixtures("in_foreground")
 @pytest.mark.parametrize(("number", "status", "name"), [(2, 130, "Ctrl-C"), (15, 143, "SIGTERM"), (1, 129, "SIGHUP")])
 def test_a_signal_ends_a_command_in_one_line_with_the_usual_status(
     number: int, status: int, name: str, tmp_path: Path
@@ -146,7 +147,7 @@ def test_a_signal_ends_a_command_in_one_line_with_the_usual_status(
     with lock(tmp_path / "masks" / "0000.json"):
         process = masks_at_work(tmp_path)
         process.send_signal(number)
-        _, error = process.communicate()
+        _, error = process.communicate(timeout=60)
     assert process.returncode == status
     assert error == f"medsyn2: masks was ended by {name}. Finished work is kept; the same command goes on with it.\n"
 

@@ -7,6 +7,8 @@ import pytest
 
 from medsyn2.signals import Stopped, collect_stops, raise_stops
 
+pytestmark = pytest.mark.usefixtures("in_foreground")
+
 SIGNALS = [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")]
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -233,18 +233,7 @@ def test_a_training_killed_anywhere_ends_with_the_same_bytes(tmp_path: Path, tri
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
-@pytest.fixture
-def _heard() -> Iterator[None]:
-    """Let processes hear the signals that are ignored where the tests themselves run in the background."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
-    for number in before:
-        signal.signal(number, signal.SIG_DFL)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("_heard")
+@pytest.mark.usefixtures("in_foreground")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_leaves_a_checkpoint_and_exits_with_its_status(
     number: signal.Signals, status: int, tmp_path: Path
