@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.shapes import check_arrays
 
@@ -50,9 +52,22 @@ sys.addaudithook(_refuse_network)
 REAL_DATA = Path(os.environ.get("MEDSYN2_REAL_DATA", Path(__file__).parents[2] / "shared/data"))
 
 
+class Schedule(LoadFileScheduling):
+    """One process for each file, and one for all files of a folder that share a finished run."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return str(Path(file).parent) if "finished" in Path(file).parts else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:
+    """Schedule by file and finished run."""
+    return Schedule(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files of whole workflows, the longest: one that starts last keeps one process busy alone."""
-    items.sort(key=lambda item: "workflow" not in item.path.parts)
+    items.sort(key=lambda item: ("finished" not in item.path.parts, "workflow" not in item.path.parts))
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
 
@@ -55,11 +53,3 @@ class Workflow:
             planned.setdefault(rule, set()).update(shards)
         planned.pop("all", None)
         return planned
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """A finished run of every stage."""
-    workflow = Workflow(tmp_path_factory.mktemp("finished"))
-    workflow.run("all")
-    return workflow

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 import yaml
 
-from .conftest import TINY, Workflow
+from tests.workflow.conftest import TINY, Workflow
 
 
 def test_the_rule_starts_as_many_processes_as_it_has_gpus(finished: Workflow) -> None:

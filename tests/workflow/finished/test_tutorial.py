@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from .conftest import ROOT, Workflow
+from tests.workflow.conftest import ROOT, Workflow
 
 PAGES = ("README.md", "docs/how-to/look-at-a-volume.md")
 VERBS = ("generate", "evaluate")

@@ -12,11 +12,10 @@ from pathlib import Path
 import psutil
 
 from medsyn2.stages import STAGES
+from tests.workflow.conftest import Workflow
 
-from .conftest import Workflow
-
-# The page shows how long the stages took, so it alone may differ from run to run.
-TIMED = {"results/report.html"}
+# The page shows how long the stages took, so it alone may differ from run to run, and its checksum with it.
+TIMED = {"results/report.html", "results/.report.html.sha256"}
 # When a stage is killed: after this share of the CPU time that it takes undisturbed.
 SHARES = (0.3, 0.5, 0.7)
 # Stages of each kind in which Snakemake is killed with its jobs: by case, a training, a table.

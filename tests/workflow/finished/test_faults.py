@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Workflow
+from tests.workflow.conftest import ROOT, Workflow
 
 # A table and a shard; the whole table takes all stages.
 STAGES = ("evaluate_hu", "masks")

@@ -12,8 +12,7 @@ import yaml
 from medsyn2 import read_ct
 from medsyn2.stages import STAGES
 from medsyn2.vocabulary import WINDOWS_HU
-
-from .conftest import TINY, Workflow
+from tests.workflow.conftest import TINY, Workflow
 
 NOT_AFTER_SAMPLE = {"reconstruct", "evaluate_tokenizer", "evaluate_variants"}
 """Evaluations that read no volume of the main model, or do not run without variants."""
