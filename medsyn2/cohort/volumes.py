@@ -45,8 +45,13 @@ def inspect_case(
     acquisition: Acquisition | None,
     convention: Convention,
     orientation: Literal["check", "trust"] = "check",
+    *,
+    accept_synthetic: bool = False,
 ) -> ScanFacts:
     """Determine the geometry and the unit of a CT file, and look at its anatomy.
+
+    Args:
+        accept_synthetic: Whether the file may be a volume that says of itself that a model made it.
 
     Returns:
         The facts that `read_case` needs, and those that the inventory records beside them.
@@ -60,7 +65,8 @@ def inspect_case(
     file = open_nifti(path)
     affine, repair, notes = _find_affine(file, acquisition)
     volume = file.ct(affine)
-    _refuse_synthetic(file)
+    if not accept_synthetic:
+        _refuse_synthetic(file)
     refuse_label_map(volume.hu, file.name)
     image, slices = _find_slices(volume, file.name)
     judgement = detect_hu(
