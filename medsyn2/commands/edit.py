@@ -59,7 +59,13 @@ _OWN = ("remove", "region", "margin_mm", "blend_mm", "strength", "resamplings")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_model(parser)
-    parser.add_argument("--ct", type=Path, required=True, metavar="FILE", help="the real CT, a whole chest in NIfTI")
+    parser.add_argument(
+        "--ct",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="the real CT, a whole chest: a file, or a folder of DICOM",
+    )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FILE", help="the edited CT, .nii.gz or .nii; JSON beside it"
     )

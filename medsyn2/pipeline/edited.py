@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Num
 
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.nifti.storage import Storage
@@ -49,13 +49,26 @@ class EditOrder:
     resamplings: int  # Solutions of each step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
-    """The file that a real CT was read from, to write its copy as it is stored."""
+    """The file that a real CT was read from, whose own values the copy keeps."""
 
-    storage: Storage
-    scale: HuScale  # Conversion of the file's values to HU
+    values: CTVolume  # The file's values, as the CT lies in them
+    scale: HuScale  # Conversion of these values to HU
+    storage: Storage | None = None  # How a NIfTI file stores them; None of other formats, whose copy is canonical
     first_slice: int = 0  # Canonical slice of the file that is the first of the CT
+
+    def write(self, path: Path, hu: Num[np.ndarray, "d h w"], changed: Mask, description: str) -> None:
+        """Write the file with some of its HU replaced."""
+        if self.storage is not None:
+            self.storage.write_changed(
+                path, hu, changed, self.scale, first_slice=self.first_slice, description=description
+            )
+            return
+        values = self.values.hu.copy()
+        new = (hu[changed].astype(np.float64) - self.scale.intercept) / self.scale.slope
+        values[changed] = new if values.dtype.kind == "f" else np.rint(new)
+        write_ct(path, CTVolume(values, self.values.affine_mm), description=description)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +131,15 @@ class EditedCT:
 
     def _write_ct(self, path: Path, source: Source | None, mark: str) -> None:
         if source is None:
-            return write_ct(path, self.volume, description=mark)
-        hu, changed = self.volume.hu, self.volume.hu != self.before.hu
-        source.storage.write_changed(path, hu, changed, source.scale, first_slice=source.first_slice, description=mark)
-        return None
+            write_ct(path, self.volume, description=mark)
+        else:
+            source.write(path, self.volume.hu, self.volume.hu != self.before.hu, mark)
 
     def _write_mask(self, path: Path, mask: Mask, source: Source | None, mark: str) -> None:
-        if source is None:
-            return write_labels(path, LabelMap(mask, self.volume.affine_mm), description=mark)
-        source.storage.write_mask(path, mask, first_slice=source.first_slice, description=mark)
-        return None
+        if source is None or source.storage is None:
+            write_labels(path, LabelMap(mask, self.volume.affine_mm), description=mark)
+        else:
+            source.storage.write_mask(path, mask, first_slice=source.first_slice, description=mark)
 
 
 def hash_ct(ct: CTVolume) -> str:

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from medsyn2.ct.binary_mask import read_mask
-from medsyn2.ct.nifti.files import open_nifti
 from medsyn2.errors import CaseError, ConfigError, IntegrityError
 from medsyn2.flow.sampling import Sampling
+from medsyn2.formats import open_volume, read_mask
 from medsyn2.pipeline.generation import Progress
 from medsyn2.pipeline.outputs import check_output, mask_path, sidecar_path
 from medsyn2.pipeline.pipeline import MedSyn2Pipeline
@@ -98,7 +97,7 @@ def is_kept(path: Path, recipe: Recipe, model: str) -> bool:
 def _remove_leftover(path: Path, seed: int) -> None:
     """Remove the files of a volume that a killed run left without the sidecar, which is written last."""
     if path.is_file() and not sidecar_path(path).exists():
-        description = open_nifti(path).header.description
+        description = open_volume(path).description
         if description.startswith("SYNTHETIC medsyn2 ") and description.endswith(f" seed={seed}"):
             mask_path(path, 0).unlink(missing_ok=True)
             path.unlink()

@@ -9,10 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from medsyn2.cohort.volumes import inspect_case, read_case
+from medsyn2.ct.nifti.files import NiftiFile
 from medsyn2.ct.nifti.storage import open_storage
 from medsyn2.ct.registration.alignment import Alignment
 from medsyn2.ct.volume import CTVolume
 from medsyn2.fingerprints import fingerprint
+from medsyn2.formats import open_volume
 from medsyn2.integrity import read_sealed, write_sealed
 from medsyn2.pipeline.ct_edit import align_ct
 from medsyn2.pipeline.edited import Source, hash_ct
@@ -24,15 +26,21 @@ log = logging.getLogger(__name__)
 def read_source(path: Path) -> tuple[CTVolume, Source, tuple[str, ...]]:
     """Read a CT to edit, which may be an edited one.
 
+    Args:
+        path: A file, or a folder of DICOM slices.
+
     Returns:
-        The CT in HU, its file as it is stored, and remarks for the user.
+        The CT in HU, its file, and remarks for the user.
 
     Raises:
         CaseError: If the file is no usable chest CT.
     """
     facts = inspect_case(path, None, "detect", accept_synthetic=True)
-    first_slice = 0 if facts.slices is None else facts.slices[0]
-    return read_case(facts), Source(open_storage(path), facts.hu, first_slice), facts.warnings
+    ct, file = read_case(facts), open_volume(path)
+    first = 0 if facts.slices is None else facts.slices[0]
+    values = CTVolume(file.ct(file.affine()[0]).hu[first : first + len(ct.hu)], ct.affine_mm)
+    storage = open_storage(path) if isinstance(file, NiftiFile) else None
+    return ct, Source(values, facts.hu, storage, first), facts.warnings
 
 
 def align_once(generation: Generation, ct: CTVolume, folder: Path) -> Alignment:

@@ -203,7 +203,8 @@ def test_a_file_keeps_its_axes_type_and_numbers_and_loses_its_texts(edited, ct, 
     image.header["intent_name"] = b"DOE^JOHN"
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"DOE^JOHN 1950-01-01"))
     nib.save(image, tmp_path / "DOE_JOHN.nii.gz")
-    source = Source(open_storage(tmp_path / "DOE_JOHN.nii.gz"), HuScale("stored", 1.0, -1024.0, None))
+    path = tmp_path / "DOE_JOHN.nii.gz"
+    source = Source(read_ct(path), HuScale("stored", 1.0, -1024.0, None), open_storage(path))
     edited.save(tmp_path / "out.nii.gz", source)
     found, region, mask = (nib.load(tmp_path / f"out{name}.nii.gz") for name in ("", "_region", "_mask"))
     assert found.get_data_dtype() == np.uint16
