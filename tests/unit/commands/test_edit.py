@@ -1,6 +1,5 @@
 """A phantom's CT edited from the command line."""
 
-import json
 import logging
 
 import nibabel as nib
@@ -9,7 +8,7 @@ import pytest
 
 from medsyn2.cli import main
 from medsyn2.ct.mask_edits import ellipsoid_mask
-from medsyn2.ct.nifti.files import read_ct, write_ct, write_labels
+from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import LabelMap
 from tests.unit.chests import scan_phantom, write_chest_model
 
@@ -64,16 +63,6 @@ def test_only_the_region_differs_and_the_ct_is_registered_once(edit, folder, cap
     assert (folder / "out/edited.nii.gz").read_bytes() != (folder / "out/other.nii.gz").read_bytes()
     kept = [path for path in (folder / "out").iterdir() if "DOE" in path.name or b"DOE" in path.read_bytes()]
     assert kept == []
-
-
-def test_an_edited_ct_is_edited_again(edit, folder):
-    gone = ["--remove", folder / "nodule.nii.gz", "--mask-text", "lung nodules"]
-    assert edit(*gone, *FAST, output="twice/first.nii.gz") == 0
-    assert edit(*conditions(folder), *FAST, ct="twice/first.nii.gz", output="twice/second.nii.gz") == 0
-    region = read_ct(folder / "twice/second_region.nii.gz").hu
-    first, second = (read_ct(folder / f"twice/{name}.nii.gz").hu for name in ("first", "second"))
-    assert (first[region == 0] == second[region == 0]).all()
-    assert json.loads((folder / "twice/first.json").read_text())["mask_text"] == "lung nodules"
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,20 @@
 """The template that a model carries registers a CT as the workflow does."""
 
 import numpy as np
-import pytest
 
-from medsyn2.ct.registration.affine import register_within_gates, working_ct
+from medsyn2.config import RegisterConfig
+from medsyn2.ct.registration.affine import working_ct
 from medsyn2.ct.registration.reference import Reference
 from medsyn2.ct.volume import CTVolume
-from medsyn2.errors import RegistrationError
-from medsyn2.weights.model_folder import read_description
-from medsyn2.weights.model_template import read_reference
-from tests.unit.chests import SETTINGS, scan_phantom, write_chest_model
+from medsyn2.phantoms import draw_acquisition, draw_subject, scan
 
 
-def test_a_ct_gets_the_affine_of_the_workflow_and_another_body_part_none(tmp_path):
-    template, ct = scan_phantom(3), scan_phantom(7)
-    folder = write_chest_model(tmp_path, template)
-    reference = read_reference(folder, read_description(folder))
-    assert isinstance(reference, Reference)
-    chest = working_ct(template, SETTINGS.working_spacing_mm)
-    np.testing.assert_array_equal(reference.chest.volume.hu, chest.volume.hu)
-    assert reference.chest.lungs.names == chest.lungs.names
-    expected = register_within_gates(working_ct(ct, SETTINGS.working_spacing_mm), chest, SETTINGS)
-    found = reference.align(ct)
-    # The file keeps the affine in 32 bits.
-    np.testing.assert_allclose(found.template_to_native_lps_mm, expected.template_to_native_lps_mm, atol=0.5)
-    bases = CTVolume(ct.hu[: len(ct.hu) // 3], ct.affine_mm)
-    with pytest.raises(RegistrationError):
-        reference.align(bases)
+def test_a_ct_that_lies_elsewhere_is_found_there() -> None:
+    subject, settings = draw_subject(0, 3), RegisterConfig(working_spacing_mm=6.0)
+    ct = scan(subject, draw_acquisition(subject, 5.0)).volume
+    moved = ct.affine_mm.copy()
+    moved[:3, 3] += (30.0, -20.0, 50.0)
+    found = Reference(working_ct(ct, 6.0), settings).align(CTVolume(ct.hu, moved)).template_to_native_lps_mm
+    np.testing.assert_allclose(found[:3, :3], np.eye(3), atol=0.01)
+    centre = ct.affine_mm @ [*(np.array(ct.shape) / 2), 1.0]
+    np.testing.assert_allclose((found @ centre - centre)[:3], (30.0, -20.0, 50.0), atol=1.0)
