@@ -26,6 +26,15 @@ def series_affine(spacing_mm: tuple[float, float, float] = (2.5, 0.7, 0.7)) -> n
     return affine
 
 
+def oblique_affine() -> np.ndarray:
+    """Make the affine of a gantry that looks along an axis turned about the patient's left."""
+    angle = np.deg2rad(12)
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    affine = series_affine()
+    affine[:3, :3] = turn @ affine[:3, :3]
+    return affine
+
+
 def ct_slice(plane: np.ndarray, index: int, affine_mm: np.ndarray, *, patient: str, study: str, series: str) -> Dataset:
     """Make a slice of a CT whose pixels are stored as a scanner does: unsigned, less 1024."""
     spacing = np.linalg.norm(affine_mm[:3, :3], axis=0)

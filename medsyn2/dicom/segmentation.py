@@ -2,8 +2,8 @@
 
 Structures of the vocabulary carry the codes that the standard lists (SNOMED CT and DCM); others, consolidation among
 them, are coded in a scheme of this project. The colours are those of the figures. highdicom does not carry
-SyntheticData over from the slices, so it is set here, and it writes the time of the moment, which is replaced: a file
-must not depend on when it was written.
+SyntheticData over from the slices, so it is set here, and it writes the time of the moment and random UIDs, which are
+replaced: a file must not depend on when it was written.
 
 Source: DICOM PS3.3, A.51 (Segmentation IOD); PS3.16, CID 7150 and 7159.
 """
@@ -27,7 +27,7 @@ from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
 
-_ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
+_ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
 _ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _LUNG = Code("39607008", "SCT", "Lung")
 CODES: dict[Structure, tuple[Code, Code]] = {
@@ -89,6 +89,9 @@ def segmentation(slices: Sequence[Dataset], masks: Mapping[str, Bool[np.ndarray,
     mark_synthetic(found, made_by)
     found.SeriesDescription = "SYNTHETIC masks"
     found.ContentDate, found.ContentTime = DA(_NO_DATE), TM(_NO_TIME)
+    dimensions = uid_of(series, key, "dimensions")
+    for item in (*found.DimensionOrganizationSequence, *found.DimensionIndexSequence):
+        item.DimensionOrganizationUID = dimensions
     for name in ("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"):
         if name in found:
             delattr(found, name)

@@ -21,6 +21,7 @@ CT_CLASSES = frozenset(f"1.2.840.10008.5.1.4.1.1.2{end}" for end in ("", ".1", "
 """CT Image Storage, enhanced, and legacy-converted enhanced."""
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
 _DIRECTORY = "1.2.840.10008.1.3.10"
+POINTER = "Git-LFS pointer"
 
 APART = (
     "AcquisitionNumber",
@@ -81,7 +82,7 @@ def read_slices(paths: Iterable[Path]) -> tuple[list[Slice], Counter[str]]:
     others: Counter[str] = Counter()
     for path in paths:
         dataset = _read(path)
-        kind = "no DICOM" if dataset is None else _kind(dataset)
+        kind = _stand_in(path) if dataset is None else _kind(dataset)
         if dataset is None or kind:
             others[kind] += 1
         else:
@@ -105,6 +106,16 @@ def _read(path: Path) -> Dataset | None:
         return None
     finally:
         config.settings.reading_validation_mode = mode
+
+
+def _stand_in(path: Path) -> str:
+    """Return what a file is that is not DICOM."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(32)
+    except OSError:
+        return "file that cannot be read"
+    return POINTER if start.startswith(b"version https://git-lfs") else "file that is not DICOM"
 
 
 def _kind(dataset: Dataset) -> str:

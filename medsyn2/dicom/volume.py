@@ -19,7 +19,7 @@ from medsyn2.ct.nifti.header import MAX_VOXELS
 from medsyn2.ct.nifti.writing import compact
 from medsyn2.ct.voxel_file import SYNTHETIC, VoxelFile
 from medsyn2.dicom.series import Found, SeriesRule, find_stacks
-from medsyn2.dicom.slices import Slice, read_slices
+from medsyn2.dicom.slices import POINTER, Slice, read_slices
 from medsyn2.dicom.stack import Stack
 from medsyn2.errors import InvalidVolumeError, UnreachableVolumeError
 
@@ -76,10 +76,14 @@ def find_series(path: Path, rule: SeriesRule = "largest") -> Found:
         InvalidVolumeError: If there is no CT, or patients or studies are mixed.
         GeometryError: If no series makes a volume; the error is that of the largest.
     """
-    slices, others = read_slices(sorted(_files(path)))
+    own: Sequence[Slice] = ()
     if path.is_file():
-        own = {one.series for one in read_slices([path])[0]}
-        slices = [one for one in slices if one.series in own]
+        own, others = read_slices([path])
+        if not own:
+            raise _nothing(path.name, others)
+    slices, others = read_slices(sorted(_files(path)))
+    if own:
+        slices = [one for one in slices if one.series == own[0].series]
     _refuse_mixture(slices, path.name)
     found = find_stacks(slices, rule)
     if not found.stacks:
@@ -125,6 +129,13 @@ def _refuse_mixture(slices: Sequence[Slice], name: str) -> None:
 
 
 def _nothing(name: str, others: Counter[str]) -> InvalidVolumeError:
+    if POINTER in others:
+        return InvalidVolumeError(
+            f"{name}: expected the slices of a CT, got {others[POINTER]} Git-LFS pointers: the slices were never "
+            "downloaded.",
+            code="file-is-lfs-pointer",
+            remedy="fetch the data with `git lfs pull`, or download the files again.",
+        )
     told = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5)) or "no file"
     return InvalidVolumeError(
         f"{name}: expected the slices of a CT, got {told}.",

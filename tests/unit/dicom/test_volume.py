@@ -12,7 +12,7 @@ from pydicom.uid import EnhancedCTImageStorage, RLELossless
 from medsyn2.ct.geometry import canonical
 from medsyn2.dicom.volume import find_series, open_series
 from medsyn2.errors import CaseError
-from tests.series import counted, ct_slice, series_affine, write_series
+from tests.series import counted, ct_slice, oblique_affine, series_affine, write_series
 
 HU, AFFINE = counted(), series_affine()
 
@@ -35,14 +35,6 @@ def by_itk(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return canonical(sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine)
 
 
-def oblique() -> np.ndarray:
-    angle = np.deg2rad(12)
-    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
-    affine = AFFINE.copy()
-    affine[:3, :3] = turn @ affine[:3, :3]
-    return affine
-
-
 def downwards() -> np.ndarray:
     affine = AFFINE.copy()
     affine[:3, 0] *= -1
@@ -55,7 +47,7 @@ def prone() -> np.ndarray:
     return affine
 
 
-@pytest.mark.parametrize("make", [series_affine, oblique, downwards, prone])
+@pytest.mark.parametrize("make", [series_affine, oblique_affine, downwards, prone])
 def test_voxels_and_place_are_those_of_itk(tmp_path, make):
     write_series(tmp_path / "a", affine_mm=make())
     hu, affine = read(tmp_path / "a")
