@@ -119,8 +119,9 @@ def _generate(
         seed = 0 if arguments.seed is None else arguments.seed
         return pipeline(report, mask=mask, mask_text=words, seed=seed, sampling=sampling, progress=progress)
     strength = _STRENGTH if arguments.strength is None else arguments.strength
+    sidecar: Path = arguments.edit
     return pipeline.edit(
-        arguments.edit, report, mask=mask, mask_text=words, strength=strength, sampling=sampling, progress=progress
+        sidecar, report, mask=mask, mask_text=words, strength=strength, sampling=sampling, progress=progress
     )
 
 

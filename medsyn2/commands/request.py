@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from tqdm import tqdm
 
@@ -87,7 +87,7 @@ def load_model(arguments: argparse.Namespace) -> MedSyn2Pipeline:
     return MedSyn2Pipeline.from_pretrained(arguments.model, device=arguments.device, precision=precision)
 
 
-def sampling_of(arguments: argparse.Namespace) -> dict[str, object]:
+def sampling_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the values of the sampling that were given."""
     return {name: value for name in SAMPLING if (value := getattr(arguments, name)) is not None}
 

@@ -64,7 +64,10 @@ def insert(
         changed = (weights > 0) & (new > beyond)
         old, part = ct.hu[box], hu[box]
         mixed = old[changed] + weights[changed] * (new[changed].astype(np.float32) - old[changed])
-        part[changed] = mixed if hu.dtype.kind == "f" else np.clip(np.rint(mixed), *_ends(hu.dtype))
+        if hu.dtype.kind != "f":
+            ends = np.iinfo(hu.dtype)
+            mixed = np.clip(np.rint(mixed), ends.min, ends.max)
+        part[changed] = mixed
     return CTVolume(hu, ct.affine_mm)
 
 
@@ -81,8 +84,3 @@ def measure_seam(hu: Num[np.ndarray, "d h w"], region: Mask) -> Seam:
             counts[kind] += int(np.count_nonzero(both == kind))
     around, across, within = (float(total / count) if count else nan for total, count in zip(sums, counts, strict=True))
     return Seam(across, within, around)
-
-
-def _ends(dtype: np.dtype[np.generic]) -> tuple[int, int]:
-    ends = np.iinfo(dtype)
-    return int(ends.min), int(ends.max)

@@ -36,7 +36,8 @@ def keep_half(mask: Mask, side: Side) -> Mask:
 def sides(mask: Mask) -> Float[np.ndarray, " w"]:
     """Return 1 for the planes on the patient's left, -1 for those on the right, 0 for a plane in the middle."""
     width = mask.shape[2]
-    return np.sign(np.arange(width) - (width - 1) / 2)
+    side: Float[np.ndarray, " w"] = np.sign(np.arange(width) - (width - 1) / 2)
+    return side
 
 
 def shift_mask(mask: Mask, by_mm: Spacing, spacing_mm: Spacing) -> Mask:

@@ -83,7 +83,7 @@ def is_kept(path: Path, recipe: Recipe, model: str) -> bool:
     differing += [
         name for name in ("report", "words", "seed", "sampling", "strength", "before") if _differ(name, earlier, recipe)
     ]
-    if (earlier.mask is None) != (recipe.mask is None) or not np.array_equal(earlier.mask, recipe.mask):
+    if not _same_mask(earlier, recipe):
         differing.append("mask")
     if differing:
         raise ConfigError(
@@ -92,6 +92,12 @@ def is_kept(path: Path, recipe: Recipe, model: str) -> bool:
             remedy="move it, name the row otherwise, or write into another folder.",
         )
     return True
+
+
+def _same_mask(one: Recipe, other: Recipe) -> bool:
+    if one.mask is None or other.mask is None:
+        return one.mask is other.mask
+    return np.array_equal(one.mask, other.mask)
 
 
 def _remove_leftover(path: Path, seed: int) -> None:

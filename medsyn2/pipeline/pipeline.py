@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 import torch
@@ -230,12 +230,17 @@ class MedSyn2Pipeline(Generation):
             WeightsError: If `before` was made by another model, or this one has no template.
             IntegrityError: If the sidecar or a mask beside it is missing or damaged.
         """
-        asked = {"report": report, "findings": findings, "impression": impression, "mask_text": mask_text}
+        asked: dict[str, Any] = {
+            "report": report,
+            "findings": findings,
+            "impression": impression,
+            "mask_text": mask_text,
+        }
         if isinstance(before, CTVolume):
             checked = _strength(STRENGTH if strength is None else strength)
             has_mask = mask is not None or inside.get("remove") is not None
             nothing = LabelMap(np.zeros(self.grid.shape, bool), self.grid.affine_mm) if has_mask else None
-            how = {"seed": inside.get("seed", 0), "sampling": sampling}
+            how: dict[str, Any] = {"seed": inside.get("seed", 0), "sampling": sampling}
             self.recipe(**asked, mask=nothing, **how)  # a mistake costs no registration
             place, matrix = place_edit(self, before, mask, inside)
             recipe = self.recipe(**asked, mask=place.model_mask, **how)
