@@ -4,8 +4,9 @@ A stage's verb takes ``--config`` and paths only; settings are in the configurat
 signature of the stage's function. The workflow calls exactly these commands; any of them can be copied from its log and
 run by hand, under ``torchrun`` or a profiler.
 
-Exit status: 0 done, 1 a case error outside a shard, 2 a wrong command or configuration, 10 the environment,
-12 memory, 14 weights, 15 a damaged artefact; 130 Ctrl-C, 143 SIGTERM, 129 a closed terminal, 141 a closed pipe.
+Exit status: 0 done, 1 a case error outside a shard, 2 a wrong command or configuration, 3 a volume without a mark,
+10 the environment, 12 memory, 14 weights, 15 a damaged artefact; 130 Ctrl-C, 143 SIGTERM, 129 a closed terminal, 141 a
+closed pipe.
 """
 
 import argparse
@@ -33,7 +34,20 @@ from medsyn2.version import __version__
 
 log = logging.getLogger(__name__)
 
-COMMANDS = ("config", "convert", "generate", "edit", "evaluate", "scores", "readers", "doctor", "fetch", "plan", "info")
+COMMANDS = (
+    "config",
+    "convert",
+    "generate",
+    "edit",
+    "evaluate",
+    "scores",
+    "readers",
+    "doctor",
+    "fetch",
+    "plan",
+    "info",
+    "is_synthetic",
+)
 
 _SHUTDOWN_S = "900"
 """How long torchrun waits for its processes after a SIGTERM, which end their step and write a checkpoint."""
@@ -93,7 +107,7 @@ def _run(arguments: list[str]) -> int:
     if verb in STAGES:
         _run_stage(STAGES[verb], arguments[1:])
     elif verb in COMMANDS:
-        command_module(verb).run(command_parser(verb).parse_args(arguments[1:]))
+        return command_module(verb).run(command_parser(verb).parse_args(arguments[1:])) or 0
     else:
         _overview().parse_args(arguments or ["--help"])
     return 0
@@ -138,6 +152,7 @@ def _overview() -> argparse.ArgumentParser:
         "volumes; scores: CLIP scores and "
         "zero-shot labels; readers: a blinded reader study; "
         "convert: bring in foreign weights; "
+        "is-synthetic: whether a volume says that a model made it; "
         "doctor: what is missing for a configuration; fetch: download weights; plan: time, memory and disk "
         "beforehand; info: the networks in numbers; config: write config.yaml and its schema; all others are "
         "stages of the workflow, in its order. `medsyn2 VERB --help` explains each.",

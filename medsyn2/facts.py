@@ -16,6 +16,9 @@ OVERLAY_FILE = "overlay.png"
 REAL, RECONSTRUCTED = "real", "reconstructed"
 """A held-out case's registered CT, and the same after the tokenizer, beside its synthetic volumes."""
 
+DECODED = "SYNTHETIC medsyn2 decoded from the latents of a real scan"
+"""What the header of a real scan says that went through the tokenizer: it is a model's output, and near its patient."""
+
 MaskState = Literal["absent", "empty", "present"]
 SPARSE = {"sparse": True}
 """Metadata of a field that is left out of the record where it is None."""

@@ -91,3 +91,26 @@ def write_series(
             change(dataset, index)
         dataset.save_as(folder / name.format(index), enforce_file_format=True)
     return hu
+
+
+def localizer(dataset: Dataset, index: int) -> None:
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    dataset.ImageOrientationPatient = ["1", "0", "0", "0", "0", "-1"]
+
+
+def derived(dataset: Dataset, index: int) -> None:
+    dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
+
+
+def mip(dataset: Dataset, index: int) -> None:
+    dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL", "MIP"]
+
+
+def capture(dataset: Dataset, index: int) -> None:
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+
+
+def report(dataset: Dataset, index: int) -> None:
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
+    dataset.Modality = "SR"
+    del dataset.PixelData, dataset.Rows, dataset.Columns

@@ -1,4 +1,8 @@
-"""Convert a foreign checkpoint to this project's files.
+"""Convert foreign checkpoints and DICOM to this project's files.
+
+DICOM as archives export it, patients and studies mixed or not, to a volume of each study:
+
+    medsyn2 convert dicom export --to volumes
 
 Open-Sora Plan's tokenizer, from a folder as diffusers writes it, a Lightning file or its trainer's .ckpt:
 
@@ -34,6 +38,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from medsyn2.commands import convert_dicom
 from medsyn2.commands.convert_official import check_place, write_official
 from medsyn2.evaluation.features.radimagenet import KIND as RADIMAGENET
 from medsyn2.evaluation.features.radimagenet import RadImageNet
@@ -59,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Convert one checkpoint."""
+    """Convert one source."""
     KINDS[arguments.kind][2](arguments)
 
 
@@ -196,10 +201,11 @@ def _say(path: Path, origin: Mapping[str, str], facts: str) -> None:
 
 
 KINDS = {
+    "dicom": ("folders of DICOM, to volumes", convert_dicom.add_arguments, convert_dicom.run),
     "tokenizer": ("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
     "official": ("all that the authors of MedSyn2 released, for sampling", _official_arguments, _official),
     "text-encoder": ("CXR-BERT, or another BERT", _text_encoder_arguments, _text_encoder),
     "radimagenet": ("RadImageNet's ResNet50, for the FID", _radimagenet_arguments, _radimagenet),
     "perceptual": ("the perceptual network of the tokenizer's training (LPIPS)", _perceptual_arguments, _perceptual),
 }
-"""Kinds of checkpoint: help in a line, and the functions that declare the options and convert."""
+"""Kinds of source: help in a line, and the functions that declare the options and convert."""

@@ -67,7 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the real CT, a whole chest: a file, or a folder of DICOM",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="FILE", help="the edited CT, .nii.gz or .nii; JSON beside it"
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the edited CT, .nii.gz, .nii, .mha, .nrrd; a folder or .zip: DICOM. JSON beside it",
     )
     asked = add_conditions(parser, "what there shall be; the mask lies in the CT's world")
     asked.add_argument(

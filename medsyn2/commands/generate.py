@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="the volume, .nii.gz or .nii; JSON beside it. Of a table, a folder",
+        help="the volume, .nii.gz, .nii, .mha, .nrrd; a folder or .zip: DICOM. JSON beside it. Of a table, a folder",
     )
     add_conditions(parser, "what to generate; each is optional")
     add_sampling(parser)

@@ -14,13 +14,11 @@ from nibabel.orientations import aff2axcodes
 
 from medsyn2.ct.affines import RAS_TO_LPS, Affine
 from medsyn2.ct.geometry import canonical
+from medsyn2.ct.nifti.writing import SYNTHETIC
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import MaskError
 
 log = logging.getLogger(__name__)
-
-SYNTHETIC = "SYNTHETIC"
-"""The first word of the description of a volume that a model made."""
 
 _FEW_LABELS = 16
 """Labels that are sought one by one, each in a hundredth of the time that counting all of them takes."""

@@ -11,6 +11,7 @@ Source: DICOM PS3.3, A.51 (Segmentation IOD); PS3.16, CID 7150 and 7159.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,14 +59,9 @@ def segmentation(slices: Sequence[Dataset], masks: Mapping[str, Bool[np.ndarray,
     Raises:
         EnvironmentFault: If highdicom is not installed.
     """
-    try:
-        from highdicom.seg import Segmentation
-    except ImportError as error:
-        raise EnvironmentFault(
-            "Expected highdicom, which writes masks as DICOM segmentations, got no such package.",
-            code="highdicom-missing",
-            remedy="install it: pip install 'medsyn2[dicom]'.",
-        ) from error
+    require_highdicom()
+    from highdicom.seg import Segmentation
+
     stacked = np.stack([mask.astype(bool) for mask in masks.values()], axis=-1)
     key = hashlib.sha256(np.packbits(stacked).tobytes()).hexdigest()
     series = slices[0].SeriesInstanceUID
@@ -96,6 +92,20 @@ def segmentation(slices: Sequence[Dataset], masks: Mapping[str, Bool[np.ndarray,
         if name in found:
             delattr(found, name)
     return found
+
+
+def require_highdicom() -> None:
+    """Refuse to begin without highdicom.
+
+    Raises:
+        EnvironmentFault: If it is not installed.
+    """
+    if find_spec("highdicom") is None:
+        raise EnvironmentFault(
+            "Expected highdicom, which writes masks as DICOM segmentations, got no such package.",
+            code="highdicom-missing",
+            remedy="install it: pip install 'medsyn2[dicom]'.",
+        )
 
 
 def _describe(number: int, words: str) -> "SegmentDescription":

@@ -7,7 +7,7 @@ others. The place of the voxels follows from the headers (`stack`).
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from jaxtyping import Num
 
 from medsyn2.ct.affines import Affine, accept_affine
 from medsyn2.ct.nifti.header import MAX_VOXELS
-from medsyn2.ct.nifti.writing import compact
-from medsyn2.ct.voxel_file import SYNTHETIC, VoxelFile
+from medsyn2.ct.nifti.writing import SYNTHETIC, compact
+from medsyn2.ct.voxel_file import VoxelFile
 from medsyn2.dicom.series import Found, find_stacks
 from medsyn2.dicom.slices import POINTER, Slice, read_slices
 from medsyn2.dicom.stack import Stack
@@ -60,14 +60,25 @@ def open_series(path: Path, *, series: str | None = None, rule: SeriesRule = "la
     else:
         chosen = list(found.stacks)
     stack = chosen[0]
-    notes = [*stack.notes]
+    notes: tuple[str, ...] = ()
     if series is None and len(chosen) > 1:
         others = ", ".join(f"{one.name} ({one.step_mm:.3g} mm)" for one in chosen[1:4])
-        notes.append(f"of {len(chosen)} volumes the {rule} was taken, {stack.name}; the others: {others}")
+        notes = (f"of {len(chosen)} volumes the {rule} was taken, {stack.name}; the others: {others}",)
+    file = read_stack(stack)
+    return replace(file, name=path.name, notes=(*notes, *file.notes))
+
+
+def read_stack(stack: Stack) -> DicomSeries:
+    """Read the pixels of a volume.
+
+    Raises:
+        InvalidVolumeError: If slices are damaged.
+    """
+    notes = [*stack.notes]
     if not stack.is_original:
         notes.append(f"{stack.name} is derived from other slices")
     mark = f"{SYNTHETIC} says the attribute SyntheticData" if any(one.is_synthetic for one in stack.slices) else ""
-    return DicomSeries(path.name, _decode(stack), tuple(notes), mark, stack)
+    return DicomSeries(stack.name, _decode(stack), tuple(notes), mark, stack)
 
 
 def find_series(path: Path, rule: SeriesRule = "largest") -> Found:
@@ -82,7 +93,7 @@ def find_series(path: Path, rule: SeriesRule = "largest") -> Found:
         own, others = read_slices([path])
         if not own:
             raise _nothing(path.name, others)
-    slices, others = read_slices(sorted(_files(path)))
+    slices, others = read_slices(sorted(find_files(path)))
     if own:
         slices = [one for one in slices if one.series == own[0].series]
     _refuse_mixture(slices, path.name)
@@ -99,7 +110,7 @@ def find_series(path: Path, rule: SeriesRule = "largest") -> Found:
     return found
 
 
-def _files(path: Path) -> Iterator[Path]:
+def find_files(path: Path) -> Iterator[Path]:
     """Yield the visible files of a folder and its subfolders, or those beside a file."""
     folder = path.parent if path.is_file() else path
     pending = [folder]

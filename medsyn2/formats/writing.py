@@ -43,9 +43,14 @@ def write_labels(path: Path | str, label_map: LabelMap, *, description: str = ""
     _write(Path(path), small_labels(label_map.labels, Path(path).name), label_map.affine_mm, description)
 
 
+def is_nifti_name(name: str) -> bool:
+    """Return whether a file of this name is written as NIfTI."""
+    return name.lower().endswith((".nii", ".nii.gz"))
+
+
 def _write(path: Path, voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, description: str) -> None:
     name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
+    if is_nifti_name(name):
         write_array(path, voxels, affine_mm, description)
     elif name.endswith((".mha", ".nrrd")):
         affine_mm, _ = orthonormalize(affine_mm, path.name)

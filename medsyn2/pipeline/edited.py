@@ -18,14 +18,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Num
 
-from medsyn2.ct.nifti.files import write_ct, write_labels
+from medsyn2.ct.nifti.files import write_labels
 from medsyn2.ct.nifti.storage import Storage
 from medsyn2.ct.volume import Affine, CTVolume, LabelMap
 from medsyn2.errors import IntegrityError, reason
 from medsyn2.facts import HuScale
 from medsyn2.files import sha256_of, write_atomically, write_json
+from medsyn2.formats.writing import is_nifti_name, write_ct
 from medsyn2.pipeline.outputs import check_file_name, mask_path, region_path, remove_earlier_masks, sidecar_path
 from medsyn2.pipeline.synthetic import Recipe, read_mask_file, read_recipe, recipe_json
+from medsyn2.pipeline.volume_output import save_volume
 from medsyn2.version import __version__
 
 NOTICE = "Synthetic image: a CT that a model changed inside a region. Not for diagnosis, not for clinical use."
@@ -93,7 +95,7 @@ class EditedCT:
         """Write the CT, its sidecar and its masks; the same CT and recipe give the same bytes.
 
         Args:
-            path: The volume's file, ending in .nii or .nii.gz. The others get their names from it.
+            path: The volume's file, as of `Synthetic.save`. The others get their names from it.
             source: The file that the CT was read from: the output has its axes, type and scaling, and outside the
                 region its very numbers. None writes canonical axes.
 
@@ -105,7 +107,6 @@ class EditedCT:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_earlier_masks(path)
         mark = f"SYNTHETIC medsyn2 {__version__} edited seed={self.order.recipe.seed}"
-        write_atomically(path, lambda partial: self._write_ct(partial, source, mark))
 
         def save_mask(mask: Mask, place: Path) -> dict[str, str]:
             write_atomically(place, lambda partial: self._write_mask(partial, mask, source, mark))
@@ -121,7 +122,17 @@ class EditedCT:
         }
         conditions = recipe_json(order.recipe, lambda mask, depth: save_mask(self._mask, mask_path(path, depth)))
         described = {"synthetic": True, "notice": NOTICE, "medsyn2": __version__, "model": self.model, **conditions}
-        volume = {"file": path.name, "sha256": sha256_of(path)}
+        words = order.recipe.words
+        masks = {} if order.mask is None or words is None else {words: order.mask}
+        volume = save_volume(
+            path,
+            self.volume,
+            mark,
+            model=self.model,
+            recipe=conditions,
+            masks={**masks, "edited region": order.region},
+            write=lambda partial: self._write_ct(partial, source, mark),
+        )
         write_json(sidecar_path(path), {**described, "edit": edit, "volume": volume})
 
     @property
@@ -130,7 +141,7 @@ class EditedCT:
         return self.order.mask
 
     def _write_ct(self, path: Path, source: Source | None, mark: str) -> None:
-        if source is None:
+        if source is None or not is_nifti_name(path.name):
             write_ct(path, self.volume, description=mark)
         else:
             source.write(path, self.volume.hu, self.volume.hu != self.before.hu, mark)

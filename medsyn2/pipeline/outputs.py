@@ -14,9 +14,16 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from medsyn2.cohort.folder import stem_of
+from medsyn2.cohort.folder import stem_of as name_of
 from medsyn2.errors import ConfigError, EnvironmentFault, reason
 from medsyn2.files import sha256_of
+from medsyn2.formats.writing import WRITABLE
+from medsyn2.pipeline.volume_output import ARCHIVE, hash_of, is_dicom_name
+
+
+def stem_of(volume: Path) -> str:
+    """Return the name of a volume without the suffix of its format."""
+    return volume.stem if volume.suffix.lower() == ARCHIVE else name_of(volume)
 
 
 def sidecar_path(volume: Path) -> Path:
@@ -38,14 +45,20 @@ def check_file_name(volume: Path) -> None:
     """Refuse a name that no volume can be saved under.
 
     Raises:
-        ConfigError: If it does not end in .nii or .nii.gz, or has nothing before that.
+        ConfigError: If its end is none of a format that is written, or it has nothing before that.
+        EnvironmentFault: If it is to be DICOM and highdicom is not installed.
     """
-    if not stem_of(volume) or not volume.name.lower().endswith((".nii", ".nii.gz")):
+    if not stem_of(volume) or not (volume.name.lower().endswith(WRITABLE) or is_dicom_name(volume)):
         raise ConfigError(
-            f"Expected a name and then .nii or .nii.gz, got {volume.name!r}.",
+            f"Expected a name that ends in {', '.join(WRITABLE)} or {ARCHIVE}, or the name of a folder, got "
+            f"{volume.name!r}.",
             code="output-suffix",
-            remedy="name the output like synthetic.nii.gz.",
+            remedy="name the output like synthetic.nii.gz, or like synthetic/ for a DICOM series.",
         )
+    if is_dicom_name(volume):
+        from medsyn2.dicom.segmentation import require_highdicom  # imports pydicom
+
+        require_highdicom()
 
 
 def check_output(volume: Path, made_from: Iterable[Path]) -> None:
@@ -54,7 +67,7 @@ def check_output(volume: Path, made_from: Iterable[Path]) -> None:
     Makes the folder, since nothing else tells for certain that it can be made.
 
     Raises:
-        ConfigError: If the name has no suffix of NIfTI, or a file that is not an earlier output would be replaced.
+        ConfigError: If the name is of no format, or a file that is not an earlier output would be replaced.
         EnvironmentFault: If nothing can be written there.
     """
     check_file_name(volume)
@@ -68,7 +81,7 @@ def check_output(volume: Path, made_from: Iterable[Path]) -> None:
                 code="output-is-input",
                 remedy="give the output another name; its JSON and its mask take their names from it.",
             )
-        if path.exists() and not _is_own(path, earlier):
+        if path.exists() and not (_is_own(path, earlier) or _is_empty_folder(path)):
             raise ConfigError(
                 f"{path} is there already and is not what was written with an earlier {volume.name}.",
                 code="output-taken",
@@ -109,7 +122,11 @@ def _files_of_sidecar(volume: Path) -> dict[str, str]:
 
 
 def _is_own(path: Path, written: dict[str, str]) -> bool:
-    return path.name in written and path.is_file() and sha256_of(path) == written[path.name]
+    return path.name in written and path.exists() and hash_of(path) == written[path.name]
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _check_writable(volume: Path) -> None:

@@ -1,6 +1,6 @@
 """A generated volume, how it was asked for, and how it says so of itself on disk.
 
-    <name>.nii.gz        int16 HU on the model's grid; the header's description says SYNTHETIC, version, seed
+    <name>.nii.gz        int16 HU on the model's grid; the header says SYNTHETIC, version, seed; or another format
     <name>.json          the sidecar: that it is synthetic, and the recipe by which it can be made again
     <name>_mask.nii.gz   the mask it was made with, on the model's grid, if there was one
 
@@ -18,12 +18,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from medsyn2.ct.nifti.files import read_labels, write_ct, write_labels
+from medsyn2.ct.nifti.files import read_labels, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, IntegrityError, reason
 from medsyn2.files import sha256_of, write_atomically, write_json
 from medsyn2.flow.sampling import Sampling, to_int
 from medsyn2.pipeline.outputs import check_file_name, mask_path, remove_earlier_masks, sidecar_path
+from medsyn2.pipeline.volume_output import save_volume
 from medsyn2.version import __version__
 from medsyn2.vocabulary import Mode, Precision
 
@@ -88,7 +89,8 @@ class Synthetic:
         Files of these names are replaced; masks of an earlier volume of this name are removed.
 
         Args:
-            path: The volume's file, ending in .nii or .nii.gz. The others get their names from it.
+            path: The volume's file, ending in .nii.gz, .nii, .mha, .nrrd or, for DICOM, .zip; without a suffix, a
+                folder of DICOM files. The others get their names from it.
 
         Raises:
             ConfigError: If `path` ends otherwise.
@@ -98,21 +100,23 @@ class Synthetic:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_earlier_masks(path)
         mark = f"SYNTHETIC medsyn2 {__version__} seed={self.recipe.seed}"
-        write_atomically(path, lambda partial: write_ct(partial, self.volume, description=mark))
 
         def save_mask(mask: Mask, depth: int) -> dict[str, str]:
             place = mask_path(path, depth)
             label_map = LabelMap(mask, self.volume.affine_mm)
-            write_atomically(place, lambda partial: write_labels(partial, label_map))
+            write_atomically(place, lambda partial: write_labels(partial, label_map, description=mark))
             return {"file": place.name, "sha256": sha256_of(place)}
 
-        volume = {"file": path.name, "sha256": sha256_of(path)}
+        recipe = recipe_json(self.recipe, save_mask)
+        words, mask = self.recipe.words, self.recipe.mask
+        masks = {} if words is None or mask is None else {words: mask}
+        volume = save_volume(path, self.volume, mark, model=self.model, recipe=recipe, masks=masks)
         described = {
             "synthetic": True,
             "notice": NOTICE,
             "medsyn2": __version__,
             "model": self.model,
-            **recipe_json(self.recipe, save_mask),
+            **recipe,
             "volume": volume,
         }
         write_json(sidecar_path(path), described)

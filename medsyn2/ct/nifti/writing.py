@@ -1,5 +1,6 @@
 """Writing arrays as NIfTI files: the same array gives the same bytes (``files.py`` has the theory)."""
 
+import struct
 from pathlib import Path
 
 import deflate
@@ -9,6 +10,11 @@ from nibabel.nifti1 import Nifti1Header
 
 from medsyn2.ct.affines import RAS_TO_LPS, Affine, orthonormalize
 from medsyn2.errors import InvalidVolumeError, MaskError
+
+SYNTHETIC = "SYNTHETIC"
+"""The first word of the description of a volume that a model made."""
+
+_COMMENT_CODE = 6
 
 COMPRESSION = 1
 """Level of libdeflate, whose bytes depend on no processor; as small as zlib's level 2 in half the time."""
@@ -80,9 +86,19 @@ def write_array(path: Path, voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affi
     header.set_xyzt_units("mm")
     header.set_slope_inter(1.0, 0.0)
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
-    header["vox_offset"] = 352
+    extension = _comment(description) if description.startswith(SYNTHETIC) else b""
+    header["vox_offset"] = 352 + len(extension)
     header["magic"] = b"n+1"
     header["descrip"] = description.encode("ascii", "replace")[:79]
     stored = np.ascontiguousarray(voxels.astype(voxels.dtype.newbyteorder("<"), copy=False))
-    content = b"".join((header.binaryblock, b"\0\0\0\0", stored.data.cast("B")))
+    flag = b"\1\0\0\0" if extension else b"\0\0\0\0"
+    content = b"".join((header.binaryblock, flag, extension, stored.data.cast("B")))
     path.write_bytes(deflate.gzip_compress(content, COMPRESSION) if path.suffix.lower() == ".gz" else content)
+
+
+def _comment(text: str) -> bytes:
+    """Return a header extension of plain text, which programs that copy a header's extensions keep."""
+    content = text.encode("ascii", "replace")
+    size = 8 + len(content) + 1
+    size += -size % 16
+    return struct.pack("<ii", size, _COMMENT_CODE) + content.ljust(size - 8, b"\0")

@@ -30,7 +30,7 @@ from medsyn2.evaluation.memorisation.copies import Memorisation, Nearest, Points
 from medsyn2.evaluation.memorisation.near_duplicates import drop_duplicates, thumbnails
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
 from medsyn2.evaluation.statistics.intervals import share_interval
-from medsyn2.facts import LatentsFacts
+from medsyn2.facts import DECODED, LatentsFacts
 from medsyn2.files import write_bytes, write_table
 from medsyn2.nn.autoencoder.windows import decode_windowed
 from medsyn2.nn.device import available_device
@@ -197,7 +197,7 @@ def _decode_cases(
         unit = decode_windowed(network, latents, origin.window, origin.overlap, precision)[0, 0]
         place = folder / f"{volume.id}.nii.gz"
         hu = unit_to_hu(unit.float().cpu().numpy(), grid.clip_hu)
-        write_ct(place, CTVolume(hu, volume.read().affine_mm))
+        write_ct(place, CTVolume(hu, volume.read().affine_mm), description=DECODED)
         made.append(VolumeFile(volume.id, volume.patient, place))
     return made
 

@@ -23,7 +23,7 @@ from medsyn2.evaluation.similarity.volumes import (
     ssim_3d_box,
     ssim_3d_gaussian,
 )
-from medsyn2.facts import CT_FILE, ImageQuality, MaskQuality, ReconstructionFacts, mask_file
+from medsyn2.facts import CT_FILE, DECODED, ImageQuality, MaskQuality, ReconstructionFacts, mask_file
 from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import decode_windowed, encode_windowed
@@ -104,7 +104,7 @@ def _image(round_trip: _RoundTrip, volume: CTVolume, grid: GridConfig, place: Pa
     low, high = grid.clip_hu
     before = np.clip(volume.hu, low, high)
     after = unit_to_hu(round_trip(hu_to_unit(volume.hu, grid.clip_hu)), grid.clip_hu)
-    write_ct(place, CTVolume(after, volume.affine_mm))
+    write_ct(place, CTVolume(after, volume.affine_mm), description=DECODED)
     body = inside_body(before)
     return ImageQuality(
         ssim_gaussian=ssim_3d_gaussian(before, after, high - low),
@@ -122,7 +122,7 @@ def _mask(
     mask = case.mask(structure)
     before = mask.binary()
     after = round_trip(mask_to_unit(before)) > config.mask_threshold
-    write_labels(folder / mask_file(structure), LabelMap(after.astype(np.uint8), mask.affine_mm))
+    write_labels(folder / mask_file(structure), LabelMap(after.astype(np.uint8), mask.affine_mm), description=DECODED)
     found = asdict(overlap(after, before, mask.spacing_mm, config.surface_tolerance_mm))
     # JSON knows no NaN.
     defined: dict[str, Any] = {name: None if value != value else value for name, value in found.items()}

@@ -7,7 +7,7 @@ from pydicom.sr.codedict import codes
 from medsyn2.ct.volume import CTVolume
 from medsyn2.dicom.ct_image import MadeBy, ct_datasets
 from medsyn2.dicom.segmentation import CODES, segmentation
-from medsyn2.dicom.writing import dicom_files, write_folder, write_zip
+from medsyn2.dicom.writing import write_folder
 from medsyn2.vocabulary import STRUCTURES
 from tests.series import counted, oblique_affine
 
@@ -53,10 +53,3 @@ def test_each_structure_has_a_code_that_the_standard_lists_or_one_of_our_own(str
     listed = concepts.get(kind.scheme_designator, {}).values()
     assert kind.scheme_designator == "99MEDSYN2" or any(kind.value in values for values in listed)
     assert any(category.value in values for values in concepts["SCT"].values())
-
-
-def test_the_same_volume_gives_the_same_bytes(tmp_path):
-    assert list(dicom_files(VOLUME, boxes(), MADE_BY)) == list(dicom_files(VOLUME, boxes(), MADE_BY))
-    for name in ("a.zip", "b.zip"):
-        write_zip(tmp_path / name, VOLUME, boxes(), MADE_BY)
-    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()

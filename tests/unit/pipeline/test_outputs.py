@@ -92,7 +92,7 @@ def test_a_new_folder_is_made_and_left_empty(tmp_path):
     assert list((tmp_path / "new" / "below").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", [".nii.gz", ".nii", ".NII.GZ", "ct", "ct.nii.gzip", "nii.gz.json"])
+@pytest.mark.parametrize("name", [".nii.gz", ".nii", ".NII.GZ", ".mha", ".zip", "ct.nii.gzip", "nii.gz.json"])
 def test_a_name_that_no_volume_can_have_is_refused(name, tmp_path):
     with pytest.raises(ConfigError, match="output-suffix"):
         check_output(tmp_path / name, [])

@@ -108,7 +108,9 @@ def test_a_second_run_looks_for_missing_files_alone_and_a_changed_one_is_read_ag
     before = manifest.read_bytes()
     opened = []
     reader = volumes.open_volume
-    monkeypatch.setattr(volumes, "open_volume", lambda path, **how: opened.append(Path(path).name) or reader(path, **how))
+    monkeypatch.setattr(
+        volumes, "open_volume", lambda path, **how: opened.append(Path(path).name) or reader(path, **how)
+    )
     run(cohort, manifest)
     assert opened == ["missing.nii.gz"]
     opened.clear()
