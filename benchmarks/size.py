@@ -130,7 +130,7 @@ def readers(rng: Random, num: int, *, effect: bool) -> bool:
     return power(cases, 2, 0.15, rate, loss=0.0 if effect else 0.15, runs=1, seed=int(rng.integers(2**32))) == 1
 
 
-def _labels(rng: Random, num: int, signals: tuple[float, ...]) -> list[Judgement]:
+def judgements(rng: Random, num: int, signals: tuple[float, ...]) -> list[Judgement]:
     """Labels of volumes of the same cases, found with so many standard deviations between present and absent."""
     patients = owners(rng, num)
     truth = volumes(rng, patients, _LABELS) > 0.2
@@ -144,7 +144,7 @@ def _labels(rng: Random, num: int, signals: tuple[float, ...]) -> list[Judgement
 
 def zero_shot(rng: Random, num: int, *, effect: bool) -> bool:
     """A word on any of three sources beside equally good real volumes; with the effect, one finds nothing."""
-    real, *others = _labels(rng, num, (1.5, 1.5, 1.5, 0.0 if effect else 1.5))
+    real, *others = judgements(rng, num, (1.5, 1.5, 1.5, 0.0 if effect else 1.5))
     labels = labels_to_judge(real.truth, real.patients)
     if not labels:
         return False
@@ -154,12 +154,12 @@ def zero_shot(rng: Random, num: int, *, effect: bool) -> bool:
 
 def zero_shot_space(rng: Random, num: int, *, effect: bool) -> bool:
     """The word that a space finds labels in real volumes; with the effect, it does, by 1.5 standard deviations."""
-    [real] = _labels(rng, num, (1.5 if effect else 0.0,))
+    [real] = judgements(rng, num, (1.5 if effect else 0.0,))
     labels = labels_to_judge(real.truth, real.patients)
     return bool(labels) and sight(intervals(real.of_labels(labels))["auroc"], 0.5) == ABOVE_CHANCE
 
 
-def _embeddings(rng: Random, num: int, fits: tuple[float, ...]) -> list[Bank]:
+def embeddings(rng: Random, num: int, fits: tuple[float, ...]) -> list[Bank]:
     """Reports, and volumes of the same cases that share so much of the reports' direction."""
     patients = owners(rng, num)
     text, known = volumes(rng, patients, _WIDTH), names(patients, "p")
@@ -171,21 +171,21 @@ def _embeddings(rng: Random, num: int, fits: tuple[float, ...]) -> list[Bank]:
 
 def clip(rng: Random, num: int, *, effect: bool) -> bool:
     """A word on any of three sources beside equally good real volumes; with the effect, one fits no report."""
-    text, real, *others = _embeddings(rng, num, (1.0, 1.0, 1.0, 0.0 if effect else 1.0))
+    text, real, *others = embeddings(rng, num, (1.0, 1.0, 1.0, 0.0 if effect else 1.0))
     found = [fit_difference(one, real, text, level=family_level(len(others))) for one in others]
     return any(verdict(one.adjusted, one.real, 0.0) in {ABOVE, BELOW} for one in found)
 
 
 def clip_space(rng: Random, num: int, *, effect: bool) -> bool:
     """The word that a space tells real volumes' reports apart; with the effect, it does."""
-    text, real = _embeddings(rng, num, (1.0 if effect else 0.0,))
+    text, real = embeddings(rng, num, (1.0 if effect else 0.0,))
     score = pair_score(real, text, seed=0)
     return sight((score.above_shuffled_low, score.above_shuffled_high), 0.0) == ABOVE_CHANCE
 
 
 def clip_z(rng: Random, num: int, *, effect: bool) -> bool:
     """A z of the score beyond 1.96; with the effect, volumes fit their reports."""
-    text, real = _embeddings(rng, num, (1.0 if effect else 0.0,))
+    text, real = embeddings(rng, num, (1.0 if effect else 0.0,))
     return abs(pair_score(real, text, seed=0).z) > 1.96
 
 
