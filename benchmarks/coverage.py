@@ -170,14 +170,14 @@ OTHERS: Mapping[str, Callable[[np.random.Generator, int], Run]] = {
 
 
 def coverage(kind: str, distribution: str, num: int, runs: int, seed: int = 0) -> float:
-    """Return the share of simulated intervals that hold the true value; of tables that have one, NaN if none has."""
+    """Return the share of simulated intervals that hold the true value; NaN where four of five tables have none."""
     rng = np.random.default_rng(seed)
     if kind in OTHERS:
         found = [OTHERS[kind](rng, num) for _ in range(runs)]
     else:
         found = [KINDS[kind](rng, DISTRIBUTIONS[distribution], num) for _ in range(runs)]
     held = [ends[0] <= true <= ends[1] for ends, true in found if not np.isnan(ends[0])]
-    return float(np.mean(held)) if held else nan
+    return float(np.mean(held)) if len(held) >= runs / 5 else nan
 
 
 def rows(runs: int) -> Iterator[tuple[str, str, dict[int, float]]]:

@@ -70,7 +70,7 @@ class Judgement:
 
     def scores(self, volumes: Bool[np.ndarray, " v"]) -> Float[np.ndarray, " s"]:
         """Return `VALUES` of some volumes; NaN if a label has lost one of its classes."""
-        chosen = self.of_volumes(volumes)
+        chosen = Judgement(self.probabilities[volumes], self.truth[volumes], self.found[volumes], ())
         if (chosen.truth.all(axis=0) | ~chosen.truth.any(axis=0)).any():
             return np.full(len(VALUES), np.nan)
         return np.array(astuple(classification(chosen)))
