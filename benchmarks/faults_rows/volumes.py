@@ -15,9 +15,10 @@ from scipy import ndimage
 
 from medsyn2.cohort.file_state import content_of
 from medsyn2.cohort.volumes import inspect_case, read_case
+from medsyn2.ct.anatomy.view import coarsen, view_chest
 from medsyn2.ct.lungs import segment_lungs
 from medsyn2.ct.nifti.files import write_ct
-from medsyn2.ct.volume import CTVolume
+from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import CaseError, MedSyn2Error, SystematicError
 from medsyn2.facts import InventoryFacts
 from medsyn2.stages.anatomy import stop_if_disordered
@@ -107,8 +108,8 @@ def _pad(bench: Bench, way: str, name: str, draw: random.Random) -> Tried:
         return Tried("REFUSED", kept=False, note=f"{error.code}: {error.message}")
     wanted = expected.hu if facts.slices is None else expected.hu[slice(*facts.slices)]
     other = float((np.abs(read.hu.astype(np.float32) - wanted) > OTHER_HU).mean())
-    lungs_ml = _inspect(bench, expected)[0].anatomy.lung_ml
-    lungs = abs(facts.anatomy.lung_ml / lungs_ml - 1)
+    view = view_chest(*coarsen(expected.hu, expected.spacing_mm))
+    lungs = abs(facts.anatomy.lung_ml / view.lung_ml - 1) if view else 1.0
     note = f"{other:.2%} of the voxels are other, {lungs:.1%} of the lungs' volume"
     if other > OTHER_SHARE or lungs > OTHER_LUNGS:
         return Tried("OTHER HU OR LUNGS", kept=False, note=note)
@@ -218,7 +219,9 @@ def _cut(bench: Bench, name: str, field_mm: float, shape: str, draw: random.Rand
         return Tried("REFUSED", kept=False, note=f"{error.code}: {error.message}")
     seen = ~_outside(inside) if shape == "circle" else np.ones(inside.shape, bool)
     same = np.array_equal(read.hu[seen], inside.hu.clip(-1024, 3071)[seen])
-    there, wanted = _lungs(read) & seen, _lungs_of(bench, name)[:, *box] & seen
+    lungs = segment_lungs(read, LUNGS_MM)
+    seen = _sample(LabelMap(seen, inside.affine_mm), lungs)
+    there, wanted = (lungs.labels > 0) & seen, _sample(_lungs_of(bench, name), lungs) & seen
     dice = 2 * np.count_nonzero(there & wanted) / max(np.count_nonzero(there) + np.count_nonzero(wanted), 1)
     note = f"Dice of the lungs {dice:.3f}"
     if not same or dice < LUNGS_DICE:
@@ -226,13 +229,16 @@ def _cut(bench: Bench, name: str, field_mm: float, shape: str, draw: random.Rand
     return Tried("accepted, with the HU and lungs of the whole CT", kept=True, note=note)
 
 
-def _lungs(volume: CTVolume) -> np.ndarray:
-    return segment_lungs(volume, LUNGS_MM).labels > 0
-
-
 @cache
-def _lungs_of(bench: Bench, name: str) -> np.ndarray:
-    return _lungs(bench.ct(name))
+def _lungs_of(bench: Bench, name: str) -> LabelMap:
+    return segment_lungs(bench.ct(name), LUNGS_MM)
+
+
+def _sample(labels: LabelMap, grid: LabelMap) -> np.ndarray:
+    """Return where labels are, on the grid of others."""
+    to_own = np.linalg.inv(labels.affine_mm) @ grid.affine_mm
+    inside = (labels.labels > 0).astype(np.uint8)
+    return ndimage.affine_transform(inside, to_own, output_shape=grid.labels.shape, order=0) > 0
 
 
 # ---- all

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.faults_rows import ROWS
 from benchmarks.faults_rows.row import Bench, Trial
 
-CHEAP = {"R10": 12, "R16": 4, "R17": 3, "R18": 12}
+CHEAP = {"R10": 12, "R16": 2, "R18": 12}
 """Trials of rows that read tables and small folders."""
 
 
