@@ -37,10 +37,10 @@ from typing import get_args
 
 from tqdm import tqdm
 
-from medsyn2.ct.binary_mask import read_mask
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, ReportError, reason
 from medsyn2.flow import Solver
+from medsyn2.formats import read_mask
 from medsyn2.pipeline import MedSyn2Pipeline, Step, Synthetic
 from medsyn2.pipeline.generation import Progress
 from medsyn2.pipeline.outputs import check_output
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", metavar="TEXT", help="findings and impression, [SEP] between them if there are both"
     )
     report.add_argument("--report-file", type=Path, metavar="FILE", help="the same from a UTF-8 text file")
-    asked.add_argument("--mask", type=Path, metavar="FILE", help="NIfTI mask of one structure, on any grid")
+    asked.add_argument("--mask", type=Path, metavar="FILE", help="mask of one structure, on any grid")
     asked.add_argument(
         "--mask-text",
         metavar="WORDS",

@@ -13,15 +13,13 @@ allowed and states that the structure is absent.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
 from medsyn2.ct.geometry import canonical, resample_mask
-from medsyn2.ct.nifti.files import open_nifti
-from medsyn2.ct.nifti.stream import MAX_MASK_RATIO
 from medsyn2.ct.volume import Grid, LabelMap
+from medsyn2.ct.voxel_file import VoxelFile
 from medsyn2.errors import MaskError
 
 _HALF = 0.5
@@ -32,18 +30,16 @@ _TOUCHING_SHARE = 0.05
 """Share of a piece's voxels that touch another one: of two lungs less, of two lobes or opacities more."""
 
 
-def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
-    """Read one binary mask from a file that holds 0 and 1, 0 and 255, or probabilities.
+def mask_of(file: VoxelFile) -> tuple[LabelMap, tuple[str, ...]]:
+    """Return the binary mask of a file that holds 0 and 1, 0 and 255, or probabilities.
 
     Returns:
         The mask in canonical axes, and notes on anything unusual about the file.
 
     Raises:
-        InvalidVolumeError: If the file is damaged or is no volume.
         GeometryError: If its position in space is missing, impossible or ambiguous.
         MaskError: If its values are those of an image or of several labels.
     """
-    file = open_nifti(path, max_ratio=MAX_MASK_RATIO)
     affine, repairs = file.affine()
     inside, notes = binarize(file.values, file.name)
     labels, affine = canonical(inside, affine)

@@ -22,12 +22,12 @@ from medsyn2.cohort.volumes import image_hash
 from medsyn2.ct.hounsfield.detection import detect_hu
 from medsyn2.ct.hounsfield.padding import without_padding
 from medsyn2.ct.label_map import refuse_label_map
-from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import EnvironmentFault, IntensityError, TableError, list_names, reason
 from medsyn2.evaluation.features.anatomy import describe_set, look_at
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.facts import AnatomyFacts
+from medsyn2.formats import read_ct
 from medsyn2.vocabulary import volume_path
 
 log = logging.getLogger(__name__)
