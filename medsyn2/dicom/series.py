@@ -10,7 +10,6 @@ Of several volumes the original ones come first, those that the scanner measured
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from pydicom import dcmread
@@ -18,9 +17,7 @@ from pydicom import dcmread
 from medsyn2.dicom.slices import APART, Slice
 from medsyn2.dicom.stack import SAME_MM, Stack, stack_slices
 from medsyn2.errors import CaseError, GeometryError, InvalidVolumeError
-
-SeriesRule = Literal["largest", "thinnest", "only"]
-"""Of several volumes: the one of most voxels, the one of the nearest slices, or none."""
+from medsyn2.vocabulary import SeriesRule
 
 _LOCALIZERS = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"})
 _PROJECTIONS = frozenset({"MIP", "MINIP", "MIN_IP", "MAX_IP", "PROJECTION IMAGE", "VOLUME_RENDERED", "VRT", "SSD"})

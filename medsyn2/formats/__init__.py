@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 from medsyn2.faces import lazy
 
 if TYPE_CHECKING:
-    from medsyn2.formats.reading import open_volume, read_ct, read_labels, read_mask
+    from medsyn2.formats.reading import list_series, open_volume, read_ct, read_labels, read_mask
     from medsyn2.formats.writing import write_ct, write_labels
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            **dict.fromkeys(("open_volume", "read_ct", "read_labels", "read_mask"), "medsyn2.formats.reading"),
+            **dict.fromkeys(
+                ("list_series", "open_volume", "read_ct", "read_labels", "read_mask"), "medsyn2.formats.reading"
+            ),
             **dict.fromkeys(("write_ct", "write_labels"), "medsyn2.formats.writing"),
         },
     )
 
-__all__ = ["open_volume", "read_ct", "read_labels", "read_mask", "write_ct", "write_labels"]
+__all__ = ["list_series", "open_volume", "read_ct", "read_labels", "read_mask", "write_ct", "write_labels"]

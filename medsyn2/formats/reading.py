@@ -20,9 +20,9 @@ from medsyn2.ct.nifti.stream import MAX_CT_RATIO, MAX_MASK_RATIO
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.ct.voxel_file import VoxelFile
 from medsyn2.dicom.identity import is_dicom
-from medsyn2.dicom.series import SeriesRule
 from medsyn2.formats.metaimage import open_metaimage
 from medsyn2.formats.nrrd import open_nrrd
+from medsyn2.vocabulary import SeriesRule
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,17 @@ def open_volume(
         return open_series(path, series=series, rule=rule)
     opener = _IMAGES.get(path.suffix.lower())
     return opener(path) if opener else open_nifti(path, max_ratio=max_ratio)
+
+
+def list_series(folder: Path | str, rule: SeriesRule = "largest") -> list[str]:
+    """Return pseudonyms of the volumes in a folder of DICOM slices, the best by `rule` first; at least one.
+
+    Raises:
+        CaseError: As of `open_volume`.
+    """
+    from medsyn2.dicom.volume import find_series
+
+    return [stack.id for stack in find_series(Path(folder), rule).stacks]
 
 
 def read_ct(path: Path | str, *, affine_mm: Affine | None = None) -> CTVolume:
