@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medsyn2.cohort.folder import SUFFIXES
 from medsyn2.errors import CaseError, ConfigError, MaskError, MedSyn2Error, ReportError, TableError
 from medsyn2.flow.sampling import to_int
 from medsyn2.pipeline.seeds import derive_seed
 from medsyn2.reports.cells import Cells, read_cells
 from medsyn2.reports.table import MAX_REPORT_CHARACTERS
 from medsyn2.reports.text import text_or_none
+from medsyn2.vocabulary import VOLUME_SUFFIXES
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def _row(line: int, values: dict[str, str], folder: Path, first_seed: int) -> Ro
 
 
 def _name(cell: str) -> str:
-    suffix = next((suffix for suffix in SUFFIXES if cell.lower().endswith(suffix)), "")
+    suffix = next((suffix for suffix in VOLUME_SUFFIXES if cell.lower().endswith(suffix)), "")
     name = cell[: len(cell) - len(suffix)]
     if not _NAME.fullmatch(name):
         raise MaskError(
