@@ -29,7 +29,8 @@ from scipy.stats import rankdata
 from medsyn2.evaluation.statistics.intervals import LEVEL, MIN_PATIENTS, Interval, interval, jackknife
 
 Probabilities = Float[np.ndarray, "v k"]
-Truth = Bool[np.ndarray, "v k"]
+Truth = Bool[np.ndarray, "v k"] | Float[np.ndarray, "v k"]
+"""Whether each label is there; as numbers 1, 0 and NaN where some are not known."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Judgement:
     def scores(self, volumes: Bool[np.ndarray, " v"]) -> Float[np.ndarray, " s"]:
         """Return `VALUES` of some volumes; NaN if a label has lost one of its classes."""
         chosen = Judgement(self.probabilities[volumes], self.truth[volumes], self.found[volumes], ())
-        if (chosen.truth.all(axis=0) | ~chosen.truth.any(axis=0)).any():
+        if not all((chosen.truth == one).any(axis=0).all() for one in (0, 1)):
             return np.full(len(VALUES), np.nan)
         return np.array(astuple(classification(chosen)))
 
@@ -79,7 +80,7 @@ class Judgement:
 def labels_to_judge(truth: Truth, patients: Sequence[str]) -> list[int]:
     """Return the columns of the labels that five patients or more have, and five or more have not."""
     owners = np.array(patients)
-    classes = [[len(set(owners[there])), len(set(owners[~there]))] for there in truth.T]
+    classes = [[len(set(owners[there == one])) for one in (0, 1)] for there in truth.T]
     return [label for label, counts in enumerate(classes) if min(counts) >= MIN_PATIENTS]
 
 
@@ -146,7 +147,8 @@ def tune_thresholds(probabilities: Probabilities, truth: Truth) -> Float[np.ndar
     """
     found = np.full(truth.shape[1], 0.5)
     for k in range(truth.shape[1]):
-        scores, there = probabilities[:, k], truth[:, k]
+        known = ~np.isnan(truth[:, k])
+        scores, there = probabilities[known, k], truth[known, k] > 0
         if not there.any() or there.all():
             continue
         candidates = np.unique(scores)
@@ -173,35 +175,38 @@ def average_precision(scores: Float[np.ndarray, " n"], truth: Bool[np.ndarray, "
 
 
 def _aurocs(scores: Probabilities, truth: Truth) -> Float[np.ndarray, " k"]:
-    positives = truth.sum(axis=0)
-    ranks = np.where(truth, rankdata(scores, axis=0), 0.0).sum(axis=0)
-    return np.asarray((ranks - positives * (positives + 1) / 2) / (positives * (len(truth) - positives)))
+    positives, negatives = (np.count_nonzero(truth == one, axis=0) for one in (1, 0))
+    # Volumes whose label is not known rank last, where they change no rank of the others.
+    ranks = rankdata(np.where(np.isnan(truth), np.inf, scores), axis=0)
+    sums = np.where(truth == 1, ranks, 0.0).sum(axis=0)
+    return np.asarray((sums - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def _average_precisions(scores: Probabilities, truth: Truth) -> Float[np.ndarray, " k"]:
-    order = np.argsort(-scores, axis=0, kind="stable")
-    falling, there = np.take_along_axis(scores, order, axis=0), np.take_along_axis(truth, order, axis=0)
+    known = np.where(np.isnan(truth), -np.inf, scores)  # found last, behind all that count
+    order = np.argsort(-known, axis=0, kind="stable")
+    falling, there = (np.take_along_axis(one, order, axis=0) for one in (known, truth == 1))
     places = np.arange(len(scores))[:, None]
     # Those of one score are found together: each counts with the precision at the last of them.
-    ends = np.append(falling[1:] != falling[:-1], np.ones_like(truth[:1]), axis=0)
+    ends = np.append(falling[1:] != falling[:-1], np.ones_like(there[:1]), axis=0)
     last = np.minimum.accumulate(np.where(ends, places, len(scores))[::-1], axis=0)[::-1]
     precision = np.take_along_axis(np.cumsum(there, axis=0) / (places + 1), last, axis=0)
-    return np.where(there, precision, 0.0).sum(axis=0) / truth.sum(axis=0)
+    return np.where(there, precision, 0.0).sum(axis=0) / there.sum(axis=0)
 
 
 def _decisions(found: Bool[np.ndarray, "v k"], truth: Truth) -> list[Float[np.ndarray, " k"]]:
-    right, num_found, num_there = (one.sum(axis=0) for one in (found & truth, found, truth))
-    positive, negative = _f1(found, truth), _f1(~found, ~truth)
-    share = truth.mean(axis=0)
+    there, absent = truth == 1, truth == 0
+    hits, false, misses, rejected = (
+        np.count_nonzero(one, axis=0) for one in (found & there, found & absent, ~found & there, ~found & absent)
+    )
+    errors = false + misses
+    positive, negative = 2 * hits / (2 * hits + errors), 2 * rejected / (2 * rejected + errors)
+    share = (hits + misses) / (hits + rejected + errors)
     return [
-        (found == truth).mean(axis=0),
-        right / np.maximum(num_found, 1),
-        right / num_there,
+        (hits + rejected) / (hits + rejected + errors),
+        hits / np.maximum(hits + false, 1),
+        hits / (hits + misses),
         positive,
         (positive + negative) / 2,
         share * positive + (1 - share) * negative,
     ]
-
-
-def _f1(found: Bool[np.ndarray, "v k"], truth: Truth) -> Float[np.ndarray, " k"]:
-    return np.asarray(2 * (found & truth).sum(axis=0) / (found.sum(axis=0) + truth.sum(axis=0)))

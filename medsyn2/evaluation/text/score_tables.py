@@ -99,7 +99,7 @@ def zero_shot_table(
     """Judge each source's zero-shot labels.
 
     Args:
-        truth: CT-RATE's 18 columns of 0 and 1, by the ids of the volumes.
+        truth: CT-RATE's 18 columns of 0 and 1, by the ids of the volumes; NaN where a label is not known.
         truth_of: Its source, for messages.
 
     Returns:
@@ -195,7 +195,7 @@ def _minus_real(own: Judgement, real: Judgement, level: float) -> dict[str, obje
 
 def _predict(
     bank: Bank, prompts: Bank, truth: pd.DataFrame, truth_of: str, scale: float
-) -> tuple[Float[np.ndarray, "v k"], Bool[np.ndarray, "v k"]]:
+) -> tuple[Float[np.ndarray, "v k"], Float[np.ndarray, "v k"]]:
     missing = [name for name in bank.ids if name not in truth.index]
     if missing:
         raise TableError(
@@ -204,4 +204,4 @@ def _predict(
             remedy="give a row for each id of the banks.",
         )
     probabilities = label_probabilities(bank, prompts, ABNORMALITY_LABELS, scale=scale)
-    return probabilities, truth.loc[list(bank.ids)].to_numpy(dtype=bool)
+    return probabilities, truth.loc[list(bank.ids)].to_numpy(dtype=float)
