@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from medsyn2.errors import EnvironmentFault, TableError
 from medsyn2.evaluation.features.banks import Bank
