@@ -66,8 +66,8 @@ class Judgement:
 
     def of_labels(self, labels: Sequence[int]) -> "Judgement":
         """Return some labels of it."""
-        parts = (part[:, list(labels)] for part in (self.probabilities, self.truth, self.found))
-        return Judgement(*parts, self.patients)
+        chosen = list(labels)
+        return Judgement(self.probabilities[:, chosen], self.truth[:, chosen], self.found[:, chosen], self.patients)
 
     def scores(self, volumes: Bool[np.ndarray, " v"]) -> Float[np.ndarray, " s"]:
         """Return `VALUES` of some volumes; NaN if a label has lost one of its classes."""
@@ -191,7 +191,7 @@ def _average_precisions(scores: Probabilities, truth: Truth) -> Float[np.ndarray
     ends = np.append(falling[1:] != falling[:-1], np.ones_like(there[:1]), axis=0)
     last = np.minimum.accumulate(np.where(ends, places, len(scores))[::-1], axis=0)[::-1]
     precision = np.take_along_axis(np.cumsum(there, axis=0) / (places + 1), last, axis=0)
-    return np.where(there, precision, 0.0).sum(axis=0) / there.sum(axis=0)
+    return np.asarray(np.where(there, precision, 0.0).sum(axis=0) / there.sum(axis=0))
 
 
 def _decisions(found: Bool[np.ndarray, "v k"], truth: Truth) -> list[Float[np.ndarray, " k"]]:
