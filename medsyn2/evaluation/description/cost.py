@@ -3,7 +3,7 @@
 from medsyn2.cohort.plan import group_shards
 from medsyn2.evaluation.features.cost import pass_cost
 from medsyn2.evaluation.features.sizes import THUMBNAIL, THUMBNAIL_WINDOW, SliceSizes, takes_all_volumes
-from medsyn2.planning.costs import INVENTORY_S_PER_MVOXEL, START_S, Cost
+from medsyn2.planning.costs import READ_S_PER_MVOXEL, START_S, Cost
 from medsyn2.planning.run import PlannedRun
 from medsyn2.planning.workload import Workload
 from medsyn2.vocabulary import WINDOWS_HU
@@ -27,7 +27,7 @@ def extract_features(run: PlannedRun) -> Cost:
     return Cost(
         "extract_features",
         jobs,
-        jobs * START_S + mvoxels * (INVENTORY_S_PER_MVOXEL + THUMBNAIL_S_PER_MVOXEL),
+        jobs * START_S + mvoxels * (READ_S_PER_MVOXEL + THUMBNAIL_S_PER_MVOXEL),
         passes * volume_flops,
         memory_bytes=run.on_grid_bytes,
         device_bytes=peak_bytes,

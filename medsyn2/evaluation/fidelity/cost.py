@@ -2,7 +2,7 @@
 
 from medsyn2.evaluation.features.cost import pass_cost
 from medsyn2.evaluation.fidelity.memory import Banks
-from medsyn2.planning.costs import INVENTORY_S_PER_MVOXEL, START_S, Cost
+from medsyn2.planning.costs import READ_S_PER_MVOXEL, START_S, Cost
 from medsyn2.planning.run import PlannedRun
 from medsyn2.vocabulary import WINDOWS_HU
 
@@ -30,7 +30,7 @@ def evaluate_fid(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
     work = run.work
     banks = Banks.of(run.config, work.test_cases, work.test.jobs)
-    read_s = banks.passes_here / len(WINDOWS_HU) * INVENTORY_S_PER_MVOXEL * work.grid_voxels / 1e6
+    read_s = banks.passes_here / len(WINDOWS_HU) * READ_S_PER_MVOXEL * work.grid_voxels / 1e6
     comparisons = banks.conditions * len(WINDOWS_HU)
     compare_s = sum(_comparison_s(banks, slices) for slices in banks.slices) * comparisons
     volume_flops, peak_bytes = pass_cost(run.config)
