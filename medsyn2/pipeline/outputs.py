@@ -126,7 +126,7 @@ def _is_own(path: Path, written: dict[str, str]) -> bool:
 
 
 def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
+    return is_dicom_name(path) and path.is_dir() and not any(path.iterdir())
 
 
 def _check_writable(volume: Path) -> None:

@@ -29,7 +29,7 @@ ARCHIVE = ".zip"
 
 def is_dicom_name(path: Path) -> bool:
     """Return whether a volume of this name is written as DICOM: a folder, which has no suffix, or an archive."""
-    return not path.suffix or path.suffix.lower() == ARCHIVE
+    return path.suffix.lower() == ARCHIVE or not (path.suffix or path.name.startswith("."))
 
 
 def save_volume(
