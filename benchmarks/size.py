@@ -207,9 +207,9 @@ VERDICTS: Mapping[str, Verdict] = {
     "augmentation: interval without 0": Verdict(0.1, trainings, "0.1 Dice"),
     "readers: non-inferior": Verdict(0.025, readers, "no loss"),
     "zero-shot: a word on three sources": Verdict(0.05, zero_shot, "one source finds nothing"),
-    "zero-shot: the space sees": Verdict(0.025, zero_shot_space, "AUROC 0.86"),
+    "zero-shot: the space sees": Verdict(0.05, zero_shot_space, "AUROC 0.86"),
     "CLIP: a word on three sources": Verdict(0.05, clip, "one source fits nothing"),
-    "CLIP: the space sees": Verdict(0.025, clip_space, "cosine 0.7"),
+    "CLIP: the space sees": Verdict(0.05, clip_space, "cosine 0.7"),
     "CLIP: z beyond 1.96": Verdict(0.05, clip_z, "cosine 0.7"),
 }
 
