@@ -71,6 +71,10 @@ WINDOWS_HU: dict[Window, tuple[float, float]] = {
 }
 """Lower and upper HU of the paper's [level, width] windows: [-600, 1500], [100, 700], [50, 350], [300, 2000]."""
 
+Side = Literal["left", "right"]
+SIDES: tuple[Side, ...] = get_args(Side)
+"""The patient's sides."""
+
 Plane = Literal["axial", "sagittal", "coronal"]
 PLANE_AXIS: dict[Plane, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
 """The array axis (depth, height, width) along which a plane's slices are stacked."""

@@ -48,12 +48,15 @@ def inspect_case(
     convention: Convention,
     orientation: Literal["check", "trust"] = "check",
     series: str | None = None,
+    *,
+    accept_synthetic: bool = False,
 ) -> ScanFacts:
     """Determine the geometry and the unit of a CT file, and look at its anatomy.
 
     Args:
         path: A file, or a folder of DICOM slices.
         series: Which series of that folder; None for any other file.
+        accept_synthetic: Whether the file may be a volume that says of itself that a model made it.
 
     Returns:
         The facts that `read_case` needs, and those that the inventory records beside them.
@@ -67,7 +70,8 @@ def inspect_case(
     file = open_volume(path, series=series)
     affine, repair, notes = _find_affine(file, acquisition)
     volume = file.ct(affine)
-    _refuse_synthetic(file)
+    if not accept_synthetic:
+        _refuse_synthetic(file)
     refuse_label_map(volume.hu, file.name)
     image, slices = _find_slices(volume, file.name)
     judgement = detect_hu(

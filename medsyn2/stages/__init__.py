@@ -75,7 +75,7 @@ _ALL = (
     Stage("encode_text", ("encode_text",), _of_shard("encode_text"), version=2, sharded=True),
     Stage(
         "train_dit",
-        ("grid", "dit", "flow", "train_dit", "sampling"),
+        ("grid", "register", "dit", "flow", "train_dit", "sampling"),
         (File("model", ("train_dit/model/model.json",)), File("loss", ("train_dit/loss.csv",))),
         gpu=(devices.always,),
         num_threads=devices.several,
