@@ -33,7 +33,20 @@ from medsyn2.version import __version__
 
 log = logging.getLogger(__name__)
 
-COMMANDS = ("config", "convert", "generate", "edit", "evaluate", "scores", "readers", "doctor", "fetch", "plan", "info")
+COMMANDS = (
+    "config",
+    "convert",
+    "generate",
+    "edit",
+    "masks",
+    "evaluate",
+    "scores",
+    "readers",
+    "doctor",
+    "fetch",
+    "plan",
+    "info",
+)
 
 _SHUTDOWN_S = "900"
 """How long torchrun waits for its processes after a SIGTERM, which end their step and write a checkpoint."""
@@ -134,7 +147,8 @@ def _overview() -> argparse.ArgumentParser:
     parser.add_argument(
         "verb",
         choices=[*COMMANDS, *STAGES],
-        help="generate: make one volume; edit: change a real CT inside a region; evaluate: compare any two folders of "
+        help="generate: make one volume; edit: change a real CT inside a region; masks: take masks from a shelf or "
+        "draw them; evaluate: compare any two folders of "
         "volumes; scores: CLIP scores and "
         "zero-shot labels; readers: a blinded reader study; "
         "convert: bring in foreign weights; "
