@@ -147,7 +147,7 @@ def _overview() -> argparse.ArgumentParser:
     parser.add_argument(
         "verb",
         choices=[*COMMANDS, *STAGES],
-        help="generate: make one volume; edit: change a real CT inside a region; masks: take masks from a shelf or "
+        help="generate: make one volume; edit: change a real CT inside a region; shelf: take masks from a shelf or "
         "draw them; evaluate: compare any two folders of "
         "volumes; scores: CLIP scores and "
         "zero-shot labels; readers: a blinded reader study; "

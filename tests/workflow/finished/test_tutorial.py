@@ -20,7 +20,7 @@ PAGES = (
     "docs/how-to/edit-a-ct.md",
     "docs/how-to/make-many-volumes.md",
 )
-VERBS = ("generate", "edit", "masks", "evaluate")
+VERBS = ("generate", "edit", "shelf", "evaluate")
 """Commands that run here; test_commands.py plans the workflow's, and the tests of the command line parse all."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 

@@ -2,29 +2,29 @@ r"""Masks for those who have none: a shelf of phantoms' masks, and lesions drawn
 
 List the shelf, each phantom with the findings of its report, or the held-out cases of a finished run:
 
-    medsyn2 masks list --count 10
-    medsyn2 masks list --run results
+    medsyn2 shelf list --count 10
+    medsyn2 shelf list --run results
 
 Take the masks of a phantom on a model's grid, a file for each structure:
 
-    medsyn2 masks take --model results/train_dit/model --phantom 3 --output masks/
+    medsyn2 shelf take --model results/train_dit/model --phantom 3 --output masks/
 
 Take masks that fit a report: lesions of its sides, lobes and sizes in a phantom with room for them:
 
-    medsyn2 masks take --model results/train_dit/model --report "Large left pleural effusion." --output masks/
+    medsyn2 shelf take --model results/train_dit/model --report "Large left pleural effusion." --output masks/
 
 Change a mask on the way; the changes are made in the order of this list:
 
-    medsyn2 masks take --model results/train_dit/model --phantom 3 --structures pleural_effusion --mirror --side left \
+    medsyn2 shelf take --model results/train_dit/model --phantom 3 --structures pleural_effusion --mirror --side left \
         --shift-mm 10 0 0 --scale 1.2 --grow-mm 3 --output masks/
 
 Take those of a held-out case of a finished run:
 
-    medsyn2 masks take --run results --case phantom_00004 --output masks/
+    medsyn2 shelf take --run results --case phantom_00004 --output masks/
 
 Draw nodules into a lobe of a real CT, on the CT's grid, for `medsyn2 edit`:
 
-    medsyn2 masks take --ct ct.nii.gz --nodules-mm 12 8 --lobe right_upper --seed 1 --output masks/
+    medsyn2 shelf take --ct ct.nii.gz --nodules-mm 12 8 --lobe right_upper --seed 1 --output masks/
 """
 
 import argparse
@@ -136,8 +136,8 @@ def _refuse_mixture(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             "expected --output, and --model for masks of a phantom, --run and --case for those of a run, or --ct and "
             "--nodules-mm for masks on a CT, got another mixture.",
-            code="masks-options",
-            remedy="see `medsyn2 masks --help` for each kind.",
+            code="shelf-options",
+            remedy="see `medsyn2 shelf --help` for each kind.",
         )
 
 
@@ -171,7 +171,7 @@ def _take_of_run(arguments: argparse.Namespace) -> dict[str, LabelMap]:
         raise ConfigError(
             f"{arguments.run} has no held-out case {arguments.case!r}.",
             code="case-unknown",
-            remedy="`medsyn2 masks list --run` names them.",
+            remedy="`medsyn2 shelf list --run` names them.",
         )
     record = held_out[arguments.case]
     masks = {name: read_made_labels(record.path(mask_file(name))) for name in record.facts.present}
@@ -183,7 +183,7 @@ def _choose(masks: Mapping[Structure, LabelMap], wanted: list[Structure] | None,
         raise MaskError(
             f"{owner} has no {', '.join(lacking)}.",
             code="mask-empty",
-            remedy="take another one (`medsyn2 masks list`), or ask for the lesion by --report.",
+            remedy="take another one (`medsyn2 shelf list`), or ask for the lesion by --report.",
         )
     return {name: masks[name] for name in wanted or masks}
 

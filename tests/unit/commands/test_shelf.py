@@ -21,11 +21,11 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def take(folder):
-    return lambda output, *options: main(["masks", "take", "--output", str(folder / output), *map(str, options)])
+    return lambda output, *options: main(["shelf", "take", "--output", str(folder / output), *map(str, options)])
 
 
 def test_the_shelf_is_listed_with_its_findings(capsys):
-    assert main(["masks", "list", "--count", "3"]) == 0
+    assert main(["shelf", "list", "--count", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[0] for line in lines] == ["0", "1", "2"]
     assert all(len(line) > 50 for line in lines)
@@ -64,9 +64,9 @@ def test_nodules_are_drawn_into_a_lobe_of_a_ct(take, folder):
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        ([], "masks-options"),
-        (["--ct", "a.nii.gz"], "masks-options"),
-        (["--ct", "a.nii.gz", "--nodules-mm", "8", "--model", "m"], "masks-options"),
+        ([], "shelf-options"),
+        (["--ct", "a.nii.gz"], "shelf-options"),
+        (["--ct", "a.nii.gz", "--nodules-mm", "8", "--model", "m"], "shelf-options"),
         (["--run", "nowhere", "--case", "a"], "run-without-masks"),
         (["--model", "MODEL", "--report", "Normal."], "report-without-lesion"),
     ],
