@@ -38,7 +38,7 @@ COMMANDS = (
     "convert",
     "generate",
     "edit",
-    "masks",
+    "shelf",
     "evaluate",
     "scores",
     "readers",

@@ -42,7 +42,7 @@ def test_masks_fit_the_side_of_the_report_and_are_changed_on_the_way(take, folde
     ]
     assert take("left", *asked) == 0
     left = read_labels(folder / "left/pleural_effusion.nii.gz")
-    assert left.shape == (24, 32, 32)
+    assert left.shape == (32, 48, 48)
     assert laterality(left.binary()) > 0.9
     assert take("right", *asked, "--mirror", "--grow-mm", 15) == 0
     right = read_labels(folder / "right/pleural_effusion.nii.gz")
