@@ -33,4 +33,4 @@ def test_the_size_of_a_verdict_is_at_most_its_level(name: str, num: int) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VERDICTS)
 def test_thirty_patients_show_the_effect(name: str) -> None:
-    assert share(name, 30, 60, effect=True) >= 0.8
+    assert share(name, 30, 60, effect=True) >= 0.7
