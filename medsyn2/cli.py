@@ -39,6 +39,7 @@ COMMANDS = (
     "convert",
     "generate",
     "edit",
+    "shelf",
     "evaluate",
     "scores",
     "readers",
@@ -148,7 +149,8 @@ def _overview() -> argparse.ArgumentParser:
     parser.add_argument(
         "verb",
         choices=[*COMMANDS, *STAGES],
-        help="generate: make one volume; edit: change a real CT inside a region; evaluate: compare any two folders of "
+        help="generate: make one volume; edit: change a real CT inside a region; shelf: take masks from a shelf or "
+        "draw them; evaluate: compare any two folders of "
         "volumes; scores: CLIP scores and "
         "zero-shot labels; readers: a blinded reader study; "
         "convert: bring in foreign weights; "

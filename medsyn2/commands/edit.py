@@ -33,6 +33,7 @@ from pathlib import Path
 
 from medsyn2.commands.request import (
     SAMPLING,
+    add_check,
     add_conditions,
     add_model,
     add_sampling,
@@ -42,6 +43,7 @@ from medsyn2.commands.request import (
     refuse_idle,
     report_of,
     sampling_of,
+    write_check,
 )
 from medsyn2.ct.edit_region import MARGIN_MM
 from medsyn2.ct.volume import CTVolume
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the edited CT, .nii.gz, .nii, .mha, .nrrd; a folder or .zip: DICOM. JSON beside it",
     )
+    add_check(parser)
     asked = add_conditions(parser, "what there shall be; the mask lies in the CT's world")
     asked.add_argument(
         "--remove",
@@ -117,7 +120,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Edit the CT and write it."""
     _refuse_what_has_no_effect(arguments)
     files = ("ct", "report_file", "mask", "remove", "region", "from_sidecar")
-    check_output(arguments.output, [path for name in files if (path := getattr(arguments, name)) is not None])
+    given = [path for name in files if (path := getattr(arguments, name)) is not None]
+    check_output(arguments.output, given, with_check=arguments.check)
     ct, source, notes = read_source(arguments.ct)
     for note in notes:
         log.warning("%s: %s", arguments.ct.name, note)
@@ -125,6 +129,8 @@ def run(arguments: argparse.Namespace) -> None:
     with progress_bar() as progress:
         made = _edit(pipeline, arguments, ct, progress)
     made.save(arguments.output, source)
+    if arguments.check:
+        write_check(arguments.output, made)
     log.info("%s written; it is synthetic inside its region, seed %d", arguments.output, made.order.recipe.seed)
 
 

@@ -43,6 +43,7 @@ from pathlib import Path
 from medsyn2.commands.generate_table import add_table, run_table
 from medsyn2.commands.request import (
     SAMPLING,
+    add_check,
     add_conditions,
     add_model,
     add_sampling,
@@ -52,6 +53,7 @@ from medsyn2.commands.request import (
     refuse_idle,
     report_of,
     sampling_of,
+    write_check,
 )
 from medsyn2.ct.volume import LabelMap
 from medsyn2.pipeline import MedSyn2Pipeline, Synthetic
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the volume, .nii.gz, .nii, .mha, .nrrd; a folder or .zip: DICOM. JSON beside it. Of a table, a folder",
     )
+    add_check(parser)
     add_conditions(parser, "what to generate; each is optional")
     add_sampling(parser)
 
@@ -96,12 +99,15 @@ def run(arguments: argparse.Namespace) -> None:
         run_table(arguments)
         return
     made_from = (arguments.report_file, arguments.mask, arguments.from_sidecar, arguments.edit)
-    check_output(arguments.output, [path for path in made_from if path is not None])
+    given = [path for path in made_from if path is not None]
+    check_output(arguments.output, given, with_check=arguments.check)
     report, mask = report_of(arguments), mask_of(arguments.mask)
     pipeline = load_model(arguments)
     with progress_bar() as progress:
         made = _generate(pipeline, arguments, report, mask, progress)
     made.save(arguments.output)
+    if arguments.check:
+        write_check(arguments.output, made)
     log.info("%s written; it is synthetic, seed %d", arguments.output, made.recipe.seed)
 
 

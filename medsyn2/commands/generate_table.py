@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medsyn2.commands.request import load_model, progress_bar, sampling_of
+from medsyn2.commands.request import load_model, progress_bar, sampling_of, write_check
 from medsyn2.errors import CaseError, ConfigError
 from medsyn2.files import write_table
 from medsyn2.pipeline.many import Outcome, make_volumes
@@ -55,6 +55,8 @@ def run_table(arguments: argparse.Namespace) -> None:
         with progress_bar() as progress:
             for outcome in make_volumes(pipeline, volumes, folder, sampling=sampling, progress=progress):
                 meter.count(outcome)
+                if arguments.check and outcome.made is not None:
+                    write_check(outcome.path, outcome.made)
                 if outcome.failure is not None:
                     failures.append(outcome.failure)
     finally:

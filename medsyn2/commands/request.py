@@ -10,12 +10,15 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
+from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, ReportError, reason
+from medsyn2.files import write_bytes, write_json
 from medsyn2.flow import Solver
 from medsyn2.formats import read_mask
-from medsyn2.pipeline import MedSyn2Pipeline, Step
+from medsyn2.pipeline import EditedCT, MedSyn2Pipeline, Step, Synthetic
 from medsyn2.pipeline.generation import Progress
+from medsyn2.pipeline.outputs import check_paths
 from medsyn2.vocabulary import PrecisionSetting
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,8 @@ log = logging.getLogger(__name__)
 SAMPLING = ("solver", "num_steps", "guidance_report", "guidance_mask")
 """The values of the sampling that have an option; the others are the model's."""
 _MAX_REPORT_BYTES = 64 * 1024
+_SHOWN = ("asked_ml", "found_ml", "dice")
+"""The values of a check that are logged."""
 
 Group = argparse._ArgumentGroup
 
@@ -79,6 +84,32 @@ def add_sampling(parser: argparse.ArgumentParser) -> Group:
             help=f"1 follows the {name} as trained, more exaggerates it, 0 ignores it (default: the model's)",
         )
     return how
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """Declare the check of what was made."""
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write NAME_check.png, three planes with outlines, and NAME_check.json, what a segmenter finds of what "
+        "the mask asked for: Dice, volume, side, HU",
+    )
+
+
+def write_check(path: Path, made: Synthetic | EditedCT) -> None:
+    """Check a volume that was made and write the picture and the record beside it."""
+    from medsyn2.evaluation.control.check import Made, describe_check, draw_check, look_again
+
+    picture, record = check_paths(path)
+    checked = Made.of(made)
+    found, problem = look_again(checked, SegmentConfig())
+    described = describe_check(checked, found, problem)
+    write_bytes(picture, draw_check(checked, found, f"SYNTHETIC  {path.name}"))
+    write_json(record, described)
+    if problem is not None:
+        log.warning("%s: not compared with the mask: %s", record, problem)
+    else:
+        log.info("%s: asked %s ml, found %s ml, Dice %s", record, *(described[name] for name in _SHOWN))
 
 
 def load_model(arguments: argparse.Namespace) -> MedSyn2Pipeline:

@@ -30,8 +30,9 @@ class Seam:
 
     @property
     def ratio(self) -> float:
-        """The border's over the mean of both sides': 1 is no seam."""
-        return self.across_hu / ((self.within_hu + self.around_hu) / 2)
+        """The border's over the mean of both sides': 1 is no seam; NaN where both sides are flat."""
+        beside_hu = (self.within_hu + self.around_hu) / 2
+        return self.across_hu / beside_hu if beside_hu > 0 else nan
 
 
 def blend_weights(region: Mask, spacing_mm: Spacing, width_mm: float) -> Float[np.ndarray, "d h w"]:

@@ -61,10 +61,19 @@ def check_file_name(volume: Path) -> None:
         require_highdicom()
 
 
-def check_output(volume: Path, made_from: Iterable[Path]) -> None:
+def check_paths(volume: Path) -> tuple[Path, Path]:
+    """Return where the picture and the record of a volume's check are."""
+    stem = stem_of(volume)
+    return volume.with_name(f"{stem}_check.png"), volume.with_name(f"{stem}_check.json")
+
+
+def check_output(volume: Path, made_from: Iterable[Path], *, with_check: bool = False) -> None:
     """Refuse a place that a volume, its sidecar and its masks cannot be written to without harm.
 
     Makes the folder, since nothing else tells for certain that it can be made.
+
+    Args:
+        with_check: Whether the files of `check_paths` are written too; they may replace those of an earlier volume.
 
     Raises:
         ConfigError: If the name is of no format, or a file that is not an earlier output would be replaced.
@@ -74,7 +83,8 @@ def check_output(volume: Path, made_from: Iterable[Path]) -> None:
     _check_writable(volume)
     inputs = {path.resolve() for path in made_from}
     earlier = _files_of_sidecar(volume)
-    for path in (volume, sidecar_path(volume), *_masks_of(volume)):
+    checks = [] if not with_check or earlier else check_paths(volume)
+    for path in (volume, sidecar_path(volume), *_masks_of(volume), *checks):
         if path.resolve() in inputs:
             raise ConfigError(
                 f"{volume} would be written over {path}, which it is to be made from.",

@@ -56,12 +56,13 @@ def add_finding(report: Report, structure: Structure, source: Report | None) -> 
     if structure not in FINDINGS:
         return report
     findings, impression = (
-        [one for one in _sentences(text) if not _names(one, structure)] for text in (report.findings, report.impression)
+        [one for one in split_sentences(text) if not _names(one, structure)]
+        for text in (report.findings, report.impression)
     )
     said = Report() if source is None else source
-    stated = [one for one in _sentences(said.findings) if _states(one, structure)]
+    stated = [one for one in split_sentences(said.findings) if states_finding(one, structure)]
     findings += stated or [f"{STRUCTURE_WORDS[structure].capitalize()}."]
-    impression += [one for one in _sentences(said.impression) if _states(one, structure)]
+    impression += [one for one in split_sentences(said.impression) if states_finding(one, structure)]
     return Report(_join(findings), _join(impression))
 
 
@@ -69,12 +70,19 @@ def _edit(report: Report, structure: Structure, change: Callable[[str], str | No
     """Change the sentences of both parts that state a finding; None leaves a sentence out."""
 
     def edit(text: str | None) -> str | None:
-        return _join([found for one in _sentences(text) if (found := change(one) if _states(one, structure) else one)])
+        return _join(
+            [
+                found
+                for one in split_sentences(text)
+                if (found := change(one) if states_finding(one, structure) else one)
+            ]
+        )
 
     return Report(edit(report.findings), edit(report.impression))
 
 
-def _sentences(text: str | None) -> list[str]:
+def split_sentences(text: str | None) -> list[str]:
+    """Return the sentences of a text, none of None."""
     return [one for one in _SENTENCE_END.split(text or "") if one]
 
 
@@ -86,7 +94,8 @@ def _names(text: str, structure: Structure) -> bool:
     return structure in FINDINGS and re.search(_WORDS[structure], text, re.IGNORECASE) is not None
 
 
-def _states(sentence: str, structure: Structure) -> bool:
+def states_finding(sentence: str, structure: Structure) -> bool:
+    """Return whether a sentence says that the finding is there."""
     if not _names(sentence, structure):
         return False
     named = f"(?:{_WORDS[structure]})"

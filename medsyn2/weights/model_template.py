@@ -10,11 +10,14 @@ versions, have no template; they know no place for a real CT.
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from medsyn2.config import RegisterConfig
 from medsyn2.ct.lungs import LUNG_NAMES
 from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
 from medsyn2.ct.registration.affine import ChestCT
 from medsyn2.ct.registration.reference import Reference
+from medsyn2.ct.volume import Grid
 from medsyn2.files import write_atomically
 from medsyn2.weights.model_folder import ModelDescription
 
@@ -26,6 +29,11 @@ def write_reference(folder: Path, chest: ChestCT) -> None:
     volume, lungs = chest.volume, chest.lungs
     write_atomically(folder / TEMPLATE, partial(write_ct, volume=volume, description="template"))
     write_atomically(folder / TEMPLATE_LUNGS, partial(write_labels, label_map=lungs, description="template"))
+
+
+def read_grid(description: ModelDescription) -> Grid:
+    """Return the grid of a model's volumes."""
+    return Grid(description.grid.shape, np.array(description.grid.affine_mm))
 
 
 def read_reference(folder: Path, description: ModelDescription) -> Reference | None:

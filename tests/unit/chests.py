@@ -22,15 +22,15 @@ def scan_phantom(number: int) -> CTVolume:
 
 
 def write_chest_model(folder: Path, template: CTVolume) -> Path:
-    """Write a model of 24 x 32 x 32 voxels of 14 x 11 x 11 mm around the lungs of a CT."""
+    """Write a model of 32 x 48 x 48 voxels of 9.5 x 7.5 x 7.5 mm around the lungs of a CT."""
     write_tiny_model(folder)
     chest = working_ct(template, SETTINGS.working_spacing_mm)
     write_reference(folder, chest)
     low, high = lung_box_mm(chest.lungs)
-    grid = grid_around((24, 32, 32), (14.0, 11.0, 11.0), ((low + high) / 2).tolist())
+    grid = grid_around((32, 48, 48), (9.5, 7.5, 7.5), ((low + high) / 2).tolist())
     own = read_description(folder)
     described = GridDescription(grid.shape, affine_rows(grid.affine_mm.tolist()), own.grid.clip_hu)
-    latents = replace(own.latents, shape=(4, 6, 4, 4))
+    latents = replace(own.latents, shape=(4, 8, 6, 6))
     register = SETTINGS.model_dump(mode="json")
     write_description(
         folder, replace(own, grid=described, latents=latents, register=register, files=hash_files(folder))

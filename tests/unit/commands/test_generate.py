@@ -128,6 +128,20 @@ def test_a_mistake_in_an_edit_is_found_before_what_is_edited_is_made_again(gener
     assert made == []
 
 
+def test_a_check_is_written_on_request_and_replaces_only_an_earlier_one(generate, tiny_model, tiny_mask, tmp_path):
+    write_labels(tmp_path / "m.nii.gz", LabelMap(tiny_mask, MedSyn2Pipeline.from_pretrained(tiny_model).grid.affine_mm))
+    given = ["--mask", tmp_path / "m.nii.gz", "--mask-text", "heart", "--check", *FAST]
+    (tmp_path / "out_check.json").write_text("mine")
+    assert generate(*given) == 2
+    assert (tmp_path / "out_check.json").read_text() == "mine"
+    (tmp_path / "out_check.json").unlink()
+    assert generate(*given) == generate(*given) == 0
+    record = json.loads((tmp_path / "out_check.json").read_text())
+    assert (record["words"], record["dice"]) == ("heart", None)
+    assert record["problem"]  # the tiny model makes no chest
+    assert (tmp_path / "out_check.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit):
         main(["generate", "--help"])

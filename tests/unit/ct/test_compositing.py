@@ -74,3 +74,5 @@ def test_a_step_at_the_border_is_a_seam_and_noise_is_none(region):
     seam = measure_seam(np.where(region, hu + 200, hu), region)
     assert seam.across_hu == pytest.approx(200, abs=5)
     assert seam.within_hu == pytest.approx(seam.around_hu, rel=0.1)
+    assert np.isnan(measure_seam(np.zeros(SHAPE), region).ratio)
+    assert np.isnan(measure_seam(hu, np.ones(SHAPE, bool)).ratio)

@@ -13,8 +13,14 @@ import pytest
 
 from tests.workflow.conftest import ROOT, Workflow
 
-PAGES = ("README.md", "docs/how-to/look-at-a-volume.md", "docs/how-to/edit-a-ct.md", "docs/how-to/make-many-volumes.md")
-VERBS = ("generate", "edit", "evaluate")
+PAGES = (
+    "README.md",
+    "docs/how-to/look-at-a-volume.md",
+    "docs/how-to/find-a-mask.md",
+    "docs/how-to/edit-a-ct.md",
+    "docs/how-to/make-many-volumes.md",
+)
+VERBS = ("generate", "edit", "shelf", "evaluate")
 """Commands that run here; test_commands.py plans the workflow's, and the tests of the command line parse all."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 
