@@ -130,7 +130,7 @@ def test_a_volume_without_a_mask_leaves_none_of_an_earlier_one_beside_it(pipelin
 
 def test_other_file_names_are_refused(made, tmp_path):
     with pytest.raises(ConfigError, match="nii"):
-        made.save(tmp_path / "out.mha")
+        made.save(tmp_path / "out.png")
 
 
 def test_a_file_without_mask_reads_back_as_written(pipeline, tmp_path):
