@@ -127,7 +127,7 @@ _ALL = (
             Figure("indices_figure", ("indices.png",), caption="indices_figure"),
         ),
         version=6,
-        gpu=(devices.extracts_itself,),
+        gpu=(devices.runs_radimagenet,),
         num_threads=devices.several_if_large,
         each_model=True,
         room="evaluation.fidelity",

@@ -4,18 +4,18 @@
     z_gradient_ratio  mean step between slices over that within them: slices that do not fit, or are blurred together
     nyquist_hu        greatest amplitude of a pattern that alternates from voxel to voxel along one or more axes:
                       checkerboards, stripes
-    seams             mean step across regularly spaced planes over that across their neighbours, at the worst spacing:
-                      tokens, windows and blocks that do not fit
+    seams             mean step across regularly spaced planes over that across their neighbours, at the worst spacing,
+                      along all axes or half of that along one: tokens, windows and blocks that do not fit
     bone_percent      share of what is no air or lung that is denser than 200 HU
     sharpness_hu      median absolute Laplacian: blur, noise
-    roughness         median second difference over median first difference, whatever the contrast: blur, noise
+    roughness         typical second difference over the typical first one, whatever the contrast: blur, noise
 
 They are of the middle half of each axial slice, where a chest CT has body whatever its field of view. Which values are
 usual depends on scanner, kernel and grid, so that limits come from the real volumes at hand (`fidelity.indices`).
 Indices are kept beside the features, in a file that is named by a hash of everything that decides them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from itertools import combinations
 from math import inf, nan
@@ -41,8 +41,9 @@ _MARGIN_SHARE = 1 / 32
 """Share of the slices that are left out at each end, where a field of view that was resampled is half filled."""
 _LEAST_VOXELS = 4
 """Voxels an axis without which nothing can be said."""
-_PITCHES = range(3, 65)
-_LEAST_SEAMS = 3
+_LEAST_PITCH, _LEAST_SEAMS = 3, 3
+_NEIGHBOURS = 13
+"""Planes about a plane that it is compared with."""
 
 
 def volume_indices(hu: Num[np.ndarray, "d h w"]) -> dict[str, float]:
@@ -53,18 +54,16 @@ def volume_indices(hu: Num[np.ndarray, "d h w"]) -> dict[str, float]:
     steps = [np.abs(np.diff(core, axis=axis)) for axis in range(3)]
     across, *within = (float(step.mean(dtype=np.float64)) for step in steps)
     means = core.mean(axis=(1, 2), dtype=np.float64)
-    sharpness = float(np.median(np.abs(ndimage.laplace(core))))
-    first = np.median([np.median(step) for step in steps])
-    second = np.median([np.median(np.abs(np.diff(core, 2, axis=axis))) for axis in range(3)])
     tissue = np.count_nonzero(core > _TISSUE_HU)
+    curvatures = (np.abs(np.diff(core, 2, axis=axis)) for axis in range(3))
     found = (
         float(np.median(np.abs(means[1:-1] - (means[:-2] + means[2:]) / 2))),
         _ratio(across, sum(within) / 2),
         max(_alternations(core)),
-        max(_seams(step, axis) for axis, step in enumerate(steps)),
+        _seams([_profile(step, axis) for axis, step in enumerate(steps)]),
         _ratio(100.0 * np.count_nonzero(core > _BONE_HU), tissue),
-        sharpness,
-        _ratio(float(second), float(first)),
+        float(np.median(np.abs(ndimage.laplace(core)))),
+        _ratio(sum(map(_typical_mean, curvatures)), sum(map(_typical_mean, steps))),
     )
     return dict(zip(INDICES, found, strict=True))
 
@@ -98,22 +97,32 @@ def _alternations(core: Float[np.ndarray, "d h w"]) -> Iterator[float]:
             yield abs(float(values.mean()))
 
 
-def _seams(step: Float[np.ndarray, "d h w"], axis: int) -> float:
-    """Return the step across regularly spaced planes over that across others, at the worst spacing and phase."""
+def _typical_mean(values: Float[np.ndarray, "..."]) -> float:
+    """Return the mean of positive values, each cut at twice the median, so that borders of organs count little."""
+    return float(np.minimum(values, 2 * _median(values)).mean(dtype=np.float64))
+
+
+def _median(values: Float[np.ndarray, "..."]) -> float:
+    """Return the median; where most values are 0, as in a mosaic, their mean."""
+    return float(np.median(values)) or float(values.mean(dtype=np.float64))
+
+
+def _profile(step: Float[np.ndarray, "d h w"], axis: int) -> Float[np.ndarray, " p"]:
+    """Return by how much the step across each plane exceeds that across the planes about it, as a logarithm."""
     planes = np.moveaxis(step, axis, 0).reshape(step.shape[axis], -1)
-    # Borders of organs are left out, or the few planes with many would look like seams.
-    typical = float(np.median(planes))
-    if typical == 0:
-        typical = float(planes.mean()) or 1.0
-    profile = np.log(np.minimum(planes, 2 * typical).mean(axis=1) + 0.01 * typical)
-    apart = profile - ndimage.median_filter(profile, size=9, mode="nearest")
+    typical = _median(planes)
+    # Larger steps are borders of organs: the few planes with many of them would look like seams.
+    profile = np.log(np.minimum(planes, typical).mean(axis=1) + 0.01 * typical)
+    return profile - ndimage.median_filter(profile, size=_NEIGHBOURS, mode="nearest")
+
+
+def _seams(profiles: Sequence[Float[np.ndarray, " p"]]) -> float:
+    """Return the excess at the worst spacing, at the worst phase of each axis, as a ratio; NaN of a small volume."""
     worst = -inf
-    for pitch in _PITCHES:
-        if len(apart) // pitch < _LEAST_SEAMS:
-            break
-        for phase in range(pitch):
-            worst = max(worst, float(apart[phase::pitch].mean()))
-    return float(np.exp(worst))
+    for pitch in range(_LEAST_PITCH, min(map(len, profiles)) // _LEAST_SEAMS + 1):
+        of_axes = [max(float(one[phase::pitch].mean()) for phase in range(pitch)) for one in profiles]
+        worst = max(worst, sum(of_axes) / 3, max(of_axes) / 2)
+    return float(np.exp(worst)) if worst > -inf else nan
 
 
 def index_path(volume: VolumeFile, protocol: Protocol, cache: Path) -> Path:

@@ -22,16 +22,12 @@ from medsyn2.evaluation.features.extractors import volume_features
 from medsyn2.evaluation.features.protocols import PLANES
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.fidelity.frechet import frechet_distance
-
-NUM_VOLUMES = 4
-"""Real volumes that faults are tried on: a fault's part differs by a tenth between patients, the floor by far more."""
+from medsyn2.evaluation.fidelity.sizes import FAULT_VOLUMES
 
 _BLUR_VOXELS = (0.5, 1.0)
 _HU = (15.0, 45.0)
 """Strengths of noise and of the shift: about the smallest that eight and a hundred patients show of the weight-free
 features, measured on nine public CTs."""
-
-NUM_FAULTS = len(_BLUR_VOXELS) + 2 * len(_HU)
 
 UNITS = {"blur": "mm", "noise": "HU", "shift": "HU"}
 
@@ -69,7 +65,7 @@ class Faults:
 
 def measure_faults(volumes: Sequence[VolumeFile], spec: FeatureSpec) -> Faults:
     """Measure the distances that faults make, on a few of some real volumes."""
-    places = np.unique(np.linspace(0, len(volumes) - 1, NUM_VOLUMES).round().astype(int))
+    places = np.unique(np.linspace(0, len(volumes) - 1, FAULT_VOLUMES).round().astype(int))
     found: dict[tuple[str, float], list[Features]] = defaultdict(list)
     strengths: dict[str, Strengths] = {}
     for place in places:
