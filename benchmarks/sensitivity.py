@@ -2,9 +2,10 @@
 
     python benchmarks/sensitivity.py --real FOLDER --work /tmp/sensitivity
 
-Prints the table of docs/reference/sensitivity.md. FOLDER has CTs of different patients, a file each. They are brought to one grid (2 mm), and each is described clean and
-with 35 faults, by the features of both weight-free extractors, its thumbnail and its indices; WORK keeps these, about a
-minute of CPU time a CT and ten faults. Then, many times, the patients are dealt into two sets:
+Prints the table of docs/reference/sensitivity.md. FOLDER has CTs of different patients, a file each. They are brought
+to one grid (2 mm), and each is described clean and with 35 faults, by the features of both weight-free extractors, its
+thumbnail and its indices; WORK keeps these, one to two minutes of CPU time a CT. Then, many times, the patients are
+dealt into two sets:
 
     signal   Frechet distance of the faulty set from the same volumes without the fault, over the 97.5th percentile of
              the distance of two clean sets of other patients: the mean of three planes in the window that sees most

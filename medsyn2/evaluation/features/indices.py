@@ -116,7 +116,7 @@ def _profile(step: Float[np.ndarray, "d h w"], axis: int) -> Float[np.ndarray, "
     return profile - ndimage.median_filter(profile, size=_NEIGHBOURS, mode="nearest")
 
 
-def _seams(profiles: Sequence[Float[np.ndarray, " p"]]) -> float:
+def _seams(profiles: Sequence[Float[np.ndarray, " _"]]) -> float:
     """Return the excess at the worst spacing, at the worst phase of each axis, as a ratio; NaN of a small volume."""
     worst = -inf
     for pitch in range(_LEAST_PITCH, min(map(len, profiles)) // _LEAST_SEAMS + 1):

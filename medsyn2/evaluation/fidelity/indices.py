@@ -2,16 +2,16 @@
 
 Beside the indices of `features.indices`, four are of the thumbnail, a volume's 32 x 32 x 32 voxels in the lung window:
 
-    upright, facing, sided  what differs between it and its flip, upside down, front to back or left to right, correlated
-                            with what differs between the mean real thumbnail and its flip: below 0 it lies the other
-                            way round
+    upright, facing, sided  what differs between it and its flip, upside down, front to back or left to right,
+                            correlated with what differs between the mean real thumbnail and its flip: below 0 it lies
+                            the other way round
     symmetry                its greatest correlation with its own mirror image, left to right
 
 *Range.* The limits of an index are those within which the value of a further patient lies with 99.8 %, were the values
-of patients normal: mean +- t s (1 + 1 / n)^(1/2), on a scale on which they nearly are, logarithmic for positive values and
-atanh for a correlation. Real volumes are judged by the limits of the other patients, and seen by the mean thumbnail of
-the others, so that the share of real volumes outside says how far the limits can be trusted; synthetic ones by those of
-all. A patient with several volumes counts once.
+of patients normal: mean +- t s (1 + 1 / n)^(1/2), on a scale on which they nearly are, logarithmic for positive values
+and atanh for a correlation. Real volumes are judged by the limits of the other patients, and seen by the mean thumbnail
+of the others, so that the share of real volumes outside says how far the limits can be trusted; synthetic ones by those
+of all. A patient with several volumes counts once.
 
 *Flags.* Two exact tests over patients compare synthetic with real: Fisher's the patients with most of their volumes
 outside, and the rank test of Mann and Whitney the values, which sees a set that is shifted within the range. Each p is

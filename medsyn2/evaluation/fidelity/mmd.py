@@ -54,7 +54,12 @@ class Mmd:
         return float((1 + np.sum(self.dealt >= self.value)) / (1 + len(self.dealt))) if len(self.dealt) else nan
 
 
-def mmd(real: Points, synthetic: Points, patients: tuple[Sequence[str], Sequence[str]], seed: int) -> Mmd:
+def mmd(
+    real: Float[np.ndarray, "v f"],
+    synthetic: Float[np.ndarray, "w f"],
+    patients: tuple[Sequence[str], Sequence[str]],
+    seed: int,
+) -> Mmd:
     """Compare two sets of points, one a volume, of which the patients are given."""
     chosen = [_first_of_each(one) for one in patients]
     if min(len(one) for one in chosen) < MIN_PATIENTS:

@@ -32,7 +32,7 @@ features, measured on nine public CTs."""
 UNITS = {"blur": "mm", "noise": "HU", "shift": "HU"}
 
 Strengths = tuple[float, float]
-Features = dict[str, Float[np.ndarray, "n f"]]
+Features = dict[str, Float[np.ndarray, "_ f"]]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def flags(table: pd.DataFrame) -> set[str]:
     return set(table.loc[table["flag"] != "", "index"])
 
 
-FAULTS = [{"jump_hu": 5.0}, {"nyquist_hu": 5.0}, {"seams": 4.0}, {"bone_percent": 0.0}, {"symmetry": 0.999},
+FAULTS = [{"jump_hu": 5.0}, {"nyquist_hu": 5.0}, {"seams": 40.0}, {"bone_percent": 0.0}, {"symmetry": 0.999},
           {"upright": -0.25}, {"sharpness_hu": 15.0}]  # fmt: skip
 
 
@@ -51,12 +51,12 @@ def test_real_volumes_are_quiet_and_perfect_generators_seldom_flagged() -> None:
     tables = [judge_indices(cases(seed))[0] for seed in range(60)]
     shares = [table.loc[table["source"] == REAL, "outside_percent"].mean() for table in tables]
     assert np.mean(shares) < 2
-    assert np.mean([bool(flags(table)) for table in tables]) <= 0.05
+    assert np.mean([bool(flags(table)) for table in tables]) <= 0.11  # one in twenty, and twice the standard error
 
 
 def test_a_patient_counts_once_whatever_his_volumes() -> None:
     one, six = (judge_indices(cases(5, volumes=volumes, jump_hu=5.0))[0] for volumes in (1, 6))
-    assert one["p"].equals(six["p"])
+    assert one["p_outside"].equals(six["p_outside"])
     assert one["limit_high"].tolist() == pytest.approx(six["limit_high"].tolist())
 
 
@@ -90,14 +90,16 @@ def unit(cube: np.ndarray) -> np.ndarray:
 
 
 def test_orientation_and_symmetry_of_thumbnails() -> None:
-    rng = np.random.default_rng(0)
-    usual = rng.normal(size=(THUMBNAIL,) * 3)
-    own = usual + 0.5 * rng.normal(size=usual.shape)
-    found = place_indices(unit(own), unit(usual))
-    assert min(found["upright"], found["facing"], found["sided"]) > 0.5 > found["symmetry"]
+    depth, height, width = np.meshgrid(*[np.linspace(-1, 1, THUMBNAIL)] * 3, indexing="ij")
+    usual = 2 * np.cos(2 * width) + depth + height + 0.3 * width
+    own = usual + 0.02 * np.random.default_rng(0).normal(size=usual.shape)
+    found = place_indices(unit(own), usual)
+    assert min(found["upright"], found["facing"], found["sided"]) > 0.9
     for name, axis in (("upright", 0), ("facing", 1), ("sided", 2)):
-        assert place_indices(unit(np.flip(own, axis)), unit(usual))[name] == pytest.approx(-found[name])
+        assert place_indices(unit(np.flip(own, axis)), usual)[name] == pytest.approx(-found[name], abs=1e-6)
     half = own[..., : THUMBNAIL // 2]
     mirrored = np.concatenate([half, half[..., ::-1]], axis=2)
-    assert place_indices(unit(mirrored), unit(usual))["symmetry"] == pytest.approx(1)
-    assert place_indices(unit(np.roll(mirrored, 1, 2)), unit(usual))["symmetry"] > 0.99  # a body beside the middle
+    assert found["symmetry"] < 0.99
+    assert place_indices(unit(mirrored), usual)["symmetry"] == pytest.approx(1)
+    assert place_indices(unit(mirrored), usual)["sided"] == pytest.approx(0, abs=0.05)
+    assert place_indices(unit(np.roll(mirrored, 1, 2)), usual)["symmetry"] > 0.999  # a body beside the middle
