@@ -16,8 +16,8 @@
     MedSyn2Pipeline, Synthetic          a trained model, and a volume that it made with its recipe
     Sampling                            solver, steps and guidance
     CTVolume, LabelMap                  voxels with their place in space
-    read_ct, read_labels                from NIfTI files, strictly
-    write_ct, write_labels              to NIfTI files
+    read_ct, read_labels                from NIfTI, MetaImage, NRRD and DICOM, strictly
+    write_ct, write_labels              to NIfTI, MetaImage and NRRD
     Config, load_config                 the configuration of the workflow
     MedSyn2Error                        the base of all errors; it says what to do
 
@@ -32,10 +32,11 @@ from medsyn2.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from medsyn2.config import Config, load_config
-    from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
     from medsyn2.ct.volume import CTVolume, LabelMap
     from medsyn2.errors import MedSyn2Error
     from medsyn2.flow.sampling import Sampling
+    from medsyn2.formats.reading import read_ct, read_labels
+    from medsyn2.formats.writing import write_ct, write_labels
     from medsyn2.pipeline.pipeline import MedSyn2Pipeline
     from medsyn2.pipeline.synthetic import Synthetic
 else:
@@ -48,7 +49,8 @@ else:
         "Sampling": "medsyn2.flow.sampling",
         "Synthetic": "medsyn2.pipeline.synthetic",
         "load_config": "medsyn2.config",
-        **dict.fromkeys(("read_ct", "read_labels", "write_ct", "write_labels"), "medsyn2.ct.nifti.files"),
+        **dict.fromkeys(("read_ct", "read_labels"), "medsyn2.formats.reading"),
+        **dict.fromkeys(("write_ct", "write_labels"), "medsyn2.formats.writing"),
     }
     __getattr__, _names = lazy(__name__, _HOMES)
 

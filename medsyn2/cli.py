@@ -33,7 +33,7 @@ from medsyn2.version import __version__
 
 log = logging.getLogger(__name__)
 
-COMMANDS = ("config", "convert", "generate", "evaluate", "scores", "readers", "doctor", "fetch", "plan", "info")
+COMMANDS = ("config", "convert", "generate", "edit", "evaluate", "scores", "readers", "doctor", "fetch", "plan", "info")
 
 _SHUTDOWN_S = "900"
 """How long torchrun waits for its processes after a SIGTERM, which end their step and write a checkpoint."""
@@ -134,7 +134,8 @@ def _overview() -> argparse.ArgumentParser:
     parser.add_argument(
         "verb",
         choices=[*COMMANDS, *STAGES],
-        help="generate: make one volume; evaluate: compare any two folders of volumes; scores: CLIP scores and "
+        help="generate: make one volume; edit: change a real CT inside a region; evaluate: compare any two folders of "
+        "volumes; scores: CLIP scores and "
         "zero-shot labels; readers: a blinded reader study; "
         "convert: bring in foreign weights; "
         "doctor: what is missing for a configuration; fetch: download weights; plan: time, memory and disk "

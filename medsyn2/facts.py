@@ -115,7 +115,7 @@ class AnatomyFacts:
 class ScanFacts:
     """The decision on a CT file, which every later reader of the file follows."""
 
-    path: str  # The NIfTI file
+    path: str  # The file, or the folder of DICOM slices
     shape: tuple[int, int, int]  # Voxels (depth, height, width)
     spacing_mm: Triple  # Depth, height, width
     orientation: str  # Of the file's axes, such as LPS
@@ -128,6 +128,8 @@ class ScanFacts:
     slices: tuple[int, int] | None = field(default=None, kw_only=True, metadata=SPARSE)
     # Padding that is set to air; None where its values read as air, or below
     padding: tuple[Padding, ...] | None = field(default=None, kw_only=True, metadata=SPARSE)
+    # Which DICOM series of the folder; None for a file of another format
+    series: str | None = field(default=None, kw_only=True, metadata=SPARSE)
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class InventoryFacts(ScanFacts, CaseFacts):
     def voxels(self) -> dict[str, object]:
         """The facts that decide the voxels that are read."""
         scan = {"content": self.content, "shape": self.shape, "hu": self.hu, "affine_repair": self.affine_repair}
-        rare = {"slices": self.slices, "padding": self.padding}
+        rare = {"slices": self.slices, "padding": self.padding, "series": self.series}
         return scan | {name: fact for name, fact in rare.items() if fact is not None}
 
 

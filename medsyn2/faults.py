@@ -80,6 +80,21 @@ _KINDS = (
 )
 
 
+_COMPILED_BYTES = 256 * 2**20
+"""What a few threads of compiled code ask for: a stack and an arena of 64 MiB of addresses each."""
+
+
+def require_memory() -> None:
+    """Make sure that compiled code finds memory, where it would end the process without a word if there were none.
+
+    Rust's libraries do so; those of Python, PyTorch and ITK raise an error.
+
+    Raises:
+        MemoryError: If there is none.
+    """
+    bytearray(_COMPILED_BYTES)
+
+
 def fault_of(error: BaseException, place: Path | None = None) -> EnvironmentFault | None:
     """Return the fault of the machine that an error means, or None if it means none or is named already.
 

@@ -71,11 +71,17 @@ WINDOWS_HU: dict[Window, tuple[float, float]] = {
 }
 """Lower and upper HU of the paper's [level, width] windows: [-600, 1500], [100, 700], [50, 350], [300, 2000]."""
 
+Side = Literal["left", "right"]
+SIDES: tuple[Side, ...] = get_args(Side)
+"""The patient's sides."""
+
 Plane = Literal["axial", "sagittal", "coronal"]
 PLANE_AXIS: dict[Plane, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
 """The array axis (depth, height, width) along which a plane's slices are stacked."""
 
 Split = Literal["train", "test"]
+SeriesRule = Literal["largest", "thinnest", "only"]
+"""Of several DICOM series of a study: the one of most voxels, the one of the nearest slices, or none."""
 Precision = Literal["bf16", "float32"]
 """Arithmetic of a trained network: bfloat16 under autocast, or float32 throughout."""
 PrecisionSetting = Literal["auto", "bf16", "float32"]
@@ -94,6 +100,9 @@ JOINT: dict[Structure, str] = {structure: f"{REPORT}_and_{structure}" for struct
 CONDITIONS: tuple[str, ...] = (REPORT, NEITHER, *STRUCTURES, *JOINT.values())
 """All conditions, as file names and tables have them; a mask alone is called by its structure."""
 
+
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
+"""Ends of the names of files that hold a volume each."""
 
 _WRAPPED = re.compile(r"""^[\s=]*["'`\u2018-\u201f\u00ab]+\s*|^\s+|\s*["'`\u2018-\u201f\u00bb]+\s*$|\s+$""")
 """Quotes and white space around a name in a table; spreadsheets write ``="name"``."""
@@ -120,5 +129,5 @@ def volume_path(name: str) -> tuple[str, ...]:
         name = _WRAPPED.sub("", name)
     *folders, stem = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")] or [""]
     lowered = stem.lower()
-    suffix = next((suffix for suffix in (".nii.gz", ".nii") if lowered.endswith(suffix)), "")
+    suffix = next((suffix for suffix in VOLUME_SUFFIXES if lowered.endswith(suffix)), "")
     return (*folders, stem[: len(stem) - len(suffix)])

@@ -24,6 +24,8 @@ CHECKED = [
     "nn",
     "flow",
     "cohort",
+    "dicom",
+    "formats",
     "phantoms",
     "segmenters",
     "training",

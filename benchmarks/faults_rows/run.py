@@ -5,7 +5,6 @@ compared with the original file by file, and the copy is brought back to the ori
 """
 
 import os
-import random
 import re
 import shlex
 import shutil
@@ -14,7 +13,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,15 +33,6 @@ TIMED = ("results/report.html", "results/.report.html.sha256")
 
 Tree = dict[str, str]
 """The sha256 of each file below ``results`` by its path."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How the trials of a promise ended."""
-
-    count: int  # Trials
-    result: str  # Counts of what happened
-    kept: bool  # Whether the promise was kept every time
 
 
 @dataclass(frozen=True)
@@ -87,20 +77,32 @@ class Ended:
 
 def snakemake(folder: Path, *arguments: str, config: Path = TINY) -> str:
     """Run the workflow in a folder, on one core, and return what it printed."""
+    process = start_snakemake(folder, *arguments, config=config)
+    printed, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(printed[-6000:])
+    return printed
+
+
+def start_snakemake(
+    folder: Path, *arguments: str, config: Path = TINY, before: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """Start the workflow in a folder, on one core, with all that it prints in one pipe.
+
+    Args:
+        before: A command that starts the command that follows it.
+    """
     command = [sys.executable, "-m", "snakemake", "--configfile", str(config), "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(folder), "--cores", "1", "--workflow-profile", str(ROOT / "profiles/default")]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*command, *arguments],
+    return subprocess.Popen(
+        [*before, *command, *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        errors="replace",
     )
-    if done.returncode:
-        raise RuntimeError(done.stdout[-2000:] + done.stderr[-4000:])
-    return done.stdout
 
 
 def jobs_of(folder: Path, config: Path = TINY) -> list[Job]:
@@ -138,8 +140,7 @@ class Finished:
         shutil.rmtree(self.copy, ignore_errors=True)
         ignored = shutil.ignore_patterns(".snakemake", ".runs")
         shutil.copytree(self.original, self.copy, symlinks=True, ignore=ignored)
-        self.all_jobs = jobs_of(self.original, config)
-        self.jobs = self.all_jobs  # Those that are tried
+        self.jobs = jobs_of(self.original, config)
         for stage in {job.stage for job in self.jobs}:
             STAGES[stage].load()
         self.tree = tree_of(self.original)
@@ -169,37 +170,16 @@ class Finished:
 
     def maker_of(self, output: str) -> Job | None:
         """Return the job that makes a file which Snakemake tracks."""
-        return next((job for job in self.all_jobs if output in job.outputs), None)
-
-
-class Trials:
-    """A finished run, the draws of a promise's trials, and where it is said how far they are.
-
-    Args:
-        work: Folder for what trials need.
-        share: Share of the trials that are made.
-    """
-
-    def __init__(
-        self, finished: Finished, work: Path, seed: str, share: float, say: Callable[[str], object] = print
-    ) -> None:
-        self.finished, self.work, self.share, self.say = finished, work, share, say
-        self.draw = random.Random(seed)
-        # One job of each stage.
-        self.one_of_each = list({job.stage: job for job in reversed(finished.jobs)}.values())[::-1]
-
-    def number(self, whole: int) -> int:
-        """Return how many of the whole table's trials are made."""
-        return max(round(whole * self.share), 1)
+        return next((job for job in self.jobs if output in job.outputs), None)
 
     @contextmanager
     def without_outputs(self, job: Job) -> Iterator[Path]:
         """Yield the copy without what a job has made in it; bring it back to the original at the end."""
-        self.finished.remove_outputs(job)
+        self.remove_outputs(job)
         try:
-            yield self.finished.copy
+            yield self.copy
         finally:
-            self.finished.restore()
+            self.restore()
 
 
 def start(job: Job, folder: Path, prepare: Callable[[], object] = lambda: None) -> tuple[int, Path]:

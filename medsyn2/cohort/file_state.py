@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +21,16 @@ from medsyn2.cohort.shards import Case
 _PLACES, _BYTES = 8, 4096
 _END_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b"
+_NO_SUBFOLDER = 2
+"""Links of a folder that holds files alone: its name and its own entry."""
 
 
 def state_of(paths: Iterable[str]) -> str:
-    """Hash the size and time of each file, or its absence."""
-    found = [_status(path) for path in paths]
+    """Hash the size and time of each file, or its absence; of a folder of slices, those of its folders.
+
+    A folder's time changes when a file is added, removed or replaced. Its slices are hashed when they are read.
+    """
+    found = [status for path in paths for status in _statuses(path)]
     state = [(status.st_size, status.st_mtime_ns) if status else None for status in found]
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
@@ -58,6 +63,17 @@ def mark_repeats(cases: Iterable[Case], repeated: Mapping[str, str]) -> list[Cas
     return [replace(case, same_as=repeated.get(case.id)) for case in cases]
 
 
+def _statuses(path: str) -> Iterator[os.stat_result | None]:
+    """Yield the status of a file, or of a folder and the folders in it."""
+    status = _status(path)
+    yield status
+    # Most file systems count a folder's subfolders among its links; where they do not, the count is 1.
+    if status is not None and stat.S_ISDIR(status.st_mode) and status.st_nlink != _NO_SUBFOLDER:
+        for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                yield from _statuses(entry.path)
+
+
 def _status(path: str) -> os.stat_result | None:
     try:
         return Path(path).stat()
@@ -80,10 +96,12 @@ def content_of(path: Path) -> str | None:
     """Return a hash of a file's content, or None if it cannot be read.
 
     For a gzip stream this covers the size and the first and last 64 KiB, which end in its checksum; for other files
-    all bytes.
+    all bytes, and for a folder of slices all bytes of each file with its place in the folder.
     """
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            return _content_of_folder(path)
         if not stat.S_ISREG(status.st_mode):
             return None
         with path.open("rb") as file:
@@ -96,3 +114,17 @@ def content_of(path: Path) -> str | None:
     except OSError:
         return None
     return hashlib.sha256(f"{status.st_size}:".encode() + ends).hexdigest()
+
+
+def _content_of_folder(folder: Path) -> str:
+    """Return a hash of the visible files of a folder; links to folders are not followed."""
+    found = hashlib.sha256()
+    for here, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                path = Path(here, name)
+                found.update(f"{path.relative_to(folder)}\0".encode("utf-8", "surrogateescape"))
+                with path.open("rb") as file:
+                    found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()

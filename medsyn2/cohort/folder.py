@@ -1,6 +1,7 @@
 """The volumes of a folder: one rule for the workflow's cohort and for the folders of ``medsyn2 evaluate``.
 
-A volume is a file named .nii or .nii.gz, in any case, of a folder or its subfolders. These are none:
+A volume is a file named .nii.gz, .nii, .mha, .mhd, .nrrd or .nhdr, in any case, of a folder or its subfolders, or a
+DICOM study, which is a folder of slices (``studies.py``). These are none:
 
     hidden files and folders, and those that systems make    a store of git-annex or DVC, a trash, AppleDouble
     results of runs                                          registered copies, masks, synthetic volumes
@@ -8,7 +9,8 @@ A volume is a file named .nii or .nii.gz, in any case, of a folder or its subfol
     label maps by layout                                     labelsTr beside imagesTr, with files of the same names
     links to a file that is a volume itself                  the other name of a scan is not another scan
 
-No volume is opened, and a sidecar only where a name suggests it: Snakemake lists the cohort on every node of a cluster.
+No volume is opened, of a folder of slices one file, and a sidecar only where a name suggests it: Snakemake lists the
+cohort on every node of a cluster.
 So copies of the voxels, and label maps that lie elsewhere, are found when the files are read.
 """
 
@@ -16,19 +18,21 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medsyn2.cohort.studies import Leaf, Studies, find_leaf, group_studies, is_slice_name
+from medsyn2.dicom.identity import Identity
 from medsyn2.errors import list_names, reason
+from medsyn2.vocabulary import VOLUME_SUFFIXES
 
-SUFFIXES = (".nii.gz", ".nii")
 ORDER = Path("inventory/order.txt")
 """The file that every run keeps in its results, by which they are known."""
 
 _OF_SYSTEMS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
 """Folders of copies, thumbnails and trash that macOS, Synology, Windows and ext4 make, in lower case."""
-_MADE_MASK = re.compile(r"(.+)_mask(?:_before_[1-9]\d*)?\.nii(?:\.gz)?", re.IGNORECASE)
+_MADE_MASK = re.compile(r"(.+)_(?:mask(?:_before_[1-9]\d*)?|region)\.nii(?:\.gz)?", re.IGNORECASE)
 _LABELS = re.compile(r"(?:labels?|masks?|seg(?:mentation)?s?)(.{0,4})", re.IGNORECASE)
 _IMAGES = re.compile(r"(?:images?|imgs?|volumes?|cts?|scans?)(.{0,4})", re.IGNORECASE)
 _CHANNEL = "_0000"
@@ -45,12 +49,15 @@ class Folder:
     label_maps: list[Path] = field(default_factory=list)  # Folders of label maps
     masks: list[Path] = field(default_factory=list)  # Written by ``medsyn2 generate``
     results: list[Path] = field(default_factory=list)  # Folders that runs left
+    studies: Studies = field(default_factory=Studies)  # The DICOM studies among the volumes
     links: dict[Path, Path] = field(default_factory=dict)  # The volume that each link is another name of
     unreadable: dict[Path, str] = field(default_factory=dict)  # Folders that cannot be listed, and why
     others: Counter[str] = field(default_factory=Counter)  # Number of files of other kinds, by suffix
 
     def notes(self) -> Iterator[str]:
         """Yield what is not looked at and why, for the user."""
+        if self.studies.places:
+            yield f"{self.path} holds {self.studies.slices} DICOM files of {len(self.studies.places)} studies"
         if self.others:
             counts = ", ".join(f"{count} {suffix}" for suffix, count in self.others.most_common())
             yield f"{self.path} holds files that are not looked at: {counts}"
@@ -65,19 +72,23 @@ class Folder:
             yield from (f"left out: {text}" for text in list_names(label, [str(path) for path in sorted(paths)]))
 
 
-def list_folder(path: Path, exclude_dirs: Collection[str] = ()) -> Folder:
+def list_folder(path: Path, exclude_dirs: Collection[str] = (), known: Mapping[str, Identity] | None = None) -> Folder:
     """List a folder with its subfolders; links are followed, each folder is visited once.
 
     Args:
         exclude_dirs: Names of folders that are not searched, at any depth.
+        known: Patient and study of folders of slices that were looked into before (`Studies.folders`).
     """
     found = Folder(path)
     links: dict[str, os.DirEntry[str]] = {}
     inodes: dict[int, list[str]] = defaultdict(list)
     labels: list[Path] = []
+    leaves: list[Leaf] = []
     for here, files in _walk(found, frozenset(exclude_dirs)):
         if _LABELS.fullmatch(here.rpartition("/")[2]):
             labels.append(Path(here))
+        files, leaf = _take_slices(here, files, known or {}, str(path))
+        leaves += [] if leaf is None else [leaf]
         names = {entry.name for entry in files}
         for entry in files:
             if not is_volume_name(entry.name):
@@ -96,26 +107,27 @@ def list_folder(path: Path, exclude_dirs: Collection[str] = ()) -> Folder:
     _leave_out_links(found, links, inodes)
     if labels:
         _leave_out_label_maps(found, labels)
-    found.volumes.sort()
+    found.studies = group_studies(leaves, str(path))
+    found.volumes = sorted([*found.volumes, *found.studies.places])
     return found
 
 
 def is_volume_name(name: str) -> bool:
-    """Return whether a file of this name is a NIfTI file."""
-    return name.lower().endswith(SUFFIXES)
+    """Return whether a file of this name holds a volume."""
+    return name.lower().endswith(VOLUME_SUFFIXES)
 
 
 def stem_of(path: Path) -> str:
-    """Return a file's name without its NIfTI suffix."""
+    """Return a file's name without the suffix of its format; the whole name of a folder."""
     lowered = path.name.lower()
-    for suffix in SUFFIXES:
+    for suffix in VOLUME_SUFFIXES:
         if lowered.endswith(suffix):
             return path.name[: -len(suffix)]
-    return path.stem
+    return path.name
 
 
 def same_stems(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
-    """Return the pairs of files of one folder whose names differ in the NIfTI suffix alone, such as c.nii and c.nii.gz.
+    """Return the pairs of files of one folder whose names differ in the suffix alone, such as c.nii and c.nii.gz.
 
     They are one scan twice, or two scans that no row of a table can tell apart.
     """
@@ -123,7 +135,7 @@ def same_stems(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
     pairs = []
     for path in paths:
         name = str(path).lower()
-        suffix = ".nii.gz" if name.endswith(".gz") else ".nii"
+        suffix = next((suffix for suffix in VOLUME_SUFFIXES if name.endswith(suffix)), "")
         other, known = first.setdefault(name.removesuffix(suffix), (path, suffix))
         if known != suffix and other.parent == path.parent:
             pairs.append((other, path))
@@ -133,12 +145,24 @@ def same_stems(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
 def places_of(paths: Iterable[Path], folder: Path) -> dict[Path, str]:
     """Return the path of each file below the folder that it was listed in."""
     start = "" if folder == Path() else f"{folder}/"
-    return {path: str(path).removeprefix(start) for path in paths}
+    return {path: "." if path == folder else str(path).removeprefix(start) for path in paths}
 
 
 def is_synthetic(volume: Path) -> bool:
     """Return whether the JSON beside a volume is the sidecar of ``medsyn2 generate``."""
     return _says_synthetic(volume.with_name(f"{stem_of(volume)}.json"))
+
+
+def _take_slices(
+    folder: str, files: list[os.DirEntry[str]], known: Mapping[str, Identity], root: str
+) -> tuple[list[os.DirEntry[str]], Leaf | None]:
+    """Return the files that are no slices, and the folder as one of slices if it holds any."""
+    names = [entry.name for entry in files if is_slice_name(entry.name)]
+    leaf = find_leaf(folder, names, known, root) if names else None
+    if leaf is None:
+        return files, None
+    slices = set(names)
+    return [entry for entry in files if entry.name not in slices], leaf
 
 
 def _walk(found: Folder, exclude_dirs: frozenset[str]) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:

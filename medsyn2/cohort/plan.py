@@ -11,18 +11,21 @@ from math import prod
 from pathlib import Path
 
 from medsyn2.cohort.file_state import find_repeats, mark_repeats, mask_paths, state_of
-from medsyn2.cohort.folder import ORDER
+from medsyn2.cohort.folder import ORDER, places_of
 from medsyn2.cohort.input_files import TableKind, input_files, require_files, table_key
 from medsyn2.cohort.matches import list_matches
 from medsyn2.cohort.selection import RESULTS, Order, Selection, cohort_folder, select_files
 from medsyn2.cohort.shards import Cohort, append_to_order, case_json, order_text, plan_cohort, read_order
+from medsyn2.cohort.studies import folder_key
 from medsyn2.cohort.subjects import SubjectTable, read_subjects
 from medsyn2.config import Config
+from medsyn2.dicom.identity import Identity
 from medsyn2.files import write_text_atomically
 from medsyn2.reports.names import VolumeNames
 from medsyn2.vocabulary import Split
 
 ORDER_FILE = RESULTS / ORDER
+STUDIES_FILE = ORDER_FILE.with_name("studies.txt")
 PHANTOM_DIR = Path("results/phantoms")
 
 BATCH_VOXELS = 2**27
@@ -45,6 +48,8 @@ class RunPlan:
     selection: Selection  # The files of the cases
     names: VolumeNames  # The same as tables name them
     subjects: SubjectTable  # The table of subjects
+    known_studies: Order  # Patient and study of folders of slices that earlier runs left, by their key
+    studies: Order  # The same with this run's
 
     @property
     def has_phantoms(self) -> bool:
@@ -148,6 +153,8 @@ class RunPlan:
         """Write the order for later runs, if it has changed."""
         if self.order != self.known:
             write_text_atomically(ORDER_FILE, order_text(self.order))
+        if self.studies != self.known_studies:
+            write_text_atomically(STUDIES_FILE, order_text(self.studies))
 
     def notes(self) -> list[str]:
         """Return, for whoever starts a run, which files are not looked at, and how many rows of each table are used.
@@ -172,15 +179,27 @@ def plan_run(config: Config) -> RunPlan:
         ConfigError: If a list is not there, the data folder holds nothing usable, or a subject would be in both splits.
     """
     require_files(file for file in input_files(config) if file.key in _READ_WHEN_PLANNED)
-    known = read_order(ORDER_FILE)
-    selection = select_files(config.cohort, PHANTOM_DIR, known)
+    known, known_studies = read_order(ORDER_FILE), read_order(STUDIES_FILE)
+    looked_into = {key: Identity(*text.split(" ")) for key, text in known_studies.items()}
+    selection = select_files(config.cohort, PHANTOM_DIR, known, looked_into)
     root = cohort_folder(config.cohort, PHANTOM_DIR)
     order = append_to_order(known, selection.files, root)
     keys = selection.keys(root)
     names = VolumeNames(keys.values())
     subjects = read_subjects(config.cohort.subjects_csv, names)
-    cohort = plan_cohort(selection, order, config.cohort, subjects=subjects, keys=keys)
-    return RunPlan(config, cohort, known, order, selection, names, subjects)
+    studies = known_studies | {key: f"{one.patient} {one.study}" for key, one in selection.studies.folders.items()}
+    patients = _patients(selection, order, root, studies)
+    cohort = plan_cohort(selection, order, config.cohort, subjects=subjects, keys=keys, patients=patients)
+    return RunPlan(config, cohort, known, order, selection, names, subjects, known_studies, studies)
+
+
+def _patients(selection: Selection, order: Order, root: Path, studies: Order) -> dict[str, str]:
+    """Return the patient of each DICOM study by its place, of those that are gone as far as their folder was known."""
+    places = places_of(selection.studies.patients, root)
+    found = {place: selection.studies.patients[path] for path, place in places.items()}
+    gone = {} if not studies else {place: folder_key(place, "") for place in order.values() if place not in found}
+    before = {place: studies[key].split(" ")[0] for place, key in gone.items() if key in studies}
+    return found | {place: patient for place, patient in before.items() if patient}
 
 
 def group_shards(counts: Sequence[int], voxels: int) -> list[list[int]]:

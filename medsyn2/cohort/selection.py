@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medsyn2.cohort.folder import Folder, is_synthetic, list_folder, places_of, same_stems, stem_of
+from medsyn2.cohort.studies import Studies
 from medsyn2.config import CohortConfig
+from medsyn2.dicom.identity import Identity
 from medsyn2.errors import ConfigError, list_names
 from medsyn2.reports.names import VolumeNames, shortest_keys
-from medsyn2.vocabulary import CT_RATE_NAME, volume_path
+from medsyn2.vocabulary import CT_RATE_NAME, VOLUME_SUFFIXES, volume_path
 
 RESULTS = Path("results")
 Order = Mapping[str, str]
@@ -33,6 +35,7 @@ class Selection:
     # Further reconstructions of the same scan, which are read if the file is damaged
     later: dict[str, tuple[Path, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # For the user: the files that were left out
+    studies: Studies = field(default_factory=Studies)  # The DICOM studies among the files
 
     def keys(self, root: Path) -> dict[str, str]:
         """Return the key by which tables name each file, the further reconstructions included, by its path."""
@@ -45,8 +48,13 @@ def cohort_folder(cohort: CohortConfig, phantom_dir: Path) -> Path:
     return phantom_dir if cohort.data_dir is None else cohort.data_dir
 
 
-def select_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> Selection:
+def select_files(
+    cohort: CohortConfig, phantom_dir: Path, order: Order, known: Mapping[str, Identity] | None = None
+) -> Selection:
     """Select the cohort's files of the data folder, or phantoms to be written.
+
+    Args:
+        known: Patient and study of folders of DICOM slices that earlier runs looked into.
 
     Raises:
         ConfigError: If the data folder holds nothing usable, a list of exclusions is of other files, or files cannot
@@ -59,14 +67,14 @@ def select_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> Selec
             for index, case_id in enumerate(names)
         }
         return Selection(files)
-    found = list_cohort(cohort.data_dir, cohort.exclude_dirs)
+    found = list_cohort(cohort.data_dir, cohort.exclude_dirs, known)
     volumes, synthetic = _without_synthetic(found, order)
     ids = case_ids(volumes, cohort.data_dir, order)
     excluded, note = _find_exclusions(cohort, ids)
     kept = {case_id: path for case_id, path in ids.items() if case_id not in excluded}
     if not kept:
         raise ConfigError(
-            f"cohort.data_dir is {cohort.data_dir}, and all {len(found.volumes)} of its NIfTI files are left out: "
+            f"cohort.data_dir is {cohort.data_dir}, and all {len(found.volumes)} of its volumes are left out: "
             f"{len(excluded)} by cohort.exclude_txt, {len(synthetic)} as synthetic volumes.",
             code="cohort-empty",
             remedy="correct cohort.exclude_txt; where CTs and label maps have the same names, leave out the folder of "
@@ -76,12 +84,13 @@ def select_files(cohort: CohortConfig, phantom_dir: Path, order: Order) -> Selec
     later: dict[str, tuple[Path, ...]] = {}
     if cohort.reconstruction == "first":
         kept, later = first_reconstructions(kept)
+    later |= {case: found.studies.later[path] for case, path in kept.items() if path in found.studies.later}
     left_out = list_names("synthetic volumes, which are never a cohort", [str(path) for path in synthetic])
     notes = (*found.notes(), *(f"left out: {text}" for text in left_out), *note)
-    return Selection(kept, later, notes)
+    return Selection(kept, later, notes, found.studies)
 
 
-def list_cohort(folder: Path, exclude_dirs: Sequence[str]) -> Folder:
+def list_cohort(folder: Path, exclude_dirs: Sequence[str], known: Mapping[str, Identity] | None = None) -> Folder:
     """List a cohort's folder.
 
     Raises:
@@ -91,7 +100,7 @@ def list_cohort(folder: Path, exclude_dirs: Sequence[str]) -> Folder:
         raise ConfigError(
             f"cohort.data_dir is {folder}, which is no folder.",
             code="data-dir-missing",
-            remedy="give the folder that holds the NIfTI files, or leave it empty for the phantoms.",
+            remedy="give the folder that holds the CTs, or leave it empty for the phantoms.",
         )
     if RESULTS.exists() and folder.resolve().is_relative_to(RESULTS.resolve()):
         raise ConfigError(
@@ -99,14 +108,14 @@ def list_cohort(folder: Path, exclude_dirs: Sequence[str]) -> Folder:
             code="data-dir-is-results",
             remedy="give the folder of the CTs themselves; to use the phantoms as files, copy them out of results.",
         )
-    found = list_folder(folder, exclude_dirs)
+    found = list_folder(folder, exclude_dirs, known)
     if not found.volumes:
         without = f", outside the folders {list(exclude_dirs)} of cohort.exclude_dirs" if exclude_dirs else ""
         seen = "".join(f"; {note}" for note in found.notes())
         raise ConfigError(
-            f"cohort.data_dir is {folder}, which holds no .nii or .nii.gz file of a CT{without}{seen}.",
+            f"cohort.data_dir is {folder}, which holds no CT{without}{seen}.",
             code="data-dir-empty",
-            remedy="give a folder with NIfTI files; DICOM series are converted first, for example with dcm2niix.",
+            remedy=f"give a folder with volumes ({', '.join(VOLUME_SUFFIXES)}) or with DICOM series.",
         )
     return found
 

@@ -24,6 +24,9 @@ from medsyn2.facts import SPARSE
 from medsyn2.fingerprints import to_json
 from medsyn2.vocabulary import CT_RATE_NAME, Split, volume_key
 
+PATIENT = "patient-"
+"""What the name of a subject starts with that is known by a DICOM patient's ID."""
+
 _ORDER_SEAL = "#sha256\t"
 
 
@@ -92,6 +95,7 @@ def plan_cohort(
     *,
     subjects: SubjectTable | None = None,
     keys: Mapping[str, str] | None = None,
+    patients: Mapping[str, str] | None = None,
 ) -> Cohort:
     """Place every file in a shard.
 
@@ -99,6 +103,7 @@ def plan_cohort(
         order: All cases that ever had a place, including those of `selection`.
         subjects: The table of subjects.
         keys: Key of each file by its path, where it is not its name; see ``reports/names.py``.
+        patients: Pseudonym of the patient of DICOM studies, those of earlier runs included, by place.
 
     Raises:
         ConfigError: If a subject would be in both splits.
@@ -106,11 +111,12 @@ def plan_cohort(
     shards: dict[str, list[Case]] = {}
     subject_rank: dict[str, int] = {}
     split_of: dict[str, Case] = {}
+    patients = {place: f"{PATIENT}{patient}" for place, patient in (patients or {}).items()}
     named, table, keys = subjects_by_name(order), (subjects or SubjectTable()).of, keys or {}
     for position, (case_id, place) in enumerate(order.items()):
         path, name = selection.files.get(case_id), volume_key(place)
         key = keys.get(str(path), name)
-        subject = table.get(key) or named[case_id]
+        subject = table.get(key) or patients.get(place) or named[case_id]
         rank = subject_rank.setdefault(subject, len(subject_rank))
         if path is None:
             continue

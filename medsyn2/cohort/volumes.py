@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Int, Num
 
 from medsyn2.cohort.file_state import content_of
+from medsyn2.ct.affines import format_mm
 from medsyn2.ct.anatomy.judgement import judge_anatomy
 from medsyn2.ct.anatomy.refusal import refuse_disorder, warn
 from medsyn2.ct.anatomy.slices import check_order
@@ -26,10 +27,11 @@ from medsyn2.ct.hounsfield.detection import Convention, detect_hu
 from medsyn2.ct.hounsfield.padding import blank_slices, clear_padding
 from medsyn2.ct.intensity import to_hu
 from medsyn2.ct.label_map import refuse_label_map
-from medsyn2.ct.nifti.files import NiftiFile, open_nifti, orientation_of
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
+from medsyn2.ct.voxel_file import VoxelFile, orientation_of
 from medsyn2.errors import GeometryError, InvalidVolumeError, UnreachableVolumeError
 from medsyn2.facts import AffineRepair, HuScale, InventoryFacts, Padding, ScanFacts
+from medsyn2.formats import open_volume
 from medsyn2.reports.table import Acquisition
 
 MIN_DEPTH_MM = 100.0
@@ -45,8 +47,16 @@ def inspect_case(
     acquisition: Acquisition | None,
     convention: Convention,
     orientation: Literal["check", "trust"] = "check",
+    series: str | None = None,
+    *,
+    accept_synthetic: bool = False,
 ) -> ScanFacts:
     """Determine the geometry and the unit of a CT file, and look at its anatomy.
+
+    Args:
+        path: A file, or a folder of DICOM slices.
+        series: Which series of that folder; None for any other file.
+        accept_synthetic: Whether the file may be a volume that says of itself that a model made it.
 
     Returns:
         The facts that `read_case` needs, and those that the inventory records beside them.
@@ -57,10 +67,11 @@ def inspect_case(
             chest lies otherwise and `orientation` is not trusted.
         IntensityError: If its values are not HU and cannot safely be brought to them.
     """
-    file = open_nifti(path)
+    file = open_volume(path, series=series)
     affine, repair, notes = _find_affine(file, acquisition)
     volume = file.ct(affine)
-    _refuse_synthetic(file)
+    if not accept_synthetic:
+        _refuse_synthetic(file)
     refuse_label_map(volume.hu, file.name)
     image, slices = _find_slices(volume, file.name)
     judgement = detect_hu(
@@ -93,6 +104,7 @@ def inspect_case(
         anatomy=anatomy if orientation == "check" else replace(anatomy, findings=None),
         slices=slices,
         padding=judgement.padding,
+        series=series,
     )
 
 
@@ -106,7 +118,7 @@ def read_case(facts: ScanFacts) -> CTVolume:
         InvalidVolumeError: If the file is damaged or is not the one that was inspected.
         GeometryError: If its position in space is no longer usable.
     """
-    file = open_nifti(facts.path)
+    file = open_volume(facts.path, series=facts.series)
     repair = facts.affine_repair
     affine = np.array(repair.affine_mm) if repair else file.affine()[0]
     volume = file.ct(affine)
@@ -143,11 +155,11 @@ def image_hash(hu: Num[np.ndarray, "d h w"]) -> str:
     return found.hexdigest()
 
 
-def _refuse_synthetic(file: NiftiFile) -> None:
+def _refuse_synthetic(file: VoxelFile) -> None:
     """Refuse a volume whose header says that it was generated: its JSON may have been left behind."""
-    if file.header.description.startswith("SYNTHETIC"):
+    if file.is_synthetic:
         raise InvalidVolumeError(
-            f"{file.name}: expected a CT, got a synthetic volume: {file.header.description!r}.",
+            f"{file.name}: expected a CT, got a synthetic volume: {file.description!r}.",
             code="volume-synthetic",
             remedy="leave its folder out (cohort.exclude_dirs): a model is not trained on volumes that one made.",
         )
@@ -186,7 +198,7 @@ def _check_extent(slices: int, spacing_mm: float, name: str) -> None:
         )
 
 
-def _find_affine(file: NiftiFile, acquisition: Acquisition | None) -> tuple[Affine, AffineRepair | None, list[str]]:
+def _find_affine(file: VoxelFile, acquisition: Acquisition | None) -> tuple[Affine, AffineRepair | None, list[str]]:
     """Return the affine from the file's axes to LPS, its repair from the table if any, and notes."""
     try:
         affine, repairs = file.affine()
@@ -225,14 +237,14 @@ def _compare_spacing(affine: Affine, acquired_mm: tuple[float, float, float], na
     expected = np.array(acquired_mm[::-1])
     if np.abs(found / expected - 1).max() > _SPACING_TOLERANCE:
         raise GeometryError(
-            f"{name}: expected the table's spacing {_format_mm(expected)} (depth, height, width), got "
-            f"{_format_mm(found)}.",
+            f"{name}: expected the table's spacing {format_mm(expected)} (depth, height, width), got "
+            f"{format_mm(found)}.",
             code="spacing-contradicts-metadata",
             remedy="find out which is right; correct the row, or leave the volume out (cohort.exclude_txt).",
         )
 
 
-def _affine_from_metadata(acquisition: Acquisition, file: NiftiFile) -> Affine:
+def _affine_from_metadata(acquisition: Acquisition, file: VoxelFile) -> Affine:
     """Compute the affine of a DICOM series whose columns, rows and slices are the file's axes.
 
     Source: DICOM PS3.3 C.7.6.2.1.1, equation for pixel positions; CT-RATE's ``fix_metadata.py`` for the axes.
@@ -264,7 +276,3 @@ def _affine_from_metadata(acquisition: Acquisition, file: NiftiFile) -> Affine:
             remedy="correct the row of the metadata table.",
         )
     return orthonormalize(affine, file.name)[0]
-
-
-def _format_mm(spacing: np.ndarray) -> str:
-    return " x ".join(f"{float(value):.4g}" for value in spacing) + " mm"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from medsyn2.config.base import COMPRESSION, OptionalPlace, OptionalText, Place, Section, expand_path
-from medsyn2.vocabulary import STRUCTURES, Structure
+from medsyn2.vocabulary import STRUCTURES, SeriesRule, Structure
 
 Segmenter = Literal["classical", "lungmask", "totalsegmentator", "medpseg", "ct_rate", "files"]
 TOOL_STRUCTURES: dict[Segmenter, tuple[Structure, ...]] = {
@@ -72,8 +72,8 @@ class CohortConfig(Section):
     """Files of the cohort. Read when the workflow is planned; no stage depends on the section as a whole."""
 
     data_dir: OptionalPlace = None
-    """Folder searched for .nii and .nii.gz files, with its subfolders, but not hidden folders and results of runs.
-    Empty: the embedded phantoms."""
+    """Folder searched for volumes (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr) and DICOM studies, with its subfolders, but
+    not hidden folders and results of runs. Empty: the embedded phantoms."""
     num_phantoms: PositiveInt = 40
     """Number of phantoms in the embedded cohort. Raising it adds cases and leaves the existing ones unchanged."""
     reports_csv: Files = ()
@@ -92,7 +92,7 @@ class CohortConfig(Section):
     names of its CTs."""
     subjects_csv: OptionalPlace = None
     """Subjects of the files: columns VolumeName, Subject. A file without a row is a subject of its own, unless its name
-    is one of CT-RATE, BIDS (sub-01_...) or nnU-Net (..._0000)."""
+    is one of CT-RATE, BIDS (sub-01_...) or nnU-Net (..._0000), or it is a DICOM study, which names its patient."""
     reconstruction: Literal["first", "all"] = "first"
     """Reconstructions of each CT-RATE scan: the one with the lowest number that can be used, or all."""
     test_every: int = Field(default=4, ge=2)
@@ -119,6 +119,9 @@ class InventoryConfig(Section):
     orientation: Literal["check", "trust"] = "check"
     """Whether a CT must show its chest as the header says (head, back, left), or the header is trusted and a
     contradiction is only a warning."""
+    series: SeriesRule = "largest"
+    """Series of a DICOM study, of those that the scanner measured: the one of most voxels, the one of the nearest
+    slices (``thinnest``), or the study must have one alone (``only``). If it cannot be used, the next is tried."""
 
 
 class TemplateConfig(Section):

@@ -1,5 +1,7 @@
 """Affines: 4 x 4 matrices from the index of a voxel (depth, height, width, 1) to LPS millimetres (x, y, z, 1)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -9,6 +11,10 @@ Affine = Float[np.ndarray, "4 4"]
 Spacing = tuple[float, float, float]
 Shape = tuple[int, int, int]
 
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From NIfTI's world to that of DICOM and ITK, and back."""
+
+SPACING_RANGE_MM = (0.1, 10.0)
 MAX_SHEAR = 1e-3
 _ROUNDING = 1e-5
 
@@ -80,3 +86,38 @@ def orthonormalize(affine_mm: Affine, name: str) -> tuple[Affine, float]:
     repaired = affine_mm.copy()
     repaired[:3, :3] = (left @ right) * spacing
     return repaired, shear if shear > _ROUNDING else 0.0
+
+
+def accept_affine(affine_mm: Affine, name: str) -> tuple[Affine, tuple[str, ...]]:
+    """Return the affine that a file claims, its axes made perpendicular, and a note if they were not.
+
+    Raises:
+        GeometryError: If it cannot be that of a CT.
+    """
+    if not np.isfinite(affine_mm).all():
+        raise GeometryError(
+            f"{name}: expected finite numbers, got {affine_mm.tolist()}.",
+            code="affine-not-finite",
+            remedy="the header is damaged; write the affine anew, or give cohort.metadata_csv for this file.",
+        )
+    spacing = np.linalg.norm(affine_mm[:3, :3], axis=0)
+    low, high = SPACING_RANGE_MM
+    if spacing.min() < low or spacing.max() > high:
+        raise GeometryError(
+            f"{name}: expected a voxel spacing between {low:g} and {high:g} mm, got {format_mm(spacing)}.",
+            code="spacing-impossible",
+            remedy="the header is damaged or in other units; write it anew from the original series.",
+        )
+    if abs(np.linalg.det(affine_mm[:3, :3] / spacing)) < 1e-6:
+        raise GeometryError(
+            f"{name}: expected three different axes, got {affine_mm[:3, :3].tolist()}.",
+            code="affine-degenerate",
+            remedy="the header is damaged; write the affine anew, or give cohort.metadata_csv for this file.",
+        )
+    affine, shear = orthonormalize(check_affine(affine_mm), name)
+    return affine, (f"axes were skewed by {shear:.1e} and made perpendicular",) if shear else ()
+
+
+def format_mm(sizes_mm: Sequence[float] | Float[np.ndarray, " n"]) -> str:
+    """Return lengths as text for a message."""
+    return " x ".join(f"{float(value):.4g}" for value in sizes_mm) + " mm"

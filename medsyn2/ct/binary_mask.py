@@ -13,15 +13,13 @@ allowed and states that the structure is absent.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
 from medsyn2.ct.geometry import canonical, resample_mask
-from medsyn2.ct.nifti.files import open_nifti
-from medsyn2.ct.nifti.stream import MAX_MASK_RATIO
-from medsyn2.ct.volume import Grid, LabelMap
+from medsyn2.ct.volume import Affine, Grid, LabelMap
+from medsyn2.ct.voxel_file import VoxelFile
 from medsyn2.errors import MaskError
 
 _HALF = 0.5
@@ -32,18 +30,16 @@ _TOUCHING_SHARE = 0.05
 """Share of a piece's voxels that touch another one: of two lungs less, of two lobes or opacities more."""
 
 
-def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
-    """Read one binary mask from a file that holds 0 and 1, 0 and 255, or probabilities.
+def mask_of(file: VoxelFile) -> tuple[LabelMap, tuple[str, ...]]:
+    """Return the binary mask of a file that holds 0 and 1, 0 and 255, or probabilities.
 
     Returns:
         The mask in canonical axes, and notes on anything unusual about the file.
 
     Raises:
-        InvalidVolumeError: If the file is damaged or is no volume.
         GeometryError: If its position in space is missing, impossible or ambiguous.
         MaskError: If its values are those of an image or of several labels.
     """
-    file = open_nifti(path, max_ratio=MAX_MASK_RATIO)
     affine, repairs = file.affine()
     inside, notes = binarize(file.values, file.name)
     labels, affine = canonical(inside, affine)
@@ -97,8 +93,14 @@ def _not_a_mask(name: str, found: str) -> MaskError:
     )
 
 
-def mask_to_grid(mask: LabelMap, grid: Grid) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
-    """Resample a mask, whose foreground is every label except 0, to the model's grid.
+def mask_to_grid(
+    mask: LabelMap, grid: Grid, grid_to_mask_lps_mm: Affine | None = None, *, of: str = "the model"
+) -> tuple[Bool[np.ndarray, "d h w"], tuple[str, ...]]:
+    """Resample a mask, whose foreground is every label except 0, to a grid.
+
+    Args:
+        grid_to_mask_lps_mm: World of the grid to world of the mask, where they are not the same.
+        of: Owner of the grid, for messages.
 
     Returns:
         The mask on the grid, and notes on resampling and losses.
@@ -107,35 +109,38 @@ def mask_to_grid(mask: LabelMap, grid: Grid) -> tuple[Bool[np.ndarray, "d h w"],
         MaskError: If all foreground is lost on the way, or there is no background.
     """
     inside = mask.labels != 0
-    if mask.shape == grid.shape and _same_grid(mask.affine_mm, grid):
+    if grid_to_mask_lps_mm is None and mask.shape == grid.shape and same_grid(mask.affine_mm, grid):
         return _with_background(inside), ()
-    moved = resample_mask(LabelMap(_with_background(inside), mask.affine_mm), grid)
-    where = f"its grid, {_describe(mask.grid)}, to the model's, {_describe(grid)}"
+    moved = resample_mask(LabelMap(_with_background(inside), mask.affine_mm), grid, grid_to_mask_lps_mm)
+    where = f"its grid, {_describe(mask.grid)}, to {of}'s, {_describe(grid)}"
     if not inside.any():
         return moved, (f"the mask, which is empty, was brought from {where}",)
-    if is_placeholder(mask.grid):
-        return _with_background(_by_index(mask, inside, grid)), (
-            "the mask has no place in space but the identity; it was taken voxel by voxel on the model's grid",
+    if grid_to_mask_lps_mm is None and is_placeholder(mask.grid):
+        return _with_background(_by_index(mask, inside, grid, of)), (
+            f"the mask has no place in space but the identity; it was taken voxel by voxel on {of}'s grid",
         )
     before_ml, after_ml = _volume_ml(inside, mask.grid), _volume_ml(moved, grid)
+    remedy = (
+        "register it to the model's template, or draw it on a volume that the model made."
+        if of == "the model"
+        else f"draw it on {of} itself."
+    )
     if not moved.any():
         raise MaskError(
             f"nothing is left of the mask's {before_ml:.3g} ml on the way from {where}.",
             code="mask-outside-grid",
-            remedy="it lies elsewhere in space or is thinner than a voxel of the model; register it to the "
-            "model's template, or draw it on a volume that the model made.",
+            remedy=f"it lies elsewhere in space or is thinner than a voxel of {of}; {remedy}",
         )
     notes = [f"the mask was brought from {where}; it was {before_ml:.3g} ml and is {after_ml:.3g} ml"]
-    lost = _outside_share(inside, mask, grid)
+    lost = _outside_share(inside, mask, grid, grid_to_mask_lps_mm)
     if lost > _MOST and not moved.all():
         raise MaskError(
-            f"{lost:.0%} of the mask's {before_ml:.3g} ml lie outside the model's grid, on the way from {where}.",
+            f"{lost:.0%} of the mask's {before_ml:.3g} ml lie outside {of}'s grid, on the way from {where}.",
             code="mask-outside-grid",
-            remedy="it lies elsewhere in space; register it to the model's template, or draw it on a volume that the "
-            "model made.",
+            remedy=f"it lies elsewhere in space; {remedy}",
         )
     if lost > _LOST_SHARE:
-        notes.append(f"{lost:.0%} of the mask lie outside the model's grid")
+        notes.append(f"{lost:.0%} of the mask lie outside {of}'s grid")
     return _with_background(moved), tuple(notes)
 
 
@@ -153,12 +158,12 @@ def is_placeholder(grid: Grid) -> bool:
     return bool((np.minimum(np.abs(first), from_end) < _ALIGNED_VOXELS).all())
 
 
-def _by_index(mask: LabelMap, inside: Bool[np.ndarray, "d h w"], grid: Grid) -> Bool[np.ndarray, "d h w"]:
-    """Return a mask without a place in space in the order of its file's indices, which are the model's."""
+def _by_index(mask: LabelMap, inside: Bool[np.ndarray, "d h w"], grid: Grid, of: str) -> Bool[np.ndarray, "d h w"]:
+    """Return a mask without a place in space in the order of its file's indices, which are the grid's."""
     if mask.shape != grid.shape:
         raise MaskError(
             f"expected a place in space, got the identity, which programs write when they know none, and "
-            f"{_times(mask.shape)} voxels, which are not the model's {_times(grid.shape)}.",
+            f"{_times(mask.shape)} voxels, which are not {of}'s {_times(grid.shape)}.",
             code="affine-identity",
             remedy="write the affine of the CT that the mask was drawn on into its file.",
         )
@@ -177,17 +182,20 @@ def _with_background(inside: Bool[np.ndarray, "d h w"]) -> Bool[np.ndarray, "d h
     return inside
 
 
-def _same_grid(affine_mm: Shaped[np.ndarray, "4 4"], grid: Grid) -> bool:
+def same_grid(affine_mm: Shaped[np.ndarray, "4 4"], grid: Grid) -> bool:
     """Say whether the corners of two grids of one shape agree to a thousandth of a voxel."""
     corners = np.array([[d, h, w, 1] for d in (0, 1) for h in (0, 1) for w in (0, 1)]) * [*grid.shape, 1]
     apart_mm = corners @ (affine_mm - grid.affine_mm).T
     return bool(np.linalg.norm(apart_mm[:, :3], axis=1).max() < _ALIGNED_VOXELS * min(grid.spacing_mm))
 
 
-def _outside_share(inside: Bool[np.ndarray, "d h w"], mask: LabelMap, grid: Grid) -> float:
+def _outside_share(
+    inside: Bool[np.ndarray, "d h w"], mask: LabelMap, grid: Grid, grid_to_mask_lps_mm: Affine | None
+) -> float:
     """Return the share of a mask's voxels whose centres lie outside a grid."""
     voxels = np.argwhere(inside)
-    to_grid = np.linalg.inv(grid.affine_mm) @ mask.affine_mm
+    to_mask = np.eye(4) if grid_to_mask_lps_mm is None else grid_to_mask_lps_mm
+    to_grid = np.linalg.inv(to_mask @ grid.affine_mm) @ mask.affine_mm
     index = voxels @ to_grid[:3, :3].T + to_grid[:3, 3]
     out = ((index < -_HALF) | (index > np.array(grid.shape) - _HALF)).any(axis=1)
     return float(out.mean())

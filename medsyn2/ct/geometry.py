@@ -113,9 +113,9 @@ def resample_mask_in_box(
     """Return the box of the grid that a mask can reach, and `resample_mask` in that box; outside is background."""
     indicator = mask.binary()
     source = bounding_box(indicator, 2)
-    part = LabelMap(indicator[source], _grid_of_box(mask.grid, source).affine_mm)
+    part = LabelMap(indicator[source], grid_of_box(mask.grid, source).affine_mm)
     box = _reach(part.grid, grid, grid_to_source_lps_mm) if indicator.any() else _NOWHERE
-    target = _grid_of_box(grid, box)
+    target = grid_of_box(grid, box)
     if 0 in target.shape:
         return box, np.zeros(target.shape, dtype=bool)
     image = _resample(to_sitk(part), target, grid_to_source_lps_mm, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
@@ -125,7 +125,7 @@ def resample_mask_in_box(
 _NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
 
 
-def _grid_of_box(grid: Grid, box: Box) -> Grid:
+def grid_of_box(grid: Grid, box: Box) -> Grid:
     """Return the part of a grid in a box of its voxels."""
     spans = [range(length)[span] for length, span in zip(grid.shape, box, strict=True)]
     shift = np.eye(4)

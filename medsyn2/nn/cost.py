@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -77,13 +78,13 @@ class _Counter(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if func is torch.ops.prim.device.default:  # more than half of all calls
+            return func(*args)
         kwargs = kwargs or {}
         formula = _FLOPS.get(func._overloadpacket)
-        if formula is None and func is not torch.ops.prim.device.default:
-            with self:  # composite operations, as any may be in inference mode
-                result = func.decompose(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
+        if formula is None and _is_composite(func):  # as any may be in inference mode
+            with self:
+                return func.decompose(*args, **kwargs)
         result = func(*args, **kwargs)
         if formula is not None:
             self.flops += formula(*args, **kwargs, out_val=result)
@@ -105,6 +106,12 @@ class _Counter(TorchDispatchMode):
 
     def _release(self, key: int) -> None:
         self.live -= self.sizes.pop(key)
+
+
+@cache
+def _is_composite(func: Any) -> bool:
+    """Return whether an operation is made of others alone."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
 
 
 def _key(tensor: Tensor) -> int:

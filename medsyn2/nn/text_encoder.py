@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from medsyn2.errors import ConfigError, IntegrityError, WeightsError, reason
-from medsyn2.faults import fault_of, name_file
+from medsyn2.faults import fault_of, name_file, require_memory
 from medsyn2.files import sha256_of
 from medsyn2.integrity import check_files, read_sealed, remedy_by_deleting
 from medsyn2.nn.split_words import note_split_words
@@ -261,6 +261,7 @@ def load_tokenizer(folder: Path) -> "BertTokenizer":
         )
     settings_file = folder / TOKENIZER_CONFIG_FILE
     settings = read_json(settings_file) if settings_file.is_file() else {}
+    require_memory()
     return BertTokenizer(
         vocab={token: index for index, token in enumerate(tokens)},
         do_lower_case=settings.get("do_lower_case", True),

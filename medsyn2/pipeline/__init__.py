@@ -6,6 +6,7 @@ from medsyn2.faces import lazy
 
 if TYPE_CHECKING:
     from medsyn2.flow.sampling import Sampling
+    from medsyn2.pipeline.edited import EditedCT
     from medsyn2.pipeline.generation import Step
     from medsyn2.pipeline.pipeline import MedSyn2Pipeline
     from medsyn2.pipeline.synthetic import Recipe, Synthetic
@@ -13,6 +14,7 @@ else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
+            "EditedCT": "medsyn2.pipeline.edited",
             "MedSyn2Pipeline": "medsyn2.pipeline.pipeline",
             "Recipe": "medsyn2.pipeline.synthetic",
             "Sampling": "medsyn2.flow.sampling",
@@ -21,4 +23,4 @@ else:
         },
     )
 
-__all__ = ["MedSyn2Pipeline", "Recipe", "Sampling", "Step", "Synthetic"]
+__all__ = ["EditedCT", "MedSyn2Pipeline", "Recipe", "Sampling", "Step", "Synthetic"]

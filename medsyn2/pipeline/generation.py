@@ -15,14 +15,17 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from medsyn2.ct.intensity import mask_to_unit, unit_to_hu
+from medsyn2.ct.intensity import hu_to_unit, mask_to_unit, unit_to_hu
+from medsyn2.ct.registration.reference import Reference
 from medsyn2.ct.volume import CTVolume, Grid
 from medsyn2.errors import WeightsError
 from medsyn2.flow.guidance import PredictClean, guide
-from medsyn2.flow.solvers import edit_trajectory, trajectory
+from medsyn2.flow.inpainting import inpaint_trajectory
+from medsyn2.flow.solvers import State, edit_trajectory, trajectory
+from medsyn2.nn.autoencoder.regions import latent_region
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.autoencoder.windows import Parts, decode_windows, encode_chunked, encode_windowed, finish
 from medsyn2.nn.device import available_device, move
@@ -102,6 +105,15 @@ class Step:
 Progress = Callable[[Step], None]
 
 
+@dataclass(frozen=True, eq=False)  # latents are not compared by ==
+class Start:
+    """Known latents that a volume is made from by an edit."""
+
+    latents: Latents  # Normalised latents of the volume to change
+    region: Bool[Tensor, "ld lh lw"] | None = None  # Where they change; None everywhere
+    resamplings: int = 1  # Solutions of each step, see `flow.inpainting`
+
+
 class Generation:
     """The networks of one model, and how they follow a recipe.
 
@@ -110,6 +122,7 @@ class Generation:
     Args:
         description: Grid, statistics of the latents, lengths of texts, how it is sampled by default.
         prompts: Pre-prompts that the model brings as embeddings (`Texts`); none for most models.
+        reference: The template that real CTs are registered to; None for models that know none.
         device: Where the networks run; ``auto`` is the GPU where there is one.
         precision: Arithmetic of the networks; ``auto`` is bfloat16 on GPUs that have it, float32 elsewhere.
 
@@ -126,6 +139,7 @@ class Generation:
         text_encoder: TextEncoder,
         description: ModelDescription,
         prompts: Mapping[str, Float[Tensor, "m e"]] | None = None,
+        reference: Reference | None = None,
         device: torch.device | str = "auto",
         precision: PrecisionSetting = "auto",
     ) -> None:
@@ -135,7 +149,7 @@ class Generation:
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         move(self.tokenizer, self.device)
         self.text_encoder = text_encoder.to(self.device)
-        self.description = description
+        self.description, self.reference = description, reference
         self.texts = Texts(self.text_encoder, description.text, prompts or {})
         self._check_fit()
 
@@ -145,9 +159,13 @@ class Generation:
         return Grid(self.description.grid.shape, np.array(self.description.grid.affine_mm))
 
     @torch.inference_mode()
-    def steps(self, recipe: Recipe, before: Latents | None = None) -> Iterator[Step]:
-        """Follow a recipe and yield each step; the last one holds the volume."""
-        recipe, latents = yield from self._solve(recipe, before)
+    def steps(self, recipe: Recipe, start: Start | None = None) -> Iterator[Step]:
+        """Follow a recipe and yield each step; the last one holds the volume.
+
+        Args:
+            start: The latents that an edit changes; None makes them from ``recipe.before``, or starts from noise.
+        """
+        recipe, latents = yield from self._solve(recipe, start)
         parts = self._decode_parts(latents, recipe.precision)
         done = total = 0
         while True:
@@ -165,25 +183,51 @@ class Generation:
         """Decode normalised latents, such as those of a `Step`, in windows."""
         return self._volume(finish(self._decode_parts(latents, self.precision)))
 
-    def _solve(self, recipe: Recipe, before: Latents | None) -> Generator[Step, None, tuple[Recipe, Latents]]:
+    @torch.inference_mode()
+    def encode(self, ct: CTVolume, precision: Precision | None = None) -> Latents:
+        """Return the normalised latents of a CT on the model's grid, in HU.
+
+        Args:
+            precision: Arithmetic; None is the pipeline's.
+        """
+        unit = torch.from_numpy(hu_to_unit(ct.hu, self.description.grid.clip_hu))[None, None].to(self.device)
+        latents = self.description.latents
+        used = self.precision if precision is None else precision
+        posterior = encode_windowed(self.tokenizer, unit, latents.window, latents.overlap, precision=used)
+        return latents.image.normalize(posterior.mode())
+
+    def latent_region(self, inside: np.ndarray) -> Bool[Tensor, "ld lh lw"]:
+        """Return the latents that a region of the model's grid reaches into."""
+        return latent_region(self.tokenizer, torch.from_numpy(inside))
+
+    def _solve(self, recipe: Recipe, start: Start | None) -> Generator[Step, None, tuple[Recipe, Latents]]:
         """Yield the steps of the solver; return the recipe, with notes about its texts, and the latents."""
         predict_clean, text_notes = self.predict_clean(recipe)
         recipe = replace(recipe, notes=tuple(dict.fromkeys((*recipe.notes, *text_notes))))
         for note in recipe.notes:
             log.warning("%s", note)
-        if recipe.before is not None and before is None:
+        if recipe.before is not None and start is None:
             _, before = yield from self._solve(recipe.before, None)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        noise = torch.randn(1, *self.description.latents.shape, generator=generator).to(self.device)
-        if before is None or recipe.strength is None:
-            states = trajectory(predict_clean, noise, recipe.sampling)
-        else:
-            states = edit_trajectory(
-                predict_clean, before.to(self.device), noise, recipe.sampling, strength=recipe.strength
-            )
-        for state in states:
+            start = Start(before)
+        for state in self._states(predict_clean, recipe, start):
             yield Step("solve", state.step, state.num_steps, state.clean)
         return recipe, state.clean
+
+    def _states(self, predict_clean: PredictClean, recipe: Recipe, start: Start | None) -> Iterator[State]:
+        generator = torch.Generator().manual_seed(recipe.seed)
+
+        def draw_noise() -> Latents:
+            return torch.randn(1, *self.description.latents.shape, generator=generator).to(self.device)
+
+        if start is None or recipe.strength is None:
+            return trajectory(predict_clean, draw_noise(), recipe.sampling)
+        clean, strength = start.latents.to(self.device), recipe.strength
+        if start.region is None:
+            return edit_trajectory(predict_clean, clean, draw_noise(), recipe.sampling, strength=strength)
+        region, times = start.region.to(self.device), start.resamplings
+        return inpaint_trajectory(
+            predict_clean, clean, draw_noise, region, recipe.sampling, strength=strength, resamplings=times
+        )
 
     def predict_clean(self, recipe: Recipe) -> tuple[PredictClean, tuple[str, ...]]:
         """Bind the network to a recipe's conditions, guided; return it and the notes about them."""

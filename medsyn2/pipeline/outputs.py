@@ -1,9 +1,10 @@
 """The names of a generated volume's files, and the files they may replace.
 
-A name belongs to one volume: ``ct.nii.gz``, ``ct.json`` and the masks ``ct_mask*.nii.gz`` go together. What is there
-already may be replaced if it is an earlier volume of that name, unchanged since: the sidecar names the files that were
-written with it, and their sha256. Anything else is somebody's, and so are the inputs of the new volume. This is
-asked before any computation, as is whether the place can be written to.
+A name belongs to one volume: ``ct.nii.gz``, ``ct.json``, the masks ``ct_mask*.nii.gz`` and the region of an edit,
+``ct_region.nii.gz``, go together. What is there already may be replaced if it is an earlier volume of that name,
+unchanged since: the sidecar names the files that were written with it, and their sha256. Anything else is somebody's,
+and so are the inputs of the new volume. This is asked before any computation, as is whether the place can be written
+to.
 """
 
 import json
@@ -26,6 +27,11 @@ def sidecar_path(volume: Path) -> Path:
 def mask_path(volume: Path, depth: int) -> Path:
     """Return where the mask of a volume is, or of the one that it was made from `depth` edits ago."""
     return volume.with_name(f"{stem_of(volume)}_mask{f'_before_{depth}' if depth else ''}.nii.gz")
+
+
+def region_path(volume: Path) -> Path:
+    """Return where the region of an edited CT is."""
+    return volume.with_name(f"{stem_of(volume)}_region.nii.gz")
 
 
 def check_file_name(volume: Path) -> None:
@@ -80,8 +86,8 @@ def remove_earlier_masks(volume: Path) -> None:
 
 
 def _masks_of(volume: Path) -> list[Path]:
-    """Return the masks that there are of a volume of this name."""
-    name = re.compile(rf"{re.escape(stem_of(volume))}_mask(_before_[1-9]\d*)?\.nii\.gz")
+    """Return the masks and the region that there are of a volume of this name."""
+    name = re.compile(rf"{re.escape(stem_of(volume))}_(mask(_before_[1-9]\d*)?|region)\.nii\.gz")
     return sorted(path for path in volume.parent.iterdir() if name.fullmatch(path.name))
 
 
@@ -92,7 +98,7 @@ def _files_of_sidecar(volume: Path) -> dict[str, str]:
         values = json.loads(sidecar.read_text(encoding="utf-8"))
         if values["synthetic"] is not True or values["volume"]["file"] != volume.name:
             return {}
-        files = [values["volume"]]
+        files = [values["volume"], *([values["edit"]["region"]] if "edit" in values else [])]
         recipe: Any = values
         while recipe is not None:
             files += [] if recipe["mask"] is None else [recipe["mask"]]

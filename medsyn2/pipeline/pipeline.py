@@ -5,24 +5,30 @@ it a step at a time (``generation.py``): whoever iterates shows the progress or 
 further.
 
 An *edit* (section 5.3, after SDEdit) takes a volume back towards its own noise and solves again under new
-conditions: structures that they do not mention stay in place.
+conditions: structures that they do not mention stay in place. An edit of a real CT (``ct_edit.py``) does so inside a
+region and leaves the rest of the CT as it is.
 """
 
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Unpack, overload
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from medsyn2.ct.volume import LabelMap
+from medsyn2.ct.edit_region import find_edit_region
+from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.fingerprints import fingerprint
 from medsyn2.flow.sampling import Sampling, to_float
 from medsyn2.nn.device import available_device
 from medsyn2.nn.text_encoder import TextEncoder
-from medsyn2.pipeline.generation import Generation, Progress, Step
+from medsyn2.pipeline.ct_edit import STRENGTH, Inside, edit_steps, order_edit, place_edit
+from medsyn2.pipeline.edited import EditedCT, EditOrder, read_order
+from medsyn2.pipeline.generation import Generation, Progress, Start, Step
 from medsyn2.pipeline.inputs import check_inputs
 from medsyn2.pipeline.synthetic import Recipe, Synthetic, read_sidecar
 from medsyn2.vocabulary import PrecisionSetting
@@ -35,6 +41,7 @@ from medsyn2.weights.model_folder import (
     read_description,
     write_description,
 )
+from medsyn2.weights.model_template import read_reference, write_reference
 from medsyn2.weights.networks import load_dit, load_tokenizer
 from medsyn2.weights.tensors import save_component
 
@@ -77,6 +84,7 @@ class MedSyn2Pipeline(Generation):
             text_encoder=TextEncoder.from_folder(folder / TEXT_ENCODER),
             description=description,
             prompts=load_file(folder / PROMPTS) if PROMPTS in description.files else None,
+            reference=read_reference(folder, description),
             device=device,
             precision=precision,
         )
@@ -104,6 +112,8 @@ class MedSyn2Pipeline(Generation):
         self.text_encoder.save(folder / TEXT_ENCODER)
         if prompts := {name: tensor.cpu().contiguous() for name, tensor in self.texts.prompts.items()}:
             save_file(prompts, folder / PROMPTS)
+        if self.reference is not None:
+            write_reference(folder, self.reference.chest)
         files, own = hash_files(folder), self.description
         known = own.fingerprint if files == own.files else fingerprint(own.fingerprint, files)
         write_description(folder, replace(own, files=files, fingerprint=known))
@@ -152,58 +162,134 @@ class MedSyn2Pipeline(Generation):
             seed=seed,
             sampling=sampling,
         )
-        return _follow(self.steps(recipe), progress)
+        return self.follow(recipe, progress)
 
+    @overload
+    def edit(
+        self,
+        before: CTVolume,
+        report: str | None = ...,
+        *,
+        findings: str | None = ...,
+        impression: str | None = ...,
+        mask: LabelMap | None = ...,
+        mask_text: str | None = ...,
+        strength: float | None = ...,
+        sampling: Sampling | None = ...,
+        progress: Progress | None = ...,
+        **inside: Unpack[Inside],
+    ) -> EditedCT: ...
+
+    @overload
     def edit(
         self,
         before: Synthetic | Path | str,
+        report: str | None = ...,
+        *,
+        findings: str | None = ...,
+        impression: str | None = ...,
+        mask: LabelMap | None = ...,
+        mask_text: str | None = ...,
+        strength: float | None = ...,
+        sampling: Sampling | None = ...,
+        progress: Progress | None = ...,
+    ) -> Synthetic: ...
+
+    def edit(
+        self,
+        before: CTVolume | Synthetic | Path | str,
         report: str | None = None,
         *,
         findings: str | None = None,
         impression: str | None = None,
         mask: LabelMap | None = None,
         mask_text: str | None = None,
-        strength: float = 0.75,
+        strength: float | None = None,
         sampling: Sampling | None = None,
         progress: Progress | None = None,
-    ) -> Synthetic:
-        """Change a generated volume under new conditions, with the noise it was made from.
+        **inside: Unpack[Inside],
+    ) -> EditedCT | Synthetic:
+        """Change a real CT inside a region, or a generated volume with the noise it was made from.
 
-        The parts of a report, the mask, its text and `progress` are those of a call.
+        The parts of a report, the mask, its text and `progress` are those of a call. A real CT is registered to the
+        model's grid, and outside the region it keeps every voxel; masks lie in its world.
 
         Args:
-            before: The volume to change, made by this model; or its sidecar, by which it is made again first.
+            before: A real CT in HU; or a volume made by this model; or its sidecar, by which it is made again first.
             report: A whole report, which alone counts; that of `before` does not.
-            strength: 1 makes a new volume from the same noise, 0 changes nothing.
+            strength: 1 makes all anew, 0 changes nothing; None is 1 for a real CT and 0.75 for a generated volume.
             sampling: Solver and guidance; None is the model's. An edit takes the share `strength` of its steps.
+            inside: Of a real CT, see `ct_edit.Inside`: ``region``, or ``margin_mm`` around ``mask`` and ``remove``;
+                ``seed``, ``blend_mm``, ``resamplings``, ``align``.
 
         Raises:
             ReportError: If the report cannot be used.
-            MaskError: If the mask cannot be used, or comes without words.
+            MaskError: If a mask or the region cannot be used, or a mask comes without words.
+            RegistrationError: If a real CT cannot be registered.
             ConfigError: If `strength` is not between 0 and 1, or the sampling makes no sense.
-            WeightsError: If `before` was made by another model.
+            WeightsError: If `before` was made by another model, or this one has no template.
             IntegrityError: If the sidecar or a mask beside it is missing or damaged.
         """
+        asked: dict[str, Any] = {
+            "report": report,
+            "findings": findings,
+            "impression": impression,
+            "mask_text": mask_text,
+        }
+        if isinstance(before, CTVolume):
+            checked = _strength(STRENGTH if strength is None else strength)
+            has_mask = mask is not None or inside.get("remove") is not None
+            nothing = LabelMap(np.zeros(self.grid.shape, bool), self.grid.affine_mm) if has_mask else None
+            how: dict[str, Any] = {"seed": inside.get("seed", 0), "sampling": sampling}
+            self.recipe(**asked, mask=nothing, **how)  # a mistake costs no registration
+            place, matrix = place_edit(self, before, mask, inside)
+            recipe = self.recipe(**asked, mask=place.model_mask, **how)
+            order = order_edit(self, before, place, matrix, replace(recipe, strength=checked), inside)
+            return self._follow_order(before, order, place.model_region, progress)
+        if inside:
+            raise ConfigError(
+                f"{', '.join(inside)} would have no effect on a generated volume.",
+                code="option-without-effect",
+                remedy="leave them out, or give a real CT as a CTVolume.",
+            )
         latents = before.latents if isinstance(before, Synthetic) else None
         earlier, model = (before.recipe, before.model) if isinstance(before, Synthetic) else read_sidecar(Path(before))
         self._check_model(model, "the volume to edit")
-        recipe = self.recipe(
-            report,
-            findings=findings,
-            impression=impression,
-            mask=mask,
-            mask_text=mask_text,
-            seed=earlier.seed,
-            sampling=sampling,
+        recipe = self.recipe(**asked, mask=mask, seed=earlier.seed, sampling=sampling)
+        recipe = replace(recipe, strength=_strength(0.75 if strength is None else strength), before=earlier)
+        return _follow(self.steps(recipe, None if latents is None else Start(latents)), progress)
+
+    def remake_edit(self, sidecar: Path | str, ct: CTVolume, *, progress: Progress | None = None) -> EditedCT:
+        """Edit a real CT again by the JSON that was written beside its edited copy.
+
+        Raises:
+            IntegrityError: If the sidecar or a mask beside it is missing or damaged, or the CT is another.
+            WeightsError: If another model edited it.
+        """
+        order, model = read_order(Path(sidecar), ct)
+        self._check_model(model, str(sidecar))
+        place, _ = find_edit_region(
+            ct.grid,
+            self.grid,
+            lambda: order.model_to_ct_lps_mm,
+            mask=None if order.mask is None else LabelMap(order.mask, ct.affine_mm),
+            remove=None,
+            region=LabelMap(order.region, ct.affine_mm),
+            margin_mm=None,
         )
-        strength = to_float(strength, "strength")
-        if not 0.0 <= strength <= 1.0:
-            raise ConfigError(
-                f"Expected a strength between 0 and 1, got {strength}.",
-                code="edit-strength",
-                remedy="0.75 keeps what the new conditions do not speak of; 1 keeps nothing.",
-            )
-        return _follow(self.steps(replace(recipe, strength=strength, before=earlier), latents), progress)
+        mask = None if place.model_mask is None else place.model_mask.binary()
+        order = replace(order, recipe=replace(order.recipe, mask=mask))
+        return self._follow_order(ct, order, place.model_region, progress)
+
+    def _follow_order(
+        self, ct: CTVolume, order: EditOrder, model_region: np.ndarray, progress: Progress | None
+    ) -> EditedCT:
+        edited = None
+        for step, edited in edit_steps(self, ct, order, model_region):  # noqa: B007  # the last one counts
+            if progress is not None:
+                progress(step)
+        assert edited is not None
+        return edited
 
     def remake(self, sidecar: Path | str, *, progress: Progress | None = None) -> Synthetic:
         """Make a volume again from the JSON that was written beside it.
@@ -214,7 +300,7 @@ class MedSyn2Pipeline(Generation):
         """
         recipe, model = read_sidecar(Path(sidecar))
         self._check_model(model, str(sidecar))
-        return _follow(self.steps(recipe), progress)
+        return self.follow(recipe, progress)
 
     def recipe(
         self,
@@ -252,6 +338,10 @@ class MedSyn2Pipeline(Generation):
             prompt.report, prompt.mask, prompt.words, seed, sampling, precision=self.precision, notes=prompt.notes
         )
 
+    def follow(self, recipe: Recipe, progress: Progress | None = None) -> Synthetic:
+        """Make the volume of a recipe."""
+        return _follow(self.steps(recipe), progress)
+
     def _check_model(self, fingerprint: str, subject: str) -> None:
         if fingerprint != self.description.fingerprint:
             raise WeightsError(
@@ -267,3 +357,14 @@ def _follow(steps: Iterator[Step], progress: Progress | None) -> Synthetic:
             progress(step)
     assert step.result is not None
     return step.result
+
+
+def _strength(value: float) -> float:
+    strength = to_float(value, "strength")
+    if not 0.0 <= strength <= 1.0:
+        raise ConfigError(
+            f"Expected a strength between 0 and 1, got {strength}.",
+            code="edit-strength",
+            remedy="0.75 keeps what the new conditions do not speak of; 1 keeps nothing.",
+        )
+    return strength

@@ -112,13 +112,14 @@ class Synthetic:
             "notice": NOTICE,
             "medsyn2": __version__,
             "model": self.model,
-            **_recipe_json(self.recipe, save_mask),
+            **recipe_json(self.recipe, save_mask),
             "volume": volume,
         }
         write_json(sidecar_path(path), described)
 
 
-def _recipe_json(recipe: Recipe, describe_mask: DescribeMask, depth: int = 0) -> dict[str, Any]:
+def recipe_json(recipe: Recipe, describe_mask: DescribeMask, depth: int = 0) -> dict[str, Any]:
+    """Return a recipe as JSON values."""
     return {
         "mode": recipe.mode,
         "report": recipe.report,
@@ -129,7 +130,7 @@ def _recipe_json(recipe: Recipe, describe_mask: DescribeMask, depth: int = 0) ->
         "precision": recipe.precision,
         "strength": recipe.strength,
         "notes": list(recipe.notes),
-        "before": None if recipe.before is None else _recipe_json(recipe.before, describe_mask, depth + 1),
+        "before": None if recipe.before is None else recipe_json(recipe.before, describe_mask, depth + 1),
     }
 
 
@@ -144,7 +145,9 @@ def read_sidecar(path: Path) -> tuple[Recipe, str]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return _recipe(values, path.parent), str(values["model"])
+        if "edit" in values:
+            raise _sidecar_of_edit(path)
+        return read_recipe(values, path.parent), str(values["model"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise IntegrityError(
             f"{path} is not the sidecar of a synthetic volume: {reason(error)}.",
@@ -153,17 +156,31 @@ def read_sidecar(path: Path) -> tuple[Recipe, str]:
         ) from error
 
 
-def _recipe(values: Mapping[str, Any], folder: Path) -> Recipe:
+def _sidecar_of_edit(path: Path) -> IntegrityError:
+    return IntegrityError(
+        f"{path} is the sidecar of a real CT that was edited, which is made again from that CT alone.",
+        code="sidecar-of-edit",
+        remedy="run `medsyn2 edit --from-sidecar` with it and the CT.",
+    )
+
+
+def read_recipe(values: Mapping[str, Any], folder: Path) -> Recipe:
+    """Return the recipe of a sidecar's JSON values, with the masks that lie in its folder.
+
+    Raises:
+        IntegrityError: If a mask is not the one that was written.
+        ValueError: If a value cannot be one of a recipe.
+    """
     return Recipe(
         report=values["report"],
-        mask=None if values["mask"] is None else _read_mask(folder, values["mask"]),
+        mask=None if values["mask"] is None else read_mask_file(folder, values["mask"]).binary(),
         words=values["mask_text"],
         seed=int(values["seed"]),
         sampling=Sampling(**values["sampling"]),
         precision=_precision(values),
         strength=values["strength"],
         notes=tuple(values["notes"]),
-        before=None if values["before"] is None else _recipe(values["before"], folder),
+        before=None if values["before"] is None else read_recipe(values["before"], folder),
     )
 
 
@@ -174,7 +191,12 @@ def _precision(values: Mapping[str, Any]) -> Precision:
     return found
 
 
-def _read_mask(folder: Path, described: Mapping[str, str]) -> Mask:
+def read_mask_file(folder: Path, described: Mapping[str, str]) -> LabelMap:
+    """Read a mask that a sidecar names.
+
+    Raises:
+        IntegrityError: If it is not the one that was written.
+    """
     path = folder / Path(described["file"]).name
     if not path.is_file() or sha256_of(path) != described["sha256"]:
         raise IntegrityError(
@@ -182,5 +204,4 @@ def _read_mask(folder: Path, described: Mapping[str, str]) -> Mask:
             code="sidecar-mask",
             remedy="put the volume's sidecar and its masks back into one folder, unchanged.",
         )
-    mask: Mask = read_labels(path).binary()
-    return mask
+    return read_labels(path)

@@ -73,8 +73,9 @@ GRID_BYTES_PER_VOXEL = 19.0
 """Memory of register and masks for each voxel of the grid, beside 0.4 GB: a peak of 2.1 GB at 448 x 448 x 448
 (`benchmarks/paper_grid.py`)."""
 
-INVENTORY_S_PER_MVOXEL = 0.9 / 34.9
-"""CPU seconds for each million native voxels: 0.9 s at 512 x 512 x 133 (`benchmarks/paper_grid.py`)."""
+INVENTORY_S, INVENTORY_S_PER_MVOXEL = 0.43, (1.38 - 0.43) / 34.9
+"""CPU seconds a case and for each million native voxels: 1.38 s at 512 x 512 x 133 and 0.55 s at 4.4 million voxels,
+where the coarse look at the anatomy takes most (`benchmarks/paper_grid.py --inspect`)."""
 
 READ_S_PER_MVOXEL = 0.9 / 89.9
 """CPU seconds to read a CT or a mask, for each million voxels: 0.9 s at 448 x 448 x 448."""

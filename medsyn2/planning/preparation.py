@@ -20,7 +20,8 @@ def phantoms(run: PlannedRun) -> Cost:
 
 def inventory(run: PlannedRun) -> Cost:
     """Estimate the stage."""
-    seconds = run.work.cases * costs.INVENTORY_S_PER_MVOXEL * run.work.native_voxels / _MVOXEL
+    one_s = costs.INVENTORY_S + costs.INVENTORY_S_PER_MVOXEL * run.work.native_voxels / _MVOXEL
+    seconds = run.work.cases * one_s
     return _of_shards(run, "inventory", seconds, _on_native(run), 0.0, "native voxels")
 
 

@@ -9,13 +9,9 @@ organ as a finding.
 
 import re
 from collections.abc import Callable
-from typing import Literal, get_args
 
 from medsyn2.facts import Report
-from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
-
-Side = Literal["left", "right"]
-SIDES: tuple[Side, ...] = get_args(Side)
+from medsyn2.vocabulary import SIDES, STRUCTURE_WORDS, Side, Structure
 
 _WORDS: dict[Structure, str] = {
     "nodules": r"nodul\w+",

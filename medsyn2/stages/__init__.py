@@ -40,7 +40,7 @@ _ALL = (
         ),
         sharded=True,
     ),
-    Stage("inventory", ("inventory",), _of_shard("inventory"), version=3, sharded=True),
+    Stage("inventory", ("inventory",), _of_shard("inventory"), version=4, sharded=True),
     Stage("check_split", (), (File("split", ("check_split/split.json",)),)),
     Stage("template", ("grid", "template", "register"), (File("reference", ("template/template.json",)),)),
     Stage("register", ("grid", "register"), _of_shard("register"), version=3, sharded=True),
@@ -75,7 +75,7 @@ _ALL = (
     Stage("encode_text", ("encode_text",), _of_shard("encode_text"), version=2, sharded=True),
     Stage(
         "train_dit",
-        ("grid", "dit", "flow", "train_dit", "sampling"),
+        ("grid", "register", "dit", "flow", "train_dit", "sampling"),
         (File("model", ("train_dit/model/model.json",)), File("loss", ("train_dit/loss.csv",))),
         gpu=(devices.always,),
         num_threads=devices.several,

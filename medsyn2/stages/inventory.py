@@ -3,7 +3,7 @@
 import filecmp
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
 from medsyn2.errors import CaseError, InvalidVolumeError
 from medsyn2.facts import InventoryFacts, Listed, Report, ScanFacts
+from medsyn2.formats import list_series
 from medsyn2.integrity import check_file
 from medsyn2.reports.table import Rows, read_labels, read_metadata, read_reports
 from medsyn2.stages.anatomy import stop_if_disordered
@@ -129,21 +130,38 @@ def _file(path: str, key: str, metadata: Rows[Any]) -> dict[str, Any]:
 def _inspect_scan(
     files: Sequence[Mapping[str, Any]], metadata: Rows[Any], config: InventoryConfig
 ) -> tuple[ScanFacts, str | None]:
-    """Inspect the first of a scan's files that can be used, and return its facts and the hash of its content.
+    """Inspect the first of a scan's files or series that can be used; return its facts and the hash of its content.
 
     Raises:
         CaseError: If none can be used; of the first file.
     """
     refused: list[CaseError] = []
-    for file in files:
+    for file, series in _candidates(files, config, refused):
         try:
-            scan = inspect_case(file["path"], metadata.get(file["key"]), config.hu_convention, config.orientation)
+            row = metadata.get(file["key"])
+            scan = inspect_case(file["path"], row, config.hu_convention, config.orientation, series)
         except CaseError as error:
             refused.append(error)
             continue
         problems = (f"an earlier reconstruction was refused ({error.code}): {error.message}" for error in refused)
         return replace(scan, warnings=(*scan.warnings, *problems)), file["content"]
     raise refused[0]
+
+
+def _candidates(
+    files: Sequence[Mapping[str, Any]], config: InventoryConfig, refused: list[CaseError]
+) -> Iterator[tuple[Mapping[str, Any], str | None]]:
+    """Yield each file, and of a folder of DICOM slices each series in the order of the rule; note what is refused."""
+    for file in files:
+        if not Path(file["path"]).is_dir():
+            yield file, None
+            continue
+        try:
+            found = list_series(file["path"], config.series)
+        except CaseError as error:
+            refused.append(error)
+            continue
+        yield from ((file, series) for series in found)
 
 
 def _printable(path: str) -> str:

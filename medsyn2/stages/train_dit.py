@@ -12,14 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from medsyn2.config import DiTConfig, FlowConfig, GridConfig, TrainDiTConfig, schedule_notes
+from medsyn2.config import DiTConfig, FlowConfig, GridConfig, RegisterConfig, TrainDiTConfig, schedule_notes
+from medsyn2.ct.registration.affine import working_template
 from medsyn2.errors import ConfigError
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.fingerprints import canonical_json, fingerprint
 from medsyn2.flow import Sampling
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.stages.encode_text import encoder_identity
-from medsyn2.stages.template import read_template
+from medsyn2.stages.template import Template, read_template
 from medsyn2.store.text_embeddings import read_prompts
 from medsyn2.training.dit.conditions import ConditionedLatents, drop_conditions, mode_probabilities
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
@@ -39,12 +40,12 @@ from medsyn2.weights.model_folder import (
     affine_rows,
     export_model,
 )
+from medsyn2.weights.model_template import write_reference
 from medsyn2.weights.tensors import save_component
 
 log = logging.getLogger(__name__)
 
 KIND = "dit"
-TEMPLATE_VOLUME = "template.nii.gz"
 NOTE = (
     "Volumes made with this model are synthetic and not for clinical use. Its weights come from the training "
     "cases; the terms under which those were given hold for the weights and for what they make."
@@ -53,6 +54,7 @@ NOTE = (
 
 def train_dit(
     grid: GridConfig,
+    register: RegisterConfig,
     dit: DiTConfig,
     flow: FlowConfig,
     train_dit: TrainDiTConfig,
@@ -73,8 +75,10 @@ def train_dit(
     Checkpoints go into the folder ``checkpoints`` beside the model's, those of each identity into a folder of its own
     (``medsyn2/training/engine/identity.py``). A training that was interrupted goes on from the last one and ends with
     the same bits; one whose settings and inputs are those of an earlier run is not made again; a longer one goes on
-    from where the shorter one ended. The sampling decides nothing of the training: if it alone changed, the description
-    is written anew and the weights stay. Several processes, started by torchrun, share the micro-batches of a step.
+    from where the shorter one ended. The sampling decides nothing of the training, nor does the template, which the
+    folder holds at the registration's working spacing, for the real CTs that are edited: if these alone changed, the
+    description is written anew and the weights stay. Several processes, started by torchrun, share the micro-batches of
+    a step.
     """
     settings = _training_settings(settings)
     split, (wording, embedded) = load_split(latents, text), read_prompts(prompts)
@@ -118,22 +122,26 @@ def train_dit(
                 wording["max_tokens"],
                 wording["padded"],
             )
+            reference = read_template(template)
+            chest = working_template(reference.volume, reference.lungs, register.working_spacing_mm)
+            write_reference(model.parent, chest)
             description = ModelDescription(
-                grid=_grid(grid, template),
+                grid=_grid(grid, reference),
                 latents=described,
                 text=text_description,
                 training=_training(split, train_dit.num_steps),
                 fingerprint=fingerprint(settings, identity.sha256),
                 files={},
                 sampling=sampling,
+                register=register.model_dump(mode="json"),
             )
             export_model(model.parent, tokenizer, encoder, description)
 
 
 def _training_settings(settings: str) -> str:
-    """Return the canonical JSON of the settings that decide the weights: all but the sampling."""
+    """Return the canonical JSON of the settings that decide the weights: not the sampling, nor the registration."""
     values = json.loads(settings)
-    del values["sampling"]
+    del values["sampling"], values["register"]
     return canonical_json(values)
 
 
@@ -175,9 +183,8 @@ def _check_patch(shape: tuple[int, int, int, int], dit: DiTConfig) -> None:
         )
 
 
-def _grid(config: GridConfig, template: Path) -> GridDescription:
-    volume = read_template(template).volume
-    return GridDescription(config.shape, affine_rows(volume.affine_mm.tolist()), config.clip_hu)
+def _grid(config: GridConfig, template: Template) -> GridDescription:
+    return GridDescription(config.shape, affine_rows(template.volume.affine_mm.tolist()), config.clip_hu)
 
 
 def _latents(split: Split, config: TrainDiTConfig) -> LatentDescription:

@@ -2,8 +2,10 @@
 
 import logging
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from statistics import fmean
 from typing import Any
 
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 SEPARATOR = "[SEP]"
 _DESCRIPTION = "encoder.json"
 _AVERAGED = 20
+_DIGITS = 12
 
 
 def train_text_encoder(
@@ -31,20 +34,24 @@ def train_text_encoder(
     """Train vocabulary and text encoder on the reports of the training split.
 
     The texts include the pre-prompts, so a cohort without reports gets an encoder too. The encoder is written in
-    Hugging Face format into the folder of `encoder`'s name, without its suffix. Unchanged texts and settings reuse the
-    encoder of the last run.
+    Hugging Face format into the folder of `encoder`'s name, without its suffix. The encoders of other texts and
+    settings are kept, as checkpoints are, so that a setting that is changed and put back costs nothing.
     """
     texts = _training_texts(inventory)
     made_from = fingerprint("train_text_encoder", settings, texts)
     folder = encoder.with_suffix("")
-    # Snakemake deletes declared outputs before a job; this copy survives.
-    kept = folder.with_name(f".{folder.name}.kept")
+    # Snakemake deletes declared outputs before a job; these copies survive.
+    root = folder.with_name(f".{folder.name}.kept")
+    kept = root / made_from[:_DIGITS]
     with lock(encoder):
+        _sort_by_identity(root)
+        for other in sorted({path.parent for path in root.glob(f"*/{_DESCRIPTION}")} - {kept}):
+            log.info("an encoder of other texts or settings is kept; remove it with: rm -r %s", quote(str(other)))
         description = _reusable_description(kept, made_from)
         if description is None:
             description = _train(train_text_encoder, texts, kept, made_from)
         else:
-            log.info("texts and settings are those of the last run; its encoder is kept")
+            log.info("texts and settings are those of an earlier run; its encoder is taken")
         for name in [name for name in description["files"] if name != CONFIG_FILE] + [CONFIG_FILE]:
             write_atomically(folder / name, partial(shutil.copyfile, kept / name))
         write_sealed(encoder, description)
@@ -59,8 +66,17 @@ def _training_texts(inventory: list[Path]) -> list[str]:
     return [*(report for report in reports if report is not None), *all_prompts().values()]
 
 
+def _sort_by_identity(root: Path) -> None:
+    """Move an encoder that lies in the folder itself, where earlier versions put it, to that of its identity."""
+    with suppress(OSError, ValueError, KeyError):  # none, or a damaged one
+        owner = read_sealed(root / _DESCRIPTION)["fingerprint"]
+        aside = root.rename(root.with_name(f"{root.name}.moved"))
+        root.mkdir()
+        aside.rename(root / owner[:_DIGITS])
+
+
 def _reusable_description(kept: Path, made_from: str) -> dict[str, Any] | None:
-    """Return the last description if its files are intact and its inputs are unchanged."""
+    """Return the description of a kept encoder if its files are intact and its inputs are these."""
     try:
         description = read_sealed(kept / _DESCRIPTION)
         whole = all(sha256_of(kept / name) == digest for name, digest in description["files"].items())

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from medsyn2.config import TrainTextEncoderConfig
 from medsyn2.errors import ConfigError, NonFiniteLossError
+from medsyn2.faults import require_memory
 from medsyn2.nn.text_encoder import TextEncoder
 from medsyn2.types import Int
 
@@ -50,6 +51,7 @@ def train_encoder(texts: Sequence[str], config: TrainTextEncoderConfig) -> tuple
     """
     from transformers import BertTokenizer
 
+    require_memory()
     vocabulary = train_vocabulary(texts, config.vocabulary_size)
     tokenizer = BertTokenizer(vocab={token: index for index, token in enumerate(vocabulary)})
     tokens = tokenizer(list(texts), truncation=True, max_length=config.max_tokens)["input_ids"]

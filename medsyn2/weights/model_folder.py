@@ -6,6 +6,7 @@
     text_encoder/        the text encoder in Hugging Face format
     prompts.safetensors  token embeddings of the pre-prompts by structure, and ``absent`` for no mask, which replace
                          the text encoder's; only in converted models
+    template*.nii.gz     the template that real CTs are registered to (``model_template.py``); not in converted models
 
 The folder is all that sampling needs and can be copied. ``model.json`` holds the sha256 of every other file and is
 sealed; both are compared at reading, so that an incomplete or changed copy is refused.
@@ -130,6 +131,8 @@ class ModelDescription:
     # changes no weight.
     sampling: Sampling = field(default_factory=Sampling)
     licence: str = ""  # Licence stated by the weights' authors
+    # Settings of the registration to the template in the folder; None where it holds none
+    register: Mapping[str, Any] | None = None
     format: int = FORMAT  # Format of this description
 
 

@@ -31,7 +31,10 @@ UNMEASURED = "medpseg"
 """Of the paper's tools the one whose time nobody has published."""
 
 
-@pytest.fixture(scope="module", params=["paper", "recommended", "official"])
+@pytest.fixture(
+    scope="module",
+    params=["paper", *(pytest.param(name, marks=pytest.mark.slow) for name in ("recommended", "official"))],
+)
 def config(request: pytest.FixtureRequest) -> Config:
     """The paper's configuration, alone or under another."""
     return load_config(*(ROOT / f"configs/{name}.yaml" for name in dict.fromkeys(("paper", request.param))))

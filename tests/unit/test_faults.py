@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from medsyn2.errors import EnvironmentFault, InvalidVolumeError, MemoryFault
-from medsyn2.faults import fault_of, name_file
+from medsyn2.faults import fault_of, name_file, require_memory
 from medsyn2.files import write_atomically, write_bytes, write_json
 
 EXBIBYTE = 2**60
@@ -37,6 +37,19 @@ def test_python_and_its_libraries_say_the_same_of_memory() -> None:
         assert isinstance(fault, MemoryFault), name
         assert fault.code == "environment-memory"
         assert "\n" not in str(fault)
+
+
+def test_compiled_code_is_entered_with_memory_alone() -> None:
+    require_memory()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**24, before[1]))
+    try:
+        with pytest.raises(MemoryError) as raised:
+            require_memory()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert isinstance(fault_of(raised.value), MemoryFault)
 
 
 @pytest.mark.parametrize(

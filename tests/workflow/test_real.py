@@ -20,6 +20,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_real_folder_ends_in_the_table_and_the_quarantine(real_data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "cts"

@@ -109,6 +109,8 @@ def low_behind(view: ChestView) -> float | None:
 
 def heart_left(view: ChestView) -> float | None:
     """Tell on which side of the spine there is more tissue between the lungs, in front and in their lower half."""
+    if is_cut(view):  # the lower half may be that of the liver's dome, or of the great vessels
+        return None
     middle, depth = middle_column(view), view.box[0].start + np.array([0.1, 0.5]) * view.size[0]
     front = view.box[1].start + round(0.6 * view.size[1])
     tissue = view.between[round(depth[0]) : round(depth[1]), :front]
@@ -126,6 +128,8 @@ def liver_right(view: ChestView) -> float | None:
 
 def aorta_left(view: ChestView) -> float | None:
     """Tell at which side of the vertebrae's front the lung keeps away: there the aorta descends."""
+    if is_cut(view):  # the middle may be that of the arch, or of the crura
+        return None
     near, far, before = view.voxels(10.0), view.voxels(34.0), view.voxels(50.0)
     low, high = round(0.2 * view.size[0]), round(0.6 * view.size[0])
     shares = []
@@ -153,6 +157,12 @@ def cut_shares(view: ChestView) -> tuple[float, float]:
     """Return the lungs' section in the CT's first and last slice over the largest; 0 where the lungs end before."""
     section = view.lungs.sum(axis=(1, 2))
     return round(float(section[0] / section.max()), 3), round(float(section[-1] / section.max()), 3)
+
+
+def is_cut(view: ChestView) -> bool:
+    """Return whether an end of the lungs is cut off, so that heights within them mean little."""
+    below, above = cut_shares(view)
+    return below >= CUT_BELOW or above >= CUT_ABOVE
 
 
 def _unless_cut(view: ChestView, score: float) -> float | None:

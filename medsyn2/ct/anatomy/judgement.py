@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from medsyn2.ct.anatomy.axes import find_order
 from medsyn2.ct.anatomy.completeness import is_repeated, left_share
-from medsyn2.ct.anatomy.evidence import BACK, CUT_ABOVE, CUT_BELOW, LEFT, UP, Evidence, cut_shares
+from medsyn2.ct.anatomy.evidence import BACK, LEFT, UP, Evidence, cut_shares, is_cut
 from medsyn2.ct.anatomy.view import ChestView, Order
 from medsyn2.facts import AnatomyFacts, AnatomyFinding
 
@@ -43,7 +43,7 @@ def judge_anatomy(view: ChestView | None) -> AnatomyFacts:
         "back-to-front": side_of(back, BACK) < 0,
         "mirrored": side_of(left, LEFT) < 0,
         "chest-repeated": is_repeated(facing),
-        "lungs-cut": cut[0] >= CUT_BELOW or cut[1] >= CUT_ABOVE,
+        "lungs-cut": is_cut(facing),
         "one-lung": "spine" in back and not ONE_LUNG <= share <= 1 - ONE_LUNG,
     }
     findings = tuple(name for name, is_there in found.items() if is_there)

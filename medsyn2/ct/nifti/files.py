@@ -9,45 +9,28 @@ gzip stream. The file's axes are (width, height, depth), so that the array goes 
 sform and qform say the same, in scanner coordinates and mm.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Num
-from nibabel.orientations import aff2axcodes
 
-from medsyn2.ct.geometry import canonical
 from medsyn2.ct.nifti.header import NiftiHeader, header_affine
 from medsyn2.ct.nifti.stream import MAX_CT_RATIO, MAX_MASK_RATIO, read_nifti_bytes
-from medsyn2.ct.nifti.writing import RAS_TO_LPS, compact, write_hu, write_label_array
+from medsyn2.ct.nifti.writing import compact, write_hu, write_label_array
 from medsyn2.ct.volume import Affine, CTVolume, LabelMap
-from medsyn2.errors import MaskError
-
-log = logging.getLogger(__name__)
-
-_FEW_LABELS = 16
-"""Labels that are sought one by one, each in a hundredth of the time that counting all of them takes."""
+from medsyn2.ct.voxel_file import VoxelFile
 
 
 @dataclass(frozen=True)
-class NiftiFile:
-    """A file whose bytes are sound, before its place in space is decided."""
+class NiftiFile(VoxelFile):
+    """A NIfTI file."""
 
-    name: str  # The file's name, for messages
-    # Voxels along the file's axes, scaled as the header says; int16 where they fit, else int32 or float32
-    values: Num[np.ndarray, "i j k"]
     header: NiftiHeader  # The checked header
-    notes: tuple[str, ...]  # What is unusual and was accepted
 
     def affine(self) -> tuple[Affine, tuple[str, ...]]:
-        """Return the affine from (i, j, k) to LPS mm, and the repairs."""
         return header_affine(self.header, self.name)
-
-    def ct(self, affine_mm: Affine) -> CTVolume:
-        """Return the canonical CT that lies where `affine_mm`, from (i, j, k) to LPS, puts it."""
-        return CTVolume(*canonical(self.values, affine_mm))
 
 
 def open_nifti(path: Path | str, *, max_ratio: float = MAX_CT_RATIO) -> NiftiFile:
@@ -59,12 +42,7 @@ def open_nifti(path: Path | str, *, max_ratio: float = MAX_CT_RATIO) -> NiftiFil
     path = Path(path)
     header, voxels, notes = read_nifti_bytes(path, max_ratio=max_ratio)
     stored = voxels.view(header.dtype).reshape(header.shape, order="F")
-    return NiftiFile(path.name, _scale(stored, header, path.name), header, tuple(notes))
-
-
-def orientation_of(affine_mm: Affine) -> str:
-    """Return where an array's axes point to, such as ``LPS`` for left, posterior, superior."""
-    return "".join(aff2axcodes(RAS_TO_LPS @ affine_mm))
+    return NiftiFile(path.name, _scale(stored, header, path.name), tuple(notes), header.description, header)
 
 
 def read_ct(path: Path | str, *, affine_mm: Affine | None = None) -> CTVolume:
@@ -83,11 +61,7 @@ def read_ct(path: Path | str, *, affine_mm: Affine | None = None) -> CTVolume:
         InvalidVolumeError: If the file is damaged, is no volume or has values that are not finite.
         GeometryError: If the header's position in space is missing, impossible or ambiguous.
     """
-    file = open_nifti(path)
-    affine, repairs = (affine_mm, ()) if affine_mm is not None else file.affine()
-    for note in (*file.notes, *repairs):
-        log.warning("%s: %s", file.name, note)
-    return file.ct(affine)
+    return open_nifti(path).read_ct(affine_mm)
 
 
 def read_labels(path: Path | str, names: Mapping[int, str] | None = None) -> LabelMap:
@@ -102,31 +76,7 @@ def read_labels(path: Path | str, names: Mapping[int, str] | None = None) -> Lab
         GeometryError: If the header's position in space is missing, impossible or ambiguous.
         MaskError: If a value is negative, fractional, above 65535 or has no name in `names`.
     """
-    file = open_nifti(path, max_ratio=MAX_MASK_RATIO)
-    values = file.values
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise MaskError(
-            f"{file.name}: expected whole labels from 0 to 65535, got {values.dtype.name} values from "
-            f"{values.min():g} to {values.max():g}.",
-            code="labels-not-labels",
-            remedy="give a label map, not an image or a probability; a soft mask is thresholded first.",
-        )
-    found = _labels_in(values)
-    if names is None:
-        names = {1: "mask"} if found in ([], [1]) else {label: str(label) for label in found}
-    unknown = sorted(set(found) - set(names))
-    if unknown:
-        raise MaskError(
-            f"{file.name}: expected the labels {sorted(names)}, got also {unknown[:10]}.",
-            code="labels-unknown",
-            remedy="the file is of another tool or version than its names; give the names that belong to it.",
-        )
-    affine, repairs = file.affine()
-    for note in (*file.notes, *repairs):
-        log.warning("%s: %s", file.name, note)
-    smallest = np.uint8 if not found or found[-1] < 256 else np.uint16
-    labels, affine = canonical(values.astype(smallest), affine)
-    return LabelMap(labels, affine, dict(names))
+    return open_nifti(path, max_ratio=MAX_MASK_RATIO).read_labels(names)
 
 
 def write_ct(path: Path | str, volume: CTVolume, *, description: str = "") -> None:
@@ -152,14 +102,6 @@ def write_labels(path: Path | str, label_map: LabelMap, *, description: str = ""
         GeometryError: If the axes are not perpendicular.
     """
     write_label_array(path, label_map.labels, label_map.affine_mm, description)
-
-
-def _labels_in(values: Num[np.ndarray, "i j k"]) -> list[int]:
-    """Return the labels above 0 that there are."""
-    highest = int(values.max())
-    if highest <= _FEW_LABELS:
-        return [label for label in range(1, highest + 1) if (values == label).any()]
-    return (1 + np.flatnonzero(np.bincount(values.ravel(order="K"))[1:])).tolist()
 
 
 def _scale(stored: Num[np.ndarray, "i j k"], header: NiftiHeader, name: str) -> Num[np.ndarray, "i j k"]:

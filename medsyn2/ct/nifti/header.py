@@ -19,14 +19,12 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 
-from medsyn2.ct.affines import orthonormalize
-from medsyn2.ct.volume import Affine, check_affine
+from medsyn2.ct.affines import RAS_TO_LPS, Affine, accept_affine, format_mm
 from medsyn2.errors import GeometryError, InvalidVolumeError
 
 HEADER_BYTES = 540
 MAX_AXIS = 2048
 MAX_VOXELS = 4_000_000_000
-SPACING_RANGE_MM = (0.1, 10.0)
 _MAX_OFFSET = 1 << 24
 _RGB_CODES = (128, 2304)
 _DTYPES = {
@@ -41,7 +39,6 @@ _DTYPES = {
     1024: np.int64,
     1280: np.uint64,
 }
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -221,8 +218,9 @@ def header_affine(header: NiftiHeader, name: str) -> tuple[Affine, tuple[str, ..
             code="affine-missing",
             remedy="write the affine into the file, or give cohort.metadata_csv for this file.",
         )
-    notes: list[str] = []
-    checked = {kind: _check(affine, f"{name} ({kind})", notes) for kind, affine in affines.items()}
+    accepted = {kind: accept_affine(affine, f"{name} ({kind})") for kind, affine in affines.items()}
+    checked = {kind: affine for kind, (affine, _) in accepted.items()}
+    notes = tuple(note for _, repairs in accepted.values() for note in repairs)
     if len(checked) == 2:
         _refuse_disagreement(checked["sform"], checked["qform"], header.shape, name)
     affine = next(iter(checked.values()))
@@ -230,11 +228,11 @@ def header_affine(header: NiftiHeader, name: str) -> tuple[Affine, tuple[str, ..
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.allclose(zooms, spacing, rtol=0.01, atol=0):
         raise GeometryError(
-            f"{name}: expected one voxel spacing, got {_mm(spacing)} (affine) and {_mm(zooms)} (pixdim).",
+            f"{name}: expected one voxel spacing, got {format_mm(spacing)} (affine) and {format_mm(zooms)} (pixdim).",
             code="affine-pixdim-differ",
             remedy="programs will disagree about this file; write the header anew from the series.",
         )
-    return _RAS_TO_LPS @ affine, tuple(notes)
+    return RAS_TO_LPS @ affine, notes
 
 
 def _qform(raw: Nifti1Header, name: str) -> Affine:
@@ -251,33 +249,6 @@ def _qform(raw: Nifti1Header, name: str) -> Affine:
         ) from error
 
 
-def _check(affine: Affine, name: str, notes: list[str]) -> Affine:
-    if not np.isfinite(affine).all():
-        raise GeometryError(
-            f"{name}: expected finite numbers, got {affine.tolist()}.",
-            code="affine-not-finite",
-            remedy="the header is damaged; write the affine anew, or give cohort.metadata_csv for this file.",
-        )
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    low, high = SPACING_RANGE_MM
-    if spacing.min() < low or spacing.max() > high:
-        raise GeometryError(
-            f"{name}: expected a voxel spacing between {low:g} and {high:g} mm, got {_mm(spacing)}.",
-            code="spacing-impossible",
-            remedy="the header is damaged or in other units; write it anew from the original series.",
-        )
-    if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-6:
-        raise GeometryError(
-            f"{name}: expected three different axes, got {affine[:3, :3].tolist()}.",
-            code="affine-degenerate",
-            remedy="the header is damaged; write the affine anew, or give cohort.metadata_csv for this file.",
-        )
-    affine, shear = orthonormalize(check_affine(affine), name)
-    if shear:
-        notes.append(f"axes were skewed by {shear:.1e} and made perpendicular")
-    return affine
-
-
 def _refuse_disagreement(sform: Affine, qform: Affine, shape: tuple[int, int, int], name: str) -> None:
     corners = np.stack(np.meshgrid(*[(0, n - 1) for n in shape], (1,), indexing="ij"), axis=-1).reshape(-1, 4)
     apart_mm = float(np.linalg.norm(corners @ (sform - qform).T, axis=1).max())
@@ -287,7 +258,3 @@ def _refuse_disagreement(sform: Affine, qform: Affine, shape: tuple[int, int, in
             code="affine-sform-qform-differ",
             remedy="programs will disagree about this file; write the right one into both.",
         )
-
-
-def _mm(spacing: np.ndarray) -> str:
-    return " x ".join(f"{float(value):.4g}" for value in spacing) + " mm"

@@ -4,36 +4,39 @@ from pathlib import Path
 
 import deflate
 import numpy as np
-from jaxtyping import Num, Shaped
+from jaxtyping import Num, Shaped, UInt8
 from nibabel.nifti1 import Nifti1Header
 
-from medsyn2.ct.affines import Affine, orthonormalize
+from medsyn2.ct.affines import RAS_TO_LPS, Affine, orthonormalize
 from medsyn2.errors import InvalidVolumeError, MaskError
 
 COMPRESSION = 1
 """Level of libdeflate, whose bytes depend on no processor; as small as zlib's level 2 in half the time."""
 
-RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
 
 def write_hu(path: Path | str, hu: Num[np.ndarray, "d h w"], affine_mm: Affine, description: str = "") -> None:
     """Write HU, whole ones as int16, others as float32."""
     hu = compact(hu, Path(path).name)
-    _write(Path(path), hu if hu.dtype == np.int16 else hu.astype(np.float32), affine_mm, description)
+    write_array(Path(path), hu if hu.dtype == np.int16 else hu.astype(np.float32), affine_mm, description)
 
 
 def write_label_array(
     path: Path | str, labels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, description: str = ""
 ) -> None:
     """Write labels as uint8."""
+    write_array(Path(path), small_labels(labels, Path(path).name), affine_mm, description)
+
+
+def small_labels(labels: Shaped[np.ndarray, "d h w"], name: str) -> UInt8[np.ndarray, "d h w"]:
+    """Return labels as uint8, refusing those that do not fit."""
     if labels.dtype != bool and (labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 255):
         raise MaskError(
-            f"{Path(path).name}: expected whole labels from 0 to 255, got {labels.dtype.name} values from "
+            f"{name}: expected whole labels from 0 to 255, got {labels.dtype.name} values from "
             f"{labels.min():g} to {labels.max():g}.",
             code="labels-not-labels",
             remedy="renumber the labels.",
         )
-    _write(Path(path), labels.astype(np.uint8), affine_mm, description)
+    return labels.astype(np.uint8)
 
 
 def compact(values: Num[np.ndarray, "..."], name: str) -> Num[np.ndarray, "..."]:
@@ -65,7 +68,8 @@ def _all_whole(values: Num[np.ndarray, "..."]) -> bool:
     return all(bool((np.rint(slab) == slab).all()) for slab in slabs)
 
 
-def _write(path: Path, voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, description: str) -> None:
+def write_array(path: Path, voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, description: str) -> None:
+    """Write voxels of the type that they have as NIfTI."""
     affine_mm, _ = orthonormalize(affine_mm, path.name)
     header = Nifti1Header(endianness="<")
     header.set_data_dtype(voxels.dtype)

@@ -17,9 +17,9 @@ from math import nan
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
-from medsyn2.ct.volume import Affine, Spacing
+from medsyn2.ct.mask_edits import sides
+from medsyn2.ct.volume import Affine
 from medsyn2.evaluation.similarity.volumes import inside_body, mean_absolute_error_hu
-from medsyn2.reports.editing import Side
 
 Mask = Bool[np.ndarray, "d h w"]
 
@@ -40,35 +40,6 @@ def change(first: Num[np.ndarray, "d h w"], second: Num[np.ndarray, "d h w"], ma
     return Change(inside, outside)
 
 
-def mirror_mask(mask: Mask) -> Mask:
-    """Exchange left and right, about the grid's middle plane."""
-    return np.ascontiguousarray(mask[:, :, ::-1])
-
-
-def keep_half(mask: Mask, side: Side) -> Mask:
-    """Keep the part of a mask on one side of the patient, up to the grid's middle plane."""
-    kept = np.zeros_like(mask)
-    half = _sides(mask) > 0 if side == "left" else _sides(mask) < 0
-    kept[:, :, half] = mask[:, :, half]
-    return kept
-
-
-def shift_mask(mask: Mask, by_mm: Spacing, spacing_mm: Spacing) -> Mask:
-    """Shift a mask by whole voxels, the nearest to `by_mm`; voxels beyond the grid are lost.
-
-    Args:
-        by_mm: Along (depth, height, width): towards superior, posterior, left.
-    """
-    result = np.zeros_like(mask)
-    source, target = [], []
-    for size, far, step in zip(mask.shape, by_mm, spacing_mm, strict=True):
-        shift = max(-size, min(size, round(far / step)))
-        source.append(slice(max(0, -shift), size - max(0, shift)))
-        target.append(slice(max(0, shift), size + min(0, shift)))
-    result[tuple(target)] = mask[tuple(source)]
-    return result
-
-
 def centroid_mm(mask: Mask, affine_mm: Affine) -> Float[np.ndarray, " 3"]:
     """Return the centroid (x, y, z) in the world, LPS; NaN of an empty mask."""
     if not mask.any():
@@ -79,7 +50,7 @@ def centroid_mm(mask: Mask, affine_mm: Affine) -> Float[np.ndarray, " 3"]:
 
 def laterality(mask: Mask) -> float:
     """Return (L - R) / (L + R) about the grid's middle plane; NaN of an empty mask. The last axis runs to the left."""
-    side = _sides(mask)
+    side = sides(mask)
     count = mask.sum(axis=(0, 1))
     apart = count[side != 0].sum()
     return float((side * count).sum() / apart) if apart else nan
@@ -89,12 +60,6 @@ def displacement_ratio(asked_mm: Float[np.ndarray, " 3"], went_mm: Float[np.ndar
     """Return the realised share of a requested displacement; NaN if the request is under `least_mm`."""
     length = float(np.linalg.norm(asked_mm))
     return float(asked_mm @ went_mm / length**2) if length >= least_mm else nan
-
-
-def _sides(mask: Mask) -> Float[np.ndarray, " w"]:
-    """Return 1 for the planes on the patient's left, -1 for those on the right, 0 for a plane in the middle."""
-    width = mask.shape[2]
-    return np.sign(np.arange(width) - (width - 1) / 2)
 
 
 def _profiles(mask: Mask) -> list[tuple[int, Num[np.ndarray, " n"]]]:

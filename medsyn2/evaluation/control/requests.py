@@ -14,13 +14,13 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
+from medsyn2.ct.mask_edits import keep_half, mirror_mask, shift_mask
 from medsyn2.ct.volume import LabelMap, Spacing
-from medsyn2.evaluation.control.effects import keep_half, mirror_mask, shift_mask
 from medsyn2.evaluation.control.sizes import OF_A_SIDE
 from medsyn2.evaluation.held_out import Case
 from medsyn2.facts import Report
-from medsyn2.reports.editing import FINDINGS, SIDES, add_finding, keep_side, mirror_report, remove_finding
-from medsyn2.vocabulary import Structure
+from medsyn2.reports.editing import FINDINGS, add_finding, keep_side, mirror_report, remove_finding
+from medsyn2.vocabulary import SIDES, Structure
 
 Mask = Bool[np.ndarray, "d h w"]
 

@@ -3,13 +3,16 @@
 from medsyn2.cohort.plan import group_shards
 from medsyn2.evaluation.features.cost import pass_cost
 from medsyn2.evaluation.features.sizes import THUMBNAIL, THUMBNAIL_WINDOW, SliceSizes, takes_all_volumes
-from medsyn2.planning.costs import INVENTORY_S_PER_MVOXEL, START_S, Cost
+from medsyn2.planning.costs import READ_S_PER_MVOXEL, START_S, Cost
 from medsyn2.planning.run import PlannedRun
 from medsyn2.planning.workload import Workload
 from medsyn2.vocabulary import WINDOWS_HU
 
 THUMBNAIL_S_PER_MVOXEL = 5.1 / 89.9
 """CPU seconds for a thumbnail and each million voxels: 5.1 s at 448 x 448 x 448 (`benchmarks/metrics.py`)."""
+
+INDICES_S_PER_MVOXEL = 0.24 / 4.1
+"""CPU seconds for the indices and each million voxels: 0.24 s at 160 x 150 x 170, public CTs."""
 
 
 def extract_features(run: PlannedRun) -> Cost:
@@ -27,7 +30,9 @@ def extract_features(run: PlannedRun) -> Cost:
     return Cost(
         "extract_features",
         jobs,
-        jobs * START_S + mvoxels * (INVENTORY_S_PER_MVOXEL + THUMBNAIL_S_PER_MVOXEL),
+        jobs * START_S
+        + mvoxels * (READ_S_PER_MVOXEL + THUMBNAIL_S_PER_MVOXEL)
+        + seen * work.grid_voxels / 1e6 * INDICES_S_PER_MVOXEL,
         passes * volume_flops,
         memory_bytes=run.on_grid_bytes,
         device_bytes=peak_bytes,

@@ -3,7 +3,8 @@
 Spacing is the header's unless stated: some generators write volumes of 0.7 mm with headers of 1 mm, and no value in
 the file tells. Values must look like the HU of a chest, or be stated to be HU. A generator that ends at 600 HU is
 compared with real volumes clipped there too: two sets that end at different values without a stated range are an
-error. A table of patients must name existing volumes, each once.
+error. A table of patients must name existing volumes, each once. Chests that lie otherwise than their headers say, and
+those that are not whole, are warned of.
 """
 
 import logging
@@ -21,10 +22,12 @@ from medsyn2.cohort.volumes import image_hash
 from medsyn2.ct.hounsfield.detection import detect_hu
 from medsyn2.ct.hounsfield.padding import without_padding
 from medsyn2.ct.label_map import refuse_label_map
-from medsyn2.ct.nifti.files import read_ct
-from medsyn2.ct.volume import Spacing
+from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import EnvironmentFault, IntensityError, TableError, list_names, reason
+from medsyn2.evaluation.features.anatomy import describe_set, look_at
 from medsyn2.evaluation.features.volume_file import VolumeFile
+from medsyn2.facts import AnatomyFacts
+from medsyn2.formats import read_ct
 from medsyn2.vocabulary import volume_path
 
 log = logging.getLogger(__name__)
@@ -134,7 +137,7 @@ def judge_volumes(
     state_with: str = "--real-in-hu or --synthetic-in-hu",
     distinct: bool = False,
 ) -> tuple[list[VolumeFile], Extent]:
-    """Read every volume once and judge its values as the inventory does.
+    """Read every volume once and judge its values as the inventory does, and warn of its anatomy.
 
     Args:
         stated: Whether the user states that the values are HU; else they must look like HU.
@@ -151,9 +154,12 @@ def judge_volumes(
     first: dict[str, VolumeFile] = {}
     judged, ends = [], []
     noted: dict[str, list[str]] = {}
-    for volume in tqdm(list(volumes), desc="HU", unit="volume"):
-        found, hu, notes = _judge(volume, stated, state_with)
-        for note in notes:
+    anatomies: dict[str, AnatomyFacts] = {}
+    for volume in tqdm(list(volumes), desc="HU and anatomy", unit="volume"):
+        found, read, notes = _judge(volume, stated, state_with)
+        hu = read.hu
+        anatomies[str(volume.path)], looks = look_at(read)
+        for note in (*notes, *looks):
             noted.setdefault(note, []).append(str(volume.path))
         other = first.setdefault(image_hash(hu), volume)
         if other is not volume:
@@ -162,6 +168,8 @@ def judge_volumes(
         ends.append(_ends(hu))
     for note, paths in noted.items():
         log.warning("%s: %s", list_names("volumes", paths)[0], note)
+    for text in describe_set(anatomies):
+        log.warning("%s", text)
     return judged, _extent(ends)
 
 
@@ -181,11 +189,10 @@ def extent_of_hu(volumes: Iterable[VolumeFile]) -> Extent:
     return _extent(_ends(read_ct(volume.path).hu) for volume in volumes)
 
 
-def _judge(
-    volume: VolumeFile, stated: bool, state_with: str
-) -> tuple[VolumeFile, Num[np.ndarray, "d h w"], tuple[str, ...]]:
-    """Return a volume that knows its padding, its HU with air in the place of that, and notes."""
-    values = volume.read().hu
+def _judge(volume: VolumeFile, stated: bool, state_with: str) -> tuple[VolumeFile, CTVolume, tuple[str, ...]]:
+    """Return a volume that knows its padding, its CT with air in the place of that, and notes."""
+    read = volume.read()
+    values = read.hu
     try:
         refuse_label_map(values, str(volume.path), remedy="leave its folder out; label maps are not compared.")
         judgement = detect_hu(values, name=str(volume.path), convention="hu" if stated else "detect")
@@ -196,7 +203,7 @@ def _judge(
             remedy=f"convert the volumes to HU; if they are, state it with {state_with}.",
         ) from error
     hu = without_padding(values, judgement.padding)
-    return replace(volume, padding=judgement.padding), hu, judgement.notes
+    return replace(volume, padding=judgement.padding), CTVolume(hu, read.affine_mm), judgement.notes
 
 
 def _ends(hu: Num[np.ndarray, "d h w"]) -> Ends:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from medsyn2.ct.hounsfield.padding import without_padding
-from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import CaseError
 from medsyn2.facts import Padding
 from medsyn2.files import sha256_of
+from medsyn2.formats import read_ct
 from medsyn2.integrity import verify
 
 

@@ -1,6 +1,6 @@
 """The cost of measuring HU: real and synthetic volumes that are read and measured."""
 
-from medsyn2.planning.costs import INVENTORY_S_PER_MVOXEL, START_S, Cost
+from medsyn2.planning.costs import READ_S_PER_MVOXEL, START_S, Cost
 from medsyn2.planning.run import PlannedRun
 
 MEASURE_S_PER_MVOXEL = 2.0 / 16.8
@@ -14,7 +14,7 @@ def measure_hu(run: PlannedRun) -> Cost:
     return Cost(
         "measure_hu",
         shards.jobs,
-        shards.jobs * START_S + mvoxels * (INVENTORY_S_PER_MVOXEL + MEASURE_S_PER_MVOXEL),
+        shards.jobs * START_S + mvoxels * (READ_S_PER_MVOXEL + MEASURE_S_PER_MVOXEL),
         memory_bytes=run.on_grid_bytes,
         basis=f"at most {volumes} volumes",
         share=shards.share,

@@ -23,7 +23,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
 Probabilities = Float[np.ndarray, "v k"]
-Truth = Bool[np.ndarray, "v k"]
+Truth = Bool[np.ndarray, "v k"] | Float[np.ndarray, "v k"]
+"""Whether each label is there; as numbers 1, 0 and NaN where some are not known."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +47,16 @@ VALUES = tuple(field.name for field in fields(Classification) if field.name != "
 
 def classification(probabilities: Probabilities, truth: Truth, found: Bool[np.ndarray, "v k"]) -> Classification:
     """Score probabilities, and the decisions made from them, against the truth."""
-    judged = [k for k in range(truth.shape[1]) if truth[:, k].any() and not truth[:, k].all()]
-    if not judged:
+    rows = []
+    for k in range(truth.shape[1]):
+        known = ~np.isnan(truth[:, k])
+        scores, there, answers = probabilities[known, k], truth[known, k] > 0, found[known, k]
+        if there.any() and not there.all():
+            rows.append([auroc(scores, there), average_precision(scores, there), *_decisions(answers, there)])
+    if not rows:
         return Classification(nan, nan, nan, nan, nan, nan, nan, nan, 0)
-    rows = [
-        [
-            auroc(probabilities[:, k], truth[:, k]),
-            average_precision(probabilities[:, k], truth[:, k]),
-            *_decisions(found[:, k], truth[:, k]),
-        ]
-        for k in judged
-    ]
     means = dict(zip(VALUES, np.mean(rows, axis=0).tolist(), strict=True))
-    return Classification(**means, num_labels=len(judged))
+    return Classification(**means, num_labels=len(rows))
 
 
 def intervals(
@@ -108,7 +106,8 @@ def tune_thresholds(probabilities: Probabilities, truth: Truth) -> Float[np.ndar
     """
     found = np.full(truth.shape[1], 0.5)
     for k in range(truth.shape[1]):
-        scores, there = probabilities[:, k], truth[:, k]
+        known = ~np.isnan(truth[:, k])
+        scores, there = probabilities[known, k], truth[known, k] > 0
         if not there.any() or there.all():
             continue
         candidates = np.unique(scores)

@@ -85,7 +85,7 @@ def zero_shot_table(
     """Judge each source's zero-shot labels.
 
     Args:
-        truth: CT-RATE's 18 columns of 0 and 1, by the ids of the volumes.
+        truth: CT-RATE's 18 columns of 0 and 1, by the ids of the volumes; NaN where a label is not known.
         truth_of: Its source, for messages.
 
     Returns:
@@ -137,7 +137,7 @@ def _reference(sources: Mapping[str, Bank]) -> str:
 
 def _values(
     probabilities: Float[np.ndarray, "v k"],
-    there: Bool[np.ndarray, "v k"],
+    there: Float[np.ndarray, "v k"],
     found: Bool[np.ndarray, "v k"],
     patients: Sequence[str],
     *,
@@ -155,7 +155,7 @@ def _values(
 
 def _predict(
     bank: Bank, prompts: Bank, truth: pd.DataFrame, truth_of: str, scale: float
-) -> tuple[Float[np.ndarray, "v k"], Bool[np.ndarray, "v k"]]:
+) -> tuple[Float[np.ndarray, "v k"], Float[np.ndarray, "v k"]]:
     missing = [name for name in bank.ids if name not in truth.index]
     if missing:
         raise TableError(
@@ -164,4 +164,4 @@ def _predict(
             remedy="give a row for each id of the banks.",
         )
     probabilities = label_probabilities(bank, prompts, ABNORMALITY_LABELS, scale=scale)
-    return probabilities, truth.loc[list(bank.ids)].to_numpy(dtype=bool)
+    return probabilities, truth.loc[list(bank.ids)].to_numpy(dtype=float)

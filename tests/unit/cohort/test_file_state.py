@@ -53,3 +53,14 @@ def test_size_time_and_presence_make_the_state(tmp_path: Path) -> None:
 def test_masks_are_where_the_pattern_says(cases: list[Case]) -> None:
     assert mask_paths("m/{case}/{structure}.nii", cases[:2], ["heart"]) == ["m/c0/heart.nii", "m/c1/heart.nii"]
     assert mask_paths(None, cases, ["heart"]) == []
+
+
+def test_a_slice_that_joins_or_leaves_a_study_changes_its_state(tmp_path: Path) -> None:
+    series = tmp_path / "study/series"
+    series.mkdir(parents=True)
+    (series / "1.dcm").write_bytes(b"1")
+    os.utime(series, ns=(0, 1))
+    before = state_of([str(tmp_path / "study")])
+    assert state_of([str(tmp_path / "study")]) == before
+    (series / "2.dcm").write_bytes(b"2")
+    assert state_of([str(tmp_path / "study")]) != before

@@ -1,6 +1,8 @@
 """The plan of a run: shards, the parameters of rules that read users' files, and the order that is kept."""
 
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from medsyn2.cohort.plan import ORDER_FILE, RunPlan, manifests, plan_run
 from medsyn2.config import validate_config
 from medsyn2.errors import ConfigError
+from tests.series import write_series
 
 
 def plan(**cohort: object) -> RunPlan:
@@ -154,3 +157,37 @@ def test_the_first_batches_hold_as_many_cases_as_are_asked_for(folder: Path) -> 
     assert found.first_batches(batches, "test", 1) == ["0000"]
     assert found.first_batches(batches, "test", 2) == found.first_batches(batches, "train", 9) == ["0000", "0001"]
     assert found.first_batches({}, "train", None) == []
+
+
+def archive(root: Path, patients: Sequence[str]) -> None:
+    """Write a study of each patient, a folder a visit."""
+    for number, patient in enumerate(patients):
+        series = f"1.{number}.1"
+        write_series(root / f"visit {number}", patient=patient, study=f"1.{number}", series=series, only=[0, 1])
+
+
+def test_the_patients_of_dicom_studies_decide_the_splits_and_stay_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    archive(tmp_path / "cts", "ABCADB")
+    found = plan(data_dir="cts", test_every=2)
+    cases = [case for cases in found.cohort.shards.values() for case in cases]
+    splits = {case.id: case.split for case in cases}
+    assert [case.split for case in cases] == ["train", "test", "train", "train", "test", "test"]
+    assert len({case.subject for case in cases}) == 4
+    assert all(case.subject.startswith("patient-") for case in cases)
+    found.save_order()
+    text = "".join(path.read_text() for path in (tmp_path / "results/inventory").iterdir())
+    assert "visit" in text
+    shutil.rmtree(tmp_path / "cts/visit 1")  # patient B's first visit, whose rank the others keep
+    later = [case for cases in plan(data_dir="cts", test_every=2).cohort.shards.values() for case in cases]
+    gone = cases[1].id
+    assert {case.id: case.split for case in later} == {name: splits[name] for name in splits if name != gone}
+
+
+def test_a_study_without_a_patient_is_a_subject_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    archive(tmp_path / "cts", ["ANON", "ANON"])
+    found = plan(data_dir="cts")
+    assert len({case.subject for cases in found.cohort.shards.values() for case in cases}) == 2

@@ -6,13 +6,14 @@ import pytest
 
 from medsyn2.cohort.file_state import content_of
 from medsyn2.cohort.volumes import inspect_case, read_case
-from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.errors import GeometryError, IntensityError, InvalidVolumeError, UnreachableVolumeError
+from medsyn2.errors import CaseError, GeometryError, IntensityError, InvalidVolumeError, UnreachableVolumeError
 from medsyn2.facts import InventoryFacts
+from medsyn2.formats import list_series, write_ct
 from medsyn2.phantoms.scanner import draw_acquisition, scan
 from medsyn2.phantoms.subject import draw_subject
 from medsyn2.reports.table import Acquisition
+from tests.series import write_series
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SPACING_MM = (0.8, 0.8, 3.0)
@@ -267,3 +268,24 @@ def test_a_mirrored_chest_is_a_warning(tmp_path, phantom):
     assert any("left and right exchanged" in warning for warning in facts.warnings)
     write_ct(path, phantom)
     assert inspect_case(path, None, "detect").anatomy.findings == ()
+
+
+def test_a_dicom_series_is_read_as_the_file_of_its_volume(tmp_path):
+    write_series(tmp_path / "study", chest(), AFFINE)
+    write_series(tmp_path / "study/scout", chest()[:2], AFFINE, series="1.2.3.9")
+    series = list_series(tmp_path / "study")[0]
+    facts = inspect_case(tmp_path / "study", None, "detect", series=series)
+    assert facts.series == series
+    assert "1.2.3.4" not in repr(facts)
+    volume = read_case(facts)
+    np.testing.assert_array_equal(volume.hu, chest())
+    assert np.abs(volume.affine_mm - AFFINE).max() < 1e-4
+    write_ct(tmp_path / "ct.mha", CTVolume(chest(), AFFINE))
+    assert inspect_case(tmp_path / "ct.mha", None, "detect").image == facts.image
+    before = content_of(tmp_path / "study")
+    assert before == content_of(tmp_path / "study")
+    write_series(tmp_path / "study", chest() + 1, AFFINE, only=[3])
+    assert content_of(tmp_path / "study") not in (None, before)
+    (tmp_path / "study/0003.dcm").unlink()
+    with pytest.raises(CaseError):
+        read_case(facts)

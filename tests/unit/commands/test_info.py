@@ -21,6 +21,7 @@ def test_the_paper_s_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert "628.8" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "dit", "tokenizer"),
     [("official", "585,756,320", "223,860,199"), ("recommended", "585,727,648", "239,189,991")],

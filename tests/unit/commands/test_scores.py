@@ -94,17 +94,52 @@ def test_half_a_question_and_missing_labels_are_refused(folder: Path, capsys: py
     assert "[table-columns]" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("value", ["7", "-1", "0.5", "", "yes"])
-def test_a_label_that_is_neither_0_nor_1_is_named_with_its_row(
+def change_label(folder: Path, value: str, *labels: str) -> None:
+    table = pd.read_csv(folder / "labels.csv", dtype=str)
+    table.loc[3, list(labels)] = value
+    table.to_csv(folder / "labels.csv", index=False)
+
+
+@pytest.mark.parametrize("value", ["7", "-2", "0.5", "maybe"])
+def test_a_label_that_is_none_is_named_with_its_row(
     folder: Path, capsys: pytest.CaptureFixture[str], value: str
 ) -> None:
-    table = pd.read_csv(folder / "labels.csv", dtype=str)
-    table.loc[3, "Atelectasis"] = value
-    table.to_csv(folder / "labels.csv", index=False)
+    change_label(folder, value, "Atelectasis")
     assert scores(folder, *ZERO_SHOT) == 10
     told = capsys.readouterr().err
-    assert f"row 5 of {folder / 'labels.csv'} says '{value}' of Atelectasis in p1_1, expected 0 or 1" in told
+    assert f"row 5 of {folder / 'labels.csv'} says of p1_1 that Atelectasis is '{value}', expected 0 or 1" in told
     assert not (folder / "out").exists()
+
+
+def test_a_row_without_any_label_has_lost_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change_label(folder, "", *ABNORMALITY_LABELS)
+    assert scores(folder, *ZERO_SHOT) == 10
+    assert "says nothing of p1_1" in capsys.readouterr().err
+
+
+def test_words_for_yes_and_no_and_blanks_for_no_are_read(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert scores(folder, *ZERO_SHOT) == 0
+    expected = (folder / "out" / "zero_shot.csv").read_bytes()
+    table = pd.read_csv(folder / "labels.csv", dtype=str).replace({"1": "True", "0": "False"})
+    table["Atelectasis"] = table["Atelectasis"].replace("False", "")
+    table.to_csv(folder / "labels.csv", index=False)
+    assert scores(folder, *ZERO_SHOT) == 0
+    assert (folder / "out" / "zero_shot.csv").read_bytes() == expected
+    assert "are blank and count as 0" in caplog.text
+
+
+def test_an_uncertain_label_costs_its_volume_that_label_alone(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for value in ("0", "1", "-1"):
+        change_label(folder, value, "Atelectasis")
+        assert scores(folder, *ZERO_SHOT) == 0
+        (folder / "out" / "zero_shot.csv").rename(folder / f"{value}.csv")
+    assert "1 labels of 1 volumes" in caplog.text
+    sure, other, unsure = (pd.read_csv(folder / f"{value}.csv").set_index("source") for value in ("0", "1", "-1"))
+    assert unsure.loc["real", "num_volumes"] == NUM
+    assert unsure.loc["real", "num_labels"] == LABELS
+    # The volume is wrong in one of them and right in the other.
+    scored = sorted(one.loc["finding nothing", "accuracy"] for one in (sure, other))
+    assert scored[0] < unsure.loc["finding nothing", "accuracy"] < scored[1]
 
 
 def test_a_volume_with_two_rows_of_labels_is_named_with_both(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medsyn2.ct.binary_mask import binarize, mask_to_grid, read_mask
-from medsyn2.ct.nifti.files import write_ct
+from medsyn2.ct.binary_mask import binarize, mask_of, mask_to_grid
+from medsyn2.ct.nifti.files import open_nifti, write_ct
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap, axis_aligned_affine
 from medsyn2.errors import MaskError
 
@@ -94,7 +94,7 @@ def test_a_full_mask_and_one_elsewhere_are_refused():
 def test_a_file_of_zero_and_255_is_read_with_its_place_in_space(tmp_path):
     mask = ball(GRID, (4, 0, 0), 12)
     write_ct(tmp_path / "mask.nii.gz", CTVolume(mask.labels.astype(np.int16) * 255, mask.affine_mm))
-    read, notes = read_mask(tmp_path / "mask.nii.gz")
+    read, notes = mask_of(open_nifti(tmp_path / "mask.nii.gz"))
     np.testing.assert_array_equal(read.labels, mask.labels)
     np.testing.assert_allclose(read.affine_mm, mask.affine_mm, atol=1e-5)
     assert any("255" in note for note in notes)
@@ -116,7 +116,7 @@ def test_the_identity_is_no_place_in_space(tmp_path, signs):
     mask = ball(GRID, (4, 9, 2), 12)
     affine = np.diag([*signs, 1.0, 1.0])
     nib.save(nib.Nifti1Image(mask.labels.astype(np.uint8).T, affine), tmp_path / "mask.nii.gz")
-    read, _ = read_mask(tmp_path / "mask.nii.gz")
+    read, _ = mask_of(open_nifti(tmp_path / "mask.nii.gz"))
     found, notes = mask_to_grid(read, GRID)
     np.testing.assert_array_equal(found, mask.labels)
     assert "voxel by voxel" in notes[0]

@@ -4,7 +4,8 @@ import pytest
 
 from medsyn2.facts import Report
 from medsyn2.phantoms.reports import WORDINGS
-from medsyn2.reports.editing import SIDES, add_finding, keep_side, mirror_report, remove_finding
+from medsyn2.reports.editing import add_finding, keep_side, mirror_report, remove_finding
+from medsyn2.vocabulary import SIDES
 
 EFFUSION, NODULES = "pleural_effusion", "nodules"
 REPORT = Report(

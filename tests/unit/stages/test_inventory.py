@@ -107,8 +107,8 @@ def test_a_second_run_looks_for_missing_files_alone_and_a_changed_one_is_read_ag
     run(cohort, manifest)
     before = manifest.read_bytes()
     opened = []
-    reader = volumes.open_nifti
-    monkeypatch.setattr(volumes, "open_nifti", lambda path: opened.append(Path(path).name) or reader(path))
+    reader = volumes.open_volume
+    monkeypatch.setattr(volumes, "open_volume", lambda path: opened.append(Path(path).name) or reader(path))
     run(cohort, manifest)
     assert opened == ["missing.nii.gz"]
     opened.clear()

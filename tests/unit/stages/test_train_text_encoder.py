@@ -78,8 +78,36 @@ def test_it_trains_again_if_anything_changed(run, change):
     elif change == "report":
         run(REPORTS | {"e": ("train", {"findings": "An effusion.", "impression": None})})
     else:
-        (encoder.parent / ".encoder.kept" / "model.safetensors").write_bytes(b"damaged")
+        (kept,) = encoder.parent.glob(".encoder.kept/*/model.safetensors")
+        kept.write_bytes(b"damaged")
         run()
     after = json.loads(encoder.read_text())
     TextEncoder.from_folder(encoder.with_suffix(""))
     assert (after["fingerprint"] == before["fingerprint"]) == (change == "damage")
+
+
+def test_each_identity_keeps_its_encoder_until_a_person_removes_it(run, caplog):
+    caplog.set_level("INFO")
+    encoder = run()
+    before = encoder.read_bytes()
+    (kept,) = encoder.parent.glob(".encoder.kept/*")
+    run(settings='{"version":2}')
+    assert f"rm -r {kept}" in caplog.text
+    stamp = (kept / "model.safetensors").stat().st_mtime_ns
+    run()
+    assert encoder.read_bytes() == before
+    assert (kept / "model.safetensors").stat().st_mtime_ns == stamp
+    assert len(list(encoder.parent.glob(".encoder.kept/*"))) == 2
+
+
+def test_the_encoder_of_an_earlier_version_is_taken(run):
+    encoder = run()
+    before = encoder.read_bytes()
+    (kept,) = encoder.parent.glob(".encoder.kept/*")
+    moved = kept.rename(encoder.parent / "moved")
+    kept.parent.rmdir()
+    moved.rename(kept.parent)
+    stamp = (kept.parent / "model.safetensors").stat().st_mtime_ns
+    run()
+    assert encoder.read_bytes() == before
+    assert (kept / "model.safetensors").stat().st_mtime_ns == stamp

@@ -13,8 +13,8 @@ import pytest
 
 from tests.workflow.conftest import ROOT, Workflow
 
-PAGES = ("README.md", "docs/how-to/look-at-a-volume.md")
-VERBS = ("generate", "evaluate")
+PAGES = ("README.md", "docs/how-to/look-at-a-volume.md", "docs/how-to/edit-a-ct.md", "docs/how-to/make-many-volumes.md")
+VERBS = ("generate", "edit", "evaluate")
 """Commands that run here; test_commands.py plans the workflow's, and the tests of the command line parse all."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 
@@ -54,6 +54,11 @@ def folder(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Path
     results = finished.folder / "results"
     (folder / "results").symlink_to(results)
     shutil.copy(results / "masks/0000/phantom_00002/heart.nii.gz", folder)
+    phantom = results / "phantoms/0000/phantom_00002"
+    for source, name in (("phantom_00002", "ct"), ("truth/heart", "effusion"), ("truth/airways", "other")):
+        shutil.copy(phantom / f"{source}.nii.gz", folder / f"{name}.nii.gz")
+    requests = "name,report,mask,words,seed\nlarge,Large left pleural effusion.,,,\nheart,,heart.nii.gz,heart,7\n"
+    (folder / "requests.csv").write_text(requests)
     for name in ("real", "theirs"):
         (folder / name).mkdir()
         for path in results.glob("register/0000/*/ct.nii.gz"):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medsyn2.ct.anatomy.evidence import BACK, CUT_ABOVE, LEFT, UP, cut_shares, middle_column, trachea
+from medsyn2.ct.anatomy.evidence import BACK, CUT_ABOVE, LEFT, UP, cut_shares, is_cut, middle_column, trachea
 
 UP_DOWN, FRONT_BACK, SIDES = (True, False, False), (False, True, False), (False, False, True)
 
@@ -50,6 +50,16 @@ def test_an_airway_is_no_evidence_where_the_end_it_should_leave_at_is_cut_off(vi
     assert cut_shares(base)[1] > CUT_ABOVE
     found = trachea(base)
     assert found is None or found > 0
+
+
+@pytest.mark.parametrize("part", ["base", "top"])
+def test_the_sides_of_the_heart_and_the_aorta_are_not_told_by_a_part_of_the_lungs(view, part) -> None:
+    middle = view.box[0].start + view.size[0] // 2
+    kept = slice(0, middle) if part == "base" else slice(middle, None)
+    cut = replace(view, hu=view.hu[kept], lungs=view.lungs[kept], outside=view.outside[kept])
+    assert is_cut(cut)
+    assert not is_cut(view)
+    assert LEFT["heart"](cut) is LEFT["aorta"](cut) is None
 
 
 def test_the_middle_of_the_chest_is_between_the_lungs(view) -> None:

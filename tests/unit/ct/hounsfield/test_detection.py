@@ -159,7 +159,8 @@ def test_parts_without_any_image_are_refused():
 @pytest.mark.realdata
 def test_real_cts_are_hu_and_every_spoilt_copy_is_noticed(real_data):
     for path in sorted((real_data / "ct").glob("*.nii.gz")):
-        hu = read_ct(path).hu
+        # An eighth of the voxels has the same tissues.
+        hu = read_ct(path).hu[::2, ::2, ::2]
         assert detect_hu(hu, name=path.name).scale.convention == "hu"
         row = {"slope": 1.0, "intercept": -8192.0}
         assert detect_hu(hu + 8192, name=path.name, **row).scale.convention == "stored"

@@ -3,16 +3,9 @@
 import numpy as np
 import pytest
 
+from medsyn2.ct.mask_edits import keep_half, mirror_mask, shift_mask
 from medsyn2.ct.volume import axis_aligned_affine
-from medsyn2.evaluation.control.effects import (
-    centroid_mm,
-    change,
-    displacement_ratio,
-    keep_half,
-    laterality,
-    mirror_mask,
-    shift_mask,
-)
+from medsyn2.evaluation.control.effects import centroid_mm, change, displacement_ratio, laterality
 
 AFFINE = axis_aligned_affine((2.0, 1.0, 3.0), (-30.0, 10.0, 100.0))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medsyn2.evaluation.control.effects import mirror_mask
+from medsyn2.ct.mask_edits import mirror_mask
 from medsyn2.evaluation.control.lesions import lesions, size_class
 
 SPACING_MM = (2.0, 1.0, 1.5)

@@ -47,6 +47,13 @@ def test_every_value_is_scikit_learn_s(seed: int) -> None:
         assert found[name] == pytest.approx(np.mean(values), abs=1e-12), name
 
 
+def test_a_label_that_is_not_known_is_as_if_its_volume_were_not_there() -> None:
+    scores, truth = drawn(3, labels=1)
+    unsure = np.where(np.arange(len(truth))[:, None] < 20, np.nan, truth)
+    assert classification(scores, unsure, scores > 0.5) == classification(scores[20:], truth[20:], scores[20:] > 0.5)
+    assert tune_thresholds(scores, unsure) == tune_thresholds(scores[20:], truth[20:])
+
+
 def test_areas_by_counting() -> None:
     scores, truth = drawn(7, num=30)
     for k in range(4):

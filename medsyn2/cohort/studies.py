@@ -1,0 +1,106 @@
+"""The DICOM studies of a folder, known from one file of each subfolder.
+
+A case is a study: one visit of one patient, in as many folders of slices as there are series. Listing a cohort must not
+open millions of slices, so one file of each folder that holds slices tells patient and study (`dicom.identity`). A
+study's place is the highest folder below the cohort's with slices of it alone, such as the folder of an accession
+number. Where studies share folders of series, the folder with most slices is the case, the others are read if it cannot
+be used. A folder in which studies or patients are mixed is refused when it is read, with all its headers.
+
+The reports, localisers and derived images of a study are sorted out then, too (`dicom.series`).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medsyn2.dicom.identity import Identity, identity_of, pseudonym
+
+_SLICE_NAME = re.compile(r"[^.]+|.*\.(?:dcm|dicom|ima|dc3|\d+)", re.IGNORECASE | re.DOTALL)
+"""Names of slices: with a suffix of DICOM, with a UID's last number for a suffix, or without any."""
+_DIRECTORY = "dicomdir"
+_TRIES = 3
+"""Files of a folder that are opened until one is DICOM."""
+
+
+@dataclass(frozen=True)
+class Studies:
+    """The studies of a folder."""
+
+    places: tuple[Path, ...] = ()  # Of each study, the folder that stands for it
+    patients: Mapping[Path, str] = field(default_factory=dict)  # Pseudonym of the patient, where the files name one
+    later: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict)  # A study's further folders
+    folders: Mapping[str, Identity] = field(default_factory=dict)  # Patient and study of each folder of slices, by key
+    slices: int = 0  # Files that seem to be slices
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A folder of slices."""
+
+    path: str
+    slices: int
+    identity: Identity
+
+
+def is_slice_name(name: str) -> bool:
+    """Return whether a file of this name may be a slice."""
+    return _SLICE_NAME.fullmatch(name) is not None and name.lower() != _DIRECTORY
+
+
+def find_leaf(folder: str, names: Iterable[str], known: Mapping[str, Identity], root: str) -> Leaf | None:
+    """Return a folder of slices with its patient and study; None if none of the first files is DICOM.
+
+    Args:
+        names: Its files that may be slices.
+        known: Patient and study of folders that were looked into before, by `folder_key`.
+    """
+    names = list(names)
+    identity = known.get(folder_key(folder, root))
+    if identity is None:
+        tries = sorted(names)[:_TRIES]
+        identity = next((found for name in tries if (found := identity_of(Path(folder, name))) is not None), None)
+    return None if identity is None else Leaf(folder, len(names), identity)
+
+
+def folder_key(folder: str, root: str) -> str:
+    """Return a pseudonym of a folder's place below the cohort's, since names of folders may be names of people."""
+    return pseudonym("folder", folder.removeprefix(root).strip("/").encode("utf-8", "surrogateescape") or b".")
+
+
+def group_studies(leaves: Iterable[Leaf], root: str) -> Studies:
+    """Return the studies that folders of slices are of."""
+    leaves = list(leaves)
+    own = {leaf.path: leaf.identity if leaf.identity.study else leaf.path for leaf in leaves}
+    above: dict[str, set[object]] = defaultdict(set)
+    for leaf in leaves:
+        for folder in _upwards(leaf.path, root):
+            above[folder].add(own[leaf.path])
+    sizes: dict[object, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for leaf in leaves:
+        alone = [folder for folder in _upwards(leaf.path, root) if len(above[folder]) == 1]
+        sizes[own[leaf.path]][alone[-1]] += leaf.slices
+    found: list[tuple[str, object]] = []
+    patients, later = {}, {}
+    for study, folders in sizes.items():
+        first, *others = sorted(folders, key=lambda folder: (-folders[folder], folder))
+        found.append((first, study))
+        if isinstance(study, Identity) and study.patient:
+            patients[Path(first)] = study.patient
+        if others:
+            later[Path(first)] = tuple(Path(other) for other in others)
+    known = {folder_key(leaf.path, root): leaf.identity for leaf in leaves}
+    # Of the places too, so that the patient of a study that is removed keeps its rank among the others.
+    known |= {folder_key(place, root): study for place, study in found if isinstance(study, Identity)}
+    return Studies(
+        tuple(sorted(Path(place) for place, _ in found)), patients, later, known, sum(leaf.slices for leaf in leaves)
+    )
+
+
+def _upwards(folder: str, root: str) -> list[str]:
+    """Return a folder and those above it, below the root; the root alone if it is that."""
+    found = [folder]
+    while (parent := found[-1].rpartition("/")[0]) != root and len(parent) > len(root):
+        found.append(parent)
+    return found

@@ -1,0 +1,159 @@
+"""The options that commands share which make volumes: the model, the conditions, how they are sampled, the progress."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+from tqdm import tqdm
+
+from medsyn2.ct.volume import LabelMap
+from medsyn2.errors import ConfigError, ReportError, reason
+from medsyn2.flow import Solver
+from medsyn2.formats import read_mask
+from medsyn2.pipeline import MedSyn2Pipeline, Step
+from medsyn2.pipeline.generation import Progress
+from medsyn2.vocabulary import PrecisionSetting
+
+log = logging.getLogger(__name__)
+
+SAMPLING = ("solver", "num_steps", "guidance_report", "guidance_mask")
+"""The values of the sampling that have an option; the others are the model's."""
+_MAX_REPORT_BYTES = 64 * 1024
+
+Group = argparse._ArgumentGroup
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declare the model and where it runs."""
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="auto, which is the GPU where there is one, cpu, cuda or cuda:N (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=get_args(PrecisionSetting),
+        help="arithmetic of the networks; auto is bf16 on GPUs that have it, float32 elsewhere (default: auto)",
+    )
+
+
+def add_conditions(parser: argparse.ArgumentParser, title: str) -> Group:
+    """Declare the report, the mask and its words."""
+    asked = parser.add_argument_group(title)
+    report = asked.add_mutually_exclusive_group()
+    report.add_argument(
+        "--report", metavar="TEXT", help="findings and impression, [SEP] between them if there are both"
+    )
+    report.add_argument("--report-file", type=Path, metavar="FILE", help="the same from a UTF-8 text file")
+    asked.add_argument("--mask", type=Path, metavar="FILE", help="mask of one structure, on any grid")
+    asked.add_argument(
+        "--mask-text",
+        metavar="WORDS",
+        help="what the mask is of, such as 'lung nodules'; words the model was not trained with are allowed",
+    )
+    return asked
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> Group:
+    """Declare the seed, the solver and the guidance."""
+    how = parser.add_argument_group("how")
+    how.add_argument("--seed", type=int, metavar="N", help="another number, another volume (default: 0)")
+    how.add_argument(
+        "--solver",
+        choices=get_args(Solver),
+        help="dopri5 with 50 steps is the paper's and takes 301 evaluations of the network; unipc takes one a step "
+        "(default: the model's)",
+    )
+    how.add_argument("--steps", dest="num_steps", type=int, metavar="N", help="steps (default: the model's)")
+    for name in ("report", "mask"):
+        how.add_argument(
+            f"--guidance-{name}",
+            type=float,
+            metavar="SCALE",
+            help=f"1 follows the {name} as trained, more exaggerates it, 0 ignores it (default: the model's)",
+        )
+    return how
+
+
+def load_model(arguments: argparse.Namespace) -> MedSyn2Pipeline:
+    """Load the model that `add_model` asks for."""
+    precision: PrecisionSetting = arguments.precision or "auto"
+    return MedSyn2Pipeline.from_pretrained(arguments.model, device=arguments.device, precision=precision)
+
+
+def sampling_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of the sampling that were given."""
+    return {name: value for name in SAMPLING if (value := getattr(arguments, name)) is not None}
+
+
+def report_of(arguments: argparse.Namespace) -> str | None:
+    """Return the report that was given, if there is one.
+
+    Raises:
+        ReportError: If its file cannot be read.
+    """
+    if arguments.report_file is None:
+        return arguments.report
+    path: Path = arguments.report_file
+    try:
+        content = path.read_bytes()
+        if len(content) > _MAX_REPORT_BYTES:
+            raise ValueError(f"{len(content):,} bytes, at most {_MAX_REPORT_BYTES:,} are read")
+        return content.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise ReportError(
+            f"{path} cannot be read as a report: {reason(error)}.",
+            code="report-unreadable",
+            remedy="give a UTF-8 text file with one report.",
+        ) from error
+
+
+def mask_of(path: Path | None) -> LabelMap | None:
+    """Read the mask that was given, if there is one."""
+    if path is None:
+        return None
+    mask, notes = read_mask(path)
+    for note in notes:
+        log.warning("%s", note)
+    return mask
+
+
+def refuse_idle(arguments: argparse.Namespace, idle: Iterable[str], remedy: str) -> None:
+    """Refuse options that were given and would have no effect.
+
+    Args:
+        idle: Their names among the arguments.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    given = [_option(name) for name in idle if getattr(arguments, name) is not None]
+    if given:
+        raise ConfigError(f"{', '.join(given)} would have no effect here.", code="option-without-effect", remedy=remedy)
+
+
+def _option(name: str) -> str:
+    return "--steps" if name == "num_steps" else f"--{name.replace('_', '-')}"
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show the steps of volumes as a bar, where somebody looks."""
+    with tqdm(file=sys.stderr, disable=None) as bar:
+        phase = ""
+
+        def progress(step: Step) -> None:
+            nonlocal phase
+            if step.phase != phase or step.done < bar.n:  # an edit may begin with the steps of the earlier volume
+                phase = step.phase
+                bar.reset(total=step.total)
+                bar.set_description(phase)
+            bar.update(step.done - bar.n)
+
+        yield progress

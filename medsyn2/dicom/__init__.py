@@ -1,0 +1,1 @@
+"""DICOM: series of CT slices in, CT series and segmentations out."""

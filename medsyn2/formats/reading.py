@@ -1,0 +1,125 @@
+"""One door for reading volumes, whatever their format.
+
+    a folder                     the series of CT slices in it (`medsyn2.dicom`)
+    .dcm, .ima, no suffix        the series that the slice is of, in its folder
+    .mha, .mhd                   MetaImage
+    .nrrd, .nhdr                 NRRD
+    .nii, .nii.gz, any other     NIfTI, or a refusal that says what the file is
+
+All give the same canonical volume, in LPS millimetres, with the same checks of its place and its values.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from medsyn2.ct.affines import Affine
+from medsyn2.ct.binary_mask import mask_of
+from medsyn2.ct.nifti.files import open_nifti
+from medsyn2.ct.nifti.stream import MAX_CT_RATIO, MAX_MASK_RATIO
+from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.ct.voxel_file import VoxelFile
+from medsyn2.dicom.identity import is_dicom
+from medsyn2.formats.metaimage import open_metaimage
+from medsyn2.formats.nrrd import open_nrrd
+from medsyn2.vocabulary import SeriesRule
+
+log = logging.getLogger(__name__)
+
+_IMAGES = {".mha": open_metaimage, ".mhd": open_metaimage, ".nrrd": open_nrrd, ".nhdr": open_nrrd}
+_MAGIC_BYTES = 132
+
+
+def open_volume(
+    path: Path | str, *, series: str | None = None, rule: SeriesRule = "largest", max_ratio: float = MAX_CT_RATIO
+) -> VoxelFile:
+    """Read the voxels of a volume strictly, without deciding its place in space.
+
+    Args:
+        path: A file, or a folder of DICOM slices.
+        series: Pseudonym of a DICOM series of the folder that was chosen before.
+        rule: The choice among the series of a folder.
+        max_ratio: Largest plausible ratio of compression of a large NIfTI file.
+
+    Raises:
+        InvalidVolumeError: If it is damaged, is no volume or has values that are not finite.
+        GeometryError: If the slices of a DICOM series make no volume.
+    """
+    path = Path(path)
+    if path.is_dir() or _is_slice(path):
+        from medsyn2.dicom.volume import open_series  # imports pydicom, which other formats do not need
+
+        return open_series(path, series=series, rule=rule)
+    opener = _IMAGES.get(path.suffix.lower())
+    return opener(path) if opener else open_nifti(path, max_ratio=max_ratio)
+
+
+def list_series(folder: Path | str, rule: SeriesRule = "largest") -> list[str]:
+    """Return pseudonyms of the volumes in a folder of DICOM slices, the best by `rule` first; at least one.
+
+    Raises:
+        CaseError: As of `open_volume`.
+    """
+    from medsyn2.dicom.volume import find_series
+
+    return [stack.id for stack in find_series(Path(folder), rule).stacks]
+
+
+def read_ct(path: Path | str, *, affine_mm: Affine | None = None) -> CTVolume:
+    """Read a CT of any format.
+
+    The values are the file's own, scaled as its header says; `ct.intensity` tells whether they are HU.
+
+    Args:
+        path: A .nii.gz, .nii, .mha, .mhd, .nrrd or .nhdr file, a folder of DICOM slices or one of them.
+        affine_mm: Index of the file's axes to LPS mm, in place of a header that is known to be wrong.
+
+    Returns:
+        The canonical volume; int16 where the values are whole and fit, else int32 or float32.
+
+    Raises:
+        InvalidVolumeError: If the file is damaged, is no volume or has values that are not finite.
+        GeometryError: If the position in space is missing, impossible or ambiguous.
+    """
+    return open_volume(path).read_ct(affine_mm)
+
+
+def read_labels(path: Path | str, names: Mapping[int, str] | None = None) -> LabelMap:
+    """Read a label map of any format.
+
+    Args:
+        path: A file of whole numbers from 0.
+        names: Meaning of each label. None: ``mask`` for a map of 0 and 1, else each label's number.
+
+    Raises:
+        InvalidVolumeError: If the file is damaged or is no volume.
+        GeometryError: If the position in space is missing, impossible or ambiguous.
+        MaskError: If a value is negative, fractional, above 65535 or has no name in `names`.
+    """
+    return open_volume(path, max_ratio=MAX_MASK_RATIO).read_labels(names)
+
+
+def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
+    """Read one binary mask from a file that holds 0 and 1, 0 and 255, or probabilities.
+
+    Returns:
+        The mask in canonical axes, and notes on anything unusual about the file.
+
+    Raises:
+        InvalidVolumeError: If the file is damaged or is no volume.
+        GeometryError: If its position in space is missing, impossible or ambiguous.
+        MaskError: If its values are those of an image or of several labels.
+    """
+    return mask_of(open_volume(path, max_ratio=MAX_MASK_RATIO))
+
+
+def _is_slice(path: Path) -> bool:
+    """Return whether a file without the suffix of a volume is DICOM."""
+    if path.suffix.lower() in (".nii", ".gz", *_IMAGES) or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(_MAGIC_BYTES)
+    except OSError:
+        return False
+    return is_dicom(start)
