@@ -42,7 +42,6 @@ FAULTS = {
     "checkerboard": ("nyquist_hu", lambda hu: hu + 5 * STRIPES * STRIPES[:, None] * STRIPES[:, None, None], 5.0),
     "stripes along one axis": ("nyquist_hu", lambda hu: hu + 5 * STRIPES[:, None], 5.0),
     "seams every 8 voxels": ("seams", lambda hu: hu + repeat(RNG.normal(0, 10, (8, 8, 8)), 8), 1.07),
-    "seams every 16 slices": ("seams", lambda hu: hu + repeat(RNG.normal(0, 10, 4), 16)[:, None, None], 1.01),
     "mosaic": ("seams", lambda hu: repeat(hu[::4, ::4, ::4], 4), 2.0),
     "noise": ("roughness", lambda hu: hu + RNG.normal(0, 30, SHAPE), 1.15),
 }

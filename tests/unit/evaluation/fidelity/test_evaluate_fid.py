@@ -160,8 +160,8 @@ def test_another_generator_is_a_row_of_its_own(run, tmp_path: Path) -> None:
 def test_every_volume_is_judged_by_itself(run, tmp_path: Path) -> None:
     real = {f"case{seed}": chest(seed) for seed in range(8)}
     flipped = {case: hu[:, ::-1] for case, hu in real.items()}
-    write_folder(tmp_path, {case: np.minimum(hu, 60) for case, hu in real.items()})
-    other = {"Other": {"folder": tmp_path, "clip_hu": [-1024, 60]}}
+    write_folder(tmp_path, {case: np.minimum(hu, 600) for case, hu in real.items()})
+    other = {"Other": {"folder": tmp_path, "clip_hu": [-1024, 600]}}
     tables = run({"report": flipped}, real=real, baselines=other, with_indices=True)
     facing = tables["indices"].query("index == 'facing'").set_index("source")
     assert facing.index.tolist() == ["real", "Other", "report"]

@@ -91,7 +91,7 @@ def unit(cube: np.ndarray) -> np.ndarray:
 
 def test_orientation_and_symmetry_of_thumbnails() -> None:
     depth, height, width = np.meshgrid(*[np.linspace(-1, 1, THUMBNAIL)] * 3, indexing="ij")
-    usual = 2 * np.cos(2 * width) + depth + height + 0.3 * width
+    usual = 2 * np.cos(2 * width) + depth + height + width * height
     own = usual + 0.02 * np.random.default_rng(0).normal(size=usual.shape)
     found = place_indices(unit(own), usual)
     assert min(found["upright"], found["facing"], found["sided"]) > 0.9
