@@ -29,7 +29,7 @@ from scipy import optimize
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from medsyn2.evaluation.paper.printed import PRINTED
-from medsyn2.evaluation.statistics.raters import newcombe
+from medsyn2.evaluation.readers.reader_plan import Cases, match_difference
 
 Verdict = Literal["agrees", "notable", "cannot be"]
 
@@ -203,11 +203,12 @@ def _reader_sums() -> Iterator[Finding]:
 def _readers() -> Iterator[Finding]:
     table = PRINTED["4"]
     for reader in ("R1", "R2"):
-        counts = [(int(table.loc[f"{reader}_{kind}", "match"]), _CASES) for kind in ("Synthetic", "Real")]
-        difference, low, high = newcombe(*counts)
+        matches = [np.arange(_CASES) < int(table.loc[f"{reader}_{kind}", "match"]) for kind in ("Synthetic", "Real")]
+        cases = Cases(np.repeat([True, False], _CASES), np.arange(2 * _CASES))
+        found = match_difference(np.concatenate(matches)[None].astype(float), cases)
         text = (
-            f"matches synthetic - real {difference:+.1%} (95 % interval {low:+.1%} to {high:+.1%}): not inferior "
-            f"by {_MARGIN:.0%} is {'shown' if low > -_MARGIN else 'not shown'}"
+            f"matches synthetic - real {found.value:+.1%} (95 % interval {found.low:+.1%} to {found.high:+.1%}): not "
+            f"inferior by {_MARGIN:.0%} is {'shown' if found.low > -_MARGIN else 'not shown'}"
         )
         yield Finding("4", reader, "notable", text)
     for kind in ("Real", "Synthetic"):

@@ -8,10 +8,11 @@ from functools import cache, partial
 from pathlib import Path
 
 import nibabel
+import yaml
 
 from .folders import make_chest, make_parent
 from .row import Bench, Trial, Tried
-from .run import start_snakemake
+from .run import TINY, start_snakemake
 
 FILE_NAMES = [
     *(
@@ -143,7 +144,8 @@ def _run_in(bench: Bench, kind: str, name: str, draw: random.Random) -> Tried:
 def _take_inventory(run: Path, cts: Path) -> tuple[int, str, Path]:
     config = run.parent / "config.yaml"
     relative = os.path.relpath(cts, run)
-    config.write_text(json.dumps({"cohort": {"data_dir": relative, "test_every": 2, "shard_size": 100}}))
+    settings = yaml.safe_load(TINY.read_text()) | {"cohort": {"data_dir": relative, "test_every": 2, "shard_size": 100}}
+    config.write_text(json.dumps(settings))
     process = start_snakemake(run, "--", "results/inventory/0000.json", config=config)
     said = process.communicate()[0]
     return process.returncode, said, run / "results/inventory/0000.json"

@@ -69,8 +69,9 @@ def _kill(bench: Bench, job: Job, times: int, draw: random.Random) -> Tried:
             time.sleep(draw.uniform(0, took_s))
             kill(process)
             ended["killed at work" if wait(process, log).status < 0 else "ended before the kill"] += 1
-        what = "killed at work" if ended["killed at work"] else "ended before the kill"
-        return _end(bench, job, folder, what, note=str(dict(ended)), count=times)
+        kills = ended["killed at work"]
+        what = "killed at work" if kills else "ended before the kill"
+        return _end(bench, job, folder, what, note=str(dict(ended)), count=max(kills, 1))
 
 
 def _fill_disk(bench: Bench, job: Job, draw: random.Random) -> Tried:

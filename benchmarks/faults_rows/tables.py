@@ -155,7 +155,11 @@ def _plain() -> bytes:
 
 
 def _fuzz(content: bytes, draw: random.Random) -> bytes:
-    """Insert, remove or change a few bytes, of which those with a meaning in a table are likelier."""
+    """Insert, remove or change a few bytes, of which those with a meaning in a table are likelier.
+
+    A piece that is cut out ends with its line at the latest: where the end of a row goes with it, nothing is left by
+    which two rows could be told.
+    """
     damaged = bytearray(content)
     for _ in range(draw.randint(1, 4)):
         at = draw.randrange(len(damaged))
@@ -170,7 +174,8 @@ def _fuzz(content: bytes, draw: random.Random) -> bytes:
             case "flip":
                 damaged[at] ^= 1 << draw.randrange(8)
             case "cut":
-                del damaged[at : at + draw.randrange(80)]
+                end = damaged.find(b"\n", at)
+                del damaged[at : min(at + draw.randrange(80), end if end >= 0 else len(damaged))]
     return bytes(damaged)
 
 

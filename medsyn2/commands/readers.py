@@ -9,10 +9,13 @@ study/index.html by double-click and return the file that the page saves. The ke
 until all answers are there. Real volumes should be registered like the training volumes (results/register/), or their
 field of view gives them away.
 
-tables/ gets table_4.csv (reader and source), table_8.csv (by finding), turing.csv, agreement.csv and
-non_inferiority.csv, and the answers joined with the key as readings.csv, a row per reading, for mixed models.
-Empty tables are left out with a reason. Planned readings without an answer are counted, listed in unread.csv, and leave
-their reader without a verdict on non-inferiority.
+The key fixes the analysis: the margin, the question, and the one test that gives the study's verdict. Its power is
+printed when the study is made. A key that was changed afterwards is refused.
+
+tables/ gets non_inferiority.csv (the verdict, then exploration), table_4.csv (reader and source), table_8.csv (by
+finding), turing.csv and agreement.csv, and the answers joined with the key as readings.csv, a row per reading, for
+mixed models. Empty tables are left out with a reason. Planned readings without an answer are counted, listed in
+unread.csv, and leave the study without a verdict.
 """
 
 import argparse
@@ -41,6 +44,7 @@ from medsyn2.evaluation.readers.reader_cases import (
     mask_of,
     volumes_by_finding,
 )
+from medsyn2.evaluation.readers.reader_key import Key, read_key
 from medsyn2.evaluation.readers.reader_pack import (
     Frame,
     ReaderCase,
@@ -49,21 +53,26 @@ from medsyn2.evaluation.readers.reader_pack import (
     common_frame,
     number_cases,
     page_files,
+    page_values,
     questions,
     reading_orders,
 )
+from medsyn2.evaluation.readers.reader_plan import MATCH_RATES, WANTED_POWER, Cases, Plan, power, wanted_multiple
 from medsyn2.evaluation.readers.reader_study import (
     SOURCES,
     TURING,
+    VERDICT,
     agreements,
     counts,
     join_key,
+    main_question,
     non_inferiority,
     turing,
     unread_cases,
 )
 from medsyn2.evaluation.statistics.classification import auroc
-from medsyn2.files import write_bytes, write_json, write_table
+from medsyn2.files import sha256_of, write_bytes, write_table
+from medsyn2.fingerprints import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +135,13 @@ def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most so many real and so many synthetic volumes of each finding (default: %(default)s, the paper's)",
     )
+    parser.add_argument(
+        "--margin",
+        type=_margin,
+        default=0.15,
+        metavar="SHARE",
+        help="loss of matches that is accepted; the key fixes it (default: %(default)s)",
+    )
     parser.add_argument("--readers", type=int, default=2, metavar="N", help="readers (default: %(default)s)")
     parser.add_argument(
         "--repeated",
@@ -147,14 +163,6 @@ def _add_table_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the study's key")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
-    parser.add_argument(
-        "--margin",
-        type=_margin,
-        default=0.15,
-        metavar="SHARE",
-        help="loss of matches that is accepted, fixed before reading (default: %(default)s)",
-    )
-    parser.add_argument("--draws", type=int, default=1000, metavar="N", help="resamples (default: %(default)s)")
 
 
 def _margin(text: str) -> float:
@@ -212,20 +220,43 @@ def _make(arguments: argparse.Namespace) -> None:
         names = number_cases(bodies, arguments.seed)
         orders = reading_orders(list(names.values()), arguments.readers, arguments.repeated, arguments.seed)
         digests = {name: digest for digest, name in sorted(names.items(), key=lambda item: item[1])}
-        identity, files = page_files(frame, orders, questions(given), digests)
+        values = page_values(frame, orders, questions(given))
+        plan = Plan(main_question(given), arguments.margin)
+        cases = {name: _key_entry(bodies[digest]) for name, digest in digests.items()}
+        key = Key(plan, orders, cases, fingerprint(values, digests))
         sizes = {digest: (Path(staged) / digest).stat().st_size for digest in bodies}
         for name, digest in digests.items():
             body = (Path(staged) / digest).read_text(encoding="ascii")
             _ship(arguments.out / f"cases/{name}.js", case_script(name, body, max(sizes.values())))
-    for name, content in files.items():
+    for name, content in page_files(values, key.study).items():
         _ship(arguments.out / name, content)
     for folder in (arguments.out / "cases", arguments.out):
         os.utime(folder, (_MTIME_S, _MTIME_S))
-    cases = {name: _key_entry(bodies[digest]) for name, digest in digests.items()}
-    told = _told(bodies, sizes)
-    facts = {"seed": arguments.seed, "orders": orders, "cases": cases, "auroc_of_noise": told}
-    write_json(key_path, {"study": identity, **facts})
+    key.write(key_path, {"seed": arguments.seed, "auroc_of_noise": _told(bodies, sizes), "power": _power(key)})
     log.info("%s is for the readers; keep %s to yourself until their answers are there", arguments.out, key_path)
+    log.info("sha256 of the key, for the protocol of the study: %s", sha256_of(key_path))
+
+
+def _power(key: Key) -> list[dict[str, float]]:
+    """Return and print how often the study would show non-inferiority of volumes that match as often as real ones."""
+    planned = key.cases.values()
+    cases = Cases.of([one["source"] for one in planned], [one["patient"] for one in planned])
+    readers, margin = len(key.orders), key.plan.margin
+    found = [{"match_rate": rate, "power": power(cases, readers, margin, rate)} for rate in MATCH_RATES]
+    log.info(
+        "verdict on %s, mean of %d readers, %d patients: non-inferior at %.0f %%, wrong in at most %.1f %% of studies",
+        key.plan.question, readers, cases.num_patients, 100 * margin, 100 * key.plan.level,
+    )  # fmt: skip
+    shown = ", ".join(f"{one['power']:.0%} at a match rate of {one['match_rate']:.0%}" for one in found)
+    log.info("power, if synthetic volumes match as often as real ones: %s", shown)
+    if found[0]["power"] < WANTED_POWER:
+        multiple = wanted_multiple(cases, readers, margin, MATCH_RATES[0])
+        more = f"about {multiple}" if multiple else "more than 16"
+        log.warning(
+            "a study of this size will often show nothing: a power of %.0f %% at a match rate of %.0f %% takes %s "
+            "times as many cases, or more readers", 100 * WANTED_POWER, 100 * MATCH_RATES[0], more,
+        )  # fmt: skip
+    return found
 
 
 def _triple(given: Sequence[float] | None) -> Any:
@@ -273,7 +304,8 @@ def _ship(path: Path, content: bytes) -> None:
 
 
 def _key_entry(one: StudyVolume) -> dict[str, str]:
-    return {"source": one.source, "pathology": one.pathology, "id": one.file.id, "sha256": one.digest}
+    names = {"id": one.file.id, "patient": one.file.patient, "sha256": one.digest}
+    return {"source": one.source, "pathology": one.pathology, **names}
 
 
 def _told(bodies: dict[str, StudyVolume], sizes: dict[str, int]) -> float:
@@ -290,23 +322,23 @@ def _told(bodies: dict[str, StudyVolume], sizes: dict[str, int]) -> float:
 
 
 def _tabulate(arguments: argparse.Namespace) -> None:
-    key = _read_key(arguments.key)
+    key = read_key(arguments.key)
     answers = pd.concat([_read_answers(path) for path in arguments.answers], ignore_index=True)
-    if strangers := sorted(set(answers["study"]) - {key["study"]}):
+    if strangers := sorted(set(answers["study"]) - {key.study}):
         raise TableError(
-            f"answers are for the study {strangers[0]}, the key {arguments.key} is of {key['study']}.",
+            f"answers are for the study {strangers[0]}, the key {arguments.key} is of {key.study}.",
             code="study-another",
             remedy="give the key that was written with the folder that was read.",
         )
-    found = join_key(answers, pd.DataFrame.from_dict(key["cases"], orient="index"))
-    left = unread_cases(found, key["orders"])
+    found = join_key(answers, pd.DataFrame.from_dict(dict(key.cases), orient="index"))
+    left = unread_cases(found, key.orders)
     num_unread = Counter(left.loc[~left["again"].astype(bool), "reader"].tolist())
     tables = {
+        "non_inferiority": non_inferiority(found, key.plan, num_unread=num_unread),
         "table_4": counts(found, ["reader", "source"]),
         "table_8": counts(found, ["reader", "source", "pathology"]),
         "turing": turing(found),
-        "agreement": agreements(found, num_draws=arguments.draws, seed=0),
-        "non_inferiority": non_inferiority(found, margin=arguments.margin, num_unread=num_unread),
+        "agreement": agreements(found),
         "readings": found,
         "unread": left,
     }
@@ -316,7 +348,7 @@ def _tabulate(arguments: argparse.Namespace) -> None:
             path.unlink(missing_ok=True)  # of the answers that were tabulated before
         else:
             write_table(path, table)
-    for warning in (*_incomplete(left, key["orders"]), *_omission_warnings(tables)):
+    for warning in (*_incomplete(left, key.orders), *_omission_warnings(tables)):
         log.warning(warning)
     log.info("%d answers of %d readers: %s", len(found), found["reader"].nunique(), ", ".join(_summary(tables)))
 
@@ -344,26 +376,10 @@ def _omission_warnings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
 
 def _summary(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     for row in tables["non_inferiority"].to_dict("records"):
-        verdict = f"non-inferiority {'' if row['non_inferior'] else 'not '}shown at {row['margin']:.0%}"
-        if row["num_unread"]:
-            verdict = f"no verdict, {row['num_unread']} cases are unread"
+        of = f"{row['verdict']} at {row['margin']:.0%}" if row["role"] == VERDICT else f"reader {row['reader']}"
         yield (
-            f"reader {row['reader']}, {row['question']}: synthetic match {row['difference']:+.0%} "
-            f"[{row['low']:+.0%}, {row['high']:+.0%}], {verdict}"
+            f"{of}, {row['question']}: synthetic match {row['difference']:+.0%} [{row['low']:+.0%}, {row['high']:+.0%}]"
         )
-
-
-def _read_key(path: Path) -> dict[str, Any]:
-    try:
-        key = json.loads(path.read_text(encoding="utf-8"))
-        cases = {name: dict(case) for name, case in key["cases"].items()}
-        return {"study": key["study"], "orders": [list(order) for order in key["orders"]], "cases": cases}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TableError(
-            f"{path} is not the key of a reader study: {reason(error)}.",
-            code="key-unreadable",
-            remedy="give the .key.json that was written with the study's folder.",
-        ) from error
 
 
 def _read_answers(path: Path) -> pd.DataFrame:

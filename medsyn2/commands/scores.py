@@ -49,10 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--synthetic", type=Path, nargs="+", default=[], metavar="JSON", help="banks of generators, a row each"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
-    parser.add_argument(
-        "--draws", type=int, default=1000, metavar="N", help="resamples of zero-shot labels (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of resamples and permutations (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of permutations (default: 0)")
 
     labels = parser.add_argument_group("zero-shot labels; all three or none")
     labels.add_argument(
@@ -77,12 +74,11 @@ def run(arguments: argparse.Namespace) -> None:
     sources, text = _sources(arguments), read_bank(arguments.text)
     truth = _truth(arguments.labels) if all(asked) else None
     place = arguments.out / "clip.csv"
-    drawn = {"num_draws": arguments.draws, "seed": arguments.seed}
     write_table(place, clip_table(sources, text, seed=arguments.seed))
     log.info("%s written", place)
     if truth is not None:
         place, prompts = arguments.out / "zero_shot.csv", read_bank(arguments.prompts)
-        table = zero_shot_table(sources, prompts, truth, truth_of=str(arguments.labels), scale=arguments.scale, **drawn)
+        table = zero_shot_table(sources, prompts, truth, truth_of=str(arguments.labels), scale=arguments.scale)
         write_table(place, table)
         log.info("%s written", place)
 

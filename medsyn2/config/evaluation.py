@@ -194,10 +194,8 @@ class EvaluateScoresConfig(Section):
     """Factor of the cosines for zero-shot labels."""
     max_train: PositiveInt | None = None
     """Maximum number of training cases that the space is fitted to; null takes all that have a report."""
-    num_draws: int = Field(default=200, ge=2)
-    """Resamples of patients for the 95 % intervals of zero-shot labels."""
     seed: NonNegativeInt = 0
-    """Seed of the resamples, and of the permutations of patients."""
+    """Seed of the permutations of patients."""
 
 
 class EvaluateVariantsConfig(Section):

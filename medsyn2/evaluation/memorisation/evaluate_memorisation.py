@@ -29,6 +29,7 @@ from medsyn2.evaluation.held_out import load_cases, volumes_by_condition
 from medsyn2.evaluation.memorisation.copies import Memorisation, Nearest, Points, Search, standardise
 from medsyn2.evaluation.memorisation.near_duplicates import drop_duplicates, thumbnails
 from medsyn2.evaluation.memorisation.pairs_figure import Pair, pairs_png
+from medsyn2.evaluation.statistics.families import adjust
 from medsyn2.evaluation.statistics.intervals import share_interval
 from medsyn2.facts import LatentsFacts
 from medsyn2.files import write_bytes, write_table
@@ -48,8 +49,8 @@ TRAINING, HELD_OUT = "training", "held_out"
 THUMBNAILS, FEATURES, EITHER = "thumbnails", "features", "either"
 COLUMNS = [
     "condition", "prompts", "by", "num_synthetic", "num_patients", "num_suspect", "suspect_percent", "suspect_low",
-    "suspect_high", "suspect_patients", "expected_by_chance", "p_by_chance", "own_nearer_percent", "num_own",
-    "num_copies", "copies_found_percent", "copies_found_low", "copies_found_high", "threshold",
+    "suspect_high", "suspect_patients", "expected_by_chance", "p_by_chance", "p_adjusted", "own_nearer_percent",
+    "num_own", "num_copies", "copies_found_percent", "copies_found_low", "copies_found_high", "threshold",
     "smallest_contrast", "authenticity_percent", "authenticity_low", "authenticity_high",
     "held_out_authenticity_percent", "copying_z", "largest_correlation", "largest_held_out_correlation", "num_train",
     "num_held_out", "num_near_duplicates", "extractor", "protocol",
@@ -117,7 +118,7 @@ def evaluate_memorisation(
         for name, one in made.items()
         for row in _rows(one, searched[name], found, (of_held_out, of_train))
     ]
-    write_table(table, pd.DataFrame(rows, columns=COLUMNS))
+    write_table(table, pd.DataFrame(_with_adjusted_p(rows), columns=COLUMNS))
     frame = pd.concat([_pair_rows(name, one, searched[name], of_train) for name, one in made.items()])
     frame = frame.sort_values(["contrast_over_threshold", "condition", "prompts", "case"])
     write_table(pairs, frame)
@@ -290,6 +291,14 @@ def _rows(
             row |= {"largest_correlation": largest[0], "largest_held_out_correlation": largest[1]}
             row |= _own_nearer(made, real, both[0])
         rows.append(row)
+    return rows
+
+
+def _with_adjusted_p(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Adjust the p of both ways of looking for the conditions and prompts that are asked; controls ask nothing."""
+    asked = [row for row in rows if row["by"] == EITHER and row["condition"] not in CONTROLS]
+    for row, p in zip(asked, adjust([row["p_by_chance"] for row in asked]), strict=True):
+        row["p_adjusted"] = float(p)
     return rows
 
 

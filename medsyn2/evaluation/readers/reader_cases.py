@@ -52,7 +52,7 @@ class StudyVolume:
 
 
 def volumes_by_finding(folder: Path, source: Source, spacing_mm: Spacing | None) -> list[StudyVolume]:
-    """Return the volumes below a folder, whose subfolders name the findings.
+    """Return the volumes below a folder, whose subfolders name the findings; files of one name are of one patient.
 
     Args:
         spacing_mm: Spacing (depth, height, width) in place of the headers', or None.
@@ -69,15 +69,17 @@ def volumes_by_finding(folder: Path, source: Source, spacing_mm: Spacing | None)
                 code="finding-missing",
                 remedy=f"put the volumes into folders by finding, such as {folder}/nodules/.",
             )
-        found.append(StudyVolume(source, file, sha256_of(file.path), pathology.replace("_", " ")))
+        one = replace(file, patient=Path(file.id).name)
+        found.append(StudyVolume(source, one, sha256_of(file.path), pathology.replace("_", " ")))
     return found
 
 
 def add_requests(volumes: Sequence[StudyVolume], table: Path) -> list[StudyVolume]:
-    """Add the reports and masks that a table names, and drop the masks from the volumes.
+    """Add the reports, masks and patients that a table names, and drop the masks from the volumes.
 
     Args:
-        table: CSV with source, id, and report, mask or both; masks are named from the table's folder.
+        table: CSV with source, id, and report, mask or both, and patient where the file's name does not tell; masks are
+            named from the table's folder.
 
     Raises:
         TableError: If the table cannot be read, or a report holds words that reveal its source.
@@ -95,10 +97,12 @@ def add_requests(volumes: Sequence[StudyVolume], table: Path) -> list[StudyVolum
     kept = []
     for one in volumes:
         row = rows.get((one.source, one.file.id), {})
-        report, mask = (row.get(name) if isinstance(row.get(name), str) else None for name in ("report", "mask"))
+        given = {name: value for name, value in row.items() if isinstance(value, str)}
+        report, mask = given.get("report"), given.get("mask")
         _check_report(report, one)
         if one.file.path.resolve() not in masks:
-            kept.append(replace(one, report=report, mask=None if mask is None else table.parent / mask))
+            file = replace(one.file, patient=given.get("patient", one.file.patient))
+            kept.append(replace(one, file=file, report=report, mask=None if mask is None else table.parent / mask))
     return kept
 
 

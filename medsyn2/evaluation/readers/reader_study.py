@@ -7,23 +7,29 @@ its first answer; the second serves the agreement within a reader.
 The question ``origin`` is a Turing test: an accuracy of one half means that real and synthetic are not told apart, and
 so does an area under the curve of one half, with the confidence as the score.
 
-Synthetic images are non-inferior if the lower end of the 95 % interval of the difference of match rates lies above
-minus a margin fixed beforehand. An interval that includes 0 does not show it. A reader who has not read every case gets
-no verdict: stopping early may depend on the cases seen.
+The verdict is that of `reader_plan`: one question, all readers, one test. The same difference for each reader and each
+other question is exploration. If a planned case is unread there is no verdict: stopping early may depend on the cases
+seen.
+
+All intervals are over patients. Those of shares are Wilson's, with as many patients as would give the shares their
+error; those of kappa and its kin come from the values without each patient. They are of single values: none is adjusted
+for their number.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from medsyn2.errors import TableError
+from medsyn2.evaluation.readers.reader_plan import Cases, Plan, match_difference
 from medsyn2.evaluation.statistics.classification import auroc
-from medsyn2.evaluation.statistics.raters import agreement, newcombe, wilson
+from medsyn2.evaluation.statistics.intervals import NONE, Interval, interval, jackknife
+from medsyn2.evaluation.statistics.raters import agreement, wilson_over_patients
 
 GRADES = ("match", "partial", "not")
 SOURCES: tuple[Literal["real"], Literal["synthetic"]] = ("real", "synthetic")
@@ -31,14 +37,28 @@ BOTH = "report and mask"
 _GRADED = ("report", "mask", "finding")
 TURING = ("origin", "confidence")
 """The columns that a Turing test needs."""
+VERDICT, EXPLORATION = "verdict", "exploration"
+ALL_READERS = "all"
+_DIFFERENCE_COLUMNS = [
+    "question", "reader", "role", "num_real", "num_synthetic", "num_patients", "difference", "low", "high", "margin",
+    "num_unread", "verdict",
+]  # fmt: skip
+_WITH_INTERVALS = ("kappa", "kappa_quadratic", "ac1")
+
+
+def main_question(given: Collection[str]) -> str:
+    """Return the question of the verdict, for cases with ``report``, ``mask`` or neither."""
+    if {"report", "mask"} <= set(given):
+        return BOTH
+    return next((name for name in ("report", "mask") if name in given), "finding")
 
 
 def join_key(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
-    """Join answers with the key: a row a reading, with ``source``, ``pathology`` and ``again`` (a repeat).
+    """Join answers with the key: a row a reading, with ``source``, ``pathology``, ``patient`` and ``again`` (a repeat).
 
     Args:
         answers: Columns reader, position, case and the questions', for one study.
-        key: Columns source and pathology, by case.
+        key: Columns source, pathology and patient, by case.
 
     Raises:
         TableError: If an answer is for an unknown case or of an unknown level, or a reader's position comes twice.
@@ -55,7 +75,7 @@ def join_key(answers: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
         if name in answers and not answers[name].isin(levels).all():
             raise _answers_error(f"a value of the column {name} is none of {', '.join(levels)}")
     ordered = answers.sort_values(["reader", "position"], ignore_index=True)
-    found = ordered.join(key[["source", "pathology"]], on="case")
+    found = ordered.join(key[["source", "pathology", "patient"]], on="case")
     if {"report", "mask"} <= set(graded):
         worse = np.maximum(_levels(found["report"]), _levels(found["mask"]))
         found[BOTH] = np.array(GRADES)[worse]
@@ -96,7 +116,7 @@ def counts(found: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     for question in _questions_with_grades(found):
         for names, group in found[~found["again"]].groupby(list(by), sort=True):
             number = {grade: int((group[question] == grade).sum()) for grade in GRADES}
-            low, high = wilson(number["match"], len(group))
+            low, high = wilson_over_patients(group[question] == "match", group["patient"])
             share = {"num": len(group), "match_share": number["match"] / len(group), "low": low, "high": high}
             rows.append({"question": question, **dict(zip(by, _as_tuple(names), strict=True)), **number, **share})
     return pd.DataFrame(rows)
@@ -116,7 +136,7 @@ def turing(found: pd.DataFrame) -> pd.DataFrame:
             synthetic = (group["source"] == "synthetic").to_numpy()
             said = (group["origin"] == "synthetic").to_numpy()
             right = int((said == synthetic).sum())
-            low, high = wilson(right, len(group))
+            low, high = wilson_over_patients(pd.Series(said == synthetic, group.index), group["patient"])
             score = np.where(said, 1, -1) * group["confidence"].astype(float).to_numpy()
             two = 0 < synthetic.sum() < len(group)
             rows.append(
@@ -136,7 +156,7 @@ def turing(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def agreements(found: pd.DataFrame, *, num_draws: int, seed: int) -> pd.DataFrame:
+def agreements(found: pd.DataFrame) -> pd.DataFrame:
     """Return the agreement of each pair of readers, and within each reader on repeats, with 95 % intervals."""
     rows = []
     for question in _questions_with_grades(found):
@@ -144,47 +164,52 @@ def agreements(found: pd.DataFrame, *, num_draws: int, seed: int) -> pd.DataFram
             for source in ("all", *SOURCES):
                 chosen = pair if source == "all" else pair[pair["source"] == source]
                 if len(chosen) >= 2:
-                    first, second = (_levels(chosen[side]) for side in ("first", "second"))
-                    row = {"question": question, **names, "source": source}
-                    rows.append(row | _with_intervals(first, second, num_draws, seed))
+                    rows.append({"question": question, **names, "source": source, **_with_intervals(chosen)})
     return pd.DataFrame(rows)
 
 
-def non_inferiority(found: pd.DataFrame, *, margin: float, num_unread: Mapping[int, int]) -> pd.DataFrame:
-    """Return, for each question and reader, the difference of match rates, synthetic minus real, and the verdict.
+def non_inferiority(found: pd.DataFrame, plan: Plan, *, num_unread: Mapping[int, int]) -> pd.DataFrame:
+    """Return the differences of match rates, synthetic minus real, that of the verdict first.
 
     Args:
         found: From `join_key`.
-        margin: Largest accepted loss of the match rate, such as 0.15.
-        num_unread: Unread cases by reader; a reader with any gets no verdict.
+        num_unread: Unread cases by reader.
     """
-    rows = []
     first = found[~found["again"]]
-    for question in _questions_with_grades(found):
-        for reader in sorted(set(first["reader"].astype(int).tolist())):
-            mine = first[first["reader"] == reader]
-            of = {
-                source: (int((group[question] == "match").sum()), len(group))
-                for source, group in mine.groupby("source")
-            }
-            if set(of) == set(SOURCES):
-                difference, low, high = newcombe(of["synthetic"], of["real"])
-                left = num_unread.get(reader, 0)
-                rows.append(
-                    {
-                        "question": question,
-                        "reader": reader,
-                        "num_real": of["real"][1],
-                        "num_synthetic": of["synthetic"][1],
-                        "difference": difference,
-                        "low": low,
-                        "high": high,
-                        "margin": margin,
-                        "num_unread": left,
-                        "non_inferior": None if left else low > -margin,
-                    }
-                )
-    return pd.DataFrame(rows)
+    asked: list[int | str] = [ALL_READERS, *sorted(set(first["reader"].astype(int).tolist()))]
+    others = [name for name in _questions_with_grades(found) if name != plan.question]
+    rows = []
+    for question in (plan.question, *others):
+        for reader in asked:
+            mine, left = first, sum(num_unread.values())
+            if isinstance(reader, int):
+                mine, left = first[first["reader"] == reader], num_unread.get(reader, 0)
+            role = VERDICT if (question, reader) == (plan.question, ALL_READERS) else EXPLORATION
+            row = {"question": question, "reader": reader, "role": role, "margin": plan.margin, "num_unread": left}
+            if apart := _difference(mine, question):
+                word = plan.verdict(apart["low"], left) if role == VERDICT else ""
+                rows.append({**row, **apart, "verdict": word})
+    return pd.DataFrame(rows, columns=_DIFFERENCE_COLUMNS)
+
+
+def _difference(readings: pd.DataFrame, question: str) -> dict[str, Any]:
+    """Return the difference over the cases that all of some readers have read; nothing if they are of one kind."""
+    if question not in readings:
+        return {}
+    grades = readings.pivot(index="reader", columns="case", values=question).dropna(axis="columns")
+    by_case = readings.drop_duplicates("case").set_index("case").loc[grades.columns]
+    if set(by_case["source"]) != set(SOURCES):
+        return {}
+    cases = Cases.of(by_case["source"].tolist(), by_case["patient"].tolist())
+    apart = match_difference((grades == "match").to_numpy(float), cases)
+    return {
+        "num_real": int((~cases.synthetic).sum()),
+        "num_synthetic": int(cases.synthetic.sum()),
+        "num_patients": cases.num_patients,
+        "difference": apart.value,
+        "low": apart.low,
+        "high": apart.high,
+    }
 
 
 def _pairs(found: pd.DataFrame, question: str) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
@@ -192,25 +217,32 @@ def _pairs(found: pd.DataFrame, question: str) -> Iterator[tuple[dict[str, objec
     by_reader = dict(iter(found.groupby("reader")))
     once = {reader: mine[~mine["again"]].set_index("case") for reader, mine in by_reader.items()}
     for one, other in combinations(once, 2):
-        shared = once[one][["source", question]].join(once[other][question].rename("second"), how="inner")
+        shared = once[one][["source", "patient", question]].join(once[other][question].rename("second"), how="inner")
         yield {"reader": one, "other": other}, shared.rename(columns={question: "first"})
     for reader, mine in by_reader.items():
         second = mine[mine["again"]].drop_duplicates("case").set_index("case")[question].rename("second")
-        shared = once[reader][["source", question]].join(second, how="inner")
+        shared = once[reader][["source", "patient", question]].join(second, how="inner")
         yield {"reader": reader, "other": reader}, shared.rename(columns={question: "first"})
 
 
-def _with_intervals(first: np.ndarray, second: np.ndarray, num_draws: int, seed: int) -> dict[str, float]:
-    rng = np.random.default_rng(seed)
-    draws = (rng.integers(0, len(first), len(first)) for _ in range(num_draws))
-    drawn = [agreement(first[draw], second[draw], len(GRADES)) for draw in draws]
-    value = asdict(agreement(first, second, len(GRADES)))
-    for name in ("kappa", "kappa_quadratic", "ac1"):
-        of = np.array([getattr(one, name) for one in drawn])
-        known = of[np.isfinite(of)]
-        ends = np.percentile(known, (2.5, 97.5)) if len(known) else (np.nan, np.nan)
-        value |= {f"{name}_low": float(ends[0]), f"{name}_high": float(ends[1])}
-    return value
+def _with_intervals(pair: pd.DataFrame) -> dict[str, float]:
+    first, second = (_levels(pair[side]) for side in ("first", "second"))
+
+    def values(kept: np.ndarray) -> np.ndarray:
+        found = agreement(first[kept], second[kept], len(GRADES))
+        return np.array([getattr(found, name) for name in _WITH_INTERVALS])
+
+    row = asdict(agreement(first, second, len(GRADES)))
+    estimates, influences = jackknife(values, pair["patient"].tolist())
+    for place, name in enumerate(_WITH_INTERVALS):
+        row |= dict(zip((f"{name}_low", f"{name}_high"), _ends(estimates[place], influences[place]), strict=True))
+    return row
+
+
+def _ends(value: float, influence: pd.Series) -> Interval:
+    """Return the interval of a coefficient; none where all cases are alike, which tells nothing of its error."""
+    low, high = interval(value, influence)
+    return NONE if np.isclose(low, high) else (low, min(high, 1.0))
 
 
 def _questions_with_grades(found: pd.DataFrame) -> list[str]:

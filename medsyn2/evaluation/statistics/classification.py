@@ -9,18 +9,24 @@ the real ones at 10 volumes, 0.01 at 50.
 
 F1 has three averages that differ twofold on rare labels, and papers do not name theirs; all three are given. Two
 trivial rows, finding nothing and finding everything, are the levels to read accuracy and precision against. Means are
-over the labels with both a positive and a negative case, whose number is given.
+over labels that at least five patients have and five have not: with fewer of a class there is no interval, as
+elsewhere, and one of four positives moves an area under the curve by up to a quarter. The labels are chosen once, from
+the truth of the judged volumes, and stay when patients are left out for the interval (`intervals.jackknife`): resamples
+that lose a label now and then would mix the differences of labels into the error.
 
 Source: definitions as in scikit-learn; the threshold rule as in CT-CLIP's evaluation, which tunes on the judged set.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from math import nan
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+import pandas as pd
+from jaxtyping import Bool, Float
 from scipy.stats import rankdata
+
+from medsyn2.evaluation.statistics.intervals import LEVEL, MIN_PATIENTS, Interval, interval, jackknife
 
 Probabilities = Float[np.ndarray, "v k"]
 Truth = Bool[np.ndarray, "v k"] | Float[np.ndarray, "v k"]
@@ -39,49 +45,84 @@ class Classification:
     f1_binary: float  # F1 of the positive class
     f1_macro: float  # Mean of the F1 of both classes
     f1_weighted: float  # The same, weighted by their numbers
-    num_labels: int  # Labels that have both classes
 
 
-VALUES = tuple(field.name for field in fields(Classification) if field.name != "num_labels")
+VALUES = tuple(field.name for field in fields(Classification))
 
 
-def classification(probabilities: Probabilities, truth: Truth, found: Bool[np.ndarray, "v k"]) -> Classification:
-    """Score probabilities, and the decisions made from them, against the truth."""
-    rows = []
-    for k in range(truth.shape[1]):
-        known = ~np.isnan(truth[:, k])
-        scores, there, answers = probabilities[known, k], truth[known, k] > 0, found[known, k]
-        if there.any() and not there.all():
-            rows.append([auroc(scores, there), average_precision(scores, there), *_decisions(answers, there)])
-    if not rows:
-        return Classification(nan, nan, nan, nan, nan, nan, nan, nan, 0)
-    means = dict(zip(VALUES, np.mean(rows, axis=0).tolist(), strict=True))
-    return Classification(**means, num_labels=len(rows))
+@dataclass(frozen=True)
+class Judgement:
+    """Labels of some volumes as they are and as they were found; a column a label."""
+
+    probabilities: Probabilities  # Of each label
+    truth: Truth  # Whether it is there
+    found: Bool[np.ndarray, "v k"]  # Whether it was found
+    patients: tuple[str, ...]  # Patient of each volume
+
+    def of_volumes(self, volumes: Bool[np.ndarray, " v"] | Sequence[int]) -> "Judgement":
+        """Return some volumes of it."""
+        owners = np.array(self.patients)[volumes].tolist()
+        return Judgement(self.probabilities[volumes], self.truth[volumes], self.found[volumes], tuple(owners))
+
+    def of_labels(self, labels: Sequence[int]) -> "Judgement":
+        """Return some labels of it."""
+        chosen = list(labels)
+        return Judgement(self.probabilities[:, chosen], self.truth[:, chosen], self.found[:, chosen], self.patients)
+
+    def scores(self, volumes: Bool[np.ndarray, " v"]) -> Float[np.ndarray, " s"]:
+        """Return `VALUES` of some volumes; NaN if a label has lost one of its classes."""
+        chosen = Judgement(self.probabilities[volumes], self.truth[volumes], self.found[volumes], ())
+        if not all((chosen.truth == one).any(axis=0).all() for one in (0, 1)):
+            return np.full(len(VALUES), np.nan)
+        return np.array(astuple(classification(chosen)))
 
 
-def intervals(
-    probabilities: Probabilities,
-    truth: Truth,
-    found: Bool[np.ndarray, "v k"],
-    patients: Int[np.ndarray, " v"],
-    *,
-    num_draws: int,
-    seed: int,
-) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of each score by resampling patients, with the decisions fixed; NaN with one patient."""
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(patients == patient) for patient in range(int(patients.max()) + 1)]
-    drawn = []
-    for _ in range(num_draws if len(members) > 1 else 0):
-        rows = np.concatenate([members[patient] for patient in rng.integers(0, len(members), len(members))])
-        drawn.append(classification(probabilities[rows], truth[rows], found[rows]))
-    ends = {}
-    for name in VALUES:
-        values = np.array([getattr(one, name) for one in drawn], dtype=float)
-        values = values[np.isfinite(values)]
-        low, high = np.percentile(values, [2.5, 97.5]) if len(values) > 1 else (nan, nan)
-        ends[name] = (float(low), float(high))
-    return ends
+def labels_to_judge(truth: Truth, patients: Sequence[str]) -> list[int]:
+    """Return the columns of the labels that five patients or more have, and five or more have not."""
+    owners = np.array(patients)
+    classes = [[len(set(owners[there == one])) for one in (0, 1)] for there in truth.T]
+    return [label for label, counts in enumerate(classes) if min(counts) >= MIN_PATIENTS]
+
+
+def classification(judged: Judgement) -> Classification:
+    """Score the labels, each of which needs both classes; NaN without labels."""
+    if not judged.truth.shape[1]:
+        return Classification(*[nan] * len(VALUES))
+    areas = _aurocs(judged.probabilities, judged.truth), _average_precisions(judged.probabilities, judged.truth)
+    by_label = np.stack([*areas, *_decisions(judged.found, judged.truth)])
+    return Classification(*by_label.mean(axis=1).tolist())
+
+
+def intervals(judged: Judgement) -> dict[str, Interval]:
+    """Return the 95 % interval of each score over patients, with the labels and the decisions fixed."""
+    return _ends(*jackknife(judged.scores, judged.patients), LEVEL)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Scores of some volumes minus those of other volumes of the same cases."""
+
+    differences: dict[str, float]  # By score
+    ends: dict[str, Interval]  # Their 95 % intervals over patients
+    adjusted: Interval  # Interval of the difference of areas under the curve, at the level of the family
+    reference: Interval  # 95 % interval of the others' area under the curve
+
+
+def compare(judged: Judgement, reference: Judgement, *, level: float) -> Comparison:
+    """Compare the scores of two volumes of each case, over the same labels.
+
+    Args:
+        level: Coverage of the adjusted interval.
+    """
+    apart, influences = jackknife(lambda kept: judged.scores(kept) - reference.scores(kept), judged.patients)
+    differences = dict(zip(VALUES, apart.tolist(), strict=True))
+    adjusted = _ends(apart, influences, level)["auroc"]
+    return Comparison(differences, _ends(apart, influences, LEVEL), adjusted, intervals(reference)["auroc"])
+
+
+def _ends(values: Float[np.ndarray, " s"], influences: pd.DataFrame, level: float) -> dict[str, Interval]:
+    ends = (interval(value, influences[place], level=level) for place, value in enumerate(values.tolist()))
+    return dict(zip(VALUES, ends, strict=True))
 
 
 def thresholds_of_others(
@@ -125,34 +166,47 @@ def trivial(num_volumes: int, num_labels: int, *, positive: bool) -> Probabiliti
 
 def auroc(scores: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> float:
     """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half."""
-    positives = int(truth.sum())
-    ranks = rankdata(scores)[truth].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * (len(truth) - positives)))
+    return float(_aurocs(scores[:, None], truth[:, None])[0])
 
 
 def average_precision(scores: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> float:
     """Return the mean precision over the steps in recall."""
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    hits = np.cumsum(truth[order])[last_of_tie]
-    steps = np.diff(hits, prepend=0) / truth.sum()
-    return float(np.sum(steps * hits / (last_of_tie + 1)))
+    return float(_average_precisions(scores[:, None], truth[:, None])[0])
 
 
-def _decisions(found: Bool[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> list[float]:
-    right = int((found & truth).sum())
-    precision = right / int(found.sum()) if found.any() else 0.0
-    positive, negative = _f1(found, truth), _f1(~found, ~truth)
-    share = float(truth.mean())
+def _aurocs(scores: Probabilities, truth: Truth) -> Float[np.ndarray, " k"]:
+    positives, negatives = (np.count_nonzero(truth == one, axis=0) for one in (1, 0))
+    # Volumes whose label is not known rank last, where they change no rank of the others.
+    ranks = rankdata(np.where(np.isnan(truth), np.inf, scores), axis=0)
+    sums = np.where(truth == 1, ranks, 0.0).sum(axis=0)
+    return np.asarray((sums - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def _average_precisions(scores: Probabilities, truth: Truth) -> Float[np.ndarray, " k"]:
+    known = np.where(np.isnan(truth), -np.inf, scores)  # found last, behind all that count
+    order = np.argsort(-known, axis=0, kind="stable")
+    falling, there = (np.take_along_axis(one, order, axis=0) for one in (known, truth == 1))
+    places = np.arange(len(scores))[:, None]
+    # Those of one score are found together: each counts with the precision at the last of them.
+    ends = np.append(falling[1:] != falling[:-1], np.ones_like(there[:1]), axis=0)
+    last = np.minimum.accumulate(np.where(ends, places, len(scores))[::-1], axis=0)[::-1]
+    precision = np.take_along_axis(np.cumsum(there, axis=0) / (places + 1), last, axis=0)
+    return np.asarray(np.where(there, precision, 0.0).sum(axis=0) / there.sum(axis=0))
+
+
+def _decisions(found: Bool[np.ndarray, "v k"], truth: Truth) -> list[Float[np.ndarray, " k"]]:
+    there, absent = truth == 1, truth == 0
+    hits, false, misses, rejected = (
+        np.count_nonzero(one, axis=0) for one in (found & there, found & absent, ~found & there, ~found & absent)
+    )
+    errors = false + misses
+    positive, negative = 2 * hits / (2 * hits + errors), 2 * rejected / (2 * rejected + errors)
+    share = (hits + misses) / (hits + rejected + errors)
     return [
-        float((found == truth).mean()),
-        precision,
-        right / int(truth.sum()),
+        (hits + rejected) / (hits + rejected + errors),
+        hits / np.maximum(hits + false, 1),
+        hits / (hits + misses),
         positive,
         (positive + negative) / 2,
         share * positive + (1 - share) * negative,
     ]
-
-
-def _f1(found: Bool[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> float:
-    return 2 * int((found & truth).sum()) / (int(found.sum()) + int(truth.sum()))

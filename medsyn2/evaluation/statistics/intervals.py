@@ -9,21 +9,28 @@ Influences are skew for shares, distances and ratios, and then the usual t inter
 Hall's transformation takes the skewness away before the quantiles of t are used; it needs no random draws. How often
 the intervals cover is simulated by benchmarks/coverage.py. With fewer than five patients there is no interval.
 
-Source: Hall 1992, J R Stat Soc B 54:221 (the transformation); Owen 2007, Ann Appl Stat 1:386 (values of two units).
+Of a statistic that is no mean, such as the area under a curve, the influences come from its values without each patient
+in turn (`jackknife`), which keeps the classes of labels that a random resample may lose.
+
+Source: Hall 1992, J R Stat Soc B 54:221 (the transformation); Owen 2007, Ann Appl Stat 1:386 (values of two units);
+Efron and Stein 1981, Ann Stat 9:586 (the jackknife).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import nan
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import stats
 
 MIN_PATIENTS = 5
 """Fewest patients of an interval."""
 
 LEVEL = 0.95
+
+_MAX_GROUPS = 200
+"""Most groups of patients that are left out in turn: more would say no more of the error."""
 
 _STRAIGHT = 1e-6
 """Skewness under which the transformation is the identity to rounding."""
@@ -83,19 +90,47 @@ def ratio_of(means: tuple[float, float], influences: tuple[pd.Series, pd.Series]
 
 
 def mean_influence(values: pd.Series, patients: pd.Series, others: pd.Series | None = None) -> pd.Series:
-    """Return the influence of each patient on the mean of `values`, by patient; they add up to 0 without `others`."""
+    """Return the influence of each patient on the mean of `values`, by patient.
+
+    Without `others`, it is that of the mean without the patient (`jackknife`).
+    """
     share = pd.Series((values - values.mean()).to_numpy(float) / len(values))
-    found = share.groupby(patients.to_numpy()).sum()
+    by_patient = share.groupby(patients.to_numpy())
+    found = by_patient.sum()
     if others is None:
-        return found
+        # The mean follows a patient of many values, whose error is then more than his distance from it.
+        left, num = 1 - by_patient.size() / len(share), len(found)
+        return found if num == 1 else found * (num - 1) / num / left
     apart = others.to_numpy() != patients.to_numpy()
     return found.add(share[apart].groupby(others.to_numpy()[apart]).sum(), fill_value=0.0)
 
 
-def interval(estimate: float, influence: pd.Series) -> Interval:
-    """Return the interval of a statistic from the influence of each patient; NaN with fewer than five patients."""
+def jackknife(
+    statistic: Callable[[Bool[np.ndarray, " n"]], Float[np.ndarray, " s"]], patients: Sequence[str]
+) -> tuple[Float[np.ndarray, " s"], pd.DataFrame]:
+    """Return the values of a smooth statistic, and the influence of each patient on them, a column a value.
+
+    Many patients are left out by groups.
+
+    Args:
+        statistic: Values of those of the cases that a mask marks.
+        patients: Patient of each case.
+    """
+    group = np.unique(np.array(patients), return_inverse=True)[1] % _MAX_GROUPS
+    count = int(group.max()) + 1
+    values = statistic(np.ones(len(group), bool))
+    without = np.array([statistic(group != one) for one in range(count)])
+    return values, pd.DataFrame((count - 1) / count * (values - without))
+
+
+def interval(estimate: float, influence: pd.Series, *, level: float = LEVEL) -> Interval:
+    """Return the interval of a statistic from the influence of each patient; NaN with fewer than five patients.
+
+    Args:
+        level: Its coverage; more than the tables' 95 % where several comparisons share one chance of an error.
+    """
     count = len(influence)
-    if count < MIN_PATIENTS:
+    if count < MIN_PATIENTS or not influence.notna().all():
         return NONE
     errors = count * influence.to_numpy(float)
     errors = errors - errors.mean()
@@ -103,7 +138,7 @@ def interval(estimate: float, influence: pd.Series) -> Interval:
     if spread == 0 or spread < np.finfo(float).eps * abs(estimate):
         return estimate, estimate
     skewness = float((errors**3).mean() / errors.var() ** 1.5)
-    quantile = float(stats.t.ppf((1 + LEVEL) / 2, count - 1))
+    quantile = float(stats.t.ppf((1 + level) / 2, count - 1))
     low, high = (estimate - spread * _untransform(sign * quantile, skewness, count) for sign in (1, -1))
     return low, high
 

@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
+
+from medsyn2.evaluation.statistics.intervals import mean_influence
 
 Weights = Literal["none", "linear", "quadratic"]
 
@@ -84,23 +87,25 @@ def gwet_ac(counts: Int[np.ndarray, "q q"], weights: Weights) -> float:
     return _beyond_chance(float((credit * shares).sum()), by_chance)
 
 
-def wilson(count: int, num: int) -> tuple[float, float]:
+def wilson(count: float, num: float) -> tuple[float, float]:
     """Return the 95 % interval of a share. Source: Wilson 1927."""
     p, z2 = count / num, _Z**2
     centre, width = p + z2 / (2 * num), _Z * np.sqrt(p * (1 - p) / num + z2 / (4 * num**2))
     return float((centre - width) / (1 + z2 / num)), float((centre + width) / (1 + z2 / num))
 
 
-def newcombe(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float, float]:
-    """Return the difference of two independent shares, each a count and a number, and its 95 % interval.
+def wilson_over_patients(hits: pd.Series, patients: pd.Series) -> tuple[float, float]:
+    """Return the 95 % interval of the share of cases that are hits.
 
-    Source: Newcombe 1998, method 10.
+    Wilson's, with the number of independent cases whose share would have the error that patients give this one: no more
+    than there are, and of cases that are all alike, the number of patients. Source: Korn and Graubard 1998.
     """
-    p, q = (count / num for count, num in (first, second))
-    (p_low, p_high), (q_low, q_high) = wilson(*first), wilson(*second)
-    low = p - q - float(np.hypot(p - p_low, q_high - q))
-    high = p - q + float(np.hypot(p_high - p, q - q_low))
-    return p - q, low, high
+    share, num = float(hits.mean()), float(patients.nunique())
+    if 0 < share < 1 and num > 1:
+        influence = mean_influence(hits.astype(float), patients)
+        variance = num / (num - 1) * float((influence**2).sum())
+        num = min(share * (1 - share) / max(variance, np.finfo(float).tiny), float(len(hits)))
+    return wilson(share * num, num)
 
 
 def _credit(num: int, weights: Weights) -> Float[np.ndarray, "q q"]:

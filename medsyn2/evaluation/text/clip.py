@@ -18,23 +18,17 @@ expectation, so that identical partners give chance, k / n. With n <= k candidat
 Source: Hessel et al., arXiv:2104.08718, without its clipping at 0 and its factor 2.5, as CT-CLIP's scripts do.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import nan
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.banks import Bank
-from medsyn2.evaluation.statistics.intervals import (
-    NONE,
-    Interval,
-    interval,
-    mean_influence,
-    mean_interval,
-    share_interval,
-)
+from medsyn2.evaluation.statistics.intervals import MIN_PATIENTS, Interval, interval, mean_interval, share_interval
 
 EMBEDDING = "embedding"
 RECALLS = (1, 5, 10, 50)
@@ -80,34 +74,44 @@ def pair_score(volumes: Bank, partners: Bank, *, seed: int) -> PairScore:
     Raises:
         EnvironmentFault: If the embeddings are of two models, or fewer than two ids are in both.
     """
-    first, second = (_unit_rows(bank) for bank in (volumes, partners))
-    _refuse_two_models(volumes, partners)
-    place = {name: index for index, name in enumerate(partners.ids)}
-    shared = [(index, place[name]) for index, name in enumerate(volumes.ids) if name in place]
-    if len(shared) < 2:
-        raise EnvironmentFault(
-            f"{len(shared)} ids of {volumes.facts.source} are also in {partners.facts.source}, expected two or more.",
-            code="pairs-missing",
-            remedy="write both banks with the ids of the cases.",
-        )
-    mine, theirs = (np.array(one) for one in zip(*shared, strict=True))
-    cosines = 100 * first[mine] @ second[theirs].T
-    patients = np.unique(np.array(volumes.patients)[mine], return_inverse=True)[1]
+    cosines, owners = _cosines(volumes, partners)
+    patients = np.unique(owners, return_inverse=True)[1]
     own = np.diagonal(cosines)
-    others = cosines[patients[:, None] != patients[None]]
-    shuffled = float(others.mean()) if others.size else nan
+    fit, influence = _above_shuffled(cosines, owners)
     num_patients = int(patients.max()) + 1
     return PairScore(
         float(own.mean()),
-        *mean_interval(pd.Series(own), pd.Series(patients)),
-        shuffled,
-        float(own.mean()) - shuffled,
-        *_above_shuffled(cosines, patients),
+        *mean_interval(pd.Series(own), pd.Series(owners)),
+        float(own.mean()) - fit,
+        fit,
+        *interval(fit, influence),
         _z(cosines, patients, np.random.default_rng(seed)),
         {k: _recall(cosines, k, num_patients) for k in RECALLS},
         len(own),
         num_patients,
     )
+
+
+@dataclass(frozen=True)
+class FitDifference:
+    """How much better volumes fit their partners than real volumes of the same cases do."""
+
+    value: float  # `above_shuffled` minus that of the real volumes; NaN with one patient
+    ends: Interval  # Its 95 % interval over patients
+    adjusted: Interval  # The interval at the level of the family
+    real: Interval  # 95 % interval of the real volumes' `above_shuffled`
+
+
+def fit_difference(volumes: Bank, real: Bank, partners: Bank, *, level: float) -> FitDifference:
+    """Compare the scores of volumes above shuffled pairs with those of the real volumes of the same ids.
+
+    Args:
+        level: Coverage of the adjusted interval.
+    """
+    both = set(volumes.ids) & set(real.ids)
+    (fit, influence), others = (_above_shuffled(*_cosines(one, partners, both)) for one in (volumes, real))
+    apart = fit - others[0], influence - others[1]
+    return FitDifference(apart[0], interval(*apart), interval(*apart, level=level), interval(*others))
 
 
 def label_probabilities(
@@ -137,15 +141,48 @@ def label_probabilities(
     return 1 / (1 + np.exp(-scale * (present - absent)))
 
 
-def _above_shuffled(cosines: Float[np.ndarray, "n n"], patients: Int[np.ndarray, " n"]) -> Interval:
-    """Return the interval of the mean of the pairs minus the mean of pairs of different patients."""
-    owners = pd.Series(patients)
-    rows, columns = np.nonzero(patients[:, None] != patients[None])
-    if not len(rows):
-        return NONE
-    own, others = pd.Series(np.diagonal(cosines)), pd.Series(cosines[rows, columns])
-    influence = mean_influence(own, owners) - mean_influence(others, owners[rows], owners[columns])
-    return interval(float(own.mean() - others.mean()), influence)
+def _cosines(
+    volumes: Bank, partners: Bank, among: Collection[str] | None = None
+) -> tuple[Float[np.ndarray, "n n"], Shaped[np.ndarray, " n"]]:
+    """Return 100 x the cosines of all pairs, own partners on the diagonal, and the patient of each volume.
+
+    Args:
+        among: Ids to take; None takes all that both have.
+    """
+    first, second = (_unit_rows(bank) for bank in (volumes, partners))
+    _refuse_two_models(volumes, partners)
+    place = {name: index for index, name in enumerate(partners.ids) if among is None or name in among}
+    shared = [(index, place[name]) for index, name in enumerate(volumes.ids) if name in place]
+    if len(shared) < 2:
+        raise EnvironmentFault(
+            f"{len(shared)} ids of {volumes.facts.source} are also in {partners.facts.source}, expected two or more.",
+            code="pairs-missing",
+            remedy="write both banks with the ids of the cases.",
+        )
+    mine, theirs = (np.array(one) for one in zip(*shared, strict=True))
+    return 100 * first[mine] @ second[theirs].T, np.array(volumes.patients)[mine]
+
+
+def _above_shuffled(cosines: Float[np.ndarray, "n n"], owners: Shaped[np.ndarray, " n"]) -> tuple[float, pd.Series]:
+    """Return the mean of the pairs minus the mean of pairs of different patients, and each patient's influence on it.
+
+    NaN and no influence with one patient.
+    """
+    names, patient = np.unique(owners, return_inverse=True)
+    if len(names) < 2:
+        return nan, pd.Series(dtype=float)
+    member = np.eye(len(names))[:, patient]
+    own, num = member @ np.diagonal(cosines), member.sum(axis=1)
+    pairs, num_pairs = (member @ one @ member.T for one in (cosines, np.ones_like(cosines)))
+    for sums in (pairs, num_pairs):
+        np.fill_diagonal(sums, 0.0)
+    # Without each patient: his own pairs, and those with all others on both sides.
+    left = [one.sum() - one.sum(axis=0) - one.sum(axis=1) for one in (pairs, num_pairs)]
+    value = own.sum() / num.sum() - pairs.sum() / num_pairs.sum()
+    if len(names) < MIN_PATIENTS:
+        return float(value), pd.Series(np.nan, names)
+    without = (own.sum() - own) / (num.sum() - num) - left[0] / left[1]
+    return float(value), pd.Series((len(names) - 1) / len(names) * (value - without), names)
 
 
 def _z(cosines: Float[np.ndarray, "n n"], patients: Int[np.ndarray, " n"], rng: np.random.Generator) -> float:

@@ -76,7 +76,6 @@ def evaluate_scores(
     for name, bank in found.items():
         write_bank(banks / f"{name}.json", bank)
     partners, prompts = found.pop(TEXT, None), found.pop(PROMPTS, None)
-    drawn = {"num_draws": evaluate_scores.num_draws, "seed": evaluate_scores.seed}
     scored = pd.DataFrame(columns=CLIP_COLUMNS)
     if partners is not None and len(partners.ids) > 1:
         scored = clip_table(_with_enough(found, partners.ids, 2, "reports"), partners, seed=evaluate_scores.seed)
@@ -85,7 +84,7 @@ def evaluate_scores(
         labelled = _with_enough(found, cases.truth.index, 1, "labels")
         labelled = {name: _select(bank, cases.truth.index) for name, bank in labelled.items()}
         where = ", ".join(str(path) for path in inventory)
-        judged = zero_shot_table(labelled, prompts, cases.truth, truth_of=where, scale=evaluate_scores.scale, **drawn)
+        judged = zero_shot_table(labelled, prompts, cases.truth, truth_of=where, scale=evaluate_scores.scale)
     for place, frame in ((clip, scored), (zero_shot, judged)):
         if frame.empty:
             log.warning("%s has no rows: too few cases with reports or labels", place)

@@ -7,25 +7,35 @@ Sources are banks by name. Two names are reserved for real volumes: ``real`` as 
 to the model's grid. Synthetic volumes lie on that grid, so ``real_on_grid`` is their partner and the set their
 thresholds are tuned on; without it ``real`` is. The columns ``against`` and ``thresholds`` name the set. Real volumes
 have thresholds tuned on their own kind. In every row, a volume's thresholds come from other patients' volumes only.
+
+The comparison is each synthetic row's difference to that set, over the cases of both, with the patient as the unit. Its
+verdict is on one number a table, the score above shuffled pairs or the area under the curve, by an interval whose level
+is divided among the synthetic sources (Bonferroni): the chance of a wrong word in a table is at most 5 %. A space in
+which the real volumes themselves are not above chance sees nothing to compare, says so in the row, and gives none.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from medsyn2.errors import EnvironmentFault, TableError
 from medsyn2.evaluation.features.banks import Bank
 from medsyn2.evaluation.statistics.classification import (
     VALUES,
+    Judgement,
     classification,
+    compare,
     intervals,
+    labels_to_judge,
     thresholds_of_others,
     trivial,
 )
-from medsyn2.evaluation.text.clip import RECALLS, label_probabilities, pair_score
+from medsyn2.evaluation.text.clip import RECALLS, FitDifference, fit_difference, label_probabilities, pair_score
+from medsyn2.evaluation.text.verdicts import FEW, family_level, sight, verdict
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 REAL, ON_GRID = "real", "real_on_grid"
@@ -33,13 +43,14 @@ TRIVIAL = {"finding nothing": False, "finding everything": True}
 ENDS = ("", "_low", "_high")
 CLIP_COLUMNS = [
     "source", "score_of", "against", "score", "score_low", "score_high", "shuffled", "above_shuffled",
-    "above_shuffled_low", "above_shuffled_high", "z", "num_pairs", "num_patients",
+    "above_shuffled_low", "above_shuffled_high", *(f"minus_real{end}" for end in ENDS), "verdict", "z", "num_pairs",
+    "num_patients",
     *(f"{name}_at_{k}{end}" for k in RECALLS for name, ends in (("recall", ENDS), ("chance", ("",))) for end in ends),
     "model",
 ]  # fmt: skip
 ZERO_SHOT_COLUMNS = [
-    "source", *(f"{name}{end}" for name in VALUES for end in ENDS),
-    "num_labels", "num_volumes", "num_patients", "thresholds", "model",
+    "source", "verdict", *(f"{name}{part}{end}" for name in VALUES for part in ("", "_minus_real") for end in ENDS),
+    "labels", "num_labels", "num_volumes", "num_patients", "thresholds", "model",
 ]  # fmt: skip
 
 
@@ -57,6 +68,7 @@ def clip_table(sources: Mapping[str, Bank], text: Bank, *, seed: int) -> pd.Data
             is not its name's.
     """
     against = _reference(sources)
+    level = family_level(_num_synthetic(sources))
     rows = []
     for name, bank in sources.items():
         targets = {"T2I": ("reports", text)}
@@ -68,19 +80,21 @@ def clip_table(sources: Mapping[str, Bank], text: Bank, *, seed: int) -> pd.Data
                 found |= dict(zip((f"recall_at_{k}{end}" for end in ENDS), recall.values(), strict=False))
                 found[f"chance_at_{k}"] = recall["chance"]
             row = {"source": name, "score_of": target, "against": partner, **found}
+            if bank.facts.kind == "real":
+                row["verdict"] = sight((found["above_shuffled_low"], found["above_shuffled_high"]), 0.0)
+            elif target == "T2I":
+                row |= _fit_minus_real(fit_difference(bank, sources[against], text, level=level))
             rows.append({**row, "model": bank.facts.extractor})
     return pd.DataFrame(rows, columns=CLIP_COLUMNS)
 
 
+def _fit_minus_real(found: FitDifference) -> dict[str, object]:
+    values = zip(ENDS, (found.value, *found.ends), strict=True)
+    return {f"minus_real{end}": value for end, value in values} | {"verdict": verdict(found.adjusted, found.real, 0.0)}
+
+
 def zero_shot_table(
-    sources: Mapping[str, Bank],
-    prompts: Bank,
-    truth: pd.DataFrame,
-    *,
-    truth_of: str,
-    scale: float,
-    num_draws: int,
-    seed: int,
+    sources: Mapping[str, Bank], prompts: Bank, truth: pd.DataFrame, *, truth_of: str, scale: float
 ) -> pd.DataFrame:
     """Judge each source's zero-shot labels.
 
@@ -97,22 +111,32 @@ def zero_shot_table(
             one is not its name's.
     """
     against = _reference(sources)
-    drawn = {"num_draws": num_draws, "seed": seed}
-    judged = {name: _predict(bank, prompts, truth, truth_of, scale) for name, bank in sources.items()}
-    rows = []
-    for name, (probabilities, there) in judged.items():
+    level = family_level(_num_synthetic(sources))
+    predicted = {name: _predict(bank, prompts, truth, truth_of, scale) for name, bank in sources.items()}
+    rows, judged = [], {}
+    for name, (probabilities, there) in predicted.items():
         tuned_on = name if sources[name].facts.kind == "real" else against
         owners, patients = (sources[one].patients for one in (tuned_on, name))
-        found = probabilities >= thresholds_of_others(*judged[tuned_on], owners, patients)
-        values = _values(probabilities, there, found, patients, **drawn)
-        words = {"thresholds": f"{tuned_on}, other patients", "model": sources[name].facts.extractor}
-        rows.append({"source": name, **values, **words})
-    there, patients = judged[against][1], sources[against].patients
+        found = probabilities >= thresholds_of_others(*predicted[tuned_on], owners, patients)
+        judged[name] = Judgement(probabilities, there, found, patients)
+    for name, own in judged.items():
+        values, is_real = _values(own), sources[name].facts.kind == "real"
+        if is_real:
+            values["verdict"] = sight((values["auroc_low"], values["auroc_high"]), 0.5)
+        else:
+            values |= _minus_real(*_of_both((own, judged[against]), (sources[name].ids, sources[against].ids)), level)
+        tuned_on, model = name if is_real else against, sources[name].facts.extractor
+        rows.append({"source": name, **values, "thresholds": f"{tuned_on}, other patients", "model": model})
+    there, patients = judged[against].truth, judged[against].patients
     for name, positive in TRIVIAL.items():
         probabilities = trivial(*there.shape, positive=positive)
-        values = _values(probabilities, there, probabilities >= 0.5, patients, **drawn)
+        values = _values(Judgement(probabilities, there, probabilities >= 0.5, patients))
         rows.append({"source": name, **values, "thresholds": "none", "model": "none"})
     return pd.DataFrame(rows, columns=ZERO_SHOT_COLUMNS)
+
+
+def _num_synthetic(sources: Mapping[str, Bank]) -> int:
+    return sum(bank.facts.kind == "synthetic" for bank in sources.values())
 
 
 def _reference(sources: Mapping[str, Bank]) -> str:
@@ -135,22 +159,38 @@ def _reference(sources: Mapping[str, Bank]) -> str:
     )
 
 
-def _values(
-    probabilities: Float[np.ndarray, "v k"],
-    there: Float[np.ndarray, "v k"],
-    found: Bool[np.ndarray, "v k"],
-    patients: Sequence[str],
-    *,
-    num_draws: int,
-    seed: int,
-) -> dict[str, float]:
+def _values(judged: Judgement) -> dict[str, Any]:
     """Return scores, intervals and counts by column."""
-    values = asdict(classification(probabilities, there, found))
-    numbers = np.unique(np.array(patients), return_inverse=True)[1]
-    spread = intervals(probabilities, there, found, numbers, num_draws=num_draws, seed=seed)
-    for name, (low, high) in spread.items():
-        values |= {f"{name}_low": low, f"{name}_high": high}
-    return {**values, "num_volumes": len(there), "num_patients": int(numbers.max()) + 1}
+    labels = labels_to_judge(judged.truth, judged.patients)
+    chosen = judged.of_labels(labels)
+    values: dict[str, Any] = asdict(classification(chosen))
+    for name, ends in intervals(chosen).items():
+        values |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
+    counts = {"num_labels": len(labels), "num_volumes": len(judged.truth), "num_patients": len(set(judged.patients))}
+    return {**values, "labels": "; ".join(ABNORMALITY_LABELS[label] for label in labels), **counts}
+
+
+def _of_both(
+    judged: tuple[Judgement, Judgement], ids: tuple[Sequence[str], Sequence[str]]
+) -> tuple[Judgement, Judgement]:
+    """Return the volumes of the cases that both sets have, in one order."""
+    places = [{name: index for index, name in enumerate(one)} for one in ids]
+    both = [name for name in ids[0] if name in places[1]]
+    own, real = (one.of_volumes([place[name] for name in both]) for one, place in zip(judged, places, strict=True))
+    return own, real
+
+
+def _minus_real(own: Judgement, real: Judgement, level: float) -> dict[str, object]:
+    """Return the differences to the real volumes of the same cases, and the verdict."""
+    labels = labels_to_judge(own.truth, own.patients)
+    if not labels:
+        return {"verdict": FEW}
+    found = compare(own.of_labels(labels), real.of_labels(labels), level=level)
+    row: dict[str, object] = {"verdict": verdict(found.adjusted, found.reference, 0.5)}
+    for name, value in found.differences.items():
+        columns = (f"{name}_minus_real{end}" for end in ENDS)
+        row |= dict(zip(columns, (value, *found.ends[name]), strict=True))
+    return row
 
 
 def _predict(

@@ -11,6 +11,10 @@ import pytest
 from medsyn2.cli import main
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
+from medsyn2.evaluation.readers.reader_key import Key
+from medsyn2.evaluation.readers.reader_plan import Plan
+from medsyn2.files import sha256_of
+from medsyn2.integrity import read_sealed, write_sealed
 
 SHAPE = (12, 24, 24)
 FINDINGS = ("nodules", "pleural_effusion")
@@ -137,7 +141,7 @@ def write_answers(folder: Path, suffix: str = "json") -> list[Path]:
 
 def tabulate(folder: Path, files: list[Path], *options: str) -> int:
     given = ["--answers", *files, "--key", folder / "study.key.json", "--out", folder / "tables"]
-    return main(["readers", "tabulate", *map(str, given), "--draws", "20", *options])
+    return main(["readers", "tabulate", *map(str, given), *options])
 
 
 @pytest.mark.parametrize("suffix", ["json", "csv"])
@@ -150,7 +154,9 @@ def test_answers_become_tables(folders: Path, suffix: str) -> None:
     assert table.loc[("report and mask", 1, "synthetic"), ["match", "partial", "not"]].tolist() == [0, 8, 0]
     assert table.loc[("report and mask", 2, "real"), ["match", "partial", "not"]].tolist() == [8, 0, 0]
     assert (tables["turing"]["accuracy"] == 1).all()
-    assert tables["non_inferiority"]["non_inferior"].notna().all()
+    word = tables["non_inferiority"].set_index("role")["verdict"]
+    assert word["verdict"] == "non-inferiority not shown"
+    assert word["exploration"].isna().all()
     assert len(tables["readings"]) == 2 * (16 + 4)
 
 
@@ -174,7 +180,7 @@ def test_readings_that_are_missing_are_counted_and_leave_no_verdict(folders: Pat
     left = pd.read_csv(folders / "tables/unread.csv", dtype={"case": str})
     assert left.loc[left["reader"] == 1, "case"].tolist() == order[-3:]
     found = pd.read_csv(folders / "tables/non_inferiority.csv")
-    assert found["non_inferior"].isna().all()
+    assert found.loc[0, "verdict"] == f"no verdict: {len(order) + 3} cases are unread"
     assert (found["num_unread"] > 0).all()
     assert "no verdict" in caplog.text
     assert tabulate(folders, write_answers(folders)) == 0
@@ -199,8 +205,46 @@ def test_a_table_that_the_answers_give_nothing_for_is_left_out_and_named(folders
 @pytest.mark.parametrize("margin", ["15", "0", "1", "-0.15", "nan"])
 def test_a_margin_is_a_share(tmp_path: Path, margin: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        tabulate(tmp_path, [tmp_path / "answers.json"], f"--margin={margin}")
+        make(tmp_path, "study", f"--margin={margin}")
     assert "expected a share between 0 and 1" in capsys.readouterr().err
+
+
+def test_margin_question_and_power_are_fixed_and_told_when_the_study_is_made(folders: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    assert make(folders, "study", "--margin", "0.2") == 0
+    key = json.loads((folders / "study.key.json").read_text())
+    assert (key["plan"]["question"], key["plan"]["margin"]) == ("report and mask", 0.2)
+    assert [one["match_rate"] for one in key["power"]] == [0.6, 0.75, 0.9]
+    assert all(0 <= one["power"] < 0.5 for one in key["power"])
+    assert f"power, if synthetic volumes match as often as real ones: {key['power'][0]['power']:.0%}" in caplog.text
+    assert "times as many cases" in caplog.text
+    assert sha256_of(folders / "study.key.json") in caplog.text
+
+
+def test_a_margin_that_was_changed_after_reading_is_refused(folders: Path, capsys) -> None:
+    assert make(folders, "study", "--repeated", "0") == 0
+    files, place = write_answers(folders), folders / "study.key.json"
+    held = read_sealed(place)
+    for margin, code in ((0.9, "key-changed"), (None, "study-another")):
+        if margin is None:  # the liar makes the name of the study fit too
+            plan = Plan(**held["plan"])
+            held["study"] = Key(plan, held["orders"], held["cases"], held["folder"]).study
+        else:
+            held["plan"]["margin"] = margin
+        write_sealed(place, held)
+        assert tabulate(folders, files) == 10
+        assert f"[{code}]" in capsys.readouterr().err
+
+
+def test_files_of_one_name_are_of_one_patient_unless_the_table_says_otherwise(folders: Path) -> None:
+    table = pd.read_csv(folders / "cases.csv")
+    table.loc[0, "patient"] = "somebody"
+    table.to_csv(folders / "cases.csv", index=False)
+    assert make(folders) == 0
+    key = json.loads((folders / "study.key.json").read_text())
+    patients = {(one["source"], one["id"]): one["patient"] for one in key["cases"].values()}
+    assert patients["real", "nodules/r0"] == "somebody"
+    assert patients["real", "pleural_effusion/r0"] == "r0"
 
 
 def test_masks_come_to_the_grid_of_their_volume(folders: Path) -> None:

@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 def scores(folder: Path, *options: str) -> int:
     given = ["--real", "real.json", "--text", "text.json", "--synthetic", "good.json", "noise.json", *options]
     paths = [str(folder / one) if "." in one and "-" not in one and not one[0].isdigit() else one for one in given]
-    return main(["scores", *paths, "--out", str(folder / "out"), "--draws", "20"])
+    return main(["scores", *paths, "--out", str(folder / "out")])
 
 
 ZERO_SHOT = ("--labels", "labels.csv", "--prompts", "prompts.json", "--scale", "10")
@@ -75,6 +75,8 @@ def test_both_tables_order_sources_as_they_were_made(folder: Path) -> None:
     assert zero_shot.loc["noise", "auroc"] < 0.65
     assert zero_shot.loc["noise", ["num_volumes", "num_patients"]].tolist() == [20, 10]
     assert zero_shot.loc["good", "auroc_low"] < zero_shot.loc["good", "auroc"]
+    assert zero_shot.loc[["real", "noise"], "verdict"].tolist() == ["above chance", "below real"]
+    assert clip.loc[("noise", "T2I"), "verdict"] == "below real"
     assert zero_shot.loc["finding nothing", "f1_binary"] == 0
 
 
@@ -172,7 +174,7 @@ def test_real_volumes_are_needed_and_those_on_the_grid_alone_will_do(
     given = [str(one) for one in rest]
     assert main(["scores", *given]) == 2
     assert "[real-missing]" in capsys.readouterr().err
-    assert main(["scores", "--real-on-grid", str(folder / "real.json"), *given, "--draws", "20"]) == 0
+    assert main(["scores", "--real-on-grid", str(folder / "real.json"), *given]) == 0
     clip = pd.read_csv(folder / "out" / "clip.csv")
     assert clip["source"].tolist() == ["real_on_grid", "good", "good"]
     assert clip["against"].tolist() == ["reports", "reports", "real_on_grid"]

@@ -21,6 +21,7 @@ from medsyn2.evaluation.readers.reader_pack import (
     common_frame,
     number_cases,
     page_files,
+    page_values,
     questions,
     reading_orders,
 )
@@ -116,12 +117,11 @@ def test_what_is_asked_for_follows_from_what_is_given() -> None:
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
-    identity, files = page_files(FRAME, [["001"]], questions(()), {"001": "0" * 64})
+    files = page_files(page_values(FRAME, [["001"]], questions(())), "of this study")
     page = files["index.html"].decode()
     assert "default-src 'none'" in page
     assert "://" not in page
-    assert identity in files["study.js"].decode()
-    assert page_files(FRAME, [["001"]], questions(()), {"001": "1" * 64})[0] != identity
+    assert "of this study" in files["study.js"].decode()
 
 
 DRIVER = """
@@ -157,7 +157,7 @@ def test_a_browser_reads_the_voxels_and_saves_the_answers(tmp_path: Path) -> Non
         places = np.arange(hu.size)
         sums[name] = [int((hu.ravel().astype(int) * (places % 97)).sum()), int(places[mask.ravel()].sum())]
     orders = reading_orders(list(bodies), 1, 0.4, seed=0)
-    identity, files = page_files(FRAME, orders, questions({"report", "mask"}), {name: name for name in bodies})
+    files = page_files(page_values(FRAME, orders, questions({"report", "mask"})), "a study")
     files |= {f"cases/{name}.js": case_script(name, body, 2000) for name, body in bodies.items()}
     files["index.html"] = files["index.html"].replace(b"</body>", DRIVER.encode())
     for name, content in files.items():
@@ -171,7 +171,7 @@ def test_a_browser_reads_the_voxels_and_saves_the_answers(tmp_path: Path) -> Non
     result = json.loads(found[1].replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
     assert result["expected"] == [[name, *sums[name]] for name in orders[0]]
     assert [row["case"] for row in result["rows"]] == orders[0]
-    assert {(row["study"], row["reader"], row["years"]) for row in result["rows"]} == {(identity, 1, 17)}
+    assert {(row["study"], row["reader"], row["years"]) for row in result["rows"]} == {("a study", 1, 17)}
     assert [row["origin"] for row in result["rows"]] == ["real", "synthetic"] * 2
     assert [row["mask"] for row in result["rows"]] == ["match", "partial"] * 2
     assert result["csv"].splitlines()[0].startswith("study,reader,years,position,case,report,mask,origin")

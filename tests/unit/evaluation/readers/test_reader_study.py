@@ -8,11 +8,13 @@ import pytest
 
 from medsyn2.errors import TableError
 from medsyn2.evaluation.paper.printed import PRINTED
+from medsyn2.evaluation.readers.reader_plan import Plan
 from medsyn2.evaluation.readers.reader_study import (
     GRADES,
     agreements,
     counts,
     join_key,
+    main_question,
     non_inferiority,
     turing,
     unread_cases,
@@ -28,7 +30,7 @@ def paper() -> tuple[pd.DataFrame, pd.DataFrame]:
                 numbers = [int(row[f"R{reader} {source.title()} {grade}"]) for grade in GRADES]
                 for index, grade in enumerate(np.repeat(GRADES, numbers)):
                     case = f"{source}-{pathology}-{index}"
-                    key[case] = {"source": source, "pathology": pathology}
+                    key[case] = {"source": source, "pathology": pathology, "patient": case}
                     answers.append({"reader": reader, "position": len(answers), "case": case, "report": grade})
     return pd.DataFrame(answers), pd.DataFrame.from_dict(key, orient="index")
 
@@ -37,10 +39,9 @@ def study(num: int, given: Mapping[str, object], again: int = 0) -> pd.DataFrame
     """A reader's answers to cases 0 .. num - 1, half of them synthetic, the first ones twice."""
     cases = [*range(num), *range(again)]
     answers = pd.DataFrame({"reader": 1, "position": range(len(cases)), "case": [str(c) for c in cases], **given})
-    key = pd.DataFrame(
-        {"source": ["real", "synthetic"] * (num // 2), "pathology": "nodules"}, index=[str(c) for c in range(num)]
-    )
-    return join_key(answers, key)
+    names = [str(c) for c in range(num)]
+    key = {"source": ["real", "synthetic"] * (num // 2), "pathology": "nodules", "patient": names}
+    return join_key(answers, pd.DataFrame(key, index=names))
 
 
 def test_table_8_gives_table_4() -> None:
@@ -59,19 +60,33 @@ def test_table_8_is_drawn_again() -> None:
     assert row["low"] < row["match_share"] == 0.2 < row["high"]
 
 
+def verdict(margin: float, num_unread: Mapping[int, int] = {}) -> pd.DataFrame:
+    return non_inferiority(join_key(*paper()), Plan("report", margin), num_unread=num_unread)
+
+
 def test_the_paper_s_own_counts_do_not_show_non_inferiority() -> None:
-    found = non_inferiority(join_key(*paper()), margin=0.15, num_unread={}).set_index("reader")
-    assert found["difference"].to_numpy() == pytest.approx([-0.12, -0.12])
-    assert found["low"].to_numpy() == pytest.approx([-0.269, -0.270], abs=1e-3)
-    assert not found["non_inferior"].any()
-    assert non_inferiority(join_key(*paper()), margin=0.3, num_unread={})["non_inferior"].all()
+    found = verdict(0.15)
+    assert found[["reader", "role"]].to_numpy().tolist() == [["all", "verdict"], [1, "exploration"], [2, "exploration"]]
+    assert found["difference"].to_numpy() == pytest.approx([-0.12] * 3)
+    assert found.loc[1:, "low"].to_numpy() == pytest.approx([-0.280, -0.282], abs=1e-3)
+    assert found.loc[0, "low"] > found.loc[1, "low"]
+    assert found["verdict"].tolist() == ["non-inferiority not shown", "", ""]
+    assert verdict(0.3)["verdict"].tolist() == ["non-inferior", "", ""]
 
 
-def test_there_is_no_verdict_on_a_reader_who_has_not_read_all() -> None:
-    found = non_inferiority(join_key(*paper()), margin=0.3, num_unread={2: 1}).set_index("reader")
-    assert found["num_unread"].tolist() == [0, 1]
-    assert found.loc[1, "non_inferior"]
-    assert found.loc[2, "non_inferior"] is None
+def test_there_is_no_verdict_while_a_planned_case_is_unread() -> None:
+    found = verdict(0.3, {2: 3}).set_index("reader")
+    assert found["num_unread"].tolist() == [3, 0, 3]
+    assert found.loc["all", "verdict"] == "no verdict: 3 cases are unread"
+
+
+def test_one_question_has_the_verdict_and_the_others_are_exploration() -> None:
+    assert main_question(()) == "finding"
+    assert main_question({"mask"}) == "mask"
+    plan = Plan(main_question({"report", "mask"}), 0.15)
+    found = non_inferiority(study(8, {"report": "match", "mask": "match"}), plan, num_unread={})
+    assert found["question"].tolist() == ["report and mask"] * 2 + ["report"] * 2 + ["mask"] * 2
+    assert found["role"].tolist() == ["verdict"] + ["exploration"] * 5
 
 
 def test_what_was_planned_and_not_read_is_listed() -> None:
@@ -93,7 +108,7 @@ def test_a_repeat_counts_once_and_measures_the_reader() -> None:
     first = ["match", "not", "partial", "match", "not", "partial"]
     found = study(6, {"finding": [*first, "match", "not", "match"]}, again=3)
     assert counts(found, ["reader"])["num"].tolist() == [6]
-    own = agreements(found, num_draws=20, seed=0).query("source == 'all'").iloc[0]
+    own = agreements(found).query("source == 'all'").iloc[0]
     assert (own["reader"], own["other"], own["num"]) == (1, 1, 3)
     assert own["same"] == pytest.approx(2 / 3)
 
@@ -101,10 +116,11 @@ def test_a_repeat_counts_once_and_measures_the_reader() -> None:
 def test_two_readers_alike_and_not() -> None:
     answers, key = paper()
     alike = pd.concat([answers[answers["reader"] == 1].assign(reader=reader) for reader in (1, 2)])
-    same = agreements(join_key(alike, key), num_draws=20, seed=0)
+    same = agreements(join_key(alike, key))
     assert same["kappa"].tolist() == [1, 1, 1]
     assert same["source"].tolist() == ["all", "real", "synthetic"]
-    paired = agreements(join_key(answers, key), num_draws=200, seed=0).set_index("source").loc["all"]
+    assert same["kappa_low"].isna().all()
+    paired = agreements(join_key(answers, key)).set_index("source").loc["all"]
     assert paired["kappa_quadratic_low"] < paired["kappa_quadratic"] < paired["kappa_quadratic_high"]
 
 

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from medsyn2.evaluation.statistics.classification import (
+    VALUES,
+    Judgement,
     auroc,
     average_precision,
     classification,
+    compare,
     intervals,
+    labels_to_judge,
     thresholds_of_others,
     trivial,
     tune_thresholds,
@@ -23,6 +27,11 @@ def drawn(seed: int, num: int = 80, labels: int = 4, signal: float = 1.0) -> tup
     truth = rng.random((num, labels)) < np.array([0.1, 0.3, 0.5, 0.8])[:labels]
     scores = np.round(1 / (1 + np.exp(-(rng.normal(size=truth.shape) + signal * (truth - 0.5)))), 2)
     return scores, truth
+
+
+def judged(scores: np.ndarray, truth: np.ndarray, found: np.ndarray, patients: np.ndarray | None = None) -> Judgement:
+    owners = np.arange(len(truth)) if patients is None else patients
+    return Judgement(scores, truth, found, tuple(f"p{index:03d}" for index in owners))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -42,7 +51,7 @@ def test_every_value_is_scikit_learn_s(seed: int) -> None:
     }
     for average in ("binary", "macro", "weighted"):
         expected[f"f1_{average}"] = [metrics.f1_score(truth[:, k], answers[:, k], average=average) for k in columns]
-    found = asdict(classification(scores, truth, answers))
+    found = asdict(classification(judged(scores, truth, answers)))
     for name, values in expected.items():
         assert found[name] == pytest.approx(np.mean(values), abs=1e-12), name
 
@@ -50,7 +59,8 @@ def test_every_value_is_scikit_learn_s(seed: int) -> None:
 def test_a_label_that_is_not_known_is_as_if_its_volume_were_not_there() -> None:
     scores, truth = drawn(3, labels=1)
     unsure = np.where(np.arange(len(truth))[:, None] < 20, np.nan, truth)
-    assert classification(scores, unsure, scores > 0.5) == classification(scores[20:], truth[20:], scores[20:] > 0.5)
+    some, rest = judged(scores, unsure, scores > 0.5), judged(scores[20:], truth[20:], scores[20:] > 0.5)
+    assert asdict(classification(some)) == pytest.approx(asdict(classification(rest)))
     assert tune_thresholds(scores, unsure) == tune_thresholds(scores[20:], truth[20:])
 
 
@@ -69,7 +79,7 @@ def test_areas_by_counting() -> None:
 def test_finding_nothing_is_as_accurate_as_labels_are_rare() -> None:
     _, truth = drawn(1)
     answers = (trivial(*truth.shape, positive=positive) for positive in (False, True))
-    nothing, everything = (classification(one, truth, one > 0) for one in answers)
+    nothing, everything = (classification(judged(one, truth, one > 0)) for one in answers)
     assert nothing.accuracy == pytest.approx(1 - truth.mean())
     assert everything.precision == pytest.approx(truth.mean())
     assert (nothing.precision, nothing.f1_binary, nothing.auroc) == (0, 0, 0.5)
@@ -89,29 +99,54 @@ def test_thresholds_are_where_the_curve_is_nearest_to_the_corner() -> None:
     assert tune_thresholds(scores[:, :1], np.zeros((80, 1), bool)).tolist() == [0.5]
 
 
-def test_labels_without_both_classes_are_left_out_and_counted() -> None:
-    scores, truth = drawn(3)
-    truth[:, 0] = False
-    answers = scores >= 0.5
-    found = classification(scores, truth, answers)
-    assert found.num_labels == 3
-    assert found.auroc == pytest.approx(classification(scores[:, 1:], truth[:, 1:], answers[:, 1:]).auroc)
-    empty = classification(scores, np.zeros_like(truth), answers)
-    assert empty.num_labels == 0
-    assert isnan(empty.auroc)
+def test_labels_are_judged_that_five_patients_have_and_five_have_not() -> None:
+    truth = np.zeros((20, 4), bool)
+    truth[:4, 0] = truth[:5, 1] = truth[:16, 2] = True
+    truth[:, 3] = np.arange(20) % 2
+    patients = [f"p{index}" for index in range(20)]
+    assert labels_to_judge(truth, patients) == [1, 3]
+    # Ten volumes of five patients are five.
+    assert labels_to_judge(truth, [f"p{index // 2}" for index in range(20)]) == [3]
+    assert labels_to_judge(truth, ["p"] * 20) == []
+    none = judged(truth.astype(float), truth, truth).of_labels([])
+    assert isnan(classification(none).auroc)
+    assert all(np.isnan(ends).all() for ends in intervals(none).values())
 
 
-def test_intervals_hold_the_value() -> None:
+def test_intervals_hold_the_value_and_are_of_patients() -> None:
     scores, truth = drawn(4, num=200)
-    answers = scores >= 0.5
-    value = classification(scores, truth, answers)
-    for patients in (np.arange(200), np.arange(200) // 10):
-        found = intervals(scores, truth, answers, patients, num_draws=60, seed=0)
-        low, high = found["accuracy"]
-        assert low < value.accuracy < high
-    assert intervals(scores, truth, answers, np.arange(200), num_draws=60, seed=0)["auroc"][1] > value.auroc
-    one_patient = intervals(scores, truth, answers, np.zeros(200, int), num_draws=60, seed=0)
-    assert np.isnan(one_patient["accuracy"]).all()
+    alone = judged(scores, truth, scores >= 0.5)
+    value, found = classification(alone), intervals(alone)
+    for name in VALUES:
+        assert found[name][0] < getattr(value, name) < found[name][1]
+    twice = (np.concatenate([part, part]) for part in (scores, truth, scores >= 0.5))
+    again = intervals(judged(*twice, np.tile(np.arange(200), 2)))
+    assert again["auroc"] == pytest.approx(found["auroc"])
+    assert np.isnan(intervals(judged(scores, truth, scores >= 0.5, np.arange(200) // 50))["auroc"]).all()
+
+
+def test_the_interval_of_an_area_is_delong_s() -> None:
+    scores, truth = drawn(6, num=120)
+    one = judged(scores, truth, scores >= 0.5).of_labels([2])
+    positive, negative = scores[truth[:, 2], 2], scores[~truth[:, 2], 2]
+    wins = (positive[:, None] > negative[None]) + 0.5 * (positive[:, None] == negative[None])
+    variance = wins.mean(axis=1).var(ddof=1) / len(positive) + wins.mean(axis=0).var(ddof=1) / len(negative)
+    low, high = intervals(one)["auroc"]
+    assert high - low == pytest.approx(2 * 1.98 * np.sqrt(variance), rel=0.03)
+
+
+def test_what_two_sets_share_does_not_widen_their_difference() -> None:
+    scores, truth = drawn(8, num=100)
+    first = judged(scores, truth, scores >= 0.5)
+    same = compare(first, first, level=0.95)
+    assert set(same.differences.values()) == {0.0}
+    assert set(same.ends.values()) == {(0.0, 0.0)}
+    other = np.clip(scores + np.random.default_rng(0).normal(0, 0.02, scores.shape), 0, 1)
+    found = compare(judged(other, truth, other >= 0.5), first, level=0.99)
+    width, own = (high - low for low, high in (found.ends["auroc"], found.reference))
+    assert width < own / 3
+    assert found.adjusted[1] - found.adjusted[0] > 1.2 * width
+    assert found.reference == pytest.approx(intervals(first)["auroc"])
 
 
 def test_a_patient_s_own_volumes_do_not_decide_its_thresholds() -> None:
@@ -134,9 +169,10 @@ def test_scores_that_know_nothing_are_as_good_for_real_volumes_as_for_synthetic_
     apart, flattered = [], []
     for _ in range(40):
         truth, real, synthetic = rng.random((num, 8)) < 0.25, *rng.random((2, num, 8))
+        truth[:2] = [[True], [False]]
         thresholds = thresholds_of_others(real, truth, patients, patients)
-        mine, theirs = (classification(one, truth, one >= thresholds) for one in (real, synthetic))
-        own = classification(real, truth, real >= tune_thresholds(real, truth))
+        mine, theirs = (classification(judged(one, truth, one >= thresholds)) for one in (real, synthetic))
+        own = classification(judged(real, truth, real >= tune_thresholds(real, truth)))
         apart.append([getattr(mine, name) - getattr(theirs, name) for name in values])
         flattered.append(own.f1_binary - theirs.f1_binary)
     noise = np.std(apart, axis=0) / np.sqrt(len(apart))

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmarks.coverage import DISTRIBUTIONS, KINDS, PATIENTS, coverage
+from benchmarks.coverage import DISTRIBUTIONS, KINDS, OTHERS, PATIENTS, coverage
 from medsyn2.evaluation.statistics.intervals import (
     interval,
+    jackknife,
     mean_influence,
     mean_interval,
     ratio_interval,
@@ -58,6 +59,28 @@ def test_a_value_of_two_patients_is_an_influence_of_both() -> None:
 def test_an_interval_shifts_with_its_statistic() -> None:
     influence = pd.Series([0.1, -0.3, 0.15, 0.2, -0.15])
     assert interval(7.0, influence) == pytest.approx(tuple(7 + end for end in interval(0.0, influence)))
+
+
+def test_leaving_patients_out_gives_the_influences_of_a_mean_and_of_many_by_groups() -> None:
+    rng = np.random.default_rng(0)
+    values, owners = rng.exponential(size=60), rng.integers(0, 20, 60)
+    [mean], influence = jackknife(lambda kept: np.array([values[kept].mean()]), [f"p{owner:02d}" for owner in owners])
+    assert mean == pytest.approx(values.mean())
+    expected = mean_interval(pd.Series(values), pd.Series(owners))
+    assert interval(mean, influence[0]) == pytest.approx(expected, rel=0.05)
+    many = rng.normal(size=1000)
+    [mean], influence = jackknife(
+        lambda kept: np.array([many[kept].mean()]), [f"p{index:04d}" for index in range(1000)]
+    )
+    assert len(influence) == 200
+    low, high = interval(mean, influence[0])
+    assert high - low == pytest.approx(2 * 1.96 * many.std() / np.sqrt(1000), rel=0.15)
+
+
+def test_a_higher_level_widens_the_interval() -> None:
+    influence = pd.Series([0.1, -0.3, 0.15, 0.2, -0.15])
+    (low, high), (lower, higher) = (interval(0.0, influence, level=level) for level in (0.95, 0.99))
+    assert lower < low < high < higher
 
 
 def test_what_two_means_share_does_not_widen_their_ratio() -> None:
@@ -123,3 +146,17 @@ def test_intervals_hold_the_true_value_about_as_often_as_they_say(kind: str) -> 
 def test_coverage_is_within_its_bounds(kind: str, distribution: str, num: int) -> None:
     # The bounds are 90 and 98 %; of 1000 runs, the standard error is 1 %.
     assert 0.88 <= coverage(kind, distribution, num, 1000) <= 0.99
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_intervals_of_other_values_do_too(kind: str) -> None:
+    # Of 30 runs at 95 %, 23 or fewer hold it once in a thousand times.
+    assert 30 * coverage(kind, "", 10, 30) >= 24
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num", PATIENTS)
+@pytest.mark.parametrize("kind", OTHERS)
+def test_coverage_of_other_values_is_within_its_bounds(kind: str, num: int) -> None:
+    found = coverage(kind, "", num, 600)
+    assert np.isnan(found) or 0.88 <= found <= 0.99

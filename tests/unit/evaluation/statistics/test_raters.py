@@ -3,9 +3,10 @@
 from dataclasses import astuple
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from medsyn2.evaluation.statistics.raters import agreement, cohen_kappa, gwet_ac, newcombe, wilson
+from medsyn2.evaluation.statistics.raters import agreement, cohen_kappa, gwet_ac, wilson, wilson_over_patients
 
 
 def judged(seed: int, levels: int = 3, num: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -84,5 +85,13 @@ def test_nothing_to_disagree_on_is_not_a_number() -> None:
 
 def test_intervals_of_shares() -> None:
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)  # Wilson 1927, as tabulated by Newcombe
-    # Newcombe's example (a).
-    assert newcombe((56, 70), (48, 80)) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+
+
+def test_a_share_of_cases_has_the_interval_of_as_many_patients_as_it_depends_on() -> None:
+    hits = pd.Series([True, False, True, True, False, True, False, True])
+    apart = wilson_over_patients(hits, pd.Series(range(8)))
+    assert apart == pytest.approx(wilson(5 * 7 / 8, 7))  # the error of independent cases, by n - 1
+    twice = wilson_over_patients(pd.concat([hits, hits], ignore_index=True), pd.Series([*range(8), *range(8)]))
+    assert twice == pytest.approx(apart)
+    assert wilson_over_patients(hits | True, pd.Series([0, 0, 1, 1, 2, 2, 3, 3])) == pytest.approx(wilson(4, 4))
+    assert wilson_over_patients(hits, pd.Series([0] * 8)) == pytest.approx(wilson(5 / 8, 1))

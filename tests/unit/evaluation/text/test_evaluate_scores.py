@@ -24,7 +24,7 @@ HOW_TO = Path(__file__).parents[4] / "docs/how-to/score-with-a-clip-model.md"
 SHAPE = (16, 24, 24)
 GRID = GridConfig(shape=SHAPE, spacing_mm=(8.0, 8.0, 8.0))
 AFFINE = axis_aligned_affine((8.0, 8.0, 8.0), (0.0, 0.0, 0.0))
-SPLITS = {**{f"t{i}": "train" for i in range(10)}, **{f"h{i}": "test" for i in range(6)}}
+SPLITS = {**{f"t{i}": "train" for i in range(8)}, **{f"h{i}": "test" for i in range(10)}}
 ILL = {case: index % 2 == 1 for index, case in enumerate(SPLITS)}
 SCRIPT = """
 import argparse, csv
@@ -101,7 +101,7 @@ def run(tmp_path: Path, tiny_model: Path) -> Callable[..., tuple[pd.DataFrame, p
         evaluate_scores(
             GRID,
             EvaluateFidConfig(slices_per_volume=4),
-            EvaluateScoresConfig(num_draws=20, **config),
+            EvaluateScoresConfig(**config),
             inventory=[inventory],
             register=[write_shard(tmp_path / "register/0000.json", RegisterFacts, SPLITS, registered)],
             text=[text],
@@ -125,13 +125,15 @@ def test_samples_that_fit_their_reports_score_above_those_that_do_not(run) -> No
         assert score.loc[(source, "T2I"), "score"] > score.loc[(source, "T2I"), "shuffled"] + 50
     assert score.loc[("swapped", "T2I"), "score"] < score.loc[("swapped", "T2I"), "shuffled"] - 50
     assert score.loc[("fitting", "I2I"), "score"] > 50 > score.loc[("swapped", "I2I"), "score"]
-    assert score["model"].unique().tolist() == ["linear, fitted to 10 training cases"]
-    assert (score[["num_pairs", "num_patients"]] == 6).all(axis=None)
+    assert score["model"].unique().tolist() == ["linear, fitted to 8 training cases"]
+    assert (score[["num_pairs", "num_patients"]] == 10).all(axis=None)
     assert set(score["against"]) == {"reports", "real_on_grid"}
     sources = ["real_on_grid", "fitting", "rare", "swapped", "finding nothing", "finding everything"]
     assert zero_shot["source"].tolist() == sources
-    aurocs = zero_shot.set_index("source")["auroc"]
-    assert aurocs["swapped"] == pytest.approx(1 - aurocs["fitting"], abs=0.2)
+    table = zero_shot.set_index("source")
+    assert table.loc["swapped", "auroc"] == pytest.approx(1 - table.loc["fitting", "auroc"], abs=0.2)
+    assert table["num_labels"].tolist() == [18, 18, 0, 18, 18, 18]
+    assert table.loc["rare", "verdict"] == "no verdict: too few cases"
 
 
 def test_a_condition_of_one_case_has_no_pairs_to_score_and_stops_nothing(run, caplog: pytest.LogCaptureFixture) -> None:
@@ -168,14 +170,14 @@ def test_a_command_of_the_user_s_embeds_scans_and_grid_reports_and_prompts(run, 
     assert aurocs["swapped"] == 0
 
 
-@pytest.mark.parametrize(("stored", "num"), [(("h0",), 5), (tuple(SPLITS), None)])
+@pytest.mark.parametrize(("stored", "num"), [(("h0",), 9), (tuple(SPLITS), None)])
 def test_scans_whose_files_are_not_in_hu_are_no_scans_to_embed(
     run, command: tuple[str, str], stored: tuple[str, ...], num: int | None
 ) -> None:
     clip, _ = run(command=command, stored=stored)
     pairs = clip.set_index(["source", "score_of"])["num_pairs"]
     assert pairs.get(("real", "T2I")) == num
-    assert pairs["real_on_grid", "T2I"] == 6
+    assert pairs["real_on_grid", "T2I"] == 10
 
 
 def test_a_command_that_fails_says_how_to_run_it(run) -> None:

@@ -11,7 +11,6 @@ from medsyn2.evaluation.text.score_tables import CLIP_COLUMNS, ZERO_SHOT_COLUMNS
 from medsyn2.vocabulary import ABNORMALITY_LABELS
 
 NUM = 24
-DRAWN = {"num_draws": 20, "seed": 0}
 RNG = np.random.default_rng(0)
 IDS = tuple(f"case {index}" for index in range(NUM))
 AXES = np.linalg.qr(RNG.normal(size=(40, len(ABNORMALITY_LABELS))))[0].T
@@ -74,7 +73,7 @@ def test_a_name_of_real_volumes_is_of_real_volumes_and_one_is_needed() -> None:
 
 
 def test_labels_are_found_where_the_embedding_says_so_and_trivial_rows_stand_beside() -> None:
-    table = zero_shot_table(SOURCES, prompts(), LABELS, truth_of="labels.csv", scale=5.0, **DRAWN)
+    table = zero_shot_table(SOURCES, prompts(), LABELS, truth_of="labels.csv", scale=5.0)
     assert list(table.columns) == ZERO_SHOT_COLUMNS
     table = table.set_index("source")
     assert list(table.index) == [*SOURCES, "finding nothing", "finding everything"]
@@ -82,7 +81,9 @@ def test_labels_are_found_where_the_embedding_says_so_and_trivial_rows_stand_bes
     assert table.loc["alike", "f1_binary"] == 1
     assert table.loc["opposite", "auroc"] == 0
     assert table.loc["opposite", "accuracy"] < 0.1
-    prevalence = TRUTH.mean(axis=0).mean()
+    enough = (TRUTH.sum(axis=0) >= 5) & ((~TRUTH).sum(axis=0) >= 5)
+    assert table.loc["real", "labels"].split("; ") == [ABNORMALITY_LABELS[k] for k in np.flatnonzero(enough)]
+    prevalence = TRUTH[:, enough].mean(axis=0).mean()
     assert table.loc["finding nothing", "accuracy"] == pytest.approx(1 - prevalence)
     assert table.loc["finding everything", "precision"] == pytest.approx(prevalence)
     ends = table.loc["finding nothing", ["accuracy_low", "accuracy", "accuracy_high"]]
@@ -92,12 +93,12 @@ def test_labels_are_found_where_the_embedding_says_so_and_trivial_rows_stand_bes
 
 def test_thresholds_are_those_of_other_patients_real_volumes() -> None:
     shy = {**SOURCES, "shy": bank(0.01 * REPORTS - 10 * AXES.sum(axis=0), "synthetic")}
-    table = zero_shot_table(shy, prompts(), LABELS, truth_of="labels.csv", scale=5.0, **DRAWN).set_index("source")
+    table = zero_shot_table(shy, prompts(), LABELS, truth_of="labels.csv", scale=5.0).set_index("source")
     assert table.loc["shy", "auroc"] > 0.95
     assert table.loc["shy", "recall"] == 0
     assert table.loc["shy", "thresholds"] == "real, other patients"
     moved = {"real_on_grid": bank(0.01 * REPORTS - 10 * AXES.sum(axis=0)), **shy}
-    table = zero_shot_table(moved, prompts(), LABELS, truth_of="labels.csv", scale=5.0, **DRAWN).set_index("source")
+    table = zero_shot_table(moved, prompts(), LABELS, truth_of="labels.csv", scale=5.0).set_index("source")
     assert table.loc["shy", "recall"] > 0.9
     on_grid, native = "real_on_grid, other patients", "real, other patients"
     assert table["thresholds"].tolist() == [on_grid, native, on_grid, on_grid, on_grid, "none", "none"]
@@ -105,4 +106,44 @@ def test_thresholds_are_those_of_other_patients_real_volumes() -> None:
 
 def test_a_volume_without_labels_is_named() -> None:
     with pytest.raises(TableError, match=r"labels\.csv has no labels of case 0 and 0 other volumes"):
-        zero_shot_table(SOURCES, prompts(), LABELS.drop(index="case 0"), truth_of="labels.csv", scale=5.0, **DRAWN)
+        zero_shot_table(SOURCES, prompts(), LABELS.drop(index="case 0"), truth_of="labels.csv", scale=5.0)
+
+
+def noisy(seed: int, signal: float = 1.0) -> np.ndarray:
+    return signal * REPORTS + 1.5 * np.random.default_rng(seed).normal(size=REPORTS.shape)
+
+
+def test_synthetic_rows_are_compared_with_the_real_volumes_of_their_cases() -> None:
+    some = IDS[:18]
+    sources = {
+        "real_on_grid": bank(noisy(1)),
+        "real": bank(noisy(2)),
+        "as good": bank(noisy(3), "synthetic"),
+        "half": bank(noisy(3)[:18], "synthetic", some),
+        "blind": bank(noisy(4, 0.0), "synthetic"),
+    }
+    zero_shot = zero_shot_table(sources, prompts(), LABELS, truth_of="labels.csv", scale=5.0).set_index("source")
+    words = ["above chance", "above chance", "no difference shown", "no difference shown", "below real"]
+    assert zero_shot["verdict"].tolist()[:5] == words
+    row = zero_shot.loc["as good"]
+    assert row["auroc_minus_real"] == pytest.approx(row["auroc"] - zero_shot.loc["real_on_grid", "auroc"])
+    assert row["auroc_minus_real_low"] < row["auroc_minus_real"] < row["auroc_minus_real_high"]
+    # Over its own cases and labels, which are fewer.
+    alone = {"real_on_grid": bank(noisy(1)[:18], "real", some), "half": sources["half"]}
+    alone = zero_shot_table(alone, prompts(), LABELS, truth_of="labels.csv", scale=5.0).set_index("source")
+    assert zero_shot.loc["half", "auroc_minus_real"] == pytest.approx(alone.loc["half", "auroc_minus_real"])
+    clip = clip_table(sources, bank(REPORTS), seed=0).set_index(["source", "score_of"])
+    assert clip.xs("T2I", level=1)["verdict"].tolist() == words
+    apart = clip.loc[("blind", "T2I"), "above_shuffled"] - clip.loc[("real_on_grid", "T2I"), "above_shuffled"]
+    assert clip.loc[("blind", "T2I"), "minus_real"] == pytest.approx(apart)
+    assert clip.loc[("blind", "T2I"), "minus_real_high"] < 0
+    assert clip.xs("I2I", level=1)["verdict"].isna().all()
+
+
+def test_a_space_that_sees_nothing_in_real_volumes_says_so_and_gives_no_verdict() -> None:
+    sources = {"real": bank(noisy(5, 0.0)), "ours": bank(noisy(6), "synthetic")}
+    zero_shot = zero_shot_table(sources, prompts(), LABELS, truth_of="labels.csv", scale=5.0).set_index("source")
+    clip = clip_table(sources, bank(REPORTS), seed=0).set_index(["source", "score_of"])
+    for found in (zero_shot["verdict"], clip.xs("T2I", level=1)["verdict"]):
+        assert found["real"] == "not above chance: this space sees nothing"
+        assert found["ours"] == "no verdict: this space sees nothing in real volumes"
