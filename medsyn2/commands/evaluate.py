@@ -8,10 +8,18 @@ unless options state otherwise. A generator that writes 0.7 mm voxels with heade
     medsyn2 evaluate --real real/ --synthetic generated/ --out evaluation/ \
         --synthetic-spacing-mm 0.7 0.7 0.7 --clip-hu -1024 600
 
-The table evaluation/fid.csv has a row for each window and plane: the Frechet distance with its interval, its floor
-(real against other patients' real volumes) and its extrapolation to infinitely many volumes, the kernel distance,
-precision, recall, density and coverage. Features are stored as banks, evaluation/<window>/real.json and
+The table evaluation/fid.csv has rows for each window and plane, of the synthetic volumes and of one half of the real
+patients against the other: the Frechet distance with its interval, its floor (real against other patients' real
+volumes) and its extrapolation to infinitely many volumes, kernel distances, precision, recall, density, coverage and
+variety. evaluation/indices.csv judges every volume by itself: which share lies outside the range of the real ones, by
+flicker, seams, blur, orientation and other faults. Features are stored as banks, evaluation/<window>/real.json and
 synthetic.json; existing ones are not extracted again.
+
+Features that another program made are compared as banks (medsyn2/evaluation/features/banks.py describes the files):
+
+    medsyn2 evaluate --banks real.json synthetic.json --out evaluation/
+
+evaluation/banks.csv has a row for each part. The Frechet distance is left out below 64 patients in a set.
 """
 
 import argparse
@@ -25,14 +33,19 @@ import pandas as pd
 
 from medsyn2.config import EvaluateFidConfig, validate_config
 from medsyn2.errors import ConfigError
-from medsyn2.evaluation.features.banks import write_bank
+from medsyn2.evaluation.features.banks import read_bank, write_bank
 from medsyn2.evaluation.features.extraction import FeatureSpec, collect_features, extractor_of
 from medsyn2.evaluation.features.folders import check_patients, common_clip_hu, judge_volumes, read_patients, volumes_in
 from medsyn2.evaluation.features.protocols import ProtocolName, make_protocol
 from medsyn2.evaluation.features.volume_file import VolumeFile
-from medsyn2.evaluation.fidelity.fidelity import table_rows
+from medsyn2.evaluation.fidelity.fidelity import real_rows, table_rows
+from medsyn2.evaluation.fidelity.foreign import MIN_FRECHET_PATIENTS, bank_rows
+from medsyn2.evaluation.fidelity.indices import judge_sets
+from medsyn2.evaluation.fidelity.indices_figure import indices_png
 from medsyn2.evaluation.fidelity.views import Views
-from medsyn2.files import write_table
+from medsyn2.evaluation.fidelity.visible import measure_faults
+from medsyn2.facts import REAL
+from medsyn2.files import write_bytes, write_table
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +56,14 @@ _SIDES = ("real", "synthetic")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     for side in _SIDES:
-        parser.add_argument(f"--{side}", type=Path, required=True, metavar="DIR", help=f"folder of {side} volumes")
+        parser.add_argument(f"--{side}", type=Path, metavar="DIR", help=f"folder of {side} volumes")
+    parser.add_argument(
+        "--banks",
+        type=Path,
+        nargs=2,
+        metavar=("REAL", "SYNTHETIC"),
+        help="JSON files of two banks of features, in the place of both folders",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the table and the banks go")
     parser.add_argument(
         "--patients",
@@ -87,6 +107,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="RadImageNet's ResNet50 as safetensors; without it a weight-free extractor, comparable with itself only",
     )
+    how.add_argument(
+        "--tiles",
+        action="store_true",
+        help="pool the weight-free filters over 3 x 3 tiles: another extractor, which sees flips and mirrors",
+    )
     how.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N (default: %(default)s)")
     how.add_argument(
         "--draws",
@@ -98,8 +123,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the table and the banks."""
+    """Write the tables and the banks."""
+    _check_sources(arguments)
     config = _settings(arguments)
+    if arguments.banks is not None:
+        _compare_banks(arguments, config)
+        return
     patients = {} if arguments.patients is None else read_patients(arguments.patients)
     volumes = {
         side: volumes_in(
@@ -116,19 +145,62 @@ def run(arguments: argparse.Namespace) -> None:
     spec = FeatureSpec(protocol, extractor_of(config), tuple(protocol.windows_hu))
     found = {
         side: collect_features(
-            volumes[side], spec, {"kind": side, "source": getattr(arguments, side).name}, arguments.out / "volumes"
+            volumes[side],
+            spec,
+            {"kind": side, "source": _source(arguments, side)},
+            arguments.out / "volumes",
+            indices=True,
         )
         for side in _SIDES
     }
-    rows = []
+    tables, faults = [], measure_faults(found["real"].volumes, spec)
     for window in spec.windows:
         real, synthetic = (found[side].bank([window]) for side in _SIDES)
         for side, bank in zip(_SIDES, (real, synthetic), strict=True):
             write_bank(arguments.out / window / f"{side}.json", bank)
-        rows += table_rows(window, Views(real), Views(synthetic), config)
+        rows = [*real_rows(window, real, config), *table_rows(window, Views(real), Views(synthetic), config)]
+        tables.append(pd.DataFrame(rows).assign(smallest_visible=faults.words(window, rows)))
     table = arguments.out / "fid.csv"
-    write_table(table, pd.DataFrame(rows), digits=6)
+    write_table(table, pd.concat(tables), digits=6)
+    judged, cases = judge_sets([(found["real"], [found["synthetic"]])], arguments.out / "volumes")
+    write_table(arguments.out / "indices.csv", judged, digits=6)
+    write_table(arguments.out / "index_cases.csv", cases, digits=6)
+    write_bytes(arguments.out / "indices.png", indices_png(judged, cases))
     log.info("%s written; its values compare with %s", table, spec.extractor.comparable)
+
+
+def _source(arguments: argparse.Namespace, side: str) -> str:
+    """Return the name of a set: its folder's, unless that is the name of the real ones."""
+    name = Path(getattr(arguments, side)).name
+    return f"{name}, {side}" if name == REAL and side != REAL else name
+
+
+def _compare_banks(arguments: argparse.Namespace, config: EvaluateFidConfig) -> None:
+    """Compare features that another program made."""
+    real, synthetic = (read_bank(path) for path in arguments.banks)
+    table = arguments.out / "banks.csv"
+    write_table(table, pd.DataFrame(bank_rows(real, synthetic, config)), digits=6)
+    few = min(len(set(bank.patients)) for bank in (real, synthetic))
+    if few < MIN_FRECHET_PATIENTS:
+        log.warning(
+            "no Frechet distance: %d patients in a set, and below %d it says little; read mmd beside mmd_floor",
+            few,
+            MIN_FRECHET_PATIENTS,
+        )
+    log.info("%s written; its values compare with %s", table, real.facts.comparable)
+
+
+def _check_sources(arguments: argparse.Namespace) -> None:
+    """Refuse a call that names neither two folders nor two banks, or both."""
+    given = [side for side in _SIDES if getattr(arguments, side) is not None]
+    if len(given) == (0 if arguments.banks else len(_SIDES)):
+        return
+    named = " and ".join(f"--{name}" for name in (*given, *["banks"] * (arguments.banks is not None))) or "neither"
+    raise ConfigError(
+        f"{named} given, expected --real and --synthetic, or --banks alone.",
+        code="nothing-to-compare",
+        remedy="name a folder of real and one of synthetic volumes, or two banks of their features.",
+    )
 
 
 def _settings(arguments: argparse.Namespace) -> EvaluateFidConfig:
@@ -138,6 +210,7 @@ def _settings(arguments: argparse.Namespace) -> EvaluateFidConfig:
         "radimagenet": arguments.radimagenet,
         "device": arguments.device,
         "num_draws": arguments.draws,
+        "tiles": arguments.tiles,
     }
     return validate_config({"evaluate_fid": given}, source="what --slices, --draws and others give").evaluate_fid
 

@@ -82,6 +82,9 @@ class EvaluateFidConfig(Section):
     """Maximum number of slices per plane, evenly spaced; null takes all slices of the protocol."""
     radimagenet: OptionalPlace = None
     """RadImageNet's ResNet50 as safetensors. Empty: a weight-free filter bank, whose FID compares only with itself."""
+    tiles: bool = False
+    """Pool the weight-free filters over 3 x 3 tiles of a slice: another extractor, which sees flips and mirrored lungs
+    and takes nine times the space."""
     device: str = Field(default="cpu", pattern="^(cpu|cuda(:[0-9]+)?)$")
     """Device of RadImageNet: cpu, cuda or cuda:N."""
     num_draws: NonNegativeInt = 10
@@ -97,6 +100,8 @@ class EvaluateFidConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.tiles and self.radimagenet is not None:
+            raise ValueError("tiles are of the weight-free filters, but radimagenet names RadImageNet's weights")
         for name, baseline in self.baselines.items():
             if name.lower() in _OURS:
                 raise ValueError(f"{name} is a name of our own volumes in the tables, name the generator otherwise")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from medsyn2.config import ReportConfig
 from medsyn2.evaluation.features.volume_file import VolumeFile
+from medsyn2.evaluation.fidelity.index_lines import index_lines
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.evaluation.masks.adherence import mask_adherence
 from medsyn2.evaluation.paper.compare_with_paper import compare_with_paper
@@ -79,6 +80,7 @@ def report(
         "cohort": _cohort(all_cases),
         "followings": follow,
         "following_png": _following_png(follow),
+        "by_themselves": list(index_lines(frames["indices.csv"])) if "indices.csv" in frames else [],
         "panels": _panels(held_out, report.max_panels),
         "figures": [
             {"png": data_url(check_file(path).read_bytes()), "name": _name(path), "caption": caption_of(path)}

@@ -73,7 +73,8 @@ rule evaluate_fid:
     shell:
         "python -m medsyn2 evaluate_fid --config {params.cfg:q} --register {input.register}"
         " --samples {input.samples} --banks {params.banks} --cache results/features --tables {output.tables}"
-        " --figure {output.figure} > {log} 2>&1"
+        " --figure {output.figure} --indices {output.indices} --index-cases {output.index_cases}"
+        " --indices-figure {output.indices_figure} > {log} 2>&1"
 
 
 rule sample_training:

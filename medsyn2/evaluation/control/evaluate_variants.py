@@ -172,7 +172,7 @@ def _tables(
     for name, paths in zip(names, fid, strict=True):
         for path in paths:
             frame = pd.read_csv(check_file(path))
-            for row in frame[frame["plane"] == "mean"].to_dict("records"):
+            for row in frame[(frame["plane"] == "mean") & (frame["condition"] != REAL)].to_dict("records"):
                 yield "fid", f"{row['window']}, {row['condition']}", name, "all", "all", row["fid"]
 
 

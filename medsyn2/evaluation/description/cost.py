@@ -11,6 +11,9 @@ from medsyn2.vocabulary import WINDOWS_HU
 THUMBNAIL_S_PER_MVOXEL = 5.1 / 89.9
 """CPU seconds for a thumbnail and each million voxels: 5.1 s at 448 x 448 x 448 (`benchmarks/metrics.py`)."""
 
+INDICES_S_PER_MVOXEL = 0.24 / 4.1
+"""CPU seconds for the indices and each million voxels: 0.24 s at 160 x 150 x 170, public CTs."""
+
 
 def extract_features(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
@@ -27,7 +30,9 @@ def extract_features(run: PlannedRun) -> Cost:
     return Cost(
         "extract_features",
         jobs,
-        jobs * START_S + mvoxels * (READ_S_PER_MVOXEL + THUMBNAIL_S_PER_MVOXEL),
+        jobs * START_S
+        + mvoxels * (READ_S_PER_MVOXEL + THUMBNAIL_S_PER_MVOXEL)
+        + seen * work.grid_voxels / 1e6 * INDICES_S_PER_MVOXEL,
         passes * volume_flops,
         memory_bytes=run.on_grid_bytes,
         device_bytes=peak_bytes,

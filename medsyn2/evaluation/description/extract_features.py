@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from medsyn2.config import EvaluateFidConfig, EvaluateScoresConfig, GridConfig
-from medsyn2.evaluation.features.extraction import FeatureSpec, absent, feature_paths, make_spec, write_features
+from medsyn2.evaluation.features.extraction import describe_volume, make_spec
 from medsyn2.evaluation.features.sizes import THUMBNAIL_WINDOW
-from medsyn2.evaluation.features.thumbnails import thumbnail_path, write_thumbnail
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.facts import CaseFacts
@@ -33,7 +32,7 @@ def extract_features(
 
     Held-out volumes and those sampled for them are seen in all windows; training volumes, which are searched for copies
     and which the space of evaluate_scores is fitted to, and reconstructions in the windows of these evaluations. Every
-    volume gets a thumbnail. Features that are in the cache are not extracted again.
+    volume gets a thumbnail, and those seen in all windows their indices. Nothing that the cache has is made again.
     """
     spec = make_spec(grid, evaluate_fid, tuple(WINDOWS_HU))
     fitted = () if evaluate_scores.command else evaluate_scores.windows
@@ -45,7 +44,8 @@ def extract_features(
     def work(work: CaseWork, folder: Path) -> CaseFacts:
         case = cohort[work.case]
         for volume, windows in _volumes(case, searched):
-            _extract(volume, replace(spec, windows=windows), cache)
+            indices = len(windows) == len(WINDOWS_HU)
+            describe_volume(volume, replace(spec, windows=windows), cache, thumbnail=True, indices=indices)
         return CaseFacts(case.subject, case.split)
 
     cases = [CaseWork(name, [volume.sha256 for volume, _ in _volumes(case, searched)]) for name, case in cohort.items()]
@@ -59,13 +59,3 @@ def _volumes(case: Case, searched: Windows) -> Iterator[tuple[VolumeFile, Window
         yield case.reconstruction, searched
     for volume in case.samples.values():
         yield volume, tuple(WINDOWS_HU)
-
-
-def _extract(volume: VolumeFile, spec: FeatureSpec, cache: Path) -> None:
-    """Read a volume once, for all that the cache lacks of it."""
-    missing, place = absent(feature_paths(volume, spec, cache)), thumbnail_path(volume, cache)
-    if not missing and place.is_file():
-        return
-    held = volume.read()
-    write_features(missing, held, spec)
-    write_thumbnail(place, held)

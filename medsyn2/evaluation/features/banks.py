@@ -13,8 +13,8 @@ program can write a bank with numpy's `savez` and JSON; nothing is pickled. Slic
 so that every metric takes halves, resamples and neighbours by patient.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,6 +87,18 @@ class Bank:
         """Return, for each row of a part, the position of its patient in the sorted patients."""
         _, of_volume = np.unique(np.array(self.patients), return_inverse=True)
         return of_volume[self.parts[part].volume]
+
+    def of_patients(self, patients: Container[str]) -> "Bank":
+        """Return the bank of the volumes of some patients."""
+        kept = [place for place, patient in enumerate(self.patients) if patient in patients]
+        position = np.full(len(self.ids), -1, np.int32)
+        position[kept] = np.arange(len(kept))
+        parts = {}
+        for name, part in self.parts.items():
+            rows = position[part.volume] >= 0
+            parts[name] = Part(part.features[rows], position[part.volume[rows]])
+        ids, owners = (tuple(one[place] for place in kept) for one in (self.ids, self.patients))
+        return replace(self, ids=ids, patients=owners, parts=parts)
 
     def volume_means(self, part: str) -> Float[np.ndarray, "v f"]:
         """Return the mean of the rows of each volume, float64, in the order of the ids."""

@@ -7,14 +7,14 @@ import torch
 from medsyn2.config import Config
 from medsyn2.evaluation.features.extractors import RandomBank
 from medsyn2.evaluation.features.resnet import KERAS, ResNet50Features
-from medsyn2.evaluation.features.sizes import RADIMAGENET_BATCH, WEIGHT_FREE_BATCH, SliceSizes
+from medsyn2.evaluation.features.sizes import RADIMAGENET_BATCH, WEIGHT_FREE_BATCH, SliceSizes, num_tiles
 from medsyn2.nn.cost import cost_of, enter_simulation
 
 
 def pass_cost(config: Config) -> tuple[float, float]:
     """Return the operations of a volume in one window, and the memory of the extractor with a batch of slices."""
     weight_free = config.evaluate_fid.radimagenet is None
-    own, sizes = RandomBank(config.evaluate_fid.seed), SliceSizes.of(config)
+    own, sizes = RandomBank(config.evaluate_fid.seed, tiles=num_tiles(config)), SliceSizes.of(config)
     flops = peak = 0.0
     with enter_simulation():
         network = ResNet50Features(KERAS)

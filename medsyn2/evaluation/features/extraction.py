@@ -9,6 +9,7 @@ cohort exceed the memory of a job, so they stay on disk and a bank is read for t
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,11 @@ from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.features.array_cache import cached_path, read_array, write_arrays
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
 from medsyn2.evaluation.features.extractors import FeatureExtractor, RandomBank, estimate_cost, volume_features
+from medsyn2.evaluation.features.indices import index_path, write_indices
 from medsyn2.evaluation.features.protocols import PLANES, Protocol, make_protocol
 from medsyn2.evaluation.features.radimagenet import load_radimagenet
+from medsyn2.evaluation.features.sizes import TILES
+from medsyn2.evaluation.features.thumbnails import thumbnail_path, write_thumbnail
 from medsyn2.evaluation.features.volume_file import VolumeFile
 
 log = logging.getLogger(__name__)
@@ -51,7 +55,7 @@ def protocol_of(grid: GridConfig, config: EvaluateFidConfig) -> Protocol:
 def extractor_of(config: EvaluateFidConfig) -> FeatureExtractor:
     """Return the extractor: RadImageNet's if its weights are given, else the weight-free one."""
     if config.radimagenet is None:
-        return RandomBank(config.seed)
+        return RandomBank(config.seed, tiles=TILES if config.tiles else 1)
     return load_radimagenet(config.radimagenet, device=config.device)
 
 
@@ -101,7 +105,7 @@ class FeatureFiles:
 
 
 def collect_features(
-    volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path
+    volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path, *, indices: bool = False
 ) -> FeatureFiles:
     """Return the features of a set; extract those that are missing from the cache.
 
@@ -109,6 +113,7 @@ def collect_features(
         volumes: The set; if the protocol has a greatest number, the first by id are taken.
         facts: ``kind`` and ``source`` of the set.
         cache: Folder of single volumes' features, common to all sets, specs and metrics.
+        indices: Whether to leave thumbnails and indices in the cache as well, where a volume is read anyway.
 
     Raises:
         CaseError: If a file cannot be read.
@@ -119,14 +124,30 @@ def collect_features(
     if missing:
         first, passes = next(iter(missing)).read(), sum(len(paths) for paths in missing.values())
         log.info(estimate_cost(first, spec.protocol, spec.extractor, passes))
-    for volume, paths in tqdm(missing.items(), desc=f"features of {facts['source']}", unit="volume"):
-        write_features(paths, volume.read(), spec)
+    for volume in tqdm(missing, desc=f"features of {facts['source']}", unit="volume"):
+        describe_volume(volume, spec, cache, thumbnail=indices, indices=indices)
     return FeatureFiles(tuple(chosen), spec, facts, files)
 
 
 def extract_bank(volumes: Sequence[VolumeFile], spec: FeatureSpec, facts: Mapping[str, str], cache: Path) -> Bank:
     """Return the bank of all windows of a spec; see `collect_features` and `FeatureFiles.bank`."""
     return collect_features(volumes, spec, facts, cache).bank(spec.windows)
+
+
+def describe_volume(volume: VolumeFile, spec: FeatureSpec, cache: Path, *, thumbnail: bool, indices: bool) -> None:
+    """Read a volume once, for all that the cache lacks of it: features, and its thumbnail and indices if asked for."""
+    missing = absent(feature_paths(volume, spec, cache))
+    others = {
+        thumbnail_path(volume, cache): write_thumbnail if thumbnail else None,
+        index_path(volume, spec.protocol, cache): partial(write_indices, protocol=spec.protocol) if indices else None,
+    }
+    todo = {place: write for place, write in others.items() if write and not place.is_file()}
+    if not missing and not todo:
+        return
+    held = volume.read()
+    write_features(missing, held, spec)
+    for place, write in todo.items():
+        write(place, held)
 
 
 def feature_paths(volume: VolumeFile, spec: FeatureSpec, cache: Path) -> dict[str, Path]:

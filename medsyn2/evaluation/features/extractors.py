@@ -5,11 +5,15 @@ levels of 3 x 3 convolution, rectification and 2 x 2 pooling, whose channels are
 deviation over the slice. Random filters rank distributions of textures and edges sensibly (Ustyuzhaninov et al.,
 arXiv:1606.00021) and anybody can reproduce them, but their distances compare with each other only, never with
 published values; every table names its extractor.
+
+Means over a slice see no position: upside down it has nearly the same ones. Summarised over each of 3 x 3 tiles, under
+a name of their own, the filters see flips and mirrors, in nine times the space.
 """
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import Protocol as Interface
 from typing import runtime_checkable
 
@@ -44,9 +48,10 @@ class RandomBank(nn.Module):
 
     comparable = "nothing but values of this extractor and protocol"
 
-    def __init__(self, seed: int, channels: tuple[int, int, int] = WEIGHT_FREE_CHANNELS) -> None:
+    def __init__(self, seed: int, channels: tuple[int, int, int] = WEIGHT_FREE_CHANNELS, *, tiles: int = 1) -> None:
         super().__init__()
-        self.name = f"weight_free(seed={seed})"
+        self.name = f"weight_free(seed={seed})" if tiles == 1 else f"weight_free_{tiles}x{tiles}(seed={seed})"
+        self.tiles = tiles
         generator = torch.Generator().manual_seed(seed)
         for level, (fan_in, width) in enumerate(zip((1, *channels), channels, strict=False)):
             filters = torch.randn(width, fan_in, 3, 3, generator=generator) / (9 * fan_in) ** 0.5
@@ -59,16 +64,31 @@ class RandomBank(nn.Module):
     @torch.no_grad()
     def forward(self, slices: Float[Tensor, "n h w"]) -> Float[Tensor, "n f"]:
         x = slices[:, None] * 2.0 - 1.0
-        summaries = [x.mean(dim=(2, 3)), x.std(dim=(2, 3))]
+        summaries = list(self._summaries(x))
         for level in range(self.num_levels):
             x = functional.relu(functional.conv2d(x, self.get_buffer(f"level_{level}"), padding=1))
-            summaries += [x.mean(dim=(2, 3)), x.std(dim=(2, 3))]
+            summaries += self._summaries(x)
             x = functional.avg_pool2d(x, 2)
         return torch.cat(summaries, dim=1)
+
+    def _summaries(self, maps: Float[Tensor, "n c h w"]) -> Iterator[Float[Tensor, "n c"]]:
+        """Yield mean and standard deviation over each tile."""
+        if self.tiles == 1:
+            yield from (maps.mean(dim=(2, 3)), maps.std(dim=(2, 3)))
+            return
+        for rows, columns in product(*(_tiles(size, self.tiles) for size in maps.shape[2:])):
+            part = maps[:, :, rows, columns]
+            yield from (part.mean(dim=(2, 3)), part.std(dim=(2, 3), correction=0))  # a tile may be one pixel
 
     def __call__(self, slices: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n f"]:
         batches = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).split(WEIGHT_FREE_BATCH)
         return torch.cat([self.forward(batch) for batch in batches]).numpy()
+
+
+def _tiles(size: int, count: int) -> Iterator[slice]:
+    """Yield the parts of an axis, of one pixel at least; those of a small one overlap."""
+    for index in range(count):
+        yield slice(index * size // count, -(-(index + 1) * size // count))
 
 
 def volume_features(

@@ -110,14 +110,19 @@ def make_protocol(name: ProtocolName, *, clip_hu: tuple[float, float], num_slice
     return replace(protocol, name=f"{name}, {num_slices} slices", num_slices=num_slices)
 
 
-def prepare_volume(volume: CTVolume, protocol: Protocol) -> Float[np.ndarray, "a b c"]:
-    """Return a volume's HU on the protocol's grid, in its frame and range."""
+def bring_to_grid(volume: CTVolume, protocol: Protocol) -> CTVolume:
+    """Return a volume with the protocol's spacing and in its range, float32."""
     low, high = protocol.clip_hu
     if protocol.resample_mm is not None:
         volume = _resample_isotropically(volume, protocol.resample_mm, outside_hu=low)
-    hu = np.clip(volume.hu.astype(np.float32), low, high)
+    return CTVolume(np.clip(volume.hu.astype(np.float32), low, high), volume.affine_mm)
+
+
+def prepare_volume(volume: CTVolume, protocol: Protocol) -> Float[np.ndarray, "a b c"]:
+    """Return a volume's HU on the protocol's grid, in its frame and range."""
+    hu = bring_to_grid(volume, protocol).hu
     if protocol.cube is not None:
-        hu = _fit_in_cube(hu, protocol.cube, low)
+        hu = _fit_in_cube(hu, protocol.cube, protocol.clip_hu[0])
     return hu if protocol.frame == "zyx_lps" else hu.transpose(2, 1, 0)[::-1, ::-1, :]
 
 

@@ -21,7 +21,10 @@ WEIGHT_FREE_CHANNELS = (16, 32, 64)
 """Random filters of each level."""
 
 WEIGHT_FREE_WIDTH = 2 * (1 + sum(WEIGHT_FREE_CHANNELS))
-"""Features of a slice: mean and standard deviation of the image and of each filter."""
+"""Features of a slice or a tile: mean and standard deviation of the image and of each filter."""
+
+TILES = 3
+"""Tiles along each side of a slice, where weight-free features are pooled over tiles."""
 
 RADIMAGENET_WIDTH = 2048
 """Features of a slice."""
@@ -34,6 +37,11 @@ THUMBNAIL = 32
 
 THUMBNAIL_WINDOW: Window = "lung"
 """The window that thumbnails are of."""
+
+
+def num_tiles(config: Config) -> int:
+    """Return the tiles along each side of a slice over which weight-free features are pooled."""
+    return TILES if config.evaluate_fid.tiles else 1
 
 
 def takes_all_volumes(config: Config) -> bool:
@@ -58,7 +66,7 @@ class SliceSizes:
         return cls(
             tuple(min(fid.slices_per_volume or length, length) for length in taken),
             ((height, width), (depth, width), (depth, height)),
-            WEIGHT_FREE_WIDTH if fid.radimagenet is None else RADIMAGENET_WIDTH,
+            WEIGHT_FREE_WIDTH * num_tiles(config) ** 2 if fid.radimagenet is None else RADIMAGENET_WIDTH,
         )
 
     @property

@@ -30,7 +30,8 @@ def evaluate_fid(run: PlannedRun) -> Cost:
     """Estimate the stage, of the main model."""
     work = run.work
     banks = Banks.of(run.config, work.test_cases, work.test.jobs)
-    read_s = banks.passes_here / len(WINDOWS_HU) * READ_S_PER_MVOXEL * work.grid_voxels / 1e6
+    passes = banks.passes_here + banks.faulty_passes
+    read_s = passes / len(WINDOWS_HU) * READ_S_PER_MVOXEL * work.grid_voxels / 1e6
     comparisons = banks.conditions * len(WINDOWS_HU)
     compare_s = sum(_comparison_s(banks, slices) for slices in banks.slices) * comparisons
     volume_flops, peak_bytes = pass_cost(run.config)
@@ -38,11 +39,11 @@ def evaluate_fid(run: PlannedRun) -> Cost:
         "evaluate_fid",
         1,
         START_S + read_s + compare_s,
-        banks.passes_here * volume_flops,
+        passes * volume_flops,
         memory_bytes=banks.memory_bytes(work.grid_voxels),
-        device_bytes=peak_bytes if banks.passes_here else 0.0,
+        device_bytes=peak_bytes,
         disk_bytes=banks.disk_bytes,
-        basis=f"at most {banks.passes_here * sum(banks.slices):,.0f} slices through the extractor, "
+        basis=f"at most {passes * sum(banks.slices):,.0f} slices through the extractor, "
         f"{banks.distances * comparisons * len(banks.slices):,.0f} distances",
     )
 

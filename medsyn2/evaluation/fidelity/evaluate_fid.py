@@ -22,9 +22,13 @@ from medsyn2.evaluation.features.folders import (
     volumes_in,
 )
 from medsyn2.evaluation.features.volume_file import VolumeFile
-from medsyn2.evaluation.fidelity.fidelity import table_rows
+from medsyn2.evaluation.fidelity.fidelity import real_rows, table_rows
+from medsyn2.evaluation.fidelity.indices import judge_sets
+from medsyn2.evaluation.fidelity.indices_figure import indices_png
 from medsyn2.evaluation.fidelity.views import Views
+from medsyn2.evaluation.fidelity.visible import measure_faults
 from medsyn2.evaluation.held_out import Case, load_cases, volumes_by_condition
+from medsyn2.facts import REAL
 from medsyn2.files import write_bytes, write_table
 from medsyn2.page.strips import Picture, strips_png
 from medsyn2.vocabulary import WINDOWS_HU, Window
@@ -44,12 +48,16 @@ def evaluate_fid(
     cache: Path,
     tables: list[Path],
     figure: Path,
+    indices: Path,
+    index_cases: Path,
+    indices_figure: Path,
 ) -> None:
     """Compare real and synthetic volumes by the Frechet distance, in four HU windows on three planes.
 
     The real volumes are the registered ones of the held-out cases; the synthetic ones are those sampled for the same
     cases, a row of the table for each condition, and the configured folders of other generators, whose spacing, values
-    and range are checked or stated. See `fidelity` for the numbers of a row.
+    and range are checked or stated. See `fidelity` for the numbers of a row. Beside the distances, every volume is
+    judged by itself: see `indices`.
     """
     spec = make_spec(grid, evaluate_fid, tuple(WINDOWS_HU))
     cases = load_cases(register, samples=samples)
@@ -67,22 +75,31 @@ def evaluate_fid(
     made: dict[ClipHU, list[FeatureFiles]] = defaultdict(list)
     for one in sorted(generators, key=lambda one: one.name):
         facts = {"kind": "synthetic", "source": one.name}
-        made[one.spec.protocol.clip_hu].append(collect_features(one.volumes, one.spec, facts, cache))
+        made[one.spec.protocol.clip_hu].append(collect_features(one.volumes, one.spec, facts, cache, indices=True))
     facts = {"kind": "real", "source": "held-out cases"}
-    real = {clip_hu: collect_features(held_out, _clip_spec(spec, clip_hu), facts, cache) for clip_hu in made}
+    real = {
+        clip_hu: collect_features(held_out, _clip_spec(spec, clip_hu), facts, cache, indices=True) for clip_hu in made
+    }
     places = {path.name: path for path in tables}
+    faults = measure_faults(held_out, spec)
     frames: dict[Window, pd.DataFrame] = {}
     for window in WINDOWS_HU:
         rows: list[dict[str, object]] = []
         for clip_hu, sources in made.items():
             ends = "" if clip_hu == spec.protocol.clip_hu else ".{:g}_{:g}".format(*clip_hu)
             of_real = Views(_write_bank(real[clip_hu], window, banks / window / f"real{ends}.json"))
+            if not rows:
+                rows += real_rows(window, of_real.bank, evaluate_fid)
             for source in sources:
                 bank = _write_bank(source, window, banks / window / f"{source.facts['source']}.json")
                 rows += table_rows(window, of_real, Views(bank), evaluate_fid)
-        rows.sort(key=lambda row: str(row["condition"]))
-        frames[window] = pd.DataFrame(rows)
+        rows.sort(key=lambda row: (row["condition"] != REAL, str(row["condition"])))
+        frames[window] = pd.DataFrame(rows).assign(smallest_visible=faults.words(window, rows))
         write_table(places[f"fid_{window}.csv"], frames[window], digits=6)
+    judged, volumes = judge_sets([(real[clip_hu], sources) for clip_hu, sources in made.items()], cache)
+    write_table(indices, judged, digits=6)
+    write_table(index_cases, volumes, digits=6)
+    write_bytes(indices_figure, indices_png(judged, volumes))
     image = strips_png(_figure_rows(held_out, sorted(generators, key=lambda one: one.name), frames))
     write_bytes(figure, image)
 
@@ -126,7 +143,8 @@ def _figure_rows(
     rows = []
     for window, table in tables.items():
         means = table[table["plane"] == "mean"].set_index("condition")
-        floor, patients = means["floor"].iloc[0], int(means["floor_patients"].iloc[0])
+        first = means.loc[next(iter(synthetic))]
+        floor, patients = first["floor"], int(first["floor_patients"])
         named = window.replace("_", " ")
         known = f"{named} FID of {patients} from {patients} patients: floor {floor:.2g}"
         known = known if isfinite(floor) else f"{named}, too few for a floor"

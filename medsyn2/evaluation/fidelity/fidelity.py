@@ -9,8 +9,10 @@ only at equal counts. Each is therefore given with
                    the sets and smaller subsets of both
     fid_low, high  a 95 % interval over patients, by their influences and Student's t
 
-and, from `kernel`, the blocked KID, precision, recall, density and coverage, and the variety of `variety`. Below the
-floor is no triumph: a ``flag`` says where a set has too little variety, or lies nearer than real volumes ever do.
+and, from `kernel`, the blocked KID, precision, recall, density and coverage, the distance of `mmd` with its floor, and
+the variety of `variety`. Below the floor is no triumph: a ``flag`` says where a set has too little variety, or lies
+nearer than real volumes ever do. Real volumes have a row with all of these too: one half of the patients against the
+other.
 
 The interval (`patients`) covers the distance that is expected at this number of patients, not the one at infinitely
 many. Halves and subsets are drawn by patient, with all slices, scans and samples of each. A patient in both sets is
@@ -32,13 +34,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from medsyn2.config import EvaluateFidConfig
-from medsyn2.evaluation.features.banks import check_comparable
+from medsyn2.evaluation.features.banks import Bank, check_comparable
 from medsyn2.evaluation.features.protocols import PLANES
 from medsyn2.evaluation.fidelity.frechet import Gaussian, distance_of_gaussians, influences
 from medsyn2.evaluation.fidelity.kernel import kid_between_patients, neighbourhood
+from medsyn2.evaluation.fidelity.mmd import Mmd, mmd
 from medsyn2.evaluation.fidelity.patients import Draws, Patients, draw_patients, interval
 from medsyn2.evaluation.fidelity.variety import variety
 from medsyn2.evaluation.fidelity.views import View, Views
+from medsyn2.facts import REAL
 
 
 def table_rows(window: str, real: Views, synthetic: Views, config: EvaluateFidConfig) -> list[dict[str, object]]:
@@ -49,6 +53,7 @@ def table_rows(window: str, real: Views, synthetic: Views, config: EvaluateFidCo
         "num_real": len(real.bank.ids),
         "num_synthetic": len(synthetic.bank.ids),
         "num_patients": len(set(real.bank.patients)),
+        "num_shared_patients": len({*real.bank.patients} & {*synthetic.bank.patients}),
         "protocol": real.bank.facts.protocol["name"],
         "protocol_sha256": real.bank.facts.protocol_sha256[:12],
         "extractor": real.bank.facts.extractor,
@@ -65,6 +70,24 @@ def table_rows(window: str, real: Views, synthetic: Views, config: EvaluateFidCo
         }
         for part, row in found.items()
     ]
+
+
+def real_rows(window: str, real: Bank, config: EvaluateFidConfig) -> list[dict[str, object]]:
+    """Return the rows of one half of the real patients against the other; none of a single patient."""
+    pair = halves(real, config.seed)
+    if pair is None:
+        return []
+    return [{**row, "condition": REAL} for row in table_rows(window, Views(pair[0]), Views(pair[1]), config)]
+
+
+def halves(real: Bank, seed: int) -> tuple[Bank, Bank] | None:
+    """Return the volumes of one half of the patients and those of the other; None of a single patient."""
+    patients = np.unique(real.patients)
+    if len(patients) < 2:
+        return None
+    dealt = np.random.default_rng(seed).permutation(patients)
+    one, other = (real.of_patients(set(part.tolist())) for part in np.array_split(dealt, 2))
+    return one, other
 
 
 COPIED_SHARE = 0.1
@@ -88,6 +111,9 @@ class Fidelity:
     floor_patients: int  # Patients on each side of the floor
     kid: float  # Kernel distance over pairs of different patients
     kid_se: float  # Its standard error
+    mmd: float  # Kernel distance of volumes that sees means and spread, as in `mmd`
+    mmd_floor: float  # What one dealing of the patients in twenty exceeds
+    mmd_p: float  # Share of dealings with as large a distance
     precision: float  # This and the next three as in `kernel`
     recall: float  # As above
     density: float  # As above
@@ -122,17 +148,21 @@ def fidelity(
     check_comparable(real.bank, synthetic.bank)
     patients = Patients.of(real.bank.patients, synthetic.bank.patients)
     draws = draw_patients(patients, num_draws, np.random.default_rng(seed))
-    rows, found = {}, []
+    rows, found, dealt = {}, [], []
+    owners = real.bank.patients, synthetic.bank.patients
     for part in parts:
         pair = _Pair(real.of(part), synthetic.of(part), patients)
         found.append(pair.influences())
-        rows[part] = _row(pair, draws, interval(pair.fid, found[-1], patients), neighbours)
+        dealt.append(mmd(pair.real.view.points, pair.synthetic.view.points, owners, seed))
+        rows[part] = _row(pair, draws, interval(pair.fid, found[-1], patients), dealt[-1], neighbours)
     mean = {
         field.name: field.type(np.mean([getattr(row, field.name) for row in rows.values()]))
         for field in fields(Fidelity)
         if callable(field.type)
     }
     mean["fid_low"], mean["fid_high"] = interval(mean["fid"], np.mean(found, axis=0), patients)
+    both = Mmd.mean(dealt)
+    mean |= {"mmd_floor": both.floor, "mmd_p": both.p}
     return {**rows, "mean": Fidelity(**mean)}
 
 
@@ -184,7 +214,7 @@ class _Pair:
         return np.array(found)
 
 
-def _row(pair: _Pair, draws: Draws, ends: tuple[float, float], neighbours: int) -> Fidelity:
+def _row(pair: _Pair, draws: Draws, ends: tuple[float, float], dealt: Mmd, neighbours: int) -> Fidelity:
     real, synthetic = pair.real.view, pair.synthetic.view
     kernel = kid_between_patients(real.slices, synthetic.slices)
     patients = real.slices.patient, synthetic.slices.patient
@@ -199,6 +229,9 @@ def _row(pair: _Pair, draws: Draws, ends: tuple[float, float], neighbours: int) 
         floor,
         int(draws.splits[0].one.sum()) if draws.splits else 0,
         *astuple(kernel),
+        dealt.value,
+        dealt.floor,
+        dealt.p,
         *astuple(shares),
         *astuple(spread),
     )

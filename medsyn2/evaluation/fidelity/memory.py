@@ -9,6 +9,8 @@ from math import prod
 from medsyn2.config import Config
 from medsyn2.evaluation.features.sizes import MAX_VOLUMES, SliceSizes, takes_all_volumes
 from medsyn2.evaluation.fidelity.sizes import (
+    FAULT_VOLUMES,
+    FAULTY_PASSES,
     FRECHET_CHUNK_ROWS,
     FRECHET_KEPT,
     KERNEL_CHUNK_ROWS,
@@ -63,6 +65,11 @@ class Banks:
         return len(WINDOWS_HU) * float(self.real + self.synthetic * self.conditions)
 
     @property
+    def faulty_passes(self) -> float:
+        """Passes through the extractor of real volumes with faults."""
+        return float(len(WINDOWS_HU) * FAULTY_PASSES * min(FAULT_VOLUMES, self.real))
+
+    @property
     def distances(self) -> int:
         """Frechet distances on a plane, of one condition: the value, and seven of each division."""
         # Two of halves for the floor; two of halves and three of two thirds for the extrapolation.
@@ -89,4 +96,5 @@ class Banks:
         kept = 6 * (FRECHET_KEPT + 1) if min(rows) > self.width else 0
         distance = row * (max(rows) / 2 + 6 * FRECHET_CHUNK_ROWS) + (96.0 + 8.0 * kept) * self.width**2
         joining = row * max(rows)
-        return max(prepared, 0.6 * GB + held + max(kernel, distance, joining))
+        dealing = 48.0 * volumes**2  # kernel, distances and pairs of volumes in double precision
+        return max(prepared, 0.6 * GB + held + max(kernel, distance, joining, dealing))

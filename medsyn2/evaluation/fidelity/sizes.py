@@ -15,5 +15,11 @@ KERNEL_CHUNK_ROWS = 512
 FRECHET_CHUNK_ROWS = 2048
 """Slices whose features are converted to double precision at once."""
 
+FAULT_VOLUMES = 4
+"""Real volumes on which faults are tried: their part of a distance differs by a tenth between patients."""
+
+FAULTY_PASSES = 7
+"""Passes of each of them through the extractor in a window: as it is, and with three faults at two strengths."""
+
 FRECHET_KEPT = 8
 """Sets of rows of a part whose moments are kept: the six groups of a division and two halves."""

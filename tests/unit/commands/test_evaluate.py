@@ -9,6 +9,7 @@ import pytest
 from medsyn2.cli import main
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
+from medsyn2.evaluation.features.banks import Bank, BankFacts, Part, write_bank
 
 
 def chest(seed: int, lung_hu: float = -850.0) -> np.ndarray:
@@ -43,8 +44,9 @@ def evaluate(folder: Path, *options: str) -> int:
 def test_a_table_with_every_window_and_plane(folders: Path) -> None:
     assert evaluate(folders) == 0
     table = pd.read_csv(folders / "out" / "fid.csv")
-    assert len(table) == 16
-    assert (table["condition"] == "synthetic").all()
+    assert len(table) == 2 * 16
+    assert set(table["condition"]) == {"real", "synthetic"}
+    table = table[table["condition"] == "synthetic"]
     assert (table["num_real"] == 5).all()
     lung = table[table["window"] == "lung"]
     assert (lung["fid_at_floor"] > lung["floor"]).all()
@@ -66,7 +68,7 @@ def test_a_ceiling_of_the_generator_is_found_and_stated(folders: Path, capsys: p
     assert "[hu-range-differs]" in capsys.readouterr().err
     assert evaluate(folders, "--clip-hu", "-1024", "600") == 0
     table = pd.read_csv(folders / "out" / "fid.csv")
-    assert table["fid"].abs().max() < 1e-2  # the same chests, once both are cut
+    assert table.loc[table["condition"] == "synthetic", "fid"].abs().max() < 1e-2  # the same, once both are cut
 
 
 def test_values_that_are_no_hu_are_refused(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +80,8 @@ def test_values_that_are_no_hu_are_refused(folders: Path, capsys: pytest.Capture
 def test_patients_are_grouped(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folders / "patients.csv").write_text("id,patient\n" + "".join(f"{i},p{i // 2}\n" for i in range(5)))
     assert evaluate(folders, "--patients", str(folders / "patients.csv")) == 0
-    assert (pd.read_csv(folders / "out" / "fid.csv")["num_patients"] == 3).all()
+    table = pd.read_csv(folders / "out" / "fid.csv")
+    assert (table.loc[table["condition"] == "synthetic", "num_patients"] == 3).all()
     (folders / "patients.csv").write_text("name\nx\n")
     assert evaluate(folders, "--patients", str(folders / "patients.csv")) == 10
     assert "[patients-unreadable]" in capsys.readouterr().err
@@ -96,6 +99,8 @@ def test_patients_are_grouped(folders: Path, capsys: pytest.CaptureFixture[str])
         (("--slices", "0"), "slices_per_volume"),
         (("--draws", "-3"), "num_draws"),
         (("--real-spacing-mm", "1", "0", "1"), "--real-spacing-mm is 1 0 1"),
+        (("--tiles", "--radimagenet", "weights"), "tiles are of the weight-free filters"),
+        (("--banks", "real.json", "other.json"), "expected --real and --synthetic, or --banks alone"),
     ],
 )
 def test_impossible_settings_are_named(
@@ -104,3 +109,32 @@ def test_impossible_settings_are_named(
     assert evaluate(folders, *options) == 2
     assert named in capsys.readouterr().err
     assert not (folders / "out").exists()
+
+
+def test_every_volume_is_judged_by_itself(folders: Path) -> None:
+    assert evaluate(folders) == 0
+    judged = pd.read_csv(folders / "out" / "indices.csv")
+    assert set(judged["source"]) == {"real", "synthetic"}
+    assert len(pd.read_csv(folders / "out" / "index_cases.csv")) == 10
+    assert (folders / "out" / "indices.png").is_file()
+
+
+def test_banks_of_another_program_are_compared_without_a_frechet_distance_of_few(
+    folders: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    places = []
+    for source, shift in (("real", 0.0), ("theirs", 2.0)):
+        facts = BankFacts(
+            source if source == "real" else "synthetic", source, "net", "0", "itself", {}, "0", (0, 1), None
+        )
+        names = tuple(f"{source}{index}" for index in range(8))
+        part = Part(rng.normal(shift, 1, (8, 16)).astype(np.float32), np.arange(8))
+        places.append(folders / f"{source}.json")
+        write_bank(places[-1], Bank(facts, names, names, {"image": part}))
+    assert main(["evaluate", "--banks", *map(str, places), "--out", str(folders / "out")]) == 0
+    assert "no Frechet distance: 8 patients in a set" in caplog.text
+    table = pd.read_csv(folders / "out" / "banks.csv").set_index("condition")
+    assert table.index.tolist() == ["real", "theirs"]
+    assert table["fid"].isna().all()
+    assert table.loc["theirs", "mmd"] > table.loc["theirs", "mmd_floor"]

@@ -33,3 +33,8 @@ def test_volumes_of_a_case_are_counted_with_the_joint_ones() -> None:
     config = SampleConfig(structures=("heart", "lobes"), joint=("heart", "nodules"))
     assert config.num_conditions == 5
     assert config.all_structures == ("lobes", "heart", "nodules")
+
+
+def test_tiles_are_of_the_weight_free_filters_alone() -> None:
+    with pytest.raises(ConfigError, match="tiles are of the weight-free filters"):
+        validate_config({"evaluate_fid": {"tiles": True, "radimagenet": "weights"}}, source="test")

@@ -46,11 +46,11 @@ def test_large_volumes_ask_where_the_generator_runs() -> None:
 
 
 def test_radimagenet_asks_where_its_device_is_a_gpu() -> None:
-    by_shards = {"extract_features", "evaluate_memorisation"}
-    assert asking(RADIMAGENET) == by_shards
-    itself = {"evaluate_fid", "evaluate_scores"}
+    always = {"extract_features", "evaluate_fid", "evaluate_memorisation"}
+    assert asking(RADIMAGENET) == always
+    itself = {"evaluate_scores"}
     for change in ({"baselines": {"Other": {"folder": "theirs"}}}, {"protocol": "vlm3d"}):
-        assert asking({"evaluate_fid": {**RADIMAGENET["evaluate_fid"], **change}}) == by_shards | itself
+        assert asking({"evaluate_fid": {**RADIMAGENET["evaluate_fid"], **change}}) == always | itself
     assert asking({"evaluate_fid": {"radimagenet": "weights", "device": "cpu"}}) == set()
     assert asking({"evaluate_fid": {"device": "cuda"}}) == set()
 

@@ -26,7 +26,8 @@ AFTER_SAMPLE = {
 JUDGES = ("extractor", "segmenter", "model")
 """Columns that say what a metric depends on beside the volumes."""
 
-WITHOUT_A_JUDGE = {"cases", "quarantine", "reconstruction", "progressive", "attention", "hu", "hu_cases"}
+WITHOUT_A_JUDGE = {"cases", "quarantine", "reconstruction", "progressive", "attention", "hu", "hu_cases", "indices",
+                   "index_cases"}  # fmt: skip
 """Tables of records, of the voxels' own values, and of the model's own attention."""
 
 

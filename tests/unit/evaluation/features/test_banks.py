@@ -32,6 +32,13 @@ def test_what_is_written_is_read_and_equal_banks_have_equal_bytes(tmp_path: Path
         assert (tmp_path / f"first.{suffix}").read_bytes() == (tmp_path / f"second.{suffix}").read_bytes()
 
 
+def test_volumes_of_some_patients_keep_their_rows() -> None:
+    whole, part = bank(), bank().of_patients({"q"})
+    assert (part.ids, part.patients) == (("c",), ("q",))
+    np.testing.assert_array_equal(part.parts["lung/axial"].features, whole.parts["lung/axial"].features[8:])
+    assert part.parts["lung/axial"].volume.tolist() == [0] * 4
+
+
 def test_damaged_missing_or_foreign_files_are_refused(tmp_path: Path) -> None:
     write_bank(tmp_path / "bank.json", bank())
     content = bytearray((tmp_path / "bank.npz").read_bytes())

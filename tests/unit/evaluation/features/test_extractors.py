@@ -46,3 +46,18 @@ def test_a_volume_has_features_for_each_window_and_plane() -> None:
     assert all(part.shape[0] == 5 for part in parts.values())
     line = estimate_cost(volume, protocol, RandomBank(0), num_windowed=14)
     assert "14 volumes in a window x 15 slices = 210 slices" in line
+
+
+def test_tiles_see_where_and_whole_slices_do_not() -> None:
+    """Under a name of their own, so that banks of both are never compared."""
+    slices = textures(3, 1.0)
+    slices[:, : slices.shape[1] // 2] *= 0.3
+    flipped = slices[:, ::-1].copy()
+    whole, tiles = RandomBank(0), RandomBank(0, tiles=3)
+    assert tiles.name == "weight_free_3x3(seed=0)" != whole.name
+    assert tiles(slices).shape[1] == 9 * whole(slices).shape[1]
+    apart = {
+        bank.name: np.abs(bank(slices) - bank(flipped)).mean() / np.abs(bank(slices)).mean() for bank in (whole, tiles)
+    }
+    assert apart[tiles.name] > 3 * apart[whole.name]
+    assert np.isfinite(tiles(slices[:, :12, :9])).all()  # tiles of a pixel

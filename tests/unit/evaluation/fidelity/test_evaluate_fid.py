@@ -24,9 +24,9 @@ GRID = GridConfig(shape=SHAPE, spacing_mm=(8.0, 8.0, 8.0), clip_hu=(-1024.0, 102
 AFFINE = axis_aligned_affine((8.0, 8.0, 8.0), (0.0, 0.0, 0.0))
 COLUMNS = [
     "window", "condition", "plane", "fid", "fid_low", "fid_high", "fid_infinity", "fid_at_floor", "floor",
-    "floor_patients", "kid", "kid_se", "precision", "recall", "density", "coverage", "neighbours",
-    "variety", "variety_low", "variety_high", "flag",
-    "num_real", "num_synthetic", "num_patients", "protocol", "protocol_sha256", "extractor", "compares_with",
+    "floor_patients", "kid", "kid_se", "mmd", "mmd_floor", "mmd_p", "precision", "recall", "density", "coverage",
+    "neighbours", "variety", "variety_low", "variety_high", "flag", "num_real", "num_synthetic", "num_patients",
+    "num_shared_patients", "protocol", "protocol_sha256", "extractor", "compares_with", "smallest_visible",
 ]  # fmt: skip
 
 COLUMN_PIXELS = 338
@@ -51,10 +51,14 @@ REAL = {case: chest(seed) for seed, case in enumerate("abc")}
 
 @pytest.fixture
 def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.DataFrame]]:
-    """Compare volumes a condition with the real ones, and return the table of each window."""
+    """Compare volumes a condition with the real ones, and return the table of each window and the other tables."""
 
     def compared(
-        synthetic: Mapping[str, Volumes], real: Volumes = REAL, train: Volumes = MappingProxyType({}), **settings: Any
+        synthetic: Mapping[str, Volumes],
+        real: Volumes = REAL,
+        train: Volumes = MappingProxyType({}),
+        with_indices: bool = False,
+        **settings: Any,
     ) -> dict[str, pd.DataFrame]:
         root = tmp_path_factory.mktemp("cohort")
 
@@ -78,10 +82,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, pd.
             cache=root / "features",
             tables=tables[::-1],
             figure=root / "comparison.png",
+            indices=root / "indices.csv",
+            index_cases=root / "index_cases.csv",
+            indices_figure=root / "indices.png",
         )
         columns = 1 + len(synthetic) + len(settings.get("baselines", {}))
         assert imread(root / "comparison.png").shape[1] == COLUMN_PIXELS * columns
-        return {path.stem.removeprefix("fid_"): pd.read_csv(path) for path in tables}
+        others = [root / "indices.csv", root / "index_cases.csv"] * bool(with_indices)
+        return {path.stem.removeprefix("fid_"): pd.read_csv(path) for path in [*tables, *others]}
 
     return compared
 
@@ -91,10 +99,11 @@ def test_each_window_has_a_table_of_planes_and_conditions(run) -> None:
     for window, table in tables.items():
         assert list(table.columns) == COLUMNS
         assert (table["window"] == window).all()
-        assert table["plane"].tolist() == ["axial", "sagittal", "coronal", "mean"] * 2
-        assert table["condition"].tolist() == ["heart"] * 4 + ["report"] * 4
-        assert (table["num_real"] == 3).all()
-        assert table["num_synthetic"].tolist() == [1] * 4 + [3] * 4
+        assert table["plane"].tolist() == ["axial", "sagittal", "coronal", "mean"] * 3
+        assert table["condition"].tolist() == ["real"] * 4 + ["heart"] * 4 + ["report"] * 4
+        assert table["num_real"].tolist() == [2] * 4 + [3] * 8  # one half of the real patients against the other
+        assert table["num_synthetic"].tolist() == [1] * 8 + [3] * 4
+        assert table["num_shared_patients"].tolist() == [0] * 4 + [1] * 4 + [3] * 4
         assert (table["extractor"] == "weight_free(seed=0)").all()
         for _, rows in table.groupby("condition"):
             fid = rows.set_index("plane")["fid"]
@@ -117,18 +126,26 @@ def test_what_the_model_cannot_express_does_not_count(run) -> None:
     bright = {case: np.where(hu > 100, 3000, hu).astype(np.int16) for case, hu in REAL.items()}
     clipped = {case: np.minimum(hu, 1024).astype(np.int16) for case, hu in bright.items()}
     for table in run({"report": clipped}, real=bright).values():
-        assert (table["fid"].abs() < 1e-3).all()
+        assert (table.loc[table["condition"] == "report", "fid"].abs() < 1e-3).all()
 
 
 def test_enough_patients_give_an_interval_a_floor_and_an_extrapolation(run) -> None:
     real = {f"case{seed}": chest(seed) for seed in range(6)}
     synthetic = {case: chest(seed + 50, lung_hu=-700.0) for seed, case in enumerate(real)}
-    for table in run({"report": synthetic}, real=real).values():
+    for whole in run({"report": synthetic}, real=real).values():
+        assert (
+            whole["smallest_visible"]
+            .str.fullmatch(r"at 3 patients: blur of .* mm, noise of .* HU, shift of .* HU")
+            .all()
+        )
+        table = whole[whole["condition"] == "report"]
         assert (table["fid_low"] <= table["fid"]).all()
         assert (table["fid"] <= table["fid_high"]).all()
         assert (table["floor_patients"] == 3).all()
         assert table[["floor", "fid_at_floor", "fid_infinity", "kid", "kid_se"]].notna().all(axis=None)
-    assert (run({"report": synthetic}, real=real)["lung"]["fid_at_floor"] > table["floor"]).all()
+    lung = run({"report": synthetic}, real=real)["lung"]
+    lung = lung[lung["condition"] == "report"]
+    assert (lung["fid_at_floor"] > lung["floor"]).all()
 
 
 def test_another_generator_is_a_row_of_its_own(run, tmp_path: Path) -> None:
@@ -136,8 +153,22 @@ def test_another_generator_is_a_row_of_its_own(run, tmp_path: Path) -> None:
         write_ct(tmp_path / f"{case}.nii.gz", CTVolume(hu, AFFINE))
     baseline = {"Other": {"folder": tmp_path}}
     table = run({"report": {"a": chest(40), "b": chest(41)}}, baselines=baseline)["lung"]
-    assert table["condition"].unique().tolist() == ["Other", "report"]
+    assert table["condition"].unique().tolist() == ["real", "Other", "report"]
     assert table.set_index("condition").loc["Other", "fid"].abs().max() < 1e-3
+
+
+def test_every_volume_is_judged_by_itself(run, tmp_path: Path) -> None:
+    real = {f"case{seed}": chest(seed) for seed in range(8)}
+    flipped = {case: hu[:, ::-1] for case, hu in real.items()}
+    write_folder(tmp_path, {case: np.minimum(hu, 600) for case, hu in real.items()})
+    other = {"Other": {"folder": tmp_path, "clip_hu": [-1024, 600]}}
+    tables = run({"report": flipped}, real=real, baselines=other, with_indices=True)
+    facing = tables["indices"].query("index == 'facing'").set_index("source")
+    assert facing.index.tolist() == ["real", "Other", "report"]
+    assert facing.loc["real", "median"] > 0 > facing.loc["report", "median"]
+    assert "outside" in facing.loc["report", "flag"]
+    assert tables["indices"].query("source == 'Other'")["flag"].isna().all()  # equal where both end at one value
+    assert len(tables["index_cases"]) == 3 * 8
 
 
 def write_folder(folder: Path, volumes: Volumes) -> None:
@@ -158,8 +189,8 @@ def test_another_generator_s_range_is_that_of_the_real_ones_or_stated(run, tmp_p
         run({"report": real}, real=real, baselines={"Other": {"folder": tmp_path}})
     stated = {"Other": {"folder": tmp_path, "clip_hu": [-1024, 600]}}
     table = run({"report": real}, real=real, baselines=stated)["bone"]
-    assert table["condition"].tolist() == ["Other"] * 4 + ["report"] * 4
-    assert table["fid"].abs().max() < 1e-3  # the same chests, each compared in its own range
+    assert table["condition"].tolist() == ["real"] * 4 + ["Other"] * 4 + ["report"] * 4
+    assert table["fid"][4:].abs().max() < 1e-3  # the same chests, each compared in its own range
     assert table["protocol_sha256"].nunique() == 2
 
 
