@@ -2,7 +2,7 @@
 
     python benchmarks/sensitivity.py --real FOLDER --work /tmp/sensitivity
 
-Prints the table of docs/reference/sensitivity.md. FOLDER has CTs of different patients, a file each. They are brought
+Prints a row a fault. FOLDER has CTs of different patients, a file each. They are brought
 to one grid (2 mm), and each is described clean and with 35 faults, by the features of both weight-free extractors, its
 thumbnail and its indices; WORK keeps these, one to two minutes of CPU time a CT. Then, many times, the patients are
 dealt into two sets:

@@ -5,7 +5,7 @@ from tests.unit.evaluation.fidelity.test_indices import cases
 
 def test_each_set_has_a_line_and_what_is_flagged_is_named() -> None:
     real, made = index_lines(judge_indices(cases(3, jump_hu=9.0))[0])
-    assert real.startswith("*real*, 8 volumes: 0.0 % outside the others' range")
+    assert real.startswith("*real*, 8 volumes: 1.1 % outside the others' range")
     assert "*jump_hu* outside the range of real volumes; shifted (100 % outside, 9, real " in made
     real, made = index_lines(judge_indices(cases(3, num_real=2))[0])
     assert "too few patients" in real
