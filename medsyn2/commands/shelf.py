@@ -121,12 +121,17 @@ def run(arguments: argparse.Namespace) -> None:
             )
         path = arguments.output / f"{name}.nii.gz"
         check_output(path, [])
-        write_atomically(path, lambda partial, one=changed: write_labels(partial, one, description=_MARK))
+        _write(path, changed)
         log.info("%s written", path)
 
 
+def _write(path: Path, mask: LabelMap) -> None:
+    write_atomically(path, lambda partial: write_labels(partial, mask, description=_MARK))
+
+
 def _refuse_mixture(arguments: argparse.Namespace) -> None:
-    idle, lacking = (*_OF_A_CT, "run", "case"), "model"
+    idle: tuple[str, ...] = (*_OF_A_CT, "run", "case")
+    lacking = "model"
     if arguments.ct is not None:
         idle, lacking = _OF_A_SHELF, "nodules_mm"
     elif arguments.run is not None:

@@ -75,12 +75,10 @@ def describe_check(made: Made, found: Mask | None, problem: str | None) -> dict[
     asked = made.mask if made.mask is None or made.region is None else made.mask & made.region
     spacing_mm = made.volume.spacing_mm
     for name, mask in (("asked", asked), ("found", found)):
-        known = mask is not None
-        record[f"{name}_ml"] = round(volume_ml(mask, spacing_mm), 3) if known else None
-        record[f"{name}_side"] = _number(laterality(mask)) if known else None
+        record[f"{name}_ml"] = None if mask is None else round(volume_ml(mask, spacing_mm), 3)
+        record[f"{name}_side"] = None if mask is None else _number(laterality(mask))
     boundaries = made.words is not None and structure_of(made.words) == "lobes"
-    comparable = asked is not None and found is not None and not boundaries
-    record["dice"] = _number(dice(found, asked)) if comparable else None
+    record["dice"] = None if asked is None or found is None or boundaries else _number(dice(found, asked))
     record["inside_hu"] = _hu(made.volume, asked)
     if made.region is not None and made.before is not None:
         same = made.volume.hu[~made.region] == made.before.hu[~made.region]

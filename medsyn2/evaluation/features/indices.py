@@ -54,7 +54,7 @@ def volume_indices(hu: Num[np.ndarray, "d h w"]) -> dict[str, float]:
     steps = [np.abs(np.diff(core, axis=axis)) for axis in range(3)]
     across, *within = (float(step.mean(dtype=np.float64)) for step in steps)
     means = core.mean(axis=(1, 2), dtype=np.float64)
-    tissue = np.count_nonzero(core > _TISSUE_HU)
+    tissue = float(np.count_nonzero(core > _TISSUE_HU))
     curvatures = (np.abs(np.diff(core, 2, axis=axis)) for axis in range(3))
     found = (
         float(np.median(np.abs(means[1:-1] - (means[:-2] + means[2:]) / 2))),

@@ -143,8 +143,8 @@ def _figure_rows(
     rows = []
     for window, table in tables.items():
         means = table[table["plane"] == "mean"].set_index("condition")
-        first = means.loc[next(iter(synthetic))]
-        floor, patients = first["floor"], int(first["floor_patients"])
+        first = next(iter(synthetic))
+        floor, patients = float(means["floor"][first]), int(means["floor_patients"][first])
         named = window.replace("_", " ")
         known = f"{named} FID of {patients} from {patients} patients: floor {floor:.2g}"
         known = known if isfinite(floor) else f"{named}, too few for a floor"

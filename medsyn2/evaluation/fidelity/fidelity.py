@@ -228,10 +228,7 @@ def _row(pair: _Pair, draws: Draws, ends: tuple[float, float], dealt: Mmd, neigh
         at_floor,
         floor,
         int(draws.splits[0].one.sum()) if draws.splits else 0,
-        *astuple(kernel),
-        dealt.value,
-        dealt.floor,
-        dealt.p,
+        *(*astuple(kernel), dealt.value, dealt.floor, dealt.p),
         *astuple(shares),
         *astuple(spread),
     )

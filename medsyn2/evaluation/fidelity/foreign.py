@@ -19,7 +19,6 @@ from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.facts import REAL
 
 MIN_FRECHET_PATIENTS = 64
-_FRECHET = ("fid", "fid_low", "fid_high", "fid_infinity", "fid_at_floor", "floor")
 
 
 def bank_rows(real: Bank, synthetic: Bank, config: EvaluateFidConfig) -> Iterator[dict[str, object]]:
@@ -57,4 +56,6 @@ def _rows(source: str, real: Bank, synthetic: Bank, config: EvaluateFidConfig) -
 
 
 def _without_frechet(row: Fidelity) -> Fidelity:
-    return replace(row, **dict.fromkeys(_FRECHET, nan), floor_patients=0)
+    return replace(
+        row, fid=nan, fid_low=nan, fid_high=nan, fid_infinity=nan, fid_at_floor=nan, floor=nan, floor_patients=0
+    )

@@ -10,7 +10,8 @@ from medsyn2.facts import REAL
 def index_lines(table: pd.DataFrame) -> Iterator[str]:
     """Yield a line for each set of the table of `indices`, *emphasised* as captions are."""
     flagged = table["flag"].fillna("") != ""
-    for source, rows in table.groupby("source", sort=False):
+    for source in table["source"].unique():
+        rows = table[table["source"] == source]
         num = int(rows["num_volumes"].max())
         share = rows["outside_percent"].mean()
         if source == REAL:

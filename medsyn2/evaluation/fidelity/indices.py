@@ -73,13 +73,14 @@ class UsualPlaces:
         self._of_patient: dict[str, Cube] = {}
         for patient, volumes in groupby(sorted(real, key=lambda one: one.patient), key=lambda one: one.patient):
             self._of_patient[patient] = np.mean([align(read_thumbnail(one, cache))[0] for one in volumes], axis=0)
-        self._sum = np.sum(list(self._of_patient.values()), axis=0, dtype=np.float64)
+        self._sum: Cube = np.sum(list(self._of_patient.values()), axis=0, dtype=np.float64)
 
     def of(self, patient: str) -> Cube:
         """Return the mean but for a factor; NaN without another patient."""
-        others = self._sum - self._of_patient.get(patient, 0.0)
-        alone = len(self._of_patient) == (patient in self._of_patient)
-        return np.full_like(others, nan) if alone else others
+        own = self._of_patient.get(patient)
+        others = self._sum if own is None else self._sum - own
+        has_others = len(self._of_patient) > (own is not None)
+        return others if has_others else np.full_like(others, nan)
 
 
 def place_indices(thumbnail: Thumbnail, usual: Cube) -> dict[str, float]:
@@ -120,7 +121,8 @@ def judge_sets(
     Returns:
         The tables of `judge_indices`.
     """
-    tables, cases = [], []
+    tables: list[pd.DataFrame] = []
+    cases: list[pd.DataFrame] = []
     for real, sources in comparisons:
         usual, protocol = UsualPlaces(real.volumes, cache), real.spec.protocol
         sets = {REAL: real.volumes, **{one.facts["source"]: one.volumes for one in sources}}
@@ -160,12 +162,13 @@ def judge_indices(cases: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         The columns `COLUMNS`, a row for each index and source, the real one first; and `cases` with the names of the
         indices by which a volume is outside.
     """
-    marks, rows = {}, []
+    marks: dict[str, pd.Series] = {}
+    rows: list[dict[str, object]] = []
     for name in ALL_INDICES:
         judged = _Judged.of(cases, name)
         marks[name] = judged.outside
         rows += judged.rows()
-    names = [[name for name in ALL_INDICES if marks[name][place]] for place in range(len(cases))]
+    names = [[name for name in ALL_INDICES if marks[name].iloc[place]] for place in range(len(cases))]
     return pd.DataFrame(rows, columns=COLUMNS), cases.assign(outside=["; ".join(one) for one in names])
 
 
