@@ -73,7 +73,7 @@ class UsualPlaces:
         self._of_patient: dict[str, Cube] = {}
         for patient, volumes in groupby(sorted(real, key=lambda one: one.patient), key=lambda one: one.patient):
             self._of_patient[patient] = np.mean([align(read_thumbnail(one, cache))[0] for one in volumes], axis=0)
-        self._sum: Cube = np.sum(list(self._of_patient.values()), axis=0, dtype=np.float64)
+        self._sum: Cube = np.stack(list(self._of_patient.values())).sum(axis=0, dtype=np.float64)
 
     def of(self, patient: str) -> Cube:
         """Return the mean but for a factor; NaN without another patient."""
