@@ -19,6 +19,7 @@ PAGE = {
     "tables": [],
     "paper": EMPTY,
     "curves_png": "",
+    "by_themselves": [],
     "overlays": [],
     "cases": EMPTY,
     "quarantine": EMPTY,
