@@ -95,7 +95,10 @@ def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("names", [("paper",), ("paper", "official"), ("paper", "recommended")])
+OVER_THE_PAPER_S = [pytest.param(("paper", name), marks=pytest.mark.slow) for name in ("official", "recommended")]
+
+
+@pytest.mark.parametrize("names", [("paper",), *OVER_THE_PAPER_S])
 def test_ct_rate_as_it_is_downloaded_is_planned_without_a_further_setting(
     downloaded: Path, names: tuple[str, ...]
 ) -> None:
