@@ -200,6 +200,7 @@ def test_facts_of_a_file_without_padding_do_not_mention_it(tmp_path):
     assert inspect_case(tmp_path / "ct.nii.gz", None, "detect").padding is None
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_all_real_cts_are_usable(real_data):
     paths = [*sorted((real_data / "ct").glob("*.nii.gz")), *(real_data / "native").glob("*.nii.gz")]

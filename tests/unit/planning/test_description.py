@@ -5,6 +5,7 @@ from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.planning.description import Description, describe
+from medsyn2.planning.passes import Networks
 
 
 def total(parts) -> int:
@@ -42,12 +43,12 @@ def test_operations_of_a_forward_pass_follow_the_formula() -> None:
 
 def test_what_checkpointing_and_batches_change() -> None:
     settings = {"train_dit": {"batch_size": 1}}
-    plain = work(describe(Config.model_validate(settings)), "transformer, training")
+    plain = Networks.of(Config.model_validate(settings)).dit_training()
     settings["train_dit"]["checkpointing"] = "full"
-    full = work(describe(Config.model_validate(settings)), "transformer, training")
+    full = Networks.of(Config.model_validate(settings)).dit_training()
     assert full.flops > 1.2 * plain.flops
-    assert full.memory_bytes < plain.memory_bytes
-    four = work(describe(Config.model_validate({"train_dit": {"batch_size": 4}})), "transformer, training")
+    assert full.peak_bytes < plain.peak_bytes
+    four = Networks.of(Config.model_validate({"train_dit": {"batch_size": 4}})).dit_training()
     assert four.flops == pytest.approx(4 * plain.flops, rel=1e-2)
 
 

@@ -156,6 +156,7 @@ def test_parts_without_any_image_are_refused():
         detect_hu(blocks, name="case")
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_real_cts_are_hu_and_every_spoilt_copy_is_noticed(real_data):
     for path in sorted((real_data / "ct").glob("*.nii.gz")):
