@@ -72,9 +72,9 @@ def rows(chests: Chests, halves: Sequence[Dealing], sides: Sequence[Dealing]) ->
         share, index = outside(chests, fault)
         row |= {"outside, %": f"{100 * share:.0f}", "by": index}
         seen = [(real, [chests[name][fault] for name in faulty]) for real, faulty in sides]
-        yield {**row, **flagged(chests, seen, by_features=apart)}
+        yield {**row, **find_flags(chests, seen, by_features=apart)}
     for fault, made in sets_of_faults(chests, sides):
-        yield {"fault": fault, **flagged(chests, made, by_features=True)}
+        yield {"fault": fault, **find_flags(chests, made, by_features=True)}
 
 
 def floor_of(chests: Chests, halves: Sequence[Dealing], key: str) -> dict[str, float]:
@@ -131,7 +131,7 @@ def outside(chests: Chests, fault: str) -> tuple[float, str]:
     return (best[0][1] / len(chests), best[0][0]) if best else (0.0, "")
 
 
-def flagged(
+def find_flags(
     chests: Chests, seen: Sequence[tuple[Sequence[str], Sequence[Description]]], *, by_features: bool
 ) -> dict[str, object]:
     """Return the share of dealings in which a set is flagged, and the columns that do it."""

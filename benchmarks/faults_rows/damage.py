@@ -61,7 +61,7 @@ def _list_trials(bench: Bench, damage: Damage, count: int, *, keeps_time: bool =
 def _damage(bench: Bench, files: Sequence[str], damage: Damage, keeps_time: bool, draw: random.Random) -> Tried:
     file = draw.choice(files)
     job = draw.choice(readers_of(bench)[file])
-    path = bench.finished.copy / file
+    path = bench.finished_run.copy / file
     status, content = path.stat(), path.read_bytes()
     if not content:
         return Tried("without effect", kept=True, note=f"{file} is empty")
@@ -69,9 +69,9 @@ def _damage(bench: Bench, files: Sequence[str], damage: Damage, keeps_time: bool
         path.write_bytes(damage(content, draw))
         if keeps_time:
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-        outcome, ended = _run_on(bench.finished, file, job)
+        outcome, ended = _run_on(bench.finished_run, file, job)
     finally:
-        bench.finished.restore()
+        bench.finished_run.restore()
     if outcome in BROKEN:
         bench.say(ended.text[-1500:])
     return Tried(outcome, outcome not in BROKEN, f"{file} read by {job.name} {ended.code}")
@@ -105,7 +105,7 @@ def _kinds(bench: Bench) -> dict[str, list[str]]:
 def readers_of(bench: Bench) -> dict[str, list[Job]]:
     """Return the jobs that read each file below ``results``."""
     found: dict[str, list[Job]] = defaultdict(list)
-    finished = bench.finished
+    finished = bench.finished_run
     for job in bench.jobs:
         bench.say(f"watching {job.name}")
         for name in files_read(job, finished.copy):

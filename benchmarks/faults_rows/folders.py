@@ -64,13 +64,13 @@ def _floats(image: Image, path: Path) -> None:
     nibabel.save(Image(image.get_fdata(dtype=np.float32), image.affine), path)
 
 
-def _shifted_units(image: Image, path: Path) -> None:
+def _shift_units(image: Image, path: Path) -> None:
     stored = Image(np.asanyarray(image.dataobj) + np.int16(1024), image.affine)
     stored.header.set_slope_inter(1, -1024)
     path.write_bytes(stored.to_bytes() if path.suffix == ".nii" else gzip.compress(stored.to_bytes()))
 
 
-def _turned(image: Image, path: Path) -> None:
+def _reorder_axes(image: Image, path: Path) -> None:
     nibabel.save(image.as_reoriented([[2, -1], [0, 1], [1, -1]]), path)
 
 
@@ -79,8 +79,8 @@ PACKINGS: dict[str, Callable[[Image, Path], None]] = {
     "another level of gzip": _other_level,
     "another header": _other_header,
     "floats": _floats,
-    "stored values with a slope": _shifted_units,
-    "another order of the axes": _turned,
+    "stored values with a slope": _shift_units,
+    "another order of the axes": _reorder_axes,
 }
 """How a file may hold a scan that another file holds."""
 

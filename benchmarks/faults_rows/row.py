@@ -80,14 +80,14 @@ class Bench:
         return folder
 
     @cached_property
-    def finished(self) -> Finished:
+    def finished_run(self) -> Finished:
         """The finished run, with a copy for trials."""
         return Finished(self.original, self.work / "copy")
 
     @cached_property
     def jobs(self) -> list[Job]:
         """The jobs that are tried."""
-        return [job for job in self.finished.jobs if not self.stages or job.stage in self.stages]
+        return [job for job in self.finished_run.jobs if not self.stages or job.stage in self.stages]
 
     @cached_property
     def one_of_each(self) -> list[Job]:

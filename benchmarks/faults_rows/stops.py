@@ -58,12 +58,12 @@ def _one_of_each(bench: Bench, try_out: Callable[[Bench, Job, random.Random], Tr
 
 
 def _kill(bench: Bench, job: Job, times: int, draw: random.Random) -> Tried:
-    with bench.finished.without_outputs(job) as folder:
+    with bench.finished_run.without_outputs(job) as folder:
         begin_s = time.monotonic()
         run(job, folder)
         took_s = time.monotonic() - begin_s
     ended = Counter[str]()
-    with bench.finished.without_outputs(job) as folder:
+    with bench.finished_run.without_outputs(job) as folder:
         for _ in range(times):
             process, log = start(job, folder)
             time.sleep(draw.uniform(0, took_s))
@@ -77,8 +77,8 @@ def _kill(bench: Bench, job: Job, times: int, draw: random.Random) -> Tried:
 def _fill_disk(bench: Bench, job: Job, draw: random.Random) -> Tried:
     if os.geteuid():
         return Tried("not tried: a small disk is a tmpfs, which root alone can mount", kept=True, count=0)
-    with bench.finished.without_outputs(job) as folder, _disk(bench.work / "disk") as disk:
-        needed = _size(bench.finished.original) - _size(folder)
+    with bench.finished_run.without_outputs(job) as folder, _disk(bench.work / "disk") as disk:
+        needed = _size(bench.finished_run.original) - _size(folder)
         shutil.copytree(folder, disk / "run", symlinks=True)
         _set_room(disk, int(draw.uniform(0.0, 0.9) * needed))
         ended = run(job, disk / "run")
@@ -89,7 +89,7 @@ def _fill_disk(bench: Bench, job: Job, draw: random.Random) -> Tried:
 
 
 def _limit_memory(bench: Bench, job: Job, draw: random.Random) -> Tried:
-    with bench.finished.without_outputs(job) as folder:
+    with bench.finished_run.without_outputs(job) as folder:
         room_mib = draw.choice(ROOM_MIB)
         ended = run(job, folder, lambda: _set_limit(room_mib))
         found = _judge(bench, ended, named=ended.is_named and ended.status == 12)
@@ -97,7 +97,7 @@ def _limit_memory(bench: Bench, job: Job, draw: random.Random) -> Tried:
 
 
 def _run_twice(bench: Bench, job: Job, draw: random.Random) -> Tried:
-    with bench.finished.without_outputs(job) as folder:
+    with bench.finished_run.without_outputs(job) as folder:
         both = [wait(*one) for one in [start(job, folder), start(job, folder)]]
         failed = [one for one in both if one.status]
         for one in failed:
@@ -115,7 +115,7 @@ def _judge(bench: Bench, ended: Ended, *, named: bool) -> str:
 def _end(bench: Bench, job: Job, folder: Path, found: str, note: str = "", count: int = 1) -> Tried:
     """Let the job end, and compare its bytes."""
     ended = run(job, folder)
-    differing = bench.finished.changes(folder)
+    differing = bench.finished_run.changes(folder)
     if failed := bool(ended.status or differing):
         bench.say(f"status {ended.status}, other bytes in {differing[:5]}: {ended.text[-1500:]}")
     kept = not failed and found not in ("RAW", "FAILED")

@@ -40,9 +40,9 @@ def cut_network(bench: Bench) -> list[Trial]:
 def _run_alone(bench: Bench, job: Job, draw: random.Random) -> Tried:
     log = bench.work / "asked.txt"
     log.unlink(missing_ok=True)
-    with bench.finished.without_outputs(job) as folder:
+    with bench.finished_run.without_outputs(job) as folder:
         ended = run(job, folder, lambda: _leave_network(log))
-        differing = bench.finished.changes(folder)
+        differing = bench.finished_run.changes(folder)
     asked = log.read_text().splitlines() if log.exists() else []
     if ended.status or differing:
         bench.say(ended.text[-1500:])

@@ -141,12 +141,12 @@ def _frames(volume: CTVolume) -> Padded:
     )  # type: ignore[return-value]
 
 
-def _resampled(value: int, order: int, volume: CTVolume) -> Padded:
+def _resample(value: int, order: int, volume: CTVolume) -> Padded:
     """Resample a padded circle, which leaves a ramp around it, and waves with a cubic spline."""
     return tuple(_zoom(one, 0.8, order) for one in _circle(value, volume))  # type: ignore[return-value]
 
 
-def _turned(fill: int, order: int, axes: tuple[int, int], degrees: float, volume: CTVolume) -> Padded:
+def _turn(fill: int, order: int, axes: tuple[int, int], degrees: float, volume: CTVolume) -> Padded:
     """Turn a CT, which leaves corners to fill."""
     hu = volume.hu.astype(np.float32)
     return tuple(
@@ -169,7 +169,7 @@ def _noise_below(volume: CTVolume) -> Padded:
     return _with(volume, noisy), _with(volume, noisy.clip(-1024))
 
 
-def _masked(volume: CTVolume) -> Padded:
+def _mask_body(volume: CTVolume) -> Padded:
     """Set what is not the body to zero, as masks of the body do."""
     body = ndimage.binary_opening(volume.hu > -500, iterations=2)
     body = np.stack([ndimage.binary_fill_holes(plane) for plane in body])
@@ -181,14 +181,14 @@ PADDINGS: dict[str, Callable[[CTVolume], Padded]] = {
     "a circle of 0": partial(_circle, 0),
     "a circle of 3071": partial(_circle, 3071),
     "a circle of -2000 in a frame of -3024": _frames,
-    "a circle of -2000, resampled linearly": partial(_resampled, -2000, 1),
-    "a circle of -3024, resampled by a cubic spline": partial(_resampled, -3024, 3),
-    "turned by 7 degrees into 0": partial(_turned, 0, 1, (1, 2), 7.0),
-    "turned by 7 degrees into 0 by a cubic spline": partial(_turned, 0, 3, (1, 2), 7.0),
-    "tilted by 5 degrees into -1000": partial(_turned, -1000, 1, (0, 1), 5.0),
+    "a circle of -2000, resampled linearly": partial(_resample, -2000, 1),
+    "a circle of -3024, resampled by a cubic spline": partial(_resample, -3024, 3),
+    "turned by 7 degrees into 0": partial(_turn, 0, 1, (1, 2), 7.0),
+    "turned by 7 degrees into 0 by a cubic spline": partial(_turn, 0, 3, (1, 2), 7.0),
+    "tilted by 5 degrees into -1000": partial(_turn, -1000, 1, (0, 1), 5.0),
     "blank slices at the ends": _blank_ends,
     "noise below -1024": _noise_below,
-    "the body alone, in 0": _masked,
+    "the body alone, in 0": _mask_body,
 }
 
 

@@ -39,7 +39,7 @@ def _kill_run(bench: Bench, draw: random.Random) -> Tried:
     folder, kills = _empty(bench, "killed"), 0
     while True:
         process = start_snakemake(folder, "--", "all")
-        said = _wait_for_jobs(process, draw.randint(0, 2 * len(bench.finished.jobs) // KILLS))
+        said = _wait_for_jobs(process, draw.randint(0, 2 * len(bench.finished_run.jobs) // KILLS))
         time.sleep(draw.uniform(0, LATER_S))
         if process.poll() is not None:
             break
@@ -47,7 +47,7 @@ def _kill_run(bench: Bench, draw: random.Random) -> Tried:
         process.communicate()
         kills += 1
     said += process.communicate()[0]
-    differing = bench.finished.changes(folder)
+    differing = bench.finished_run.changes(folder)
     if process.returncode or differing:
         bench.say(f"status {process.returncode}, other bytes in {differing[:5]}: {said[-3000:]}")
         return Tried(f"killed, {OTHER}", kept=False, count=kills)
@@ -98,7 +98,7 @@ def share_folder(bench: Bench) -> list[Trial]:
 def _share(bench: Bench, way: _Way, draw: random.Random) -> Tried:
     folder = _empty(bench, "shared")
     outcome, said = way(folder)
-    differing = [name for name in bench.finished.changes(folder) if (folder / name).exists()]
+    differing = [name for name in bench.finished_run.changes(folder) if (folder / name).exists()]
     kept = bool(outcome) and not differing and (folder / PART[1]).exists()
     if not kept:
         bench.say(f"other bytes in {differing[:5]}: {said[-3000:]}")

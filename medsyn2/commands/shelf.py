@@ -151,12 +151,12 @@ def _list(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
         for number in range(arguments.count):
             yield str(number), report_of(draw_subject(SEED, number))
     else:
-        for case, record in _held_out(arguments.run).items():
+        for case, record in _find_held_out(arguments.run).items():
             volumes = {name: record.facts.masks[name].volume_ml for name in record.facts.present}
             yield case, ", ".join(f"{name} {ml:.0f} ml" for name, ml in volumes.items())
 
 
-def _held_out(run: Path) -> dict[str, Record[MasksFacts]]:
+def _find_held_out(run: Path) -> dict[str, Record[MasksFacts]]:
     """Return the held-out cases of a finished run."""
     records = load_records(sorted((run / "masks").glob("*.json")), MasksFacts)
     held_out = {case: record for case, record in records.items() if record.facts.split == "test"}
@@ -171,7 +171,7 @@ def _held_out(run: Path) -> dict[str, Record[MasksFacts]]:
 
 def _take_of_run(arguments: argparse.Namespace) -> dict[str, LabelMap]:
     """Return masks of a held-out case of a run, which lie on the grid of its model."""
-    held_out = _held_out(arguments.run)
+    held_out = _find_held_out(arguments.run)
     if arguments.case not in held_out:
         raise ConfigError(
             f"{arguments.run} has no held-out case {arguments.case!r}.",

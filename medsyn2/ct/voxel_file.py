@@ -5,6 +5,7 @@ mask. The voxels lie along the file's own axes (i, j, k); the affine takes (i, j
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ _FEW_LABELS = 16
 
 
 @dataclass(frozen=True)
-class VoxelFile:
+class VoxelFile(ABC):
     """The voxels of a file, and its place in space if it names one."""
 
     name: str  # The file's name, for messages
@@ -34,13 +35,13 @@ class VoxelFile:
     notes: tuple[str, ...]  # What is unusual and was accepted
     description: str  # The text that the writing program left; starts with `SYNTHETIC` if a model made the volume
 
+    @abstractmethod
     def affine(self) -> tuple[Affine, tuple[str, ...]]:
         """Return the affine from (i, j, k) to LPS mm, and the repairs.
 
         Raises:
             GeometryError: If the position in space is missing, impossible or ambiguous.
         """
-        raise NotImplementedError
 
     @property
     def is_synthetic(self) -> bool:

@@ -203,7 +203,7 @@ def _number(dataset: Dataset, name: str) -> float | None:
 def _text(dataset: Dataset, name: str) -> str:
     try:
         value = dataset.get(name)
-    except (TypeError, ValueError, NotImplementedError):
+    except (TypeError, ValueError, NotImplementedError):  # pydicom, of an unknown VR
         return ""
     if value is None:
         return ""

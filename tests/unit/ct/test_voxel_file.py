@@ -4,10 +4,11 @@ import pytest
 from medsyn2.ct.volume import axis_aligned_affine
 from medsyn2.ct.voxel_file import VoxelFile, orientation_of
 from medsyn2.errors import MaskError
+from medsyn2.formats.payload import ImageFile
 
 
 def file(values: np.ndarray, description: str = "") -> VoxelFile:
-    return VoxelFile("a.mha", values, (), description)
+    return ImageFile("a.mha", values, (), description, None)
 
 
 def test_a_ct_lies_where_the_affine_puts_it():
