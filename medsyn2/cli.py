@@ -150,8 +150,8 @@ def _overview() -> argparse.ArgumentParser:
         "verb",
         choices=[*COMMANDS, *STAGES],
         help="generate: make one volume, or many from a table; edit: change a real CT inside a region; shelf: take "
-        "masks from a shelf or draw them; evaluate: compare any two folders of volumes; scores: CLIP scores and zero-shot "
-        "labels; readers: a blinded reader study; convert: bring in foreign weights or DICOM; "
+        "masks from a shelf or draw them; evaluate: compare any two folders of volumes; scores: CLIP scores and "
+        "zero-shot labels; readers: a blinded reader study; convert: bring in foreign weights or DICOM; "
         "is-synthetic: whether a volume says that a model made it; "
         "doctor: what is missing for a configuration; fetch: download weights; plan: time, memory and disk "
         "beforehand; info: the networks in numbers; config: write config.yaml and its schema; all others are "
