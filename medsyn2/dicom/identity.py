@@ -39,9 +39,11 @@ class Identity:
 def identity_of(path: Path) -> Identity | None:
     """Return the patient and the study of a file; None if it is no DICOM file or cannot be read."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         with path.open("rb", buffering=0) as file:
             return _identity(file.read(_BYTES))
-    except (OSError, struct.error, IndexError, zlib.error):
+    except (OSError, struct.error, IndexError, zlib.error, RecursionError):
         return None
 
 

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -61,3 +63,12 @@ def test_other_files_have_no_identity(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     assert identity_of(tmp_path / "a") is None
     assert identity_of(tmp_path / "missing") is None
+
+
+def test_what_does_not_end_has_no_identity(tmp_path):
+    endless = b"\xff\xff\xff\xff"
+    nested = b"\x08\x00\x12\x21" + endless + b"\xfe\xff\x00\xe0" + endless
+    (tmp_path / "nested").write_bytes(nested * 4096)
+    os.mkfifo(tmp_path / "pipe")
+    assert identity_of(tmp_path / "nested") is None
+    assert identity_of(tmp_path / "pipe") is None
