@@ -76,7 +76,6 @@ REDUCTIONS: dict[str, dict[str, object]] = {
     "train_dit": {"num_steps": 1, "warmup_steps": 0, "checkpoint_every": 1, "precision": "32-true"},
     "sampling": {"num_steps": 1},
     "evaluate_fid": {"slices_per_volume": 2, "device": "cpu"},
-    "evaluate_scores": {"num_draws": 4},
     "evaluate_augmentation": {"num_steps": 2, "num_seeds": 2, "channels": 8, "max_synthetic": 1},
     # Volumes of one kind: the others take as long.
     "sample": {"structures": ["lobes", "airways"], "joint": ["lobes"], "max_cases": 1},
