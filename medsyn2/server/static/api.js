@@ -1,16 +1,23 @@
 // @ts-check
-/** Requests to the server and the stream of its events. Volumes come as bytes once, masks as runs; nothing else is large. */
+/**
+ * Requests to the server and the stream of its events. Volumes come as bytes once, masks as runs; nothing else is
+ * large.
+ */
 import {gridOf, numVoxels} from "./grid.js";
 
-/** @typedef {{id: string, kind: string, name: string, shape: number[], spacing_mm: number[], affine: number[][]}} Header */
+/**
+ * @typedef {{id: string, kind: string, name: string, shape: number[], spacing_mm: number[], affine: number[][]}}
+ * Header
+ */
 /** @typedef {{id: string, header: Header, grid: import("./grid.js").Grid, hu: Int16Array}} Volume */
 /** @typedef {{name: string, words: string, colour: string | null}} Structure */
-/** @typedef {{dice: number | null, asked_ml: number | null, found_ml: number | null, side: string | null, hu: number | null}} Check */
+/** @typedef {{dice: number | null, asked_ml: number | null, found_ml: number | null, asked_side: string | null, side: string | null,
+ *   hu: {mean: number, p10: number, p90: number} | null, segmenter: string, problem: string | null}} Check */
 /**
  * @typedef {object} Item
  * @property {string} id
  * @property {string} kind
- * @property {string} created
+ * @property {number} created seconds since 1970
  * @property {string} name
  * @property {string} volume
  * @property {string | null} before
@@ -33,20 +40,22 @@ import {gridOf, numVoxels} from "./grid.js";
  * @property {number} [total]
  * @property {number} [seed_index]
  * @property {number | null} [eta_s]
- * @property {number[]} [seeds]
+ * @property {number} [seeds] how many
  */
 /**
  * @typedef {object} State
  * @property {string} version
- * @property {{name: string, fingerprint: string, licence: string, trained: string, grid: {shape: number[], affine: number[][]},
+ * @property {{name: string, fingerprint: string, licence: string | null, trained: Record<string, unknown>, state:
+ * string, grid: {shape: number[], affine: number[][]},
  *   structures: Structure[], max_report_tokens: number, max_prompt_tokens: number}} model
- * @property {{defaults: Record<string, any>}} sampling
+ * @property {Record<string, any>} sampling the model's own values
  * @property {string[]} solvers
- * @property {number} shelf
- * @property {Item[]} history
+ * @property {number} [shelf]
+ * @property {Item[]} history oldest first
  * @property {Job | null} job
- * @property {Header | null} template
- * @property {Header[]} opened
+ * @property {Header | null} [template]
+ * @property {Header[]} volumes scans that were opened
+ * @property {number} event the last that is in this state
  * @property {number} max_upload_bytes
  */
 
@@ -78,57 +87,88 @@ async function talk(method, path, content) {
 }
 
 /** @returns {Promise<State>} */
-export function fetchState() { return talk("GET", "/api/state"); }
+export function fetchState() {
+  return talk("GET", "/api/state");
+}
 
 /** @returns {Promise<{title: string, findings: string, impression: string}[]>} */
-export function fetchExamples() { return talk("GET", "/api/examples"); }
+export function fetchExamples() {
+  return talk("GET", "/api/examples");
+}
 
-/** @returns {Promise<{id: string, title: string, structure: string, words: string, side: string, volume_ml: number, place: string}[]>} */
-export function fetchShelf() { return talk("GET", "/api/shelf"); }
+/**
+ * @returns {Promise<{id: string, title: string, structure: string, words: string, side: string, volume_ml: number,
+ * place: string}[]>}
+ */
+export function fetchShelf() {
+  return talk("GET", "/api/shelf");
+}
 
 /** @param {string} id @returns {Promise<{id: string, name: string, words: string}>} */
-export function takeFromShelf(id) { return talk("POST", `/api/shelf/${encodeURIComponent(id)}`, {}); }
+export function takeFromShelf(id) {
+  return talk("POST", `/api/shelf/${encodeURIComponent(id)}`, {});
+}
 
 /** @param {{findings: string, impression: string, words: string | null}} text
- *  @returns {Promise<{tokens: number, max_tokens: number, cut: string, unknown: string[], prompt: string, notes: string[]}>} */
-export function checkText(text) { return talk("POST", "/api/text", text); }
+ *  @returns {Promise<{tokens: number, max_tokens: number, cut: string, unknown: string[], prompt: string, notes:
+ * string[]}>} */
+export function checkText(text) {
+  return talk("POST", "/api/text", text);
+}
 
 /** @param {Record<string, unknown>} order @returns {Promise<{job: Job}>} */
-export function startJob(order) { return talk("POST", "/api/jobs", order); }
+export function startJob(order) {
+  return talk("POST", "/api/jobs", order);
+}
 
 /** @param {string} id */
-export function cancelJob(id) { return talk("DELETE", `/api/jobs/${id}`); }
+export function cancelJob(id) {
+  return talk("DELETE", `/api/jobs/${id}`);
+}
 
 /** @param {string} id @returns {Promise<{job: Job}>} */
-export function checkItem(id) { return talk("POST", `/api/items/${id}/check`, {}); }
+export function checkItem(id) {
+  return talk("POST", `/api/items/${id}/check`, {});
+}
 
 /** @param {string} id */
-export function forgetItem(id) { return talk("DELETE", `/api/items/${id}`); }
+export function forgetItem(id) {
+  return talk("DELETE", `/api/items/${id}`);
+}
 
 /** @param {string} id @param {string} format */
-export function itemFile(id, format) { return `/api/items/${id}/file?format=${encodeURIComponent(format)}`; }
+export function itemFile(id, format) {
+  return `/api/items/${id}/file?format=${encodeURIComponent(format)}`;
+}
 
 /** @param {string} id @param {string} format */
-export function maskFile(id, format) { return `/api/masks/${id}/file?format=${encodeURIComponent(format)}`; }
+export function maskFile(id, format) {
+  return `/api/masks/${id}/file?format=${encodeURIComponent(format)}`;
+}
 
 /** @param {string} id @returns {Promise<Header>} */
-export function fetchHeader(id) { return talk("GET", `/api/volumes/${id}/header`); }
+export function fetchHeader(id) {
+  return talk("GET", `/api/volumes/${id}/header`);
+}
 
 /**
  * Read a volume into an array made for it, so that it is in memory once.
  * @param {Header} header @param {(share: number) => void} tell @returns {Promise<Volume>}
  */
 export async function fetchVolume(header, tell) {
-  const grid = gridOf(header), hu = new Int16Array(numVoxels(grid)), bytes = new Uint8Array(hu.buffer);
+  const grid = gridOf(header),
+    hu = new Int16Array(numVoxels(grid)),
+    bytes = new Uint8Array(hu.buffer);
   const {body} = await send("GET", `/api/volumes/${header.id}`);
   let num = 0;
-  if (body) for (const stream = body.getReader();;) {
-    const {done, value} = await stream.read();
-    if (done) break;
-    bytes.set(value, num);
-    num += value.length;
-    tell(num / bytes.length);
-  }
+  if (body)
+    for (const stream = body.getReader(); ; ) {
+      const {done, value} = await stream.read();
+      if (done) break;
+      bytes.set(value, num);
+      num += value.length;
+      tell(num / bytes.length);
+    }
   if (num !== bytes.length) throw new ServerError(0, {message: `${num} bytes for ${hu.length} voxels`});
   return {id: header.id, header, grid, hu};
 }
@@ -141,26 +181,30 @@ export async function fetchMask(id) {
 
 /** @param {Uint32Array} runs @param {string} name @param {string} words @returns {Promise<{id: string}>} */
 export async function sendMask(runs, name, words) {
-  const query = new URLSearchParams({name, words}), body = new Uint8Array(runs.slice().buffer);
+  const query = new URLSearchParams({name, words}),
+    body = new Uint8Array(runs.slice().buffer);
   return (await send("POST", `/api/masks?${query}`, body, "application/octet-stream")).json();
 }
 
 /** @param {File} file @param {"ct" | "mask"} as
- *  @returns {Promise<{volumes: Header[], masks: {id: string, name: string, words: string, structure: string | null}[]}>} */
+ *  @returns {Promise<{volumes: Header[], masks: {id: string, name: string, words: string, structure: string |
+ * null}[]}>} */
 export async function openFile(file, as) {
   const query = new URLSearchParams({name: file.name, as});
   return (await send("POST", `/api/open?${query}`, file, "application/octet-stream")).json();
 }
 
 /**
- * Call `hear` with each event from now on, through breaks of the connection, until the signal.
- * @param {(name: string, data: any) => void} hear @param {(isUp: boolean) => void} link @param {AbortSignal} signal
+ * Call `hear` with each event after a number, through breaks of the connection, until the signal.
+ * @param {number} after @param {(name: string, data: any) => void} hear @param {(isUp: boolean) => void} link @param
+ * {AbortSignal} signal
  */
-export async function listen(hear, link, signal) {
-  let last = "", wait_ms = 500;
+export async function listen(after, hear, link, signal) {
+  let last = String(after),
+    wait_ms = 500;
   while (!signal.aborted) {
     try {
-      const answer = await fetch("/api/events" + (last && `?after=${last}`), {signal, credentials: "same-origin"});
+      const answer = await fetch(`/api/events?after=${last}`, {signal, credentials: "same-origin"});
       if (!answer.ok || !answer.body) throw new ServerError(answer.status, {});
       link(true);
       wait_ms = 500;
@@ -168,7 +212,9 @@ export async function listen(hear, link, signal) {
         if (event.id) last = event.id;
         if (event.data) hear(event.name, JSON.parse(event.data));
       }
-    } catch { if (signal.aborted) return; }
+    } catch {
+      if (signal.aborted) return;
+    }
     link(false);
     await new Promise(done => setTimeout(done, wait_ms));
     wait_ms = Math.min(5000, wait_ms * 2);
@@ -177,7 +223,8 @@ export async function listen(hear, link, signal) {
 
 /** @param {ReadableStream<Uint8Array>} body */
 async function* eventsOf(body) {
-  const reader = body.getReader(), decoder = new TextDecoder();
+  const reader = body.getReader(),
+    decoder = new TextDecoder();
   let text = "";
   for (;;) {
     const {done, value} = await reader.read();

@@ -26,21 +26,33 @@ async function begin() {
   await showFirst(page);
   byId("app", HTMLElement).dataset.ready = "true";
   let wasUp = true;
-  await listen((name, data) => hearEvent(page, name, data), isUp => {
-    byId("away", HTMLElement).hidden = isUp;
-    if (isUp && !wasUp) page.attempt(() => readAgain(page));
-    wasUp = isUp;
-  }, new AbortController().signal);
+  await listen(
+    page.state.event,
+    (name, data) => hearEvent(page, name, data),
+    isUp => {
+      byId("away", HTMLElement).hidden = isUp;
+      if (isUp && !wasUp) page.attempt(() => readAgain(page));
+      wasUp = isUp;
+    },
+    new AbortController().signal,
+  );
 }
 
 async function open() {
   const state = await fetchState();
   const viewer = new Viewer(gridOf(state.model.grid), byId("columns", HTMLElement), {
     label: ({plane}, index, num) => t("view.slice", {plane: t(`plane.${plane.name}`), n: index + 1, total: num}),
-    badge: (volume, layout) => layout === "difference" ? t("badge.difference") : !volume ? ""
-      : hasText(`badge.${volume.header.kind}`) ? t(`badge.${volume.header.kind}`) : volume.header.kind,
+    badge: (volume, layout) =>
+      layout === "difference"
+        ? t("badge.difference")
+        : !volume
+          ? ""
+          : hasText(`badge.${volume.header.kind}`)
+            ? t(`badge.${volume.header.kind}`)
+            : volume.header.kind,
   });
-  const page = new Page(state, viewer), tools = new Tools(page);
+  const page = new Page(state, viewer),
+    tools = new Tools(page);
   viewer.tool = tools;
   showModel(state);
   setUpStart(page);
@@ -51,16 +63,20 @@ async function open() {
   setUpToolbar(page);
   setUpKeys(page, tools);
   setUpDraft(page);
-  button("problem-close").addEventListener("click", () => { byId("problem", HTMLElement).hidden = true; });
+  button("problem-close").addEventListener("click", () => {
+    byId("problem", HTMLElement).hidden = true;
+  });
   return page;
 }
 
 /** @param {Page} page */
 async function showFirst(page) {
-  const {history, opened, template} = page.state;
+  const {history, volumes, template} = page.state;
   await page.attempt(async () => {
-    if (history[0]) await page.showItem(history[0]);
-    else if (opened[0]) await page.showMain(opened[0].id);
+    const last = history.at(-1),
+      scan = volumes.at(-1);
+    if (last) await page.showItem(last);
+    else if (scan) await page.showMain(scan.id);
     else if (template) await page.showMain(template.id);
   });
   page.say(t("status.ready"));
@@ -69,13 +85,19 @@ async function showFirst(page) {
 /** @param {State} state */
 function showModel({model, version}) {
   byId("model", HTMLElement).textContent = t("head.model", {name: model.name, version});
-  byId("model-facts", HTMLElement).textContent = t("limits.model", {name: model.name, trained: model.trained, licence: model.licence});
+  byId("model-facts", HTMLElement).textContent = t("limits.model", {
+    name: model.name,
+    licence: model.licence ?? t("limits.no-licence"),
+  });
 }
 
 function setUpDialogs() {
   for (const opener of document.querySelectorAll("[data-opens]"))
-    opener.addEventListener("click", () => byId(opener.getAttribute("data-opens") ?? "", HTMLDialogElement).showModal());
-  for (const closer of document.querySelectorAll("[data-closes]")) closer.addEventListener("click", () => closer.closest("dialog")?.close());
+    opener.addEventListener("click", () =>
+      byId(opener.getAttribute("data-opens") ?? "", HTMLDialogElement).showModal(),
+    );
+  for (const closer of document.querySelectorAll("[data-closes]"))
+    closer.addEventListener("click", () => closer.closest("dialog")?.close());
 }
 
 begin().catch(error => {

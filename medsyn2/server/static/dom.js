@@ -15,31 +15,41 @@ export function byId(id, kind) {
 }
 
 /** @param {string} id */
-export function button(id) { return byId(id, HTMLButtonElement); }
+export function button(id) {
+  return byId(id, HTMLButtonElement);
+}
 
 /** @param {string} id */
-export function input(id) { return byId(id, HTMLInputElement); }
+export function input(id) {
+  return byId(id, HTMLInputElement);
+}
 
 /** @param {string} id */
-export function select(id) { return byId(id, HTMLSelectElement); }
+export function select(id) {
+  return byId(id, HTMLSelectElement);
+}
 
 /**
  * Make an element. Attributes that are functions are listeners, true is an empty attribute, null and false are none.
  * @template {keyof HTMLElementTagNameMap} K
- * @param {K} tag @param {Attributes} attributes @param {...(Node | string)} children @returns {HTMLElementTagNameMap[K]}
+ * @param {K} tag @param {Attributes} attributes @param {...(Node | string)} children @returns
+ * {HTMLElementTagNameMap[K]}
  */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : String(value));
+    else if (value !== null && value !== undefined && value !== false)
+      element.setAttribute(name, value === true ? "" : String(value));
   }
   element.append(...children);
   return element;
 }
 
 /** @param {HTMLElement} element @param {boolean} is */
-export function press(element, is) { element.setAttribute("aria-pressed", String(is)); }
+export function press(element, is) {
+  element.setAttribute("aria-pressed", String(is));
+}
 
 /**
  * Fill a list of choices and keep the choice if it is still there.

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The draft: words and masks that are not sent yet, kept by the tab itself, so that a reload loses nothing. It ends with the tab,
- * is of this tab alone, and leaves nothing behind on a shared machine.
+ * The draft: words and masks that are not sent yet, kept by the tab itself, so that a reload loses nothing. It ends
+ * with the tab, is of this tab alone, and leaves nothing behind on a shared machine.
  */
 import {loadRuns, runsOf} from "./layers.js";
 import {readReport, writeReport} from "./report.js";
@@ -17,9 +17,18 @@ export function setUpDraft(page) {
   const key = `draft ${page.state.model.fingerprint}`;
   restore(page, sessionStorage.getItem(key));
   let timer = 0;
-  const keep = () => { clearTimeout(timer); timer = 0; save(page, key); };
-  page.hear(["masks", "text", "active"], () => { clearTimeout(timer); timer = window.setTimeout(keep, WAIT_MS); });
-  window.addEventListener("pagehide", () => { if (timer) keep(); });
+  const keep = () => {
+    clearTimeout(timer);
+    timer = 0;
+    save(page, key);
+  };
+  page.hear(["masks", "text", "active"], () => {
+    clearTimeout(timer);
+    timer = window.setTimeout(keep, WAIT_MS);
+  });
+  window.addEventListener("pagehide", () => {
+    if (timer) keep();
+  });
 }
 
 /** @type {WeakMap<import("./layers.js").Layer, [number, string]>} */
@@ -38,8 +47,11 @@ function pack(layer) {
 function save(page, key) {
   const drawn = page.drawn.map(d => ({words: d.words, colour: d.colour, isVisible: d.isVisible, runs: pack(d.layer)}));
   const text = JSON.stringify({...readReport(), drawn, active: page.drawn.findIndex(d => d === page.active)});
-  try { sessionStorage.setItem(key, text); }
-  catch { page.say(t("status.draft-full")); }
+  try {
+    sessionStorage.setItem(key, text);
+  } catch {
+    page.say(t("status.draft-full"));
+  }
 }
 
 /** @param {Page} page @param {string | null} text */

@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * Voxels in space. Arrays are (depth, height, width): towards the head, the back and the patient's left, as everywhere in
- * MedSyn2. A point in millimetres is given along the same axes, so that index = (mm - origin) / spacing on each.
+ * Voxels in space. Arrays are (depth, height, width): towards the head, the back and the patient's left, as
+ * everywhere in MedSyn2. A point in millimetres is given along the same axes, so that index = (mm - origin) / spacing
+ * on each.
  */
 
 /** @typedef {[number, number, number]} Triple along (depth, height, width) */
@@ -27,7 +28,9 @@ export function gridOf(header) {
 }
 
 /** @param {Grid} grid */
-export function numVoxels({shape: [d, h, w]}) { return d * h * w; }
+export function numVoxels({shape: [d, h, w]}) {
+  return d * h * w;
+}
 
 /**
  * Return where a point lies among the indices; whole numbers are centres of voxels.
@@ -38,7 +41,9 @@ export function indexOf(grid, mm) {
 }
 
 /** @param {Grid} grid @param {Triple} index @returns {Triple} */
-export function mmOf(grid, index) { return each(a => grid.origin_mm[a] + index[a] * grid.spacing_mm[a]); }
+export function mmOf(grid, index) {
+  return each(a => grid.origin_mm[a] + index[a] * grid.spacing_mm[a]);
+}
 
 /**
  * Return the voxel that holds a point, or the nearest one.
@@ -55,7 +60,12 @@ export function isInside(grid, mm) {
 }
 
 /** @param {Grid} grid @returns {Triple} */
-export function middleOf(grid) { return mmOf(grid, each(a => (grid.shape[a] - 1) / 2)); }
+export function middleOf(grid) {
+  return mmOf(
+    grid,
+    each(a => (grid.shape[a] - 1) / 2),
+  );
+}
 
 /** @param {Grid} a @param {Grid} b */
 export function isSameGrid(a, b) {
@@ -78,13 +88,19 @@ export function mapAxis(from, to, a) {
 }
 
 /** @param {(axis: Axis) => number} value @returns {Triple} */
-export function each(value) { return [value(0), value(1), value(2)]; }
+export function each(value) {
+  return [value(0), value(1), value(2)];
+}
 
 /** @returns {Box} */
-export function emptyBox() { return {low: [Infinity, Infinity, Infinity], high: [0, 0, 0]}; }
+export function emptyBox() {
+  return {low: [Infinity, Infinity, Infinity], high: [0, 0, 0]};
+}
 
 /** @param {Box} box */
-export function isEmpty(box) { return box.low.some((low, a) => low >= box.high[a]); }
+export function isEmpty(box) {
+  return box.low.some((low, a) => low >= box.high[a]);
+}
 
 /** @param {Box} a @param {Box} b @returns {Box} */
 export function union(a, b) {
@@ -102,4 +118,6 @@ export function clip(box, shape) {
 }
 
 /** @param {Box} box @returns {Triple} */
-export function sizeOf(box) { return each(a => Math.max(0, box.high[a] - box.low[a])); }
+export function sizeOf(box) {
+  return each(a => Math.max(0, box.high[a] - box.low[a]));
+}

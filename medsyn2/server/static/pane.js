@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * A pane: one plane of one volume on a canvas, with masks over it, crosshair, letters and scale bar. The slice and the masks are
- * pictures in voxels that are made anew only if their cause has changed; the canvas puts them together at the screen's size.
+ * A pane: one plane of one volume on a canvas, with masks over it, crosshair, letters and scale bar. The slice and
+ * the masks are pictures in voxels that are made anew only if their cause has changed; the canvas puts them together
+ * at the screen's size.
  */
 import {isSameGrid, voxelOf} from "./grid.js";
 import {outlineSlice, paintDifference, paintSlice, place, rectangle, tintSlice} from "./planes.js";
@@ -28,7 +29,10 @@ import {outlineSlice, paintDifference, paintSlice, place, rectangle, tintSlice} 
  * @property {string} badge
  */
 
-const FILL_ALPHA = 0x50, INK = "#c9d4de", SOFT = "#8fa0b0", CROSS = "rgba(110, 200, 220, .55)";
+const FILL_ALPHA = 0x50,
+  INK = "#c9d4de",
+  SOFT = "#8fa0b0",
+  CROSS = "rgba(110, 200, 220, .55)";
 const BARS_MM = [200, 100, 50, 20, 10, 5, 2, 1];
 
 /** A picture in voxels, with its cause. */
@@ -40,19 +44,25 @@ class Picture {
     this.pixels = new Uint32Array(1);
   }
 
-  /** Return whether the picture must be made anew, and make room for it. @param {number} width @param {number} height @param {unknown[]} cause */
+  /**
+   * Return whether the picture must be made anew, and make room for it.
+   * @param {number} width @param {number} height @param {unknown[]} cause
+   */
   isStale(width, height, cause) {
     if (cause.length === this.cause.length && cause.every((part, i) => part === this.cause[i])) return false;
     this.cause = cause;
     if (this.canvas.width !== width || this.canvas.height !== height || this.pixels.length !== width * height) {
-      this.canvas.width = width; this.canvas.height = height;
+      this.canvas.width = width;
+      this.canvas.height = height;
       this.image = new ImageData(width, height);
       this.pixels = new Uint32Array(this.image.data.buffer);
     }
     return true;
   }
 
-  show() { this.canvas.getContext("2d")?.putImageData(this.image, 0, 0); }
+  show() {
+    this.canvas.getContext("2d")?.putImageData(this.image, 0, 0);
+  }
 }
 
 export class Pane {
@@ -67,7 +77,9 @@ export class Pane {
     this.at = null;
   }
 
-  get ratio() { return window.devicePixelRatio || 1; }
+  get ratio() {
+    return window.devicePixelRatio || 1;
+  }
 
   /** @param {Scene} scene */
   draw(scene) {
@@ -78,7 +90,7 @@ export class Pane {
     this.at = null;
     const grid = scene.volume?.grid ?? scene.marks[0]?.layer.grid;
     if (!grid) return;
-    const at = this.at = place(this.plane, grid, scene.lens, canvas);
+    const at = (this.at = place(this.plane, grid, scene.lens, canvas));
     if (scene.volume) this.drawSlice(scene, scene.volume, at);
     this.drawMarks(scene, at);
     this.drawCross(scene, at);
@@ -87,13 +99,20 @@ export class Pane {
   }
 
   fitCanvas() {
-    const {canvas, ratio} = this, width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
-    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+    const {canvas, ratio} = this,
+      width = Math.round(canvas.clientWidth * ratio),
+      height = Math.round(canvas.clientHeight * ratio);
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width;
+      canvas.height = height;
+    }
   }
 
   /** @param {Scene} scene @param {Voxels} volume @param {Placement} at */
   drawSlice({before, at_mm, greys, differences, tables}, volume, at) {
-    const {plane, slice, context} = this, {grid} = volume, index = voxelOf(grid, at_mm)[plane.axis];
+    const {plane, slice, context} = this,
+      {grid} = volume,
+      index = voxelOf(grid, at_mm)[plane.axis];
     const other = before && isSameGrid(before.grid, grid) ? before : null;
     if (slice.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [volume, other, index, tables])) {
       if (other) paintDifference(plane, other, volume, index, differences, slice.pixels);
@@ -110,11 +129,14 @@ export class Pane {
   drawMarks({marks, at_mm}, at) {
     const grid = marks[0]?.layer.grid;
     if (!grid) return;
-    const {plane, tint, context} = this, index = voxelOf(grid, at_mm)[plane.axis], r = rectangle(plane, grid, at);
+    const {plane, tint, context} = this,
+      index = voxelOf(grid, at_mm)[plane.axis],
+      r = rectangle(plane, grid, at);
     const cause = marks.flatMap(({layer, colour, look}) => [layer, layer.version, colour, look]);
     if (tint.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [index, ...cause])) {
       tint.pixels.fill(0);
-      for (const mark of marks) if (mark.look === "fill") tintSlice(plane, mark.layer, index, packed(mark.colour), tint.pixels);
+      for (const mark of marks)
+        if (mark.look === "fill") tintSlice(plane, mark.layer, index, packed(mark.colour), tint.pixels);
       tint.show();
     }
     context.imageSmoothingEnabled = false;
@@ -124,7 +146,9 @@ export class Pane {
 
   /** @param {Mark} mark @param {number} index @param {{x: number, y: number, w: number, h: number}} r */
   drawOutline({layer, colour, look}, index, r) {
-    const {context, plane} = this, dx = r.w / layer.grid.shape[plane.columns], dy = r.h / layer.grid.shape[plane.rows];
+    const {context, plane} = this,
+      dx = r.w / layer.grid.shape[plane.columns],
+      dy = r.h / layer.grid.shape[plane.rows];
     context.beginPath();
     outlineSlice(plane, layer, index, (r0, c0, r1, c1) => {
       context.moveTo(r.x + c0 * dx, r.y + r0 * dy);
@@ -139,10 +163,17 @@ export class Pane {
 
   /** @param {Scene} scene @param {Placement} at */
   drawCross({at_mm}, at) {
-    const {context, canvas, plane, ratio} = this, gap = 9 * ratio;
-    const x = Math.round(at.x + at.k * at_mm[plane.columns]) + 0.5, y = Math.round(at.y + at.sign * at.k * at_mm[plane.rows]) + 0.5;
+    const {context, canvas, plane, ratio} = this,
+      gap = 9 * ratio;
+    const x = Math.round(at.x + at.k * at_mm[plane.columns]) + 0.5,
+      y = Math.round(at.y + at.sign * at.k * at_mm[plane.rows]) + 0.5;
     context.beginPath();
-    for (const [x0, y0, x1, y1] of [[0, y, x - gap, y], [x + gap, y, canvas.width, y], [x, 0, x, y - gap], [x, y + gap, x, canvas.height]]) {
+    for (const [x0, y0, x1, y1] of [
+      [0, y, x - gap, y],
+      [x + gap, y, canvas.width, y],
+      [x, 0, x, y - gap],
+      [x, y + gap, x, canvas.height],
+    ]) {
       context.moveTo(x0, y0);
       context.lineTo(x1, y1);
     }
@@ -155,7 +186,13 @@ export class Pane {
   drawTip({mm, radius_mm, erases}, at) {
     const {context, plane, ratio} = this;
     context.beginPath();
-    context.arc(at.x + at.k * mm[plane.columns], at.y + at.sign * at.k * mm[plane.rows], Math.max(2, radius_mm * at.k), 0, 7);
+    context.arc(
+      at.x + at.k * mm[plane.columns],
+      at.y + at.sign * at.k * mm[plane.rows],
+      Math.max(2, radius_mm * at.k),
+      0,
+      7,
+    );
     context.strokeStyle = erases ? "#ff9d9d" : "#ffffff";
     context.lineWidth = 1.5 * ratio;
     context.stroke();
@@ -163,8 +200,20 @@ export class Pane {
 
   /** @param {Scene} scene @param {Placement} at */
   drawLetters({label, badge}, at) {
-    const {context, canvas: {width, height}, ratio, plane: {letters}} = this, edge = 7 * ratio;
-    const write = (/** @type {string} */ text, /** @type {number} */ x, /** @type {number} */ y, /** @type {CanvasTextAlign} */ align, colour = INK) => {
+    const {
+        context,
+        canvas: {width, height},
+        ratio,
+        plane: {letters},
+      } = this,
+      edge = 7 * ratio;
+    const write = (
+      /** @type {string} */ text,
+      /** @type {number} */ x,
+      /** @type {number} */ y,
+      /** @type {CanvasTextAlign} */ align,
+      colour = INK,
+    ) => {
       context.textAlign = align;
       context.lineWidth = 3 * ratio;
       context.strokeStyle = "rgba(0, 0, 0, .75)";
@@ -182,7 +231,8 @@ export class Pane {
     write(label, edge, edge + 7 * ratio, "left", SOFT);
     context.font = `600 ${12 * ratio}px system-ui, sans-serif`;
     write(badge, width - edge, edge + 7 * ratio, "right", "#ffc04d");
-    const mm = BARS_MM.find(bar => bar * at.k < width / 4) ?? 1, y = height - edge - 3 * ratio;
+    const mm = BARS_MM.find(bar => bar * at.k < width / 4) ?? 1,
+      y = height - edge - 3 * ratio;
     context.fillStyle = INK;
     context.fillRect(edge, y, mm * at.k, 2 * ratio);
     context.font = `${11 * ratio}px system-ui, sans-serif`;
@@ -193,5 +243,5 @@ export class Pane {
 /** Return a colour as a pixel with the fill's alpha. @param {string} colour #rrggbb */
 function packed(colour) {
   const value = parseInt(colour.slice(1), 16);
-  return (FILL_ALPHA << 24 | (value & 255) << 16 | value & 0xff00 | value >> 16) >>> 0;
+  return ((FILL_ALPHA << 24) | ((value & 255) << 16) | (value & 0xff00) | (value >> 16)) >>> 0;
 }

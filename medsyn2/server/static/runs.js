@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Masks as lengths of runs, as the server sends and takes them: 0-run, 1-run, 0-run ... in C order, beginning with zeros.
- * For the draft that a tab keeps, the lengths are written as bytes of seven bits and then as base64.
+ * Masks as lengths of runs, as the server sends and takes them: 0-run, 1-run, 0-run ... in C order, beginning with
+ * zeros. For the draft that a tab keeps, the lengths are written as bytes of seven bits and then as base64.
  */
 
 /**
@@ -9,14 +9,25 @@
  * @param {Uint8Array} data @param {number} bit @returns {Uint32Array}
  */
 export function encodeRuns(data, bit) {
-  let runs = new Uint32Array(1024), num = 0, start = 0, on = 0;
+  let runs = new Uint32Array(1024),
+    num = 0,
+    start = 0,
+    on = 0;
   const push = (/** @type {number} */ length) => {
-    if (num === runs.length) { const more = new Uint32Array(num * 2); more.set(runs); runs = more; }
+    if (num === runs.length) {
+      const more = new Uint32Array(num * 2);
+      more.set(runs);
+      runs = more;
+    }
     runs[num++] = length;
   };
   for (let i = 0; i < data.length; i++) {
     const is = data[i] & bit;
-    if (is !== on) { push(i - start); start = i; on = is; }
+    if (is !== on) {
+      push(i - start);
+      start = i;
+      on = is;
+    }
   }
   push(data.length - start);
   return runs.slice(0, num);
@@ -42,7 +53,10 @@ export function decodeRuns(runs, data, bit) {
 export function packRuns(runs) {
   const bytes = [];
   for (let length of runs) {
-    while (length > 127) { bytes.push(length & 127 | 128); length >>>= 7; }
+    while (length > 127) {
+      bytes.push((length & 127) | 128);
+      length >>>= 7;
+    }
     bytes.push(length);
   }
   let text = "";
@@ -53,12 +67,16 @@ export function packRuns(runs) {
 /** @param {string} text @returns {Uint32Array} */
 export function unpackRuns(text) {
   const runs = [];
-  let length = 0, shift = 0;
+  let length = 0,
+    shift = 0;
   for (const char of atob(text)) {
     const byte = char.charCodeAt(0);
     length += (byte & 127) * 2 ** shift;
     shift += 7;
-    if (byte < 128) { runs.push(length); length = shift = 0; }
+    if (byte < 128) {
+      runs.push(length);
+      length = shift = 0;
+    }
   }
   return Uint32Array.from(runs);
 }

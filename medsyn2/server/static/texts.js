@@ -1,5 +1,8 @@
 // @ts-check
-/** The page's words: one file a language, looked up by key. Markup names its texts by `data-text`, `data-label` and others. */
+/**
+ * The page's words: one file a language, looked up by key. Markup names its texts by `data-text`, `data-label` and
+ * others.
+ */
 
 /** @type {Record<string, string>} */
 let texts = {};
@@ -21,18 +24,29 @@ export function t(key, values = {}) {
 }
 
 /** Return whether there is a text. @param {string} key */
-export function hasText(key) { return key in texts; }
+export function hasText(key) {
+  return key in texts;
+}
 
 /** Fill in the texts of the markup. @param {ParentNode} root */
 export function applyTexts(root) {
-  for (const element of root.querySelectorAll("[data-text]")) element.textContent = t(element.getAttribute("data-text") ?? "");
-  for (const [name, attribute] of [["label", "aria-label"], ["title", "title"], ["placeholder", "placeholder"]])
-    for (const element of root.querySelectorAll(`[data-${name}]`)) element.setAttribute(attribute, t(element.getAttribute(`data-${name}`) ?? ""));
+  for (const element of root.querySelectorAll("[data-text]"))
+    element.textContent = t(element.getAttribute("data-text") ?? "");
+  for (const [name, attribute] of [
+    ["label", "aria-label"],
+    ["title", "title"],
+    ["placeholder", "placeholder"],
+  ])
+    for (const element of root.querySelectorAll(`[data-${name}]`))
+      element.setAttribute(attribute, t(element.getAttribute(`data-${name}`) ?? ""));
 }
 
 /** Return a number as people read it. @param {number} value @param {number} digits */
 export function number(value, digits = 0) {
-  return value.toLocaleString("en", {minimumFractionDigits: digits, maximumFractionDigits: digits});
+  return (Math.round(value * 10 ** digits) / 10 ** digits || 0).toLocaleString("en", {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  });
 }
 
 /** Return a time as people say it. @param {number} seconds */

@@ -13,20 +13,27 @@ export const LAYOUTS = ["one", "pair", "flicker", "difference"];
 /** @param {Page} page */
 export function setUpToolbar(page) {
   const {viewer} = page;
-  for (const [name, limits] of Object.entries(WINDOWS_HU)) button(`window-${name}`).addEventListener("click", () => viewer.setLimits(limits));
+  for (const [name, limits] of Object.entries(WINDOWS_HU))
+    button(`window-${name}`).addEventListener("click", () => viewer.setLimits(limits));
   for (const layout of LAYOUTS) button(`layout-${layout}`).addEventListener("click", () => viewer.setLayout(layout));
-  for (const plane of ["axial", "coronal", "sagittal"]) button(`plane-${plane}`).addEventListener("click", () => choosePlane(page, plane));
+  for (const plane of ["axial", "coronal", "sagittal"])
+    button(`plane-${plane}`).addEventListener("click", () => choosePlane(page, plane));
   choosePlane(page, "axial");
   button("marks").addEventListener("click", () => toggleMarks(page));
   button("fit").addEventListener("click", () => viewer.fit());
-  select("main-volume").addEventListener("change", () => page.attempt(async () => {
-    const id = select("main-volume").value, item = page.items.find(i => i.volume === id);
-    await (item ? page.showItem(item) : page.showMain(id));
-  }));
-  select("beside-volume").addEventListener("change", () => page.attempt(async () => {
-    await page.showBeside(select("beside-volume").value || null);
-    if (viewer.beside) viewer.setLayout("pair");
-  }));
+  select("main-volume").addEventListener("change", () =>
+    page.attempt(async () => {
+      const id = select("main-volume").value,
+        item = page.items.find(i => i.volume === id);
+      await (item ? page.showItem(item) : page.showMain(id));
+    }),
+  );
+  select("beside-volume").addEventListener("change", () =>
+    page.attempt(async () => {
+      await page.showBeside(select("beside-volume").value || null);
+      if (viewer.beside) viewer.setLayout("pair");
+    }),
+  );
   for (const name of ["limits", "layout", "move", "hover"]) viewer.addEventListener(name, () => show(page));
   page.hear(["opened", "items", "item"], () => showVolumes(page));
   showVolumes(page);
@@ -49,11 +56,18 @@ export function toggleMarks(page) {
 
 /** @param {Page} page */
 function showVolumes({viewer, state, opened, items}) {
-  const all = [...(state.template ? [[state.template.id, t("view.template")]] : []), ...opened.map(h => [h.id, h.name]), ...items.map(i => [i.volume, i.name])];
-  const before = items.filter(i => i.before && !all.some(([id]) => id === i.before)).map(i => [i.before ?? "", t("view.before", {name: i.name})]);
+  const all = [
+    ...(state.template ? [[state.template.id, t("view.template")]] : []),
+    ...opened.map(h => [h.id, h.name]),
+    ...items.map(i => [i.volume, i.name]),
+  ];
+  const before = items
+    .filter(i => i.before && !all.some(([id]) => id === i.before))
+    .map(i => [i.before ?? "", t("view.before", {name: i.name})]);
   const options = /** @type {[string, string][]} */ ([...all, ...before]);
   const {main, beside} = viewer;
-  if (main && !options.some(([id]) => id === main.id)) options.push([main.id, main.header.kind === "preview" ? t("badge.preview") : main.header.name]);
+  if (main && !options.some(([id]) => id === main.id))
+    options.push([main.id, main.header.kind === "preview" ? t("badge.preview") : main.header.name]);
   setOptions(select("main-volume"), options);
   if (main) select("main-volume").value = main.id;
   setOptions(select("beside-volume"), [["", t("view.alone")], ...options]);
@@ -64,13 +78,26 @@ function showVolumes({viewer, state, opened, items}) {
 /** @param {Pick<Page, "viewer">} page */
 function show({viewer}) {
   const [low, high] = viewer.limits;
-  for (const [name, limits] of Object.entries(WINDOWS_HU)) press(button(`window-${name}`), limits[0] === low && limits[1] === high);
+  for (const [name, limits] of Object.entries(WINDOWS_HU))
+    press(button(`window-${name}`), limits[0] === low && limits[1] === high);
   for (const layout of LAYOUTS) {
     press(button(`layout-${layout}`), viewer.layout === layout);
     button(`layout-${layout}`).disabled = layout !== "one" && !viewer.beside;
   }
-  const mm = viewer.hover?.mm ?? viewer.at_mm, {main, beside} = viewer.valuesAt(mm);
-  const values = [beside === null || viewer.layout === "one" ? "" : t("view.hu-before", {n: number(beside)}), main === null ? "" : t("view.hu", {n: number(main)})];
-  byId("window-text", HTMLElement).textContent = t("view.window", {level: number((low + high) / 2), width: number(high - low)});
-  byId("readout", HTMLElement).textContent = [...values, t("view.place", {x: number(mm[2]), y: number(mm[1]), z: number(mm[0])})].filter(Boolean).join("   ");
+  const mm = viewer.hover?.mm ?? viewer.at_mm,
+    {main, beside} = viewer.valuesAt(mm);
+  const values = [
+    beside === null || viewer.layout === "one" ? "" : t("view.hu-before", {n: number(beside)}),
+    main === null ? "" : t("view.hu", {n: number(main)}),
+  ];
+  byId("window-text", HTMLElement).textContent = t("view.window", {
+    level: number((low + high) / 2),
+    width: number(high - low),
+  });
+  byId("readout", HTMLElement).textContent = [
+    ...values,
+    t("view.place", {x: number(mm[2]), y: number(mm[1]), z: number(mm[0])}),
+  ]
+    .filter(Boolean)
+    .join("   ");
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Undo and redo. A step is the voxels that a change flipped, found within its bounding box: two numbers a row instead of a copy
- * of the mask. Steps are kept until they hold MAX_BYTES together; the oldest go first.
+ * Undo and redo. A step is the voxels that a change flipped, found within its bounding box: two numbers a row instead
+ * of a copy of the mask. Steps are kept until they hold MAX_BYTES together; the oldest go first.
  */
 import {flipSpans} from "./layers.js";
 
@@ -28,14 +28,19 @@ export class Undo {
     this.future = [];
     this.past.push({layer, spans});
     this.numBytes += spans.byteLength;
-    while (this.numBytes > this.maxBytes && this.past.length > 1) this.numBytes -= this.past[0].spans.byteLength, this.past.shift();
+    while (this.numBytes > this.maxBytes && this.past.length > 1)
+      ((this.numBytes -= this.past[0].spans.byteLength), this.past.shift());
   }
 
   /** Take the last step back; return its layer. */
-  undo() { return this.flip(this.past, this.future); }
+  undo() {
+    return this.flip(this.past, this.future);
+  }
 
   /** Do the last step that was taken back again; return its layer. */
-  redo() { return this.flip(this.future, this.past); }
+  redo() {
+    return this.flip(this.future, this.past);
+  }
 
   /** @param {Step[]} from @param {Step[]} to @returns {Layer | null} */
   flip(from, to) {

@@ -21,7 +21,9 @@ export class Volumes {
    * @param {Header} header @param {(string | undefined)[]} inUse ids @param {(share: number) => void} tell
    */
   get(header, inUse, tell) {
-    const {id} = header, known = this.kept.get(id), volume = known ?? fetchVolume(header, tell);
+    const {id} = header,
+      known = this.kept.get(id),
+      volume = known ?? fetchVolume(header, tell);
     this.kept.delete(id);
     this.kept.set(id, volume);
     this.numBytes.set(id, 2 * header.shape.reduce((a, b) => a * b, 1));

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Windows: which HU are black and white. The four are the paper's, as in `medsyn2.vocabulary`. A table has a colour for each of
- * the 65,536 values of an int16, so that a change of the window costs that many sums and not one a voxel.
+ * Windows: which HU are black and white. The four are the paper's, as in `medsyn2.vocabulary`. A table has a colour
+ * for each of the 65,536 values of an int16, so that a change of the window costs that many sums and not one a voxel.
  */
 
 /** @typedef {readonly [number, number]} Limits lower and upper HU */
@@ -23,7 +23,7 @@ export function fillGreys(table, [low, high]) {
   const scale = 255 / Math.max(1, high - low);
   for (let hu = -32768; hu < 32768; hu++) {
     const grey = Math.max(0, Math.min(255, Math.round((hu - low) * scale)));
-    table[hu & 65535] = 0xff000000 | grey * 0x010101;
+    table[hu & 65535] = 0xff000000 | (grey * 0x010101);
   }
 }
 
@@ -33,8 +33,9 @@ export function fillGreys(table, [low, high]) {
  */
 export function fillDifferences(table, limit_hu) {
   for (let hu = -32768; hu < 32768; hu++) {
-    const t = Math.min(1, Math.abs(hu) / limit_hu), [r, g, b] = hu < 0 ? [70, 150, 255] : [255, 160, 40];
-    table[hu & 65535] = 0xff000000 | Math.round(b * t) << 16 | Math.round(g * t) << 8 | Math.round(r * t);
+    const t = Math.min(1, Math.abs(hu) / limit_hu),
+      [r, g, b] = hu < 0 ? [70, 150, 255] : [255, 160, 40];
+    table[hu & 65535] = 0xff000000 | (Math.round(b * t) << 16) | (Math.round(g * t) << 8) | Math.round(r * t);
   }
 }
 
@@ -43,6 +44,7 @@ export function fillDifferences(table, limit_hu) {
  * @param {Limits} limits @param {number} dx @param {number} dy @returns {Limits}
  */
 export function dragLimits([low, high], dx, dy) {
-  const width = Math.max(10, high - low + DRAG_HU * dx), level = (low + high) / 2 + DRAG_HU * dy;
+  const width = Math.max(10, high - low + DRAG_HU * dx),
+    level = (low + high) / 2 + DRAG_HU * dy;
   return [level - width / 2, level + width / 2];
 }

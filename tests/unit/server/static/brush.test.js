@@ -21,9 +21,10 @@ test("a ball holds the voxels whose centres are within its radius", () => {
 });
 
 test("the volume of a large ball is that of a ball", () => {
-  const grid = {shape: [60, 60, 60], spacing_mm: [1, 1, 1], origin_mm: [0, 0, 0]}, layer = new Bank(grid).take();
+  const grid = {shape: [60, 60, 60], spacing_mm: [1, 1, 1], origin_mm: [0, 0, 0]},
+    layer = new Bank(grid).take();
   new Stroke(layer, {...TIP, radius_mm: 25}).to([29.5, 29.5, 29.5]);
-  assert.ok(Math.abs(voxels(layer).length / (4 / 3 * Math.PI * 25 ** 3) - 1) < 0.01);
+  assert.ok(Math.abs(voxels(layer).length / ((4 / 3) * Math.PI * 25 ** 3) - 1) < 0.01);
 });
 
 test("a brush smaller than a voxel paints the voxel under it, and nothing beyond the grid", () => {
@@ -47,7 +48,9 @@ test("a quick stroke has no gaps", () => {
 });
 
 test("the eraser takes away, and undo and redo give every bit back", () => {
-  const layer = layerOf(ball([9, 13, 15], 14)), undo = new Undo(), before = layer.data.slice();
+  const layer = layerOf(ball([9, 13, 15], 14)),
+    undo = new Undo(),
+    before = layer.data.slice();
   undo.record(layer, paint(layer, {erases: true}, [9, 13, 18], [6, 10, 12]).spans());
   const after = layer.data.slice();
   assert.ok(after.some((v, i) => v < before[i]) && after.every((v, i) => v <= before[i]));

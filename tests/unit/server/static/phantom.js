@@ -5,7 +5,9 @@ import {fill} from "../../../../medsyn2/server/static/shapes.js";
 /** Voxels that are not cubes, and no size twice: mistaken axes show. */
 export const GRID = {shape: [20, 26, 31], spacing_mm: [5, 3, 2], origin_mm: [-50, -40, -30]};
 
-export function wholeBox({shape}) { return {low: [0, 0, 0], high: [...shape]}; }
+export function wholeBox({shape}) {
+  return {low: [0, 0, 0], high: [...shape]};
+}
 
 export function layerOf(is, grid = GRID) {
   const layer = new Bank(grid).take();
@@ -19,9 +21,13 @@ export function ball(centre, radius_mm, grid = GRID) {
 }
 
 export function voxels(layer) {
-  const {shape: [d, h, w]} = layer.grid, found = [];
-  for (let z = 0; z < d; z++) for (let y = 0; y < h; y++) for (let x = 0; x < w; x++)
-    if (layer.data[(z * h + y) * w + x] & layer.bit) found.push([z, y, x]);
+  const {
+      shape: [d, h, w],
+    } = layer.grid,
+    found = [];
+  for (let z = 0; z < d; z++)
+    for (let y = 0; y < h; y++)
+      for (let x = 0; x < w; x++) if (layer.data[(z * h + y) * w + x] & layer.bit) found.push([z, y, x]);
   return found;
 }
 
@@ -31,4 +37,6 @@ export function pieceVoxels(piece, grid = GRID) {
   return voxels(layer);
 }
 
-export function piece(is, grid = GRID) { return cutPiece(layerOf(is, grid)); }
+export function piece(is, grid = GRID) {
+  return cutPiece(layerOf(is, grid));
+}

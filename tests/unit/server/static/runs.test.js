@@ -8,7 +8,8 @@ test("runs are zeros, ones, zeros in turn and begin with zeros", () => {
 });
 
 test("a mask comes back from its runs, and the other bits are left alone", () => {
-  const data = Uint8Array.from({length: 5000}, (_, i) => (i * i) % 7 & 5), before = data.slice();
+  const data = Uint8Array.from({length: 5000}, (_, i) => (i * i) % 7 & 5),
+    before = data.slice();
   const runs = unpackRuns(packRuns(encodeRuns(data, 4)));
   for (let i = 0; i < data.length; i++) data[i] |= 4;
   decodeRuns(runs, data, 4);
