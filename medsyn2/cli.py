@@ -49,6 +49,7 @@ COMMANDS = (
     "plan",
     "info",
     "is_synthetic",
+    "export",
 )
 
 _SHUTDOWN_S = "900"
@@ -154,6 +155,7 @@ def _overview() -> argparse.ArgumentParser:
         "masks from a shelf or draw them; evaluate: compare any two folders of volumes; scores: CLIP scores and "
         "zero-shot labels; readers: a blinded reader study; convert: bring in foreign weights or DICOM; "
         "is-synthetic: whether a volume says that a model made it; "
+        "export: hand volumes and masks to other programs; "
         "doctor: what is missing for a configuration; fetch: download weights; plan: time, memory and disk "
         "beforehand; info: the networks in numbers; config: write config.yaml and its schema; all others are "
         "stages of the workflow, in its order. `medsyn2 VERB --help` explains each.",
