@@ -6,10 +6,11 @@ import {setUpDraft} from "./draft.js";
 import {setUpDrawing} from "./drawing.js";
 import {gridOf} from "./grid.js";
 import {setUpHistory} from "./history.js";
-import {hearEvent, readAgain, setUpJobs} from "./jobs.js";
+import {hearEvent, readAgain, setUpJobs, showModel} from "./jobs.js";
 import {setUpKeys} from "./keys.js";
 import {Page} from "./page.js";
 import {setUpReport} from "./report.js";
+import {setUpShelf} from "./shelf.js";
 import {setUpStart} from "./start.js";
 import {applyTexts, hasText, loadTexts, t} from "./texts.js";
 import {setUpToolbar} from "./toolbar.js";
@@ -54,8 +55,10 @@ async function open() {
   const page = new Page(state, viewer),
     tools = new Tools(page);
   viewer.tool = tools;
-  showModel(state);
+  showFacts(state);
+  showModel(page, state.model);
   setUpStart(page);
+  setUpShelf(page);
   setUpDrawing(page, tools);
   setUpJobs(page);
   setUpReport(page);
@@ -83,8 +86,7 @@ async function showFirst(page) {
 }
 
 /** @param {State} state */
-function showModel({model, version}) {
-  byId("model", HTMLElement).textContent = t("head.model", {name: model.name, version});
+function showFacts({model}) {
   byId("model-facts", HTMLElement).textContent = t("limits.model", {
     name: model.name,
     licence: model.licence ?? t("limits.no-licence"),

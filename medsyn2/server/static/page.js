@@ -73,6 +73,17 @@ export class Page extends EventTarget {
     byId("problem", HTMLElement).hidden = false;
   }
 
+  /** Show that something takes its time. @param {string} text @param {() => Promise<void>} act */
+  async during(text, act) {
+    this.say(text);
+    document.body.classList.add("busy");
+    try {
+      await act();
+    } finally {
+      document.body.classList.remove("busy");
+    }
+  }
+
   /** Do something that may fail, and show it if it does. @param {() => Promise<void>} act */
   async attempt(act) {
     try {
