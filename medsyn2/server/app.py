@@ -14,6 +14,9 @@ from starlette.responses import JSONResponse, Response
 from medsyn2.errors import MedSyn2Error
 from medsyn2.server.child import Child
 from medsyn2.server.events import Events
+from medsyn2.server.file_routes import ROUTES as FILE_ROUTES
+from medsyn2.server.helper import serve_helper
+from medsyn2.server.helping import Helpers
 from medsyn2.server.jobs import Jobs
 from medsyn2.server.page import Page
 from medsyn2.server.problems import describe_error
@@ -33,11 +36,11 @@ def build_app(session: Session, model: Path, access: Access) -> Guard:
         WeightsError: If the model's folder is incomplete or damaged.
     """
     events = Events()
-    page = Page(session, model, read_description(model), events, Jobs(session, events))
+    page = Page(session, model, read_description(model), events, Jobs(session, events), Helpers())
 
     @asynccontextmanager
     async def live(app: Starlette) -> AsyncIterator[None]:
-        """Start the worker with the server, and end it with the server."""
+        """Start the processes with the server, and end them with it."""
         loop = asyncio.get_running_loop()
         is_open = True
 
@@ -49,17 +52,20 @@ def build_app(session: Session, model: Path, access: Access) -> Guard:
             return later
 
         worker = Child(serve_worker, (model, session.root), call(page.jobs.hear), call(page.jobs.hear_end))
+        helper = Child(serve_helper, (model, session.root), call(page.helpers.hear), call(page.helpers.hear_end))
         page.jobs.employ(worker)
+        page.helpers.employ(helper)
         try:
             yield
         finally:
             is_open = False
             events.close()
             await asyncio.to_thread(worker.close)
+            await asyncio.to_thread(helper.close)
 
     handlers = {MedSyn2Error: _answer_error, HTTPException: _answer_http, Exception: _answer_fault}
     app = Starlette(
-        routes=ROUTES,
+        routes=[*ROUTES, *FILE_ROUTES],
         exception_handlers=handlers,  # type: ignore[arg-type]  # each takes the error that it is named for
         lifespan=live,
     )

@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import NoReturn
 
 from medsyn2.server.problems import JSON
 
@@ -116,3 +117,8 @@ class Outbox:
                 os._exit(0)
 
         threading.Thread(target=read, daemon=True).start()
+
+    def wait(self) -> NoReturn:
+        """Do nothing until the server ends."""
+        while True:
+            threading.Event().wait()

@@ -10,10 +10,12 @@ from medsyn2.ct.planes import COLOURS
 from medsyn2.ct.volume import Grid
 from medsyn2.flow.sampling import Solver
 from medsyn2.server.events import Events
+from medsyn2.server.helping import Helpers
 from medsyn2.server.jobs import Jobs
 from medsyn2.server.orders import MAX_SEEDS, MAX_STEPS
 from medsyn2.server.problems import JSON
 from medsyn2.server.session import Session
+from medsyn2.server.starts import list_shelf
 from medsyn2.server.voxels import describe_grid
 from medsyn2.version import __version__
 from medsyn2.vocabulary import STRUCTURE_WORDS, STRUCTURES
@@ -33,6 +35,7 @@ class Page:
     description: ModelDescription
     events: Events
     jobs: Jobs
+    helpers: Helpers
 
     @cached_property
     def grid(self) -> Grid:
@@ -67,6 +70,7 @@ class Page:
             "sampling": asdict(self.description.sampling),
             "solvers": list(get_args(Solver)),
             "segmenter": True,
+            "shelf": len(list_shelf()) if self.description.register is not None else 0,
             "history": items,
             "job": waiting[0] if waiting else None,
             "jobs": waiting,

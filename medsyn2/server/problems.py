@@ -3,11 +3,15 @@
 An answer names the code, the message and the remedy, and never a traceback or a place on the server's disk.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medsyn2.errors import CaseError, ConfigError, EnvironmentFault, MedSyn2Error, SystematicError
+from medsyn2.errors import CaseError, ConfigError, EnvironmentFault, MedSyn2Error, SystematicError, reason
+from medsyn2.faults import fault_of
+
+log = logging.getLogger(__name__)
 
 JSON = dict[str, Any]
 
@@ -45,6 +49,20 @@ def describe_error(error: MedSyn2Error, root: Path | None = None) -> JSON:
     """
     message = error.message if root is None else error.message.replace(f"{root}/", "")
     return {"status": status_of(error), "code": error.code, "message": message, "remedy": error.remedy}
+
+
+def name_error(error: Exception) -> MedSyn2Error:
+    """Return an error that a person can read; the traceback of an unknown one goes to the log of the server."""
+    if isinstance(error, MedSyn2Error):
+        return error
+    if (fault := fault_of(error)) is not None:
+        return fault
+    log.error("a task of the page failed", exc_info=error)
+    return EnvironmentFault(
+        f"something failed that should not: {reason(error)}.",
+        code="page-failed",
+        remedy="look into the terminal of `medsyn2 page`, and report the lines there.",
+    )
 
 
 def status_of(error: MedSyn2Error) -> int:

@@ -71,8 +71,16 @@ def open_source(session: Session, identifier: str) -> RealCT:
             remedy="edit it as a synthetic volume.",
         )
     ct, file, _ = read_source(path)
-    alignment = Alignment.from_json(read_sealed(session.find("sources", root) / _ALIGNMENT))
-    return RealCT(ct, file, alignment, root)
+    return RealCT(ct, file, alignment_of(session, root), root)
+
+
+def alignment_of(session: Session, identifier: str) -> Alignment:
+    """Return the registration of a real CT that was opened.
+
+    Raises:
+        Refusal: If there is none of this id.
+    """
+    return Alignment.from_json(read_sealed(session.find("sources", identifier) / _ALIGNMENT))
 
 
 def stem_of(identifier: str) -> str:

@@ -26,10 +26,16 @@ _LEVEL = 1
 """Of compression: over loopback the time counts, not the size."""
 
 
-def add_volume(session: Session, volume: CTVolume, kind: VoxelKind, name: str, **more: object) -> JSON:
-    """Put a volume into the session and return its header."""
+def add_volume(
+    session: Session, volume: CTVolume, kind: VoxelKind, name: str, identifier: str = "", **more: object
+) -> JSON:
+    """Put a volume into the session and return its header.
+
+    Args:
+        identifier: Its id, if it was drawn already.
+    """
     header = {**describe_grid(volume.grid), "kind": kind, "name": name, "dtype": "int16", "hu": True, **more}
-    identifier = session.add("volumes", lambda folder: write_voxels(folder / VOXELS, volume), header)
+    identifier = session.add("volumes", lambda folder: write_voxels(folder / VOXELS, volume), header, identifier)
     return {"id": identifier, **header}
 
 

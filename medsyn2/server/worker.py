@@ -7,25 +7,19 @@
 A cancelled job ends before the network's next evaluation. Previews take at most a fifth of a job's time.
 """
 
-import logging
 import queue
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from medsyn2.errors import EnvironmentFault, MedSyn2Error, reason
-from medsyn2.faults import fault_of
 from medsyn2.pipeline import MedSyn2Pipeline, Step
 from medsyn2.server.checking import check_item
 from medsyn2.server.child import Outbox
 from medsyn2.server.estimate import Estimate
 from medsyn2.server.making import make_volume
-from medsyn2.server.problems import JSON, describe_error
+from medsyn2.server.problems import JSON, describe_error, name_error
 from medsyn2.server.session import Session
 from medsyn2.server.voxels import add_volume
-
-log = logging.getLogger(__name__)
 
 _PREVIEW_SHARE = 0.2
 """Of a job's time; a preview decodes a whole volume, which takes as long as some steps."""
@@ -50,9 +44,8 @@ def serve_worker(outbox: Outbox, model: Path, session: Path) -> None:
     try:
         pipeline = MedSyn2Pipeline.from_pretrained(model)
     except Exception as error:  # noqa: BLE001  # whatever it is, the page says it
-        outbox.send({"unusable": describe_error(as_named(error), session)})
-        threading.Event().wait()
-        return
+        outbox.send({"unusable": describe_error(name_error(error), session)})
+        outbox.wait()
     worker = Worker(pipeline, Session(session), model, outbox, cancelled)
     outbox.send({"ready": {"device": str(pipeline.device), "precision": pipeline.precision}})
     while True:
@@ -84,7 +77,7 @@ class Worker:
         except Cancelled:
             end["end"] = "cancelled"
         except Exception as error:  # noqa: BLE001  # whatever it is, the worker goes on
-            end |= {"end": "failed", "error": describe_error(as_named(error), self.session.root)}
+            end |= {"end": "failed", "error": describe_error(name_error(error), self.session.root)}
         self._outbox.send(end)
 
     def _make(self, job: JSON) -> None:
@@ -132,17 +125,3 @@ class Follow:
         header = add_volume(self._worker.session, volume, "preview", f"step {step.done} of {step.total}")
         self._estimate.add_preview(time.monotonic() - start_s)
         self._worker._tell("preview", volume=header["id"], seed_index=self._index)
-
-
-def as_named(error: Exception) -> MedSyn2Error:
-    """Return an error that a person can read; the traceback of an unknown one goes to the log of the server."""
-    if isinstance(error, MedSyn2Error):
-        return error
-    if (fault := fault_of(error)) is not None:
-        return fault
-    log.exception("a task of the page failed")
-    return EnvironmentFault(
-        f"something failed that should not: {reason(error)}.",
-        code="page-failed",
-        remedy="look into the terminal of `medsyn2 page`, and report the lines there.",
-    )
