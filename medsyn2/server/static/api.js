@@ -98,7 +98,8 @@ export function fetchExamples() {
 }
 
 /**
- * @typedef {{id: string, structure: string, words: string, side: string | null, volume_ml: number | null, place:
+ * @typedef {{id: string, structure: string, words: string, side: string | null, volume_ml: number | null, phantom:
+ * number, place:
  * string}} Start
  */
 

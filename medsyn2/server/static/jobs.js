@@ -63,7 +63,9 @@ function showRequest(page) {
   const {findings, impression} = readReport(),
     asked = page.drawn.find(d => d.key === select("asked").value);
   const parts = findings || impression ? (asked ? "both" : "report") : asked ? "mask" : "neither";
-  byId("request", HTMLElement).textContent = t(`request.${parts}`, {words: asked?.words || t("draw.unnamed")});
+  byId("request", HTMLElement).textContent = t(`request.${page.source ? "edit-" : ""}${parts}`, {
+    words: asked?.words || t("draw.unnamed"),
+  });
 }
 
 /** @param {Page} page */

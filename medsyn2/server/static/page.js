@@ -6,8 +6,9 @@
  */
 import {ServerError, fetchHeader, fetchMask} from "./api.js";
 import {byId} from "./dom.js";
-import {gridOf} from "./grid.js";
+import {gridOf, mmOf} from "./grid.js";
 import {Bank, cutPiece, loadRuns, putPiece} from "./layers.js";
+import {middleOfRuns} from "./runs.js";
 import {t} from "./texts.js";
 import {Undo} from "./undo.js";
 import {Volumes} from "./volumes.js";
@@ -166,10 +167,8 @@ export class Page extends EventTarget {
     if (item) await Promise.all([this.showMain(item.volume), item.before && this.showBeside(item.before)]);
     if (this.item !== item) return;
     if (item?.before) this.viewer.setLayout("pair");
-    await Promise.all([
-      this.fillLayer(this.asked, item?.mask ?? null),
-      this.fillLayer(this.found, item?.found ?? null),
-    ]);
+    this.lookAt(await this.fillLayer(this.asked, item?.mask ?? null));
+    await this.fillLayer(this.found, item?.found ?? null);
     this.viewer.redraw();
   }
 
@@ -177,6 +176,15 @@ export class Page extends EventTarget {
   async fillLayer(layer, id) {
     const runs = id === null ? Uint32Array.of(layer.data.length) : await fetchMask(id);
     loadRuns(layer, runs);
+    return runs;
+  }
+
+  /** Move the crosshair into a mask. @param {Uint32Array} runs */
+  lookAt(runs) {
+    const middle = middleOfRuns(runs),
+      [, h, w] = this.grid.shape;
+    if (middle < 0) return;
+    this.viewer.moveTo(mmOf(this.grid, [Math.floor(middle / (h * w)), Math.floor(middle / w) % h, middle % w]));
   }
 
   /** @param {string} id */

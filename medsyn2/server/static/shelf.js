@@ -33,7 +33,7 @@ function show(page, masks) {
         {},
         make(
           "button",
-          {type: "button", click: () => take(page, mask)},
+          {type: "button", title: mask.place, click: () => take(page, mask)},
           make("b", {}, mask.words),
           make("span", {}, lineOf(mask)),
         ),
@@ -43,9 +43,9 @@ function show(page, masks) {
 }
 
 /** @param {Start} mask */
-function lineOf({side, volume_ml, place}) {
+function lineOf({side, volume_ml, phantom}) {
   const size = volume_ml === null ? "" : t("draw.ml", {n: number(volume_ml, volume_ml < 10 ? 1 : 0)});
-  return [side && t(`side.${side}`), size, place].filter(Boolean).join(" · ");
+  return [side && t(`side.${side}`), size, t("shelf.phantom", {n: phantom + 1})].filter(Boolean).join(" · ");
 }
 
 /** @param {Page} page @param {Start} mask */

@@ -2,7 +2,6 @@
 /** Step 1 of the page: scans and masks from files, masks from the shelf, and what a request begins with. */
 import {fetchMask, forgetVolume, openFile} from "./api.js";
 import {button, byId, input, select, setOptions} from "./dom.js";
-import {each} from "./grid.js";
 import {loadRuns} from "./layers.js";
 import {number, t} from "./texts.js";
 
@@ -80,9 +79,7 @@ export async function addMask(page, {id, name, words}) {
   loadRuns(drawn.layer, runs);
   drawn.sent = id;
   drawn.sentState = `${drawn.layer.version} ${drawn.words}`;
-  const {low, high} = drawn.layer.box,
-    {origin_mm: o, spacing_mm: s} = page.grid;
-  if (low[0] < high[0]) page.viewer.moveTo(each(a => o[a] + (s[a] * (low[a] + high[a] - 1)) / 2));
+  page.lookAt(runs);
   page.changed();
 }
 
