@@ -96,11 +96,12 @@ def draw_check(made: Made, found: Mask | None, title: str) -> bytes:
     structure = None if made.words is None else structure_of(made.words)
     window = WINDOWS_HU["soft_tissue" if structure in SOFT else "lung"]
     figure = plot_planes(made.volume.hu, made.volume.spacing_mm, contours, title, window)
-    _write_mark(figure)
+    write_mark(figure)
     return png_bytes(figure, _DPI)
 
 
-def _write_mark(figure: Figure) -> None:
+def write_mark(figure: Figure) -> None:
+    """Write SYNTHETIC into each plane of a figure."""
     for axes in figure.axes:
         axes.text(0.02, 0.02, "SYNTHETIC", color="#ff5a5a", fontsize=8, weight="bold", transform=axes.transAxes)
 

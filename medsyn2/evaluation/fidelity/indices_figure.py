@@ -47,7 +47,7 @@ def _draw_index(axis: Axes, name: str, rows: pd.DataFrame, cases: pd.DataFrame) 
         for chosen, shade in ((~outside, colour), (outside, OUTSIDE_COLOUR)):
             axis.plot(spread[chosen], own[name].to_numpy(float)[chosen], "o", color=shade, markersize=3)
         of_kind = row["source"] if row["source"] == REAL else f"{row['source']}, SYNTHETIC"
-        labels.append(f"{of_kind}\n{row['outside_percent']:.0f} % outside{'; FLAG' * bool(row['flag'])}")
+        labels.append(f"{of_kind}\n{row['outside_percent']:.0f} % outside" + "\nFLAG" * bool(row["flag"]))
     if name in INDICES and (cases[name].dropna() > 0).any():
         axis.set_yscale("log", nonpositive="clip")
     axis.set_xticks(range(len(labels)), labels, fontsize=6)

@@ -16,7 +16,7 @@ FRECHET_CHUNK_ROWS = 2048
 """Slices whose features are converted to double precision at once."""
 
 FAULT_VOLUMES = 4
-"""Real volumes on which faults are tried: their part of a distance differs by a tenth between patients."""
+"""Real volumes on which faults are tried, spread over the set; each costs `FAULTY_PASSES` passes of the extractor."""
 
 FAULTY_PASSES = 7
 """Passes of each of them through the extractor in a window: as it is, and with three faults at two strengths."""

@@ -26,8 +26,8 @@ from medsyn2.evaluation.fidelity.sizes import FAULT_VOLUMES
 
 _BLUR_VOXELS = (0.5, 1.0)
 _HU = (15.0, 45.0)
-"""Strengths of noise and of the shift: about the smallest that eight and a hundred patients show of the weight-free
-features, measured on nine public CTs."""
+"""Strengths of noise and of the shift: a factor of three apart, so that the power between them can be told. The answer
+does not depend on them where the distance is a power of the strength."""
 
 UNITS = {"blur": "mm", "noise": "HU", "shift": "HU"}
 

@@ -22,7 +22,7 @@ def test_sets_are_named_with_their_share_and_flag_and_too_few_are_drawn_without_
     axis = Figure().subplots()
     _draw_index(axis, "jump_hu", table[table["index"] == "jump_hu"], judged)
     labels = [label.get_text() for label in axis.get_xticklabels()]
-    assert labels == ["real\n0 % outside", "made, SYNTHETIC\n100 % outside; FLAG"]
+    assert labels == ["real\n0 % outside", "made, SYNTHETIC\n100 % outside\nFLAG"]
     assert axis.get_yscale() == "log"
     table, judged = judge_indices(cases(1, num_real=2))
     axis = Figure().subplots()
