@@ -5,6 +5,7 @@
 # make test-tools  lungmask and TotalSegmentator, run for real in an environment of their own (about 15 minutes)
 # make test-triton  the Triton kernels, interpreted on the CPU and compiled for GPUs (downloads Triton, 280 MB)
 # make check   format, lint and types
+# make check-page  format and types of the page's JavaScript; needs node and npm's registry
 # make docs    the documentation as files below site/
 # make config  config.yaml and its schema, after a change in medsyn2/config
 VENV ?= .venv
@@ -16,7 +17,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test cover test-slow test-cluster test-tools test-triton check config docs
+.PHONY: demo test cover test-slow test-cluster test-tools test-triton check check-page config docs
 demo: $(STAMP)
 	snakemake --cores $(CORES) all
 	@echo "Open results/report.html"
@@ -52,6 +53,12 @@ $(TOOLS)/.installed: envs/segmenters.txt
 check: $(STAMP)
 	python -m pip install -q -c constraints.txt -e '.[dev]'
 	ruff format --check . && ruff check . && mypy medsyn2 && snakefmt --check . && snakemake --lint
+
+# The versions stand in package.json; npx keeps them in its own cache, so that no node_modules lies in the project.
+check-page:
+	cd medsyn2/server && npx --yes prettier@$$(node -p 'require("./package.json").devDependencies.prettier') \
+	  --config .prettierrc.json --check 'static/*.js' '../../tests/unit/server/static/*.js'
+	cd medsyn2/server && npx --yes -p typescript@$$(node -p 'require("./package.json").devDependencies.typescript') tsc -p .
 
 config: $(STAMP)
 	medsyn2 config

@@ -30,6 +30,7 @@ from medsyn2.training.engine.identity import claim_checkpoints, identity_of
 from medsyn2.training.engine.learner import Learner, LoopSettings, MicroLoss
 from medsyn2.training.engine.loop import LOSSES, train
 from medsyn2.training.engine.optimizer import AdamSettings
+from medsyn2.weights.model_card import write_card
 from medsyn2.weights.model_folder import (
     DIT,
     GridDescription,
@@ -136,7 +137,7 @@ def train_dit(
                 sampling=sampling,
                 register=register.model_dump(mode="json"),
             )
-            export_model(model.parent, tokenizer, encoder, description)
+            write_card(model.parent, export_model(model.parent, tokenizer, encoder, description))
 
 
 def _training_settings(settings: str) -> str:
