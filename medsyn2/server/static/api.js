@@ -54,7 +54,6 @@ import {gridOf, numVoxels} from "./grid.js";
  * @property {number} [shelf]
  * @property {Item[]} history oldest first
  * @property {Job | null} job
- * @property {Header | null} [template]
  * @property {Header[]} volumes scans that were opened
  * @property {number} event the last that is in this state
  * @property {number} max_upload_bytes
@@ -90,6 +89,11 @@ async function talk(method, path, content) {
 /** @returns {Promise<State>} */
 export function fetchState() {
   return talk("GET", "/api/state");
+}
+
+/** @returns {Promise<Header | null>} */
+export function fetchTemplate() {
+  return talk("GET", "/api/template");
 }
 
 /** @returns {Promise<{finding: string, sentences: string[]}[]>} */

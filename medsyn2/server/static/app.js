@@ -1,6 +1,6 @@
 // @ts-check
 /** The page begins here: it reads texts and state, sets up its parts, shows a volume and listens to the server. */
-import {ServerError, fetchState, listen} from "./api.js";
+import {ServerError, fetchState, fetchTemplate, listen} from "./api.js";
 import {button, byId} from "./dom.js";
 import {setUpDraft} from "./draft.js";
 import {setUpDrawing} from "./drawing.js";
@@ -74,13 +74,15 @@ async function open() {
 
 /** @param {Page} page */
 async function showFirst(page) {
-  const {history, volumes, template} = page.state;
+  const {history, volumes} = page.state;
   await page.attempt(async () => {
+    page.template = await fetchTemplate();
+    page.tell("opened");
     const last = history.at(-1),
       scan = volumes.at(-1);
     if (last) await page.showItem(last);
     else if (scan) await page.showMain(scan.id);
-    else if (template) await page.showMain(template.id);
+    else if (page.template) await page.showMain(page.template.id);
   });
   page.say(t("status.ready"));
 }

@@ -42,6 +42,7 @@ export class Page extends EventTarget {
     this.items = /** @type {Item[]} */ ([...state.history].reverse());
     this.item = /** @type {Item | null} */ (null);
     this.opened = /** @type {Header[]} */ ([...state.volumes].reverse());
+    this.template = /** @type {Header | null} */ (null);
     this.source = "";
     this.job = /** @type {import("./api.js").Job | null} */ (null);
     this.isMarked = true;
@@ -209,7 +210,7 @@ export class Page extends EventTarget {
 
   /** @param {string} id @returns {Promise<Header>} */
   async headerOf(id) {
-    const known = [this.state.template, ...this.opened].find(header => header?.id === id);
+    const known = [this.template, ...this.opened].find(header => header?.id === id);
     return known ?? fetchHeader(id);
   }
 }
