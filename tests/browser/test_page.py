@@ -57,6 +57,7 @@ def test_a_lesion_is_drawn_generated_compared_saved_and_opened_again(tab, folder
 
     tab.get("findings").send_keys("There is a solid nodule in the left upper lobe, 40 mm.")
     wait(lambda: "of" in tab.text("tokens-text"))
+    k = scale_of(tab, canvas)
     tab.generate()
     assert tab.pixels(canvas).std() > 20
     readout = tab.text("readout")
@@ -74,12 +75,12 @@ def test_a_lesion_is_drawn_generated_compared_saved_and_opened_again(tab, folder
     assert inside.shape == GRID
     assert inside.sum() * math.prod(mask.GetSpacing()) / 1000 == pytest.approx(volume_ml, rel=0.02)
     # The brush was 60 pixels to the patient's left and 20 to the back of the middle of the picture.
-    k, centre = scale_of(tab, canvas), np.argwhere(inside).mean(axis=0)
+    centre = np.argwhere(inside).mean(axis=0)
     expected = [(n - 1) / 2 for n in GRID]
     expected[1] += 20 / k / SPACING_MM[1]
     expected[2] += 60 / k / SPACING_MM[2]
     np.testing.assert_allclose(centre, expected, atol=0.8)
-    # HU under the crosshair, by the file.
+    # HU under the crosshair are those of the file.
     x, y, z = (float(part.split()[-1]) for part in readout.split("HU")[1].replace(" mm", "").split(","))
     index = sitk.ReadImage(str(volume)).TransformPhysicalPointToIndex((x, y, z))
     assert hu[index[::-1]] == int(readout.split(" HU")[0].replace(",", ""))

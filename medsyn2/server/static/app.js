@@ -31,7 +31,7 @@ async function begin() {
     page.state.event,
     (name, data) => hearEvent(page, name, data),
     isUp => {
-      byId("away", HTMLElement).hidden = isUp;
+      page.showLink(isUp);
       if (isUp && !wasUp) page.attempt(() => readAgain(page));
       wasUp = isUp;
     },

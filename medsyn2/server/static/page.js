@@ -75,6 +75,13 @@ export class Page extends EventTarget {
     byId("problem", HTMLElement).hidden = false;
   }
 
+  /** Say whether the server answers; what failed for the lack of it is over when it does. @param {boolean} isUp */
+  showLink(isUp) {
+    byId("away", HTMLElement).hidden = isUp;
+    const problem = byId("problem", HTMLElement);
+    if (isUp && byId("problem-text", HTMLElement).textContent === t("problem.unreachable")) problem.hidden = true;
+  }
+
   /** Show that something takes its time. @param {string} text @param {() => Promise<void>} act */
   async during(text, act) {
     this.say(text);
