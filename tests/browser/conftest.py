@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ class Tab:
 
     def click(self, name: str) -> None:
         self.run(
-            "const e = arguments[0]; e.closest('details')?.setAttribute('open', ''); e.scrollIntoView({block: 'center'});",
+            "arguments[0].closest('details')?.setAttribute('open', '');arguments[0].scrollIntoView({block: 'center'});",
             self.get(name),
         )
         self.get(name).click()
@@ -134,7 +135,7 @@ class Tab:
         mouse = chain.w3c_actions.pointer_action
         chain.move_to_element_with_offset(canvas, *map(round, points[0]))
         mouse.pointer_down(MouseButton.RIGHT if button == 2 else MouseButton.LEFT)
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(points):
             chain.move_by_offset(round(x1) - round(x0), round(y1) - round(y0))
         mouse.pointer_up(MouseButton.RIGHT if button == 2 else MouseButton.LEFT)
         chain.perform()
@@ -148,7 +149,12 @@ class Tab:
         """Return red, green and blue of a part of a canvas, as it is on the screen."""
         import numpy as np
 
-        x, y, w, h = box or (0, 0, self.run("return arguments[0].width", canvas), self.run("return arguments[0].height", canvas))
+        x, y, w, h = box or (
+            0,
+            0,
+            self.run("return arguments[0].width", canvas),
+            self.run("return arguments[0].height", canvas),
+        )
         return np.array(self.run(PIXELS, canvas, [x, y, w, h]), dtype=int).reshape(h, w, 4)[..., :3]
 
     def generate(self, num_steps: int = 1) -> Any:
@@ -210,5 +216,9 @@ def tab(first_tab: Tab, server: Server) -> Iterator[Tab]:
     first_tab.driver.get(address)
     yield first_tab.ready()
     assert not first_tab.get("problem").is_displayed(), first_tab.text("problem")
-    severe = [line for line in first_tab.driver.get_log("browser") if line["level"] == "SEVERE" and "favicon" not in line["message"]]
+    severe = [
+        line
+        for line in first_tab.driver.get_log("browser")
+        if line["level"] == "SEVERE" and "favicon" not in line["message"]
+    ]
     assert severe == []
