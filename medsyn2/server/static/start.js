@@ -79,7 +79,7 @@ export async function addMask(page, {id, name, words}) {
   loadRuns(drawn.layer, runs);
   drawn.sent = id;
   drawn.sentState = `${drawn.layer.version} ${drawn.words}`;
-  page.lookAt(runs);
+  page.lookAt(drawn.layer);
   page.changed();
 }
 
