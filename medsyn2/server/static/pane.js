@@ -99,6 +99,12 @@ export class Pane {
     this.at = null;
   }
 
+  /** Let go of the volumes of a pane that is not shown. */
+  forget() {
+    this.shown.volume = this.before.volume = null;
+    this.slice.cause = [];
+  }
+
   get ratio() {
     return window.devicePixelRatio || 1;
   }
