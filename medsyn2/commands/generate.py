@@ -40,6 +40,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from medsyn2.commands.answers import add_json
 from medsyn2.commands.generate_table import add_table, run_table
 from medsyn2.commands.request import (
     SAMPLING,
@@ -47,6 +48,7 @@ from medsyn2.commands.request import (
     add_conditions,
     add_model,
     add_sampling,
+    answer_made,
     load_model,
     mask_of,
     progress_bar,
@@ -76,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the volume, .nii.gz, .nii, .mha, .nrrd; a folder or .zip: DICOM. JSON beside it. Of a table, a folder",
     )
     add_check(parser)
+    add_json(parser)
     add_conditions(parser, "what to generate; each is optional")
     add_sampling(parser)
 
@@ -109,6 +112,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.check:
         write_check(arguments.output, made)
     log.info("%s written; it is synthetic, seed %d", arguments.output, made.recipe.seed)
+    answer_made(arguments, made)
 
 
 def _generate(

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
+from medsyn2.commands.answers import answer
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, ReportError, reason
@@ -18,7 +19,7 @@ from medsyn2.flow import Solver
 from medsyn2.formats import read_mask
 from medsyn2.pipeline import EditedCT, MedSyn2Pipeline, Step, Synthetic
 from medsyn2.pipeline.generation import Progress
-from medsyn2.pipeline.outputs import check_paths
+from medsyn2.pipeline.outputs import check_paths, mask_path, region_path, sidecar_path
 from medsyn2.vocabulary import PrecisionSetting
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,21 @@ def write_check(path: Path, made: Synthetic | EditedCT) -> None:
         log.warning("%s: not compared with the mask: %s", record, problem)
     else:
         log.info("%s: asked %s ml, found %s ml, Dice %s", record, *(described[name] for name in _SHOWN))
+
+
+def answer_made(arguments: argparse.Namespace, made: Synthetic | EditedCT) -> None:
+    """Print the files of a volume that was made, where JSON was asked for."""
+    recipe, path = made.recipe if isinstance(made, Synthetic) else made.order.recipe, arguments.output
+    masks = [("mask", mask_path(path, 0)), ("region", region_path(path)), ("check", check_paths(path)[1])]
+    values = {
+        "volume": path,
+        "sidecar": sidecar_path(path),
+        **{name: place if place.exists() else None for name, place in masks},
+        "model": made.model,
+        "seed": recipe.seed,
+        "notes": list(recipe.notes),
+    }
+    answer(arguments, "volume", values, "")
 
 
 def load_model(arguments: argparse.Namespace) -> MedSyn2Pipeline:

@@ -42,7 +42,7 @@ _CT_RATE_TABLES = ("train_reports", "validation_reports", "_predicted_labels", "
 def citations_of(config: Config) -> Iterator[Citation]:
     """Yield what a run with this configuration is to cite."""
     tools = {str(tool) for tool in (*config.segment.tools.values(), *config.evaluate_masks.tools.values()) if tool}
-    had = {
+    had: dict[str, set[str]] = {
         "data": set(_data(config)),
         "tool": tools,
         "weights": {need.row.name for need in needs(config)},
