@@ -115,7 +115,7 @@ export class Pane {
       index = voxelOf(grid, at_mm)[plane.axis];
     const other = before && isSameGrid(before.grid, grid) ? before : null;
     if (slice.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [volume, other, index, tables])) {
-      if (other) paintDifference(plane, other, volume, index, differences, slice.pixels);
+      if (other) paintDifference(plane, other, volume, index, differences, greys, slice.pixels);
       else paintSlice(plane, volume, index, greys, slice.pixels);
       slice.show();
     }

@@ -55,16 +55,18 @@ export function paintSlice(plane, {grid, hu}, index, table, pixels) {
 }
 
 /**
- * Colour the difference of two volumes on one grid.
+ * Colour the difference of two volumes on one grid, over the second one, dimmed to a quarter.
  * @param {Plane} plane @param {Voxels} before @param {Voxels} after @param {number} index @param {Uint32Array} table
- * @param {Uint32Array} pixels
+ * @param {Uint32Array} greys @param {Uint32Array} pixels
  */
-export function paintDifference(plane, before, after, index, table, pixels) {
+export function paintDifference(plane, before, after, index, table, greys, pixels) {
   const {starts, step, num} = rowsOf(plane, after.grid.shape, index);
   let o = 0;
   for (const start of starts)
     for (let i = start, end = start + num * step; i < end; i += step)
-      pixels[o++] = table[Math.max(-32768, Math.min(32767, after.hu[i] - before.hu[i])) & 65535];
+      pixels[o++] =
+        table[Math.max(-32768, Math.min(32767, after.hu[i] - before.hu[i])) & 65535] |
+        ((greys[after.hu[i] & 65535] >>> 2) & 0x3f3f3f);
 }
 
 /**
