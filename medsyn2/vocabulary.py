@@ -37,6 +37,9 @@ STRUCTURE_WORDS: dict[Structure, str] = {
 }
 """Name of a structure in a pre-prompt."""
 
+EDITED_REGION = "edited region"
+"""Name of the mask, and of the DICOM segment, that says where a CT was edited."""
+
 LOBES: dict[int, str] = {1: "left_upper", 2: "left_lower", 3: "right_upper", 4: "right_middle", 5: "right_lower"}
 """Labels of a lobe map on the grid."""
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from medsyn2.commands.answers import answer
 from medsyn2.config import SegmentConfig
-from medsyn2.ct.volume import LabelMap
+from medsyn2.ct.volume import Grid, LabelMap
 from medsyn2.errors import ConfigError, ReportError, reason
 from medsyn2.files import write_bytes, write_json
 from medsyn2.flow import Solver
@@ -20,6 +20,8 @@ from medsyn2.formats import read_mask
 from medsyn2.pipeline import EditedCT, MedSyn2Pipeline, Step, Synthetic
 from medsyn2.pipeline.generation import Progress
 from medsyn2.pipeline.outputs import check_paths, mask_path, region_path, sidecar_path
+from medsyn2.pipeline.regrid import check_grid, grid_of_file, grid_of_spacing, share_beyond
+from medsyn2.pipeline.synthetic import read_output_grid
 from medsyn2.vocabulary import PrecisionSetting
 from medsyn2.weights.bundled import choose_model
 
@@ -91,6 +93,38 @@ def add_sampling(parser: argparse.ArgumentParser) -> Group:
             help=f"1 follows the {name} as trained, more exaggerates it, 0 ignores it (default: the model's)",
         )
     return how
+
+
+def add_grid(parser: argparse.ArgumentParser) -> None:
+    """Declare the grid of the output."""
+    grid = parser.add_argument_group("on which grid (default: the model's)").add_mutually_exclusive_group()
+    grid.add_argument(
+        "--like", type=Path, metavar="PATH", help="that of this volume or mask; beyond the model's is air"
+    )
+    grid.add_argument(
+        "--spacing-mm", type=float, nargs="+", metavar="N", help="the model's box at this spacing, or at these three"
+    )
+
+
+def grid_of(arguments: argparse.Namespace, pipeline: MedSyn2Pipeline) -> Grid | None:
+    """Return the grid that was asked for, or that of the sidecar that is followed; None for the model's.
+
+    Raises:
+        CaseError: If the file cannot be read, or its grid lies beside the model's.
+        ConfigError: If the grid is impossible.
+    """
+    if arguments.like is not None:
+        grid = grid_of_file(arguments.like)
+    elif arguments.spacing_mm is not None:
+        grid = grid_of_spacing(pipeline.grid, tuple(arguments.spacing_mm))
+    elif arguments.from_sidecar is not None:
+        return read_output_grid(arguments.from_sidecar)
+    else:
+        return None
+    check_grid(grid, pipeline.grid)
+    if beyond := share_beyond(grid, pipeline.grid):
+        log.warning("%.1f%% of the voxels lie beyond the model's grid, where nothing is generated: air", 100 * beyond)
+    return grid
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:

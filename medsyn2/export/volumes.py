@@ -134,7 +134,8 @@ def _copy(source: Path, sidecar: Path, values: dict[str, Any], to: Path) -> dict
         else:
             write_atomically(place / file.name, partial(shutil.copyfile, file))
     where = place.relative_to(to)
-    mask = values["mask"] and (where / Path(values["mask"]["file"]).name).as_posix()
+    shown = values.get("output", {}).get("mask") or values["mask"]
+    mask = shown and (where / Path(shown["file"]).name).as_posix()
     return {
         "file_name": (where / volume.name).as_posix(),
         "sha256": values["volume"]["sha256"],
@@ -151,7 +152,7 @@ def _copy(source: Path, sidecar: Path, values: dict[str, Any], to: Path) -> dict
 def _masks(values: dict[str, Any]) -> list[str]:
     """Return the names of the masks of a volume and of those it was made from."""
     own = [values[key]["file"] for key in ("mask", "region") if values.get(key)]
-    nested = [_masks(values[key]) for key in ("before", "edit") if values.get(key)]
+    nested = [_masks(values[key]) for key in ("before", "edit", "output") if values.get(key)]
     return own + [name for names in nested for name in names]
 
 
