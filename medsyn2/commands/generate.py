@@ -35,9 +35,9 @@ A volume and its mask on the grid of a file, or in the model's box at another sp
 
 The output is int16 HU on the model's grid unless another is asked for, and opens in any viewer that knows NIfTI. It
 is marked as synthetic in its header; beside it stand a JSON with everything it was made from and, if a mask was
-given, that mask on the volume's grid. Without --mask the model may put structures anywhere; with a mask that is empty it is told that the
-structure is nowhere. Files of an earlier volume of the same name are replaced, any other file is not. It is not for
-clinical use.
+given, that mask on the volume's grid. Without --mask the model may put structures anywhere; with a mask that is empty
+it is told that the structure is nowhere. Files of an earlier volume of the same name are replaced, any other file is
+not. It is not for clinical use.
 """
 
 import argparse
