@@ -2,10 +2,10 @@
 
     README.md       the card: that all is synthetic, by which models, and the terms
     croissant.json  the same for machines, with the columns of the table (Croissant 1.1, with fields of its RAI part)
-    metadata.csv    a row a volume: its files with their hashes, and what it was made from
+    metadata.csv    a row a volume: its files with their hashes, and the request
     volumes/...     volumes, masks and sidecars as they are
 
-``README.md`` and ``metadata.csv`` with its column ``file_name`` are what the Hugging Face Hub reads. The reports of the
+``README.md`` and ``metadata.csv`` with its column ``file_name`` are read by the Hugging Face Hub. The reports of the
 requests are in the table and in the sidecars: they are published with the volumes.
 
 Source: MLCommons, Croissant format specification 1.1 and Croissant RAI specification 1.0.

@@ -1,7 +1,7 @@
 """A generated volume on another grid than its model's: that of a file, or the model's box at another spacing.
 
 There is one resampling, of the finished volume and of its mask. Where the new grid exceeds the model's, nothing was
-generated: there is air, and the share is said. What a finer grid adds is interpolation, not detail.
+generated: there is air, and the share is said. A finer grid adds interpolation, not detail.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Regridded:
     padded_share: float  # Of the voxels, those beyond the model's grid
 
     def to_json(self) -> dict[str, Any]:
-        """Return the grid and what was done, for the sidecar."""
+        """Return the grid and the resampling, for the sidecar."""
         grid = self.volume.grid
         return {
             "shape": list(grid.shape),
