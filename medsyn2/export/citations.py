@@ -1,8 +1,8 @@
 """The papers that a run is to cite, and the licences that bind it, as its configuration says.
 
 The list is ``citations.yaml``; licences of weights come from the catalogue (``weights/catalogue.yaml``). Data are known
-by their places in the configuration: CT-RATE by the names of its tables or its masks, any other folder of CTs as the user's
-own. The embedded phantoms have no terms.
+by their places in the configuration: CT-RATE by the names of its tables or its masks, any other folder of CTs as the
+user's own. The embedded phantoms have no terms.
 """
 
 from collections.abc import Iterator, Mapping
