@@ -28,6 +28,8 @@ from medsyn2.weights.model_folder import read_description
 
 log = logging.getLogger(__name__)
 
+ALL_ROUTES = (*ROUTES, *FILE_ROUTES)
+
 
 def build_app(session: Session, model: Path, access: Access) -> Guard:
     """Return the application for a session that is held, and a model, behind its guard.
@@ -65,7 +67,7 @@ def build_app(session: Session, model: Path, access: Access) -> Guard:
 
     handlers = {MedSyn2Error: _answer_error, HTTPException: _answer_http, Exception: _answer_fault}
     app = Starlette(
-        routes=[*ROUTES, *FILE_ROUTES],
+        routes=ALL_ROUTES,
         exception_handlers=handlers,  # type: ignore[arg-type]  # each takes the error that it is named for
         lifespan=live,
     )

@@ -157,7 +157,7 @@ def _write_all(session: Session, identifier: str, item: JSON, target: Path) -> N
     texts[f"{stem}_pair.png"] = draw_pair(session, identifier)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:  # the volume is compressed already
         for file in files:
-            with file.open("rb") as source, archive.open(zipfile.ZipInfo(file.name, _ZIP_TIME), "w") as target:
-                shutil.copyfileobj(source, target)
+            with file.open("rb") as source, archive.open(zipfile.ZipInfo(file.name, _ZIP_TIME), "w") as member:
+                shutil.copyfileobj(source, member)
         for name, content in texts.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content)

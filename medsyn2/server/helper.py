@@ -31,9 +31,13 @@ _THREADS = 3
 def serve_helper(outbox: Outbox, model: Path, session: Path) -> None:
     """Do tasks until the server ends."""
     helper = Helper(model, Session(session))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        outbox.listen(lambda message: pool.submit(lambda: outbox.send(helper.do(message))))
-        outbox.wait()
+    pool = ThreadPoolExecutor(_THREADS)
+
+    def receive(message: JSON) -> None:
+        pool.submit(lambda: outbox.send(helper.do(message)))
+
+    outbox.listen(receive)
+    outbox.wait()
 
 
 class Helper:
