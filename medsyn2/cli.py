@@ -151,8 +151,8 @@ def _overview() -> argparse.ArgumentParser:
     parser.add_argument(
         "verb",
         choices=[*COMMANDS, *STAGES],
-        help="generate: make one volume, or many from a table; edit: change a real CT inside a region; page: do both in a browser; shelf: take "
-        "masks from a shelf or draw them; evaluate: compare any two folders of volumes; scores: CLIP scores and "
+        help="generate: make one volume, or many from a table; edit: change a real CT inside a region; page: do both "
+        "in a browser; shelf: take masks from a shelf or draw them; evaluate: compare any two folders of volumes; scores: CLIP scores and "
         "zero-shot labels; readers: a blinded reader study; convert: bring in foreign weights or DICOM; "
         "is-synthetic: whether a volume says that a model made it; "
         "export: hand volumes and masks to other programs; "

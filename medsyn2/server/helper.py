@@ -18,7 +18,7 @@ from medsyn2.server.downloads import write_item, write_mask
 from medsyn2.server.opening import open_ct, open_masks
 from medsyn2.server.problems import JSON, Refusal, describe_error, name_error
 from medsyn2.server.session import Session
-from medsyn2.server.starts import Shelf
+from medsyn2.server.starts import Shelf, list_examples, list_shelf
 from medsyn2.server.texts import Texts
 from medsyn2.server.voxels import add_mask
 from medsyn2.weights.model_folder import TEXT_ENCODER, read_description
@@ -28,7 +28,7 @@ _THREADS = 3
 """Tasks at once: a text is counted and a file is downloaded while a CT is registered."""
 
 
-def serve_helper(outbox: Outbox, model: Path, session: Path) -> None:
+def serve(outbox: Outbox, model: Path, session: Path) -> None:
     """Do tasks until the server ends."""
     helper = Helper(model, Session(session))
     pool = ThreadPoolExecutor(_THREADS)
@@ -48,6 +48,8 @@ class Helper:
         self._tasks: Mapping[str, Callable[..., Any]] = {
             "open_ct": self.open_ct,
             "open_masks": self.open_masks,
+            "list_shelf": self.list_shelf,
+            "list_examples": list_examples,
             "take": self.take,
             "text": self.text,
             "write_item": self.write_item,
@@ -69,6 +71,10 @@ class Helper:
     def open_masks(self, path: str, name: str, of: str | None) -> list[JSON]:
         """Open the masks of a file."""
         return open_masks(self.session, self._grid, Path(path), name, of)
+
+    def list_shelf(self) -> list[JSON]:
+        """Return the masks of the shelf; none without a template to register phantoms to."""
+        return [] if self._description.register is None else list_shelf()
 
     def take(self, identifier: str) -> JSON:
         """Take a mask from the shelf."""

@@ -175,3 +175,13 @@ class Session:
         with suppress(FileNotFoundError):
             hidden = (self.root / kind / identifier).rename(self.root / kind / f".{identifier}")
             shutil.rmtree(hidden, ignore_errors=True)
+
+
+def stem_of(identifier: str) -> str:
+    """Return the name of a result's files without a suffix."""
+    return f"synthetic_{identifier[:8]}"
+
+
+def item_file(session: Session, identifier: str) -> Path:
+    """Return the volume's file of a result."""
+    return session.find("items", identifier) / f"{stem_of(identifier)}.nii.gz"

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from pydicom import dcmread
 
 from medsyn2.pipeline.marks import find_mark
-from medsyn2.server.sources import item_file, stem_of
+from medsyn2.server.session import item_file, stem_of
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from medsyn2.ct.volume import LabelMap
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import Synthetic
 from medsyn2.pipeline.marks import find_mark
-from medsyn2.server.sources import item_file, stem_of
+from medsyn2.server.session import item_file, stem_of
 from medsyn2.server.voxels import read_mask
 
 FAST = {"solver": "euler", "num_steps": 2}

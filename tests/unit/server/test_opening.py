@@ -11,7 +11,8 @@ from medsyn2.ct.mask_edits import ellipsoid_mask
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import LabelMap
 from medsyn2.server.opening import words_of
-from medsyn2.server.sources import item_file, open_source
+from medsyn2.server.session import item_file
+from medsyn2.server.sources import open_source
 from tests.unit.chests import scan_phantom, write_chest_model
 from tests.unit.server.conftest import PageInProcess
 
