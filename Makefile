@@ -2,9 +2,11 @@
 # make test    the tests
 # make cover   the same, and which lines they do not reach; fails below 90 %
 # make test-cluster  the workflow on a SLURM that is started here; needs root, slurm-wlm and munge (about 6 minutes)
+# make test-browser  the page in a real Chromium; needs chromium and chromium-driver (about 3 minutes)
 # make test-tools  lungmask and TotalSegmentator, run for real in an environment of their own (about 15 minutes)
 # make test-triton  the Triton kernels, interpreted on the CPU and compiled for GPUs (downloads Triton, 280 MB)
 # make check   format, lint and types
+# make check-page  format and types of the page's JavaScript; needs node and npm's registry
 # make docs    the documentation as files below site/
 # make config  config.yaml and its schema, after a change in medsyn2/config
 VENV ?= .venv
@@ -16,7 +18,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test cover test-slow test-cluster test-tools test-triton check config docs
+.PHONY: demo test cover test-slow test-cluster test-browser test-tools test-triton check check-page config docs
 demo: $(STAMP)
 	snakemake --cores $(CORES) all
 	@echo "Open results/report.html"
@@ -33,6 +35,10 @@ test-slow: $(STAMP)
 test-cluster: $(STAMP)
 	python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[slurm]'
 	python -m pytest -q -m cluster -rs tests/cluster --durations=0
+
+test-browser: $(STAMP)
+	python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	python -m pytest -q -m browser -rs tests/browser
 
 test-tools: $(STAMP) $(TOOLS)/.installed
 	MEDSYN2_TOOLS_PYTHON=$(abspath $(TOOLS))/bin/python python -m pytest -q -m tools tests/tools --durations=0
@@ -52,6 +58,12 @@ $(TOOLS)/.installed: envs/segmenters.txt
 check: $(STAMP)
 	python -m pip install -q -c constraints.txt -e '.[dev]'
 	ruff format --check . && ruff check . && mypy medsyn2 && snakefmt --check . && snakemake --lint
+
+# The versions stand in package.json; npx keeps them in its own cache, so that no node_modules lies in the project.
+check-page:
+	cd medsyn2/server && npx --yes prettier@$$(node -p 'require("./package.json").devDependencies.prettier') \
+	  --config .prettierrc.json --check 'static/*.js' '../../tests/unit/server/static/*.js'
+	cd medsyn2/server && npx --yes -p typescript@$$(node -p 'require("./package.json").devDependencies.typescript') tsc -p .
 
 config: $(STAMP)
 	medsyn2 config

@@ -50,6 +50,7 @@ COMMANDS = (
     "info",
     "is_synthetic",
     "export",
+    "cite",
 )
 
 _SHUTDOWN_S = "900"
@@ -151,14 +152,14 @@ def _overview() -> argparse.ArgumentParser:
     parser.add_argument(
         "verb",
         choices=[*COMMANDS, *STAGES],
-        help="generate: make one volume, or many from a table; edit: change a real CT inside a region; page: do both "
-        "in a browser; shelf: take masks from a shelf or draw them; evaluate: compare any two folders of volumes; scores: CLIP scores and "
-        "zero-shot labels; readers: a blinded reader study; convert: bring in foreign weights or DICOM; "
-        "is-synthetic: whether a volume says that a model made it; "
-        "export: hand volumes and masks to other programs; "
-        "doctor: what is missing for a configuration; fetch: download weights; plan: time, memory and disk "
-        "beforehand; info: the networks in numbers; config: write config.yaml and its schema; all others are "
-        "stages of the workflow, in its order. `medsyn2 VERB --help` explains each.",
+        help="generate: make one volume, or many from a table; edit: change a real CT inside a region; page: do "
+        "both in a browser; shelf: take masks from a shelf or draw them; evaluate: compare any two folders of "
+        "volumes; scores: CLIP scores and zero-shot labels; readers: a blinded reader study; convert: bring "
+        "in foreign weights or DICOM; is-synthetic: whether a volume says that a model made it; export: hand "
+        "volumes, masks and models to other programs; cite: papers and licences of a run; doctor: what is "
+        "missing for a configuration; fetch: download weights; plan: time, memory and disk beforehand; info: "
+        "the networks in numbers; config: write config.yaml and its schema; all others are stages of the "
+        "workflow, in its order. `medsyn2 VERB --help` explains each.",
     )
     return parser
 

@@ -23,6 +23,10 @@ configuration and vocabulary come from Microsoft's folder:
     medsyn2 convert text-encoder weights/source/cxr-bert --to weights/cxr-bert
     medsyn2 convert text-encoder pretrained_lm --base weights/source/cxr-bert --to weights/cxr-bert-medsyn
 
+A model in half the bytes, its tensors in float16, as the one that ships with the package:
+
+    medsyn2 convert half results/train_dit/model --to half
+
 RadImageNet's ResNet50, for the FID, from its authors' file or from Warvito's:
 
     medsyn2 convert radimagenet RadImageNet-ResNet50_notop.pth --to weights/radimagenet
@@ -50,6 +54,7 @@ from medsyn2.weights.conversion.official import DIFFERENCES, LANGUAGE_MODEL, PRO
 from medsyn2.weights.conversion.perceptual import build_perceptual
 from medsyn2.weights.conversion.text_encoder import convert_encoder
 from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, build_tokenizer, check_published_config
+from medsyn2.weights.half import halve_model
 from medsyn2.weights.tensors import save_component, tensors_path
 
 
@@ -195,6 +200,16 @@ def _text_encoder(arguments: argparse.Namespace) -> None:
     sys.stdout.write(f"for the configuration\nencode_text:\n  encoder_dir: {arguments.to}\n")
 
 
+def _half_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="DIR", help="folder of a trained model")
+
+
+def _half(arguments: argparse.Namespace) -> None:
+    made = halve_model(arguments.source, arguments.to)
+    size = sum(path.stat().st_size for path in arguments.to.rglob("*") if path.is_file())
+    sys.stdout.write(f"{arguments.to}: {size / 1e6:.1f} MB, the model {made.fingerprint[:12]}\n")
+
+
 def _say(path: Path, origin: Mapping[str, str], facts: str) -> None:
     which = f"{origin['weights']} weights of {origin['file']}"
     sys.stdout.write(f"{path}: {facts}; from the {which} ({origin['sha256']})\n")
@@ -205,6 +220,7 @@ KINDS = {
     "tokenizer": ("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
     "official": ("all that the authors of MedSyn2 released, for sampling", _official_arguments, _official),
     "text-encoder": ("CXR-BERT, or another BERT", _text_encoder_arguments, _text_encoder),
+    "half": ("a trained model, to float16", _half_arguments, _half),
     "radimagenet": ("RadImageNet's ResNet50, for the FID", _radimagenet_arguments, _radimagenet),
     "perceptual": ("the perceptual network of the tokenizer's training (LPIPS)", _perceptual_arguments, _perceptual),
 }

@@ -14,6 +14,14 @@ Names and colours of labels for 3D Slicer (.ctbl) and ITK-SNAP (.label):
 
     medsyn2 export labels --structures lobes nodules --to colours
 
+A model for the Hugging Face Hub or another: its files with a card, and the figures of the run that trained it:
+
+    medsyn2 export model --model results/train_dit/model --results results --to upload
+
+A folder of made volumes as a data set, with a card, a table and a Croissant description:
+
+    medsyn2 export volumes --volumes volumes --name "Synthetic nodules" --licence CC-BY-NC-SA-4.0 --to upload
+
 Structures that overlap are painted in one order, the contained over the containing: lobes, heart, pericardial and
 pleural effusion, vessels, airways, ground glass, consolidation, nodules, then others. Of a generated volume only the
 structure is known that it was asked for; with other structures it is left out, and counted. A patient's real and
@@ -72,7 +80,7 @@ def _dataset_arguments(parser: argparse.ArgumentParser) -> None:
 def _dataset(arguments: argparse.Namespace) -> None:
     from medsyn2.export.dataset import check_dataset, list_members, write_dataset
     from medsyn2.export.label_tables import label_names, painting_order
-    from medsyn2.export.pairs import count_volumes, pairs_of_run, pairs_of_volumes
+    from medsyn2.export.pairs import list_sidecars, pairs_of_run, pairs_of_volumes
 
     check_dataset(arguments.to, arguments.kind)
     structures = painting_order(arguments.structures)
@@ -87,7 +95,7 @@ def _dataset(arguments: argparse.Namespace) -> None:
         pairs += list(pairs_of_run(arguments.run, structures, hash_masks=bool(arguments.volumes)))
     for folder in arguments.volumes:
         found = list(pairs_of_volumes(folder, structures))
-        if left_out := count_volumes(folder) - len(found):
+        if left_out := len(list_sidecars(folder)) - len(found):
             log.warning("%s: %d volumes left out, of which not all masks are known", folder, left_out)
         pairs += found
     members = list_members([pair for pair in pairs if arguments.only in (None, pair.kind)])
@@ -116,9 +124,45 @@ def _labels(arguments: argparse.Namespace) -> None:
     answer(arguments, "export", {"folder": arguments.to, "labels": names}, told)
 
 
+def _model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="results of the run that trained it, for figures")
+
+
+def _model(arguments: argparse.Namespace) -> None:
+    from medsyn2.export.model import export_model_folder
+
+    description = export_model_folder(arguments.model, arguments.to, arguments.results)
+    values = {"folder": arguments.to, "model": description.fingerprint, "num_files": len(description.files) + 2}
+    answer(
+        arguments, "export", values, f"{arguments.to}: {values['num_files']} files; read README.md before you share\n"
+    )
+
+
+def _volumes_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--volumes", type=Path, required=True, metavar="DIR", help="folder of made volumes")
+    parser.add_argument("--name", required=True, metavar="TEXT", help="of the data set")
+    parser.add_argument(
+        "--licence",
+        required=True,
+        metavar="TEXT",
+        help="an SPDX identifier, or the address of the terms; those of the training data bind (`medsyn2 cite`)",
+    )
+
+
+def _volumes(arguments: argparse.Namespace) -> None:
+    from medsyn2.export.volumes import export_volumes
+
+    rows = export_volumes(arguments.volumes, arguments.to, name=arguments.name, licence=arguments.licence)
+    values = {"folder": arguments.to, "num_volumes": len(rows)}
+    answer(arguments, "export", values, f"{arguments.to}: {len(rows)} volumes; read README.md before you share\n")
+
+
 KINDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], None]]] = {
     "nnunet": ("a data set for nnU-Net, with labels and folds", _dataset_arguments, _dataset),
     "monai": ("a data set with a decathlon list, for MONAI", _dataset_arguments, _dataset),
     "labels": ("names and colours of labels, for 3D Slicer and ITK-SNAP", _structures, _labels),
+    "model": ("a model with its card, for a hub", _model_arguments, _model),
+    "volumes": ("made volumes as a data set, with a card and Croissant", _volumes_arguments, _volumes),
 }
 """Kinds of result: help in a line, and the functions that declare the options and export."""

@@ -20,6 +20,7 @@ from medsyn2.pipeline import EditedCT, MedSyn2Pipeline, Step, Synthetic
 from medsyn2.pipeline.generation import Progress
 from medsyn2.pipeline.outputs import check_paths
 from medsyn2.vocabulary import PrecisionSetting
+from medsyn2.weights.bundled import choose_model
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,12 @@ Group = argparse._ArgumentGroup
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Declare the model and where it runs."""
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="folder of a trained model (default: the small one that ships with the package)",
+    )
     parser.add_argument(
         "--device",
         default="auto",
@@ -115,7 +121,8 @@ def write_check(path: Path, made: Synthetic | EditedCT) -> None:
 def load_model(arguments: argparse.Namespace) -> MedSyn2Pipeline:
     """Load the model that `add_model` asks for."""
     precision: PrecisionSetting = arguments.precision or "auto"
-    return MedSyn2Pipeline.from_pretrained(arguments.model, device=arguments.device, precision=precision)
+    folder = choose_model(arguments.model)
+    return MedSyn2Pipeline.from_pretrained(folder, device=arguments.device, precision=precision)
 
 
 def sampling_of(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -60,6 +60,7 @@ from medsyn2.segmenters import get_segmenter
 from medsyn2.store.artefacts import Record, load_records
 from medsyn2.store.read_artefact import read_made_labels
 from medsyn2.vocabulary import LOBES, SIDES, STRUCTURES, Structure
+from medsyn2.weights.bundled import choose_model
 from medsyn2.weights.model_folder import read_description
 from medsyn2.weights.model_template import read_grid, read_reference
 
@@ -77,7 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=20, metavar="N", help="phantoms that are listed (default: 20)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the masks that are taken")
     shelf = parser.add_argument_group("from the shelf")
-    shelf.add_argument("--model", type=Path, metavar="DIR", help="model on whose grid the masks shall lie")
+    shelf.add_argument(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="model on whose grid the masks shall lie (default: the small one that ships with the package)",
+    )
     shelf.add_argument("--phantom", type=int, metavar="N", help="number of the phantom (default: 0)")
     shelf.add_argument("--report", metavar="TEXT", help="lesions that the phantom shall have")
     shelf.add_argument("--run", type=Path, metavar="DIR", help="results of a finished run, in place of the phantoms")
@@ -131,7 +137,7 @@ def _write(path: Path, mask: LabelMap) -> None:
 
 def _refuse_mixture(arguments: argparse.Namespace) -> None:
     idle: tuple[str, ...] = (*_OF_A_CT, "run", "case")
-    lacking = "model"
+    lacking = "output"
     if arguments.ct is not None:
         idle, lacking = _OF_A_SHELF, "nodules_mm"
     elif arguments.run is not None:
@@ -139,8 +145,8 @@ def _refuse_mixture(arguments: argparse.Namespace) -> None:
     given = [name for name in idle if getattr(arguments, name) is not None]
     if given or arguments.output is None or getattr(arguments, lacking) is None:
         raise ConfigError(
-            "expected --output, and --model for masks of a phantom, --run and --case for those of a run, or --ct and "
-            "--nodules-mm for masks on a CT, got another mixture.",
+            "expected --output, and --run and --case for masks of a run, or --ct and --nodules-mm for masks on a CT, "
+            "got another mixture.",
             code="shelf-options",
             remedy="see `medsyn2 shelf --help` for each kind.",
         )
@@ -195,11 +201,12 @@ def _choose(masks: Mapping[Structure, LabelMap], wanted: list[Structure] | None,
 
 def _take(arguments: argparse.Namespace) -> dict[str, LabelMap]:
     """Return masks of a phantom on the model's grid."""
-    description = read_description(arguments.model)
-    reference = read_reference(arguments.model, description)
+    model = choose_model(arguments.model)
+    description = read_description(model)
+    reference = read_reference(model, description)
     if reference is None:
         raise ConfigError(
-            f"{arguments.model} holds no template, so that nothing says where a chest lies on its grid.",
+            f"{model} holds no template, so that nothing says where a chest lies on its grid.",
             code="model-without-template",
             remedy="run the workflow again with this version, which adds the template and trains nothing anew.",
         )

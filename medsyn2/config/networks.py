@@ -70,7 +70,7 @@ class TrainTokenizerConfig(Section):
     initial_weights: OptionalText = None
     """Tokenizer to start from: the JSON file of converted public weights. Empty: from scratch."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Fabric's precision; bf16-mixed on a GPU."""
+    """Fabric's precision; bf16-mixed on a GPU, or on a CPU that has bfloat16 units (AMX)."""
     num_workers: NonNegativeInt = 0
     """Threads that prefetch volumes; 0 suits a cohort that fits into memory."""
     checkpoint_every: PositiveInt = 100

@@ -126,9 +126,8 @@ def pairs_of_volumes(folder: Path, structures: Sequence[str]) -> Iterator[Pair]:
     Raises:
         IntegrityError: If a volume or its mask is not the one that its sidecar was written with.
     """
-    for sidecar in sorted(folder.rglob("*.json")):
-        values = _read_sidecar(sidecar)
-        if values is None or values["mask"] is None or [_name_of(values["mask_text"])] != list(structures):
+    for sidecar, values in list_sidecars(folder):
+        if values["mask"] is None or [_name_of(values["mask_text"])] != list(structures):
             continue
         path = sidecar.parent / Path(values["volume"]["file"]).name
         if not path.exists() or hash_of(path) != values["volume"]["sha256"]:
@@ -146,9 +145,10 @@ def pairs_of_volumes(folder: Path, structures: Sequence[str]) -> Iterator[Pair]:
         yield Pair(f"synthetic_{name}", "synthetic", frozenset(keys), path, read, as_it_is="edit" not in values)
 
 
-def count_volumes(folder: Path) -> int:
-    """Return the number of volumes of a folder that have a sidecar of ours."""
-    return sum(_read_sidecar(sidecar) is not None for sidecar in folder.rglob("*.json"))
+def list_sidecars(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the sidecars of ours in a folder, at any depth, with their values."""
+    found = ((path, _read_sidecar(path)) for path in sorted(folder.rglob("*.json")))
+    return [(path, values) for path, values in found if values is not None]
 
 
 def _read_sidecar(path: Path) -> dict[str, Any] | None:

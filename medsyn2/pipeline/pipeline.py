@@ -17,7 +17,7 @@ from typing import Any, Unpack, overload
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from medsyn2.ct.edit_region import find_edit_region
 from medsyn2.ct.volume import CTVolume, LabelMap
@@ -32,6 +32,7 @@ from medsyn2.pipeline.generation import Generation, Progress, Start, Step
 from medsyn2.pipeline.inputs import check_inputs
 from medsyn2.pipeline.synthetic import Recipe, Synthetic, read_sidecar
 from medsyn2.vocabulary import PrecisionSetting
+from medsyn2.weights.bundled import choose_model
 from medsyn2.weights.model_folder import (
     DIT,
     PROMPTS,
@@ -42,7 +43,7 @@ from medsyn2.weights.model_folder import (
     write_description,
 )
 from medsyn2.weights.model_template import read_reference, write_reference
-from medsyn2.weights.networks import load_dit, load_tokenizer
+from medsyn2.weights.networks import load_dit, load_prompts, load_tokenizer
 from medsyn2.weights.tensors import save_component
 
 log = logging.getLogger(__name__)
@@ -60,12 +61,16 @@ class MedSyn2Pipeline(Generation):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, *, device: torch.device | str = "auto", precision: PrecisionSetting = "auto"
+        cls,
+        folder: Path | str | None = None,
+        *,
+        device: torch.device | str = "auto",
+        precision: PrecisionSetting = "auto",
     ) -> "MedSyn2Pipeline":
         """Load the model that a folder holds (``medsyn2.weights.model_folder``), every file checked by its sha256.
 
         Args:
-            folder: The folder with ``model.json``.
+            folder: The folder with ``model.json``; None takes the small model that ships with the package.
             device: Where the networks run: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:1``.
             precision: Arithmetic of the networks, ``bf16`` or ``float32``; ``auto`` is bf16 on GPUs that have it. A
                 volume that is made again has its recipe's.
@@ -74,7 +79,8 @@ class MedSyn2Pipeline(Generation):
             WeightsError: If a file is missing, damaged or of another layout.
             ConfigError: If the device is not there, or has not the precision.
         """
-        folder, device = Path(folder), available_device(device)
+        folder = choose_model(None if folder is None else Path(folder))
+        device = available_device(device)
         description = read_description(folder)
         if description.licence:
             log.info("licence of the weights in %s: %s", folder, description.licence)
@@ -83,7 +89,7 @@ class MedSyn2Pipeline(Generation):
             tokenizer=load_tokenizer(folder / TOKENIZER),
             text_encoder=TextEncoder.from_folder(folder / TEXT_ENCODER),
             description=description,
-            prompts=load_file(folder / PROMPTS) if PROMPTS in description.files else None,
+            prompts=load_prompts(folder / PROMPTS) if PROMPTS in description.files else None,
             reference=read_reference(folder, description),
             device=device,
             precision=precision,
@@ -93,7 +99,8 @@ class MedSyn2Pipeline(Generation):
         """Write the folder that `from_pretrained` reads.
 
         A model whose components are as they were loaded keeps its fingerprint, so that the sidecars of its volumes
-        stay valid; one with other components gets a new one.
+        stay valid; one with other components gets a new one, and so does one from a folder in float16, as this writes
+        float32 (``medsyn2.weights.half`` writes float16).
 
         Args:
             folder: An empty folder, or one that is made.

@@ -45,6 +45,11 @@ async def post_open(request: Request) -> Response:
         path.unlink(missing_ok=True)
 
 
+async def get_template(request: Request) -> Response:
+    """Return the header of the model's template on its grid, or null."""
+    return JSONResponse(await page_of(request).helpers.ask("template"))
+
+
 async def get_shelf(request: Request) -> Response:
     """Return the masks of the shelf."""
     return JSONResponse(await page_of(request).helpers.ask("list_shelf"))
@@ -118,6 +123,7 @@ def _attach(path: Path, **more: Any) -> FileResponse:
 
 ROUTES = [
     Route("/api/open", post_open, methods=["POST"]),
+    Route("/api/template", get_template),
     Route("/api/shelf", get_shelf),
     Route("/api/shelf/{id}", post_shelf, methods=["POST"]),
     Route("/api/examples", get_examples),

@@ -17,9 +17,10 @@ from medsyn2.server.child import Outbox
 from medsyn2.server.downloads import write_item, write_mask
 from medsyn2.server.opening import open_ct, open_masks
 from medsyn2.server.problems import JSON, Refusal, describe_error, name_error
+from medsyn2.server.report_texts import Texts
 from medsyn2.server.session import Session
 from medsyn2.server.starts import Shelf, list_examples, list_shelf
-from medsyn2.server.texts import Texts
+from medsyn2.server.template import add_template
 from medsyn2.server.voxels import add_mask
 from medsyn2.weights.model_folder import TEXT_ENCODER, read_description
 from medsyn2.weights.model_template import read_grid, read_reference
@@ -51,6 +52,7 @@ class Helper:
             "list_shelf": self.list_shelf,
             "list_examples": list_examples,
             "take": self.take,
+            "template": self.template,
             "text": self.text,
             "write_item": self.write_item,
             "write_mask": self.write_mask,
@@ -83,6 +85,11 @@ class Helper:
         mask, entry = self._shelf.take(identifier)
         name = entry["words"] if entry["side"] is None else f"{entry['side']} {entry['words']}"
         return add_mask(self.session, mask.binary(), self._grid, name, entry["words"])
+
+    def template(self) -> JSON | None:
+        """Show the model's template."""
+        reference = read_reference(self.model, self._description)
+        return add_template(self.session, reference, self._grid, self._description.fingerprint)
 
     def text(self, **order: str | None) -> JSON:
         """Read a report as the model does."""

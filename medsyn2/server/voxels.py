@@ -20,7 +20,7 @@ from medsyn2.server.runs import decode_runs, encode_runs
 from medsyn2.server.session import Session
 from medsyn2.vocabulary import structure_of
 
-VoxelKind = Literal["synthetic", "real", "preview"]
+VoxelKind = Literal["synthetic", "real", "preview", "template"]
 VOXELS, RUNS = "voxels.gz", "runs.bin"
 _LEVEL = 1
 """Of compression: over loopback the time counts, not the size."""

@@ -25,11 +25,12 @@ from medsyn2.store.text_embeddings import read_prompts
 from medsyn2.training.dit.conditions import ConditionedLatents, drop_conditions, mode_probabilities
 from medsyn2.training.dit.objective import TIME_BINS, DiTBatch, DiTObjective
 from medsyn2.training.dit.split import Split, load_split
-from medsyn2.training.engine.fabric import is_first_process
+from medsyn2.training.engine.fabric import is_first_process, refuse_on_cpu
 from medsyn2.training.engine.identity import claim_checkpoints, identity_of
 from medsyn2.training.engine.learner import Learner, LoopSettings, MicroLoss
 from medsyn2.training.engine.loop import LOSSES, train
 from medsyn2.training.engine.optimizer import AdamSettings
+from medsyn2.weights.model_card import write_card
 from medsyn2.weights.model_folder import (
     DIT,
     GridDescription,
@@ -80,6 +81,7 @@ def train_dit(
     description is written anew and the weights stay. Several processes, started by torchrun, share the micro-batches of
     a step.
     """
+    refuse_on_cpu(train_dit.precision)
     settings = _training_settings(settings)
     split, (wording, embedded) = load_split(latents, text), read_prompts(prompts)
     split = replace(split, cases=[drop_conditions(case, train_dit.leave_out) for case in split.cases])
@@ -135,7 +137,7 @@ def train_dit(
                 sampling=sampling,
                 register=register.model_dump(mode="json"),
             )
-            export_model(model.parent, tokenizer, encoder, description)
+            write_card(model.parent, export_model(model.parent, tokenizer, encoder, description))
 
 
 def _training_settings(settings: str) -> str:

@@ -7,6 +7,7 @@
     prompts.safetensors  token embeddings of the pre-prompts by structure, and ``absent`` for no mask, which replace
                          the text encoder's; only in converted models
     template*.nii.gz     the template that real CTs are registered to (``model_template.py``); not in converted models
+    README.md            the card (``model_card.py``), which its owner may change; it is not hashed
 
 The folder is all that sampling needs and can be copied. ``model.json`` holds the sha256 of every other file and is
 sealed; both are compared at reading, so that an incomplete or changed copy is refused.
@@ -38,6 +39,7 @@ from medsyn2.weights.tensors import tensors_path
 
 FORMAT = 1
 DESCRIPTION = "model.json"
+CARD = "README.md"
 DIT = "dit.json"
 TOKENIZER = "tokenizer.json"
 TEXT_ENCODER = "text_encoder"
@@ -144,12 +146,12 @@ def affine_rows(values: list[list[float]]) -> tuple[Row, Row, Row, Row]:
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every file of a model folder except ``model.json`` and hidden ones."""
+    """Return the sha256 of every file of a model folder except ``model.json``, its card and hidden ones."""
     files = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
     return {
         path.as_posix(): sha256_of(folder / path)
         for path in files
-        if path.as_posix() != DESCRIPTION and not any(part.startswith(".") for part in path.parts)
+        if path.as_posix() not in (DESCRIPTION, CARD) and not any(part.startswith(".") for part in path.parts)
     }
 
 
@@ -158,12 +160,15 @@ def write_description(folder: Path, description: ModelDescription) -> None:
     write_sealed(folder / DESCRIPTION, asdict(description))
 
 
-def export_model(folder: Path, tokenizer: Path, text_encoder: Path, description: ModelDescription) -> None:
+def export_model(folder: Path, tokenizer: Path, text_encoder: Path, description: ModelDescription) -> ModelDescription:
     """Copy the other stages' parts into `folder`, next to the transformer, and write ``model.json`` last.
 
     Args:
         description: The model without its files' hashes, with a fingerprint of its inputs; the written fingerprint
             also covers the files, so that no two models share one.
+
+    Returns:
+        The description as it was written.
     """
     (folder / DESCRIPTION).unlink(missing_ok=True)
     copies = {folder / TOKENIZER: tokenizer, tensors_path(folder / TOKENIZER): tensors_path(tokenizer)}
@@ -173,8 +178,9 @@ def export_model(folder: Path, tokenizer: Path, text_encoder: Path, description:
     for place, source in copies.items():
         write_atomically(place, partial(shutil.copyfile, source))
     files = hash_files(folder)
-    identity = fingerprint(description.fingerprint, files)
-    write_description(folder, replace(description, files=files, fingerprint=identity))
+    written = replace(description, files=files, fingerprint=fingerprint(description.fingerprint, files))
+    write_description(folder, written)
+    return written
 
 
 def read_description(folder: Path) -> ModelDescription:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.device import move
@@ -35,3 +37,8 @@ def load_dit(path: Path) -> DiT:
     network.config = config
     load_strictly(network, state, source=path)
     return network.eval()
+
+
+def load_prompts(path: Path) -> dict[str, Tensor]:
+    """Load the embeddings of a model's own pre-prompts, by structure."""
+    return {name: tensor.float() for name, tensor in load_file(path).items()}

@@ -1,57 +1,147 @@
 """Initialisation of a tokenizer trained from scratch.
 
 With PyTorch's initialisation an autoencoder of this depth passes almost no signal, and hundreds of steps are spent on
-learning that neighbouring voxels are alike. Here it starts as a blur: residual branches add zero, steps down average,
-steps up repeat, and the convolutions at the ends mix at random. The posterior starts narrow, because noise would hide
-the little that the latents carry.
+learning that neighbouring voxels are alike. Here the latents start as *Walsh coefficients* of the block of voxels that
+each latent stands for, those of the lowest frequencies, and the decoder as an enlargement of the first of them, the
+mean:
+
+* Every kernel of stride 2 turns a channel into the sums and differences of the voxels that it merges (Haar's
+  transform). Of all that it could make of its channels it keeps as many as it has room for, the lowest frequencies
+  first. Averages alone would hide the differences, which a decoder needs, behind a thousandfold smaller signal.
+* The last of these kernels makes each coefficient twice, with both signs, because SiLU(x) - SiLU(-x) = x: so the
+  coefficients pass the encoder's last activation unchanged. The decoder has its latents with both signs, too.
+* Residual branches add zero, shortcuts copy, steps up interpolate, with some noise that tells their channels apart.
+
+The posterior starts narrow, because noise would hide the little that the latents carry. On the embedded phantoms a
+training that starts so is after half the steps where one is that starts from averages and random mixtures.
 """
 
-import torch
-from torch import nn
+from collections.abc import Sequence
+from itertools import product
 
-from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
+import torch
+from torch import Tensor, nn
+
+from medsyn2.nn.autoencoder.tokenizer import SCALE, CausalVideoVAE
 
 LOG_VARIANCE = -6.0
+UP_NOISE = 0.3
+"""Size of the noise in the kernels that double, beside the 1 of the voxel itself."""
+OUTPUT_GAIN = 0.6
+"""Standard deviation of a chest's voxels in [-1, 1], which the decoder's last normalisation makes 1."""
+MEAN_GAIN, LARGEST_GAIN = 0.4, 10.0
+"""Factors of the mean and of the faintest coefficients, which make latents of a chest about as large as each other."""
+
+Frequency = tuple[int, int, int]
+"""Changes of sign of a Walsh function along (depth, height, width) of a latent's block."""
 
 
 @torch.no_grad()
 def start_as_blur(tokenizer: CausalVideoVAE, generator: torch.Generator) -> None:
-    """Set the weights of an untrained tokenizer to those of a blur."""
+    """Set the weights of an untrained tokenizer to those that blur."""
     for name, module in tokenizer.named_modules():
-        if not isinstance(module, nn.Conv2d | nn.Conv3d):
-            continue
-        weight = module.weight
-        if module.bias is not None:
-            module.bias.zero_()
-        if ".conv2" in name or ".proj_out" in name:
-            weight.zero_()
-        elif ".downsample" in name:
-            _average(weight)
-        elif ".upsample" in name:
-            _repeat(weight)
-        elif "quant_conv" in name:
-            weight.copy_(torch.eye(len(weight)).reshape(weight.shape))
-        else:
-            noise = torch.randn(weight.shape, generator=generator)
-            weight.copy_(noise / weight[0].numel() ** 0.5)
-    tokenizer.get_parameter("encoder.conv_out.conv.weight")[tokenizer.latent_channels :] = 0
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            if module.bias is not None:
+                module.bias.zero_()
+            _set_kernel(name, module.weight, generator)
+    _start_encoder(tokenizer)
+    _start_decoder(tokenizer)
     tokenizer.get_parameter("quant_conv.conv.bias")[tokenizer.latent_channels :] = LOG_VARIANCE
 
 
-def _average(weight: torch.Tensor) -> None:
-    """Average the two voxels per axis that a stride of 2 merges; padding in depth is in front."""
-    channels = torch.arange(len(weight))
-    weight.zero_()
-    if weight.ndim == 5 and weight.shape[2] > 1:
-        weight[channels, channels, 1:, :2, :2] = 1 / 8
+def _set_kernel(name: str, weight: Tensor, generator: torch.Generator) -> None:
+    if ".conv2" in name or ".proj_out" in name:
+        weight.zero_()
+    elif "quant_conv" in name:
+        weight.copy_(torch.eye(len(weight)).reshape(weight.shape))
+    elif ".nin_shortcut" in name:
+        weight.zero_()
+        outputs = torch.arange(len(weight))
+        weight.flatten(1)[outputs, outputs % weight.shape[1]] = 1
     else:
-        weight[channels, channels, ..., :2, :2] = 1 / 4
+        weight.copy_(torch.randn(weight.shape, generator=generator) / weight[0].numel() ** 0.5)
+        if ".upsample" in name:
+            weight.mul_(UP_NOISE)
+            centre(weight).add_(torch.eye(len(weight)))
 
 
-def _repeat(weight: torch.Tensor) -> None:
-    channels = torch.arange(len(weight))
+def centre(weight: Tensor) -> Tensor:
+    """Return what a kernel multiplies the voxel itself with: the last in depth, as kernels look back."""
+    return weight[..., -1, 1, 1] if weight.ndim == 5 else weight[..., 1, 1]
+
+
+def _start_encoder(tokenizer: CausalVideoVAE) -> None:
+    """Make the latents Walsh coefficients."""
+    encoder = tokenizer.encoder
+    first = encoder.get_parameter("conv_in.weight")
+    first[0] = 0
+    centre(first)[0] = 1 / first.shape[1]
+    downs = [
+        module.weight
+        for name, module in encoder.named_modules()
+        if ".downsample" in name and isinstance(module, nn.Conv2d | nn.Conv3d)
+    ]
+    found: list[Frequency] = [(0, 0, 0)]
+    for index, weight in enumerate(downs):
+        left = len(downs) - 1 - index
+        found = _set_haar(weight, found, 2**left, both_signs=left == 0)
+    last = encoder.get_parameter("conv_out.conv.weight")
+    last.zero_()
+    wide = (32 / last.shape[1]) ** 0.5  # the normalisation before is of all channels together
+    for rank in range(min(tokenizer.latent_channels, len(found))):
+        gain = wide * min(MEAN_GAIN * (1 + 4 * rank), LARGEST_GAIN)
+        centre(last)[rank, rank], centre(last)[rank, rank + len(found)] = gain, -gain
+
+
+def _set_haar(weight: Tensor, channels: Sequence[Frequency], step: int, *, both_signs: bool) -> list[Frequency]:
+    """Set a kernel of stride 2 to Haar's transform of the first channels, and to averages of the rest.
+
+    Args:
+        channels: Frequencies of the first channels.
+        step: Frequency of the differences between the voxels that the kernel merges.
+
+    Returns:
+        The frequencies of the channels that it makes.
+    """
+    axes = (range(2 if weight.ndim == 5 and weight.shape[2] > 1 else 1), range(2), range(2))
+    candidates = [
+        (_add(frequency, pattern, step), channel, pattern)
+        for channel, frequency in enumerate(channels)
+        for pattern in product(*axes)
+    ]
+    candidates.sort(key=lambda candidate: (_height(candidate[0]), candidate))
+    chosen = candidates[: (len(weight) + 1) // 2 if both_signs else len(weight)]
+    size = sum(1 for _ in product(*axes))
     weight.zero_()
-    if weight.ndim == 5:
-        weight[channels, channels, -1, 1, 1] = 1
-    else:
-        weight[channels, channels, 1, 1] = 1
+    taps = weight if weight.ndim == 5 else weight[:, :, None]  # (out, in, depth, height, width)
+    taps = taps[:, :, -len(axes[0]) :, :2, :2]  # padding in depth is in front
+    for made, (_, channel, pattern) in enumerate(chosen):
+        for voxel in product(*axes):
+            sign = (-1) ** sum(p * v for p, v in zip(pattern, voxel, strict=True))
+            taps[(made, channel, *voxel)] = sign / size
+    if both_signs:
+        weight[len(chosen) : 2 * len(chosen)] = -weight[: len(weight) - len(chosen)][: len(chosen)]
+    for made in range(len(chosen) * (2 if both_signs else 1), len(weight)):
+        taps[made, made % weight.shape[1]] = 1 / size
+    return [frequency for frequency, _, _ in chosen]
+
+
+def _add(frequency: Frequency, pattern: tuple[int, ...], step: int) -> Frequency:
+    depth, height, width = (old + step * new for old, new in zip(frequency, pattern, strict=True))
+    return depth, height, width
+
+
+def _height(frequency: Frequency) -> float:
+    """Return the square of a frequency, in changes of sign per voxel."""
+    return sum((count / length) ** 2 for count, length in zip(frequency, SCALE, strict=True))
+
+
+def _start_decoder(tokenizer: CausalVideoVAE) -> None:
+    """Let the decoder pass each latent with both signs, and make the image of the first one."""
+    first = tokenizer.decoder.get_parameter("conv_in.conv.weight")
+    first.zero_()
+    for channel in range(len(first)):
+        centre(first)[channel, channel // 2 % tokenizer.latent_channels] = (-1) ** channel
+    last = tokenizer.decoder.get_parameter("conv_out.conv.weight")
+    last.zero_()
+    centre(last)[:, :2] = torch.tensor([OUTPUT_GAIN, -OUTPUT_GAIN])[: last.shape[1]]

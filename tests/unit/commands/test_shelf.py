@@ -64,7 +64,6 @@ def test_nodules_are_drawn_into_a_lobe_of_a_ct(take, folder):
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        ([], "shelf-options"),
         (["--ct", "a.nii.gz"], "shelf-options"),
         (["--ct", "a.nii.gz", "--nodules-mm", "8", "--model", "m"], "shelf-options"),
         (["--run", "nowhere", "--case", "a"], "run-without-masks"),

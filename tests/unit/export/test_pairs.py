@@ -9,7 +9,7 @@ import pytest
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume
 from medsyn2.errors import ConfigError, GeometryError, IntegrityError
-from medsyn2.export.pairs import count_volumes, pairs_of_run, pairs_of_volumes
+from medsyn2.export.pairs import list_sidecars, pairs_of_run, pairs_of_volumes
 from tests.unit.finished_run import AFFINE, box
 
 
@@ -44,7 +44,7 @@ def test_volumes_of_one_mask_depend_on_each_other(run, volumes):
     assert pairs["synthetic_x_0"].keys == pairs["synthetic_sub_x_1"].keys != pairs["synthetic_y"].keys
     case = next(pair for pair in pairs_of_run(run, ["nodules"], hash_masks=True) if pair.name == "real_a")
     assert pairs["synthetic_y"].keys < case.keys
-    assert count_volumes(volumes) == 5
+    assert len(list_sidecars(volumes)) == 5
     assert [pair.name for pair in pairs_of_volumes(volumes, ["rib fracture"])] == ["synthetic_z"]
 
 

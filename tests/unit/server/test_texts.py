@@ -1,44 +1,48 @@
-import pytest
+"""The page's texts: each key that the page asks for is in the file, and none is left over."""
+
+import json
+import re
+from pathlib import Path
+
+import medsyn2.server
+
+STATIC = Path(medsyn2.server.__file__).with_name("static")
+TEXTS = json.loads((STATIC / "texts.en.json").read_text())
+MODULES = "\n".join(path.read_text() for path in sorted(STATIC.glob("*.js")))
+MARKUP = (STATIC / "index.html").read_text()
+# Keys that are put together from a word of the page or of the server, by their beginning.
+PREFIXES = ("badge.", "check.", "model.", "side.", "hint.", "job.", "kind.", "phase.", "plane.", "request.", "solver.")
 
 
-@pytest.fixture
-def describe(page):
-    return lambda **order: page.post("/api/text", **order).json()
+def keys_of_markup() -> set[str]:
+    return set(re.findall(r'data-(?:text|label|title|placeholder)="([^"]+)"', MARKUP))
 
 
-def test_tokens_are_counted_as_the_encoder_takes_them(page, describe):
-    found = describe(findings="A nodule of 5 mm.", impression="Large pleural effusion.")
-    encoder = page.pipeline.text_encoder
-    assert found["report"] == "A nodule of 5 mm. [SEP] Large pleural effusion."
-    assert found["tokens"] == len(encoder.words(found["report"], encoder.max_tokens))
-    assert (found["max_tokens"], found["cut"]) == (48, "")
+def test_every_text_of_the_markup_is_there() -> None:
+    assert sorted(keys_of_markup() - TEXTS.keys()) == []
 
 
-def test_what_is_cut_is_what_the_encoder_cuts(page, describe):
-    text = " ".join(f"A nodule of {number} mm in the right upper lobe." for number in range(1, 9))
-    found = describe(findings=text)
-    assert found["cut"] == page.pipeline.text_encoder.encode([text], 48).cut[0]
-    assert found["tokens"] > 48
-    assert text.endswith(found["cut"])
+def test_every_text_of_the_modules_is_there() -> None:
+    assert sorted(set(re.findall(r'\b(?:t|say)\("([^"]+)"', MODULES)) - TEXTS.keys()) == []
 
 
-def test_unknown_words_and_words_in_pieces_are_named(describe):
-    found = describe(findings="A nodule \u2603\u4f60 hippopotamus.")
-    assert found["unknown"] == ["\u4f60"]
-    assert found["split"] == ["hippopotamus"]
-    assert describe(findings="Der Knoten wurde im rechten Oberlappen gesehen, keine Ergussbildung.")["notes"]
+def test_no_text_is_left_over() -> None:
+    used = set(re.findall(r'"([a-z]+\.[a-z_-]+)"', MODULES)) | keys_of_markup()
+    assert [key for key in TEXTS if key not in used and not key.startswith(PREFIXES)] == []
 
 
-@pytest.mark.parametrize(
-    ("words", "prompt", "has_note"),
-    [
-        (None, "no image segmentation is provided", False),
-        ("  ", "no image segmentation is provided", False),
-        ("heart", "image segmentation of heart is provided", False),
-        ("consolidation", "image segmentation of consolidation is provided", True),
-        ("a foreign body", "image segmentation of a foreign body is provided", True),
-    ],
-)
-def test_the_pre_prompt_is_shown(describe, words, prompt, has_note):
-    found = describe(words=words)
-    assert (found["prompt"], bool(found["notes"]), found["tokens"]) == (prompt, has_note, 0)
+def test_ids_are_unique_and_the_modules_find_theirs() -> None:
+    ids = re.findall(r'\bid="([^"]+)"', MARKUP)
+    assert len(ids) == len(set(ids))
+    asked = set(re.findall(r'\b(?:byId|button|input|select|area)\("([^"]+)"', MODULES))
+    assert sorted(asked - set(ids)) == []
+
+
+def test_the_page_holds_no_markup_from_text_and_nothing_inline() -> None:
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", MODULES)
+    assert not re.search(r"\son\w+=|\sstyle=|<style|<script(?![^>]*src=)", MARKUP)
+    assert not re.search(r"https?://", MARKUP + MODULES)
+
+
+def test_modules_are_short() -> None:
+    assert [path.name for path in STATIC.iterdir() if len(path.read_text().splitlines()) > 400] == []

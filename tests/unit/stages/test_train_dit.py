@@ -254,7 +254,7 @@ def test_another_sampling_is_another_description_of_the_same_model(prepared: Inp
     kept = {path: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*/step_*")}
     other = replace(config().sampling, num_steps=3, guidance_mask=1.5)
     after = outputs(run(prepared, tmp_path, config().model_copy(update={"sampling": other})))
-    assert [name for name in before if before[name] != after[name]] == ["model/model.json"]
+    assert [name for name in before if before[name] != after[name]] == ["model/README.md", "model/model.json"]
     assert read_description(folder / "model") == replace(first, sampling=other)
     assert {path: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*/step_*")} == kept
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from medsyn2.errors import ConfigError
-from medsyn2.training.engine.fabric import Bfloat16Autocast, is_first_process, make_fabric, to_device
+from medsyn2.training.engine.fabric import Bfloat16Autocast, is_first_process, make_fabric, refuse_on_cpu, to_device
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_weights() -> Non
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_mixed_precision_without_a_gpu_is_refused() -> None:
+def test_mixed_precision_without_a_gpu_is_refused_for_depthwise_convolutions() -> None:
+    refuse_on_cpu("32-true")
     with pytest.raises(ConfigError, match="precision-needs-gpu"):
-        make_fabric("bf16-mixed")
+        refuse_on_cpu("bf16-mixed")

@@ -1,0 +1,65 @@
+"""A data set of made volumes describes exactly the files that are in it."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from huggingface_hub import DatasetCard
+
+from medsyn2.errors import ConfigError, IntegrityError
+from medsyn2.export.volumes import export_volumes
+from medsyn2.files import sha256_of
+from medsyn2.pipeline.marks import find_mark
+
+
+@pytest.fixture(scope="module")
+def made(volumes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set") / "upload"
+    rows = export_volumes(volumes, folder, name="Boxes", licence="CC-BY-NC-SA-4.0")
+    assert len(rows) == 5
+    return folder
+
+
+def test_the_table_has_each_file_with_its_hash(made):
+    with (made / "metadata.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["file_name"] for row in rows} >= {"volumes/x_0.nii.gz", "volumes/sub/x_1.mha"}
+    for row in rows:
+        assert sha256_of(made / row["file_name"]) == row["sha256"]
+        assert find_mark(made / row["file_name"]).verdict == "certain"
+        assert json.loads((made / row["sidecar_file"]).read_text())["seed"] == int(row["seed"])
+        assert bool(row["mask_file"]) == bool(row["mask_text"])
+        assert not row["mask_file"] or (made / row["mask_file"]).is_file()
+    files = {path.relative_to(made).as_posix() for path in (made / "volumes").rglob("*") if path.is_file()}
+    assert files == {row[name] for row in rows for name in ("file_name", "mask_file", "sidecar_file")} - {""}
+
+
+def test_croissant_describes_the_columns_of_the_table(made):
+    values = json.loads((made / "croissant.json").read_text())
+    [table], [records] = values["distribution"], values["recordSet"]
+    assert table["sha256"] == sha256_of(made / table["contentUrl"])
+    columns = (made / "metadata.csv").read_text().splitlines()[0].split(",")
+    assert [field["source"]["extract"]["column"] for field in records["field"]] == columns
+    assert values["license"] == "CC-BY-NC-SA-4.0"
+    assert "synthetic" in values["description"]
+
+
+def test_the_card_says_that_all_is_synthetic(made):
+    card = DatasetCard((made / "README.md").read_text())
+    assert card.data.to_dict()["pretty_name"] == "Boxes"
+    assert "Not of a patient" in card.text
+    assert "| lung nodules | 3 |" in card.text
+    assert "CC-BY-NC-SA-4.0" in card.text
+
+
+def test_empty_folders_taken_places_and_replaced_volumes_are_refused(volumes, made, tmp_path):
+    for source, to, code in ((tmp_path, tmp_path / "new", "export-no-volumes"), (volumes, made, "output-taken")):
+        with pytest.raises(ConfigError) as caught:
+            export_volumes(source, to, name="x", licence="y")
+        assert caught.value.code == code
+    shutil.copytree(volumes, tmp_path / "made")
+    (tmp_path / "made/free.nii.gz").write_bytes(b"other")
+    with pytest.raises(IntegrityError) as caught:
+        export_volumes(tmp_path / "made", tmp_path / "out", name="x", licence="y")
+    assert caught.value.code == "volume-changed"
