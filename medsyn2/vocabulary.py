@@ -40,6 +40,9 @@ STRUCTURE_WORDS: dict[Structure, str] = {
 COLOURS = ("#ffd400", "#00c8ff", "#ff5a5a", "#6dff6d", "#ff7bff", "#ff9e2c", "#a48bff", "#00ffc8", "#ffffff")
 """Of the structures, in their order, wherever outlines are drawn."""
 
+EDITED_REGION = "edited region"
+"""Name of the mask, and of the DICOM segment, that says where a CT was edited."""
+
 LOBES: dict[int, str] = {1: "left_upper", 2: "left_lower", 3: "right_upper", 4: "right_middle", 5: "right_lower"}
 """Labels of a lobe map on the grid."""
 

@@ -28,7 +28,7 @@ from medsyn2.server.orders import ItemFormat, MaskFormat
 from medsyn2.server.problems import JSON
 from medsyn2.server.session import Session, item_file, stem_of
 from medsyn2.server.voxels import read_mask
-from medsyn2.vocabulary import WINDOWS_HU
+from medsyn2.vocabulary import EDITED_REGION, WINDOWS_HU
 
 MASK_MARK = "SYNTHETIC medsyn2 mask"
 _READ_ME = """{name}
@@ -116,7 +116,7 @@ def _row(volume: CTVolume, contours: dict[str, np.ndarray], title: str, *, has_m
 def _convert(session: Session, identifier: str, item: JSON, target: Path) -> None:
     path = item_file(session, identifier)
     recipe = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
-    masks = {item["words"]: mask_path(path, 0), "edited region": region_path(path)}
+    masks = {item["words"]: mask_path(path, 0), EDITED_REGION: region_path(path)}
     save_volume(
         target,
         read_ct(path),
