@@ -1,5 +1,6 @@
 """A zipped series is the series, and an archive cannot write elsewhere or fill the disk."""
 
+import io
 import zipfile
 
 import numpy as np
@@ -43,3 +44,42 @@ def test_damage_and_bombs_are_refused(zipped, tmp_path, monkeypatch):
         with pytest.raises(InvalidVolumeError) as caught:
             read_ct(path)
         assert caught.value.code == "archive-unusable"
+
+
+def pack(tmp_path, members, damage=None):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in members:
+            opened.writestr(name, content)
+    content = buffer.getvalue()
+    path = tmp_path / "upload.zip"
+    path.write_bytes(damage(content) if damage else content)
+    return path
+
+
+def test_names_in_an_archive_reach_nothing(tmp_path):
+    names = ["../../evil", "/etc/passwd", "a/b/IM1", "..\\x", "IM1", "folder/", "a" * 300]
+    path = pack(tmp_path, [(name, name.encode()) for name in names])
+    unpack(path, tmp_path / "out")
+    found = sorted(one.name for one in (tmp_path / "out").iterdir())
+    assert found == [f"{number:06d}.dcm" for number in range(6)]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["out", "upload.zip"]
+
+
+@pytest.mark.parametrize("kind", ["bomb", "many", "cut", "noise", "no archive", "encrypted"])
+def test_an_archive_that_cannot_be_used_is_named(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 20)
+    members = [(str(number), bytes(1000)) for number in range(21 if kind == "many" else 3)]
+    members = [("a", bytes(2 << 20))] if kind == "bomb" else members
+    damages = {
+        "cut": lambda content: content[: len(content) // 2],
+        "noise": lambda content: content[:40] + bytes(8) + content[48:],
+        "no archive": lambda content: b"<html>",
+        "encrypted": lambda content: (
+            content[:6] + b"\1" + content[7:].replace(b"PK\1\2\x14\x03\x14\0\0", b"PK\1\2\x14\x03\x14\0\1")
+        ),
+    }
+    with pytest.raises(InvalidVolumeError) as caught:
+        unpack(pack(tmp_path, members, damages.get(kind)), tmp_path / "out")
+    assert caught.value.code == "archive-unusable"
