@@ -10,10 +10,11 @@ workspaces.
 """
 
 import argparse
-import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
+from medsyn2.commands.answers import add_json, answer
 from medsyn2.config import Config, load_config
 from medsyn2.errors import ConfigError
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--preset", choices=PRESETS, default="default", help="(default: %(default)s)")
     which.add_argument("--config", type=Path, nargs="+", metavar="FILE", help="configuration files")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         lines += ["", *_table((title, "copies", "parameters"), [*rows, ("total", "", f"{total:,}")])]
     rows = [(work.name, f"{work.flops / 1e12:,.4g}", f"{work.memory_bytes / 2**30:,.3g}") for work in found.work]
     lines += ["", *_table(("one", "TFLOP", "GiB, predicted"), rows)]
-    sys.stdout.write("\n".join(lines) + "\n")
+    answer(arguments, "info", asdict(found), "\n".join(lines) + "\n")
 
 
 def _preset(name: str) -> Path:

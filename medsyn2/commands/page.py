@@ -113,7 +113,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
+        found.bind((address[0], port, *address[2:]))  # getaddrinfo takes 70000 for 4464
     except (OSError, OverflowError) as error:
         raise EnvironmentFault(
             f"cannot listen at {host}, port {port}: {reason(error)}.",
