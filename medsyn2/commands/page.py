@@ -37,7 +37,7 @@ _PACKAGES = ("starlette", "uvicorn")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--model", type=Path, metavar="DIR", help="folder of a trained model (default: the one that ships)"
+        "--model", type=Path, metavar="DIR", help="folder of a trained model (default: the small one that ships)"
     )
     parser.add_argument(
         "--host",

@@ -24,7 +24,7 @@ import {gridOf, numVoxels} from "./grid.js";
  * @property {string | null} mask
  * @property {string | null} found
  * @property {Check | null} check
- * @property {{findings: string, impression: string} | null} report
+ * @property {string | null} report
  * @property {string | null} words
  * @property {number} seed
  * @property {Record<string, unknown>} sampling

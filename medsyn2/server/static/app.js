@@ -19,24 +19,25 @@ import {Viewer} from "./viewer.js";
 
 /** @typedef {import("./api.js").State} State */
 
-async function begin() {
+async function start() {
   await loadTexts("/static/texts.en.json");
   applyTexts(document);
   const page = await open();
   setUpDialogs();
   await showFirst(page);
   byId("app", HTMLElement).dataset.ready = "true";
+  return page;
+}
+
+/** Follow the server's events until the tab is closed. @param {Page} page */
+async function follow(page) {
   let wasUp = true;
-  await listen(
-    page.state.event,
-    (name, data) => hearEvent(page, name, data),
-    isUp => {
-      page.showLink(isUp);
-      if (isUp && !wasUp) page.attempt(() => readAgain(page));
-      wasUp = isUp;
-    },
-    new AbortController().signal,
-  );
+  const link = (/** @type {boolean} */ isUp) => {
+    page.showLink(isUp);
+    if (isUp && !wasUp) page.attempt(() => readAgain(page));
+    wasUp = isUp;
+  };
+  await listen(page.state.event, (name, data) => hearEvent(page, name, data), link, new AbortController().signal);
 }
 
 async function open() {
@@ -104,7 +105,10 @@ function setUpDialogs() {
     closer.addEventListener("click", () => closer.closest("dialog")?.close());
 }
 
-begin().catch(error => {
+/** The page when its parts are set up: for the console, and for `benchmarks/page.py`. */
+export const page = start();
+
+page.then(follow).catch(error => {
   byId("problem", HTMLElement).hidden = false;
   byId("problem-text", HTMLElement).textContent = error.message;
   byId("problem-remedy", HTMLElement).textContent = error instanceof ServerError ? error.remedy : "";

@@ -7,8 +7,9 @@
 import {ServerError, fetchHeader, fetchMask} from "./api.js";
 import {byId} from "./dom.js";
 import {gridOf, mmOf} from "./grid.js";
-import {Bank, cutPiece, loadRuns, putPiece} from "./layers.js";
+import {Bank, cutPiece, loadRuns, putPiece, runsOf} from "./layers.js";
 import {middleOfRuns} from "./runs.js";
+import {centreOf} from "./shapes.js";
 import {t} from "./texts.js";
 import {Undo} from "./undo.js";
 import {Volumes} from "./volumes.js";
@@ -175,7 +176,8 @@ export class Page extends EventTarget {
     if (item) await Promise.all([this.showMain(item.volume), item.before && this.showBeside(item.before)]);
     if (this.item !== item) return;
     if (item?.before) this.viewer.setLayout("pair");
-    this.lookAt(await this.fillLayer(this.asked, item?.mask ?? null));
+    await this.fillLayer(this.asked, item?.mask ?? null);
+    this.lookAt(this.asked);
     await this.fillLayer(this.found, item?.found ?? null);
     this.viewer.redraw();
   }
@@ -184,15 +186,23 @@ export class Page extends EventTarget {
   async fillLayer(layer, id) {
     const runs = id === null ? Uint32Array.of(layer.data.length) : await fetchMask(id);
     loadRuns(layer, runs);
-    return runs;
   }
 
-  /** Move the crosshair into a mask. @param {Uint32Array} runs */
-  lookAt(runs) {
-    const middle = middleOfRuns(runs),
-      [, h, w] = this.grid.shape;
-    if (middle < 0) return;
-    this.viewer.moveTo(mmOf(this.grid, [Math.floor(middle / (h * w)), Math.floor(middle / w) % h, middle % w]));
+  /**
+   * Move the crosshair into a mask: to its centre, or to a voxel of it where that lies outside.
+   * @param {Layer} layer
+   */
+  lookAt(layer) {
+    const piece = cutPiece(layer);
+    if (!piece.bits.length) return;
+    const [z, y, x] = centreOf(piece).map(Math.round),
+      [, h, w] = this.grid.shape,
+      middle = middleOfRuns(runsOf(layer)),
+      isInside = layer.data[(z * h + y) * w + x] & layer.bit;
+    const voxel = /** @type {import("./grid.js").Triple} */ (
+      isInside ? [z, y, x] : [Math.floor(middle / (h * w)), Math.floor(middle / w) % h, middle % w]
+    );
+    this.viewer.moveTo(mmOf(this.grid, voxel));
   }
 
   /** @param {string} id */

@@ -27,23 +27,22 @@ export function setUpStart(page) {
 export function setSource(page, id) {
   page.source = id;
   showSources(page);
-  select("source").value = id;
-  button("scan-forget").hidden = !page.opened.some(h => h.id === id);
   const volume = page.items.find(item => item.id === id)?.volume ?? id;
   if (volume && page.viewer.main?.id !== volume) page.attempt(() => page.showMain(volume));
   page.tell("source");
 }
 
-/** @param {Page} page */
+/** Offer what a request can begin with; a source that is gone is none. @param {Page} page */
 function showSources(page) {
-  const opened = page.opened.map(h => /** @type {[string, string]} */ ([h.id, t("start.change", {name: h.name})]));
-  const items = page.items.map(i => /** @type {[string, string]} */ ([i.id, t("start.change", {name: i.name})]));
-  setOptions(select("source"), [["", t("start.nothing")], ...opened, ...items]);
-  button("scan-forget").hidden = !page.opened.some(h => h.id === select("source").value);
-  if (page.source !== select("source").value) {
-    page.source = select("source").value;
-    page.tell("source");
-  }
+  const named = [...page.opened, ...page.items].map(
+    ({id, name}) => /** @type {[string, string]} */ ([id, t("start.change", {name})]),
+  );
+  setOptions(select("source"), [["", t("start.nothing")], ...named]);
+  const isThere = page.source === "" || named.some(([id]) => id === page.source);
+  if (!isThere) page.source = "";
+  select("source").value = page.source;
+  button("scan-forget").hidden = !page.opened.some(h => h.id === page.source);
+  if (!isThere) page.tell("source");
 }
 
 /** @param {Page} page @param {File[]} files @param {"ct" | "mask"} as */
@@ -79,7 +78,7 @@ export async function addMask(page, {id, name, words}) {
   loadRuns(drawn.layer, runs);
   drawn.sent = id;
   drawn.sentState = `${drawn.layer.version} ${drawn.words}`;
-  page.lookAt(runs);
+  page.lookAt(drawn.layer);
   page.changed();
 }
 
