@@ -3,6 +3,10 @@
     medsyn2 info --preset paper
     medsyn2 info --config configs/paper.yaml mine.yaml
 
+The model that ships with the package, with its place and size:
+
+    medsyn2 info --preset bundled
+
 Several files are merged, the last one wins. The preset `default` is the built-in configuration; others are files in
 configs/, with official and recommended merged onto paper. Nothing is allocated: the networks run on tensors without
 values. Memory is weights, tensors and, in training, the state of Adam and the moving average, without library
@@ -19,6 +23,7 @@ from medsyn2.errors import ConfigError
 
 PRESETS = {
     "default": (),
+    "bundled": ("bundled",),
     "paper": ("paper",),
     "official": ("paper", "official"),
     "recommended": ("paper", "recommended"),
@@ -49,7 +54,23 @@ def run(arguments: argparse.Namespace) -> None:
         lines += ["", *_table((title, "copies", "parameters"), [*rows, ("total", "", f"{total:,}")])]
     rows = [(work.name, f"{work.flops / 1e12:,.4g}", f"{work.memory_bytes / 2**30:,.3g}") for work in found.work]
     lines += ["", *_table(("one", "TFLOP", "GiB, predicted"), rows)]
+    if arguments.preset == "bundled" and not arguments.config:
+        lines += ["", _describe_bundled()]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _describe_bundled() -> str:
+    from medsyn2.weights.bundled import bundled_model
+    from medsyn2.weights.model_folder import read_description
+
+    folder = bundled_model()
+    description = read_description(folder)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    training = description.training
+    return (
+        f"weights: {folder}, {size / 1e6:.1f} MB in float16, model {description.fingerprint[:12]}, "
+        f"{training.num_steps:,} steps on {training.num_cases} phantoms"
+    )
 
 
 def _preset(name: str) -> Path:
