@@ -3,6 +3,8 @@
 # make test    the tests
 # make cover   the same, and which lines they do not reach; fails below 90 %
 # make test-cluster  the workflow on a SLURM that is started here; needs root, slurm-wlm and munge (about 6 minutes)
+# make test-browser  the page in a real Chromium; needs chromium and chromium-driver (about 3 minutes)
+# make page-pictures  the pictures of the page in docs/images, taken anew
 # make test-tools  lungmask and TotalSegmentator, run for real in an environment of their own (about 15 minutes)
 # make test-triton  the Triton kernels, interpreted on the CPU and compiled for GPUs (downloads Triton, 280 MB)
 # make check   format, lint and types
@@ -18,7 +20,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo bundled test cover test-slow test-cluster test-tools test-triton check check-page config docs
+.PHONY: demo bundled test cover test-slow test-cluster test-browser page-pictures test-tools test-triton check check-page config docs
 demo: $(STAMP)
 	snakemake --cores $(CORES) all
 	@echo "Open results/report.html"
@@ -40,6 +42,14 @@ test-slow: $(STAMP)
 test-cluster: $(STAMP)
 	python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[slurm]'
 	python -m pytest -q -m cluster -rs tests/cluster --durations=0
+
+test-browser: $(STAMP)
+	python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	python -m pytest -q -m browser -rs tests/browser
+
+page-pictures: $(STAMP)
+	python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	MEDSYN2_PICTURES=docs/images python -m pytest -q -m browser tests/browser/test_pictures.py
 
 test-tools: $(STAMP) $(TOOLS)/.installed
 	MEDSYN2_TOOLS_PYTHON=$(abspath $(TOOLS))/bin/python python -m pytest -q -m tools tests/tools --durations=0

@@ -4,9 +4,7 @@ A stage's verb takes ``--config`` and paths only; settings are in the configurat
 signature of the stage's function. The workflow calls exactly these commands; any of them can be copied from its log and
 run by hand, under ``torchrun`` or a profiler.
 
-Exit status: 0 done, 1 a case error outside a shard, 2 a wrong command or configuration, 3 a volume without a mark,
-10 the environment, 12 memory, 14 weights, 15 a damaged artefact; 130 Ctrl-C, 143 SIGTERM, 129 a closed terminal, 141 a
-closed pipe.
+docs/reference/exit-codes.md has the exit statuses.
 """
 
 import argparse

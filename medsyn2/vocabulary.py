@@ -37,6 +37,12 @@ STRUCTURE_WORDS: dict[Structure, str] = {
 }
 """Name of a structure in a pre-prompt."""
 
+COLOURS = ("#ffd400", "#00c8ff", "#ff5a5a", "#6dff6d", "#ff7bff", "#ff9e2c", "#a48bff", "#00ffc8", "#ffffff")
+"""Of the structures, in their order, wherever outlines are drawn."""
+
+EDITED_REGION = "edited region"
+"""Name of the mask, and of the DICOM segment, that says where a CT was edited."""
+
 LOBES: dict[int, str] = {1: "left_upper", 2: "left_lower", 3: "right_upper", 4: "right_middle", 5: "right_lower"}
 """Labels of a lobe map on the grid."""
 
@@ -106,6 +112,11 @@ VOLUME_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 
 _WRAPPED = re.compile(r"""^[\s=]*["'`\u2018-\u201f\u00ab]+\s*|^\s+|\s*["'`\u2018-\u201f\u00bb]+\s*$|\s+$""")
 """Quotes and white space around a name in a table; spreadsheets write ``="name"``."""
+
+
+def structure_of(words: str) -> Structure | None:
+    """Return the structure that is called so in a pre-prompt; None for words of the user's own."""
+    return next((name for name, known in STRUCTURE_WORDS.items() if known == words), None)
 
 
 def condition_name(structure: Structure | None, *, with_report: bool) -> str:

@@ -32,7 +32,7 @@ ORDER = Path("inventory/order.txt")
 
 _OF_SYSTEMS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
 """Folders of copies, thumbnails and trash that macOS, Synology, Windows and ext4 make, in lower case."""
-_MADE_MASK = re.compile(r"(.+)_(?:mask(?:_before_[1-9]\d*)?|region)\.nii(?:\.gz)?", re.IGNORECASE)
+_MADE_MASK = re.compile(r"(.+)_(?:mask(?:_model|_before_[1-9]\d*)?|region)\.nii(?:\.gz)?", re.IGNORECASE)
 _LABELS = re.compile(r"(?:labels?|masks?|seg(?:mentation)?s?)(.{0,4})", re.IGNORECASE)
 _IMAGES = re.compile(r"(?:images?|imgs?|volumes?|cts?|scans?)(.{0,4})", re.IGNORECASE)
 _CHANNEL = "_0000"

@@ -37,12 +37,12 @@ one of another shape, is named, and nothing is written. Only this command opens 
 """
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
 from medsyn2.commands import convert_dicom
+from medsyn2.commands.answers import add_json, answer
 from medsyn2.commands.convert_official import check_place, write_official
 from medsyn2.evaluation.features.radimagenet import KIND as RADIMAGENET
 from medsyn2.evaluation.features.radimagenet import RadImageNet
@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         inner = kinds.add_parser(name, help=about, description=about, allow_abbrev=False)
         add_kind_arguments(inner)
         inner.add_argument("--to", type=Path, required=True, metavar="DIR", help="where the result goes")
+        add_json(inner)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -100,7 +101,8 @@ def _tokenizer(arguments: argparse.Namespace) -> None:
     path = arguments.to / "tokenizer.json"
     save_component(path, network, kind="tokenizer", config=config.model_dump(mode="json"), origin=foreign.origin)
     count = sum(parameter.numel() for parameter in network.parameters())
-    _say(path, foreign.origin, f"layout {config.layout}, depth mode {config.depth_mode}, {count:,} parameters")
+    facts = f"layout {config.layout}, depth mode {config.depth_mode}, {count:,} parameters"
+    _say(arguments, path, foreign.origin, facts)
 
 
 def _perceptual_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +120,9 @@ def _perceptual(arguments: argparse.Namespace) -> None:
         for key in ("file", "sha256")
     }
     save_component(path, network, kind="perceptual", config={}, origin=origin)
-    sys.stdout.write(f"{path}: for the configuration\ntrain_tokenizer:\n  perceptual_weights: {path}\n")
+    values = {"path": path, "facts": "", "origin": origin, "config": {"train_tokenizer": {"perceptual_weights": path}}}
+    text = f"{path}: for the configuration\ntrain_tokenizer:\n  perceptual_weights: {path}\n"
+    answer(arguments, "convert", values, text)
 
 
 def _official_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,10 +167,10 @@ def _official(arguments: argparse.Namespace) -> None:
     model = read_official(found, num_heads=arguments.num_heads, token_grid=(depth, height, width))
     made = write_official(arguments.to, model, (depth, height, width))
     shape = " x ".join(map(str, made.grid.shape))
-    sys.stdout.write(f"{arguments.to}: the authors' model, for volumes of {shape} voxels at 0.7 mm\n\n")
-    for difference in DIFFERENCES:
-        sys.stdout.write(f"* {difference}\n")
-    sys.stdout.write(f"\nLicence of the weights: {made.licence}\n")
+    lines = [f"{arguments.to}: the authors' model, for volumes of {shape} voxels at 0.7 mm", ""]
+    lines += [*(f"* {difference}" for difference in DIFFERENCES), "", f"Licence of the weights: {made.licence}", ""]
+    values = {"path": arguments.to, "facts": " ".join(DIFFERENCES), "licence": made.licence}
+    answer(arguments, "convert", values, "\n".join(lines))
 
 
 def _radimagenet_arguments(parser: argparse.ArgumentParser) -> None:
@@ -178,8 +182,7 @@ def _radimagenet(arguments: argparse.Namespace) -> None:
     extractor = RadImageNet(foreign.state, sha256=foreign.origin["sha256"], source=str(arguments.source), device="cpu")
     path = arguments.to / "radimagenet.json"
     save_component(path, foreign.state, kind=RADIMAGENET, config={}, origin=foreign.origin)
-    _say(path, foreign.origin, extractor.name)
-    sys.stdout.write(f"for the configuration\nevaluate_fid:\n  radimagenet: {tensors_path(path)}\n")
+    _say(arguments, path, foreign.origin, extractor.name, ("evaluate_fid", "radimagenet", tensors_path(path)))
 
 
 def _text_encoder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -195,11 +198,27 @@ def _text_encoder_arguments(parser: argparse.ArgumentParser) -> None:
 def _text_encoder(arguments: argparse.Namespace) -> None:
     encoder = convert_encoder(arguments.source, arguments.base)
     write_encoder(arguments.to, **encoder.files)
-    for name in encoder.dropped:
-        sys.stdout.write(f"left out: {name}\n")
     rows = encoder.config["max_position_embeddings"]
-    _say(arguments.to, encoder.origin, f"BERT of {len(encoder.state)} tensors, {rows:,} positions")
-    sys.stdout.write(f"for the configuration\nencode_text:\n  encoder_dir: {arguments.to}\n")
+    dropped = f"; left out: {', '.join(encoder.dropped)}" if encoder.dropped else ""
+    facts = f"BERT of {len(encoder.state)} tensors, {rows:,} positions{dropped}"
+    _say(arguments, arguments.to, encoder.origin, facts, ("encode_text", "encoder_dir", arguments.to))
+
+
+def _say(
+    arguments: argparse.Namespace,
+    path: Path,
+    origin: Mapping[str, str],
+    facts: str,
+    setting: tuple[str, str, Path] | None = None,
+) -> None:
+    """Print what was made, of which source, and the key of the configuration that names it."""
+    values: dict[str, object] = {"path": path, "facts": facts, "origin": dict(origin)}
+    text = f"{path}: {facts}; from the {origin['weights']} weights of {origin['file']} ({origin['sha256']})\n"
+    if setting is not None:
+        section, key, value = setting
+        values["config"] = {section: {key: value}}
+        text += f"for the configuration\n{section}:\n  {key}: {value}\n"
+    answer(arguments, "convert", values, text)
 
 
 def _half_arguments(parser: argparse.ArgumentParser) -> None:
@@ -215,12 +234,8 @@ def _half(arguments: argparse.Namespace) -> None:
         figures = [*measured_figures(arguments.results, read_description(arguments.source).fingerprint)]
     made = halve_model(arguments.source, arguments.to, figures)
     size = sum(path.stat().st_size for path in arguments.to.rglob("*") if path.is_file())
-    sys.stdout.write(f"{arguments.to}: {size / 1e6:.1f} MB, the model {made.fingerprint[:12]}\n")
-
-
-def _say(path: Path, origin: Mapping[str, str], facts: str) -> None:
-    which = f"{origin['weights']} weights of {origin['file']}"
-    sys.stdout.write(f"{path}: {facts}; from the {which} ({origin['sha256']})\n")
+    facts = f"{size / 1e6:.1f} MB, the model {made.fingerprint[:12]}"
+    answer(arguments, "convert", {"path": arguments.to, "facts": facts}, f"{arguments.to}: {facts}\n")
 
 
 KINDS = {

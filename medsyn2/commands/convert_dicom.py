@@ -7,7 +7,6 @@ others were refused, and ``subjects.csv`` is the table for ``cohort.subjects_csv
 
 import argparse
 import logging
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, get_args
 import pandas as pd
 from tqdm import tqdm
 
+from medsyn2.commands.answers import answer
 from medsyn2.dicom.identity import Identity
 from medsyn2.dicom.series import find_stacks
 from medsyn2.dicom.slices import Slice, read_slices
@@ -73,7 +73,8 @@ def run(arguments: argparse.Namespace) -> None:
     made = [row for row in rows if row["VolumeName"]]
     write_table(arguments.to / "volumes.csv", pd.DataFrame(rows, columns=list(_row("", "", "", ""))))
     write_table(arguments.to / "subjects.csv", pd.DataFrame(made, columns=["VolumeName", "Subject"]))
-    sys.stdout.write(f"{arguments.to}: {len(made)} volumes of {len(studies)} studies\n")
+    values = {"folder": arguments.to, "num_studies": len(studies), "num_volumes": len(made), "rows": rows}
+    answer(arguments, "convert", values, f"{arguments.to}: {len(made)} volumes of {len(studies)} studies\n")
 
 
 def _convert(study: list[Slice], arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medsyn2.cohort.input_files import input_files
+from medsyn2.commands.answers import add_json, answer
 from medsyn2.config import Config, load_config
 from medsyn2.errors import ConfigError, TableError, WeightsError
 from medsyn2.weights.needs import Need, needs
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="configuration files, the last one wins (default: config.yaml)",
     )
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -53,14 +55,19 @@ def run(arguments: argparse.Namespace) -> None:
     """
     config = load_config(*arguments.config)
     missing: list[str] = []
+    found: dict[str, list[str]] = {}
     for title, lines in (
         ("Packages", packages(config, missing)),
         ("Weights", weights(config, missing)),
         ("Files", list_input_files(config, missing)),
         ("Machine", machine(config)),
     ):
-        sys.stdout.write(f"{title}\n" + "".join(f"  {line}\n" for line in lines) + "\n")
-        sys.stdout.flush()
+        found[title.lower()] = list(lines)
+        if not arguments.json:  # each part as soon as it is known: hashing weights takes minutes
+            sys.stdout.write(f"{title}\n" + "".join(f"  {line}\n" for line in found[title.lower()]) + "\n")
+            sys.stdout.flush()
+    told = "" if missing else "Everything that the configuration needs is here.\n"
+    answer(arguments, "doctor", {"missing": missing, **found}, told)
     if missing:
         files = " and ".join(str(path) for path in arguments.config)
         raise WeightsError(
@@ -68,7 +75,6 @@ def run(arguments: argparse.Namespace) -> None:
             code="doctor-missing",
             remedy="see the lines marked with !! above; each says what brings what it names.",
         )
-    sys.stdout.write("Everything that the configuration needs is here.\n")
 
 
 def packages(config: Config, missing: list[str]) -> Iterator[str]:

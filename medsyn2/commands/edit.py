@@ -31,12 +31,14 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from medsyn2.commands.answers import add_json
 from medsyn2.commands.request import (
     SAMPLING,
     add_check,
     add_conditions,
     add_model,
     add_sampling,
+    answer_made,
     load_model,
     mask_of,
     progress_bar,
@@ -76,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the edited CT, .nii.gz, .nii, .mha, .nrrd; a folder or .zip: DICOM. JSON beside it",
     )
     add_check(parser)
+    add_json(parser)
     asked = add_conditions(parser, "what there shall be; the mask lies in the CT's world")
     asked.add_argument(
         "--remove",
@@ -132,6 +135,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.check:
         write_check(arguments.output, made)
     log.info("%s written; it is synthetic inside its region, seed %d", arguments.output, made.order.recipe.seed)
+    answer_made(arguments, made)
 
 
 def _edit(pipeline: MedSyn2Pipeline, arguments: argparse.Namespace, ct: CTVolume, progress: Progress) -> EditedCT:

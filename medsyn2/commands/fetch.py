@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from medsyn2.commands.answers import add_json, answer
 from medsyn2.config import load_config
 from medsyn2.errors import ConfigError
 from medsyn2.weights.catalogue import CATALOGUE, CatalogueEntry, Download, find
@@ -37,23 +38,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take each file from URL/<path below the folder of weights> instead of its source",
     )
     parser.add_argument("--list", action="store_true", help="show what there is, and fetch nothing")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Fetch the selected entries."""
     if arguments.list:
-        sys.stdout.write("".join(describe_entry(row) for row in CATALOGUE))
+        told = "".join(describe_entry(row) for row in CATALOGUE)
+        answer(arguments, "fetch", {"weights": [_values(row) for row in CATALOGUE]}, told)
         return
-    for row in select_entries(arguments.names, arguments.config):
-        if arguments.to is None:
-            raise ConfigError("no folder was given.", code="fetch-folder", remedy="add --to DIR.")
-        sys.stdout.write(describe_entry(row))
+    rows = select_entries(arguments.names, arguments.config)
+    if rows and arguments.to is None:
+        raise ConfigError("no folder was given.", code="fetch-folder", remedy="add --to DIR.")
+    for row in rows:
+        _say(arguments, describe_entry(row))
         for item in row.downloads:
-            bring(item, arguments.to, arguments.mirror)
+            _say(arguments, f"  {item.path}: {bring(item, arguments.to, arguments.mirror)}\n")
         if row.by_hand:
-            sys.stdout.write(f"  not downloaded by this command, by hand from {row.page}: {row.by_hand}\n")
+            _say(arguments, f"  not downloaded by this command, by hand from {row.page}: {row.by_hand}\n")
         if row.convert:
-            sys.stdout.write(f"  next: {row.convert}\n")
+            _say(arguments, f"  next: {row.convert}\n")
+    answer(arguments, "fetch", {"weights": [_values(row) for row in rows]}, "")
+
+
+def _say(arguments: argparse.Namespace, text: str) -> None:
+    """Print how far it got, at once; beside JSON it is on stderr."""
+    stream = sys.stderr if arguments.json else sys.stdout
+    stream.write(text)
+    stream.flush()
+
+
+def _values(row: CatalogueEntry) -> dict[str, object]:
+    """Return an entry as JSON values."""
+    files = [{"path": item.path, "size_bytes": item.size_bytes} for item in row.downloads]
+    kept = {name: getattr(row, name) for name in ("name", "about", "licence", "page", "by_hand", "convert")}
+    return {**kept, "stages": list(row.stages), "files": files}
 
 
 def select_entries(names: list[str], configs: list[Path] | None) -> list[CatalogueEntry]:
@@ -83,13 +102,12 @@ def describe_entry(row: CatalogueEntry) -> str:
     return f"{row.name}: {row.about} ({size})\n  licence: {row.licence}\n  source: {row.page}\n"
 
 
-def bring(item: Download, folder: Path, mirror: str | None) -> None:
-    """Download a file or archive unless it is there and intact."""
+def bring(item: Download, folder: Path, mirror: str | None) -> str:
+    """Download a file or archive unless it is there and intact; return which."""
     from medsyn2.weights.download import download, unpack
 
     if all(check.state in {"verified", "recorded"} for check in check_download(item, folder, read_checksums(folder))):
-        sys.stdout.write(f"  {item.path}: there\n")
-        return
+        return "there"
     suffix = ".zip" if item.unpacks else ""
     url = f"{mirror.rstrip('/')}/{item.path}{suffix}" if mirror else item.url
     place = folder / f"{item.path}{suffix}"
@@ -99,4 +117,4 @@ def bring(item: Download, folder: Path, mirror: str | None) -> None:
         paths = unpack(place, folder / item.path)
         place.unlink()
     add_checksums(folder, paths)
-    sys.stdout.write(f"  {item.path}: fetched from {url}\n")
+    return f"fetched from {url}"

@@ -28,11 +28,16 @@ Make the volumes of a table, a row each (columns name, report, mask, words, seed
 Run it again to go on after a stop or with more rows: volumes that are there are compared with their request and kept.
 Jobs on several machines take a part each (--shard 2/8). Rows that fail are listed in failed.csv, and the rest is made.
 
-The output is int16 HU on the model's grid and opens in any viewer that knows NIfTI. It is marked as synthetic
-in its header; beside it stand a JSON with everything it was made from and, if a mask was given, that mask on the
-model's grid. Without --mask the model may put structures anywhere; with a mask that is empty it is told that the
-structure is nowhere. Files of an earlier volume of the same name are replaced, any other file is not. It is not for
-clinical use.
+A volume and its mask on the grid of a file, or in the model's box at another spacing, in mm:
+
+    medsyn2 generate --report "No effusion." --like ct.nii.gz --output f.nii.gz
+    medsyn2 generate --report "No effusion." --spacing-mm 1 --output g.nii.gz
+
+The output is int16 HU on the model's grid unless another is asked for, and opens in any viewer that knows NIfTI. It
+is marked as synthetic in its header; beside it stand a JSON with everything it was made from and, if a mask was
+given, that mask on the volume's grid. Without --mask the model may put structures anywhere; with a mask that is empty
+it is told that the structure is nowhere. Files of an earlier volume of the same name are replaced, any other file is
+not. It is not for clinical use.
 """
 
 import argparse
@@ -40,13 +45,17 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from medsyn2.commands.answers import add_json
 from medsyn2.commands.generate_table import add_table, run_table
 from medsyn2.commands.request import (
     SAMPLING,
     add_check,
     add_conditions,
+    add_grid,
     add_model,
     add_sampling,
+    answer_made,
+    grid_of,
     load_model,
     mask_of,
     progress_bar,
@@ -76,9 +85,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the volume, .nii.gz, .nii, .mha, .nrrd; a folder or .zip: DICOM. JSON beside it. Of a table, a folder",
     )
     add_check(parser)
+    add_json(parser)
     add_conditions(parser, "what to generate; each is optional")
     add_sampling(parser)
 
+    add_grid(parser)
     add_table(parser)
     again = parser.add_argument_group("from an earlier volume")
     earlier = again.add_mutually_exclusive_group()
@@ -98,17 +109,19 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.table is not None:
         run_table(arguments)
         return
-    made_from = (arguments.report_file, arguments.mask, arguments.from_sidecar, arguments.edit)
+    made_from = (arguments.report_file, arguments.mask, arguments.from_sidecar, arguments.edit, arguments.like)
     given = [path for path in made_from if path is not None]
     check_output(arguments.output, given, with_check=arguments.check)
     report, mask = report_of(arguments), mask_of(arguments.mask)
     pipeline = load_model(arguments)
+    grid = grid_of(arguments, pipeline)
     with progress_bar() as progress:
         made = _generate(pipeline, arguments, report, mask, progress)
-    made.save(arguments.output)
+    made.save(arguments.output, grid=grid)
     if arguments.check:
         write_check(arguments.output, made)
     log.info("%s written; it is synthetic, seed %d", arguments.output, made.recipe.seed)
+    answer_made(arguments, made)
 
 
 def _generate(
@@ -134,7 +147,7 @@ def _generate(
 def _refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
     idle: tuple[str, ...] = () if arguments.edit is not None else ("strength",)
     if arguments.table is not None:
-        idle = (*idle, "report", "report_file", "mask", "mask_text", "from_sidecar", "edit")
+        idle = (*idle, "report", "report_file", "mask", "mask_text", "from_sidecar", "edit", "like", "spacing_mm")
     else:
         idle = (*idle, "seeds", "shard")
     if arguments.from_sidecar is not None:

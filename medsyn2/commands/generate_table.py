@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from medsyn2.commands.answers import answer
 from medsyn2.commands.request import load_model, progress_bar, sampling_of, write_check
 from medsyn2.errors import CaseError, ConfigError
 from medsyn2.files import write_table
@@ -62,6 +63,8 @@ def run_table(arguments: argparse.Namespace) -> None:
     finally:
         _list_failures(listed, failures)
     log.info("%s: %d made, %d kept, %d failed", folder, meter.made, meter.kept, len(failures))
+    values = {"folder": folder, "num_made": meter.made, "num_kept": meter.kept, "num_failed": len(failures)}
+    answer(arguments, "table", {**values, "failed": listed if failures else None}, "")
     if failures:
         raise CaseError(
             f"{len(failures)} of {len(volumes) + len(failures) - meter.failed} volumes could not be made; the first: "

@@ -14,10 +14,12 @@ workspaces.
 """
 
 import argparse
-import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from medsyn2.commands.answers import add_json, answer
 from medsyn2.config import Config, load_config
 from medsyn2.errors import ConfigError
 
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--preset", choices=PRESETS, default="default", help="(default: %(default)s)")
     which.add_argument("--config", type=Path, nargs="+", metavar="FILE", help="configuration files")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -54,23 +57,31 @@ def run(arguments: argparse.Namespace) -> None:
         lines += ["", *_table((title, "copies", "parameters"), [*rows, ("total", "", f"{total:,}")])]
     rows = [(work.name, f"{work.flops / 1e12:,.4g}", f"{work.memory_bytes / 2**30:,.3g}") for work in found.work]
     lines += ["", *_table(("one", "TFLOP", "GiB, predicted"), rows)]
+    values = asdict(found)
     if arguments.preset == "bundled" and not arguments.config:
-        lines += ["", _describe_bundled()]
-    sys.stdout.write("\n".join(lines) + "\n")
+        values["bundled"] = bundled = _describe_bundled()
+        lines += [
+            "",
+            f"weights: {bundled['folder']}, {bundled['bytes'] / 1e6:.1f} MB in float16, model "
+            f"{bundled['fingerprint'][:12]}, {bundled['steps']:,} steps on {bundled['cases']} phantoms",
+        ]
+    answer(arguments, "info", values, "\n".join(lines) + "\n")
 
 
-def _describe_bundled() -> str:
+def _describe_bundled() -> dict[str, Any]:
+    """Return place, size and training of the model that ships with the package."""
     from medsyn2.weights.bundled import bundled_model
     from medsyn2.weights.model_folder import read_description
 
     folder = bundled_model()
     description = read_description(folder)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    training = description.training
-    return (
-        f"weights: {folder}, {size / 1e6:.1f} MB in float16, model {description.fingerprint[:12]}, "
-        f"{training.num_steps:,} steps on {training.num_cases} phantoms"
-    )
+    return {
+        "folder": str(folder),
+        "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        "fingerprint": description.fingerprint,
+        "steps": description.training.num_steps,
+        "cases": description.training.num_cases,
+    }
 
 
 def _preset(name: str) -> Path:

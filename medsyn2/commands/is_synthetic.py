@@ -10,9 +10,10 @@ Exit status: 0 if each path has a sign, 3 if one has none, and as of other comma
 """
 
 import argparse
-import sys
+from dataclasses import asdict
 from pathlib import Path
 
+from medsyn2.commands.answers import add_json, answer
 from medsyn2.pipeline.marks import find_mark
 
 UNMARKED = 3
@@ -22,11 +23,13 @@ UNMARKED = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files, archives or folders of DICOM")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a line for each path."""
     marks = [find_mark(path) for path in arguments.paths]
-    for path, mark in zip(arguments.paths, marks, strict=True):
-        sys.stdout.write(f"{path}: {mark.verdict}: {mark.sign}\n")
+    rows = [{"path": path, **asdict(mark)} for path, mark in zip(arguments.paths, marks, strict=True)]
+    text = "".join("{path}: {verdict}: {sign}\n".format(**row) for row in rows)
+    answer(arguments, "is-synthetic", {"volumes": rows}, text)
     return UNMARKED if any(mark.verdict == "unmarked" for mark in marks) else 0

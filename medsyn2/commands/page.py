@@ -1,6 +1,6 @@
 r"""Open the page: draw or take a mask, write a report, generate, compare, take the result home.
 
-    medsyn2 page --model results/train_dit/model
+    medsyn2 page
 
 It prints a link that works once, opens it in the browser, and serves until Ctrl-C. Everything stays on this machine:
 the server listens to it alone, loads nothing from another host, and keeps its files where only their owner can read
@@ -24,6 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from medsyn2.errors import EnvironmentFault, reason
+from medsyn2.weights.bundled import choose_model
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,9 @@ _PACKAGES = ("starlette", "uvicorn")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
+    parser.add_argument(
+        "--model", type=Path, metavar="DIR", help="folder of a trained model (default: the small one that ships)"
+    )
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -63,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     session = Session((arguments.session or default_session()).absolute())
     with session.hold(), listen(arguments.host, arguments.port) as listener:
         access = Access(names_of(arguments.host), listener.getsockname()[1])
-        app = build_app(session, arguments.model.absolute(), access)
+        app = build_app(session, choose_model(arguments.model).absolute(), access)
         link = f"http://{url_host(arguments.host)}:{access.port}{access.path}"
         if arguments.host not in LOOPBACK:
             log.warning("%s can be reached from the network, without encryption; the link is the key", arguments.host)
@@ -113,7 +116,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
+        found.bind((address[0], port, *address[2:]))  # getaddrinfo takes 70000 for 4464
     except (OSError, OverflowError) as error:
         raise EnvironmentFault(
             f"cannot listen at {host}, port {port}: {reason(error)}.",

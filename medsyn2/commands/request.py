@@ -10,15 +10,18 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
+from medsyn2.commands.answers import answer
 from medsyn2.config import SegmentConfig
-from medsyn2.ct.volume import LabelMap
+from medsyn2.ct.volume import Grid, LabelMap
 from medsyn2.errors import ConfigError, ReportError, reason
 from medsyn2.files import write_bytes, write_json
 from medsyn2.flow import Solver
 from medsyn2.formats import read_mask
 from medsyn2.pipeline import EditedCT, MedSyn2Pipeline, Step, Synthetic
 from medsyn2.pipeline.generation import Progress
-from medsyn2.pipeline.outputs import check_paths
+from medsyn2.pipeline.outputs import check_paths, mask_path, region_path, sidecar_path
+from medsyn2.pipeline.regrid import check_grid, grid_of_file, grid_of_spacing, share_beyond
+from medsyn2.pipeline.synthetic import read_output_grid
 from medsyn2.vocabulary import PrecisionSetting
 from medsyn2.weights.bundled import choose_model
 
@@ -92,6 +95,38 @@ def add_sampling(parser: argparse.ArgumentParser) -> Group:
     return how
 
 
+def add_grid(parser: argparse.ArgumentParser) -> None:
+    """Declare the grid of the output."""
+    grid = parser.add_argument_group("on which grid (default: the model's)").add_mutually_exclusive_group()
+    grid.add_argument(
+        "--like", type=Path, metavar="PATH", help="that of this volume or mask; beyond the model's is air"
+    )
+    grid.add_argument(
+        "--spacing-mm", type=float, nargs="+", metavar="N", help="the model's box at this spacing, or at these three"
+    )
+
+
+def grid_of(arguments: argparse.Namespace, pipeline: MedSyn2Pipeline) -> Grid | None:
+    """Return the grid that was asked for, or that of the sidecar that is followed; None for the model's.
+
+    Raises:
+        CaseError: If the file cannot be read, or its grid lies beside the model's.
+        ConfigError: If the grid is impossible.
+    """
+    if arguments.like is not None:
+        grid = grid_of_file(arguments.like)
+    elif arguments.spacing_mm is not None:
+        grid = grid_of_spacing(pipeline.grid, tuple(arguments.spacing_mm))
+    elif arguments.from_sidecar is not None:
+        return read_output_grid(arguments.from_sidecar)
+    else:
+        return None
+    check_grid(grid, pipeline.grid)
+    if beyond := share_beyond(grid, pipeline.grid):
+        log.warning("%.1f%% of the voxels lie beyond the model's grid, where nothing is generated: air", 100 * beyond)
+    return grid
+
+
 def add_check(parser: argparse.ArgumentParser) -> None:
     """Declare the check of what was made."""
     parser.add_argument(
@@ -116,6 +151,21 @@ def write_check(path: Path, made: Synthetic | EditedCT) -> None:
         log.warning("%s: not compared with the mask: %s", record, problem)
     else:
         log.info("%s: asked %s ml, found %s ml, Dice %s", record, *(described[name] for name in _SHOWN))
+
+
+def answer_made(arguments: argparse.Namespace, made: Synthetic | EditedCT) -> None:
+    """Print the files of a volume that was made, where JSON was asked for."""
+    recipe, path = made.recipe if isinstance(made, Synthetic) else made.order.recipe, arguments.output
+    masks = [("mask", mask_path(path, 0)), ("region", region_path(path)), ("check", check_paths(path)[1])]
+    values = {
+        "volume": path,
+        "sidecar": sidecar_path(path),
+        **{name: place if place.exists() else None for name, place in masks},
+        "model": made.model,
+        "seed": recipe.seed,
+        "notes": list(recipe.notes),
+    }
+    answer(arguments, "volume", values, "")
 
 
 def load_model(arguments: argparse.Namespace) -> MedSyn2Pipeline:

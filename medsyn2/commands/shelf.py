@@ -29,12 +29,12 @@ Draw nodules into a lobe of a real CT, on the CT's grid, for `medsyn2 edit`:
 
 import argparse
 import logging
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from medsyn2.commands.answers import add_json, answer
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.geometry import nearest_labels
 from medsyn2.ct.mask_edits import (
@@ -107,16 +107,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     changes.add_argument("--scale", type=float, metavar="FACTOR", help="multiply each length about the centroid")
     changes.add_argument("--grow-mm", type=float, metavar="N", help="widen by so much")
     changes.add_argument("--shrink-mm", type=float, metavar="N", help="narrow by so much")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """List the shelf, or write masks."""
     if arguments.action == "list":
-        sys.stdout.writelines(f"{name}\t{content}\n" for name, content in _list(arguments))
+        rows = list(_list(arguments))
+        values = {"masks": [{"name": name, "content": content} for name, content in rows]}
+        answer(arguments, "shelf", values, "".join(f"{name}\t{content}\n" for name, content in rows))
         return
     _refuse_mixture(arguments)
     take = _draw if arguments.ct is not None else _take if arguments.run is None else _take_of_run
-    masks = take(arguments)
+    masks, files = take(arguments), []
     for name, mask in masks.items():
         changed = _change(mask, arguments)
         if not changed.binary().any():
@@ -129,6 +132,8 @@ def run(arguments: argparse.Namespace) -> None:
         check_output(path, [])
         _write(path, changed)
         log.info("%s written", path)
+        files.append({"name": name, "path": path})
+    answer(arguments, "shelf", {"masks": files}, "")
 
 
 def _write(path: Path, mask: LabelMap) -> None:

@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 
 from medsyn2.ct.affines import Spacing
 from medsyn2.types import Bool, Int, Num
-from medsyn2.vocabulary import PLANE_AXIS, Plane
+from medsyn2.vocabulary import COLOURS, PLANE_AXIS, Plane
 
 OVERLAY_HU = (-1100.0, 400.0)
-COLOURS = ("#ffd400", "#00c8ff", "#ff5a5a", "#6dff6d", "#ff7bff", "#ff9e2c", "#a48bff", "#00ffc8", "#ffffff")
 _MARGINS = {"left": 0.005, "right": 0.995, "bottom": 0.05, "top": 0.88, "wspace": 0.02}
 DPI = 100
 _SIZE_IN = (9.6, 3.6)

@@ -23,7 +23,7 @@ from pydicom.valuerep import DA, TM
 from medsyn2.dicom.ct_image import NAME, MadeBy, mark_synthetic, uid_of
 from medsyn2.errors import EnvironmentFault
 from medsyn2.version import __version__
-from medsyn2.vocabulary import STRUCTURE_WORDS, Structure
+from medsyn2.vocabulary import COLOURS, STRUCTURE_WORDS, Structure
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -44,7 +44,6 @@ CODES: dict[Structure, tuple[Code, Code]] = {
 }
 """Category and type of each structure."""
 _IN_LUNG = ("lobes", "vessels", "nodules", "ground_glass", "consolidation")
-_COLOURS = ("#ffd400", "#00c8ff", "#ff5a5a", "#6dff6d", "#ff7bff", "#ff9e2c", "#a48bff", "#00ffc8", "#ffffff")
 _NO_DATE, _NO_TIME = "19000101", "000000"
 """In place of the moment of writing, where the standard does not allow an empty value."""
 
@@ -114,7 +113,7 @@ def _describe(number: int, words: str) -> "SegmentDescription":
 
     structure = next((name for name, known in STRUCTURE_WORDS.items() if known == words), None)
     category, kind = CODES[structure] if structure else (_ABNORMAL, _own_code(words))
-    colour = _COLOURS[list(STRUCTURE_WORDS).index(structure) if structure else (number - 1) % len(_COLOURS)]
+    colour = COLOURS[list(STRUCTURE_WORDS).index(structure) if structure else (number - 1) % len(COLOURS)]
     return SegmentDescription(
         segment_number=number,
         segment_label=words[:64],

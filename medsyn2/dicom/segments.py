@@ -7,8 +7,10 @@ Source: DICOM PS3.3, A.51 (Segmentation IOD).
 """
 
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
+from pydicom import dcmread
 
 from medsyn2.ct.affines import accept_affine
 from medsyn2.ct.geometry import canonical
@@ -18,7 +20,20 @@ from medsyn2.dicom.segmentation import require_highdicom
 from medsyn2.errors import MaskError, MedSyn2Error, reason
 
 MAX_SEGMENTS = 64
+_STORAGE = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+"""Segmentation Storage, and Label Map Segmentation Storage."""
 _HALF = 0.5
+
+
+def is_segmentation(path: Path) -> bool:
+    """Return whether a DICOM file is a segmentation."""
+    try:
+        with catch_warnings():
+            simplefilter("ignore")
+            found = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"], force=True)
+    except Exception:  # noqa: BLE001  # of pydicom: anything, for bytes that are anything
+        return False
+    return str(found.get("SOPClassUID", "")) in _STORAGE
 
 
 def read_segments(path: Path) -> dict[str, LabelMap]:

@@ -113,7 +113,8 @@ def _divide(group: Sequence[Slice], name: str, names: Sequence[str] = APART, par
     copies = len(group) - len(unique)
     notes = (f"{copies} slices were there twice and count once",) if copies else ()
     try:
-        return [replace(stack_slices(unique, name, part), notes=notes)]
+        stack = stack_slices(unique, name, part)
+        return [replace(stack, notes=(*notes, *stack.notes))]
     except GeometryError as error:
         if error.code == "dicom-no-position":
             raise
@@ -122,7 +123,8 @@ def _divide(group: Sequence[Slice], name: str, names: Sequence[str] = APART, par
         if error.code != "dicom-slices-repeated" or len(kept := _without_equal_pixels(unique)) == len(unique):
             raise
         told = f"{len(unique) - len(kept)} slices have the place and the pixels of another and were left out"
-        return [replace(stack_slices(kept, name, part), notes=(*notes, told))]
+        stack = stack_slices(kept, name, part)
+        return [replace(stack, notes=(*notes, told, *stack.notes))]
 
 
 def _parts(group: Sequence[Slice], name: str, names: Sequence[str], part: str) -> list[Stack]:

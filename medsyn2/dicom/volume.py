@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from jaxtyping import Num
+from scipy import ndimage
 
 from medsyn2.ct.affines import Affine, accept_affine
 from medsyn2.ct.nifti.header import MAX_VOXELS
@@ -25,6 +26,7 @@ from medsyn2.errors import InvalidVolumeError, UnreachableVolumeError
 from medsyn2.vocabulary import SeriesRule
 
 DIRECTORY_FILE = "DICOMDIR"
+_AIR_HU = -1024
 
 
 @dataclass(frozen=True)
@@ -159,19 +161,30 @@ def _nothing(name: str, others: Counter[str]) -> InvalidVolumeError:
 def _decode(stack: Stack) -> Num[np.ndarray, "i j k"]:
     """Return the rescaled values, along (column, row, slice)."""
     columns, rows, count = stack.shape
+    (left, right), (above, below) = stack.room
     if stack.voxels > MAX_VOXELS:
         raise InvalidVolumeError(
             f"{stack.name}: expected at most {MAX_VOXELS:,} voxels, got {stack.shape}.",
             code="volume-too-large",
             remedy="the series must be cropped first.",
         )
-    values: Num[np.ndarray, "k r c"] = np.empty((count, rows, columns), np.int16)
+    values: Num[np.ndarray, "k r c"] = np.empty((count, above + rows + below, left + columns + right), np.int16)
     for index, plane in enumerate(_planes(stack)):
+        if any(stack.lean):
+            plane = _move_upright(plane, index, stack)
         small = compact(plane, stack.slices[index].path.name)
         if small.dtype != np.int16 and values.dtype == np.int16:
             values = values.astype(np.float32)
         values[index] = small
     return compact(values, stack.name).transpose(2, 1, 0)
+
+
+def _move_upright(plane: Num[np.ndarray, "r c"], index: int, stack: Stack) -> Num[np.ndarray, "r2 c2"]:
+    """Return a leaning slice at its place above the first, in whole HU; around it there is air."""
+    columns, rows = stack.room
+    framed = np.pad(plane.astype(np.float64), (rows, columns), constant_values=_AIR_HU)
+    moved = ndimage.shift(framed, (index * stack.lean[1], index * stack.lean[0]), order=1, cval=_AIR_HU)
+    return np.rint(moved)
 
 
 def _planes(stack: Stack) -> Iterator[Num[np.ndarray, "r c"]]:

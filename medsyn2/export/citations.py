@@ -1,8 +1,8 @@
 """The papers that a run is to cite, and the licences that bind it, as its configuration says.
 
 The list is ``citations.yaml``; licences of weights come from the catalogue (``weights/catalogue.yaml``). Data are known
-by what the configuration reads: CT-RATE by the names of its tables or its masks, any other folder of CTs as the user's
-own. The embedded phantoms have no terms.
+by their places in the configuration: CT-RATE by the names of its tables or its masks, any other folder of CTs as the
+user's own. The embedded phantoms have no terms.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,9 +40,9 @@ _CT_RATE_TABLES = ("train_reports", "validation_reports", "_predicted_labels", "
 
 
 def citations_of(config: Config) -> Iterator[Citation]:
-    """Yield what a run with this configuration is to cite."""
+    """Yield the works that a run with this configuration is to cite."""
     tools = {str(tool) for tool in (*config.segment.tools.values(), *config.evaluate_masks.tools.values()) if tool}
-    had = {
+    had: dict[str, set[str]] = {
         "data": set(_data(config)),
         "tool": tools,
         "weights": {need.row.name for need in needs(config)},
@@ -54,7 +54,7 @@ def citations_of(config: Config) -> Iterator[Citation]:
 
 
 def licences_of(config: Config) -> list[tuple[str, str, str]]:
-    """Return the licences that bind a run: the work, its licence, and what that asks, if it is known."""
+    """Return the licences that bind a run: the work, its licence, and its demands, if they are known."""
     rows = [(f"{one.part} ({one.key})", one.licence, one.binds) for one in citations_of(config) if one.licence]
     rows += [(f"weights for {need.row.about} ({need.row.name})", need.row.licence, "") for need in needs(config)]
     return rows

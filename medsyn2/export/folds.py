@@ -13,7 +13,7 @@ def group_related(keys: Sequence[Collection[str]]) -> list[str]:
     """Return the group of each case: cases that share a key, directly or through others, have one group.
 
     Args:
-        keys: Of each case, what it depends on; at least one key each.
+        keys: Of each case, the patient, mask or CT that it depends on; at least one.
 
     Returns:
         The first key, by alphabet, of each case's group.

@@ -1,7 +1,7 @@
 """Numbers, names and colours of a label map, for nnU-Net, 3D Slicer and ITK-SNAP.
 
 A label map has one label a voxel, and structures overlap: a nodule lies in a lobe, fluid beside it. They are painted
-in the order `PAINTED`, each over those before it, from what contains to what is contained: lobes; heart; fluid around
+in the order `PAINTED`, each over those before it, from the containing to the contained: lobes; heart; fluid around
 heart and lungs; the trees of vessels and airways, which run through lobes; then opacities and nodules, the rarest and
 smallest, which would vanish below any other. Structures of other words come last.
 """
@@ -75,7 +75,7 @@ _MOST = 200
 
 
 def _plain(name: str) -> str:
-    """Return a name without what would end it in a table."""
+    """Return a name without the signs that would end it in a table."""
     return "_".join("".join(letter if letter.isalnum() else " " for letter in name).split())
 
 

@@ -136,12 +136,13 @@ def pairs_of_volumes(folder: Path, structures: Sequence[str]) -> Iterator[Pair]:
                 code="volume-changed",
                 remedy="make it again by `--from-sidecar`, or take the volume and its files out of the folder.",
             )
+        described = values.get("output", {}).get("mask") or values["mask"]  # on the volume's grid
         mask = read_mask_file(sidecar.parent, values["mask"])
         keys = {_mask_key(mask.binary())}
         if "edit" in values:
             keys = {f"CT {values['edit']['source_sha256']}"}
         name = "_".join(sidecar.relative_to(folder).with_suffix("").parts)
-        read = partial(_read_asked, sidecar.parent, values["mask"])
+        read = partial(_read_asked, sidecar.parent, described)
         yield Pair(f"synthetic_{name}", "synthetic", frozenset(keys), path, read, as_it_is="edit" not in values)
 
 

@@ -2,10 +2,10 @@
 
     README.md       the card: that all is synthetic, by which models, and the terms
     croissant.json  the same for machines, with the columns of the table (Croissant 1.1, with fields of its RAI part)
-    metadata.csv    a row a volume: its files with their hashes, and what it was made from
+    metadata.csv    a row a volume: its files with their hashes, and the request
     volumes/...     volumes, masks and sidecars as they are
 
-``README.md`` and ``metadata.csv`` with its column ``file_name`` are what the Hugging Face Hub reads. The reports of the
+``README.md`` and ``metadata.csv`` with its column ``file_name`` are read by the Hugging Face Hub. The reports of the
 requests are in the table and in the sidecars: they are published with the volumes.
 
 Source: MLCommons, Croissant format specification 1.1 and Croissant RAI specification 1.0.
@@ -134,7 +134,8 @@ def _copy(source: Path, sidecar: Path, values: dict[str, Any], to: Path) -> dict
         else:
             write_atomically(place / file.name, partial(shutil.copyfile, file))
     where = place.relative_to(to)
-    mask = values["mask"] and (where / Path(values["mask"]["file"]).name).as_posix()
+    shown = values.get("output", {}).get("mask") or values["mask"]
+    mask = shown and (where / Path(shown["file"]).name).as_posix()
     return {
         "file_name": (where / volume.name).as_posix(),
         "sha256": values["volume"]["sha256"],
@@ -151,7 +152,7 @@ def _copy(source: Path, sidecar: Path, values: dict[str, Any], to: Path) -> dict
 def _masks(values: dict[str, Any]) -> list[str]:
     """Return the names of the masks of a volume and of those it was made from."""
     own = [values[key]["file"] for key in ("mask", "region") if values.get(key)]
-    nested = [_masks(values[key]) for key in ("before", "edit") if values.get(key)]
+    nested = [_masks(values[key]) for key in ("before", "edit", "output") if values.get(key)]
     return own + [name for names in nested for name in names]
 
 

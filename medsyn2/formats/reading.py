@@ -1,7 +1,7 @@
 """One door for reading volumes, whatever their format.
 
-    a folder                     the series of CT slices in it (`medsyn2.dicom`)
-    .dcm, .ima, no suffix        the series that the slice is of, in its folder
+    a folder, .zip               the series of CT slices in it (`medsyn2.dicom`)
+    .dcm, .ima, no suffix        the series that the slice is of, in its folder; of a mask, a segmentation (SEG)
     .mha, .mhd                   MetaImage
     .nrrd, .nhdr                 NRRD
     .nii, .nii.gz, any other     NIfTI, or a refusal that says what the file is
@@ -20,13 +20,15 @@ from medsyn2.ct.nifti.stream import MAX_CT_RATIO, MAX_MASK_RATIO
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.ct.voxel_file import VoxelFile
 from medsyn2.dicom.identity import is_dicom
+from medsyn2.errors import MaskError
 from medsyn2.formats.metaimage import open_metaimage
 from medsyn2.formats.nrrd import open_nrrd
-from medsyn2.vocabulary import SeriesRule
+from medsyn2.vocabulary import EDITED_REGION, SeriesRule
 
 log = logging.getLogger(__name__)
 
 _IMAGES = {".mha": open_metaimage, ".mhd": open_metaimage, ".nrrd": open_nrrd, ".nhdr": open_nrrd}
+_ARCHIVE = ".zip"
 _MAGIC_BYTES = 132
 
 
@@ -50,6 +52,10 @@ def open_volume(
         from medsyn2.dicom.volume import open_series  # imports pydicom, which other formats do not need
 
         return open_series(path, series=series, rule=rule)
+    if path.suffix.lower() == _ARCHIVE:
+        from medsyn2.dicom.archive import open_archive  # as above
+
+        return open_archive(path, series=series, rule=rule)
     opener = _IMAGES.get(path.suffix.lower())
     return opener(path) if opener else open_nifti(path, max_ratio=max_ratio)
 
@@ -88,7 +94,7 @@ def read_labels(path: Path | str, names: Mapping[int, str] | None = None) -> Lab
     """Read a label map of any format.
 
     Args:
-        path: A file of whole numbers from 0.
+        path: A file of whole numbers from 0, or a DICOM segmentation, whose mask is label 1.
         names: Meaning of each label. None: ``mask`` for a map of 0 and 1, else each label's number.
 
     Raises:
@@ -96,11 +102,13 @@ def read_labels(path: Path | str, names: Mapping[int, str] | None = None) -> Lab
         GeometryError: If the position in space is missing, impossible or ambiguous.
         MaskError: If a value is negative, fractional, above 65535 or has no name in `names`.
     """
+    if (segment := _read_segment(Path(path))) is not None:
+        return segment if names is None else LabelMap(segment.labels, segment.affine_mm, dict(names))
     return open_volume(path, max_ratio=MAX_MASK_RATIO).read_labels(names)
 
 
 def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
-    """Read one binary mask from a file that holds 0 and 1, 0 and 255, or probabilities.
+    """Read one binary mask from a file that holds 0 and 1, 0 and 255, or probabilities, or from a DICOM segmentation.
 
     Returns:
         The mask in canonical axes, and notes on anything unusual about the file.
@@ -110,7 +118,32 @@ def read_mask(path: Path | str) -> tuple[LabelMap, tuple[str, ...]]:
         GeometryError: If its position in space is missing, impossible or ambiguous.
         MaskError: If its values are those of an image or of several labels.
     """
+    if (segment := _read_segment(Path(path))) is not None:
+        return segment, ()
     return mask_of(open_volume(path, max_ratio=MAX_MASK_RATIO))
+
+
+def _read_segment(path: Path) -> LabelMap | None:
+    """Return the mask of a DICOM segmentation; None for any other file.
+
+    Raises:
+        MaskError: If it cannot be read, or has several masks; the region of an edited CT is none.
+    """
+    if not _is_slice(path):
+        return None
+    from medsyn2.dicom.segments import is_segmentation, read_segments  # imports pydicom
+
+    if not is_segmentation(path):
+        return None
+    found = read_segments(path)
+    masks = [mask for label, mask in found.items() if label != EDITED_REGION] or list(found.values())
+    if len(masks) > 1:
+        raise MaskError(
+            f"{path.name}: expected a segmentation of one structure, got {len(masks)} segments: {', '.join(found)}.",
+            code="segments-several",
+            remedy="save the segment that is meant alone, as SEG or NIfTI; 3D Slicer exports single segments.",
+        )
+    return masks[0]
 
 
 def _is_slice(path: Path) -> bool:

@@ -17,7 +17,6 @@ pass. Attention on the CPU, which torch's counter leaves out, is counted as on o
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cache
 from math import prod
 from typing import Any
@@ -28,13 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count, shape_wrapper
 
-
-@dataclass(frozen=True)
-class ComputeCost:
-    """Cost of a computation."""
-
-    flops: int  # Floating-point operations
-    peak_bytes: int  # Largest total size of its own tensors alive at once
+from medsyn2.nn.compute_cost import ComputeCost
 
 
 def simulation() -> AbstractContextManager[object]:

@@ -29,6 +29,7 @@ from medsyn2.pipeline.outputs import check_file_name, mask_path, region_path, re
 from medsyn2.pipeline.synthetic import Recipe, read_mask_file, read_recipe, recipe_json
 from medsyn2.pipeline.volume_output import save_volume
 from medsyn2.version import __version__
+from medsyn2.vocabulary import EDITED_REGION
 
 NOTICE = "Synthetic image: a CT that a model changed inside a region. Not for diagnosis, not for clinical use."
 
@@ -130,7 +131,7 @@ class EditedCT:
             mark,
             model=self.model,
             recipe=conditions,
-            masks={**masks, "edited region": order.region},
+            masks={**masks, EDITED_REGION: order.region},
             write=lambda partial: self._write_ct(partial, source, mark),
         )
         write_json(sidecar_path(path), {**described, "edit": edit, "volume": volume})

@@ -36,7 +36,7 @@ from medsyn2.nn.transformer.dit import DiT
 from medsyn2.pipeline.inputs import encode_given, far_from_expected
 from medsyn2.pipeline.synthetic import Recipe, Synthetic
 from medsyn2.reports.prompts import absent_prompt, mask_prompt
-from medsyn2.vocabulary import STRUCTURE_WORDS, Precision, PrecisionSetting, Structure
+from medsyn2.vocabulary import Precision, PrecisionSetting, structure_of
 from medsyn2.weights.model_folder import ModelDescription, TextDescription
 
 log = logging.getLogger(__name__)
@@ -48,11 +48,6 @@ ABSENT = "absent"
 
 Embedded = tuple[Float[Tensor, "1 m e"], tuple[str, ...]]
 """Token embeddings, and notes for the user."""
-
-
-def structure_of(words: str) -> Structure | None:
-    """Return the structure that is called so in a pre-prompt; None for words of the user's own."""
-    return next((name for name, known in STRUCTURE_WORDS.items() if known == words), None)
 
 
 class Texts:

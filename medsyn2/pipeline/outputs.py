@@ -36,6 +36,11 @@ def mask_path(volume: Path, depth: int) -> Path:
     return volume.with_name(f"{stem_of(volume)}_mask{f'_before_{depth}' if depth else ''}.nii.gz")
 
 
+def model_mask_path(volume: Path) -> Path:
+    """Return where the mask on the model's grid is, of a volume that was brought to another grid."""
+    return volume.with_name(f"{stem_of(volume)}_mask_model.nii.gz")
+
+
 def region_path(volume: Path) -> Path:
     """Return where the region of an edited CT is."""
     return volume.with_name(f"{stem_of(volume)}_region.nii.gz")
@@ -110,7 +115,7 @@ def remove_earlier_masks(volume: Path) -> None:
 
 def _masks_of(volume: Path) -> list[Path]:
     """Return the masks and the region that there are of a volume of this name."""
-    name = re.compile(rf"{re.escape(stem_of(volume))}_(mask(_before_[1-9]\d*)?|region)\.nii\.gz")
+    name = re.compile(rf"{re.escape(stem_of(volume))}_(mask(_model|_before_[1-9]\d*)?|region)\.nii\.gz")
     return sorted(path for path in volume.parent.iterdir() if name.fullmatch(path.name))
 
 
@@ -122,6 +127,7 @@ def _files_of_sidecar(volume: Path) -> dict[str, str]:
         if values["synthetic"] is not True or values["volume"]["file"] != volume.name:
             return {}
         files = [values["volume"], *([values["edit"]["region"]] if "edit" in values else [])]
+        files += [values["output"]["mask"]] if values.get("output", {}).get("mask") else []
         recipe: Any = values
         while recipe is not None:
             files += [] if recipe["mask"] is None else [recipe["mask"]]

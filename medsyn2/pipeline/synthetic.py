@@ -4,7 +4,8 @@
     <name>.json          the sidecar: that it is synthetic, and the recipe by which it can be made again
     <name>_mask.nii.gz   the mask it was made with, on the model's grid, if there was one
 
-A volume made by editing others carries their recipes, one inside the other (``before``), and their masks as
+One that was brought to another grid has its mask on that grid, and that of the model as ``<name>_mask_model.nii.gz``. A
+volume made by editing others carries their recipes, one inside the other (``before``), and their masks as
 ``<name>_mask_before_1.nii.gz`` and so on. Nothing in these files depends on when or where they were written.
 """
 
@@ -19,11 +20,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medsyn2.ct.nifti.files import read_labels, write_labels
-from medsyn2.ct.volume import CTVolume, LabelMap
+from medsyn2.ct.volume import Affine, CTVolume, Grid, LabelMap, check_affine
 from medsyn2.errors import ConfigError, IntegrityError, reason
 from medsyn2.files import sha256_of, write_atomically, write_json
 from medsyn2.flow.sampling import Sampling, to_int
-from medsyn2.pipeline.outputs import check_file_name, mask_path, remove_earlier_masks, sidecar_path
+from medsyn2.pipeline.outputs import check_file_name, mask_path, model_mask_path, remove_earlier_masks, sidecar_path
+from medsyn2.pipeline.regrid import regrid
 from medsyn2.pipeline.volume_output import save_volume
 from medsyn2.version import __version__
 from medsyn2.vocabulary import Mode, Precision
@@ -83,7 +85,7 @@ class Synthetic:
     model: str
     latents: Float[Tensor, "1 z ld lh lw"]
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: Path | str, *, grid: Grid | None = None) -> None:
         """Write the volume, its sidecar and its masks; the same volume gives the same bytes.
 
         Files of these names are replaced; masks of an earlier volume of this name are removed.
@@ -91,32 +93,43 @@ class Synthetic:
         Args:
             path: The volume's file, ending in .nii.gz, .nii, .mha, .nrrd or, for DICOM, .zip; without a suffix, a
                 folder of DICOM files. The others get their names from it.
+            grid: Where the volume and its mask shall lie, after one resampling; None is the model's grid.
 
         Raises:
             ConfigError: If `path` ends otherwise.
         """
         path = Path(path)
         check_file_name(path)
+        moved = None if grid is None else regrid(self.volume, self.recipe.mask, grid)
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_earlier_masks(path)
         mark = f"SYNTHETIC medsyn2 {__version__} seed={self.recipe.seed}"
 
-        def save_mask(mask: Mask, depth: int) -> dict[str, str]:
-            place = mask_path(path, depth)
-            label_map = LabelMap(mask, self.volume.affine_mm)
+        def write_mask(place: Path, mask: Mask, affine_mm: Affine) -> dict[str, str]:
+            label_map = LabelMap(mask, affine_mm)
             write_atomically(place, lambda partial: write_labels(partial, label_map, description=mark))
             return {"file": place.name, "sha256": sha256_of(place)}
 
-        recipe = recipe_json(self.recipe, save_mask)
-        words, mask = self.recipe.words, self.recipe.mask
-        masks = {} if words is None or mask is None else {words: mask}
-        volume = save_volume(path, self.volume, mark, model=self.model, recipe=recipe, masks=masks)
+        def save_mask(mask: Mask, depth: int) -> dict[str, str]:
+            is_own = moved is not None and depth == 0
+            place = model_mask_path(path) if is_own else mask_path(path, depth)
+            return write_mask(place, mask, self.volume.affine_mm)
+
+        recipe, output = recipe_json(self.recipe, save_mask), {}
+        shown, mask = self.volume, self.recipe.mask
+        if moved is not None:
+            shown, mask = moved.volume, moved.mask
+            placed = None if mask is None else write_mask(mask_path(path, 0), mask, shown.affine_mm)
+            output = {"output": {**moved.to_json(), "mask": placed}}
+        masks = {} if self.recipe.words is None or mask is None else {self.recipe.words: mask}
+        volume = save_volume(path, shown, mark, model=self.model, recipe=recipe, masks=masks)
         described = {
             "synthetic": True,
             "notice": NOTICE,
             "medsyn2": __version__,
             "model": self.model,
             **recipe,
+            **output,
             "volume": volume,
         }
         write_json(sidecar_path(path), described)
@@ -153,11 +166,31 @@ def read_sidecar(path: Path) -> tuple[Recipe, str]:
             raise _sidecar_of_edit(path)
         return read_recipe(values, path.parent), str(values["model"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise IntegrityError(
-            f"{path} is not the sidecar of a synthetic volume: {reason(error)}.",
-            code="sidecar-unreadable",
-            remedy="give the .json that was written beside the volume.",
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> IntegrityError:
+    return IntegrityError(
+        f"{path} is not the sidecar of a synthetic volume: {reason(error)}.",
+        code="sidecar-unreadable",
+        remedy="give the .json that was written beside the volume.",
+    )
+
+
+def read_output_grid(path: Path) -> Grid | None:
+    """Return the grid that a sidecar's volume was brought to; None if it lies on the model's.
+
+    Raises:
+        IntegrityError: If the file is no sidecar.
+    """
+    try:
+        output = json.loads(path.read_text(encoding="utf-8")).get("output")
+        if output is None:
+            return None
+        depth, height, width = map(int, output["shape"])
+        return Grid((depth, height, width), check_affine(np.array(output["affine_mm"], dtype=np.float64)))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _sidecar_of_edit(path: Path) -> IntegrityError:

@@ -12,8 +12,8 @@ from math import prod
 from torch import nn
 
 from medsyn2.config import Config
-from medsyn2.nn.cost import ComputeCost
-from medsyn2.planning.passes import KEPT_FOR_ADAM, Networks, weight_bytes
+from medsyn2.nn.compute_cost import ComputeCost
+from medsyn2.planning.passes import KEPT_FOR_ADAM, Networks
 from medsyn2.vocabulary import Precision
 
 
@@ -57,15 +57,15 @@ def describe(config: Config) -> Description:
     networks = precisions[0]
     inference = {one.precision: one for one in precisions}
     batches = config.train_dit.batch_size, config.train_tokenizer.batch_size
-    kept = [KEPT_FOR_ADAM * weight_bytes(network) for network in (networks.dit, networks.tokenizer)]
+    kept = [KEPT_FOR_ADAM * held for held in (networks.dit_bytes, networks.tokenizer_bytes)]
     work = (
         _sum_work(f"transformer, training micro-step of {batches[0]}", networks.dit_training(), kept[0]),
         _sum_work(f"tokenizer, training step of {batches[1]} (no GAN)", networks.tokenizer_training(), kept[1]),
         *(work for precision, one in inference.items() for work in _inference(precision, one)),
     )
     return Description(
-        dit=tuple(_parts(networks.dit)),
-        tokenizer=tuple(_parts(networks.tokenizer)),
+        dit=tuple(_parts(networks.simulated_dit.network)),
+        tokenizer=tuple(_parts(networks.simulated_tokenizer.network)),
         latent_shape=networks.latent_shape,
         tokens=prod(networks.latent_shape[1:]) // prod(config.dit.patch),
         text_tokens=networks.text_tokens,
@@ -74,7 +74,7 @@ def describe(config: Config) -> Description:
 
 
 def _inference(precision: Precision, networks: Networks) -> Iterable[Work]:
-    yield _sum_work(f"transformer, forward, {precision}", networks.dit_forward(), weight_bytes(networks.dit))
+    yield _sum_work(f"transformer, forward, {precision}", networks.dit_forward(), networks.dit_bytes)
     yield _sum_work(f"tokenizer, encode a volume, {precision}", networks.encoding())
     yield _sum_work(f"tokenizer, decode a volume, {precision}", networks.decoding())
 

@@ -9,7 +9,7 @@ from math import prod
 from medsyn2.config import Config
 from medsyn2.planning import costs
 from medsyn2.planning.costs import GB, Cost
-from medsyn2.planning.passes import KEPT_FOR_ADAM, TRAINING_BF16, text_width, weight_bytes
+from medsyn2.planning.passes import KEPT_FOR_ADAM, TRAINING_BF16, text_width
 from medsyn2.planning.run import PlannedRun
 from medsyn2.training.engine.array_cache import ROOM_BYTES
 
@@ -24,7 +24,7 @@ CHECKPOINTS = 3
 def train_tokenizer(run: PlannedRun) -> Cost:
     """Estimate the stage: its steps, and the volumes that its crops are read from."""
     networks, training = run.networks, run.config.train_tokenizer
-    parameters, volume_bytes = weight_bytes(networks.tokenizer), 2 * run.work.grid_voxels
+    parameters, volume_bytes = networks.tokenizer_bytes, 2 * run.work.grid_voxels
     step = networks.tokenizer_training()
     factor = ADVERSARY if training.gan_start is not None and training.gan_start < training.num_steps else 1.0
     flops = factor * step.flops * training.accumulate * training.num_steps
@@ -49,7 +49,7 @@ def train_tokenizer(run: PlannedRun) -> Cost:
 def train_dit(run: PlannedRun) -> Cost:
     """Estimate the stage."""
     networks, training = run.networks, run.config.train_dit
-    parameters, latent_bytes = weight_bytes(networks.dit), 2 * 2 * prod(networks.latent_shape)
+    parameters, latent_bytes = networks.dit_bytes, 2 * 2 * prod(networks.latent_shape)
     step = networks.dit_training()
     flops = float(step.flops) * training.accumulate * training.num_steps
     return Cost(

@@ -1,148 +1,164 @@
 """One pass of each network of a configuration, in operations and memory, from shapes alone.
 
-Nothing is allocated and nothing computed: the networks are built and run on tensors without values
-(``medsyn2.nn.cost``), so that the paper's size takes seconds on a laptop. A training step is forward and backward, in
-the precision and with the checkpointing that the configuration names; volumes are sampled, encoded and decoded in the
-precision of ``inference``. Types under autocast are those of CUDA (``medsyn2.nn.cuda_autocast``).
+A training step is forward and backward, in the precision and with the checkpointing that the configuration names;
+volumes are sampled, encoded and decoded in the precision of ``inference``. Each pass is simulated
+(``simulated.py``) where it is not kept from before (``kept.py``).
 """
 
-import logging
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor, nn
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from medsyn2.config import Config
-from medsyn2.nn import attention
-from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
-from medsyn2.nn.autoencoder.windows import decode_cost, encode_cost
-from medsyn2.nn.cost import ComputeCost, cost_of, simulation
-from medsyn2.nn.cuda_autocast import CudaAutocast
-from medsyn2.nn.precision import arithmetic
-from medsyn2.nn.transformer.dit import DiT
+from medsyn2.nn.compute_cost import ComputeCost
+from medsyn2.planning.kept import keep, keep_cost
 from medsyn2.vocabulary import Precision
 
-CPU = torch.device("cpu")
-"""Where tensors without values are."""
+if TYPE_CHECKING:
+    from medsyn2.planning.simulated import SimulatedTokenizer, SimulatedTransformer
+
 TRAINING_BF16 = "bf16-mixed"
 CXR_BERT_WIDTH = 768
 KEPT_FOR_ADAM = 4
 """Weights, both moments and the moving average; gradients are in a training step's peak."""
 
+Size = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class TokenizerSettings:
+    """All that decides what the tokenizer's passes take."""
+
+    network: Mapping[str, Any]  # Section ``tokenizer``
+    volume_shape: Size  # Depth, height, width
+    window: Size | None  # Of encoding and decoding
+    overlap: float  # Of neighbouring windows
+    precision: Precision  # Of encoding and decoding
+    batch_size: int  # Of a training step
+    crop_shape: Size  # Of a training step
+    training_precision: str
+
+
+@dataclass(frozen=True)
+class TransformerSettings:
+    """All that decides what the transformer's passes take."""
+
+    network: Mapping[str, Any]  # Section ``dit``
+    latent_shape: tuple[int, int, int, int]  # Channels, depth, height, width of a volume's latents
+    text_tokens: int  # Of pre-prompt and report
+    text_width: int  # Of their embeddings
+    precision: Precision  # Of sampling
+    batch_size: int  # Of a training micro-step
+    training_precision: str
+    checkpointing: str
+
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks of a configuration, on tensors without values.
+    """The networks of a configuration in numbers.
 
     Raises:
         ConfigError: From every pass, if the grid or a window is no shape that the tokenizer can compress.
     """
 
-    config: Config  # The configuration
-    tokenizer: CausalVideoVAE
-    dit: DiT  # Its transformer
-    latent_shape: tuple[int, int, int, int]  # Channels, depth, height, width of a volume's latents
+    config: Config
     precision: Precision  # Of sampling, encoding and decoding
-    simulation: AbstractContextManager[object]  # The context that they were built in
 
     @classmethod
     def of(cls, config: Config, *, has_bf16: bool = True) -> "Networks":
         """Return the networks of `config` on a device with or without bfloat16."""
-        channels = config.tokenizer.latent_channels
-        context = simulation()
-        with context:
-            tokenizer = CausalVideoVAE(**config.tokenizer.model_dump())
-            dit = DiT(latent_channels=channels, text_width=text_width(config), **config.dit.model_dump())
-        dit.checkpointing = config.train_dit.checkpointing
-        latent_shape = (channels, *tokenizer.latent_shape(config.grid.shape))
         setting = config.inference.precision
-        precision: Precision = ("bf16" if has_bf16 else "float32") if setting == "auto" else setting
-        return cls(config, tokenizer, dit, latent_shape, precision, context)
+        return cls(config, ("bf16" if has_bf16 else "float32") if setting == "auto" else setting)
+
+    @cached_property
+    def tokenizer(self) -> TokenizerSettings:
+        """What decides the tokenizer's passes."""
+        windows, training = self.config.encode_latents, self.config.train_tokenizer
+        return TokenizerSettings(
+            network=self.config.tokenizer.model_dump(),
+            volume_shape=self.config.grid.shape,
+            window=windows.window,
+            overlap=windows.overlap,
+            precision=self.precision,
+            batch_size=training.batch_size,
+            crop_shape=training.crop_shape,
+            training_precision=training.precision,
+        )
+
+    @cached_property
+    def transformer(self) -> TransformerSettings:
+        """What decides the transformer's passes."""
+        training = self.config.train_dit
+        return TransformerSettings(
+            network=self.config.dit.model_dump(),
+            latent_shape=self.latent_shape,
+            text_tokens=self.text_tokens,
+            text_width=text_width(self.config),
+            precision=self.precision,
+            batch_size=training.batch_size,
+            training_precision=training.precision,
+            checkpointing=training.checkpointing,
+        )
+
+    @cached_property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """Channels, depth, height and width of a volume's latents."""
+        channels, depth, height, width = keep(
+            "latent_shape", self.tokenizer, lambda: list(self.simulated_tokenizer.latent_shape)
+        )
+        return channels, depth, height, width
 
     @property
     def text_tokens(self) -> int:
         """Tokens of pre-prompt and report."""
         return self.config.encode_text.max_prompt_tokens + self.config.encode_text.max_report_tokens
 
+    @property
+    def tokenizer_bytes(self) -> int:
+        """Memory of the tokenizer's weights, in float32 as they are kept."""
+        return int(keep("tokenizer_bytes", self.tokenizer, lambda: self.simulated_tokenizer.weight_bytes))
+
+    @property
+    def dit_bytes(self) -> int:
+        """Memory of the transformer's weights, in float32 as they are kept."""
+        return int(keep("dit_bytes", self.transformer, lambda: self.simulated_dit.weight_bytes))
+
     def dit_forward(self) -> ComputeCost:
         """Return what the transformer takes for one sample, without gradients."""
-        with self._without_values(), torch.no_grad(), arithmetic(self.precision, CPU):
-            inputs = self._dit_inputs(1)
-            return cost_of(lambda: self.dit(*inputs))
+        return keep_cost("dit_forward", self.transformer, lambda: self.simulated_dit.forward())
 
     def dit_training(self) -> ComputeCost:
         """Return what one micro-step of the transformer's training takes."""
-        training = self.config.train_dit
-        with self._without_values():
-            inputs = self._dit_inputs(training.batch_size)
-
-            def step() -> None:
-                with _autocast(training.precision):
-                    loss = self.dit(*inputs).square().mean()
-                torch.autograd.backward(loss)  # `loss.backward` would leave the `CudaAutocast`
-
-            return cost_of(step)
+        return keep_cost("dit_training", self.transformer, lambda: self.simulated_dit.training())
 
     def tokenizer_training(self) -> ComputeCost:
         """Return what one step of the tokenizer's training takes, without an adversary."""
-        training = self.config.train_tokenizer
-        with self._without_values():
-            crops = torch.empty(training.batch_size, 1, *training.crop_shape)
-
-            def step() -> None:
-                with _autocast(training.precision):
-                    posterior = self.tokenizer.encode(crops)
-                    loss = (self.tokenizer.decode(posterior.mode()) - crops).abs().mean() + posterior.kl().mean()
-                torch.autograd.backward(loss)  # `loss.backward` would leave the `CudaAutocast`
-
-            return cost_of(step)
+        return keep_cost("tokenizer_training", self.tokenizer, lambda: self.simulated_tokenizer.training())
 
     def encoding(self) -> ComputeCost:
         """Return what it takes to encode one volume."""
-        windows = self.config.encode_latents
-        with self._without_values():
-            return encode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap, self.precision)
+        return keep_cost("encoding", self.tokenizer, lambda: self.simulated_tokenizer.encoding())
 
     def decoding(self) -> ComputeCost:
         """Return what it takes to decode one volume as the encoder's windows do."""
-        windows = self.config.encode_latents
-        with self._without_values():
-            return decode_cost(self.tokenizer, self.config.grid.shape, windows.window, windows.overlap, self.precision)
+        return keep_cost("decoding", self.tokenizer, lambda: self.simulated_tokenizer.decoding())
 
-    @contextmanager
-    def _without_values(self) -> Iterator[None]:
-        """Enter the simulation; the kernels of attention, which nothing will run with, go unannounced."""
-        announced = logging.getLogger(attention.__name__)
-        level = announced.level
-        announced.setLevel(logging.WARNING)
-        try:
-            with self.simulation, CudaAutocast():
-                yield
-        finally:
-            announced.setLevel(level)
+    @cached_property
+    def simulated_tokenizer(self) -> "SimulatedTokenizer":
+        """The tokenizer on tensors without values."""
+        from medsyn2.planning.simulated import SimulatedTokenizer  # imports torch, which kept costs do not need
 
-    def _dit_inputs(self, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        latents = torch.empty(batch, *self.latent_shape)
-        text = torch.empty(batch, self.text_tokens, text_width(self.config))
-        return latents, torch.empty(batch), torch.empty_like(latents), text
+        return SimulatedTokenizer(self.tokenizer)
+
+    @cached_property
+    def simulated_dit(self) -> "SimulatedTransformer":
+        """The transformer on tensors without values."""
+        from medsyn2.planning.simulated import SimulatedTransformer
+
+        return SimulatedTransformer(self.transformer)
 
 
 def text_width(config: Config) -> int:
     """Return the width of the text encoder's embeddings; a given encoder is taken for CXR-BERT."""
     return CXR_BERT_WIDTH if config.encode_text.encoder_dir else config.train_text_encoder.hidden_size
-
-
-def num_parameters(network: nn.Module) -> int:
-    """Return how many parameters `network` has."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def weight_bytes(network: nn.Module) -> int:
-    """Return the memory of the weights, in float32 as they are kept."""
-    return 4 * num_parameters(network)
-
-
-def _autocast(precision: str) -> torch.autocast:
-    return torch.autocast(CPU.type, torch.bfloat16, enabled=precision == TRAINING_BF16)

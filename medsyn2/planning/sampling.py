@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from medsyn2.config import Config
-from medsyn2.flow.solvers import solve
+from medsyn2.flow.sampling import Sampling
 from medsyn2.planning import costs
 from medsyn2.planning.costs import GB, Cost
-from medsyn2.planning.passes import Networks, weight_bytes
+from medsyn2.planning.kept import keep
+from medsyn2.planning.passes import Networks
 from medsyn2.planning.workload import Workload
 
 
@@ -30,7 +29,7 @@ def sampling(networks: Networks, work: Workload) -> SamplingCost:
     forward, decoding = networks.dit_forward(), networks.decoding()
     runs = evaluations(networks.config)
     flops = float(forward.flops) * runs + decoding.flops
-    weights = weight_bytes(networks.dit) + weight_bytes(networks.tokenizer)
+    weights = networks.dit_bytes + networks.tokenizer_bytes
     cost = Cost(
         "sample",
         work.test.jobs,
@@ -51,6 +50,16 @@ def evaluations(config: Config) -> int:
 
     The solver is run on one number, so that its own code counts.
     """
+    how = config.sampling
+    count = keep("evaluations", how, lambda: _count_evaluations(how))
+    return count * (1 if how.guidance_mask == how.guidance_report == 1.0 else 2)
+
+
+def _count_evaluations(how: Sampling) -> int:
+    import torch  # here, as all imports that a kept count does not need
+
+    from medsyn2.flow.solvers import solve
+
     count = 0
 
     def predict(latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -58,6 +67,5 @@ def evaluations(config: Config) -> int:
         count += 1
         return latents
 
-    how = config.sampling
     solve(predict, torch.ones(1, 1, 1, 1, 1), how)
-    return count * (1 if how.guidance_mask == how.guidance_report == 1.0 else 2)
+    return count

@@ -15,28 +15,28 @@ from medsyn2.errors import MedSyn2Error
 from medsyn2.server.child import Child
 from medsyn2.server.events import Events
 from medsyn2.server.file_routes import ROUTES as FILE_ROUTES
-from medsyn2.server.helper import serve_helper
 from medsyn2.server.helping import Helpers
 from medsyn2.server.jobs import Jobs
+from medsyn2.server.model_facts import read_facts
 from medsyn2.server.page import Page
 from medsyn2.server.problems import describe_error
 from medsyn2.server.routes import ROUTES
 from medsyn2.server.security import Access, Guard
 from medsyn2.server.session import Session
-from medsyn2.server.worker import serve_worker
-from medsyn2.weights.model_folder import read_description
 
 log = logging.getLogger(__name__)
+
+ALL_ROUTES = (*ROUTES, *FILE_ROUTES)
 
 
 def build_app(session: Session, model: Path, access: Access) -> Guard:
     """Return the application for a session that is held, and a model, behind its guard.
 
     Raises:
-        WeightsError: If the model's folder is incomplete or damaged.
+        WeightsError: If the folder is none of a model; the worker compares its files.
     """
     events = Events()
-    page = Page(session, model, read_description(model), events, Jobs(session, events), Helpers())
+    page = Page(session, model, read_facts(model), events, Jobs(session, events), Helpers())
 
     @asynccontextmanager
     async def live(app: Starlette) -> AsyncIterator[None]:
@@ -51,8 +51,8 @@ def build_app(session: Session, model: Path, access: Access) -> Guard:
 
             return later
 
-        worker = Child(serve_worker, (model, session.root), call(page.jobs.hear), call(page.jobs.hear_end))
-        helper = Child(serve_helper, (model, session.root), call(page.helpers.hear), call(page.helpers.hear_end))
+        worker = Child("worker", (model, session.root), call(page.jobs.hear), call(page.jobs.hear_end))
+        helper = Child("helper", (model, session.root), call(page.helpers.hear), call(page.helpers.hear_end))
         page.jobs.employ(worker)
         page.helpers.employ(helper)
         try:
@@ -65,7 +65,7 @@ def build_app(session: Session, model: Path, access: Access) -> Guard:
 
     handlers = {MedSyn2Error: _answer_error, HTTPException: _answer_http, Exception: _answer_fault}
     app = Starlette(
-        routes=[*ROUTES, *FILE_ROUTES],
+        routes=ALL_ROUTES,
         exception_handlers=handlers,  # type: ignore[arg-type]  # each takes the error that it is named for
         lifespan=live,
     )

@@ -10,8 +10,8 @@ from medsyn2.pipeline.outputs import sidecar_path
 from medsyn2.pipeline.source_file import read_source
 from medsyn2.pipeline.synthetic import read_sidecar
 from medsyn2.server.problems import JSON
-from medsyn2.server.session import Session
-from medsyn2.server.sources import item_file, open_source
+from medsyn2.server.session import Session, item_file
+from medsyn2.server.sources import open_source
 from medsyn2.server.voxels import add_mask
 from medsyn2.vocabulary import Side
 

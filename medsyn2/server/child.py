@@ -4,6 +4,7 @@ They are forked from a process that has imported torch and nothing else has happ
 time that its model takes to load. Each message is JSON. A child ends when its server does, since its pipe ends then.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from medsyn2.server.problems import JSON
 
@@ -22,6 +23,7 @@ _PRELOAD = ["medsyn2.server.worker", "medsyn2.server.helper"]
 UMASK = 0o077
 _END_S = 5.0
 
+Module = Literal["worker", "helper"]
 Receive = Callable[[JSON], None]
 
 
@@ -29,15 +31,14 @@ class Child:
     """A process that reads and sends messages.
 
     Args:
-        serve: Its function, with the connection and `arguments`; it returns when the connection ends.
+        module: Its module below this room, which the server itself does not import, for it imports torch; the
+            function ``serve`` in it gets an `Outbox` and `arguments`.
         receive: Called with each message, in a thread of its own.
         end: Called in that thread when the process has ended, however it did.
     """
 
-    def __init__(
-        self, serve: Callable[..., None], arguments: tuple[Path, ...], receive: Receive, end: Callable[[], None]
-    ) -> None:
-        self._serve, self._arguments, self._receive, self._end = serve, arguments, receive, end
+    def __init__(self, module: Module, arguments: tuple[Path, ...], receive: Receive, end: Callable[[], None]) -> None:
+        self._module, self._arguments, self._receive, self._end = module, arguments, receive, end
         self._process: ForkServerProcess | None = None
         self._connection: Connection | None = None
         self._sending = threading.Lock()
@@ -47,7 +48,7 @@ class Child:
         context = get_context("forkserver")
         context.set_forkserver_preload(_PRELOAD)
         self._connection, other = context.Pipe()
-        self._process = context.Process(target=run_child, args=(self._serve, other, *self._arguments), daemon=True)
+        self._process = context.Process(target=run_child, args=(self._module, other, *self._arguments), daemon=True)
         self._process.start()
         other.close()
         threading.Thread(target=self._listen, args=(self._connection, self._process), daemon=True).start()
@@ -83,12 +84,12 @@ class Child:
         self._end()
 
 
-def run_child(serve: Callable[..., None], connection: Connection, *arguments: Path) -> None:
+def run_child(module: str, connection: Connection, *arguments: Path) -> None:
     """Run a child's function; Ctrl-C in the terminal is the server's to hear, SIGTERM ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(UMASK)
-    serve(Outbox(connection), *arguments)
+    importlib.import_module(f"medsyn2.server.{module}").serve(Outbox(connection), *arguments)
 
 
 class Outbox:

@@ -11,7 +11,6 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -25,14 +24,12 @@ from medsyn2.formats import open_volume, write_labels
 from medsyn2.pipeline.outputs import mask_path, region_path, sidecar_path
 from medsyn2.pipeline.volume_output import save_volume
 from medsyn2.server.checking import load_made
-from medsyn2.server.problems import JSON, Refusal
-from medsyn2.server.session import Session
-from medsyn2.server.sources import item_file, stem_of
+from medsyn2.server.orders import ItemFormat, MaskFormat
+from medsyn2.server.problems import JSON
+from medsyn2.server.session import Session, item_file, stem_of
 from medsyn2.server.voxels import read_mask
-from medsyn2.vocabulary import WINDOWS_HU
+from medsyn2.vocabulary import EDITED_REGION, WINDOWS_HU
 
-ItemFormat = Literal["nii.gz", "mha", "dicom.zip", "png", "pair.png", "zip"]
-MaskFormat = Literal["nii.gz", "mha", "nrrd"]
 MASK_MARK = "SYNTHETIC medsyn2 mask"
 _READ_ME = """{name}
 
@@ -45,23 +42,6 @@ Make the volume again in this folder:
     {command}
 """
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-
-
-def format_of(given: str, kinds: object) -> str:
-    """Return the format of a request.
-
-    Raises:
-        Refusal: If it is none of `kinds`.
-    """
-    known = get_args(kinds)
-    if given not in known:
-        raise Refusal(
-            400,
-            f"expected a format of {', '.join(known)}, got another.",
-            code="format-unknown",
-            remedy="load the page again, so that page and server are of one version.",
-        )
-    return given
 
 
 def write_item(session: Session, identifier: str, kind: ItemFormat) -> Path:
@@ -136,7 +116,7 @@ def _row(volume: CTVolume, contours: dict[str, np.ndarray], title: str, *, has_m
 def _convert(session: Session, identifier: str, item: JSON, target: Path) -> None:
     path = item_file(session, identifier)
     recipe = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
-    masks = {item["words"]: mask_path(path, 0), "edited region": region_path(path)}
+    masks = {item["words"]: mask_path(path, 0), EDITED_REGION: region_path(path)}
     save_volume(
         target,
         read_ct(path),
@@ -157,7 +137,7 @@ def _write_all(session: Session, identifier: str, item: JSON, target: Path) -> N
     texts[f"{stem}_pair.png"] = draw_pair(session, identifier)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:  # the volume is compressed already
         for file in files:
-            with file.open("rb") as source, archive.open(zipfile.ZipInfo(file.name, _ZIP_TIME), "w") as target:
-                shutil.copyfileobj(source, target)
+            with file.open("rb") as source, archive.open(zipfile.ZipInfo(file.name, _ZIP_TIME), "w") as member:
+                shutil.copyfileobj(source, member)
         for name, content in texts.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content)

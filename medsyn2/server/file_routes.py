@@ -11,13 +11,11 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from medsyn2.server.bodies import JSON_TYPE, MAX_JSON, read_bytes, save_bytes
-from medsyn2.server.downloads import ItemFormat, MaskFormat, format_of
-from medsyn2.server.orders import TextOrder, read_body
+from medsyn2.server.orders import ItemFormat, MaskFormat, TextOrder, format_of, read_body
 from medsyn2.server.page import MAX_UPLOAD_BYTES
 from medsyn2.server.problems import Refusal
 from medsyn2.server.routes import page_of, text_of
-from medsyn2.server.sources import item_file
-from medsyn2.server.starts import list_examples, list_shelf
+from medsyn2.server.session import item_file
 from medsyn2.server.uploads import suffix_of, title_of
 
 UPLOAD_S = 600.0
@@ -47,10 +45,14 @@ async def post_open(request: Request) -> Response:
         path.unlink(missing_ok=True)
 
 
+async def get_template(request: Request) -> Response:
+    """Return the header of the model's template on its grid, or null."""
+    return JSONResponse(await page_of(request).helpers.ask("template"))
+
+
 async def get_shelf(request: Request) -> Response:
     """Return the masks of the shelf."""
-    has_shelf = page_of(request).description.register is not None
-    return JSONResponse(await anyio.to_thread.run_sync(list_shelf) if has_shelf else [])
+    return JSONResponse(await page_of(request).helpers.ask("list_shelf"))
 
 
 async def post_shelf(request: Request) -> Response:
@@ -60,7 +62,7 @@ async def post_shelf(request: Request) -> Response:
 
 async def get_examples(request: Request) -> Response:
     """Return sentences to start from."""
-    return JSONResponse(list_examples())
+    return JSONResponse(await page_of(request).helpers.ask("list_examples"))
 
 
 async def post_text(request: Request) -> Response:
@@ -121,6 +123,7 @@ def _attach(path: Path, **more: Any) -> FileResponse:
 
 ROUTES = [
     Route("/api/open", post_open, methods=["POST"]),
+    Route("/api/template", get_template),
     Route("/api/shelf", get_shelf),
     Route("/api/shelf/{id}", post_shelf, methods=["POST"]),
     Route("/api/examples", get_examples),

@@ -17,9 +17,10 @@ from medsyn2.server.child import Outbox
 from medsyn2.server.downloads import write_item, write_mask
 from medsyn2.server.opening import open_ct, open_masks
 from medsyn2.server.problems import JSON, Refusal, describe_error, name_error
+from medsyn2.server.report_texts import Texts
 from medsyn2.server.session import Session
-from medsyn2.server.starts import Shelf
-from medsyn2.server.texts import Texts
+from medsyn2.server.starts import Shelf, list_examples, list_shelf
+from medsyn2.server.template import add_template
 from medsyn2.server.voxels import add_mask
 from medsyn2.weights.model_folder import TEXT_ENCODER, read_description
 from medsyn2.weights.model_template import read_grid, read_reference
@@ -28,12 +29,16 @@ _THREADS = 3
 """Tasks at once: a text is counted and a file is downloaded while a CT is registered."""
 
 
-def serve_helper(outbox: Outbox, model: Path, session: Path) -> None:
+def serve(outbox: Outbox, model: Path, session: Path) -> None:
     """Do tasks until the server ends."""
     helper = Helper(model, Session(session))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        outbox.listen(lambda message: pool.submit(lambda: outbox.send(helper.do(message))))
-        outbox.wait()
+    pool = ThreadPoolExecutor(_THREADS)
+
+    def receive(message: JSON) -> None:
+        pool.submit(lambda: outbox.send(helper.do(message)))
+
+    outbox.listen(receive)
+    outbox.wait()
 
 
 class Helper:
@@ -44,7 +49,10 @@ class Helper:
         self._tasks: Mapping[str, Callable[..., Any]] = {
             "open_ct": self.open_ct,
             "open_masks": self.open_masks,
+            "list_shelf": self.list_shelf,
+            "list_examples": list_examples,
             "take": self.take,
+            "template": self.template,
             "text": self.text,
             "write_item": self.write_item,
             "write_mask": self.write_mask,
@@ -66,6 +74,10 @@ class Helper:
         """Open the masks of a file."""
         return open_masks(self.session, self._grid, Path(path), name, of)
 
+    def list_shelf(self) -> list[JSON]:
+        """Return the masks of the shelf; none without a template to register phantoms to."""
+        return [] if self._description.register is None else list_shelf()
+
     def take(self, identifier: str) -> JSON:
         """Take a mask from the shelf."""
         if self._shelf is None:
@@ -73,6 +85,11 @@ class Helper:
         mask, entry = self._shelf.take(identifier)
         name = entry["words"] if entry["side"] is None else f"{entry['side']} {entry['words']}"
         return add_mask(self.session, mask.binary(), self._grid, name, entry["words"])
+
+    def template(self) -> JSON | None:
+        """Show the model's template."""
+        reference = read_reference(self.model, self._description)
+        return add_template(self.session, reference, self._grid, self._description.fingerprint)
 
     def text(self, **order: str | None) -> JSON:
         """Read a report as the model does."""

@@ -9,6 +9,9 @@ from medsyn2.server.problems import JSON, Refusal, read_error
 PATIENCE_S = 300.0
 """For a task: the registration of a large CT on a slow machine takes a minute."""
 
+MAX_DEATHS = 3
+"""Without an answer in between; then it is not the files."""
+
 
 class Process(Protocol):
     """The process that does the tasks."""
@@ -30,6 +33,7 @@ class Helpers:
         self._process: Process | None = None
         self._tasks: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count()
+        self._deaths = 0  # Since the last answer
 
     def employ(self, process: Process) -> None:
         """Take a helper and start it."""
@@ -42,7 +46,8 @@ class Helpers:
         Raises:
             Refusal: If the task fails, takes too long, or the helper dies.
         """
-        assert self._process is not None
+        if self._process is None or self._deaths >= MAX_DEATHS:
+            raise _death()
         number, future = next(self._numbers), asyncio.get_running_loop().create_future()
         self._tasks[number] = future
         self._process.send({"task": number, "name": task, "arguments": arguments})
@@ -62,6 +67,7 @@ class Helpers:
 
     def hear(self, message: JSON) -> None:
         """Take an answer of the helper."""
+        self._deaths = 0
         future = self._tasks.get(message["task"])
         if future is None or future.done():
             return
@@ -71,11 +77,21 @@ class Helpers:
             future.set_result(message["answer"])
 
     def hear_end(self) -> None:
-        """Take the end of the helper's process, and start another."""
+        """Take the end of the helper's process, and start another unless several died without an answer."""
         assert self._process is not None
-        self._process.start()
+        self._deaths += 1
+        if self._deaths < MAX_DEATHS:
+            self._process.start()
         for future in self._tasks.values():
             if not future.done():
-                error = "the process that reads and writes files ended in the middle of it."
-                remedy = "the file is damaged, or the machine has too little memory for it."
-                future.set_exception(Refusal(503, error, code="helper-died", remedy=remedy))
+                future.set_exception(_death())
+
+
+def _death() -> Refusal:
+    return Refusal(
+        503,
+        "the process that reads and writes files died.",
+        code="helper-died",
+        remedy="the file is damaged, or the machine has too little memory for it; if all files fail, start the page "
+        "again.",
+    )

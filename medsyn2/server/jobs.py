@@ -17,6 +17,12 @@ from medsyn2.server.session import Session, new_id
 PATIENCE_S = 2.0
 """Between a cancellation and the end of a worker that does not hear it: as long as a person waits without wondering."""
 
+_DIED = {
+    "code": "worker-died",
+    "message": "the process that has the model died.",
+    "remedy": "it ran out of memory, most likely: close other programs, or use a model of a smaller grid.",
+}
+
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
@@ -129,21 +135,16 @@ class Jobs:
             self._end(job, message["end"], message.get("error"))
 
     def hear_end(self) -> None:
-        """Take the end of the worker's process, and start another."""
+        """Take the end of the worker's process, and start another unless it died while it loaded the model."""
+        if self.model["state"] == "loading":  # it would die again
+            self._hear_model({"unusable": _DIED})
+            return
         job = self.running
         self.model = {"state": "loading"}
         self._employee.start()
-        if job is None:
-            return
-        if job.id in self._cancelled:
-            self._end(job, "cancelled", None)
-            return
-        error = {
-            "code": "worker-died",
-            "message": "the process that has the model ended in the middle of the job.",
-            "remedy": "it ran out of memory, most likely: close other programs, or use a model of a smaller grid.",
-        }
-        self._end(job, "failed", error)
+        if job is not None:
+            is_cancelled = job.id in self._cancelled
+            self._end(job, "cancelled" if is_cancelled else "failed", None if is_cancelled else _DIED)
 
     @property
     def jobs(self) -> list[Job]:

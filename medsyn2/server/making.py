@@ -24,8 +24,8 @@ from medsyn2.pipeline.generation import Progress
 from medsyn2.pipeline.outputs import sidecar_path
 from medsyn2.pipeline.synthetic import read_sidecar
 from medsyn2.server.problems import JSON
-from medsyn2.server.session import Session, new_id
-from medsyn2.server.sources import RealCT, item_file, open_source, stem_of
+from medsyn2.server.session import Session, item_file, new_id, stem_of
+from medsyn2.server.sources import RealCT, open_source
 from medsyn2.server.voxels import add_volume, read_mask
 
 _LATENTS = "latents.safetensors"

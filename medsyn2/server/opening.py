@@ -12,6 +12,7 @@ from medsyn2.ct.binary_mask import mask_to_grid
 from medsyn2.ct.registration.affine import resample_to_grid
 from medsyn2.ct.registration.reference import Reference
 from medsyn2.ct.volume import Grid, LabelMap
+from medsyn2.dicom.archive import unpack
 from medsyn2.dicom.segments import MAX_SEGMENTS, read_segments
 from medsyn2.errors import MaskError
 from medsyn2.formats import read_labels, read_mask
@@ -19,7 +20,6 @@ from medsyn2.pipeline.source_file import read_source
 from medsyn2.server.problems import JSON, Refusal
 from medsyn2.server.session import Session, new_id
 from medsyn2.server.sources import add_source, alignment_of
-from medsyn2.server.uploads import unpack
 from medsyn2.server.voxels import add_mask, add_volume
 from medsyn2.vocabulary import STRUCTURE_WORDS
 

@@ -1,11 +1,12 @@
 """The bodies of requests, read strictly: unknown keys, other types and numbers out of range are refused."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medsyn2.errors import ConfigError
 from medsyn2.flow.sampling import Solver
+from medsyn2.server.problems import Refusal
 
 MAX_TEXT = 64 * 1024
 """Characters of a report, as `medsyn2 generate --report-file` takes them in bytes."""
@@ -19,6 +20,11 @@ Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Words = Annotated[str, Field(max_length=MAX_WORDS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(ge=0, le=100)]
+
+
+ItemFormat = Literal["nii.gz", "mha", "dicom.zip", "png", "pair.png", "zip"]
+MaskFormat = Literal["nii.gz", "mha", "nrrd"]
+"""Files of a result, and of a mask."""
 
 
 class _Body(BaseModel):
@@ -82,3 +88,20 @@ def read_body(body: type[Body], content: bytes) -> Body:
             code="request-invalid",
             remedy="load the page again, so that page and server are of one version.",
         ) from None
+
+
+def format_of(given: str, kinds: object) -> str:
+    """Return the format of a request.
+
+    Raises:
+        Refusal: If it is none of `kinds`.
+    """
+    known = get_args(kinds)
+    if given not in known:
+        raise Refusal(
+            400,
+            f"expected a format of {', '.join(known)}, got another.",
+            code="format-unknown",
+            remedy="load the page again, so that page and server are of one version.",
+        )
+    return given

@@ -78,9 +78,5 @@ def status_of(error: MedSyn2Error) -> int:
 
 def read_error(described: Mapping[str, Any]) -> Refusal:
     """Return the error that `describe_error` described in another process."""
-    return Refusal(
-        int(described["status"]),
-        str(described["message"]),
-        code=str(described["code"]),
-        remedy=str(described["remedy"]),
-    )
+    known = {name: str(described[name]) for name in ("code", "remedy")}
+    return Refusal(int(described["status"]), str(described["message"]), **known)

@@ -17,6 +17,7 @@ from medsyn2.server.runs import decode_runs, max_bytes
 from medsyn2.server.voxels import RUNS, VOXELS, add_mask
 
 STATIC = Path(__file__).with_name("static")
+_STREAM = "text/event-stream"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -114,10 +115,12 @@ async def delete_job(request: Request) -> Response:
 
 async def get_events(request: Request) -> Response:
     """Tell what happens, from the event after a number on."""
+    if request.method == "HEAD":
+        return Response(media_type=_STREAM)
     events = page_of(request).events
     after = request.query_params.get("after", request.headers.get("last-event-id", ""))
     number = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else None
-    return StreamingResponse(events.stream(number), media_type="text/event-stream")
+    return StreamingResponse(events.stream(number), media_type=_STREAM)
 
 
 async def get_item(request: Request) -> Response:

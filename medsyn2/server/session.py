@@ -9,6 +9,8 @@
 Ids are 16 hexadecimal digits that are drawn here. A request names an id and nothing else, so that none reaches a file
 outside the session. A folder is made under a hidden name and renamed when it is whole, and one server holds a session
 at a time.
+
+A real CT that was opened and a mask that was drawn are forgotten at a start if no result came of them within a week.
 """
 
 import json
@@ -16,6 +18,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +35,9 @@ RECORDS: dict[Kind, str] = {"volumes": "header.json", "masks": "mask.json", "ite
 _WORDS: dict[Kind, str] = {"volumes": "volume", "masks": "mask", "sources": "real CT", "items": "result"}
 _ID = re.compile(r"[0-9a-f]{16}")
 PRIVATE = 0o700
+_KEPT_S = 7 * 86400.0
+"""How long a CT or a mask stays that no result came of: a week's work can be taken up on Monday."""
+_REFERENCES = ("volume", "before", "mask", "found", "source", "real")
 
 
 def new_id() -> str:
@@ -60,6 +66,7 @@ class Session:
                     remedy="go on with that page, end its server, or give another folder as --session.",
                 )
             self.clean()
+            self._forget_unused()
             try:
                 yield
             finally:
@@ -70,6 +77,8 @@ class Session:
             self.root.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
             if self.root.stat().st_uid != os.getuid():
                 raise PermissionError(f"it belongs to the user {self.root.stat().st_uid}")
+            if any(self.root.iterdir()) and not (self.root / "items").is_dir():
+                raise FileExistsError("it holds other files than a session's")
             self.root.chmod(PRIVATE)
             for kind in KINDS:
                 (self.root / kind).mkdir(mode=PRIVATE, exist_ok=True)
@@ -82,15 +91,24 @@ class Session:
             ) from error
 
     def clean(self) -> None:
-        """Remove what was on its way when a server ended, and an earlier server's previews."""
+        """Remove what was on its way when a server ended: uploads, previews, and volumes without their result."""
         shutil.rmtree(self.root / "work", ignore_errors=True)
         (self.root / "work").mkdir(mode=PRIVATE)
         for kind in KINDS:
             for leftover in (self.root / kind).glob(".*"):
                 shutil.rmtree(leftover, ignore_errors=True)
+        items = {item["id"] for item in self.all("items")}
         for header in self.all("volumes"):
-            if header["kind"] == "preview":
+            if header["kind"] == "preview" or (header["kind"] == "synthetic" and header.get("item") not in items):
                 self.remove("volumes", header["id"])
+
+    def _forget_unused(self) -> None:
+        """Remove the CTs and masks that no result came of in the time that they are kept."""
+        used = {item.get(name) for item in self.all("items") for name in _REFERENCES}
+        for kind in ("volumes", "masks", "sources"):
+            for folder in (self.root / kind).iterdir():
+                if folder.name not in used and time.time() - folder.stat().st_mtime > _KEPT_S:
+                    self.remove(kind, folder.name)
 
     def work(self, name: str) -> Path:
         """Return a new path for a file or a folder that is on its way."""
@@ -157,3 +175,13 @@ class Session:
         with suppress(FileNotFoundError):
             hidden = (self.root / kind / identifier).rename(self.root / kind / f".{identifier}")
             shutil.rmtree(hidden, ignore_errors=True)
+
+
+def stem_of(identifier: str) -> str:
+    """Return the name of a result's files without a suffix."""
+    return f"synthetic_{identifier[:8]}"
+
+
+def item_file(session: Session, identifier: str) -> Path:
+    """Return the volume's file of a result."""
+    return session.find("items", identifier) / f"{stem_of(identifier)}.nii.gz"

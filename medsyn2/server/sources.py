@@ -18,7 +18,7 @@ from medsyn2.integrity import read_sealed, write_sealed
 from medsyn2.pipeline.edited import Source
 from medsyn2.pipeline.source_file import read_source
 from medsyn2.server.problems import Refusal
-from medsyn2.server.session import Session
+from medsyn2.server.session import Session, item_file
 
 _PLACE, _ALIGNMENT = "place.json", "alignment.json"
 
@@ -81,13 +81,3 @@ def alignment_of(session: Session, identifier: str) -> Alignment:
         Refusal: If there is none of this id.
     """
     return Alignment.from_json(read_sealed(session.find("sources", identifier) / _ALIGNMENT))
-
-
-def stem_of(identifier: str) -> str:
-    """Return the name of a result's files without a suffix."""
-    return f"synthetic_{identifier[:8]}"
-
-
-def item_file(session: Session, identifier: str) -> Path:
-    """Return the volume's file of a result."""
-    return session.find("items", identifier) / f"{stem_of(identifier)}.nii.gz"

@@ -20,7 +20,7 @@ from medsyn2.phantoms.subject import Subject
 from medsyn2.server.problems import JSON, missing
 from medsyn2.vocabulary import ANATOMIES, STRUCTURE_WORDS, STRUCTURES, Side, Structure
 
-PHANTOMS = 12
+PHANTOMS = 16
 """Of the shelf: among them are lesions of each kind on each side."""
 
 _SIZES = ({"size": "small", "mm": 6, "ml": 200}, {"size": "moderate", "mm": 15, "ml": 650})

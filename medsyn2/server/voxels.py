@@ -15,12 +15,12 @@ from medsyn2.ct.masks import volume_ml
 from medsyn2.ct.volume import CTVolume, Grid, LabelMap
 from medsyn2.ct.voxel_file import orientation_of
 from medsyn2.errors import MaskError
-from medsyn2.pipeline.generation import structure_of
 from medsyn2.server.problems import JSON, Refusal
 from medsyn2.server.runs import decode_runs, encode_runs
 from medsyn2.server.session import Session
+from medsyn2.vocabulary import structure_of
 
-VoxelKind = Literal["synthetic", "real", "preview"]
+VoxelKind = Literal["synthetic", "real", "preview", "template"]
 VOXELS, RUNS = "voxels.gz", "runs.bin"
 _LEVEL = 1
 """Of compression: over loopback the time counts, not the size."""

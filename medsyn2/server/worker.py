@@ -29,7 +29,7 @@ class Cancelled(Exception):
     """The end of a job that nobody wants any more."""
 
 
-def serve_worker(outbox: Outbox, model: Path, session: Path) -> None:
+def serve(outbox: Outbox, model: Path, session: Path) -> None:
     """Load the model and do jobs until the server ends."""
     jobs: queue.Queue[JSON] = queue.Queue()
     cancelled: set[str] = set()

@@ -1,13 +1,12 @@
 """The plan of a run: the cost of each stage for each model, and the size of its jobs.
 
-Costs come from networks that are run without values, which takes ten CPU seconds and PyTorch. Snakemake parses the
-workflow in every job of a cluster; it therefore reads a plan that another process made once, kept under a hash of
-everything that decides it: the configuration, the cohort in numbers, this package's code and the version of PyTorch.
+Costs come from networks that are run without values, which takes ten CPU seconds and PyTorch; those of a pass are kept
+(``planning/kept.py``) until a setting changes that it follows from. Snakemake parses the workflow in every job of a
+cluster; it therefore reads a plan that another process made once, kept under a hash of everything that decides it: the
+configuration, the cohort in numbers, this package's code and the version of PyTorch.
 """
 
-import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,13 +24,12 @@ from medsyn2.files import write_text_atomically
 from medsyn2.fingerprints import fingerprint
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.jobs import Job, size_job
+from medsyn2.planning.kept import cache_folder, code_sha256
 from medsyn2.stages import STAGES
 from medsyn2.stages.devices import is_small
 
 if TYPE_CHECKING:
     from medsyn2.planning.workload import Workload
-
-_PACKAGE = Path(__file__).parents[1]
 
 
 def plan_costs(config: Config, work: "Workload", *, has_bf16: bool | None = None) -> Iterator[Cost]:
@@ -58,20 +56,11 @@ def plan_costs(config: Config, work: "Workload", *, has_bf16: bool | None = None
 
 
 def plan_path(plan: RunPlan) -> Path:
-    """Return the file that keeps the jobs of a run, in the user's cache, which all runs share, if there is one."""
+    """Return the file that keeps the jobs of a run: in the user's cache, which all runs share, or in the run's own."""
     cohort = plan.counts("train"), plan.counts("test"), state_of(plan.typical_files)
     settings = plan.config.model_dump(mode="json", by_alias=True)
-    return _cache_folder() / f"{fingerprint(settings, cohort, _code_sha256(), version('torch'))}.json"
-
-
-def _cache_folder() -> Path:
-    """Return the place of plans in the user's cache; where that is read-only or there is no home, the run's own."""
-    with suppress(OSError, RuntimeError):
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medsyn2/plans"
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.R_OK | os.W_OK):
-            return folder
-    return Path(".snakemake/medsyn2-plans")
+    folder = cache_folder() or Path(".snakemake/medsyn2-plans")
+    return folder / f"{fingerprint(settings, cohort, code_sha256(), version('torch'))}.json"
 
 
 def job_of(cost: Cost, config: Config) -> Job:
@@ -121,11 +110,3 @@ def _plan_elsewhere(config: Config) -> str:
             remedy="`medsyn2 plan --config` with your configuration shows the whole message.",
         )
     return done.stdout
-
-
-def _code_sha256() -> str:
-    """Return a hash of the package's modules."""
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

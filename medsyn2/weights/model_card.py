@@ -1,8 +1,8 @@
 """The card of a model, ``README.md`` in its folder, as the Hugging Face Hub reads it.
 
 It states the data, the licence, the limits and the use of the model, from its description alone. Figures are in it
-only where they were measured with this very model; a card without them says so. The card is no part of what the
-description hashes: its owner may add to it.
+only where they were measured with this very model; a card without them says so. The description does not hash
+the card: its owner may add to it.
 
 Source: Hugging Face, hub-docs, modelcard.md (the fields of the YAML header).
 """

@@ -24,10 +24,9 @@ from medsyn2.evaluation.segmentation import find_again
 from medsyn2.evaluation.similarity.overlap import dice
 from medsyn2.page.figures import png_bytes
 from medsyn2.pipeline import EditedCT, Synthetic
-from medsyn2.pipeline.generation import structure_of
 from medsyn2.segmenters import get_segmenter
 from medsyn2.types import Bool
-from medsyn2.vocabulary import WINDOWS_HU, Structure
+from medsyn2.vocabulary import WINDOWS_HU, Structure, structure_of
 
 Mask = Bool[np.ndarray, "d h w"]
 

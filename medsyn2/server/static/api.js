@@ -24,7 +24,7 @@ import {gridOf, numVoxels} from "./grid.js";
  * @property {string | null} mask
  * @property {string | null} found
  * @property {Check | null} check
- * @property {{findings: string, impression: string} | null} report
+ * @property {string | null} report
  * @property {string | null} words
  * @property {number} seed
  * @property {Record<string, unknown>} sampling
@@ -45,7 +45,8 @@ import {gridOf, numVoxels} from "./grid.js";
 /**
  * @typedef {object} State
  * @property {string} version
- * @property {{name: string, fingerprint: string, licence: string | null, trained: Record<string, unknown>, state:
+ * @property {{name: string, edits_real_cts: boolean, error?: any, fingerprint: string, licence: string | null,
+ * trained: Record<string, unknown>, state:
  * string, grid: {shape: number[], affine: number[][]},
  *   structures: Structure[], max_report_tokens: number, max_prompt_tokens: number}} model
  * @property {Record<string, any>} sampling the model's own values
@@ -53,7 +54,6 @@ import {gridOf, numVoxels} from "./grid.js";
  * @property {number} [shelf]
  * @property {Item[]} history oldest first
  * @property {Job | null} job
- * @property {Header | null} [template]
  * @property {Header[]} volumes scans that were opened
  * @property {number} event the last that is in this state
  * @property {number} max_upload_bytes
@@ -91,15 +91,23 @@ export function fetchState() {
   return talk("GET", "/api/state");
 }
 
-/** @returns {Promise<{title: string, findings: string, impression: string}[]>} */
+/** @returns {Promise<Header | null>} */
+export function fetchTemplate() {
+  return talk("GET", "/api/template");
+}
+
+/** @returns {Promise<{finding: string, sentences: string[]}[]>} */
 export function fetchExamples() {
   return talk("GET", "/api/examples");
 }
 
 /**
- * @returns {Promise<{id: string, title: string, structure: string, words: string, side: string, volume_ml: number,
- * place: string}[]>}
+ * @typedef {{id: string, structure: string, words: string, side: string | null, volume_ml: number | null, phantom:
+ * number, place:
+ * string}} Start
  */
+
+/** @returns {Promise<Start[]>} */
 export function fetchShelf() {
   return talk("GET", "/api/shelf");
 }
@@ -129,6 +137,11 @@ export function cancelJob(id) {
 /** @param {string} id @returns {Promise<{job: Job}>} */
 export function checkItem(id) {
   return talk("POST", `/api/items/${id}/check`, {});
+}
+
+/** @param {string} id */
+export function forgetVolume(id) {
+  return talk("DELETE", `/api/volumes/${id}`);
 }
 
 /** @param {string} id */
@@ -186,11 +199,14 @@ export async function sendMask(runs, name, words) {
   return (await send("POST", `/api/masks?${query}`, body, "application/octet-stream")).json();
 }
 
-/** @param {File} file @param {"ct" | "mask"} as
- *  @returns {Promise<{volumes: Header[], masks: {id: string, name: string, words: string, structure: string |
- * null}[]}>} */
-export async function openFile(file, as) {
-  const query = new URLSearchParams({name: file.name, as});
+/** @typedef {{volumes: Header[], masks: {id: string, name: string, words: string}[]}} Opened */
+
+/**
+ * Open a file. `of` is the scan that a mask was drawn on, so that it is brought to the model's grid as the scan is.
+ * @param {File} file @param {"ct" | "mask"} as @param {string | null} of @returns {Promise<Opened>}
+ */
+export async function openFile(file, as, of) {
+  const query = new URLSearchParams({name: file.name, as, ...(of && {of})});
   return (await send("POST", `/api/open?${query}`, file, "application/octet-stream")).json();
 }
 

@@ -1,15 +1,16 @@
 // @ts-check
 /** The page begins here: it reads texts and state, sets up its parts, shows a volume and listens to the server. */
-import {ServerError, fetchState, listen} from "./api.js";
+import {ServerError, fetchState, fetchTemplate, listen} from "./api.js";
 import {button, byId} from "./dom.js";
 import {setUpDraft} from "./draft.js";
 import {setUpDrawing} from "./drawing.js";
 import {gridOf} from "./grid.js";
 import {setUpHistory} from "./history.js";
-import {hearEvent, readAgain, setUpJobs} from "./jobs.js";
+import {hearEvent, readAgain, setUpJobs, showModel} from "./jobs.js";
 import {setUpKeys} from "./keys.js";
 import {Page} from "./page.js";
 import {setUpReport} from "./report.js";
+import {setUpShelf} from "./shelf.js";
 import {setUpStart} from "./start.js";
 import {applyTexts, hasText, loadTexts, t} from "./texts.js";
 import {setUpToolbar} from "./toolbar.js";
@@ -18,24 +19,25 @@ import {Viewer} from "./viewer.js";
 
 /** @typedef {import("./api.js").State} State */
 
-async function begin() {
+async function start() {
   await loadTexts("/static/texts.en.json");
   applyTexts(document);
   const page = await open();
   setUpDialogs();
   await showFirst(page);
   byId("app", HTMLElement).dataset.ready = "true";
+  return page;
+}
+
+/** Follow the server's events until the tab is closed. @param {Page} page */
+async function follow(page) {
   let wasUp = true;
-  await listen(
-    page.state.event,
-    (name, data) => hearEvent(page, name, data),
-    isUp => {
-      byId("away", HTMLElement).hidden = isUp;
-      if (isUp && !wasUp) page.attempt(() => readAgain(page));
-      wasUp = isUp;
-    },
-    new AbortController().signal,
-  );
+  const link = (/** @type {boolean} */ isUp) => {
+    page.showLink(isUp);
+    if (isUp && !wasUp) page.attempt(() => readAgain(page));
+    wasUp = isUp;
+  };
+  await listen(page.state.event, (name, data) => hearEvent(page, name, data), link, new AbortController().signal);
 }
 
 async function open() {
@@ -54,8 +56,10 @@ async function open() {
   const page = new Page(state, viewer),
     tools = new Tools(page);
   viewer.tool = tools;
-  showModel(state);
+  showFacts(state);
+  showModel(page, state.model);
   setUpStart(page);
+  setUpShelf(page);
   setUpDrawing(page, tools);
   setUpJobs(page);
   setUpReport(page);
@@ -71,20 +75,21 @@ async function open() {
 
 /** @param {Page} page */
 async function showFirst(page) {
-  const {history, volumes, template} = page.state;
+  const {history, volumes} = page.state;
   await page.attempt(async () => {
+    page.template = await fetchTemplate();
+    page.tell("opened");
     const last = history.at(-1),
       scan = volumes.at(-1);
     if (last) await page.showItem(last);
     else if (scan) await page.showMain(scan.id);
-    else if (template) await page.showMain(template.id);
+    else if (page.template) await page.showMain(page.template.id);
   });
   page.say(t("status.ready"));
 }
 
 /** @param {State} state */
-function showModel({model, version}) {
-  byId("model", HTMLElement).textContent = t("head.model", {name: model.name, version});
+function showFacts({model}) {
   byId("model-facts", HTMLElement).textContent = t("limits.model", {
     name: model.name,
     licence: model.licence ?? t("limits.no-licence"),
@@ -100,7 +105,10 @@ function setUpDialogs() {
     closer.addEventListener("click", () => closer.closest("dialog")?.close());
 }
 
-begin().catch(error => {
+/** The page when its parts are set up: for the console, and for `benchmarks/page.py`. */
+export const page = start();
+
+page.then(follow).catch(error => {
   byId("problem", HTMLElement).hidden = false;
   byId("problem-text", HTMLElement).textContent = error.message;
   byId("problem-remedy", HTMLElement).textContent = error instanceof ServerError ? error.remedy : "";

@@ -28,7 +28,7 @@ export function setUpHistory(page) {
   act("item-check", item => check(page, item));
   act("item-change", item => setSource(page, item.id));
   act("item-again", item => {
-    if (item.report) writeReport(page, item.report);
+    if (item.report) writeReport(page, {findings: item.report, impression: ""});
   });
   act("item-save", item => download(itemFile(item.id, select("item-format").value), ""));
   act("item-forget", forget);
@@ -111,8 +111,6 @@ function showItem(item) {
       .filter(([, value]) => value !== null && value !== undefined)
       .flatMap(([key, value]) => [make("dt", {}, t(key)), make("dd", {}, String(value))]),
   );
-  byId("item-words", HTMLElement).textContent = [item.report?.findings, item.report?.impression]
-    .filter(Boolean)
-    .join(" · ");
+  byId("item-words", HTMLElement).textContent = item.report ?? "";
   byId("item-legend", HTMLElement).hidden = !item.mask;
 }

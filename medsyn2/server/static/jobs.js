@@ -53,6 +53,7 @@ function showKind(page) {
     isReal = page.opened.some(h => h.id === page.source);
   byId("edit-options", HTMLElement).hidden = !isEdit;
   for (const id of ["margin-row", "region-row", "remove-row"]) byId(id, HTMLElement).hidden = !isReal;
+  byId("seed-rows", HTMLElement).hidden = isEdit && !isReal; // A change keeps the noise of the volume that it changes
   button("generate").textContent = t(isEdit ? "do.edit" : "do.generate");
   showRequest(page);
 }
@@ -62,7 +63,9 @@ function showRequest(page) {
   const {findings, impression} = readReport(),
     asked = page.drawn.find(d => d.key === select("asked").value);
   const parts = findings || impression ? (asked ? "both" : "report") : asked ? "mask" : "neither";
-  byId("request", HTMLElement).textContent = t(`request.${parts}`, {words: asked?.words || t("draw.unnamed")});
+  byId("request", HTMLElement).textContent = t(`request.${page.source ? "edit-" : ""}${parts}`, {
+    words: asked?.words || t("draw.unnamed"),
+  });
 }
 
 /** @param {Page} page */
@@ -101,7 +104,7 @@ async function generate(page) {
       mask: mask.id,
       words: mask.words ?? remove.words,
       source: page.source || null,
-      seeds: Array.from({length: num}, (_, i) => first + i),
+      seeds: isEdit && !isReal ? [0] : Array.from({length: num}, (_, i) => first + i),
       sampling: readSampling(page),
       ...(isEdit && {strength: Number(input("strength").value)}),
       ...(isReal && {
@@ -162,6 +165,7 @@ export function hearEvent(page, name, data) {
   if (name === "job") showJob(page, {...(page.job?.id === data.id ? page.job : {}), ...data});
   else if (name === "preview")
     page.showMain(data.volume).catch(() => {}); // The last two exist; one that is gone is past
+  else if (name === "model") showModel(page, data);
   else if (name === "removed") forgetLocally(page, data.id);
   else if (name === "result") page.attempt(() => receive(page, data));
   else if (name === "error") page.fail(new ServerError(0, data));
@@ -178,9 +182,19 @@ async function receive(page, item) {
   page.say(t("job.result", {name: item.name}));
 }
 
+/** Say whether the model can be used yet. @param {Page} page @param {{state: string, error?: any}} model */
+export function showModel(page, model) {
+  Object.assign(page.state.model, model);
+  const {name, state, error} = page.state.model;
+  byId("model", HTMLElement).textContent = t(`model.${state}`, {name, version: page.state.version});
+  if (state === "unusable") page.fail(new ServerError(0, error ?? {}));
+}
+
 /** @param {Page} page @param {string} id */
 function forgetLocally(page, id) {
   page.items = page.items.filter(i => i.id !== id);
+  page.opened = page.opened.filter(h => h.id !== id);
+  page.tell("opened");
   if (page.item?.id === id) page.attempt(() => page.showItem(null));
   page.tell("items");
 }

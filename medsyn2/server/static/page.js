@@ -6,8 +6,10 @@
  */
 import {ServerError, fetchHeader, fetchMask} from "./api.js";
 import {byId} from "./dom.js";
-import {gridOf} from "./grid.js";
-import {Bank, cutPiece, loadRuns, putPiece} from "./layers.js";
+import {gridOf, mmOf} from "./grid.js";
+import {Bank, cutPiece, loadRuns, putPiece, runsOf} from "./layers.js";
+import {middleOfRuns} from "./runs.js";
+import {centreOf} from "./shapes.js";
 import {t} from "./texts.js";
 import {Undo} from "./undo.js";
 import {Volumes} from "./volumes.js";
@@ -41,6 +43,7 @@ export class Page extends EventTarget {
     this.items = /** @type {Item[]} */ ([...state.history].reverse());
     this.item = /** @type {Item | null} */ (null);
     this.opened = /** @type {Header[]} */ ([...state.volumes].reverse());
+    this.template = /** @type {Header | null} */ (null);
     this.source = "";
     this.job = /** @type {import("./api.js").Job | null} */ (null);
     this.isMarked = true;
@@ -71,6 +74,24 @@ export class Page extends EventTarget {
     byId("problem-text", HTMLElement).textContent = error instanceof TypeError ? t("problem.unreachable") : text;
     byId("problem-remedy", HTMLElement).textContent = remedy;
     byId("problem", HTMLElement).hidden = false;
+  }
+
+  /** Say whether the server answers; what failed for the lack of it is over when it does. @param {boolean} isUp */
+  showLink(isUp) {
+    byId("away", HTMLElement).hidden = isUp;
+    const problem = byId("problem", HTMLElement);
+    if (isUp && byId("problem-text", HTMLElement).textContent === t("problem.unreachable")) problem.hidden = true;
+  }
+
+  /** Show that something takes its time. @param {string} text @param {() => Promise<void>} act */
+  async during(text, act) {
+    this.say(text);
+    document.body.classList.add("busy");
+    try {
+      await act();
+    } finally {
+      document.body.classList.remove("busy");
+    }
   }
 
   /** Do something that may fail, and show it if it does. @param {() => Promise<void>} act */
@@ -155,10 +176,9 @@ export class Page extends EventTarget {
     if (item) await Promise.all([this.showMain(item.volume), item.before && this.showBeside(item.before)]);
     if (this.item !== item) return;
     if (item?.before) this.viewer.setLayout("pair");
-    await Promise.all([
-      this.fillLayer(this.asked, item?.mask ?? null),
-      this.fillLayer(this.found, item?.found ?? null),
-    ]);
+    await this.fillLayer(this.asked, item?.mask ?? null);
+    this.lookAt(this.asked);
+    await this.fillLayer(this.found, item?.found ?? null);
     this.viewer.redraw();
   }
 
@@ -166,6 +186,23 @@ export class Page extends EventTarget {
   async fillLayer(layer, id) {
     const runs = id === null ? Uint32Array.of(layer.data.length) : await fetchMask(id);
     loadRuns(layer, runs);
+  }
+
+  /**
+   * Move the crosshair into a mask: to its centre, or to a voxel of it where that lies outside.
+   * @param {Layer} layer
+   */
+  lookAt(layer) {
+    const piece = cutPiece(layer);
+    if (!piece.bits.length) return;
+    const [z, y, x] = centreOf(piece).map(Math.round),
+      [, h, w] = this.grid.shape,
+      middle = middleOfRuns(runsOf(layer)),
+      isInside = layer.data[(z * h + y) * w + x] & layer.bit;
+    const voxel = /** @type {import("./grid.js").Triple} */ (
+      isInside ? [z, y, x] : [Math.floor(middle / (h * w)), Math.floor(middle / w) % h, middle % w]
+    );
+    this.viewer.moveTo(mmOf(this.grid, voxel));
   }
 
   /** @param {string} id */
@@ -190,7 +227,7 @@ export class Page extends EventTarget {
 
   /** @param {string} id @returns {Promise<Header>} */
   async headerOf(id) {
-    const known = [this.state.template, ...this.opened].find(header => header?.id === id);
+    const known = [this.template, ...this.opened].find(header => header?.id === id);
     return known ?? fetchHeader(id);
   }
 }

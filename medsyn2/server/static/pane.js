@@ -5,7 +5,7 @@
  * at the screen's size.
  */
 import {isSameGrid, voxelOf} from "./grid.js";
-import {outlineSlice, paintDifference, paintSlice, place, rectangle, tintSlice} from "./planes.js";
+import {outlineSlice, paintDifference, paintSlice, place, readSlice, rectangle, tintSlice} from "./planes.js";
 
 /** @typedef {import("./planes.js").Plane} Plane */
 /** @typedef {import("./planes.js").Voxels} Voxels */
@@ -65,6 +65,26 @@ class Picture {
   }
 }
 
+/** The HU of a slice, read once while one looks at it. */
+class Slice {
+  constructor() {
+    this.values = new Int16Array(0);
+    this.volume = /** @type {Voxels | null} */ (null);
+    this.index = -1;
+  }
+
+  /** @param {Plane} plane @param {Voxels} volume @param {number} index */
+  of(plane, volume, index) {
+    if (volume === this.volume && index === this.index) return this.values;
+    const num = volume.grid.shape[plane.rows] * volume.grid.shape[plane.columns];
+    if (this.values.length !== num) this.values = new Int16Array(num);
+    readSlice(plane, volume, index, this.values);
+    this.volume = volume;
+    this.index = index;
+    return this.values;
+  }
+}
+
 export class Pane {
   /** @param {Plane} plane @param {HTMLCanvasElement} canvas */
   constructor(plane, canvas) {
@@ -72,9 +92,17 @@ export class Pane {
     this.canvas = canvas;
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", {alpha: false}));
     this.slice = new Picture();
+    this.shown = new Slice();
+    this.before = new Slice();
     this.tint = new Picture();
     /** @type {Placement | null} */
     this.at = null;
+  }
+
+  /** Let go of the volumes of a pane that is not shown. */
+  forget() {
+    this.shown.volume = this.before.volume = null;
+    this.slice.cause = [];
   }
 
   get ratio() {
@@ -114,14 +142,17 @@ export class Pane {
       {grid} = volume,
       index = voxelOf(grid, at_mm)[plane.axis];
     const other = before && isSameGrid(before.grid, grid) ? before : null;
+    if (!other) this.before.volume = null;
     if (slice.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [volume, other, index, tables])) {
-      if (other) paintDifference(plane, other, volume, index, differences, slice.pixels);
-      else paintSlice(plane, volume, index, greys, slice.pixels);
+      const values = this.shown.of(plane, volume, index);
+      if (other) paintDifference(this.before.of(plane, other, index), values, differences, greys, slice.pixels);
+      else paintSlice(values, greys, slice.pixels);
       slice.show();
     }
     const r = rectangle(plane, grid, at);
     context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "high";
+    // Cubic enlargement takes a CPU some 50 ms a slice; viewers of CTs enlarge linearly.
+    context.imageSmoothingQuality = r.w < grid.shape[plane.columns] ? "medium" : "low";
     context.drawImage(slice.canvas, r.x, r.y, r.w, r.h);
   }
 

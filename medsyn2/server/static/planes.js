@@ -43,28 +43,33 @@ export function rowsOf(plane, shape, index) {
 }
 
 /**
- * Colour a slice through a table of HU.
- * @param {Plane} plane @param {Voxels} volume @param {number} index @param {Uint32Array} table @param {Uint32Array}
- * pixels
+ * Read a slice of a volume. Sagittal ones lie scattered in memory, which costs more than all that is done with them.
+ * @param {Plane} plane @param {Voxels} volume @param {number} index @param {Int16Array} values
  */
-export function paintSlice(plane, {grid, hu}, index, table, pixels) {
+export function readSlice(plane, {grid, hu}, index, values) {
   const {starts, step, num} = rowsOf(plane, grid.shape, index);
   let o = 0;
-  for (const start of starts)
-    for (let i = start, end = start + num * step; i < end; i += step) pixels[o++] = table[hu[i] & 65535];
+  for (const start of starts) for (let i = start, end = start + num * step; i < end; i += step) values[o++] = hu[i];
 }
 
 /**
- * Colour the difference of two volumes on one grid.
- * @param {Plane} plane @param {Voxels} before @param {Voxels} after @param {number} index @param {Uint32Array} table
+ * Colour a slice through a table of HU.
+ * @param {Int16Array} values @param {Uint32Array} table @param {Uint32Array} pixels
+ */
+export function paintSlice(values, table, pixels) {
+  for (let i = 0; i < values.length; i++) pixels[i] = table[values[i] & 65535];
+}
+
+/**
+ * Colour the difference of two slices, over the second one, dimmed to a quarter.
+ * @param {Int16Array} before @param {Int16Array} after @param {Uint32Array} table @param {Uint32Array} greys
  * @param {Uint32Array} pixels
  */
-export function paintDifference(plane, before, after, index, table, pixels) {
-  const {starts, step, num} = rowsOf(plane, after.grid.shape, index);
-  let o = 0;
-  for (const start of starts)
-    for (let i = start, end = start + num * step; i < end; i += step)
-      pixels[o++] = table[Math.max(-32768, Math.min(32767, after.hu[i] - before.hu[i])) & 65535];
+export function paintDifference(before, after, table, greys, pixels) {
+  for (let i = 0; i < after.length; i++) {
+    const difference = Math.max(-32768, Math.min(32767, after[i] - before[i]));
+    pixels[i] = table[difference & 65535] | ((greys[after[i] & 65535] >>> 2) & 0x3f3f3f);
+  }
 }
 
 /**

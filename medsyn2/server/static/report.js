@@ -1,7 +1,7 @@
 // @ts-check
 /** Step 3 of the page: the report, its tokens, what the encoder cuts and does not know, and the prompt that it gets. */
 import {checkText, fetchExamples} from "./api.js";
-import {byId, select, setOptions} from "./dom.js";
+import {byId, make, select} from "./dom.js";
 import {t} from "./texts.js";
 
 /** @typedef {import("./page.js").Page} Page */
@@ -42,7 +42,7 @@ export function setUpReport(page) {
       WAIT_MS,
     );
   });
-  page.attempt(async () => setUpExamples(page, await fetchExamples()));
+  page.attempt(() => setUpExamples(page));
   page.tell("text");
 }
 
@@ -51,16 +51,22 @@ export function wordsOfRequest(page) {
   return page.drawn.find(d => d.key === select("asked").value)?.words || null;
 }
 
-/** @param {Page} page @param {{title: string, findings: string, impression: string}[]} examples */
-function setUpExamples(page, examples) {
-  const list = select("examples");
-  setOptions(list, [
-    ["", t("write.examples")],
-    ...examples.map((e, i) => /** @type {[string, string]} */ ([String(i), e.title])),
-  ]);
+/** Offer sentences by the finding that they state; one is put behind those that are written. @param {Page} page */
+async function setUpExamples(page) {
+  const list = select("examples"),
+    examples = await fetchExamples();
+  const group = (/** @type {string} */ label, /** @type {string[]} */ sentences) => {
+    const element = make("optgroup", {label});
+    element.append(...sentences.map(sentence => new Option(sentence, sentence)));
+    return element;
+  };
+  list.replaceChildren(
+    new Option(t("write.examples"), ""),
+    ...examples.map(({finding, sentences}) => group(finding.replaceAll("_", " "), sentences)),
+  );
   list.addEventListener("change", () => {
-    const example = examples[Number(list.value)];
-    if (list.value !== "" && example) writeReport(page, example);
+    const {findings, impression} = readReport();
+    writeReport(page, {findings: [findings, list.value].filter(Boolean).join(" "), impression});
     list.value = "";
   });
 }

@@ -49,6 +49,23 @@ export function decodeRuns(runs, data, bit) {
   });
 }
 
+/**
+ * Return the index of a mask's middle voxel in C order: a place inside it, whatever its shape. -1 if it is empty.
+ * @param {Uint32Array} runs
+ */
+export function middleOfRuns(runs) {
+  let rest = 0;
+  runs.forEach((length, k) => (rest += k & 1 ? length : 0));
+  if (!rest) return -1;
+  rest = Math.floor(rest / 2);
+  let i = 0;
+  for (let k = 0; k < runs.length; i += runs[k++]) {
+    if (k & 1 && rest < runs[k]) return i + rest;
+    if (k & 1) rest -= runs[k];
+  }
+  return -1;
+}
+
 /** @param {Uint32Array} runs @returns {string} */
 export function packRuns(runs) {
   const bytes = [];

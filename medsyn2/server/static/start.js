@@ -1,8 +1,7 @@
 // @ts-check
 /** Step 1 of the page: scans and masks from files, masks from the shelf, and what a request begins with. */
-import {fetchMask, fetchShelf, openFile, takeFromShelf} from "./api.js";
-import {button, byId, input, make, select, setOptions} from "./dom.js";
-import {each} from "./grid.js";
+import {fetchMask, forgetVolume, openFile} from "./api.js";
+import {button, byId, input, select, setOptions} from "./dom.js";
 import {loadRuns} from "./layers.js";
 import {number, t} from "./texts.js";
 
@@ -18,8 +17,7 @@ export function setUpStart(page) {
     });
   }
   setUpDrop(page);
-  button("shelf-open").hidden = !page.state.shelf;
-  button("shelf-open").addEventListener("click", () => page.attempt(() => showShelf(page)));
+  button("scan-forget").addEventListener("click", () => page.attempt(() => forgetScan(page)));
   select("source").addEventListener("change", () => setSource(page, select("source").value));
   page.hear(["opened", "items"], () => showSources(page));
   showSources(page);
@@ -29,41 +27,44 @@ export function setUpStart(page) {
 export function setSource(page, id) {
   page.source = id;
   showSources(page);
-  select("source").value = id;
   const volume = page.items.find(item => item.id === id)?.volume ?? id;
   if (volume && page.viewer.main?.id !== volume) page.attempt(() => page.showMain(volume));
   page.tell("source");
 }
 
-/** @param {Page} page */
+/** Offer what a request can begin with; a source that is gone is none. @param {Page} page */
 function showSources(page) {
-  const opened = page.opened.map(h => /** @type {[string, string]} */ ([h.id, t("start.change", {name: h.name})]));
-  const items = page.items.map(i => /** @type {[string, string]} */ ([i.id, t("start.change", {name: i.name})]));
-  setOptions(select("source"), [["", t("start.nothing")], ...opened, ...items]);
-  if (page.source !== select("source").value) {
-    page.source = select("source").value;
-    page.tell("source");
-  }
+  const named = [...page.opened, ...page.items].map(
+    ({id, name}) => /** @type {[string, string]} */ ([id, t("start.change", {name})]),
+  );
+  setOptions(select("source"), [["", t("start.nothing")], ...named]);
+  const isThere = page.source === "" || named.some(([id]) => id === page.source);
+  if (!isThere) page.source = "";
+  select("source").value = page.source;
+  button("scan-forget").hidden = !page.opened.some(h => h.id === page.source);
+  if (!isThere) page.tell("source");
 }
 
 /** @param {Page} page @param {File[]} files @param {"ct" | "mask"} as */
 async function open(page, files, as) {
   for (const file of files)
-    await page.attempt(async () => {
-      const max = page.state.max_upload_bytes;
-      if (file.size > max) throw new Error(t("problem.too-large", {name: file.name, mb: number(max / 1e6)}));
-      page.say(t("status.opening", {name: file.name}));
-      const {volumes, masks} = await openFile(file, as);
-      page.opened.unshift(...volumes);
-      page.tell("opened");
-      for (const mask of masks) await addMask(page, mask);
-      if (volumes[0]) {
-        await page.showItem(null);
-        setSource(page, volumes[0].id);
-        await page.showMain(volumes[0].id);
-      }
-      page.say(t("status.opened", {name: file.name}));
-    });
+    await page.attempt(() =>
+      page.during(t("status.opening", {name: file.name}), async () => {
+        const max = page.state.max_upload_bytes;
+        if (file.size > max) throw new Error(t("problem.too-large", {name: file.name, mb: number(max / 1e6)}));
+        const isScan = page.opened.some(h => h.id === page.source),
+          {volumes, masks} = await openFile(file, as, as === "mask" && isScan ? page.source : null);
+        page.opened.unshift(...volumes);
+        page.tell("opened");
+        for (const mask of masks) await addMask(page, mask);
+        if (volumes[0]) {
+          await page.showItem(null);
+          setSource(page, volumes[0].id);
+          await page.showMain(volumes[0].id);
+        }
+        page.say(t("status.opened", {name: file.name}));
+      }),
+    );
 }
 
 /**
@@ -77,10 +78,14 @@ export async function addMask(page, {id, name, words}) {
   loadRuns(drawn.layer, runs);
   drawn.sent = id;
   drawn.sentState = `${drawn.layer.version} ${drawn.words}`;
-  const {low, high} = drawn.layer.box,
-    {origin_mm: o, spacing_mm: s} = page.grid;
-  if (low[0] < high[0]) page.viewer.moveTo(each(a => o[a] + (s[a] * (low[a] + high[a] - 1)) / 2));
+  page.lookAt(drawn.layer);
   page.changed();
+}
+
+/** Remove a scan from the session. @param {Page} page */
+async function forgetScan(page) {
+  const scan = page.opened.find(h => h.id === page.source);
+  if (scan && window.confirm(t("history.sure", {name: scan.name}))) await forgetVolume(scan.id);
 }
 
 /** Take files that are dropped anywhere: scans, or masks if Shift is held. @param {Page} page */
@@ -98,37 +103,4 @@ function setUpDrop(page) {
     veil.hidden = true;
     open(page, [...(event.dataTransfer?.files ?? [])], event.shiftKey ? "mask" : "ct");
   });
-}
-
-/** @param {Page} page */
-async function showShelf(page) {
-  const dialog = byId("shelf", HTMLDialogElement),
-    masks = await fetchShelf();
-  const take = (/** @type {string} */ id) =>
-    page.attempt(async () => {
-      dialog.close();
-      await addMask(page, await takeFromShelf(id));
-      page.say(t("status.taken"));
-    });
-  byId("shelf-list", HTMLElement).replaceChildren(
-    ...masks.map(mask =>
-      make(
-        "li",
-        {},
-        make(
-          "button",
-          {type: "button", click: () => take(mask.id)},
-          make("b", {}, mask.title || mask.words),
-          make(
-            "span",
-            {},
-            [mask.side, mask.place, t("draw.ml", {n: number(mask.volume_ml, mask.volume_ml < 10 ? 1 : 0)})]
-              .filter(Boolean)
-              .join(" · "),
-          ),
-        ),
-      ),
-    ),
-  );
-  dialog.showModal();
 }

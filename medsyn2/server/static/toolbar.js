@@ -55,9 +55,9 @@ export function toggleMarks(page) {
 }
 
 /** @param {Page} page */
-function showVolumes({viewer, state, opened, items}) {
+function showVolumes({viewer, template, opened, items}) {
   const all = [
-    ...(state.template ? [[state.template.id, t("view.template")]] : []),
+    ...(template ? [[template.id, t("view.template")]] : []),
     ...opened.map(h => [h.id, h.name]),
     ...items.map(i => [i.volume, i.name]),
   ];

@@ -209,7 +209,10 @@ export class Viewer extends EventTarget {
       const {column, plane, pane, slider, canvas} = view,
         index = voxelOf(grid, this.at_mm)[plane.axis],
         num = grid.shape[plane.axis];
-      if (!canvas.clientWidth) continue;
+      if (!canvas.clientWidth) {
+        pane.forget();
+        continue;
+      }
       const isBeside = this.layout === "pair" ? column === 0 : this.isBeside,
         volume = isBeside ? this.beside : this.main;
       const label = this.words.label(view, index, num);

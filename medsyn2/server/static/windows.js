@@ -10,7 +10,7 @@
 export const WINDOWS_HU = {lung: [-1350, 150], soft_tissue: [-125, 225], vessel: [-250, 450], bone: [-700, 1300]};
 
 /** Limits of differences: noise of two seeds is some tens of HU, a lesion against lung some hundreds. */
-export const DIFFERENCE_HU = 300;
+export const DIFFERENCE_HU = 200;
 
 /** HU of width and of level for a pixel of dragging. */
 const DRAG_HU = 3;

@@ -55,8 +55,9 @@ def test_all_is_well(site: Path, capsys) -> None:
 def test_files_are_merged_and_all_named(site: Path, capsys) -> None:
     on_top = site.parent / "on_top.yaml"
     on_top.write_text("segment: {tools: {heart: totalsegmentator}}\n")
-    assert main(["doctor", "--config", str(site), str(on_top)]) == 14
+    assert main(["doctor", "--config", str(site), str(on_top), "--json"]) == 14
     shown = capsys.readouterr()
+    assert "totalsegmentator (package)" in json.loads(shown.out)["missing"]
     assert "ok lungmask in" in shown.out
     assert f"{site} and {on_top} needs" in shown.err
     assert "totalsegmentator" in shown.err

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medsyn2.cli import main
-from medsyn2.ct.nifti.files import read_ct, write_labels
+from medsyn2.ct.nifti.files import read_ct, read_labels, write_labels
 from medsyn2.ct.volume import LabelMap
 from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
@@ -146,3 +146,30 @@ def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit):
         main(["generate", "--help"])
     assert "--mask-text" in capsys.readouterr().out
+
+
+def test_a_volume_and_its_mask_lie_on_the_grid_of_a_file_and_are_made_again(
+    generate, tiny_model, tiny_mask, tmp_path, capsys, caplog
+):
+    grid = MedSyn2Pipeline.from_pretrained(tiny_model).grid
+    write_labels(tmp_path / "mask.nii.gz", LabelMap(tiny_mask, grid.affine_mm))
+    like = LabelMap(np.ones((20, 40, 40), np.uint8), grid.affine_mm * (0.5, 0.5, 1, 1))
+    write_labels(tmp_path / "like.nii.gz", like)
+    asked = ["--mask", tmp_path / "mask.nii.gz", "--mask-text", "heart", *FAST]
+    assert generate(*asked, "--like", tmp_path / "like.nii.gz", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "beyond the model's grid" in caplog.text
+    volume, mask = read_ct(tmp_path / "out.nii.gz"), read_labels(told["mask"])
+    assert volume.grid == mask.grid
+    np.testing.assert_allclose(volume.affine_mm, like.affine_mm, atol=1e-5)
+    sidecar = json.loads((tmp_path / "out.json").read_text())
+    assert 0 < sidecar["output"]["padded_percent"] < 50
+    assert read_labels(tmp_path / "out_mask_model.nii.gz").shape == grid.shape
+    assert generate("--from-sidecar", tmp_path / "out.json", output="again.nii.gz") == 0
+    for name in ("nii.gz", "json"):
+        same = (tmp_path / f"again.{name}").read_bytes() == (tmp_path / f"out.{name}").read_bytes()
+        assert same == (name != "json")  # which names its files
+    assert generate(*asked, "--spacing-mm", 2) == 0  # in place of the earlier one, and its masks
+    assert read_ct(tmp_path / "out.nii.gz").spacing_mm == pytest.approx((2, 2, 2))
+    assert generate(*asked) == 0
+    assert not (tmp_path / "out_mask_model.nii.gz").exists()

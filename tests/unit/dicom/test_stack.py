@@ -26,9 +26,40 @@ def test_rounded_positions_are_even_steps(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "a")[0], HU)
 
 
-def _tilt(dataset: Dataset, index: int) -> None:
-    position = [float(value) for value in dataset.ImagePositionPatient]
-    dataset.ImagePositionPatient = [position[0], position[1] + 0.7 * index, position[2]]
+def _lean(rows: float):
+    """Move each slice by so many rows more than the one below it."""
+
+    def change(dataset: Dataset, index: int) -> None:
+        position = [float(value) for value in dataset.ImagePositionPatient]
+        dataset.ImagePositionPatient = [position[0], f"{position[1] + 0.7 * rows * index:.6g}", position[2]]
+
+    return change
+
+
+@pytest.mark.parametrize("rows", [1, -1])
+def test_slices_of_a_tilted_gantry_are_moved_upright(tmp_path, rows):
+    write_series(tmp_path / "a", change=_lean(rows))
+    series = open_series(tmp_path / "a")
+    assert any("tilted by 15.6 degrees" in note for note in series.notes)
+    volume = series.read_ct()
+    expected = np.full((6, 13, 10), -1024, np.int16)
+    for index, plane in enumerate(HU):
+        first = index if rows > 0 else 5 - index
+        expected[index, first : first + 8] = plane
+    np.testing.assert_array_equal(volume.hu, expected)
+    for index in range(6):  # each slice where its header says
+        first = index if rows > 0 else 5 - index
+        found = volume.affine_mm @ (index, first, 0, 1)
+        told = series_affine() @ (index, 0, 0, 1) + (0, 0.7 * rows * index, 0, 0)
+        np.testing.assert_allclose(found, told, atol=1e-6)
+
+
+def test_half_a_row_is_the_mean_of_two(tmp_path):
+    write_series(tmp_path / "a", change=_lean(0.5))
+    hu = open_series(tmp_path / "a").read_ct().hu
+    assert hu.shape == (6, 11, 10)
+    np.testing.assert_array_equal(hu[1, 1:8], np.rint((HU[1, :-1].astype(float) + HU[1, 1:]) / 2))
+    np.testing.assert_array_equal(hu[2, 1:9], HU[2])
 
 
 def _no_position(dataset: Dataset, index: int) -> None:
@@ -69,7 +100,7 @@ def _damaged(folder: Path) -> None:
 REFUSED = {
     "dicom-slices-missing": _write(only=[0, 1, 2, 4, 5]),
     "dicom-spacing-varies": _write(change=_thicker_below),
-    "dicom-gantry-tilt": _write(change=_tilt),
+    "dicom-gantry-tilt": _write(change=_lean(4)),
     "dicom-no-position": _write(change=_no_position),
     "dicom-several-patients": _mixed(patient="P2", study="1.7", series="1.7.1"),
     "dicom-several-studies": _mixed(study="1.7", series="1.7.1"),

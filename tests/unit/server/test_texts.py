@@ -11,7 +11,7 @@ TEXTS = json.loads((STATIC / "texts.en.json").read_text())
 MODULES = "\n".join(path.read_text() for path in sorted(STATIC.glob("*.js")))
 MARKUP = (STATIC / "index.html").read_text()
 # Keys that are put together from a word of the page or of the server, by their beginning.
-PREFIXES = ("badge.", "check.", "hint.", "job.", "kind.", "phase.", "plane.", "request.", "solver.")
+PREFIXES = ("badge.", "check.", "model.", "side.", "hint.", "job.", "kind.", "phase.", "plane.", "request.", "solver.")
 
 
 def keys_of_markup() -> set[str]:

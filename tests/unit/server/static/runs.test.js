@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import {test} from "node:test";
-import {decodeRuns, encodeRuns, packRuns, unpackRuns} from "../../../../medsyn2/server/static/runs.js";
+import {decodeRuns, encodeRuns, middleOfRuns, packRuns, unpackRuns} from "../../../../medsyn2/server/static/runs.js";
 
 test("runs are zeros, ones, zeros in turn and begin with zeros", () => {
   assert.deepEqual([...encodeRuns(Uint8Array.of(1, 1, 0, 3, 2), 1)], [0, 2, 1, 1, 1]);
@@ -23,4 +23,10 @@ test("runs longer than a signed integer keep their length in the draft", () => {
 
 test("runs of another grid are refused", () => {
   assert.throws(() => decodeRuns(Uint32Array.of(4, 2), new Uint8Array(7), 1), RangeError);
+});
+
+test("the middle voxel of a mask lies in it", () => {
+  assert.equal(middleOfRuns(encodeRuns(Uint8Array.of(0, 1, 1, 0, 0, 1, 1, 1, 0), 1)), 5);
+  assert.equal(middleOfRuns(encodeRuns(Uint8Array.of(1, 0), 1)), 0);
+  assert.equal(middleOfRuns(encodeRuns(new Uint8Array(5), 1)), -1);
 });

@@ -9,10 +9,10 @@ from transformers import BertTokenizer
 
 from medsyn2.nn.split_words import note_split_words
 from medsyn2.nn.text_encoder import NUM_SPECIAL_TOKENS
-from medsyn2.pipeline.generation import structure_of
 from medsyn2.reports.prompts import absent_prompt, mask_prompt
 from medsyn2.reports.text import compose_report, text_or_none
 from medsyn2.server.problems import JSON
+from medsyn2.vocabulary import structure_of
 from medsyn2.weights.model_folder import ModelDescription
 
 _WORD = re.compile(r"\w[\w'/-]*")

@@ -1,0 +1,85 @@
+"""A zipped series is the series, and an archive cannot write elsewhere or fill the disk."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from medsyn2.dicom import archive
+from medsyn2.dicom.archive import open_archive, unpack
+from medsyn2.errors import InvalidVolumeError
+from medsyn2.formats import read_ct
+from tests.series import write_series
+
+
+@pytest.fixture
+def zipped(tmp_path):
+    write_series(tmp_path / "series")
+    with zipfile.ZipFile(tmp_path / "scan.zip", "w", zipfile.ZIP_DEFLATED) as made:
+        for path in (tmp_path / "series").iterdir():
+            made.write(path, f"../../{path.name}")
+        made.writestr("readme.txt", "a scan")
+    return tmp_path / "scan.zip"
+
+
+def test_it_is_read_as_its_folder(zipped, tmp_path):
+    expected, found = read_ct(tmp_path / "series"), read_ct(zipped)
+    np.testing.assert_array_equal(found.hu, expected.hu)
+    np.testing.assert_array_equal(found.affine_mm, expected.affine_mm)
+    series = open_archive(zipped).stack.id
+    assert open_archive(zipped, series=series).stack.id == series
+
+
+def test_names_lead_nowhere(zipped, tmp_path):
+    unpack(zipped, tmp_path / "out")
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".dcm"}
+    assert not list(tmp_path.glob("*.dcm"))
+
+
+def test_damage_and_bombs_are_refused(zipped, tmp_path, monkeypatch):
+    (tmp_path / "cut.zip").write_bytes(zipped.read_bytes()[:-200])
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 1000)
+    for path in (tmp_path / "cut.zip", zipped):
+        with pytest.raises(InvalidVolumeError) as caught:
+            read_ct(path)
+        assert caught.value.code == "archive-unusable"
+
+
+def pack(tmp_path, members, damage=None):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in members:
+            opened.writestr(name, content)
+    content = buffer.getvalue()
+    path = tmp_path / "upload.zip"
+    path.write_bytes(damage(content) if damage else content)
+    return path
+
+
+def test_names_in_an_archive_reach_nothing(tmp_path):
+    names = ["../../evil", "/etc/passwd", "a/b/IM1", "..\\x", "IM1", "folder/", "a" * 300]
+    path = pack(tmp_path, [(name, name.encode()) for name in names])
+    unpack(path, tmp_path / "out")
+    found = sorted(one.name for one in (tmp_path / "out").iterdir())
+    assert found == [f"{number:06d}.dcm" for number in range(6)]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["out", "upload.zip"]
+
+
+@pytest.mark.parametrize("kind", ["bomb", "many", "cut", "noise", "no archive", "encrypted"])
+def test_an_archive_that_cannot_be_used_is_named(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 20)
+    members = [(str(number), bytes(1000)) for number in range(21 if kind == "many" else 3)]
+    members = [("a", bytes(2 << 20))] if kind == "bomb" else members
+    damages = {
+        "cut": lambda content: content[: len(content) // 2],
+        "noise": lambda content: content[:40] + bytes(8) + content[48:],
+        "no archive": lambda content: b"<html>",
+        "encrypted": lambda content: (
+            content[:6] + b"\1" + content[7:].replace(b"PK\1\2\x14\x03\x14\0\0", b"PK\1\2\x14\x03\x14\0\1")
+        ),
+    }
+    with pytest.raises(InvalidVolumeError) as caught:
+        unpack(pack(tmp_path, members, damages.get(kind)), tmp_path / "out")
+    assert caught.value.code == "archive-unusable"
