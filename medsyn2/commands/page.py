@@ -1,10 +1,12 @@
 r"""Open the page: draw or take a mask, write a report, generate, compare, take the result home.
 
     medsyn2 page
+    medsyn2 page --model results/train_dit/model
 
-It prints a link that works once, opens it in the browser, and serves until Ctrl-C. Everything stays on this machine:
-the server listens to it alone, loads nothing from another host, and keeps its files where only their owner can read
-them. The session is kept; the next start goes on with it.
+Without --model it is the small model that ships with medsyn2. The command prints a link that works once, opens it in
+the browser, and serves until Ctrl-C. Everything stays on this machine: the server listens to it alone, loads nothing
+from another host, and keeps its files where only their owner can read them. The session is kept; the next start goes
+on with it.
 
 On a machine without a browser of its own, forward the port and open the link on yours:
 
@@ -16,14 +18,14 @@ Needs the extra packages: pip install 'medsyn2[page]'. What it makes is syntheti
 import argparse
 import logging
 import os
-import socket
+import platform
 import sys
 import threading
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
 
-from medsyn2.errors import EnvironmentFault, reason
+from medsyn2.errors import EnvironmentFault
 from medsyn2.weights.bundled import choose_model
 
 log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     from medsyn2.server.app import build_app
     from medsyn2.server.child import UMASK
     from medsyn2.server.security import Access
-    from medsyn2.server.serving import serve
+    from medsyn2.server.serving import listen, serve
     from medsyn2.server.session import Session
 
     os.umask(UMASK)
@@ -106,36 +108,16 @@ def default_session() -> Path:
     return Path(state).expanduser() / "medsyn2" / "page"
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
-
-    Raises:
-        EnvironmentFault: If the address or the port cannot be had.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((address[0], port, *address[2:]))  # getaddrinfo takes 70000 for 4464
-    except (OSError, OverflowError) as error:
-        raise EnvironmentFault(
-            f"cannot listen at {host}, port {port}: {reason(error)}.",
-            code="port-taken",
-            remedy="end the other server, or give another port: --port 0 takes a free one.",
-        ) from error
-    return found
-
-
 def names_of(host: str) -> tuple[str, ...]:
     """Return the names by which a browser may call the server."""
     if host in LOOPBACK:
         return LOOPBACK
     if host in ("0.0.0.0", "::", ""):
-        return (*LOOPBACK, socket.gethostname(), socket.getfqdn())
+        return (*LOOPBACK, platform.node())
     return (host,)
 
 
 def url_host(host: str) -> str:
     """Return the host of the link."""
-    name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
+    name = platform.node() if host in ("0.0.0.0", "::", "") else host
     return f"[{name}]" if ":" in name else name

@@ -8,9 +8,8 @@ smallest, which would vanish below any other. Structures of other words come las
 
 from collections.abc import Mapping, Sequence
 
-from medsyn2.ct.planes import COLOURS
 from medsyn2.errors import ConfigError
-from medsyn2.vocabulary import LOBES, STRUCTURES, Structure
+from medsyn2.vocabulary import COLOURS, LOBES, STRUCTURES, Structure
 
 PAINTED: tuple[Structure, ...] = (
     "lobes",

@@ -21,11 +21,10 @@ from medsyn2.errors import ConfigError, GeometryError, IntegrityError
 from medsyn2.evaluation.held_out import Case, load_cases
 from medsyn2.facts import CT_FILE
 from medsyn2.formats import read_ct
-from medsyn2.pipeline.generation import structure_of
 from medsyn2.pipeline.synthetic import read_mask_file
 from medsyn2.pipeline.volume_output import hash_of
 from medsyn2.store.read_artefact import read_made_labels
-from medsyn2.vocabulary import LOBES
+from medsyn2.vocabulary import LOBES, structure_of
 
 Labels = UInt8[np.ndarray, "d h w"]
 

@@ -27,6 +27,7 @@ from medsyn2.server.problems import JSON
 from medsyn2.server.session import Session, item_file, new_id, stem_of
 from medsyn2.server.sources import RealCT, open_source
 from medsyn2.server.voxels import add_volume, read_mask
+from medsyn2.weights.bundled import bundled_model
 
 _LATENTS = "latents.safetensors"
 _NAME_LENGTH = 60
@@ -69,7 +70,8 @@ def command_of(model: Path, item: str, *, is_edited: bool) -> str:
     """Return the command that makes a result again, in the folder of its files."""
     verb = ["edit", "--ct", "YOUR_CT"] if is_edited else ["generate"]
     again = ["--from-sidecar", f"{stem_of(item)}.json", "--output", "again.nii.gz"]
-    return shlex.join(["medsyn2", *verb, "--model", str(model), *again])
+    by = [] if model == bundled_model() else ["--model", str(model)]
+    return shlex.join(["medsyn2", *verb, *by, *again])
 
 
 def _find_start(session: Session, order: Order) -> Synthetic | RealCT | None:

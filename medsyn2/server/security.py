@@ -17,10 +17,9 @@ Source: W3C, "Fetch Metadata Request Headers", section 2; OWASP, "Cross-Site Req
 import hmac
 import secrets
 from collections.abc import Iterable
-from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
@@ -135,7 +134,7 @@ def _is_own(headers: Headers, method: str, *, is_link: bool) -> bool:
 
 
 def _token(scope: Scope) -> str:
-    return parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+    return QueryParams(scope["query_string"]).get("token", "")
 
 
 def _bracket(host: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import uvicorn
 
+from medsyn2.errors import EnvironmentFault, reason
 from medsyn2.server.security import Guard
 
 _CONNECTIONS = 64
@@ -36,6 +37,26 @@ def serve(guard: Guard, listener: socket.socket, announce: Callable[[], None]) -
         timeout_graceful_shutdown=_END_S,
     )
     _Server(config, guard, announce).run([listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        EnvironmentFault: If the address or the port cannot be had.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, protocol)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((address[0], port, *address[2:]))  # getaddrinfo takes 70000 for 4464
+    except (OSError, OverflowError) as error:
+        raise EnvironmentFault(
+            f"cannot listen at {host}, port {port}: {reason(error)}.",
+            code="port-taken",
+            remedy="end the other server, or give another port: --port 0 takes a free one.",
+        ) from error
+    return found
 
 
 class _Server(uvicorn.Server):

@@ -15,10 +15,10 @@ from tests.unit.conftest import write_tiny_model
 SETTINGS = RegisterConfig(working_spacing_mm=6.0)
 
 
-def scan_phantom(number: int) -> CTVolume:
-    """A phantom's CT at 4 mm."""
+def scan_phantom(number: int, spacing_mm: float = 4.0) -> CTVolume:
+    """A phantom's CT."""
     subject = draw_subject(0, number)
-    return scan(subject, draw_acquisition(subject, 4.0)).volume
+    return scan(subject, draw_acquisition(subject, spacing_mm)).volume
 
 
 def write_chest_model(folder: Path, template: CTVolume) -> Path:

@@ -9,7 +9,6 @@ import pytest
 
 from medsyn2.cli import main
 from medsyn2.commands import page
-from medsyn2.errors import EnvironmentFault
 from medsyn2.server import serving
 
 
@@ -28,20 +27,6 @@ def test_the_package_needs_no_server():
 def test_a_folder_without_a_model_is_named(tmp_path, capsys):
     assert main(["page", "--model", str(tmp_path), "--port", "0", "--session", str(tmp_path / "s")]) == 14
     assert "model-missing" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("host", "port"), [("203.0.113.7", 0), ("127.0.0.1", -1), ("127.0.0.1", 70000)])
-def test_an_address_that_cannot_be_had_is_named(host, port):
-    with pytest.raises(EnvironmentFault) as caught:
-        page.listen(host, port)
-    assert caught.value.code == "port-taken"
-
-
-def test_a_port_that_is_taken_is_named():
-    with page.listen("127.0.0.1", 0) as one:
-        one.listen()
-        with pytest.raises(EnvironmentFault, match="port"):
-            page.listen("127.0.0.1", one.getsockname()[1])
 
 
 @pytest.mark.parametrize(
