@@ -57,7 +57,7 @@ def test_a_job_waits_for_the_model(queue):
 
 def test_one_runs_one_waits_and_a_third_is_refused(ready):
     first, second = ready.submit(ORDER), ready.submit(ORDER)
-    assert error_of(ready.submit, ORDER) == "busy"
+    assert error_of(ready.submit, ORDER) == "queue-full"
     assert ready.jobs == [first, second]
     ready.hear({"end": "done", "job": first.id})
     assert (first.state, second.state, len(ready.worker.sent)) == ("done", "running", 2)
