@@ -190,7 +190,7 @@ def test_a_reload_keeps_the_draft_and_the_job_and_a_job_can_be_cancelled(tab) ->
     num = len(tab.all("#items button"))
     tab.click("cancel")
     wait(lambda: not tab.get("progress").is_displayed())
-    assert tab.text("status") == "Cancelled."
+    wait(lambda: tab.text("status") == "Cancelled.")
     assert len(tab.all("#items button")) == num
 
 

@@ -31,6 +31,15 @@ def take(tab: Tab, path: Path) -> None:
     assert 0.05 < np.std(picture[..., :3]) < 0.5
 
 
+def go_to_slice(tab: Tab, index: int) -> None:
+    tab.run(
+        "const s = arguments[0].nextElementSibling; s.value = arguments[1]; s.dispatchEvent(new Event('input'));",
+        tab.canvas("axial"),
+        index,
+    )
+    tab.frame()
+
+
 def tidy(tab: Tab) -> None:
     tab.run("document.querySelectorAll('details').forEach(d => d.open = false)")
     tab.run("document.querySelector('.steps').scrollTop = 0")
@@ -68,9 +77,10 @@ def test_the_pictures_of_the_how_to(tab, target) -> None:
     tab.click("item-change")
     tab.set("findings", "There is a solid nodule measuring 25 mm in diameter in the left lower lobe.")
     tab.click("structure-add")
+    go_to_slice(tab, 38)
     tab.click("tool-brush")
     tab.set("radius", 13)
-    tab.drag(canvas, (95, 10))
+    tab.drag(canvas, (110, 10))
     tab.generate(num_steps=steps)
     wait(lambda: tab.all("#columns[data-layout=pair]"))
     tidy(tab)

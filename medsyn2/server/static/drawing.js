@@ -254,9 +254,10 @@ export function countVoxels(layer) {
   return num;
 }
 
-/** @param {Page} page */
+/** Return the words of the structure after those that are drawn: lesions first, then the anatomy. @param {Page} page */
 function nextWords(page) {
-  const used = page.drawn.map(d => d.words);
-  if (!used.length) return firstWords(page);
-  return page.state.model.structures.find(s => !used.includes(s.words))?.words ?? "";
+  const used = page.drawn.map(d => d.words),
+    words = page.state.model.structures.map(s => s.words),
+    first = words.indexOf(firstWords(page));
+  return [...words.slice(first), ...words.slice(0, first)].find(word => !used.includes(word)) ?? "";
 }

@@ -137,7 +137,10 @@ function showJob(page, job) {
   if (!job) return;
   if (!isOpen) {
     button("cancel").disabled = false;
-    page.say(t(`job.${job.state}`));
+    page.attempt(async () => {
+      if (job.state !== "done") await leavePreview(page);
+      page.say(t(`job.${job.state}`));
+    });
     return;
   }
   const bar = byId("progress-bar", HTMLProgressElement),
@@ -149,6 +152,13 @@ function showJob(page, job) {
   byId("progress-text", HTMLElement).textContent = text;
   // A screen reader hears the beginning and each change of the phase, not each step.
   if (was?.id !== job.id || was?.phase !== job.phase) page.say(text);
+}
+
+/** Go back to what was shown before a job that made nothing. @param {Page} page */
+async function leavePreview(page) {
+  if (page.viewer.main?.header.kind !== "preview") return;
+  const id = page.item?.volume ?? page.opened.find(h => h.id === page.source)?.id ?? page.template?.id;
+  if (id) await page.showMain(id);
 }
 
 /** @param {Job} job */

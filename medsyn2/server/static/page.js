@@ -47,6 +47,7 @@ export class Page extends EventTarget {
     this.source = "";
     this.job = /** @type {import("./api.js").Job | null} */ (null);
     this.isMarked = true;
+    this.isBesideChosen = false;
     this.asked = this.bank.take();
     this.found = this.bank.take();
     viewer.marks = () => this.marks();
@@ -173,13 +174,20 @@ export class Page extends EventTarget {
   async showItem(item) {
     this.item = item;
     this.tell("item");
-    if (item) await Promise.all([this.showMain(item.volume), item.before && this.showBeside(item.before)]);
+    if (item) await Promise.all([this.showMain(item.volume), this.showBefore(item)]);
     if (this.item !== item) return;
     if (item?.before) this.viewer.setLayout("pair");
     await this.fillLayer(this.asked, item?.mask ?? null);
     this.lookAt(this.asked);
     await this.fillLayer(this.found, item?.found ?? null);
     this.viewer.redraw();
+  }
+
+  /** Put the volume before a change beside it; a volume that somebody chose to compare with stays. @param {Item} item */
+  async showBefore({before}) {
+    if (before) await this.showBeside(before);
+    else if (!this.isBesideChosen) await this.showBeside(null);
+    if (before) this.isBesideChosen = false;
   }
 
   /** @param {Layer} layer @param {string | null} id */

@@ -264,6 +264,8 @@ export class Pane {
     write(badge, width - edge, edge + 7 * ratio, "right", "#ffc04d");
     const mm = BARS_MM.find(bar => bar * at.k < width / 4) ?? 1,
       y = height - edge - 3 * ratio;
+    context.fillStyle = "rgba(0, 0, 0, .75)";
+    context.fillRect(edge - ratio, y - ratio, mm * at.k + 2 * ratio, 4 * ratio);
     context.fillStyle = INK;
     context.fillRect(edge, y, mm * at.k, 2 * ratio);
     context.font = `${11 * ratio}px system-ui, sans-serif`;

@@ -30,6 +30,7 @@ export function setUpToolbar(page) {
   );
   select("beside-volume").addEventListener("change", () =>
     page.attempt(async () => {
+      page.isBesideChosen = select("beside-volume").value !== "";
       await page.showBeside(select("beside-volume").value || null);
       if (viewer.beside) viewer.setLayout("pair");
     }),

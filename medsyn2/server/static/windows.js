@@ -21,10 +21,12 @@ const DRAG_HU = 3;
  */
 export function fillGreys(table, [low, high]) {
   const scale = 255 / Math.max(1, high - low);
-  for (let hu = -32768; hu < 32768; hu++) {
-    const grey = Math.max(0, Math.min(255, Math.round((hu - low) * scale)));
-    table[hu & 65535] = 0xff000000 | (grey * 0x010101);
-  }
+  const first = Math.max(-32768, Math.ceil(low)),
+    last = Math.min(32767, Math.floor(high));
+  table.fill(0xff000000);
+  table.fill(0xffffffff, Math.max(0, last), 32768);
+  if (last < 0) table.fill(0xffffffff, last & 65535);
+  for (let hu = first; hu <= last; hu++) table[hu & 65535] = 0xff000000 | (Math.round((hu - low) * scale) * 0x010101);
 }
 
 /**
