@@ -25,7 +25,7 @@ configuration and vocabulary come from Microsoft's folder:
 
 A model in half the bytes, its tensors in float16, as the one that ships with the package:
 
-    medsyn2 convert half results/train_dit/model --to half
+    medsyn2 convert half results/train_dit/model --results results --to half
 
 RadImageNet's ResNet50, for the FID, from its authors' file or from Warvito's:
 
@@ -46,6 +46,7 @@ from medsyn2.commands.answers import add_json, answer
 from medsyn2.commands.convert_official import check_place, write_official
 from medsyn2.evaluation.features.radimagenet import KIND as RADIMAGENET
 from medsyn2.evaluation.features.radimagenet import RadImageNet
+from medsyn2.export.model import measured_figures
 from medsyn2.nn.autoencoder.layouts import DepthMode
 from medsyn2.nn.text_encoder import CONFIG_FILE, VOCABULARY_FILE, write_encoder
 from medsyn2.nn.transformer.official_weights import NUM_HEADS, TOKEN_GRID
@@ -55,6 +56,7 @@ from medsyn2.weights.conversion.perceptual import build_perceptual
 from medsyn2.weights.conversion.text_encoder import convert_encoder
 from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, build_tokenizer, check_published_config
 from medsyn2.weights.half import halve_model
+from medsyn2.weights.model_folder import read_description
 from medsyn2.weights.tensors import save_component, tensors_path
 
 
@@ -221,10 +223,16 @@ def _say(
 
 def _half_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="DIR", help="folder of a trained model")
+    parser.add_argument(
+        "--results", type=Path, metavar="DIR", help="results of the run that trained it, for the figures of the card"
+    )
 
 
 def _half(arguments: argparse.Namespace) -> None:
-    made = halve_model(arguments.source, arguments.to)
+    figures: list[str] = []
+    if arguments.results is not None:
+        figures = [*measured_figures(arguments.results, read_description(arguments.source).fingerprint)]
+    made = halve_model(arguments.source, arguments.to, figures)
     size = sum(path.stat().st_size for path in arguments.to.rglob("*") if path.is_file())
     facts = f"{size / 1e6:.1f} MB, the model {made.fingerprint[:12]}"
     answer(arguments, "convert", {"path": arguments.to, "facts": facts}, f"{arguments.to}: {facts}\n")

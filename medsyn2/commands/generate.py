@@ -1,8 +1,8 @@
 r"""Generate CTs from a report, from a mask and the words for it, from both or from neither.
 
-From a report:
+From a report, with the small model that ships with the package:
 
-    medsyn2 generate --model results/train_dit/model --report "Large left pleural effusion." --output a.nii.gz
+    medsyn2 generate --report "Large left pleural effusion." --output a.nii.gz
 
 From a mask, the place, and words, the structure:
 

@@ -3,6 +3,10 @@
     medsyn2 info --preset paper
     medsyn2 info --config configs/paper.yaml mine.yaml
 
+The model that ships with the package, with its place and size:
+
+    medsyn2 info --preset bundled
+
 Several files are merged, the last one wins. The preset `default` is the built-in configuration; others are files in
 configs/, with official and recommended merged onto paper. Nothing is allocated: the networks run on tensors without
 values. Memory is weights, tensors and, in training, the state of Adam and the moving average, without library
@@ -13,6 +17,7 @@ import argparse
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from medsyn2.commands.answers import add_json, answer
 from medsyn2.config import Config, load_config
@@ -20,6 +25,7 @@ from medsyn2.errors import ConfigError
 
 PRESETS = {
     "default": (),
+    "bundled": ("bundled",),
     "paper": ("paper",),
     "official": ("paper", "official"),
     "recommended": ("paper", "recommended"),
@@ -51,7 +57,31 @@ def run(arguments: argparse.Namespace) -> None:
         lines += ["", *_table((title, "copies", "parameters"), [*rows, ("total", "", f"{total:,}")])]
     rows = [(work.name, f"{work.flops / 1e12:,.4g}", f"{work.memory_bytes / 2**30:,.3g}") for work in found.work]
     lines += ["", *_table(("one", "TFLOP", "GiB, predicted"), rows)]
-    answer(arguments, "info", asdict(found), "\n".join(lines) + "\n")
+    values = asdict(found)
+    if arguments.preset == "bundled" and not arguments.config:
+        values["bundled"] = bundled = _describe_bundled()
+        lines += [
+            "",
+            f"weights: {bundled['folder']}, {bundled['bytes'] / 1e6:.1f} MB in float16, model "
+            f"{bundled['fingerprint'][:12]}, {bundled['steps']:,} steps on {bundled['cases']} phantoms",
+        ]
+    answer(arguments, "info", values, "\n".join(lines) + "\n")
+
+
+def _describe_bundled() -> dict[str, Any]:
+    """Return place, size and training of the model that ships with the package."""
+    from medsyn2.weights.bundled import bundled_model
+    from medsyn2.weights.model_folder import read_description
+
+    folder = bundled_model()
+    description = read_description(folder)
+    return {
+        "folder": str(folder),
+        "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        "fingerprint": description.fingerprint,
+        "steps": description.training.num_steps,
+        "cases": description.training.num_cases,
+    }
 
 
 def _preset(name: str) -> Path:

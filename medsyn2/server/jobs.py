@@ -85,7 +85,10 @@ class Jobs:
             raise Refusal(503, **_texts(self.model["error"]))
         if self._waiting is not None:
             raise Refusal(
-                409, "a job runs and another waits.", code="queue-full", remedy="wait until the first is done, or cancel one."
+                409,
+                "a job runs, another waits.",
+                code="queue-full",
+                remedy="wait until the first is done, or cancel one.",
             )
         job = Job(new_id(), order["kind"], len(order.get("seeds", (0,))))
         self._waiting = (job, {**order, "id": job.id})

@@ -5,7 +5,7 @@ another model than its source and has a fingerprint of its own.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from torch import Tensor
 from medsyn2.errors import ConfigError, WeightsError
 from medsyn2.fingerprints import fingerprint
 from medsyn2.nn.text_encoder import TextEncoder
+from medsyn2.weights.model_card import write_card
 from medsyn2.weights.model_folder import (
+    CARD,
     DESCRIPTION,
     DIT,
     PROMPTS,
@@ -29,6 +31,7 @@ from medsyn2.weights.model_folder import (
 )
 from medsyn2.weights.tensors import load_component, save_component, tensors_path
 
+MEASURED_BEFORE = "These figures are of the model in float32, before its tensors were rounded to float16."
 NETWORKS = {DIT: "dit", TOKENIZER: "tokenizer"}
 
 
@@ -49,11 +52,12 @@ def halve_tensors(tensors: Mapping[str, Tensor], source: Path) -> dict[str, Tens
     return halved
 
 
-def halve_model(source: Path, folder: Path) -> ModelDescription:
+def halve_model(source: Path, folder: Path, figures: Sequence[str] = ()) -> ModelDescription:
     """Write the model of `source` in float16 into `folder`; the same model gives the same bytes.
 
     Args:
         folder: Destination, absent or empty.
+        figures: Sections of the card with figures that were measured with the source.
 
     Raises:
         WeightsError: If the source is damaged, or holds values that float16 cannot.
@@ -67,7 +71,7 @@ def halve_model(source: Path, folder: Path) -> ModelDescription:
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        shutil.copytree(source, partial, ignore=shutil.ignore_patterns(DESCRIPTION, ".*"))
+        shutil.copytree(source, partial, ignore=shutil.ignore_patterns(CARD, DESCRIPTION, ".*"))
         for name, kind in NETWORKS.items():
             config, state = load_component(source / name, kind)
             save_component(partial / name, halve_tensors(state, tensors_path(source / name)), kind=kind, config=config)
@@ -79,6 +83,7 @@ def halve_model(source: Path, folder: Path) -> ModelDescription:
         files = hash_files(partial)
         description = replace(before, files=files, fingerprint=fingerprint(before.fingerprint, files))
         write_description(partial, description)
+        write_card(partial, description, [*figures, MEASURED_BEFORE] if figures else ())
         if folder.exists():
             folder.rmdir()
         partial.rename(folder)

@@ -1,6 +1,6 @@
 """The model that ships with the package: small, trained on the embedded phantoms (``configs/bundled.yaml``).
 
-It is a model folder like any other (``model_folder.py``), its tensors in float16, with a card beside it. Commands and
+It is a model folder like any other (``model_folder.py``), its tensors in float16, with a card. Commands and
 `MedSyn2Pipeline.from_pretrained` take it where no other is given, and say so.
 """
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-CARD = "README.md"
 MAX_BYTES = 12_000_000
 """Size of the whole folder that an installation bears."""
 

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from medsyn2.cli import main
+from medsyn2.weights.bundled import bundled_model
+from medsyn2.weights.model_folder import read_description
 
 
 def print_info(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, list[str]]:
@@ -45,3 +47,10 @@ def test_a_file_of_one_s_own(capsys, tmp_path: Path) -> None:
 def test_a_file_that_is_missing_is_named(capsys) -> None:
     assert main(["info", "--config", "nowhere.yaml"]) == 2
     assert "nowhere.yaml" in capsys.readouterr().err
+
+
+def test_the_model_that_ships_is_shown_with_its_place(capsys) -> None:
+    assert main(["info", "--preset", "bundled"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert str(bundled_model()) in last
+    assert read_description(bundled_model()).fingerprint[:12] in last

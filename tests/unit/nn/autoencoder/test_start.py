@@ -1,4 +1,4 @@
-"""The start is a blur: smooth volumes already come back like themselves, and every weight can learn."""
+"""At the start latents are coefficients of their blocks, volumes come back blurred, and every weight can learn."""
 
 import pytest
 import torch
@@ -8,9 +8,9 @@ from medsyn2.nn.autoencoder.start import LOG_VARIANCE, start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 
 
-def make_initial(layout: str = "v1.2") -> CausalVideoVAE:
+def make_initial(layout: str = "v1.2", latent_channels: int = 4) -> CausalVideoVAE:
     """A small tokenizer at its start."""
-    tokenizer = CausalVideoVAE(hidden_channels=8, num_res_blocks=1, norm_groups=1, layout=layout)
+    tokenizer = CausalVideoVAE(8, num_res_blocks=1, norm_groups=1, latent_channels=latent_channels, layout=layout)
     start_as_blur(tokenizer, torch.Generator().manual_seed(0))
     return tokenizer
 
@@ -31,6 +31,31 @@ def test_latents_of_a_smooth_volume_vary_with_it() -> None:
     inputs = torch.cat([latents, torch.ones(1, latents.shape[1])]).T
     residual = small - inputs @ torch.linalg.lstsq(inputs, small[:, None]).solution[:, 0]
     assert residual.var() < 0.55 * small.var()
+
+
+@pytest.mark.parametrize(
+    ("changes", "rank"),
+    [((0, 0, 0), 0), ((0, 0, 1), 1), ((0, 1, 0), 2), ((1, 0, 0), 6), ((0, 1, 1), 3), ((1, 1, 1), 11)],
+)
+def test_a_block_that_is_one_walsh_function_is_one_latent(changes: tuple[int, int, int], rank: int) -> None:
+    tokenizer = make_initial(latent_channels=16)
+    depth, height, width = (
+        torch.tensor([1.0, -1.0 if change else 1.0]).repeat_interleave(length // 2)
+        for change, length in zip(changes, (4, 8, 8), strict=True)
+    )
+    block = depth[:, None, None] * height[:, None] * width
+    latents = tokenizer.encode(block.repeat(2, 3, 3)[None, None]).mean.abs().amax(dim=(0, 2, 3, 4))
+    assert int(latents.argmax()) == rank
+    assert latents[rank] > 1
+    assert (latents > 1e-3 * latents[rank]).sum() == 1
+
+
+def test_a_smooth_volume_comes_back_blurred() -> None:
+    coarse = torch.randn(1, 1, 2, 3, 3, generator=torch.Generator().manual_seed(1))
+    volume = functional.interpolate(coarse, size=(16, 48, 48), mode="trilinear", align_corners=True)
+    tokenizer = make_initial()
+    back = tokenizer.decode(tokenizer.encode(volume).mode())
+    assert torch.corrcoef(torch.stack([back.flatten(), volume.flatten()]))[0, 1] > 0.8
 
 
 def test_start_depends_on_the_generator_alone() -> None:
