@@ -1,3 +1,4 @@
+# make page    a page to draw and generate on, with the model that ships
 # make demo    the whole workflow on the embedded cohort, ends in results/report.html
 # make bundled the model that ships with the package, made again from nothing (configs/bundled.yaml; an hour and a half)
 # make test    the tests
@@ -20,7 +21,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo bundled test cover test-slow test-cluster test-browser page-pictures test-tools test-triton check check-page config docs
+.PHONY: page demo bundled test cover test-slow test-cluster test-browser page-pictures test-tools test-triton check check-page config docs
 demo: $(STAMP)
 	snakemake --cores $(CORES) all
 	@echo "Open results/report.html"
@@ -29,6 +30,9 @@ bundled: $(STAMP)
 	snakemake --cores $(CORES) --configfile configs/bundled.yaml -- all
 	rm -rf medsyn2/weights/bundled/model
 	medsyn2 convert half results/train_dit/model --results results --to medsyn2/weights/bundled/model
+
+page: $(STAMP)
+	medsyn2 page
 
 test: $(STAMP)
 	$(PYTEST)
