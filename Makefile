@@ -1,5 +1,5 @@
 # make demo    the whole workflow on the embedded cohort, ends in results/report.html
-# make bundled the model that ships with the package, made again from nothing (configs/bundled.yaml; an hour and a half)
+# make bundled the model that ships with the package, made again from nothing (configs/bundled.yaml; an hour)
 # make test    the tests
 # make cover   the same, and which lines they do not reach; fails below 90 %
 # make test-cluster  the workflow on a SLURM that is started here; needs root, slurm-wlm and munge (about 6 minutes)
