@@ -9,7 +9,8 @@ from math import prod
 from medsyn2.config import Config
 from medsyn2.planning import costs
 from medsyn2.planning.costs import GB, Cost
-from medsyn2.planning.passes import KEPT_FOR_ADAM, TRAINING_BF16, text_width
+from medsyn2.planning.pass_settings import TRAINING_BF16
+from medsyn2.planning.passes import KEPT_FOR_ADAM, text_width
 from medsyn2.planning.run import PlannedRun
 from medsyn2.training.engine.array_cache import ROOM_BYTES
 

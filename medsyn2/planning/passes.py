@@ -5,53 +5,22 @@ volumes are sampled, encoded and decoded in the precision of ``inference``. Each
 (``simulated.py``) where it is not kept from before (``kept.py``).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from medsyn2.config import Config
 from medsyn2.nn.compute_cost import ComputeCost
 from medsyn2.planning.kept import keep, keep_cost
+from medsyn2.planning.pass_settings import TokenizerSettings, TransformerSettings
 from medsyn2.vocabulary import Precision
 
 if TYPE_CHECKING:
     from medsyn2.planning.simulated import SimulatedTokenizer, SimulatedTransformer
 
-TRAINING_BF16 = "bf16-mixed"
 CXR_BERT_WIDTH = 768
 KEPT_FOR_ADAM = 4
 """Weights, both moments and the moving average; gradients are in a training step's peak."""
-
-Size = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class TokenizerSettings:
-    """All that decides what the tokenizer's passes take."""
-
-    network: Mapping[str, Any]  # Section ``tokenizer``
-    volume_shape: Size  # Depth, height, width
-    window: Size | None  # Of encoding and decoding
-    overlap: float  # Of neighbouring windows
-    precision: Precision  # Of encoding and decoding
-    batch_size: int  # Of a training step
-    crop_shape: Size  # Of a training step
-    training_precision: str
-
-
-@dataclass(frozen=True)
-class TransformerSettings:
-    """All that decides what the transformer's passes take."""
-
-    network: Mapping[str, Any]  # Section ``dit``
-    latent_shape: tuple[int, int, int, int]  # Channels, depth, height, width of a volume's latents
-    text_tokens: int  # Of pre-prompt and report
-    text_width: int  # Of their embeddings
-    precision: Precision  # Of sampling
-    batch_size: int  # Of a training micro-step
-    training_precision: str
-    checkpointing: str
 
 
 @dataclass(frozen=True)

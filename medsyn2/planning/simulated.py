@@ -19,7 +19,7 @@ from medsyn2.nn.cost import cost_of, simulation
 from medsyn2.nn.cuda_autocast import CudaAutocast
 from medsyn2.nn.precision import arithmetic
 from medsyn2.nn.transformer.dit import DiT
-from medsyn2.planning.passes import TRAINING_BF16, TokenizerSettings, TransformerSettings
+from medsyn2.planning.pass_settings import TRAINING_BF16, TokenizerSettings, TransformerSettings
 
 CPU = torch.device("cpu")
 """Where tensors without values are."""
