@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from medsyn2 import LabelMap, MedSyn2Pipeline
-from medsyn2.config import SegmentConfig
+from medsyn2.config import Config, SegmentConfig, load_config
 from medsyn2.ct.geometry import resample_mask
 from medsyn2.evaluation.segmentation import find_again
 from medsyn2.evaluation.similarity.overlap import dice
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 LUNGS_DICE = 0.85
 """A bound well below the mean of held-out cases (docs/reference/bundled-model.md), for the worst of them."""
 NUMBER = 3
-"""A held-out phantom of the default cohort."""
+"""A phantom of the default cohort, of which the model has seen none."""
 
 
 def test_it_is_whole_small_and_in_float16() -> None:
@@ -43,6 +44,19 @@ def test_it_is_whole_small_and_in_float16() -> None:
     ]
     assert {tensor.dtype for tensor in tensors} == {torch.float16}
     assert description.register is not None
+
+
+def test_its_configuration_is_the_one_beside_the_others() -> None:
+    config, folder = load_config(ROOT / "configs/bundled.yaml"), bundled_model()
+    description, pipeline = read_description(folder), MedSyn2Pipeline.from_pretrained(folder)
+    assert description.grid.shape == config.grid.shape
+    assert description.sampling == config.sampling
+    assert pipeline.tokenizer.config == config.tokenizer.model_dump()
+    assert {name: pipeline.dit.config[name] for name in config.dit.model_dump()} == config.dit.model_dump()
+
+
+def test_it_has_seen_no_phantom_of_the_shelf_or_of_the_default_cohort() -> None:
+    assert load_config(ROOT / "configs/bundled.yaml").phantoms.seed not in {SEED, Config().phantoms.seed}
 
 
 def test_it_is_taken_where_no_other_is_given_and_says_so(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
@@ -71,9 +85,13 @@ def test_lungs_lie_where_the_mask_asks_for_them() -> None:
 def test_wheels_and_source_archives_carry_it(tmp_path: Path) -> None:
     source = tmp_path / "source"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
-    subprocess.run([*command, str(source)], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    model = bundled_model()
-    assert {f"medsyn2/weights/bundled/model/{name}" for name in ("model.json", *read_description(model).files)} <= names
+    build = (
+        f"from setuptools import build_meta as b; b.build_wheel({str(tmp_path)!r}); b.build_sdist({str(tmp_path)!r})"
+    )
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    (wheel,), (archive,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    files = ("model.json", *read_description(bundled_model()).files)
+    expected = {f"medsyn2/weights/bundled/model/{name}" for name in files}
+    assert expected <= set(zipfile.ZipFile(wheel).namelist())
+    with tarfile.open(archive) as packed:
+        assert expected <= {name.partition("/")[2] for name in packed.getnames()}
