@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from medsyn2.config import EvaluateFidConfig, EvaluateMemorisationConfig, GridConfig, InferenceConfig
 from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
@@ -15,7 +16,6 @@ from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
 from medsyn2.evaluation.memorisation.evaluate_memorisation import COLUMNS, CONTROLS, evaluate_memorisation
 from medsyn2.facts import CT_FILE, LatentOrigin, LatentsFacts, ReconstructionFacts, RegisterFacts, SampleFacts
-from medsyn2.nn.autoencoder.start import start_as_blur
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.store.latents import write_latents
 from medsyn2.weights.tensors import save_component
@@ -50,17 +50,37 @@ def chest(seed: int) -> np.ndarray:
 REAL = {case: chest(index) for index, case in enumerate(SPLITS)}
 
 
+def set_kernel(name: str, weight: torch.Tensor, generator: torch.Generator) -> None:
+    """Average in steps down, repeat in steps up, add nothing in residual branches, and mix channels in all others."""
+    own = weight[:, :, -1] if weight.ndim == 5 else weight
+    channels = torch.arange(len(weight))
+    mixing = torch.randn(weight.shape, generator=generator) / weight[0].numel() ** 0.5
+    weight.zero_()
+    if ".downsample" in name:
+        if weight.ndim == 5 and weight.shape[2] > 1:  # padding in depth is in front
+            weight[channels, channels, 1:, :2, :2] = 1 / 8
+        else:
+            weight[channels, channels, ..., :2, :2] = 1 / 4
+    elif ".upsample" in name:
+        own[channels, channels, 1, 1] = 1
+    elif "quant_conv" in name:
+        weight.copy_(torch.eye(len(weight)).reshape(weight.shape))
+    elif ".conv_in" in name or ".conv_out" in name:
+        own[:, :, 1, 1] = torch.randn(weight.shape[:2], generator=generator) / weight.shape[1] ** 0.5
+    elif ".conv2" not in name and ".proj_out" not in name:
+        weight.copy_(mixing)
+
+
 @torch.no_grad()
 def small_tokenizer() -> CausalVideoVAE:
     """Return a blur whose ends mix channels but not voxels, and whose last layer is fitted to two volumes."""
     generator = torch.Generator().manual_seed(0)
     network = CausalVideoVAE(**NETWORK).eval()
-    start_as_blur(network, generator)
-    for name, weight in network.named_parameters():
-        if weight.ndim > 3 and (".conv_in" in name or ".conv_out" in name):
-            mixing = torch.randn(weight.shape[:2], generator=generator) / weight.shape[1] ** 0.5
-            weight.zero_()
-            (weight[:, :, -1] if weight.ndim == 5 else weight)[:, :, 1, 1] = mixing
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            if module.bias is not None:
+                module.bias.zero_()
+            set_kernel(name, module.weight, generator)
     network.get_parameter("encoder.conv_out.conv.weight")[network.latent_channels :] = 0
     last, seen = network.get_submodule("decoder.conv_out"), []
     hook = last.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0][0].flatten(1).T))
