@@ -104,6 +104,6 @@ def _start_of(pid: int) -> str | None:
 
 def _read_or_empty(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""

@@ -192,7 +192,7 @@ class Slurm:
 
 def _name_of(process: int) -> str:
     try:
-        return Path(f"/proc/{process}/comm").read_text().strip()
+        return Path(f"/proc/{process}/comm").read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return ""
 

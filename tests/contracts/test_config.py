@@ -27,8 +27,8 @@ def test_default_file_is_the_default() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_override_file_is_valid_and_opens_with_its_command(path: Path) -> None:
     load_config(path)
-    assert path.read_text().startswith("# snakemake ")
-    assert f"configs/{path.name}" in path.read_text().splitlines()[0]
+    assert path.read_text(encoding="utf-8").startswith("# snakemake ")
+    assert f"configs/{path.name}" in path.read_text(encoding="utf-8").splitlines()[0]
 
 
 def test_every_field_is_explained() -> None:

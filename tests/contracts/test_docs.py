@@ -30,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_key_of_the_configuration_is_documented(site: Path) -> None:
-    text = (site / "reference/configuration.html").read_text()
+    text = (site / "reference/configuration.html").read_text(encoding="utf-8")
     schema = Config.model_json_schema(by_alias=True)
     keys = []
     for section, where in schema["properties"].items():
@@ -44,16 +44,16 @@ def test_every_key_of_the_configuration_is_documented(site: Path) -> None:
 
 
 def test_every_command_and_stage_is_documented(site: Path) -> None:
-    commands = (site / "reference/commands.html").read_text()
-    stages = (site / "reference/stages.html").read_text()
+    commands = (site / "reference/commands.html").read_text(encoding="utf-8")
+    stages = (site / "reference/stages.html").read_text(encoding="utf-8")
     verbs = [name.replace("_", "-") for name in (*COMMANDS, *STAGES)]
     assert [verb for verb in verbs if f'id="{verb}"' not in commands] == []
     assert [name for name in STAGES if f'id="{name}"' not in stages] == []
 
 
 def test_every_error_code_is_documented(site: Path) -> None:
-    text = (site / "reference/errors.html").read_text()
-    sources = "\n".join(path.read_text() for path in (ROOT / "medsyn2").rglob("*.py"))
+    text = (site / "reference/errors.html").read_text(encoding="utf-8")
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "medsyn2").rglob("*.py"))
     codes = set(re.findall(r'\bcode="([a-zA-Z0-9.-]+)"', sources))
     # Codes that reach their error through a helper, a record or a dictionary, or that the command line prints.
     codes |= {"environment-files", "file-is-pdf", "nifti-truncated", "report-conflict", "tool-died", "upside-down"}
@@ -65,23 +65,23 @@ def test_every_package_has_its_page_of_the_api(site: Path) -> None:
     packages = [path.parent.name for path in (ROOT / "medsyn2").glob("*/__init__.py")]
     missing = [name for name in packages if not (site / f"reference/api/medsyn2.{name}.html").is_file()]
     assert missing == []
-    assert "from_pretrained" in (site / "reference/api/medsyn2.pipeline.html").read_text()
+    assert "from_pretrained" in (site / "reference/api/medsyn2.pipeline.html").read_text(encoding="utf-8")
 
 
 def test_the_site_loads_nothing_from_the_network(site: Path) -> None:
     loads = re.compile(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(?:https?:)?//[^"]+"')
-    found = {match for path in site.rglob("*.html") for match in loads.findall(path.read_text())}
+    found = {match for path in site.rglob("*.html") for match in loads.findall(path.read_text(encoding="utf-8"))}
     assert found == set()
 
 
 def test_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text().split()) <= MAX_README_WORDS
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= MAX_README_WORDS
 
 
 def test_links_lead_to_files() -> None:
     broken = []
     for page in (path for pattern in PAGES for path in ROOT.glob(pattern)):
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if not re.match(r"\w+:", target) and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(ROOT)}: {target}")
     assert broken == []
@@ -92,7 +92,7 @@ def test_paths_that_are_written_down_exist() -> None:
     missing = {
         f"{page.relative_to(ROOT)}: {path}"
         for page in (path for pattern in PAGES for path in ROOT.glob(pattern))
-        for path in written.findall(page.read_text())
+        for path in written.findall(page.read_text(encoding="utf-8"))
         if not (ROOT / path).exists()
     }
     assert missing == set()

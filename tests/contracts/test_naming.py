@@ -10,7 +10,7 @@ from medsyn2.config import Config
 from medsyn2.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
-RULES = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+RULES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 SECTIONS = {field.alias or name for name, field in Config.model_fields.items()}
 
 
@@ -99,7 +99,7 @@ def test_every_module_has_its_test() -> None:
         if path.stem.startswith("__") or "phantoms" in path.parts:
             continue
         place = ROOT / "tests/unit" / path.parent.relative_to(package)
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         if "\ndef " in text and not list(place.glob(f"test_{path.stem}*.py")):
             missing.append(str(path.relative_to(ROOT)))
     assert missing == []
@@ -112,4 +112,4 @@ def test_no_module_is_a_grab_bag() -> None:
 
 def test_no_file_is_longer_than_400_lines() -> None:
     paths = [path for folder in ("medsyn2", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
-    assert {path.name: n for path in paths if (n := len(path.read_text().splitlines())) > 400} == {}
+    assert {path.name: n for path in paths if (n := len(path.read_text(encoding="utf-8").splitlines())) > 400} == {}

@@ -20,7 +20,7 @@ def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     path.write_text("old")
 
     def fail(partial: Path) -> None:
-        partial.write_text("half")
+        partial.write_text("half", encoding="utf-8")
         assert partial.name.endswith(".nii.gz")
         raise RuntimeError("stop")
 

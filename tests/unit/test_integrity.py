@@ -15,7 +15,7 @@ def test_a_sealed_object_comes_back_without_its_seal(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_sealed(path, VALUE)
     assert read_sealed(path) == VALUE
-    assert set(json.loads(path.read_text())) == {*VALUE, "seal"}
+    assert set(json.loads(path.read_text(encoding="utf-8"))) == {*VALUE, "seal"}
 
 
 def test_every_flip_and_every_cut_of_a_sealed_object_is_seen_or_means_nothing(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_order_is_read_back_whatever_the_files_are_called(names: list[str]) -> N
     with TemporaryDirectory() as folder:
         path = Path(folder, "order.txt")
         assert read_order(path) == {}
-        path.write_text(order_text(order))
+        path.write_text(order_text(order), encoding="utf-8")
         assert list(read_order(path).items()) == list(order.items())
 
 

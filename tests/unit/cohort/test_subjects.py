@@ -48,7 +48,7 @@ def test_a_table_that_cannot_be_trusted_stops_the_plan(table: Path, content: byt
 
 
 def test_a_table_of_other_files_is_refused(table: Path) -> None:
-    table.write_text("VolumeName,Subject\nP1-scan1,P1\nP1-scan2,P1\n")
+    table.write_text("VolumeName,Subject\nP1-scan1,P1\nP1-scan2,P1\n", encoding="utf-8")
     with pytest.raises(TableError, match=r"table-unmatched.*2 rows.*'P1-scan1'.*'scan_1'"):
         read(table, "scan_1", "scan_2")
 

@@ -78,7 +78,10 @@ def test_a_file_that_is_not_right_is_named_with_its_remedy(site: Path, kind: str
 
 
 def test_a_missing_package_is_named(site: Path) -> None:
-    site.write_text(site.read_text().replace("weights_dir", "python: {lungmask: /nowhere/python}, weights_dir"))
+    site.write_text(
+        site.read_text(encoding="utf-8").replace("weights_dir", "python: {lungmask: /nowhere/python}, weights_dir"),
+        encoding="utf-8",
+    )
     missing: list[str] = []
     text = "\n".join(packages(load_config(site), missing))
     assert missing == ["lungmask (package)"]
@@ -93,8 +96,8 @@ def test_the_default_needs_nothing() -> None:
 
 
 def test_what_is_missing_and_too_little_memory_end_with_a_sentence(site: Path, capsys) -> None:
-    text = site.read_text() + "dit: {width: 24576, depth: 8, num_heads: 16}\n"
-    site.write_text(text.replace("lobes: lungmask", "lobes: lungmask, consolidation: medpseg"))
+    text = site.read_text(encoding="utf-8") + "dit: {width: 24576, depth: 8, num_heads: 16}\n"
+    site.write_text(text.replace("lobes: lungmask", "lobes: lungmask, consolidation: medpseg"), encoding="utf-8")
     assert main(["doctor", "--config", str(site)]) == 14
     captured = capsys.readouterr()
     assert "[doctor-missing]" in captured.err
@@ -127,9 +130,9 @@ def test_the_paper_s_configuration_can_be_checked_on_a_folder_of_named_files(tmp
         if path.suffix == ".safetensors":
             shutil.copyfile(tensors, path)
         elif path.name == "vocab.txt":
-            path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+            path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", encoding="utf-8")
         else:
-            path.write_text(json.dumps({**description, "kind": path.stem}))
+            path.write_text(json.dumps({**description, "kind": path.stem}), encoding="utf-8")
     mine = [path for path in (tmp_path / "weights").rglob("*") if path.is_file()]
     add_checksums(tmp_path / "weights", mine)
     missing = []
@@ -148,7 +151,7 @@ def test_the_paper_s_configuration_can_be_checked_on_a_folder_of_named_files(tmp
 def test_each_table_is_named_and_a_missing_one_with_its_remedy(site: Path, capsys) -> None:
     (site.parent / "train.csv").write_text("VolumeName\n")
     cohort = "{data_dir: cts, reports_csv: [train.csv, valid.csv]}"
-    site.write_text(site.read_text().replace("{num_phantoms: 8}", cohort))
+    site.write_text(site.read_text(encoding="utf-8").replace("{num_phantoms: 8}", cohort), encoding="utf-8")
     missing: list[str] = []
     lines = list(list_input_files(load_config(site), missing))
     assert lines[:2] == ["ok cohort.reports_csv: train.csv", "!! cohort.reports_csv: valid.csv does not exist"]
@@ -160,5 +163,7 @@ def test_each_table_is_named_and_a_missing_one_with_its_remedy(site: Path, capsy
 
 
 def test_a_cohort_that_is_not_there_yet_is_said(site: Path) -> None:
-    site.write_text(site.read_text().replace("{num_phantoms: 8}", "{data_dir: nowhere}"))
+    site.write_text(
+        site.read_text(encoding="utf-8").replace("{num_phantoms: 8}", "{data_dir: nowhere}"), encoding="utf-8"
+    )
     assert "cannot be judged without the cohort" in "\n".join(machine(load_config(site)))

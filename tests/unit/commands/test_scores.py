@@ -30,7 +30,7 @@ def write_bank(path: Path, kind: str, ids: list[str], vectors: np.ndarray, model
         "comparable": "itself", "protocol": {}, "protocol_sha256": "0", "clip_hu": [-1000.0, 1000.0],
         "spacing_mm": None, "sha256": hashlib.sha256(path.with_suffix(".npz").read_bytes()).hexdigest(),
     }  # fmt: skip
-    path.write_text(json.dumps(facts))
+    path.write_text(json.dumps(facts), encoding="utf-8")
 
 
 @pytest.fixture

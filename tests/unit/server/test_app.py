@@ -76,7 +76,7 @@ def children_of(pid):
     found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            parent = int(path.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
             found.setdefault(parent, []).append(int(path.parent.name))
         except (OSError, ValueError):
             continue
@@ -103,7 +103,7 @@ def server(tiny_model, session):
 
 
 def test_it_listens_to_this_machine_alone(server):
-    local = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    local = [line.split()[1] for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]]
     own = [address for address in local if int(address.split(":")[1], 16) == int(server.port)]
     assert {address.split(":")[0] for address in own} == {"0100007F"}
 
@@ -179,6 +179,6 @@ def test_a_signal_ends_it_with_its_processes_and_the_next_start_goes_on(server, 
 
 def _is_running(pid):
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False

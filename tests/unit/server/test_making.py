@@ -43,7 +43,7 @@ def test_its_command_makes_the_same_bytes_again(page, item, monkeypatch):
     monkeypatch.chdir(path.parent)
     assert main(shlex.split(item["command"])[1:]) == 0
     assert (path.parent / "again.nii.gz").read_bytes() == path.read_bytes()
-    assert item["recipe"] == json.loads(path.with_name(f"{stem_of(item['id'])}.json").read_text())
+    assert item["recipe"] == json.loads(path.with_name(f"{stem_of(item['id'])}.json").read_text(encoding="utf-8"))
 
 
 def test_several_seeds_give_several_volumes(page):

@@ -7,9 +7,9 @@ from pathlib import Path
 import medsyn2.server
 
 STATIC = Path(medsyn2.server.__file__).with_name("static")
-TEXTS = json.loads((STATIC / "texts.en.json").read_text())
-MODULES = "\n".join(path.read_text() for path in sorted(STATIC.glob("*.js")))
-MARKUP = (STATIC / "index.html").read_text()
+TEXTS = json.loads((STATIC / "texts.en.json").read_text(encoding="utf-8"))
+MODULES = "\n".join(path.read_text(encoding="utf-8") for path in sorted(STATIC.glob("*.js")))
+MARKUP = (STATIC / "index.html").read_text(encoding="utf-8")
 # Keys that are put together from a word of the page or of the server, by their beginning.
 PREFIXES = ("badge.", "check.", "model.", "side.", "hint.", "job.", "kind.", "phase.", "plane.", "request.", "solver.")
 
@@ -45,4 +45,4 @@ def test_the_page_holds_no_markup_from_text_and_nothing_inline() -> None:
 
 
 def test_modules_are_short() -> None:
-    assert [path.name for path in STATIC.iterdir() if len(path.read_text().splitlines()) > 400] == []
+    assert [path.name for path in STATIC.iterdir() if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []

@@ -39,7 +39,7 @@ def inventories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
 def make(place: Path, inventory: list[Path], given: list[Path]) -> dict[str, object]:
     config = TemplateConfig(num_cases=3, num_rounds=1)
     template(GRID, config, REGISTER, inventory=inventory, given=given, reference=place, settings="{}")
-    return json.loads(place.read_text())
+    return json.loads(place.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def undisturbed(inventories: tuple[Path, dict[str, Path]], tmp_path_factory: pyt
 
 
 def test_template_of_phantoms(inventories: tuple[Path, dict[str, Path]], undisturbed: Path) -> None:
-    place, first = undisturbed, json.loads(undisturbed.read_text())
+    place, first = undisturbed, json.loads(undisturbed.read_text(encoding="utf-8"))
     volume, lungs = read_ct(place.with_name("template.nii.gz")), read_labels(place.with_name("lungs.nii.gz"))
     assert volume.shape == GRID.shape
     np.testing.assert_allclose(volume.spacing_mm, GRID.spacing_mm, rtol=1e-4)

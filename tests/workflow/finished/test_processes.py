@@ -27,7 +27,7 @@ def test_processes_that_cannot_share_a_step_are_refused_when_planned(finished: W
 
 
 def test_two_processes_train_what_one_does(finished: Workflow, tmp_path: Path) -> None:
-    settings = yaml.safe_load(TINY.read_text())
+    settings = yaml.safe_load(TINY.read_text(encoding="utf-8"))
     settings["train_tokenizer"] |= {"num_steps": 6, "batch_size": 1, "accumulate": 2}
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(settings))

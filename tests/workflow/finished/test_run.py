@@ -42,14 +42,14 @@ def rerun(finished: Workflow, tmp_path: Path) -> Workflow:
 def change(workflow: Workflow, section: str, **values: object) -> None:
     """Change values of one section."""
     path = workflow.configs[0]
-    whole = yaml.safe_load(path.read_text())
+    whole = yaml.safe_load(path.read_text(encoding="utf-8"))
     whole.setdefault(section, {}).update(values)
     path.write_text(yaml.safe_dump(whole))
 
 
 def test_every_stage_leaves_its_result(finished: Workflow) -> None:
     results = finished.folder / "results"
-    page = (results / "report.html").read_text()
+    page = (results / "report.html").read_text(encoding="utf-8")
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert all((results / name).is_dir() for name in STAGES if STAGES[name].sharded)
     for window in WINDOWS_HU:
@@ -72,7 +72,7 @@ def test_every_table_of_metrics_says_what_judged(finished: Workflow) -> None:
 
 
 def test_synthetic_volume_lies_on_the_grid_of_its_real_case_and_says_what_it_is(finished: Workflow) -> None:
-    manifest = json.loads((finished.folder / "results/sample/0000.json").read_text())
+    manifest = json.loads((finished.folder / "results/sample/0000.json").read_text(encoding="utf-8"))
     record = next(record for record in manifest["cases"] if record["status"] == "ok")
     folder = finished.folder / "results/sample/0000" / record["case"]
     real = read_ct(finished.folder / "results/register/0000" / record["case"] / "ct.nii.gz")
@@ -80,7 +80,7 @@ def test_synthetic_volume_lies_on_the_grid_of_its_real_case_and_says_what_it_is(
         volume = read_ct(folder / sample["file"])
         assert volume.shape == real.shape
         assert (volume.affine_mm == real.affine_mm).all()
-        sidecar = json.loads((folder / sample["file"].replace(".nii.gz", ".json")).read_text())
+        sidecar = json.loads((folder / sample["file"].replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
         assert sidecar["synthetic"] is True
 
 
@@ -90,7 +90,7 @@ def test_second_run_has_nothing_to_do(finished: Workflow) -> None:
 
 def test_comment_and_order_of_keys_rerun_nothing(rerun: Workflow) -> None:
     path = rerun.configs[0]
-    whole = yaml.safe_load(path.read_text())
+    whole = yaml.safe_load(path.read_text(encoding="utf-8"))
     path.write_text("# a comment\n" + yaml.safe_dump(dict(reversed(whole.items())), sort_keys=False))
     assert rerun.planned() == {}
 

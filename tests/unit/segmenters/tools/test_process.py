@@ -79,7 +79,7 @@ def gone(pid: int) -> bool:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
-            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text(encoding="utf-8"):
                 return True
         except FileNotFoundError:
             return True
