@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from medsyn2.vocabulary import Precision
 
@@ -36,4 +36,4 @@ class TransformerSettings:
     precision: Precision  # Of sampling
     batch_size: int  # Of a training micro-step
     training_precision: str
-    checkpointing: str
+    checkpointing: Literal["none", "selective", "full"]

@@ -29,7 +29,8 @@ from torch import Tensor
 from medsyn2.errors import ConfigError
 from medsyn2.nn.autoencoder.slabs import has_planar_levels, moments_in_slabs
 from medsyn2.nn.autoencoder.tokenizer import SCALE, CausalVideoVAE, Posterior, Size
-from medsyn2.nn.cost import ComputeCost, cost_of, enter_simulation
+from medsyn2.nn.compute_cost import ComputeCost
+from medsyn2.nn.cost import cost_of, enter_simulation
 from medsyn2.nn.cuda_autocast import CudaAutocast
 from medsyn2.nn.precision import arithmetic
 from medsyn2.types import Float
