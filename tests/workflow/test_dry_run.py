@@ -66,18 +66,17 @@ def test_wrong_key_stops_before_anything_is_planned(tmp_path: Path) -> None:
     assert "train_dit.learnig_rate" in result.stdout + result.stderr
 
 
-def test_ct_rate_is_planned_in_seconds_and_300_mb(tmp_path: Path) -> None:
+def test_ct_rate_is_planned_within_10_cpu_seconds_and_300_mb(tmp_path: Path) -> None:
     script = ROOT / "benchmarks/dry_run.py"
     result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     costs = [line.split(": ")[1].split(", ") for line in result.stdout.splitlines()]
     (seconds, megabytes), (first_seconds, first_megabytes) = (
         [float(cell.split()[0]) for cell in cost] for cost in costs
     )
-    # 6 to 9 on an idle core; a shared one has been three times as slow.
-    assert seconds < 25
+    assert seconds < 10
     assert megabytes < 300
-    # The first one runs the networks without values, which needs PyTorch: 17 to 25 on an idle core.
-    assert first_seconds < 90
+    # The first one runs the networks without values, which needs PyTorch.
+    assert first_seconds < 30
     assert first_megabytes < 600
 
 

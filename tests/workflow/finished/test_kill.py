@@ -21,9 +21,9 @@ TIMED = {"results/report.html", "results/.report.html.sha256"}
 SHARES = (0.3, 0.5, 0.7)
 # Stages of each kind in which Snakemake is killed with its jobs: by case, a training, a table.
 WITH_SNAKEMAKE = ("register", "train_dit", "evaluate_fid")
-# A stage of each kind: by case, with networks, a training. The slow test kills every stage; the configuration has no
-# variant.
-KINDS = ("register", "encode_latents", "train_dit")
+# A stage of each kind: in rounds, by case, with networks, a training. The slow test kills every stage; the
+# configuration has no variant.
+KINDS = ("template", "register", "encode_latents", "train_dit")
 EVERY = tuple(stage for stage in STAGES if stage != "evaluate_variants")
 
 

@@ -13,9 +13,13 @@ import pytest
 
 from tests.workflow.conftest import ROOT, Workflow
 
-QUICK = ("README.md", "docs/how-to/look-at-a-volume.md", "docs/how-to/edit-a-ct.md")
-LONG = ("docs/how-to/find-a-mask.md", "docs/how-to/make-many-volumes.md")
-PAGES = (*QUICK, *LONG)
+PAGES = (
+    "README.md",
+    "docs/how-to/look-at-a-volume.md",
+    "docs/how-to/find-a-mask.md",
+    "docs/how-to/edit-a-ct.md",
+    "docs/how-to/make-many-volumes.md",
+)
 VERBS = ("generate", "edit", "shelf", "evaluate")
 """Commands that run here; test_commands.py plans the workflow's, and the tests of the command line parse all."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
@@ -77,7 +81,7 @@ def test_the_tutorial_makes_a_volume_and_makes_it_again(folder: Path) -> None:
     assert (folder / "mine.json").is_file()
 
 
-@pytest.mark.parametrize("page", [*QUICK, *(pytest.param(page, marks=pytest.mark.slow) for page in LONG)])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs_as_written(page: str, folder: Path) -> None:
     run_page(page, folder)
 
