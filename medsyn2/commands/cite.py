@@ -10,22 +10,15 @@ your own data have other terms, only you know. Licences are given as their autho
 import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 
 from medsyn2.commands.answers import add_json, answer
+from medsyn2.commands.config_files import add_config_files
 from medsyn2.config import load_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--config",
-        type=Path,
-        nargs="+",
-        default=[Path("config.yaml")],
-        metavar="FILE",
-        help="configuration files, the last one wins (default: config.yaml)",
-    )
+    add_config_files(parser)
     add_json(parser)
 
 

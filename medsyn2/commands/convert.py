@@ -46,7 +46,7 @@ from medsyn2.commands.answers import add_json, answer
 from medsyn2.commands.convert_official import check_place, write_official
 from medsyn2.evaluation.features.radimagenet import KIND as RADIMAGENET
 from medsyn2.evaluation.features.radimagenet import RadImageNet
-from medsyn2.export.model import measured_figures
+from medsyn2.export.model import read_figures
 from medsyn2.nn.autoencoder.layouts import DepthMode
 from medsyn2.nn.text_encoder import CONFIG_FILE, VOCABULARY_FILE, write_encoder
 from medsyn2.nn.transformer.official_weights import NUM_HEADS, TOKEN_GRID
@@ -231,7 +231,7 @@ def _half_arguments(parser: argparse.ArgumentParser) -> None:
 def _half(arguments: argparse.Namespace) -> None:
     figures: list[str] = []
     if arguments.results is not None:
-        figures = [*measured_figures(arguments.results, read_description(arguments.source).fingerprint)]
+        figures = [*read_figures(arguments.results, read_description(arguments.source).fingerprint)]
     made = halve_model(arguments.source, arguments.to, figures)
     size = sum(path.stat().st_size for path in arguments.to.rglob("*") if path.is_file())
     facts = f"{size / 1e6:.1f} MB, the model {made.fingerprint[:12]}"

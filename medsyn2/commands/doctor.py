@@ -19,6 +19,7 @@ from pathlib import Path
 
 from medsyn2.cohort.input_files import input_files
 from medsyn2.commands.answers import add_json, answer
+from medsyn2.commands.config_files import add_config_files
 from medsyn2.config import Config, load_config
 from medsyn2.errors import ConfigError, TableError, WeightsError
 from medsyn2.weights.needs import Need, needs
@@ -36,14 +37,7 @@ _GB = 1e9
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--config",
-        type=Path,
-        nargs="+",
-        default=[Path("config.yaml")],
-        metavar="FILE",
-        help="configuration files, the last one wins (default: config.yaml)",
-    )
+    add_config_files(parser)
     add_json(parser)
 
 

@@ -15,9 +15,9 @@ the configuration and with the largest shard.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from medsyn2.cohort.input_files import input_files, require_files
+from medsyn2.commands.config_files import add_config_files
 from medsyn2.config import Config, load_config, tool_notes
 from medsyn2.planning.costs import GB, Cost, Speed
 from medsyn2.planning.jobs import Job
@@ -30,14 +30,7 @@ _JOB_HEAD = ("one job of", "jobs", "cores", "GPUs", "memory GB", "predicted h", 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--config",
-        type=Path,
-        nargs="+",
-        default=[Path("config.yaml")],
-        metavar="FILE",
-        help="configuration files, the last one wins (default: config.yaml)",
-    )
+    add_config_files(parser)
     parser.add_argument(
         "--tflops",
         type=float,

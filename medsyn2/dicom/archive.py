@@ -4,6 +4,7 @@ An archive is unpacked into numbered files for the time of reading: the names in
 anywhere. Its members and their bytes are counted as they come, whatever its directory says.
 """
 
+import errno
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +18,8 @@ MAX_MEMBERS = 8192
 MAX_UNPACKED_BYTES = 4 << 30
 """Of an archive: a CT of 512 x 512 x 4000 voxels of int16, with headers, is half of it."""
 _PART = 1 << 20
+_DAMAGE = (EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""Errors of the zip module; a RuntimeError is a password or a method that it does not know."""
 
 
 def open_archive(path: Path, *, series: str | None = None, rule: SeriesRule = "largest") -> DicomSeries:
@@ -37,6 +40,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
     Raises:
         InvalidVolumeError: If it is damaged, encrypted or too large.
+        OSError: If the disk is full, or the folder cannot be written to.
     """
     folder.mkdir()
     room = MAX_UNPACKED_BYTES
@@ -52,9 +56,18 @@ def unpack(archive: Path, folder: Path) -> None:
                         if room < 0:
                             raise ValueError(f"more than {MAX_UNPACKED_BYTES:,} bytes")
                         target.write(part)
-    except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise InvalidVolumeError(
-            f"expected an archive of a DICOM series, got: {reason(error)}.",
-            code="archive-unusable",
-            remedy="make a plain zip of the folder with the slices of one series.",
-        ) from error
+    except OSError as error:
+        # Damage is a place that cannot be sought, or a decompressor's complaint; a full disk is the machine's fault.
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise _unusable(error) from error
+    except _DAMAGE as error:
+        raise _unusable(error) from error
+
+
+def _unusable(error: Exception) -> InvalidVolumeError:
+    return InvalidVolumeError(
+        f"expected an archive of a DICOM series, got: {reason(error)}.",
+        code="archive-unusable",
+        remedy="make a plain zip of the folder with the slices of one series.",
+    )

@@ -78,14 +78,14 @@ def export_model_folder(model: Path, to: Path, results: Path | None) -> ModelDes
             code="output-taken",
             remedy="give another folder.",
         )
-    figures = [] if results is None else list(measured_figures(results, description.fingerprint))
+    figures = [] if results is None else list(read_figures(results, description.fingerprint))
     for name in (*description.files, DESCRIPTION):  # the description last, so that a folder with one is complete
         write_atomically(to / name, partial(shutil.copyfile, model / name))
     write_card(to, description, figures)
     return description
 
 
-def measured_figures(results: Path, fingerprint: str) -> Iterator[str]:
+def read_figures(results: Path, fingerprint: str) -> Iterator[str]:
     """Yield a section of Markdown for each table of a run that was made with this model.
 
     Raises:

@@ -1,6 +1,8 @@
 """A zipped series is the series, and an archive cannot write elsewhere or fill the disk."""
 
+import errno
 import io
+import resource
 import zipfile
 
 import numpy as np
@@ -14,7 +16,7 @@ from tests.series import write_series
 
 
 @pytest.fixture
-def zipped(tmp_path):
+def archive_path(tmp_path):
     write_series(tmp_path / "series")
     with zipfile.ZipFile(tmp_path / "scan.zip", "w", zipfile.ZIP_DEFLATED) as made:
         for path in (tmp_path / "series").iterdir():
@@ -23,27 +25,38 @@ def zipped(tmp_path):
     return tmp_path / "scan.zip"
 
 
-def test_it_is_read_as_its_folder(zipped, tmp_path):
-    expected, found = read_ct(tmp_path / "series"), read_ct(zipped)
+def test_it_is_read_as_its_folder(archive_path, tmp_path):
+    expected, found = read_ct(tmp_path / "series"), read_ct(archive_path)
     np.testing.assert_array_equal(found.hu, expected.hu)
     np.testing.assert_array_equal(found.affine_mm, expected.affine_mm)
-    series = open_archive(zipped).stack.id
-    assert open_archive(zipped, series=series).stack.id == series
+    series = open_archive(archive_path).stack.id
+    assert open_archive(archive_path, series=series).stack.id == series
 
 
-def test_names_lead_nowhere(zipped, tmp_path):
-    unpack(zipped, tmp_path / "out")
+def test_names_lead_nowhere(archive_path, tmp_path):
+    unpack(archive_path, tmp_path / "out")
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".dcm"}
     assert not list(tmp_path.glob("*.dcm"))
 
 
-def test_damage_and_bombs_are_refused(zipped, tmp_path, monkeypatch):
-    (tmp_path / "cut.zip").write_bytes(zipped.read_bytes()[:-200])
+def test_damage_and_bombs_are_refused(archive_path, tmp_path, monkeypatch):
+    (tmp_path / "cut.zip").write_bytes(archive_path.read_bytes()[:-200])
     monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 1000)
-    for path in (tmp_path / "cut.zip", zipped):
+    for path in (tmp_path / "cut.zip", archive_path):
         with pytest.raises(InvalidVolumeError) as caught:
             read_ct(path)
         assert caught.value.code == "archive-unusable"
+
+
+def test_a_disk_without_room_is_not_the_archive_s_fault(archive_path, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            unpack(archive_path, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
 
 
 def pack(tmp_path, members, damage=None):

@@ -27,7 +27,7 @@ def write(folder, **masks):
     return folder / SEGMENTATION
 
 
-def placed(label_map):
+def positions(label_map):
     """Return the world positions of a mask's voxels, which no cropping changes."""
     index = np.argwhere(label_map.binary())
     return {tuple(row) for row in (index @ label_map.affine_mm[:3, :3].T + label_map.affine_mm[:3, 3]).round(3)}
@@ -39,9 +39,9 @@ def test_one_structure_is_read_in_its_place(tmp_path):
     assert not is_segmentation(tmp_path / "one/CT0001.dcm")
     found, notes = read_mask(path)
     expected = np.argwhere(mask(1)) @ VOLUME.affine_mm[:3, :3].T + VOLUME.affine_mm[:3, 3]
-    assert placed(found) == {tuple(row) for row in expected.round(3)}
+    assert positions(found) == {tuple(row) for row in expected.round(3)}
     assert notes == ()
-    assert placed(read_labels(path)) == placed(found)
+    assert positions(read_labels(path)) == positions(found)
     assert set(read_segments(path)) == {"heart", EDITED_REGION}
 
 

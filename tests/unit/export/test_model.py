@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from medsyn2.errors import ConfigError
-from medsyn2.export.model import export_model_folder, measured_figures
+from medsyn2.export.model import export_model_folder, read_figures
 from medsyn2.weights.model_folder import CARD, read_description
 
 HU = "region,source,real_median_hu,synthetic_median_hu,difference_hu,num_patients\n"
@@ -38,8 +38,8 @@ def test_without_results_there_are_no_figures(tiny_model, tmp_path):
 
 def test_figures_of_another_model_are_refused(results, other_tiny_model):
     with pytest.raises(ConfigError) as caught:
-        list(measured_figures(results, read_description(other_tiny_model).fingerprint))
+        list(read_figures(results, read_description(other_tiny_model).fingerprint))
     assert caught.value.code == "results-of-another-model"
     shutil.rmtree(results / "train_dit")
     with pytest.raises(ConfigError):
-        list(measured_figures(results, "ff"))
+        list(read_figures(results, "ff"))
