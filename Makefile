@@ -18,7 +18,7 @@ CORES ?= all
 TOOLS ?= .venv-tools
 BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.installed
-PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 PYTHONWARNDEFAULTENCODING=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(BIN):$(PATH)
 
 .PHONY: page demo bundled test cover test-slow test-cluster test-browser page-pictures test-tools test-triton check check-page config docs

@@ -43,7 +43,7 @@ def make_stand_in(folder: Path, config: Config, num_scans: int) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def plan(folder: Path, configs: list[Path]) -> str:

@@ -103,9 +103,9 @@ def start_server(model: Path, session: Path, log: Path) -> tuple[subprocess.Pope
     command = [sys.executable, "-m", "medsyn2", "page", "--model", str(model), "--session", str(session)]
     with log.open("wb") as file:
         server = subprocess.Popen([*command, "--port", "0", "--no-browser"], stdout=file, stderr=file)
-    while not (link := re.search(r"http://\S+", log.read_text())):
+    while not (link := re.search(r"http://\S+", log.read_text("utf-8"))):
         if server.poll() is not None:
-            raise SystemExit(log.read_text())
+            raise SystemExit(log.read_text("utf-8"))
         time.sleep(0.2)
     return server, link.group(0)
 
@@ -128,13 +128,13 @@ def memory_gb(root: int) -> float:
     """Return the memory of a process and its descendants; pages that they share count once."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        fields = stat.read_text().rsplit(")", 1)[1].split()
+        fields = stat.read_text("utf-8").rsplit(")", 1)[1].split()
         children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
     total, todo = 0, [root]
     while todo:
         number = todo.pop()
         todo += children.get(number, [])
-        rollup = Path(f"/proc/{number}/smaps_rollup").read_text()
+        rollup = Path(f"/proc/{number}/smaps_rollup").read_text("utf-8")
         total += int(re.search(r"^Pss:\s+(\d+)", rollup, re.M).group(1))  # type: ignore[union-attr]
     return total / 1e6
 

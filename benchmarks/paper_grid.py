@@ -28,7 +28,8 @@ def prepare(cts: Path, folder: Path) -> None:
     override = folder / "override.yaml"
     override.write_text(
         "grid: {shape: [448, 448, 448], spacing_mm: [0.7, 0.7, 0.7]}\n"
-        f"cohort: {{data_dir: {cts.resolve()}, shard_size: 64}}\n"
+        f"cohort: {{data_dir: {cts.resolve()}, shard_size: 64}}\n",
+        encoding="utf-8",
     )
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "1", "--quiet"]
     command += ["--workflow-profile", ROOT / "profiles/default", "--directory", folder]
@@ -63,7 +64,7 @@ def main() -> None:
             for path in sorted(
                 [*folder.glob(f"logs/benchmarks/{stage}*.tsv"), *folder.glob(f"logs/benchmarks/{stage}/*.tsv")]
             ):
-                with path.open() as file:
+                with path.open(encoding="utf-8") as file:
                     row = next(csv.DictReader(file, delimiter="\t"))
                 cost = (float(row[name]) for name in ("s", "cpu_time", "max_rss"))
                 print("{:<12} {:>8.1f} {:>8.1f} {:>8.0f}".format(stage, *cost))

@@ -112,7 +112,7 @@ def prepare(folder: Path, run: Path) -> list[Path]:
     make_public_slices(run / "medseg", cts[0])
     override["evaluate_augmentation"]["public"] = {"folder": "medseg", "split": "medseg/split.json"}
     path = run / "reductions.json"
-    path.write_text(json.dumps(override, indent=1))
+    path.write_text(json.dumps(override, indent=1), encoding="utf-8")
     return [*CONFIGS, path]
 
 
@@ -130,8 +130,8 @@ def make_text_encoder(folder: Path) -> Path:
         )
         vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *words]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-        (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+        (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+        (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}', encoding="utf-8")
         torch.manual_seed(0)
         BertModel(BertConfig(vocab_size=len(vocabulary))).save_pretrained(folder)
     return folder
@@ -165,7 +165,7 @@ def make_public_slices(folder: Path, ct: Path) -> None:
         for name, values in ((IMAGES, taken.astype(np.float32)), (MASKS, marks.copy())):
             nibabel.save(nibabel.Nifti1Image(values, np.diag([0.7, 0.7, 1.0, 1.0])), folder / name)
         split = {"train": list(range(0, 20, 2)), "test": list(range(1, 20, 2))}
-        (folder / "split.json").write_text(json.dumps(split))
+        (folder / "split.json").write_text(json.dumps(split), encoding="utf-8")
 
 
 def run_all(configs: list[Path], run: Path) -> bool:
@@ -193,7 +193,7 @@ def read_measurements(run: Path, stage: str) -> Iterator[dict[str, str]]:
     """Yield the measurements that Snakemake made of a stage's jobs."""
     logs = run / "logs/benchmarks"
     for path in sorted([*logs.glob(f"{stage}.tsv"), *logs.glob(f"{stage}/*.tsv")]):
-        with path.open() as file:
+        with path.open(encoding="utf-8") as file:
             yield next(csv.DictReader(file, delimiter="\t"))
 
 
@@ -219,7 +219,7 @@ def main() -> None:
     configs = prepare(arguments.cts, run)
     os.chdir(run)
     config = load_config(*configs)
-    print(f"configs/paper.yaml with these reductions:\n{configs[-1].read_text()}", flush=True)
+    print(f"configs/paper.yaml with these reductions:\n{configs[-1].read_text('utf-8')}", flush=True)
     ended = run_all(configs, run)
     print_table(list(rows_of(config, run)))
     if not ended:

@@ -104,7 +104,9 @@ def _words_of(job: str) -> str:
     logs = list(Path(_LOGS).rglob(f"{job}.log"))
     if not logs:
         logs = [Path(_facts_of(job).get("StdOut", "/dev/null"))]
-    lines = [line for log in logs if log.is_file() for line in log.read_text(errors="replace").splitlines()]
+    lines = [
+        line for log in logs if log.is_file() for line in log.read_text(errors="replace", encoding="utf-8").splitlines()
+    ]
     found = dict.fromkeys(line.split("error: ", 1)[1].strip(" *") for line in lines if _SLURMSTEPD.match(line))
     return "; ".join(found)
 
@@ -127,7 +129,7 @@ def _state_of(job: str) -> str:
 def _ask(*command: str) -> str:
     """Return the output of a command of SLURM; nothing if it fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_ANSWER_S)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=_ANSWER_S)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

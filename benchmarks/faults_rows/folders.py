@@ -161,7 +161,7 @@ def _read_cohort(folder: Path) -> str:
     codes = {refusal.problem.code for one in manifests for refusal in one.refused.values()}
     scans = sum(len(one.records) for one in manifests)
     check_split(inventory=inventories, split=folder / "split.json", settings="")
-    repeated = json.loads((folder / "split.json").read_text())["repeated"]
+    repeated = json.loads((folder / "split.json").read_text("utf-8"))["repeated"]
     if codes == {"file-repeated"}:
         return "one in quarantine"
     if repeated:
@@ -229,7 +229,7 @@ def make_cohort(folder: Path, rng: random.Random) -> tuple[dict[str, object], Pa
         patients.update({str(path): patient for path in scans})
     settings: dict[str, object] = {"data_dir": str(cts), "test_every": 2, "shard_size": rng.choice([3, 20])}
     if len(rows) > 1:
-        (folder / "subjects.csv").write_text("\n".join(rows) + "\n")
+        (folder / "subjects.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
         settings["subjects_csv"] = str(folder / "subjects.csv")
     return settings, patients
 

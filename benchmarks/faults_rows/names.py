@@ -119,7 +119,7 @@ def _run_named(bench: Bench) -> tuple[int, str, dict[str, str]]:
         stem = name.encode() if isinstance(name, str) else name
         (folder / "cts/new.nii.gz").rename(folder / "cts" / os.fsdecode(stem + b".nii.gz"))
     status, said, manifest = _take_inventory(folder, folder / "cts")
-    cases = json.loads(manifest.read_text())["cases"] if manifest.exists() else []
+    cases = json.loads(manifest.read_text("utf-8"))["cases"] if manifest.exists() else []
     return status, said, {case["facts"]["path"]: (case["problem"] or {}).get("code", "") for case in cases}
 
 
@@ -133,7 +133,7 @@ def _run_in(bench: Bench, kind: str, name: str, draw: random.Random) -> Tried:
         nibabel.save(make_chest(number), make_parent(cts / f"c{number}.nii.gz"))
     run.mkdir(parents=True)
     status, said, manifest = _take_inventory(run, cts)
-    cases = json.loads(manifest.read_text())["cases"] if manifest.exists() else []
+    cases = json.loads(manifest.read_text("utf-8"))["cases"] if manifest.exists() else []
     named = "[" in said and "What to do" in said and "Traceback" not in said
     kept = (not status and [case["status"] for case in cases] == ["ok"] * 4) or (bool(status) and named)
     if not kept:
@@ -144,8 +144,10 @@ def _run_in(bench: Bench, kind: str, name: str, draw: random.Random) -> Tried:
 def _take_inventory(run: Path, cts: Path) -> tuple[int, str, Path]:
     config = run.parent / "config.yaml"
     relative = os.path.relpath(cts, run)
-    settings = yaml.safe_load(TINY.read_text()) | {"cohort": {"data_dir": relative, "test_every": 2, "shard_size": 100}}
-    config.write_text(json.dumps(settings))
+    settings = yaml.safe_load(TINY.read_text("utf-8")) | {
+        "cohort": {"data_dir": relative, "test_every": 2, "shard_size": 100}
+    }
+    config.write_text(json.dumps(settings), encoding="utf-8")
     process = start_snakemake(run, "--", "results/inventory/0000.json", config=config)
     said = process.communicate()[0]
     return process.returncode, said, run / "results/inventory/0000.json"

@@ -144,7 +144,7 @@ def _set_room(disk: Path, room_bytes: int) -> None:
 
 
 def _set_limit(room_mib: int) -> None:
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text("utf-8").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + room_mib * 2**20,) * 2)
 
 

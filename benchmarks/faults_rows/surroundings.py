@@ -43,7 +43,7 @@ def _run_alone(bench: Bench, job: Job, draw: random.Random) -> Tried:
     with bench.finished_run.without_outputs(job) as folder:
         ended = run(job, folder, lambda: _leave_network(log))
         differing = bench.finished_run.changes(folder)
-    asked = log.read_text().splitlines() if log.exists() else []
+    asked = log.read_text("utf-8").splitlines() if log.exists() else []
     if ended.status or differing:
         bench.say(ended.text[-1500:])
     failed = bool(ended.status or differing)

@@ -77,7 +77,7 @@ def _kill_tree(process: int) -> None:
 def _descendants(process: int) -> Iterator[int]:
     for children in Path(f"/proc/{process}/task").glob("*/children"):
         with suppress(OSError):  # one that has ended since
-            for child in map(int, children.read_text().split()):
+            for child in map(int, children.read_text("utf-8").split()):
                 yield child
                 yield from _descendants(child)
 
@@ -153,8 +153,8 @@ def _leave_record(folder: Path, **changes: object) -> Path:
     (record,) = (folder / "results/.runs").glob("*.json")
     _kill_tree(first.pid)
     first.communicate()
-    head, _, rest = record.read_text().partition("\n")
-    record.write_text(f"{json.dumps({**json.loads(head), **changes})}\n{rest}")
+    head, _, rest = record.read_text("utf-8").partition("\n")
+    record.write_text(f"{json.dumps({**json.loads(head), **changes})}\n{rest}", encoding="utf-8")
     return record
 
 

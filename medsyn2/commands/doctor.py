@@ -166,7 +166,7 @@ def _versions(python: Path, names: tuple[str, ...]) -> dict[str, str]:
         "print(json.dumps(found))"
     )
     try:
-        answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        answer = subprocess.run([python, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
         return dict(json.loads(answer.stdout))
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}

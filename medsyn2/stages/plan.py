@@ -101,7 +101,7 @@ def jobs_json(jobs: list[Job]) -> str:
 def _plan_elsewhere(config: Config) -> str:
     command = [sys.executable, "-m", "medsyn2", "plan", "--config", "/dev/stdin", "--json"]
     settings = config.model_dump_json(by_alias=True)
-    done = subprocess.run(command, input=settings, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=settings, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         said = done.stderr.strip().rpartition("\n")[2].removeprefix("medsyn2: ")
         raise EnvironmentFault(

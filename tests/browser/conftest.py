@@ -54,7 +54,7 @@ class Server:
         with self.log.open("wb") as log:
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-        return wait(lambda: re.search(r"http://\S+", self.log.read_text())).group(0)
+        return wait(lambda: re.search(r"http://\S+", self.log.read_text("utf-8"))).group(0)
 
     def kill(self) -> None:
         """End it and its workers at once, as a lack of memory does."""

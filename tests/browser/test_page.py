@@ -222,7 +222,7 @@ def test_names_and_contrast_serve_those_who_see_little(tab) -> None:
     controls = [node for node in nodes if not node["ignored"] and node["role"]["value"].lower() in roles]
     assert len(controls) > 40
     assert [node["role"]["value"] for node in controls if not node.get("name", {}).get("value", "").strip()] == []
-    assert tab.run(Path(__file__).with_name("contrast.js").read_text()) == []
+    assert tab.run(Path(__file__).with_name("contrast.js").read_text("utf-8")) == []
 
 
 def test_a_phone_has_room_for_all_and_fingers_draw(tab) -> None:

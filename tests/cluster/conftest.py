@@ -43,7 +43,7 @@ class Run:
 
     def read(self, name: str) -> str:
         """Return the text of a file of the run."""
-        return (self.folder / name).read_text()
+        return (self.folder / name).read_text("utf-8")
 
 
 @pytest.fixture(scope="session")

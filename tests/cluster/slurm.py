@@ -127,7 +127,7 @@ class Slurm:
         """End the jobs and the daemons, and remove the configuration."""
         subprocess.run(["scancel", "--user=root"], capture_output=True, check=False)
         wait_until(lambda: not subprocess.run(["squeue", "-h"], capture_output=True, check=False).stdout)
-        pids = [int(path.read_text()) for path in self.folder.glob("*.pid")]
+        pids = [int(path.read_text("utf-8")) for path in self.folder.glob("*.pid")]
         alive = [pid for pid in pids if _name_of(pid) in DAEMONS]
         for pid in alive:
             os.kill(pid, signal.SIGTERM)
@@ -176,16 +176,16 @@ class Slurm:
         SYSTEM_CONF.mkdir(exist_ok=True)
         for name, text in texts.items():
             path = self.folder / f"{name}.conf"
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
             (SYSTEM_CONF / path.name).symlink_to(path)
 
     def _daemon(self, *command: str) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
         if done.returncode:
             raise NoDaemonError(f"{command[0]}: {done.stdout}{done.stderr}")
 
     def _run(self, *command: str) -> str:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 

@@ -44,7 +44,7 @@ def test_unknown_verb_is_a_usage_error() -> None:
 
 
 def test_commands_that_are_written_down_are_understood() -> None:
-    texts = [path.read_text().replace("\\\n", " ") for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))]
+    texts = [path.read_text("utf-8").replace("\\\n", " ") for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))]
     commands = {one for text in texts for one in re.findall(r"^(?:\| `)?(medsyn2 [a-z]+ [^`\n#]*)", text, re.M)}
     assert len(commands) >= 10
     for command in commands:
@@ -85,7 +85,7 @@ def test_missing_manifest_ends_with_a_sentence(tmp_path: Path) -> None:
     missing = str(tmp_path / "0000.json")
     command = [sys.executable, "-m", "medsyn2", "masks", "--config", stage_params(Config(), "masks")]
     command += ["--register", missing, "--segment", missing, "--manifest", str(tmp_path / "out.json")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 15
     assert "Traceback" not in result.stderr
     assert "[manifest-unreadable]" in result.stderr

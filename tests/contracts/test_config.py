@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_generated_files_are_in_step() -> None:
     advice = "run `make config`"
-    assert (ROOT / "config.yaml").read_text() == default_yaml(), advice
-    assert (ROOT / "config.schema.json").read_text() == json_schema(), advice
+    assert (ROOT / "config.yaml").read_text("utf-8") == default_yaml(), advice
+    assert (ROOT / "config.schema.json").read_text("utf-8") == json_schema(), advice
 
 
 def test_default_file_is_the_default() -> None:
@@ -88,7 +88,7 @@ def test_every_field_is_explained() -> None:
 )
 def test_mistake_is_named(tmp_path: Path, text: str, named: str) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=named.replace("(", r"\(").replace(")", r"\)")) as caught:
         load_config(path)
     assert str(path) in caught.value.message
@@ -106,7 +106,7 @@ def test_scientific_notation_of_yaml_1_1_is_a_number() -> None:
 
 def test_later_file_overrides_an_earlier_one_key_by_key(tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
-    first.write_text("dit: {width: 96, depth: 3}\ngrid: {shape: [64, 48, 48]}")
-    second.write_text("dit: {depth: 2}")
+    first.write_text("dit: {width: 96, depth: 3}\ngrid: {shape: [64, 48, 48]}", encoding="utf-8")
+    second.write_text("dit: {depth: 2}", encoding="utf-8")
     config = load_config(first, second)
     assert (config.dit.width, config.dit.depth, config.grid.shape) == (96, 2, (64, 48, 48))

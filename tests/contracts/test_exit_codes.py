@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs/reference/exit-codes.md"
 
 
 def test_every_status_is_documented_and_none_is_invented() -> None:
-    documented = [int(number) for number in re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.M)]
+    documented = [int(number) for number in re.findall(r"^\| (\d+) \|", PAGE.read_text("utf-8"), re.M)]
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, MedSyn2Error)]
     assert len(kinds) > 15
     raised = {kind.exit_code for kind in kinds}

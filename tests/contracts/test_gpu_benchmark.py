@@ -15,7 +15,7 @@ ONLY_ELSEWHERE = ("CUDNN_ATTENTION", "EFFICIENT_ATTENTION", "triton", "MAISI")
 
 
 def test_every_row_has_a_time_or_needs_another_device(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(HOOK)
+    (tmp_path / "sitecustomize.py").write_text(HOOK, encoding="utf-8")
     # The rows are those of a real run; what they compile would cost a minute.
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "TORCHDYNAMO_DISABLE": "1"}
     command = [sys.executable, ROOT / "benchmarks/gpu.py", "--size", "tiny", "--out", tmp_path / "out"]

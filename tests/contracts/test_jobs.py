@@ -50,8 +50,8 @@ def planned(config: Config) -> list[tuple[Cost, Job]]:
 def profile() -> dict[str, Any]:
     """The profile of SLURM, with its partitions."""
     folder = ROOT / "profiles/slurm"
-    partitions = yaml.safe_load((folder / "partitions.yaml").read_text())
-    return yaml.safe_load((folder / "profile.yaml").read_text()) | partitions
+    partitions = yaml.safe_load((folder / "partitions.yaml").read_text("utf-8"))
+    return yaml.safe_load((folder / "profile.yaml").read_text("utf-8")) | partitions
 
 
 def test_every_job_has_the_time_that_it_is_planned_to_take(planned, profile) -> None:

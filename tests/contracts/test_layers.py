@@ -13,7 +13,7 @@ SHARED = ("features", "similarity", "statistics", "held_out", "segmentation", "c
 
 def test_import_linter_keeps_every_contract() -> None:
     script = Path(sys.executable).with_name("lint-imports")
-    result = subprocess.run([script, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run([script, "--no-cache"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 0, result.stdout
 
 
@@ -45,7 +45,7 @@ def test_an_evaluation_imports_no_other_and_no_shared_part_imports_one() -> None
 def test_importing_it_brings_in_nothing_heavy(module: str) -> None:
     heavy = {"torch", "numpy", "monai", "transformers", "pandas", "zarr", "nibabel", "SimpleITK"}
     code = f"import sys, {module}; print(*sorted({heavy!r} & set(sys.modules)))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert result.stdout.split() == []
 
 
@@ -56,5 +56,5 @@ def test_networks_and_flow_run_from_a_checkout_with_torch_alone(folder: str) -> 
     code = "import sys; sys.modules.update(dict.fromkeys({!r})); {}".format(
         blocked, "; ".join(f"import medsyn2.{folder}.{module}" for module in modules)
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 0, result.stderr

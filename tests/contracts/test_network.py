@@ -25,16 +25,18 @@ sys.addaudithook(refuse)
 
 def run(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "hook").mkdir(exist_ok=True)
-    (folder / "hook/sitecustomize.py").write_text(HOOK)
+    (folder / "hook/sitecustomize.py").write_text(HOOK, encoding="utf-8")
     command = [sys.executable, "-c", code, *arguments]
     environment = {"PYTHONPATH": f"{folder / 'hook'}:{ROOT}", "OMP_NUM_THREADS": "1", "HOME": str(folder)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False)
 
 
 def test_one_module_knows_how_to_connect() -> None:
     words = re.compile(r"^\s*(import|from) (urllib|http|socket|requests|ftplib|ssl|aiohttp|httpx)\b", re.MULTILINE)
     found = {
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "medsyn2").rglob("*.py") if words.search(path.read_text())
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "medsyn2").rglob("*.py")
+        if words.search(path.read_text("utf-8"))
     }
     # The command line looks for a free port, at which the nodes of a training meet; the page listens at one.
     assert found == {"medsyn2/weights/download.py", "medsyn2/cli.py", "medsyn2/server/serving.py"}
@@ -60,7 +62,8 @@ def test_the_hook_refuses(tmp_path: Path) -> None:
 )
 def test_a_command_opens_nothing(tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "mine.yaml").write_text(
-        "cohort: {num_phantoms: 4}\ngrid: {shape: [16, 32, 32]}\ntrain_tokenizer: {crop_shape: [16, 32, 32]}\n"
+        "cohort: {num_phantoms: 4}\ngrid: {shape: [16, 32, 32]}\ntrain_tokenizer: {crop_shape: [16, 32, 32]}\n",
+        encoding="utf-8",
     )
     result = run(tmp_path, "import sys; from medsyn2.cli import main; sys.exit(main(sys.argv[1:]))", *arguments)
     assert result.returncode == 0, result.stderr

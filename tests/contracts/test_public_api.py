@@ -60,12 +60,12 @@ def test_nothing_at_run_time_executes_what_it_reads(pattern: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in SOURCES
-        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
         if re.search(pattern, line.replace(".eval()", ""))
     ]
     assert found == []
 
 
 def test_only_the_conversion_opens_pickles() -> None:
-    found = {path.parent.name for path in SOURCES if "torch.load(" in path.read_text()}
+    found = {path.parent.name for path in SOURCES if "torch.load(" in path.read_text("utf-8")}
     assert found == {"conversion"}

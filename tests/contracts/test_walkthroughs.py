@@ -35,7 +35,7 @@ def home(tmp_path_factory):
     middle = ct.affine_mm[:3, :3] @ (np.array(ct.shape) * (0.5, 0.5, 0.3)) + ct.affine_mm[:3, 3]
     nodule = LabelMap(ellipsoid_mask(ct.grid, middle.tolist(), (24.0, 24.0, 24.0)), ct.affine_mm)
     write_labels(home / "nodule.nii.gz", nodule)
-    (home / "requests.csv").write_text("name,report\na,No effusion.\n")
+    (home / "requests.csv").write_text("name,report\na,No effusion.\n", encoding="utf-8")
     (home / "config.yaml").symlink_to(ROOT / "tests/workflow/tiny.yaml")
     return home
 
@@ -50,7 +50,7 @@ def inside(home, tmp_path, monkeypatch):
 
 def blocks(page):
     """Yield each command of a page, and each snippet of Python."""
-    for language, text in BLOCK.findall((ROOT / page).read_text()):
+    for language, text in BLOCK.findall((ROOT / page).read_text("utf-8")):
         lines = text.splitlines()
         indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
         lines = [line[indent:] for line in lines]
@@ -67,7 +67,7 @@ def run(command):
 
 
 def section(page, title):
-    return (ROOT / page).read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return (ROOT / page).read_text("utf-8").partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
 def test_each_of_the_ten_calls_answers_with_one_object(capsys):
@@ -86,7 +86,7 @@ def test_each_of_the_ten_calls_answers_with_one_object(capsys):
 
 
 def _json_page():
-    return (ROOT / "docs/reference/json.md").read_text()
+    return (ROOT / "docs/reference/json.md").read_text("utf-8")
 
 
 def test_a_series_is_edited_and_opened_by_other_libraries(tmp_path):
@@ -98,7 +98,7 @@ def test_a_series_is_edited_and_opened_by_other_libraries(tmp_path):
         else:
             exec(compile(text, "edit-a-dicom-series.md", "exec"), {})
     assert len(list((tmp_path / "volumes").glob("*.nii.gz"))) == 1
-    assert "dicom-" in (tmp_path / "volumes/volumes.csv").read_text()
+    assert "dicom-" in (tmp_path / "volumes/volumes.csv").read_text("utf-8")
     assert b"DOE" not in b"".join(path.read_bytes() for path in (tmp_path / "edited/scan").iterdir())
     for path in (tmp_path / "edited/scan").iterdir():
         assert path.read_bytes() == (tmp_path / "edited/again" / path.name).read_bytes()

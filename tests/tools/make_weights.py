@@ -183,9 +183,9 @@ def write_totalsegmentator(folder: Path) -> None:
         place = folder / name / f"{trainers[number]}__nnUNetPlans__3d_fullres"
         labels = {"background": 0, **{label: index for index, label in maps[number].items()}}
         (place / "fold_0").mkdir(parents=True)
-        (place / "plans.json").write_text(json.dumps(plans(name)))
+        (place / "plans.json").write_text(json.dumps(plans(name)), encoding="utf-8")
         dataset = {"channel_names": {"0": "CT"}, "labels": labels, "file_ending": ".nii.gz", "numTraining": 1}
-        (place / "dataset.json").write_text(json.dumps(dataset))
+        (place / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
         checkpoint = {
             "network_weights": nnunet_weights(labels, bands),
             "trainer_name": TRAINERS.get(number, KNOWN_TRAINER),

@@ -23,11 +23,11 @@ def test_nnunet_plans_and_preprocesses_an_export(tmp_path: Path) -> None:
     command = [python.with_name("nnUNetv2_plan_and_preprocess"), "-d", "501", "--verify_dataset_integrity"]
     command += ["-c", "3d_fullres", "-npfp", "1", "-np", "1"]
     environment = {**os.environ, **places, "PATH": f"{python.parent}:{os.environ['PATH']}"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 0, result.stderr[-3000:]
     made = tmp_path / "preprocessed/Dataset501_Nodules"
-    plans = json.loads((made / "nnUNetPlans.json").read_text())
+    plans = json.loads((made / "nnUNetPlans.json").read_text("utf-8"))
     assert plans["configurations"]["3d_fullres"]["normalization_schemes"] == ["CTNormalization"]
-    splits = json.loads((made / "splits_final.json").read_text())
+    splits = json.loads((made / "splits_final.json").read_text("utf-8"))
     cases = {path.name.partition(".")[0] for path in (made / "nnUNetPlans_3d_fullres").glob("*.pkl")}
     assert cases == {*splits[0]["train"], *splits[0]["val"]} == {"real_a", "real_b", "real_c", "synthetic_a_nodules"}

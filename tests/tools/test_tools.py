@@ -79,13 +79,13 @@ def segmented(python: Path, weights: Path, ct: Path, tmp_path_factory: pytest.Te
             "time_limit_s": 3600,
         },
     }
-    (folder / "mine.yaml").write_text(json.dumps(values))
+    (folder / "mine.yaml").write_text(json.dumps(values), encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
     command += ["--workflow-profile", ROOT / "profiles/default", "--cores", "1"]
     command += ["--configfile", ROOT / "config.yaml", folder / "mine.yaml", "--", "results/masks/0000.json"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    logs = "".join(path.read_text()[-3000:] for path in folder.glob("logs/segment/*.log"))
+    result = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
+    logs = "".join(path.read_text("utf-8")[-3000:] for path in folder.glob("logs/segment/*.log"))
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:] + logs
     return folder
 
@@ -167,11 +167,13 @@ def test_totalsegmentator_is_equal_to_its_command_line(
         "TASK_CONFIGS['total']['sub_modes']['default']['task_id']], "
         f"class_map[{arguments[1]!r}]]))"
     )
-    answer = subprocess.run([python, "-c", query], check=True, capture_output=True, text=True)
+    answer = subprocess.run([python, "-c", query], check=True, capture_output=True, encoding="utf-8")
     parts, labels = json.loads(answer.stdout)
     for part in parts:  # the command line wants all parts to be there, and reads the one with the heart
         (folder / part).mkdir(exist_ok=True)
-    (home / "config.json").write_text('{"totalseg_id": "test", "send_usage_stats": false, "prediction_counter": 0}')
+    (home / "config.json").write_text(
+        '{"totalseg_id": "test", "send_usage_stats": false, "prediction_counter": 0}', encoding="utf-8"
+    )
     command = [python.with_name("TotalSegmentator"), "-i", ct, "-o", tmp_path / "out.nii.gz", "--ml", "-q"]
     environment = {**os.environ, "TOTALSEG_WEIGHTS_PATH": str(folder), "TOTALSEG_HOME_DIR": str(home)}
     subprocess.run([*command, *arguments, "-d", "cpu", "-ns", "1"], check=True, env=environment)

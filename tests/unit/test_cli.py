@@ -44,7 +44,7 @@ def masks_arguments(folder: Path, config: str) -> list[str]:
 def test_a_configuration_file_does_what_the_workflows_json_does(tmp_path: Path) -> None:
     written = []
     given_file = tmp_path / "config.yaml"
-    given_file.write_text("masks:\n  threshold: 0.4\n")
+    given_file.write_text("masks:\n  threshold: 0.4\n", encoding="utf-8")
     config = Config.model_validate({"masks": {"threshold": 0.4}})
     for name, given in (("file", str(given_file)), ("json", stage_params(config, "masks"))):
         folder = tmp_path / name
@@ -59,7 +59,7 @@ def test_settings_are_the_stages_own_sections_and_version_wherever_they_come_fro
     case = {"id": "x", "path": str(tmp_path / "x.nii.gz"), "subject": "x", "split": "train", "position": 0}
     cases = json.dumps([case])
     given_file = tmp_path / "config.yaml"
-    given_file.write_text("inventory:\n  hu_convention: detect\nsample:\n  seed: 7\n")
+    given_file.write_text("inventory:\n  hu_convention: detect\nsample:\n  seed: 7\n", encoding="utf-8")
     manifest = tmp_path / "inventory" / "0000.json"
     fingerprints = []
     for given in (str(given_file), stage_params(Config(), "inventory")):
@@ -95,7 +95,7 @@ def test_a_json_of_another_stage_or_version_is_refused(tmp_path: Path, capsys: p
 
 def test_an_unknown_setting_in_a_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given_file = tmp_path / "config.yaml"
-    given_file.write_text("masks:\n  treshold: 0.4\n")
+    given_file.write_text("masks:\n  treshold: 0.4\n", encoding="utf-8")
     assert main(masks_arguments(tmp_path, str(given_file))) == 2
     assert "treshold" in capsys.readouterr().err
 
@@ -108,7 +108,7 @@ def test_each_kind_of_failure_has_its_exit_status() -> None:
 def test_a_place_that_cannot_be_used_ends_with_a_sentence_that_names_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "file").write_text("a file")
+    (tmp_path / "file").write_text("a file", encoding="utf-8")
     assert main(["config", "--folder", str(tmp_path / "file" / "below")]) == 10
     error = capsys.readouterr().err
     assert str(tmp_path / "file" / "below") in error
@@ -121,7 +121,7 @@ def test_out_of_memory_ends_with_its_own_status_and_a_sentence(tmp_path: Path) -
     with (tmp_path / "register.json").open("wb") as file:
         file.truncate(2**32)
     result = subprocess.run(
-        [sys.executable, "-c", OUT_OF_MEMORY, *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-c", OUT_OF_MEMORY, *arguments], capture_output=True, encoding="utf-8", check=False
     )
     assert result.returncode == 12, result.stderr
     assert "[environment-memory]" in result.stderr
@@ -133,7 +133,7 @@ def masks_at_work(folder: Path) -> subprocess.Popen[str]:
     """A stage that is at work: it waits for the lock that this test holds on its manifest."""
     arguments = masks_arguments(folder, stage_params(Config(), "masks"))
     command = [sys.executable, "-m", "medsyn2", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", bufsize=1)
     assert process.stderr is not None
     assert any("waiting for" in line for line in process.stderr)
     return process
@@ -156,7 +156,7 @@ def test_a_closed_pipe_ends_without_a_traceback() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "medsyn2", "doctor"]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, encoding="utf-8", check=False)
     os.close(writer)
     assert done.returncode == 141
     assert done.stderr == "medsyn2: doctor was ended: nobody reads its output any more.\n"

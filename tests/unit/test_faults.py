@@ -54,7 +54,7 @@ try:
 except MemoryError as error:
     print(isinstance(fault_of(error), MemoryFault))
 """
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=False)
     assert (ran.stdout, ran.stderr) == ("True\n", "")
 
 
@@ -147,7 +147,11 @@ for path, write in (
 
 def test_a_limit_of_the_size_of_files_is_named_for_bytes_and_for_tensors(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=True, preexec_fn=_limit_files
+        [sys.executable, "-c", LIMITED, tmp_path],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        preexec_fn=_limit_files,
     )
     first, second = done.stdout.splitlines()
     assert first.startswith(f"[environment-file-limit] {tmp_path}/a.png")

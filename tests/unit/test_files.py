@@ -17,7 +17,7 @@ from medsyn2.processes import Holder
 
 def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "value.nii.gz"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
 
     def fail(partial: Path) -> None:
         partial.write_text("half", encoding="utf-8")
@@ -27,7 +27,7 @@ def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stop"):
         write_atomically(path, fail)
     assert [entry.name for entry in tmp_path.iterdir()] == ["value.nii.gz"]
-    assert path.read_text() == "old"
+    assert path.read_text("utf-8") == "old"
 
 
 WRITER = """
@@ -48,7 +48,7 @@ write_atomically(Path(sys.argv[1]), write)
 
 def start_writer(path: Path, fate: str) -> subprocess.Popen[str]:
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, path, fate], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, path, fate], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     )
     assert writer.stdout is not None
     assert writer.stdout.readline() == "writing\n"
@@ -59,22 +59,22 @@ def test_what_a_killed_writer_left_is_gone_after_the_next_write(tmp_path: Path) 
     path = tmp_path / "[odd].nii.gz"
     start_writer(path, "killed").communicate()
     assert len(list(tmp_path.iterdir())) == 1
-    write_atomically(tmp_path / "other.nii.gz", lambda partial: partial.write_text("other"))
+    write_atomically(tmp_path / "other.nii.gz", lambda partial: partial.write_text("other", encoding="utf-8"))
     assert len(list(tmp_path.iterdir())) == 2
-    write_atomically(path, lambda partial: partial.write_text("ours"))
+    write_atomically(path, lambda partial: partial.write_text("ours", encoding="utf-8"))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["[odd].nii.gz", "other.nii.gz"]
-    assert path.read_text() == "ours"
+    assert path.read_text("utf-8") == "ours"
 
 
 def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "value.json"
     writer = start_writer(path, "goes on")
-    write_atomically(path, lambda partial: partial.write_text("ours"))
-    assert path.read_text() == "ours"
+    write_atomically(path, lambda partial: partial.write_text("ours", encoding="utf-8"))
+    assert path.read_text("utf-8") == "ours"
     writer.communicate("\n")
     assert writer.returncode == 0
     assert [entry.name for entry in tmp_path.iterdir()] == ["value.json"]
-    assert path.read_text() == "theirs"
+    assert path.read_text("utf-8") == "theirs"
 
 
 def test_json_is_sorted_and_reproducible(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_a_table_has_no_index_and_the_digits_that_are_asked_for(tmp_path: Path) 
     table = pd.DataFrame({"case": ["a"], "value": [1 / 3]})
     write_table(tmp_path / "rounded.csv", table)
     write_table(tmp_path / "exact.csv", table, digits=None)
-    assert (tmp_path / "rounded.csv").read_text() == "case,value\na,0.33333\n"
-    assert (tmp_path / "exact.csv").read_text() == f"case,value\na,{1 / 3}\n"
+    assert (tmp_path / "rounded.csv").read_text("utf-8") == "case,value\na,0.33333\n"
+    assert (tmp_path / "exact.csv").read_text("utf-8") == f"case,value\na,{1 / 3}\n"
 
 
 def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ with lock(Path(sys.argv[1]), use="one thing"):
 
 def start_holder(path: Path) -> subprocess.Popen[str]:
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "holding\n"
@@ -130,9 +130,9 @@ def test_a_lock_names_its_holder_and_is_not_waited_for_longer_than_allowed(
     holder.communicate("\n")
     caplog.clear()
     with lock(path):
-        assert f"process {os.getpid()} on" in (tmp_path / ".model.lock").read_text()
+        assert f"process {os.getpid()} on" in (tmp_path / ".model.lock").read_text("utf-8")
     assert caplog.text == ""
-    assert (tmp_path / ".model.lock").read_text() == ""
+    assert (tmp_path / ".model.lock").read_text("utf-8") == ""
 
 
 def test_a_holder_that_makes_another_thing_is_not_waited_for(tmp_path: Path) -> None:
@@ -158,12 +158,12 @@ def test_without_locks_of_the_file_system_the_written_holder_counts(
     holder.kill()
     holder.communicate()
     with lock(tmp_path / "model"):
-        assert f"process {os.getpid()} on" in (tmp_path / ".model.lock").read_text()
+        assert f"process {os.getpid()} on" in (tmp_path / ".model.lock").read_text("utf-8")
 
 
 def test_a_holder_on_another_machine_is_named_with_how_to_remove_it(tmp_path: Path) -> None:
     other = replace(Holder.of_this_process(), name="process 7 on login2", host="login2", boot="another", pid=7)
-    (tmp_path / ".model.lock").write_text(other.text())
+    (tmp_path / ".model.lock").write_text(other.text(), encoding="utf-8")
     with pytest.raises(EnvironmentFault, match="in use by process 7 on login2") as caught, lock(tmp_path / "model"):
         pass
     assert caught.value.code == "used-elsewhere"

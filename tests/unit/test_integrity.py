@@ -37,17 +37,17 @@ def test_every_flip_and_every_cut_of_a_sealed_object_is_seen_or_means_nothing(tm
 
 
 def test_an_object_without_a_seal_is_read_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text('{"a": 1}')
+    (tmp_path / "a.json").write_text('{"a": 1}', encoding="utf-8")
     assert read_sealed(tmp_path / "a.json") == {"a": 1}
-    (tmp_path / "a.json").write_text("[1]")
+    (tmp_path / "a.json").write_text("[1]", encoding="utf-8")
     with pytest.raises(ValueError, match="list"):
         read_sealed(tmp_path / "a.json")
 
 
 def test_a_table_is_compared_with_the_checksum_beside_it(tmp_path: Path) -> None:
     table, page = tmp_path / "hu.csv", tmp_path / "description.json"
-    table.write_text("a,b\n1,2\n")
-    page.write_text("{}")
+    table.write_text("a,b\n1,2\n", encoding="utf-8")
+    page.write_text("{}", encoding="utf-8")
     assert check_file(table) == table
     write_checksums([table, page, tmp_path / "never_made.png"])
     assert [path.name for path in sorted(tmp_path.iterdir())] == [".hu.csv.sha256", "description.json", "hu.csv"]
@@ -57,7 +57,7 @@ def test_a_table_is_compared_with_the_checksum_beside_it(tmp_path: Path) -> None
         table.write_bytes(damaged)
         with pytest.raises(IntegrityError, match=rf"output-damaged.*rm {table}"):
             check_file(table)
-    table.write_text("a,b\n1,2\n")
+    table.write_text("a,b\n1,2\n", encoding="utf-8")
     for damaged in (recorded[1:], b"\xff" + recorded[1:], b""):
         (tmp_path / ".hu.csv.sha256").write_bytes(damaged)
         with pytest.raises(IntegrityError, match="output-damaged"):
@@ -66,12 +66,12 @@ def test_a_table_is_compared_with_the_checksum_beside_it(tmp_path: Path) -> None
 
 def test_a_file_is_hashed_again_after_a_change_of_the_same_size(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    path.write_text("1")
+    path.write_text("1", encoding="utf-8")
     sha256 = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"  # echo -n 1 | sha256sum
     assert is_unchanged(path, sha256)
-    path.write_text("2")
+    path.write_text("2", encoding="utf-8")
     assert not is_unchanged(path, sha256)
-    path.write_text("1")
+    path.write_text("1", encoding="utf-8")
     check_files(tmp_path, {"a": sha256}, tmp_path / "a.json")
     path.unlink()
     assert not is_unchanged(path, sha256)

@@ -54,7 +54,7 @@ def test_slurm_is_asked_for_a_job_of_another_machine(
     job: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = tmp_path / "squeue"
-    command.write_text(SQUEUE)
+    command.write_text(SQUEUE, encoding="utf-8")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("SLURM_JOB_ID", "12")

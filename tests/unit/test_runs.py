@@ -32,7 +32,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def start(**settings: int) -> subprocess.Popen[str]:
     """A run in a process of its own."""
     command = [sys.executable, "-c", RUN, json.dumps({"train_dit": settings})]
-    run = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    run = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
     assert run.stdout is not None
     assert run.stdout.readline() == "entered\n"
     return run
@@ -65,7 +65,7 @@ def test_a_run_on_another_machine_is_refused_with_how_to_remove_it(tmp_path: Pat
     RUNS.mkdir(parents=True)
     holder = replace(Holder.of_this_process(), name="process 7 on login2", host="login2", boot="another", pid=7)
     record = RUNS / "login2-7.json"
-    record.write_text(f'{holder.text()}\n{{"train_dit": {{"seed": 1}}}}\n')
+    record.write_text(f'{holder.text()}\n{{"train_dit": {{"seed": 1}}}}\n', encoding="utf-8")
     with pytest.raises(EnvironmentFault, match="cannot tell whether it still works") as caught:
         enter({"train_dit": {"seed": 0}})
     assert caught.value.code == "used-elsewhere"

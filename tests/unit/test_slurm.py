@@ -26,7 +26,7 @@ def in_job_12(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     logs = tmp_path / ".snakemake/slurm_logs/rule_train_dit"
     logs.mkdir(parents=True)
     for job in (11, 12):
-        (logs / f"{job}.log").write_text(OF_A_JOB)
+        (logs / f"{job}.log").write_text(OF_A_JOB, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -36,11 +36,11 @@ def run_in_job(folder: Path, code: str) -> tuple[int, str]:
     log = folder / "logs/masks/0000.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)  # as Snakemake does before each attempt
-    with log.open("w") as file:
+    with log.open("w", encoding="utf-8") as file:
         command = [sys.executable, "-m", "medsyn2.slurm", "-c", code]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         done = subprocess.run(command, stdout=file, stderr=file, cwd=folder, env=environment, check=False)
-    return done.returncode, log.read_text()
+    return done.returncode, log.read_text("utf-8")
 
 
 def test_a_process_is_named_by_its_job_and_ended_through_slurm(in_job_12: Path) -> None:
@@ -87,9 +87,9 @@ def test_the_log_of_a_killed_stage_says_why_and_outlives_the_next_attempt(
     assert said in log
     again, text = run_in_job(in_job_12, "print('done')")
     assert (again, text) == (0, "done\n")
-    assert (in_job_12 / "logs/masks/0000.12.log").read_text() == log
+    assert (in_job_12 / "logs/masks/0000.12.log").read_text("utf-8") == log
     assert run_in_job(in_job_12, code)[0] == status
-    assert (in_job_12 / "logs/masks/0000.12-1.log").read_text() == log
+    assert (in_job_12 / "logs/masks/0000.12-1.log").read_text("utf-8") == log
 
 
 def test_the_log_of_a_stage_that_ended_well_has_one_name(in_job_12: Path) -> None:

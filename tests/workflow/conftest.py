@@ -38,7 +38,7 @@ class Workflow:
     def run(self, *arguments: str) -> str:
         """Run to the end and return what Snakemake said; a failed run fails the test with its logs."""
         result = subprocess.run(
-            self.command(*arguments), env=self.environment, capture_output=True, text=True, check=False
+            self.command(*arguments), env=self.environment, capture_output=True, encoding="utf-8", check=False
         )
         assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
         return result.stdout + result.stderr

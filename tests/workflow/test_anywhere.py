@@ -20,7 +20,7 @@ def snakemake(*arguments: str | Path, cwd: Path, path: str = "/usr/bin:/bin") ->
     """Run Snakemake by the path of its interpreter, as from an environment that is not activated."""
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *map(str, arguments)]
     environment = {**os.environ, "PATH": path}
-    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     return result.stdout + result.stderr
 
@@ -45,7 +45,9 @@ def test_each_run_folder_has_a_configuration_and_a_cohort_of_its_own(tmp_path: P
         folder.mkdir(parents=True)
         for volume in volumes:
             (folder / f"{volume}.nii.gz").touch()
-        (tmp_path / name / "config.yaml").write_text("cohort: {data_dir: cts, test_every: 2, shard_size: 1}\n")
+        (tmp_path / name / "config.yaml").write_text(
+            "cohort: {data_dir: cts, test_every: 2, shard_size: 1}\n", encoding="utf-8"
+        )
         target = "results/inventory/0000.json"
         said = snakemake("-s", ROOT / "Snakefile", "-d", name, "-n", "-p", "all", "--until", "inventory", cwd=tmp_path)
         assert said.count("medsyn2 inventory") == len(volumes)
@@ -54,9 +56,9 @@ def test_each_run_folder_has_a_configuration_and_a_cohort_of_its_own(tmp_path: P
 
 def test_later_files_override_the_run_folder_s_configuration(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run/config.yaml").write_text("cohort: {num_phantoms: 4, test_every: 2}\n")
-    (tmp_path / "mine.yaml").write_text("cohort: {num_phantoms: 6}\n")
-    (tmp_path / "last.yaml").write_text("cohort: {num_phantoms: 8}\n")
+    (tmp_path / "run/config.yaml").write_text("cohort: {num_phantoms: 4, test_every: 2}\n", encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text("cohort: {num_phantoms: 6}\n", encoding="utf-8")
+    (tmp_path / "last.yaml").write_text("cohort: {num_phantoms: 8}\n", encoding="utf-8")
     run = ("-s", ROOT / "Snakefile", "-d", "run", "-n", "-p")
     until = ("--until", "phantoms")
     assert num_planned(snakemake(*run, "all", *until, cwd=tmp_path)) == 4
@@ -67,20 +69,20 @@ def test_later_files_override_the_run_folder_s_configuration(tmp_path: Path) -> 
 def test_rules_run_the_interpreter_of_snakemake_and_not_the_first_python_on_the_path(tmp_path: Path) -> None:
     stranger = tmp_path / "bin/python"
     stranger.parent.mkdir()
-    stranger.write_text("#!/bin/sh\necho another python >&2\nexit 3\n")
+    stranger.write_text("#!/bin/sh\necho another python >&2\nexit 3\n", encoding="utf-8")
     stranger.chmod(stranger.stat().st_mode | stat.S_IXUSR)
     (tmp_path / "mine.yaml").write_text(
-        "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n"
+        "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n", encoding="utf-8"
     )
     arguments = ("-s", ROOT / "Snakefile", "-d", tmp_path / "run", "--configfile", tmp_path / "mine.yaml", "--")
     snakemake(*arguments, PHANTOMS, cwd=tmp_path, path=f"{stranger.parent}:/usr/bin:/bin")
-    manifest = json.loads((tmp_path / "run" / PHANTOMS).read_text())
+    manifest = json.loads((tmp_path / "run" / PHANTOMS).read_text("utf-8"))
     assert [record["status"] for record in manifest["cases"]] == ["ok"]
 
 
 def test_a_home_that_cannot_be_written_to_is_not_needed(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
-        "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n"
+        "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n", encoding="utf-8"
     )
     environment = {**os.environ, "HOME": "/dev/null"}
     environment.pop("XDG_CACHE_HOME", None)
@@ -90,20 +92,20 @@ def test_a_home_that_cannot_be_written_to_is_not_needed(tmp_path: Path) -> None:
         cwd=tmp_path,
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
 
 
 def test_what_yaml_takes_for_another_thing_is_refused_in_snakemake_s_files_too(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("cohort:\n  num_phantoms: 010\ntrain_dit:\n#  num_steps: 3\n")
+    (tmp_path / "mine.yaml").write_text("cohort:\n  num_phantoms: 010\ntrain_dit:\n#  num_steps: 3\n", encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "-d", "run", "--cores", "1", "-n"]
     result = subprocess.run(
         [*map(str, command), "--configfile", "mine.yaml", "--", "all"],
         cwd=tmp_path,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert result.returncode == 1
@@ -112,7 +114,7 @@ def test_what_yaml_takes_for_another_thing_is_refused_in_snakemake_s_files_too(t
 
 def test_another_interpreter_of_the_same_environment_reruns_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
-        "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n"
+        "cohort: {num_phantoms: 2, test_every: 2, shard_size: 1}\nphantoms: {spacing_mm: 8.0}\n", encoding="utf-8"
     )
     arguments = ("-s", ROOT / "Snakefile", "-d", tmp_path / "run", "--configfile", tmp_path / "mine.yaml", "--")
     snakemake(*arguments, PHANTOMS, cwd=tmp_path)
@@ -129,4 +131,4 @@ def test_another_interpreter_of_the_same_environment_reruns_nothing(tmp_path: Pa
 def test_catalog_finds_the_standard_layout() -> None:
     for name in ("workflow/Snakefile", "config/README.md", ".snakemake-workflow-catalog.yml"):
         assert (ROOT / name).is_file()
-    assert "rule all:" in (ROOT / "workflow/Snakefile").read_text()
+    assert "rule all:" in (ROOT / "workflow/Snakefile").read_text("utf-8")

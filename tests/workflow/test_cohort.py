@@ -33,13 +33,13 @@ def workflow_of(folder: Path, names: Sequence[str], **cohort: object) -> Workflo
     for index, name in enumerate(names):
         write_chest(folder / f"cts/{name}.nii.gz", index)
     override = folder / "mine.yaml"
-    override.write_text(json.dumps({"cohort": {"data_dir": "cts", "shard_size": 2, **cohort}}))
+    override.write_text(json.dumps({"cohort": {"data_dir": "cts", "shard_size": 2, **cohort}}), encoding="utf-8")
     return Workflow(folder, (TINY, override))
 
 
 def records(folder: Path, shard: str) -> dict[str, dict[str, object]]:
     """The inventory's records of a shard, by case."""
-    manifest = json.loads((folder / f"results/inventory/{shard}.json").read_text())
+    manifest = json.loads((folder / f"results/inventory/{shard}.json").read_text("utf-8"))
     return {record["case"]: record for record in manifest["cases"]}
 
 
@@ -81,15 +81,15 @@ def test_a_changed_file_reruns_its_shard_and_a_touched_one_changes_nothing(tmp_p
 
 def test_a_changed_mask_segments_its_shard_again_and_an_inventory_of_the_same_bytes_nothing(tmp_path: Path) -> None:
     workflow = workflow_of(tmp_path, "abcdef")
-    whole = json.loads(workflow.configs[1].read_text())
+    whole = json.loads(workflow.configs[1].read_text("utf-8"))
     whole["segment"] = {"tools": {"heart": "files"}, "mask_files": "masks/{case}_{structure}.nii.gz"}
-    workflow.configs[1].write_text(json.dumps(whole))
+    workflow.configs[1].write_text(json.dumps(whole), encoding="utf-8")
     targets = [f"results/segment/{shard}.json" for shard in ("0000", "0001")]
     workflow.run(*TARGETS)
     for name in ("template/template", "register/0000", "register/0001"):
         path = tmp_path / f"results/{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('{"stage": "of an earlier run", "cases": []}')
+        path.write_text('{"stage": "of an earlier run", "cases": []}', encoding="utf-8")
     workflow.run(*targets)
     assert workflow.planned(*targets) == {}
     (tmp_path / "masks").mkdir()
@@ -114,7 +114,7 @@ def test_a_cohort_that_cannot_be_evaluated_is_refused_when_planned_and_can_be_pr
     tmp_path: Path, names: Sequence[str], message: str
 ) -> None:
     workflow = workflow_of(tmp_path, names, test_every=2)
-    result = subprocess.run(workflow.command("-n", "all"), capture_output=True, text=True, check=False)
+    result = subprocess.run(workflow.command("-n", "all"), capture_output=True, encoding="utf-8", check=False)
     assert result.returncode != 0
     assert message in result.stdout + result.stderr
     assert set(workflow.planned("results/masks/0000.json")) == {"inventory", "template", "register", "segment", "masks"}

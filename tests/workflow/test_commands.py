@@ -19,7 +19,12 @@ PLACES = ("README.md", "docs/**/*.md", "config/README.md", "config.yaml", "confi
 CHECKOUT = ("Snakefile", "config.yaml", "configs", "envs", "profiles", "workflow")
 COMMAND = re.compile(r"(?:^(?:# *)?|`)(snakemake -[^\n`#]*)", re.M)
 COMMANDS = sorted(
-    {command.strip() for place in PLACES for path in ROOT.glob(place) for command in COMMAND.findall(path.read_text())}
+    {
+        command.strip()
+        for place in PLACES
+        for path in ROOT.glob(place)
+        for command in COMMAND.findall(path.read_text("utf-8"))
+    }
 )
 
 
@@ -30,8 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in CHECKOUT:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
-    (folder / "mine.yaml").write_text("sampling: {num_steps: 4}\n")
-    paper = yaml.safe_load((ROOT / "configs/paper.yaml").read_text())
+    (folder / "mine.yaml").write_text("sampling: {num_steps: 4}\n", encoding="utf-8")
+    paper = yaml.safe_load((ROOT / "configs/paper.yaml").read_text("utf-8"))
     named = [path for key, paths in paper["cohort"].items() if key.endswith(("_csv", "_txt")) for path in paths]
     named += [paper["train_tokenizer"][key] for key in ("initial_weights", "perceptual_weights")]
     slices = paper["evaluate_augmentation"]["public"]
@@ -60,6 +65,6 @@ def test_a_command_that_is_written_down_can_be_planned(command: str, folder: Pat
             del words[index : index + 2]
             words[1:1] = ["--cores", "2"]
     planned = [sys.executable, "-m", "snakemake", "-n", *words[1:]]
-    result = subprocess.run(planned, cwd=folder, capture_output=True, text=True, check=False)
+    result = subprocess.run(planned, cwd=folder, capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     assert "Job stats" in result.stdout + result.stderr

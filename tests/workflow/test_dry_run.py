@@ -19,11 +19,11 @@ from .conftest import ROOT, Workflow
 
 def test_lint_and_format_are_clean() -> None:
     lint = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
     )
     assert lint.returncode == 0, lint.stdout + lint.stderr
     snakefmt = Path(sys.executable).with_name("snakefmt")
-    result = subprocess.run([snakefmt, "--check", "."], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run([snakefmt, "--check", "."], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 0, result.stderr
 
 
@@ -51,7 +51,7 @@ def test_folder_of_files_plans_without_phantoms(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d; touch pwned", "../e".replace("/", "_"), "f", "g"):
         (tmp_path / "cts" / f"{name}.nii.gz").touch()
     override = tmp_path / "mine.yaml"
-    override.write_text(f"cohort: {{data_dir: {tmp_path}/cts}}\n")
+    override.write_text(f"cohort: {{data_dir: {tmp_path}/cts}}\n", encoding="utf-8")
     planned = Workflow(tmp_path, (ROOT / "configs/real.yaml", override)).planned()
     assert "phantoms" not in planned
     assert planned["inventory"] == {"0000"}
@@ -59,16 +59,16 @@ def test_folder_of_files_plans_without_phantoms(tmp_path: Path) -> None:
 
 def test_wrong_key_stops_before_anything_is_planned(tmp_path: Path) -> None:
     override = tmp_path / "mine.yaml"
-    override.write_text("train_dit: {learnig_rate: 1}\n")
+    override.write_text("train_dit: {learnig_rate: 1}\n", encoding="utf-8")
     workflow = Workflow(tmp_path, (override,))
-    result = subprocess.run(workflow.command("-n", "all"), capture_output=True, text=True, check=False)
+    result = subprocess.run(workflow.command("-n", "all"), capture_output=True, encoding="utf-8", check=False)
     assert result.returncode != 0
     assert "train_dit.learnig_rate" in result.stdout + result.stderr
 
 
 def test_ct_rate_is_planned_within_10_cpu_seconds_and_300_mb(tmp_path: Path) -> None:
     script = ROOT / "benchmarks/dry_run.py"
-    result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, script], capture_output=True, encoding="utf-8", check=True)
     costs = [line.split(": ")[1].split(", ") for line in result.stdout.splitlines()]
     (seconds, megabytes), (first_seconds, first_megabytes) = (
         [float(cell.split()[0]) for cell in cost] for cost in costs
@@ -131,7 +131,7 @@ def _without(path: Path) -> Iterator[None]:
 
 
 def _refusal(workflow: Workflow, target: str) -> str:
-    result = subprocess.run(workflow.command("-n", "--", target), capture_output=True, text=True, check=False)
+    result = subprocess.run(workflow.command("-n", "--", target), capture_output=True, encoding="utf-8", check=False)
     assert result.returncode != 0
     assert "MissingInputException" not in result.stdout + result.stderr
     return result.stdout + result.stderr

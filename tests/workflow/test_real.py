@@ -33,7 +33,9 @@ def test_real_folder_ends_in_the_table_and_the_quarantine(real_data: Path, tmp_p
         shutil.copy(next((real_data / "bad").rglob(name)), folder / f"{case}.nii.gz")
         expected[case] = code
     override = tmp_path / "real.yaml"
-    override.write_text(f"cohort: {{data_dir: {folder}, shard_size: 20}}\nregister: {{min_lung_dice: 0.5}}\n")
+    override.write_text(
+        f"cohort: {{data_dir: {folder}, shard_size: 20}}\nregister: {{min_lung_dice: 0.5}}\n", encoding="utf-8"
+    )
     workflow = Workflow(tmp_path, (TINY, override))
     workflow.run("results/fid_lung.csv", "results/report.html")
     quarantine = pd.read_csv(tmp_path / "results/quarantine.csv")

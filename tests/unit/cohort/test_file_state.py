@@ -39,12 +39,12 @@ def test_files_that_hold_nothing_or_are_none_repeat_nothing(tmp_path: Path) -> N
 def test_size_time_and_presence_make_the_state(tmp_path: Path) -> None:
     path = tmp_path / "a.nii"
     states = [state_of([str(path)])]
-    path.write_text("x")
+    path.write_text("x", encoding="utf-8")
     states.append(state_of([str(path)]))
     assert state_of([str(path)]) == states[-1]
     os.utime(path, ns=(0, 1))
     states.append(state_of([str(path)]))
-    path.write_text("xx")
+    path.write_text("xx", encoding="utf-8")
     os.utime(path, ns=(0, 1))
     states.append(state_of([str(path)]))
     assert len(set(states)) == 4

@@ -83,8 +83,8 @@ def test_results_of_any_run_are_no_volumes_unless_they_are_asked_for(tmp_path: P
 
 def test_masks_that_were_generated_with_a_volume_are_known_by_its_sidecar(tmp_path: Path) -> None:
     touch(tmp_path, "a.nii.gz", "a_mask.nii.gz", "a_mask_before_1.nii.gz", "b.nii.gz", "b_mask.nii.gz", "c_mask.nii")
-    (tmp_path / "a.json").write_text(json.dumps({"synthetic": True, "medsyn2": "0.1.0"}))
-    (tmp_path / "b.json").write_text(json.dumps({"Modality": "CT"}))
+    (tmp_path / "a.json").write_text(json.dumps({"synthetic": True, "medsyn2": "0.1.0"}), encoding="utf-8")
+    (tmp_path / "b.json").write_text(json.dumps({"Modality": "CT"}), encoding="utf-8")
     assert volumes(tmp_path) == ["a.nii.gz", "b.nii.gz", "b_mask.nii.gz", "c_mask.nii"]
 
 

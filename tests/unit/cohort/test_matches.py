@@ -15,7 +15,9 @@ NAMES = VolumeNames(f"scan_{number}" for number in range(10))
 
 def table(folder: Path, name: str, *volumes: str) -> str:
     """Write a table of these volumes."""
-    (folder / name).write_text("VolumeName,Findings_EN\n" + "".join(f"{volume},x\n" for volume in volumes))
+    (folder / name).write_text(
+        "VolumeName,Findings_EN\n" + "".join(f"{volume},x\n" for volume in volumes), encoding="utf-8"
+    )
     return str(folder / name)
 
 

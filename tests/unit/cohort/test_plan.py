@@ -178,7 +178,7 @@ def test_the_patients_of_dicom_studies_decide_the_splits_and_stay_where_they_are
     assert len({case.subject for case in cases}) == 4
     assert all(case.subject.startswith("patient-") for case in cases)
     found.save_order()
-    text = "".join(path.read_text() for path in (tmp_path / "results/inventory").iterdir())
+    text = "".join(path.read_text("utf-8") for path in (tmp_path / "results/inventory").iterdir())
     assert "visit" in text
     shutil.rmtree(tmp_path / "cts/visit 1")  # patient B's first visit, whose rank the others keep
     later = [case for cases in plan(data_dir="cts", test_every=2).cohort.shards.values() for case in cases]

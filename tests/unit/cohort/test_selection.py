@@ -85,7 +85,7 @@ def test_missing_or_empty_folder_says_so(tmp_path: Path) -> None:
 def test_excluded_files_and_later_reconstructions_are_left_out(tmp_path: Path) -> None:
     for name in ("train_1_a_1", "train_1_a_2", "train_2_a_1"):
         (tmp_path / f"{name}.nii.gz").touch()
-    (tmp_path / "no_chest.txt").write_text("# heads\nsomewhere/train_2_a_1.nii.gz\n\n")
+    (tmp_path / "no_chest.txt").write_text("# heads\nsomewhere/train_2_a_1.nii.gz\n\n", encoding="utf-8")
     assert list(select(tmp_path, exclude_txt=tmp_path / "no_chest.txt")) == ["train_1_a_1"]
     assert len(select(tmp_path, reconstruction="all")) == 3
 
@@ -110,7 +110,7 @@ def test_a_name_that_several_files_have_is_excluded_with_its_folder_or_everywher
     listed = tmp_path / "no_chest.txt"
 
     def left(*lines: str) -> list[str]:
-        listed.write_text("\n".join(lines))
+        listed.write_text("\n".join(lines), encoding="utf-8")
         return [path.relative_to(tmp_path).as_posix() for path in select(tmp_path, exclude_txt=listed).values()]
 
     for line in ("drawn/lung_1.nii.gz", r"C:\data\drawn\lung_1.nii", "/abs/drawn/lung_1"):
@@ -124,10 +124,10 @@ def test_a_name_that_several_files_have_is_excluded_with_its_folder_or_everywher
 def test_a_list_of_other_files_is_refused_and_ct_rates_own_lists_are_not(tmp_path: Path) -> None:
     touch(tmp_path, "train_1_a_1.nii.gz")
     listed = tmp_path / "no_chest.txt"
-    listed.write_text("scan-7\nscan-8\n")
+    listed.write_text("scan-7\nscan-8\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"exclude-unmatched.*2 lines.*'scan-7'.*'train_1_a_1"):
         select(tmp_path, exclude_txt=listed)
-    listed.write_text("train_9_a_1.nii.gz\n")
+    listed.write_text("train_9_a_1.nii.gz\n", encoding="utf-8")
     found = select_files(CohortConfig(data_dir=tmp_path, exclude_txt=listed), Path(), {})
     assert found.notes[-1] == "cohort.exclude_txt: 1 lines name no file: train_9_a_1.nii.gz"
 
@@ -143,8 +143,8 @@ def test_two_files_of_one_folder_and_name_are_refused_and_both_named(tmp_path: P
 
 def test_synthetic_volumes_are_no_cases_unless_they_have_a_place(tmp_path: Path) -> None:
     touch(tmp_path, "ct.nii.gz", "made.nii.gz", "made_mask.nii.gz", "of_dcm2niix.nii.gz")
-    (tmp_path / "made.json").write_text(json.dumps({"synthetic": True, "medsyn2": "0.1"}))
-    (tmp_path / "of_dcm2niix.json").write_text(json.dumps({"Modality": "CT"}))
+    (tmp_path / "made.json").write_text(json.dumps({"synthetic": True, "medsyn2": "0.1"}), encoding="utf-8")
+    (tmp_path / "of_dcm2niix.json").write_text(json.dumps({"Modality": "CT"}), encoding="utf-8")
     found = select_files(CohortConfig(data_dir=tmp_path), Path(), {})
     assert list(found.files) == ["ct", "of_dcm2niix"]
     assert any("made.nii.gz" in note for note in found.notes)

@@ -18,7 +18,7 @@ def archive(tmp_path_factory) -> Path:
     write_series(root / "B/0001", patient="B", study="1.3", series="1.3.1")
     (root / "B/0001/DICOMDIR").write_bytes(b"directory")
     (root / "B/report.pdf").write_bytes(b"%PDF")
-    (root / "README").write_text("an archive")
+    (root / "README").write_text("an archive", encoding="utf-8")
     return root
 
 
@@ -62,7 +62,7 @@ def test_files_beside_slices_stay_and_folders_without_dicom_are_none(tmp_path):
     write_series(tmp_path / "a")
     (tmp_path / "a/ct.nii.gz").touch()
     (tmp_path / "b").mkdir()
-    (tmp_path / "b/LICENSE").write_text("none")
+    (tmp_path / "b/LICENSE").write_text("none", encoding="utf-8")
     found = list_folder(tmp_path)
     assert found.volumes == [tmp_path / "a", tmp_path / "a/ct.nii.gz"]
     assert find_leaf(str(tmp_path / "b"), ["LICENSE"], {}, str(tmp_path)) is None

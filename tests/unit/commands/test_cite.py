@@ -34,7 +34,7 @@ def test_the_embedded_cohort_has_no_terms(capsys):
     ],
 )
 def test_data_are_the_users_own_unless_they_are_ct_rate(cohort, key, tmp_path, capsys):
-    (tmp_path / "mine.yaml").write_text(json.dumps({"cohort": cohort}))
+    (tmp_path / "mine.yaml").write_text(json.dumps({"cohort": cohort}), encoding="utf-8")
     assert main(["cite", "--config", str(tmp_path / "mine.yaml"), "--json"]) == 0
     keys = {one["key"] for one in json.loads(capsys.readouterr().out)["citations"]}
     assert key in keys

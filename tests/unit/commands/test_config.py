@@ -12,4 +12,4 @@ def test_writes_both_files(tmp_path: Path) -> None:
     config.add_arguments(parser)
     config.run(parser.parse_args(["--folder", str(tmp_path)]))
     assert load_config(tmp_path / "config.yaml") == Config()
-    assert (tmp_path / "config.schema.json").read_text() == config.json_schema()
+    assert (tmp_path / "config.schema.json").read_text("utf-8") == config.json_schema()

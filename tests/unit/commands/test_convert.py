@@ -29,7 +29,7 @@ def convert(source: Path, to: Path, *options: str) -> tuple[dict, CausalVideoVAE
     config, state = load_component(to / "tokenizer.json", "tokenizer")
     network = CausalVideoVAE(**config)
     load_strictly(network, state, source="tokenizer.json")
-    return json.loads((to / "tokenizer.json").read_text()), network
+    return json.loads((to / "tokenizer.json").read_text("utf-8")), network
 
 
 def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -42,7 +42,8 @@ def test_a_folder_as_diffusers_writes_it(tmp_path: Path, capsys) -> None:
     weights = source / "diffusion_pytorch_model.safetensors"
     save_file(make_published().state_dict(), weights)
     (source / "config.json").write_text(
-        json.dumps({"_class_name": "CausalVAEModel", "hidden_size": 32, "decoder_attention": "AttnBlock3DFix"})
+        json.dumps({"_class_name": "CausalVAEModel", "hidden_size": 32, "decoder_attention": "AttnBlock3DFix"}),
+        encoding="utf-8",
     )
     description, network = convert(source, tmp_path / "out")
     assert equal(network, make_published())
@@ -89,7 +90,7 @@ def test_the_perceptual_network_from_its_two_files(tmp_path: Path, capsys) -> No
     network = Perceptual(**config)
     load_strictly(network, found, source="perceptual.json")
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
-    origin = json.loads((tmp_path / "out" / "perceptual.json").read_text())["origin"]
+    origin = json.loads((tmp_path / "out" / "perceptual.json").read_text("utf-8"))["origin"]
     assert origin["lpips_sha256"] == sha256_of(tmp_path / "vgg.pth")
     assert f"perceptual_weights: {tmp_path / 'out' / 'perceptual.json'}" in capsys.readouterr().out
 
@@ -105,7 +106,7 @@ def test_what_cannot_be_converted_leaves_nothing_behind(tmp_path: Path, capsys) 
 
 def test_in_a_process_of_its_own_it_ends_with_a_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "medsyn2", "convert", "tokenizer", str(tmp_path / "nowhere.ckpt")]
-    result = subprocess.run([*command, "--to", str(tmp_path)], capture_output=True, text=True, check=False)
+    result = subprocess.run([*command, "--to", str(tmp_path)], capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 14
     assert "[weights-missing]" in result.stderr
     assert "Traceback" not in result.stderr
@@ -129,7 +130,7 @@ def test_cxr_bert_says_what_it_leaves_out_and_gives_the_same_bytes_twice(tmp_pat
     config = BertConfig(vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
     source = tmp_path / "cxr-bert"
     config.save_pretrained(source)
-    (source / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+    (source / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", encoding="utf-8")
     torch.save(BertForMaskedLM(config).state_dict(), source / "pytorch_model.bin")
     for name in ("one", "two"):
         assert main(["convert", "text-encoder", str(source), "--to", str(tmp_path / name)]) == 0
@@ -139,5 +140,5 @@ def test_cxr_bert_says_what_it_leaves_out_and_gives_the_same_bytes_twice(tmp_pat
     assert f"encoder_dir: {tmp_path / 'one'}" in said
     for file in ("config.json", "vocab.txt", "model.safetensors", "tokenizer_config.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
-    origin = json.loads((tmp_path / "one" / "config.json").read_text())["converted_from"]
+    origin = json.loads((tmp_path / "one" / "config.json").read_text("utf-8"))["converted_from"]
     assert origin["sha256"] == sha256_of(source / "pytorch_model.bin")

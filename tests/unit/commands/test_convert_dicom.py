@@ -39,7 +39,7 @@ def test_a_mixed_export_becomes_a_volume_of_each_study_with_its_patient(export, 
     assert found == [-1000, -995, -991]
     volumes = pd.read_csv(tmp_path / "out/volumes.csv")
     assert set(volumes["Refusal"].dropna()) == {"dicom-not-slices", "not-chosen"}
-    assert "DOE" not in (tmp_path / "out/volumes.csv").read_text()
+    assert "DOE" not in (tmp_path / "out/volumes.csv").read_text("utf-8")
 
 
 def test_all_series_may_be_asked_for_and_files_are_not_mixed(export, tmp_path):

@@ -34,7 +34,7 @@ FAST = {"seed": 5, "sampling": Sampling("warped_midpoint", 2, 1e-7, guidance_mas
 
 def released_dit() -> dict[str, torch.Tensor]:
     """A small transformer of one block by the authors' names."""
-    shapes = json.loads((GOLDEN / "dit_official_keys.json").read_text())
+    shapes = json.loads((GOLDEN / "dit_official_keys.json").read_text("utf-8"))
     sizes = {1152: 24, 768: 8, 4608: 96, 2304: 48, 10368: 216}
     generator = torch.Generator().manual_seed(0)
     state = {
@@ -72,8 +72,8 @@ def release(tmp_path_factory):
     torch.save(BertForMaskedLM(config).state_dict(), folder / "pretrained_lm" / "pytorch_model.bin")
     (folder / "base").mkdir()
     published = {**config.to_dict(), "max_position_embeddings": 512, "model_type": "cxr-bert"}
-    (folder / "base" / "config.json").write_text(json.dumps(published))
-    (folder / "base" / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    (folder / "base" / "config.json").write_text(json.dumps(published), encoding="utf-8")
+    (folder / "base" / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
     (folder / "extra_prompts_gen").mkdir()
     generator = np.random.default_rng(2)
     for name in [*PROMPT_FILES.values(), "gen_report.npy"]:
@@ -192,7 +192,7 @@ def test_the_command_line_samples_it_and_makes_it_again(model, tmp_path):
     one, again = tmp_path / "one.nii.gz", tmp_path / "again.nii.gz"
     asked = ["--report", REPORT, "--steps", "1", "--output", str(one)]
     assert main(["generate", "--model", str(model), *asked]) == 0
-    sidecar = json.loads((tmp_path / "one.json").read_text())
+    sidecar = json.loads((tmp_path / "one.json").read_text("utf-8"))
     assert Sampling(**sidecar["sampling"]) == Sampling("warped_midpoint", 1, 1e-7, guidance_mask=1.0)
     made_again = ["--from-sidecar", str(tmp_path / "one.json"), "--output", str(again)]
     assert main(["generate", "--model", str(model), *made_again]) == 0
@@ -273,7 +273,7 @@ def test_other_shapes_are_named(release, tmp_path, capsys):
             vocab_size=len(VOCABULARY), hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
         )
         torch.save(BertForMaskedLM(config).state_dict(), copy / "pretrained_lm" / "pytorch_model.bin")
-        (copy / "base" / "config.json").write_text(json.dumps(config.to_dict()))
+        (copy / "base" / "config.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
 
     assert "reads text of width 8 and 4 latent channels, the text encoder gives 12" in refuse(wider_language_model)
 

@@ -24,7 +24,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration that wants lungmask, an environment that has it, and its weights."""
     metadata = tmp_path / "packages/lungmask-0.2.22.dist-info/METADATA"
     metadata.parent.mkdir(parents=True)
-    metadata.write_text("Metadata-Version: 2.1\nName: lungmask\nVersion: 0.2.22\n")
+    metadata.write_text("Metadata-Version: 2.1\nName: lungmask\nVersion: 0.2.22\n", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
     monkeypatch.chdir(tmp_path)
     weights = tmp_path / "weights"
@@ -37,7 +37,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mine.write_text(
         "cohort: {num_phantoms: 8}\ngrid: {shape: [16, 32, 32]}\ntokenizer: {hidden_channels: 4}\n"
         "train_tokenizer: {crop_shape: [16, 32, 32]}\n"
-        f"segment: {{tools: {{lobes: lungmask}}, weights_dir: {weights}}}\n"
+        f"segment: {{tools: {{lobes: lungmask}}, weights_dir: {weights}}}\n",
+        encoding="utf-8",
     )
     return mine
 
@@ -54,7 +55,7 @@ def test_all_is_well(site: Path, capsys) -> None:
 
 def test_files_are_merged_and_all_named(site: Path, capsys) -> None:
     on_top = site.parent / "on_top.yaml"
-    on_top.write_text("segment: {tools: {heart: totalsegmentator}}\n")
+    on_top.write_text("segment: {tools: {heart: totalsegmentator}}\n", encoding="utf-8")
     assert main(["doctor", "--config", str(site), str(on_top), "--json"]) == 14
     shown = capsys.readouterr()
     assert "totalsegmentator (package)" in json.loads(shown.out)["missing"]
@@ -149,7 +150,7 @@ def test_the_paper_s_configuration_can_be_checked_on_a_folder_of_named_files(tmp
 
 
 def test_each_table_is_named_and_a_missing_one_with_its_remedy(site: Path, capsys) -> None:
-    (site.parent / "train.csv").write_text("VolumeName\n")
+    (site.parent / "train.csv").write_text("VolumeName\n", encoding="utf-8")
     cohort = "{data_dir: cts, reports_csv: [train.csv, valid.csv]}"
     site.write_text(site.read_text(encoding="utf-8").replace("{num_phantoms: 8}", cohort), encoding="utf-8")
     missing: list[str] = []

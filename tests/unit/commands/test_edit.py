@@ -92,6 +92,6 @@ def test_mistakes_are_one_line_with_a_remedy(edit, folder, capsys, options, stat
 def test_the_ct_is_not_written_over_and_what_is_there_stays(edit, folder, capsys):
     assert edit(*conditions(folder), output="DOE_JOHN.nii.gz") == 2
     assert "[output-is-input]" in capsys.readouterr().err
-    (folder / "taken_region.nii.gz").write_text("mine")
+    (folder / "taken_region.nii.gz").write_text("mine", encoding="utf-8")
     assert edit(*conditions(folder), output="taken.nii.gz") == 2
-    assert (folder / "taken_region.nii.gz").read_text() == "mine"
+    assert (folder / "taken_region.nii.gz").read_text("utf-8") == "mine"

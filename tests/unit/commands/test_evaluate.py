@@ -78,14 +78,16 @@ def test_values_that_are_no_hu_are_refused(folders: Path, capsys: pytest.Capture
 
 
 def test_patients_are_grouped(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folders / "patients.csv").write_text("id,patient\n" + "".join(f"{i},p{i // 2}\n" for i in range(5)))
+    (folders / "patients.csv").write_text(
+        "id,patient\n" + "".join(f"{i},p{i // 2}\n" for i in range(5)), encoding="utf-8"
+    )
     assert evaluate(folders, "--patients", str(folders / "patients.csv")) == 0
     table = pd.read_csv(folders / "out" / "fid.csv")
     assert (table.loc[table["condition"] == "synthetic", "num_patients"] == 3).all()
-    (folders / "patients.csv").write_text("name\nx\n")
+    (folders / "patients.csv").write_text("name\nx\n", encoding="utf-8")
     assert evaluate(folders, "--patients", str(folders / "patients.csv")) == 10
     assert "[patients-unreadable]" in capsys.readouterr().err
-    (folders / "patients.csv").write_text("id,patient\n7.nii.gz,p\n")
+    (folders / "patients.csv").write_text("id,patient\n7.nii.gz,p\n", encoding="utf-8")
     assert evaluate(folders, "--patients", str(folders / "patients.csv")) == 10
     assert "patients.csv has 1 rows that name no volume: row 2, 7" in capsys.readouterr().err
 

@@ -53,5 +53,5 @@ def test_mistakes_are_named(options, code, tmp_path, monkeypatch, capsys):
 def test_labels_have_names_and_colours(tmp_path, capsys):
     assert main(["export", "labels", "--structures", "nodules", "heart", "--to", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "1\theart\n2\tnodules\n"
-    assert "2 nodules " in (tmp_path / "labels.ctbl").read_text()
-    assert '"heart"' in (tmp_path / "labels.label").read_text()
+    assert "2 nodules " in (tmp_path / "labels.ctbl").read_text("utf-8")
+    assert '"heart"' in (tmp_path / "labels.label").read_text("utf-8")

@@ -46,13 +46,15 @@ def test_other_bytes_than_the_published_end_with_a_sentence(mirror, tmp_path, ca
 
 def test_a_configuration_says_what_it_needs(tmp_path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text(f"segment: {{tools: {{heart: totalsegmentator, lobes: null}}, weights_dir: {tmp_path}}}")
+    mine.write_text(
+        f"segment: {{tools: {{heart: totalsegmentator, lobes: null}}, weights_dir: {tmp_path}}}", encoding="utf-8"
+    )
     assert [row.name for row in select_entries([], [mine])] == [
         "totalsegmentator/Dataset298",
         "totalsegmentator/Dataset293",
     ]
     on_top = tmp_path / "on_top.yaml"
-    on_top.write_text("segment: {tools: {heart: null, lobes: lungmask}}")
+    on_top.write_text("segment: {tools: {heart: null, lobes: lungmask}}", encoding="utf-8")
     assert [row.name for row in select_entries([], [mine, on_top])] == ["lungmask"]
 
 

@@ -40,7 +40,7 @@ def test_report_and_mask_reach_the_pipeline(generate, tiny_model, tiny_mask, tmp
 
 def test_the_precision_is_asked_for_and_kept(generate, tmp_path):
     assert generate("--precision", "bf16", *FAST) == 0
-    assert json.loads((tmp_path / "out.json").read_text())["precision"] == "bf16"
+    assert json.loads((tmp_path / "out.json").read_text("utf-8"))["precision"] == "bf16"
 
 
 def test_a_sidecar_makes_the_same_file_again(generate, tmp_path):
@@ -53,7 +53,7 @@ def test_an_edit_keeps_the_seed_and_names_its_strength(generate, tmp_path):
     assert generate("--seed", 9, *FAST) == 0
     edit = ["--edit", tmp_path / "out.json", "--strength", 0.5, "--report", "A nodule."]
     assert generate(*edit, *FAST, output="edited.nii.gz") == 0
-    sidecar = json.loads((tmp_path / "edited.json").read_text())
+    sidecar = json.loads((tmp_path / "edited.json").read_text("utf-8"))
     assert (sidecar["seed"], sidecar["strength"], sidecar["before"]["report"]) == (9, 0.5, None)
     assert generate("--from-sidecar", tmp_path / "edited.json", output="again.nii.gz") == 0
     assert (tmp_path / "edited.nii.gz").read_bytes() == (tmp_path / "again.nii.gz").read_bytes()
@@ -85,7 +85,7 @@ def test_mistakes_are_one_line_with_a_remedy(generate, capsys, options, status, 
 def test_what_is_there_already_is_not_replaced_unless_it_is_ones_own(generate, tiny_model, tiny_mask, tmp_path):
     mask = LabelMap(tiny_mask, MedSyn2Pipeline.from_pretrained(tiny_model).grid.affine_mm)
     write_labels(tmp_path / "out_mask.nii.gz", mask)
-    (tmp_path / "notes.json").write_text("mine")
+    (tmp_path / "notes.json").write_text("mine", encoding="utf-8")
     before = (tmp_path / "out_mask.nii.gz").read_bytes()
     given = ["--mask", tmp_path / "out_mask.nii.gz", "--mask-text", "heart", *FAST]
     assert generate(*given) == 2
@@ -93,7 +93,7 @@ def test_what_is_there_already_is_not_replaced_unless_it_is_ones_own(generate, t
     assert generate(*FAST) == 2
     assert generate(*FAST, output="notes.nii.gz") == 2
     assert (tmp_path / "out_mask.nii.gz").read_bytes() == before
-    assert (tmp_path / "notes.json").read_text() == "mine"
+    assert (tmp_path / "notes.json").read_text("utf-8") == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.json", "out_mask.nii.gz"]
     assert generate(*given, output="again.nii.gz") == generate(*FAST, output="again.nii.gz") == 0
     assert not (tmp_path / "again_mask.nii.gz").exists()
@@ -101,7 +101,7 @@ def test_what_is_there_already_is_not_replaced_unless_it_is_ones_own(generate, t
 
 @pytest.mark.parametrize("output", ["file/out.nii.gz", "folder.nii.gz", "out.png"])
 def test_a_place_that_nothing_can_be_written_to_is_refused_before_the_model_is_loaded(capsys, tmp_path, output):
-    (tmp_path / "file").write_text("a file")
+    (tmp_path / "file").write_text("a file", encoding="utf-8")
     (tmp_path / "folder.nii.gz").mkdir()
     given = ["--model", str(tmp_path / "nowhere"), "--output", str(tmp_path / output)]
     assert main(["generate", *given]) in {2, 10}
@@ -131,12 +131,12 @@ def test_a_mistake_in_an_edit_is_found_before_what_is_edited_is_made_again(gener
 def test_a_check_is_written_on_request_and_replaces_only_an_earlier_one(generate, tiny_model, tiny_mask, tmp_path):
     write_labels(tmp_path / "m.nii.gz", LabelMap(tiny_mask, MedSyn2Pipeline.from_pretrained(tiny_model).grid.affine_mm))
     given = ["--mask", tmp_path / "m.nii.gz", "--mask-text", "heart", "--check", *FAST]
-    (tmp_path / "out_check.json").write_text("mine")
+    (tmp_path / "out_check.json").write_text("mine", encoding="utf-8")
     assert generate(*given) == 2
-    assert (tmp_path / "out_check.json").read_text() == "mine"
+    assert (tmp_path / "out_check.json").read_text("utf-8") == "mine"
     (tmp_path / "out_check.json").unlink()
     assert generate(*given) == generate(*given) == 0
-    record = json.loads((tmp_path / "out_check.json").read_text())
+    record = json.loads((tmp_path / "out_check.json").read_text("utf-8"))
     assert (record["words"], record["dice"]) == ("heart", None)
     assert record["problem"]  # the tiny model makes no chest
     assert (tmp_path / "out_check.png").read_bytes().startswith(b"\x89PNG")
@@ -162,7 +162,7 @@ def test_a_volume_and_its_mask_lie_on_the_grid_of_a_file_and_are_made_again(
     volume, mask = read_ct(tmp_path / "out.nii.gz"), read_labels(told["mask"])
     assert volume.grid == mask.grid
     np.testing.assert_allclose(volume.affine_mm, like.affine_mm, atol=1e-5)
-    sidecar = json.loads((tmp_path / "out.json").read_text())
+    sidecar = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert 0 < sidecar["output"]["padded_percent"] < 50
     assert read_labels(tmp_path / "out_mask_model.nii.gz").shape == grid.shape
     assert generate("--from-sidecar", tmp_path / "out.json", output="again.nii.gz") == 0

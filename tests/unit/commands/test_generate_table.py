@@ -27,7 +27,7 @@ TABLE = (
 def folder(tiny_model, tiny_mask, tmp_path):
     mask = LabelMap(tiny_mask, MedSyn2Pipeline.from_pretrained(tiny_model).grid.affine_mm)
     write_labels(tmp_path / "mask.nii.gz", mask)
-    (tmp_path / "requests.csv").write_text(TABLE)
+    (tmp_path / "requests.csv").write_text(TABLE, encoding="utf-8")
     return tmp_path
 
 
@@ -45,7 +45,7 @@ def volumes(folder):
 
 
 def failed(path):
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         return {row["name"]: row["code"] for row in csv.DictReader(file)}
 
 
@@ -58,11 +58,11 @@ def test_what_can_be_made_is_made_and_the_rest_is_listed(generate, folder, capsy
     )
     assert codes["d"] == "path-outside-folder"
     assert "3 of 5 volumes could not be made" in capsys.readouterr().err
-    assert json.loads((folder / "out/b.json").read_text())["seed"] == 7
+    assert json.loads((folder / "out/b.json").read_text("utf-8"))["seed"] == 7
 
 
 def test_n_seeds_give_n_different_volumes_and_parts_give_the_whole(generate, folder):
-    (folder / "requests.csv").write_text("name,report\na,A nodule.\nb,\n")
+    (folder / "requests.csv").write_text("name,report\na,A nodule.\nb,\n", encoding="utf-8")
     assert generate("--seeds", 3) == 0
     hu = [read_ct(path).hu for path in volumes(folder / "out").values()]
     assert len(hu) == 6
@@ -75,12 +75,16 @@ def test_n_seeds_give_n_different_volumes_and_parts_give_the_whole(generate, fol
 
 
 def test_a_run_is_gone_on_with_and_what_is_there_is_kept_if_it_is_the_request_s(generate, folder, caplog):
-    (folder / "requests.csv").write_text("name,report,mask,words\na,A nodule.,,\nb,,mask.nii.gz,heart\n")
+    (folder / "requests.csv").write_text(
+        "name,report,mask,words\na,A nodule.,,\nb,,mask.nii.gz,heart\n", encoding="utf-8"
+    )
     out = folder / "out"
     assert generate() == 0
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()}
     (out / "a.json").unlink()  # as if it had been killed between the two files
-    (folder / "requests.csv").write_text("name,report,mask,words\na,A nodule.,,\nb,,mask.nii.gz,heart\nc,,,\n")
+    (folder / "requests.csv").write_text(
+        "name,report,mask,words\na,A nodule.,,\nb,,mask.nii.gz,heart\nc,,,\n", encoding="utf-8"
+    )
     with caplog.at_level(logging.INFO):
         assert generate() == 0
     assert "2 made, 1 kept, 0 failed" in caplog.text
@@ -91,14 +95,14 @@ def test_a_run_is_gone_on_with_and_what_is_there_is_kept_if_it_is_the_request_s(
 
 @pytest.mark.parametrize("damage", ["voxels", "mask", "request", "stranger"])
 def test_files_that_are_not_the_request_s_are_left_alone_and_the_rest_is_made(generate, folder, damage):
-    (folder / "requests.csv").write_text("name,mask,words\nb,mask.nii.gz,heart\n")
+    (folder / "requests.csv").write_text("name,mask,words\nb,mask.nii.gz,heart\n", encoding="utf-8")
     out = folder / "out"
     assert generate() == 0
     target = {"voxels": "b.nii.gz", "mask": "b_mask.nii.gz"}.get(damage, "b.json")
     if damage == "request":
-        (folder / "requests.csv").write_text("name,mask,words\nb,mask.nii.gz,lobes\nc,,\n")
+        (folder / "requests.csv").write_text("name,mask,words\nb,mask.nii.gz,lobes\nc,,\n", encoding="utf-8")
     else:
-        (folder / "requests.csv").write_text("name,mask,words\nb,mask.nii.gz,heart\nc,,\n")
+        (folder / "requests.csv").write_text("name,mask,words\nb,mask.nii.gz,heart\nc,,\n", encoding="utf-8")
         (out / target).write_bytes(b"mine" if damage == "stranger" else (out / target).read_bytes() + b"x")
     content = {path.name: path.read_bytes() for path in out.iterdir()}
     assert generate() == 1

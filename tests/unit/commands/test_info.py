@@ -37,7 +37,7 @@ def test_presets_on_top_of_the_paper(capsys, preset: str, dit: str, tokenizer: s
 
 def test_a_file_of_one_s_own(capsys, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("dit: {depth: 1}")
+    path.write_text("dit: {depth: 1}", encoding="utf-8")
     one = print_info(capsys, "--config", str(path))
     four = print_info(capsys)
     assert one["blocks.*.modulation"][1] == "1"

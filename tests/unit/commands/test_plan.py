@@ -29,11 +29,12 @@ def test_the_default_configuration_is_planned(tmp_path, capsys, monkeypatch) -> 
     mine = tmp_path / "mine.yaml"
     mine.write_text(
         "cohort: {num_phantoms: 8}\ngrid: {shape: [16, 32, 32]}\ntokenizer: {hidden_channels: 4}\n"
-        "train_tokenizer: {crop_shape: [16, 32, 32]}\n"
+        "train_tokenizer: {crop_shape: [16, 32, 32]}\n",
+        encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
     on_top = tmp_path / "on_top.yaml"
-    on_top.write_text("cohort: {test_every: 2}\n")
+    on_top.write_text("cohort: {test_every: 2}\n", encoding="utf-8")
     for given, held_out in (([mine], 2), ([mine, on_top], 4)):
         assert main(["plan", "--config", *map(str, given), "--tflops", "1", "--cores", "8"]) == 0
         text = capsys.readouterr().out
@@ -50,7 +51,8 @@ def test_a_missing_table_is_named_after_the_plan(tmp_path, capsys, monkeypatch) 
     mine = tmp_path / "mine.yaml"
     mine.write_text(
         "cohort: {data_dir: cts, labels_csv: labels.csv}\ngrid: {shape: [16, 32, 32]}\n"
-        "tokenizer: {hidden_channels: 4}\ntrain_tokenizer: {crop_shape: [16, 32, 32]}\n"
+        "tokenizer: {hidden_channels: 4}\ntrain_tokenizer: {crop_shape: [16, 32, 32]}\n",
+        encoding="utf-8",
     )
     assert main(["plan", "--config", str(mine), "--tflops", "1"]) == 2
     shown = capsys.readouterr()

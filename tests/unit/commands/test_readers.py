@@ -73,7 +73,7 @@ def test_exchanging_real_and_synthetic_changes_no_shipped_byte(folders: Path) ->
     table.to_csv(folders / "cases.csv", index=False)
     assert make(folders, "swapped") == 0
     assert shipped_files(folders / "study") == shipped_files(folders / "swapped")
-    keys = [json.loads((folders / f"{name}.key.json").read_text()) for name in ("study", "swapped")]
+    keys = [json.loads((folders / f"{name}.key.json").read_text("utf-8")) for name in ("study", "swapped")]
     assert keys[0]["study"] == keys[1]["study"]
     assert all(keys[0]["cases"][name]["source"] != case["source"] for name, case in keys[1]["cases"].items())
 
@@ -85,7 +85,7 @@ def test_files_tell_nothing_by_name_size_date_or_text(folders: Path) -> None:
     cases = [path for path in found if path.parent.name == "cases"]
     assert [path.name for path in cases] == [f"{i:03d}.js" for i in range(1, 2 * 2 * NUM + 1)]
     assert len({path.stat().st_size for path in cases}) == 1
-    key = json.loads((folders / "study.key.json").read_text())
+    key = json.loads((folders / "study.key.json").read_text("utf-8"))
     told = {name: [] for name in ("real", "synthetic")}
     for path in cases:
         text = path.read_bytes().lower()
@@ -96,7 +96,7 @@ def test_files_tell_nothing_by_name_size_date_or_text(folders: Path) -> None:
                 str(json.loads(text[14:-3])["mask"]).encode(), b""
             )
     assert not max(told["real"]) < min(told["synthetic"])
-    study = (folders / "study/study.js").read_text()
+    study = (folders / "study/study.js").read_text("utf-8")
     assert "seed" not in study
     # The noise is what is left, and it is said: it tells the two apart without looking.
     assert key["auroc_of_noise"] == 0
@@ -111,7 +111,7 @@ def test_the_same_seed_gives_the_same_bytes_another_does_not(folders: Path) -> N
 
 def write_answers(folder: Path, suffix: str = "json") -> list[Path]:
     """Answer the whole study: synthetic cases match their report, and their mask in part."""
-    key = json.loads((folder / "study.key.json").read_text())
+    key = json.loads((folder / "study.key.json").read_text("utf-8"))
     files = []
     for reader, order in enumerate(key["orders"], 1):
         rows = [
@@ -135,7 +135,7 @@ def write_answers(folder: Path, suffix: str = "json") -> list[Path]:
         if suffix == "csv":
             pd.DataFrame(rows).to_csv(files[-1], index=False)
         else:
-            files[-1].write_text(json.dumps({"study": key["study"], "answers": rows}))
+            files[-1].write_text(json.dumps({"study": key["study"], "answers": rows}), encoding="utf-8")
     return files
 
 
@@ -162,8 +162,8 @@ def test_answers_become_tables(folders: Path, suffix: str) -> None:
 
 def test_the_key_knows_what_each_reader_was_given(folders: Path) -> None:
     assert make(folders) == 0
-    study = (folders / "study/study.js").read_text()
-    key = json.loads((folders / "study.key.json").read_text())
+    study = (folders / "study/study.js").read_text("utf-8")
+    key = json.loads((folders / "study.key.json").read_text("utf-8"))
     assert key["orders"] == json.loads(study[len("const STUDY = ") : -2])["orders"]
 
 
@@ -171,9 +171,9 @@ def test_readings_that_are_missing_are_counted_and_leave_no_verdict(folders: Pat
     caplog.set_level("INFO")
     assert make(folders, "study", "--repeated", "0") == 0
     first, _ = write_answers(folders)
-    saved = json.loads(first.read_text())
+    saved = json.loads(first.read_text("utf-8"))
     order = [row["case"] for row in saved["answers"]]
-    first.write_text(json.dumps({**saved, "answers": saved["answers"][:-3]}))
+    first.write_text(json.dumps({**saved, "answers": saved["answers"][:-3]}), encoding="utf-8")
     assert tabulate(folders, [first]) == 0
     assert f"reader 1 has made {len(order) - 3} of {len(order)} readings" in caplog.text
     assert f"reader 2 has made 0 of {len(order)} readings" in caplog.text
@@ -212,7 +212,7 @@ def test_a_margin_is_a_share(tmp_path: Path, margin: str, capsys: pytest.Capture
 def test_margin_question_and_power_are_fixed_and_told_when_the_study_is_made(folders: Path, caplog) -> None:
     caplog.set_level("INFO")
     assert make(folders, "study", "--margin", "0.2") == 0
-    key = json.loads((folders / "study.key.json").read_text())
+    key = json.loads((folders / "study.key.json").read_text("utf-8"))
     assert (key["plan"]["question"], key["plan"]["margin"]) == ("report and mask", 0.2)
     assert [one["match_rate"] for one in key["power"]] == [0.6, 0.75, 0.9]
     assert all(0 <= one["power"] < 0.5 for one in key["power"])
@@ -241,7 +241,7 @@ def test_files_of_one_name_are_of_one_patient_unless_the_table_says_otherwise(fo
     table.loc[0, "patient"] = "somebody"
     table.to_csv(folders / "cases.csv", index=False)
     assert make(folders) == 0
-    key = json.loads((folders / "study.key.json").read_text())
+    key = json.loads((folders / "study.key.json").read_text("utf-8"))
     patients = {(one["source"], one["id"]): one["patient"] for one in key["cases"].values()}
     assert patients["real", "nodules/r0"] == "somebody"
     assert patients["real", "pleural_effusion/r0"] == "r0"
@@ -249,7 +249,7 @@ def test_files_of_one_name_are_of_one_patient_unless_the_table_says_otherwise(fo
 
 def test_masks_come_to_the_grid_of_their_volume(folders: Path) -> None:
     assert make(folders) == 0
-    study = json.loads((folders / "study/study.js").read_text()[len("const STUDY = ") : -2])
+    study = json.loads((folders / "study/study.js").read_text("utf-8")[len("const STUDY = ") : -2])
     assert study["spacing_mm"] == [4.0, 4.0, 4.0]
     assert study["shape"] == [9, 18, 18]  # the synthetic volumes' 33 mm and 69 mm
 
@@ -280,7 +280,7 @@ def test_what_would_unblind_is_refused(folders: Path, capsys: pytest.CaptureFixt
 def test_answers_to_another_study_are_refused(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert make(folders) == 0
     row = {"study": "another", "reader": 1, "position": 0, "case": "001", "finding": "match"}
-    (folders / "answers.json").write_text(json.dumps({"answers": [row]}))
+    (folders / "answers.json").write_text(json.dumps({"answers": [row]}), encoding="utf-8")
     given = ["--answers", folders / "answers.json", "--key", folders / "study.key.json", "--out", folders / "tables"]
     assert main(["readers", "tabulate", *map(str, given)]) == 10
     assert "[study-another]" in capsys.readouterr().err

@@ -88,10 +88,12 @@ def test_without_labels_there_is_one_table(folder: Path) -> None:
 def test_half_a_question_and_missing_labels_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scores(folder, "--labels", "labels.csv") == 2
     assert "[option-without-effect]" in capsys.readouterr().err
-    (folder / "labels.csv").write_text("\n".join((folder / "labels.csv").read_text().splitlines()[:-3]))
+    (folder / "labels.csv").write_text(
+        "\n".join((folder / "labels.csv").read_text("utf-8").splitlines()[:-3]), encoding="utf-8"
+    )
     assert scores(folder, *ZERO_SHOT) == 10
     assert "[labels-missing]" in capsys.readouterr().err
-    (folder / "labels.csv").write_text("VolumeName\nx\n")
+    (folder / "labels.csv").write_text("VolumeName\nx\n", encoding="utf-8")
     assert scores(folder, *ZERO_SHOT) == 10
     assert "[table-columns]" in capsys.readouterr().err
 
@@ -145,9 +147,9 @@ def test_an_uncertain_label_costs_its_volume_that_label_alone(folder: Path, capl
 
 
 def test_a_volume_with_two_rows_of_labels_is_named_with_both(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = (folder / "labels.csv").read_text().splitlines()
+    lines = (folder / "labels.csv").read_text("utf-8").splitlines()
     again = lines[2].replace(".nii.gz", "", 1)
-    (folder / "labels.csv").write_text("\n".join([*lines, again]) + "\n")
+    (folder / "labels.csv").write_text("\n".join([*lines, again]) + "\n", encoding="utf-8")
     assert scores(folder, *ZERO_SHOT) == 10
     assert f"row 32 of {folder / 'labels.csv'} is of p0_1, as is row 3" in capsys.readouterr().err
 

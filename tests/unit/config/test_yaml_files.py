@@ -66,8 +66,8 @@ def test_what_means_one_thing_is_taken(text: str, tmp_path: Path) -> None:
 
 def test_a_later_file_s_line_is_named(tmp_path: Path) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
-    first.write_text("dit: {depth: 4}\ntrain_dit: {num_steps: 3}\n")
-    second.write_text("\n\ntrain_dit:\n  num_steps: -3\n")
+    first.write_text("dit: {depth: 4}\ntrain_dit: {num_steps: 3}\n", encoding="utf-8")
+    second.write_text("\n\ntrain_dit:\n  num_steps: -3\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=f"{second}, line 4"):
         load_config(first, second)
 

@@ -77,6 +77,6 @@ def test_the_validator_finds_no_error_but_an_attribute_that_is_newer_than_it(tmp
     mask[2:4, 3:6, 3:6] = True
     write_folder(tmp_path / "out", VOLUME, {"lung nodules": mask}, MADE_BY)
     for path in (tmp_path / "out/CT0001.dcm", tmp_path / "out/SEG.dcm"):
-        told = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False).stderr
+        told = subprocess.run(["dciodvfy", path], capture_output=True, encoding="utf-8", check=False).stderr
         errors = [line.lower() for line in told.splitlines() if line.startswith("Error")]
         assert [line for line in errors if "0x0008,0x001c" not in line] == []

@@ -29,7 +29,7 @@ def nnunet(members, tmp_path_factory):
 
 
 def test_dataset_json_is_that_of_version_2(nnunet):
-    values = json.loads((nnunet / "dataset.json").read_text())
+    values = json.loads((nnunet / "dataset.json").read_text("utf-8"))
     assert values["channel_names"] == {"0": "CT"}
     assert values["labels"] == {"background": 0, "nodules": 1}
     cases = {path.name.removesuffix("_0000.nii.gz") for path in (nnunet / "imagesTr").iterdir()}
@@ -54,7 +54,7 @@ def test_geometry_is_equal_and_labels_are_those_that_are_named(nnunet):
 
 
 def test_every_case_is_scored_once_and_dependent_ones_are_never_apart(nnunet, members):
-    splits = json.loads((nnunet / "splits_final.json").read_text())
+    splits = json.loads((nnunet / "splits_final.json").read_text("utf-8"))
     ids = {member.id for member in members}
     assert sorted(name for split in splits for name in split["val"]) == sorted(ids)
     together = [{"real_a", "synthetic_a_nodules", "synthetic_y"}, {"real_b", "real_c"}]
@@ -86,7 +86,7 @@ def test_names_are_plain_and_each_once(run):
 
 def test_places_and_sets_of_one_group_are_refused(run, tmp_path):
     (tmp_path / "Dataset001_x").mkdir()
-    (tmp_path / "Dataset001_x/other").write_text("mine")
+    (tmp_path / "Dataset001_x/other").write_text("mine", encoding="utf-8")
     for folder, code in ((tmp_path / "Dataset001_x", "output-taken"), (tmp_path / "Dataset1_x", "export-name")):
         with pytest.raises(ConfigError) as caught:
             check_dataset(folder, "nnunet")

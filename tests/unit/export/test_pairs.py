@@ -52,7 +52,9 @@ def test_edits_of_one_ct_depend_on_each_other(volumes, tmp_path):
     shutil.copytree(volumes, tmp_path / "made")
     for name in ("x_0", "y"):
         sidecar = tmp_path / f"made/{name}.json"
-        sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "edit": {"source_sha256": "s"}}))
+        sidecar.write_text(
+            json.dumps({**json.loads(sidecar.read_text("utf-8")), "edit": {"source_sha256": "s"}}), encoding="utf-8"
+        )
     pairs = {pair.name: pair for pair in pairs_of_volumes(tmp_path / "made", ["nodules"])}
     assert pairs["synthetic_x_0"].keys == pairs["synthetic_y"].keys == {"CT s"}
     assert not pairs["synthetic_y"].as_it_is

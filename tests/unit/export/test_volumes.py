@@ -22,13 +22,13 @@ def made(volumes, tmp_path_factory):
 
 
 def test_the_table_has_each_file_with_its_hash(made):
-    with (made / "metadata.csv").open() as file:
+    with (made / "metadata.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["file_name"] for row in rows} >= {"volumes/x_0.nii.gz", "volumes/sub/x_1.mha"}
     for row in rows:
         assert sha256_of(made / row["file_name"]) == row["sha256"]
         assert find_mark(made / row["file_name"]).verdict == "certain"
-        assert json.loads((made / row["sidecar_file"]).read_text())["seed"] == int(row["seed"])
+        assert json.loads((made / row["sidecar_file"]).read_text("utf-8"))["seed"] == int(row["seed"])
         assert bool(row["mask_file"]) == bool(row["mask_text"])
         assert not row["mask_file"] or (made / row["mask_file"]).is_file()
     files = {path.relative_to(made).as_posix() for path in (made / "volumes").rglob("*") if path.is_file()}
@@ -36,17 +36,17 @@ def test_the_table_has_each_file_with_its_hash(made):
 
 
 def test_croissant_describes_the_columns_of_the_table(made):
-    values = json.loads((made / "croissant.json").read_text())
+    values = json.loads((made / "croissant.json").read_text("utf-8"))
     [table], [records] = values["distribution"], values["recordSet"]
     assert table["sha256"] == sha256_of(made / table["contentUrl"])
-    columns = (made / "metadata.csv").read_text().splitlines()[0].split(",")
+    columns = (made / "metadata.csv").read_text("utf-8").splitlines()[0].split(",")
     assert [field["source"]["extract"]["column"] for field in records["field"]] == columns
     assert values["license"] == "CC-BY-NC-SA-4.0"
     assert "synthetic" in values["description"]
 
 
 def test_the_card_says_that_all_is_synthetic(made):
-    card = DatasetCard((made / "README.md").read_text())
+    card = DatasetCard((made / "README.md").read_text("utf-8"))
     assert card.data.to_dict()["pretty_name"] == "Boxes"
     assert "Not of a patient" in card.text
     assert "| lung nodules | 3 |" in card.text

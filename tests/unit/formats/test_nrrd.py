@@ -34,7 +34,7 @@ def test_oblique_files_of_itk_are_read_as_itk_reads_them(tmp_path, suffix, compr
 
 def test_nrrd_of_ras_becomes_lps(tmp_path):
     ras = ORIENTED.replace("LPS", "right-anterior-superior")
-    (tmp_path / "a.nhdr").write_text(NHDR + ras + "data file: a.raw\n")
+    (tmp_path / "a.nhdr").write_text(NHDR + ras + "data file: a.raw\n", encoding="utf-8")
     (tmp_path / "a.raw").write_bytes(bytes(range(64)))
     image = sitk.ReadImage(str(tmp_path / "a.nhdr"))
     read = open_volume(tmp_path / "a.nhdr")

@@ -67,7 +67,7 @@ HEADERS = {
 @pytest.mark.parametrize("code", HEADERS)
 def test_each_header_that_cannot_be_read_has_its_code(tmp_path, code):
     name, text = HEADERS[code]
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "a.raw").write_bytes(bytes(64))
     with pytest.raises(CaseError) as caught:
         read_ct(tmp_path / name)

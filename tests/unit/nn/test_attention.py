@@ -143,7 +143,7 @@ assert graphs <= 6, graphs
 
 def test_compiles_into_one_graph_however_long_the_text():
     """In a process of its own: the tests' checks of types at run time cannot be compiled."""
-    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

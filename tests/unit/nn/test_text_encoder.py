@@ -51,7 +51,7 @@ def folder(tmp_path_factory):
     )
     BertModel(config).save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}', encoding="utf-8")
     return folder
 
 
@@ -148,9 +148,9 @@ def cxr_bert_like(folder, target):
     weights["embeddings.position_embeddings.weight"] = torch.cat([positions, torch.zeros(32, 16)])
     prefixed = {f"bert.{name}": tensor.contiguous() for name, tensor in weights.items()}
     save_file(prefixed | heads, target / "model.safetensors")
-    values = json.loads((folder / "config.json").read_text())
+    values = json.loads((folder / "config.json").read_text("utf-8"))
     values |= {"model_type": "cxr-bert", "auto_map": {"AutoModel": "code.py"}, "projection_size": 4}
-    (target / "config.json").write_text(json.dumps(values))
+    (target / "config.json").write_text(json.dumps(values), encoding="utf-8")
     return target
 
 

@@ -220,12 +220,12 @@ def test_a_file_keeps_its_axes_type_and_numbers_and_loses_its_texts(edited, ct, 
         assert header["descrip"].item().startswith(b"SYNTHETIC")
         assert b"DOE" not in header.binaryblock
         assert len(header.extensions) == 0
-    assert "DOE" not in (tmp_path / "out.json").read_text()
+    assert "DOE" not in (tmp_path / "out.json").read_text("utf-8")
 
 
 def test_the_sidecar_says_that_it_is_synthetic_and_names_the_ct_by_its_hash(edited, ct, tmp_path):
     edited.save(tmp_path / "out.nii.gz")
-    values = json.loads((tmp_path / "out.json").read_text())
+    values = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert values["synthetic"] is True
     assert values["edit"]["source_sha256"] == hash_ct(ct)
     assert values["strength"] == 1.0

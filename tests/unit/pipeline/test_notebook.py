@@ -53,5 +53,5 @@ for flat in (np.zeros((4, 4)), [[[1]]]):
 
 def test_values_of_numpy_and_pandas_are_taken_or_refused_before_anything_is_computed(tiny_model, tmp_path):
     command = [sys.executable, "-c", NOTEBOOK, str(tiny_model), str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 0, result.stderr

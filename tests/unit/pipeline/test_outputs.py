@@ -23,7 +23,7 @@ def earlier(tmp_path):
         "mask": described,
         "before": {"mask": below, "before": {"mask": None, "before": None}},
     }
-    sidecar_path(volume).write_text(json.dumps(sidecar))
+    sidecar_path(volume).write_text(json.dumps(sidecar), encoding="utf-8")
     return volume
 
 
@@ -48,10 +48,10 @@ def test_a_file_that_was_changed_since_is_somebody_s(earlier, name):
 @pytest.mark.parametrize("name", ["ct.nii.gz", "ct.json", "ct_mask.nii.gz", "ct_mask_before_2.nii.gz"])
 @pytest.mark.parametrize("content", ["[]", "{}", '{"synthetic": true}', "\x00"])
 def test_a_file_that_nothing_is_known_of_is_somebody_s(tmp_path, name, content):
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match=f"output-taken.*{name} is there already"):
         check_output(tmp_path / "ct.nii.gz", [])
-    assert (tmp_path / name).read_text() == content
+    assert (tmp_path / name).read_text("utf-8") == content
 
 
 def test_two_volumes_do_not_share_a_sidecar(earlier):
@@ -75,13 +75,13 @@ def test_what_the_volume_is_made_from_is_never_replaced_by_whatever_name_it_goes
 
 def test_other_files_are_nobody_s_business(earlier):
     for name in ("ct_mask_heart.nii.gz", "ct_mask_before_0.nii.gz", "ct2.json", "ct_mask.nii"):
-        (earlier.parent / name).write_text("mine")
+        (earlier.parent / name).write_text("mine", encoding="utf-8")
     check_output(earlier, [earlier.parent / "ct_mask_heart.nii.gz"])
 
 
 @pytest.mark.parametrize("place", ["file/ct.nii.gz", "file/below/ct.nii.gz", f"{'x' * 300}.nii.gz"])
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path, place):
-    (tmp_path / "file").write_text("a file")
+    (tmp_path / "file").write_text("a file", encoding="utf-8")
     with pytest.raises(EnvironmentFault, match=r"output-unwritable.*ct\.nii\.gz|x\.nii\.gz") as caught:
         check_output(tmp_path / place, [])
     assert "What to do" in str(caught.value)

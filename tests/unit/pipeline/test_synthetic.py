@@ -45,7 +45,7 @@ def test_the_file_opens_in_other_software_with_its_geometry_and_says_what_it_is(
 
 def test_the_sidecar_says_all_that_is_needed_and_nothing_of_when_and_where(made, tmp_path):
     made.save(tmp_path / "out.nii.gz")
-    sidecar = json.loads((tmp_path / "out.json").read_text())
+    sidecar = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert sidecar["synthetic"] is True
     assert "not for clinical use" in sidecar["notice"]
     assert sidecar["report"] == "Large pleural effusion."
@@ -55,7 +55,7 @@ def test_the_sidecar_says_all_that_is_needed_and_nothing_of_when_and_where(made,
     assert sidecar["seed"] == 7
     assert Sampling(**sidecar["sampling"]) == FAST["sampling"]
     assert (sidecar["mode"], sidecar["precision"]) == ("both", "float32")
-    assert str(tmp_path) not in (tmp_path / "out.json").read_text()
+    assert str(tmp_path) not in (tmp_path / "out.json").read_text("utf-8")
 
 
 def test_saving_twice_gives_the_same_bytes(made, tmp_path):
@@ -88,10 +88,12 @@ def test_a_volume_is_made_again_in_its_own_precision(pipeline, tiny_model, tmp_p
 def test_a_sidecar_from_before_precisions_is_of_float32(made, tmp_path):
     made.save(tmp_path / "out.nii.gz")
     path = tmp_path / "out.json"
-    values = json.loads(path.read_text())
-    path.write_text(json.dumps({name: value for name, value in values.items() if name != "precision"}))
+    values = json.loads(path.read_text("utf-8"))
+    path.write_text(
+        json.dumps({name: value for name, value in values.items() if name != "precision"}), encoding="utf-8"
+    )
     assert read_sidecar(path)[0].precision == "float32"
-    path.write_text(json.dumps({**values, "precision": "float8"}))
+    path.write_text(json.dumps({**values, "precision": "float8"}), encoding="utf-8")
     with pytest.raises(IntegrityError, match="float8"):
         read_sidecar(path)
 
@@ -115,7 +117,7 @@ def test_a_changed_mask_a_broken_sidecar_and_another_model_are_refused(made, pip
     (tmp_path / "out_mask.nii.gz").write_bytes(b"changed")
     with pytest.raises(IntegrityError, match="out_mask"):
         pipeline.remake(tmp_path / "out.json")
-    (tmp_path / "out.json").write_text("{}")
+    (tmp_path / "out.json").write_text("{}", encoding="utf-8")
     with pytest.raises(IntegrityError, match="sidecar"):
         pipeline.remake(tmp_path / "out.json")
 

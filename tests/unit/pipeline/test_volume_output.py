@@ -50,7 +50,7 @@ def test_a_series_carries_the_hash_of_a_report_and_not_its_words(tmp_path):
     assert "report_sha256" in said
     assert '"seed":3' in said
     assert (tmp_path / "ct/SEG.dcm").is_file()
-    assert json.loads((tmp_path / "ct.json").read_text())["volume"]["file"] == "ct"
+    assert json.loads((tmp_path / "ct.json").read_text("utf-8"))["volume"]["file"] == "ct"
 
 
 def test_an_empty_folder_may_be_filled_and_a_folder_of_others_is_kept(tmp_path):

@@ -57,5 +57,7 @@ def test_kept_costs_are_planned_without_torch() -> None:
         "list(plan_costs(config(), WORK))\nprint('torch' in sys.modules)"
     )
     # The first keeps what no other test has kept before.
-    said = [subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True) for _ in "ab"]
+    said = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=True) for _ in "ab"
+    ]
     assert said[1].stdout == "False\n"

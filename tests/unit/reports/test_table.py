@@ -60,7 +60,7 @@ def test_repeated_rows_are_one_and_conflicting_rows_are_a_fault_of_that_case_alo
 
 def test_a_conflict_between_two_tables_is_found(tmp_path):
     for name, text in (("one.csv", "x"), ("two.csv", "y")):
-        (tmp_path / name).write_text(csv_text([("a", "", "", text, "")]))
+        (tmp_path / name).write_text(csv_text([("a", "", "", text, "")]), encoding="utf-8")
     with pytest.raises(ReportError, match="report-conflict"):
         read_reports([tmp_path / "one.csv", tmp_path / "two.csv"], {"a"}).get("a")
 
@@ -152,7 +152,7 @@ def test_a_cell_that_swallowed_the_table_is_a_fault_of_its_case(tmp_path):
 def test_labels_are_0_or_1_in_ct_rates_order(tmp_path):
     path = tmp_path / "labels.csv"
     rows = [("a.nii.gz", *["1", "0.0"] * 9), ("b.nii.gz", *["2"] * 18), ("c.nii.gz", *[""] * 18)]
-    path.write_text(csv_text(rows, ("VolumeName", *ABNORMALITY_LABELS)))
+    path.write_text(csv_text(rows, ("VolumeName", *ABNORMALITY_LABELS)), encoding="utf-8")
     found = read_labels([path], {"a", "b", "c"})
     assert list(found.get("a")) == list(ABNORMALITY_LABELS)
     assert list(found.get("a").values()) == [1, 0] * 9
@@ -181,7 +181,7 @@ def test_metadata_cells_are_numbers_lists_or_empty(tmp_path):
         ("d.nii.gz", "one", "0", "[0.7, 0.7]", "1", "", "", "", "", ""),
     ]
     path = tmp_path / "metadata.csv"
-    path.write_text(csv_text(rows, columns))
+    path.write_text(csv_text(rows, columns), encoding="utf-8")
     found = read_metadata([path], {"a", "b", "c", "d"})
     orientation = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
     assert found.get("a") == Acquisition(1.0, -8192.0, (0.74, 0.75, 1.5), (-1.0, 2.0, 3.5), orientation, (5, 6, 40))

@@ -25,7 +25,7 @@ class Server:
     def __init__(self, model, session, *options):
         command = [sys.executable, "-m", "medsyn2", "page", "--model", str(model), "--session", str(session)]
         self.process = subprocess.Popen(
-            [*command, "--port", "0", "--no-browser", *options], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [*command, "--port", "0", "--no-browser", *options], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8"
         )
         line = next(line for line in self.process.stdout if "http://" in line)
         self.link = line.strip()
@@ -152,7 +152,7 @@ def test_files_are_the_owners(server, session):
 def test_a_second_server_is_refused_the_session(server, tiny_model, session):
     command = [sys.executable, "-m", "medsyn2", "page", "--model", str(tiny_model), "--session", str(session)]
     result = subprocess.run(
-        [*command, "--port", "0"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [*command, "--port", "0"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False, timeout=60
     )
     assert result.returncode == 10
     assert "session-in-use" in result.stderr

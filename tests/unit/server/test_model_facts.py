@@ -25,7 +25,7 @@ def test_another_folder_is_named(tiny_model, tmp_path, content, code):
     shutil.copytree(tiny_model, folder)
     (folder / "model.json").unlink()
     if content is not None:
-        (folder / "model.json").write_text(content)
+        (folder / "model.json").write_text(content, encoding="utf-8")
     with pytest.raises(WeightsError) as caught:
         read_facts(folder)
     assert caught.value.code == code

@@ -64,10 +64,10 @@ def test_a_job_with_an_unknown_id_is_refused(page, name):
 def test_static_files_are_those_of_the_folder(page, tmp_path, monkeypatch):
     monkeypatch.setattr(routes, "STATIC", tmp_path / "static")
     (tmp_path / "static").mkdir()
-    (tmp_path / "static/index.html").write_text("<title>page</title>")
-    (tmp_path / "static/view.js").write_text("export {}")
-    (tmp_path / "static/secret.py").write_text("")
-    (tmp_path / "outside.js").write_text("")
+    (tmp_path / "static/index.html").write_text("<title>page</title>", encoding="utf-8")
+    (tmp_path / "static/view.js").write_text("export {}", encoding="utf-8")
+    (tmp_path / "static/secret.py").write_text("", encoding="utf-8")
+    (tmp_path / "outside.js").write_text("", encoding="utf-8")
     assert page.client.get("/").headers["content-type"] == "text/html; charset=utf-8"
     assert page.client.get("/static/view.js").headers["content-type"].startswith("text/javascript")
     for name in ("secret.py", "..%2foutside.js", "../outside.js", "%2e%2e/outside.js", "static", ".", ""):

@@ -64,10 +64,10 @@ def test_a_second_server_is_kept_out(session):
 def test_an_unusable_folder_is_refused(tmp_path, monkeypatch, kind):
     root = tmp_path / "place"
     if kind == "a file":
-        root.write_text("")
+        root.write_text("", encoding="utf-8")
     elif kind == "other files":
         root.mkdir()
-        (root / "thesis.doc").write_text("")
+        (root / "thesis.doc").write_text("", encoding="utf-8")
     else:
         monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(EnvironmentFault) as caught, Session(root).hold():
@@ -111,6 +111,6 @@ def test_what_no_result_came_of_is_forgotten_after_a_week(tmp_path):
 
 def test_a_damaged_record_is_left_out(session):
     identifier = session.add("items", write, {"name": "a"})
-    (session.root / "items" / identifier / "item.json").write_text("{")
+    (session.root / "items" / identifier / "item.json").write_text("{", encoding="utf-8")
     assert session.all("items") == []
     assert json.dumps(session.all("masks")) == "[]"

@@ -28,7 +28,7 @@ def check(folder: Path, *shards: Facts) -> list[list[str]]:
     """Check these shards and return the repeated scans."""
     inventories = [shard(folder, number, facts) for number, facts in enumerate(shards)]
     check_split(inventory=inventories, split=folder / "split.json", settings="")
-    return json.loads((folder / "split.json").read_text())["repeated"]
+    return json.loads((folder / "split.json").read_text("utf-8"))["repeated"]
 
 
 def test_a_scan_of_both_splits_in_two_shards_is_refused_with_its_files(tmp_path: Path) -> None:

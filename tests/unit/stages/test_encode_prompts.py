@@ -23,7 +23,7 @@ def encoder(tmp_path_factory):
 def test_every_prompt_is_stored_under_its_id_and_described(encoder, tmp_path):
     prompts = tmp_path / "prompts.json"
     encode_prompts(EncodeTextConfig(), encoder=encoder, prompts=prompts, settings="{}")
-    described = json.loads(prompts.read_text())
+    described = json.loads(prompts.read_text("utf-8"))
     assert {name: entry["text"] for name, entry in described["prompts"].items()} == all_prompts()
     stored = read_text(prompts.with_suffix(".zarr.zip"), prompt_id(None))
     absent = TextEncoder.from_folder(encoder).encode([absent_prompt()], 32)
@@ -35,7 +35,7 @@ def test_every_prompt_is_stored_under_its_id_and_described(encoder, tmp_path):
 def test_padded_prompts_are_of_one_length_and_said_to_be(encoder, tmp_path):
     prompts = tmp_path / "prompts.json"
     encode_prompts(EncodeTextConfig(padded=True), encoder=encoder, prompts=prompts, settings="{}")
-    described = json.loads(prompts.read_text())
+    described = json.loads(prompts.read_text("utf-8"))
     assert described["padded"]
     assert max(entry["num_tokens"] for entry in described["prompts"].values()) < 32
     expected = TextEncoder.from_folder(encoder).encode_padded([absent_prompt()], 32).embeddings[0].half().float()

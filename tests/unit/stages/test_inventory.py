@@ -28,7 +28,7 @@ def chest(seed):
 
 
 def write_table(path, columns, rows):
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([columns, *rows])
     return path
 

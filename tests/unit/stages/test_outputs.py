@@ -94,7 +94,7 @@ def test_page_shows_captioned_outputs_of_other_stages() -> None:
     ids=lambda part: getattr(part, "name", getattr(part, "keyword", None)),
 )
 def test_caption_is_plain_text_with_emphasis_alone(stage: Stage, output: Output) -> None:
-    text = stage.caption_path(output).read_text()
+    text = stage.caption_path(output).read_text("utf-8")
     assert len(text) > 20
     assert not re.search(r"[`|{}<>]|\w_\b", text)
     assert text.count("*") % 2 == 0

@@ -37,8 +37,8 @@ def test_a_shard_is_made_with_its_tables(tmp_path):
     run(tmp_path / "a", ids)
     manifest = load_manifest(tmp_path / "a" / "0000.json", PhantomFacts)
     assert list(manifest.records) == ids
-    reports = list(csv.DictReader((tmp_path / "a" / "0000_reports.csv").open()))
-    labels = list(csv.DictReader((tmp_path / "a" / "0000_labels.csv").open()))
+    reports = list(csv.DictReader((tmp_path / "a" / "0000_reports.csv").open(encoding="utf-8")))
+    labels = list(csv.DictReader((tmp_path / "a" / "0000_labels.csv").open(encoding="utf-8")))
     assert [row["VolumeName"] for row in reports] == [f"{case_id}.nii.gz" for case_id in ids]
     assert list(labels[0]) == ["VolumeName", *ABNORMALITY_LABELS]
     for case_id, report, row in zip(ids, reports, labels, strict=True):

@@ -59,9 +59,9 @@ def test_jobs_are_planned_once_and_again_where_their_file_is_damaged(folder: Pat
     plan = plan_run(config())
     place = plan_path(plan)
     assert folder in place.parents
-    place.write_text(jobs_json([JOB])[:-9])
+    place.write_text(jobs_json([JOB])[:-9], encoding="utf-8")
     assert set(kept_jobs(plan)) == {(name, "") for name in STAGES}
-    place.write_text(jobs_json([JOB]))
+    place.write_text(jobs_json([JOB]), encoding="utf-8")
     assert kept_jobs(plan) == {("register", ""): JOB}
 
 

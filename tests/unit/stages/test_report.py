@@ -174,7 +174,7 @@ class Run:
         for name, row in rows.items():
             path = folder / f"{name}.tsv"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{BENCHMARK}\n{row}\n")
+            path.write_text(f"{BENCHMARK}\n{row}\n", encoding="utf-8")
         return folder
 
     def losses(self) -> list[Path]:

@@ -229,7 +229,7 @@ def test_the_exported_weights_are_the_moving_average(prepared: Inputs, tmp_path:
 
 def test_the_table_of_losses_has_the_losses_by_time(prepared: Inputs, tmp_path: Path) -> None:
     folder = run(prepared, tmp_path, config())
-    rows = [line.split(",") for line in (folder / "loss.csv").read_text().splitlines()]
+    rows = [line.split(",") for line in (folder / "loss.csv").read_text("utf-8").splitlines()]
     assert rows[0] == ["step", "loss", *(f"loss_t{n}" for n in range(10)), "gradient_norm", "learning_rate"]
     assert len(rows) == 1 + 6
     for row in rows[1:]:
@@ -314,7 +314,7 @@ def test_another_seed_is_another_model(prepared: Inputs, tmp_path: Path) -> None
 
 def test_it_learns_the_cases(prepared: Inputs, tmp_path: Path) -> None:
     settings = config(num_steps=150, batch_size=3, learning_rate=3e-3, checkpoint_every=150)
-    rows = (run(prepared, tmp_path, settings) / "loss.csv").read_text().splitlines()[1:]
+    rows = (run(prepared, tmp_path, settings) / "loss.csv").read_text("utf-8").splitlines()[1:]
     losses = [float(row.split(",")[1]) for row in rows]
     assert np.median(losses[-30:]) < 0.7 * np.median(losses[:30])
 

@@ -42,7 +42,7 @@ def run(tmp_path):
 
 def test_it_leaves_a_folder_that_loads_and_a_description_of_its_files(run):
     encoder = run()
-    description = json.loads(encoder.read_text())
+    description = json.loads(encoder.read_text("utf-8"))
     folder = encoder.with_suffix("")
     assert TextEncoder.from_folder(folder).width == 16
     assert description["files"] == {path.name: sha256_of(path) for path in folder.iterdir()}
@@ -51,7 +51,7 @@ def test_it_leaves_a_folder_that_loads_and_a_description_of_its_files(run):
 
 def test_a_cohort_without_reports_still_gets_an_encoder(run):
     encoder = run({"d": REPORTS["d"]})
-    assert json.loads(encoder.read_text())["facts"]["num_reports"] == 0
+    assert json.loads(encoder.read_text("utf-8"))["facts"]["num_reports"] == 0
     assert TextEncoder.from_folder(encoder.with_suffix("")).encode(["heart"], 8).unknown == (0,)
 
 
@@ -72,7 +72,7 @@ def test_what_the_workflow_removed_is_put_back_without_training(run):
 @pytest.mark.parametrize("change", ["settings", "report", "damage"])
 def test_it_trains_again_if_anything_changed(run, change):
     encoder = run()
-    before = json.loads(encoder.read_text())
+    before = json.loads(encoder.read_text("utf-8"))
     if change == "settings":
         run(settings='{"version":2}')
     elif change == "report":
@@ -81,7 +81,7 @@ def test_it_trains_again_if_anything_changed(run, change):
         (kept,) = encoder.parent.glob(".encoder.kept/*/model.safetensors")
         kept.write_bytes(b"damaged")
         run()
-    after = json.loads(encoder.read_text())
+    after = json.loads(encoder.read_text("utf-8"))
     TextEncoder.from_folder(encoder.with_suffix(""))
     assert (after["fingerprint"] == before["fingerprint"]) == (change == "damage")
 

@@ -76,12 +76,12 @@ def test_the_weights_load_into_the_network_their_description_builds(tmp_path: Pa
     network = CausalVideoVAE(**values)
     load_strictly(network, state, source="tokenizer.json")
     assert network.encode(torch.zeros(1, 1, 16, 24, 24)).mode().shape == (1, 4, 4, 3, 3)
-    assert len((folder / "loss.csv").read_text().splitlines()) == 1 + 6
+    assert len((folder / "loss.csv").read_text("utf-8").splitlines()) == 1 + 6
 
 
 def test_it_learns(tmp_path: Path) -> None:
     folder = run(tmp_path, config(num_steps=60, checkpoint_every=60, mask_share=0, warmup_steps=5))
-    rows = [line.split(",") for line in (folder / "loss.csv").read_text().splitlines()]
+    rows = [line.split(",") for line in (folder / "loss.csv").read_text("utf-8").splitlines()]
     l1 = [float(row[rows[0].index("l1")]) for row in rows[1:]]
     assert np.mean(l1[-10:]) < 0.6 * np.mean(l1[:10])
 
@@ -128,7 +128,7 @@ def test_it_can_start_from_given_weights(tmp_path: Path) -> None:
 
 def test_the_discriminator_takes_part_from_its_step(tmp_path: Path) -> None:
     folder = run(tmp_path, config(num_steps=4, gan_start=2, crop_shape=(16, 24, 24)))
-    rows = [line.split(",") for line in (folder / "loss.csv").read_text().splitlines()]
+    rows = [line.split(",") for line in (folder / "loss.csv").read_text("utf-8").splitlines()]
     column = rows[0].index("discriminator_loss")
     assert [row[column] == "" for row in rows[1:]] == [True, True, False, False]
     _, state = load_component(folder / "tokenizer.json", "tokenizer")
@@ -168,14 +168,14 @@ def perceptual(folder: Path, seed: int = 3) -> str:
 
 def test_the_perceptual_loss_takes_part_where_its_weights_are(tmp_path: Path) -> None:
     settings = config(perceptual_weights=perceptual(tmp_path), gan_start=0, crop_shape=(16, 24, 24))
-    rows = [line.split(",") for line in (run(tmp_path, settings) / "loss.csv").read_text().splitlines()]
+    rows = [line.split(",") for line in (run(tmp_path, settings) / "loss.csv").read_text("utf-8").splitlines()]
     column = next(index for index, name in enumerate(rows[0]) if name.endswith("perceptual"))
     assert all(float(row[column]) > 0 for row in rows[1:])
 
 
 def test_another_perceptual_network_trains_anew(tmp_path: Path) -> None:
     settings = config(perceptual_weights=perceptual(tmp_path), crop_shape=(16, 24, 24))
-    first = (run(tmp_path, settings) / "loss.csv").read_text()
-    assert (run(tmp_path, settings) / "loss.csv").read_text() == first
+    first = (run(tmp_path, settings) / "loss.csv").read_text("utf-8")
+    assert (run(tmp_path, settings) / "loss.csv").read_text("utf-8") == first
     perceptual(tmp_path, seed=4)
-    assert (run(tmp_path, settings) / "loss.csv").read_text() != first
+    assert (run(tmp_path, settings) / "loss.csv").read_text("utf-8") != first

@@ -34,7 +34,7 @@ class Work:
         self.done.append(case.case)
         if case.case in self.refuse:
             raise InvalidVolumeError(f"{case.case} is broken.", code="broken", remedy="mend it.")
-        (folder / "value.txt").write_text(str(case.made_from))
+        (folder / "value.txt").write_text(str(case.made_from), encoding="utf-8")
         return Value(case.made_from)
 
 
@@ -70,7 +70,7 @@ def test_lost_and_changed_artefacts_are_made_again(tmp_path: Path) -> None:
     process_shard("stage", manifest, cases(3), work, settings="{}", facts=Value)
     before = tree(tmp_path)
     load_manifest(manifest, Value).path("case_0", "value.txt").unlink()
-    load_manifest(manifest, Value).path("case_2", "value.txt").write_text("3")
+    load_manifest(manifest, Value).path("case_2", "value.txt").write_text("3", encoding="utf-8")
     process_shard("stage", manifest, cases(3), work, settings="{}", facts=Value)
     assert work.done[3:] == ["case_0", "case_2"]
     assert tree(tmp_path) == before
@@ -135,7 +135,7 @@ def test_a_wrong_set_up_stops_early_and_scattered_bad_files_never_do(tmp_path: P
 
 
 def test_damaged_manifest_is_named(tmp_path: Path) -> None:
-    (tmp_path / "0000.json").write_text('{"cases": [')
+    (tmp_path / "0000.json").write_text('{"cases": [', encoding="utf-8")
     with pytest.raises(IntegrityError, match=r"0000\.json"):
         load_manifest(tmp_path / "0000.json", Value)
     with pytest.raises(IntegrityError, match=r"0001\.json"):
@@ -147,7 +147,9 @@ def test_other_facts_than_expected_are_no_manifest_and_are_done_again(tmp_path: 
     manifest, work = tmp_path / "0000.json", Work()
     process_shard("stage", manifest, cases(1), work, settings="{}", facts=Value)
     for path in (manifest, tmp_path / "0000/case_0.json"):
-        path.write_text(re.sub(r'"facts": {[^}]*}', f'"facts": {json.dumps(facts)}', path.read_text()))
+        path.write_text(
+            re.sub(r'"facts": {[^}]*}', f'"facts": {json.dumps(facts)}', path.read_text("utf-8")), encoding="utf-8"
+        )
     with pytest.raises(IntegrityError, match=r"0000\.json is not a manifest with Value"):
         load_manifest(manifest, Value)
     process_shard("stage", manifest, cases(1), work, settings="{}", facts=Value)
@@ -174,7 +176,7 @@ def test_a_replaced_artefact_is_refused_and_the_remedy_heals_it(tmp_path: Path) 
     process_shard("stage", manifest, cases(2), Work(), settings="{}", facts=Value)
     before = tree(tmp_path)
     record = load_manifest(manifest, Value).records["case_1"]
-    record.path("value.txt").write_text("7")
+    record.path("value.txt").write_text("7", encoding="utf-8")
     with pytest.raises(IntegrityError, match=rf"artefact-damaged.*value\.txt.*rm {manifest}"):
         record.path("value.txt")
     manifest.unlink()
@@ -234,4 +236,4 @@ def test_two_processes_on_one_shard_give_one_result(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SLOW_SHARD, tmp_path / "0000.json"]
     processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
-    assert len(json.loads((tmp_path / "0000.json").read_text())["cases"]) == 12
+    assert len(json.loads((tmp_path / "0000.json").read_text("utf-8"))["cases"]) == 12

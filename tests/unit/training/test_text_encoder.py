@@ -32,7 +32,7 @@ def test_the_vocabulary_is_the_same_in_every_process():
         "print('|'.join(train_vocabulary(list(all_prompts().values()), 200)))"
     )
     runs = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True).stdout
         for _ in range(2)
     }
     assert len(runs) == 1

@@ -96,11 +96,13 @@ def test_a_recorded_checksum_names_its_record(folder) -> None:
 def test_the_record_is_what_sha256sum_reads(folder) -> None:
     add_checksums(folder, [folder / "tool/a.pth"])
     add_checksums(folder, [folder / "tool/set/model/plans.json"])
-    result = subprocess.run(["sha256sum", "-c", CHECKSUMS], cwd=folder, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        ["sha256sum", "-c", CHECKSUMS], cwd=folder, capture_output=True, encoding="utf-8", check=True
+    )
     assert result.stdout.count(": OK") == 2
 
 
 def test_a_torn_record_is_an_error(folder) -> None:
-    (folder / CHECKSUMS).write_text("0123  a.pth\n")
+    (folder / CHECKSUMS).write_text("0123  a.pth\n", encoding="utf-8")
     with pytest.raises(IntegrityError, match="sha256, two spaces"):
         read_checksums(folder)

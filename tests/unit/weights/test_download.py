@@ -62,7 +62,7 @@ def test_a_file_that_changed_at_its_source_begins_anew(server, tmp_path) -> None
 def test_what_is_complete_but_was_not_named_is_not_asked_for_again(server, tmp_path) -> None:
     server.files["a.pth"] = DATA
     (tmp_path / "a.pth.part").write_bytes(DATA)
-    (tmp_path / "a.pth.part.etag").write_text(server.etag)
+    (tmp_path / "a.pth.part.etag").write_text(server.etag, encoding="utf-8")
     download(f"{server.url}/a.pth", tmp_path / "a.pth", sha256=SHA256)
     assert (tmp_path / "a.pth").read_bytes() == DATA
 

@@ -38,11 +38,11 @@ def test_tensors_with_something_behind_them_are_found(tensors) -> None:
 def test_json_is_an_object_with_its_keys(tmp_path) -> None:
     path = tmp_path / "config.json"
     for text, problem in (("{", "no JSON"), ("[]", "expected an object"), ('{"a": 1}', "it lacks b")):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         assert problem in json_problem(path, ["a", "b"])
     path.write_bytes(b"\xff\xfe")
     assert "no JSON" in format_problem(path)
-    path.write_text('{"a": 1, "b": 2}')
+    path.write_text('{"a": 1, "b": 2}', encoding="utf-8")
     assert json_problem(path, ["a", "b"]) == ""
 
 
@@ -60,9 +60,9 @@ def test_torch_files_of_both_layouts_are_known(tmp_path) -> None:
 
 def test_a_vocabulary_has_the_special_tokens(tmp_path) -> None:
     path = tmp_path / "vocab.txt"
-    path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nlung\n")
+    path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nlung\n", encoding="utf-8")
     assert vocabulary_problem(path) == ""
-    path.write_text("{}")
+    path.write_text("{}", encoding="utf-8")
     assert "lacks [CLS], [MASK], [PAD], [SEP], [UNK]" in vocabulary_problem(path)
 
 

@@ -40,7 +40,7 @@ def test_it_is_another_model_of_the_same_description(halved: Path, tiny_model: P
     assert found.fingerprint != before.fingerprint
     assert replace(found, files=before.files, fingerprint=before.fingerprint) == before
     assert set(found.files) == set(before.files)
-    assert found.fingerprint in (halved / "README.md").read_text()
+    assert found.fingerprint in (halved / "README.md").read_text("utf-8")
 
 
 def test_same_model_gives_same_bytes(halved: Path, tiny_model: Path, tmp_path: Path) -> None:

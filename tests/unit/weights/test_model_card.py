@@ -52,5 +52,5 @@ def test_numbers_that_nobody_knows_are_unknown(description):
 def test_a_changed_card_leaves_the_model_as_it_is(other_tiny_model, tmp_path):
     before = read_description(other_tiny_model)
     write_card(other_tiny_model, before)
-    (other_tiny_model / CARD).write_text("mine")
+    (other_tiny_model / CARD).write_text("mine", encoding="utf-8")
     assert read_description(other_tiny_model) == before

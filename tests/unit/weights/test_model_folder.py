@@ -26,9 +26,9 @@ from medsyn2.weights.tensors import save_component
 
 def write_folder(folder: Path) -> ModelDescription:
     (folder / "text_encoder").mkdir(parents=True)
-    (folder / "dit.json").write_text("{}")
-    (folder / "text_encoder" / "vocab.txt").write_text("a\nb\n")
-    (folder / ".lock").write_text("")
+    (folder / "dit.json").write_text("{}", encoding="utf-8")
+    (folder / "text_encoder" / "vocab.txt").write_text("a\nb\n", encoding="utf-8")
+    (folder / ".lock").write_text("", encoding="utf-8")
     description = ModelDescription(
         grid=GridDescription(
             (64, 96, 96),
@@ -74,7 +74,7 @@ def test_so_does_one_of_a_model_that_was_trained_elsewhere(tmp_path: Path) -> No
 
 def test_a_description_from_before_those_keys_is_read_as_it_was_meant(tmp_path: Path) -> None:
     description = write_folder(tmp_path)
-    values = json.loads((tmp_path / "model.json").read_text())
+    values = json.loads((tmp_path / "model.json").read_text("utf-8"))
     for part, keys in (("latents", ("masks", "mask_chunk")), ("text", ("padded",))):
         for key in keys:
             del values[part][key]
@@ -83,7 +83,7 @@ def test_a_description_from_before_those_keys_is_read_as_it_was_meant(tmp_path: 
     before = {"warped_midpoint": Sampling("warped_midpoint", 49, 1e-7, guidance_mask=1.0)}
     before["none"] = Sampling("unipc", 25, guidance_mask=1.0)
     for sampling in before.values():
-        (tmp_path / "model.json").write_text(json.dumps(values))
+        (tmp_path / "model.json").write_text(json.dumps(values), encoding="utf-8")
         assert read_description(tmp_path) == replace(description, sampling=sampling)
         values.pop("sampling", None)
 
@@ -99,7 +99,7 @@ def test_a_copied_folder_is_as_good(tmp_path: Path) -> None:
 def test_a_changed_or_missing_file_is_found(tmp_path: Path, name: str, damage: str) -> None:
     write_folder(tmp_path)
     if damage == "change":
-        (tmp_path / name).write_text("c\nb\n")
+        (tmp_path / name).write_text("c\nb\n", encoding="utf-8")
     else:
         (tmp_path / name).unlink()
     with pytest.raises(WeightsError, match="model-damaged"):
@@ -110,9 +110,9 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="model-missing"):
         read_description(tmp_path)
     write_folder(tmp_path)
-    values = json.loads((tmp_path / "model.json").read_text())
+    values = json.loads((tmp_path / "model.json").read_text("utf-8"))
     for text in ("{", "{}", json.dumps({**values, "format": 2}), json.dumps({**values, "grid": {}})):
-        (tmp_path / "model.json").write_text(text)
+        (tmp_path / "model.json").write_text(text, encoding="utf-8")
         with pytest.raises(WeightsError, match="model-unreadable"):
             read_description(tmp_path)
 
@@ -147,7 +147,7 @@ def parts(tmp_path: Path) -> tuple[Path, Path]:
     encoder = tmp_path / "encoder"
     encoder.mkdir()
     for name in ("config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin"):
-        (encoder / name).write_text(name)
+        (encoder / name).write_text(name, encoding="utf-8")
     return tmp_path / "stage" / "tokenizer.json", encoder
 
 
@@ -179,6 +179,6 @@ def test_other_weights_make_another_model(tmp_path: Path, parts: tuple[Path, Pat
 
 def test_a_model_is_replaced_by_the_next(tmp_path: Path, parts: tuple[Path, Path]) -> None:
     first = export(tmp_path / "model", parts)
-    (parts[1] / "vocab.txt").write_text("other")
+    (parts[1] / "vocab.txt").write_text("other", encoding="utf-8")
     second = export(tmp_path / "model", parts)
     assert first.files["text_encoder/vocab.txt"] != second.files["text_encoder/vocab.txt"]

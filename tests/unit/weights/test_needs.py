@@ -87,7 +87,9 @@ def test_converted_weights_are_those_of_their_description(tmp_path) -> None:
     tensors = tmp_path / "tokenizer.safetensors"
     tensors.write_bytes(b"tensors")
     description = tmp_path / "tokenizer.json"
-    description.write_text(json.dumps({"kind": "tokenizer", "config": {}, "sha256": sha256_of(tensors)}))
+    description.write_text(
+        json.dumps({"kind": "tokenizer", "config": {}, "sha256": sha256_of(tensors)}), encoding="utf-8"
+    )
     values = {"train_tokenizer": {"initial_weights": str(description)}}
     [need] = needs(config(tmp_path, segment={}, **values))
     assert (need.row.name, need.is_met) == ("tokenizer", True)
@@ -96,10 +98,10 @@ def test_converted_weights_are_those_of_their_description(tmp_path) -> None:
     tensors.write_bytes(b"tensorz")
     [need] = needs(config(tmp_path, segment={}, **values))
     assert [check.state for check in need.checks] == ["unverified", "damaged"]
-    description.write_text(json.dumps({"kind": "dit", "config": {}, "sha256": sha256_of(tensors)}))
+    description.write_text(json.dumps({"kind": "dit", "config": {}, "sha256": sha256_of(tensors)}), encoding="utf-8")
     [need] = needs(config(tmp_path, segment={}, **values))
     assert "describes a 'dit'" in need.checks[0].note
-    description.write_text("{}")
+    description.write_text("{}", encoding="utf-8")
     [need] = needs(config(tmp_path, segment={}, **values))
     assert "lacks kind, config, sha256" in need.checks[0].note
 
@@ -107,8 +109,8 @@ def test_converted_weights_are_those_of_their_description(tmp_path) -> None:
 def encoder(folder: Path, **config: object) -> Config:
     """Write the smallest folder that looks like an encoder, and a configuration that names it."""
     keys = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-    (folder / "config.json").write_text(json.dumps({**dict.fromkeys(keys, 1), **config}))
-    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+    (folder / "config.json").write_text(json.dumps({**dict.fromkeys(keys, 1), **config}), encoding="utf-8")
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", encoding="utf-8")
     save_file({"bert.embeddings.position_embeddings.weight": np.zeros(2)}, folder / "model.safetensors")
     return validate_config({"encode_text": {"encoder_dir": str(folder)}}, source="test")
 
@@ -145,7 +147,7 @@ def test_radimagenet_is_what_its_conversion_recorded_or_at_least_looks_like_it(t
     [need] = needs(given)
     assert [check.state for check in need.checks] == ["unverified"]
     description = {"kind": "radimagenet", "config": {}, "sha256": sha256_of(tensors)}
-    tensors.with_suffix(".json").write_text(json.dumps(description))
+    tensors.with_suffix(".json").write_text(json.dumps(description), encoding="utf-8")
     assert [check.state for check in needs(given)[0].checks] == ["unverified", "recorded"]
     save_file({"conv1.bias": np.ones(2)}, tensors)
     assert [check.state for check in needs(given)[0].checks] == ["unverified", "damaged"]
@@ -161,7 +163,9 @@ def test_perceptual_weights_are_those_of_their_description(tmp_path) -> None:
     save_file({"a": np.zeros(2)}, tensors)
     given = validate_config({"train_tokenizer": {"perceptual_weights": str(description)}}, source="test")
     assert [check.state for check in needs(given)[0].checks] == ["missing", "unverified"]
-    description.write_text(json.dumps({"kind": "perceptual", "config": {}, "sha256": sha256_of(tensors)}))
+    description.write_text(
+        json.dumps({"kind": "perceptual", "config": {}, "sha256": sha256_of(tensors)}), encoding="utf-8"
+    )
     assert [check.state for check in needs(given)[0].checks] == ["unverified", "recorded"]
     save_file({"a": np.ones(2)}, tensors)
     assert [check.state for check in needs(given)[0].checks] == ["unverified", "damaged"]

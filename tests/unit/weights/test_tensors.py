@@ -66,7 +66,7 @@ def test_a_truncated_file_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "net"}', "null"])
 def test_a_file_that_is_no_description_is_refused(tmp_path: Path, text: str) -> None:
     path = save(tmp_path)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(WeightsError, match="weights-unreadable"):
         load_component(path, "net")
 
@@ -76,7 +76,9 @@ def test_a_pickle_under_the_right_hash_is_not_loaded(tmp_path: Path) -> None:
 
     path = save(tmp_path)
     torch.save(network().state_dict(), tensors_path(path))
-    path.write_text(json.dumps({"kind": "net", "config": {}, "sha256": sha256_of(tensors_path(path))}))
+    path.write_text(
+        json.dumps({"kind": "net", "config": {}, "sha256": sha256_of(tensors_path(path))}), encoding="utf-8"
+    )
     with pytest.raises(WeightsError, match="weights-unreadable"):
         load_component(path, "net")
 

@@ -23,7 +23,7 @@ def test_damage_is_seen_and_healed(finished: Workflow, tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "benchmarks/faults.py", "--work", tmp_path, "--share", SHARE]
     command += ["--rows", *ROWS, "--stages", *STAGES]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     with (tmp_path / "faults.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -20,7 +20,7 @@ def test_the_rule_starts_as_many_processes_as_it_has_gpus(finished: Workflow) ->
 
 def test_processes_that_cannot_share_a_step_are_refused_when_planned(finished: Workflow) -> None:
     command = finished.command("-n", "--set-resources", "train_tokenizer:gpu=2", "--", "all")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode != 0
     assert "jobs.gpus.train_tokenizer" in done.stdout + done.stderr
     assert "train_tokenizer.accumulate, which is 1, got 2" in done.stdout + done.stderr
@@ -30,7 +30,7 @@ def test_two_processes_train_what_one_does(finished: Workflow, tmp_path: Path) -
     settings = yaml.safe_load(TINY.read_text(encoding="utf-8"))
     settings["train_tokenizer"] |= {"num_steps": 6, "batch_size": 1, "accumulate": 2}
     config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump(settings))
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     losses = [
         torch.from_numpy(pd.read_csv(trained(finished, config, tmp_path / str(number), number)).to_numpy())
         for number in (1, 2)
@@ -45,6 +45,6 @@ def trained(workflow: Workflow, config: Path, folder: Path, processes: int) -> P
     command = [sys.executable, "-m", "medsyn2", "train_tokenizer", "--config", str(config), "--register"]
     command += [*map(str, volumes), "--weights", str(folder / "tokenizer.json")]
     command += ["--loss", str(folder / "loss.csv"), "--processes", str(processes)]
-    done = subprocess.run(command, env=workflow.environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=workflow.environment, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder / "loss.csv"

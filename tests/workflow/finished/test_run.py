@@ -44,7 +44,7 @@ def change(workflow: Workflow, section: str, **values: object) -> None:
     path = workflow.configs[0]
     whole = yaml.safe_load(path.read_text(encoding="utf-8"))
     whole.setdefault(section, {}).update(values)
-    path.write_text(yaml.safe_dump(whole))
+    path.write_text(yaml.safe_dump(whole), encoding="utf-8")
 
 
 def test_every_stage_leaves_its_result(finished: Workflow) -> None:
@@ -91,7 +91,7 @@ def test_second_run_has_nothing_to_do(finished: Workflow) -> None:
 def test_comment_and_order_of_keys_rerun_nothing(rerun: Workflow) -> None:
     path = rerun.configs[0]
     whole = yaml.safe_load(path.read_text(encoding="utf-8"))
-    path.write_text("# a comment\n" + yaml.safe_dump(dict(reversed(whole.items())), sort_keys=False))
+    path.write_text("# a comment\n" + yaml.safe_dump(dict(reversed(whole.items())), sort_keys=False), encoding="utf-8")
     assert rerun.planned() == {}
 
 

@@ -46,7 +46,9 @@ def run_page(page: str, folder: Path) -> None:
     assert found
     for step in found:
         command = [sys.executable, *step]
-        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False
+        )
         assert result.returncode == 0, f"{step}\n{result.stdout[-1000:]}{result.stderr[-3000:]}"
 
 
@@ -64,7 +66,7 @@ def folder(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Path
     for source, name in (("phantom_00002", "ct"), ("truth/heart", "effusion"), ("truth/airways", "other")):
         shutil.copy(phantom / f"{source}.nii.gz", folder / f"{name}.nii.gz")
     requests = "name,report,mask,words,seed\nlarge,Large left pleural effusion.,,,\nheart,,heart.nii.gz,heart,7\n"
-    (folder / "requests.csv").write_text(requests)
+    (folder / "requests.csv").write_text(requests, encoding="utf-8")
     for name in ("real", "theirs"):
         (folder / name).mkdir()
         for path in results.glob("register/0000/*/ct.nii.gz"):

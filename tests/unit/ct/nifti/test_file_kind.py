@@ -28,7 +28,7 @@ NOT_NIFTI = {
     "file-missing": lambda path: None,
     "file-is-lfs-pointer": _lfs,
     "file-is-html": lambda path: path.write_bytes(b"\n<!DOCTYPE html><html>Access denied</html>"),
-    "file-is-text": lambda path: path.write_text("no such file\n"),
+    "file-is-text": lambda path: path.write_text("no such file\n", encoding="utf-8"),
     "file-is-dicom": lambda path: path.write_bytes(bytes(128) + b"DICM" + bytes(400)),
     "file-is-zip": _zip,
     "file-is-tar": _tar,

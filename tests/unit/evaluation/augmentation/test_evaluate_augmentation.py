@@ -195,7 +195,7 @@ def public_slices(folder: Path) -> dict[str, Any]:
     for name, values in ((IMAGES, np.rint(hu)), (MASKS, labels)):
         nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), np.diag([-1, -1, 1, 1])), folder / name)
     split = folder / "split.json"
-    split.write_text(json.dumps({"train": [0, 1, 2], "test": [3, 4, 5]}))
+    split.write_text(json.dumps({"train": [0, 1, 2], "test": [3, 4, 5]}), encoding="utf-8")
     return {"folder": folder, "split": split}
 
 

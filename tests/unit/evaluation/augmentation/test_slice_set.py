@@ -27,7 +27,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         affine = np.diag([-0.8, -0.6, 5.0, 1.0])
         for name, values in ((IMAGES, hu), (MASKS, labels)):
             nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), affine), tmp_path / name)
-        (tmp_path / "split.json").write_text(json.dumps(split))
+        (tmp_path / "split.json").write_text(json.dumps(split), encoding="utf-8")
         return tmp_path
 
     return written
@@ -113,13 +113,13 @@ def test_a_damaged_file_is_refused(write: Callable[..., Path]) -> None:
     ],
 )
 def test_what_is_no_split_is_refused(tmp_path: Path, split: object) -> None:
-    (tmp_path / "split.json").write_text(json.dumps(split))
+    (tmp_path / "split.json").write_text(json.dumps(split), encoding="utf-8")
     with pytest.raises(TableError) as caught:
         read_split(tmp_path / "split.json", 6)
     assert caught.value.code == "slices-split"
 
 
 def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "split.json").write_text("{train")
+    (tmp_path / "split.json").write_text("{train", encoding="utf-8")
     with pytest.raises(TableError, match="cannot be read"):
         read_split(tmp_path / "split.json", 6)

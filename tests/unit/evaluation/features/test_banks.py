@@ -44,7 +44,7 @@ def test_damaged_missing_or_foreign_files_are_refused(tmp_path: Path) -> None:
     content = bytearray((tmp_path / "bank.npz").read_bytes())
     content[200] ^= 1
     (tmp_path / "bank.npz").write_bytes(content)
-    (tmp_path / "other.json").write_text("{}")
+    (tmp_path / "other.json").write_text("{}", encoding="utf-8")
     for name in ("bank", "other", "missing"):
         with pytest.raises(EnvironmentFault, match="bank-unreadable"):
             read_bank(tmp_path / f"{name}.json")

@@ -33,7 +33,7 @@ def test_files_are_found_by_name_with_their_patients(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     for name in ("b.nii.gz", "deep/a.nii", "c.txt"):
         if name.endswith("txt"):
-            (tmp_path / name).write_text("no volume")
+            (tmp_path / name).write_text("no volume", encoding="utf-8")
         else:
             write_ct(tmp_path / name, chest())
     found = volumes_in(tmp_path, spacing_mm=(1.0, 1.0, 1.0), patients={"b": "p7"})
@@ -82,7 +82,7 @@ def test_one_range_for_both_or_none() -> None:
 
 def test_patients_are_read_whether_ids_have_suffixes_or_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     table = tmp_path / "patients.csv"
-    table.write_text("id,patient,age\na.nii.gz,NA,4\ndeep/b.nii,p1,5\nc.1,p1,6\n")
+    table.write_text("id,patient,age\na.nii.gz,NA,4\ndeep/b.nii,p1,5\nc.1,p1,6\n", encoding="utf-8")
     patients = read_patients(table)
     assert patients == {"a": "NA", "deep/b": "p1", "c.1": "p1"}
     volumes = [VolumeFile(name, name, tmp_path / name) for name in patients]
@@ -101,7 +101,7 @@ def test_patients_are_read_whether_ids_have_suffixes_or_not(tmp_path: Path, capl
     ],
 )
 def test_rows_that_contradict_each_other_are_named(tmp_path: Path, rows: str, named: str) -> None:
-    (tmp_path / "patients.csv").write_text(f"id,patient\n{rows}")
+    (tmp_path / "patients.csv").write_text(f"id,patient\n{rows}", encoding="utf-8")
     with pytest.raises(TableError, match=rf"patients-contradictory.*patients.csv, {named}"):
         read_patients(tmp_path / "patients.csv")
 
@@ -142,7 +142,7 @@ def test_masks_and_synthetic_volumes_are_known_by_their_sidecars(
 ) -> None:
     for name in ("a.nii.gz", "a_mask.nii.gz", "b.nii.gz", "c.nii.gz"):
         (tmp_path / name).touch()
-    (tmp_path / "a.json").write_text(json.dumps({"synthetic": True, "medsyn2": "0.1.0"}))
+    (tmp_path / "a.json").write_text(json.dumps({"synthetic": True, "medsyn2": "0.1.0"}), encoding="utf-8")
     assert [one.id for one in volumes_in(tmp_path, spacing_mm=None, patients={})] == ["a", "b", "c"]
     assert [one.id for one in volumes_in(tmp_path, spacing_mm=None, patients={}, real=True)] == ["b", "c"]
     assert "1 synthetic volumes are left out" in caplog.text

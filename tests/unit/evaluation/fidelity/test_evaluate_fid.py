@@ -202,10 +202,10 @@ def test_another_generator_s_patients_are_the_cohort_s_or_the_table_s(
     with caplog.at_level("INFO"):
         run({"report": REAL}, baselines={"Other": {"folder": tmp_path}})
         assert "Other: 3 volumes, of 2 held-out patients" in caplog.text
-        table.write_text("id,patient\na.nii.gz,a\nb.nii.gz,b\nx.nii.gz,c\n")
+        table.write_text("id,patient\na.nii.gz,a\nb.nii.gz,b\nx.nii.gz,c\n", encoding="utf-8")
         run({"report": REAL}, baselines={"Other": {"folder": tmp_path, "patients": table}})
         assert "Other: 3 volumes, of 3 held-out patients" in caplog.text
-    table.write_text("id,patient\nc,c\n")
+    table.write_text("id,patient\nc,c\n", encoding="utf-8")
     with pytest.raises(TableError, match=r"patients\.csv has 1 rows that name no volume"):
         run({"report": REAL}, baselines={"Other": {"folder": tmp_path, "patients": table}})
 

@@ -81,14 +81,14 @@ def test_a_key_that_was_changed_afterwards_is_refused_though_it_was_sealed_again
 def test_a_value_that_was_edited_is_refused_and_so_is_a_key_without_a_seal(tmp_path: Path) -> None:
     place = tmp_path / "key.json"
     KEY.write(place, {"seed": 3})
-    text = place.read_text()
+    text = place.read_text("utf-8")
     for wrong in (text.replace('"margin": 0.15', '"margin": 0.3'), text.replace(SEAL, "other"), "{}", "[", ""):
-        place.write_text(wrong)
+        place.write_text(wrong, encoding="utf-8")
         with pytest.raises(TableError, match="key-unreadable"):
             read_key(place)
     held = json.loads(text)
     del held[SEAL]
-    place.write_text(json.dumps(held))
+    place.write_text(json.dumps(held), encoding="utf-8")
     with pytest.raises(TableError, match="no seal"):
         read_key(place)
 

@@ -165,7 +165,7 @@ def test_a_browser_reads_the_voxels_and_saves_the_answers(tmp_path: Path) -> Non
         (tmp_path / name).write_bytes(content)
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom"]
     command = ["chromium", *options, f"--user-data-dir={tmp_path}/profile", f"file://{tmp_path}/index.html"]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True).stdout
     found = re.search(r'data-result="([^"]*)"', dom)
     assert found, dom[-2000:]
     result = json.loads(found[1].replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))

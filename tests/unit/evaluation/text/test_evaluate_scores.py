@@ -155,7 +155,7 @@ def test_without_reports_both_tables_are_empty(run, caplog: pytest.LogCaptureFix
 def command(tmp_path: Path) -> tuple[str, str]:
     writer = re.findall(r"```python\n(.*?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)[0]
     script = tmp_path / "model.py"
-    script.write_text(writer + SCRIPT)
+    script.write_text(writer + SCRIPT, encoding="utf-8")
     return sys.executable, str(script)
 
 

@@ -68,7 +68,7 @@ def test_public_weights_fit(layout, depth_mode, count):
     with torch.device("meta"):
         network = CausalVideoVAE(depth_mode=depth_mode, layout=layout)
     shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    assert shapes == json.loads((GOLDEN / "tokenizer_keys.json").read_text())["shapes"][layout]
+    assert shapes == json.loads((GOLDEN / "tokenizer_keys.json").read_text("utf-8"))["shapes"][layout]
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 

@@ -249,7 +249,7 @@ print((peak - before) / predicted)
 @pytest.mark.parametrize("direction", ["encode", pytest.param("decode", marks=pytest.mark.slow)])
 def test_measured_memory_is_within_a_factor_of_the_prediction(direction):
     command = [sys.executable, "-c", MEASURE, direction]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[4])
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, cwd=Path(__file__).parents[4])
     assert 0.8 < float(result.stdout) < 2.2
 
 

@@ -108,7 +108,7 @@ def check(device: str, script: str = CHECK, **environment: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script, device],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         env={**os.environ, **environment},
     )

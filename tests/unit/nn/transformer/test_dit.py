@@ -362,5 +362,5 @@ for layout, checkpointing, mixed in cases:
 
 def test_blocks_compile_into_few_graphs_however_long_the_texts():
     """In a process of its own: the tests' checks of types at run time cannot be compiled."""
-    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[-3000:]

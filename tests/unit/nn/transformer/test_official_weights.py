@@ -26,7 +26,9 @@ from medsyn2.nn.transformer.layers import positions, time_frequencies
 from medsyn2.nn.transformer.official_weights import load_official
 
 GOLDEN = Path(__file__).parents[3] / "golden"
-SHAPES = {name: tuple(shape) for name, shape in json.loads((GOLDEN / "dit_official_keys.json").read_text()).items()}
+SHAPES = {
+    name: tuple(shape) for name, shape in json.loads((GOLDEN / "dit_official_keys.json").read_text("utf-8")).items()
+}
 ATOL = {"atol": 5e-5, "rtol": 0.0}
 
 

@@ -53,7 +53,7 @@ Start = Callable[..., ToolProcess]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    (tmp_path / "tiny_tool.py").write_text(TOOL)
+    (tmp_path / "tiny_tool.py").write_text(TOOL, encoding="utf-8")
     started: list[ToolProcess] = []
 
     def make(time_limit_s: float = 20.0, python: Path | None = None, **settings: object) -> ToolProcess:
@@ -99,7 +99,7 @@ def test_it_has_a_folder_of_its_own_that_is_gone_afterwards(start: Start) -> Non
     first, second = start(), start()
     homes = [Path(tool.start()["home"]) for tool in (first, second)]
     assert homes[0] != homes[1]
-    assert (homes[0] / "config.json").read_text() == "{}"
+    assert (homes[0] / "config.json").read_text("utf-8") == "{}"
     pid = first.segment({"do": "work"})["pid"]
     first.close()
     assert not homes[0].exists()
@@ -144,7 +144,7 @@ def test_a_hang_ends_at_the_time_limit_with_all_it_started(start: Start, tmp_pat
     assert caught.value.code == "tool-timeout"
     assert caught.value.retry
     assert time.monotonic() - began < 10
-    assert gone(int((tmp_path / "child").read_text()))
+    assert gone(int((tmp_path / "child").read_text("utf-8")))
 
 
 def test_deaths_alone_are_the_machine_s_fault(start: Start) -> None:
@@ -186,13 +186,13 @@ def test_no_connection_to_anywhere(start: Start) -> None:
 
 def test_the_tool_ends_when_we_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    (tmp_path / "tiny_tool.py").write_text(TOOL)
+    (tmp_path / "tiny_tool.py").write_text(TOOL, encoding="utf-8")
     parent = os.fork()
     if parent == 0:
         tool = ToolProcess(
             "tiny", "tiny_tool", python=None, settings={}, time_limit_s=20, environment={"PYTHONPATH": str(tmp_path)}
         )
-        (tmp_path / "pid").write_text(str(tool.segment({"do": "work"})["pid"]))
+        (tmp_path / "pid").write_text(str(tool.segment({"do": "work"})["pid"]), encoding="utf-8")
         os._exit(0)
     os.waitpid(parent, 0)
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert gone(int((tmp_path / "pid").read_text("utf-8")))

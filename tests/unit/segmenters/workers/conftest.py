@@ -142,7 +142,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         for name, text in PACKAGES[tool].items():
             path = packages / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
         monkeypatch.setenv("PYTHONPATH", str(packages))
         weights = tmp_path / "weights" / tool
         weights.mkdir(parents=True)

@@ -38,9 +38,11 @@ def test_other_numbers_are_understood_by_name(install, volume, tmp_path) -> None
         (weights / name).touch()
     metadata = tmp_path / "packages/lungmask-0.2.22.dist-info/METADATA"
     text = (
-        metadata.read_text().replace("1 = Left upper", "9 = Left upper").replace("5 = Right lower", "1 = Right lower")
+        metadata.read_text("utf-8")
+        .replace("1 = Left upper", "9 = Left upper")
+        .replace("5 = Right lower", "1 = Right lower")
     )
-    metadata.write_text(text.replace("9 = Left upper", "5 = Left upper"))
+    metadata.write_text(text.replace("9 = Left upper", "5 = Left upper"), encoding="utf-8")
     with closing(tool(weights)) as lungmask:
         found = lungmask.segment(volume, ["lobes"])["lobes"]
     assert LOBES[int(found.labels[2].max())] == "right_lower"
@@ -51,7 +53,7 @@ def test_a_package_that_does_not_say_what_its_labels_mean_is_refused(install, vo
     for name in ("lobes-1.pth", "lungs-2.pth"):
         (weights / name).touch()
     metadata = tmp_path / "packages/lungmask-0.2.22.dist-info/METADATA"
-    metadata.write_text(metadata.read_text().replace("lobe", "part"))
+    metadata.write_text(metadata.read_text("utf-8").replace("lobe", "part"), encoding="utf-8")
     with closing(tool(weights)) as lungmask, pytest.raises(EnvironmentFault) as caught:
         lungmask.segment(volume, ["lobes"])
     assert caught.value.code == "tool-labels"

@@ -61,7 +61,7 @@ def test_only_what_the_wanted_structures_need_must_be_there(install, volume) -> 
 def test_a_version_with_other_names_is_refused(install, volume, tmp_path) -> None:
     weights = install("totalsegmentator")
     table = tmp_path / "packages/totalsegmentator/map_to_binary.py"
-    table.write_text(table.read_text().replace('51: "heart"', '51: "heart_myocardium"'))
+    table.write_text(table.read_text("utf-8").replace('51: "heart"', '51: "heart_myocardium"'), encoding="utf-8")
     put(weights)
     with closing(tool(weights)) as totalsegmentator, pytest.raises(EnvironmentFault) as caught:
         totalsegmentator.segment(volume, CHOSEN)

@@ -19,12 +19,12 @@ CODE = "from torch_pair import let_torchvision_be_imported as mend; {}; import t
 @pytest.mark.parametrize(("before", "works"), [("mend()", True), ("pass", False)])
 def test_what_it_misses_is_declared(tmp_path: Path, before: str, works: bool) -> None:
     (tmp_path / "torchvision").mkdir()
-    (tmp_path / "torchvision/__init__.py").write_text(BROKEN)
+    (tmp_path / "torchvision/__init__.py").write_text(BROKEN, encoding="utf-8")
     result = subprocess.run(
         [sys.executable, "-c", CODE.format(before)],
         env={"PYTHONPATH": f"{tmp_path}:{WORKERS}"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert ("imported" in result.stdout) == works

@@ -43,7 +43,7 @@ def test_each_identity_keeps_its_checkpoints_and_the_others_are_named(
     assert f"identity {first.name} (steps 5, 10; 0.0 MB): kept, with train_dit.seed 0 instead of 1" in caplog.text
     assert f"remove it with: rm -r {tmp_path / first.name}" in caplog.text
     train(tmp_path, third, 2)
-    kept = (tmp_path / "kept.txt").read_text()
+    kept = (tmp_path / "kept.txt").read_text("utf-8")
     assert f"identity {third.name} (step 2; 0.0 MB): the last training" in kept
     assert f"identity {second.name} (step 3; 0.0 MB): kept, with train_dit.seed 1 instead of 0, other inputs" in kept
     with claim_checkpoints(tmp_path, first, 10) as folder:
@@ -56,7 +56,7 @@ def test_checkpoints_of_an_earlier_version_are_sorted_by_identity(tmp_path: Path
     first, second = identity(), identity(seed=1)
     save(tmp_path, 4, first)
     save(tmp_path, 8, second)
-    (tmp_path / "step_00000009.json").write_text("damaged")
+    (tmp_path / "step_00000009.json").write_text("damaged", encoding="utf-8")
     with claim_checkpoints(tmp_path, first, 10) as folder:
         assert latest_checkpoint(folder, first.sha256, 10).step == 4
     assert latest_checkpoint(tmp_path / second.name, second.sha256, 10).step == 8
@@ -76,7 +76,7 @@ with claim_checkpoints(Path(sys.argv[1]), Identity("0" * 64, {}, ""), 9):
 
 def test_a_training_of_another_identity_at_work_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     other = subprocess.Popen(
-        [sys.executable, "-c", OTHER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OTHER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     )
     assert other.stdout is not None
     assert other.stdout.readline() == "holding\n"

@@ -82,7 +82,7 @@ def test_two_trainings_leave_the_same_bytes_and_only_the_last_checkpoint(tmp_pat
 
 def test_the_loss_falls_and_every_step_has_its_row(tmp_path: Path) -> None:
     run_training(tmp_path, replace(SETTINGS, num_steps=200, checkpoint_every=200))
-    lines = (tmp_path / "loss.csv").read_text().splitlines()
+    lines = (tmp_path / "loss.csv").read_text("utf-8").splitlines()
     assert lines[0] == "step,loss,error,gradient_norm,learning_rate"
     rows = [[float(cell) for cell in line.split(",")] for line in lines[1:]]
     assert [row[0] for row in rows] == list(range(1, 201))
@@ -143,7 +143,7 @@ def test_a_loss_that_is_no_number_stops_before_the_update_and_names_the_cases(tm
         train(learners(), Line(poisoned=position), SETTINGS, folder=tmp_path, identity="a")
     assert "step 6" in caught.value.message
     assert f"case_{item_of(3, position, 7)}" in caught.value.message
-    assert len((tmp_path / "loss.csv").read_text().splitlines()) == 1 + 5
+    assert len((tmp_path / "loss.csv").read_text("utf-8").splitlines()) == 1 + 5
     assert sorted(tmp_path.glob("step_*.json")) == [tmp_path / "step_00000004.json"]
 
 
@@ -190,7 +190,7 @@ def test_a_second_learner_joins_later_and_resumes_too(tmp_path: Path) -> None:
     train(pair(), Line(), replace(SETTINGS, num_steps=9), folder=tmp_path / "parts", identity="a")
     train(pair(), Line(), SETTINGS, folder=tmp_path / "parts", identity="a")
     assert files_of(tmp_path / "whole") == files_of(tmp_path / "parts")
-    rows = [line.split(",") for line in (tmp_path / "whole" / "loss.csv").read_text().splitlines()]
+    rows = [line.split(",") for line in (tmp_path / "whole" / "loss.csv").read_text("utf-8").splitlines()]
     assert rows[0][-3:] == ["critic_loss", "critic_gradient_norm", "critic_learning_rate"]
     assert rows[6][-3:] == ["", "", ""]
     assert "" not in rows[7]
@@ -253,7 +253,7 @@ def test_a_signal_leaves_a_checkpoint_and_exits_with_its_status(
     os.kill(process.pid, number)
     process.join()
     assert process.exitcode == status
-    rows = len((tmp_path / "loss.csv").read_text().splitlines()) - 1
+    rows = len((tmp_path / "loss.csv").read_text("utf-8").splitlines()) - 1
     assert 0 < rows < 60
     assert (tmp_path / f"step_{rows:08d}.json").exists()
     assert run_process(tmp_path) == 0
@@ -276,7 +276,7 @@ test.train(test.learners(), test.Line(), settings, folder=Path({folder!r}), iden
 @pytest.mark.slow
 def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
-    script.write_text(_SCRIPT.format(file=__file__, folder=str(tmp_path / "two")))
+    script.write_text(_SCRIPT.format(file=__file__, folder=str(tmp_path / "two")), encoding="utf-8")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script]
     subprocess.run(launcher, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     run_training(tmp_path / "one", replace(SETTINGS, num_steps=30))
@@ -284,7 +284,7 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
         torch.tensor(
             [
                 [float(cell) for cell in line.split(",")]
-                for line in (tmp_path / name / "loss.csv").read_text().splitlines()[1:]
+                for line in (tmp_path / name / "loss.csv").read_text("utf-8").splitlines()[1:]
             ]
         )
         for name in ("one", "two")
@@ -349,14 +349,14 @@ def log_steps(path: Path, table: torch.Tensor | None, last: int) -> torch.Tensor
 
 def test_rows_are_exact_and_missing_values_empty(tmp_path: Path) -> None:
     log_steps(tmp_path / "loss.csv", None, 3)
-    assert (tmp_path / "loss.csv").read_text() == f"step,loss,kl\n1,1.0,\n2,0.5,0.2\n3,{1 / 3!r},\n"
+    assert (tmp_path / "loss.csv").read_text("utf-8") == f"step,loss,kl\n1,1.0,\n2,0.5,0.2\n3,{1 / 3!r},\n"
 
 
 def test_a_table_is_the_same_after_it_was_taken_up_again(tmp_path: Path) -> None:
     whole = log_steps(tmp_path / "whole.csv", None, 9)
     path = tmp_path / "parts.csv"
     table = log_steps(path, None, 7)[:4]
-    path.write_text("lost")
+    path.write_text("lost", encoding="utf-8")
     again = log_steps(path, table, 9)
     assert path.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert torch.equal(again.nan_to_num(-1), whole.nan_to_num(-1))
@@ -366,5 +366,5 @@ def test_rows_can_be_read_while_they_are_written(tmp_path: Path) -> None:
     log = LossLog(tmp_path / "loss.csv", COLUMNS, None)
     assert log.table().shape == (0, 2)
     log.append({"loss": 2.0, "kl": float("inf")})
-    assert (tmp_path / "loss.csv").read_text() == "step,loss,kl\n1,2.0,inf\n"
+    assert (tmp_path / "loss.csv").read_text("utf-8") == "step,loss,kl\n1,2.0,inf\n"
     log.close()

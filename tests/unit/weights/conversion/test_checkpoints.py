@@ -58,7 +58,7 @@ def test_an_average_that_is_insisted_on_and_missing(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_one_file_of_weights(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(WeightsError, match=r"weights-missing.*found none"):
         weights_file(tmp_path)
     save_file(PLAIN, tmp_path / "diffusion_pytorch_model.safetensors")

@@ -78,7 +78,7 @@ def write_source(folder, state, config=True):
         published = {**SIZES, "max_position_embeddings": 512, "projection_size": 8, "model_type": "cxr-bert"}
         auto_map = {"AutoModel": "modeling_cxrbert.CXRBertModel"}
         (folder / "config.json").write_text(
-            json.dumps({**published, "auto_map": auto_map, "architectures": ["CXRBertModel"]})
+            json.dumps({**published, "auto_map": auto_map, "architectures": ["CXRBertModel"]}), encoding="utf-8"
         )
         (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
     return folder
@@ -158,7 +158,7 @@ def test_weights_alone_ask_for_the_folder_they_were_made_from(tmp_path):
 def test_a_vocabulary_of_another_network_is_refused(tmp_path):
     _, state = checkpoint("general")
     source = write_source(tmp_path / "source", state)
-    (source / "vocab.txt").write_text("\n".join([*VOCABULARY, "another"]) + "\n")
+    (source / "vocab.txt").write_text("\n".join([*VOCABULARY, "another"]) + "\n", encoding="utf-8")
     with pytest.raises(WeightsError, match=r"20 tokens.*embeddings for 19"):
         convert_encoder(source)
 
@@ -169,8 +169,8 @@ def test_a_vocabulary_of_another_network_is_refused(tmp_path):
 def test_another_kind_of_network_is_refused(change, tmp_path):
     _, state = checkpoint("general")
     source = write_source(tmp_path / "source", state)
-    config = json.loads((source / "config.json").read_text())
-    (source / "config.json").write_text(json.dumps(config | change))
+    config = json.loads((source / "config.json").read_text("utf-8"))
+    (source / "config.json").write_text(json.dumps(config | change), encoding="utf-8")
     with pytest.raises(WeightsError, match="text-encoder-layout"):
         convert_encoder(source)
 
@@ -178,9 +178,11 @@ def test_another_kind_of_network_is_refused(change, tmp_path):
 def test_words_are_cut_as_the_source_says(tmp_path):
     _, state = checkpoint("general")
     source = write_source(tmp_path / "source", state)
-    (source / "tokenizer_config.json").write_text('{"do_lower_case": false, "tokenizer_class": "Remote"}')
+    (source / "tokenizer_config.json").write_text(
+        '{"do_lower_case": false, "tokenizer_class": "Remote"}', encoding="utf-8"
+    )
     write_encoder(tmp_path / "out", **convert_encoder(source).files)
-    settings = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    settings = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text("utf-8"))
     assert settings == {"do_lower_case": False, "tokenizer_class": "BertTokenizer"}
     assert TextEncoder.from_folder(tmp_path / "out").encode(["LUNG lung"], 8).unknown == (1,)
 

@@ -30,7 +30,7 @@ def network(layout: str) -> CausalVideoVAE:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_published_names_and_shapes_say_everything(layout: str) -> None:
-    state = empty_state(json.loads(GOLDEN.read_text())["shapes"][layout])
+    state = empty_state(json.loads(GOLDEN.read_text("utf-8"))["shapes"][layout])
     mode = "uniform_paper" if layout == "official" else "uniform_aligned"
     expected = TokenizerConfig(hidden_channels=128, num_res_blocks=2, norm_groups=32, layout=layout, depth_mode=mode)
     assert tokenizer_config(state, source="x") == expected
@@ -39,7 +39,7 @@ def test_published_names_and_shapes_say_everything(layout: str) -> None:
 @pytest.mark.realdata
 def test_published_lists_are_told_apart(real_data: Path) -> None:
     def keys(name: str) -> dict[str, list[int]]:
-        content = json.loads((real_data / name).read_text())
+        content = json.loads((real_data / name).read_text("utf-8"))
         return content.get("keys", content)
 
     assert detect_layout(empty_state(keys("tokenizer/keys_v12.json")), source="x") == "v1.2"
@@ -99,11 +99,11 @@ def test_other_networks_are_refused() -> None:
 
 def test_a_published_config_with_the_mixing_attention_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({"hidden_size": 128, "encoder_attention": "AttnBlock3DFix"}))
+    path.write_text(json.dumps({"hidden_size": 128, "encoder_attention": "AttnBlock3DFix"}), encoding="utf-8")
     check_published_config(path)
-    path.write_text(json.dumps({"encoder_attention": "AttnBlock3D"}))
+    path.write_text(json.dumps({"encoder_attention": "AttnBlock3D"}), encoding="utf-8")
     with pytest.raises(WeightsError, match=r"tokenizer-attention.*encoder_attention"):
         check_published_config(path)
-    path.write_text("{")
+    path.write_text("{", encoding="utf-8")
     with pytest.raises(WeightsError, match="weights-unreadable"):
         check_published_config(path)
