@@ -24,9 +24,9 @@ class TokenizerConfig(Section):
     depth_mode: Literal["uniform_aligned", "uniform_paper", "first_frame"] = "uniform_aligned"
     """Compression of depth by 4, see docs/explanation/conventions.md. ``first_frame`` is for public weights used on
     their own: it takes one slice more than a multiple of 4, which no grid has."""
-    layout: Literal["v1.2", "v1.1", "official"] = "v1.2"
-    """Published layout: Open-Sora Plan's v1.2 or v1.1, or that of the authors' release, which needs the depth mode
-    ``uniform_paper``."""
+    layout: Literal["v1.2", "v1.1", "official", "subvoxel"] = "v1.2"
+    """Open-Sora Plan's v1.2 or v1.1; that of the authors' release, which needs the depth mode ``uniform_paper``; or
+    ``subvoxel``, v1.2 with a decoder that keeps the finest scale, for small tokenizers trained from scratch."""
 
 
 class TrainTokenizerConfig(Section):

@@ -1,4 +1,4 @@
-"""The published layouts of the tokenizer, as a table.
+"""The layouts of the tokenizer, as a table.
 
 A layout and the sizes fix the name and shape of every parameter, so that public weights load strictly without a map
 of names.
@@ -8,22 +8,27 @@ of names.
 * ``official`` is the release of MedSyn2's authors: Open-Sora Plan's v1.0 topology with symmetric zero padding instead
   of causal padding, no convolutions after upsampling, and v1.0's attention, which mixes channels and slices. It has
   one depth mode only.
+* ``subvoxel`` is ours, for small tokenizers trained from scratch: v1.2's encoder, and a decoder that computes each of
+  the voxels that a step doubles with a kernel of its own, where the others interpolate and then convolve. What is
+  interpolated has no part at the finest scale, and eight channels do not bring it back.
 
-Source: PKU-YuanGroup/Open-Sora-Plan, tags v1.1.0 and v1.2.0; batmanlab/MedSynV2 (layout read, no code taken).
+Source: PKU-YuanGroup/Open-Sora-Plan, tags v1.1.0 and v1.2.0; batmanlab/MedSynV2 (layout read, no code taken);
+Shi et al., Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Network (arXiv:1609.05158).
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 DepthMode = Literal["uniform_aligned", "uniform_paper", "first_frame"]
-LayoutName = Literal["v1.2", "v1.1", "official"]
+LayoutName = Literal["v1.2", "v1.1", "official", "subvoxel"]
 
 PlaneDown = Literal["planar", "plane", "volume"]
 """``planar``: 2-D convolution; ``plane``: 3-D with a flat kernel; ``volume``: depth is halved as well."""
 DepthDown = Literal["none", "pool", "mixed"]
 """``pool``: average; ``mixed``: learned mixture of average and convolution."""
-PlaneUp = Literal["nearest", "plane", "volume"]
-"""``nearest``: no convolution; ``plane``: nearest and a flat kernel; ``volume``: depth is doubled as well."""
+PlaneUp = Literal["nearest", "plane", "volume", "own_plane", "own_volume"]
+"""``nearest``: no convolution; ``plane``: nearest and a flat kernel; ``volume``: depth is doubled as well, by
+interpolation; ``own_plane`` and ``own_volume``: each voxel by its own kernel."""
 DepthUp = Literal["none", "linear", "mixed"]
 """``linear``: interpolation; ``mixed``: learned mixture of interpolation and convolution."""
 
@@ -61,5 +66,12 @@ LAYOUTS: dict[LayoutName, Layout] = {
         down=(("plane", "none"), ("plane", "pool"), ("plane", "pool")),
         up=(("nearest", "linear"), ("nearest", "linear"), ("nearest", "none")),
         sliced_attention=False,
+    ),
+    "subvoxel": Layout(
+        causal=True,
+        planar_levels=2,
+        down=(("planar", "none"), ("volume", "none"), ("volume", "none")),
+        up=(("own_volume", "none"), ("own_volume", "none"), ("own_plane", "none")),
+        sliced_attention=True,
     ),
 }

@@ -132,6 +132,24 @@ class VolumeUp(nn.Module):
         return self.conv(double(x, plane=2, first_frame=self.first_frame))
 
 
+class SubvoxelUp(nn.Module):
+    """Double height and width, and depth if `depth` is 2, with a kernel of its own for each voxel that is made.
+
+    Channel (c, i, j, k) of the convolution, in this order, is channel c of the voxel (i, j, k) of a block.
+    """
+
+    def __init__(self, channels: int, *, depth: int, first_frame: bool) -> None:
+        super().__init__()
+        self.block = (depth, 2, 2)
+        self.lead = depth - 1 if first_frame else 0  # the first frame is the last slice of its block
+        self.conv = CausalConv3d(channels, channels * depth * 4)
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c out_d twice_h twice_w"]:
+        made = self.conv(x).unflatten(1, (-1, *self.block))  # (b, c, i, j, k, d, h, w)
+        doubled = made.permute(0, 1, 5, 2, 6, 3, 7, 4).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+        return doubled[:, :, self.lead :]
+
+
 class DepthLinearUp(nn.Module):
     """Double depth by interpolation; no parameters."""
 

@@ -18,10 +18,12 @@ training that starts so is after half the steps where one is that starts from av
 
 from collections.abc import Sequence
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from medsyn2.nn.autoencoder.resampling import SubvoxelUp
 from medsyn2.nn.autoencoder.tokenizer import SCALE, CausalVideoVAE
 
 LOG_VARIANCE = -6.0
@@ -29,11 +31,20 @@ UP_NOISE = 0.3
 """Size of the noise in the kernels that double, beside the 1 of the voxel itself."""
 OUTPUT_GAIN = 0.6
 """Standard deviation of a chest's voxels in [-1, 1], which the decoder's last normalisation makes 1."""
+STEADY = 4.0
+"""Size of the constants that keep the scale of an image through a normalisation."""
 MEAN_GAIN, LARGEST_GAIN = 0.4, 10.0
 """Factors of the mean and of the faintest coefficients, which make latents of a chest about as large as each other."""
 
 Frequency = tuple[int, int, int]
 """Changes of sign of a Walsh function along (depth, height, width) of a latent's block."""
+
+
+class Coefficient(NamedTuple):
+    """What a latent is at the start."""
+
+    frequency: Frequency  # Walsh function that the block is multiplied with
+    gain: float  # Latent of a block that is this function
 
 
 @torch.no_grad()
@@ -44,8 +55,11 @@ def start_as_blur(tokenizer: CausalVideoVAE, generator: torch.Generator) -> None
             if module.bias is not None:
                 module.bias.zero_()
             _set_kernel(name, module.weight, generator)
-    _start_encoder(tokenizer)
-    _start_decoder(tokenizer)
+    coefficients = _start_encoder(tokenizer)
+    if any(isinstance(module, SubvoxelUp) for module in tokenizer.modules()):
+        _invert_encoder(tokenizer, coefficients)
+    else:
+        _start_decoder(tokenizer)
     tokenizer.get_parameter("quant_conv.conv.bias")[tokenizer.latent_channels :] = LOG_VARIANCE
 
 
@@ -62,7 +76,8 @@ def _set_kernel(name: str, weight: Tensor, generator: torch.Generator) -> None:
         weight.copy_(torch.randn(weight.shape, generator=generator) / weight[0].numel() ** 0.5)
         if ".upsample" in name:
             weight.mul_(UP_NOISE)
-            centre(weight).add_(torch.eye(len(weight)))
+            if len(weight) == weight.shape[1]:
+                centre(weight).add_(torch.eye(len(weight)))
 
 
 def centre(weight: Tensor) -> Tensor:
@@ -70,8 +85,8 @@ def centre(weight: Tensor) -> Tensor:
     return weight[..., -1, 1, 1] if weight.ndim == 5 else weight[..., 1, 1]
 
 
-def _start_encoder(tokenizer: CausalVideoVAE) -> None:
-    """Make the latents Walsh coefficients."""
+def _start_encoder(tokenizer: CausalVideoVAE) -> list[Coefficient]:
+    """Make the latents Walsh coefficients, and return those of the first latents."""
     encoder = tokenizer.encoder
     first = encoder.get_parameter("conv_in.weight")
     first[0] = 0
@@ -88,9 +103,13 @@ def _start_encoder(tokenizer: CausalVideoVAE) -> None:
     last = encoder.get_parameter("conv_out.conv.weight")
     last.zero_()
     wide = (32 / last.shape[1]) ** 0.5  # the normalisation before is of all channels together
-    for rank in range(min(tokenizer.latent_channels, len(found))):
+    coefficients = []
+    chest = OUTPUT_GAIN * (2 / last.shape[1]) ** 0.5  # standard deviation of all channels, most of it the mean's
+    for rank, frequency in enumerate(found[: tokenizer.latent_channels]):
         gain = wide * min(MEAN_GAIN * (1 + 4 * rank), LARGEST_GAIN)
         centre(last)[rank, rank], centre(last)[rank, rank + len(found)] = gain, -gain
+        coefficients.append(Coefficient(frequency, gain / chest))
+    return coefficients
 
 
 def _set_haar(weight: Tensor, channels: Sequence[Frequency], step: int, *, both_signs: bool) -> list[Frequency]:
@@ -145,3 +164,59 @@ def _start_decoder(tokenizer: CausalVideoVAE) -> None:
     last = tokenizer.decoder.get_parameter("conv_out.conv.weight")
     last.zero_()
     centre(last)[:, :2] = torch.tensor([OUTPUT_GAIN, -OUTPUT_GAIN])[: last.shape[1]]
+
+
+def _invert_encoder(tokenizer: CausalVideoVAE, coefficients: Sequence[Coefficient]) -> None:
+    """Let the decoder add up the Walsh functions of the latents."""
+    decoder = tokenizer.decoder
+    first = decoder.get_parameter("conv_in.conv.weight")
+    first.zero_()
+    kept = coefficients[: len(first)]
+    for channel, coefficient in enumerate(kept):
+        centre(first)[channel, channel] = 1 / coefficient.gain
+    left = [coefficient.frequency for coefficient in kept]
+    ups = [module for module in decoder.modules() if isinstance(module, SubvoxelUp)]
+    for step, up in zip((1, 2, 4), reversed(ups), strict=True):
+        left = _set_inverse_haar(up, left, step)
+    _steady(ups[0], decoder.get_parameter("conv_out.conv.weight"))
+
+
+def _set_inverse_haar(up: SubvoxelUp, channels: Sequence[Frequency], step: int) -> list[Frequency]:
+    """Set the kernels of a step up to the inverse of Haar's transform for the first channels; the rest stay noise.
+
+    Args:
+        channels: Frequencies of the first channels.
+        step: Frequency of the differences between the voxels that the step makes.
+
+    Returns:
+        The frequencies of the channels that it makes, without those that it has no room for.
+    """
+    kernels = up.conv.conv.weight.unflatten(0, (-1, *up.block))  # (channel, i, j, k, in, depth, height, width)
+    parts = [_split(frequency, step) for frequency in channels]
+    made = sorted({rest for rest, _ in parts}, key=lambda frequency: (_height(frequency), frequency))[: len(kernels)]
+    for number, frequency in enumerate(made):
+        kernels[number] = 0
+        for voxel in product(*(range(length) for length in up.block)):
+            for channel, (rest, pattern) in enumerate(parts):
+                if rest == frequency:
+                    sign = (-1) ** sum(p * v for p, v in zip(pattern, voxel, strict=True))
+                    centre(kernels[(number, *voxel)][None])[0, channel] = sign
+    return made
+
+
+def _split(frequency: Frequency, step: int) -> tuple[Frequency, tuple[int, ...]]:
+    """Return a frequency without the changes of sign at `step`, and along which axes there are any."""
+    pattern = tuple(count // step % 2 for count in frequency)
+    return _add(frequency, pattern, -step), pattern
+
+
+def _steady(up: SubvoxelUp, last: Tensor) -> None:
+    """Make the image of the first channel, beside constants so large that the last normalisation is of them."""
+    kernels = up.conv.conv.weight.unflatten(0, (-1, *up.block))
+    kernels[1] = -kernels[0]
+    assert up.conv.conv.bias is not None
+    biases = up.conv.conv.bias.unflatten(0, (-1, *up.block))
+    biases[2], biases[3] = STEADY, -STEADY
+    gain = STEADY * (2 / last.shape[1]) ** 0.5
+    last.zero_()
+    centre(last)[:, 0], centre(last)[:, 1] = gain, -gain

@@ -45,6 +45,7 @@ from medsyn2.nn.autoencoder.resampling import (
     DepthPool,
     PlaneDown,
     PlaneUp,
+    SubvoxelUp,
     VolumeDown,
     VolumeUp,
 )
@@ -223,11 +224,13 @@ def _decoder_level(plan: _Plan, level: int) -> DecoderLevel:
         return DecoderLevel(blocks, None, None)
     plane, depth = plan.layout.up[last - level]
     first_frame = plan.depth_mode == "first_frame"
-    up = (
-        VolumeUp(out_channels, first_frame=first_frame)
-        if plane == "volume"
-        else PlaneUp(out_channels, convolve=plane == "plane")
-    )
+    up: nn.Module
+    if plane in ("own_plane", "own_volume"):
+        up = SubvoxelUp(out_channels, depth=2 if plane == "own_volume" else 1, first_frame=first_frame)
+    elif plane == "volume":
+        up = VolumeUp(out_channels, first_frame=first_frame)
+    else:
+        up = PlaneUp(out_channels, convolve=plane == "plane")
     if depth == "none":
         return DecoderLevel(blocks, up, None)
     return DecoderLevel(
