@@ -11,6 +11,9 @@ mean:
 * The last of these kernels makes each coefficient twice, with both signs, because SiLU(x) - SiLU(-x) = x: so the
   coefficients pass the encoder's last activation unchanged. The decoder has its latents with both signs, too.
 * Residual branches add zero, shortcuts copy, steps up interpolate, with some noise that tells their channels apart.
+* In the layout ``subvoxel`` the steps up add up the Walsh functions instead (Haar's transform inverted), so that the
+  decoder is the inverse of the encoder. A constant of both signs stands beside the image in the last normalisation,
+  which would lose its scale otherwise.
 
 The posterior starts narrow, because noise would hide the little that the latents carry. On the embedded phantoms a
 training that starts so is after half the steps where one is that starts from averages and random mixtures.

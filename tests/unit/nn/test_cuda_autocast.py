@@ -136,7 +136,7 @@ def test_the_transformer_takes_the_predicted_memory(variant, reached) -> None:
             assert run_dit(variant, device)[1] == real
 
 
-@pytest.mark.parametrize("layout", ["v1.2", "v1.1", "official"])
+@pytest.mark.parametrize("layout", ["v1.2", "v1.1", "official", "subvoxel"])
 def test_the_tokenizer_takes_the_predicted_memory_and_returns_float32(layout, reached) -> None:
     def run(device: torch.device) -> list[tuple[int, torch.dtype]]:
         network = CausalVideoVAE(8, num_res_blocks=1, norm_groups=4, layout=layout, depth_mode="uniform_paper")

@@ -11,6 +11,7 @@ from medsyn2.nn.autoencoder.resampling import (
     DepthPool,
     PlaneDown,
     PlaneUp,
+    SubvoxelUp,
     VolumeDown,
     VolumeUp,
     double,
@@ -150,3 +151,21 @@ def test_the_mixture_when_doubling_reaches_from_the_convolution_to_the_interpola
     torch.testing.assert_close(up(x), doubled)
     up.mix_factor.data.fill_(ALL_CONVOLUTION)
     torch.testing.assert_close(up(x), up.conv(doubled))
+
+
+@pytest.mark.parametrize("first_frame", [False, True])
+def test_each_voxel_of_a_block_has_a_kernel_of_its_own(first_frame):
+    """With kernels that are one at the voxel itself, times a number of their own, each block holds these numbers."""
+    up = SubvoxelUp(2, depth=2, first_frame=first_frame).double()
+    numbers = volume(2, 2, 2, 2)  # (channel, i, j, k)
+    with torch.no_grad():
+        up.conv.conv.weight.zero_()
+        up.conv.conv.bias.zero_()
+        up.conv.conv.weight[:8, 0, -1, 1, 1], up.conv.conv.weight[8:, 1, -1, 1, 1] = numbers.flatten(1)
+    x = volume(3, 2, 4, 5, 6)
+    expected = torch.stack([torch.kron(x[:, c], numbers[None, c]) for c in range(2)], dim=1)
+    torch.testing.assert_close(up(x), expected[:, :, 1:] if first_frame else expected)
+
+
+def test_a_plane_alone_keeps_its_depth():
+    assert SubvoxelUp(2, depth=1, first_frame=True).double()(volume(1, 2, 3, 4, 5)).shape == (1, 2, 3, 8, 10)

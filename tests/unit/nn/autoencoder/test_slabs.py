@@ -11,7 +11,7 @@ def network(**settings: object) -> CausalVideoVAE:
     return CausalVideoVAE(**{"hidden_channels": 8, "num_res_blocks": 1, "norm_groups": 4, **settings}).eval()
 
 
-@pytest.mark.parametrize("layout", ["v1.2", "v1.1"])
+@pytest.mark.parametrize("layout", ["v1.2", "v1.1", "subvoxel"])
 @pytest.mark.parametrize("depth_mode", ["uniform_aligned", "uniform_paper", "first_frame"])
 @pytest.mark.parametrize("slab", [2, 6, 16, 64])
 @torch.no_grad()

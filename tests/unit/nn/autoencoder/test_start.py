@@ -15,7 +15,7 @@ def make_initial(layout: str = "v1.2", latent_channels: int = 4) -> CausalVideoV
     return tokenizer
 
 
-@pytest.mark.parametrize("layout", ["v1.2", "v1.1"])
+@pytest.mark.parametrize("layout", ["v1.2", "v1.1", "subvoxel"])
 def test_residual_branches_add_nothing_and_the_posterior_is_narrow(layout: str) -> None:
     tokenizer = make_initial(layout)
     posterior = tokenizer.encode(torch.randn(1, 1, 8, 16, 16))
@@ -58,6 +58,17 @@ def test_a_smooth_volume_comes_back_blurred() -> None:
     assert torch.corrcoef(torch.stack([back.flatten(), volume.flatten()]))[0, 1] > 0.8
 
 
+def test_blocks_of_the_lowest_walsh_functions_come_back_whole_where_the_decoder_has_subvoxels() -> None:
+    """Three changes of sign along an axis are beyond the lowest 16; up to one along each is within."""
+    halves = torch.randn(1, 1, 8, 8, 8, generator=torch.Generator().manual_seed(1))  # a value for each half of a block
+    volume = halves.repeat_interleave(2, 2).repeat_interleave(4, 3).repeat_interleave(4, 4)
+    for layout, similar in (("subvoxel", True), ("v1.2", False)):
+        tokenizer = make_initial(layout, latent_channels=16)
+        back = tokenizer.decode(tokenizer.encode(volume).mode())
+        correlation = torch.corrcoef(torch.stack([back.flatten(), volume.flatten()]))[0, 1]
+        assert (correlation > 0.999) == similar, (layout, correlation)
+
+
 def test_start_depends_on_the_generator_alone() -> None:
     torch.manual_seed(5)
     first = make_initial().state_dict()
@@ -65,8 +76,9 @@ def test_start_depends_on_the_generator_alone() -> None:
     assert all(torch.equal(tensor, first[name]) for name, tensor in make_initial().state_dict().items())
 
 
-def test_two_updates_reach_every_weight() -> None:
-    tokenizer = make_initial()
+@pytest.mark.parametrize("layout", ["v1.2", "subvoxel"])
+def test_two_updates_reach_every_weight(layout: str) -> None:
+    tokenizer = make_initial(layout)
     before = {name: tensor.clone() for name, tensor in tokenizer.named_parameters()}
     optimizer = torch.optim.Adam(tokenizer.parameters(), lr=1e-2)
     volume = torch.randn(1, 1, 8, 16, 16)

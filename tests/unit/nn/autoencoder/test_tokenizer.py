@@ -100,7 +100,7 @@ def test_equals_the_authors_network(golden):
     torch.testing.assert_close(volume[:, :, ::6], golden["official_recon"], rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("layout", ["v1.2", "v1.1"])
+@pytest.mark.parametrize("layout", ["v1.2", "v1.1", "subvoxel"])
 @pytest.mark.parametrize("depth_mode", list(MODES.values()))
 @pytest.mark.parametrize("latents", [1, 2, 5])
 @torch.no_grad()
@@ -199,7 +199,13 @@ def test_samples_of_a_batch_do_not_mix():
 
 
 @pytest.mark.parametrize(
-    ("layout", "depth_mode"), [("v1.2", "uniform_aligned"), ("v1.1", "uniform_aligned"), ("official", "uniform_paper")]
+    ("layout", "depth_mode"),
+    [
+        ("v1.2", "uniform_aligned"),
+        ("v1.1", "uniform_aligned"),
+        ("official", "uniform_paper"),
+        ("subvoxel", "uniform_aligned"),
+    ],
 )
 def test_every_parameter_learns(layout, depth_mode):
     network = fill_weights(tiny(layout=layout, depth_mode=depth_mode))
