@@ -36,7 +36,7 @@ OUTPUT_GAIN = 0.6
 """Standard deviation of a chest's voxels in [-1, 1], which the decoder's last normalisation makes 1."""
 STEADY = 4.0
 """Size of the constants that keep the scale of an image through a normalisation."""
-MEAN_GAIN, LARGEST_GAIN = 0.4, 10.0
+MEAN_GAIN, LARGEST_GAIN = 2.0, 50.0
 """Factors of the mean and of the faintest coefficients, which make latents of a chest about as large as each other."""
 
 Frequency = tuple[int, int, int]
@@ -95,23 +95,24 @@ def _start_encoder(tokenizer: CausalVideoVAE) -> list[Coefficient]:
     first[0] = 0
     centre(first)[0] = 1 / first.shape[1]
     downs = [
-        module.weight
+        module
         for name, module in encoder.named_modules()
         if ".downsample" in name and isinstance(module, nn.Conv2d | nn.Conv3d)
     ]
     found: list[Frequency] = [(0, 0, 0)]
-    for index, weight in enumerate(downs):
+    for index, down in enumerate(downs):
         left = len(downs) - 1 - index
-        found = _set_haar(weight, found, 2**left, both_signs=left == 0)
+        found = _set_haar(down.weight, found, 2**left, both_signs=left == 0)
+    assert downs[-1].bias is not None
+    downs[-1].bias[2 * len(found)], downs[-1].bias[2 * len(found) + 1] = STEADY, -STEADY
     last = encoder.get_parameter("conv_out.conv.weight")
     last.zero_()
-    wide = (32 / last.shape[1]) ** 0.5  # the normalisation before is of all channels together
+    scale = STEADY * (2 / last.shape[1]) ** 0.5  # standard deviation of all channels, which are normalised together
     coefficients = []
-    chest = OUTPUT_GAIN * (2 / last.shape[1]) ** 0.5  # standard deviation of all channels, most of it the mean's
     for rank, frequency in enumerate(found[: tokenizer.latent_channels]):
-        gain = wide * min(MEAN_GAIN * (1 + 4 * rank), LARGEST_GAIN)
-        centre(last)[rank, rank], centre(last)[rank, rank + len(found)] = gain, -gain
-        coefficients.append(Coefficient(frequency, gain / chest))
+        gain = min(MEAN_GAIN * (1 + 4 * rank), LARGEST_GAIN)
+        centre(last)[rank, rank], centre(last)[rank, rank + len(found)] = gain * scale, -gain * scale
+        coefficients.append(Coefficient(frequency, gain))
     return coefficients
 
 
@@ -132,7 +133,7 @@ def _set_haar(weight: Tensor, channels: Sequence[Frequency], step: int, *, both_
         for pattern in product(*axes)
     ]
     candidates.sort(key=lambda candidate: (_height(candidate[0]), candidate))
-    chosen = candidates[: (len(weight) + 1) // 2 if both_signs else len(weight)]
+    chosen = candidates[: len(weight) // 2 - 1 if both_signs else len(weight)]
     size = sum(1 for _ in product(*axes))
     weight.zero_()
     taps = weight if weight.ndim == 5 else weight[:, :, None]  # (out, in, depth, height, width)
@@ -142,8 +143,8 @@ def _set_haar(weight: Tensor, channels: Sequence[Frequency], step: int, *, both_
             sign = (-1) ** sum(p * v for p, v in zip(pattern, voxel, strict=True))
             taps[(made, channel, *voxel)] = sign / size
     if both_signs:
-        weight[len(chosen) : 2 * len(chosen)] = -weight[: len(weight) - len(chosen)][: len(chosen)]
-    for made in range(len(chosen) * (2 if both_signs else 1), len(weight)):
+        weight[len(chosen) : 2 * len(chosen)] = -weight[: len(chosen)]
+    for made in range(2 * len(chosen) + 2 if both_signs else len(chosen), len(weight)):
         taps[made, made % weight.shape[1]] = 1 / size
     return [frequency for frequency, _, _ in chosen]
 
