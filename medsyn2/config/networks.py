@@ -17,14 +17,14 @@ class TokenizerConfig(Section):
     """Channels of the four levels, in multiples of ``hidden_channels``."""
     num_res_blocks: PositiveInt = 1
     """Residual blocks per level; 2 in the public weights."""
-    latent_channels: PositiveInt = 4
-    """Channels of the latents."""
+    latent_channels: PositiveInt = 16
+    """Channels of the latents; 4 in the public weights."""
     norm_groups: PositiveInt = 1
     """Groups of the group normalisation; 32 in the public weights."""
     depth_mode: Literal["uniform_aligned", "uniform_paper", "first_frame"] = "uniform_aligned"
     """Compression of depth by 4, see docs/explanation/conventions.md. ``first_frame`` is for public weights used on
     their own: it takes one slice more than a multiple of 4, which no grid has."""
-    layout: Literal["v1.2", "v1.1", "official", "subvoxel"] = "v1.2"
+    layout: Literal["v1.2", "v1.1", "official", "subvoxel"] = "subvoxel"
     """Open-Sora Plan's v1.2 or v1.1; that of the authors' release, which needs the depth mode ``uniform_paper``; or
     ``subvoxel``, v1.2 with a decoder that keeps the finest scale, for small tokenizers trained from scratch."""
 
@@ -32,7 +32,7 @@ class TokenizerConfig(Section):
 class TrainTokenizerConfig(Section):
     """Training of the tokenizer by L1, KL, perceptual (given its weights) and, from ``gan_start``, adversarial loss."""
 
-    num_steps: PositiveInt = 1200
+    num_steps: PositiveInt = 240
     """Optimizer steps."""
     crop_shape: CropShape = (16, 40, 40)
     """Random crops (depth, height, width), no larger than the grid; 96 x 96 x 96 in the paper."""
@@ -40,11 +40,11 @@ class TrainTokenizerConfig(Section):
     """Crops per micro-step."""
     accumulate: PositiveInt = 1
     """Micro-steps per optimizer step, shared by all processes."""
-    learning_rate: PositiveFloat = 1e-3
-    """Adam's learning rate; 1e-5 in the paper, which fine-tunes."""
+    learning_rate: PositiveFloat = 1e-4
+    """Adam's learning rate; 1e-5 in the paper. 3e-4 and thousands of steps from scratch."""
     warmup_steps: NonNegativeInt = 20
     """Steps of linear warm-up."""
-    decay_steps: PositiveInt | None = 1200
+    decay_steps: PositiveInt | None = 240
     """Steps over which the learning rate falls to 0 as half a cosine, at least ``num_steps``; null keeps it constant,
     the paper's one rate."""
     clip_grad_norm: PositiveFloat = 1.0
@@ -52,7 +52,7 @@ class TrainTokenizerConfig(Section):
     mask_share: float = Field(default=0.25, ge=0, le=1)
     """Share of crops that are random binary volumes, so that a tokenizer trained from scratch also learns masks; 0 in
     the paper, which starts from public weights."""
-    kl_weight: NonNegativeFloat = 1e-3
+    kl_weight: NonNegativeFloat = 1e-6
     """Weight of the KL divergence, with both terms averaged over elements. The paper names none; Open-Sora Plan's 1e-6,
     which weighs sums, is 5e-7 here. A larger weight gives simpler latents, which a short training of the transformer
     learns sooner."""
@@ -67,8 +67,9 @@ class TrainTokenizerConfig(Section):
     """First step with the discriminator; null trains without it."""
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the exponential moving average that is exported."""
-    initial_weights: OptionalText = None
-    """Tokenizer to start from: the JSON file of converted public weights. Empty: from scratch."""
+    initial_weights: OptionalText = "bundled"
+    """Tokenizer to start from: the JSON file of converted public weights, or ``bundled``, the tokenizer that ships with
+    the package and was trained on phantoms, of these sizes. Empty: from scratch."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's precision; bf16-mixed on a GPU, or on a CPU that has bfloat16 units (AMX)."""
     num_workers: NonNegativeInt = 0

@@ -21,6 +21,7 @@ from medsyn2.training.engine.learner import LoopSettings
 from medsyn2.training.engine.loop import LOSSES, train
 from medsyn2.training.tokenizer.crops import Crops, CropSettings
 from medsyn2.training.tokenizer.objective import TOKENIZER, tokenizer_learners
+from medsyn2.weights.bundled import initial_tokenizer
 from medsyn2.weights.tensors import load_component, load_strictly, save_component
 
 log = logging.getLogger(__name__)
@@ -56,10 +57,8 @@ def train_tokenizer(
         crops,
         digests={record.place(CT_FILE): record.sha256(CT_FILE) for record in volumes.values()},
     )
-    initial, perceptual = (
-        Path(given) if given else None
-        for given in (train_tokenizer.initial_weights, train_tokenizer.perceptual_weights)
-    )
+    initial = initial_tokenizer(train_tokenizer.initial_weights)
+    perceptual = Path(train_tokenizer.perceptual_weights) if train_tokenizer.perceptual_weights else None
     identity = identity_of(
         settings,
         "train_tokenizer",
@@ -103,8 +102,9 @@ def _network(config: TokenizerConfig, initial: Path | None, seed: int) -> Causal
             f"The tokenizer of train_tokenizer.initial_weights ({initial}) is not the one that the section "
             f"tokenizer describes: {'; '.join(differences)}.",
             code="tokenizer-differs",
-            remedy="set the section tokenizer to the values in that file, or, for another depth_mode, convert "
-            "the weights again with `medsyn2 convert tokenizer --depth-mode`.",
+            remedy="set the section tokenizer to the values in that file, or train_tokenizer.initial_weights to null, "
+            "which trains from scratch; for another depth_mode, convert the weights again with "
+            "`medsyn2 convert tokenizer --depth-mode`.",
         )
     load_strictly(network, state, source=initial)
     return network

@@ -13,6 +13,7 @@ from pathlib import Path
 from medsyn2.config import Config
 from medsyn2.errors import WeightsError
 from medsyn2.vocabulary import Structure
+from medsyn2.weights.bundled import BUNDLED
 from medsyn2.weights.catalogue import CATALOGUE, CatalogueEntry
 from medsyn2.weights.checks import Check, check_download, check_format, check_recorded, read_checksums
 from medsyn2.weights.formats import json_problem, read_object, tensors_problem, vocabulary_problem
@@ -99,8 +100,9 @@ def _conversion_needs(config: Config) -> Iterator[tuple[CatalogueEntry, str, tup
     if config.encode_text.encoder_dir is not None:
         folder = Path(config.encode_text.encoder_dir)
         yield converted(folder, "cxr-bert"), "encode_text.encoder_dir", _encoder(folder)
-    if config.train_tokenizer.initial_weights is not None:
-        path = Path(config.train_tokenizer.initial_weights)
+    initial = config.train_tokenizer.initial_weights
+    if initial is not None and initial != BUNDLED:
+        path = Path(initial)
         row = converted(path.parent, "tokenizer")
         yield row, "train_tokenizer.initial_weights", _component(path, "tokenizer")
     if config.train_tokenizer.perceptual_weights is not None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+BUNDLED = "bundled"
+"""The word for what ships, where a configuration names a file."""
 MAX_BYTES = 12_000_000
 """Size of the whole folder that an installation bears."""
 
@@ -16,6 +18,13 @@ MAX_BYTES = 12_000_000
 def bundled_model() -> Path:
     """Return the folder of the model that ships with the package."""
     return Path(__file__).parent / "model"
+
+
+def initial_tokenizer(given: str | None) -> Path | None:
+    """Return the description of the tokenizer that a training starts from: a file, or `BUNDLED`."""
+    if given == BUNDLED:
+        return bundled_model() / "tokenizer.json"
+    return Path(given) if given else None
 
 
 def choose_model(given: Path | None) -> Path:
