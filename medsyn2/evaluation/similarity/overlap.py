@@ -17,7 +17,7 @@ which they are equal took J from the mean of D.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from math import inf, nan
 
 import numpy as np
 import pandas as pd
@@ -122,5 +122,7 @@ def _means(group: pd.DataFrame) -> dict[str, object]:
     for name in VALUES:
         values = there[name].astype(float)
         row[name] = values.mean()
-        row[f"{name}_low"], row[f"{name}_high"] = mean_interval(values, there["patient"], there.get("other_patient"))
+        row[f"{name}_low"], row[f"{name}_high"] = mean_interval(
+            values, there["patient"], there.get("other_patient"), within=(0.0, 1.0 if name in OVERLAPS else inf)
+        )
     return row

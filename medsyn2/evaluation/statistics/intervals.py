@@ -17,7 +17,7 @@ Efron and Stein 1981, Ann Stat 9:586 (the jackknife).
 """
 
 from collections.abc import Callable, Sequence
-from math import nan
+from math import inf, nan
 
 import numpy as np
 import pandas as pd
@@ -41,19 +41,23 @@ Interval = tuple[float, float]
 NONE: Interval = (nan, nan)
 
 
-def mean_interval(values: pd.Series, patients: pd.Series, others: pd.Series | None = None) -> Interval:
+def mean_interval(
+    values: pd.Series, patients: pd.Series, others: pd.Series | None = None, *, within: Interval = (-inf, inf)
+) -> Interval:
     """Return the interval of the mean of the known values; NaN with fewer than five patients.
 
     Args:
         patients: Patient of each value.
         others: Second patient of each value, where it compares two.
+        within: Least and largest possible value. What lies beyond is cut off, which covers as often.
     """
     known = values.notna().to_numpy()
     if not known.any():
         return NONE
     own, second = patients[known], None if others is None else others[known]
     numbers = values[known].astype(float)
-    return interval(float(numbers.mean()), mean_influence(numbers, own, second))
+    low, high = np.clip(interval(float(numbers.mean()), mean_influence(numbers, own, second)), *within)
+    return float(low), float(high)
 
 
 def ratio_interval(

@@ -35,6 +35,14 @@ def test_a_long_tail_widens_the_interval_on_its_side() -> None:
     assert mirrored == pytest.approx((-high, -low))
 
 
+def test_an_interval_ends_where_values_end() -> None:
+    values = pd.Series([0.0, 0.9, 0.95, 1.0, 1.0])
+    low, high = mean_interval(values, patients(5))
+    assert low < 0
+    assert high > 1
+    assert mean_interval(values, patients(5), within=(0.0, 1.0)) == (0.0, 1.0)
+
+
 def test_more_slices_of_the_same_patients_say_no_more() -> None:
     values = pd.Series(np.random.default_rng(0).normal(size=50))
     often = mean_interval(values.repeat(7), patients(50).repeat(7))
