@@ -21,11 +21,12 @@ def test_the_default_s_numbers_are_those_of_its_networks() -> None:
     config = Config()
     found = describe(config)
     width = config.train_text_encoder.hidden_size
-    dit = DiT(latent_channels=4, text_width=width, **config.dit.model_dump())
+    channels = config.tokenizer.latent_channels
+    dit = DiT(latent_channels=channels, text_width=width, **config.dit.model_dump())
     tokenizer = CausalVideoVAE(**config.tokenizer.model_dump())
     assert total(found.dit) == sum(parameter.numel() for parameter in dit.parameters())
     assert total(found.tokenizer) == sum(parameter.numel() for parameter in tokenizer.parameters())
-    assert found.latent_shape == (4, *tokenizer.latent_shape(config.grid.shape))
+    assert found.latent_shape == (channels, *tokenizer.latent_shape(config.grid.shape))
     assert {part.copies for part in found.dit if part.name.startswith("blocks")} == {config.dit.depth}
 
 
@@ -37,7 +38,8 @@ def test_operations_of_a_forward_pass_follow_the_formula() -> None:
     attention = 4 * n * n * e + 2 * n * 5 * e * e
     cross = 4 * n * m * e + 2 * n * 3 * e * e + 2 * m * c * 2 * e
     others = 2 * n * 8 * e * e + 2 * n * e * (27 + e) + 2 * e * 9 * e
-    ends = 2 * n * e * (64 + 32) + 2 * e * (256 + e) + 2 * e * 2 * e
+    voxels = 8 * config.tokenizer.latent_channels  # values of a token: 8 latents
+    ends = 2 * n * e * (2 * voxels + voxels) + 2 * e * (256 + e) + 2 * e * 2 * e
     assert work(found, "transformer, forward, bf16").flops == 3 * (attention + cross + others) + ends
 
 

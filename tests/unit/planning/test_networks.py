@@ -2,6 +2,7 @@
 
 import pytest
 
+from medsyn2.config import Config
 from medsyn2.planning.costs import Cost
 from medsyn2.planning.networks import encode_latents, encode_text, train_dit, train_text_encoder, train_tokenizer
 from medsyn2.planning.workload import Shards, Workload
@@ -28,7 +29,7 @@ def test_operations_grow_with_steps_cases_and_masks(found: dict[str, Cost], more
 
 
 def test_the_store_is_as_large_as_its_numbers(found: dict[str, Cost], more: dict[str, Cost]) -> None:
-    latent_bytes = 2 * 4 * (16 // 4) * (32 // 8) ** 2
+    latent_bytes = 2 * Config().tokenizer.latent_channels * (16 // 4) * (32 // 8) ** 2
     assert found["encode_latents"].disk_bytes == latent_bytes * (10 * 6 + 1)
     assert more["encode_latents"].disk_bytes == latent_bytes * (2 * 14 + 2)
 
