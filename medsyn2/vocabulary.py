@@ -92,6 +92,8 @@ Precision = Literal["bf16", "float32"]
 """Arithmetic of a trained network: bfloat16 under autocast, or float32 throughout."""
 PrecisionSetting = Literal["auto", "bf16", "float32"]
 """The same in a configuration; ``auto`` leaves the choice to the device."""
+BUNDLED = "bundled"
+"""The word for what ships with the package, where a configuration names a file."""
 Mode = Literal["report", "mask", "both", "neither"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 """The conditions given to the model: section 3.3, conditioning randomization."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from medsyn2.config.base import COMPRESSION
 from medsyn2.config.networks import TokenizerConfig, TrainDiTConfig, TrainTokenizerConfig
 from medsyn2.config.schema import Config
-from medsyn2.vocabulary import Structure
+from medsyn2.vocabulary import BUNDLED, Structure
 
 
 def disagreements(config: Config) -> Iterator[str]:
@@ -17,6 +17,7 @@ def disagreements(config: Config) -> Iterator[str]:
     yield from _patches(config)
     yield from _shapes(config)
     yield from _tokenizer(config.tokenizer)
+    yield from _initial_weights(config)
     yield from _texts(config)
     yield from _processes(config)
     yield from _schedules(config)
@@ -101,6 +102,16 @@ def _tokenizer(tokenizer: TokenizerConfig) -> Iterator[str]:
     widths = tuple(tokenizer.hidden_channels * factor for factor in tokenizer.channel_multipliers)
     if any(width % tokenizer.norm_groups for width in widths):
         yield (f"tokenizer.norm_groups: must divide the channels of all levels, {widths}, got {tokenizer.norm_groups}")
+
+
+def _initial_weights(config: Config) -> Iterator[str]:
+    shipped = TokenizerConfig().model_dump()  # the tokenizer of the package has the default's sizes
+    differing = [name for name, value in config.tokenizer.model_dump().items() if value != shipped[name]]
+    if config.train_tokenizer.initial_weights == BUNDLED and differing:
+        yield (
+            f"train_tokenizer.initial_weights: the tokenizer that ships with the package has other values of tokenizer's "
+            f"{', '.join(differing)}; give a file of your own, or null, which trains from scratch; got {BUNDLED}"
+        )
 
 
 def _texts(config: Config) -> Iterator[str]:

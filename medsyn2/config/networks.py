@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from medsyn2.config.base import CropShape, OptionalText, Section, Structures
-from medsyn2.vocabulary import PrecisionSetting, Structure
+from medsyn2.vocabulary import BUNDLED, PrecisionSetting, Structure
 
 
 class TokenizerConfig(Section):
@@ -67,7 +67,7 @@ class TrainTokenizerConfig(Section):
     """First step with the discriminator; null trains without it."""
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the exponential moving average that is exported."""
-    initial_weights: OptionalText = "bundled"
+    initial_weights: OptionalText = BUNDLED
     """Tokenizer to start from: the JSON file of converted public weights, or ``bundled``, the tokenizer that ships with
     the package and was trained on phantoms, of these sizes. Empty: from scratch."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from medsyn2.config import Config
 from medsyn2.errors import WeightsError
-from medsyn2.vocabulary import Structure
-from medsyn2.weights.bundled import BUNDLED
+from medsyn2.vocabulary import BUNDLED, Structure
 from medsyn2.weights.catalogue import CATALOGUE, CatalogueEntry
 from medsyn2.weights.checks import Check, check_download, check_format, check_recorded, read_checksums
 from medsyn2.weights.formats import json_problem, read_object, tensors_problem, vocabulary_problem

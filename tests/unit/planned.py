@@ -7,7 +7,7 @@ from medsyn2.planning.workload import Shards, Workload
 SMALL = {
     "grid": {"shape": [16, 32, 32]},
     "tokenizer": {"hidden_channels": 4},
-    "train_tokenizer": {"num_steps": 10, "crop_shape": [8, 16, 16]},
+    "train_tokenizer": {"num_steps": 10, "initial_weights": None, "crop_shape": [8, 16, 16]},
     "dit": {"width": 24, "depth": 1, "num_heads": 2},
     "train_dit": {"num_steps": 10},
     "sampling": {"num_steps": 4},

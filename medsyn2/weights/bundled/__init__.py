@@ -7,10 +7,10 @@ It is a model folder like any other (``model_folder.py``), its tensors in float1
 import logging
 from pathlib import Path
 
+from medsyn2.vocabulary import BUNDLED
+
 log = logging.getLogger(__name__)
 
-BUNDLED = "bundled"
-"""The word for what ships, where a configuration names a file."""
 MAX_BYTES = 12_000_000
 """Size of the whole folder that an installation bears."""
 

@@ -36,7 +36,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mine = tmp_path / "mine.yaml"
     mine.write_text(
         "cohort: {num_phantoms: 8}\ngrid: {shape: [16, 32, 32]}\ntokenizer: {hidden_channels: 4}\n"
-        "train_tokenizer: {crop_shape: [16, 32, 32]}\n"
+        "train_tokenizer: {crop_shape: [16, 32, 32], initial_weights: null}\n"
         f"segment: {{tools: {{lobes: lungmask}}, weights_dir: {weights}}}\n",
         encoding="utf-8",
     )

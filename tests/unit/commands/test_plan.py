@@ -29,7 +29,7 @@ def test_the_default_configuration_is_planned(tmp_path, capsys, monkeypatch) -> 
     mine = tmp_path / "mine.yaml"
     mine.write_text(
         "cohort: {num_phantoms: 8}\ngrid: {shape: [16, 32, 32]}\ntokenizer: {hidden_channels: 4}\n"
-        "train_tokenizer: {crop_shape: [16, 32, 32]}\n",
+        "train_tokenizer: {crop_shape: [16, 32, 32], initial_weights: null}\n",
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
@@ -51,7 +51,7 @@ def test_a_missing_table_is_named_after_the_plan(tmp_path, capsys, monkeypatch) 
     mine = tmp_path / "mine.yaml"
     mine.write_text(
         "cohort: {data_dir: cts, labels_csv: labels.csv}\ngrid: {shape: [16, 32, 32]}\n"
-        "tokenizer: {hidden_channels: 4}\ntrain_tokenizer: {crop_shape: [16, 32, 32]}\n",
+        "tokenizer: {hidden_channels: 4}\ntrain_tokenizer: {crop_shape: [16, 32, 32], initial_weights: null}\n",
         encoding="utf-8",
     )
     assert main(["plan", "--config", str(mine), "--tflops", "1"]) == 2

@@ -23,6 +23,7 @@ def test_the_defaults_agree() -> None:
         ("tokenizer: {norm_groups: 3}", "tokenizer.norm_groups", "got 3"),
         ("tokenizer: {depth_mode: first_frame}", "tokenizer.depth_mode", "first_frame"),
         ("tokenizer: {layout: official}", "tokenizer.depth_mode", "uniform_aligned"),
+        ("tokenizer: {hidden_channels: 16}", "train_tokenizer.initial_weights", "hidden_channels; give"),
         ("jobs: {gpus: {train_tokenizer: 2}}", "jobs.gpus.train_tokenizer", "got 2"),
         ("{jobs: {gpus: {train_dit: 4}}, train_dit: {accumulate: 6}}", "jobs.gpus.train_dit", "which is 6"),
         (
@@ -71,6 +72,12 @@ def test_a_training_that_ends_before_its_schedule_is_noted(text: str, notes: lis
     found = [note for name, training in trainings(config).items() for note in schedule_notes(name, training)]
     assert len(found) == len(notes)
     assert all(part in note for part, note in zip(notes, found, strict=True))
+
+
+def test_a_tokenizer_of_other_sizes_is_trained_from_scratch_or_from_a_file() -> None:
+    for initial in (None, "weights/tokenizer.json"):
+        values = {"tokenizer": {"hidden_channels": 16}, "train_tokenizer": {"initial_weights": initial}}
+        validate_config(values, source="mine.yaml")
 
 
 def test_the_defaults_end_with_their_schedules() -> None:

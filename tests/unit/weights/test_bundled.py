@@ -21,14 +21,21 @@ from medsyn2.phantoms import draw_subject
 from medsyn2.phantoms.scanner import draw_acquisition, scan
 from medsyn2.phantoms.shelf import SEED, SPACING_MM
 from medsyn2.segmenters import get_segmenter
-from medsyn2.weights.bundled import MAX_BYTES, bundled_model, choose_model
+from medsyn2.weights.bundled import MAX_BYTES, bundled_model, choose_model, initial_tokenizer
 from medsyn2.weights.model_folder import read_description
+from medsyn2.weights.tensors import load_component
 
 ROOT = Path(__file__).parents[3]
 LUNGS_DICE = 0.85
 """A bound well below the mean of held-out cases (docs/reference/bundled-model.md), for the worst of them."""
 NUMBER = 3
 """A phantom of the default cohort, of which the model has seen none."""
+
+
+def test_its_tokenizer_is_the_one_that_the_default_configuration_describes() -> None:
+    initial = initial_tokenizer(Config().train_tokenizer.initial_weights)
+    assert initial is not None
+    assert load_component(initial, "tokenizer")[0] == Config().tokenizer.model_dump(mode="json")
 
 
 def test_it_is_whole_small_and_in_float16() -> None:

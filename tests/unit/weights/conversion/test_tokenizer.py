@@ -32,7 +32,9 @@ def network(layout: str) -> CausalVideoVAE:
 def test_published_names_and_shapes_say_everything(layout: str) -> None:
     state = empty_state(json.loads(GOLDEN.read_text("utf-8"))["shapes"][layout])
     mode = "uniform_paper" if layout == "official" else "uniform_aligned"
-    expected = TokenizerConfig(hidden_channels=128, num_res_blocks=2, norm_groups=32, layout=layout, depth_mode=mode)
+    expected = TokenizerConfig(
+        hidden_channels=128, num_res_blocks=2, latent_channels=4, norm_groups=32, layout=layout, depth_mode=mode
+    )
     assert tokenizer_config(state, source="x") == expected
 
 
