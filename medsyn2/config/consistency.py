@@ -109,8 +109,8 @@ def _initial_weights(config: Config) -> Iterator[str]:
     differing = [name for name, value in config.tokenizer.model_dump().items() if value != shipped[name]]
     if config.train_tokenizer.initial_weights == BUNDLED and differing:
         yield (
-            f"train_tokenizer.initial_weights: the tokenizer that ships with the package has other values of tokenizer's "
-            f"{', '.join(differing)}; give a file of your own, or null, which trains from scratch; got {BUNDLED}"
+            f"train_tokenizer.initial_weights: {BUNDLED} is a tokenizer with other values of "
+            f"{', '.join(f'tokenizer.{name}' for name in differing)}; take null, which trains from scratch, or a file"
         )
 
 

@@ -41,7 +41,7 @@ def passes(of: Config) -> tuple[object, object]:
         ({"encode_text": {"max_report_tokens": 40}}, False, True),
         ({"train_tokenizer": {"batch_size": 3}}, True, False),
         ({"encode_latents": {"overlap": 0.5}}, True, False),
-        ({"tokenizer": {"hidden_channels": 4}}, True, False),
+        ({"tokenizer": {"hidden_channels": 8}}, True, False),
         ({"grid": {"shape": [24, 32, 32]}}, True, True),
         ({"inference": {"precision": "bf16"}}, True, True),
     ],
