@@ -20,7 +20,7 @@ from medsyn2.weights.tensors import load_component, save_component
 from tests.unit.records import masks_facts, register_facts, write_manifest
 
 GRID = GridConfig(shape=(16, 16, 24), spacing_mm=(4.0, 4.0, 4.0))
-TOKENIZER = TokenizerConfig(hidden_channels=4, norm_groups=2)
+TOKENIZER = TokenizerConfig(hidden_channels=4, latent_channels=4, norm_groups=2)
 AFFINE = axis_aligned_affine((4.0, 4.0, 4.0), (0.0, 0.0, 0.0))
 CASES: dict[str, Split] = {"a": "train", "b": "train", "c": "test", "d": "train"}
 

@@ -45,7 +45,7 @@ def config(**training: Any) -> Config:
     return Config.model_validate(
         {
             "grid": {"shape": list(SHAPE), "spacing_mm": [4.0, 4.0, 5.0]},
-            "tokenizer": {"hidden_channels": 4, "norm_groups": 2},
+            "tokenizer": {"hidden_channels": 4, "latent_channels": 4, "norm_groups": 2},
             "train_text_encoder": {"hidden_size": 8, "num_layers": 1, "num_steps": 0, "vocabulary_size": 200},
             "dit": {"width": 12, "depth": 1, "num_heads": 2},
             "train_dit": {"num_steps": 6, "batch_size": 2, "checkpoint_every": 2, **training},

@@ -24,12 +24,13 @@ def config(**training: Any) -> Config:
     return Config.model_validate(
         {
             "grid": {"shape": [16, 24, 24], "spacing_mm": [4.0, 4.0, 4.0]},
-            "tokenizer": {"hidden_channels": 4, "norm_groups": 2},
+            "tokenizer": {"hidden_channels": 4, "latent_channels": 4, "norm_groups": 2},
             "train_tokenizer": {
                 "num_steps": 6,
                 "crop_shape": [8, 16, 16],
                 "checkpoint_every": 2,
                 "learning_rate": 3e-3,
+                "initial_weights": None,
                 **training,
             },
         }
