@@ -10,7 +10,7 @@ from medsyn2.config import GridConfig, TokenizerConfig, TrainTokenizerConfig, sc
 from medsyn2.errors import ConfigError
 from medsyn2.facts import CT_FILE, RegisterFacts
 from medsyn2.files import sha256_of, write_atomically
-from medsyn2.nn.autoencoder.start import start_as_blur
+from medsyn2.nn.autoencoder.start import start_from_walsh
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.device import available_device, order_weights
 from medsyn2.nn.perceptual import Perceptual
@@ -89,7 +89,7 @@ def train_tokenizer(
 def _network(config: TokenizerConfig, initial: Path | None, seed: int) -> CausalVideoVAE:
     network = CausalVideoVAE(**config.model_dump())
     if initial is None:
-        start_as_blur(network, torch.Generator().manual_seed(seed))
+        start_from_walsh(network, torch.Generator().manual_seed(seed))
         return network
     found, state = load_component(initial, KIND)
     differences = [

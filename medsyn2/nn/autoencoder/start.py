@@ -2,21 +2,21 @@
 
 With PyTorch's initialisation an autoencoder of this depth passes almost no signal, and hundreds of steps are spent on
 learning that neighbouring voxels are alike. Here the latents start as *Walsh coefficients* of the block of voxels that
-each latent stands for, those of the lowest frequencies, and the decoder as an enlargement of the first of them, the
-mean:
+each latent stands for, those of the lowest frequencies:
 
 * Every kernel of stride 2 turns a channel into the sums and differences of the voxels that it merges (Haar's
   transform). Of all that it could make of its channels it keeps as many as it has room for, the lowest frequencies
   first. Averages alone would hide the differences, which a decoder needs, behind a thousandfold smaller signal.
 * The last of these kernels makes each coefficient twice, with both signs, because SiLU(x) - SiLU(-x) = x: so the
-  coefficients pass the encoder's last activation unchanged. The decoder has its latents with both signs, too.
-* Residual branches add zero, shortcuts copy, steps up interpolate, with some noise that tells their channels apart.
-* In the layout ``subvoxel`` the steps up add up the Walsh functions instead (Haar's transform inverted), so that the
-  decoder is the inverse of the encoder. A constant of both signs stands beside the image in the last normalisation,
-  which would lose its scale otherwise.
+  coefficients pass the encoder's last activation unchanged. A constant of both signs stands beside them, and carries
+  their scale through the normalisation before.
+* Residual branches add zero, and shortcuts copy.
+* In the layout ``subvoxel`` the decoder is the inverse: its steps up add up the Walsh functions, and end as the encoder
+  does. In the other layouts they interpolate, with some noise that tells their channels apart, and the image is an
+  enlargement of the first coefficient, the mean.
 
-The posterior starts narrow, because noise would hide the little that the latents carry. On the embedded phantoms a
-training that starts so is after half the steps where one is that starts from averages and random mixtures.
+The posterior starts narrow, because noise would hide the little that the latents carry. A start as an inverse is good
+already, and lost to steps that are too large: Adam's rate is 3e-4 for it in ``configs/bundled.yaml``.
 """
 
 from collections.abc import Sequence
@@ -51,8 +51,8 @@ class Coefficient(NamedTuple):
 
 
 @torch.no_grad()
-def start_as_blur(tokenizer: CausalVideoVAE, generator: torch.Generator) -> None:
-    """Set the weights of an untrained tokenizer to those that blur."""
+def start_from_walsh(tokenizer: CausalVideoVAE, generator: torch.Generator) -> None:
+    """Set the weights of an untrained tokenizer: its latents are Walsh coefficients, its decoder enlarges or inverts."""
     for name, module in tokenizer.named_modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d):
             if module.bias is not None:

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medsyn2.nn.autoencoder.start import LOG_VARIANCE, start_as_blur
+from medsyn2.nn.autoencoder.start import LOG_VARIANCE, start_from_walsh
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 
 
 def make_initial(layout: str = "v1.2", latent_channels: int = 4) -> CausalVideoVAE:
     """A small tokenizer at its start."""
     tokenizer = CausalVideoVAE(8, num_res_blocks=1, norm_groups=1, latent_channels=latent_channels, layout=layout)
-    start_as_blur(tokenizer, torch.Generator().manual_seed(0))
+    start_from_walsh(tokenizer, torch.Generator().manual_seed(0))
     return tokenizer
 
 
