@@ -52,7 +52,7 @@ class Coefficient(NamedTuple):
 
 @torch.no_grad()
 def start_from_walsh(tokenizer: CausalVideoVAE, generator: torch.Generator) -> None:
-    """Set the weights of an untrained tokenizer: its latents are Walsh coefficients, its decoder enlarges or inverts."""
+    """Set the weights of an untrained tokenizer so that latents are Walsh coefficients of their blocks."""
     for name, module in tokenizer.named_modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d):
             if module.bias is not None:
