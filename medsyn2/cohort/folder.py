@@ -58,8 +58,8 @@ class Folder:
     def notes(self) -> Iterator[str]:
         """Yield what is not looked at and why, for the user."""
         if self.studies.places:
-            counts = {"DICOM files": self.studies.slices, "archives of DICOM": self.studies.archives}
-            told = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+            kinds = {"DICOM files": self.studies.slices, "archives of DICOM": self.studies.archives}
+            told = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
             yield f"{self.path} holds {told} of {len(self.studies.places)} studies"
         if self.others:
             counts = ", ".join(f"{count} {suffix}" for suffix, count in self.others.most_common())

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medsyn2.dicom.identity import START_BYTES, Identity, identity_in, identity_of, pseudonym
-from medsyn2.dicom.members import DAMAGE, members_of
+from medsyn2.dicom.members import FAULTS, members_of
 
 _SLICE_NAME = re.compile(r"[^.]+|.*\.(?:dcm|dicom|ima|dc3|\d+)", re.IGNORECASE | re.DOTALL)
 """Names of slices: with a suffix of DICOM, with a UID's last number for a suffix, or without any."""
@@ -86,7 +86,7 @@ def find_archive(path: str, size: int, known: Mapping[str, Identity], root: str)
     if identity is None:
         try:
             identity = _identity_of_archive(Path(path))
-        except (OSError, *DAMAGE):
+        except FAULTS:
             identity = _UNKNOWN
     return None if identity is None else Leaf(path, size, identity, is_archive=True)
 

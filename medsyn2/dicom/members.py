@@ -18,10 +18,14 @@ from typing import IO, Any
 
 from medsyn2.vocabulary import ARCHIVE_SUFFIXES
 
-DAMAGE = (EOFError, OverflowError, RuntimeError, ValueError)
-DAMAGE += (lzma.LZMAError, struct.error, tarfile.TarError, zipfile.BadZipFile, zlib.error)
+DAMAGE: tuple[type[Exception], ...] = (
+    *(EOFError, OverflowError, RuntimeError, ValueError),
+    *(lzma.LZMAError, struct.error, tarfile.TarError, zipfile.BadZipFile, zlib.error),
+)
 """Errors of a damaged archive, beside an OSError without a number or of a place that cannot be sought. A RuntimeError
 is a password or a method that the zip module does not know."""
+FAULTS: tuple[type[Exception], ...] = (OSError, *DAMAGE)
+"""All errors of looking into an archive."""
 
 _COMPRESSIONS: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from medsyn2.dicom.members import DAMAGE, is_archive_name, members_of
+from medsyn2.dicom.members import FAULTS, is_archive_name, members_of
 from medsyn2.errors import InvalidVolumeError, reason
 from medsyn2.formats.marks import header_mark
 from medsyn2.pipeline.outputs import sidecar_path
@@ -42,7 +42,7 @@ def find_mark(path: Path) -> Mark:
             return Mark("certain", f"its sidecar {sidecar_path(path).name} has its sha256")
         if mark := _mark_inside(path):
             return Mark("marked", f"its header says {mark!r}")
-    except (OSError, *DAMAGE) as error:
+    except FAULTS as error:
         raise InvalidVolumeError(
             f"{path}: expected a file that can be read, got: {reason(error)}.",
             code="file-unreadable",
