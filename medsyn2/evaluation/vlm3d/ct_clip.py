@@ -294,8 +294,8 @@ def sizes_of(state: Mapping[str, Tensor], **known: Any) -> Sizes:
         "text_width": ("to_text_latent.weight", 1),
     }
     found: dict[str, Any] = {size: shapes[name][axis] for size, (name, axis) in told.items() if name in shapes}
-    depths = tuple(
+    spatial, temporal = (
         len({name.split(".")[2] for name in shapes if name.startswith(f"enc_{kind}_transformer.layers.")})
         for kind in ("spatial", "temporal")
     )
-    return Sizes(**found, depths=depths, **known)
+    return Sizes(**found, depths=(spatial, temporal), **known)
