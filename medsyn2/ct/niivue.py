@@ -5,6 +5,7 @@ file that `CTVolume.save` writes. Its canvas has no place for words, so that the
 """
 
 import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,13 @@ from medsyn2.vocabulary import WINDOWS_HU
 if TYPE_CHECKING:
     from ipywidgets import VBox
 
-    from medsyn2.ct.volume import CTVolume
 
+def show_in_niivue(save: Callable[[Path], None], text: str) -> "VBox":
+    """Return a widget that shows a volume, below a line.
 
-def show_in_niivue(volume: "CTVolume") -> "VBox":
-    """Return a widget that shows a volume, below the line that describes it.
+    Args:
+        save: Writes it to a NIfTI file.
+        text: Describes it.
 
     Raises:
         EnvironmentFault: If ipyniivue is not installed.
@@ -35,9 +38,9 @@ def show_in_niivue(volume: "CTVolume") -> "VBox":
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ct.nii.gz"
-        volume.save(path)
+        save(path)
         content = path.read_bytes()
     low, high = WINDOWS_HU["lung"]
     viewer = NiiVue()
     viewer.load_volumes([{"name": path.name, "data": content, "cal_min": low, "cal_max": high}])
-    return VBox([Label(repr(volume)), viewer])
+    return VBox([Label(text), viewer])

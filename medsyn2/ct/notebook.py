@@ -23,13 +23,13 @@ from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import deflate
 import numpy as np
 
 from medsyn2.ct.affines import Shape, Spacing
 from medsyn2.ct.planes import colours, cut_indices, plot_planes
-from medsyn2.ct.volume import CTVolume
 from medsyn2.types import Bool, Num, Shaped
 from medsyn2.vocabulary import SYNTHETIC, WINDOWS_HU, Window
 
@@ -48,23 +48,34 @@ _EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|class|const) (\w+))", 
 _COMMENT = re.compile(r"/\*\*.*?\*/\s*", re.DOTALL)
 
 
-def show_volume(volume: CTVolume, masks: Masks, text: str, *, unit: str = "HU") -> dict[str, str]:
+def show_volume(
+    hu: Num[np.ndarray, "d h w"],
+    spacing_mm: Spacing,
+    masks: Masks,
+    text: str,
+    *,
+    is_synthetic: bool = False,
+    unit: str = "HU",
+) -> dict[str, str]:
     """Return a volume as a notebook shows it, by MIME type: HTML, a PNG and a text.
 
     Args:
-        masks: On its grid, by the name in the legend; where two overlap, the later one is outlined. The first
+        masks: By the name in the legend; where two overlap, the later one is outlined. The first
             `MAX_MARKS` are shown.
         text: Describes the volume.
+        is_synthetic: Whether each plane says SYNTHETIC.
         unit: Of the values under the crosshair; empty ones are not told.
     """
-    if not volume.hu.size:
+    if not hu.size:
         return {"text/plain": text}
     masks = dict(islice(masks.items(), MAX_MARKS))
     buffer = BytesIO()
-    figure = plot_planes(volume.hu, volume.spacing_mm, masks, repr(volume), WINDOWS_HU[_WINDOW])
+    badge = SYNTHETIC if is_synthetic else ""
+    figure = plot_planes(hu, spacing_mm, masks, badge, WINDOWS_HU[_WINDOW])
     figure.savefig(buffer, format="png")
     picture = b64encode(buffer.getvalue()).decode()
-    document = escape(_document(volume, masks, text, unit))
+    content = {**_content(hu, spacing_mm, masks), "unit": unit, "badge": badge}
+    document = escape(_document(content, text))
     html = (
         f'<div style="position:relative;min-height:{_HEIGHT_PX}px">'
         f'<img alt="{escape(text)}" src="data:image/png;base64,{picture}" style="max-width:100%">'
@@ -74,14 +85,14 @@ def show_volume(volume: CTVolume, masks: Masks, text: str, *, unit: str = "HU") 
     return {"text/plain": text, "text/html": html, "image/png": picture}
 
 
-def _document(volume: CTVolume, masks: Masks, text: str, unit: str) -> str:
-    hu, spacing_mm = volume.hu, volume.spacing_mm
+def _content(hu: Num[np.ndarray, "d h w"], spacing_mm: Spacing, masks: Masks) -> dict[str, Any]:
+    """Return the voxels and the masks, reduced if they are many, as ``notebook.js`` reads them."""
     factors = block_factors(hu.shape, spacing_mm)
     small = block_means(hu, factors)
     labels = np.zeros(small.shape, np.uint8)
     for number, mask in enumerate(masks.values(), 1):
         labels[block_touches(mask, factors)] = number
-    content = {
+    return {
         "shape": small.shape,
         "spacing_mm": [size * factor for size, factor in zip(spacing_mm, factors, strict=True)],
         "factors": factors,
@@ -90,9 +101,11 @@ def _document(volume: CTVolume, masks: Masks, text: str, unit: str) -> str:
         "labels": _pack(labels.tobytes()) if masks else "",
         "marks": [{"name": name, "colour": colour} for name, colour in zip(masks, colours(len(masks)), strict=True)],
         "window": _WINDOW,
-        "unit": unit,
-        "badge": SYNTHETIC if volume.is_synthetic else "",
     }
+
+
+def _document(content: Mapping[str, Any], text: str) -> str:
+    factors = content["factors"]
     if max(factors) > 1:
         text = f"{text}; shown are means of {' x '.join(map(str, factors))} voxels"
     page = (_HERE / "notebook.html").read_text(encoding="utf-8")

@@ -163,7 +163,7 @@ class CTVolume:
         """
         from medsyn2.ct.niivue import show_in_niivue
 
-        return show_in_niivue(self)
+        return show_in_niivue(self.save, repr(self))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CTVolume):
@@ -179,7 +179,7 @@ class CTVolume:
         """Show the volume in a notebook."""
         from medsyn2.ct.notebook import show_volume
 
-        return show_volume(self, {}, repr(self))
+        return show_volume(self.hu, self.spacing_mm, {}, repr(self), is_synthetic=self.is_synthetic)
 
     def _repr_html_(self) -> str:
         return self._repr_mimebundle_().get("text/html", escape(repr(self)))
@@ -262,7 +262,7 @@ class LabelMap:
         from medsyn2.ct.notebook import show_volume
 
         masks = {name: self.binary(name) for name in self.names.values()}
-        return show_volume(self._grey(), masks, repr(self), unit="")
+        return show_volume(self._grey().hu, self.spacing_mm, masks, repr(self), unit="")
 
     def _repr_html_(self) -> str:
         return self._repr_mimebundle_().get("text/html", escape(repr(self)))

@@ -100,8 +100,8 @@ class EditedCT:
         from medsyn2.ct.notebook import show_volume
 
         mask, words = self.order.mask, self.order.recipe.words
-        masks = {} if mask is None else {words or "mask": mask}
-        return show_volume(self.volume, {EDITED_REGION: self.order.region, **masks}, repr(self))
+        masks = {EDITED_REGION: self.order.region, **({} if mask is None else {words or "mask": mask})}
+        return show_volume(self.volume.hu, self.volume.spacing_mm, masks, repr(self), is_synthetic=True)
 
     def _repr_html_(self) -> str:
         return self._repr_mimebundle_()["text/html"]

@@ -97,7 +97,7 @@ class Synthetic:
         from medsyn2.ct.notebook import show_volume
 
         masks = {} if self.recipe.mask is None else {self.recipe.words or "mask": self.recipe.mask}
-        return show_volume(self.volume, masks, repr(self))
+        return show_volume(self.volume.hu, self.volume.spacing_mm, masks, repr(self), is_synthetic=True)
 
     def _repr_html_(self) -> str:
         return self._repr_mimebundle_()["text/html"]

@@ -28,7 +28,12 @@ def volume() -> CTVolume:
 def exported(folder: Path, volume: CTVolume) -> str:
     mask = np.sum((np.indices(SHAPE).T - [10, 12, 42]) ** 2, axis=-1).T < 30
     path = folder / "notebook.html"
-    path.write_text(CELL.format(cell=show_volume(volume, {WORDS: mask}, WORDS)["text/html"]), encoding="utf-8")
+    path.write_text(
+        CELL.format(
+            cell=show_volume(volume.hu, volume.spacing_mm, {WORDS: mask}, WORDS, is_synthetic=True)["text/html"]
+        ),
+        encoding="utf-8",
+    )
     return path.as_uri()
 
 

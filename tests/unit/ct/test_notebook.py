@@ -12,7 +12,8 @@ import pytest
 from medsyn2.ct.notebook import MAX_VOXELS, block_factors, block_means, block_touches, pack_voxels, show_volume
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
 
-AFFINE = axis_aligned_affine((2.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+SPACING_MM = (2.0, 1.0, 1.0)
+AFFINE = axis_aligned_affine(SPACING_MM, (0.0, 0.0, 0.0))
 SHAPE = (5, 6, 7)
 PAPER = (448, 448, 448)
 
@@ -114,7 +115,7 @@ def test_a_reduced_volume_says_so_and_keeps_its_smallest_lesion(monkeypatch, hu)
     monkeypatch.setattr("medsyn2.ct.notebook.MAX_VOXELS", 30)
     mask = np.zeros(SHAPE, bool)
     mask[4, 5, 6] = True
-    bundle = show_volume(CTVolume(hu, AFFINE), {"nodule": mask}, "text")
+    bundle = show_volume(hu, SPACING_MM, {"nodule": mask}, "text")
     content = content_of(bundle)
     assert np.prod(content["shape"]) <= 30
     assert f"; shown are means of {' x '.join(map(str, content['factors']))} voxels" in document_of(bundle)
@@ -142,8 +143,8 @@ EVIL = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', 
 
 @pytest.mark.parametrize("words", EVIL)
 def test_no_text_becomes_markup(hu, words):
-    bundle = show_volume(CTVolume(hu, AFFINE), {words: hu > 0}, words)
-    plain = show_volume(CTVolume(hu, AFFINE), {"mask": hu > 0}, "text")
+    bundle = show_volume(hu, SPACING_MM, {words: hu > 0}, words)
+    plain = show_volume(hu, SPACING_MM, {"mask": hu > 0}, "text")
     tags = [[tag for tag, _ in Elements(text).found] for text in (bundle["text/html"], document_of(bundle))]
     assert tags == [[tag for tag, _ in Elements(text).found] for text in (plain["text/html"], document_of(plain))]
     assert content_of(bundle)["marks"][0]["name"] == words
@@ -168,7 +169,7 @@ def test_labels_show_themselves_in_their_colours():
 
 def test_more_labels_than_a_byte_counts_are_cut(monkeypatch, hu):
     monkeypatch.setattr("medsyn2.ct.notebook.MAX_MARKS", 3)
-    bundle = show_volume(CTVolume(hu, AFFINE), {f"label {n}": hu == n for n in range(5)}, "")
+    bundle = show_volume(hu, SPACING_MM, {f"label {n}": hu == n for n in range(5)}, "")
     assert [mark["name"] for mark in content_of(bundle)["marks"]] == ["label 0", "label 1", "label 2"]
 
 
