@@ -10,6 +10,7 @@ from medsyn2.cli import main
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part, write_bank
+from tests.series import pack, write_series
 
 
 def chest(seed: int, lung_hu: float = -850.0) -> np.ndarray:
@@ -51,6 +52,27 @@ def test_a_table_with_every_window_and_plane(folders: Path) -> None:
     lung = table[table["window"] == "lung"]
     assert (lung["fid_at_floor"] > lung["floor"]).all()
     assert all((folders / "out" / window / "real.json").is_file() for window in set(table["window"]))
+
+
+def test_folders_and_archives_of_dicom_are_volumes(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {number: folders / f"real/{number}.nii.gz" for number in range(3)}
+    for number, path in files.items():
+        write(path, chest(number).clip(-1024))  # which the slices store as unsigned numbers
+    assert evaluate(folders) == 0
+    expected = pd.read_csv(folders / "out/fid.csv")
+    for number, path in files.items():
+        path.unlink()
+        affine = axis_aligned_affine((4.0,) * 3, (0.0, 0.0, 0.0))
+        place = folders / ("real/0" if number == 0 else f".packed/{number}")
+        hu = chest(number).clip(-1024).astype(np.int16)
+        write_series(place, hu, affine, study=f"1.{number}", series=f"1.{number}.1")
+    pack(folders / ".packed/1", folders / "real/1.zip")
+    pack(folders / ".packed/2", folders / "real/2.tar.gz")
+    assert evaluate(folders) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(folders / "out/fid.csv"), expected)
+    (folders / "real/1.zip").write_bytes(b"PK")
+    assert evaluate(folders) == 1
+    assert "[archive-unusable]" in capsys.readouterr().err
 
 
 def test_a_wrong_header_is_found_and_stated(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
