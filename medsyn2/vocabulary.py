@@ -77,6 +77,9 @@ WINDOWS_HU: dict[Window, tuple[float, float]] = {
 }
 """Lower and upper HU of the paper's [level, width] windows: [-600, 1500], [100, 700], [50, 350], [300, 2000]."""
 
+SYNTHETIC = "SYNTHETIC"
+"""First word of the description in a file's header that says that a model made the volume, and on its pictures."""
+
 Side = Literal["left", "right"]
 SIDES: tuple[Side, ...] = get_args(Side)
 """The patient's sides."""
