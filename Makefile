@@ -77,7 +77,7 @@ check: $(STAMP)
 # The versions stand in package.json; npx keeps them in its own cache, so that no node_modules lies in the project.
 check-page:
 	cd medsyn2/server && npx --yes prettier@$$(node -p 'require("./package.json").devDependencies.prettier') \
-	  --config .prettierrc.json --check 'static/*.js' '../../tests/unit/server/static/*.js'
+	  --config .prettierrc.json --check 'static/*.js' '../ct/*.js' '../../tests/unit/server/static/*.js'
 	cd medsyn2/server && npx --yes -p typescript@$$(node -p 'require("./package.json").devDependencies.typescript') tsc -p .
 
 config: $(STAMP)

@@ -60,7 +60,13 @@ def encode(size: int, folder: Path) -> str:
     return f"{len(runs) / 1e3:.0f} kB of runs"
 
 
-STEPS: tuple[Callable[[int, Path], str], ...] = (hold, compress, encode)
+def show(size: int, folder: Path) -> str:
+    """Show a volume in a notebook."""
+    html = make_volume(size)._repr_html_()
+    return f"{len(html) / 1e6:.1f} MB of HTML"
+
+
+STEPS: tuple[Callable[[int, Path], str], ...] = (hold, compress, encode, show)
 
 
 def measure(step: Callable[[int, Path], str], size: int) -> None:

@@ -77,6 +77,9 @@ WINDOWS_HU: dict[Window, tuple[float, float]] = {
 }
 """Lower and upper HU of the paper's [level, width] windows: [-600, 1500], [100, 700], [50, 350], [300, 2000]."""
 
+SYNTHETIC = "SYNTHETIC"
+"""First word of the description in a file's header that says that a model made the volume, and on its pictures."""
+
 Side = Literal["left", "right"]
 SIDES: tuple[Side, ...] = get_args(Side)
 """The patient's sides."""
@@ -112,6 +115,12 @@ CONDITIONS: tuple[str, ...] = (REPORT, NEITHER, *STRUCTURES, *JOINT.values())
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 """Ends of the names of files that hold a volume each."""
 
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
+"""Ends of the names of archives, which may hold a DICOM study."""
+
+CASE_SUFFIXES = (*VOLUME_SUFFIXES, *ARCHIVE_SUFFIXES)
+"""Ends that a case's name does not have."""
+
 _WRAPPED = re.compile(r"""^[\s=]*["'`\u2018-\u201f\u00ab]+\s*|^\s+|\s*["'`\u2018-\u201f\u00bb]+\s*$|\s+$""")
 """Quotes and white space around a name in a table; spreadsheets write ``="name"``."""
 
@@ -129,7 +138,7 @@ def condition_name(structure: Structure | None, *, with_report: bool) -> str:
 
 
 def volume_key(name: str) -> str:
-    """Return the name that matches volumes to rows: no folder, no NIfTI suffix, no quotes, composed characters."""
+    """Return the name that matches volumes to rows: no folder, no suffix, no quotes, composed characters."""
     return volume_path(name)[-1]
 
 
@@ -142,5 +151,5 @@ def volume_path(name: str) -> tuple[str, ...]:
         name = _WRAPPED.sub("", name)
     *folders, stem = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")] or [""]
     lowered = stem.lower()
-    suffix = next((suffix for suffix in VOLUME_SUFFIXES if lowered.endswith(suffix)), "")
+    suffix = next((suffix for suffix in CASE_SUFFIXES if lowered.endswith(suffix)), "")
     return (*folders, stem[: len(stem) - len(suffix)])

@@ -4,6 +4,8 @@ The slices are those of a canonical volume, (depth, height, width) along the axe
 voxels and place can be compared with them exactly.
 """
 
+import tarfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -91,6 +93,20 @@ def write_series(
             change(dataset, index)
         dataset.save_as(folder / name.format(index), enforce_file_format=True)
     return hu
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write the files of a folder into an archive of the kind that its name ends in, as a portal does."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as made:
+            for path in paths:
+                made.write(path, f"export/{path.relative_to(folder)}")
+        return
+    ends = {".gz": "w:gz", ".tgz": "w:gz", ".bz2": "w:bz2", ".xz": "w:xz"}
+    with tarfile.open(archive, ends.get(archive.suffix, "w")) as made:
+        made.add(folder, "export")
 
 
 def localizer(dataset: Dataset, index: int) -> None:

@@ -1,7 +1,7 @@
 """The volumes of a folder: one rule for the workflow's cohort and for the folders of ``medsyn2 evaluate``.
 
 A volume is a file named .nii.gz, .nii, .mha, .mhd, .nrrd or .nhdr, in any case, of a folder or its subfolders, or a
-DICOM study, which is a folder of slices (``studies.py``). These are none:
+DICOM study, which is a folder or an archive of slices (``studies.py``). These are none:
 
     hidden files and folders, and those that systems make    a store of git-annex or DVC, a trash, AppleDouble
     results of runs                                          registered copies, masks, synthetic volumes
@@ -9,9 +9,9 @@ DICOM study, which is a folder of slices (``studies.py``). These are none:
     label maps by layout                                     labelsTr beside imagesTr, with files of the same names
     links to a file that is a volume itself                  the other name of a scan is not another scan
 
-No volume is opened, of a folder of slices one file, and a sidecar only where a name suggests it: Snakemake lists the
-cohort on every node of a cluster.
-So copies of the voxels, and label maps that lie elsewhere, are found when the files are read.
+No volume is opened, of a folder or an archive of slices one file, and a sidecar only where a name suggests it:
+Snakemake lists the cohort on every node of a cluster. So copies of the voxels, and label maps that lie elsewhere, are
+found when the files are read.
 """
 
 import json
@@ -22,10 +22,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medsyn2.cohort.studies import Leaf, Studies, find_leaf, group_studies, is_slice_name
+from medsyn2.cohort.studies import Leaf, Studies, find_archive, find_leaf, group_studies, is_slice_name
 from medsyn2.dicom.identity import Identity
+from medsyn2.dicom.members import is_archive_name
 from medsyn2.errors import list_names, reason
-from medsyn2.vocabulary import VOLUME_SUFFIXES
+from medsyn2.vocabulary import CASE_SUFFIXES, VOLUME_SUFFIXES
 
 ORDER = Path("inventory/order.txt")
 """The file that every run keeps in its results, by which they are known."""
@@ -57,7 +58,9 @@ class Folder:
     def notes(self) -> Iterator[str]:
         """Yield what is not looked at and why, for the user."""
         if self.studies.places:
-            yield f"{self.path} holds {self.studies.slices} DICOM files of {len(self.studies.places)} studies"
+            kinds = {"DICOM files": self.studies.slices, "archives of DICOM": self.studies.archives}
+            told = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+            yield f"{self.path} holds {told} of {len(self.studies.places)} studies"
         if self.others:
             counts = ", ".join(f"{count} {suffix}" for suffix, count in self.others.most_common())
             yield f"{self.path} holds files that are not looked at: {counts}"
@@ -87,9 +90,11 @@ def list_folder(path: Path, exclude_dirs: Collection[str] = (), known: Mapping[s
     for here, files in _walk(found, frozenset(exclude_dirs)):
         if _LABELS.fullmatch(here.rpartition("/")[2]):
             labels.append(Path(here))
-        files, leaf = _take_slices(here, files, known or {}, str(path))
-        leaves += [] if leaf is None else [leaf]
         names = {entry.name for entry in files}
+        files, taken = _take_slices(here, files, known or {}, str(path))
+        leaves += taken
+        archives = (Path(leaf.path) for leaf in taken if leaf.is_archive)
+        found.described.update(archive for archive in archives if f"{stem_of(archive)}.json" in names)
         for entry in files:
             if not is_volume_name(entry.name):
                 found.others[Path(entry.name).suffix.lower() or "no suffix"] += 1
@@ -120,7 +125,7 @@ def is_volume_name(name: str) -> bool:
 def stem_of(path: Path) -> str:
     """Return a file's name without the suffix of its format; the whole name of a folder."""
     lowered = path.name.lower()
-    for suffix in VOLUME_SUFFIXES:
+    for suffix in CASE_SUFFIXES:
         if lowered.endswith(suffix):
             return path.name[: -len(suffix)]
     return path.name
@@ -135,7 +140,7 @@ def same_stems(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
     pairs = []
     for path in paths:
         name = str(path).lower()
-        suffix = next((suffix for suffix in VOLUME_SUFFIXES if name.endswith(suffix)), "")
+        suffix = next((suffix for suffix in CASE_SUFFIXES if name.endswith(suffix)), "")
         other, known = first.setdefault(name.removesuffix(suffix), (path, suffix))
         if known != suffix and other.parent == path.parent:
             pairs.append((other, path))
@@ -155,14 +160,25 @@ def is_synthetic(volume: Path) -> bool:
 
 def _take_slices(
     folder: str, files: list[os.DirEntry[str]], known: Mapping[str, Identity], root: str
-) -> tuple[list[os.DirEntry[str]], Leaf | None]:
-    """Return the files that are no slices, and the folder as one of slices if it holds any."""
+) -> tuple[list[os.DirEntry[str]], list[Leaf]]:
+    """Return the files that are no slices, and the folder as one of slices if it holds any, and archives of them."""
+    leaves, taken = [], set()
     names = [entry.name for entry in files if is_slice_name(entry.name)]
-    leaf = find_leaf(folder, names, known, root) if names else None
-    if leaf is None:
-        return files, None
-    slices = set(names)
-    return [entry for entry in files if entry.name not in slices], leaf
+    if names and (leaf := find_leaf(folder, names, known, root)) is not None:
+        leaves.append(leaf)
+        taken.update(names)
+    for entry in files:
+        if is_archive_name(entry.name) and (leaf := find_archive(entry.path, _size_of(entry), known, root)) is not None:
+            leaves.append(leaf)
+            taken.add(entry.name)
+    return [entry for entry in files if entry.name not in taken], leaves
+
+
+def _size_of(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:  # a link to nothing, which is a missing file
+        return 0
 
 
 def _walk(found: Folder, exclude_dirs: frozenset[str]) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:

@@ -115,7 +115,7 @@ def list_cohort(folder: Path, exclude_dirs: Sequence[str], known: Mapping[str, I
         raise ConfigError(
             f"cohort.data_dir is {folder}, which holds no CT{without}{seen}.",
             code="data-dir-empty",
-            remedy=f"give a folder with volumes ({', '.join(VOLUME_SUFFIXES)}) or with DICOM series.",
+            remedy=f"give a folder with volumes ({', '.join(VOLUME_SUFFIXES)}) or with folders or archives of DICOM.",
         )
     return found
 

@@ -6,22 +6,29 @@ study's place is the highest folder below the cohort's with slices of it alone, 
 number. Where studies share folders of series, the folder with most slices is the case, the others are read if it cannot
 be used. A folder in which studies or patients are mixed is refused when it is read, with all its headers.
 
+An archive (.zip, .tar, .tgz ...) that holds slices is a study of its own, known from the first of them. Where a study
+lies in a folder and in archives, the folder is the case, then the largest archive.
+
 The reports, localisers and derived images of a study are sorted out then, too (`dicom.series`).
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medsyn2.dicom.identity import Identity, identity_of, pseudonym
+from medsyn2.dicom.identity import START_BYTES, Identity, identity_in, identity_of, pseudonym
+from medsyn2.dicom.members import FAULTS, members_of
 
 _SLICE_NAME = re.compile(r"[^.]+|.*\.(?:dcm|dicom|ima|dc3|\d+)", re.IGNORECASE | re.DOTALL)
 """Names of slices: with a suffix of DICOM, with a UID's last number for a suffix, or without any."""
 _DIRECTORY = "dicomdir"
 _TRIES = 3
 """Files of a folder that are opened until one is DICOM."""
+_MAX_PASSED_BYTES = 64 << 20
+"""Of a tar, in which they are looked for: a second of decompression, and more than the viewers on patients' discs."""
+_UNKNOWN = Identity("", "")
 
 
 @dataclass(frozen=True)
@@ -33,15 +40,17 @@ class Studies:
     later: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict)  # A study's further folders
     folders: Mapping[str, Identity] = field(default_factory=dict)  # Patient and study of each folder of slices, by key
     slices: int = 0  # Files that seem to be slices
+    archives: int = 0  # Archives that hold slices, or cannot be looked into
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A folder of slices."""
+    """A folder of slices, or an archive of them."""
 
     path: str
-    slices: int
+    size: int  # Files that may be slices; of an archive, its bytes
     identity: Identity
+    is_archive: bool = False
 
 
 def is_slice_name(name: str) -> bool:
@@ -64,38 +73,72 @@ def find_leaf(folder: str, names: Iterable[str], known: Mapping[str, Identity], 
     return None if identity is None else Leaf(folder, len(names), identity)
 
 
+def find_archive(path: str, size: int, known: Mapping[str, Identity], root: str) -> Leaf | None:
+    """Return an archive of slices with its patient and study; None if it holds no DICOM.
+
+    One that cannot be read is a case without a patient, which is refused by name when it is read.
+
+    Args:
+        size: Its bytes.
+        known: Patient and study of archives that were looked into before, by `folder_key`.
+    """
+    identity = known.get(folder_key(path, root))
+    if identity is None:
+        try:
+            identity = _identity_of_archive(Path(path))
+        except FAULTS:
+            identity = _UNKNOWN
+    return None if identity is None else Leaf(path, size, identity, is_archive=True)
+
+
+def _identity_of_archive(path: Path) -> Identity | None:
+    """Return the patient and the study of the first slice of an archive, looked for in each folder of it."""
+    tries: Counter[str] = Counter()
+    with path.open("rb") as file:
+        for member in members_of(file, path.name):
+            folder, _, name = member.name.replace("\\", "/").rpartition("/")
+            if is_slice_name(name) and tries[folder] < _TRIES:
+                tries[folder] += 1
+                if (found := identity_in(member.file.read(START_BYTES))) is not None:
+                    return found
+            if member.end > _MAX_PASSED_BYTES:
+                break
+    return None
+
+
 def folder_key(folder: str, root: str) -> str:
     """Return a pseudonym of a folder's place below the cohort's, since names of folders may be names of people."""
     return pseudonym("folder", folder.removeprefix(root).strip("/").encode("utf-8", "surrogateescape") or b".")
 
 
 def group_studies(leaves: Iterable[Leaf], root: str) -> Studies:
-    """Return the studies that folders of slices are of."""
+    """Return the studies that folders and archives of slices are of."""
     leaves = list(leaves)
+    archives = {leaf.path for leaf in leaves if leaf.is_archive}
     own = {leaf.path: leaf.identity if leaf.identity.study else leaf.path for leaf in leaves}
     above: dict[str, set[object]] = defaultdict(set)
     for leaf in leaves:
-        for folder in _upwards(leaf.path, root):
+        for folder in () if leaf.is_archive else _upwards(leaf.path, root):
             above[folder].add(own[leaf.path])
     sizes: dict[object, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for leaf in leaves:
-        alone = [folder for folder in _upwards(leaf.path, root) if len(above[folder]) == 1]
-        sizes[own[leaf.path]][alone[-1]] += leaf.slices
+        alone = [leaf.path, *(folder for folder in _upwards(leaf.path, root) if len(above[folder]) == 1)]
+        sizes[own[leaf.path]][leaf.path if leaf.is_archive else alone[-1]] += leaf.size
     found: list[tuple[str, object]] = []
     patients, later = {}, {}
     for study, folders in sizes.items():
-        first, *others = sorted(folders, key=lambda folder: (-folders[folder], folder))
+        first, *others = sorted(folders, key=lambda place: (place in archives, -folders[place], place))
         found.append((first, study))
         if isinstance(study, Identity) and study.patient:
             patients[Path(first)] = study.patient
         if others:
             later[Path(first)] = tuple(Path(other) for other in others)
-    known = {folder_key(leaf.path, root): leaf.identity for leaf in leaves}
+    known = {folder_key(leaf.path, root): leaf.identity for leaf in leaves if leaf.identity != _UNKNOWN}
     # Of the places too, so that the patient of a study that is removed keeps its rank among the others.
     known |= {folder_key(place, root): study for place, study in found if isinstance(study, Identity)}
-    return Studies(
-        tuple(sorted(Path(place) for place, _ in found)), patients, later, known, sum(leaf.slices for leaf in leaves)
-    )
+    places = tuple(sorted(Path(place) for place, _ in found))
+    slices = sum(leaf.size for leaf in leaves if not leaf.is_archive)
+    return Studies(places, patients, later, known, slices, len(archives))
 
 
 def _upwards(folder: str, root: str) -> list[str]:

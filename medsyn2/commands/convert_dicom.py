@@ -1,4 +1,4 @@
-"""Convert folders of DICOM to volumes: each study's best series, or all, with tables of patients and of refusals.
+"""Convert a folder or an archive of DICOM to volumes: each study's best series, or all, and tables of what was refused.
 
 Unlike a cohort, which takes a study a folder, this opens every file, so patients and studies may be mixed as they like.
 The names of the volumes are pseudonyms of patient, study and series; ``volumes.csv`` says where each came from and why
@@ -9,6 +9,7 @@ import argparse
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +17,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from medsyn2.commands.answers import answer
+from medsyn2.dicom.archive import unpacked
 from medsyn2.dicom.identity import Identity
+from medsyn2.dicom.members import is_archive_name
 from medsyn2.dicom.series import find_stacks
 from medsyn2.dicom.slices import Slice, read_slices
 from medsyn2.dicom.stack import Stack
@@ -24,7 +27,7 @@ from medsyn2.dicom.volume import find_files, read_stack
 from medsyn2.errors import CaseError, ConfigError
 from medsyn2.files import write_atomically, write_table
 from medsyn2.formats.writing import WRITABLE, write_ct
-from medsyn2.vocabulary import SeriesRule
+from medsyn2.vocabulary import ARCHIVE_SUFFIXES, SeriesRule
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,9 @@ _RULES = (*get_args(SeriesRule)[:2], "all")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("source", type=Path, metavar="DIR", help="folder of DICOM files, at any depth and in any order")
+    parser.add_argument(
+        "source", type=Path, metavar="PATH", help="folder or archive of DICOM files, at any depth and in any order"
+    )
     parser.add_argument(
         "--series",
         choices=_RULES,
@@ -46,15 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Convert all studies below a folder.
+    """Convert all studies of a folder or an archive.
 
     Raises:
-        ConfigError: If the folder is none, or the place of the result holds files.
-        CaseError: If no study has a volume.
+        ConfigError: If the source is neither, or the place of the result holds files.
+        CaseError: If the archive cannot be used.
     """
-    if not arguments.source.is_dir():
+    is_archive = arguments.source.is_file() and is_archive_name(arguments.source.name)
+    if not arguments.source.is_dir() and not is_archive:
         raise ConfigError(
-            f"{arguments.source} is no folder.", code="dicom-no-folder", remedy="give the folder of the DICOM files."
+            f"{arguments.source} is no folder and no archive.",
+            code="dicom-no-folder",
+            remedy=f"give the folder of the DICOM files, or an archive of them ({', '.join(ARCHIVE_SUFFIXES)}).",
         )
     if arguments.to.exists() and any(arguments.to.iterdir()):
         raise ConfigError(
@@ -62,7 +70,13 @@ def run(arguments: argparse.Namespace) -> None:
             code="output-taken",
             remedy="give another folder.",
         )
-    slices, others = read_slices(tqdm(sorted(find_files(arguments.source)), desc="headers", disable=None))
+    source: AbstractContextManager[Path] = unpacked(arguments.source) if is_archive else nullcontext(arguments.source)
+    with source as folder:
+        _convert_all(folder, arguments)
+
+
+def _convert_all(folder: Path, arguments: argparse.Namespace) -> None:
+    slices, others = read_slices(tqdm(sorted(find_files(folder)), desc="headers", disable=None))
     for kind, count in others.most_common():
         log.warning("left out: %d files, %s", count, kind)
     studies: dict[Identity, list[Slice]] = defaultdict(list)

@@ -72,8 +72,8 @@ class CohortConfig(Section):
     """Files of the cohort. Read when the workflow is planned; no stage depends on the section as a whole."""
 
     data_dir: OptionalPlace = None
-    """Folder searched for volumes (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr) and DICOM studies, with its subfolders, but
-    not hidden folders and results of runs. Empty: the embedded phantoms."""
+    """Folder searched for volumes (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr) and DICOM studies (folders, or archives, as
+    .zip and .tgz), with its subfolders, but not hidden folders and results of runs. Empty: the embedded phantoms."""
     num_phantoms: PositiveInt = 40
     """Number of phantoms in the embedded cohort. Raising it adds cases and leaves the existing ones unchanged."""
     reports_csv: Files = ()

@@ -69,7 +69,7 @@ def insert(
             ends = np.iinfo(hu.dtype)
             mixed = np.clip(np.rint(mixed), ends.min, ends.max)
         part[changed] = mixed
-    return CTVolume(hu, ct.affine_mm)
+    return CTVolume(hu, ct.affine_mm, is_synthetic=True)
 
 
 def measure_seam(hu: Num[np.ndarray, "d h w"], region: Mask) -> Seam:

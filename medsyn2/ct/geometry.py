@@ -88,7 +88,7 @@ def resample_ct(
     hu = np.empty(grid.shape, dtype=np.int16)
     for target, source in zip(hu, sitk.GetArrayViewFromImage(image), strict=True):  # No second volume in floats.
         target[...] = np.clip(np.rint(source), -32768, 32767)
-    return CTVolume(hu, grid.affine_mm)
+    return CTVolume(hu, grid.affine_mm, volume.is_synthetic)
 
 
 def resample_mask(
@@ -171,13 +171,13 @@ def band_limit(volume: CTVolume, spacing_mm: Spacing) -> CTVolume:
         to_fine = np.diag([*factors, 1.0])
         to_fine[:3, 3] = (np.array(factors) - 1) / 2
         affine = affine @ to_fine
-    coarse = CTVolume(hu, affine)
+    coarse = CTVolume(hu, affine, volume.is_synthetic)
     ratio = np.maximum(np.array(spacing_mm) / coarse.spacing_mm, 1.0)
     sigma = np.sqrt((ratio**2 - 1) / (8 * np.log(2)))
     if sigma.max() < 0.1:
         return coarse
     smooth = ndimage.gaussian_filter(hu, sigma, output=np.float32, mode="nearest", truncate=3.0)
-    return CTVolume(np.rint(smooth).astype(np.int16), affine)
+    return CTVolume(np.rint(smooth).astype(np.int16), affine, volume.is_synthetic)
 
 
 def isotropic(volume: CTVolume, spacing_mm: float) -> CTVolume:
@@ -200,4 +200,4 @@ def _edge_replicated(source: CTVolume, grid: Grid) -> CTVolume:
     padded = np.pad(source.hu, 2, mode="edge")
     shift = np.eye(4)
     shift[:3, 3] = -2.0
-    return resample_ct(CTVolume(padded, source.affine_mm @ shift), grid)
+    return resample_ct(CTVolume(padded, source.affine_mm @ shift, source.is_synthetic), grid)

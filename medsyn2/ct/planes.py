@@ -36,17 +36,15 @@ def plot_planes(
         window_hu: HU that are black and white.
     """
     shown = {name: mask for name, mask in contours.items() if mask.any()}
-    areas = _areas(hu.shape, shown.values())
+    cuts = cut_indices(hu.shape, shown.values())
     figure = Figure(figsize=_SIZE_IN, dpi=DPI, facecolor="black")
     FigureCanvasAgg(figure)
     places = figure.subplots(1, 3, gridspec_kw=_MARGINS)
     for axes, plane in zip(places, PLANE_AXIS, strict=True):
-        area = areas[PLANE_AXIS[plane]]
-        index = int(np.argmax(area)) if area.any() else len(area) // 2
-        _draw(axes, hu, spacing_mm, shown, plane, index, window_hu)
-    figure.suptitle(title, color="white", fontsize=8, family="monospace", y=0.985)
-    for position, (name, colour) in enumerate(zip(shown, _colours(len(shown)), strict=True)):
-        figure.text(0.01 + 0.11 * position, 0.015, name, color=colour, fontsize=7)
+        _draw(axes, hu, spacing_mm, shown, plane, cuts[PLANE_AXIS[plane]], window_hu)
+    figure.suptitle(title, color="white", fontsize=8, family="monospace", y=0.985, parse_math=False)
+    for position, (name, colour) in enumerate(zip(shown, colours(len(shown)), strict=True)):
+        figure.text(0.01 + 0.11 * position, 0.015, name, color=colour, fontsize=7, parse_math=False)
     return figure
 
 
@@ -60,6 +58,12 @@ def save_overlay(
     """Write `plot_planes` as a PNG in a wide window; equal input gives equal bytes."""
     figure = plot_planes(hu, spacing_mm, contours, title, OVERLAY_HU)
     figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def cut_indices(shape: tuple[int, ...], masks: Iterable[Bool[np.ndarray, "d h w"]]) -> tuple[int, int, int]:
+    """Return the slice of each axis in which the masks are largest together; the middle without any."""
+    depth, height, width = (int(np.argmax(area)) if area.any() else len(area) // 2 for area in _areas(shape, masks))
+    return depth, height, width
 
 
 def _areas(shape: tuple[int, ...], masks: Iterable[Bool[np.ndarray, "d h w"]]) -> tuple[Int[np.ndarray, " n"], ...]:
@@ -88,9 +92,9 @@ def _draw(
     rows_mm, columns_mm = np.delete(np.array(spacing_mm), axis)
     low, high = window_hu
     axes.imshow(_display_slice(hu, plane, index), cmap="gray", vmin=low, vmax=high, aspect=rows_mm / columns_mm)
-    for mask, colour in zip(masks.values(), _colours(len(masks)), strict=True):
+    for mask, colour in zip(masks.values(), colours(len(masks)), strict=True):
         outline = _display_slice(mask, plane, index)
-        if outline.any() and not outline.all():
+        if min(outline.shape) > 1 and outline.any() and not outline.all():
             axes.contour(outline, levels=[0.5], colors=[colour], linewidths=0.8)
     axes.set_title(f"{plane} {index}", color="white", fontsize=7, pad=2)
     axes.set_axis_off()
@@ -104,5 +108,6 @@ def _display_slice(
     return image if plane == "axial" else image[::-1]
 
 
-def _colours(count: int) -> list[str]:
+def colours(count: int) -> list[str]:
+    """Return the colours of so many outlines."""
     return [COLOURS[number % len(COLOURS)] for number in range(count)]

@@ -13,10 +13,9 @@ Two volumes, maps or grids are equal if their voxels and their affines are, exac
 Their arrays can change, so that none of them can be hashed.
 """
 
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +24,10 @@ from jaxtyping import Num, Shaped
 
 from medsyn2.ct.affines import Affine, Shape, Spacing, axis_aligned_affine, check_affine, spacing_of
 from medsyn2.errors import ConfigError, GeometryError, InvalidVolumeError, MaskError
-from medsyn2.vocabulary import WINDOWS_HU, Window
+from medsyn2.vocabulary import SYNTHETIC, WINDOWS_HU, Window
 
 if TYPE_CHECKING:
+    from ipywidgets import VBox
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -79,6 +79,7 @@ class CTVolume:
         hu: Voxels, (depth, height, width), int16 or a float type. They run from inferior to superior, from
             anterior to posterior and from the patient's right to the left.
         affine_mm: Array index (depth, height, width, 1) to LPS world (x, y, z, 1) in mm.
+        is_synthetic: Whether a model made it or a part of it, which its pictures say. It counts for no comparison.
 
     Raises:
         InvalidVolumeError: If `hu` is no array of real numbers with three axes.
@@ -87,6 +88,7 @@ class CTVolume:
 
     hu: Num[np.ndarray, "d h w"]
     affine_mm: Affine
+    is_synthetic: bool = False
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -153,6 +155,16 @@ class CTVolume:
         outlines = {} if contour is None else {name: contour.binary(name) for name in contour.names.values()}
         return plot_planes(self.hu, self.spacing_mm, outlines, title or repr(self), _window_hu(window))
 
+    def niivue(self) -> "VBox":
+        """Return a widget of NiiVue for notebooks, with all voxels; it needs WebGL and `medsyn2[notebook]`.
+
+        Raises:
+            EnvironmentFault: If ipyniivue is not installed.
+        """
+        from medsyn2.ct.niivue import show_in_niivue
+
+        return show_in_niivue(self.save, repr(self))
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CTVolume):
             return NotImplemented
@@ -160,10 +172,17 @@ class CTVolume:
 
     def __repr__(self) -> str:
         range_hu = f", {self.hu.min():g} to {self.hu.max():g} HU" if self.hu.size else ""
-        return f"CTVolume({_size(self.grid)}, {self.hu.dtype}{range_hu})"
+        mark = f"{SYNTHETIC}, " if self.is_synthetic else ""
+        return f"CTVolume({mark}{_size(self.grid)}, {self.hu.dtype}{range_hu})"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Show the volume in a notebook."""
+        from medsyn2.ct.notebook import show_volume
+
+        return show_volume(self.hu, self.spacing_mm, {}, repr(self), is_synthetic=self.is_synthetic)
 
     def _repr_html_(self) -> str:
-        return _html(self.plot(), repr(self))
+        return self._repr_mimebundle_().get("text/html", escape(repr(self)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -224,8 +243,7 @@ class LabelMap:
 
     def plot(self, *, title: str | None = None) -> "Figure":
         """Draw the outlines of the labels in three planes; `CTVolume.plot` draws them over a CT."""
-        inside = np.where(self.binary(), np.int16(0), np.int16(-1000))
-        return CTVolume(inside, self.affine_mm).plot(window=(-1000.0, 1000.0), contour=self, title=title or repr(self))
+        return self._grey().plot(contour=self, title=title or repr(self))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LabelMap):
@@ -239,8 +257,20 @@ class LabelMap:
         share = f"{np.count_nonzero(self.labels) / max(self.labels.size, 1):.2%}"
         return f"LabelMap({_size(self.grid)}, {self.labels.dtype}, {share} labelled: {shown}{more})"
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Show the labels in a notebook."""
+        from medsyn2.ct.notebook import show_volume
+
+        masks = {name: self.binary(name) for name in self.names.values()}
+        return show_volume(self._grey().hu, self.spacing_mm, masks, repr(self), unit="")
+
     def _repr_html_(self) -> str:
-        return _html(self.plot(), repr(self))
+        return self._repr_mimebundle_().get("text/html", escape(repr(self)))
+
+    def _grey(self) -> CTVolume:
+        """Return a volume that shows where any label is."""
+        low, high = WINDOWS_HU["lung"]
+        return CTVolume(np.where(self.binary(), np.int16((low + high) / 2), np.int16(low)), self.affine_mm)
 
 
 _SHOWN = 5
@@ -285,10 +315,3 @@ def _window_hu(window: object) -> tuple[float, float]:
 def _size(grid: Grid) -> str:
     voxels = " x ".join(str(length) for length in grid.shape)
     return f"{voxels} voxels of {' x '.join(f'{size:.3g}' for size in grid.spacing_mm)} mm"
-
-
-def _html(figure: "Figure", text: str) -> str:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png")
-    picture = b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{text}" src="data:image/png;base64,{picture}">'

@@ -15,9 +15,9 @@ from nibabel.orientations import aff2axcodes
 
 from medsyn2.ct.affines import RAS_TO_LPS, Affine
 from medsyn2.ct.geometry import canonical
-from medsyn2.ct.nifti.writing import SYNTHETIC
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.errors import MaskError
+from medsyn2.vocabulary import SYNTHETIC
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class VoxelFile(ABC):
 
     def ct(self, affine_mm: Affine) -> CTVolume:
         """Return the canonical CT that lies where `affine_mm`, from (i, j, k) to LPS, puts it."""
-        return CTVolume(*canonical(self.values, affine_mm))
+        return CTVolume(*canonical(self.values, affine_mm), self.is_synthetic)
 
     def read_ct(self, affine_mm: Affine | None = None) -> CTVolume:
         """Return the canonical CT where the file says that it lies, or `affine_mm`; log the notes."""

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-_BYTES = 1 << 16
+START_BYTES = 1 << 16
 """Read of each file; the study's UID stands in the first few thousand."""
 _PATIENT_ID, _STUDY_UID, _SYNTAX = (0x0010, 0x0020), (0x0020, 0x000D), (0x0002, 0x0010)
 _ITEM, _END_OF_ITEM, _END_OF_SEQUENCE = 0xE000, 0xE00D, 0xE0DD
@@ -42,8 +42,16 @@ def identity_of(path: Path) -> Identity | None:
         if not path.is_file():  # a pipe would be waited for
             return None
         with path.open("rb", buffering=0) as file:
-            return _identity(file.read(_BYTES))
-    except (OSError, struct.error, IndexError, zlib.error, RecursionError):
+            return identity_in(file.read(START_BYTES))
+    except OSError:
+        return None
+
+
+def identity_in(start: bytes) -> Identity | None:
+    """Return the patient and the study of a file that starts with these bytes; None if it is no DICOM file."""
+    try:
+        return _identity(start)
+    except (struct.error, IndexError, zlib.error, RecursionError):
         return None
 
 
@@ -76,7 +84,7 @@ def _find(start: bytes) -> dict[tuple[int, int], bytes]:
         tag, value, at = _element(start, at, "<", is_explicit=True)
         syntax = value.strip(b" \0") if tag == _SYNTAX else syntax
     if syntax == _DEFLATED:
-        start, at = zlib.decompressobj(-zlib.MAX_WBITS).decompress(start[at:], _BYTES), 0
+        start, at = zlib.decompressobj(-zlib.MAX_WBITS).decompress(start[at:], START_BYTES), 0
     order = ">" if syntax == _BIG else "<"
     is_explicit = start[at + 4 : at + 6].isalpha() and start[at + 4 : at + 6].isupper()
     while at + 8 <= len(start) and struct.unpack_from(f"{order}HH", start, at) <= _STUDY_UID:

@@ -17,13 +17,13 @@ from scipy import ndimage
 
 from medsyn2.ct.affines import Affine, accept_affine
 from medsyn2.ct.nifti.header import MAX_VOXELS
-from medsyn2.ct.nifti.writing import SYNTHETIC, compact
+from medsyn2.ct.nifti.writing import compact
 from medsyn2.ct.voxel_file import VoxelFile
 from medsyn2.dicom.series import Found, find_stacks
 from medsyn2.dicom.slices import POINTER, Slice, read_slices
 from medsyn2.dicom.stack import Stack
 from medsyn2.errors import InvalidVolumeError, UnreachableVolumeError
-from medsyn2.vocabulary import SeriesRule
+from medsyn2.vocabulary import SYNTHETIC, SeriesRule
 
 DIRECTORY_FILE = "DICOMDIR"
 _AIR_HU = -1024

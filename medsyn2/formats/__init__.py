@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING
 from medsyn2.faces import lazy
 
 if TYPE_CHECKING:
-    from medsyn2.formats.reading import list_series, open_volume, read_ct, read_labels, read_mask
+    from medsyn2.formats.reading import holds_series, list_series, open_volume, read_ct, read_labels, read_mask
     from medsyn2.formats.writing import write_ct, write_labels
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
             **dict.fromkeys(
-                ("list_series", "open_volume", "read_ct", "read_labels", "read_mask"), "medsyn2.formats.reading"
+                ("holds_series", "list_series", "open_volume", "read_ct", "read_labels", "read_mask"),
+                "medsyn2.formats.reading",
             ),
             **dict.fromkeys(("write_ct", "write_labels"), "medsyn2.formats.writing"),
         },
     )
 
-__all__ = ["list_series", "open_volume", "read_ct", "read_labels", "read_mask", "write_ct", "write_labels"]
+__all__ = [
+    "holds_series",
+    "list_series",
+    "open_volume",
+    "read_ct",
+    "read_labels",
+    "read_mask",
+    "write_ct",
+    "write_labels",
+]

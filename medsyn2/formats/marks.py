@@ -5,8 +5,8 @@ import re
 import struct
 import zlib
 
-from medsyn2.ct.nifti.writing import SYNTHETIC
 from medsyn2.dicom.identity import is_dicom
+from medsyn2.vocabulary import SYNTHETIC
 
 _TEXT = re.compile(rf"{SYNTHETIC}[ -~]*".encode())
 _HEADER_BYTES = 1 << 16

@@ -1,6 +1,7 @@
 """One door for reading volumes, whatever their format.
 
-    a folder, .zip               the series of CT slices in it (`medsyn2.dicom`)
+    a folder                     the series of CT slices in it (`medsyn2.dicom`)
+    .zip, .tar, .tgz, .tar.xz    the same of an archive, see `medsyn2.vocabulary.ARCHIVE_SUFFIXES`
     .dcm, .ima, no suffix        the series that the slice is of, in its folder; of a mask, a segmentation (SEG)
     .mha, .mhd                   MetaImage
     .nrrd, .nhdr                 NRRD
@@ -11,6 +12,7 @@ All give the same canonical volume, in LPS millimetres, with the same checks of 
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from medsyn2.ct.affines import Affine
@@ -20,6 +22,7 @@ from medsyn2.ct.nifti.stream import MAX_CT_RATIO, MAX_MASK_RATIO
 from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.ct.voxel_file import VoxelFile
 from medsyn2.dicom.identity import is_dicom
+from medsyn2.dicom.members import is_archive_name
 from medsyn2.errors import MaskError
 from medsyn2.formats.metaimage import open_metaimage
 from medsyn2.formats.nrrd import open_nrrd
@@ -28,7 +31,6 @@ from medsyn2.vocabulary import EDITED_REGION, SeriesRule
 log = logging.getLogger(__name__)
 
 _IMAGES = {".mha": open_metaimage, ".mhd": open_metaimage, ".nrrd": open_nrrd, ".nhdr": open_nrrd}
-_ARCHIVE = ".zip"
 _MAGIC_BYTES = 132
 
 
@@ -38,9 +40,9 @@ def open_volume(
     """Read the voxels of a volume strictly, without deciding its place in space.
 
     Args:
-        path: A file, or a folder of DICOM slices.
-        series: Pseudonym of a DICOM series of the folder that was chosen before.
-        rule: The choice among the series of a folder.
+        path: A file, or a folder or an archive of DICOM slices.
+        series: Pseudonym of a DICOM series of them that was chosen before.
+        rule: The choice among their series.
         max_ratio: Largest plausible ratio of compression of a large NIfTI file.
 
     Raises:
@@ -52,7 +54,7 @@ def open_volume(
         from medsyn2.dicom.volume import open_series  # imports pydicom, which other formats do not need
 
         return open_series(path, series=series, rule=rule)
-    if path.suffix.lower() == _ARCHIVE:
+    if is_archive_name(path.name):
         from medsyn2.dicom.archive import open_archive  # as above
 
         return open_archive(path, series=series, rule=rule)
@@ -60,15 +62,22 @@ def open_volume(
     return opener(path) if opener else open_nifti(path, max_ratio=max_ratio)
 
 
-def list_series(folder: Path | str, rule: SeriesRule = "largest") -> list[str]:
-    """Return pseudonyms of the volumes in a folder of DICOM slices, the best by `rule` first; at least one.
+def holds_series(path: Path) -> bool:
+    """Return whether a case may have several series: a folder or an archive of DICOM slices."""
+    return path.is_dir() or is_archive_name(path.name)
+
+
+def list_series(path: Path, rule: SeriesRule = "largest") -> list[str]:
+    """Return pseudonyms of the volumes of a folder or an archive of slices, the best by `rule` first; at least one.
 
     Raises:
         CaseError: As of `open_volume`.
     """
+    from medsyn2.dicom.archive import unpacked  # import pydicom
     from medsyn2.dicom.volume import find_series
 
-    return [stack.id for stack in find_series(Path(folder), rule).stacks]
+    with nullcontext(path) if path.is_dir() else unpacked(path) as folder:
+        return [stack.id for stack in find_series(folder, rule).stacks]
 
 
 def read_ct(path: Path | str, *, affine_mm: Affine | None = None) -> CTVolume:
@@ -77,7 +86,7 @@ def read_ct(path: Path | str, *, affine_mm: Affine | None = None) -> CTVolume:
     The values are the file's own, scaled as its header says; `ct.intensity` tells whether they are HU.
 
     Args:
-        path: A .nii.gz, .nii, .mha, .mhd, .nrrd or .nhdr file, a folder of DICOM slices or one of them.
+        path: A .nii.gz, .nii, .mha, .mhd, .nrrd or .nhdr file, a folder or an archive of DICOM slices, or one of them.
         affine_mm: Index of the file's axes to LPS mm, in place of a header that is known to be wrong.
 
     Returns:

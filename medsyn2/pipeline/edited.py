@@ -26,7 +26,7 @@ from medsyn2.facts import HuScale
 from medsyn2.files import sha256_of, write_atomically, write_json
 from medsyn2.formats.writing import is_nifti_name, write_ct
 from medsyn2.pipeline.outputs import check_file_name, mask_path, region_path, remove_earlier_masks, sidecar_path
-from medsyn2.pipeline.synthetic import Recipe, read_mask_file, read_recipe, recipe_json
+from medsyn2.pipeline.synthetic import Recipe, describe_request, read_mask_file, read_recipe, recipe_json
 from medsyn2.pipeline.volume_output import save_volume
 from medsyn2.version import __version__
 from medsyn2.vocabulary import EDITED_REGION
@@ -74,7 +74,7 @@ class Source:
         write_ct(path, CTVolume(values, self.values.affine_mm), description=description)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EditedCT:
     """A real CT that was changed inside a region.
 
@@ -91,6 +91,20 @@ class EditedCT:
     order: EditOrder
     model: str
     made: CTVolume
+
+    def __repr__(self) -> str:
+        return f"EditedCT({describe_request(self.order.recipe)}, {self.volume!r})"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Show the CT in a notebook, with the outlines of the region and of the mask."""
+        from medsyn2.ct.notebook import show_volume
+
+        mask, words = self.order.mask, self.order.recipe.words
+        masks = {EDITED_REGION: self.order.region, **({} if mask is None else {words or "mask": mask})}
+        return show_volume(self.volume.hu, self.volume.spacing_mm, masks, repr(self), is_synthetic=True)
+
+    def _repr_html_(self) -> str:
+        return self._repr_mimebundle_()["text/html"]
 
     def save(self, path: Path | str, source: Source | None = None) -> None:
         """Write the CT, its sidecar and its masks; the same CT and recipe give the same bytes.

@@ -273,7 +273,7 @@ class Generation:
 
     def _volume(self, unit: Float[Tensor, "1 1 d h w"]) -> CTVolume:
         hu = unit_to_hu(unit[0, 0].float().cpu().numpy(), self.description.grid.clip_hu)
-        return CTVolume(hu, self.grid.affine_mm)
+        return CTVolume(hu, self.grid.affine_mm, is_synthetic=True)
 
     def _check_fit(self) -> None:
         latents, text = self.description.latents, self.description.text

@@ -5,20 +5,21 @@ a sidecar beside other bytes of that name was left behind or its volume was save
 nothing is known.
 """
 
-import gzip
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from medsyn2.dicom.members import FAULTS, is_archive_name, members_of
 from medsyn2.errors import InvalidVolumeError, reason
 from medsyn2.formats.marks import header_mark
 from medsyn2.pipeline.outputs import sidecar_path
-from medsyn2.pipeline.volume_output import ARCHIVE, hash_of
+from medsyn2.pipeline.volume_output import hash_of
 
 Verdict = Literal["certain", "marked", "unmarked"]
+
+_START_BYTES = 1 << 20
+"""Of a file, in which its header is looked for."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def find_mark(path: Path) -> Mark:
             return Mark("certain", f"its sidecar {sidecar_path(path).name} has its sha256")
         if mark := _mark_inside(path):
             return Mark("marked", f"its header says {mark!r}")
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+    except FAULTS as error:
         raise InvalidVolumeError(
             f"{path}: expected a file that can be read, got: {reason(error)}.",
             code="file-unreadable",
@@ -56,11 +57,11 @@ def _mark_inside(path: Path) -> str:
     if path.is_dir():
         files = sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
         return next((mark for one in files if (mark := _mark_inside(one))), "")
-    if path.suffix.lower() == ARCHIVE:
-        with zipfile.ZipFile(path) as archive:
-            return next((mark for name in archive.namelist() if (mark := header_mark(archive.read(name)))), "")
     with path.open("rb") as file:
-        return header_mark(file.read(1 << 20))
+        if is_archive_name(path.name):
+            starts = (member.file.read(_START_BYTES) for member in members_of(file, path.name))
+            return next((mark for start in starts if (mark := header_mark(start))), "")
+        return header_mark(file.read(_START_BYTES))
 
 
 def _described(path: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from medsyn2.cohort.volumes import inspect_case
 from medsyn2.config import InventoryConfig
 from medsyn2.errors import CaseError, InvalidVolumeError
 from medsyn2.facts import InventoryFacts, Listed, Report, ScanFacts
-from medsyn2.formats import list_series
+from medsyn2.formats import holds_series, list_series
 from medsyn2.integrity import check_file
 from medsyn2.reports.table import Rows, read_labels, read_metadata, read_reports
 from medsyn2.stages.anatomy import stop_if_disordered
@@ -151,13 +151,14 @@ def _inspect_scan(
 def _candidates(
     files: Sequence[Mapping[str, Any]], config: InventoryConfig, refused: list[CaseError]
 ) -> Iterator[tuple[Mapping[str, Any], str | None]]:
-    """Yield each file, and of a folder of DICOM slices each series in the order of the rule; note what is refused."""
+    """Yield each file, of DICOM slices each series in the order of the rule; note what is refused."""
     for file in files:
-        if not Path(file["path"]).is_dir():
+        path = Path(file["path"])
+        if not holds_series(path):
             yield file, None
             continue
         try:
-            found = list_series(file["path"], config.series)
+            found = list_series(path, config.series)
         except CaseError as error:
             refused.append(error)
             continue

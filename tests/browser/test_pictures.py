@@ -9,11 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from safetensors.torch import load_file
 
+from medsyn2.ct.nifti.files import read_ct
+from medsyn2.pipeline import Synthetic
+from medsyn2.pipeline.outputs import sidecar_path
+from medsyn2.pipeline.synthetic import read_sidecar
+from medsyn2.server.session import Session, item_file
 from tests.browser.conftest import Tab, wait
 
 IMAGES = Path(__file__).parents[2] / "docs/images"
 NAMES = ("page-draw.png", "page-result.png", "page-compare.png")
+NOTEBOOK = "notebook.png"
 REPORT = "There is a solid nodule in the left upper lobe, 40 mm."
 
 
@@ -85,3 +92,23 @@ def test_the_pictures_of_the_how_to(tab, target) -> None:
     wait(lambda: tab.all("#columns[data-layout=pair]"))
     tidy(tab)
     take(tab, target / NAMES[2])
+
+
+def test_the_picture_of_a_notebook(tab, server, folder, target) -> None:
+    """The effusion of the pictures above as a notebook shows it."""
+    session = Session(server.session)
+    item = next(one for one in session.all("items") if one["words"] == "pleural effusion")
+    path = item_file(session, item["id"])
+    recipe, model = read_sidecar(sidecar_path(path))
+    made = Synthetic(read_ct(path), recipe, model, load_file(path.with_name("latents.safetensors"))["latents"])
+    cell = folder / "cell.html"
+    cell.write_text(f"<!doctype html><meta charset=utf-8>{made._repr_html_()}", encoding="utf-8")
+    tab.driver.get(cell.as_uri())
+    frame = tab.all("iframe")[0]
+    tab.driver.switch_to.frame(frame)
+    wait(lambda: tab.run("return document.documentElement.dataset.ready"))
+    tab.frame()
+    tab.driver.switch_to.default_content()
+    assert frame.screenshot(str(target / NOTEBOOK))
+    assert 0.1 < np.std(imread(target / NOTEBOOK)[..., :3]) < 0.5
+    tab.open(f"http://127.0.0.1:{server.port}/")

@@ -74,6 +74,19 @@ def not_nifti(start: bytes, name: str) -> InvalidVolumeError:
     return InvalidVolumeError(f"{name}: expected a NIfTI file, got {kind.what}.", code=kind.code, remedy=kind.remedy)
 
 
+def stand_in(start: bytes, name: str, expected: str) -> InvalidVolumeError | None:
+    """Return the error of a file that lies in the place of one that was never downloaded; None for any other.
+
+    Args:
+        start: Its first bytes.
+        expected: Words for the file that should be there.
+    """
+    kind = _kind_of(start)
+    if kind.code not in ("file-is-lfs-pointer", "file-is-html"):
+        return None
+    return InvalidVolumeError(f"{name}: expected {expected}, got {kind.what}.", code=kind.code, remedy=kind.remedy)
+
+
 def _kind_of(start: bytes) -> _Kind:
     for kind in _KINDS:
         if any(start[offset : offset + len(mark)] == mark for offset, mark in kind.marks):

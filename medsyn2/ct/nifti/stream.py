@@ -53,8 +53,8 @@ def read_nifti_bytes(path: Path, *, max_ratio: float) -> tuple[NiftiHeader, UInt
         InvalidVolumeError: If the file cannot be opened, is no NIfTI, is damaged or changes meanwhile.
     """
     name = path.name
-    size = _regular_size(path)
-    with _open(path) as file, _name_damage(name):
+    size = regular_size(path)
+    with open_file(path) as file, _name_damage(name):
         before = os.fstat(file.fileno())
         is_gzip = file.read(2) == GZIP_MARK
         file.seek(0)
@@ -92,7 +92,7 @@ def _read_stream(
     return header, _read_voxels(stream, header, name)
 
 
-def _regular_size(path: Path) -> int:
+def regular_size(path: Path) -> int:
     """Return the size of a file that is not empty, without waiting for a pipe."""
     try:
         status = path.stat()
@@ -107,11 +107,9 @@ def _regular_size(path: Path) -> int:
         raise _translate(path.name, error) from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
-        raise invalid_volume(
-            path.name, "file-not-regular", f"a regular file, got {kind}", "give the NIfTI file itself."
-        )
+        raise invalid_volume(path.name, "file-not-regular", f"a regular file, got {kind}", "give the file itself.")
     if status.st_size == 0:
-        raise invalid_volume(path.name, "file-empty", "a NIfTI file, got 0 bytes", "download the file again.")
+        raise invalid_volume(path.name, "file-empty", "a volume, got 0 bytes", "download the file again.")
     return status.st_size
 
 
@@ -127,7 +125,7 @@ def _translate(name: str, error: OSError) -> Exception:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[BufferedReader]:
+def open_file(path: Path) -> Iterator[BufferedReader]:
     try:
         file = path.open("rb")
     except OSError as error:

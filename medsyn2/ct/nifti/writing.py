@@ -10,9 +10,7 @@ from nibabel.nifti1 import Nifti1Header
 
 from medsyn2.ct.affines import RAS_TO_LPS, Affine, orthonormalize
 from medsyn2.errors import InvalidVolumeError, MaskError
-
-SYNTHETIC = "SYNTHETIC"
-"""The first word of the description of a volume that a model made."""
+from medsyn2.vocabulary import SYNTHETIC
 
 _COMMENT_CODE = 6
 

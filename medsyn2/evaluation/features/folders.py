@@ -75,8 +75,7 @@ def volumes_in(
         )
     if len(paths) < 2:
         raise EnvironmentFault(
-            f"{folder} holds {len(paths)} NIfTI files (.nii, .nii.gz), expected two or more"
-            f"{''.join(f'; {note}' for note in notes)}.",
+            f"{folder} holds {len(paths)} volumes, expected two or more{''.join(f'; {note}' for note in notes)}.",
             code="too-few-volumes",
             remedy="give the folder that the volumes are in.",
         )

@@ -9,9 +9,9 @@ from medsyn2.ct.hounsfield.padding import without_padding
 from medsyn2.ct.volume import CTVolume, Spacing
 from medsyn2.errors import CaseError
 from medsyn2.facts import Padding
-from medsyn2.files import sha256_of
 from medsyn2.formats import read_ct
 from medsyn2.integrity import verify
+from medsyn2.pipeline.volume_output import hash_of
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class VolumeFile:
 
     id: str  # Its name within the set
     patient: str  # Its patient, or the one whose report or mask it was generated from
-    path: Path  # The NIfTI file, in HU
+    path: Path  # The file, or the folder of DICOM slices, in HU
     # Spacing (depth, height, width) that replaces a wrong one of the header
     spacing_mm: Spacing | None = None
     # Padding that is read as air; None where there is none
@@ -50,5 +50,5 @@ class VolumeFile:
         return CTVolume(hu, affine)
 
     def digest(self) -> str:
-        """Return the sha256 of the file."""
-        return self.sha256 or sha256_of(self.path)
+        """Return the sha256 of the file, or of all files of a folder."""
+        return self.sha256 or hash_of(self.path)

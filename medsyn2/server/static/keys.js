@@ -3,7 +3,6 @@
  * The keyboard: the arrows move the crosshair on the plane that has the focus, letters choose tools; none acts while
  * one writes.
  */
-import {each, mmOf, voxelOf} from "./grid.js";
 import {chooseTool, setRadius, takeBack} from "./drawing.js";
 import {LAYOUTS, toggleMarks} from "./toolbar.js";
 import {WINDOWS_HU} from "./windows.js";
@@ -56,30 +55,9 @@ export function setUpKeys(page, tools) {
 
 /** @param {Page} page @param {Tools} tools @param {View} view @param {KeyboardEvent} event */
 function moveBy({viewer}, tools, view, event) {
-  const {plane} = view,
-    {rows, columns, axis} = plane,
-    up = plane.flips ? 1 : -1;
-  /** @type {Record<string, [import("./grid.js").Axis, number]>} */
-  const steps = {
-    ArrowLeft: [columns, -1],
-    ArrowRight: [columns, 1],
-    ArrowUp: [rows, up],
-    ArrowDown: [rows, -up],
-    PageUp: [axis, 1],
-    PageDown: [axis, -1],
-  };
-  const step = steps[event.key];
-  if (step) {
-    const voxel = voxelOf(viewer.stepGrid, viewer.at_mm),
-      mm = mmOf(
-        viewer.stepGrid,
-        each(a => voxel[a] + (a === step[0] ? step[1] : 0)),
-      );
-    viewer.moveTo(each(a => (a === step[0] ? mm[a] : viewer.at_mm[a])));
-  } else if (event.key === "+" || event.key === "-") viewer.zoom(view, event.key === "+" ? 1.25 : 0.8, null);
-  else if (event.key === "Enter" || event.key === " ") {
-    tools.down(viewer.at_mm, plane, null);
-    tools.up(true);
-  } else return false;
+  if (viewer.obey(view, event.key)) return true;
+  if (event.key !== "Enter" && event.key !== " ") return false;
+  tools.down(viewer.at_mm, view.plane, null);
+  tools.up(true);
   return true;
 }

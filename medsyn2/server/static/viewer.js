@@ -143,6 +143,10 @@ export class Viewer extends EventTarget {
   moveTo(mm) {
     const grid = this.stepGrid;
     this.at_mm = isInside(grid, mm) ? mm : mmOf(grid, voxelOf(grid, mm));
+    if (this.hover) {
+      const {axis} = this.hover.view.plane;
+      this.hover.mm[axis] = this.at_mm[axis]; // The slice under the pointer is another one now
+    }
     this.dispatchEvent(new Event("move"));
     this.redraw();
   }
@@ -180,6 +184,28 @@ export class Viewer extends EventTarget {
     }
     lens.zoom = zoom;
     this.redraw();
+  }
+
+  /**
+   * Move the crosshair or zoom by a key on a plane, and return whether the key means that.
+   * @param {View} view @param {string} key
+   */
+  obey(view, key) {
+    const {rows, columns, axis, flips} = view.plane,
+      up = flips ? 1 : -1;
+    /** @type {Record<string, [import("./grid.js").Axis, number]>} */
+    const steps = {
+      ArrowLeft: [columns, -1],
+      ArrowRight: [columns, 1],
+      ArrowUp: [rows, up],
+      ArrowDown: [rows, -up],
+      PageUp: [axis, 1],
+      PageDown: [axis, -1],
+    };
+    if (key in steps) this.step(...steps[key]);
+    else if (key === "+" || key === "-") this.zoom(view, key === "+" ? 1.25 : 0.8, null);
+    else return false;
+    return true;
   }
 
   fit() {

@@ -5,7 +5,7 @@ import pytest
 from medsyn2.cohort.folder import list_folder
 from medsyn2.cohort.studies import find_leaf, folder_key, group_studies, is_slice_name
 from medsyn2.dicom.identity import pseudonym
-from tests.series import write_series
+from tests.series import pack, write_series
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,68 @@ def test_files_beside_slices_stay_and_folders_without_dicom_are_none(tmp_path):
     assert found.volumes == [tmp_path / "a", tmp_path / "a/ct.nii.gz"]
     assert find_leaf(str(tmp_path / "b"), ["LICENSE"], {}, str(tmp_path)) is None
     assert group_studies([], str(tmp_path)).places == ()
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory) -> Path:
+    """Two visits of a patient and one of another, packed in different ways, beside archives of other files."""
+    root = tmp_path_factory.mktemp("packed")
+    for name, patient, study in (("A/1.zip", "A", "1.1"), ("A/2.tgz", "A", "1.2"), ("3.tar", "B", "1.3")):
+        source = root / f".{study}"
+        write_series(source / "SE1", patient=patient, study=study, series=f"{study}.1", only=[0, 1])
+        (source / "AUTORUN").write_bytes(b"a viewer")
+        (source / "__MACOSX").mkdir()
+        (source / "__MACOSX/._IM1").write_bytes(b"a fork")
+        pack(source, root / name)
+    (root / ".code").mkdir()
+    (root / ".code/LICENSE").write_text("none", encoding="utf-8")
+    pack(root / ".code", root / "code.zip")
+    pack(root / ".code", root / "code.tar.gz")
+    return root
+
+
+def test_an_archive_of_slices_is_a_study_of_its_patient_and_other_archives_are_none(packed):
+    found = list_folder(packed)
+    assert [path.relative_to(packed).as_posix() for path in found.volumes] == ["3.tar", "A/1.zip", "A/2.tgz"]
+    patients = found.studies.patients
+    assert patients[packed / "A/1.zip"] == patients[packed / "A/2.tgz"] == pseudonym("patient", b"A")
+    assert patients[packed / "3.tar"] == pseudonym("patient", b"B")
+    assert found.others == {".zip": 1, ".gz": 1}
+    assert "3 archives of DICOM of 3 studies" in next(iter(found.notes()))
+
+
+def test_an_archive_that_was_looked_into_is_not_opened_again(packed, monkeypatch):
+    known = list_folder(packed).studies.folders
+    opened = []
+    monkeypatch.setattr("medsyn2.cohort.studies._identity_of_archive", lambda path: opened.append(path.name))
+    assert len(list_folder(packed, known=known).volumes) == 3
+    assert sorted(opened) == ["code.tar.gz", "code.zip"]
+
+
+@pytest.mark.parametrize("content", [b"PK\3\4", b"version https://git-lfs", b"", None])
+def test_an_archive_that_cannot_be_read_is_a_case_that_will_be_refused(tmp_path, content):
+    place = tmp_path / "a.zip"
+    place.symlink_to(tmp_path / "nothing") if content is None else place.write_bytes(content)
+    found = list_folder(tmp_path)
+    assert found.volumes == [place]
+    assert found.studies.folders == found.studies.patients == {}
+
+
+def test_a_study_goes_before_its_own_archives_and_these_by_size(tmp_path):
+    write_series(tmp_path / "study/SE1", study="1.1", only=[0])
+    pack(tmp_path / "study", tmp_path / "1.zip")
+    write_series(tmp_path / "study/SE1", study="1.1", only=[1, 2])
+    pack(tmp_path / "study", tmp_path / "2.zip")
+    found = list_folder(tmp_path).studies
+    assert found.places == (tmp_path / "study",)
+    assert found.later == {tmp_path / "study": (tmp_path / "2.zip", tmp_path / "1.zip")}
+
+
+def test_the_sidecar_of_a_generated_archive_describes_it(tmp_path):
+    write_series(tmp_path / ".made", only=[0])
+    pack(tmp_path / ".made", tmp_path / "a.zip")
+    (tmp_path / "a.json").write_text('{"synthetic": true, "medsyn2": "1"}', encoding="utf-8")
+    assert list_folder(tmp_path).described == {tmp_path / "a.zip"}
 
 
 def test_a_patient_without_an_identifier_has_no_pseudonym(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from medsyn2.cli import main
 from medsyn2.formats import read_ct
-from tests.series import counted, localizer, series_affine, write_series
+from tests.series import counted, localizer, pack, series_affine, write_series
 
 HU = counted()
 
@@ -40,6 +40,14 @@ def test_a_mixed_export_becomes_a_volume_of_each_study_with_its_patient(export, 
     volumes = pd.read_csv(tmp_path / "out/volumes.csv")
     assert set(volumes["Refusal"].dropna()) == {"dicom-not-slices", "not-chosen"}
     assert "DOE" not in (tmp_path / "out/volumes.csv").read_text("utf-8")
+
+
+def test_a_packed_export_is_sorted_as_its_folder(export, tmp_path):
+    pack(export, tmp_path / "export.tgz")
+    for name in ("export", "export.tgz"):
+        assert main(["convert", "dicom", str(tmp_path / name), "--to", str(tmp_path / f"{name} out")]) == 0
+    found = [(tmp_path / f"{name} out/subjects.csv").read_text("utf-8") for name in ("export", "export.tgz")]
+    assert found[0] == found[1]
 
 
 def test_all_series_may_be_asked_for_and_files_are_not_mixed(export, tmp_path):

@@ -1,15 +1,25 @@
 """Any folder of volumes is compared, and what would make the comparison false is refused."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from transformers import BertConfig, BertModel
 
 from medsyn2.cli import main
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part, write_bank
+from medsyn2.evaluation.vlm3d.ct_clip import CTClip, Sizes
+from medsyn2.evaluation.vlm3d.ctnet import CTNet
+from medsyn2.formats import read_ct
+from medsyn2.formats import write_ct as write_volume
+from medsyn2.nn.text_encoder import describe_bert, write_encoder
+from medsyn2.weights.tensors import save_component
+from tests.series import pack, write_series
 
 
 def chest(seed: int, lung_hu: float = -850.0) -> np.ndarray:
@@ -51,6 +61,27 @@ def test_a_table_with_every_window_and_plane(folders: Path) -> None:
     lung = table[table["window"] == "lung"]
     assert (lung["fid_at_floor"] > lung["floor"]).all()
     assert all((folders / "out" / window / "real.json").is_file() for window in set(table["window"]))
+
+
+def test_folders_and_archives_of_dicom_are_volumes(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {number: folders / f"real/{number}.nii.gz" for number in range(3)}
+    for number, path in files.items():
+        write(path, chest(number).clip(-1024))  # which the slices store as unsigned numbers
+    assert evaluate(folders, "--draws", "0") == 0
+    expected = pd.read_csv(folders / "out/fid.csv")
+    for number, path in files.items():
+        path.unlink()
+        affine = axis_aligned_affine((4.0,) * 3, (0.0, 0.0, 0.0))
+        place = folders / ("real/0" if number == 0 else f".packed/{number}")
+        hu = chest(number).clip(-1024).astype(np.int16)
+        write_series(place, hu, affine, study=f"1.{number}", series=f"1.{number}.1")
+    pack(folders / ".packed/1", folders / "real/1.zip")
+    pack(folders / ".packed/2", folders / "real/2.tar.gz")
+    assert evaluate(folders, "--draws", "0") == 0
+    pd.testing.assert_frame_equal(pd.read_csv(folders / "out/fid.csv"), expected)
+    (folders / "real/1.zip").write_bytes(b"PK")
+    assert evaluate(folders, "--draws", "0") == 1
+    assert "[archive-unusable]" in capsys.readouterr().err
 
 
 def test_a_wrong_header_is_found_and_stated(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,3 +171,49 @@ def test_banks_of_another_program_are_compared_without_a_frechet_distance_of_few
     assert table.index.tolist() == ["real", "theirs"]
     assert table["fid"].isna().all()
     assert table.loc["theirs", "mmd"] > table.loc["theirs", "mmd_floor"]
+
+
+@pytest.fixture
+def challenge(folders: Path) -> Path:
+    """Folders in the layout that other generators publish, MetaImages named alike, and networks of small sizes."""
+    for side in ("real", "synthetic"):
+        for path in (folders / side).iterdir():
+            write_volume(path.with_name(f"valid_{path.name[0]}_a_1.mha"), read_ct(path))
+            path.unlink()
+    torch.manual_seed(0)
+    sizes = {"slices": 3, "side": 168}
+    save_component(folders / "ct-net/ct-net.json", CTNet(**sizes), kind="ct-net", config=sizes)
+    towers = Sizes((8, 16, 16), 8, 4, 8, 2, 4, (1, 1), 5, 6, 8)
+    network = CTClip(towers)
+    network.visual_transformer.vq["_codebook"].embed.normal_()
+    save_component(folders / "ct-clip/ct-clip.json", network, kind="ct-clip", config=asdict(towers))
+    config = BertConfig(vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    write_encoder(
+        folders / "ct-clip/text_encoder",
+        config=describe_bert(bert := BertModel(config, add_pooling_layer=False)),
+        state=bert.state_dict(),
+        vocabulary=b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n",
+        tokenizer={"do_lower_case": True},
+    )
+    prompts = [f"valid_{number}_a_1.mha,No effusion." for number in range(5)]
+    (folders / "prompts.csv").write_text("\n".join(["Names,Text_prompts", *prompts]), encoding="utf-8")
+    return folders
+
+
+def test_the_challenge_s_numbers_stand_beside_those_of_real_volumes(
+    challenge: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net, clip = (challenge / "ct-net/ct-net.json", challenge / "ct-clip")
+    given = ["--ct-net", str(net), "--ct-clip", str(clip), "--prompts", str(challenge / "prompts.csv"), "--draws", "0"]
+    assert evaluate(challenge, *given) == 0
+    table = pd.read_csv(challenge / "out/vlm3d.csv").set_index("number")
+    assert list(table.index) == ["FVD_CTNet", "FVD_CTNet_all", "CLIPScore", "CLIPScore_I2I", "CLIPScore_mean"]
+    assert (table["num_volumes"] == 5).all()
+    assert table.loc["FVD_CTNet", "num_groups"] == 1  # of four; the fifth volume is alone
+    assert "noise" in table.loc["FVD_CTNet", "note"]
+    assert table["value"].notna().all()
+    (challenge / "synthetic/valid_0_a_1.mha").rename(challenge / "synthetic/other.mha")
+    assert evaluate(challenge, *given) == 10
+    assert "[challenge-unpaired]" in capsys.readouterr().err
+    assert evaluate(challenge, *given[:4]) == 2
+    assert "[option-without-effect]" in capsys.readouterr().err

@@ -222,3 +222,10 @@ def test_slight_skew_is_repaired_and_more_is_refused():
     affine[0, 1] = 0.05
     with pytest.raises(GeometryError, match="affine-sheared"):
         orthonormalize(affine, "case")
+
+
+@pytest.mark.parametrize("is_synthetic", [True, False])
+@pytest.mark.parametrize("move", [lambda ct: resample_ct(ct, ct.grid), lambda ct: isotropic(ct, 2.1)])
+def test_a_synthetic_volume_stays_one_on_another_grid(move, is_synthetic):
+    hu = np.zeros((6, 7, 8), np.int16)
+    assert move(CTVolume(hu, oblique((1.0, 1.0, 1.0)), is_synthetic)).is_synthetic is is_synthetic

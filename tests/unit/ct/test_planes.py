@@ -93,3 +93,9 @@ def test_full_and_absent_masks_are_no_fault(tmp_path: Path) -> None:
     save_overlay(tmp_path / "a.png", *scan((slice(0, 0),) * 3), {"all": np.ones(SHAPE, dtype=bool)}, "")
     save_overlay(tmp_path / "b.png", *scan((slice(0, 0),) * 3), {}, "")
     assert (tmp_path / "b.png").stat().st_size > 1000
+
+
+def test_a_single_slice_with_a_mask_is_shown() -> None:
+    mask = np.zeros((1, 5, 6), bool)
+    mask[0, 2, 3] = True
+    assert plot_planes(mask.astype(np.int16), (1.0, 1.0, 1.0), {"mask": mask}, "$\\frac{", (0.0, 1.0)).axes

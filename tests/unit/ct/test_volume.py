@@ -161,9 +161,3 @@ def test_a_plot_of_another_window_or_grid_is_refused() -> None:
     other = LabelMap(np.zeros((2, 3, 5), np.uint8), AFFINE)
     with pytest.raises(GeometryError, match="grids-differ"):
         ct().plot(contour=other)
-
-
-def test_a_notebook_shows_a_picture() -> None:
-    for one in (ct(), labels()):
-        html = one._repr_html_()
-        assert html.startswith(f'<img alt="{one!r}" src="data:image/png;base64,')

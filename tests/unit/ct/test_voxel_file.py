@@ -22,7 +22,9 @@ def test_a_ct_lies_where_the_affine_puts_it():
 def test_the_first_word_of_the_description_tells_a_synthetic_volume():
     values = np.zeros((2, 2, 2), np.int16)
     assert file(values, "SYNTHETIC medsyn2").is_synthetic
+    assert file(values, "SYNTHETIC medsyn2").ct(np.eye(4)).is_synthetic
     assert not file(values, "a scan, not SYNTHETIC").is_synthetic
+    assert not file(values, "a scan, not SYNTHETIC").ct(np.eye(4)).is_synthetic
 
 
 @pytest.mark.parametrize("values", [np.full((2, 2, 2), -1), np.full((2, 2, 2), 0.5)])

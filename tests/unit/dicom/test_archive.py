@@ -1,8 +1,9 @@
-"""A zipped series is the series, and an archive cannot write elsewhere or fill the disk."""
+"""A packed series is the series, and an archive cannot write elsewhere or fill the disk."""
 
 import errno
 import io
 import resource
+import tarfile
 import zipfile
 
 import numpy as np
@@ -12,6 +13,8 @@ from medsyn2.dicom import archive
 from medsyn2.dicom.archive import open_archive, unpack
 from medsyn2.errors import InvalidVolumeError
 from medsyn2.formats import read_ct
+from medsyn2.vocabulary import ARCHIVE_SUFFIXES
+from tests.series import pack as pack_series
 from tests.series import write_series
 
 
@@ -31,6 +34,58 @@ def test_it_is_read_as_its_folder(archive_path, tmp_path):
     np.testing.assert_array_equal(found.affine_mm, expected.affine_mm)
     series = open_archive(archive_path).stack.id
     assert open_archive(archive_path, series=series).stack.id == series
+
+
+@pytest.mark.parametrize("suffix", ARCHIVE_SUFFIXES)
+def test_each_kind_of_archive_is_read_and_refused_when_it_breaks_off(tmp_path, suffix):
+    hu = write_series(tmp_path / "series")
+    path = tmp_path / f"scan{suffix}"
+    pack_series(tmp_path / "series", path)
+    np.testing.assert_array_equal(read_ct(path).hu, hu)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(InvalidVolumeError) as caught:
+        read_ct(path)
+    assert caught.value.code == "archive-unusable"
+
+
+def test_a_tar_that_ends_between_two_slices_or_in_a_damaged_header_is_refused(tmp_path):
+    write_series(tmp_path / "series")
+    path = tmp_path / "scan.tar"
+    pack_series(tmp_path / "series", path)
+    with tarfile.open(path) as opened:
+        last = opened.getmembers()[-1].offset
+    content = path.read_bytes()
+    for damaged in (content[:last], content[:last] + b"?" * 20 + content[last + 20 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(InvalidVolumeError, match="breaks off"):
+            read_ct(path)
+
+
+def test_links_in_a_tar_are_no_slices(tmp_path):
+    with tarfile.open(tmp_path / "scan.tar", "w") as made:
+        link = tarfile.TarInfo("IM1")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        made.addfile(link)
+    unpack(tmp_path / "scan.tar", tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "file-is-lfs-pointer"),
+        (b"<!DOCTYPE html>", "file-is-html"),
+        (b"", "file-empty"),
+        (None, "file-missing"),
+    ],
+)
+def test_a_file_in_the_place_of_an_archive_is_named(tmp_path, content, code):
+    if content is not None:
+        (tmp_path / "scan.zip").write_bytes(content)
+    with pytest.raises(InvalidVolumeError) as caught:
+        open_archive(tmp_path / "scan.zip")
+    assert caught.value.code == code
 
 
 def test_names_lead_nowhere(archive_path, tmp_path):
@@ -88,7 +143,7 @@ def test_an_archive_that_cannot_be_used_is_named(tmp_path, monkeypatch, kind):
     damages = {
         "cut": lambda content: content[: len(content) // 2],
         "noise": lambda content: content[:40] + bytes(8) + content[48:],
-        "no archive": lambda content: b"<html>",
+        "no archive": lambda content: b"no archive at all",
         "encrypted": lambda content: (
             content[:6] + b"\1" + content[7:].replace(b"PK\1\2\x14\x03\x14\0\0", b"PK\1\2\x14\x03\x14\0\1")
         ),

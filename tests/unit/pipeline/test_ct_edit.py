@@ -18,6 +18,7 @@ from medsyn2.flow import Sampling
 from medsyn2.pipeline import MedSyn2Pipeline
 from medsyn2.pipeline.ct_edit import align_ct
 from medsyn2.pipeline.edited import Source, hash_ct
+from medsyn2.vocabulary import EDITED_REGION
 
 SHIFT_MM = 40.0
 """The CT's world lies so far to the left of the model's."""
@@ -230,3 +231,10 @@ def test_the_sidecar_says_that_it_is_synthetic_and_names_the_ct_by_its_hash(edit
     assert values["edit"]["source_sha256"] == hash_ct(ct)
     assert values["strength"] == 1.0
     assert hash_ct(CTVolume(ct.hu, ct.affine_mm + 1e-7)) == hash_ct(ct)
+
+
+def test_an_edited_ct_shows_itself_in_a_notebook_with_its_region(edited):
+    bundle = edited._repr_mimebundle_()
+    assert bundle["text/plain"].startswith(f"EditedCT(seed 3, strength 1, mask of {WORDS!r}, 'A nodule of 5 mm.', ")
+    for text in (EDITED_REGION, WORDS, "SYNTHETIC"):
+        assert f"&quot;{text}&quot;" in edited._repr_html_()

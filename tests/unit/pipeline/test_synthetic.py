@@ -142,3 +142,19 @@ def test_a_file_without_mask_reads_back_as_written(pipeline, tmp_path):
     volume = read_ct(tmp_path / "plain.nii.gz")
     np.testing.assert_array_equal(volume.hu, made.volume.hu)
     np.testing.assert_allclose(volume.affine_mm, made.volume.affine_mm, atol=1e-4)
+
+
+def test_it_shows_itself_in_a_notebook_with_its_mask(made):
+    bundle = made._repr_mimebundle_()
+    line = "Synthetic(seed 7, mask of 'heart', 'Large pleural effusion.', CTVolume(SYNTHETIC, 16 x 32 x 32 voxels of"
+    assert bundle["text/plain"].startswith(line)
+    assert "&quot;name&quot;: &quot;heart&quot;" in bundle["text/html"]
+    assert "&quot;badge&quot;: &quot;SYNTHETIC&quot;" in bundle["text/html"]
+    assert made._repr_html_() == bundle["text/html"]
+    assert made.volume.is_synthetic
+
+
+def test_the_line_about_it_is_short_whatever_the_report(pipeline):
+    made = pipeline("No effusion.\n" * 50, seed=1, sampling=SHORT)
+    assert len(repr(made)) < 250
+    assert "\n" not in repr(made)

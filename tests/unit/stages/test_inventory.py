@@ -13,11 +13,12 @@ from medsyn2.cohort.volumes import read_case
 from medsyn2.config import InventoryConfig
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.errors import TableError
+from medsyn2.errors import CaseError, TableError
 from medsyn2.facts import InventoryFacts, Report
 from medsyn2.stages.inventory import inventory
 from medsyn2.store.artefacts import load_manifest
 from medsyn2.vocabulary import ABNORMALITY_LABELS
+from tests.series import pack, write_series
 
 
 def chest(seed):
@@ -260,3 +261,46 @@ def test_the_image_is_the_same_however_a_file_holds_it(cohort, tmp_path):
     records = run((cases[:3], reports, labels), tmp_path / "results/0000.json").records.values()
     assert len({record.facts.image for record in records}) == 1
     assert len({record.facts.content for record in records}) == 3
+
+
+def write_archive(path, *series):
+    """Pack series of a study, each a patient's name and a volume with its spacing along the depth."""
+    source = path.with_name(f".{path.name}")
+    source.mkdir()
+    for number, (patient, hu, spacing_mm) in enumerate(series):
+        affine = axis_aligned_affine((spacing_mm, 4.0, 4.0), (-60.0, -50.0, 10.0))
+        write_series(
+            source / str(number), hu.clip(-1024), affine, patient=patient, study="1.2", series=f"1.2.{number + 3}"
+        )
+    (source / "README").write_text("an export", encoding="utf-8")
+    pack(source, path)
+
+
+def test_archives_are_cases_by_the_rule_and_with_the_codes_of_folders(tmp_path, cohort):
+    write_archive(tmp_path / "one.zip", ("A", chest(0), 3.0), ("A", chest(1)[::2], 6.0))
+    write_archive(tmp_path / "two.tgz", ("B", chest(2), 3.0))
+    write_archive(tmp_path / "mixed.tar", ("C", chest(3), 3.0), ("D", chest(4), 3.0))
+    write_archive(tmp_path / "short.zip", ("E", chest(5)[:4], 3.0))
+    write_archive(tmp_path / "none.zip")
+    (tmp_path / "cut.zip").write_bytes((tmp_path / "one.zip").read_bytes()[:-100])
+    names = ("one.zip", "two.tgz", "mixed.tar", "short.zip", "none.zip", "cut.zip", "gone.tar")
+    cases = [
+        {"id": name, "path": str(tmp_path / name), "subject": name, "split": "train", "position": position}
+        for position, name in enumerate(names)
+    ]
+    found = run((cases, *cohort[1:]), tmp_path / "results/0000.json")
+    assert {name: one.problem.code for name, one in found.refused.items()} == {
+        "mixed.tar": "dicom-several-patients",
+        "short.zip": "volume-too-short",
+        "none.zip": "dicom-no-ct",
+        "cut.zip": "archive-unusable",
+        "gone.tar": "file-missing",
+    }
+    for name, seed in (("one.zip", 0), ("two.tgz", 2)):
+        np.testing.assert_array_equal(read_case(found.records[name].facts).hu, chest(seed).clip(-1024))
+    shutil.copy(tmp_path / "two.tgz", tmp_path / "gone.tar")  # named as another kind, and there at last
+    again = run((cases, *cohort[1:]), tmp_path / "results/0000.json")
+    assert again.records["gone.tar"].facts.content == again.records["two.tgz"].facts.content
+    shutil.copy(tmp_path / "one.zip", tmp_path / "two.tgz")
+    with pytest.raises(CaseError):  # another file than that of the inventory
+        read_case(again.records["two.tgz"].facts)

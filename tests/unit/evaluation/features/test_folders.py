@@ -40,7 +40,7 @@ def test_files_are_found_by_name_with_their_patients(tmp_path: Path) -> None:
     assert [(volume.id, volume.patient) for volume in found] == [("b", "p7"), ("deep/a", "deep/a")]
     assert found[0].read().spacing_mm == pytest.approx((1.0, 1.0, 1.0))
     (tmp_path / "b.nii.gz").unlink()
-    with pytest.raises(EnvironmentFault, match="1 NIfTI files"):
+    with pytest.raises(EnvironmentFault, match="1 volumes"):
         volumes_in(tmp_path, spacing_mm=None, patients={})
 
 
