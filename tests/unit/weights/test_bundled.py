@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from medsyn2 import LabelMap, MedSyn2Pipeline
-from medsyn2.config import Config, SegmentConfig, load_config
+from medsyn2.config import Config, SegmentConfig, TokenizerConfig, load_config
 from medsyn2.ct.geometry import resample_mask
 from medsyn2.evaluation.segmentation import find_again
 from medsyn2.evaluation.similarity.overlap import dice
@@ -35,7 +35,7 @@ NUMBER = 3
 def test_its_tokenizer_is_the_one_that_the_default_configuration_describes() -> None:
     initial = initial_tokenizer(Config().train_tokenizer.initial_weights)
     assert initial is not None
-    assert load_component(initial, "tokenizer")[0] == Config().tokenizer.model_dump(mode="json")
+    assert TokenizerConfig.model_validate(load_component(initial, "tokenizer")[0]) == Config().tokenizer
 
 
 def test_it_is_whole_small_and_in_float16() -> None:
