@@ -28,9 +28,9 @@ from scipy import linalg, ndimage
 
 from medsyn2.ct.nifti.files import read_ct, read_labels, write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
+from medsyn2.evaluation.features.frechet import Gaussian, Moments, distance_of_gaussians, frechet_distance, influences
 from medsyn2.evaluation.features.protocols import PLANES, make_protocol, plane_slices, prepare_volume
 from medsyn2.evaluation.features.thumbnails import thumbnail
-from medsyn2.evaluation.fidelity.frechet import Gaussian, Moments, distance_of_gaussians, frechet_distance, influences
 from medsyn2.evaluation.fidelity.kernel import Slices
 from medsyn2.evaluation.similarity.surface import surface_distances
 from medsyn2.evaluation.similarity.volumes import (

@@ -31,9 +31,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from sensitivity_rows.chests import CLEAN, EXTRACTORS, Description, describe_chests
 
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
+from medsyn2.evaluation.features.frechet import frechet_distance
 from medsyn2.evaluation.features.protocols import PLANES
 from medsyn2.evaluation.fidelity.fidelity import fidelity
-from medsyn2.evaluation.fidelity.frechet import frechet_distance
 from medsyn2.evaluation.fidelity.indices import align, judge_indices, place_indices
 from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.facts import REAL

@@ -96,7 +96,7 @@ Precision = Literal["bf16", "float32"]
 PrecisionSetting = Literal["auto", "bf16", "float32"]
 """The same in a configuration; ``auto`` leaves the choice to the device."""
 BUNDLED = "bundled"
-"""The word for what ships with the package, where a configuration names a file."""
+"""The word for the files that ship with the package, where a configuration names a file."""
 Mode = Literal["report", "mask", "both", "neither"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 """The conditions given to the model: section 3.3, conditioning randomization."""

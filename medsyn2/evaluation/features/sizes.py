@@ -32,6 +32,9 @@ RADIMAGENET_WIDTH = 2048
 WEIGHT_FREE_BATCH, RADIMAGENET_BATCH = 64, 16
 """Slices that go through an extractor at once."""
 
+FRECHET_CHUNK_ROWS = 2048
+"""Slices whose features are converted to double precision at once."""
+
 THUMBNAIL = 32
 """Voxels on each axis of a thumbnail."""
 

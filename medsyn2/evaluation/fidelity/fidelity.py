@@ -35,8 +35,8 @@ from jaxtyping import Bool, Float, Int
 
 from medsyn2.config import EvaluateFidConfig
 from medsyn2.evaluation.features.banks import Bank, check_comparable
+from medsyn2.evaluation.features.frechet import Gaussian, distance_of_gaussians, influences
 from medsyn2.evaluation.features.protocols import PLANES
-from medsyn2.evaluation.fidelity.frechet import Gaussian, distance_of_gaussians, influences
 from medsyn2.evaluation.fidelity.kernel import kid_between_patients, neighbourhood
 from medsyn2.evaluation.fidelity.mmd import Mmd, mmd
 from medsyn2.evaluation.fidelity.patients import Draws, Patients, draw_patients, interval

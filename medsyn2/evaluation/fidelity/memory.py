@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from math import prod
 
 from medsyn2.config import Config
-from medsyn2.evaluation.features.sizes import MAX_VOLUMES, SliceSizes, takes_all_volumes
+from medsyn2.evaluation.features.sizes import FRECHET_CHUNK_ROWS, MAX_VOLUMES, SliceSizes, takes_all_volumes
 from medsyn2.evaluation.fidelity.sizes import (
     FAULT_VOLUMES,
     FAULTY_PASSES,
-    FRECHET_CHUNK_ROWS,
     FRECHET_KEPT,
     KERNEL_CHUNK_ROWS,
     KERNEL_MAX_ROWS,

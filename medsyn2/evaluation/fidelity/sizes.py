@@ -12,9 +12,6 @@ KERNEL_MAX_ROWS = 8192
 KERNEL_CHUNK_ROWS = 512
 """Rows of the kernel matrix that exist at once."""
 
-FRECHET_CHUNK_ROWS = 2048
-"""Slices whose features are converted to double precision at once."""
-
 FAULT_VOLUMES = 4
 """Real volumes on which faults are tried, spread over the set; each costs `FAULTY_PASSES` passes of the extractor."""
 

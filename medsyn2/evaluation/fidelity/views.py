@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from medsyn2.evaluation.features.banks import Bank
-from medsyn2.evaluation.fidelity.frechet import Gaussian, Moments
+from medsyn2.evaluation.features.frechet import Gaussian, Moments
 from medsyn2.evaluation.fidelity.kernel import Slices
 from medsyn2.evaluation.fidelity.sizes import FRECHET_KEPT
 

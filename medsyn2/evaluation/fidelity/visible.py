@@ -19,9 +19,9 @@ from scipy import ndimage
 from medsyn2.ct.volume import CTVolume
 from medsyn2.evaluation.features.extraction import FeatureSpec
 from medsyn2.evaluation.features.extractors import volume_features
+from medsyn2.evaluation.features.frechet import frechet_distance
 from medsyn2.evaluation.features.protocols import PLANES
 from medsyn2.evaluation.features.volume_file import VolumeFile
-from medsyn2.evaluation.fidelity.frechet import frechet_distance
 from medsyn2.evaluation.fidelity.sizes import FAULT_VOLUMES
 
 _BLUR_VOXELS = (0.5, 1.0)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from medsyn2.evaluation.fidelity.frechet import frechet_distance
+from medsyn2.evaluation.features.frechet import frechet_distance
 from medsyn2.vocabulary import Plane
 
 GROUP = 4

@@ -44,7 +44,7 @@ Frequency = tuple[int, int, int]
 
 
 class Coefficient(NamedTuple):
-    """What a latent is at the start."""
+    """A latent at the start."""
 
     frequency: Frequency  # Walsh function that the block is multiplied with
     gain: float  # Latent of a block that is this function
@@ -84,7 +84,7 @@ def _set_kernel(name: str, weight: Tensor, generator: torch.Generator) -> None:
 
 
 def centre(weight: Tensor) -> Tensor:
-    """Return what a kernel multiplies the voxel itself with: the last in depth, as kernels look back."""
+    """Return the part of a kernel that the voxel itself is multiplied with: the last in depth, as kernels look back."""
     return weight[..., -1, 1, 1] if weight.ndim == 5 else weight[..., 1, 1]
 
 

@@ -5,8 +5,8 @@ from scipy import ndimage
 
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.evaluation.features.extractors import RandomBank, estimate_cost, volume_features
+from medsyn2.evaluation.features.frechet import frechet_distance
 from medsyn2.evaluation.features.protocols import PLANES, make_protocol
-from medsyn2.evaluation.fidelity.frechet import frechet_distance
 
 
 def textures(seed: int, sigma: float) -> np.ndarray:

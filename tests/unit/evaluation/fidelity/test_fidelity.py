@@ -7,8 +7,8 @@ import pytest
 
 from medsyn2.config import EvaluateFidConfig
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
+from medsyn2.evaluation.features.frechet import frechet_distance
 from medsyn2.evaluation.fidelity.fidelity import fidelity, table_rows
-from medsyn2.evaluation.fidelity.frechet import frechet_distance
 from medsyn2.evaluation.fidelity.views import Views
 
 FACTS = BankFacts("real", "gaussian", "none", "0", "nothing", {}, "0", (-1.0, 1.0), None)

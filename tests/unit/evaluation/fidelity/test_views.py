@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
-from medsyn2.evaluation.fidelity.frechet import Gaussian
+from medsyn2.evaluation.features.frechet import Gaussian
 from medsyn2.evaluation.fidelity.views import Views
 
 FACTS = BankFacts("real", "gaussian", "none", "0", "nothing", {}, "0", (-1.0, 1.0), None)

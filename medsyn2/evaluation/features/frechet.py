@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg.lapack import dpstrf
 
-from medsyn2.evaluation.fidelity.sizes import FRECHET_CHUNK_ROWS as _CHUNK_ROWS
+from medsyn2.evaluation.features.sizes import FRECHET_CHUNK_ROWS as _CHUNK_ROWS
 
 _LEAST_OVERLAP = 1e-7
 """Singular values below this share of the largest are rounding errors where they come from K K'."""

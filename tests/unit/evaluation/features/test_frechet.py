@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from medsyn2.evaluation.fidelity.frechet import Gaussian, Moments, distance_of_gaussians, frechet_distance, influences
+from medsyn2.evaluation.features.frechet import Gaussian, Moments, distance_of_gaussians, frechet_distance, influences
 
 
 def reference(first: np.ndarray, second: np.ndarray) -> float:
@@ -61,7 +61,7 @@ def test_chunks_of_a_large_set_change_nothing(monkeypatch: pytest.MonkeyPatch) -
     rng = np.random.default_rng(4)
     first, second = rng.normal(size=(90, 12)) + 100, rng.normal(size=(80, 12)) + 101
     whole = frechet_distance(first, second)
-    monkeypatch.setattr("medsyn2.evaluation.fidelity.frechet._CHUNK_ROWS", 7)
+    monkeypatch.setattr("medsyn2.evaluation.features.frechet._CHUNK_ROWS", 7)
     assert frechet_distance(first, second) == pytest.approx(whole, rel=1e-9)
 
 
