@@ -1,7 +1,7 @@
 """Insert lesions into CTs whose truth is known, and measure what came of it.
 
-    python benchmarks/edits.py --model results/train_dit/model --output edits.csv
-    python benchmarks/edits.py --model results/train_dit/model --ct one.nii.gz two.nii.gz --output edits.csv
+    python benchmarks/edits.py --output edits.csv
+    python benchmarks/edits.py --ct one.nii.gz two.nii.gz --output edits.csv
 
 A phantom is painted twice, with a lesion and without. The mask of the first is inserted into the CT of the second, and
 a segmenter looks for it again; beside it stands the same of a volume made from the same mask from scratch, and of the
@@ -40,7 +40,7 @@ DEMANDS: tuple[Demand, ...] = (
 def main() -> None:
     """Measure and write the table and the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path, help="its folder; the model that ships if left out")
     parser.add_argument("--ct", type=Path, nargs="*", default=[])
     parser.add_argument("--phantoms", type=int, default=2)
     parser.add_argument("--output", type=Path, required=True)
