@@ -23,6 +23,7 @@ import sys
 import threading
 import webbrowser
 from importlib.util import find_spec
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from medsyn2.errors import EnvironmentFault
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         access = Access(names_of(arguments.host), listener.getsockname()[1])
         app = build_app(session, choose_model(arguments.model).absolute(), access)
         link = f"http://{url_host(arguments.host)}:{access.port}{access.path}"
-        if arguments.host not in LOOPBACK:
+        if not is_loopback(listener.getsockname()[0]):
             log.warning("%s can be reached from the network, without encryption; the link is the key", arguments.host)
 
         def announce() -> None:
@@ -106,6 +107,13 @@ def default_session() -> Path:
     """Return the folder of the session of this user."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "medsyn2" / "page"
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address at which a socket listens is reached from this machine alone."""
+    found = ip_address(address)
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 def names_of(host: str) -> tuple[str, ...]:
