@@ -10,7 +10,7 @@ on with it.
 
 On a machine without a browser of its own, forward the port and open the link on yours:
 
-    ssh -L 8000:localhost:8000 MACHINE
+    ssh -C -L 8000:localhost:8000 MACHINE
 
 Needs the extra packages: pip install 'medsyn2[page]'. What it makes is synthetic and not for clinical use.
 """
@@ -23,7 +23,6 @@ import sys
 import threading
 import webbrowser
 from importlib.util import find_spec
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from medsyn2.errors import EnvironmentFault
@@ -61,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     require_packages()
     from medsyn2.server.app import build_app
     from medsyn2.server.child import UMASK
-    from medsyn2.server.security import Access
+    from medsyn2.server.security import Access, is_loopback
     from medsyn2.server.serving import listen, serve
     from medsyn2.server.session import Session
 
@@ -107,13 +106,6 @@ def default_session() -> Path:
     """Return the folder of the session of this user."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "medsyn2" / "page"
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether an address at which a socket listens is reached from this machine alone."""
-    found = ip_address(address)
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return (mapped or found).is_loopback
 
 
 def names_of(host: str) -> tuple[str, ...]:

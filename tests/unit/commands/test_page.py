@@ -82,11 +82,3 @@ def test_a_server_that_others_can_reach_says_so_before_its_link(tmp_path, tiny_m
     before, _, link = all_addresses.partition("http://")
     assert "WARNING 0.0.0.0 can be reached from the network, without encryption; the link is the key" in before
     assert "/?token=" in link
-
-
-@pytest.mark.parametrize(
-    ("address", "is_own"),
-    [("::1", True), ("::ffff:127.0.0.1", True), ("::", False), ("fe80::1%1", False), ("::ffff:192.0.2.1", False)],
-)
-def test_an_address_is_this_machine_s_own_or_not(address, is_own):
-    assert page.is_loopback(address) == is_own
