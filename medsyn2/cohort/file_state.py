@@ -21,12 +21,15 @@ from medsyn2.cohort.shards import Case
 _PLACES, _BYTES = 8, 4096
 _END_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b"
+_HEADER_SUFFIXES = (".mhd", ".nhdr")
+"""Of files that are headers alone. Two volumes may have the same one, for their voxels lie beside it."""
+_MAY_BE_HEADERS = (".mha", ".nrrd", *_HEADER_SUFFIXES)
 _NO_SUBFOLDER = 2
 """Links of a folder that holds files alone: its name and its own entry."""
 
 
 def state_of(paths: Iterable[str]) -> str:
-    """Hash the size and time of each file, or its absence; of a folder of slices, those of its folders.
+    """Hash the size and time of each file, or its absence, with those of a header's voxels and of a folder's folders.
 
     A folder's time changes when a file is added, removed or replaced. Its slices are hashed when they are read.
     """
@@ -46,7 +49,8 @@ def find_repeats(cases: Iterable[Case]) -> dict[str, str]:
     by_size: dict[int, list[Case]] = defaultdict(list)
     for case in cases:
         status = _status(case.path)
-        if status and stat.S_ISREG(status.st_mode) and status.st_size:
+        is_header = case.path.lower().endswith(_HEADER_SUFFIXES)
+        if status and stat.S_ISREG(status.st_mode) and status.st_size and not is_header:
             by_size[status.st_size].append(case)
     repeated: dict[str, str] = {}
     for size, alike in by_size.items():
@@ -67,6 +71,8 @@ def _statuses(path: str) -> Iterator[os.stat_result | None]:
     """Yield the status of a file, or of a folder and the folders in it."""
     status = _status(path)
     yield status
+    if path.lower().endswith(_HEADER_SUFFIXES):
+        yield from (_status(str(other)) for other in _files_of(Path(path))[1:])
     # Most file systems count a folder's subfolders among its links; where they do not, the count is 1.
     if status is not None and stat.S_ISDIR(status.st_mode) and status.st_nlink != _NO_SUBFOLDER:
         for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
@@ -93,11 +99,27 @@ def _sample(path: str, size: int) -> bytes | None:
 
 
 def content_of(path: Path) -> str | None:
-    """Return a hash of a file's content, or None if it cannot be read.
+    """Return a hash of a volume's content, or None if it cannot be read.
 
     For a gzip stream this covers the size and the first and last 64 KiB, which end in its checksum; for other files
-    all bytes, and for a folder of slices all bytes of each file with its place in the folder.
+    all bytes, those of its voxels after a header's, and for a folder of slices all bytes of each file with its place in
+    the folder.
     """
+    found = [_content_of_file(file) for file in _files_of(path)]
+    if len(found) == 1 or None in found:
+        return found[0] if len(found) == 1 else None
+    return hashlib.sha256(":".join(filter(None, found)).encode()).hexdigest()
+
+
+def _files_of(path: Path) -> tuple[Path, ...]:
+    if path.suffix.lower() not in _MAY_BE_HEADERS:
+        return (path,)
+    from medsyn2.formats import volume_files  # imports NumPy, which planning a cohort of other files does not need
+
+    return volume_files(path)
+
+
+def _content_of_file(path: Path) -> str | None:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

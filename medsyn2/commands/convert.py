@@ -31,6 +31,11 @@ RadImageNet's ResNet50, for the FID, from its authors' file or from Warvito's:
 
     medsyn2 convert radimagenet RadImageNet-ResNet50_notop.pth --to weights/radimagenet
 
+CT-Net and CT-CLIP, for the VLM3D challenge's numbers; --base is Microsoft's CXR-BERT:
+
+    medsyn2 convert ct-net CTNet28_ctclip_whole_data_18classes --to weights/ct-net
+    medsyn2 convert ct-clip CT-CLIP_v2.pt --base weights/source/cxr-bert --to weights/ct-clip
+
 The result is a JSON with the network's configuration, the sha256 of its source and the sha256 of the tensors next to it
 (safetensors); a text encoder is a folder in Hugging Face format. Loading is strict: a missing or unexpected tensor, or
 one of another shape, is named, and nothing is written. Only this command opens pickles, without running code in them.
@@ -38,6 +43,7 @@ one of another shape, is named, and nothing is written. Only this command opens 
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -46,6 +52,12 @@ from medsyn2.commands.answers import add_json, answer
 from medsyn2.commands.convert_official import check_place, write_official
 from medsyn2.evaluation.features.radimagenet import KIND as RADIMAGENET
 from medsyn2.evaluation.features.radimagenet import RadImageNet
+from medsyn2.evaluation.vlm3d.ct_clip import DESCRIPTION as CT_CLIP_FILE
+from medsyn2.evaluation.vlm3d.ct_clip import KIND as CT_CLIP
+from medsyn2.evaluation.vlm3d.ct_clip import TEXT_ENCODER as TEXT_TOWER
+from medsyn2.evaluation.vlm3d.ct_clip import CTClip, sizes_of, split_published
+from medsyn2.evaluation.vlm3d.ctnet import KIND as CT_NET
+from medsyn2.evaluation.vlm3d.ctnet import build_ctnet
 from medsyn2.export.model import read_figures
 from medsyn2.nn.autoencoder.layouts import DepthMode
 from medsyn2.nn.text_encoder import CONFIG_FILE, VOCABULARY_FILE, write_encoder
@@ -53,11 +65,11 @@ from medsyn2.nn.transformer.official_weights import NUM_HEADS, TOKEN_GRID
 from medsyn2.weights.conversion.checkpoints import CHOICES, read_weights
 from medsyn2.weights.conversion.official import DIFFERENCES, LANGUAGE_MODEL, PROMPTS, VAE, find_official, read_official
 from medsyn2.weights.conversion.perceptual import build_perceptual
-from medsyn2.weights.conversion.text_encoder import convert_encoder
+from medsyn2.weights.conversion.text_encoder import build_encoder, convert_encoder
 from medsyn2.weights.conversion.tokenizer import TRAINING_ONLY, build_tokenizer, check_published_config
 from medsyn2.weights.half import halve_model
 from medsyn2.weights.model_folder import read_description
-from medsyn2.weights.tensors import save_component, tensors_path
+from medsyn2.weights.tensors import load_strictly, save_component, tensors_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -185,6 +197,42 @@ def _radimagenet(arguments: argparse.Namespace) -> None:
     _say(arguments, path, foreign.origin, extractor.name, ("evaluate_fid", "radimagenet", tensors_path(path)))
 
 
+def _ct_net_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="CTNet28_ctclip_whole_data_18classes")
+
+
+def _ct_net(arguments: argparse.Namespace) -> None:
+    foreign = read_weights(arguments.source)
+    network = build_ctnet(foreign.state, source=str(arguments.source))
+    path = arguments.to / f"{CT_NET}.json"
+    sizes = {"slices": network.slices, "side": network.side}
+    save_component(path, network, kind=CT_NET, config=sizes, origin=foreign.origin)
+    _say(arguments, path, foreign.origin, "CT-Net; for medsyn2 evaluate --ct-net")
+
+
+def _ct_clip_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="CT-CLIP_v2.pt")
+    parser.add_argument(
+        "--base",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help=f"folder with {CONFIG_FILE} and {VOCABULARY_FILE} of its text tower, Microsoft's CXR-BERT",
+    )
+
+
+def _ct_clip(arguments: argparse.Namespace) -> None:
+    foreign = read_weights(arguments.source)
+    state, text = split_published(foreign.state)
+    network = CTClip(sizes := sizes_of(state))
+    load_strictly(network, state, source=str(arguments.source))
+    encoder = build_encoder(text, arguments.base, foreign.origin, source=str(arguments.source))
+    write_encoder(arguments.to / TEXT_TOWER, **encoder.files)
+    path = arguments.to / CT_CLIP_FILE
+    save_component(path, network, kind=CT_CLIP, config=asdict(sizes), origin=foreign.origin)
+    _say(arguments, path, foreign.origin, "CT-CLIP; for medsyn2 evaluate --ct-clip")
+
+
 def _text_encoder_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with the weights, or their file alone")
     parser.add_argument(
@@ -239,12 +287,14 @@ def _half(arguments: argparse.Namespace) -> None:
 
 
 KINDS = {
-    "dicom": ("folders of DICOM, to volumes", convert_dicom.add_arguments, convert_dicom.run),
+    "dicom": ("a folder or an archive of DICOM, to volumes", convert_dicom.add_arguments, convert_dicom.run),
     "tokenizer": ("a CT or video tokenizer (CausalVideoVAE)", _tokenizer_arguments, _tokenizer),
     "official": ("all that the authors of MedSyn2 released, for sampling", _official_arguments, _official),
     "text-encoder": ("CXR-BERT, or another BERT", _text_encoder_arguments, _text_encoder),
     "half": ("a trained model, to float16", _half_arguments, _half),
     "radimagenet": ("RadImageNet's ResNet50, for the FID", _radimagenet_arguments, _radimagenet),
+    "ct-net": ("CT-Net, for the VLM3D challenge's FVD", _ct_net_arguments, _ct_net),
+    "ct-clip": ("CT-CLIP, for the VLM3D challenge's CLIP scores", _ct_clip_arguments, _ct_clip),
     "perceptual": ("the perceptual network of the tokenizer's training (LPIPS)", _perceptual_arguments, _perceptual),
 }
 """Kinds of source: help in a line, and the functions that declare the options and convert."""

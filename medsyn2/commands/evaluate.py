@@ -20,6 +20,14 @@ Features that another program made are compared as banks (medsyn2/evaluation/fea
     medsyn2 evaluate --banks real.json synthetic.json --out evaluation/
 
 evaluation/banks.csv has a row for each part. The Frechet distance is left out below 64 patients in a set.
+
+The numbers of the VLM3D challenge, computed as its program does, go to evaluation/vlm3d.csv beside the same of real
+volumes: with --protocol vlm3d and --radimagenet its 2.5-D FID, with --ct-net its FVD, with --ct-clip and --prompts its
+CLIP scores. `medsyn2 fetch ct-net ct-clip` says where the weights are. Volumes are paired by name:
+
+    medsyn2 evaluate --real real/ --synthetic theirs/ --out evaluation/ --protocol vlm3d \
+        --radimagenet weights/radimagenet/radimagenet.safetensors --ct-net weights/ct-net/ct-net.json \
+        --ct-clip weights/ct-clip --prompts prompts.csv
 """
 
 import argparse
@@ -44,6 +52,16 @@ from medsyn2.evaluation.fidelity.indices import judge_sets
 from medsyn2.evaluation.fidelity.indices_figure import indices_png
 from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.evaluation.fidelity.visible import measure_faults
+from medsyn2.evaluation.vlm3d.board import (
+    PROMPT_COLUMNS,
+    clip_table,
+    fid_table,
+    pair_by_name,
+    read_prompts,
+    video_table,
+)
+from medsyn2.evaluation.vlm3d.ct_clip import CTClipExtractor
+from medsyn2.evaluation.vlm3d.ctnet import CTNetExtractor
 from medsyn2.facts import REAL
 from medsyn2.files import write_bytes, write_table
 
@@ -121,10 +139,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="random divisions of the patients; 0: no floor or extrapolation (default: %(default)s)",
     )
 
+    challenge = parser.add_argument_group("the VLM3D challenge's numbers")
+    challenge.add_argument("--ct-net", type=Path, metavar="JSON", help="CT-Net, converted: its FVD")
+    challenge.add_argument("--ct-clip", type=Path, metavar="DIR", help="CT-CLIP, converted: its CLIP scores")
+    challenge.add_argument(
+        "--prompts", type=Path, metavar="CSV", help=f"the texts of --ct-clip: columns {' and '.join(PROMPT_COLUMNS)}"
+    )
+
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the tables and the banks."""
     _check_sources(arguments)
+    _check_challenge(arguments)
     config = _settings(arguments)
     if arguments.banks is not None:
         _compare_banks(arguments, config)
@@ -138,6 +164,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     if arguments.patients is not None:
         check_patients(arguments.patients, patients, [*volumes["real"], *volumes["synthetic"]])
+    _check_pairs(arguments, volumes)
     protocol = make_protocol(
         arguments.protocol, clip_hu=_clip_hu_option(arguments) or _CLIP_HU, num_slices=arguments.slices
     )
@@ -167,6 +194,32 @@ def run(arguments: argparse.Namespace) -> None:
     write_table(arguments.out / "index_cases.csv", cases, digits=6)
     write_bytes(arguments.out / "indices.png", indices_png(judged, cases))
     log.info("%s written; its values compare with %s", table, spec.extractor.comparable)
+    _write_challenge(arguments, volumes, pd.concat(tables))
+
+
+def _write_challenge(arguments: argparse.Namespace, volumes: Mapping[str, list[VolumeFile]], fid: pd.DataFrame) -> None:
+    """Write the table of the challenge's numbers, if there are any."""
+    cache, tables = arguments.out / "volumes", [fid_table(fid)]
+    if arguments.ct_net is not None or arguments.ct_clip is not None:
+        pairs = pair_by_name(volumes["real"], volumes["synthetic"])
+        if arguments.ct_net is not None:
+            tables.append(video_table(pairs, CTNetExtractor(arguments.ct_net, arguments.device), cache))
+        if arguments.ct_clip is not None:
+            prompts = read_prompts(arguments.prompts, pairs.synthetic)
+            extractor = CTClipExtractor(arguments.ct_clip, arguments.device)
+            tables.append(clip_table(pairs, prompts, extractor, cache))
+    held = [table for table in tables if len(table)]
+    if held:
+        write_table(arguments.out / "vlm3d.csv", pd.concat(held), digits=6)
+        log.info("%s has the VLM3D challenge's numbers", arguments.out / "vlm3d.csv")
+
+
+def _check_pairs(arguments: argparse.Namespace, volumes: Mapping[str, list[VolumeFile]]) -> None:
+    """Refuse volumes without a partner or a prompt of their name, before anything is computed."""
+    if arguments.ct_net is not None or arguments.ct_clip is not None:
+        pairs = pair_by_name(volumes["real"], volumes["synthetic"])
+        if arguments.prompts is not None:
+            read_prompts(arguments.prompts, pairs.synthetic)
 
 
 def _source(arguments: argparse.Namespace, side: str) -> str:
@@ -200,6 +253,19 @@ def _check_sources(arguments: argparse.Namespace) -> None:
         f"{named} given, expected --real and --synthetic, or --banks alone.",
         code="nothing-to-compare",
         remedy="name a folder of real and one of synthetic volumes, or two banks of their features.",
+    )
+
+
+def _check_challenge(arguments: argparse.Namespace) -> None:
+    """Refuse options of the challenge's numbers that have no effect."""
+    given = [name for name in ("ct_net", "ct_clip", "prompts") if getattr(arguments, name) is not None]
+    if (arguments.ct_clip is None) == (arguments.prompts is None) and not (arguments.banks and given):
+        return
+    named = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+    raise ConfigError(
+        f"{named} given, expected --ct-clip with --prompts, --ct-net, or both, with --real and --synthetic.",
+        code="option-without-effect",
+        remedy="CLIP scores are of volumes and their texts: give both options, or leave both out.",
     )
 
 

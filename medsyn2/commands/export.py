@@ -22,6 +22,9 @@ A folder of made volumes as a data set, with a card, a table and a Croissant des
 
     medsyn2 export volumes --volumes volumes --name "Synthetic nodules" --licence CC-BY-NC-SA-4.0 --to upload
 
+Many volumes: run the same command again after a stop, and it goes on. Jobs of a cluster take a part each (--shard 2/8);
+when they are done, the command without --shard makes what is missing and writes the tables.
+
 Structures that overlap are painted in one order, the contained over the containing: lobes, heart, pericardial and
 pleural effusion, vessels, airways, ground glass, consolidation, nodules, then others. Of a generated volume only the
 structure is known that it was asked for; with other structures it is left out, and counted. A patient's real and
@@ -67,6 +70,10 @@ def _structures(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_shard(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shard", metavar="I/N", help="write the I-th of N parts of the volumes alone, for N jobs")
+
+
 def _dataset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, metavar="DIR", help="results of a finished run")
     parser.add_argument("--volumes", type=Path, nargs="+", default=[], metavar="DIR", help="folders of made volumes")
@@ -75,14 +82,17 @@ def _dataset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--link", action="store_true", help="link to volumes instead of copying them, where they need no conversion"
     )
+    _add_shard(parser)
 
 
 def _dataset(arguments: argparse.Namespace) -> None:
     from medsyn2.export.dataset import check_dataset, list_members, write_dataset
     from medsyn2.export.label_tables import label_names, painting_order
     from medsyn2.export.pairs import list_sidecars, pairs_of_run, pairs_of_volumes
+    from medsyn2.pipeline.request_table import parse_shard
 
     check_dataset(arguments.to, arguments.kind)
+    shard = None if arguments.shard is None else parse_shard(arguments.shard)
     structures = painting_order(arguments.structures)
     if arguments.run is None and not arguments.volumes:
         raise ConfigError(
@@ -100,7 +110,10 @@ def _dataset(arguments: argparse.Namespace) -> None:
         pairs += found
     members = list_members([pair for pair in pairs if arguments.only in (None, pair.kind)])
     names = label_names(structures)
-    write_dataset(arguments.to, members, names, arguments.kind, link=arguments.link)
+    count = write_dataset(arguments.to, members, names, arguments.kind, link=arguments.link, shard=shard)
+    if shard is not None:
+        _answer_part(arguments, count)
+        return
     kinds = Counter(member.pair.kind for member in members)
     values = {
         "folder": arguments.to,
@@ -148,14 +161,25 @@ def _volumes_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="an SPDX identifier, or the address of the terms; those of the training data bind (`medsyn2 cite`)",
     )
+    _add_shard(parser)
 
 
 def _volumes(arguments: argparse.Namespace) -> None:
     from medsyn2.export.volumes import export_volumes
+    from medsyn2.pipeline.request_table import parse_shard
 
-    rows = export_volumes(arguments.volumes, arguments.to, name=arguments.name, licence=arguments.licence)
+    shard = None if arguments.shard is None else parse_shard(arguments.shard)
+    rows = export_volumes(arguments.volumes, arguments.to, name=arguments.name, licence=arguments.licence, shard=shard)
+    if shard is not None:
+        _answer_part(arguments, len(rows))
+        return
     values = {"folder": arguments.to, "num_volumes": len(rows)}
     answer(arguments, "export", values, f"{arguments.to}: {len(rows)} volumes; read README.md before you share\n")
+
+
+def _answer_part(arguments: argparse.Namespace, count: int) -> None:
+    told = f"{arguments.to}: {count} volumes of part {arguments.shard}; after all parts, give the command without it\n"
+    answer(arguments, "export", {"folder": arguments.to, "num_volumes": count}, told)
 
 
 KINDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], None]]] = {

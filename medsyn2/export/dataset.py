@@ -28,9 +28,11 @@ from tqdm import tqdm
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError
 from medsyn2.export.folds import assign_folds, group_related
+from medsyn2.export.journal import Shard, begin, check_place, finish, part_of, state_of_file
 from medsyn2.export.label_tables import itksnap_table, slicer_table
 from medsyn2.export.pairs import Pair
 from medsyn2.files import write_atomically, write_json, write_table, write_text_atomically
+from medsyn2.fingerprints import fingerprint
 from medsyn2.formats import open_volume, write_ct, write_labels
 from medsyn2.version import __version__
 
@@ -56,7 +58,7 @@ def check_dataset(folder: Path, layout: Layout) -> None:
     """Refuse a place where no data set can be written.
 
     Raises:
-        ConfigError: If it holds files, or its name is none of nnU-Net's.
+        ConfigError: If it holds files of anything else, or its name is none of nnU-Net's.
     """
     if layout == "nnunet" and not _NNUNET_NAME.fullmatch(folder.name):
         raise ConfigError(
@@ -64,12 +66,7 @@ def check_dataset(folder: Path, layout: Layout) -> None:
             code="export-name",
             remedy="name it Dataset, three digits, _ and a name, in the folder that nnUNet_raw names.",
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(
-            f"{folder} holds files already; expected a new or an empty folder.",
-            code="output-taken",
-            remedy="give another folder, or remove it; one without dataset.json was not finished.",
-        )
+    check_place(folder)
 
 
 def list_members(pairs: Sequence[Pair]) -> list[Member]:
@@ -93,16 +90,44 @@ def list_members(pairs: Sequence[Pair]) -> list[Member]:
 
 
 def write_dataset(
-    folder: Path, members: Sequence[Member], names: Mapping[int, str], layout: Layout, *, link: bool = False
-) -> None:
-    """Write the cases, then the tables that describe them.
+    folder: Path,
+    members: Sequence[Member],
+    names: Mapping[int, str],
+    layout: Layout,
+    *,
+    link: bool = False,
+    shard: Shard | None = None,
+) -> int:
+    """Write the cases that are not there, then the tables that describe all; return the number of cases.
 
     Args:
         names: Of the labels.
         link: Link to volumes instead of copying them, where their files can be taken as they are.
+        shard: The part whose cases are written, without the tables.
+
+    Raises:
+        ConfigError: If the folder holds anything but this export, unfinished.
     """
-    for member in tqdm(members, desc="cases", unit="case", disable=None):
-        _write_case(folder, member, layout, link=link)
+    begin(folder, _request(members, names, layout, link=link))
+    part = part_of(members, shard)
+    for member in tqdm(part, desc="cases", unit="case", disable=None):
+        if not _labels_path(folder, member).is_file():
+            _write_case(folder, member, layout, link=link)
+    if shard is None:
+        _describe(folder, members, names, layout)
+        finish(folder)
+    return len(part)
+
+
+def _request(members: Sequence[Member], names: Mapping[int, str], layout: Layout, *, link: bool) -> str:
+    cases = [
+        (one.id, one.group, one.fold, str(one.pair.path.absolute()), *state_of_file(one.pair.path)) for one in members
+    ]
+    return fingerprint(layout, {str(label): name for label, name in names.items()}, link, cases)
+
+
+def _describe(folder: Path, members: Sequence[Member], names: Mapping[int, str], layout: Layout) -> None:
+    """Write the tables."""
     write_text_atomically(folder / "labels.ctbl", slicer_table(names))
     write_text_atomically(folder / "labels.label", itksnap_table(names))
     rows = [(one.id, one.pair.kind, one.group, one.fold) for one in members]
@@ -148,13 +173,18 @@ def _write_case(folder: Path, member: Member, layout: Layout, *, link: bool) -> 
         mark = open_volume(pair.path).description
         write_atomically(image, lambda path: write_ct(path, volume, description=mark))
     elif link:
+        image.unlink(missing_ok=True)
         image.symlink_to(os.path.relpath(pair.path.resolve(), image.parent.resolve()))
     else:
         write_atomically(image, partial(shutil.copyfile, pair.path))
-    place = folder / "labelsTr" / f"{member.id}{SUFFIX}"
+    place = _labels_path(folder, member)  # the last file of a case
     description = _SYNTHETIC_LABELS if pair.kind == "synthetic" else ""
     aligned = LabelMap(labels.labels, volume.affine_mm)
     write_atomically(place, lambda path: write_labels(path, aligned, description=description))
+
+
+def _labels_path(folder: Path, member: Member) -> Path:
+    return folder / "labelsTr" / f"{member.id}{SUFFIX}"
 
 
 def _about(folder: Path, members: Sequence[Member]) -> dict[str, Any]:

@@ -39,13 +39,21 @@ class Pair:
     path: Path  # The volume: a file, or a folder of DICOM
     read_labels: Callable[[Grid], LabelMap] = field(repr=False)  # Reads its label map, for the volume's grid
     as_it_is: bool = True  # Whether the file has canonical axes, so that it can be copied
+    sha256: str | None = None  # Of the volume, where a sidecar has it
 
     def read(self) -> tuple[CTVolume, LabelMap]:
         """Read the volume and its labels.
 
         Raises:
+            IntegrityError: If the volume or its mask is not the one that its sidecar was written with.
             GeometryError: If they are on different grids.
         """
+        if self.sha256 is not None and (not self.path.exists() or hash_of(self.path) != self.sha256):
+            raise IntegrityError(
+                f"{self.path} is missing or is not the volume that its sidecar was written with.",
+                code="volume-changed",
+                remedy="make it again by `--from-sidecar`, or take the volume and its files out of the folder.",
+            )
         volume = read_ct(self.path)
         labels = self.read_labels(volume.grid)
         if volume.shape != labels.shape or not np.allclose(volume.affine_mm, labels.affine_mm, atol=1e-3):
@@ -123,18 +131,12 @@ def pairs_of_volumes(folder: Path, structures: Sequence[str]) -> Iterator[Pair]:
     Volumes of one mask are related, as are edits of one CT. A volume without a sidecar of ours is none of these.
 
     Raises:
-        IntegrityError: If a volume or its mask is not the one that its sidecar was written with.
+        IntegrityError: If a mask is not the one that its sidecar was written with.
     """
     for sidecar, values in list_sidecars(folder):
         if values["mask"] is None or [_name_of(values["mask_text"])] != list(structures):
             continue
         path = sidecar.parent / Path(values["volume"]["file"]).name
-        if not path.exists() or hash_of(path) != values["volume"]["sha256"]:
-            raise IntegrityError(
-                f"{path} is missing or is not the volume that {sidecar.name} was written with.",
-                code="volume-changed",
-                remedy="make it again by `--from-sidecar`, or take the volume and its files out of the folder.",
-            )
         described = values.get("output", {}).get("mask") or values["mask"]  # on the volume's grid
         mask = read_mask_file(sidecar.parent, values["mask"])
         keys = {_mask_key(mask.binary())}
@@ -142,7 +144,8 @@ def pairs_of_volumes(folder: Path, structures: Sequence[str]) -> Iterator[Pair]:
             keys = {f"CT {values['edit']['source_sha256']}"}
         name = "_".join(sidecar.relative_to(folder).with_suffix("").parts)
         read = partial(_read_asked, sidecar.parent, described)
-        yield Pair(f"synthetic_{name}", "synthetic", frozenset(keys), path, read, as_it_is="edit" not in values)
+        as_it_is, sha256 = "edit" not in values, values["volume"]["sha256"]
+        yield Pair(f"synthetic_{name}", "synthetic", frozenset(keys), path, read, as_it_is=as_it_is, sha256=sha256)
 
 
 def list_sidecars(folder: Path) -> list[tuple[Path, dict[str, Any]]]:

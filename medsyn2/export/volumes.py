@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from tqdm import tqdm
 
 from medsyn2.errors import ConfigError, IntegrityError
+from medsyn2.export.journal import Shard, begin, check_place, finish, part_of, state_of_file
 from medsyn2.export.pairs import list_sidecars
 from medsyn2.files import sha256_of, write_atomically, write_json, write_table, write_text_atomically
+from medsyn2.fingerprints import fingerprint
 from medsyn2.pipeline.synthetic import NOTICE
 from medsyn2.pipeline.volume_output import hash_of
 from medsyn2.version import __version__
@@ -45,19 +48,19 @@ _TERMS = (
 )
 
 
-def export_volumes(source: Path, to: Path, *, name: str, licence: str) -> list[dict[str, Any]]:
+def export_volumes(
+    source: Path, to: Path, *, name: str, licence: str, shard: Shard | None = None
+) -> list[dict[str, Any]]:
     """Copy the volumes of a folder and describe them; return the rows of the table.
 
+    Args:
+        shard: The part whose volumes are copied, without a description; None copies what is missing and describes all.
+
     Raises:
-        ConfigError: If `to` holds files, or there is no volume with a sidecar.
+        ConfigError: If `to` holds files of anything else, or there is no volume with a sidecar.
         IntegrityError: If a volume is not the one that its sidecar was written with.
     """
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise ConfigError(
-            f"{to} holds files already; expected a new or an empty folder.",
-            code="output-taken",
-            remedy="give another folder.",
-        )
+    check_place(to)
     found = list_sidecars(source)
     if not found:
         raise ConfigError(
@@ -65,10 +68,15 @@ def export_volumes(source: Path, to: Path, *, name: str, licence: str) -> list[d
             code="export-no-volumes",
             remedy="give the folder that they were written into, with their .json files.",
         )
-    rows = [_copy(source, sidecar, values, to) for sidecar, values in found]
+    begin(to, fingerprint("volumes", [(str(path.relative_to(source)), *state_of_file(path)) for path, _ in found]))
+    part = tqdm(part_of(found, shard), desc="volumes", unit="volume", disable=None)
+    rows = [_copy(source, sidecar, values, to) for sidecar, values in part]
+    if shard is not None:
+        return rows
     write_table(to / TABLE, pd.DataFrame(rows, columns=list(_COLUMNS)))
     write_text_atomically(to / CARD, _card(name, licence, rows))
     write_json(to / CROISSANT, croissant(name, licence, rows, sha256_of(to / TABLE)))
+    finish(to)
     return rows
 
 
@@ -117,27 +125,36 @@ def croissant(name: str, licence: str, rows: Sequence[dict[str, Any]], table_sha
 
 
 def _copy(source: Path, sidecar: Path, values: dict[str, Any], to: Path) -> dict[str, Any]:
-    """Copy the files of a volume and return its row."""
+    """Copy the files of a volume, the sidecar last, unless they are there; return its row."""
     folder = sidecar.parent
     place = to / "volumes" / folder.relative_to(source)
     volume = folder / Path(values["volume"]["file"]).name
+    if not (place / sidecar.name).is_file():
+        _copy_files(volume, sidecar, values, place)
+    return _row(values, place.relative_to(to), volume.name, sidecar.name)
+
+
+def _copy_files(volume: Path, sidecar: Path, values: dict[str, Any], place: Path) -> None:
     if not volume.exists() or hash_of(volume) != values["volume"]["sha256"]:
         raise IntegrityError(
             f"{volume} is missing or is not the volume that {sidecar.name} was written with.",
             code="volume-changed",
             remedy="make it again by `--from-sidecar`, or take the volume and its files out of the folder.",
         )
-    for file in (volume, sidecar, *(folder / Path(name).name for name in _masks(values))):
+    for file in (volume, *(sidecar.parent / Path(name).name for name in _masks(values)), sidecar):
         place.mkdir(parents=True, exist_ok=True)
         if file.is_dir():
-            shutil.copytree(file, place / file.name)
+            shutil.copytree(file, place / file.name, dirs_exist_ok=True)
         else:
             write_atomically(place / file.name, partial(shutil.copyfile, file))
-    where = place.relative_to(to)
+
+
+def _row(values: dict[str, Any], where: Path, volume: str, sidecar: str) -> dict[str, Any]:
+    """Return the row of a volume whose files lie in the folder `where`."""
     shown = values.get("output", {}).get("mask") or values["mask"]
     mask = shown and (where / Path(shown["file"]).name).as_posix()
     return {
-        "file_name": (where / volume.name).as_posix(),
+        "file_name": (where / volume).as_posix(),
         "sha256": values["volume"]["sha256"],
         "mask_file": mask or "",
         "mask_text": values["mask_text"] or "",
@@ -145,7 +162,7 @@ def _copy(source: Path, sidecar: Path, values: dict[str, Any], to: Path) -> dict
         "seed": values["seed"],
         "kind": "edited" if "edit" in values else "generated",
         "model": values["model"],
-        "sidecar_file": (where / sidecar.name).as_posix(),
+        "sidecar_file": (where / sidecar).as_posix(),
     }
 
 

@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 from medsyn2.faces import lazy
 
 if TYPE_CHECKING:
-    from medsyn2.formats.reading import holds_series, list_series, open_volume, read_ct, read_labels, read_mask
+    from medsyn2.formats.reading import (
+        holds_series,
+        list_series,
+        open_volume,
+        read_ct,
+        read_labels,
+        read_mask,
+        volume_files,
+    )
     from medsyn2.formats.writing import write_ct, write_labels
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
             **dict.fromkeys(
-                ("holds_series", "list_series", "open_volume", "read_ct", "read_labels", "read_mask"),
+                ("holds_series", "list_series", "open_volume", "read_ct", "read_labels", "read_mask", "volume_files"),
                 "medsyn2.formats.reading",
             ),
             **dict.fromkeys(("write_ct", "write_labels"), "medsyn2.formats.writing"),
@@ -29,6 +37,7 @@ __all__ = [
     "read_ct",
     "read_labels",
     "read_mask",
+    "volume_files",
     "write_ct",
     "write_labels",
 ]

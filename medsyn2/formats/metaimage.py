@@ -30,6 +30,7 @@ _TYPES = {
 }
 _NAMES = {np.dtype(kind): name for name, kind in _TYPES.items()}
 _LAST = "ElementDataFile"
+_LOCAL = ("LOCAL", "Local", "local")
 
 
 def open_metaimage(path: Path) -> ImageFile:
@@ -43,7 +44,7 @@ def open_metaimage(path: Path) -> ImageFile:
     if dtype is None or fields.get("ElementNumberOfChannels", "1") != "1" or not _is_true(fields, "BinaryData", True):
         raise unsupported(path.name, "volume-encoding", f"ElementType {fields.get('ElementType')}")
     order = ">" if _is_true(fields, "BinaryDataByteOrderMSB", _is_true(fields, "ElementByteOrderMSB", False)) else "<"
-    local = fields[_LAST] in ("LOCAL", "Local", "local")
+    local = fields[_LAST] in _LOCAL
     offset = int((numbers(fields, "HeaderSize") or [0])[0])
     payload = Payload(
         path if local else data_file(path, fields[_LAST]),
@@ -54,6 +55,16 @@ def open_metaimage(path: Path) -> ImageFile:
     )
     affine, notes = _affine(fields)
     return ImageFile(path.name, payload.read(path.name), notes, fields.get("Comment", ""), affine)
+
+
+def voxel_file(path: Path) -> Path:
+    """Return the file that holds the voxels of a header: its own, or one beside it.
+
+    Raises:
+        InvalidVolumeError: If it is no MetaImage, or names a list or a file of another folder.
+    """
+    named = _parse(path)[0][_LAST]
+    return path if named in _LOCAL else data_file(path, named)
 
 
 def metaimage(voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, description: str) -> bytes:

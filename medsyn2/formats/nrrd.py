@@ -7,6 +7,7 @@ Source: the definition of NRRD file format, teem.sourceforge.net/nrrd/format.htm
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import deflate
@@ -54,7 +55,7 @@ def open_nrrd(path: Path) -> ImageFile:
         raise unsupported(path.name, "volume-encoding", f"type {fields.get('type')!r}, encoding {encoding!r}")
     if "none" in fields.get("space directions", "") or re.search("vector|color|matrix", fields.get("kinds", "")):
         raise unsupported(path.name, "volume-rgb", f"kinds {fields.get('kinds')!r}")
-    detached = fields.get("data file", fields.get("datafile"))
+    detached = _detached(fields)
     skip = int((numbers(fields, "byte skip", "byteskip") or [0])[0])
     payload = Payload(
         path if detached is None else data_file(path, detached),
@@ -64,6 +65,20 @@ def open_nrrd(path: Path) -> ImageFile:
         encoding != "raw",
     )
     return ImageFile(path.name, payload.read(path.name), (), fields.get(_DESCRIPTION, ""), _affine(fields))
+
+
+def voxel_file(path: Path) -> Path:
+    """Return the file that holds the voxels of a header: its own, or one beside it.
+
+    Raises:
+        InvalidVolumeError: If it is no NRRD, or names a list or a file of another folder.
+    """
+    named = _detached(_parse(path)[0])
+    return path if named is None else data_file(path, named)
+
+
+def _detached(fields: Mapping[str, str]) -> str | None:
+    return fields.get("data file", fields.get("datafile"))
 
 
 def nrrd(voxels: Shaped[np.ndarray, "d h w"], affine_mm: Affine, description: str) -> bytes:

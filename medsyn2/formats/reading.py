@@ -23,14 +23,17 @@ from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.ct.voxel_file import VoxelFile
 from medsyn2.dicom.identity import is_dicom
 from medsyn2.dicom.members import is_archive_name
-from medsyn2.errors import MaskError
+from medsyn2.errors import CaseError, MaskError
 from medsyn2.formats.metaimage import open_metaimage
+from medsyn2.formats.metaimage import voxel_file as in_metaimage
 from medsyn2.formats.nrrd import open_nrrd
+from medsyn2.formats.nrrd import voxel_file as in_nrrd
 from medsyn2.vocabulary import EDITED_REGION, SeriesRule
 
 log = logging.getLogger(__name__)
 
 _IMAGES = {".mha": open_metaimage, ".mhd": open_metaimage, ".nrrd": open_nrrd, ".nhdr": open_nrrd}
+_VOXEL_FILES = {".mha": in_metaimage, ".mhd": in_metaimage, ".nrrd": in_nrrd, ".nhdr": in_nrrd}
 _MAGIC_BYTES = 132
 
 
@@ -78,6 +81,19 @@ def list_series(path: Path, rule: SeriesRule = "largest") -> list[str]:
 
     with nullcontext(path) if path.is_dir() else unpacked(path) as folder:
         return [stack.id for stack in find_series(folder, rule).stacks]
+
+
+def volume_files(path: Path) -> tuple[Path, ...]:
+    """Return the file of a volume, and after a header the one beside it that holds its voxels.
+
+    A header that cannot be read stands alone: it is refused when the volume is read.
+    """
+    finder = _VOXEL_FILES.get(path.suffix.lower())
+    try:
+        voxels = finder(path) if finder is not None and path.is_file() else path
+    except CaseError:
+        voxels = path
+    return (path,) if voxels == path else (path, voxels)
 
 
 def read_ct(path: Path | str, *, affine_mm: Affine | None = None) -> CTVolume:

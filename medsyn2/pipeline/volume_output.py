@@ -22,6 +22,7 @@ from medsyn2.cohort.file_state import content_of
 from medsyn2.ct.volume import CTVolume
 from medsyn2.files import sha256_of, sync, write_atomically
 from medsyn2.fingerprints import canonical_json
+from medsyn2.formats import volume_files
 from medsyn2.formats.writing import WRITABLE, write_ct
 
 ARCHIVE = ".zip"
@@ -80,8 +81,9 @@ def describe_file(path: Path) -> dict[str, str]:
 
 
 def hash_of(path: Path) -> str:
-    """Return a hash of a file's bytes, or of all files of a folder."""
-    return (content_of(path) or "") if path.is_dir() else sha256_of(path)
+    """Return a hash of a file's bytes, of a header's with its voxels', or of all files of a folder."""
+    several = path.is_dir() or len(volume_files(path)) > 1
+    return (content_of(path) or "") if several else sha256_of(path)
 
 
 def _without_text(recipe: Mapping[str, Any]) -> str:

@@ -34,6 +34,8 @@ from medsyn2.nn.device import available_device
 from medsyn2.weights.tensors import load_component, load_strictly, tensors_path
 
 KIND = "radimagenet"
+MEASURED_BY_OTHERS = f"radimagenet_resnet50({KERAS.name})"
+"""Name of the extractor that published distances are of."""
 _MEAN_BGR = (0.406, 0.456, 0.485)
 _BACKBONE = {0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "layer4"}
 

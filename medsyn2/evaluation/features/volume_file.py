@@ -50,5 +50,5 @@ class VolumeFile:
         return CTVolume(hu, affine)
 
     def digest(self) -> str:
-        """Return the sha256 of the file, or of all files of a folder."""
+        """Return the sha256 of the file, or a hash of all files that hold the volume."""
         return self.sha256 or hash_of(self.path)

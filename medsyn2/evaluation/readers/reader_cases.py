@@ -20,7 +20,6 @@ from medsyn2.errors import CaseError, EnvironmentFault, MaskError, TableError, r
 from medsyn2.evaluation.features.folders import volumes_in
 from medsyn2.evaluation.features.volume_file import VolumeFile
 from medsyn2.evaluation.readers.reader_study import SOURCES
-from medsyn2.files import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ def volumes_by_finding(folder: Path, source: Source, spacing_mm: Spacing | None)
                 remedy=f"put the volumes into folders by finding, such as {folder}/nodules/.",
             )
         one = replace(file, patient=Path(file.id).name)
-        found.append(StudyVolume(source, one, sha256_of(file.path), pathology.replace("_", " ")))
+        found.append(StudyVolume(source, one, file.digest(), pathology.replace("_", " ")))
     return found
 
 

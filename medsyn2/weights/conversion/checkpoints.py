@@ -5,7 +5,7 @@ Known containers, and the place of the tensors in them:
     *.safetensors                       flat
     *.ckpt of Lightning                 state_dict
     *.ckpt of Open-Sora Plan's trainer  ema_state_dict (names prefixed ``module.``), or state_dict.gen_model
-    *.pt, *.pth, *.bin                  flat, or state_dict
+    *.pt, *.pth, *.bin, no suffix       flat, state_dict, or params (CT-Net)
 
 A folder, as diffusers writes it, must hold exactly one such file. An exponential moving average is preferred, as
 upstream does; `Choice` overrides that. Pickles are opened with ``weights_only=True`` only.
@@ -126,7 +126,7 @@ def _unwrap(content: Any, choice: Choice, path: Path) -> tuple[dict[str, Any], s
         )
     if average and choice != "plain":
         return _strip_prefix(average), "ema"
-    for key in ("state_dict", "gen_model"):
+    for key in ("state_dict", "gen_model", "params"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not content:

@@ -94,12 +94,23 @@ def convert_encoder(source: Path, base: Path | None = None) -> ConvertedEncoder:
             neither to a BERT nor to a known head.
     """
     folder = base or (source.parent if source.is_file() else source)
-    published = _published_config(folder)
+    _published_config(folder)  # before the weights, which take longer
     foreign = read_weights(network_file(source))
-    config, state, dropped = _plain_bert(foreign.state, published, source=str(source))
+    return build_encoder(foreign.state, folder, foreign.origin, source=str(source))
+
+
+def build_encoder(
+    weights: Mapping[str, Tensor], folder: Path, origin: Mapping[str, str], *, source: str
+) -> ConvertedEncoder:
+    """Convert tensors with the configuration and the vocabulary of a folder.
+
+    Raises:
+        WeightsError: As of `convert_encoder`.
+    """
+    config, state, dropped = _plain_bert(weights, _published_config(folder), source=source)
     fitting_tokenizer(folder, config["vocab_size"])
     vocabulary = (folder / VOCABULARY_FILE).read_bytes()
-    return ConvertedEncoder(config, state, dropped, vocabulary, _tokenizer_settings(folder), foreign.origin)
+    return ConvertedEncoder(config, state, dropped, vocabulary, _tokenizer_settings(folder), origin)
 
 
 def _published_config(folder: Path) -> dict[str, Any]:

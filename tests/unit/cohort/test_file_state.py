@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
-from medsyn2.cohort.file_state import find_repeats, mark_repeats, mask_paths, state_of
+from medsyn2.cohort.file_state import content_of, find_repeats, mark_repeats, mask_paths, state_of
 from medsyn2.cohort.shards import Case
 
 
@@ -48,6 +49,26 @@ def test_size_time_and_presence_make_the_state(tmp_path: Path) -> None:
     os.utime(path, ns=(0, 1))
     states.append(state_of([str(path)]))
     assert len(set(states)) == 4
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+def test_headers_stand_for_the_voxels_beside_them(tmp_path: Path, suffix: str) -> None:
+    cases, states, contents = [], [], []
+    for value in (0, 7):
+        path = tmp_path / str(value) / f"ct{suffix}"
+        path.parent.mkdir()
+        sitk.WriteImage(sitk.GetImageFromArray(np.full((3, 4, 5), value, np.int16)), str(path))
+        cases.append(Case(f"c{value}", str(path), "s", "train", value))
+        contents.append(content_of(path))
+        states.append(state_of([str(path)]))
+    assert Path(cases[0].path).read_bytes() == Path(cases[1].path).read_bytes()
+    assert contents[0] != contents[1]
+    assert find_repeats(cases) == {}
+    voxels = next(file for file in path.parent.iterdir() if file != path)
+    os.utime(voxels, ns=(0, 1))
+    assert state_of([str(path)]) != states[1]
+    voxels.unlink()
+    assert content_of(path) is None
 
 
 def test_masks_are_where_the_pattern_says(cases: list[Case]) -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from medsyn2.cli import main
 from medsyn2.evaluation.features.radimagenet import load_radimagenet
 from medsyn2.evaluation.features.resnet import KERAS, TORCH, ResNet50Features, ResNetForm
+from medsyn2.evaluation.vlm3d.ct_clip import CTClip, CTClipExtractor, Sizes
+from medsyn2.evaluation.vlm3d.ctnet import CTNet
 from medsyn2.files import sha256_of
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.perceptual import Perceptual
@@ -125,8 +128,6 @@ def test_either_form_of_radimagenet_becomes_an_extractor(form: ResNetForm, tmp_p
 
 
 def test_cxr_bert_says_what_it_leaves_out_and_gives_the_same_bytes_twice(tmp_path: Path, capsys) -> None:
-    from transformers import BertConfig, BertForMaskedLM
-
     config = BertConfig(vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
     source = tmp_path / "cxr-bert"
     config.save_pretrained(source)
@@ -142,3 +143,38 @@ def test_cxr_bert_says_what_it_leaves_out_and_gives_the_same_bytes_twice(tmp_pat
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     origin = json.loads((tmp_path / "one" / "config.json").read_text("utf-8"))["converted_from"]
     assert origin["sha256"] == sha256_of(source / "pytorch_model.bin")
+
+
+def test_ct_net_comes_in_its_own_container(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in CTNet().state_dict().items()}
+    tensors = {name: torch.full(shape, 3) if not shape else torch.full(shape, 0.5) for name, shape in shapes.items()}
+    state = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    source = tmp_path / "CTNet28_ctclip_whole_data_18classes"
+    torch.save({"params": state, "epoch": 10}, source)
+    assert main(["convert", "ct-net", str(source), "--to", str(tmp_path / "to")]) == 0
+    config, found = load_component(tmp_path / "to/ct-net.json", "ct-net")
+    assert config == {"slices": 402, "side": 420}
+    assert all(torch.equal(tensor, found[name]) for name, tensor in tensors.items())
+    source.write_bytes(source.read_bytes()[:840000])  # as the challenge's repository has it
+    assert main(["convert", "ct-net", str(source), "--to", str(tmp_path / "cut")]) == 14
+
+
+def test_ct_clip_becomes_two_towers(tmp_path: Path) -> None:
+    sizes = Sizes(width=8, heads=2, head_width=4, depths=(1, 1), words=5, latent=6, text_width=8)
+    network = CTClip(sizes)
+    config = BertConfig(vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    state = network.state_dict() | {"temperature": torch.ones(())}
+    state |= {f"text_transformer.{name}": tensor for name, tensor in BertModel(config).state_dict().items()}
+    base = tmp_path / "base"
+    base.mkdir()
+    config.to_json_file(base / "config.json")
+    (base / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", encoding="utf-8")
+    torch.save(state, tmp_path / "CT-CLIP_v2.pt")
+    given = ["convert", "ct-clip", str(tmp_path / "CT-CLIP_v2.pt"), "--base", str(base), "--to", str(tmp_path / "to")]
+    assert main(given) == 0
+    extractor = CTClipExtractor(tmp_path / "to", "cpu")
+    assert extractor.embed_text("No effusion.").shape == (6,)
+    made, found = load_component(tmp_path / "to/ct-clip.json", "ct-clip")
+    assert Sizes(**made) == sizes
+    assert all(torch.equal(tensor, found[name]) for name, tensor in network.state_dict().items())

@@ -9,9 +9,11 @@ from monai.data import load_decathlon_datalist
 
 from medsyn2.ct.nifti.files import open_nifti
 from medsyn2.errors import ConfigError
+from medsyn2.export import dataset
 from medsyn2.export.dataset import check_dataset, list_members, write_dataset
 from medsyn2.export.label_tables import label_names
 from medsyn2.export.pairs import pairs_of_run, pairs_of_volumes
+from medsyn2.formats import write_labels
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +96,25 @@ def test_places_and_sets_of_one_group_are_refused(run, tmp_path):
     with pytest.raises(ConfigError) as caught:
         list_members([pair for pair in pairs_of_run(run, ["nodules"]) if "a" in pair.name.split("_")])
     assert caught.value.code == "export-too-few"
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_parts_and_a_stopped_export_become_the_same_data_set(members, nnunet, tmp_path, link, monkeypatch):
+    folder, names = tmp_path / "Dataset501_Nodules", label_names(["nodules"])
+    assert write_dataset(folder, members, names, "nnunet", link=link, shard=(1, 3)) == 3
+    (folder / "imagesTr").joinpath(f"{members[1].id}_0000.nii.gz").symlink_to(tmp_path)  # of a case that was stopped
+    assert not (folder / "dataset.json").exists()
+    written = []
+
+    def note(path, *rest, **how):
+        written.append(path)
+        return write_labels(path, *rest, **how)
+
+    monkeypatch.setattr(dataset, "write_labels", note)
+    write_dataset(folder, members, names, "nnunet", link=link)
+    assert len(written) == 4
+    for path in nnunet.rglob("*"):
+        if path.is_file():
+            assert (folder / path.relative_to(nnunet)).read_bytes() == path.read_bytes()
+    with pytest.raises(ConfigError, match="output-taken"):
+        write_dataset(folder, members, names, "nnunet")

@@ -63,8 +63,9 @@ def test_edits_of_one_ct_depend_on_each_other(volumes, tmp_path):
 def test_a_replaced_volume_and_another_grid_are_refused(run, volumes, tmp_path):
     shutil.copytree(volumes, tmp_path / "made")
     write_ct(tmp_path / "made/y.nii.gz", CTVolume(np.zeros((3, 3, 3), np.int16), AFFINE))
+    pairs = {pair.name: pair for pair in pairs_of_volumes(tmp_path / "made", ["nodules"])}
     with pytest.raises(IntegrityError) as caught:
-        list(pairs_of_volumes(tmp_path / "made", ["nodules"]))
+        pairs["synthetic_y"].read()
     assert caught.value.code == "volume-changed"
     pair = next(iter(pairs_of_run(run, ["heart"])))
     write_ct(tmp_path / "other.nii.gz", CTVolume(np.zeros((3, 3, 3), np.int16), AFFINE))

@@ -63,3 +63,28 @@ def test_empty_folders_taken_places_and_replaced_volumes_are_refused(volumes, ma
     with pytest.raises(IntegrityError) as caught:
         export_volumes(tmp_path / "made", tmp_path / "out", name="x", licence="y")
     assert caught.value.code == "volume-changed"
+
+
+def test_parts_and_a_stopped_export_become_the_same_set(volumes, made, tmp_path, monkeypatch):
+    to, given = tmp_path / "upload", {"name": "Boxes", "licence": "CC-BY-NC-SA-4.0"}
+    assert len(export_volumes(volumes, to, **given, shard=(1, 2))) == 3
+    assert not (to / "metadata.csv").exists()
+    copied = []
+    copy = shutil.copyfile
+
+    def stop(source, target):
+        if len(copied) == 4:
+            raise KeyboardInterrupt
+        copied.append(source.name)
+        return copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export_volumes(volumes, to, **given)
+    copied.clear()
+    monkeypatch.setattr(shutil, "copyfile", lambda source, target: copied.append(source.name) or copy(source, target))
+    export_volumes(volumes, to, **given)
+    assert copied == ["y.nii.gz", "y_mask.nii.gz", "y.json"]  # that it was at
+    files = {folder: sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in (to, made)}
+    assert files[to] == files[made]
+    assert all((to / path).read_bytes() == (made / path).read_bytes() for path in files[to] if (to / path).is_file())
