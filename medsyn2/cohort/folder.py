@@ -93,7 +93,7 @@ def list_folder(path: Path, exclude_dirs: Collection[str] = (), known: Mapping[s
         names = {entry.name for entry in files}
         files, taken = _take_slices(here, files, known or {}, str(path))
         leaves += taken
-        archives = (Path(leaf.path) for leaf in taken if leaf.is_archive)
+        archives = (Path(leaf.path) for leaf in taken if leaf.is_archive and leaf.holds_slices)
         found.described.update(archive for archive in archives if f"{stem_of(archive)}.json" in names)
         for entry in files:
             if not is_volume_name(entry.name):
@@ -168,9 +168,10 @@ def _take_slices(
         leaves.append(leaf)
         taken.update(names)
     for entry in files:
-        if is_archive_name(entry.name) and (leaf := find_archive(entry.path, _size_of(entry), known, root)) is not None:
+        if is_archive_name(entry.name):
+            leaf = find_archive(entry.path, _size_of(entry), known, root)
             leaves.append(leaf)
-            taken.add(entry.name)
+            taken.update({entry.name} if leaf.holds_slices else ())
     return [entry for entry in files if entry.name not in taken], leaves
 
 

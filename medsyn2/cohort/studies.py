@@ -28,7 +28,8 @@ _TRIES = 3
 """Files of a folder that are opened until one is DICOM."""
 _MAX_PASSED_BYTES = 64 << 20
 """Of a tar, in which they are looked for: a second of decompression, and more than the viewers on patients' discs."""
-_UNKNOWN = Identity("", "")
+_UNKNOWN, _NOTHING = Identity("", ""), Identity("", "-")
+"""Of an archive that cannot be read, and of one that holds no DICOM."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Studies:
     places: tuple[Path, ...] = ()  # Of each study, the folder that stands for it
     patients: Mapping[Path, str] = field(default_factory=dict)  # Pseudonym of the patient, where the files name one
     later: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict)  # A study's further folders
-    folders: Mapping[str, Identity] = field(default_factory=dict)  # Patient and study of each folder of slices, by key
+    # Patient and study of each folder of slices, by key, and of archives, those without DICOM included
+    folders: Mapping[str, Identity] = field(default_factory=dict)
     slices: int = 0  # Files that seem to be slices
     archives: int = 0  # Archives that hold slices, or cannot be looked into
 
@@ -51,6 +53,11 @@ class Leaf:
     size: int  # Files that may be slices; of an archive, its bytes
     identity: Identity
     is_archive: bool = False
+
+    @property
+    def holds_slices(self) -> bool:
+        """Whether it is a study, or may be one."""
+        return self.identity != _NOTHING
 
 
 def is_slice_name(name: str) -> bool:
@@ -73,22 +80,27 @@ def find_leaf(folder: str, names: Iterable[str], known: Mapping[str, Identity], 
     return None if identity is None else Leaf(folder, len(names), identity)
 
 
-def find_archive(path: str, size: int, known: Mapping[str, Identity], root: str) -> Leaf | None:
-    """Return an archive of slices with its patient and study; None if it holds no DICOM.
+def find_archive(path: str, size: int, known: Mapping[str, Identity], root: str) -> Leaf:
+    """Return an archive with its patient and study; see `Leaf.holds_slices` for one that has none.
 
-    One that cannot be read is a case without a patient, which is refused by name when it is read.
+    One that cannot be read is a case without a patient, which is refused by name when it is read. One without DICOM is
+    known by its size, too, so that it is looked into again when it is replaced.
 
     Args:
         size: Its bytes.
         known: Patient and study of archives that were looked into before, by `folder_key`.
     """
-    identity = known.get(folder_key(path, root))
+    identity = known.get(folder_key(path, root)) or known.get(_barren_key(path, size, root))
     if identity is None:
         try:
-            identity = _identity_of_archive(Path(path))
+            identity = _identity_of_archive(Path(path)) or _NOTHING
         except FAULTS:
             identity = _UNKNOWN
-    return None if identity is None else Leaf(path, size, identity, is_archive=True)
+    return Leaf(path, size, identity, is_archive=True)
+
+
+def _barren_key(path: str, size: int, root: str) -> str:
+    return folder_key(f"{path} {size}", root)
 
 
 def _identity_of_archive(path: Path) -> Identity | None:
@@ -113,7 +125,8 @@ def folder_key(folder: str, root: str) -> str:
 
 def group_studies(leaves: Iterable[Leaf], root: str) -> Studies:
     """Return the studies that folders and archives of slices are of."""
-    leaves = list(leaves)
+    looked_into = list(leaves)
+    leaves = [leaf for leaf in looked_into if leaf.holds_slices]
     archives = {leaf.path for leaf in leaves if leaf.is_archive}
     own = {leaf.path: leaf.identity if leaf.identity.study else leaf.path for leaf in leaves}
     above: dict[str, set[object]] = defaultdict(set)
@@ -134,6 +147,8 @@ def group_studies(leaves: Iterable[Leaf], root: str) -> Studies:
         if others:
             later[Path(first)] = tuple(Path(other) for other in others)
     known = {folder_key(leaf.path, root): leaf.identity for leaf in leaves if leaf.identity != _UNKNOWN}
+    barren = [leaf for leaf in looked_into if not leaf.holds_slices]
+    known |= {_barren_key(leaf.path, leaf.size, root): leaf.identity for leaf in barren}
     # Of the places too, so that the patient of a study that is removed keeps its rank among the others.
     known |= {folder_key(place, root): study for place, study in found if isinstance(study, Identity)}
     places = tuple(sorted(Path(place) for place, _ in found))

@@ -164,6 +164,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     if arguments.patients is not None:
         check_patients(arguments.patients, patients, [*volumes["real"], *volumes["synthetic"]])
+    _check_pairs(arguments, volumes)
     protocol = make_protocol(
         arguments.protocol, clip_hu=_clip_hu_option(arguments) or _CLIP_HU, num_slices=arguments.slices
     )
@@ -211,6 +212,14 @@ def _write_challenge(arguments: argparse.Namespace, volumes: Mapping[str, list[V
     if held:
         write_table(arguments.out / "vlm3d.csv", pd.concat(held), digits=6)
         log.info("%s has the VLM3D challenge's numbers", arguments.out / "vlm3d.csv")
+
+
+def _check_pairs(arguments: argparse.Namespace, volumes: Mapping[str, list[VolumeFile]]) -> None:
+    """Refuse volumes without a partner or a prompt of their name, before anything is computed."""
+    if arguments.ct_net is not None or arguments.ct_clip is not None:
+        pairs = pair_by_name(volumes["real"], volumes["synthetic"])
+        if arguments.prompts is not None:
+            read_prompts(arguments.prompts, pairs.synthetic)
 
 
 def _source(arguments: argparse.Namespace, side: str) -> str:

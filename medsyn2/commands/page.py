@@ -10,7 +10,7 @@ on with it.
 
 On a machine without a browser of its own, forward the port and open the link on yours:
 
-    ssh -L 8000:localhost:8000 MACHINE
+    ssh -C -L 8000:localhost:8000 MACHINE
 
 Needs the extra packages: pip install 'medsyn2[page]'. What it makes is synthetic and not for clinical use.
 """
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     require_packages()
     from medsyn2.server.app import build_app
     from medsyn2.server.child import UMASK
-    from medsyn2.server.security import Access
+    from medsyn2.server.security import Access, is_loopback
     from medsyn2.server.serving import listen, serve
     from medsyn2.server.session import Session
 
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         access = Access(names_of(arguments.host), listener.getsockname()[1])
         app = build_app(session, choose_model(arguments.model).absolute(), access)
         link = f"http://{url_host(arguments.host)}:{access.port}{access.path}"
-        if arguments.host not in LOOPBACK:
+        if not is_loopback(listener.getsockname()[0]):
             log.warning("%s can be reached from the network, without encryption; the link is the key", arguments.host)
 
         def announce() -> None:

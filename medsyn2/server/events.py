@@ -31,7 +31,7 @@ class Events:
     def tell(self, name: str, content: JSON) -> None:
         """Add an event and wake the listeners."""
         self.last += 1
-        text = f"id: {self.last}\nevent: {name}\ndata: {json.dumps(content, ensure_ascii=False)}\n\n"
+        text = f"id: {self.last}\nevent: {name}\ndata: {json.dumps(content)}\n\n"
         self._log.append((self.last, text.encode()))
         self._wake()
 

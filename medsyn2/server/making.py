@@ -9,7 +9,9 @@ import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from safetensors.torch import load_file, save_file
@@ -30,8 +32,8 @@ from medsyn2.server.voxels import add_volume, read_mask
 from medsyn2.weights.bundled import bundled_model
 
 _LATENTS = "latents.safetensors"
-_NAME_LENGTH = 60
-"""Characters of a result's name."""
+_NAME_PART = 40
+"""Characters of the mask's words, and of the report, in a result's name."""
 
 Order = Mapping[str, Any]
 Made = Synthetic | EditedCT
@@ -157,7 +159,7 @@ def _describe(order: Order, made: Made, start: Synthetic | RealCT | None, sessio
     return {
         "kind": order["kind"],
         "created": round(time.time(), 3),
-        "name": _name(recipe),
+        "name": _name(order, recipe, session),
         "before": before,
         "source": order["source"],
         "real": start.root if isinstance(start, RealCT) else None,
@@ -173,10 +175,26 @@ def _describe(order: Order, made: Made, start: Synthetic | RealCT | None, sessio
     }
 
 
-def _name(recipe: Recipe) -> str:
-    """Return a name for the list of results: the words of the mask, or the beginning of the report."""
-    text = recipe.words or recipe.report or "no condition"
-    return text if len(text) <= _NAME_LENGTH else f"{text[:_NAME_LENGTH]} ..."
+def _name(order: Order, recipe: Recipe, session: Session) -> str:
+    """Return a name that no other result has: what was asked for, how much of a change it is, the seed, the report.
+
+    The first words differ where results do most, as a list may have no room for more.
+    """
+    words, report = (
+        shorten((text or "").rstrip("."), _NAME_PART, placeholder=" ...") for text in (recipe.words, recipe.report)
+    )
+    if words and order["mask"] is None:
+        words = f"without {words}"
+    parts = [
+        words or report or "no condition",
+        "" if recipe.strength is None else f"change of strength {recipe.strength:g}",
+        f"seed {recipe.seed}",
+        report if words else "",
+    ]
+    name = ", ".join(filter(None, parts))
+    taken = {item["name"] for item in session.all("items")}
+    again = (f"{name} ({number})" for number in count(2))
+    return name if name not in taken else next(one for one in again if one not in taken)
 
 
 def _show(pipeline: MedSyn2Pipeline, session: Session, made: Made, item: str) -> str:

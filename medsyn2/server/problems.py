@@ -48,6 +48,7 @@ def describe_error(error: MedSyn2Error, root: Path | None = None) -> JSON:
         root: Folder of the session, whose place is nobody's business.
     """
     message = error.message if root is None else error.message.replace(f"{root}/", "")
+    message = message.encode(errors="backslashreplace").decode()  # a name of bytes that are no text
     return {"status": status_of(error), "code": error.code, "message": message, "remedy": error.remedy}
 
 

@@ -17,6 +17,7 @@ Source: W3C, "Fetch Metadata Request Headers", section 2; OWASP, "Cross-Site Req
 import hmac
 import secrets
 from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
@@ -49,6 +50,16 @@ If it was used, or the server was started again, end the server with Ctrl-C and 
 session is still there.</p>
 </html>
 """
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address is this machine's own, so that no other reaches it, or comes from it."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 class Access:

@@ -1,9 +1,11 @@
 """Volumes and masks of a session, as the browser takes them.
 
 A volume is int16 HU, little-endian, in the order (depth, height, width), compressed slice by slice so that nothing
-holds it twice. All lie on the model's grid: the browser draws masks there, and a real CT is shown as the model sees it.
+holds it twice. A browser takes longer to undo that than this machine does: to one on this machine, the voxels go
+without it. All lie on the model's grid: the browser draws masks there, and a real CT is shown as the model sees it.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +25,9 @@ from medsyn2.vocabulary import structure_of
 VoxelKind = Literal["synthetic", "real", "preview", "template"]
 VOXELS, RUNS = "voxels.gz", "runs.bin"
 _LEVEL = 1
-"""Of compression: over loopback the time counts, not the size."""
+"""Of compression: a browser waits for it."""
+_PART_BYTES = 1 << 20
+"""Of a volume on its way to the browser; smaller ones take longer, larger ones more memory."""
 
 
 def add_volume(
@@ -44,6 +48,22 @@ def write_voxels(path: Path, volume: CTVolume) -> None:
     with igzip.open(path, "wb", compresslevel=_LEVEL) as file:
         for plane in volume.hu:
             file.write(np.ascontiguousarray(plane, dtype="<i2").data)
+
+
+def open_voxels(path: Path) -> Iterator[bytes]:
+    """Return the voxels of a file in parts, without the compression.
+
+    Raises:
+        OSError: If there is no such file.
+    """
+    file = igzip.open(path, "rb")
+
+    def read() -> Iterator[bytes]:
+        with file:
+            while part := file.read(_PART_BYTES):
+                yield part
+
+    return read()
 
 
 def describe_grid(grid: Grid) -> JSON:

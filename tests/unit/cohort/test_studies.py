@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,12 +98,16 @@ def test_an_archive_of_slices_is_a_study_of_its_patient_and_other_archives_are_n
     assert "3 archives of DICOM of 3 studies" in next(iter(found.notes()))
 
 
-def test_an_archive_that_was_looked_into_is_not_opened_again(packed, monkeypatch):
-    known = list_folder(packed).studies.folders
+def test_an_archive_that_was_looked_into_is_not_opened_again(packed, tmp_path, monkeypatch):
+    root = shutil.copytree(packed, tmp_path / "packed")
+    known = list_folder(root).studies.folders
     opened = []
     monkeypatch.setattr("medsyn2.cohort.studies._identity_of_archive", lambda path: opened.append(path.name))
-    assert len(list_folder(packed, known=known).volumes) == 3
-    assert sorted(opened) == ["code.tar.gz", "code.zip"]
+    assert len(list_folder(root, known=known).volumes) == 3
+    assert opened == []
+    pack(root / ".1.1", root / "code.zip")
+    list_folder(root, known=known)
+    assert opened == ["code.zip"]  # which was replaced
 
 
 @pytest.mark.parametrize("content", [b"PK\3\4", b"version https://git-lfs", b"", None])

@@ -19,7 +19,6 @@ from medsyn2.formats import read_ct
 from medsyn2.formats import write_ct as write_volume
 from medsyn2.nn.text_encoder import describe_bert, write_encoder
 from medsyn2.weights.tensors import save_component
-from tests.series import pack, write_series
 
 
 def chest(seed: int, lung_hu: float = -850.0) -> np.ndarray:
@@ -51,8 +50,42 @@ def evaluate(folder: Path, *options: str) -> int:
     return main(["evaluate", *map(str, given), "--slices", "6", "--draws", "8", *options])
 
 
-def test_a_table_with_every_window_and_plane(folders: Path) -> None:
-    assert evaluate(folders) == 0
+def networks(folder: Path) -> list[str]:
+    """Write the challenge's networks in small sizes and its table of prompts, and return the options that name them."""
+    torch.manual_seed(0)
+    sizes = {"slices": 3, "side": 168}
+    save_component(folder / "ct-net/ct-net.json", CTNet(**sizes), kind="ct-net", config=sizes)
+    towers = Sizes((8, 16, 16), 8, 4, 8, 2, 4, (1, 1), 5, 6, 8)
+    network = CTClip(towers)
+    network.visual_transformer.vq["_codebook"].embed.normal_()
+    save_component(folder / "ct-clip/ct-clip.json", network, kind="ct-clip", config=asdict(towers))
+    config = BertConfig(vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    bert = BertModel(config, add_pooling_layer=False)
+    write_encoder(
+        folder / "ct-clip/text_encoder",
+        config=describe_bert(bert),
+        state=bert.state_dict(),
+        vocabulary=b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n",
+        tokenizer={"do_lower_case": True},
+    )
+    rows = ["Names,Text_prompts", *(f"{number}.mha,No effusion." for number in range(5))]
+    (folder / "prompts.csv").write_text("\n".join(rows), encoding="utf-8")
+    net, clip, prompts = (folder / name for name in ("ct-net/ct-net.json", "ct-clip", "prompts.csv"))
+    return ["--ct-net", str(net), "--ct-clip", str(clip), "--prompts", str(prompts)]
+
+
+def test_a_table_with_every_window_and_plane_and_the_challenge_s_numbers(folders: Path) -> None:
+    """The synthetic volumes lie in a folder of MetaImages, as other generators publish theirs."""
+    for path in (folders / "synthetic").iterdir():
+        write_volume(path.with_name(f"{path.name[0]}.mha"), read_ct(path))
+        path.unlink()
+    assert evaluate(folders, *networks(folders)) == 0
+    numbers = pd.read_csv(folders / "out/vlm3d.csv").set_index("number")
+    assert list(numbers.index) == ["FVD_CTNet", "FVD_CTNet_all", "CLIPScore", "CLIPScore_I2I", "CLIPScore_mean"]
+    assert (numbers["num_volumes"] == 5).all()
+    assert numbers.loc["FVD_CTNet", "num_groups"] == 1  # of four; the fifth volume is alone
+    assert "noise" in numbers.loc["FVD_CTNet", "note"]
+    assert numbers["value"].notna().all()
     table = pd.read_csv(folders / "out" / "fid.csv")
     assert len(table) == 2 * 16
     assert set(table["condition"]) == {"real", "synthetic"}
@@ -61,27 +94,6 @@ def test_a_table_with_every_window_and_plane(folders: Path) -> None:
     lung = table[table["window"] == "lung"]
     assert (lung["fid_at_floor"] > lung["floor"]).all()
     assert all((folders / "out" / window / "real.json").is_file() for window in set(table["window"]))
-
-
-def test_folders_and_archives_of_dicom_are_volumes(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = {number: folders / f"real/{number}.nii.gz" for number in range(3)}
-    for number, path in files.items():
-        write(path, chest(number).clip(-1024))  # which the slices store as unsigned numbers
-    assert evaluate(folders, "--draws", "0") == 0
-    expected = pd.read_csv(folders / "out/fid.csv")
-    for number, path in files.items():
-        path.unlink()
-        affine = axis_aligned_affine((4.0,) * 3, (0.0, 0.0, 0.0))
-        place = folders / ("real/0" if number == 0 else f".packed/{number}")
-        hu = chest(number).clip(-1024).astype(np.int16)
-        write_series(place, hu, affine, study=f"1.{number}", series=f"1.{number}.1")
-    pack(folders / ".packed/1", folders / "real/1.zip")
-    pack(folders / ".packed/2", folders / "real/2.tar.gz")
-    assert evaluate(folders, "--draws", "0") == 0
-    pd.testing.assert_frame_equal(pd.read_csv(folders / "out/fid.csv"), expected)
-    (folders / "real/1.zip").write_bytes(b"PK")
-    assert evaluate(folders, "--draws", "0") == 1
-    assert "[archive-unusable]" in capsys.readouterr().err
 
 
 def test_a_wrong_header_is_found_and_stated(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,47 +185,16 @@ def test_banks_of_another_program_are_compared_without_a_frechet_distance_of_few
     assert table.loc["theirs", "mmd"] > table.loc["theirs", "mmd_floor"]
 
 
-@pytest.fixture
-def challenge(folders: Path) -> Path:
-    """Folders in the layout that other generators publish, MetaImages named alike, and networks of small sizes."""
-    for side in ("real", "synthetic"):
-        for path in (folders / side).iterdir():
-            write_volume(path.with_name(f"valid_{path.name[0]}_a_1.mha"), read_ct(path))
-            path.unlink()
-    torch.manual_seed(0)
-    sizes = {"slices": 3, "side": 168}
-    save_component(folders / "ct-net/ct-net.json", CTNet(**sizes), kind="ct-net", config=sizes)
-    towers = Sizes((8, 16, 16), 8, 4, 8, 2, 4, (1, 1), 5, 6, 8)
-    network = CTClip(towers)
-    network.visual_transformer.vq["_codebook"].embed.normal_()
-    save_component(folders / "ct-clip/ct-clip.json", network, kind="ct-clip", config=asdict(towers))
-    config = BertConfig(vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
-    write_encoder(
-        folders / "ct-clip/text_encoder",
-        config=describe_bert(bert := BertModel(config, add_pooling_layer=False)),
-        state=bert.state_dict(),
-        vocabulary=b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n",
-        tokenizer={"do_lower_case": True},
-    )
-    prompts = [f"valid_{number}_a_1.mha,No effusion." for number in range(5)]
-    (folders / "prompts.csv").write_text("\n".join(["Names,Text_prompts", *prompts]), encoding="utf-8")
-    return folders
-
-
-def test_the_challenge_s_numbers_stand_beside_those_of_real_volumes(
-    challenge: Path, capsys: pytest.CaptureFixture[str]
+def test_volumes_without_a_partner_are_refused_before_anything_is_computed(
+    folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    net, clip = (challenge / "ct-net/ct-net.json", challenge / "ct-clip")
-    given = ["--ct-net", str(net), "--ct-clip", str(clip), "--prompts", str(challenge / "prompts.csv"), "--draws", "0"]
-    assert evaluate(challenge, *given) == 0
-    table = pd.read_csv(challenge / "out/vlm3d.csv").set_index("number")
-    assert list(table.index) == ["FVD_CTNet", "FVD_CTNet_all", "CLIPScore", "CLIPScore_I2I", "CLIPScore_mean"]
-    assert (table["num_volumes"] == 5).all()
-    assert table.loc["FVD_CTNet", "num_groups"] == 1  # of four; the fifth volume is alone
-    assert "noise" in table.loc["FVD_CTNet", "note"]
-    assert table["value"].notna().all()
-    (challenge / "synthetic/valid_0_a_1.mha").rename(challenge / "synthetic/other.mha")
-    assert evaluate(challenge, *given) == 10
-    assert "[challenge-unpaired]" in capsys.readouterr().err
-    assert evaluate(challenge, *given[:4]) == 2
+    given = ["--ct-net", "net.json", "--ct-clip", "clip", "--prompts", str(folders / "prompts.csv")]
+    assert evaluate(folders, *given[:4]) == 2
     assert "[option-without-effect]" in capsys.readouterr().err
+    (folders / "prompts.csv").write_text("Names,Text_prompts\n0.mha,No effusion.\n", encoding="utf-8")
+    assert evaluate(folders, *given) == 10
+    assert "[prompts-unmatched]" in capsys.readouterr().err
+    (folders / "synthetic/0.nii.gz").rename(folders / "synthetic/other.nii.gz")
+    assert evaluate(folders, *given) == 10
+    assert "[challenge-unpaired]" in capsys.readouterr().err
+    assert not (folders / "out").exists()

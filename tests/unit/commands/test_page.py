@@ -1,5 +1,6 @@
 """The page from the command line: what it needs, where it listens, what it prints."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -55,3 +56,29 @@ def test_the_link_is_printed_and_a_window_opened_where_there_is_one(monkeypatch,
         assert opened.wait(5 if is_open else 0.05) == is_open
         assert "/?token=" in capsys.readouterr().out
     assert (tmp_path / "medsyn2/page/items").is_dir()
+
+
+HOSTS = """
+import sys
+from medsyn2.cli import main
+from medsyn2.server import serving
+
+serving.serve = lambda guard, listener, announce: announce()
+model, folder, *hosts = sys.argv[1:]
+for host in hosts:
+    options = ["--model", model, "--port", "0", "--session", f"{folder}/{host}", "--no-browser"]
+    assert main(["page", "--host", host, *options]) == 0
+"""
+
+
+def test_a_server_that_others_can_reach_says_so_before_its_link(tmp_path, tiny_model):
+    # In a process of its own, since tests listen to no other address than this machine's first.
+    command = [sys.executable, "-c", HOSTS, str(tiny_model), str(tmp_path), "127.0.0.2", "localhost", "0.0.0.0"]
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", check=True, timeout=60
+    )
+    own, same, all_addresses = re.split("Ctrl-C ends the server.", result.stdout)[:3]
+    assert "WARNING" not in own + same
+    before, _, link = all_addresses.partition("http://")
+    assert "WARNING 0.0.0.0 can be reached from the network, without encryption; the link is the key" in before
+    assert "/?token=" in link

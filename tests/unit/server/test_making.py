@@ -34,7 +34,8 @@ def test_a_result_is_the_volume_that_the_pipeline_makes(page, item, tiny_mask, g
     )
     np.testing.assert_array_equal(voxels(page, item["volume"]), expected.volume.hu)
     assert (item["report"], item["words"], item["seed"]) == ("Large pleural effusion.", "heart", 4)
-    assert (item["name"], item["before"], item["check"], item["real"]) == ("heart", None, None, None)
+    assert item["name"] == "heart, seed 4, Large pleural effusion"
+    assert (item["before"], item["check"], item["real"]) == (None, None, None)
     assert find_mark(item_file(page.session, item["id"])).verdict == "certain"
 
 
@@ -96,4 +97,28 @@ def test_an_order_that_makes_no_sense_fails_in_words(page, item, change, code):
 
 def test_words_without_a_mask_are_left_alone(page):
     job, last = page.make(words="heart")
-    assert (job["state"], last["words"], last["name"]) == ("done", None, "no condition")
+    assert (job["state"], last["words"]) == ("done", None)
+    assert last["name"].startswith("no condition, seed ")
+
+
+def test_names_tell_results_apart(page, item):
+    report = "There is a large pleural effusion on the right and none on the left."
+    edit = {"kind": "edit", "source": item["id"]}
+    orders = [
+        {"findings": report, "seeds": [11]},
+        {"findings": report, "seeds": [12]},
+        {"findings": report, "seeds": [12]},
+        {**edit, "findings": "No effusion.", "strength": 0.25},
+        {**edit, "findings": "No effusion.", "strength": 0.5, "mask": item["mask"], "words": "heart"},
+        {**edit, "strength": 0.5},
+    ]
+    assert [page.make(**order)[1]["name"] for order in orders] == [
+        "There is a large pleural effusion on ..., seed 11",
+        "There is a large pleural effusion on ..., seed 12",
+        "There is a large pleural effusion on ..., seed 12 (2)",
+        "No effusion, change of strength 0.25, seed 4",
+        "heart, change of strength 0.5, seed 4, No effusion",
+        "no condition, change of strength 0.5, seed 4",
+    ]
+    names = [one["name"] for one in page.session.all("items")]
+    assert len(set(names)) == len(names)

@@ -33,3 +33,8 @@ def test_an_unknown_error_is_told_without_its_traceback():
     told = describe_error(name_error(ZeroDivisionError("division by zero")))
     assert told["code"] == "page-failed"
     assert "Traceback" not in told["message"]
+
+
+def test_a_name_of_bytes_that_are_no_text_can_be_told():
+    told = describe_error(InvalidVolumeError("\udcff.nii is damaged.", code="b", remedy="c"))
+    assert told["message"].encode() == b"\\udcff.nii is damaged."

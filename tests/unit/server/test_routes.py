@@ -1,8 +1,13 @@
+import gzip
+
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
 from medsyn2.server import routes
 from medsyn2.server.runs import LENGTH, encode_runs
+from medsyn2.server.voxels import VOXELS
+from tests.unit.server.conftest import BASE
 
 
 def test_the_state_tells_the_model_and_its_grid(page):
@@ -84,3 +89,21 @@ def test_what_is_not_there_is_told_in_words(page):
         response = page.client.request(method, path)
         assert response.status_code in (404, 405)
         assert set(response.json()) == {"code", "message", "remedy"}
+
+
+def browser_at(address, page):
+    return TestClient(page.guard, base_url=BASE, client=(address, 50000), cookies=dict(page.client.cookies))
+
+
+@pytest.mark.parametrize(("address", "encoding"), [("127.0.0.1", None), ("::1", None), ("192.0.2.1", "gzip")])
+def test_voxels_come_without_compression_on_this_machine_alone(page, item, address, encoding):
+    answer = browser_at(address, page).get(f"/api/volumes/{item['volume']}")
+    assert answer.headers.get("content-encoding") == encoding
+    path = page.session.find("volumes", item["volume"]) / VOXELS
+    assert answer.content == gzip.decompress(path.read_bytes())
+
+
+def test_a_volume_that_goes_while_it_is_asked_for_is_missing(page):
+    place = page.session.add("volumes", lambda folder: None, {})
+    assert browser_at("127.0.0.1", page).get(f"/api/volumes/{place}").status_code == 404
+    page.session.remove("volumes", place)

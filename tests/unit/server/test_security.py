@@ -5,7 +5,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from medsyn2.server.security import HEADERS, Access, Guard
+from medsyn2.server.security import HEADERS, Access, Guard, is_loopback
 
 PORT = 8123
 BASE = f"http://127.0.0.1:{PORT}"
@@ -162,3 +162,18 @@ def test_a_socket_is_closed(known):
 
 def _cookie(client):
     return "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+
+
+@pytest.mark.parametrize(
+    ("address", "is_own"),
+    [
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::", False),
+        ("fe80::1%1", False),
+        ("::ffff:192.0.2.1", False),
+        ("", False),
+    ],
+)
+def test_an_address_is_this_machine_s_own_or_not(address, is_own):
+    assert is_loopback(address) == is_own

@@ -18,6 +18,7 @@ from medsyn2.evaluation.features.folders import (
     read_patients,
     volumes_in,
 )
+from tests.series import pack, write_series
 
 
 def chest(offset: int = 0) -> CTVolume:
@@ -42,6 +43,23 @@ def test_files_are_found_by_name_with_their_patients(tmp_path: Path) -> None:
     (tmp_path / "b.nii.gz").unlink()
     with pytest.raises(EnvironmentFault, match="1 volumes"):
         volumes_in(tmp_path, spacing_mm=None, patients={})
+
+
+def test_folders_and_archives_of_dicom_are_volumes_as_files_are(tmp_path: Path) -> None:
+    volume = CTVolume(chest().hu.clip(-1024), chest().affine_mm)  # slices store them as unsigned numbers
+    write_ct(tmp_path / "0.nii.gz", volume)
+    for number, place in enumerate(("1", ".2", ".3"), 1):
+        write_series(tmp_path / place, volume.hu, volume.affine_mm, study=f"1.{number}", series=f"1.{number}.1")
+    pack(tmp_path / ".2", tmp_path / "2.zip")
+    pack(tmp_path / ".3", tmp_path / "3.tar.gz")
+    found = volumes_in(tmp_path, spacing_mm=None, patients={"2": "p2"})
+    assert [(one.id, one.patient) for one in found] == [("0", "0"), ("1", "1"), ("2", "p2"), ("3", "3")]
+    assert len({one.digest() for one in found}) == 4
+    for one in found:
+        np.testing.assert_array_equal(one.read().hu, volume.hu)
+    (tmp_path / "2.zip").write_bytes(b"PK")
+    with pytest.raises(InvalidVolumeError, match="archive-unusable"):
+        found[2].read()
 
 
 def test_extent_is_of_all_volumes_and_refuses_what_is_not_hu(tmp_path: Path) -> None:
