@@ -118,10 +118,16 @@ class CTVolume:
         return spacing_of(self.affine_mm)
 
     def save(self, path: Path | str, *, description: str = "") -> None:
-        """Write a NIfTI file, as `write_ct` does; equal volumes give equal bytes."""
+        """Write a NIfTI file, as `write_ct` does; equal volumes give equal bytes, and a synthetic one says so."""
         from medsyn2.ct.nifti.writing import write_hu
 
-        write_hu(path, self.hu, self.affine_mm, description)
+        write_hu(path, self.hu, self.affine_mm, self.mark(description))
+
+    def mark(self, description: str) -> str:
+        """Return a header's description, which begins with SYNTHETIC if a model made the volume."""
+        if not self.is_synthetic or description.startswith(SYNTHETIC):
+            return description
+        return f"{SYNTHETIC} {description}".rstrip()
 
     def plot(
         self,

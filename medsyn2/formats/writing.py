@@ -21,7 +21,8 @@ def write_ct(path: Path | str, volume: CTVolume, *, description: str = "") -> No
     Args:
         path: Ends in .nii.gz, .nii, .mha or .nrrd.
         volume: Whole HU are written as int16, others as float32.
-        description: ASCII characters for the header, of which NIfTI takes 79.
+        description: ASCII characters for the header, of which NIfTI takes 79; SYNTHETIC stands before it if a model made
+            the volume.
 
     Raises:
         ConfigError: If the path ends otherwise.
@@ -29,7 +30,9 @@ def write_ct(path: Path | str, volume: CTVolume, *, description: str = "") -> No
         GeometryError: If the axes are not perpendicular.
     """
     hu = compact(volume.hu, Path(path).name)
-    _write(Path(path), hu if hu.dtype == np.int16 else hu.astype(np.float32), volume.affine_mm, description)
+    _write(
+        Path(path), hu if hu.dtype == np.int16 else hu.astype(np.float32), volume.affine_mm, volume.mark(description)
+    )
 
 
 def write_labels(path: Path | str, label_map: LabelMap, *, description: str = "") -> None:

@@ -85,13 +85,13 @@ def write_ct(path: Path | str, volume: CTVolume, *, description: str = "") -> No
     Args:
         path: Ends in .nii or .nii.gz.
         volume: Whole HU are written as int16, others as float32.
-        description: At most 79 ASCII characters for the header.
+        description: At most 79 ASCII characters for the header; SYNTHETIC stands before it if a model made the volume.
 
     Raises:
         InvalidVolumeError: If a value is not finite.
         GeometryError: If the axes are not perpendicular.
     """
-    write_hu(path, volume.hu, volume.affine_mm, description)
+    write_hu(path, volume.hu, volume.affine_mm, volume.mark(description))
 
 
 def write_labels(path: Path | str, label_map: LabelMap, *, description: str = "") -> None:

@@ -25,3 +25,15 @@ def test_a_volume_comes_back_from_each_format_and_is_the_same_for_itk(tmp_path, 
     content = path.read_bytes()
     write_ct(path, VOLUME, description="SYNTHETIC test")
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd"])
+def test_a_synthetic_volume_says_so_however_it_is_written(tmp_path, suffix):
+    made = CTVolume(counted((4, 5, 6)), series_affine(), is_synthetic=True)
+    write_ct(tmp_path / f"made{suffix}", made, description="by hand")
+    assert open_volume(tmp_path / f"made{suffix}").description.startswith("SYNTHETIC by hand")
+    assert read_ct(tmp_path / f"made{suffix}").is_synthetic
+    made.save(tmp_path / "saved.nii.gz")
+    assert read_ct(tmp_path / "saved.nii.gz").is_synthetic
+    write_ct(tmp_path / f"real{suffix}", CTVolume(made.hu, made.affine_mm))
+    assert not read_ct(tmp_path / f"real{suffix}").is_synthetic
