@@ -21,8 +21,8 @@ def write_ct(path: Path | str, volume: CTVolume, *, description: str = "") -> No
     Args:
         path: Ends in .nii.gz, .nii, .mha or .nrrd.
         volume: Whole HU are written as int16, others as float32.
-        description: ASCII characters for the header, of which NIfTI takes 79; SYNTHETIC stands before it if a model made
-            the volume.
+        description: ASCII characters for the header, of which NIfTI takes 79; SYNTHETIC stands before it if a
+            model made the volume.
 
     Raises:
         ConfigError: If the path ends otherwise.
