@@ -149,7 +149,7 @@ _ALL = (
             Table("pairs", ("memorisation_pairs.csv",)),
             Figure("sheet", ("memorisation_pairs.png",), caption="memorisation_pairs"),
         ),
-        version=3,
+        version=4,
         gpu=(devices.runs_generator, devices.runs_radimagenet),
         num_threads=devices.several_if_large,
         room="evaluation.memorisation",

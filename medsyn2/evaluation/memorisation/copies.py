@@ -20,19 +20,18 @@ A copy is near to one patient and no nearer than others to the rest, so contrast
 volumes, and the averages that a badly trained generator makes, are smoother than a CT, which moves them away from every
 CT in one description and towards every CT in another; both cancel in the contrast. They do not in AuthPct and C_T: read
 these against the rows of held-out volumes after the tokenizer. A volume is suspect if either of two descriptions says
-so:
+so that finds most of the copies (below):
 
     thumbnails   32 voxels an axis in the lung window, without mean, of unit norm: d = sqrt(2 - 2 Pearson's r).
                  They keep positions and nothing finer than about a centimetre, as a tokenizer does.
     features     one vector a volume, of unit variance on the training set, in the principal components of 95 % of the
                  variance, at most 64. They see texture, ignore position, and miss copies that a tokenizer blurred.
 
-In the demo, whose tokenizer blurs much, all 30 training volumes put through it are nearest to themselves and suspect by
-thumbnails, with contrasts of 0.29 to 0.63 against 0.84 and more of held-out volumes, before or after the tokenizer; by
-the weight-free features one is nearest to itself and none is suspect. Smoothing all volumes first, removing the
-tokenizer's mean shift, or both, let features find up to nine of ten sources but call at most six of ten suspect, and
-would need an extraction of their own. Every run therefore puts training volumes through its tokenizer and reports how
-many of these copies each description finds.
+Every run puts training volumes through its tokenizer and reports how many of these copies each description finds. In the
+demo thumbnails find all, and the weight-free features one of six; but they call all samples of reports suspect, whose
+texture is nearer to one smooth training CT than to the next, and which thumbnails find near to none. A description that
+misses most copies therefore has no say. Smoothing all volumes first, removing the tokenizer's mean shift, or both, let
+features find more of them, and would need an extraction of their own.
 
 Volumes of one patient are never neighbours. Rotated or cropped copies are missed; finding none proves nothing.
 

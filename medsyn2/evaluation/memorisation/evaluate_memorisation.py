@@ -47,6 +47,8 @@ CONTROLS = (COPIES, RECONSTRUCTED)
 TRAINING, HELD_OUT = "training", "held_out"
 """Whose reports and masks samples were asked with."""
 THUMBNAILS, FEATURES, EITHER = "thumbnails", "features", "either"
+MOST_COPIES_PERCENT = 50.0
+"""Share of the planted copies that a way of looking finds, to have a say in whether a volume is suspect."""
 COLUMNS = [
     "condition", "prompts", "by", "num_synthetic", "num_patients", "num_suspect", "suspect_percent", "suspect_low",
     "suspect_high", "suspect_patients", "expected_by_chance", "p_by_chance", "p_adjusted", "own_nearer_percent",
@@ -256,17 +258,24 @@ def _share(name: str, which: Bool[np.ndarray, " v"], of: _Set) -> dict[str, floa
     return {f"{name}_percent": percent, f"{name}_low": low, f"{name}_high": high}
 
 
+def credible_searches(copies_found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the ways of looking that find most of the copies; all if none does."""
+    ways = [THUMBNAILS, FEATURES]
+    return [by for by in ways if copies_found[by]["copies_found_percent"] >= MOST_COPIES_PERCENT] or ways
+
+
 def _rows(
     made: _Set,
     searched: Mapping[str, Memorisation],
     copies_found: Mapping[str, Mapping[str, float]],
     real: tuple[_Set, _Set],
 ) -> list[dict[str, Any]]:
-    """Return a row for each way of looking, and one for both together."""
+    """Return a row for each way of looking, and one for those together that see copies."""
     rows = []
     suspects = {by: found.suspect for by, found in searched.items()}
-    suspects[EITHER] = np.logical_or.reduce(list(suspects.values()))
-    chances = [found.chance for found in searched.values()]
+    credible = credible_searches(copies_found)
+    suspects[EITHER] = np.logical_or.reduce([suspects[by] for by in credible])
+    chances = [searched[by].chance for by in credible]
     # Of two searches: the sum is never too small, and neither is twice the smaller chance.
     either = {
         "suspect_patients": len({made.bank.patients[index] for index in np.flatnonzero(suspects[EITHER])}),

@@ -14,7 +14,12 @@ from medsyn2.ct.intensity import hu_to_unit, unit_to_hu
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
 from medsyn2.errors import EnvironmentFault
-from medsyn2.evaluation.memorisation.evaluate_memorisation import COLUMNS, CONTROLS, evaluate_memorisation
+from medsyn2.evaluation.memorisation.evaluate_memorisation import (
+    COLUMNS,
+    CONTROLS,
+    credible_searches,
+    evaluate_memorisation,
+)
 from medsyn2.facts import CT_FILE, LatentOrigin, LatentsFacts, ReconstructionFacts, RegisterFacts, SampleFacts
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.store.latents import write_latents
@@ -256,6 +261,16 @@ def test_controls_show_when_the_search_finds_nothing(run, generator) -> None:
     finally:
         weight.copy_(kept)
     assert (table.loc[table["by"] == "thumbnails", "copies_found_percent"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("thumbnails", "features", "credible"),
+    [(100, 17, ["thumbnails"]), (0, 50, ["features"]), (83, 67, ["thumbnails", "features"]), (33, 17, None)],
+)
+def test_a_search_that_misses_most_copies_has_no_say(thumbnails, features, credible) -> None:
+    percents = {"thumbnails": thumbnails, "features": features}
+    found = {by: {"copies_found_percent": percent} for by, percent in percents.items()}
+    assert credible_searches(found) == (credible or ["thumbnails", "features"])
 
 
 def test_too_few_cases_say_so(run) -> None:
