@@ -27,11 +27,11 @@ so that finds most of the copies (below):
     features     one vector a volume, of unit variance on the training set, in the principal components of 95 % of the
                  variance, at most 64. They see texture, ignore position, and miss copies that a tokenizer blurred.
 
-Every run puts training volumes through its tokenizer and reports how many of these copies each description finds. In the
-demo thumbnails find all, and the weight-free features one of six; but they call all samples of reports suspect, whose
-texture is nearer to one smooth training CT than to the next, and which thumbnails find near to none. A description that
-misses most copies therefore has no say. Smoothing all volumes first, removing the tokenizer's mean shift, or both, let
-features find more of them, and would need an extraction of their own.
+Every run puts training volumes through its tokenizer and reports how many of these copies each description finds. In
+the demo thumbnails find all, and the weight-free features one of six; but they call all samples of reports suspect,
+whose texture is nearer to one smooth training CT than to the next, and which thumbnails find near to none. A
+description that misses most copies therefore has no say. Smoothing all volumes first, removing the tokenizer's mean
+shift, or both, let features find more of them, and would need an extraction of their own.
 
 Volumes of one patient are never neighbours. Rotated or cropped copies are missed; finding none proves nothing.
 
