@@ -37,7 +37,7 @@ class Sampling:
     """Where the solver stops, between 1 (noise) and 0; the last step goes to the predicted clean latents."""
     guidance_report: float = 1.0
     """Classifier-free guidance of the report, from 0 on; 1 is none, as in the paper."""
-    guidance_mask: float = 2.0
+    guidance_mask: float = 1.0
     """Classifier-free guidance of the mask, from 0 on; 1 is none, as in the paper."""
 
     def __post_init__(self) -> None:

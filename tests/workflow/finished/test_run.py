@@ -109,7 +109,7 @@ def test_comment_and_order_of_keys_rerun_nothing(rerun: Workflow) -> None:
         ("train_dit", {"learning_rate": 1e-4}, {"train_dit", *AFTER_SAMPLE}),
         (
             "train_tokenizer",
-            {"learning_rate": 1e-4},
+            {"learning_rate": 2e-4},
             {"train_tokenizer", "encode_latents", "train_dit", "reconstruct", "evaluate_tokenizer", *AFTER_SAMPLE},
         ),
     ],
