@@ -47,7 +47,7 @@ from pathlib import Path
 from medsyn2.errors import MemoryFault
 from medsyn2.faults import fault_of, require_memory
 require_memory()
-used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+used = int(Path("/proc/self/statm").read_text("utf-8").split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**24, resource.getrlimit(resource.RLIMIT_AS)[1]))
 try:
     require_memory()
