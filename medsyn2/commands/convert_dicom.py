@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from medsyn2.commands.answers import answer
-from medsyn2.dicom.archive import unpacked
+from medsyn2.dicom.archive import folder_of
 from medsyn2.dicom.identity import Identity
 from medsyn2.dicom.members import is_archive_name
 from medsyn2.dicom.series import find_stacks
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
             code="output-taken",
             remedy="give another folder.",
         )
-    source: AbstractContextManager[Path] = unpacked(arguments.source) if is_archive else nullcontext(arguments.source)
+    source: AbstractContextManager[Path] = folder_of(arguments.source) if is_archive else nullcontext(arguments.source)
     with source as folder:
         _convert_all(folder, arguments)
 

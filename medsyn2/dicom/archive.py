@@ -32,12 +32,12 @@ def open_archive(path: Path, *, series: str | None = None, rule: SeriesRule = "l
         InvalidVolumeError: If the archive is damaged, encrypted or too large, or holds no CT.
         GeometryError: If no series makes a volume.
     """
-    with unpacked(path) as folder:
+    with folder_of(path) as folder:
         return open_series(folder, series=series, rule=rule)
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
+def folder_of(path: Path) -> Iterator[Path]:
     """Unpack an archive for a while, into a folder of its name.
 
     Raises:

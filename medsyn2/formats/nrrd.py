@@ -55,7 +55,7 @@ def open_nrrd(path: Path) -> ImageFile:
         raise unsupported(path.name, "volume-encoding", f"type {fields.get('type')!r}, encoding {encoding!r}")
     if "none" in fields.get("space directions", "") or re.search("vector|color|matrix", fields.get("kinds", "")):
         raise unsupported(path.name, "volume-rgb", f"kinds {fields.get('kinds')!r}")
-    detached = _detached(fields)
+    detached = _voxel_file_of(fields)
     skip = int((numbers(fields, "byte skip", "byteskip") or [0])[0])
     payload = Payload(
         path if detached is None else data_file(path, detached),
@@ -73,11 +73,11 @@ def voxel_file(path: Path) -> Path:
     Raises:
         InvalidVolumeError: If it is no NRRD, or names a list or a file of another folder.
     """
-    named = _detached(_parse(path)[0])
+    named = _voxel_file_of(_parse(path)[0])
     return path if named is None else data_file(path, named)
 
 
-def _detached(fields: Mapping[str, str]) -> str | None:
+def _voxel_file_of(fields: Mapping[str, str]) -> str | None:
     return fields.get("data file", fields.get("datafile"))
 
 

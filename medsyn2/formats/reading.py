@@ -76,10 +76,10 @@ def list_series(path: Path, rule: SeriesRule = "largest") -> list[str]:
     Raises:
         CaseError: As of `open_volume`.
     """
-    from medsyn2.dicom.archive import unpacked  # import pydicom
+    from medsyn2.dicom.archive import folder_of  # import pydicom
     from medsyn2.dicom.volume import find_series
 
-    with nullcontext(path) if path.is_dir() else unpacked(path) as folder:
+    with nullcontext(path) if path.is_dir() else folder_of(path) as folder:
         return [stack.id for stack in find_series(folder, rule).stacks]
 
 

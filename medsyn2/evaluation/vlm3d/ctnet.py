@@ -85,7 +85,7 @@ class CTNet(nn.Module):
             nn.ReLU(),
         )
         self.classifier = nn.Sequential(
-            nn.Linear(16 * 18 * _pooled(side) ** 2, 128),
+            nn.Linear(16 * 18 * _side_of_last_maps(side) ** 2, 128),
             nn.ReLU(),
             nn.Dropout(0.5),
             nn.Linear(128, NUM_FEATURES),
@@ -104,7 +104,7 @@ class CTNet(nn.Module):
         return features
 
 
-def _pooled(side: int) -> int:
+def _side_of_last_maps(side: int) -> int:
     """Return the side of the last maps: halved by the ResNet, cut by two convolutions, halved by the third."""
     for _ in range(_HALVINGS):
         side = -(-side // 2)

@@ -34,7 +34,8 @@ def for_ct_clip(volume: CTVolume, shape: tuple[int, int, int]) -> Float[Tensor, 
     """Return a CT in CT-CLIP's spacing, shape and range."""
     # The program gives the spacing along the height to the width and the other way round.
     sizes = [
-        round(n * own / wanted) for n, own, wanted in zip(_swapped(volume), volume.spacing_mm, _SPACING_MM, strict=True)
+        round(n * own / wanted)
+        for n, own, wanted in zip(_shape_dwh(volume), volume.spacing_mm, _SPACING_MM, strict=True)
     ]
     resampled = functional.interpolate(_swap(volume), sizes, mode="trilinear", align_corners=False)[0, 0]
     pairs = [((wanted - n) // 2, wanted - n - (wanted - n) // 2) for n, wanted in zip(sizes, shape, strict=True)]
@@ -47,6 +48,6 @@ def _swap(volume: CTVolume) -> Float[Tensor, "1 1 d w h"]:
     return torch.from_numpy(np.ascontiguousarray(clipped))[None, None]
 
 
-def _swapped(volume: CTVolume) -> tuple[int, int, int]:
+def _shape_dwh(volume: CTVolume) -> tuple[int, int, int]:
     depth, height, width = volume.shape
     return depth, width, height

@@ -40,8 +40,10 @@ def video_rows(real: Float[np.ndarray, "n f"], synthetic: Float[np.ndarray, "n f
         synthetic: The same of the synthetic ones.
     """
     half = len(real) // 2
-    value, groups = _grouped(real, synthetic)
-    yield _row("FVD_CTNet", value, _grouped(real[:half], real[half : 2 * half])[0], len(synthetic), groups, _TINY)
+    value, groups = _mean_over_groups(real, synthetic)
+    yield _row(
+        "FVD_CTNet", value, _mean_over_groups(real[:half], real[half : 2 * half])[0], len(synthetic), groups, _TINY
+    )
     apart = _distance(real[:half], real[half:])
     yield _row("FVD_CTNet_all", _distance(real, synthetic), apart, len(synthetic), 1, _ALL)
 
@@ -71,7 +73,7 @@ def fid_rows(distances: Mapping[Plane, tuple[float, float]], num_volumes: int) -
         yield _row(f"FID_2p5D_{name}", *distances[plane], num_volumes, 1, note)
 
 
-def _grouped(real: Float[np.ndarray, "n f"], synthetic: Float[np.ndarray, "n f"]) -> tuple[float, int]:
+def _mean_over_groups(real: Float[np.ndarray, "n f"], synthetic: Float[np.ndarray, "n f"]) -> tuple[float, int]:
     groups = [slice(start, start + GROUP) for start in range(0, len(real), GROUP) if len(real) - start >= _LEAST]
     values = [frechet_distance(real[group], synthetic[group]) for group in groups]
     return (float(np.mean(values)) if values else nan), len(values)
