@@ -95,6 +95,9 @@ Precision = Literal["bf16", "float32"]
 """Arithmetic of a trained network: bfloat16 under autocast, or float32 throughout."""
 PrecisionSetting = Literal["auto", "bf16", "float32"]
 """The same in a configuration; ``auto`` leaves the choice to the device."""
+MIN_SUBVOXEL_CHANNELS = 4
+"""Channels of each level of a tokenizer of the layout ``subvoxel``: the image and a constant that carries its scale
+through the last normalisation, both with both signs."""
 BUNDLED = "bundled"
 """The word for the files that ship with the package, where a configuration names a file."""
 Mode = Literal["report", "mask", "both", "neither"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from medsyn2.config.base import COMPRESSION
 from medsyn2.config.networks import TokenizerConfig, TrainDiTConfig, TrainTokenizerConfig
 from medsyn2.config.schema import Config
-from medsyn2.vocabulary import BUNDLED, Structure
+from medsyn2.vocabulary import BUNDLED, MIN_SUBVOXEL_CHANNELS, Structure
 
 
 def disagreements(config: Config) -> Iterator[str]:
@@ -100,6 +100,11 @@ def _tokenizer(tokenizer: TokenizerConfig) -> Iterator[str]:
     elif tokenizer.layout == "official" and tokenizer.depth_mode != "uniform_paper":
         yield (f"tokenizer.depth_mode: must be uniform_paper in the layout official, got {tokenizer.depth_mode}")
     widths = tuple(tokenizer.hidden_channels * factor for factor in tokenizer.channel_multipliers)
+    if tokenizer.layout == "subvoxel" and min(widths) < MIN_SUBVOXEL_CHANNELS:
+        yield (
+            f"tokenizer.hidden_channels: the layout subvoxel needs {MIN_SUBVOXEL_CHANNELS} channels in each level, "
+            f"got {widths}"
+        )
     if any(width % tokenizer.norm_groups for width in widths):
         yield (f"tokenizer.norm_groups: must divide the channels of all levels, {widths}, got {tokenizer.norm_groups}")
 

@@ -50,6 +50,7 @@ from medsyn2.nn.autoencoder.resampling import (
     VolumeUp,
 )
 from medsyn2.types import Float
+from medsyn2.vocabulary import MIN_SUBVOXEL_CHANNELS
 
 SCALE = (4, 8, 8)
 """Voxels per latent along (depth, height, width)."""
@@ -254,7 +255,8 @@ class CausalVideoVAE(nn.Module):
         config: The arguments, from which an equal network is built.
 
     Raises:
-        ConfigError: If `norm_groups` does not divide the channels, or the layout has no such depth mode.
+        ConfigError: If `norm_groups` does not divide the channels, the layout has no such depth mode, or needs more
+            channels.
     """
 
     def __init__(
@@ -350,6 +352,12 @@ def _check_configuration(widths: Sequence[int], groups: int, depth_mode: DepthMo
             f"tokenizer.norm_groups must divide the channels of all levels, got {groups} for {tuple(widths)}.",
             code="tokenizer-groups",
             remedy="choose tokenizer.hidden_channels as a multiple of tokenizer.norm_groups.",
+        )
+    if layout == "subvoxel" and min(widths) < MIN_SUBVOXEL_CHANNELS:
+        raise ConfigError(
+            f"The tokenizer layout subvoxel needs {MIN_SUBVOXEL_CHANNELS} channels in each level, got {tuple(widths)}.",
+            code="tokenizer-narrow",
+            remedy="choose a larger tokenizer.hidden_channels, or another layout.",
         )
     if not LAYOUTS[layout].causal and depth_mode != "uniform_paper":
         raise ConfigError(

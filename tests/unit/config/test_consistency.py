@@ -23,6 +23,11 @@ def test_the_defaults_agree() -> None:
         ("tokenizer: {norm_groups: 3}", "tokenizer.norm_groups", "got 3"),
         ("tokenizer: {depth_mode: first_frame}", "tokenizer.depth_mode", "first_frame"),
         ("tokenizer: {layout: official}", "tokenizer.depth_mode", "uniform_aligned"),
+        (
+            "{tokenizer: {hidden_channels: 3}, train_tokenizer: {initial_weights: null}}",
+            "tokenizer.hidden_channels",
+            "(3,",
+        ),
         ("tokenizer: {hidden_channels: 16}", "train_tokenizer.initial_weights", "tokenizer.hidden_channels; take null"),
         ("jobs: {gpus: {train_tokenizer: 2}}", "jobs.gpus.train_tokenizer", "got 2"),
         ("{jobs: {gpus: {train_dit: 4}}, train_dit: {accumulate: 6}}", "jobs.gpus.train_dit", "which is 6"),

@@ -136,6 +136,11 @@ def test_settings_that_cannot_work_are_refused():
         CausalVideoVAE(8, norm_groups=4, layout="official")
 
 
+def test_too_few_channels_for_subvoxels_are_refused():
+    with pytest.raises(ConfigError, match="tokenizer-narrow"):
+        CausalVideoVAE(3, norm_groups=1, layout="subvoxel")
+
+
 def remove_norms(network: CausalVideoVAE) -> CausalVideoVAE:
     """Remove normalisation and attention, which couple all voxels, from the network."""
     for module in list(network.modules()):
