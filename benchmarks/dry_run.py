@@ -6,13 +6,15 @@
 Makes a folder that looks like CT-RATE as it is downloaded, with the other files that the configurations name (all
 empty: the dry run opens no volume), and plans the configurations on it, by default configs/paper.yaml. The first dry
 run of a configuration also plans its jobs, in a process of its own; the second finds them, as every job on a cluster
-does.
+does. Each is also given as a multiple of the dry run of a workflow of one rule, run before and after it, which is the
+start of Snakemake alone: CPU seconds of hosts, and of one host at different hours, differ threefold.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from medsyn2.cohort.input_files import input_files
@@ -46,17 +48,40 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def plan(folder: Path, configs: list[Path]) -> str:
-    """Dry-run the workflow on `folder` and return what it cost, with the processes that it started."""
-    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--cores", "2", "-s", ROOT / "Snakefile"]
-    command += ["--configfile", ROOT / "config.yaml", *configs, "--directory", folder, "--", "all"]
+@dataclass(frozen=True)
+class Cost:
+    """What a dry run took, with the processes that it started."""
+
+    cpu_s: float
+    peak_mb: float
+    times_a_start: float  # As a multiple of Snakemake's start, on the same host in the same minute
+
+    def __str__(self) -> str:
+        return f"{self.cpu_s:.1f} CPU s, {self.peak_mb:.0f} MB, {self.times_a_start:.1f} times the start of Snakemake"
+
+
+def plan(folder: Path, configs: list[Path]) -> Cost:
+    """Dry-run the workflow on `folder` and return the cost."""
+    (folder / "one_rule").write_text("rule all:\n    shell: 'true'\n", encoding="utf-8")
+    start = ["-s", folder / "one_rule"]
+    arguments = ["-s", ROOT / "Snakefile", "--configfile", ROOT / "config.yaml", *configs]
+    (before, _), (cpu_s, peak_mb), (after, _) = (
+        _dry_run(folder, [str(word) for word in words]) for words in (start, arguments, start)
+    )
+    return Cost(cpu_s, peak_mb, 2 * cpu_s / (before + after))
+
+
+def _dry_run(folder: Path, arguments: list[str]) -> tuple[float, float]:
+    """Return CPU seconds and peak megabytes of a dry run with the processes that it started."""
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--cores", "2", *arguments]
+    command += ["--directory", str(folder), "--", "all"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(process.returncode)
-    return f"{used.ru_utime + used.ru_stime:.1f} CPU s, {used.ru_maxrss / 1024:.0f} MB"
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def main() -> None:

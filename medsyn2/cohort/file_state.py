@@ -82,7 +82,7 @@ def _statuses(path: str) -> Iterator[os.stat_result | None]:
 
 def _status(path: str) -> os.stat_result | None:
     try:
-        return Path(path).stat()
+        return os.stat(path)  # noqa: PTH116 a Path of each file would take longer than its status
     except OSError:
         return None
 

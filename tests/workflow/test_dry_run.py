@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.dry_run import config_files, make_stand_in
+from benchmarks.dry_run import NUM_SCANS, config_files, make_stand_in, plan
 from medsyn2.cohort.plan import plan_run
 from medsyn2.config import load_config
 from medsyn2.stages.plan import kept_jobs
@@ -66,18 +66,17 @@ def test_wrong_key_stops_before_anything_is_planned(tmp_path: Path) -> None:
     assert "train_dit.learnig_rate" in result.stdout + result.stderr
 
 
-def test_ct_rate_is_planned_within_10_cpu_seconds_and_300_mb(tmp_path: Path) -> None:
-    script = ROOT / "benchmarks/dry_run.py"
-    result = subprocess.run([sys.executable, script], capture_output=True, encoding="utf-8", check=True)
-    costs = [line.split(": ")[1].split(", ") for line in result.stdout.splitlines()]
-    (seconds, megabytes), (first_seconds, first_megabytes) = (
-        [float(cell.split()[0]) for cell in cost] for cost in costs
-    )
-    assert seconds < 10
-    assert megabytes < 300
+def test_ct_rate_is_planned_in_seven_times_the_start_of_snakemake_and_300_mb(tmp_path: Path) -> None:
+    configs = config_files("paper")
+    make_stand_in(tmp_path, load_config(*configs), NUM_SCANS)
+    first, second = plan(tmp_path, configs), plan(tmp_path, configs)
+    # 10 CPU seconds of a host whose Snakemake starts in 1.4. The seconds alone say more of the host than of the plan:
+    # they were 6 to 25 on hosts of one kind.
+    assert second.times_a_start < 7, second
+    assert second.peak_mb < 300, second
     # The first one runs the networks without values, which needs PyTorch.
-    assert first_seconds < 30
-    assert first_megabytes < 600
+    assert first.times_a_start < 24, first
+    assert first.peak_mb < 600, first
 
 
 @pytest.mark.parametrize("target", ["results/fid_lung.csv", "results/reconstruction.csv"])
