@@ -46,10 +46,14 @@ class Workflow:
     def planned(self, *targets: str, config: Sequence[str] = ()) -> dict[str, set[str]]:
         """Dry-run, and return the shards that each rule would run for (an empty set where it has none)."""
         extra = ["--config", *config] if config else []
-        text = self.run("-n", *extra, "--", *(targets or ["all"]))
-        planned: dict[str, set[str]] = {}
-        for rule, block in re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?=\n\[|\nJob stats|\Z)", text, re.M | re.S):
-            shards = re.findall(r"wildcards: shard=(\d+)", block)
-            planned.setdefault(rule, set()).update(shards)
-        planned.pop("all", None)
-        return planned
+        return shards_by_rule(self.run("-n", *extra, "--", *(targets or ["all"])))
+
+
+def shards_by_rule(text: str) -> dict[str, set[str]]:
+    """The shards of the jobs of each rule, by what Snakemake said of a run or a dry run."""
+    found: dict[str, set[str]] = {}
+    for rule, block in re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?=\n\[|\nJob stats|\Z)", text, re.M | re.S):
+        shards = re.findall(r"wildcards: shard=(\d+)", block)
+        found.setdefault(rule, set()).update(shards)
+    found.pop("all", None)
+    return found

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -21,9 +22,12 @@ TIMED = {"results/report.html", "results/.report.html.sha256"}
 SHARES = (0.3, 0.5, 0.7)
 # Stages of each kind in which Snakemake is killed with its jobs: by case, a training, a table.
 WITH_SNAKEMAKE = ("register", "train_dit", "evaluate_fid")
-# A stage of each kind: in rounds, by case, with networks, a training. The slow test kills every stage; the
-# configuration has no variant.
-KINDS = ("template", "register", "encode_latents", "train_dit")
+# A stage of each kind, by what is asked for: in rounds and by case; with networks and a training.
+KINDS = {
+    ("results/register/0000.json", "results/register/0001.json"): ("template", "register"),
+    ("results/train_dit/model/model.json",): ("encode_latents", "train_dit"),
+}
+# The configuration has no variant.
 EVERY = tuple(stage for stage in STAGES if stage != "evaluate_variants")
 
 
@@ -70,14 +74,16 @@ def cpu_seconds_so_far(job: psutil.Process) -> float:
     return sum(each.user + each.system for each in times)
 
 
-def disturb(workflow: Workflow, target: str, due_s: dict[str, float], kept: dict[Path, int], *arguments: str) -> bool:
+def disturb(
+    workflow: Workflow, targets: tuple[str, ...], due_s: dict[str, float], kept: dict[Path, int], *arguments: str
+) -> bool:
     """Run, and kill the first job of each stage when it has used its CPU seconds; Snakemake tries it again.
 
     In some stages Snakemake is killed with all its jobs. Takes the stages that were killed at work from `due_s`,
     adds to `kept` the records that were there, and returns whether the run ended by itself.
     """
     run = subprocess.Popen(
-        workflow.command("--retries", "1", *arguments, "--", target),
+        workflow.command("--retries", "1", *arguments, "--", *targets),
         env=workflow.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -102,30 +108,40 @@ def disturb(workflow: Workflow, target: str, due_s: dict[str, float], kept: dict
     return True
 
 
-@pytest.mark.parametrize(
-    ("target", "stages"),
-    [("results/train_dit/model/model.json", KINDS), pytest.param("all", EVERY, marks=pytest.mark.slow)],
-)
-def test_killed_in_each_stage_then_run_again(
-    finished: Workflow, tmp_path: Path, target: str, stages: tuple[str, ...]
-) -> None:
-    disturbed = Workflow(tmp_path)
+def run_killed(disturbed: Workflow, finished: Workflow, targets: tuple[str, ...], stages: tuple[str, ...]) -> None:
+    """Run until each of the stages was killed at work, then to the end, and compare with the undisturbed run."""
     due_s = {
         stage: share * cpu_seconds_of(finished, stage) for stage, share in zip(stages, cycle(SHARES), strict=False)
     }
     kept: dict[Path, int] = {}
-    while not disturb(disturbed, target, due_s, kept):
+    while not disturb(disturbed, targets, due_s, kept):
         pass
     while due_s:
         # These took less time than in the undisturbed run.
         due_s = {stage: due / 2 for stage, due in due_s.items()}
         assert min(due_s.values()) > 0.05, f"{sorted(due_s)} were never caught at work"
-        disturb(disturbed, target, due_s, kept, "--forcerun", *due_s)
+        disturb(disturbed, targets, due_s, kept, "--forcerun", *due_s)
     assert kept
-    disturbed.run(target)
+    disturbed.run(*targets)
     undisturbed, after = results(finished.folder), results(disturbed.folder)
     assert set(after) <= set(undisturbed)
-    assert target != "all" or set(after) == set(undisturbed)
     assert [name for name in after if undisturbed[name] != after[name]] == []
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert disturbed.planned(target) == {}
+    assert disturbed.planned(*targets) == {}
+
+
+def test_killed_in_a_stage_of_each_kind_then_run_again(finished: Workflow, tmp_path: Path) -> None:
+    disturbed = Workflow(tmp_path / "run")
+    shutil.copytree(finished.folder, disturbed.folder)
+    for targets, stages in KINDS.items():
+        for stage in stages:
+            shutil.rmtree(disturbed.folder / "results" / stage)
+        run_killed(disturbed, finished, targets, stages)
+    assert set(results(disturbed.folder)) == set(results(finished.folder))
+
+
+@pytest.mark.slow
+def test_killed_in_each_stage_then_run_again(finished: Workflow, tmp_path: Path) -> None:
+    disturbed = Workflow(tmp_path)
+    run_killed(disturbed, finished, ("all",), EVERY)
+    assert set(results(disturbed.folder)) == set(results(finished.folder))
