@@ -234,6 +234,10 @@ class TrainDiTConfig(Section):
     empty_mask_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of empty masks among those drawn, of structures that the case lacks, so that the model learns that an empty
     mask asks for absence; 0, as in the paper, spends a short training on present structures."""
+    mask_loss_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the loss that is the mean inside the mask that a sample is conditioned on. With 0, as in the paper, all
+    voxels count alike, and a nodule's next to nothing; with a share, a short training learns small structures too.
+    The best possible prediction stays the same."""
     mask_statistics: Literal["pooled", "by_structure"] = "pooled"
     """Statistics that mask latents are normalised with: of all masks together, or of each structure's, as in the
     authors' code. With the pooled ones a small structure, such as nodules, is faint beside the lobes. The model keeps

@@ -30,7 +30,13 @@ def along(t: Float[Tensor, " b"], like: Latents) -> Float[Tensor, "b ..."]:
     return t.view(-1, *([1] * (like.ndim - 1)))
 
 
-def velocity_loss(predicted: Latents, clean: Latents, t: Float[Tensor, " b"], t_clamp: float) -> Float[Tensor, " b"]:
+def velocity_loss(
+    predicted: Latents,
+    clean: Latents,
+    t: Float[Tensor, " b"],
+    t_clamp: float,
+    weights: Float[Tensor, "b ..."] | None = None,
+) -> Float[Tensor, " b"]:
     """Return the loss of each sample, || x_theta - z_0 ||^2 / t^2 as a mean over elements, in float32.
 
     It equals || v_theta - v ||^2 with v_theta = (z_t - x_theta) / t, which would be the difference of two numbers that
@@ -38,8 +44,11 @@ def velocity_loss(predicted: Latents, clean: Latents, t: Float[Tensor, " b"], t_
 
     Args:
         t_clamp: Smallest t in the weight 1/t^2; above 0.
+        weights: Weight of each element, of mean 1 in each sample, in a shape that broadcasts; all count alike if None.
 
     Source: Equation 4; the clamp is JiT's (arXiv:2511.13720).
     """
-    squared_error = (predicted.float() - clean.float()).square().flatten(1).mean(dim=1)
-    return squared_error / t.float().clamp(min=t_clamp).square()
+    squared_error = (predicted.float() - clean.float()).square()
+    if weights is not None:
+        squared_error = squared_error * weights
+    return squared_error.flatten(1).mean(dim=1) / t.float().clamp(min=t_clamp).square()

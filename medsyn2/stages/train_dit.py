@@ -97,6 +97,7 @@ def train_dit(
         probabilities=train_dit.mode_probabilities,
         weights=train_dit.structure_weights,
         empty_share=train_dit.empty_mask_share,
+        loss_share=train_dit.mask_loss_share,
         digests=split.digests,
         seed=train_dit.seed,
     )

@@ -30,6 +30,7 @@ from medsyn2.nn.transformer.conditioning import Conditioning
 from medsyn2.reports.prompts import ABSENT_WORDINGS, MASK_WORDINGS, prompt_id
 from medsyn2.store.latents import EMPTY_MASK, LATENTS, Latents, read_empty_mask, read_image, read_mask
 from medsyn2.store.text_embeddings import REPORT, Embeddings, read_report
+from medsyn2.training.dit.mask_region import loss_weights, mask_region
 from medsyn2.training.dit.objective import DiTBatch
 from medsyn2.training.engine.array_cache import ArrayCache
 from medsyn2.training.engine.draws import generator_of, item_of
@@ -96,6 +97,7 @@ class ConditionedLatents:
         probabilities: Of each mode, in the order of `medsyn2.vocabulary.MODES`.
         weights: How much more often than others a structure's mask is drawn; 1 where nothing is said.
         empty_share: Share of the masks that are empty ones, in cases that have any.
+        loss_share: Share of the loss that is the mean inside the mask; see ``mask_region.py``.
         digests: The sha256 of each file of latents and embeddings, as its record says; the first reading of a file
             compares it.
 
@@ -114,6 +116,7 @@ class ConditionedLatents:
         probabilities: Sequence[float],
         weights: Mapping[Structure, float],
         empty_share: float = 0.0,
+        loss_share: float = 0.0,
         digests: Mapping[Path, str] = {},
         seed: int,
     ) -> None:
@@ -127,6 +130,7 @@ class ConditionedLatents:
         self.image, self.mask, self.masks, self.seed = image, mask, masks, seed
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
         self.weights, self.empty_share, self.digests = weights, empty_share, digests
+        self.loss_share = loss_share
         self._memory = ArrayCache()
 
     def draw(self, position: int) -> Sample:
@@ -151,10 +155,13 @@ class ConditionedLatents:
         """Return the samples at `positions`."""
         samples = [self.draw(position) for position in positions]
         images = torch.stack([_normalize(self._image(sample.case), self.image) for sample in samples])
-        masks = torch.stack([self._mask_latents(sample) for sample in samples])
+        stored = [self._mask(sample) for sample in samples]
+        masks = torch.stack([self._normalize_mask(*pair) for pair in zip(samples, stored, strict=True)])
         text, text_mask = pad_texts([self._text(sample) for sample in samples])
-        conditioning = Conditioning(masks, text, text_mask)
-        return DiTBatch(images, conditioning)
+        weights = None
+        if self.loss_share:
+            weights = torch.stack([self._loss_weights(*pair) for pair in zip(samples, stored, strict=True)])
+        return DiTBatch(images, Conditioning(masks, text, text_mask), weights)
 
     def names(self, positions: Sequence[int]) -> list[str]:
         """Return the cases at `positions`."""
@@ -163,16 +170,15 @@ class ConditionedLatents:
     def _image(self, case: TrainingCase) -> Latents:
         return self._memory.get(("image", case.id), lambda: read_image(self._verify(case.latents, LATENTS)))
 
-    def _mask_latents(self, sample: Sample) -> Float[Tensor, "z ld lh lw"]:
-        case, structure = sample.case, sample.structure
-        if structure is None:
-            return torch.zeros(self._image(case).shape)
-        shard = case.latents.parent
-        if structure in case.empty:
-            stored = self._memory.get(("empty mask", shard), lambda: self._empty_mask(shard))
-        else:
-            stored = self._memory.get(("mask", case.id, structure), lambda: self._mask(case, structure))
-        return _normalize(stored, self.masks.get(structure, self.mask))
+    def _normalize_mask(self, sample: Sample, mask: Latents | None) -> Float[Tensor, "z ld lh lw"]:
+        if mask is None or sample.structure is None:
+            return torch.zeros(self._image(sample.case).shape)
+        return _normalize(mask, self.masks.get(sample.structure, self.mask))
+
+    def _loss_weights(self, sample: Sample, mask: Latents | None) -> Float[Tensor, "1 ld lh lw"]:
+        empty = self._empty_mask(sample.case.latents.parent)
+        region = mask_region(_tensor(empty if mask is None else mask), _tensor(empty))
+        return loss_weights(region, self.loss_share)
 
     def _text(self, sample: Sample) -> Embeddings:
         prompt, report = self.prompts[sample.prompt], sample.case.report
@@ -181,11 +187,18 @@ class ConditionedLatents:
         embeddings = self._memory.get(("report", sample.case.id), lambda: read_report(self._verify(report, REPORT)))
         return np.concatenate([prompt, embeddings])
 
-    def _mask(self, case: TrainingCase, structure: Structure) -> Latents:
-        return read_mask(self._verify(case.latents, LATENTS), structure)
+    def _mask(self, sample: Sample) -> Latents | None:
+        case, structure = sample.case, sample.structure
+        if structure is None:
+            return None
+        if structure in case.empty:
+            return self._empty_mask(case.latents.parent)
+        key = ("mask", case.id, structure)
+        return self._memory.get(key, lambda: read_mask(self._verify(case.latents, LATENTS), structure))
 
     def _empty_mask(self, shard: Path) -> Latents:
-        return read_empty_mask(self._verify(shard / EMPTY_MASK, LATENTS).parent)
+        key = ("empty mask", shard)
+        return self._memory.get(key, lambda: read_empty_mask(self._verify(shard / EMPTY_MASK, LATENTS).parent))
 
     def _verify(self, folder: Path, name: str) -> Path:
         """Return a case's folder after its file was compared with its record."""
@@ -195,7 +208,11 @@ class ConditionedLatents:
 
 
 def _normalize(latents: Latents, statistics: ChannelStatistics) -> Float[Tensor, "z ld lh lw"]:
-    return statistics.normalize(torch.from_numpy(latents.astype(np.float32)))
+    return statistics.normalize(_tensor(latents))
+
+
+def _tensor(latents: Latents) -> Float[Tensor, "z ld lh lw"]:
+    return torch.from_numpy(latents.astype(np.float32))
 
 
 def pad_texts(texts: Sequence[Embeddings]) -> tuple[Float[Tensor, "b m e"], Bool[Tensor, "b m"]]:

@@ -27,6 +27,7 @@ class DiTBatch:
 
     clean_latents: Float[Tensor, "b z ld lh lw"]  # Normalised image latents
     conditioning: Conditioning  # Mask latents, text and its mask
+    loss_weights: Float[Tensor, "b 1 ld lh lw"] | None = None  # Of each voxel, of mean 1; all count alike if None
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class DiTObjective:
         t, noise = t.to(clean.device), noise.to(clean.device)
         predict_clean = batch.conditioning.bind(dit)
         predicted = predict_clean(interpolate(clean, noise, t), t)
-        losses = velocity_loss(predicted, clean, t, flow.t_clamp)
+        losses = velocity_loss(predicted, clean, t, flow.t_clamp, batch.loss_weights)
         sums, counts = sum_by_time(losses.detach(), t)
         return Losses(losses.mean(), sums, counts)
 
