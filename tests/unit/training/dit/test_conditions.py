@@ -18,6 +18,7 @@ from medsyn2.training.dit.conditions import (
     pad_texts,
     possible_mode,
 )
+from medsyn2.training.dit.mask_region import loss_weights, mask_region
 from medsyn2.vocabulary import MODES, Structure
 from medsyn2.weights.model_folder import ChannelStatistics
 
@@ -100,6 +101,28 @@ def test_a_share_of_the_masks_are_empty_ones_of_what_the_case_does_not_have(case
         data.batch([position]).conditioning.mask_latents[0].numpy(),
         normalised(read_empty_mask(cases[0].latents.parent), MASK),
     )
+
+
+def test_a_share_of_the_loss_lies_inside_the_mask_of_each_sample(cases: list[TrainingCase]) -> None:
+    data = data_of(cases, empty_share=0.3, loss_share=0.4)
+    positions = range(64)
+    batch = data.batch(positions)
+    assert batch.loss_weights is not None
+    seen = set()
+    for position, weights in zip(positions, batch.loss_weights, strict=True):
+        sample = data.draw(position)
+        shard = sample.case.latents.parent
+        region = torch.zeros(SHAPE[1:], dtype=torch.bool)
+        if sample.structure in sample.case.structures:
+            stored = read_mask(sample.case.latents, sample.structure), read_empty_mask(shard)
+            region = mask_region(*(torch.from_numpy(latents.astype(np.float32)) for latents in stored))
+        torch.testing.assert_close(weights, loss_weights(region, 0.4))
+        seen.add((sample.structure in sample.case.empty, bool(region.any())))
+    assert seen == {(True, False), (False, False), (False, True)}
+
+
+def test_all_voxels_count_alike_without_a_share(cases: list[TrainingCase]) -> None:
+    assert data_of(cases).batch([0, 1]).loss_weights is None
 
 
 def test_a_case_is_trained_in_the_mode_that_remains(cases: list[TrainingCase]) -> None:
