@@ -22,6 +22,13 @@ Take those of a held-out case of a finished run:
 
     medsyn2 shelf take --run results --case phantom_00004 --output masks/
 
+List the training cases of a run whose reports are most like another, and take masks of the first that has them; a
+patient whose report it is, word for word, is left out, and others are by name:
+
+    medsyn2 shelf list --run results --report "Large left pleural effusion." --structures pleural_effusion --count 5
+    medsyn2 shelf take --run results --report "Large left pleural effusion." --structures pleural_effusion \
+        --exclude-subject phantom_00001 --output masks/
+
 Draw nodules into a lobe of a real CT, on the CT's grid, for `medsyn2 edit`:
 
     medsyn2 shelf take --ct ct.nii.gz --nodules-mm 12 8 --lobe right_upper --seed 1 --output masks/
@@ -29,12 +36,14 @@ Draw nodules into a lobe of a real CT, on the CT's grid, for `medsyn2 edit`:
 
 import argparse
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from medsyn2.commands.answers import add_json, answer
+from medsyn2.commands.shelf_run import choose_case, list_cases
 from medsyn2.config import SegmentConfig
 from medsyn2.ct.geometry import nearest_labels
 from medsyn2.ct.mask_edits import (
@@ -48,7 +57,6 @@ from medsyn2.ct.mask_edits import (
 )
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError, MaskError, SegmenterError
-from medsyn2.facts import MasksFacts, mask_file
 from medsyn2.files import write_atomically
 from medsyn2.formats import write_labels
 from medsyn2.phantoms import draw_subject
@@ -57,8 +65,6 @@ from medsyn2.phantoms.shelf import SEED, draw_for, report_of, take_masks
 from medsyn2.pipeline.outputs import check_output
 from medsyn2.pipeline.source_file import read_source
 from medsyn2.segmenters import get_segmenter
-from medsyn2.store.artefacts import Record, load_records
-from medsyn2.store.read_artefact import read_made_labels
 from medsyn2.vocabulary import LOBES, SIDES, STRUCTURES, Structure
 from medsyn2.weights.bundled import choose_model
 from medsyn2.weights.model_folder import read_description
@@ -66,16 +72,20 @@ from medsyn2.weights.model_template import read_grid, read_reference
 
 log = logging.getLogger(__name__)
 
+_Taken = tuple[dict[str, LabelMap], dict[str, Any]]
+"""Masks by their names, and whose they are if they are of a run."""
 _MARK = "SYNTHETIC medsyn2 mask"
 _OF_A_CT = ("nodules_mm", "lobe")
-_OF_A_SHELF = ("model", "phantom", "report", "structures", "run", "case")
-_OF_PHANTOMS = ("model", "phantom", "report")
+_OF_A_SHELF = ("model", "phantom", "report", "structures", "run", "case", "exclude_subject")
+_OF_A_RUN = ("case", "exclude_subject")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("action", choices=("list", "take"))
-    parser.add_argument("--count", type=int, default=20, metavar="N", help="phantoms that are listed (default: 20)")
+    parser.add_argument(
+        "--count", type=int, default=20, metavar="N", help="phantoms or similar cases that are listed (default: 20)"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the masks that are taken")
     shelf = parser.add_argument_group("from the shelf")
     shelf.add_argument(
@@ -85,9 +95,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model on whose grid the masks shall lie (default: the small one that ships with the package)",
     )
     shelf.add_argument("--phantom", type=int, metavar="N", help="number of the phantom (default: 0)")
-    shelf.add_argument("--report", metavar="TEXT", help="lesions that the phantom shall have")
+    shelf.add_argument(
+        "--report", metavar="TEXT", help="lesions that the phantom shall have, or the report that a run's shall be like"
+    )
     shelf.add_argument("--run", type=Path, metavar="DIR", help="results of a finished run, in place of the phantoms")
     shelf.add_argument("--case", metavar="ID", help="held-out case of that run")
+    shelf.add_argument(
+        "--exclude-subject",
+        action="append",
+        metavar="ID",
+        help="patient, or a case of one, who is left out; repeatable",
+    )
     shelf.add_argument("--structures", nargs="+", choices=STRUCTURES, metavar="NAME", help="(default: all)")
     drawn = parser.add_argument_group("drawn into a CT")
     drawn.add_argument("--ct", type=Path, metavar="PATH", help="the CT on whose grid the mask shall lie")
@@ -112,14 +130,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """List the shelf, or write masks."""
-    if arguments.action == "list":
-        rows = list(_list(arguments))
-        values = {"masks": [{"name": name, "content": content} for name, content in rows]}
-        answer(arguments, "shelf", values, "".join(f"{name}\t{content}\n" for name, content in rows))
-        return
     _refuse_mixture(arguments)
+    if arguments.action == "list":
+        rows = _list(arguments)
+        lines = ["\t".join(_show(row[key]) for key in ("name", "similarity", "content") if key in row) for row in rows]
+        answer(arguments, "shelf", {"masks": rows}, "".join(f"{line}\n" for line in lines))
+        return
     take = _draw if arguments.ct is not None else _take if arguments.run is None else _take_of_run
-    masks, files = take(arguments), []
+    masks, about = take(arguments)
+    files = []
     for name, mask in masks.items():
         changed = _change(mask, arguments)
         if not changed.binary().any():
@@ -133,7 +152,11 @@ def run(arguments: argparse.Namespace) -> None:
         _write(path, changed)
         log.info("%s written", path)
         files.append({"name": name, "path": path})
-    answer(arguments, "shelf", {"masks": files}, "")
+    answer(arguments, "shelf", {"masks": files, **about}, "")
+
+
+def _show(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.3f}"
 
 
 def _write(path: Path, mask: LabelMap) -> None:
@@ -141,57 +164,47 @@ def _write(path: Path, mask: LabelMap) -> None:
 
 
 def _refuse_mixture(arguments: argparse.Namespace) -> None:
-    idle: tuple[str, ...] = (*_OF_A_CT, "run", "case")
-    lacking = "output"
+    idle: tuple[str, ...] = (*_OF_A_CT, "run", *_OF_A_RUN)
+    lacking: tuple[str, ...] = ("output",)
     if arguments.ct is not None:
-        idle, lacking = _OF_A_SHELF, "nodules_mm"
+        idle, lacking = _OF_A_SHELF, ("output", "nodules_mm")
     elif arguments.run is not None:
-        idle, lacking = (*_OF_A_CT, *_OF_PHANTOMS), "case"
+        by_case = arguments.report is None
+        idle = (*_OF_A_CT, "model", "phantom", "exclude_subject" if by_case else "case")
+        lacking = ("output", "case") if by_case else ("output",)
+    if arguments.action == "list":
+        idle, lacking = (*idle, "ct", "case", *(() if arguments.run is not None else ("report", "structures"))), ()
     given = [name for name in idle if getattr(arguments, name) is not None]
-    if given or arguments.output is None or getattr(arguments, lacking) is None:
+    if given or any(getattr(arguments, name) is None for name in lacking):
         raise ConfigError(
-            "expected --output, and --run and --case for masks of a run, or --ct and --nodules-mm for masks on a CT, "
-            "got another mixture.",
+            "expected --output, and --run with --case or --report for masks of a run, or --ct and --nodules-mm for "
+            "masks on a CT, got another mixture.",
             code="shelf-options",
             remedy="see `medsyn2 shelf --help` for each kind.",
         )
 
 
-def _list(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def _list(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if arguments.run is None:
-        for number in range(arguments.count):
-            yield str(number), report_of(draw_subject(SEED, number))
-    else:
-        for case, record in _find_held_out(arguments.run).items():
-            volumes = {name: record.facts.masks[name].volume_ml for name in record.facts.present}
-            yield case, ", ".join(f"{name} {ml:.0f} ml" for name, ml in volumes.items())
+        numbers = range(arguments.count)
+        return [{"name": str(number), "content": report_of(draw_subject(SEED, number))} for number in numbers]
+    return [
+        {
+            "name": case,
+            **({} if found.similarity is None else {"similarity": found.similarity}),
+            "content": found.content,
+            "structures": found.record.facts.present,
+        }
+        for case, found in list_cases(arguments)
+    ]
 
 
-def _find_held_out(run: Path) -> dict[str, Record[MasksFacts]]:
-    """Return the held-out cases of a finished run."""
-    records = load_records(sorted((run / "masks").glob("*.json")), MasksFacts)
-    held_out = {case: record for case, record in records.items() if record.facts.split == "test"}
-    if not held_out:
-        raise ConfigError(
-            f"{run} holds no masks of held-out cases.",
-            code="run-without-masks",
-            remedy="give the folder of results of a run that has made its masks.",
-        )
-    return held_out
-
-
-def _take_of_run(arguments: argparse.Namespace) -> dict[str, LabelMap]:
-    """Return masks of a held-out case of a run, which lie on the grid of its model."""
-    held_out = _find_held_out(arguments.run)
-    if arguments.case not in held_out:
-        raise ConfigError(
-            f"{arguments.run} has no held-out case {arguments.case!r}.",
-            code="case-unknown",
-            remedy="`medsyn2 shelf list --run` names them.",
-        )
-    record = held_out[arguments.case]
-    masks = {name: read_made_labels(record.path(mask_file(name))) for name in record.facts.present}
-    return _choose(masks, arguments.structures, f"case {arguments.case}")
+def _take_of_run(arguments: argparse.Namespace) -> _Taken:
+    """Return masks of a case of a run, which lie on the grid of its model."""
+    case, found = choose_case(arguments)
+    log.warning("the masks are those of a patient of %s, and the terms of its cohort hold for them", arguments.run)
+    about = {"case": case} if found.similarity is None else {"case": case, "similarity": found.similarity}
+    return _choose(found.read(), arguments.structures, f"case {case}"), about
 
 
 def _choose(masks: Mapping[Structure, LabelMap], wanted: list[Structure] | None, owner: str) -> dict[str, LabelMap]:
@@ -204,7 +217,7 @@ def _choose(masks: Mapping[Structure, LabelMap], wanted: list[Structure] | None,
     return {name: masks[name] for name in wanted or masks}
 
 
-def _take(arguments: argparse.Namespace) -> dict[str, LabelMap]:
+def _take(arguments: argparse.Namespace) -> _Taken:
     """Return masks of a phantom on the model's grid."""
     model = choose_model(arguments.model)
     description = read_description(model)
@@ -230,10 +243,10 @@ def _take(arguments: argparse.Namespace) -> dict[str, LabelMap]:
             log.info("asked for: %s", demand)
     log.info("phantom %d: %s", subject.index, report_of(subject))
     masks = take_masks(subject, reference, read_grid(description))
-    return _choose(masks, arguments.structures, f"phantom {subject.index}")
+    return _choose(masks, arguments.structures, f"phantom {subject.index}"), {}
 
 
-def _draw(arguments: argparse.Namespace) -> dict[str, LabelMap]:
+def _draw(arguments: argparse.Namespace) -> _Taken:
     """Return a mask of nodules in the lobes of a CT."""
     ct, _, notes = read_source(arguments.ct)
     for note in notes:
@@ -244,7 +257,7 @@ def _draw(arguments: argparse.Namespace) -> dict[str, LabelMap]:
     lobes = nearest_labels(found, ct.grid)
     room = lobes.binary(arguments.lobe)
     mask = scatter_nodules(room, ct.grid, arguments.nodules_mm, np.random.default_rng(arguments.seed))
-    return {"nodules": LabelMap(mask, ct.affine_mm)}
+    return {"nodules": LabelMap(mask, ct.affine_mm)}, {}
 
 
 def _change(mask: LabelMap, arguments: argparse.Namespace) -> LabelMap:

@@ -19,6 +19,8 @@ _ABSENT = frozenset(
 """Cells that stand for nothing, in lower case without a full stop at the end; ``\\N`` is MySQL's."""
 _SPREADSHEET_ERROR = re.compile(r"#(n/?a|name\?|value!|ref!|null!|num!|div/0!|error!?|spill!|calc!)", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
+_WORD = re.compile(r"\w+")
+_SEPARATOR = re.compile(r"\[SEP\]", re.IGNORECASE)
 _OOXML = re.compile(r"_x([0-9a-fA-F]{4})_")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _BREAK = re.compile(r"\\r\\n|\\[nrt]|(?i:</?(?:br|p|div|li|ul)\s*/?>)")
@@ -72,3 +74,9 @@ def compose_report(findings: str | None, impression: str | None, separator: str)
     """
     parts = [part for part in (text_or_none(findings), text_or_none(impression)) if part is not None]
     return f" {separator} ".join(parts) or None
+
+
+def words_of_report(report: str) -> tuple[str, ...]:
+    """Return the words of a report, by which two reports are the same: of no case, without marks and separators."""
+    text = _SEPARATOR.sub(" ", text_or_none(report) or "")
+    return tuple(_WORD.findall(text.casefold()))
