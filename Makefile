@@ -1,6 +1,6 @@
 # make page    a page to draw and generate on, with the model that ships
 # make demo    the whole workflow on the embedded cohort, ends in results/report.html
-# make bundled the model that ships with the package, made again from nothing (configs/bundled.yaml; an hour)
+# make bundled the model that ships with the package, made again from nothing (configs/bundled.yaml; two hours)
 # make test    the tests
 # make cover   the same, and which lines they do not reach; fails below 90 %
 # make test-cluster  the workflow on a SLURM that is started here; needs root, slurm-wlm and munge (about 6 minutes)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 import yaml
 
@@ -26,6 +27,7 @@ def test_processes_that_cannot_share_a_step_are_refused_when_planned(finished: W
     assert "train_tokenizer.accumulate, which is 1, got 2" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(finished: Workflow, tmp_path: Path) -> None:
     settings = yaml.safe_load(TINY.read_text(encoding="utf-8"))
     settings["train_tokenizer"] |= {"num_steps": 6, "batch_size": 1, "accumulate": 2}

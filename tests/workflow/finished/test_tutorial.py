@@ -13,13 +13,9 @@ import pytest
 
 from tests.workflow.conftest import ROOT, Workflow
 
-PAGES = (
-    "README.md",
-    "docs/how-to/look-at-a-volume.md",
-    "docs/how-to/find-a-mask.md",
-    "docs/how-to/edit-a-ct.md",
-    "docs/how-to/make-many-volumes.md",
-)
+PAGES = ("README.md", "docs/how-to/look-at-a-volume.md")
+LATER = ("docs/how-to/find-a-mask.md", "docs/how-to/edit-a-ct.md", "docs/how-to/make-many-volumes.md")
+"""Pages whose commands have quick tests of their own (tests/unit/commands), and take two minutes of CPU as written."""
 VERBS = ("generate", "edit", "shelf", "evaluate")
 """Commands that run here; test_commands.py plans the workflow's, and the tests of the command line parse all."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
@@ -83,14 +79,14 @@ def test_the_tutorial_makes_a_volume_and_makes_it_again(folder: Path) -> None:
     assert (folder / "mine.json").is_file()
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *(pytest.param(page, marks=pytest.mark.slow) for page in LATER)])
 def test_a_page_runs_as_written(page: str, folder: Path) -> None:
     run_page(page, folder)
 
 
 def test_the_make_targets_of_the_pages_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
-    pages = [ROOT / "AGENTS.md", ROOT / "CONTRIBUTING.md", *map(ROOT.joinpath, ("docs/tutorial.md", *PAGES))]
+    pages = [ROOT / "AGENTS.md", ROOT / "CONTRIBUTING.md", *map(ROOT.joinpath, ("docs/tutorial.md", *PAGES, *LATER))]
     named = {name for page in pages for name in re.findall(r"^make ([a-z-]+)", page.read_text(encoding="utf-8"), re.M)}
     assert named >= {"demo", "test"}
     assert named <= targets
