@@ -28,7 +28,8 @@ from medsyn2.store.text_embeddings import REPORT, Embeddings, read_report
 ENCODERS = ("train_dit/model/text_encoder", "train_text_encoder/encoder")
 """Folders of a run that may hold its text encoder; a model has a copy of it, also of one from elsewhere."""
 _LEAST_VARIANCE = 0.01
-"""Of the largest. With 0.01 findings were retrieved more often than with 0.001, 0.0001 or with the mean alone."""
+"""Of the largest. Lesions were found again most often with it (``benchmarks/similar_cases.py``): for 35 of 72 phantoms,
+with 0.1 for 34, with 0.001 for 26, without whitening for 31, by chance for 15."""
 
 Vector = Float[np.ndarray, " e"]
 

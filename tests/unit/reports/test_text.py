@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsyn2.reports.text import clean_text, compose_report, text_or_none
+from medsyn2.reports.text import clean_text, compose_report, text_or_none, words_of_report
 
 
 def test_findings_come_before_the_impression_with_the_separator_between():
@@ -70,3 +70,15 @@ def test_cleaning_is_idempotent_and_leaves_no_control_character(text):
     cleaned = clean_text(text)
     assert clean_text(cleaned) == cleaned
     assert not any(unicodedata.category(character).startswith("C") for character in cleaned)
+
+
+def test_reports_are_the_same_by_their_words_alone():
+    words = ("no", "nodule", "normal")
+    for text in (
+        "No nodule. [SEP] Normal.",
+        "NO\nnodule; normal",
+        "No&#160;nodule.<br>normal",
+        "No nodule [sep] normal",
+    ):
+        assert words_of_report(text) == words
+    assert words_of_report("Not given.") == words_of_report("") == ()
