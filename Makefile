@@ -3,8 +3,8 @@
 # make bundled the model that ships with the package, made again from nothing (configs/bundled.yaml; two hours)
 # make test    the tests
 # make cover   the same, and which lines they do not reach; fails below 90 %
-# make test-cluster  the workflow on a SLURM that is started here; needs root, slurm-wlm and munge (about 6 minutes)
-# make test-browser  the page in a real Chromium; needs chromium and chromium-driver (about 3 minutes)
+# make test-cluster  the workflow on a SLURM that is started here; needs root, slurm-wlm and munge (about 4 minutes)
+# make test-browser  the page in a real Chromium; needs chromium and chromium-driver (about a minute)
 # make page-pictures  the pictures of the page in docs/images, taken anew
 # make test-tools  lungmask and TotalSegmentator, run for real in an environment of their own (about 15 minutes)
 # make test-triton  the Triton kernels, interpreted on the CPU and compiled for GPUs (downloads Triton, 280 MB)
