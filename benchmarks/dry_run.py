@@ -2,20 +2,28 @@
 
     python benchmarks/dry_run.py
     python benchmarks/dry_run.py paper official
+    python benchmarks/dry_run.py --slices 300
 
 Makes a folder that looks like CT-RATE as it is downloaded, with the other files that the configurations name (all
 empty: the dry run opens no volume), and plans the configurations on it, by default configs/paper.yaml. The first dry
 run of a configuration also plans its jobs, in a process of its own; the second finds them, as every job on a cluster
 does. Each is also given as a multiple of the dry run of a workflow of one rule, run before and after it, which is the
 start of Snakemake alone: CPU seconds of hosts, and of one host at different hours, differ threefold.
+
+With --slices each scan is a folder of so many DICOM slices, which are links to one file: 300 of them take a minute or
+two to make. The first dry run then opens one slice of each study, too.
 """
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydicom import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from medsyn2.cohort.input_files import input_files
 from medsyn2.config import Config, load_config
@@ -30,17 +38,38 @@ def config_files(*names: str) -> list[Path]:
     return [ROOT / f"configs/{name}.yaml" for name in names]
 
 
-def make_stand_in(folder: Path, config: Config, num_scans: int) -> None:
-    """Make the files that `config` names below `folder`: volumes of `num_scans` scans, tables, lists, an encoder."""
+def make_stand_in(folder: Path, config: Config, num_scans: int, num_slices: int = 0) -> None:
+    """Make the files that `config` names below `folder`: volumes of `num_scans` scans, tables, lists, an encoder.
+
+    Args:
+        num_slices: DICOM slices of each scan; without any, a scan is a .nii.gz.
+    """
     assert config.cohort.data_dir is not None
     assert config.encode_text.encoder_dir is not None
     for index in range(num_scans):
         split = "valid" if index < NUM_VALID * num_scans // NUM_SCANS else "train"
-        scan = Path(f"{split}_fixed/{split}_{index}/{split}_{index}_a/{split}_{index}_a_1.nii.gz")
-        _write(folder / config.cohort.data_dir / scan, "")
+        scan = folder / config.cohort.data_dir / f"{split}_fixed/{split}_{index}/{split}_{index}_a/{split}_{index}_a_1"
+        if num_slices:
+            _make_study(scan, index, num_slices)
+        else:
+            _write(scan.with_name(f"{scan.name}.nii.gz"), "")
     for file in input_files(config):
         _write(folder / file.path, "VolumeName\n" if file.path.suffix == ".csv" else "")
     _write(folder / config.encode_text.encoder_dir / "config.json", "{}")
+
+
+def _make_study(folder: Path, patient: int, num_slices: int) -> None:
+    """Make a folder of slices that say whose they are and hold no pixels."""
+    first = Dataset()
+    first.file_meta = FileMetaDataset()
+    first.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    first.SOPClassUID, first.Modality = CTImageStorage, "CT"
+    first.SOPInstanceUID = first.StudyInstanceUID = f"1.2.{patient}"
+    first.PatientID = str(patient)
+    folder.mkdir(parents=True)
+    first.save_as(folder / "0.dcm", enforce_file_format=True)
+    for index in range(1, num_slices):
+        (folder / f"{index}.dcm").hardlink_to(folder / "0.dcm")
 
 
 def _write(path: Path, text: str) -> None:
@@ -86,12 +115,17 @@ def _dry_run(folder: Path, arguments: list[str]) -> tuple[float, float]:
 
 def main() -> None:
     """Print the figures."""
-    configs = config_files(*(sys.argv[1:] or ["paper"]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", default=["paper"], help="configuration of configs/")
+    parser.add_argument("--slices", type=int, default=0, metavar="N", help="DICOM slices of a scan; 0 makes .nii.gz")
+    parser.add_argument("--scans", type=int, default=NUM_SCANS, metavar="N", help="number of scans")
+    arguments = parser.parse_args()
+    configs = config_files(*arguments.names)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_stand_in(folder, load_config(*configs), NUM_SCANS)
+        make_stand_in(folder, load_config(*configs), arguments.scans, arguments.slices)
         first, second = plan(folder, configs), plan(folder, configs)
-    print(f"dry run of {NUM_SCANS} scans: {second}")
+    print(f"dry run of {arguments.scans} scans: {second}")
     print(f"the first one, which plans the jobs: {first}")
 
 

@@ -168,7 +168,7 @@ def _take_slices(
         leaves.append(leaf)
         taken.update(names)
     for entry in files:
-        if is_archive_name(entry.name):
+        if entry.name not in taken and is_archive_name(entry.name):
             leaf = find_archive(entry.path, _size_of(entry), known, root)
             leaves.append(leaf)
             taken.update({entry.name} if leaf.holds_slices else ())
