@@ -2,31 +2,40 @@
 
 Snakemake makes this plan whenever it parses the workflow. It only lists folders; the state of files is looked up for
 the shards whose jobs are planned, and the tables are read when a run starts.
+
+On a cluster every job parses the workflow, too: thousands of jobs would each list a file system of a million slices.
+They take the cases that the run's start kept, which are those that their jobs were planned with.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from medsyn2.cohort.file_state import find_repeats, mark_repeats, mask_paths, state_of
 from medsyn2.cohort.folder import ORDER, places_of
 from medsyn2.cohort.input_files import TableKind, input_files, require_files, table_key
 from medsyn2.cohort.matches import list_matches
 from medsyn2.cohort.selection import RESULTS, Order, Selection, cohort_folder, select_files
-from medsyn2.cohort.shards import Cohort, append_to_order, case_json, order_text, plan_cohort, read_order
+from medsyn2.cohort.shards import Case, Cohort, append_to_order, case_json, order_text, plan_cohort, read_order
 from medsyn2.cohort.studies import folder_key
 from medsyn2.cohort.subjects import SubjectTable, read_subjects
 from medsyn2.config import Config
 from medsyn2.dicom.identity import Identity
 from medsyn2.files import write_text_atomically
+from medsyn2.fingerprints import fingerprint
+from medsyn2.integrity import read_sealed, write_sealed
 from medsyn2.reports.names import VolumeNames
+from medsyn2.version import __version__
 from medsyn2.vocabulary import Split
 
 ORDER_FILE = RESULTS / ORDER
 STUDIES_FILE = ORDER_FILE.with_name("studies.txt")
 PHANTOM_DIR = Path("results/phantoms")
+KEPT_FILE = Path(".snakemake/medsyn2-cohort.json")
 
 BATCH_VOXELS = 2**27
 """Voxels of the cases that a job of an evaluation measures, at least, on the grid: 64 cases of 128 x 128 x 128. Fewer
@@ -38,11 +47,9 @@ _READ_WHEN_PLANNED = ("cohort.exclude_txt", "cohort.subjects_csv")
 
 
 @dataclass(frozen=True)
-class RunPlan:
-    """The cohort of a run."""
+class Listing:
+    """The files of a cohort as they were found, and their places."""
 
-    config: Config  # The run's configuration
-    cohort: Cohort  # The cases, shard by shard
     known: Order  # The order that earlier runs left
     order: Order  # The same with this run's new cases
     selection: Selection  # The files of the cases
@@ -50,6 +57,23 @@ class RunPlan:
     subjects: SubjectTable  # The table of subjects
     known_studies: Order  # Patient and study of folders of slices that earlier runs left, by their key
     studies: Order  # The same with this run's
+
+    def save_order(self) -> None:
+        """Write the order for later runs, if it has changed."""
+        if self.order != self.known:
+            write_text_atomically(ORDER_FILE, order_text(self.order))
+        if self.studies != self.known_studies:
+            write_text_atomically(STUDIES_FILE, order_text(self.studies))
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The cohort of a run."""
+
+    config: Config  # The run's configuration
+    cohort: Cohort  # The cases, shard by shard
+    listing: Listing | None  # None in a job, which takes the cases that the run's start kept
+    kept_repeats: Mapping[str, str] | None = None  # The files that seem to be copies, where a start kept them
 
     @property
     def has_phantoms(self) -> bool:
@@ -149,27 +173,53 @@ class RunPlan:
         """
         return require_files(file for file in input_files(self.config) if file.key == key)
 
-    def save_order(self) -> None:
-        """Write the order for later runs, if it has changed."""
-        if self.order != self.known:
-            write_text_atomically(ORDER_FILE, order_text(self.order))
-        if self.studies != self.known_studies:
-            write_text_atomically(STUDIES_FILE, order_text(self.studies))
-
     def notes(self) -> list[str]:
         """Return, for whoever starts a run, which files are not looked at, and how many rows of each table are used.
 
         Raises:
             TableError: If a table cannot be read, or is of no case of the cohort.
         """
-        if self.has_phantoms:
+        if self.has_phantoms or self.listing is None:
             return []
-        return [*self.selection.notes, *list_matches(self.config.cohort, self.names, self.subjects)]
+        selection, names, subjects = self.listing.selection, self.listing.names, self.listing.subjects
+        return [*selection.notes, *list_matches(self.config.cohort, names, subjects)]
+
+    def save(self) -> None:
+        """Write the order for later runs, if it has changed, and the cohort for the run's jobs."""
+        assert self.listing is not None  # a job starts no run
+        self.listing.save_order()
+        # As JSON in JSON, which takes names of files that are no UTF-8.
+        shards = {name: case_json(cases) for name, cases in self.cohort.shards.items()}
+        kept = {"of": _kept_for(self.config), "shards": shards, "repeats": json.dumps(self._repeats)}
+        write_sealed(KEPT_FILE, kept)
 
     @cached_property
     def _repeats(self) -> Mapping[str, str]:
-        """The files that seem to be copies, of the whole cohort."""
+        """The files that seem to be copies, of the whole cohort; phantoms are none."""
+        if self.kept_repeats is not None or self.has_phantoms:
+            return self.kept_repeats or {}
         return find_repeats(case for cases in self.cohort.shards.values() for case in cases)
+
+
+def plan_job(config: Config) -> RunPlan:
+    """Return the plan that the run of this job started with; list the files where none was kept that can be read."""
+    try:
+        kept = read_sealed(KEPT_FILE)
+        if kept["of"] == _kept_for(config):
+            shards = {name: tuple(map(_case_of, json.loads(cases))) for name, cases in kept["shards"].items()}
+            return RunPlan(config, Cohort(shards), None, json.loads(kept["repeats"]))
+    except (OSError, ValueError, KeyError, TypeError):  # such as on a machine that shares no folder with the start's
+        pass
+    return plan_run(config)
+
+
+def _kept_for(config: Config) -> str:
+    return fingerprint(config.cohort.model_dump(mode="json", by_alias=True), __version__)
+
+
+def _case_of(values: Mapping[str, Any]) -> Case:
+    later = values.get("later")
+    return Case(**{**values, "later": None if later is None else tuple(later)})
 
 
 def plan_run(config: Config) -> RunPlan:
@@ -190,7 +240,7 @@ def plan_run(config: Config) -> RunPlan:
     studies = known_studies | {key: f"{one.patient} {one.study}" for key, one in selection.studies.folders.items()}
     patients = _patients(selection, order, root, studies)
     cohort = plan_cohort(selection, order, config.cohort, subjects=subjects, keys=keys, patients=patients)
-    return RunPlan(config, cohort, known, order, selection, names, subjects, known_studies, studies)
+    return RunPlan(config, cohort, Listing(known, order, selection, names, subjects, known_studies, studies))
 
 
 def _patients(selection: Selection, order: Order, root: Path, studies: Order) -> dict[str, str]:

@@ -7,7 +7,7 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from medsyn2.cohort.plan import manifests, plan_run
+from medsyn2.cohort.plan import manifests, plan_job, plan_run
 from medsyn2.config import (
     find_places,
     merge,
@@ -73,7 +73,7 @@ SETTINGS = validate_config(
     source="the configuration",
     places=find_places(map(Path, FILES), workflow.config_settings.config_args or ()),
 )
-PLAN = plan_run(SETTINGS)
+PLAN = plan_job(SETTINGS) if workflow.remote_exec else plan_run(SETTINGS)
 JOBS = kept_jobs(PLAN)
 MODELS = models(SETTINGS)
 SHARDS, TRAIN_SHARDS, TEST_SHARDS = (
@@ -101,7 +101,7 @@ onstart:
     enter(run_settings(SETTINGS))
     jobs = list(workflow.dag.needrun_jobs())
     require_no_jobs(Path(), ((job.name, job.wildcards) for job in jobs))
-    PLAN.save_order()
+    PLAN.save()
     for name, training in trainings(SETTINGS).items():
         if name.rpartition(".")[2] in {job.name for job in jobs}:
             notes += schedule_notes(name, training)

@@ -1,13 +1,14 @@
 """The plan of a run: shards, the parameters of rules that read users' files, and the order that is kept."""
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from medsyn2.cohort.plan import ORDER_FILE, RunPlan, manifests, plan_run
+from medsyn2.cohort.plan import KEPT_FILE, ORDER_FILE, RunPlan, manifests, plan_job, plan_run
 from medsyn2.config import validate_config
 from medsyn2.errors import ConfigError
 from tests.series import write_series
@@ -105,16 +106,54 @@ def test_mask_of_a_case_changes_its_shard(folder: Path) -> None:
 
 def test_order_is_written_once_and_keeps_the_places_of_cases(folder: Path) -> None:
     first = given()
-    first.save_order()
+    first.save()
     (folder / "cts/0.nii.gz").touch()
     second = given()
-    assert second.known == first.order
-    assert list(second.order) == ["a", "b", "c", "d", "0"]
+    assert second.listing.known == first.listing.order
+    assert list(second.listing.order) == ["a", "b", "c", "d", "0"]
     stamp = ORDER_FILE.stat().st_mtime_ns
     first_again = given()
     assert ORDER_FILE.stat().st_mtime_ns == stamp
-    first_again.save_order()
-    assert given().known == second.order
+    first_again.save()
+    assert given().listing.known == second.listing.order
+
+
+def asked_of(found: RunPlan) -> list[list[str]]:
+    """Return the parameters of all shards that jobs get from a plan."""
+    return [[found.cases(name), found.inventory_cases(name), found.file_state(name)] for name in found.shards]
+
+
+def test_a_job_takes_the_cases_that_its_run_started_with_and_lists_no_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = os.fsdecode(b"cts/no \xff utf-8.nii.gz")
+    Path(odd).write_bytes(b"a" * 100)
+    for name in ("train_1_a_1", "train_1_a_2"):  # a scan and its further reconstruction
+        (folder / f"cts/{name}.nii.gz").write_bytes(name.encode())
+    started = given()
+    started.save()
+    assert "same_as" in started.inventory_cases(started.shards[-1])
+    (folder / "cts/new.nii.gz").touch()
+    with monkeypatch.context() as patched:
+        patched.setattr("os.scandir", None)
+        job = plan_job(started.config)
+    assert job.shards == started.shards
+    assert asked_of(job) == asked_of(started)
+    assert odd in {case.path for cases in job.cohort.shards.values() for case in cases}
+    assert job.shards_with("train") == started.shards_with("train")
+    assert job.template_shards == started.template_shards
+    assert job.notes() == []
+    assert asked_of(given()) != asked_of(started)  # the next run takes the new file
+
+
+@pytest.mark.parametrize("kept", ["none", "of another cohort", "damaged"])
+def test_a_job_lists_the_files_where_no_start_left_them(folder: Path, kept: str) -> None:
+    if kept != "none":
+        (given(exclude_dirs=["masks"]) if kept == "of another cohort" else given()).save()
+    if kept == "damaged":
+        KEPT_FILE.write_text(KEPT_FILE.read_text("utf-8").replace("cts/a", "cts/b"), encoding="utf-8")
+    (folder / "cts/new.nii.gz").touch()
+    assert asked_of(plan_job(given().config)) == asked_of(given())
 
 
 def test_files_that_are_not_looked_at_are_counted(folder: Path) -> None:
@@ -177,7 +216,7 @@ def test_the_patients_of_dicom_studies_decide_the_splits_and_stay_where_they_are
     assert [case.split for case in cases] == ["train", "test", "train", "train", "test", "test"]
     assert len({case.subject for case in cases}) == 4
     assert all(case.subject.startswith("patient-") for case in cases)
-    found.save_order()
+    found.save()
     text = "".join(path.read_text("utf-8") for path in (tmp_path / "results/inventory").iterdir())
     assert "visit" in text
     shutil.rmtree(tmp_path / "cts/visit 1")  # patient B's first visit, whose rank the others keep
