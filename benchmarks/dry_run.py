@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +27,14 @@ from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from medsyn2.cohort.input_files import input_files
+from medsyn2.cohort.plan import plan_run
 from medsyn2.config import Config, load_config
 
 NUM_SCANS = 25_692
 NUM_VALID = 1_564
 ROOT = Path(__file__).parents[1]
+JOB = ("--mode", "remote", "--nolock", "--target-jobs", "inventory:shard=0000", "--allowed-rules", "inventory")
+"""How an executor of Snakemake's starts a job on another machine."""
 
 
 def config_files(*names: str) -> list[Path]:
@@ -89,13 +93,19 @@ class Cost:
         return f"{self.cpu_s:.1f} CPU s, {self.peak_mb:.0f} MB, {self.times_a_start:.1f} times the start of Snakemake"
 
 
-def plan(folder: Path, configs: list[Path]) -> Cost:
+def start(folder: Path, configs: list[Path]) -> None:
+    """Keep the cohort of `folder` as the start of a run does."""
+    with chdir(folder):
+        plan_run(load_config(ROOT / "config.yaml", *configs)).save()
+
+
+def plan(folder: Path, configs: list[Path], *words: str) -> Cost:
     """Dry-run the workflow on `folder` and return the cost."""
     (folder / "one_rule").write_text("rule all:\n    shell: 'true'\n", encoding="utf-8")
-    start = ["-s", folder / "one_rule"]
-    arguments = ["-s", ROOT / "Snakefile", "--configfile", ROOT / "config.yaml", *configs]
+    alone = ["-s", folder / "one_rule"]
+    arguments = ["-s", ROOT / "Snakefile", "--configfile", ROOT / "config.yaml", *configs, *words]
     (before, _), (cpu_s, peak_mb), (after, _) = (
-        _dry_run(folder, [str(word) for word in words]) for words in (start, arguments, start)
+        _dry_run(folder, [str(word) for word in words]) for words in (alone, arguments, alone)
     )
     return Cost(cpu_s, peak_mb, 2 * cpu_s / (before + after))
 
@@ -125,8 +135,11 @@ def main() -> None:
         folder = Path(name)
         make_stand_in(folder, load_config(*configs), arguments.scans, arguments.slices)
         first, second = plan(folder, configs), plan(folder, configs)
+        start(folder, configs)
+        job = plan(folder, configs, *JOB)
     print(f"dry run of {arguments.scans} scans: {second}")
     print(f"the first one, which plans the jobs: {first}")
+    print(f"one in a job of a run: {job}")
 
 
 if __name__ == "__main__":
