@@ -28,7 +28,7 @@ MIN_PATIENTS = 5
 """Fewest patients of an interval."""
 
 MIN_NETWORKS = 3
-"""Fewest networks of an interval over trainings: of two, whose spread is a single number, it covers as little as 88 %."""
+"""Fewest networks of an interval over trainings: of two it covers as little as 88 %."""
 
 LEVEL = 0.95
 
