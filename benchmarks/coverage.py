@@ -7,9 +7,9 @@ A row is a kind of interval, the distribution of what patients are, and their nu
 a patient, which share half of their variance. ``ratio`` is that of two means, the second over pairs of patients;
 ``above shuffled`` the difference of such means; ``training`` the mean of three networks of one training set,
 ``trainings`` the difference of two equal ones of five networks each. ``OTHERS`` are values that patients have no single
-number of, of one to six volumes a patient: shares of hits, the agreement of two readers, areas under the curve of labels
-that are scored a standard deviation apart, and scores of reports above shuffled ones. The
-standard error of a coverage is 0.5 % at 2,000 runs.
+number of, of one to six volumes a patient: shares of hits, the agreement of two readers, areas under the curve of
+labels that are scored a standard deviation apart, and scores of reports above shuffled ones. The standard error of a
+coverage is 0.5 % at 2,000 runs.
 """
 
 import argparse
