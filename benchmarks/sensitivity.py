@@ -4,7 +4,7 @@
 
 Prints a row a fault. FOLDER has CTs of different patients, a file each. They are brought
 to one grid (2 mm), and each is described clean and with 35 faults, by the features of both weight-free extractors, its
-thumbnail and its indices; WORK keeps these, one to two minutes of CPU time a CT. Then, many times, the patients are
+thumbnail and its indices; WORK keeps these, half a minute of CPU time a CT. Then, many times, the patients are
 dealt into two sets:
 
     signal   Frechet distance of the faulty set from the same volumes without the fault, over the 97.5th percentile of
@@ -34,7 +34,7 @@ from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
 from medsyn2.evaluation.features.frechet import frechet_distance
 from medsyn2.evaluation.features.protocols import PLANES
 from medsyn2.evaluation.fidelity.fidelity import fidelity
-from medsyn2.evaluation.fidelity.indices import align, judge_indices, place_indices
+from medsyn2.evaluation.fidelity.indices import judge_indices, place_indices
 from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.facts import REAL
 from medsyn2.vocabulary import WINDOWS_HU
@@ -107,11 +107,10 @@ def signal(chests: Chests, halves: Sequence[Dealing], fault: str, key: str, floo
 
 def index_frame(chests: Chests, real: Sequence[str], others: Mapping[str, Description]) -> pd.DataFrame:
     """Return the cases that `judge_indices` takes: clean real ones, and others by name."""
-    whole = {name: chests[name][CLEAN].thumbnail for name in real}
+    whole = {name: chests[name][CLEAN].aligned[0] for name in real}
 
     def row(name: str, source: str, one: Description, usual: Sequence[np.ndarray]) -> dict[str, object]:
-        mean = np.mean([align(one)[0] for one in usual], axis=0)
-        places = place_indices(one.thumbnail, mean)
+        places = place_indices(one.aligned, np.mean(usual, axis=0))
         return {"case": name, "patient": name, "source": source, **one.indices, **places}
 
     made = [row(n, REAL, chests[n][CLEAN], [t for other, t in whole.items() if other != n]) for n in real]

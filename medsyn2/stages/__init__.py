@@ -240,7 +240,7 @@ _ALL = (
             Table("cases", ("augmentation_cases.csv",)),
             Figure("figure", ("augmentation.png",), caption="augmentation_figure"),
         ),
-        version=3,
+        version=4,
         gpu=(devices.runs_generator, devices.segments_augmentation),
         num_threads=devices.several_if_large,
         room="evaluation.augmentation",
