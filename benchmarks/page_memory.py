@@ -4,15 +4,15 @@
 
 Each step runs in a process of its own, as in the helper or the worker, and prints its seconds of processor time and the
 highest memory of the process, with Python and the libraries. The last three are jobs of the worker, as the page orders
-them, with a preview: a new volume with a mask, a change of it, and an edit of a CT of as many voxels a slice as the
-grid's, but 512 at least. Their networks have the paper's grid, latents, patches and windows and hardly any
-channels: what is measured is the memory that a volume takes, whatever the network. `medsyn2 info --preset paper` says
-what the paper's networks take, in the memory of the device that they run on.
+them: a new volume with a mask and a preview, a change of one, and an edit of a CT of 512 x 512 voxels a slice. Their
+networks have the paper's grid, latents, patches and windows and hardly any channels: what is measured is the memory
+that a volume takes, whatever the network. `medsyn2 info --preset paper` says what the paper's networks take, in the
+memory of the device that they run on. On a smaller grid the CT and the windows are smaller by as much.
 """
 
 import argparse
 import json
-import resource
+import re
 import shutil
 import tempfile
 import time
@@ -34,11 +34,9 @@ from medsyn2.server.sources import add_source
 from medsyn2.server.voxels import add_mask, write_voxels
 from medsyn2.weights.bundled import bundled_model
 
-SIDE_MM = 448 * 0.7
-WINDOW = (96, 96, 96)
-"""Of the paper's tokenizer, as configs/paper.yaml has it."""
-GOAL_MB = 8000
-"""Of all processes of the server together, without the networks."""
+SIDE_MM = 313.6
+PAPER, WINDOW, CT_WIDTH = 448, 96, 512
+"""Voxels along an axis: the paper's grid, its tokenizer's windows (configs/paper.yaml), and a slice of a CT."""
 
 
 def grid_of(size: int) -> Grid:
@@ -134,12 +132,14 @@ class Bench:
         pipeline = MedSyn2Pipeline.from_pretrained(folder / "model", device="cpu")
         self.worker = Worker(pipeline, self.session, folder / "model", Outbox(outbox), set())
         self.mask = add_mask(self.session, make_mask(size), self.grid, "ball", "lung nodules")["id"]
-        self.start_mb, self.told = peak_mb(), ""
+        self.told = ""
 
     def add_ct(self) -> str:
         """Put a CT of noise into the session, in the model's place, and return its id."""
-        depth, width = self.grid.shape[0], max(512, self.grid.shape[2])
-        hu = np.random.default_rng(0).integers(-1000, 400, (depth, width, width), np.int16)
+        depth = self.grid.shape[0]
+        width = round(depth * CT_WIDTH / PAPER)
+        hu = np.random.default_rng(0).integers(-100, 100, (depth, width, width), np.int16)
+        hu += np.linspace(-900, 300, depth).astype(np.int16)[:, None, None]  # neighbours are alike
         affine = axis_aligned_affine((SIDE_MM / depth, SIDE_MM / width, SIDE_MM / width), (0.0, 0.0, 0.0))
         write_ct(self.session.root / "work/ct.nii.gz", CTVolume(hu, affine))
         identifier = new_id()
@@ -156,6 +156,8 @@ class Bench:
         from medsyn2.server.orders import JobOrder
 
         asked = JobOrder(**order, sampling={"solver": "euler", "num_steps": 2}).model_dump()  # type: ignore[arg-type]
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins anew
+        before_mb = memory_mb("VmRSS")
         self.worker.do({**asked, "sampling": {"solver": "euler", "num_steps": 2}, "id": new_id()})
         told: list[dict[str, Any]] = []
         while self.inbox.poll():
@@ -163,7 +165,7 @@ class Bench:
         if told[-1]["end"] != "done":
             raise RuntimeError(told[-1]["error"])
         previews = sum("preview" in one for one in told)
-        self.told = f"{previews} previews; {self.start_mb:.0f} MB before the job"
+        self.told = f"{memory_mb('VmHWM') - before_mb:.0f} MB for the job, {previews} previews"
         return next(str(one["result"]["item"]) for one in told if "result" in one)
 
 
@@ -195,21 +197,24 @@ def write_stand_in(folder: Path, size: int) -> None:
     for place, (kind, (build, config)) in zip((TOKENIZER, DIT), networks.items(), strict=True):
         save_component(folder / place, build(**config), kind=kind, config=config)
     shutil.copytree(bundled_model() / TEXT_ENCODER, folder / TEXT_ENCODER)
+    window = 8 * round(size * WINDOW / PAPER / 8)
     unit = ChannelStatistics((0.0,) * 4, (1.0,) * 4)
     latent_shape = CausalVideoVAE(**networks["tokenizer"][1]).latent_shape((size, size, size))
     description = replace(
         bundled,
         grid=GridDescription((size, size, size), affine_rows(grid_of(size).affine_mm.tolist()), (-1024.0, 1024.0)),
-        latents=LatentDescription((4, *latent_shape), unit, unit, WINDOW, 0.0),
+        latents=LatentDescription((4, *latent_shape), unit, unit, (window,) * 3, 0.0),
         register=None,
         files=hash_files(folder),
     )
     write_description(folder, description)
 
 
-def peak_mb() -> float:
-    """Return the most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory_mb(which: str) -> float:
+    """Return the memory of this process (``VmRSS``), or the most that it has had (``VmHWM``)."""
+    found = re.search(rf"{which}:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
+    assert found is not None
+    return int(found.group(1)) / 1024
 
 
 STEPS: tuple[Callable[[int, Path], str], ...] = (hold, compress, encode, show, generate, change, edit)
@@ -221,7 +226,7 @@ def measure(step: Callable[[int, Path], str], size: int) -> None:
         start_s = time.process_time()
         result = step(size, Path(folder))
         used_s = time.process_time() - start_s
-    print(f"{step.__name__:10} {used_s:6.1f} s {peak_mb():7.0f} MB  {result}", flush=True)
+    print(f"{step.__name__:10} {used_s:6.1f} s {memory_mb('VmHWM'):7.0f} MB  {result}", flush=True)
 
 
 def main() -> None:
