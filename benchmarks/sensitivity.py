@@ -4,7 +4,7 @@
 
 Prints a row a fault. FOLDER has CTs of different patients, a file each. They are brought
 to one grid (2 mm), and each is described clean and with 35 faults, by the features of both weight-free extractors, its
-thumbnail and its indices; WORK keeps these, one to two minutes of CPU time a CT. Then, many times, the patients are
+thumbnail and its indices; WORK keeps these, half a minute of CPU time a CT. Then, many times, the patients are
 dealt into two sets:
 
     signal   Frechet distance of the faulty set from the same volumes without the fault, over the 97.5th percentile of
@@ -13,8 +13,9 @@ dealt into two sets:
     outside  share of faulty volumes outside the limits of the other patients' clean ones, by the index that sees most
     flagged  share of the dealings in which a column of the tables flags the set, and which one
 
-Of fewer CTs than two sides need, the two sets share patients under other names: an index judges a volume by itself, but
-the columns ``flag`` and ``mmd_p`` are then left to faults of whole sets, of which no volume is in the other set.
+Of fewer CTs than two sides need, the two sets share patients. An index judges a volume by itself, and sees it beside
+the mean of the other patients, but the columns ``flag`` and ``mmd_p`` are then left to faults of whole sets, of which
+no volume is in the other set.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
 from medsyn2.evaluation.features.frechet import frechet_distance
 from medsyn2.evaluation.features.protocols import PLANES
 from medsyn2.evaluation.fidelity.fidelity import fidelity
-from medsyn2.evaluation.fidelity.indices import align, judge_indices, place_indices
+from medsyn2.evaluation.fidelity.indices import judge_indices, place_indices
 from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.facts import REAL
 from medsyn2.vocabulary import WINDOWS_HU
@@ -47,6 +48,10 @@ SHRUNK = 0.6
 
 Chests = Mapping[str, Mapping[str, Description]]
 Dealing = tuple[Sequence[str], Sequence[str]]
+Faulty = Sequence[tuple[str, Description]]
+"""Volumes with the patient of each."""
+ANYBODY = ""
+"""The patient of a volume that is said to be of none of the real ones."""
 
 
 def deal(names: Sequence[str], num: int, rng: np.random.Generator) -> Dealing:
@@ -66,12 +71,12 @@ def rows(chests: Chests, halves: Sequence[Dealing], sides: Sequence[Dealing]) ->
     floors = {key: floor_of(chests, halves, key) for key in EXTRACTORS}
     for fault in next(iter(chests.values())):
         row: dict[str, object] = {"fault": fault}
-        for key in EXTRACTORS:
+        for key in EXTRACTORS if fault != CLEAN else ():
             found = signal(chests, halves, fault, key, floors[key])
             row |= {f"signal, {key}": f"{found:.2g}", f"n, {key}": f"{num / found:.2g}" if found else "-"}
         share, index = outside(chests, fault)
         row |= {"outside, %": f"{100 * share:.0f}", "by": index}
-        seen = [(real, [chests[name][fault] for name in faulty]) for real, faulty in sides]
+        seen = [(real, [(name, chests[name][fault]) for name in faulty]) for real, faulty in sides]
         yield {**row, **find_flags(chests, seen, by_features=apart)}
     for fault, made in sets_of_faults(chests, sides):
         yield {"fault": fault, **find_flags(chests, made, by_features=True)}
@@ -105,17 +110,17 @@ def signal(chests: Chests, halves: Sequence[Dealing], fault: str, key: str, floo
     return max(float(np.median(values)) for values in found.values())
 
 
-def index_frame(chests: Chests, real: Sequence[str], others: Mapping[str, Description]) -> pd.DataFrame:
-    """Return the cases that `judge_indices` takes: clean real ones, and others by name."""
-    whole = {name: chests[name][CLEAN].thumbnail for name in real}
+def index_frame(chests: Chests, real: Sequence[str], faulty: Faulty) -> pd.DataFrame:
+    """Return the cases that `judge_indices` takes, clean real ones and faulty ones, each beside the other patients."""
+    whole = {name: chests[name][CLEAN].aligned[0] for name in real}
 
-    def row(name: str, source: str, one: Description, usual: Sequence[np.ndarray]) -> dict[str, object]:
-        mean = np.mean([align(one)[0] for one in usual], axis=0)
-        places = place_indices(one.thumbnail, mean)
+    def row(name: str, source: str, patient: str, one: Description) -> dict[str, object]:
+        usual = np.mean([thumbnail for other, thumbnail in whole.items() if other != patient], axis=0)
+        places = place_indices(one.aligned, usual)
         return {"case": name, "patient": name, "source": source, **one.indices, **places}
 
-    made = [row(n, REAL, chests[n][CLEAN], [t for other, t in whole.items() if other != n]) for n in real]
-    made += [row(n, FAULTY, one, list(whole.values())) for n, one in others.items()]
+    made = [row(name, REAL, name, chests[name][CLEAN]) for name in real]
+    made += [row(f"{FAULTY} {place}", FAULTY, *one) for place, one in enumerate(faulty)]
     return pd.DataFrame(made)
 
 
@@ -124,24 +129,22 @@ def outside(chests: Chests, fault: str) -> tuple[float, str]:
     counts: Counter[str] = Counter()
     for name in chests:
         others = [other for other in chests if other != name]
-        _, cases = judge_indices(index_frame(chests, others, {name: chests[name][fault]}))
+        _, cases = judge_indices(index_frame(chests, others, [(name, chests[name][fault])]))
         counts.update(cases.loc[cases["source"] == FAULTY, "outside"].iloc[0].split("; "))
     counts.pop("", None)
     best = counts.most_common(1)
     return (best[0][1] / len(chests), best[0][0]) if best else (0.0, "")
 
 
-def find_flags(
-    chests: Chests, seen: Sequence[tuple[Sequence[str], Sequence[Description]]], *, by_features: bool
-) -> dict[str, object]:
+def find_flags(chests: Chests, seen: Sequence[tuple[Sequence[str], Faulty]], *, by_features: bool) -> dict[str, object]:
     """Return the share of dealings in which a set is flagged, and the columns that do it."""
     hits: Counter[str] = Counter()
     any_hit = 0
     for real, faulty in seen:
-        named = {f"{FAULTY} {place}": one for place, one in enumerate(faulty)}
-        table, _ = judge_indices(index_frame(chests, real, named))
+        table, _ = judge_indices(index_frame(chests, real, faulty))
         columns = set(table.loc[table["flag"] != "", "index"])
         if by_features:
+            named = {f"{FAULTY} {place}": one for place, (_, one) in enumerate(faulty)}
             columns |= feature_flags({name: chests[name][CLEAN] for name in real}, named)
         hits.update(columns)
         any_hit += bool(columns)
@@ -174,20 +177,21 @@ def bank(kind: str, volumes: Mapping[str, Description], key: str) -> Bank:
 
 def sets_of_faults(
     chests: Chests, sides: Sequence[Dealing]
-) -> Iterator[tuple[str, list[tuple[Sequence[str], list[Description]]]]]:
+) -> Iterator[tuple[str, list[tuple[Sequence[str], Faulty]]]]:
     """Yield faults of whole sets, of which no single volume has one, with the dealings they are tried on."""
-    made: dict[str, list[tuple[Sequence[str], list[Description]]]] = {}
+    made: dict[str, list[tuple[Sequence[str], Faulty]]] = {}
     for real, other in sides:
         num = len(real)
         for count in (1, 2):
             # The CTs that are repeated are of no real patient's.
             few = [name for name in chests if name not in real[: len(chests) - count]][:count]
             kept = [name for name in real if name not in few]
-            volumes = [chests[few[place % count]]["noise 10 HU"] for place in range(num)]
+            volumes = [(ANYBODY, chests[few[place % count]]["noise 10 HU"]) for place in range(num)]
             made.setdefault(f"{count} CTs, {num // count} times each", []).append((kept, volumes))
-        made.setdefault("copies of the real volumes", []).append((real, [chests[name][CLEAN] for name in real]))
+        copies = [(ANYBODY, chests[name][CLEAN]) for name in real]
+        made.setdefault("copies of the real volumes", []).append((real, copies))
         shrunk = shrink([chests[name][CLEAN] for name in other])
-        made.setdefault(f"spread shrunk to {SHRUNK}", []).append((real, shrunk))
+        made.setdefault(f"spread shrunk to {SHRUNK}", []).append((real, list(zip(other, shrunk, strict=True))))
     yield from made.items()
 
 
@@ -229,7 +233,7 @@ def main() -> None:
     print(f"{len(chests)} CTs; signals of {apart} against {apart}, flags of {num} against {num} patients\n")
     table = pd.DataFrame(rows(chests, halves, sides))
     table.to_csv(options.work / "sensitivity.csv", index=False)
-    print(table.to_markdown(index=False))
+    print(table.fillna("").to_markdown(index=False))
 
 
 if __name__ == "__main__":

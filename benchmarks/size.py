@@ -20,7 +20,9 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
+from medsyn2.evaluation.features.indices import INDICES
 from medsyn2.evaluation.fidelity.fidelity import fidelity
+from medsyn2.evaluation.fidelity.indices import ALL_INDICES, judge_indices
 from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.evaluation.memorisation.copies import Points, Search
 from medsyn2.evaluation.readers.reader_plan import Cases, power
@@ -29,6 +31,7 @@ from medsyn2.evaluation.statistics.classification import Judgement, compare, int
 from medsyn2.evaluation.statistics.intervals import mean_influence, training_interval
 from medsyn2.evaluation.text.clip import EMBEDDING, fit_difference, pair_score
 from medsyn2.evaluation.text.verdicts import ABOVE, ABOVE_CHANCE, BELOW, family_level, sight, verdict
+from medsyn2.facts import REAL
 
 PATIENTS = (5, 10, 30)
 _MOST_VOLUMES = 6
@@ -97,6 +100,23 @@ def little_variety(rng: Random, num: int, *, effect: bool) -> bool:
 def too_near(rng: Random, num: int, *, effect: bool) -> bool:
     """The flag of a distance below all floors; with the effect, the volumes are the real ones."""
     return "nearer" in flags(rng, num, lambda made, real: real if effect else made)
+
+
+def indices(rng: Random, num: int, *, effect: bool) -> bool:
+    """A flag of any index; with the effect, one of them is six deviations higher."""
+    frames = []
+    for source in (REAL, "synthetic"):
+        patients = owners(rng, num)
+        # Log-normal, or the correlations of thumbnails: such as their scales expect them.
+        values = 0.3 * volumes(rng, patients, len(ALL_INDICES))
+        values[:, 0] += 6 * 0.3 * (effect and source != REAL)
+        measured = {
+            name: np.exp(column) if name in INDICES else np.tanh(column)
+            for name, column in zip(ALL_INDICES, values.T, strict=True)
+        }
+        frames.append(pd.DataFrame({"case": patients, "patient": patients, "source": source, **measured}))
+    table, _ = judge_indices(pd.concat(frames, ignore_index=True))
+    return bool((table["flag"] != "").any())
 
 
 def variants(rng: Random, num: int, *, effect: bool) -> bool:
@@ -203,6 +223,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "copies: p of 5 %": Verdict(0.05, copies, "a third of the samples copied"),
     "flag: too little variety": Verdict(0.05, little_variety, "0.6 of the spread"),
     "flag: nearer than real": Verdict(0.05, too_near, "the real volumes themselves"),
+    "indices: any flag": Verdict(0.05, indices, "one index shifted by 6 standard deviations"),
     "variants: interval without 0": Verdict(0.1, variants, "0.7 standard deviations"),
     "augmentation: interval without 0": Verdict(0.1, trainings, "0.1 Dice"),
     "readers: non-inferior": Verdict(0.025, readers, "no loss"),

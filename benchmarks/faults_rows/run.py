@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 
 from medsyn2.cli import main, stage_parser
@@ -26,6 +27,8 @@ from medsyn2.stages import STAGES
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests/workflow/tiny.yaml"
 LIMIT_S = 600
+DEFERRED = ("PIL.PngImagePlugin", "matplotlib.backends.backend_agg", "pandas", "transformers.models.bert.modeling_bert")
+"""Libraries that a stage imports when it needs them: here once, not in each process that is forked."""
 UNTRACKED = re.compile(r"(^|/)\.[^/]*\.lock$|^results/\.runs/|/kept\.txt$")
 """Files that say who is at work; no stage reads them as data."""
 TIMED = ("results/report.html", "results/.report.html.sha256")
@@ -143,6 +146,8 @@ class Finished:
         self.jobs = jobs_of(self.original, config)
         for stage in {job.stage for job in self.jobs}:
             STAGES[stage].load()
+        for name in DEFERRED:
+            import_module(name)
         self.tree = tree_of(self.original)
 
     def changes(self, folder: Path) -> list[str]:

@@ -2,20 +2,24 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from medsyn2.cohort.folder import list_folder
 from medsyn2.ct.geometry import isotropic
 from medsyn2.ct.lungs import segment_lungs
 from medsyn2.ct.nifti.files import read_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.evaluation.features.extractors import RandomBank, volume_features
+from medsyn2.evaluation.features.extractors import RandomBank
 from medsyn2.evaluation.features.indices import INDICES, volume_indices
-from medsyn2.evaluation.features.protocols import make_protocol
+from medsyn2.evaluation.features.protocols import PLANES, Protocol, make_protocol, plane_slices, prepare_volume
 from medsyn2.evaluation.features.sizes import THUMBNAIL_WINDOW, TILES
 from medsyn2.evaluation.features.thumbnails import thumbnail
+from medsyn2.evaluation.fidelity.indices import align
 from medsyn2.vocabulary import WINDOWS_HU
 from sensitivity_rows.degradations import AIR_HU, RANGE_HU, Chest, degradations, degrade
 
@@ -34,13 +38,18 @@ class Description:
     thumbnail: np.ndarray
     indices: dict[str, float]
 
+    @cached_property
+    def aligned(self) -> tuple[np.ndarray, float]:
+        """The thumbnail with its plane of symmetry in the middle, and the correlation of its halves."""
+        return align(self.thumbnail)
+
 
 def describe_chests(folder: Path, kept: Path, spacing_mm: float, num_slices: int) -> dict[str, dict[str, Description]]:
     """Return the descriptions of every CT of a folder, by its name and the fault; what is kept is not made again."""
     found = {}
     for path in list_folder(folder).volumes:
         name = path.name.split(".")[0]
-        place = kept / f"{name}.npz"
+        place = kept / f"{name}-{spacing_mm:g}mm-{num_slices}.npz"
         if not place.is_file():
             print(f"describing {name}", flush=True)
             _write(place, _describe(_on_common_grid(name, read_ct(path), spacing_mm), num_slices))
@@ -73,9 +82,21 @@ def _describe(chest: Chest, num_slices: int) -> Iterator[tuple[str, Description]
     affine = axis_aligned_affine((chest.spacing_mm,) * 3, (0.0, 0.0, 0.0))
     for name, fault in ((CLEAN, lambda chest: chest.hu), *degradations()):
         hu = degrade(chest, fault)
-        volume = CTVolume(hu, affine)
-        features = {key: volume_features(volume, protocol, one, WINDOWS_HU) for key, one in EXTRACTORS.items()}
+        features = _features(CTVolume(hu, affine), protocol)
         yield name, Description(features, thumbnail(hu, WINDOWS_HU[THUMBNAIL_WINDOW]), volume_indices(hu))
+
+
+def _features(volume: CTVolume, protocol: Protocol) -> dict[str, dict[str, np.ndarray]]:
+    """Return the features of both extractors, which are filtered once."""
+    hu = prepare_volume(volume, protocol)
+    found: dict[str, dict[str, np.ndarray]] = {key: {} for key in EXTRACTORS}
+    for window, plane in product(WINDOWS_HU, PLANES):
+        slices = plane_slices(hu, plane, protocol.windows_hu[window], protocol)
+        filters = next(iter(EXTRACTORS.values()))
+        maps = filters.filter(torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)))
+        for key, extractor in EXTRACTORS.items():
+            found[key][f"{window}/{plane}"] = extractor.summarise(maps).numpy()
+    return found
 
 
 def _write(place: Path, made: Iterator[tuple[str, Description]]) -> None:

@@ -18,6 +18,7 @@ from jaxtyping import Int, Num
 
 from medsyn2.cohort.file_state import content_of
 from medsyn2.ct.affines import format_mm
+from medsyn2.ct.anatomy.completeness import warn_of_length
 from medsyn2.ct.anatomy.judgement import judge_anatomy
 from medsyn2.ct.anatomy.refusal import refuse_disorder, warn
 from medsyn2.ct.anatomy.slices import check_order
@@ -87,8 +88,9 @@ def inspect_case(
     hu = _image_hu(volume.hu, judgement.scale, judgement.padding)
     planes = thumbnails(hu[image], volume.spacing_mm)
     notes += check_order(planes, volume.spacing_mm[0], file.name)
-    anatomy = judge_anatomy(view_chest(*coarsen(hu[image], volume.spacing_mm, planes)))
-    notes += warn(anatomy)
+    view = view_chest(*coarsen(hu[image], volume.spacing_mm, planes))
+    anatomy = judge_anatomy(view)
+    notes += warn(anatomy) + (warn_of_length(view, anatomy.findings or ()) if view else [])
     if orientation == "check":
         refuse_disorder(anatomy, file.name)
     depth_mm, height_mm, width_mm = (round(value, 6) for value in volume.spacing_mm)

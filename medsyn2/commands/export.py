@@ -86,7 +86,7 @@ def _dataset_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _dataset(arguments: argparse.Namespace) -> None:
-    from medsyn2.export.dataset import check_dataset, list_members, write_dataset
+    from medsyn2.export.dataset import check_dataset, list_members, write_cases, write_dataset
     from medsyn2.export.label_tables import label_names, painting_order
     from medsyn2.export.pairs import list_sidecars, pairs_of_run, pairs_of_volumes
     from medsyn2.pipeline.request_table import parse_shard
@@ -108,12 +108,14 @@ def _dataset(arguments: argparse.Namespace) -> None:
         if left_out := len(list_sidecars(folder)) - len(found):
             log.warning("%s: %d volumes left out, of which not all masks are known", folder, left_out)
         pairs += found
-    members = list_members([pair for pair in pairs if arguments.only in (None, pair.kind)])
-    names = label_names(structures)
-    count = write_dataset(arguments.to, members, names, arguments.kind, link=arguments.link, shard=shard)
+    pairs, names = [pair for pair in pairs if arguments.only in (None, pair.kind)], label_names(structures)
     if shard is not None:
-        _answer_part(arguments, count)
+        _answer_part(
+            arguments, write_cases(arguments.to, pairs, names, arguments.kind, link=arguments.link, shard=shard)
+        )
         return
+    members = list_members(pairs)
+    write_dataset(arguments.to, members, names, arguments.kind, link=arguments.link)
     kinds = Counter(member.pair.kind for member in members)
     values = {
         "folder": arguments.to,

@@ -90,40 +90,54 @@ def list_members(pairs: Sequence[Pair]) -> list[Member]:
 
 
 def write_dataset(
+    folder: Path, members: Sequence[Member], names: Mapping[int, str], layout: Layout, *, link: bool = False
+) -> None:
+    """Write the cases that are not there, then the tables that describe all.
+
+    Args:
+        names: Of the labels.
+        link: Link to volumes instead of copying them, where their files can be taken as they are.
+
+    Raises:
+        ConfigError: If the folder holds anything but this export, unfinished.
+    """
+    write_cases(folder, [one.pair for one in members], names, layout, link=link)
+    _describe(folder, members, names, layout)
+    finish(folder)
+
+
+def write_cases(
     folder: Path,
-    members: Sequence[Member],
+    pairs: Sequence[Pair],
     names: Mapping[int, str],
     layout: Layout,
     *,
     link: bool = False,
     shard: Shard | None = None,
 ) -> int:
-    """Write the cases that are not there, then the tables that describe all; return the number of cases.
+    """Write those cases of a part that are not there, without the tables, and return how many the part has.
+
+    The folds are no part of it: to find them, the masks of all cases are read.
 
     Args:
-        names: Of the labels.
-        link: Link to volumes instead of copying them, where their files can be taken as they are.
-        shard: The part whose cases are written, without the tables.
+        pairs: All cases.
+        shard: The part; None for all cases.
 
     Raises:
         ConfigError: If the folder holds anything but this export, unfinished.
     """
-    begin(folder, _request(members, names, layout, link=link))
-    part = part_of(members, shard)
-    for member in tqdm(part, desc="cases", unit="case", disable=None):
-        if not _labels_path(folder, member).is_file():
-            _write_case(folder, member, layout, link=link)
-    if shard is None:
-        _describe(folder, members, names, layout)
-        finish(folder)
+    cases = list(zip(_ids(pairs), pairs, strict=True))
+    begin(folder, _request(cases, names, layout, link=link))
+    part = part_of(cases, shard)
+    for identifier, pair in tqdm(part, desc="cases", unit="case", disable=None):
+        if not _labels_path(folder, identifier).is_file():
+            _write_case(folder, identifier, pair, layout, link=link)
     return len(part)
 
 
-def _request(members: Sequence[Member], names: Mapping[int, str], layout: Layout, *, link: bool) -> str:
-    cases = [
-        (one.id, one.group, one.fold, str(one.pair.path.absolute()), *state_of_file(one.pair.path)) for one in members
-    ]
-    return fingerprint(layout, {str(label): name for label, name in names.items()}, link, cases)
+def _request(cases: Sequence[tuple[str, Pair]], names: Mapping[int, str], layout: Layout, *, link: bool) -> str:
+    sources = [(identifier, str(pair.path.absolute()), *state_of_file(pair.path)) for identifier, pair in cases]
+    return fingerprint(layout, {str(label): name for label, name in names.items()}, link, sources)
 
 
 def _describe(folder: Path, members: Sequence[Member], names: Mapping[int, str], layout: Layout) -> None:
@@ -164,10 +178,9 @@ def _ids(pairs: Sequence[Pair]) -> list[str]:
     return ids
 
 
-def _write_case(folder: Path, member: Member, layout: Layout, *, link: bool) -> None:
-    pair = member.pair
+def _write_case(folder: Path, identifier: str, pair: Pair, layout: Layout, *, link: bool) -> None:
     volume, labels = pair.read()
-    image = folder / "imagesTr" / f"{member.id}{'_0000' if layout == 'nnunet' else ''}{SUFFIX}"
+    image = folder / "imagesTr" / f"{identifier}{'_0000' if layout == 'nnunet' else ''}{SUFFIX}"
     image.parent.mkdir(parents=True, exist_ok=True)
     if not (pair.as_it_is and pair.path.name.lower().endswith(SUFFIX)):
         mark = open_volume(pair.path).description
@@ -177,14 +190,14 @@ def _write_case(folder: Path, member: Member, layout: Layout, *, link: bool) -> 
         image.symlink_to(os.path.relpath(pair.path.resolve(), image.parent.resolve()))
     else:
         write_atomically(image, partial(shutil.copyfile, pair.path))
-    place = _labels_path(folder, member)  # the last file of a case
+    place = _labels_path(folder, identifier)  # the last file of a case
     description = _SYNTHETIC_LABELS if pair.kind == "synthetic" else ""
     aligned = LabelMap(labels.labels, volume.affine_mm)
     write_atomically(place, lambda path: write_labels(path, aligned, description=description))
 
 
-def _labels_path(folder: Path, member: Member) -> Path:
-    return folder / "labelsTr" / f"{member.id}{SUFFIX}"
+def _labels_path(folder: Path, identifier: str) -> Path:
+    return folder / "labelsTr" / f"{identifier}{SUFFIX}"
 
 
 def _about(folder: Path, members: Sequence[Member]) -> dict[str, Any]:

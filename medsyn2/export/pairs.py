@@ -7,9 +7,9 @@ without them would teach that they are not there. Such volumes are left out, and
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,11 +35,21 @@ class Pair:
 
     name: str  # Of the case, unique in its source
     kind: Literal["real", "synthetic"]
-    keys: frozenset[str]  # What it depends on: its patient, the mask or the CT that it was made from
+    # Reads what it depends on: its patient, the mask or the CT that it was made from
+    find_keys: Callable[[], frozenset[str]] = field(repr=False)
     path: Path  # The volume: a file, or a folder of DICOM
     read_labels: Callable[[Grid], LabelMap] = field(repr=False)  # Reads its label map, for the volume's grid
     as_it_is: bool = True  # Whether the file has canonical axes, so that it can be copied
     sha256: str | None = None  # Of the volume, where a sidecar has it
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """What it depends on; a mask is read for it, which takes long for many.
+
+        Raises:
+            IntegrityError: If the mask is not the one that its sidecar was written with.
+        """
+        return self.find_keys()
 
     def read(self) -> tuple[CTVolume, LabelMap]:
         """Read the volume and its labels.
@@ -88,27 +98,24 @@ def pairs_of_run(run: Path, structures: Sequence[str], *, hash_masks: bool = Fal
 
 def _pairs_of_case(case: Case, structures: Sequence[str], *, hash_masks: bool) -> Iterator[Pair]:
     states = case.masked.facts.states if case.masked is not None else {}
-    keys = {f"patient {case.subject}"}
-    if hash_masks:
-        keys |= {_mask_key(case.mask(name).binary()) for name in case.structures if name in structures}
+    keys = partial(_keys_of_case, case, structures, hash_masks=hash_masks)
     if all(states.get(name, "absent") != "absent" for name in structures):  # type: ignore[call-overload]
-        yield Pair(
-            f"real_{case.name}",
-            "real",
-            frozenset(keys),
-            case.registered.path(CT_FILE),
-            partial(_paint, case, structures),
-        )
+        yield Pair(f"real_{case.name}", "real", keys, case.registered.path(CT_FILE), partial(_paint, case, structures))
     for sample, volume in case.samples.items():
         if sample.structure is not None and [sample.structure] == list(structures):
             assert case.sampled is not None
             yield Pair(
                 f"synthetic_{case.name}_{sample.condition}",
                 "synthetic",
-                frozenset(keys),
+                keys,
                 case.sampled.path(volume.path.name),
                 partial(_paint, case, structures),
             )
+
+
+def _keys_of_case(case: Case, structures: Sequence[str], *, hash_masks: bool) -> frozenset[str]:
+    masks = [name for name in case.structures if name in structures] if hash_masks else []
+    return frozenset([f"patient {case.subject}", *(_mask_key(case.mask(name).binary()) for name in masks)])
 
 
 def _paint(case: Case, structures: Sequence[str], grid: Grid) -> LabelMap:
@@ -129,23 +136,17 @@ def pairs_of_volumes(folder: Path, structures: Sequence[str]) -> Iterator[Pair]:
     """Yield the volumes of a folder, at any depth, that were generated or edited with a mask.
 
     Volumes of one mask are related, as are edits of one CT. A volume without a sidecar of ours is none of these.
-
-    Raises:
-        IntegrityError: If a mask is not the one that its sidecar was written with.
     """
     for sidecar, values in list_sidecars(folder):
         if values["mask"] is None or [_name_of(values["mask_text"])] != list(structures):
             continue
         path = sidecar.parent / Path(values["volume"]["file"]).name
         described = values.get("output", {}).get("mask") or values["mask"]  # on the volume's grid
-        mask = read_mask_file(sidecar.parent, values["mask"])
-        keys = {_mask_key(mask.binary())}
-        if "edit" in values:
-            keys = {f"CT {values['edit']['source_sha256']}"}
+        keys = partial(_keys_of_volume, sidecar.parent, values)
         name = "_".join(sidecar.relative_to(folder).with_suffix("").parts)
         read = partial(_read_asked, sidecar.parent, described)
         as_it_is, sha256 = "edit" not in values, values["volume"]["sha256"]
-        yield Pair(f"synthetic_{name}", "synthetic", frozenset(keys), path, read, as_it_is=as_it_is, sha256=sha256)
+        yield Pair(f"synthetic_{name}", "synthetic", keys, path, read, as_it_is=as_it_is, sha256=sha256)
 
 
 def list_sidecars(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -161,6 +162,12 @@ def _read_sidecar(path: Path) -> dict[str, Any] | None:
         return None
     is_ours = isinstance(values, dict) and values.get("synthetic") is True
     return values if is_ours and {"volume", "mask", "mask_text", "model"} <= values.keys() else None
+
+
+def _keys_of_volume(folder: Path, values: Mapping[str, Any]) -> frozenset[str]:
+    if "edit" in values:
+        return frozenset({f"CT {values['edit']['source_sha256']}"})
+    return frozenset({_mask_key(read_mask_file(folder, values["mask"]).binary())})
 
 
 def _read_asked(folder: Path, described: dict[str, str], grid: Grid) -> LabelMap:

@@ -21,6 +21,8 @@ from medsyn2.vocabulary import CT_RATE_NAME, volume_key
 MAX_TABLE_BYTES = 1 << 30
 
 _GZIP = b"\x1f\x8b"
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How an .xlsx, an .ods and an .xls begin, whatever their name."""
 _SEPARATORS = ",;\t"
 _LONGEST_NUMBER = 2
 """Digits of the numbers of a list."""
@@ -146,6 +148,8 @@ def _text_of(path: Path) -> str:
             code="table-too-large",
             remedy="give the table itself, or cut it to the cohort's volumes.",
         )
+    if content.startswith(_WORKBOOKS):
+        raise _table_error(path, "it is the workbook of a spreadsheet program, or another archive")
     try:
         text = content.decode(_encoding_of(content))
     except UnicodeDecodeError as error:

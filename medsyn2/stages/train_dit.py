@@ -18,6 +18,7 @@ from medsyn2.errors import ConfigError
 from medsyn2.files import sha256_of, write_atomically
 from medsyn2.fingerprints import canonical_json, fingerprint
 from medsyn2.flow import Sampling
+from medsyn2.integrity import load_sealed
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.stages.encode_text import encoder_identity
 from medsyn2.stages.template import Template, read_template
@@ -161,6 +162,7 @@ def _learner(network: DiT, flow: FlowConfig, config: TrainDiTConfig) -> Learner:
 
 def _check_origins(split: Split, wording: Mapping[str, Any], tokenizer: Path, encoder: Path) -> None:
     """Refuse latents, reports and pre-prompts that were not made with the networks that go into the model's folder."""
+    load_sealed(tokenizer)  # Damage is no other tokenizer, and heals otherwise.
     found = sha256_of(tokenizer)
     if split.latents.tokenizer != found:
         raise ConfigError(

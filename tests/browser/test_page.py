@@ -91,9 +91,9 @@ def test_two_volumes_share_a_crosshair_and_differ_in_colour(tab) -> None:
     tab.set("seed", 1)
     tab.generate()
     main = tab.get("main-volume").get_attribute("value")
-    other = next(
-        o.get_attribute("value") for o in tab.all("#beside-volume option")[1:] if o.get_attribute("value") != main
-    )
+    # In one call: the page may fill the list anew at any time.
+    options = tab.run("return Array.from(document.querySelectorAll('#beside-volume option'), one => one.value)")
+    other = next(value for value in options[1:] if value != main)
     tab.set("beside-volume", other)
     wait(lambda: tab.all("#columns[data-layout=pair]"))
     tab.frame()

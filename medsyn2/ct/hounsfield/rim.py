@@ -3,9 +3,11 @@
 Behind the last flat voxel of padding, a sharp edge jumps to the image's value at once. Linear interpolation takes as
 many steps as it has made voxels of one, and a spline rings about the padding's value first. So the rim's width is
 counted along rays that leave the padding: voxels that are still near its value, and the large steps after them.
+Tissue can be near that value too, muscle to zeros. But behind a sharp edge the first voxel differs from the padding as
+much as the second does, while interpolation brings it nearer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -19,6 +21,8 @@ _COLUMNS = 8
 _STEP = 0.08
 _NOISES = 3.0
 _MIN_RAYS = 20
+_SHARP = 0.5
+"""Of the rays. Noise alone makes half of them; real CTs have 0.54 to 0.93 at sharp padding, below 0.5 at resampled."""
 
 _Profiles = Num[np.ndarray, "n k"]
 
@@ -26,16 +30,13 @@ _Profiles = Num[np.ndarray, "n k"]
 def rim_voxels(values: Num[np.ndarray, "d h w"], padding: float) -> int:
     """Return the width of the rim of one value of padding within slices; 0 for a sharp edge."""
     planes = values[:: max(1, len(values) // _SLICES)]
-    found = [_ramp_lengths(profile, padding) for plane in planes for profile in _rays(plane, padding)]
-    return _quantile(np.concatenate(found), 0.75) if found else 0
+    return _rim_width([profiles for plane in planes for profiles in _rays(plane, padding)], padding, 0.75)
 
 
 def rim_slices(values: Num[np.ndarray, "d h w"], blank: Bool[np.ndarray, " d"], padding: float) -> int:
     """Return how many slices beside a blank one are mixed with it; 0 for a sharp edge."""
-    found = [
-        _ramp_lengths(profile[:, 1:], padding) for profile in _columns(values, blank) if equal(profile[:1, 0], padding)
-    ]
-    return _quantile(np.concatenate(found), 0.5) if found else 0
+    found = [profiles[:, 1:] for profiles in _columns(values, blank) if equal(profiles[:1, 0], padding)]
+    return _rim_width(found, padding, 0.5)
 
 
 def _rays(plane: Num[np.ndarray, "h w"], padding: float) -> Iterator[_Profiles]:
@@ -59,6 +60,22 @@ def _columns(values: Num[np.ndarray, "d h w"], blank: Bool[np.ndarray, " d"]) ->
             part = turned[place : place + _PROFILE_SLICES + 1, ::_COLUMNS, ::_COLUMNS]
             if len(part) > _PROFILE_SLICES:
                 yield part.reshape(len(part), -1).T
+
+
+def _rim_width(found: Sequence[np.ndarray], padding: float, share: float) -> int:
+    """Return the width of the rim on a share of the rays; 0 for a sharp edge."""
+    if not found or _is_sharp(np.concatenate(found), padding):
+        return 0
+    return _quantile(np.concatenate([_ramp_lengths(profiles, padding) for profiles in found]), share)
+
+
+def _is_sharp(profiles: _Profiles, padding: float) -> bool:
+    """Return whether the first voxel is mostly as far from the padding as the second, so that nothing is between."""
+    profiles = profiles.astype(np.float32)
+    noise = float(np.median(np.abs(np.diff(profiles[:, profiles.shape[1] // 2 :], axis=1))))
+    away = np.abs(profiles - padding)
+    away = away[away[:, :3].max(axis=1) > max(_NOISES * noise, 1.0)]
+    return len(away) >= _MIN_RAYS and float((away[:, 0] >= away[:, 1]).mean()) >= _SHARP
 
 
 def _ramp_lengths(profiles: _Profiles, padding: float) -> Int[np.ndarray, " m"]:

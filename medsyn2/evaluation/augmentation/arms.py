@@ -8,7 +8,7 @@ The table has a row a training set. Values are means over test slices, then over
 seeds; ``<value>_low`` and ``_high`` are a 95 % interval over test patients and networks together, since other patients
 and another training would both give another value. The differences ``<value>_minus_real`` are paired by slice, each the
 mean over its seeds, and their interval holds the variances of both trainings too: one around 0 shows no difference.
-One network a set, or fewer than five patients, have no interval.
+Fewer than three networks a set, or five patients, have no interval.
 
 Empty masks are treated as in `overlap`: a slice without a finding counts with an overlap of 0 and has no distances;
 slices without the structure are left out of the means; both are counted. A difference of distances is over the slices
@@ -17,7 +17,7 @@ that have one with both training sets.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import nan
+from math import inf, nan
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,14 @@ from jaxtyping import Bool, Float
 
 from medsyn2.evaluation.augmentation.slices import LabelledSlice
 from medsyn2.evaluation.similarity.overlap import FLAGS, VALUES, overlap
-from medsyn2.evaluation.statistics.intervals import mean_influence, training_interval
+from medsyn2.evaluation.statistics.intervals import Interval, mean_influence, training_interval
 
 ARMS = ("real", "synthetic", "both")
 """The training sets; ``both`` is all slices of the other two."""
 MEASURES = ("dice", "dice_thresholds", "jaccard", "assd_mm", "hd95_max_mm", "hd95_pooled_mm")
 CASES_COLUMNS = ["arm", "seed", "case", "patient", "segmenter", "dice_thresholds", *VALUES, *FLAGS]
+_MOST = {name: inf if name.endswith("_mm") else 1.0 for name in MEASURES}
+"""The greatest possible value of a measure; the least is 0."""
 THRESHOLD = 0.5
 _LEVELS = 256
 ENDS = ("", "_low", "_high")
@@ -106,10 +108,10 @@ def _intervals(by_slice: pd.DataFrame) -> dict[str, dict[str, float]]:
         values = {str(arm): _Networks.of(rows[name]) for arm, rows in by_slice.groupby("arm", sort=False)}
         real = values.get(ARMS[0])
         for arm, own in values.items():
-            ends = training_interval(own.mean, own.influence(), [own.by_seed])
+            ends = training_interval(own.mean, own.influence(), [own.by_seed], within=(0.0, _MOST[name]))
             found[arm] |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
             if arm != ARMS[0] and real is not None:
-                numbers = own.minus(real)
+                numbers = own.minus(real, within=(-_MOST[name], _MOST[name]))
                 found[arm] |= {f"{name}_minus_real{end}": one for end, one in zip(ENDS, numbers, strict=True)}
     return found
 
@@ -140,11 +142,11 @@ class _Networks:
         known = self.by_slice.dropna()
         return mean_influence(known, known.index.get_level_values("patient").to_series())
 
-    def minus(self, other: "_Networks") -> tuple[float, float, float]:
+    def minus(self, other: "_Networks", within: Interval) -> tuple[float, float, float]:
         """Return the difference of the means over the slices that both have, and its interval."""
         apart = (self.by_slice - other.by_slice).dropna()
         if apart.empty:
             return nan, nan, nan
         both = [one.values.loc[apart.index].mean().dropna().to_numpy(float) for one in (self, other)]
         influence = mean_influence(apart, apart.index.get_level_values("patient").to_series())
-        return float(apart.mean()), *training_interval(float(apart.mean()), influence, both)
+        return float(apart.mean()), *training_interval(float(apart.mean()), influence, both, within=within)

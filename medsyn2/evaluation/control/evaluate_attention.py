@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ COLUMNS = [
     "finding_mass", "finding_over_alike", "gate", "num_maps",
 ]  # fmt: skip
 AVERAGED = ["first_token_mass", "alike_mass", "entropy_share", "finding_mass", "finding_over_alike"]
+_WITHIN = {name: (0.0, inf if name == "finding_over_alike" else 1.0) for name in AVERAGED}
 FINDINGS = frozenset({
     "atelectasis", "bronchiectasis", "calcification", "calcifications", "cardiomegaly", "consolidation",
     "consolidations", "effusion", "effusions", "emphysema", "fibrosis", "fibrotic", "glass", "ground",
@@ -77,7 +79,7 @@ def evaluate_attention(
     )
     records = list(done.records.values())
     rows = [json.loads(record.path(ROW_FILE).read_text("utf-8")) for record in records]
-    write_table(table, prepend_means(pd.DataFrame(rows, columns=COLUMNS), AVERAGED, ["gate"]))
+    write_table(table, prepend_means(pd.DataFrame(rows, columns=COLUMNS), AVERAGED, ["gate"], within=_WITHIN))
     maps = [read_map(record.path(MAP_FILE)) for record in records]
     if not maps:
         log.warning("no held-out case has a report; the figure of attention is empty")

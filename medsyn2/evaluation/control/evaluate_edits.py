@@ -116,7 +116,9 @@ def evaluate_edits(
     )
     for name, table, columns, by, figure in outputs:
         rows, strips = _gather(done, name)
-        write_table(table, prepend_means(pd.DataFrame(rows, columns=columns), AVERAGED[name], by))
+        frame = pd.DataFrame(rows, columns=columns)
+        overlaps = {value: (0.0, 1.0) for value in AVERAGED[name] if value.startswith("dice_")}
+        write_table(table, prepend_means(frame, AVERAGED[name], by, within=overlaps))
         contour = "mask that is added" if name == "progressive" else "mask asked for"
         write_bytes(figure, strips_png(strips or [[_nothing(name, model.parent)]], contour))
 

@@ -83,9 +83,9 @@ class UsualPlaces:
         return others if has_others else np.full_like(others, nan)
 
 
-def place_indices(thumbnail: Thumbnail, usual: Cube) -> dict[str, float]:
-    """Return the indices of a thumbnail, beside the mean of other patients' aligned ones."""
-    own, symmetry = align(thumbnail)
+def place_indices(aligned: tuple[Cube, float], usual: Cube) -> dict[str, float]:
+    """Return the indices of a thumbnail that `align` aligned, beside the mean of other patients'."""
+    own, symmetry = aligned
     found = {name: _correlation(own - np.flip(own, axis), usual - np.flip(usual, axis)) for name, axis in FLIPS.items()}
     return {**found, "symmetry": symmetry}
 
@@ -145,7 +145,7 @@ def describe(
             "patient": one.patient,
             "source": source,
             **read_indices(one, protocol, cache),
-            **place_indices(read_thumbnail(one, cache), usual.of(one.patient)),
+            **place_indices(align(read_thumbnail(one, cache)), usual.of(one.patient)),
         }
         for one in volumes
     ]

@@ -241,8 +241,8 @@ def _with_intervals(pair: pd.DataFrame) -> dict[str, float]:
 
 def _ends(value: float, influence: pd.Series) -> Interval:
     """Return the interval of a coefficient; none where all cases are alike, which tells nothing of its error."""
-    low, high = interval(value, influence)
-    return NONE if np.isclose(low, high) else (low, min(high, 1.0))
+    low, high = interval(value, influence, within=(-1.0, 1.0))
+    return NONE if np.isclose(low, high) else (low, high)
 
 
 def _questions_with_grades(found: pd.DataFrame) -> list[str]:

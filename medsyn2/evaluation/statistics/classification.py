@@ -48,6 +48,8 @@ class Classification:
 
 
 VALUES = tuple(field.name for field in fields(Classification))
+_SCORES, _DIFFERENCES = (0.0, 1.0), (-1.0, 1.0)
+"""Where scores and their differences can lie."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def classification(judged: Judgement) -> Classification:
 
 def intervals(judged: Judgement) -> dict[str, Interval]:
     """Return the 95 % interval of each score over patients, with the labels and the decisions fixed."""
-    return _ends(*jackknife(judged.scores, judged.patients), LEVEL)
+    return _ends(*jackknife(judged.scores, judged.patients), LEVEL, _SCORES)
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,16 @@ def compare(judged: Judgement, reference: Judgement, *, level: float) -> Compari
     """
     apart, influences = jackknife(lambda kept: judged.scores(kept) - reference.scores(kept), judged.patients)
     differences = dict(zip(VALUES, apart.tolist(), strict=True))
-    adjusted = _ends(apart, influences, level)["auroc"]
-    return Comparison(differences, _ends(apart, influences, LEVEL), adjusted, intervals(reference)["auroc"])
+    adjusted, ends = (_ends(apart, influences, one, _DIFFERENCES) for one in (level, LEVEL))
+    return Comparison(differences, ends, adjusted["auroc"], intervals(reference)["auroc"])
 
 
-def _ends(values: Float[np.ndarray, " s"], influences: pd.DataFrame, level: float) -> dict[str, Interval]:
-    ends = (interval(value, influences[place], level=level) for place, value in enumerate(values.tolist()))
+def _ends(
+    values: Float[np.ndarray, " s"], influences: pd.DataFrame, level: float, within: Interval
+) -> dict[str, Interval]:
+    ends = (
+        interval(value, influences[place], level=level, within=within) for place, value in enumerate(values.tolist())
+    )
     return dict(zip(VALUES, ends, strict=True))
 
 

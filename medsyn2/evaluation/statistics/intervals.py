@@ -27,6 +27,9 @@ from scipy import stats
 MIN_PATIENTS = 5
 """Fewest patients of an interval."""
 
+MIN_NETWORKS = 3
+"""Fewest networks of an interval over trainings: of two it covers as little as 88 %."""
+
 LEVEL = 0.95
 
 _MAX_GROUPS = 200
@@ -49,15 +52,14 @@ def mean_interval(
     Args:
         patients: Patient of each value.
         others: Second patient of each value, where it compares two.
-        within: Least and largest possible value. What lies beyond is cut off, which covers as often.
+        within: As in `interval`.
     """
     known = values.notna().to_numpy()
     if not known.any():
         return NONE
     own, second = patients[known], None if others is None else others[known]
     numbers = values[known].astype(float)
-    low, high = np.clip(interval(float(numbers.mean()), mean_influence(numbers, own, second)), *within)
-    return float(low), float(high)
+    return interval(float(numbers.mean()), mean_influence(numbers, own, second), within=within)
 
 
 def ratio_interval(
@@ -127,11 +129,15 @@ def jackknife(
     return values, pd.DataFrame((count - 1) / count * (values - without))
 
 
-def interval(estimate: float, influence: pd.Series, *, level: float = LEVEL) -> Interval:
+def interval(
+    estimate: float, influence: pd.Series, *, level: float = LEVEL, within: Interval = (-inf, inf)
+) -> Interval:
     """Return the interval of a statistic from the influence of each patient; NaN with fewer than five patients.
 
     Args:
         level: Its coverage; more than the tables' 95 % where several comparisons share one chance of an error.
+        within: Least and largest possible value. What lies beyond is cut off: the true value is never there, so that
+            the rest covers it as often.
     """
     count = len(influence)
     if count < MIN_PATIENTS or not influence.notna().all():
@@ -144,7 +150,11 @@ def interval(estimate: float, influence: pd.Series, *, level: float = LEVEL) -> 
     skewness = float((errors**3).mean() / errors.var() ** 1.5)
     quantile = float(stats.t.ppf((1 + level) / 2, count - 1))
     low, high = (estimate - spread * _untransform(sign * quantile, skewness, count) for sign in (1, -1))
-    return low, high
+    return _cut(low, high, within)
+
+
+def _cut(low: float, high: float, within: Interval) -> Interval:
+    return max(low, within[0]), min(high, within[1])
 
 
 def _untransform(quantile: float, skewness: float, count: int) -> float:
@@ -171,7 +181,11 @@ def share_interval(percent: float, num_patients: int) -> Interval:
 
 
 def training_interval(
-    estimate: float, by_patient: pd.Series, by_network: Sequence[Float[np.ndarray, " s"]]
+    estimate: float,
+    by_patient: pd.Series,
+    by_network: Sequence[Float[np.ndarray, " _"]],
+    *,
+    within: Interval = (-inf, inf),
 ) -> Interval:
     """Return the interval of a mean over patients and networks, which another training would change too.
 
@@ -180,12 +194,13 @@ def training_interval(
     Args:
         by_patient: Influence of each patient on the mean over networks.
         by_network: For each of the one or two means that `estimate` is made of, the value of every network.
+        within: As in `interval`. Few networks that differ have a wide one.
 
     Returns:
-        The interval; NaN with fewer than five patients or two networks.
+        The interval; NaN with fewer than five patients or three networks.
     """
     count = len(by_patient)
-    if count < MIN_PATIENTS or min(len(values) for values in by_network) < 2:
+    if count < MIN_PATIENTS or min(len(values) for values in by_network) < MIN_NETWORKS:
         return NONE
     parts = [(count / (count - 1) * float((by_patient.to_numpy(float) ** 2).sum()), count - 1)]
     parts += [(float(values.var(ddof=1)) / len(values), len(values) - 1) for values in by_network]
@@ -194,4 +209,4 @@ def training_interval(
         return estimate, estimate
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(variance))
-    return estimate - half, estimate + half
+    return _cut(estimate - half, estimate + half, within)

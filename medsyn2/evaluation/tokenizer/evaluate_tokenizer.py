@@ -1,5 +1,6 @@
 """The stage ``evaluate_tokenizer``: the loss of volumes and masks in the tokenizer."""
 
+from math import inf
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from medsyn2.facts import ReconstructionFacts
 from medsyn2.files import write_table
 
 IMAGE_VALUES = ["ssim_gaussian", "ssim_box", "psnr_db", "psnr_db_body", "mae_hu", "mae_hu_body"]
+_WITHIN = {"ssim_gaussian": (-1.0, 1.0), "ssim_box": (-1.0, 1.0), "mae_hu": (0.0, inf), "mae_hu_body": (0.0, inf)}
 
 
 def evaluate_tokenizer(*, reconstructions: list[Path], images: Path, masks_table: Path) -> None:
@@ -27,8 +29,8 @@ def evaluate_tokenizer(*, reconstructions: list[Path], images: Path, masks_table
             remedy="lower cohort.test_every, add cases, or look at results/quarantine.csv for lost ones.",
         )
     rows = [{"case": case, "patient": facts.subject, **vars(facts.image)} for case, facts in found.items()]
-    means = prepend_means(pd.DataFrame(rows, columns=["case", "patient", *IMAGE_VALUES]), IMAGE_VALUES)
-    write_table(images, means)
+    frame = pd.DataFrame(rows, columns=["case", "patient", *IMAGE_VALUES])
+    write_table(images, prepend_means(frame, IMAGE_VALUES, within=_WITHIN))
     mask_rows = [
         {"structure": structure, "patient": facts.subject, **vars(quality)}
         for facts in found.values()

@@ -5,7 +5,7 @@
  * at the screen's size.
  */
 import {isSameGrid, voxelOf} from "./grid.js";
-import {outlineSlice, paintDifference, paintSlice, place, readSlice, rectangle, tintSlice} from "./planes.js";
+import {outlineSlice, paintDifference, paintSlice, place, reaches, readSlice, rectangle, tintSlice} from "./planes.js";
 
 /** @typedef {import("./planes.js").Plane} Plane */
 /** @typedef {import("./planes.js").Voxels} Voxels */
@@ -97,6 +97,16 @@ export class Pane {
     this.tint = new Picture();
     /** @type {Placement | null} */
     this.at = null;
+    this.size = {width: 0, height: 0};
+  }
+
+  get isShown() {
+    return this.size.width > 0;
+  }
+
+  /** @param {number} width @param {number} height in pixels of CSS */
+  resize(width, height) {
+    this.size = {width, height};
   }
 
   /** Let go of the volumes of a pane that is not shown. */
@@ -127,9 +137,9 @@ export class Pane {
   }
 
   fitCanvas() {
-    const {canvas, ratio} = this,
-      width = Math.round(canvas.clientWidth * ratio),
-      height = Math.round(canvas.clientHeight * ratio);
+    const {canvas, ratio, size} = this,
+      width = Math.round(size.width * ratio),
+      height = Math.round(size.height * ratio);
     if (canvas.width !== width || canvas.height !== height) {
       canvas.width = width;
       canvas.height = height;
@@ -163,16 +173,19 @@ export class Pane {
     const {plane, tint, context} = this,
       index = voxelOf(grid, at_mm)[plane.axis],
       r = rectangle(plane, grid, at);
-    const cause = marks.flatMap(({layer, colour, look}) => [layer, layer.version, colour, look]);
-    if (tint.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [index, ...cause])) {
-      tint.pixels.fill(0);
-      for (const mark of marks)
-        if (mark.look === "fill") tintSlice(plane, mark.layer, index, packed(mark.colour), tint.pixels);
-      tint.show();
+    const here = marks.filter(({layer}) => reaches(plane, layer, index)),
+      fills = here.filter(({look}) => look === "fill");
+    if (fills.length) {
+      const cause = fills.flatMap(({layer, colour}) => [layer, layer.version, colour]);
+      if (tint.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [index, ...cause])) {
+        tint.pixels.fill(0);
+        for (const {layer, colour} of fills) tintSlice(plane, layer, index, packed(colour), tint.pixels);
+        tint.show();
+      }
+      context.imageSmoothingEnabled = false;
+      context.drawImage(tint.canvas, r.x, r.y, r.w, r.h);
     }
-    context.imageSmoothingEnabled = false;
-    context.drawImage(tint.canvas, r.x, r.y, r.w, r.h);
-    for (const mark of marks) this.drawOutline(mark, index, r);
+    for (const mark of here) this.drawOutline(mark, index, r);
   }
 
   /** @param {Mark} mark @param {number} index @param {{x: number, y: number, w: number, h: number}} r */

@@ -73,11 +73,18 @@ export function paintDifference(before, after, table, greys, pixels) {
 }
 
 /**
- * Colour a layer's voxels in a slice; others are left.
+ * Return whether a layer may have voxels in a slice.
+ * @param {Plane} plane @param {Layer} layer @param {number} index
+ */
+export function reaches({axis}, {box}, index) {
+  return !isEmpty(box) && index >= box.low[axis] && index < box.high[axis];
+}
+
+/**
+ * Colour the voxels in a slice of a layer that reaches it; others are left.
  * @param {Plane} plane @param {Layer} layer @param {number} index @param {number} colour @param {Uint32Array} pixels
  */
 export function tintSlice(plane, {grid, data, bit, box}, index, colour, pixels) {
-  if (isEmpty(box) || index < box.low[plane.axis] || index >= box.high[plane.axis]) return;
   const {starts, step, num} = rowsOf(plane, grid.shape, index),
     [top, bottom] = rowRange(plane, grid, box);
   for (let r = top; r < bottom; r++)
@@ -86,12 +93,11 @@ export function tintSlice(plane, {grid, data, bit, box}, index, colour, pixels) 
 }
 
 /**
- * Call `line` with each stretch of a layer's outline in a slice, in rows and columns of it.
+ * Call `line` with each stretch of the outline in a slice of a layer that reaches it, in rows and columns of it.
  * @param {Plane} plane @param {Layer} layer @param {number} index
  * @param {(r0: number, c0: number, r1: number, c1: number) => void} line
  */
 export function outlineSlice(plane, {grid, data, bit, box}, index, line) {
-  if (isEmpty(box) || index < box.low[plane.axis] || index >= box.high[plane.axis]) return;
   const {starts, step, num} = rowsOf(plane, grid.shape, index),
     [top, bottom] = rowRange(plane, grid, box);
   const left = box.low[plane.columns],

@@ -16,7 +16,10 @@ import {DIFFERENCE_HU, WINDOWS_HU, dragLimits, fillDifferences, fillGreys} from 
 /** @typedef {import("./planes.js").PlaneName} PlaneName */
 /** @typedef {import("./pane.js").Mark} Mark */
 /** @typedef {"one" | "pair" | "flicker" | "difference"} Layout */
-/** @typedef {{column: number, plane: Plane, pane: Pane, canvas: HTMLCanvasElement, slider: HTMLInputElement}} View */
+/**
+ * @typedef {{column: number, plane: Plane, pane: Pane, canvas: HTMLCanvasElement, slider: HTMLInputElement, told:
+ * string}} View `told`: what its slider says
+ */
 /**
  * @typedef {object} Tool what the pointer does
  * @property {(mm: Triple, plane: Plane, event: PointerEvent | null) => void} down
@@ -56,7 +59,8 @@ export class Viewer extends EventTarget {
     fillDifferences(this.differences, DIFFERENCE_HU);
     this.views = [...root.querySelectorAll("canvas")].map(canvas => this.makeView(canvas));
     this.frame = 0;
-    new ResizeObserver(() => this.redraw()).observe(root);
+    const sizes = new ResizeObserver(entries => this.resize(entries));
+    for (const {canvas} of this.views) sizes.observe(canvas);
     setInterval(() => {
       if (this.layout === "flicker") {
         this.isBeside = !this.isBeside;
@@ -70,7 +74,14 @@ export class Viewer extends EventTarget {
     const plane = PLANES[/** @type {PlaneName} */ (canvas.dataset.plane)],
       slider = canvas.parentElement?.querySelector("input");
     if (!slider) throw new Error("a plane without its slider");
-    const view = {column: Number(canvas.dataset.column), plane, pane: new Pane(plane, canvas), canvas, slider};
+    const view = {
+      column: Number(canvas.dataset.column),
+      plane,
+      pane: new Pane(plane, canvas),
+      canvas,
+      slider,
+      told: "",
+    };
     slider.addEventListener("input", () => this.goTo(plane, Number(slider.value)));
     this.attachInput(view);
     return view;
@@ -228,23 +239,31 @@ export class Viewer extends EventTarget {
     });
   }
 
+  /**
+   * Take the sizes that a layout gave, and draw before it is shown. To ask for them while drawing would cost a layout.
+   * @param {ResizeObserverEntry[]} entries
+   */
+  resize(entries) {
+    for (const {target, contentRect} of entries)
+      this.views.find(({canvas}) => canvas === target)?.pane.resize(contentRect.width, contentRect.height);
+    this.draw();
+  }
+
   draw() {
     const grid = this.stepGrid,
       marks = this.marks();
     for (const view of this.views) {
-      const {column, plane, pane, slider, canvas} = view,
+      const {column, plane, pane} = view,
         index = voxelOf(grid, this.at_mm)[plane.axis],
         num = grid.shape[plane.axis];
-      if (!canvas.clientWidth) {
+      if (!pane.isShown) {
         pane.forget();
         continue;
       }
       const isBeside = this.layout === "pair" ? column === 0 : this.isBeside,
         volume = isBeside ? this.beside : this.main;
       const label = this.words.label(view, index, num);
-      slider.max = String(num - 1);
-      slider.value = String(index);
-      slider.setAttribute("aria-valuetext", label);
+      this.tellSlider(view, index, num, label);
       pane.draw({
         volume,
         before: this.layout === "difference" ? this.beside : null,
@@ -259,6 +278,20 @@ export class Viewer extends EventTarget {
         badge: this.words.badge(volume, this.layout),
       });
     }
+  }
+
+  /**
+   * Move a slider; one that is right is left alone, as every change costs a layout.
+   * @param {View} view @param {number} index @param {number} num @param {string} label
+   */
+  tellSlider(view, index, num, label) {
+    const {slider} = view,
+      told = `${num} ${label}`;
+    if (view.told === told && slider.value === String(index)) return;
+    view.told = told;
+    slider.max = String(num - 1);
+    slider.value = String(index);
+    slider.setAttribute("aria-valuetext", label);
   }
 
   /** @param {View} view */

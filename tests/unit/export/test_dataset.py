@@ -1,6 +1,7 @@
 """Data sets keep the rules of nnU-Net and load in MONAI; folds keep dependent cases together."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from monai.data import load_decathlon_datalist
 from medsyn2.ct.nifti.files import open_nifti
 from medsyn2.errors import ConfigError
 from medsyn2.export import dataset
-from medsyn2.export.dataset import check_dataset, list_members, write_dataset
+from medsyn2.export.dataset import check_dataset, list_members, write_cases, write_dataset
 from medsyn2.export.label_tables import label_names
 from medsyn2.export.pairs import pairs_of_run, pairs_of_volumes
 from medsyn2.formats import write_labels
@@ -81,7 +82,8 @@ def test_monai_loads_the_list_with_its_folds(members, tmp_path):
 def test_names_are_plain_and_each_once(run):
     pair = next(iter(pairs_of_run(run, ["heart"])))
     twice = [
-        type(pair)(name, pair.kind, frozenset({name}), pair.path, pair.read_labels) for name in ("a b", "a/b", "A-B")
+        type(pair)(name, pair.kind, partial(frozenset, {name}), pair.path, pair.read_labels)
+        for name in ("a b", "a/b", "A-B")
     ]
     assert [member.id for member in list_members(twice)] == ["a-b", "a-b-2", "A-B-3"]
 
@@ -101,7 +103,8 @@ def test_places_and_sets_of_one_group_are_refused(run, tmp_path):
 @pytest.mark.parametrize("link", [False, True])
 def test_parts_and_a_stopped_export_become_the_same_data_set(members, nnunet, tmp_path, link, monkeypatch):
     folder, names = tmp_path / "Dataset501_Nodules", label_names(["nodules"])
-    assert write_dataset(folder, members, names, "nnunet", link=link, shard=(1, 3)) == 3
+    pairs = [member.pair for member in members]
+    assert write_cases(folder, pairs, names, "nnunet", link=link, shard=(1, 3)) == 3
     (folder / "imagesTr").joinpath(f"{members[1].id}_0000.nii.gz").symlink_to(tmp_path)  # of a case that was stopped
     assert not (folder / "dataset.json").exists()
     written = []

@@ -48,6 +48,14 @@ def test_volumes_of_one_mask_depend_on_each_other(run, volumes):
     assert [pair.name for pair in pairs_of_volumes(volumes, ["rib fracture"])] == ["synthetic_z"]
 
 
+def test_masks_are_read_when_it_is_asked_what_a_volume_depends_on(volumes, tmp_path):
+    shutil.copytree(volumes, tmp_path / "made")
+    (tmp_path / "made/y_mask.nii.gz").unlink()
+    pairs = {pair.name: pair for pair in pairs_of_volumes(tmp_path / "made", ["nodules"])}
+    with pytest.raises(IntegrityError):
+        _ = pairs["synthetic_y"].keys
+
+
 def test_edits_of_one_ct_depend_on_each_other(volumes, tmp_path):
     shutil.copytree(volumes, tmp_path / "made")
     for name in ("x_0", "y"):
@@ -69,7 +77,7 @@ def test_a_replaced_volume_and_another_grid_are_refused(run, volumes, tmp_path):
     assert caught.value.code == "volume-changed"
     pair = next(iter(pairs_of_run(run, ["heart"])))
     write_ct(tmp_path / "other.nii.gz", CTVolume(np.zeros((3, 3, 3), np.int16), AFFINE))
-    moved = type(pair)(pair.name, pair.kind, pair.keys, tmp_path / "other.nii.gz", lambda grid: pair.read()[1])
+    moved = type(pair)(pair.name, pair.kind, pair.find_keys, tmp_path / "other.nii.gz", lambda grid: pair.read()[1])
     with pytest.raises(GeometryError):
         moved.read()
 

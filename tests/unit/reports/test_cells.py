@@ -1,5 +1,6 @@
 """Broken quotes are refused with their line, whatever they do to the rows after them."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,11 @@ def test_rows_know_their_lines(tmp_path: Path) -> None:
     assert cells.lines == [3, 5]
     with pytest.raises(TableError, match="line 4 has 4 cells"):
         read_cells(write(tmp_path, "sep=,\n" + HEAD + "a,x,y\nb,x,y,z\n"), COLUMNS)
+
+
+def test_a_workbook_is_named_whatever_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "reports.csv"
+    with zipfile.ZipFile(path, "w") as workbook:
+        workbook.writestr("xl/workbook.xml", "<workbook/>")
+    with pytest.raises(TableError, match=r"table-malformed.*workbook"):
+        read_cells(path, COLUMNS)

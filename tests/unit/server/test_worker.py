@@ -1,11 +1,17 @@
 import json
-from multiprocessing import Pipe
+import re
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import Pipe, get_context
 
 import pytest
 
+from benchmarks.page_memory import PAPER, edit, generate
 from medsyn2.server.child import Outbox
 from medsyn2.server.worker import Worker
 
+GOAL_MB = 8000
+LIBRARIES_MB = 1500
+"""Python, torch and a small model in worker and helper, and the server, which holds no volume."""
 JOB = {
     "id": "1" * 16,
     "kind": "generate",
@@ -60,3 +66,14 @@ def test_a_job_that_fails_says_why_and_the_worker_goes_on(work, change, code):
     (end,) = work({**JOB, **change})
     assert (end["end"], end["error"]["code"]) == ("failed", code)
     assert work({"id": "2" * 16, "kind": "check", "item": "0" * 16})[0]["error"]["code"] == "id-unknown"
+
+
+@pytest.mark.parametrize("step", [generate, edit])
+def test_a_job_of_the_papers_grid_fits_into_a_desktop(step, tmp_path):
+    """All in a job grows with the volume, so that a small one tells what the paper's takes, but for the libraries."""
+    size = 128
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        told = process.submit(step, size, tmp_path).result()
+    job_mb = float(re.match(r"(\d+) MB", told).group(1))
+    assert 2 * size**3 / 2**20 < job_mb  # a volume at least
+    assert LIBRARIES_MB + job_mb * (PAPER / size) ** 3 < GOAL_MB

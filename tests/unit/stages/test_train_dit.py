@@ -13,7 +13,7 @@ from medsyn2.cli import main
 from medsyn2.config import Config
 from medsyn2.ct.nifti.files import write_ct, write_labels
 from medsyn2.ct.volume import CTVolume, LabelMap, axis_aligned_affine
-from medsyn2.errors import ConfigError
+from medsyn2.errors import ConfigError, IntegrityError
 from medsyn2.facts import MaskState, Report, SampleFacts, TextFacts
 from medsyn2.files import sha256_of
 from medsyn2.flow import Sampling
@@ -326,6 +326,16 @@ def test_latents_of_another_tokenizer_are_refused(prepared: Inputs, tmp_path: Pa
     save_component(other, CausalVideoVAE(**values), kind="tokenizer", config=values)
     with pytest.raises(ConfigError, match="inputs-disagree"):
         run(prepared, tmp_path, config(), tokenizer=other)
+
+
+def test_a_damaged_description_of_the_tokenizer_is_damage_and_no_other_tokenizer(
+    prepared: Inputs, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "tokenizer.json"
+    text = (prepared.path("tokenizer") / "tokenizer.json").read_text("utf-8")
+    damaged.write_text(text.replace('"latent_channels"', '"latent_channel3"'), encoding="utf-8")
+    with pytest.raises(IntegrityError, match=f"output-damaged.*rm {damaged}"):
+        run(prepared, tmp_path, config(), tokenizer=damaged)
 
 
 def test_prompts_of_another_text_encoder_are_refused(prepared: Inputs, tmp_path: Path) -> None:

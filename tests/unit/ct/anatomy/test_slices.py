@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from medsyn2.ct.anatomy.slices import check_order, find_jumps
 from medsyn2.ct.anatomy.view import thumbnails
@@ -31,6 +32,31 @@ def test_slices_in_another_order_are_refused(chest, planes, order) -> None:
     with pytest.raises(InvalidVolumeError) as caught:
         check_order(found, chest.spacing_mm[0], "a")
     assert caught.value.code == "slices-disordered"
+
+
+def test_neighbours_that_changed_places_are_refused(chest, planes) -> None:
+    swapped = planes[: len(planes) // 2 * 2].reshape(-1, 2, *planes.shape[1:])[:, ::-1].reshape(-1, *planes.shape[1:])
+    with pytest.raises(InvalidVolumeError, match="two apart") as caught:
+        check_order(swapped, chest.spacing_mm[0], "a")
+    assert caught.value.code == "slices-disordered"
+
+
+def test_two_series_that_alternate_in_a_file_are_refused(chest, planes) -> None:
+    both = np.stack([planes, ndimage.gaussian_filter(planes, (0, 1, 1))], axis=1).reshape(-1, *planes.shape[1:])
+    with pytest.raises(InvalidVolumeError, match="two apart"):
+        check_order(both, chest.spacing_mm[0] / 2, "a")
+
+
+def test_slices_that_are_there_twice_are_warned_of(chest, planes) -> None:
+    (warning,) = check_order(planes.repeat(2, axis=0), chest.spacing_mm[0] / 2, "a")
+    assert "copy" in warning
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_interpolated_slices_are_in_order(chest, planes, order) -> None:
+    for factor in (0.7, 1.5, 2.0):
+        between = ndimage.zoom(planes, (factor, 1, 1), order=order, mode="nearest", grid_mode=True)
+        assert check_order(between, chest.spacing_mm[0] / factor, "a") == []
 
 
 def test_slices_without_anatomy_have_no_order() -> None:

@@ -12,6 +12,15 @@ def test_a_sharp_edge_has_no_rim(chest, outside, padding):
     assert rim_voxels(padded, padding) == 0
 
 
+@pytest.mark.parametrize("tissue_hu", [-60, 20, 60])
+def test_tissue_of_nearly_the_padding_s_value_is_no_rim(tissue_hu):
+    hu = np.zeros((16, 64, 72))
+    hu[:, 12:-12, 12:-12] = tissue_hu
+    hu[:, 16:-16, 16:-16] = -850
+    hu[:, 12:-12, 12:-12] += np.random.default_rng(0).normal(0, 15, (16, 40, 48))
+    assert rim_voxels(np.rint(hu).astype(np.int16), 0.0) == 0
+
+
 def test_an_interpolation_leaves_a_rim_as_wide_as_its_kernel(chest, outside):
     padded = np.where(outside, np.int16(3071), chest)[:12].repeat(2, axis=1).repeat(2, axis=2).astype(np.float32)
     for order, shortest, longest in ((1, 1, 2), (3, 2, 10)):

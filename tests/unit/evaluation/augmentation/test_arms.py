@@ -90,6 +90,16 @@ def test_a_worse_set_is_worse_beyond_its_interval_and_the_difference_is_that_of_
     assert worse["dice_sd"] > 0 == table.loc["real", "dice_sd"]
 
 
+def test_networks_that_disagree_have_an_interval_of_possible_overlaps() -> None:
+    slices = slices_of(20)
+    blind = np.zeros((20, 12, 12))
+    found = {"real": [maps(slices, seed, 0.4) for seed in range(3)], "synthetic": [maps(slices, 0, 0.4), blind, blind]}
+    table = compare_arms(rows_of(slices, found), SIZES).set_index("arm")
+    row = table.loc["synthetic"]
+    assert (row["dice_low"], row["dice_high"]) == (0, 1)
+    assert row["dice_minus_real_low"] == -1 < row["dice_minus_real_high"] < 1
+
+
 def test_what_is_empty_is_counted_and_left_out_as_in_other_tables() -> None:
     slices = slices_of(4)
     nothing = LabelledSlice("empty", "p9", slices[0].hu, np.zeros((12, 12), bool), (2.0, 2.0))

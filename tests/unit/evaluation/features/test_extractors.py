@@ -1,6 +1,7 @@
 """The weight-free features are fixed, see textures, and take slices from where they say."""
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
@@ -61,3 +62,12 @@ def test_tiles_see_where_and_whole_slices_do_not() -> None:
     }
     assert apart[tiles.name] > 3 * apart[whole.name]
     assert np.isfinite(tiles(slices[:, :12, :9])).all()  # tiles of a pixel
+
+
+def test_mean_and_deviation_are_torch_s_and_tiles_share_the_filters_of_whole_slices() -> None:
+    slices = textures(3, 1.0).astype(np.float32)
+    whole, tiles = RandomBank(0), RandomBank(0, tiles=3)
+    maps = whole.filter(torch.from_numpy(slices))
+    expected = torch.cat([part for one in maps for part in (one.mean(dim=(2, 3)), one.std(dim=(2, 3)))], dim=1)
+    np.testing.assert_allclose(whole.summarise(maps), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(tiles.summarise(maps), tiles(slices))

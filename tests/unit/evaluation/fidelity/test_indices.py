@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from medsyn2.evaluation.features.sizes import THUMBNAIL
-from medsyn2.evaluation.fidelity.indices import ALL_INDICES, COLUMNS, judge_indices, place_indices
+from medsyn2.evaluation.fidelity.indices import ALL_INDICES, COLUMNS, align, judge_indices, place_indices
 from medsyn2.facts import REAL
 
 CENTRES = dict(zip(ALL_INDICES, (1.2, 0.85, 0.02, 1.05, 4.0, 90.0, 0.9, 0.25, 0.3, 0.1, 0.8), strict=True))
@@ -93,13 +93,13 @@ def test_orientation_and_symmetry_of_thumbnails() -> None:
     depth, height, width = np.meshgrid(*[np.linspace(-1, 1, THUMBNAIL)] * 3, indexing="ij")
     usual = 2 * np.cos(2 * width) + depth + height + width * height
     own = usual + 0.02 * np.random.default_rng(0).normal(size=usual.shape)
-    found = place_indices(unit(own), usual)
+    found = place_indices(align(unit(own)), usual)
     assert min(found["upright"], found["facing"], found["sided"]) > 0.9
     for name, axis in (("upright", 0), ("facing", 1), ("sided", 2)):
-        assert place_indices(unit(np.flip(own, axis)), usual)[name] == pytest.approx(-found[name], abs=1e-6)
+        assert place_indices(align(unit(np.flip(own, axis))), usual)[name] == pytest.approx(-found[name], abs=1e-6)
     half = own[..., : THUMBNAIL // 2]
     mirrored = np.concatenate([half, half[..., ::-1]], axis=2)
     assert found["symmetry"] < 0.99
-    assert place_indices(unit(mirrored), usual)["symmetry"] == pytest.approx(1)
-    assert place_indices(unit(mirrored), usual)["sided"] == pytest.approx(0, abs=0.05)
-    assert place_indices(unit(np.roll(mirrored, 1, 2)), usual)["symmetry"] > 0.999  # a body beside the middle
+    assert place_indices(align(unit(mirrored)), usual)["symmetry"] == pytest.approx(1)
+    assert place_indices(align(unit(mirrored)), usual)["sided"] == pytest.approx(0, abs=0.05)
+    assert place_indices(align(unit(np.roll(mirrored, 1, 2))), usual)["symmetry"] > 0.999  # a body beside the middle

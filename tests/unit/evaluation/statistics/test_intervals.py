@@ -16,6 +16,8 @@ from medsyn2.evaluation.statistics.intervals import (
     training_interval,
 )
 
+FREE = (-np.inf, np.inf)
+
 
 def patients(num: int) -> pd.Series:
     return pd.Series([f"p{index}" for index in range(num)])
@@ -137,8 +139,22 @@ def test_networks_that_differ_widen_the_interval_and_one_network_has_none() -> N
     assert (low, high) == pytest.approx(stats.t.interval(0.95, 4, 0.8, np.sqrt(5 / 4 * (influence**2).sum())))
     failed = np.array([0.8, 0.8, 0.8, 0.8, 0.3])
     assert training_interval(0.7, influence, [alike, failed])[0] < 0.5
-    assert np.isnan(training_interval(0.8, influence, [alike[:1]])).all()
+    assert np.isnan(training_interval(0.8, influence, [alike[:2]])).all()
     assert training_interval(0.8, influence * 0, [alike]) == (0.8, 0.8)
+
+
+def test_the_interval_of_three_networks_ends_where_overlaps_end_and_covers_as_often() -> None:
+    rng, truth = np.random.default_rng(0), 0.95
+    held = {False: 0, True: 0}
+    for _ in range(200):
+        of_networks = truth + 0.04 * rng.normal(size=3)
+        cases = pd.Series(of_networks.mean() + 0.02 * rng.normal(size=8))
+        influence = mean_influence(cases, patients(8))
+        ends = [training_interval(float(cases.mean()), influence, [of_networks], within=w) for w in (FREE, (0.0, 1.0))]
+        assert ends[1] == (max(ends[0][0], 0.0), min(ends[0][1], 1.0))
+        for cut, (low, high) in zip((False, True), ends, strict=True):
+            held[cut] += low <= truth <= high
+    assert held[True] == held[False] >= 176  # a coverage of 93 % has fewer once in 300 times
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -39,3 +39,10 @@ def test_without_groups_all_cases_are_one_and_without_cases_there_are_no_means()
     empty = prepend_means(CASES.iloc[:0], ["x"], ["edit"])
     assert empty.empty
     assert list(empty.columns) == [*CASES.columns, "num", "num_patients"]
+
+
+def test_the_interval_of_a_share_does_not_leave_its_range() -> None:
+    shares = CASES.assign(x=[1.0, 0.4, 1.0, 1.0, 1.0, 1.0, 1.0])
+    free, within = (prepend_means(shares, ["x"], ["edit"], within=ends) for ends in ({}, {"x": (0.0, 1.0)}))
+    assert free["x"].iloc[2] > 1 == within["x"].iloc[2]
+    assert free["x"].iloc[1] == within["x"].iloc[1]
