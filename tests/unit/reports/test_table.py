@@ -128,7 +128,7 @@ def test_a_missing_column_stops_the_run_and_says_what_was_found(tmp_path):
         (b'VolumeName,Findings_EN,Impressions_EN\na,"b,c\n', "table-quotes"),
         (b"volume;findings;impressions\na;b;c\n", "table-columns"),
         (gzip.compress(b"VolumeName,Findings_EN,Impressions_EN\n", mtime=0)[:-9], "table-unreadable"),
-        (b"PK\x03\x04 a workbook \xff", "table-encoding"),
+        (b"PK\x03\x04 a workbook \xff", "table-malformed"),
         (b"VolumeName,Findings_EN,Impressions_EN\na,\xe7\xf6,c\n", "table-encoding"),
         (None, "table-unreadable"),
     ],
