@@ -6,9 +6,10 @@
 
 Makes a folder that looks like CT-RATE as it is downloaded, with the other files that the configurations name (all
 empty: the dry run opens no volume), and plans the configurations on it, by default configs/paper.yaml. The first dry
-run of a configuration also plans its jobs, in a process of its own; the second finds them, as every job on a cluster
-does. Each is also given as a multiple of the dry run of a workflow of one rule, run before and after it, which is the
-start of Snakemake alone: CPU seconds of hosts, and of one host at different hours, differ threefold.
+run of a configuration also plans its jobs, in a process of its own; the second finds them. The third is that of a job
+on a cluster, which parses the workflow too and finds the cohort that its run started with. Each is also given as a
+multiple of the dry run of a workflow of one rule, run before and after it, which is the start of Snakemake alone: CPU
+seconds of hosts, and of one host at different hours, differ threefold.
 
 With --slices each scan is a folder of so many DICOM slices, which are links to one file: 300 of them take a minute or
 two to make. The first dry run then opens one slice of each study, too.

@@ -112,11 +112,11 @@ def signal(chests: Chests, halves: Sequence[Dealing], fault: str, key: str, floo
 
 def index_frame(chests: Chests, real: Sequence[str], faulty: Faulty) -> pd.DataFrame:
     """Return the cases that `judge_indices` takes, clean real ones and faulty ones, each beside the other patients."""
-    whole = {name: chests[name][CLEAN].aligned[0] for name in real}
+    whole = {name: chests[name][CLEAN].alignment[0] for name in real}
 
     def row(name: str, source: str, patient: str, one: Description) -> dict[str, object]:
         usual = np.mean([thumbnail for other, thumbnail in whole.items() if other != patient], axis=0)
-        places = place_indices(one.aligned, usual)
+        places = place_indices(one.alignment, usual)
         return {"case": name, "patient": name, "source": source, **one.indices, **places}
 
     made = [row(name, REAL, name, chests[name][CLEAN]) for name in real]

@@ -39,7 +39,7 @@ class Description:
     indices: dict[str, float]
 
     @cached_property
-    def aligned(self) -> tuple[np.ndarray, float]:
+    def alignment(self) -> tuple[np.ndarray, float]:
         """The thumbnail with its plane of symmetry in the middle, and the correlation of its halves."""
         return align(self.thumbnail)
 

@@ -190,7 +190,7 @@ class RunPlan:
         self.listing.save_order()
         # As JSON in JSON, which takes names of files that are no UTF-8.
         shards = {name: case_json(cases) for name, cases in self.cohort.shards.items()}
-        kept = {"of": _kept_for(self.config), "shards": shards, "repeats": json.dumps(self._repeats)}
+        kept = {"of": _cohort_identity(self.config), "shards": shards, "repeats": json.dumps(self._repeats)}
         write_sealed(KEPT_FILE, kept)
 
     @cached_property
@@ -205,7 +205,7 @@ def plan_job(config: Config) -> RunPlan:
     """Return the plan that the run of this job started with; list the files where none was kept that can be read."""
     try:
         kept = read_sealed(KEPT_FILE)
-        if kept["of"] == _kept_for(config):
+        if kept["of"] == _cohort_identity(config):
             shards = {name: tuple(map(_case_of, json.loads(cases))) for name, cases in kept["shards"].items()}
             return RunPlan(config, Cohort(shards), None, json.loads(kept["repeats"]))
     except (OSError, ValueError, KeyError, TypeError):  # such as on a machine that shares no folder with the start's
@@ -213,7 +213,7 @@ def plan_job(config: Config) -> RunPlan:
     return plan_run(config)
 
 
-def _kept_for(config: Config) -> str:
+def _cohort_identity(config: Config) -> str:
     return fingerprint(config.cohort.model_dump(mode="json", by_alias=True), __version__)
 
 

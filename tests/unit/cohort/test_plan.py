@@ -118,7 +118,7 @@ def test_order_is_written_once_and_keeps_the_places_of_cases(folder: Path) -> No
     assert given().listing.known == second.listing.order
 
 
-def asked_of(found: RunPlan) -> list[list[str]]:
+def parameters_of(found: RunPlan) -> list[list[str]]:
     """Return the parameters of all shards that jobs get from a plan."""
     return [[found.cases(name), found.inventory_cases(name), found.file_state(name)] for name in found.shards]
 
@@ -138,12 +138,12 @@ def test_a_job_takes_the_cases_that_its_run_started_with_and_lists_no_folder(
         patched.setattr("os.scandir", None)
         job = plan_job(started.config)
     assert job.shards == started.shards
-    assert asked_of(job) == asked_of(started)
+    assert parameters_of(job) == parameters_of(started)
     assert odd in {case.path for cases in job.cohort.shards.values() for case in cases}
     assert job.shards_with("train") == started.shards_with("train")
     assert job.template_shards == started.template_shards
     assert job.notes() == []
-    assert asked_of(given()) != asked_of(started)  # the next run takes the new file
+    assert parameters_of(given()) != parameters_of(started)  # the next run takes the new file
 
 
 @pytest.mark.parametrize("kept", ["none", "of another cohort", "damaged"])
@@ -153,7 +153,7 @@ def test_a_job_lists_the_files_where_no_start_left_them(folder: Path, kept: str)
     if kept == "damaged":
         KEPT_FILE.write_text(KEPT_FILE.read_text("utf-8").replace("cts/a", "cts/b"), encoding="utf-8")
     (folder / "cts/new.nii.gz").touch()
-    assert asked_of(plan_job(given().config)) == asked_of(given())
+    assert parameters_of(plan_job(given().config)) == parameters_of(given())
 
 
 def test_files_that_are_not_looked_at_are_counted(folder: Path) -> None:
