@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.dry_run import config_files, make_stand_in
+from benchmarks.dry_run import JOB, config_files, make_stand_in
 from medsyn2.cohort.plan import plan_run
 from medsyn2.config import load_config
 from medsyn2.stages.plan import kept_jobs
 
-from .conftest import ROOT, Workflow
+from .conftest import ROOT, Workflow, shards_by_rule
 
 
 def test_lint_and_format_are_clean() -> None:
@@ -55,6 +55,24 @@ def test_folder_of_files_plans_without_phantoms(tmp_path: Path) -> None:
     planned = Workflow(tmp_path, (ROOT / "configs/real.yaml", override)).planned()
     assert "phantoms" not in planned
     assert planned["inventory"] == {"0000"}
+
+
+def test_a_job_on_a_cluster_takes_the_cohort_that_its_run_started_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cts").mkdir()
+    for name in "abcdefg":
+        (tmp_path / f"cts/{name}.nii.gz").touch()
+    override = tmp_path / "mine.yaml"
+    override.write_text("cohort: {data_dir: cts}\n", encoding="utf-8")
+    workflow = Workflow(tmp_path, (ROOT / "configs/real.yaml", override))
+    plan_run(load_config(ROOT / "config.yaml", *workflow.configs)).save()  # as the start of a run does
+    (tmp_path / "cts/new.nii.gz").touch()
+    job = workflow.run("-n", "--printshellcmds", *JOB)
+    assert shards_by_rule(job) == {"inventory": {"0000"}}
+    assert ("cts/g.nii.gz" in job, "cts/new.nii.gz" in job) == (True, False)
+    assert "cts/new.nii.gz" in workflow.run("-n", "--printshellcmds", "--", "results/inventory/0000.json")
 
 
 def test_wrong_key_stops_before_anything_is_planned(tmp_path: Path) -> None:
