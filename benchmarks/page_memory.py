@@ -135,11 +135,13 @@ class Bench:
         self.told = ""
 
     def add_ct(self) -> str:
-        """Put a CT of noise into the session, in the model's place, and return its id."""
+        """Put a CT of a noisy block of tissue into the session, in the model's place, and return its id."""
         depth = self.grid.shape[0]
         width = round(depth * CT_WIDTH / PAPER)
         hu = np.random.default_rng(0).integers(-100, 100, (depth, width, width), np.int16)
-        hu += np.linspace(-900, 300, depth).astype(np.int16)[:, None, None]  # neighbours are alike
+        hu -= 900  # air around a body, or the values are refused as no HU
+        body = slice(width // 5, -(width // 5))
+        hu[:, body, body] += 940
         affine = axis_aligned_affine((SIDE_MM / depth, SIDE_MM / width, SIDE_MM / width), (0.0, 0.0, 0.0))
         write_ct(self.session.root / "work/ct.nii.gz", CTVolume(hu, affine))
         identifier = new_id()
