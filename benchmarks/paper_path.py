@@ -64,7 +64,7 @@ class Row:
 
 REDUCTIONS: dict[str, dict[str, object]] = {
     # Widths, depths, steps and resamples.
-    "tokenizer": {"hidden_channels": 4, "norm_groups": 2},
+    "tokenizer": {"hidden_channels": 4, "norm_groups": 2, "num_res_blocks": 1},
     "train_tokenizer": {
         "initial_weights": None,
         "num_steps": 2,
@@ -78,7 +78,7 @@ REDUCTIONS: dict[str, dict[str, object]] = {
     "evaluate_fid": {"slices_per_volume": 2, "device": "cpu"},
     "evaluate_augmentation": {"num_steps": 2, "num_seeds": 2, "channels": 8, "max_synthetic": 1},
     # Volumes of one kind: the others take as long.
-    "sample": {"structures": ["lobes", "airways"], "joint": ["lobes"], "max_cases": 1},
+    "sample": {"structures": ["lobes"], "joint": ["lobes"], "max_cases": 1},
     "evaluate_edits": {"structures": ["airways"], "progressive": ["lobes", "airways"], "num_seeds": 2, "max_cases": 1},
     "evaluate_attention": {"max_cases": 1},
     "evaluate_tokenizer": {"max_cases": 1},
