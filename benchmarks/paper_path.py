@@ -168,9 +168,10 @@ def make_public_slices(folder: Path, ct: Path) -> None:
         (folder / "split.json").write_text(json.dumps(split), encoding="utf-8")
 
 
-def run_all(configs: list[Path], run: Path) -> bool:
+def run_all(configs: list[Path], run: Path, cores: int) -> bool:
     """Run the workflow to the page, as far as it goes, and return whether it ended."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2", "--keep-going"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", str(cores)]
+    command += ["--keep-going"]
     command += ["--workflow-profile", ROOT / "profiles/default", "--directory", run]
     command += ["--configfile", *configs, "--", "all"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -214,13 +215,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cts", type=Path, metavar="FOLDER", help="folder of chest CTs, .nii or .nii.gz")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "--cores", type=int, default=2, metavar="N", help="cores that no other work needs: waiting threads cost CPU time"
+    )
     arguments = parser.parse_args()
     run = arguments.run.resolve()
     configs = prepare(arguments.cts, run)
     os.chdir(run)
     config = load_config(*configs)
     print(f"configs/paper.yaml with these reductions:\n{configs[-1].read_text('utf-8')}", flush=True)
-    ended = run_all(configs, run)
+    ended = run_all(configs, run, arguments.cores)
     print_table(list(rows_of(config, run)))
     if not ended:
         raise SystemExit("the run did not end: the logs above say where it stopped.")
