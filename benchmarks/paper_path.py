@@ -215,9 +215,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cts", type=Path, metavar="FOLDER", help="folder of chest CTs, .nii or .nii.gz")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument(
-        "--cores", type=int, default=2, metavar="N", help="cores that no other work needs: waiting threads cost CPU time"
-    )
+    cores = "cores that no other work needs: threads that wait for one cost CPU time"
+    parser.add_argument("--cores", type=int, default=2, metavar="N", help=cores)
     arguments = parser.parse_args()
     run = arguments.run.resolve()
     configs = prepare(arguments.cts, run)
