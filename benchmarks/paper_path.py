@@ -2,9 +2,10 @@
 
     python benchmarks/paper_path.py FOLDER --run RUN
 
-FOLDER has three or more chest CTs: one is trained on, and a Frechet distance needs two that are held out. The grid, the
-latents, the windows, the tokens, the losses, the tables and their volumes are the paper's. Widths, depths and numbers
-of steps are smaller, so that it ends in about an hour on two cores; the first lines of the output are these reductions.
+FOLDER has five or more chest CTs: the search for copies needs three that are trained on, and a Frechet distance two
+that are held out. The grid, the latents, the windows, the tokens, the losses, the tables and their volumes are the
+paper's. Widths, depths and numbers of steps are smaller, so that it ends in about an hour on two cores; the first lines
+of the output are these reductions.
 Weights that are downloaded for a real run are random here, in the same layouts and at full size: the figures of merit
 mean nothing, the times and the memory do. RUN keeps the results, and a second call goes on where the first stopped.
 """
@@ -40,14 +41,22 @@ from medsyn2.weights.tensors import save_component
 ROOT = Path(__file__).parents[1]
 CONFIGS = (ROOT / "config.yaml", ROOT / "configs/paper.yaml")
 # CT-RATE's names decide the split.
-NAMES = ("train_1_a_1", "valid_1_a_1", "valid_2_a_1")
+NAMES = ("train_1_a_1", "train_2_a_1", "train_3_a_1", "valid_1_a_1", "valid_2_a_1")
 FINDINGS = (
     "Trachea and both main bronchi are open. There is a small effusion in the right pleural space.",
+    "Consolidation is seen in the lower lobe of the right lung. No effusion is seen.",
+    "Calcified plaques are seen in the aorta. Both lungs are clear.",
     "Heart size is normal. No nodule and no consolidation is seen in the lungs.",
     "There is a nodule of 8 mm in the upper lobe of the left lung.",
 )
-IMPRESSIONS = ("Right pleural effusion.", "Normal chest CT.", "Pulmonary nodule.")
-FINDING_OF_LABEL = {"Pleural effusion": (1, 0, 1), "Lung nodule": (0, 1, 0)}
+IMPRESSIONS = (
+    "Right pleural effusion.",
+    "Pneumonia of the right lung.",
+    "Calcified aorta.",
+    "Normal chest CT.",
+    "Pulmonary nodule.",
+)
+FINDING_OF_LABEL = {"Pleural effusion": (1, 0, 0, 0, 1), "Lung nodule": (0, 0, 1, 1, 0)}
 """Values by case; each label is there once and absent once among the held-out ones, as an AUROC needs."""
 
 
@@ -80,6 +89,7 @@ REDUCTIONS: dict[str, dict[str, object]] = {
     # Volumes of one kind: the others take as long.
     "sample": {"structures": ["lobes"], "joint": ["lobes"], "max_cases": 1},
     "evaluate_edits": {"structures": ["airways"], "progressive": ["lobes", "airways"], "num_seeds": 2, "max_cases": 1},
+    "evaluate_memorisation": {"num_copies": 1, "num_prompts": 1},
     "evaluate_attention": {"max_cases": 1},
     "evaluate_tokenizer": {"max_cases": 1},
     # Weights of the tools cannot be random.
@@ -101,7 +111,7 @@ def prepare(folder: Path, run: Path) -> list[Path]:
         if not link.exists():
             link.symlink_to(ct.resolve())
     write_rows(run / "reports.csv", ("VolumeName", "Findings_EN", "Impressions_EN"), NAMES, FINDINGS, IMPRESSIONS)
-    labels = [FINDING_OF_LABEL.get(label, (0, 0, 0)) for label in ABNORMALITY_LABELS]
+    labels = [FINDING_OF_LABEL.get(label, (0,) * len(NAMES)) for label in ABNORMALITY_LABELS]
     write_rows(run / "labels.csv", ("VolumeName", *ABNORMALITY_LABELS), NAMES, *labels)
     cohort = {"data_dir": "cts", "reports_csv": "reports.csv", "labels_csv": "labels.csv"}
     override = {name: dict(values) for name, values in REDUCTIONS.items()}
@@ -171,7 +181,8 @@ def make_public_slices(folder: Path, ct: Path) -> None:
 def run_all(configs: list[Path], run: Path, cores: int) -> bool:
     """Run the workflow to the page, as far as it goes, and return whether it ended."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", str(cores)]
-    command += ["--keep-going"]
+    # A thread a job, and jobs side by side: threads of one job wait for each other.
+    command += ["--max-threads", "1", "--keep-going"]
     command += ["--workflow-profile", ROOT / "profiles/default", "--directory", run]
     command += ["--configfile", *configs, "--", "all"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -215,8 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cts", type=Path, metavar="FOLDER", help="folder of chest CTs, .nii or .nii.gz")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of the run")
-    cores = "cores that no other work needs: threads that wait for one cost CPU time"
-    parser.add_argument("--cores", type=int, default=2, metavar="N", help=cores)
+    parser.add_argument("--cores", type=int, default=2, metavar="N", help="jobs at a time (default: %(default)s)")
     arguments = parser.parse_args()
     run = arguments.run.resolve()
     configs = prepare(arguments.cts, run)

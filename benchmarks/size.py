@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from medsyn2.evaluation.features.banks import Bank, BankFacts, Part
 from medsyn2.evaluation.features.indices import INDICES
-from medsyn2.evaluation.fidelity.fidelity import fidelity
+from medsyn2.evaluation.fidelity.fidelity import Fidelity, fidelity
 from medsyn2.evaluation.fidelity.indices import ALL_INDICES, judge_indices
 from medsyn2.evaluation.fidelity.views import Views
 from medsyn2.evaluation.memorisation.copies import Points, Search
@@ -81,15 +81,23 @@ def copies(rng: Random, num: int, *, effect: bool) -> bool:
     return search.memorisation(Points(places[2], names(sampled, "s"))).chance.p <= 0.05
 
 
-def flags(rng: Random, num: int, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> str:
-    """The flag of a Frechet distance between real volumes and changed volumes of other patients."""
+def draw_banks(rng: Random, num: int, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> tuple[Bank, Bank]:
+    """Real volumes, and changed volumes of other patients."""
     patients = owners(rng, num), owners(rng, num)
     real, others = (volumes(rng, one, _WIDTH) for one in patients)
     made = change(others, real)
     kept = patients[1] if made is not real else patients[0]
-    first, second = bank(real, names(patients[0], "r"), "real"), bank(made, names(kept, "s"), "synthetic")
-    found = fidelity(Views(first), Views(second), [EMBEDDING], num_draws=4, neighbours=5, seed=0)
-    return found[EMBEDDING].flag
+    return bank(real, names(patients[0], "r"), "real"), bank(made, names(kept, "s"), "synthetic")
+
+
+def compare_banks(banks: tuple[Bank, Bank], num_draws: int) -> Fidelity:
+    """The row of Table 1 of real and synthetic volumes."""
+    return fidelity(*map(Views, banks), [EMBEDDING], num_draws=num_draws, neighbours=5, seed=0)[EMBEDDING]
+
+
+def flags(rng: Random, num: int, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> str:
+    """The flag of a Frechet distance between real volumes and changed volumes of other patients."""
+    return compare_banks(draw_banks(rng, num, change), num_draws=4).flag
 
 
 def little_variety(rng: Random, num: int, *, effect: bool) -> bool:
