@@ -17,7 +17,6 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from medsyn2.ct.nifti.files import read_ct
-from medsyn2.ct.registration.affine import resample_to_grid
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError
 from medsyn2.pipeline import EditedCT, MedSyn2Pipeline, Recipe, Synthetic
@@ -27,7 +26,7 @@ from medsyn2.pipeline.outputs import sidecar_path
 from medsyn2.pipeline.synthetic import read_sidecar
 from medsyn2.server.problems import JSON
 from medsyn2.server.session import Session, item_file, new_id, stem_of
-from medsyn2.server.sources import RealCT, open_source
+from medsyn2.server.sources import RealCT, open_source, show_ct
 from medsyn2.server.voxels import add_volume, read_mask
 from medsyn2.weights.bundled import bundled_model
 
@@ -201,5 +200,5 @@ def _show(pipeline: MedSyn2Pipeline, session: Session, made: Made, item: str) ->
     """Add the volume of the browser and return its id."""
     volume = made.volume
     if isinstance(made, EditedCT):
-        volume = resample_to_grid(volume, pipeline.grid, made.order.model_to_ct_lps_mm)
+        volume = show_ct(volume, pipeline.grid, made.order.model_to_ct_lps_mm)
     return str(add_volume(session, volume, "synthetic", stem_of(item), item=item)["id"])

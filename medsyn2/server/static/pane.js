@@ -6,6 +6,7 @@
  */
 import {isSameGrid, voxelOf} from "./grid.js";
 import {outlineSlice, paintDifference, paintSlice, place, reaches, readSlice, rectangle, tintSlice} from "./planes.js";
+import {readMeans} from "./regrid.js";
 
 /** @typedef {import("./planes.js").Plane} Plane */
 /** @typedef {import("./planes.js").Voxels} Voxels */
@@ -14,10 +15,11 @@ import {outlineSlice, paintDifference, paintSlice, place, reaches, readSlice, re
 /** @typedef {import("./grid.js").Triple} Triple */
 /** @typedef {import("./layers.js").Layer} Layer */
 /** @typedef {{layer: Layer, colour: string, look: "fill" | "line" | "dash"}} Mark */
+/** @typedef {{before: Voxels, grid: import("./grid.js").Grid}} Difference from a volume, on a grid that both cover */
 /**
  * @typedef {object} Scene
  * @property {Voxels | null} volume
- * @property {Voxels | null} before if given, the difference from it is shown
+ * @property {Difference | null} difference if given, it is shown in place of the volume
  * @property {Triple} at_mm
  * @property {Lens} lens
  * @property {Uint32Array} greys
@@ -70,16 +72,19 @@ class Slice {
   constructor() {
     this.values = new Int16Array(0);
     this.volume = /** @type {Voxels | null} */ (null);
+    this.grid = /** @type {import("./grid.js").Grid | null} */ (null);
     this.index = -1;
   }
 
-  /** @param {Plane} plane @param {Voxels} volume @param {number} index */
-  of(plane, volume, index) {
-    if (volume === this.volume && index === this.index) return this.values;
-    const num = volume.grid.shape[plane.rows] * volume.grid.shape[plane.columns];
+  /** @param {Plane} plane @param {Voxels} volume @param {import("./grid.js").Grid} grid @param {number} index of it */
+  of(plane, volume, grid, index) {
+    if (volume === this.volume && grid === this.grid && index === this.index) return this.values;
+    const num = grid.shape[plane.rows] * grid.shape[plane.columns];
     if (this.values.length !== num) this.values = new Int16Array(num);
-    readSlice(plane, volume, index, this.values);
+    if (isSameGrid(grid, volume.grid)) readSlice(plane, volume, index, this.values);
+    else readMeans(plane, volume, grid, index, this.values);
     this.volume = volume;
+    this.grid = grid;
     this.index = index;
     return this.values;
   }
@@ -147,15 +152,15 @@ export class Pane {
   }
 
   /** @param {Scene} scene @param {Voxels} volume @param {Placement} at */
-  drawSlice({before, at_mm, greys, differences, tables}, volume, at) {
+  drawSlice({difference, at_mm, greys, differences, tables}, volume, at) {
     const {plane, slice, context} = this,
-      {grid} = volume,
+      grid = difference?.grid ?? volume.grid,
+      before = difference?.before,
       index = voxelOf(grid, at_mm)[plane.axis];
-    const other = before && isSameGrid(before.grid, grid) ? before : null;
-    if (!other) this.before.volume = null;
-    if (slice.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [volume, other, index, tables])) {
-      const values = this.shown.of(plane, volume, index);
-      if (other) paintDifference(this.before.of(plane, other, index), values, differences, greys, slice.pixels);
+    if (!before) this.before.volume = null;
+    if (slice.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [volume, before, grid, index, tables])) {
+      const values = this.shown.of(plane, volume, grid, index);
+      if (before) paintDifference(this.before.of(plane, before, grid, index), values, differences, greys, slice.pixels);
       else paintSlice(values, greys, slice.pixels);
       slice.show();
     }

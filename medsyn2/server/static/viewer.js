@@ -7,6 +7,7 @@ import {each, isInside, middleOf, mmOf, voxelOf} from "./grid.js";
 import {attach} from "./input.js";
 import {Pane} from "./pane.js";
 import {PLANES, pointUnder} from "./planes.js";
+import {sharedGrid} from "./regrid.js";
 import {DIFFERENCE_HU, WINDOWS_HU, dragLimits, fillDifferences, fillGreys} from "./windows.js";
 
 /** @typedef {import("./api.js").Volume} Volume */
@@ -44,6 +45,7 @@ export class Viewer extends EventTarget {
     this.words = words;
     this.main = /** @type {Volume | null} */ (null);
     this.beside = /** @type {Volume | null} */ (null);
+    this.shared = /** @type {Grid | null} */ (null);
     this.layout = /** @type {Layout} */ ("one");
     this.isBeside = false;
     this.limits = WINDOWS_HU.lung;
@@ -122,14 +124,21 @@ export class Viewer extends EventTarget {
   /** @param {Volume | null} volume */
   setMain(volume) {
     this.main = volume;
+    this.share();
     this.redraw();
   }
 
   /** @param {Volume | null} volume */
   setBeside(volume) {
     this.beside = volume;
-    if (!volume) this.layout = "one";
+    this.share();
     this.setLayout(this.layout);
+  }
+
+  /** Find the grid on which both volumes are compared. */
+  share() {
+    const {main, beside} = this;
+    this.shared = main && beside && sharedGrid(main.grid, beside.grid);
   }
 
   /** @param {Layout} layout */
@@ -251,7 +260,9 @@ export class Viewer extends EventTarget {
 
   draw() {
     const grid = this.stepGrid,
-      marks = this.marks();
+      marks = this.marks(),
+      {beside, shared} = this,
+      difference = this.layout === "difference" && beside && shared ? {before: beside, grid: shared} : null;
     for (const view of this.views) {
       const {column, plane, pane} = view,
         index = voxelOf(grid, this.at_mm)[plane.axis],
@@ -266,7 +277,7 @@ export class Viewer extends EventTarget {
       this.tellSlider(view, index, num, label);
       pane.draw({
         volume,
-        before: this.layout === "difference" ? this.beside : null,
+        difference,
         at_mm: this.at_mm,
         lens: this.lenses[plane.name],
         greys: this.greys,
