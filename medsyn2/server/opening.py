@@ -18,7 +18,7 @@ from medsyn2.formats import read_labels, read_mask
 from medsyn2.pipeline.source_file import read_source
 from medsyn2.server.problems import JSON, Refusal
 from medsyn2.server.session import Session, new_id
-from medsyn2.server.sources import add_source, alignment_of, show_ct
+from medsyn2.server.sources import add_source, alignment_of, scale_of, show_ct
 from medsyn2.server.voxels import add_mask, add_volume
 from medsyn2.vocabulary import STRUCTURE_WORDS
 
@@ -51,10 +51,11 @@ def open_ct(session: Session, reference: Reference | None, grid: Grid, path: Pat
             path.rename(place)
         ct, _, notes = read_source(place)
         alignment = reference.align(ct)
-        volume = show_ct(ct, grid, alignment.template_to_native_lps_mm)
+        to_ct = alignment.template_to_native_lps_mm
+        volume = show_ct(ct, grid, to_ct)
         identifier = new_id()
         add_source(session, identifier, place, alignment)
-        facts = {"native": {"shape": list(ct.shape), "spacing_mm": list(ct.spacing_mm)}}
+        facts = {"scale": scale_of(grid, to_ct), "native": {"shape": list(ct.shape), "spacing_mm": list(ct.spacing_mm)}}
         fit = {"lung_dice": round(alignment.lung_dice, 3), "lung_inside": round(alignment.lung_inside, 3)}
         return add_volume(session, volume, "real", name, identifier, **facts, fit=fit, notes=list(notes))
     finally:

@@ -87,6 +87,11 @@ def alignment_of(session: Session, identifier: str) -> Alignment:
     return Alignment.from_json(read_sealed(session.find("sources", identifier) / _ALIGNMENT))
 
 
+def scale_of(model_grid: Grid, model_to_ct_lps_mm: Affine) -> list[float]:
+    """Return the millimetres of a CT for each of the model's space, along (depth, height, width)."""
+    return [round(float(scale), 4) for scale in _steps_mm(model_grid, model_to_ct_lps_mm) / model_grid.spacing_mm]
+
+
 def show_ct(ct: CTVolume, model_grid: Grid, model_to_ct_lps_mm: Affine) -> CTVolume:
     """Return a CT over the extent of the model's grid, at its own resolution, interpolated once."""
     return resample_to_grid(ct, view_grid(ct.grid, model_grid, model_to_ct_lps_mm), model_to_ct_lps_mm)
@@ -97,10 +102,14 @@ def view_grid(ct_grid: Grid, model_grid: Grid, model_to_ct_lps_mm: Affine) -> Gr
 
     Where the CT is coarser than the model, the steps are the model's: a coarser grid would blur the CT once more.
     """
-    steps_mm = np.linalg.norm(model_to_ct_lps_mm[:3, :3] @ model_grid.affine_mm[:3, :3], axis=0)
-    own = np.round(model_grid.shape * steps_mm / ct_grid.spacing_mm)
+    own = np.round(model_grid.shape * _steps_mm(model_grid, model_to_ct_lps_mm) / ct_grid.spacing_mm)
     depth, height, width = np.maximum(model_grid.shape, np.minimum(own, _MAX_VOXELS)).astype(int).tolist()
     share = np.array(model_grid.shape) / (depth, height, width)
     to_model = np.diag([*share, 1.0])
     to_model[:3, 3] = (share - 1) / 2  # The outer borders of both grids are the same
     return Grid((depth, height, width), model_grid.affine_mm @ to_model)
+
+
+def _steps_mm(model_grid: Grid, model_to_ct_lps_mm: Affine) -> np.ndarray:
+    """Return the length in the CT of a step of the model's grid along each axis."""
+    return np.asarray(np.linalg.norm(model_to_ct_lps_mm[:3, :3] @ model_grid.affine_mm[:3, :3], axis=0))

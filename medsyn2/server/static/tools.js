@@ -95,6 +95,7 @@ export class Tools {
     page.viewer.moveTo(mm);
     this.stroke = new Stroke(layer, {
       radius_mm,
+      spacing_mm: page.measured.spacing_mm,
       erases,
       axis: this.isFlat ? plane.axis : null,
       takes: name === "threshold" ? this.condition() : null,

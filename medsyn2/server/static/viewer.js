@@ -121,6 +121,11 @@ export class Viewer extends EventTarget {
     return this.main?.grid ?? this.grid;
   }
 
+  /** Millimetres of the scan that is shown for each of the model's space: its chest has a size of its own. */
+  get scale() {
+    return scaleOf(this.main);
+  }
+
   /** @param {Volume | null} volume */
   setMain(volume) {
     this.main = volume;
@@ -278,6 +283,7 @@ export class Viewer extends EventTarget {
       pane.draw({
         volume,
         difference,
+        scale: scaleOf(volume),
         at_mm: this.at_mm,
         lens: this.lenses[plane.name],
         greys: this.greys,
@@ -311,10 +317,12 @@ export class Viewer extends EventTarget {
       mm = this.hover?.mm;
     if (!tip || !mm || !this.hover) return null;
     const from = this.hover.view.plane,
-      gap_mm = mm[plane.axis] - this.at_mm[plane.axis];
+      {scale} = this,
+      gap_mm = (mm[plane.axis] - this.at_mm[plane.axis]) * scale[plane.axis];
     if (from !== plane && tip.axis !== null) return null;
     const square = tip.radius_mm ** 2 - gap_mm ** 2;
-    return square > 0 ? {mm, radius_mm: Math.sqrt(square), erases: tip.erases} : null;
+    if (square <= 0) return null;
+    return {mm, radii_mm: each(a => Math.sqrt(square) / scale[a]), erases: tip.erases};
   }
 
   /** Return the HU of both volumes under a point. @param {Triple} mm */
@@ -327,4 +335,9 @@ export class Viewer extends EventTarget {
     };
     return {main: value(this.main), beside: value(this.beside)};
   }
+}
+
+/** @param {Volume | null} volume @returns {Triple} */
+function scaleOf(volume) {
+  return volume?.header.scale ?? [1, 1, 1];
 }

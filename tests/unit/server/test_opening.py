@@ -69,6 +69,7 @@ def test_a_ct_is_shown_in_its_own_voxels_and_kept_as_it_came(chest, header, ct, 
     assert (header["kind"], header["name"]) == ("real", "Meier")
     steps_mm = np.linalg.norm(to_ct[:3, :3] @ np.array(header["affine"])[:3, :3], axis=0)
     np.testing.assert_allclose(steps_mm, ct.spacing_mm, rtol=0.02)
+    np.testing.assert_allclose(steps_mm, np.array(header["spacing_mm"]) * header["scale"], rtol=1e-3)
     assert header["native"]["shape"] == list(ct.shape)
     assert header["fit"]["lung_dice"] > 0.9
     hu = np.frombuffer(chest.client.get(f"/api/volumes/{header['id']}").content, "<i2")
