@@ -7,7 +7,7 @@ import {gridOf, numVoxels} from "./grid.js";
 
 /**
  * @typedef {{id: string, kind: string, name: string, shape: number[], spacing_mm: number[], affine: number[][],
- * scale?: import("./grid.js").Triple, native?: {shape: number[], spacing_mm: number[]}, notes?: string[]}} Header
+ * is_synthetic?: boolean, scale?: import("./grid.js").Triple, native?: {shape: number[], spacing_mm: number[]}, notes?: string[]}} Header
  * `scale`: millimetres of a real scan for each of the page's; `native`: the scan as it came
  */
 /** @typedef {{id: string, header: Header, grid: import("./grid.js").Grid, hu: Int16Array}} Volume */

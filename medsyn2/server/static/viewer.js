@@ -46,6 +46,8 @@ export class Viewer extends EventTarget {
     this.main = /** @type {Volume | null} */ (null);
     this.beside = /** @type {Volume | null} */ (null);
     this.shared = /** @type {Grid | null} */ (null);
+    /** Millimetres of the scan that is shown for each of the model's space: its chest has a size of its own. */
+    this.scale = scaleOf(null);
     this.layout = /** @type {Layout} */ ("one");
     this.isBeside = false;
     this.limits = WINDOWS_HU.lung;
@@ -121,14 +123,10 @@ export class Viewer extends EventTarget {
     return this.main?.grid ?? this.grid;
   }
 
-  /** Millimetres of the scan that is shown for each of the model's space: its chest has a size of its own. */
-  get scale() {
-    return scaleOf(this.main);
-  }
-
   /** @param {Volume | null} volume */
   setMain(volume) {
     this.main = volume;
+    if (volume?.header.kind !== "preview") this.scale = scaleOf(volume); // A preview is of what was shown before
     this.share();
     this.redraw();
   }

@@ -91,6 +91,9 @@ def test_an_edit_changes_its_region_alone_and_can_be_edited_again(chest, header,
     assert (after[~region] == ct.hu[~region]).all()
     assert (after[region] != ct.hu[region]).mean() > 0.5
     assert "--ct YOUR_CT" in first["command"]
+    (again,) = chest.post("/api/open?as=ct&name=again.nii.gz", path.read_bytes()).json()["volumes"]
+    assert (header["is_synthetic"], again["is_synthetic"]) == (False, True)
+    assert "SYNTHETIC" in again["notes"][-1]
     before, shown = voxels(chest, header["id"]), voxels(chest, first["volume"])
     assert shown.grid == before.grid
     to_ct = alignment_of(chest.session, header["id"]).template_to_native_lps_mm
