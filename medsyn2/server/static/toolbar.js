@@ -1,6 +1,6 @@
 // @ts-check
 /** The bar over the picture: windows, comparison, masks on and off, and the readout under the pointer. */
-import {button, byId, press, select, setOptions} from "./dom.js";
+import {button, press, select, setOptions, write} from "./dom.js";
 import {number, t} from "./texts.js";
 import {DIFFERENCE_HU, WINDOWS_HU} from "./windows.js";
 
@@ -87,20 +87,15 @@ function show({viewer}) {
   }
   const mm = viewer.hover?.mm ?? viewer.at_mm,
     {main, beside} = viewer.valuesAt(mm);
-  byId("window-text", HTMLElement).textContent =
+  write(
+    "window-text",
     viewer.layout === "difference"
       ? t("view.difference", {n: DIFFERENCE_HU})
-      : t("view.window", {level: number((low + high) / 2), width: number(high - low)});
-  byId("readout", HTMLElement).textContent = [
-    main === null
-      ? ""
-      : beside === null || viewer.layout === "one"
-        ? t("view.hu", {n: number(main)})
-        : changeOf(beside, main),
-    placeOf(mm),
-  ]
-    .filter(Boolean)
-    .join("   ");
+      : t("view.window", {level: number((low + high) / 2), width: number(high - low)}),
+  );
+  const isAlone = beside === null || viewer.layout === "one",
+    hu = main === null ? "" : isAlone ? t("view.hu", {n: number(main)}) : changeOf(beside, main);
+  write("readout", [hu, placeOf(mm)].filter(Boolean).join("   "));
 }
 
 /** @param {number} before @param {number} now HU */
