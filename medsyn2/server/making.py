@@ -194,7 +194,8 @@ def _name(order: Order, recipe: Recipe, session: Session) -> str:
 
 def _show(pipeline: MedSyn2Pipeline, session: Session, made: Made, item: str) -> str:
     """Add the volume of the browser and return its id."""
-    volume, facts = made.volume, {}
+    volume = made.volume
+    facts: dict[str, Any] = {}
     if isinstance(made, EditedCT):
         to_ct = made.order.model_to_ct_lps_mm
         volume, facts = show_ct(volume, pipeline.grid, to_ct), {"scale": scale_of(pipeline.grid, to_ct)}

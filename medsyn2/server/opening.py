@@ -1,6 +1,6 @@
 """Files that a person opens: a real CT is registered and shown in the model's space, a mask is brought to its grid.
 
-A CT of a model's making is registered like any other, and is shown as what it is. A mask lies in the model's space, or
+A CT of a model's making is registered like any other, and shown as synthetic. A mask lies in the model's space, or
 in that of a real CT that was opened before. A map of several labels, and a segmentation of several segments, are as
 many masks.
 """

@@ -102,9 +102,9 @@ def view_grid(ct_grid: Grid, model_grid: Grid, model_to_ct_lps_mm: Affine) -> Gr
 
     Where the CT is coarser than the model, the steps are the model's: a coarser grid would blur the CT once more.
     """
-    own = np.round(model_grid.shape * _steps_mm(model_grid, model_to_ct_lps_mm) / ct_grid.spacing_mm)
+    own = np.round(np.array(model_grid.shape) * _steps_mm(model_grid, model_to_ct_lps_mm) / ct_grid.spacing_mm)
     depth, height, width = np.maximum(model_grid.shape, np.minimum(own, _MAX_VOXELS)).astype(int).tolist()
-    share = np.array(model_grid.shape) / (depth, height, width)
+    share = np.array(model_grid.shape) / np.array([depth, height, width])
     to_model = np.diag([*share, 1.0])
     to_model[:3, 3] = (share - 1) / 2  # The outer borders of both grids are the same
     return Grid((depth, height, width), model_grid.affine_mm @ to_model)

@@ -4,9 +4,8 @@
  * the masks are pictures in voxels that are made anew only if their cause has changed; the canvas puts them together
  * at the screen's size.
  */
-import {isSameGrid, voxelOf} from "./grid.js";
+import {voxelOf} from "./grid.js";
 import {outlineSlice, paintDifference, paintSlice, place, reaches, readSlice, rectangle, tintSlice} from "./planes.js";
-import {readMeans} from "./regrid.js";
 
 /** @typedef {import("./planes.js").Plane} Plane */
 /** @typedef {import("./planes.js").Voxels} Voxels */
@@ -15,11 +14,10 @@ import {readMeans} from "./regrid.js";
 /** @typedef {import("./grid.js").Triple} Triple */
 /** @typedef {import("./layers.js").Layer} Layer */
 /** @typedef {{layer: Layer, colour: string, look: "fill" | "line" | "dash"}} Mark */
-/** @typedef {{before: Voxels, grid: import("./grid.js").Grid}} Difference from a volume, on a grid that both cover */
 /**
  * @typedef {object} Scene
  * @property {Voxels | null} volume
- * @property {Difference | null} difference if given, it is shown in place of the volume
+ * @property {Voxels | null} before if given, the difference from it is shown; it has the same grid
  * @property {Triple} at_mm
  * @property {Lens} lens
  * @property {Uint32Array} greys
@@ -73,19 +71,16 @@ class Slice {
   constructor() {
     this.values = new Int16Array(0);
     this.volume = /** @type {Voxels | null} */ (null);
-    this.grid = /** @type {import("./grid.js").Grid | null} */ (null);
     this.index = -1;
   }
 
-  /** @param {Plane} plane @param {Voxels} volume @param {import("./grid.js").Grid} grid @param {number} index of it */
-  of(plane, volume, grid, index) {
-    if (volume === this.volume && grid === this.grid && index === this.index) return this.values;
-    const num = grid.shape[plane.rows] * grid.shape[plane.columns];
+  /** @param {Plane} plane @param {Voxels} volume @param {number} index */
+  of(plane, volume, index) {
+    if (volume === this.volume && index === this.index) return this.values;
+    const num = volume.grid.shape[plane.rows] * volume.grid.shape[plane.columns];
     if (this.values.length !== num) this.values = new Int16Array(num);
-    if (isSameGrid(grid, volume.grid)) readSlice(plane, volume, index, this.values);
-    else readMeans(plane, volume, grid, index, this.values);
+    readSlice(plane, volume, index, this.values);
     this.volume = volume;
-    this.grid = grid;
     this.index = index;
     return this.values;
   }
@@ -153,15 +148,14 @@ export class Pane {
   }
 
   /** @param {Scene} scene @param {Voxels} volume @param {Placement} at */
-  drawSlice({difference, at_mm, greys, differences, tables}, volume, at) {
+  drawSlice({before, at_mm, greys, differences, tables}, volume, at) {
     const {plane, slice, context} = this,
-      grid = difference?.grid ?? volume.grid,
-      before = difference?.before,
+      {grid} = volume,
       index = voxelOf(grid, at_mm)[plane.axis];
     if (!before) this.before.volume = null;
-    if (slice.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [volume, before, grid, index, tables])) {
-      const values = this.shown.of(plane, volume, grid, index);
-      if (before) paintDifference(this.before.of(plane, before, grid, index), values, differences, greys, slice.pixels);
+    if (slice.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [volume, before, index, tables])) {
+      const values = this.shown.of(plane, volume, index);
+      if (before) paintDifference(this.before.of(plane, before, index), values, differences, greys, slice.pixels);
       else paintSlice(values, greys, slice.pixels);
       slice.show();
     }

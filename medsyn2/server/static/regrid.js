@@ -3,12 +3,10 @@
  * Volumes of different voxels at one place: the mean of a volume over the voxels of another grid. A scan's slice of 0.7
  * mm and a model's of 5 mm differ everywhere; their means over the same voxels differ where the volumes do.
  */
-import {each} from "./grid.js";
+import {each, isSameGrid} from "./grid.js";
 
 /** @typedef {import("./grid.js").Grid} Grid */
 /** @typedef {import("./grid.js").Axis} Axis */
-/** @typedef {import("./grid.js").Triple} Triple */
-/** @typedef {import("./planes.js").Plane} Plane */
 /** @typedef {import("./planes.js").Voxels} Voxels */
 /** @typedef {{low: Int32Array, high: Int32Array}} Spans for each index: the first of the other grid, and after the last */
 
@@ -76,19 +74,35 @@ export function meansOn({grid: own, hu}, grid) {
 }
 
 /**
- * Read a slice of a volume on a coarser grid, in the order of `readSlice`.
- * @param {Plane} plane @param {Voxels} volume @param {Grid} grid @param {number} index @param {Int16Array} values
+ * Return a volume on a grid that it covers, by the means; the volume itself if the grid is its own. All slices are made
+ * at once, in the order of the memory: a sagittal one alone would pass through as many lines of it.
+ * @param {Voxels} volume @param {Grid} grid @returns {Voxels}
  */
-export function readMeans(plane, volume, grid, index, values) {
-  const mean = meansOn(volume, grid),
-    rows = grid.shape[plane.rows],
-    voxel = /** @type {Triple} */ ([index, index, index]);
+export function regrid(volume, grid) {
+  if (isSameGrid(volume.grid, grid)) return volume;
+  const {grid: own, hu} = volume,
+    [zs, ys, xs] = [spansOf(grid, own, 0), spansOf(grid, own, 1), spansOf(grid, own, 2)],
+    [depth, height, width] = grid.shape,
+    [, h, w] = own.shape,
+    means = new Int16Array(depth * height * width),
+    sums = new Float64Array(width);
   let o = 0;
-  for (let r = 0; r < rows; r++) {
-    voxel[plane.rows] = plane.flips ? rows - 1 - r : r;
-    for (let c = 0; c < grid.shape[plane.columns]; c++) {
-      voxel[plane.columns] = c;
-      values[o++] = Math.round(mean(voxel[0], voxel[1], voxel[2]));
+  for (let z = 0; z < depth; z++)
+    for (let y = 0; y < height; y++) {
+      sums.fill(0);
+      for (let k = zs.low[z]; k < zs.high[z]; k++)
+        for (let j = ys.low[y]; j < ys.high[y]; j++) addRow(hu, (k * h + j) * w, xs, sums);
+      const rows = (zs.high[z] - zs.low[z]) * (ys.high[y] - ys.low[y]);
+      for (let x = 0; x < width; x++) means[o++] = Math.round(sums[x] / (rows * (xs.high[x] - xs.low[x])));
     }
+  return {grid, hu: means};
+}
+
+/** @param {Int16Array} hu @param {number} start @param {Spans} spans @param {Float64Array} sums */
+function addRow(hu, start, {low, high}, sums) {
+  for (let x = 0; x < sums.length; x++) {
+    let sum = 0;
+    for (let i = start + low[x], end = start + high[x]; i < end; i++) sum += hu[i];
+    sums[x] += sum;
   }
 }

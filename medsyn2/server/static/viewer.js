@@ -7,7 +7,7 @@ import {each, isInside, middleOf, mmOf, voxelOf} from "./grid.js";
 import {attach} from "./input.js";
 import {Pane} from "./pane.js";
 import {PLANES, pointUnder} from "./planes.js";
-import {sharedGrid} from "./regrid.js";
+import {regrid, sharedGrid} from "./regrid.js";
 import {DIFFERENCE_HU, WINDOWS_HU, dragLimits, fillDifferences, fillGreys} from "./windows.js";
 
 /** @typedef {import("./api.js").Volume} Volume */
@@ -20,6 +20,9 @@ import {DIFFERENCE_HU, WINDOWS_HU, dragLimits, fillDifferences, fillGreys} from 
 /**
  * @typedef {{column: number, plane: Plane, pane: Pane, canvas: HTMLCanvasElement, slider: HTMLInputElement, told:
  * string}} View `told`: what its slider says
+ */
+/**
+ * @typedef {{before: import("./planes.js").Voxels, now: import("./planes.js").Voxels}} Compared
  */
 /**
  * @typedef {object} Tool what the pointer does
@@ -45,7 +48,7 @@ export class Viewer extends EventTarget {
     this.words = words;
     this.main = /** @type {Volume | null} */ (null);
     this.beside = /** @type {Volume | null} */ (null);
-    this.shared = /** @type {Grid | null} */ (null);
+    this.compared = /** @type {Compared | null} */ (null);
     /** Millimetres of the scan that is shown for each of the model's space: its chest has a size of its own. */
     this.scale = scaleOf(null);
     this.layout = /** @type {Layout} */ ("one");
@@ -127,21 +130,24 @@ export class Viewer extends EventTarget {
   setMain(volume) {
     this.main = volume;
     if (volume?.header.kind !== "preview") this.scale = scaleOf(volume); // A preview is of what was shown before
-    this.share();
+    this.compared = null;
     this.redraw();
   }
 
   /** @param {Volume | null} volume */
   setBeside(volume) {
     this.beside = volume;
-    this.share();
+    this.compared = null;
     this.setLayout(this.layout);
   }
 
-  /** Find the grid on which both volumes are compared. */
-  share() {
-    const {main, beside} = this;
-    this.shared = main && beside && sharedGrid(main.grid, beside.grid);
+  /** Return both volumes on a grid that both have, if their difference is looked at; null if there is none. */
+  compare() {
+    const {main, beside} = this,
+      grid = this.layout === "difference" && main && beside && sharedGrid(main.grid, beside.grid);
+    if (!grid) return null;
+    this.compared ??= {before: regrid(beside, grid), now: regrid(main, grid)};
+    return this.compared;
   }
 
   /** @param {Layout} layout */
@@ -264,8 +270,7 @@ export class Viewer extends EventTarget {
   draw() {
     const grid = this.stepGrid,
       marks = this.marks(),
-      {beside, shared} = this,
-      difference = this.layout === "difference" && beside && shared ? {before: beside, grid: shared} : null;
+      compared = this.compare();
     for (const view of this.views) {
       const {column, plane, pane} = view,
         index = voxelOf(grid, this.at_mm)[plane.axis],
@@ -279,8 +284,8 @@ export class Viewer extends EventTarget {
       const label = this.words.label(view, index, num);
       this.tellSlider(view, index, num, label);
       pane.draw({
-        volume,
-        difference,
+        volume: compared?.now ?? volume,
+        before: compared?.before ?? null,
         scale: scaleOf(volume),
         at_mm: this.at_mm,
         lens: this.lenses[plane.name],
