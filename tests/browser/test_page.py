@@ -155,6 +155,10 @@ def test_a_scan_is_looked_at_changed_and_compared_in_its_own_voxels(tab, folder,
     wait(lambda: tab.all("#columns[data-layout=pair]"))
     edited, same_shape, _, _ = tab.driver.execute_async_script(LOOK)
     assert (edited != scan, same_shape) == (True, shape)
+    tab.driver.refresh()
+    tab.ready()
+    assert tab.text("generate") == "Change the scan"
+    wait(lambda: tab.all("#columns[data-layout=pair]"))
     tab.click("layout-difference")
     tab.frame()
     shown = tab.pixels(tab.canvas("axial"))
