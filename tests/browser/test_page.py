@@ -176,9 +176,18 @@ def test_a_scan_is_looked_at_changed_and_compared_in_its_own_voxels(tab, folder,
     tab.click("layout-difference")
     tab.frame()
     assert colour_share(tab.pixels(tab.canvas("axial")), 2) > 0.01, "the mean chest, on the grid that both have"
+
     tab.run("window.confirm = () => true")
     tab.click("scan-forget")
     wait(lambda: not tab.get("scan-forget").is_displayed())
+    tab.driver.refresh()
+    tab.ready()
+    assert not tab.get("problem").is_displayed(), "the edit stays, without the scan"
+    assert tab.all("#columns[data-layout=one]")
+    tab.run("window.confirm = () => true")
+    num = len(tab.all("#items button"))
+    tab.click("item-forget")
+    wait(lambda: len(tab.all("#items button")) < num)
 
 
 def test_the_mouse_goes_through_slices_zooms_and_changes_the_window(tab) -> None:

@@ -194,9 +194,15 @@ export class Page extends EventTarget {
 
   /** Put the volume before a change beside it; a volume that somebody chose to compare with stays. @param {Item} item */
   async showBefore({before}) {
-    if (before) await this.showBeside(before);
+    if (before) await this.showBeside(before).catch(error => this.leaveGone(error));
     else if (!this.isBesideChosen) await this.showBeside(null);
     if (before) this.isBesideChosen = false;
+  }
+
+  /** Go on without a volume that was removed, as a scan may be that results came of. @param {unknown} error */
+  async leaveGone(error) {
+    if (!(error instanceof ServerError && error.status === 404)) throw error;
+    await this.showBeside(null);
   }
 
   /** @param {Layer} layer @param {string | null} id */
