@@ -98,7 +98,8 @@ def draw_pair(session: Session, identifier: str) -> bytes:
 def _before(session: Session, identifier: str, made: Made) -> tuple[CTVolume, bool]:
     if made.before is not None:
         source = session.read("items", identifier)["source"]
-        return made.before, not (session.root / "items" / source).is_dir()
+        is_made = (session.root / "items" / source).is_dir() or session.read("volumes", source).get("is_synthetic")
+        return made.before, not is_made
     source = session.read("items", identifier)["source"]
     if source is not None and (session.root / "items" / source).is_dir():
         return read_ct(item_file(session, source)), False

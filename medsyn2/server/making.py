@@ -17,7 +17,6 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from medsyn2.ct.nifti.files import read_ct
-from medsyn2.ct.registration.affine import resample_to_grid
 from medsyn2.ct.volume import LabelMap
 from medsyn2.errors import ConfigError
 from medsyn2.pipeline import EditedCT, MedSyn2Pipeline, Recipe, Synthetic
@@ -27,13 +26,13 @@ from medsyn2.pipeline.outputs import sidecar_path
 from medsyn2.pipeline.synthetic import read_sidecar
 from medsyn2.server.problems import JSON
 from medsyn2.server.session import Session, item_file, new_id, stem_of
-from medsyn2.server.sources import RealCT, open_source
+from medsyn2.server.sources import RealCT, open_source, scale_of, show_ct
 from medsyn2.server.voxels import add_volume, read_mask
 from medsyn2.weights.bundled import bundled_model
 
 _LATENTS = "latents.safetensors"
 _NAME_PART = 40
-"""Characters of the mask's words, and of the report, in a result's name."""
+"""Characters of the mask's words, or of the report, in a result's name."""
 
 Order = Mapping[str, Any]
 Made = Synthetic | EditedCT
@@ -176,10 +175,7 @@ def _describe(order: Order, made: Made, start: Synthetic | RealCT | None, sessio
 
 
 def _name(order: Order, recipe: Recipe, session: Session) -> str:
-    """Return a name that no other result has: what was asked for, how much of a change it is, the seed, the report.
-
-    The first words differ where results do most, as a list may have no room for more.
-    """
+    """Return a name that no other result has: the mask's words or the report, the change, the seed."""
     words, report = (
         shorten((text or "").rstrip("."), _NAME_PART, placeholder=" ...") for text in (recipe.words, recipe.report)
     )
@@ -187,9 +183,8 @@ def _name(order: Order, recipe: Recipe, session: Session) -> str:
         words = f"without {words}"
     parts = [
         words or report or "no condition",
-        "" if recipe.strength is None else f"change of strength {recipe.strength:g}",
+        "" if recipe.strength is None else f"strength {recipe.strength:g}",
         f"seed {recipe.seed}",
-        report if words else "",
     ]
     name = ", ".join(filter(None, parts))
     taken = {item["name"] for item in session.all("items")}
@@ -200,6 +195,8 @@ def _name(order: Order, recipe: Recipe, session: Session) -> str:
 def _show(pipeline: MedSyn2Pipeline, session: Session, made: Made, item: str) -> str:
     """Add the volume of the browser and return its id."""
     volume = made.volume
+    facts: dict[str, Any] = {}
     if isinstance(made, EditedCT):
-        volume = resample_to_grid(volume, pipeline.grid, made.order.model_to_ct_lps_mm)
-    return str(add_volume(session, volume, "synthetic", stem_of(item), item=item)["id"])
+        to_ct = made.order.model_to_ct_lps_mm
+        volume, facts = show_ct(volume, pipeline.grid, to_ct), {"scale": scale_of(pipeline.grid, to_ct)}
+    return str(add_volume(session, volume, "synthetic", stem_of(item), item=item, **facts)["id"])

@@ -1,7 +1,8 @@
-"""Files that a person opens: a real CT is registered and brought to the model's grid, a mask is brought there.
+"""Files that a person opens: a real CT is registered and shown in the model's space, a mask is brought to its grid.
 
-A CT of the model's own making is registered like any other. A mask lies in the model's space, or in that of a real CT
-that was opened before. A map of several labels, and a segmentation of several segments, are as many masks.
+A CT of a model's making is registered like any other, and shown as synthetic. A mask lies in the model's space, or
+in that of a real CT that was opened before. A map of several labels, and a segmentation of several segments, are as
+many masks.
 """
 
 import shutil
@@ -9,23 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medsyn2.ct.binary_mask import mask_to_grid
-from medsyn2.ct.registration.affine import resample_to_grid
 from medsyn2.ct.registration.reference import Reference
 from medsyn2.ct.volume import Grid, LabelMap
 from medsyn2.dicom.archive import unpack
 from medsyn2.dicom.segments import MAX_SEGMENTS, read_segments
 from medsyn2.errors import MaskError
 from medsyn2.formats import read_labels, read_mask
+from medsyn2.pipeline.marks import find_mark
 from medsyn2.pipeline.source_file import read_source
 from medsyn2.server.problems import JSON, Refusal
 from medsyn2.server.session import Session, new_id
-from medsyn2.server.sources import add_source, alignment_of
+from medsyn2.server.sources import add_source, alignment_of, scale_of, show_ct
 from medsyn2.server.voxels import add_mask, add_volume
 from medsyn2.vocabulary import STRUCTURE_WORDS
 
 
 def open_ct(session: Session, reference: Reference | None, grid: Grid, path: Path, name: str) -> JSON:
-    """Register a CT, keep it, and return the header of its volume on the model's grid.
+    """Register a CT, keep it, and return the header of its volume, which lies over the model's grid.
 
     Args:
         path: The upload, which is moved.
@@ -51,13 +52,20 @@ def open_ct(session: Session, reference: Reference | None, grid: Grid, path: Pat
         else:
             path.rename(place)
         ct, _, notes = read_source(place)
+        mark = find_mark(place)
         alignment = reference.align(ct)
-        volume = resample_to_grid(ct, grid, alignment.template_to_native_lps_mm)
+        to_ct = alignment.template_to_native_lps_mm
+        volume = show_ct(ct, grid, to_ct)
         identifier = new_id()
         add_source(session, identifier, place, alignment)
-        facts = {"native": {"shape": list(ct.shape), "spacing_mm": list(ct.spacing_mm)}}
+        facts = {
+            "scale": scale_of(grid, to_ct),
+            "native": {"shape": list(ct.shape), "spacing_mm": list(ct.spacing_mm)},
+            "is_synthetic": mark.verdict != "unmarked",
+            "notes": [*notes, *([] if mark.verdict == "unmarked" else [f"A model made it: {mark.sign}."])],
+        }
         fit = {"lung_dice": round(alignment.lung_dice, 3), "lung_inside": round(alignment.lung_inside, 3)}
-        return add_volume(session, volume, "real", name, identifier, **facts, fit=fit, notes=list(notes))
+        return add_volume(session, volume, "real", name, identifier, **facts, fit=fit)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         path.unlink(missing_ok=True)

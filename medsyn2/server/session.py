@@ -1,6 +1,6 @@
 """The folder of a session, whose files only their owner can read.
 
-    volumes/ID/  header.json, voxels.gz     what the browser shows, on the model's grid
+    volumes/ID/  header.json, voxels.gz     a volume for the browser, in the model's space
     masks/ID/    mask.json, runs.bin        a mask on the model's grid (`runs`)
     sources/ID/  the file of a real CT      of the volume with this id; edits start from it
     items/ID/    item.json, the volume with its sidecar and masks, latents.safetensors

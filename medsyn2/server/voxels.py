@@ -2,7 +2,8 @@
 
 A volume is int16 HU, little-endian, in the order (depth, height, width), compressed slice by slice so that nothing
 holds it twice. A browser takes longer to undo that than this machine does: to one on this machine, the voxels go
-without it. All lie on the model's grid: the browser draws masks there, and a real CT is shown as the model sees it.
+without it. Masks lie on the model's grid, and so do the volumes that the model makes; a real CT lies over it, at the
+CT's resolution.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """The page in a real browser: what a person does with it, by what is on the screen and in the files."""
 
 import math
+import re
 import zipfile
 from pathlib import Path
 
@@ -8,7 +9,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from medsyn2.ct.nifti.files import write_ct
+from medsyn2.server.session import Session
+from medsyn2.server.sources import alignment_of
 from tests.browser.conftest import Tab, wait
+from tests.unit.chests import scan_phantom
 
 GRID = (64, 96, 96)  # Of the model that ships
 SPACING_MM = (4.9, 3.2667, 3.2667)
@@ -82,7 +87,8 @@ def test_a_lesion_is_drawn_generated_compared_saved_and_opened_again(tab, folder
     expected[2] += 60 / k / SPACING_MM[2]
     np.testing.assert_allclose(centre, expected, atol=0.8)
     # HU under the crosshair are those of the file.
-    x, y, z = (float(part.split()[-1]) for part in readout.split("HU")[1].replace(" mm", "").split(","))
+    signs = {"L": 1, "R": -1, "P": 1, "A": -1, "H": 1, "F": -1}
+    x, y, z = (signs[letter] * float(mm) for letter, mm in re.findall(r"([LRPAHF]) (\d+)", readout.split("HU")[1]))
     index = sitk.ReadImage(str(volume)).TransformPhysicalPointToIndex((x, y, z))
     assert hu[index[::-1]] == int(readout.split(" HU")[0].replace(",", ""))
 
@@ -110,6 +116,78 @@ def test_two_volumes_share_a_crosshair_and_differ_in_colour(tab) -> None:
     tab.click("layout-difference")
     tab.frame()
     assert colour_share(tab.pixels(tab.canvas("coronal")), 2) < 0.005, "no difference from itself"
+
+
+LOOK = """
+const done = arguments[0];
+(async () => {
+  const {viewer} = await (await import("/static/app.js")).page,
+    {mmOf, voxelOf} = await import("/static/grid.js"),
+    {id, grid} = viewer.main;
+  done([id, grid.shape, mmOf(grid, voxelOf(grid, viewer.at_mm)), viewer.valuesAt(viewer.at_mm).main]);
+})();
+"""
+
+
+def test_a_scan_is_looked_at_changed_and_compared_in_its_own_voxels(tab, folder, server) -> None:
+    ct = scan_phantom(3, spacing_mm=1.5)
+    write_ct(folder / "scan.nii.gz", ct)
+    tab.get("file-ct").send_keys(str(folder / "scan.nii.gz"))
+    wait(lambda: "is open" in tab.text("status"))
+    spacing = " × ".join(f"{step_mm:.2f}" for step_mm in ct.spacing_mm[::-1])
+    assert f"voxels of {spacing} mm" in tab.text("scan-facts")
+    canvas = tab.canvas("axial")
+    tab.drag(canvas, (70, -30))
+    scan, shape, at_mm, hu = tab.driver.execute_async_script(LOOK)
+    to_ct = alignment_of(Session(server.session), scan).template_to_native_lps_mm
+    steps_mm = np.array(SPACING_MM) * GRID / shape * np.linalg.norm(to_ct[:3, [2, 1, 0]], axis=0)
+    np.testing.assert_allclose(steps_mm, ct.spacing_mm, rtol=0.02)
+    place_mm = (to_ct @ [*at_mm[::-1], 1.0])[:3]
+    image = sitk.Cast(sitk.ReadImage(str(folder / "scan.nii.gz")), sitk.sitkFloat32)
+    assert hu == pytest.approx(image.EvaluateAtPhysicalPoint(place_mm.tolist()), abs=1.0)
+
+    draw_ball(tab, at=(70, -30), radius_mm=10)
+    ball_ml = 4 / 3 * math.pi
+    assert float(tab.all("#structures .ml")[0].text.split()[0]) == pytest.approx(ball_ml, rel=0.15), "of the patient"
+    assert tab.text("generate") == "Change the scan"
+    tab.set("strength", 0.5)
+    tab.generate(num_steps=4)
+    wait(lambda: tab.all("#columns[data-layout=pair]"))
+    edited, same_shape, _, _ = tab.driver.execute_async_script(LOOK)
+    assert (edited != scan, same_shape) == (True, shape)
+    tab.driver.refresh()
+    tab.ready()
+    assert tab.text("generate") == "Change the scan"
+    wait(lambda: tab.all("#columns[data-layout=pair]"))
+    tab.click("layout-difference")
+    tab.frame()
+    shown = tab.pixels(tab.canvas("axial"))
+    near = np.zeros(shown.shape[:2], bool)
+    height, width = near.shape
+    near[height // 2 - 110 : height // 2 + 50, width // 2 - 10 : width // 2 + 150] = True
+    change = shown[..., 0] - shown[..., 2]
+    coloured = (change > 40) | (change < -80)  # orange or blue; the crosshair is paler
+    coloured[:40] = False  # the badge
+    assert coloured[near].mean() > 0.005
+    assert not coloured[~near].any(), "the scan itself"
+
+    tab.set("beside-volume", tab.run("return document.querySelector('#beside-volume').options[1].value"))
+    wait(lambda: tab.all("#columns[data-layout=pair]"))
+    tab.click("layout-difference")
+    tab.frame()
+    assert colour_share(tab.pixels(tab.canvas("axial")), 2) > 0.01, "the mean chest, on the grid that both have"
+
+    tab.run("window.confirm = () => true")
+    tab.click("scan-forget")
+    wait(lambda: not tab.get("scan-forget").is_displayed())
+    tab.driver.refresh()
+    tab.ready()
+    assert not tab.get("problem").is_displayed(), "the edit stays, without the scan"
+    assert tab.all("#columns[data-layout=one]")
+    tab.run("window.confirm = () => true")
+    num = len(tab.all("#items button"))
+    tab.click("item-forget")
+    wait(lambda: len(tab.all("#items button")) < num)
 
 
 def test_the_mouse_goes_through_slices_zooms_and_changes_the_window(tab) -> None:

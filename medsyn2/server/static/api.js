@@ -6,8 +6,9 @@
 import {gridOf, numVoxels} from "./grid.js";
 
 /**
- * @typedef {{id: string, kind: string, name: string, shape: number[], spacing_mm: number[], affine: number[][]}}
- * Header
+ * @typedef {{id: string, kind: string, name: string, shape: number[], spacing_mm: number[], affine: number[][],
+ * is_synthetic?: boolean, scale?: import("./grid.js").Triple, native?: {shape: number[], spacing_mm: number[]}, notes?: string[]}} Header
+ * `scale`: millimetres of a real scan for each of the page's; `native`: the scan as it came
  */
 /** @typedef {{id: string, header: Header, grid: import("./grid.js").Grid, hu: Int16Array}} Volume */
 /** @typedef {{name: string, words: string, colour: string | null}} Structure */
@@ -21,6 +22,7 @@ import {gridOf, numVoxels} from "./grid.js";
  * @property {string} name
  * @property {string} volume
  * @property {string | null} before
+ * @property {string | null} source
  * @property {string | null} mask
  * @property {string | null} found
  * @property {Check | null} check
@@ -199,7 +201,8 @@ export async function sendMask(runs, name, words) {
   return (await send("POST", `/api/masks?${query}`, body, "application/octet-stream")).json();
 }
 
-/** @typedef {{volumes: Header[], masks: {id: string, name: string, words: string}[]}} Opened */
+/** @typedef {{id: string, name: string, words: string, notes: string[]}} OpenedMask */
+/** @typedef {{volumes: Header[], masks: OpenedMask[]}} Opened */
 
 /**
  * Open a file. `of` is the scan that a mask was drawn on, so that it is brought to the model's grid as the scan is.

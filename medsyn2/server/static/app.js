@@ -12,7 +12,7 @@ import {Page} from "./page.js";
 import {setUpReport} from "./report.js";
 import {setUpShelf} from "./shelf.js";
 import {setUpStart} from "./start.js";
-import {applyTexts, hasText, loadTexts, t} from "./texts.js";
+import {applyTexts, loadTexts, t} from "./texts.js";
 import {setUpToolbar} from "./toolbar.js";
 import {Tools} from "./tools.js";
 import {Viewer} from "./viewer.js";
@@ -49,9 +49,7 @@ async function open() {
         ? t("badge.difference")
         : !volume
           ? ""
-          : hasText(`badge.${volume.header.kind}`)
-            ? t(`badge.${volume.header.kind}`)
-            : volume.header.kind,
+          : t(`badge.${volume.header.is_synthetic ? "synthetic" : volume.header.kind}`),
   });
   const page = new Page(state, viewer),
     tools = new Tools(page);

@@ -12,6 +12,7 @@ import {clip, each, emptyBox, indexOf, isInside, union, voxelOf} from "./grid.js
 /**
  * @typedef {object} Tip
  * @property {number} radius_mm
+ * @property {Triple} spacing_mm of the layer's voxels, as the radius is measured
  * @property {boolean} erases
  * @property {Axis | null} axis of the only slice that is painted; null paints in three dimensions
  * @property {((z: number, y: number, x: number) => boolean) | null} takes says which voxels may be set; null takes all
@@ -47,10 +48,10 @@ export class Stroke {
   /** @param {Triple} mm */
   stamp(mm) {
     const {grid} = this.layer,
-      {radius_mm, axis} = this.tip,
+      {radius_mm, spacing_mm, axis} = this.tip,
       at = indexOf(grid, mm),
       [cz, cy, cx] = voxelOf(grid, mm);
-    const reach = each(a => radius_mm / grid.spacing_mm[a]);
+    const reach = each(a => radius_mm / spacing_mm[a]);
     const box = clip(
       {low: each(a => Math.ceil(at[a] - reach[a])), high: each(a => Math.floor(at[a] + reach[a]) + 1)},
       grid.shape,

@@ -48,7 +48,13 @@ export function make(tag, attributes = {}, ...children) {
 
 /** @param {HTMLElement} element @param {boolean} is */
 export function press(element, is) {
-  element.setAttribute("aria-pressed", String(is));
+  if (element.getAttribute("aria-pressed") !== String(is)) element.setAttribute("aria-pressed", String(is));
+}
+
+/** Write a text that often stays what it was: each change costs a layout. @param {string} id @param {string} text */
+export function write(id, text) {
+  const element = byId(id, HTMLElement);
+  if (element.textContent !== text) element.textContent = text;
 }
 
 /**

@@ -4,6 +4,7 @@
  * with the tab, is of this tab alone, and leaves nothing behind on a shared machine.
  */
 import {loadRuns, runsOf} from "./layers.js";
+import {stateOf} from "./page.js";
 import {readReport, writeReport} from "./report.js";
 import {packRuns, unpackRuns} from "./runs.js";
 import {t} from "./texts.js";
@@ -22,7 +23,7 @@ export function setUpDraft(page) {
     timer = 0;
     save(page, key);
   };
-  page.hear(["masks", "text", "active"], () => {
+  page.hear(["masks", "text", "active", "source"], () => {
     clearTimeout(timer);
     timer = window.setTimeout(keep, WAIT_MS);
   });
@@ -45,8 +46,15 @@ function pack(layer) {
 
 /** @param {Page} page @param {string} key */
 function save(page, key) {
-  const drawn = page.drawn.map(d => ({words: d.words, colour: d.colour, isVisible: d.isVisible, runs: pack(d.layer)}));
-  const text = JSON.stringify({...readReport(), drawn, active: page.drawn.findIndex(d => d === page.active)});
+  const drawn = page.drawn.map(d => ({
+    words: d.words,
+    colour: d.colour,
+    isVisible: d.isVisible,
+    sent: d.sentState === stateOf(d) ? d.sent : "",
+    runs: pack(d.layer),
+  }));
+  const active = page.drawn.findIndex(d => d === page.active);
+  const text = JSON.stringify({...readReport(), drawn, active, source: page.source});
   try {
     sessionStorage.setItem(key, text);
   } catch {
@@ -57,12 +65,18 @@ function save(page, key) {
 /** @param {Page} page @param {string | null} text */
 function restore(page, text) {
   if (!text) return;
-  const {findings, impression, drawn, active} = JSON.parse(text);
+  const {findings, impression, drawn, active, source} = JSON.parse(text);
   writeReport(page, {findings, impression});
-  for (const {words, colour, isVisible, runs} of drawn) {
+  for (const {words, colour, isVisible, sent, runs} of drawn) {
     const made = page.addStructure(words, colour);
     made.isVisible = isVisible;
     loadRuns(made.layer, unpackRuns(runs));
+    if (!page.items.some(item => item.mask === sent)) continue;
+    made.sent = sent;
+    made.sentState = stateOf(made);
   }
+  page.source = source ?? "";
+  page.tell("opened"); // A source that is gone is none
+  page.tell("source");
   page.activate(page.drawn[active] ?? null);
 }

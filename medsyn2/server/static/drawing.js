@@ -3,6 +3,7 @@
 import {maskFile, sendMask} from "./api.js";
 import {button, byId, download, input, make, press, select} from "./dom.js";
 import {emptyPiece, runsOf} from "./layers.js";
+import {stateOf} from "./page.js";
 import {flipPiece, growPiece, interpolatePiece, keepSide, shrinkPiece} from "./shapes.js";
 import {number, t} from "./texts.js";
 import {TOOLS, firstWords} from "./tools.js";
@@ -22,7 +23,7 @@ export function setUpDrawing(page, tools) {
   setUpTools(page, tools);
   setUpChanges(page);
   button("structure-add").addEventListener("click", () => page.addStructure(nextWords(page)));
-  page.hear(["masks", "active"], () => showStructures(page));
+  page.hear(["masks", "active", "opened"], () => showStructures(page));
   showStructures(page);
 }
 
@@ -72,8 +73,8 @@ function setUpChanges(page) {
     flip: piece => flipPiece(piece, grid),
     "keep-left": piece => keepSide(piece, grid, "left"),
     "keep-right": piece => keepSide(piece, grid, "right"),
-    grow: piece => growPiece(piece, grid, mm()),
-    shrink: piece => shrinkPiece(piece, grid, mm()),
+    grow: piece => growPiece(piece, page.measured, mm()),
+    shrink: piece => shrinkPiece(piece, page.measured, mm()),
     interpolate: piece =>
       interpolatePiece(piece, grid, /** @type {0 | 1 | 2} */ (Number(select("interpolate-axis").value))),
     clear: () => emptyPiece(),
@@ -99,7 +100,7 @@ export function takeBack(page, way) {
 /** Send a structure as a mask, once for each of its states; return its id. @param {Drawn} drawn */
 export async function sendStructure(drawn) {
   const {layer, words} = drawn,
-    state = `${layer.version} ${words}`;
+    state = stateOf(drawn);
   if (drawn.sentState !== state) {
     drawn.sent = (await sendMask(runsOf(layer), words, words)).id;
     drawn.sentState = state;
@@ -111,7 +112,9 @@ export async function sendStructure(drawn) {
 async function saveMask(page) {
   const drawn = page.active,
     format = select("mask-format").value;
-  if (drawn) download(maskFile(await sendStructure(drawn), format), "");
+  if (!drawn) return;
+  download(maskFile(await sendStructure(drawn), format), "");
+  page.say(t("status.saving"));
 }
 
 /** @param {Page} page */
@@ -223,7 +226,7 @@ function structureRow(page, drawn, i) {
 /** @param {Page} page @param {import("./layers.js").Layer} layer */
 function volumeText(page, layer) {
   const num = countVoxels(layer),
-    ml = (num * page.grid.spacing_mm.reduce((a, b) => a * b, 1)) / 1000;
+    ml = (num * page.measured.spacing_mm.reduce((a, b) => a * b, 1)) / 1000;
   return num ? t("draw.ml", {n: number(ml, ml < 10 ? 1 : 0)}) : t("draw.empty");
 }
 

@@ -73,20 +73,6 @@ export function isSameGrid(a, b) {
   return near(a.shape, b.shape) && near(a.spacing_mm, b.spacing_mm) && near(a.origin_mm, b.origin_mm);
 }
 
-/**
- * Return, for each index of `from` along an axis, the index of `to` at the same place, or -1 beyond it.
- * @param {Grid} from @param {Grid} to @param {Axis} a
- */
-export function mapAxis(from, to, a) {
-  const map = new Int32Array(from.shape[a]);
-  for (let i = 0; i < map.length; i++) {
-    const mm = from.origin_mm[a] + i * from.spacing_mm[a];
-    const at = Math.round((mm - to.origin_mm[a]) / to.spacing_mm[a]);
-    map[i] = at >= 0 && at < to.shape[a] ? at : -1;
-  }
-  return map;
-}
-
 /** @param {(axis: Axis) => number} value @returns {Triple} */
 export function each(value) {
   return [value(0), value(1), value(2)];

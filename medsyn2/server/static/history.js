@@ -15,7 +15,7 @@ import {hasText, number, t} from "./texts.js";
 
 /** @param {Page} page */
 export function setUpHistory(page) {
-  page.hear(["items", "item"], () => {
+  page.hear(["items", "item", "opened"], () => {
     showStrip(page);
     showItem(page.item);
   });
@@ -30,7 +30,10 @@ export function setUpHistory(page) {
   act("item-again", item => {
     if (item.report) writeReport(page, {findings: item.report, impression: ""});
   });
-  act("item-save", item => download(itemFile(item.id, select("item-format").value), ""));
+  act("item-save", item => {
+    download(itemFile(item.id, select("item-format").value), "");
+    page.say(t("status.saving"));
+  });
   act("item-forget", forget);
   act("item-recipe", item => {
     byId("recipe-json", HTMLElement).textContent = JSON.stringify(item.recipe, null, 1);
@@ -69,17 +72,18 @@ function showStrip(page) {
             click: () => page.attempt(() => page.showItem(item)),
           },
           make("b", {}, item.name),
-          make("span", {}, lineOf(item)),
+          make("span", {}, lineOf(page, item)),
         ),
       ),
     ),
   );
 }
 
-/** @param {Item} item */
-function lineOf({kind, created, check}) {
+/** @param {Page} page @param {Item} item */
+function lineOf({opened}, {kind, source, created, check}) {
   const time = new Date(created * 1000),
-    parts = [hasText(`kind.${kind}`) ? t(`kind.${kind}`) : kind];
+    scan = opened.find(h => h.id === source)?.name,
+    parts = [scan ? t("start.change", {name: scan}) : hasText(`kind.${kind}`) ? t(`kind.${kind}`) : kind];
   if (!Number.isNaN(time.getTime())) parts.push(time.toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"}));
   if (check?.dice !== null && check?.dice !== undefined) parts.push(t("check.dice", {n: number(check.dice, 2)}));
   return parts.join(" · ");
@@ -113,4 +117,5 @@ function showItem(item) {
   );
   byId("item-words", HTMLElement).textContent = item.report ?? "";
   byId("item-legend", HTMLElement).hidden = !item.mask;
+  byId("legend-found", HTMLElement).hidden = !item.found;
 }

@@ -17,9 +17,7 @@ export function setUpJobs(page) {
   page.hear(["masks", "active"], () => showMasks(page));
   page.hear(["source"], () => showKind(page));
   page.hear(["masks", "source", "text"], () => showRequest(page));
-  select("asked").addEventListener("change", () => {
-    page.tell("text");
-  });
+  for (const id of ["asked", "region", "remove"]) select(id).addEventListener("change", () => page.tell("text"));
   setOptions(
     select("solver"),
     page.state.solvers.map(s => [s, hasText(`solver.${s}`) ? t(`solver.${s}`) : s]),
@@ -50,11 +48,11 @@ function showMasks(page) {
 /** @param {Page} page */
 function showKind(page) {
   const isEdit = page.source !== "",
-    isReal = page.opened.some(h => h.id === page.source);
+    isReal = isScan(page);
   byId("edit-options", HTMLElement).hidden = !isEdit;
   for (const id of ["margin-row", "region-row", "remove-row"]) byId(id, HTMLElement).hidden = !isReal;
   byId("seed-rows", HTMLElement).hidden = isEdit && !isReal; // A change keeps the noise of the volume that it changes
-  button("generate").textContent = t(isEdit ? "do.edit" : "do.generate");
+  button("generate").textContent = t(isReal ? "do.edit-scan" : isEdit ? "do.edit" : "do.generate");
   showRequest(page);
 }
 
@@ -63,9 +61,19 @@ function showRequest(page) {
   const {findings, impression} = readReport(),
     asked = page.drawn.find(d => d.key === select("asked").value);
   const parts = findings || impression ? (asked ? "both" : "report") : asked ? "mask" : "neither";
-  byId("request", HTMLElement).textContent = t(`request.${page.source ? "edit-" : ""}${parts}`, {
-    words: asked?.words || t("draw.unnamed"),
-  });
+  byId("request", HTMLElement).textContent = hasPlace(page)
+    ? t(`request.${page.source ? "edit-" : ""}${parts}`, {words: asked?.words || t("draw.unnamed")})
+    : t("request.no-place");
+}
+
+/** @param {Page} page */
+function isScan({opened, source}) {
+  return opened.some(h => h.id === source);
+}
+
+/** Say whether a scan is told where it may change; other volumes may change anywhere. @param {Page} page */
+function hasPlace(page) {
+  return !isScan(page) || ["asked", "region", "remove"].some(id => select(id).value !== "");
 }
 
 /** @param {Page} page */
@@ -88,13 +96,14 @@ async function maskOf(page, list) {
 
 /** @param {Page} page */
 async function generate(page) {
+  if (!hasPlace(page)) throw new Error(t("request.no-place"));
   button("generate").disabled = true;
   try {
     const mask = await maskOf(page, "asked"),
       first = Math.max(0, Math.floor(Number(input("seed").value) || 0));
     const num = Math.max(1, Math.min(16, Math.floor(Number(input("num-seeds").value) || 1)));
     const {findings, impression} = readReport(),
-      isReal = page.opened.some(h => h.id === page.source),
+      isReal = isScan(page),
       isEdit = page.source !== "";
     const remove = isReal ? await maskOf(page, "remove") : {id: null, words: null};
     const {job} = await startJob({

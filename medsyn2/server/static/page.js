@@ -6,7 +6,7 @@
  */
 import {ServerError, fetchHeader, fetchMask} from "./api.js";
 import {byId} from "./dom.js";
-import {gridOf, mmOf} from "./grid.js";
+import {each, gridOf, mmOf} from "./grid.js";
 import {Bank, cutPiece, loadRuns, putPiece, runsOf} from "./layers.js";
 import {middleOfRuns} from "./runs.js";
 import {centreOf} from "./shapes.js";
@@ -17,6 +17,7 @@ import {Volumes} from "./volumes.js";
 /** @typedef {import("./api.js").State} State */
 /** @typedef {import("./api.js").Item} Item */
 /** @typedef {import("./api.js").Header} Header */
+/** @typedef {import("./grid.js").Grid} Grid */
 /** @typedef {import("./layers.js").Layer} Layer */
 /** @typedef {import("./layers.js").Piece} Piece */
 /**
@@ -53,6 +54,12 @@ export class Page extends EventTarget {
     viewer.marks = () => this.marks();
   }
 
+  /** The model's grid, measured in the scan that is shown: a lesion's size is that in the patient. @returns {Grid} */
+  get measured() {
+    const {scale} = this.viewer;
+    return {...this.grid, spacing_mm: each(a => this.grid.spacing_mm[a] * scale[a])};
+  }
+
   /** @param {Change} change */
   tell(change) {
     this.dispatchEvent(new Event(change));
@@ -72,8 +79,9 @@ export class Page extends EventTarget {
   fail(error) {
     const text = error instanceof Error ? error.message : String(error);
     const remedy = error instanceof ServerError ? error.remedy : "";
-    byId("problem-text", HTMLElement).textContent = error instanceof TypeError ? t("problem.unreachable") : text;
-    byId("problem-remedy", HTMLElement).textContent = remedy;
+    byId("problem-text", HTMLElement).textContent =
+      error instanceof TypeError ? t("problem.unreachable") : capital(text);
+    byId("problem-remedy", HTMLElement).textContent = capital(remedy);
     byId("problem", HTMLElement).hidden = false;
   }
 
@@ -157,8 +165,9 @@ export class Page extends EventTarget {
   /** @returns {import("./pane.js").Mark[]} */
   marks() {
     if (!this.isMarked) return [];
+    // What the result followed has its outline; a colour over it would hide what came.
     const drawn = this.drawn
-      .filter(d => d.isVisible)
+      .filter(d => d.isVisible && !(this.item && d.sent === this.item.mask && d.sentState === stateOf(d)))
       .map(({layer, colour}) => ({layer, colour, look: /** @type {const} */ ("fill")}));
     return [
       ...drawn,
@@ -185,9 +194,15 @@ export class Page extends EventTarget {
 
   /** Put the volume before a change beside it; a volume that somebody chose to compare with stays. @param {Item} item */
   async showBefore({before}) {
-    if (before) await this.showBeside(before);
+    if (before) await this.showBeside(before).catch(error => this.leaveGone(error));
     else if (!this.isBesideChosen) await this.showBeside(null);
     if (before) this.isBesideChosen = false;
+  }
+
+  /** Go on without a volume that was removed, as a scan may be that results came of. @param {unknown} error */
+  async leaveGone(error) {
+    if (!(error instanceof ServerError && error.status === 404)) throw error;
+    await this.showBeside(null);
   }
 
   /** @param {Layer} layer @param {string | null} id */
@@ -238,4 +253,14 @@ export class Page extends EventTarget {
     const known = [this.template, ...this.opened].find(header => header?.id === id);
     return known ?? fetchHeader(id);
   }
+}
+
+/** @param {string} text */
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Name the state of a structure, to know whether it has changed. @param {Drawn} drawn */
+export function stateOf({layer, words}) {
+  return `${layer.version} ${words}`;
 }

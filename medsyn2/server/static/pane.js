@@ -4,7 +4,7 @@
  * the masks are pictures in voxels that are made anew only if their cause has changed; the canvas puts them together
  * at the screen's size.
  */
-import {isSameGrid, voxelOf} from "./grid.js";
+import {voxelOf} from "./grid.js";
 import {outlineSlice, paintDifference, paintSlice, place, reaches, readSlice, rectangle, tintSlice} from "./planes.js";
 
 /** @typedef {import("./planes.js").Plane} Plane */
@@ -17,14 +17,15 @@ import {outlineSlice, paintDifference, paintSlice, place, reaches, readSlice, re
 /**
  * @typedef {object} Scene
  * @property {Voxels | null} volume
- * @property {Voxels | null} before if given, the difference from it is shown
+ * @property {Voxels | null} before if given, the difference from it is shown; it has the same grid
  * @property {Triple} at_mm
  * @property {Lens} lens
  * @property {Uint32Array} greys
  * @property {Uint32Array} differences
  * @property {number} tables number of the state of both tables
  * @property {Mark[]} marks
- * @property {{mm: Triple, radius_mm: number, erases: boolean} | null} tip the brush, if it is over this plane
+ * @property {Triple} scale millimetres of the volume for each of the page's
+ * @property {{mm: Triple, radii_mm: Triple, erases: boolean} | null} tip the brush, if it is over this plane
  * @property {string} label
  * @property {string} badge
  */
@@ -151,18 +152,19 @@ export class Pane {
     const {plane, slice, context} = this,
       {grid} = volume,
       index = voxelOf(grid, at_mm)[plane.axis];
-    const other = before && isSameGrid(before.grid, grid) ? before : null;
-    if (!other) this.before.volume = null;
-    if (slice.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [volume, other, index, tables])) {
+    if (!before) this.before.volume = null;
+    if (slice.isStale(grid.shape[plane.columns], grid.shape[plane.rows], [volume, before, index, tables])) {
       const values = this.shown.of(plane, volume, index);
-      if (other) paintDifference(this.before.of(plane, other, index), values, differences, greys, slice.pixels);
+      if (before) paintDifference(this.before.of(plane, before, index), values, differences, greys, slice.pixels);
       else paintSlice(values, greys, slice.pixels);
       slice.show();
     }
     const r = rectangle(plane, grid, at);
     context.imageSmoothingEnabled = true;
-    // Cubic enlargement takes a CPU some 50 ms a slice; viewers of CTs enlarge linearly.
-    context.imageSmoothingQuality = r.w < grid.shape[plane.columns] ? "medium" : "low";
+    // Cubic enlargement takes a CPU some 50 ms a slice; viewers of CTs enlarge linearly. Down to half the size, linear
+    // sampling passes no voxel over; below it the canvas averages, which takes as long as all the rest.
+    const isSmall = 2 * r.w < grid.shape[plane.columns] || 2 * r.h < grid.shape[plane.rows];
+    context.imageSmoothingQuality = isSmall ? "medium" : "low";
     context.drawImage(slice.canvas, r.x, r.y, r.w, r.h);
   }
 
@@ -226,14 +228,16 @@ export class Pane {
     context.stroke();
   }
 
-  /** @param {{mm: Triple, radius_mm: number, erases: boolean}} tip @param {Placement} at */
-  drawTip({mm, radius_mm, erases}, at) {
+  /** @param {{mm: Triple, radii_mm: Triple, erases: boolean}} tip @param {Placement} at */
+  drawTip({mm, radii_mm, erases}, at) {
     const {context, plane, ratio} = this;
     context.beginPath();
-    context.arc(
+    context.ellipse(
       at.x + at.k * mm[plane.columns],
       at.y + at.sign * at.k * mm[plane.rows],
-      Math.max(2, radius_mm * at.k),
+      Math.max(2, radii_mm[plane.columns] * at.k),
+      Math.max(2, radii_mm[plane.rows] * at.k),
+      0,
       0,
       7,
     );
@@ -243,14 +247,15 @@ export class Pane {
   }
 
   /** @param {Scene} scene @param {Placement} at */
-  drawLetters({label, badge}, at) {
+  drawLetters({label, badge, scale}, at) {
     const {
         context,
         canvas: {width, height},
         ratio,
-        plane: {letters},
+        plane: {letters, columns},
       } = this,
-      edge = 7 * ratio;
+      edge = 7 * ratio,
+      k = at.k / scale[columns];
     const write = (
       /** @type {string} */ text,
       /** @type {number} */ x,
@@ -275,12 +280,12 @@ export class Pane {
     write(label, edge, edge + 7 * ratio, "left", SOFT);
     context.font = `600 ${12 * ratio}px system-ui, sans-serif`;
     write(badge, width - edge, edge + 7 * ratio, "right", "#ffc04d");
-    const mm = BARS_MM.find(bar => bar * at.k < width / 4) ?? 1,
+    const mm = BARS_MM.find(bar => bar * k < width / 4) ?? 1,
       y = height - edge - 3 * ratio;
     context.fillStyle = "rgba(0, 0, 0, .75)";
-    context.fillRect(edge - ratio, y - ratio, mm * at.k + 2 * ratio, 4 * ratio);
+    context.fillRect(edge - ratio, y - ratio, mm * k + 2 * ratio, 4 * ratio);
     context.fillStyle = INK;
-    context.fillRect(edge, y, mm * at.k, 2 * ratio);
+    context.fillRect(edge, y, mm * k, 2 * ratio);
     context.font = `${11 * ratio}px system-ui, sans-serif`;
     write(`${mm} mm`, edge, y - 9 * ratio, "left", SOFT);
   }

@@ -1,11 +1,13 @@
 // @ts-check
 /** Step 1 of the page: scans and masks from files, masks from the shelf, and what a request begins with. */
 import {fetchMask, forgetVolume, openFile} from "./api.js";
-import {button, byId, input, select, setOptions} from "./dom.js";
+import {button, byId, input, make, select, setOptions} from "./dom.js";
 import {loadRuns} from "./layers.js";
+import {stateOf} from "./page.js";
 import {number, t} from "./texts.js";
 
 /** @typedef {import("./page.js").Page} Page */
+/** @typedef {import("./api.js").Header} Header */
 
 /** @param {Page} page */
 export function setUpStart(page) {
@@ -41,8 +43,21 @@ function showSources(page) {
   const isThere = page.source === "" || named.some(([id]) => id === page.source);
   if (!isThere) page.source = "";
   select("source").value = page.source;
-  button("scan-forget").hidden = !page.opened.some(h => h.id === page.source);
+  const scan = page.opened.find(h => h.id === page.source);
+  button("scan-forget").hidden = !scan;
+  byId("scan-facts", HTMLElement).replaceChildren(...(scan ? factsOf(scan).map(fact => make("li", {}, fact)) : []));
   if (!isThere) page.tell("source");
+}
+
+/** Say how large a scan is, as radiologists count its voxels, and what was noticed about it. @param {Header} header */
+function factsOf({native, notes = []}) {
+  if (!native) return notes;
+  const reversed = (/** @type {number[]} */ values, digits = 0) =>
+    [...values]
+      .reverse()
+      .map(v => number(v, digits))
+      .join(" × ");
+  return [t("start.voxels", {shape: reversed(native.shape), spacing: reversed(native.spacing_mm, 2)}), ...notes];
 }
 
 /** @param {Page} page @param {File[]} files @param {"ct" | "mask"} as */
@@ -62,7 +77,7 @@ async function open(page, files, as) {
           setSource(page, volumes[0].id);
           await page.showMain(volumes[0].id);
         }
-        page.say(t("status.opened", {name: file.name}));
+        page.say([t("status.opened", {name: file.name}), ...masks.flatMap(mask => mask.notes)].join(" "));
       }),
     );
 }
@@ -77,7 +92,7 @@ export async function addMask(page, {id, name, words}) {
   const drawn = page.addStructure(words || name, known?.colour ?? null);
   loadRuns(drawn.layer, runs);
   drawn.sent = id;
-  drawn.sentState = `${drawn.layer.version} ${drawn.words}`;
+  drawn.sentState = stateOf(drawn);
   page.lookAt(drawn.layer);
   page.changed();
 }

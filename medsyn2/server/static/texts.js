@@ -41,12 +41,13 @@ export function applyTexts(root) {
       element.setAttribute(attribute, t(element.getAttribute(`data-${name}`) ?? ""));
 }
 
+/** @type {Intl.NumberFormat[]} By digits: to make one takes longer than to draw a window's label. */
+const formats = [];
+
 /** Return a number as people read it. @param {number} value @param {number} digits */
 export function number(value, digits = 0) {
-  return (Math.round(value * 10 ** digits) / 10 ** digits || 0).toLocaleString("en", {
-    minimumFractionDigits: digits,
-    maximumFractionDigits: digits,
-  });
+  formats[digits] ??= new Intl.NumberFormat("en", {minimumFractionDigits: digits, maximumFractionDigits: digits});
+  return formats[digits].format(Math.round(value * 10 ** digits) / 10 ** digits || 0);
 }
 
 /** Return a time as people say it. @param {number} seconds */

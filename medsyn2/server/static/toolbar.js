@@ -1,8 +1,8 @@
 // @ts-check
 /** The bar over the picture: windows, comparison, masks on and off, and the readout under the pointer. */
-import {button, byId, press, select, setOptions} from "./dom.js";
+import {button, press, select, setOptions, write} from "./dom.js";
 import {number, t} from "./texts.js";
-import {WINDOWS_HU} from "./windows.js";
+import {DIFFERENCE_HU, WINDOWS_HU} from "./windows.js";
 
 /** @typedef {import("./page.js").Page} Page */
 /** @typedef {import("./viewer.js").Layout} Layout */
@@ -87,18 +87,30 @@ function show({viewer}) {
   }
   const mm = viewer.hover?.mm ?? viewer.at_mm,
     {main, beside} = viewer.valuesAt(mm);
-  const values = [
-    beside === null || viewer.layout === "one" ? "" : t("view.hu-before", {n: number(beside)}),
-    main === null ? "" : t("view.hu", {n: number(main)}),
-  ];
-  byId("window-text", HTMLElement).textContent = t("view.window", {
-    level: number((low + high) / 2),
-    width: number(high - low),
+  write(
+    "window-text",
+    viewer.layout === "difference"
+      ? t("view.difference", {n: DIFFERENCE_HU})
+      : t("view.window", {level: number((low + high) / 2), width: number(high - low)}),
+  );
+  const isAlone = beside === null || viewer.layout === "one",
+    hu = main === null ? "" : isAlone ? t("view.hu", {n: number(main)}) : changeOf(beside, main);
+  write("readout", [hu, placeOf(mm)].filter(Boolean).join("   "));
+}
+
+/** @param {number} before @param {number} now HU */
+function changeOf(before, now) {
+  const change = now - before;
+  return t("view.hu-both", {
+    before: number(before),
+    now: number(now),
+    change: (change > 0 ? "+" : "") + number(change),
   });
-  byId("readout", HTMLElement).textContent = [
-    ...values,
-    t("view.place", {x: number(mm[2]), y: number(mm[1]), z: number(mm[0])}),
-  ]
-    .filter(Boolean)
-    .join("   ");
+}
+
+/** Say where a point lies, by the letters of the pictures. @param {import("./grid.js").Triple} mm */
+function placeOf([z, y, x]) {
+  const part = (/** @type {number} */ value, /** @type {string} */ below, /** @type {string} */ above) =>
+    `${value < 0 ? below : above} ${number(Math.abs(value))}`;
+  return t("view.place", {place: [part(x, "R", "L"), part(y, "A", "P"), part(z, "F", "H")].join(", ")});
 }

@@ -1,9 +1,10 @@
 // @ts-check
 /** The tools: what the pointer, or the keyboard at the crosshair, does to the active structure. */
 import {Stroke} from "./brush.js";
-import {each, isInside, mapAxis, voxelOf} from "./grid.js";
+import {each, isInside, voxelOf} from "./grid.js";
 import {cutPiece, putPiece, tighten} from "./layers.js";
 import {enclosedRegion, joinPieces, splitPiece} from "./regions.js";
+import {meansOn} from "./regrid.js";
 import {centreOf, scalePiece, shiftPiece} from "./shapes.js";
 import {t} from "./texts.js";
 
@@ -94,6 +95,7 @@ export class Tools {
     page.viewer.moveTo(mm);
     this.stroke = new Stroke(layer, {
       radius_mm,
+      spacing_mm: page.measured.spacing_mm,
       erases,
       axis: this.isFlat ? plane.axis : null,
       takes: name === "threshold" ? this.condition() : null,
@@ -102,7 +104,7 @@ export class Tools {
     page.viewer.redraw();
   }
 
-  /** Return which voxels of the model's grid have HU within the limits in the volume that is shown. */
+  /** Return which voxels of the model's grid have HU within the limits, on average, in the volume that is shown. */
   condition() {
     const {
       page: {
@@ -112,14 +114,9 @@ export class Tools {
       limits_hu: [low, high],
     } = this;
     if (!main) return () => false;
-    const maps = each(() => 0).map((_, a) => mapAxis(grid, main.grid, /** @type {import("./grid.js").Axis} */ (a))),
-      [, h, w] = main.grid.shape;
+    const mean = meansOn(main, grid);
     return (/** @type {number} */ z, /** @type {number} */ y, /** @type {number} */ x) => {
-      const i = maps[0][z],
-        j = maps[1][y],
-        k = maps[2][x];
-      if (i < 0 || j < 0 || k < 0) return false;
-      const hu = main.hu[(i * h + j) * w + k];
+      const hu = mean(z, y, x);
       return hu >= low && hu <= high;
     };
   }

@@ -7,6 +7,7 @@ import {each, isInside, middleOf, mmOf, voxelOf} from "./grid.js";
 import {attach} from "./input.js";
 import {Pane} from "./pane.js";
 import {PLANES, pointUnder} from "./planes.js";
+import {regrid, sharedGrid} from "./regrid.js";
 import {DIFFERENCE_HU, WINDOWS_HU, dragLimits, fillDifferences, fillGreys} from "./windows.js";
 
 /** @typedef {import("./api.js").Volume} Volume */
@@ -19,6 +20,9 @@ import {DIFFERENCE_HU, WINDOWS_HU, dragLimits, fillDifferences, fillGreys} from 
 /**
  * @typedef {{column: number, plane: Plane, pane: Pane, canvas: HTMLCanvasElement, slider: HTMLInputElement, told:
  * string}} View `told`: what its slider says
+ */
+/**
+ * @typedef {{before: import("./planes.js").Voxels, now: import("./planes.js").Voxels}} Compared
  */
 /**
  * @typedef {object} Tool what the pointer does
@@ -44,6 +48,9 @@ export class Viewer extends EventTarget {
     this.words = words;
     this.main = /** @type {Volume | null} */ (null);
     this.beside = /** @type {Volume | null} */ (null);
+    this.compared = /** @type {Compared | null} */ (null);
+    /** Millimetres of the scan that is shown for each of the model's space: its chest has a size of its own. */
+    this.scale = scaleOf(null);
     this.layout = /** @type {Layout} */ ("one");
     this.isBeside = false;
     this.limits = WINDOWS_HU.lung;
@@ -122,14 +129,25 @@ export class Viewer extends EventTarget {
   /** @param {Volume | null} volume */
   setMain(volume) {
     this.main = volume;
+    if (volume?.header.kind !== "preview") this.scale = scaleOf(volume); // A preview is of what was shown before
+    this.compared = null;
     this.redraw();
   }
 
   /** @param {Volume | null} volume */
   setBeside(volume) {
     this.beside = volume;
-    if (!volume) this.layout = "one";
+    this.compared = null;
     this.setLayout(this.layout);
+  }
+
+  /** Return both volumes on a grid that both have, if their difference is looked at; null if there is none. */
+  compare() {
+    const {main, beside} = this,
+      grid = this.layout === "difference" && main && beside && sharedGrid(main.grid, beside.grid);
+    if (!grid) return null;
+    this.compared ??= {before: regrid(beside, grid), now: regrid(main, grid)};
+    return this.compared;
   }
 
   /** @param {Layout} layout */
@@ -251,7 +269,8 @@ export class Viewer extends EventTarget {
 
   draw() {
     const grid = this.stepGrid,
-      marks = this.marks();
+      marks = this.marks(),
+      compared = this.compare();
     for (const view of this.views) {
       const {column, plane, pane} = view,
         index = voxelOf(grid, this.at_mm)[plane.axis],
@@ -265,8 +284,9 @@ export class Viewer extends EventTarget {
       const label = this.words.label(view, index, num);
       this.tellSlider(view, index, num, label);
       pane.draw({
-        volume,
-        before: this.layout === "difference" ? this.beside : null,
+        volume: compared?.now ?? volume,
+        before: compared?.before ?? null,
+        scale: scaleOf(volume),
         at_mm: this.at_mm,
         lens: this.lenses[plane.name],
         greys: this.greys,
@@ -300,10 +320,12 @@ export class Viewer extends EventTarget {
       mm = this.hover?.mm;
     if (!tip || !mm || !this.hover) return null;
     const from = this.hover.view.plane,
-      gap_mm = mm[plane.axis] - this.at_mm[plane.axis];
+      {scale} = this,
+      gap_mm = (mm[plane.axis] - this.at_mm[plane.axis]) * scale[plane.axis];
     if (from !== plane && tip.axis !== null) return null;
     const square = tip.radius_mm ** 2 - gap_mm ** 2;
-    return square > 0 ? {mm, radius_mm: Math.sqrt(square), erases: tip.erases} : null;
+    if (square <= 0) return null;
+    return {mm, radii_mm: each(a => Math.sqrt(square) / scale[a]), erases: tip.erases};
   }
 
   /** Return the HU of both volumes under a point. @param {Triple} mm */
@@ -316,4 +338,9 @@ export class Viewer extends EventTarget {
     };
     return {main: value(this.main), beside: value(this.beside)};
   }
+}
+
+/** @param {Volume | null} volume @returns {Triple} */
+function scaleOf(volume) {
+  return volume?.header.scale ?? [1, 1, 1];
 }

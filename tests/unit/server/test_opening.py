@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from medsyn2.ct.geometry import resample_mask
 from medsyn2.ct.mask_edits import ellipsoid_mask
 from medsyn2.ct.nifti.files import write_ct, write_labels
-from medsyn2.ct.volume import LabelMap
+from medsyn2.ct.volume import CTVolume, LabelMap
 from medsyn2.server.opening import words_of
 from medsyn2.server.session import item_file
-from medsyn2.server.sources import open_source
+from medsyn2.server.sources import alignment_of, open_source
 from tests.unit.chests import scan_phantom, write_chest_model
 from tests.unit.server.conftest import PageInProcess
 
@@ -57,8 +58,18 @@ def nodule(chest, folder, ct, header):
     return found["id"]
 
 
-def test_a_ct_is_shown_on_the_models_grid_and_kept_as_it_came(chest, header, ct, folder):
-    assert (header["kind"], header["name"], header["shape"]) == ("real", "Meier", list(chest.page.grid.shape))
+def voxels(chest, identifier):
+    header = chest.client.get(f"/api/volumes/{identifier}/header").json()
+    content = chest.client.get(f"/api/volumes/{identifier}").content
+    return CTVolume(np.frombuffer(content, "<i2").reshape(header["shape"]), np.array(header["affine"]))
+
+
+def test_a_ct_is_shown_in_its_own_voxels_and_kept_as_it_came(chest, header, ct, folder):
+    to_ct = alignment_of(chest.session, header["id"]).template_to_native_lps_mm
+    assert (header["kind"], header["name"]) == ("real", "Meier")
+    steps_mm = np.linalg.norm(to_ct[:3, :3] @ np.array(header["affine"])[:3, :3], axis=0)
+    np.testing.assert_allclose(steps_mm, ct.spacing_mm, rtol=0.02)
+    np.testing.assert_allclose(steps_mm, np.array(header["spacing_mm"]) * header["scale"], rtol=1e-3)
     assert header["native"]["shape"] == list(ct.shape)
     assert header["fit"]["lung_dice"] > 0.9
     hu = np.frombuffer(chest.client.get(f"/api/volumes/{header['id']}").content, "<i2")
@@ -80,6 +91,15 @@ def test_an_edit_changes_its_region_alone_and_can_be_edited_again(chest, header,
     assert (after[~region] == ct.hu[~region]).all()
     assert (after[region] != ct.hu[region]).mean() > 0.5
     assert "--ct YOUR_CT" in first["command"]
+    (again,) = chest.post("/api/open?as=ct&name=again.nii.gz", path.read_bytes()).json()["volumes"]
+    assert (header["is_synthetic"], again["is_synthetic"]) == (False, True)
+    assert "SYNTHETIC" in again["notes"][-1]
+    before, shown = voxels(chest, header["id"]), voxels(chest, first["volume"])
+    assert shown.grid == before.grid
+    to_ct = alignment_of(chest.session, header["id"]).template_to_native_lps_mm
+    near = resample_mask(LabelMap(region, ct.affine_mm), shown.grid, to_ct, threshold=0.0)
+    assert (shown.hu[~near] == before.hu[~near]).all()
+    assert (shown.hu[near] != before.hu[near]).mean() > 0.3
     job, second = chest.make(**{**asked, "margin_mm": None}, source=first["id"], seeds=[2])
     assert job["state"] == "done", job
     assert (second["before"], second["real"]) == (first["volume"], header["id"])

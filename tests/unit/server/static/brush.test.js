@@ -6,7 +6,7 @@ import {Bank} from "../../../../medsyn2/server/static/layers.js";
 import {Undo} from "../../../../medsyn2/server/static/undo.js";
 import {GRID, ball, layerOf, voxels} from "./phantom.js";
 
-const TIP = {radius_mm: 11, erases: false, axis: null, takes: null};
+const TIP = {spacing_mm: GRID.spacing_mm, radius_mm: 11, erases: false, axis: null, takes: null};
 const empty = () => new Bank(GRID).take();
 const paint = (layer, tip, ...points) => {
   const stroke = new Stroke(layer, {...TIP, ...tip});
@@ -23,7 +23,7 @@ test("a ball holds the voxels whose centres are within its radius", () => {
 test("the volume of a large ball is that of a ball", () => {
   const grid = {shape: [60, 60, 60], spacing_mm: [1, 1, 1], origin_mm: [0, 0, 0]},
     layer = new Bank(grid).take();
-  new Stroke(layer, {...TIP, radius_mm: 25}).to([29.5, 29.5, 29.5]);
+  new Stroke(layer, {...TIP, spacing_mm: grid.spacing_mm, radius_mm: 25}).to([29.5, 29.5, 29.5]);
   assert.ok(Math.abs(voxels(layer).length / ((4 / 3) * Math.PI * 25 ** 3) - 1) < 0.01);
 });
 
@@ -64,4 +64,12 @@ test("a brush with a condition sets only the voxels that meet it", () => {
   const layer = empty();
   paint(layer, {takes: (z, y, x) => x % 2 === 0}, [9, 13, 15]);
   assert.ok(voxels(layer).length > 10 && voxels(layer).every(([, , x]) => x % 2 === 0));
+});
+
+test("over a scan of another size the ball has its radius in the scan", () => {
+  const scale = [1.25, 0.8, 1.1],
+    measured = {...GRID, spacing_mm: GRID.spacing_mm.map((s, a) => s * scale[a])},
+    layer = empty();
+  paint(layer, {radius_mm: 14, spacing_mm: measured.spacing_mm}, [10, 12, 15]);
+  assert.deepEqual(voxels(layer), voxels(layerOf(ball([10, 12, 15], 14, measured))));
 });
