@@ -182,7 +182,7 @@ def run_all(configs: list[Path], run: Path, cores: int) -> bool:
     """Run the workflow to the page, as far as it goes, and return whether it ended."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", str(cores)]
     # A thread a job, and jobs side by side: threads of one job wait for each other.
-    command += ["--max-threads", "1", "--keep-going"]
+    command += ["--max-threads", "1", "--resources", f"gpu={cores}", "--keep-going"]
     command += ["--workflow-profile", ROOT / "profiles/default", "--directory", run]
     command += ["--configfile", *configs, "--", "all"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
