@@ -4,6 +4,7 @@ from .damage import cut_files, flip_bits
 from .folders import copy_scans, divide_patients
 from .names import name_hostilely
 from .row import Row
+from .slices import displace_slices
 from .stops import fill_disk, kill_stages, kill_trainings, limit_memory, run_twice
 from .surroundings import coarsen_times, cut_network
 from .tables import break_tables, write_oddly
@@ -32,4 +33,5 @@ ROWS: dict[str, Row] = {
     "R17": Row("No patient is trained on and held out", "kind of folder", divide_patients),
     "R18": Row("Odd tables are read as they are meant", "kinds of tables", write_oddly),
     "R19": Row("A whole run that is killed again and again ends with the same bytes", "workflow", kill_runs),
+    "R20": Row("Displaced and blurred slices are warned of, sound ones are not", "ways", displace_slices),
 }

@@ -85,7 +85,7 @@ def _take_inventory(bench: Bench, orientation: str, name: str) -> Record[Invento
     volume = bench.ct(name)
     turned = np.ascontiguousarray(np.flip(volume.hu.transpose(order), flips))
     try:
-        scan = _inspect(bench, CTVolume(turned, volume.affine_mm))[0]
+        scan = inspect_volume(bench, CTVolume(turned, volume.affine_mm))[0]
     except CaseError as error:
         return Refusal(name, "", Problem(error.code, error.message, error.remedy))
     return Record(name, "", {}, scan)
@@ -103,7 +103,7 @@ def _pad(bench: Bench, way: str, name: str, draw: random.Random) -> Tried:
     volume = bench.ct(name)
     padded, expected = PADDINGS[way](volume)
     try:
-        facts, read = _inspect(bench, padded)
+        facts, read = inspect_volume(bench, padded)
     except MedSyn2Error as error:
         return Tried("REFUSED", kept=False, note=f"{error.code}: {error.message}")
     wanted = expected.hu if facts.slices is None else expected.hu[slice(*facts.slices)]
@@ -214,7 +214,7 @@ def _cut(bench: Bench, name: str, field_mm: float, shape: str, draw: random.Rand
     inside = _with(whole, whole.hu[:, *box], (0, box[0].start, box[1].start))
     cut = _circle(-2000, inside)[0] if shape == "circle" else inside
     try:
-        _, read = _inspect(bench, cut)
+        _, read = inspect_volume(bench, cut)
     except MedSyn2Error as error:
         return Tried("REFUSED", kept=False, note=f"{error.code}: {error.message}")
     seen = ~_outside(inside) if shape == "circle" else np.ones(inside.shape, bool)
@@ -244,7 +244,7 @@ def _sample(labels: LabelMap, grid: LabelMap) -> np.ndarray:
 # ---- all
 
 
-def _inspect(bench: Bench, volume: CTVolume) -> tuple[InventoryFacts, CTVolume]:
+def inspect_volume(bench: Bench, volume: CTVolume) -> tuple[InventoryFacts, CTVolume]:
     """Return what the inventory records of a CT in a file, and how later stages read it."""
     path = bench.folder("volumes") / "ct.nii"
     write_ct(path, volume)

@@ -18,11 +18,13 @@ from jaxtyping import Int, Num
 
 from medsyn2.cohort.file_state import content_of
 from medsyn2.ct.affines import format_mm
-from medsyn2.ct.anatomy.completeness import warn_of_length
+from medsyn2.ct.anatomy.completeness import has_sides, warn_of_length
+from medsyn2.ct.anatomy.drift import warn_of_drift
 from medsyn2.ct.anatomy.judgement import judge_anatomy
 from medsyn2.ct.anatomy.refusal import refuse_disorder, warn
+from medsyn2.ct.anatomy.sharpness import warn_of_blur
 from medsyn2.ct.anatomy.slices import check_order
-from medsyn2.ct.anatomy.view import coarsen, thumbnails, view_chest
+from medsyn2.ct.anatomy.view import coarsen, thumbnail_spacing_mm, thumbnails, view_chest
 from medsyn2.ct.geometry import canonical_axes, orthonormalize
 from medsyn2.ct.hounsfield.detection import Convention, detect_hu
 from medsyn2.ct.hounsfield.padding import blank_slices, clear_padding
@@ -31,7 +33,7 @@ from medsyn2.ct.label_map import refuse_label_map
 from medsyn2.ct.volume import Affine, CTVolume, spacing_of
 from medsyn2.ct.voxel_file import VoxelFile, orientation_of
 from medsyn2.errors import GeometryError, InvalidVolumeError, UnreachableVolumeError
-from medsyn2.facts import AffineRepair, HuScale, InventoryFacts, Padding, ScanFacts
+from medsyn2.facts import AffineRepair, AnatomyFacts, HuScale, InventoryFacts, Padding, ScanFacts
 from medsyn2.formats import open_volume
 from medsyn2.reports.table import Acquisition
 
@@ -86,11 +88,8 @@ def inspect_case(
         blank = len(volume.hu) - (slices[1] - slices[0])
         notes.append(f"{blank} slices at the ends hold no image and were left out")
     hu = _image_hu(volume.hu, judgement.scale, judgement.padding)
-    planes = thumbnails(hu[image], volume.spacing_mm)
-    notes += check_order(planes, volume.spacing_mm[0], file.name)
-    view = view_chest(*coarsen(hu[image], volume.spacing_mm, planes))
-    anatomy = judge_anatomy(view)
-    notes += warn(anatomy) + (warn_of_length(view, anatomy.findings or ()) if view else [])
+    anatomy, seen = _look_at(CTVolume(hu[image], volume.affine_mm), file.name)
+    notes += seen
     if orientation == "check":
         refuse_disorder(anatomy, file.name)
     depth_mm, height_mm, width_mm = (round(value, 6) for value in volume.spacing_mm)
@@ -108,6 +107,24 @@ def inspect_case(
         padding=judgement.padding,
         series=series,
     )
+
+
+def _look_at(image: CTVolume, name: str) -> tuple[AnatomyFacts, list[str]]:
+    """Judge the anatomy of slices that hold an image, and return it with warnings.
+
+    Raises:
+        InvalidVolumeError: If the slices are not in the order of the body.
+    """
+    planes = thumbnails(image.hu, image.spacing_mm)
+    notes = check_order(planes, image.spacing_mm[0], name)
+    view = view_chest(*coarsen(image.hu, image.spacing_mm, planes))
+    anatomy = judge_anatomy(view)
+    notes += warn(anatomy)
+    is_whole = view is not None and not anatomy.findings and has_sides(view)
+    if view is not None and is_whole:
+        notes += warn_of_length(view)
+    notes += warn_of_drift(planes, thumbnail_spacing_mm(image.shape, image.spacing_mm), is_whole=is_whole)
+    return anatomy, notes + warn_of_blur(image.hu, image.spacing_mm)
 
 
 def read_case(facts: ScanFacts) -> CTVolume:

@@ -40,7 +40,7 @@ _ALL = (
         ),
         sharded=True,
     ),
-    Stage("inventory", ("inventory",), _of_shard("inventory"), version=5, sharded=True),
+    Stage("inventory", ("inventory",), _of_shard("inventory"), version=6, sharded=True),
     Stage("check_split", (), (File("split", ("check_split/split.json",)),)),
     Stage("template", ("grid", "template", "register"), (File("reference", ("template/template.json",)),)),
     Stage("register", ("grid", "register"), _of_shard("register"), version=3, sharded=True),

@@ -70,7 +70,7 @@ def check_order(planes: Planes, spacing_mm: float, name: str) -> list[str]:
 
 def find_jumps(planes: Planes, spacing_mm: float) -> tuple[list[int], list[int]]:
     """Return the slices of the lungs whose next one differs more than neighbours around, and as distant slices do."""
-    body, start = _lungs_of(planes)
+    body, start = lungs_of(planes)
     reach = round(FAR_MM / spacing_mm)
     if not 0 < reach < len(body):
         return [], []
@@ -91,7 +91,7 @@ def compare_neighbours(planes: Planes) -> tuple[float, float]:
         By which factor every second pair differs less than the others, and the share of the slices that differ more
         from a neighbour than their neighbours do from each other; 1 and 0 where there are too few slices.
     """
-    body, _ = _lungs_of(planes)
+    body, _ = lungs_of(planes)
     if len(body) < MIN_COMPARED:
         return 1.0, 0.0
     steps_hu, two_apart_hu = _steps_hu(body, 1), _steps_hu(body, 2)
@@ -100,7 +100,7 @@ def compare_neighbours(planes: Planes) -> tuple[float, float]:
     return less / max(more, 1e-6), float((larger_hu > OF_TWO_APART * two_apart_hu).mean())
 
 
-def _lungs_of(planes: Planes) -> tuple[Float[np.ndarray, "n rows columns"], int]:
+def lungs_of(planes: Planes) -> tuple[Float[np.ndarray, "n rows columns"], int]:
     """Return the slices of the lungs without what no tissue has, and the place of the first.
 
     Below the lungs, a body may be as uniform as a phantom, and one bubble of gas is a jump.

@@ -111,6 +111,13 @@ def thumbnails(hu: Num[np.ndarray, "d h w"], spacing_mm: Spacing) -> Planes:
     return np.stack([_mean_of_blocks(plane, high, wide) for plane in hu])
 
 
+def thumbnail_spacing_mm(shape: tuple[int, ...], spacing_mm: Spacing) -> Spacing:
+    """Return the spacing of the `thumbnails` of a volume."""
+    target_mm = _coarse_spacing_mm(shape, spacing_mm)
+    high, wide = (_block(target_mm, own, n) for own, n in zip(spacing_mm[1:], shape[1:], strict=True))
+    return spacing_mm[0], high * spacing_mm[1], wide * spacing_mm[2]
+
+
 def coarsen(
     hu: Num[np.ndarray, "d h w"], spacing_mm: Spacing, planes: Planes | None = None
 ) -> tuple[Float[np.ndarray, "coarse_d coarse_h coarse_w"], float]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medsyn2.ct.anatomy.view import MAX_VOXELS, SPACING_MM, coarsen, thumbnails, view_chest
+from medsyn2.ct.anatomy.view import MAX_VOXELS, SPACING_MM, coarsen, thumbnail_spacing_mm, thumbnails, view_chest
 from medsyn2.ct.lungs import segment_lungs
 
 
@@ -20,6 +20,7 @@ def test_thick_slices_are_interpolated_and_thumbnails_keep_each_slice() -> None:
     assert coarse.shape == (12, 4, 4)
     assert (coarse == -1000).all()
     assert thumbnails(hu, (0.5, 2.0, 1.0)).shape == (6, 4, 2)
+    assert thumbnail_spacing_mm(hu.shape, (0.5, 2.0, 1.0)) == (0.5, 4.0, 4.0)
 
 
 def test_a_spacing_in_the_wrong_unit_does_not_fill_the_memory() -> None:
