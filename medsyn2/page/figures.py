@@ -77,18 +77,26 @@ def show_slice(
 
 
 def curves_png(tables: Mapping[str, pd.DataFrame]) -> str:
-    """Draw the losses of each training over its steps, smoothed, on a logarithmic axis.
+    """Draw the losses of each training over its steps, smoothed, on a logarithmic axis where all are positive.
 
     Args:
-        tables: By name of the stage, a table with the column ``step`` and the loss in ``loss``.
+        tables: By name of the stage, a table with the column ``step`` and the loss in ``loss``, or, where several
+            networks are trained, that of each in ``<network>_loss``.
     """
     figure = Figure(figsize=(11, 3.4))
     for axis, (name, table) in zip(np.atleast_1d(figure.subplots(1, len(tables))), tables.items(), strict=True):
         window = max(1, len(table) // 40)
-        axis.plot(table["step"], table["loss"], color="#b9c6d6", linewidth=0.7)
-        axis.plot(table["step"], table["loss"].rolling(window, min_periods=1).mean(), color="#1f4e79")
-        axis.set(title=name, xlabel="optimizer step", ylabel="loss", yscale="log")
+        losses = table.filter(regex="(^|_)loss$")
+        for index, column in enumerate(map(str, losses)):
+            axis.plot(table["step"], losses[column], color=f"C{index}", alpha=0.35, linewidth=0.7)
+            mean = losses[column].rolling(window, min_periods=1).mean()
+            axis.plot(table["step"], mean, color=f"C{index}", label=column.removesuffix("_loss"))
+        # With a discriminator, the adversarial term may bring a loss below 0.
+        scale = "linear" if (losses <= 0).any(axis=None) else "log"
+        axis.set(title=name, xlabel="optimizer step", ylabel="loss", yscale=scale)
         axis.grid(alpha=0.3)
+        if len(losses.columns) > 1:
+            axis.legend()
     figure.tight_layout()
     return data_url(png_bytes(figure, _DPI))
 
