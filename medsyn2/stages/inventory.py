@@ -47,14 +47,15 @@ def inventory(
     entries = {case["id"]: case for case in listed}
     keys = {case["id"]: _key(case) for case in listed}
     wanted = {key for case in listed for key in (keys[case["id"]], *map(volume_key, case.get("later", ())))}
+    # Before they are read, or damage is taken for another table. Those of the phantoms were written by a stage, users'
+    # have no checksum beside them.
+    for path in (*reports, *labels, *metadata):
+        check_file(path)
     tables: Tables = {
         "report": read_reports(reports, wanted),
         "labels": read_labels(labels, wanted),
         "metadata": read_metadata(metadata, wanted),
     }
-    # Those of the phantoms were written by a stage, those of users have no checksum beside them.
-    for path in (*reports, *labels, *metadata):
-        check_file(path)
     for kind, paths in (("report", reports), ("labels", labels), ("metadata", metadata)):
         if paths:
             _log_matches(kind, tables[kind], keys)

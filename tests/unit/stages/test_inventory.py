@@ -13,8 +13,9 @@ from medsyn2.cohort.volumes import read_case
 from medsyn2.config import InventoryConfig
 from medsyn2.ct.nifti.files import write_ct
 from medsyn2.ct.volume import CTVolume, axis_aligned_affine
-from medsyn2.errors import CaseError, TableError
+from medsyn2.errors import CaseError, IntegrityError, TableError
 from medsyn2.facts import InventoryFacts, Report
+from medsyn2.integrity import write_checksums
 from medsyn2.stages.inventory import inventory
 from medsyn2.store.artefacts import load_manifest
 from medsyn2.vocabulary import ABNORMALITY_LABELS
@@ -199,6 +200,15 @@ def test_a_table_without_its_columns_stops_the_run_and_quarantines_nothing(cohor
     with pytest.raises(TableError, match="table-columns"):
         run(cohort, tmp_path / "results/0000.json", reports=[wrong])
     assert not (tmp_path / "results/0000.json").exists()
+
+
+def test_damage_to_a_table_that_a_stage_wrote_is_no_other_table(cohort, tmp_path):
+    table = cohort[2]
+    write_checksums([table])
+    table.write_bytes(table.read_bytes().replace(b"Consolidation", b"Consolydation"))
+    with pytest.raises(IntegrityError, match=r"rm .*labels\.csv") as caught:
+        run(cohort, tmp_path / "results/0000.json")
+    assert caught.value.code == "output-damaged"
 
 
 def test_labels_that_cannot_be_read_cost_the_labels_and_not_the_ct(cohort, tmp_path):
