@@ -94,7 +94,7 @@ def _part(share: float, volume: CTVolume) -> CTVolume:
 SOUND: dict[str, Change] = {
     "as it is": lambda volume: volume,
     "slices of 6 mm": partial(_thicken, 6.0),
-    "slices of 10 mm": partial(_thicken, 10.0),
+    "slices of 8 mm": partial(_thicken, 8.0),
     "noise of 40 HU": partial(_add_noise, 40.0),
     "a field of view of 320 mm": partial(_cut_field, 320.0),
     "a field of view of 260 mm": partial(_cut_field, 260.0),
