@@ -15,7 +15,8 @@ from medsyn2.planning.run import PlannedRun
 from medsyn2.training.engine.array_cache import ROOM_BYTES
 
 ADVERSARY = 4 / 3
-"""The discriminator and its gradients beside the tokenizer's: one third, by their operations at 96 x 96 x 96."""
+"""The discriminator and its gradients beside the tokenizer's: one third, by their operations at 96 x 96 x 96. A third
+of the perceptual loss is added as well: its gradient is taken a second time, to weigh the adversary."""
 LOADED = 1.0 * GB
 """Memory of a process with torch and what the training needs, before its data."""
 CHECKPOINTS = 3
@@ -26,17 +27,19 @@ def train_tokenizer(run: PlannedRun) -> Cost:
     """Estimate the stage: its steps, and the volumes that its crops are read from."""
     networks, training = run.networks, run.config.train_tokenizer
     parameters, volume_bytes = networks.tokenizer_bytes, 2 * run.work.grid_voxels
-    step = networks.tokenizer_training()
+    step, perceptual = networks.tokenizer_training(), networks.perceptual_loss()
     factor = ADVERSARY if training.gan_start is not None and training.gan_start < training.num_steps else 1.0
-    flops = factor * step.flops * training.accumulate * training.num_steps
+    micro_steps = training.accumulate * training.num_steps
+    is_bf16 = training.precision == TRAINING_BF16
     crops = training.num_steps * training.accumulate * training.batch_size * (1 - training.mask_share)
     read = crops if volume_bytes * run.work.train_cases > ROOM_BYTES else min(crops, run.work.train_cases)
     return Cost(
         "train_tokenizer",
         1,
         costs.START_S + read * costs.READ_S_PER_MVOXEL * run.work.grid_voxels / 1e6,
-        flops,
-        bf16_flops=flops if training.precision == TRAINING_BF16 else 0.0,
+        factor * step.flops * micro_steps,
+        # The perceptual loss is outside autocast.
+        bf16_flops=factor * (step.flops - perceptual.flops) * micro_steps if is_bf16 else 0.0,
         memory_bytes=LOADED
         + min(ROOM_BYTES, volume_bytes * run.work.train_cases)
         + (1 + training.num_workers) * volume_bytes,

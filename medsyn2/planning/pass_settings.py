@@ -23,6 +23,7 @@ class TokenizerSettings:
     batch_size: int  # Of a training step
     crop_shape: Size  # Of a training step
     training_precision: str
+    is_perceptual: bool  # Whether a training step has the perceptual loss
 
 
 @dataclass(frozen=True)

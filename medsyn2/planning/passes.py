@@ -53,6 +53,7 @@ class Networks:
             batch_size=training.batch_size,
             crop_shape=training.crop_shape,
             training_precision=training.precision,
+            is_perceptual=bool(training.perceptual_weights),
         )
 
     @cached_property
@@ -104,6 +105,10 @@ class Networks:
     def tokenizer_training(self) -> ComputeCost:
         """Return what one step of the tokenizer's training takes, without an adversary."""
         return keep_cost("tokenizer_training", self.tokenizer, lambda: self.simulated_tokenizer.training())
+
+    def perceptual_loss(self) -> ComputeCost:
+        """Return what the perceptual loss takes of that step, which is in float32."""
+        return keep_cost("perceptual_loss", self.tokenizer, lambda: self.simulated_tokenizer.perceptual_loss())
 
     def encoding(self) -> ComputeCost:
         """Return what it takes to encode one volume."""

@@ -17,6 +17,7 @@ from medsyn2.nn.autoencoder.windows import decode_cost, encode_cost
 from medsyn2.nn.compute_cost import ComputeCost
 from medsyn2.nn.cost import cost_of, simulation
 from medsyn2.nn.cuda_autocast import CudaAutocast
+from medsyn2.nn.perceptual import Perceptual
 from medsyn2.nn.precision import arithmetic
 from medsyn2.nn.transformer.dit import DiT
 from medsyn2.planning.pass_settings import TRAINING_BF16, TokenizerSettings, TransformerSettings
@@ -66,6 +67,7 @@ class SimulatedTokenizer(_Simulated):
         self.settings = settings
         with self._simulation:
             self.network = CausalVideoVAE(**settings.network)
+            self.perceptual = Perceptual() if settings.is_perceptual else None
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
@@ -81,10 +83,22 @@ class SimulatedTokenizer(_Simulated):
             def step() -> None:
                 with _autocast(settings.training_precision):
                     posterior = self.network.encode(crops)
-                    loss = (self.network.decode(posterior.mode()) - crops).abs().mean() + posterior.kl().mean()
+                    reconstruction = self.network.decode(posterior.mode())
+                    loss = (reconstruction - crops).abs().mean() + posterior.kl().mean()
+                    if self.perceptual is not None:
+                        loss = loss + self.perceptual(reconstruction, crops)
                 torch.autograd.backward(loss)  # `loss.backward` would leave the `CudaAutocast`
 
             return cost_of(step)
+
+    def perceptual_loss(self) -> ComputeCost:
+        """Return what the perceptual loss takes of that step, forward and backward to the reconstruction."""
+        if self.perceptual is None:
+            return ComputeCost(0, 0)
+        perceptual, shape = self.perceptual, (self.settings.batch_size, 1, *self.settings.crop_shape)
+        with self._without_values():
+            crops, reconstruction = torch.empty(shape), torch.empty(shape, requires_grad=True)
+            return cost_of(lambda: torch.autograd.backward(perceptual(reconstruction, crops)))
 
     def encoding(self) -> ComputeCost:
         """Return what it takes to encode one volume."""

@@ -39,3 +39,19 @@ def test_what_is_computed_again_has_the_types_of_the_first_time(mode: str) -> No
     """PyTorch refuses a checkpointed block whose tensors differ."""
     training = {"precision": "bf16-mixed", "checkpointing": mode}
     assert dit(config(train_dit=training)).training().flops > dit(config()).training().flops
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_perceptual_loss_is_a_part_of_the_tokenizers_step(precision: str) -> None:
+    sizes = {"crop_shape": [16, 16, 16], "batch_size": 2, "precision": precision}
+    plain, perceptual = (
+        SimulatedTokenizer(Networks.of(config(train_tokenizer={**sizes, "perceptual_weights": weights})).tokenizer)
+        for weights in (None, "lpips.json")
+    )
+    part, whole = perceptual.perceptual_loss(), perceptual.training()
+    assert plain.perceptual_loss().flops == 0
+    assert whole.flops == plain.training().flops + part.flops
+    assert part.peak_bytes < whole.peak_bytes
+    # Of VGG16 on 224 x 224 pixels, 15.3 GMAC are those of its convolutions; two images go forward, one of them back.
+    images = sizes["batch_size"] * 16
+    assert part.flops == pytest.approx(3 * 2 * 15.35e9 * (16 / 224) ** 2 * images, rel=0.02)
