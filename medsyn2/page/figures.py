@@ -80,14 +80,13 @@ def curves_png(tables: Mapping[str, pd.DataFrame]) -> str:
     """Draw the losses of each training over its steps, smoothed, on a logarithmic axis where all are positive.
 
     Args:
-        tables: By name of the stage, a table with the column ``step`` and the loss in ``loss``, or, where several
-            networks are trained, that of each in ``<network>_loss``.
+        tables: By name of the stage, a table with the column ``step`` and those of `find_losses`.
     """
     figure = Figure(figsize=(11, 3.4))
     for axis, (name, table) in zip(np.atleast_1d(figure.subplots(1, len(tables))), tables.items(), strict=True):
         window = max(1, len(table) // 40)
-        losses = table.filter(regex="(^|_)loss$")
-        for index, column in enumerate(map(str, losses)):
+        losses = table[find_losses(table)]
+        for index, column in enumerate(losses):
             axis.plot(table["step"], losses[column], color=f"C{index}", alpha=0.35, linewidth=0.7)
             mean = losses[column].rolling(window, min_periods=1).mean()
             axis.plot(table["step"], mean, color=f"C{index}", label=column.removesuffix("_loss"))
@@ -99,6 +98,11 @@ def curves_png(tables: Mapping[str, pd.DataFrame]) -> str:
             axis.legend()
     figure.tight_layout()
     return data_url(png_bytes(figure, _DPI))
+
+
+def find_losses(table: pd.DataFrame) -> list[str]:
+    """Return the columns of a training's losses: ``loss``, or ``<network>_loss`` of each of several networks."""
+    return [column for column in table if column == "loss" or column.endswith("_loss")]
 
 
 def bars_png(names: Sequence[str], groups: Mapping[str, Sequence[float]], ylabel: str) -> str:

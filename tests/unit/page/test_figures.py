@@ -53,11 +53,3 @@ def test_curves_and_bars_are_drawn() -> None:
     table = pd.DataFrame({"step": range(1, 80), "loss": np.geomspace(3, 0.1, 79)})
     assert decoded(curves_png({"train_dit": table})).startswith(b"\x89PNG")
     assert decoded(bars_png(["lungs"], {"requested": [0.9], "shuffled": [0.7]}, "Dice")).startswith(b"\x89PNG")
-
-
-def test_losses_of_a_training_with_a_discriminator_are_drawn_with_both_networks() -> None:
-    table = pd.DataFrame({"step": [1, 2, 3], "tokenizer_loss": [0.1, -0.2, 0.1], "tokenizer_l1": [0.1, 0.1, 0.1]})
-    alone = curves_png({"train_tokenizer": table})
-    table["discriminator_loss"] = [np.nan, 1.2, 1.1]
-    both = curves_png({"train_tokenizer": table})
-    assert decoded(alone) != decoded(both)

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from medsyn2.errors import ConfigError, NonFiniteLossError
 from medsyn2.facts import CT_FILE, RegisterFacts
 from medsyn2.nn.autoencoder.tokenizer import CausalVideoVAE
 from medsyn2.nn.perceptual import Perceptual
+from medsyn2.page.figures import curves_png, find_losses
 from medsyn2.stages import stage_params
 from medsyn2.stages.train_tokenizer import train_tokenizer
 from medsyn2.weights.tensors import load_component, load_strictly, save_component
@@ -132,6 +134,11 @@ def test_the_discriminator_takes_part_from_its_step(tmp_path: Path) -> None:
     rows = [line.split(",") for line in (folder / "loss.csv").read_text("utf-8").splitlines()]
     column = rows[0].index("discriminator_loss")
     assert [row[column] == "" for row in rows[1:]] == [True, True, False, False]
+    table = pd.read_csv(folder / "loss.csv")
+    assert find_losses(table) == ["tokenizer_loss", "discriminator_loss"]
+    assert curves_png({"train_tokenizer": table}) != curves_png(
+        {"train_tokenizer": table.drop(columns=rows[0][column])}
+    )
     _, state = load_component(folder / "tokenizer.json", "tokenizer")
     assert not any("discriminator" in name for name in state)
 
