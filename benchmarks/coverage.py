@@ -179,7 +179,7 @@ def of_fit(rng: np.random.Generator, num: int) -> Run:
 def of_distance(rng: np.random.Generator, num: int) -> Run:
     """The Frechet distance of volumes that lie apart and are spread less."""
     found = compare_banks(draw_banks(rng, num, _narrow), num_draws=0)
-    return (found.fid_low, found.fid_high), _expected_distance(num)
+    return (found.fid_low, found.fid_high), _mean_distance(num)
 
 
 def of_variety(rng: np.random.Generator, num: int) -> Run:
@@ -193,7 +193,7 @@ def _narrow(made: np.ndarray, real: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _expected_distance(num: int) -> float:
+def _mean_distance(num: int) -> float:
     rng = np.random.default_rng(1)
     banks = (draw_banks(rng, num, _narrow) for _ in range(4000))
     parts = ([one.parts[EMBEDDING].features for one in pair] for pair in banks)

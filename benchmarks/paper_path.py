@@ -5,9 +5,9 @@
 FOLDER has five or more chest CTs: the search for copies needs three that are trained on, and a Frechet distance two
 that are held out. The grid, the latents, the windows, the tokens, the losses, the tables and their volumes are the
 paper's. Widths, depths and numbers of steps are smaller, so that it ends in about an hour on two cores; the first lines
-of the output are these reductions.
-Weights that are downloaded for a real run are random here, in the same layouts and at full size: the figures of merit
-mean nothing, the times and the memory do. RUN keeps the results, and a second call goes on where the first stopped.
+of the output are these reductions. Weights that are downloaded for a real run are random here, in the same layouts and
+at full size: the figures of merit mean nothing, the times and the memory do. RUN keeps the results, and a second call
+goes on where the first stopped. A stage that finds its results has the time of finding them in the table.
 """
 
 import argparse
