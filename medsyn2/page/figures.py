@@ -85,8 +85,9 @@ def curves_png(tables: Mapping[str, pd.DataFrame]) -> str:
     figure = Figure(figsize=(11, 3.4))
     for axis, (name, table) in zip(np.atleast_1d(figure.subplots(1, len(tables))), tables.items(), strict=True):
         window = max(1, len(table) // 40)
-        losses = table[find_losses(table)]
-        for index, column in enumerate(losses):
+        columns = find_losses(table)
+        losses = table[columns]
+        for index, column in enumerate(columns):
             axis.plot(table["step"], losses[column], color=f"C{index}", alpha=0.35, linewidth=0.7)
             mean = losses[column].rolling(window, min_periods=1).mean()
             axis.plot(table["step"], mean, color=f"C{index}", label=column.removesuffix("_loss"))
@@ -94,7 +95,7 @@ def curves_png(tables: Mapping[str, pd.DataFrame]) -> str:
         scale = "linear" if (losses <= 0).any(axis=None) else "log"
         axis.set(title=name, xlabel="optimizer step", ylabel="loss", yscale=scale)
         axis.grid(alpha=0.3)
-        if len(losses.columns) > 1:
+        if len(columns) > 1:
             axis.legend()
     figure.tight_layout()
     return data_url(png_bytes(figure, _DPI))
@@ -102,7 +103,7 @@ def curves_png(tables: Mapping[str, pd.DataFrame]) -> str:
 
 def find_losses(table: pd.DataFrame) -> list[str]:
     """Return the columns of a training's losses: ``loss``, or ``<network>_loss`` of each of several networks."""
-    return [column for column in table if column == "loss" or column.endswith("_loss")]
+    return [name for name in map(str, table.columns) if name == "loss" or name.endswith("_loss")]
 
 
 def bars_png(names: Sequence[str], groups: Mapping[str, Sequence[float]], ylabel: str) -> str:
