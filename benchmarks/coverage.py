@@ -1,6 +1,6 @@
 """How often the 95 % intervals of the tables hold the true value: simulated patients, networks and pairs.
 
-    python benchmarks/coverage.py                  # the table of docs/reference/benchmarks.md, in about three minutes
+    python benchmarks/coverage.py                  # the table of docs/reference/benchmarks.md, in nine minutes
     python benchmarks/coverage.py --runs 200
 
 A row is a kind of interval, the distribution of what patients are, and their number. ``volumes`` have one to six values
